@@ -249,6 +249,24 @@ def test_values_are_named_as_the_backward_reaches_them() -> None:
     assert said[0].sentence == "Line 2: dx = v.z * z2 + v.x.z - n * 'z' would be right."
 
 
+def test_an_edit_stays_as_it_is_if_the_backward_keeps_each_value_in_a_variable() -> None:
+    def forward(x: Any) -> Any:
+        y = x * x
+        return y.sum()
+
+    def backward(cache: Any) -> Any:
+        x = cache["x"]
+        y = cache["y"]
+        dy = np.ones_like(y)
+        dx = x * dy
+        return dx
+
+    report = compare_steps(forward, backward, X)
+    (text,) = {s for d in report.diagnoses for s in d.evidence if "would be right" in s}
+    assert "cache" not in text
+    assert "it says dx = x * dy" in text
+
+
 class Kept:
     """Takes the place of a search: keeps what it was asked and answers one thing."""
 

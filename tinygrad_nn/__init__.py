@@ -3,7 +3,7 @@
 import typing as _typing
 from importlib import import_module as _import_module
 
-from . import ops as _ops  # noqa: F401 - fills the registry
+from . import ops as _ops  # noqa: F401 - declares all primitives
 from .backward import detect_anomaly
 from .batching import vmap
 from .control_flow import cond, scan, while_loop
@@ -83,7 +83,7 @@ if _typing.TYPE_CHECKING:
         graph_loss,
     )
 
-# What stands on the engine is loaded when it is first asked for, so that importing the engine stays quick.
+# Modules built on the engine are imported when they are first used, so that `import tinygrad_nn` stays quick.
 _LATER = {
     "data": "Scaler data_loader data_split load_digits load_iris load_sonnets one_hot read_features read_table",
     "gradcheck": "GradientReport assert_gradients check_gradients check_primitive numerical_gradient",
@@ -128,22 +128,22 @@ def __getattr__(name: str) -> _typing.Any:
     return value
 
 
-# A Tensor's namespace stands on the Tensor, so it is looked up when it is first asked for.
+# The array namespace imports the Tensor, so it can only be imported later, when it is first used.
 _METHODS["__array_namespace__"] = lambda t, *, api_version=None: __getattr__("array_api").namespace(api_version)
 
 
 _short_tracebacks()
 
-# Pictures stand on what they show, and are made where a notebook asks for them.
+# The code that draws imports what it draws, so it is imported when a notebook first asks for a picture.
 _PICTURES.append(lambda thing: _import_module(".viz.notebook.pictures", __name__).picture(thing))
-Tensor._repr_html_ = _picture  # type: ignore[attr-defined]  # of the class, where marimo looks
+Tensor._repr_html_ = _picture  # type: ignore[attr-defined]  # on the class, where marimo looks for it
 
 
 def load_ipython_extension(shell: _typing.Any) -> None:
-    """Give a notebook ``%%explore``: it is what ``%load_ext tinygrad_nn`` calls.
+    """Define the notebook magic ``%%explore``; ``%load_ext tinygrad_nn`` calls this function.
 
     Args:
-        shell: of IPython.
+        shell: the IPython shell.
     """
     _import_module(".viz.notebook.magic", __name__).load_magic(shell)
 

@@ -1,4 +1,4 @@
-"""The command, as `python -m tinygrad_nn`."""
+"""Run the command line interface with `python -m tinygrad_nn`."""
 
 import sys
 

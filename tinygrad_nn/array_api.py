@@ -1,6 +1,7 @@
-"""The array API standard, version 2024.12, over Tensors: what `Tensor.__array_namespace__` gives to other libraries.
+"""The array API standard, version 2024.12, for Tensors: the module that `Tensor.__array_namespace__` returns.
 
-A program that is written for the standard takes its functions from the arrays it is given, and so differentiates:
+A program that is written for the standard takes its functions from its arguments, so that it runs on Tensors too and
+can be differentiated:
 
     >>> import numpy as np
     >>> from tinygrad_nn import Tensor, grad
@@ -12,8 +13,8 @@ A program that is written for the standard takes its functions from the arrays i
     >>> grad(lambda x: spread(x))(np.array([1.0, 3.0]))
     array([-0.5,  0.5])
 
-Each function is NumPy's, called through NumPy's own protocols; what comes out as a plain array becomes a constant
-Tensor, so that all arrays of a program are of one kind. Written here are only those that NumPy spells otherwise.
+Each function is NumPy's, called through NumPy's own protocols. A result that is a plain array becomes a constant
+Tensor, so that a program meets Tensors only. This module defines only the functions that differ from NumPy's.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ DTYPES = """
 
 
 def _as_tensors(value: Any) -> Any:
-    """Return a result with plain arrays, also inside tuples and lists, as constant Tensors."""
+    """Return a result in which plain arrays, also inside tuples and lists, are replaced by constant Tensors."""
     if isinstance(value, (np.ndarray, np.generic)):
         return Tensor(value, requires_grad=False)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -63,7 +64,7 @@ def _as_tensors(value: Any) -> Any:
 
 
 def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
-    """Return a function of NumPy that gives Tensors."""
+    """Return a NumPy function wrapped so that its results are Tensors."""
     function = getattr(place, name)
 
     def of_tensors(*args: Any, **kwargs: Any) -> Any:
@@ -75,7 +76,7 @@ def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
 
 
 def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleType:
-    """Return an extension of the standard as a module."""
+    """Return an extension of the standard, such as ``linalg``, as a module; `own` holds functions made here."""
     module = ModuleType(f"{__name__}.{name}", f"The extension {name} of the standard, over Tensors.")
     module.__dict__.update({f: _over_tensors(getattr(np, name), f) for f in functions}, **own)
     return module
@@ -87,7 +88,7 @@ def _on_cpu(device: Any) -> None:
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return a Tensor as it is, with its graph, and anything else as a constant; `dtype` converts, `copy` copies."""
+    """Return a Tensor unchanged, with its graph, and anything else as a constant; `dtype` converts, `copy` copies."""
     _on_cpu(device)
     if isinstance(obj, Tensor):
         if copy is False and dtype is not None and obj.dtype != dtype:
@@ -99,34 +100,34 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return what another library holds as a constant Tensor, in the same memory where that is possible."""
+    """Return another library's array as a constant Tensor, which shares its memory if possible."""
     return _as_tensors(np.from_dlpack(x, device=device, copy=copy))  # type: ignore[no-any-return]
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
-    """Return the entries in another dtype; without a copy where it is that already and none is wanted."""
+    """Return the entries in another dtype; if they have it already and `copy` is false, return x itself."""
     _on_cpu(device)
     x = asarray(x)
     return x if x.dtype == dtype and not copy else x.astype(dtype)  # type: ignore[no-any-return]
 
 
 def can_cast(from_: Any, to: Any, /) -> bool:
-    """Tell whether a dtype, or that of an array, can be cast to another by the rules of promotion."""
+    """Tell whether a dtype, or an array's dtype, can be cast to another by NumPy's casting rules."""
     return np.can_cast(from_.dtype if isinstance(from_, (np.ndarray, Tensor)) else from_, to)
 
 
 def finfo(type: Any, /) -> Any:
-    """Return the limits of a dtype of floats, or of that of an array."""
+    """Return the limits of a floating-point dtype, or of an array's dtype."""
     return np.finfo(type.dtype if isinstance(type, (np.ndarray, Tensor)) else type)
 
 
 def iinfo(type: Any, /) -> Any:
-    """Return the limits of a dtype of whole numbers, or of that of an array."""
+    """Return the limits of an integer dtype, or of an array's dtype."""
     return np.iinfo(type.dtype if isinstance(type, (np.ndarray, Tensor)) else type)
 
 
 def result_type(*arrays_and_dtypes: Any) -> Any:
-    """Return the dtype that arrays, dtypes and numbers are promoted to."""
+    """Return the dtype to which the given arrays, dtypes and numbers are promoted together."""
     return np.result_type(*(x.data if isinstance(x, Tensor) else x for x in arrays_and_dtypes))
 
 
@@ -136,7 +137,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
-    """Return the entries within bounds, in the dtype of x."""
+    """Return x with its entries limited to the interval [min, max], in the dtype of x."""
     x = asarray(x)
     bounds = (b if b is None or isinstance(b, (int, float)) else asarray(b, dtype=x.dtype) for b in (min, max))
     low, high = bounds
@@ -146,13 +147,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
 
 
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """Return the entries in order along an axis."""
+    """Return the entries sorted along an axis."""
     made = np.sort(asarray(x), axis=axis, stable=stable)
     return np.flip(made, axis) if descending else made  # type: ignore[return-value]
 
 
 def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """Return where the entries in order along an axis come from; equal ones keep their order, also backwards."""
+    """Return the indices that sort x along an axis; equal entries keep their order, also in descending order."""
     plain = asarray(x).data
     if not descending:
         return _as_tensors(np.argsort(plain, axis=axis, stable=stable))  # type: ignore[no-any-return]
@@ -171,12 +172,12 @@ def _frequencies(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def __array_namespace_info__() -> Any:
-    """Return what this namespace can do: dtypes, devices, and how shapes may depend on values, all as NumPy."""
+    """Return NumPy's description of its dtypes, devices and capabilities, which holds for this namespace too."""
     return np.__array_namespace_info__()
 
 
 def __getattr__(name: str) -> Any:
-    """Load `special` when SciPy asks for it, which is no part of the standard."""
+    """Import `special` when SciPy looks for that name, which is not part of the standard."""
     if name == "special":
         from . import special
 
@@ -188,13 +189,13 @@ def namespace(api_version: str | None = None) -> ModuleType:
     """Return this module, the array namespace of Tensors, for a version of the standard.
 
     Args:
-        api_version: such as ``"2024.12"``; by default the newest one that is here.
+        api_version: such as ``"2024.12"``; by default the newest supported one.
 
     Returns:
         The module `tinygrad_nn.array_api`.
 
     Raises:
-        ValueError: a version that is not here.
+        ValueError: the version is not supported.
 
     Example:
         >>> Tensor([1.0]).__array_namespace__().__array_api_version__

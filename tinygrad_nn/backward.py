@@ -1,4 +1,8 @@
-"""Reverse mode: a walk from a result back through its Nodes, youngest first, that runs each primitive's VJP rules."""
+"""Reverse mode: `backward` and the walk from a result back through its Nodes that runs each primitive's VJP rules.
+
+Each Node is visited once, youngest first. A result is always younger than its arguments, so when a Node's turn comes,
+the gradients from everything it went into have been added up.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +26,25 @@ from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
 from .tensor import Tensor, holders, raw, wrap
 
-LONG = 1024  # in a graph of more Nodes the older ones serve again: a short one costs the cyclic collector little
-DOUBLE = np.dtype(float)  # is one object, and most gradients have it
+LONG = 1024  # Nodes this much older than the root are reused; small graphs are no burden on the garbage collector
+DOUBLE = np.dtype(float)  # the dtype of most gradients; one object, so `is` compares it
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
-    if hasattr(_part, "lock"):  # before Python 3.12, threads wait for each other at cached properties
+    if hasattr(_part, "lock"):  # before Python 3.12, a cached_property has a lock, which a forked child must renew
         renewed(_part.lock)
-_accumulating = renewed(Lock())  # threads that share leaves add to their gradients one after the other
+_accumulating = renewed(Lock())  # threads that share leaves add to their gradients one at a time
 _PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
-# The allocator of Linux hands what a step frees back to the system, and each page that the next step touches is a page
-# fault: more than half of a step's time at a few 100 kB an array. One array of the largest size that it learns from,
-# freed untouched, teaches it to keep up to twice that much.
+# The memory allocator of Linux returns the arrays that a training step frees to the system, so the next step pays a
+# page fault for each page it touches: over half of its time with arrays of a few 100 kB. Allocating and freeing one
+# array of 32 MB, the largest size that raises the allocator's thresholds, makes it keep up to twice that much.
 np.empty(2**25 - 2**16, np.uint8)
 
 
 def ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
-    """Return the Nodes that the roots were computed from, themselves included, youngest first.
+    """Return the roots and all Nodes that they were computed from, youngest first.
 
-    Each Node comes once however many paths lead to it. Nodes older than `oldest` are left out.
+    Each Node appears once, however many paths lead to it. Nodes older than `oldest` are left out.
 
     Raises:
         RuntimeError: part of the graph was freed.
@@ -72,11 +76,11 @@ def walk(
 ) -> dict[Node, Any]:
     """Propagate a cotangent back from a Node and return the gradient of each leaf, or of each wanted Node.
 
-    Of complex numbers the gradient of a real L is ∂L/∂Re + i ∂L/∂Im, as in PyTorch. Inside the walk its conjugate
-    travels, so that the rules of holomorphic functions need no conjugation.
+    For complex inputs, the gradient of a real L is ∂L/∂Re + i ∂L/∂Im, as in PyTorch. The walk carries the conjugate
+    of that, so that the rules of holomorphic functions need no conjugation.
 
     Args:
-        root: where to start.
+        root: the Node to start from.
         seed: the cotangent of its result: an ndarray, or a Tensor if `differentiable`.
         wanted: stop at these Nodes and return their gradients; by default at the leaves.
         differentiable: run the rules on Tensors, so that the gradients have a graph of their own.
@@ -84,18 +88,18 @@ def walk(
         keep: called with each operation's Node and its complete cotangent.
 
     Returns:
-        Node -> gradient, only for those that one arrived at.
+        A dict Node -> gradient; Nodes that no gradient reached are missing.
     """
     oldest = min([node.index for node in wanted]) if wanted else 0
     pending: dict[Node, Any] = {root: conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
-    spent: list[Node] = []  # to be freed at the end, since a factorisation may have to run again what followed it
+    spent: list[Node] = []  # freed at the end only: at equal values a factorisation reruns the operations after it
     spare, far = thread.mode.spare, root.index - LONG
-    summed: set[Node] = set()  # those whose gradient is a sum made here: more is added to it in place
-    # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
+    summed: set[Node] = set()  # Nodes whose pending gradient is an array made here, so += may write into it
+    # A heap, youngest Node first: all children of a Node are younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
-    ahead = None if root.primitive is None else root  # one that waits outside the queue, which so is often empty
+    ahead = None if root.primitive is None else root  # one Node waits outside the heap, which is then often empty
     while ahead is not None or queue:
         if queue and (ahead is None or queue[0][0] < -ahead.index):
             node = heappop(queue)[1] if ahead is None else heapreplace(queue, (-ahead.index, ahead))[1]
@@ -144,7 +148,7 @@ def walk(
             elif jointly is None:
                 r = r(*given, **meta) if meta else r(*given)
             if differentiable and not isinstance(r, Tensor):
-                r = wrap(r, None)  # a constant, which the rules of older Nodes take as they take a Tensor
+                r = wrap(r, None)  # a constant Tensor, since the rules of older Nodes may call a Tensor's methods
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape, primitive)
             if r.dtype is not arg.dtype:
@@ -169,7 +173,7 @@ def walk(
             node.arity, node.meta = 0, NO_METADATA
             node.x = node.y = node.p = node.q = node.out = None
             if node.index < far and holders(node) == 2 and node.__weakref__ is notes is None and type(node) is Node:
-                node.primitive = None  # which may be a person's, with arrays of theirs
+                node.primitive = None  # a user's primitive may hold arrays, so do not keep it alive
                 spare.append(node)
     for node in spent:
         node.link(None, None)
@@ -183,9 +187,9 @@ def walk(
 
 
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a Node's arguments, result and metadata as Tensors: linked to the graph, or where nothing is recorded not.
+    """Return a Node's arguments, result and metadata as Tensors, linked to the graph if operations are recorded.
 
-    Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
+    Constant arrays become Tensors too: a rule may write x.dot(g), and ndarray.dot could not take the Tensor g.
     """
     linked = thread.mode.grad
     args = [
@@ -196,19 +200,19 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     meta = node.meta
     if primitive.saves:
         given = {key: value for key, value in meta.items() if key not in primitive.saves}
-        kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # in a trace
+        kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # happens in a trace only
         again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
         meta = {**given, **kept, **again}
     return args, wrap(node.out, node if linked else None), meta
 
 
 def conj(g: Any) -> Any:
-    """Return the conjugate of a complex gradient, and a real one as it is."""
+    """Return the conjugate of a complex gradient; a real gradient is returned unchanged."""
     return g.conj() if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c" else g
 
 
 def cast(r: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a gradient in the dtype of its argument; of a complex gradient a real argument takes the real part."""
+    """Convert a gradient to the dtype of its argument; a real argument takes the real part of a complex gradient."""
     if r.dtype == dtype:
         return r
     if r.dtype.kind == "c" and dtype.kind != "c":
@@ -217,7 +221,7 @@ def cast(r: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _heed(node: Node, g: Any, differentiable: bool) -> Any:
-    """Run a Node's hooks and its check for arrays written into since the forward."""
+    """Check that a Node's arrays were not written into since the forward; run its hooks; return the gradient."""
     notes: dict[str, Any] = node.notes  # type: ignore[assignment]
     if "checksum" in notes and node.args is not None and notes["checksum"] != _checksum(node):
         raise RuntimeError(
@@ -247,12 +251,13 @@ def backward(
     Args:
         gradient: the cotangent, of this Tensor's shape; it may be left out for a single number, and is then 1.
         retain_graph: keep the graph, so that it can be walked or drawn again; otherwise it is freed.
-        create_graph: PyTorch's way to differentiate gradients again; here `grad` nests, and this raises.
+        create_graph: raises if true. It is PyTorch's way to differentiate gradients again; here, nest `grad`.
         retain_grads: also leave the gradient of every intermediate Tensor in its ``grad``.
 
     Raises:
-        RuntimeError: nothing here requires gradients, or the graph was freed.
-        ValueError: the gradient has another shape, or is needed and missing.
+        RuntimeError: this Tensor does not require gradients, or the graph was freed.
+        ValueError: the gradient has the wrong shape, or is missing for a Tensor of several entries.
+        NotImplementedError: `create_graph` is true.
 
     Example:
         >>> x = Tensor([1.0, 2.0]); y = x * x
@@ -280,7 +285,7 @@ def backward(
 
 
 class Handle:
-    """What removes a hook: call it, or its `remove`; at the end of a with block it does so itself."""
+    """Removes a hook: call it or its `remove`, or use it as a context manager that removes the hook at the end."""
 
     def __init__(self, hooks: list[Any], hook: Any) -> None:
         self._hooks, self._hook = hooks, hook
@@ -300,13 +305,13 @@ class Handle:
 
 
 def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
-    """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns, if anything, replaces it.
+    """Call ``hook(gradient)`` when this Tensor's gradient is complete; a returned array replaces the gradient.
 
     Args:
         hook: takes an ndarray of this Tensor's shape (a Tensor when the gradient is itself being differentiated).
 
     Returns:
-        What removes the hook: ``remove()``.
+        A `Handle`; its ``remove()`` removes the hook.
 
     Raises:
         ValueError: the Tensor is a constant.
@@ -320,7 +325,7 @@ def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
 
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
-    """Return the cotangent to start from, in the dtype of the result."""
+    """Return the cotangent that `backward` starts from, in the dtype of the result."""
     data = result.data
     if gradient is None:
         if data.size != 1:
@@ -328,7 +333,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
                 f"backward() of a Tensor of shape {result.shape} needs a gradient of that shape: which combination of "
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
-        return np.array(1, data.dtype) if data.ndim == 0 else np.ones_like(data)  # which takes several times as long
+        return np.array(1, data.dtype) if data.ndim == 0 else np.ones_like(data)  # ones_like is several times slower
     seed = np.asarray(raw(gradient), dtype=data.dtype)
     if seed.shape != data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
@@ -336,7 +341,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
 
 
 def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
-    """Make copies of those gradients that share memory with each other or with anything else, and return all."""
+    """Copy the gradients that may share memory with each other or with other arrays; return the same dict."""
     lent = {id(seed)}
     for node, g in gradients.items():
         if type(g) is not np.ndarray or g.base is not None or id(g) in lent:
@@ -350,15 +355,15 @@ def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Report the operation that produced a NaN or an infinity, and arrays written into between forward and backward.
+    """Raise at the operation that produces a NaN or an infinity, and if an array changes between forward and backward.
 
-    Inside this block, in this thread, each operation remembers the line that called it and is checked as it runs and
-    as its rules run, which takes several times as long.
+    Inside this block, in this thread, each operation remembers the line that called it. Its result and the gradients
+    of its rules are checked, so everything takes several times as long.
 
     Raises:
-        FloatingPointError: an operation or a rule made NaN or infinity of finite numbers, or a constant holds NaN;
+        FloatingPointError: an operation or a rule made NaN or infinity from finite numbers, or a constant holds NaN;
             the message names the operation, its line and its arguments.
-        RuntimeError: from `backward`, an argument or a result changed since the forward.
+        RuntimeError: (from `backward`) an argument or a result changed since the forward.
 
     Example:
         >>> with detect_anomaly():
@@ -373,6 +378,7 @@ def detect_anomaly() -> Iterator[None]:
 
 
 def _inspect(node: Node, tensor: Tensor) -> Tensor:
+    # Note the calling line and a checksum on a new Node; raise if its result is the first that is not finite.
     node.note(where=_caller(), checksum=_checksum(node))
     bad = _not_finite(node.out)
     if bad is None:
@@ -381,11 +387,12 @@ def _inspect(node: Node, tensor: Tensor) -> Tensor:
         if _not_finite(arg) is not None:
             if parent is None and np.isnan(arg).any():
                 raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
-            return tensor  # born earlier, or an infinity that was put in on purpose
+            return tensor  # an earlier operation made it, or the user put an infinity in on purpose
     raise FloatingPointError(f"{node.primitive.name if node.primitive else ''} made {bad}, in {_describe(node)}.")
 
 
 def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
+    # Raise if a rule made a gradient r that is not finite from a cotangent g that is finite.
     bad = _not_finite(raw(r))
     if bad is not None and _not_finite(raw(g)) is None:
         primitive: Primitive = node.primitive  # type: ignore[assignment]
@@ -400,7 +407,7 @@ def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
 
 
 def _not_finite(array: Any) -> str | None:
-    """Return which entry is NaN or infinite, in words, or None."""
+    """Return, in words, the first entry that is NaN or infinite and its index; None if all are finite."""
     array = np.asarray(array)
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
         return None
@@ -409,7 +416,7 @@ def _not_finite(array: Any) -> str | None:
 
 
 def _caller() -> tuple[str, int]:
-    """Return file and line of the innermost frame outside this package and NumPy."""
+    """Return the file and line of the innermost frame outside this package and NumPy."""
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):
         frame = frame.f_back
@@ -424,7 +431,7 @@ def _checksum(node: Node) -> tuple[int, ...]:
 
 
 def _describe(node: Node) -> str:
-    """Return an operation with its arguments, and the line that called it if known."""
+    """Return a text with an operation, its arguments' names, dtypes and shapes, and the calling line if known."""
     name = node.primitive.name if node.primitive else "leaf"
     names = (((p.notes or {}).get("name") if p else None) or "array" for p in node.parents or ())
     arguments = ", ".join(

@@ -1,4 +1,4 @@
-"""What a function took along of the variables around it."""
+"""The variables that a nested function captured from the functions around it (its closure)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def closed_over(function: Any) -> dict[str, Any]:
-    """Return the variables that a function closes over, by name; those without a value yet are left out.
+    """Return a dict from name to value of the variables a function closes over, without those not assigned yet.
 
     Example:
         >>> def outer(a):

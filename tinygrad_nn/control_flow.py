@@ -1,6 +1,7 @@
-"""Control flow that depends on values: `scan`, `cond` and `while_loop`, on nests of arrays.
+"""Loops and branches that depend on values: `scan`, `cond` and `while_loop`, for arrays and nested containers of them.
 
-Called by themselves they are the loops and branches that they look like, and their operations are recorded one by one.
+Outside `compile` and `vmap` they run as ordinary Python loops and branches, and each operation is recorded. Inside,
+where the values are not known, they are handed to the trace, or run for all samples at once.
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from .tree import Tree, children, containers, flatten
 
 NUMBERS = (int, float, complex, bool)
 CONDITION = "while_loop: what cond_fun returns"
-LONG = 16  # from so many rows on, these are taken from blocks
+LONG = 16  # arrays with at least this many rows are read in blocks, see `_rows`
 
 
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]], init: Tree, xs: Tree = None, length: int | None = None,
     reverse: bool = False,
 ) -> tuple[Tree, Tree]:  # fmt: skip
-    r"""Run a function along the first axis of arrays with a carry, and stack what it gives on the way.
+    r"""Call a function for each row of arrays, passing a carry from call to call, and stack its outputs.
 
     .. math:: (c_{t+1},\ y_t) = f(c_t,\ x_t)
 
     Args:
         f: takes the carry and a row of each array of `xs`; it returns the next carry and y, a nest of arrays or None.
-        init: the first carry, a nest of arrays. Each further one has its containers, shapes and dtypes; a Python number
-            takes the dtype that f gives it.
-        xs: a nest of arrays of shapes ``(length, ...)``, or None, which f is then given.
-        length: the number of steps; needed without `xs` only.
-        reverse: whether the last row comes first; the y of a row stands in its place all the same.
+        init: the first carry, a nest of arrays. All later carries have its containers, shapes and dtypes; a Python
+            number takes the dtype that f returns in its place.
+        xs: a nest of arrays of shapes ``(length, ...)``, or None, which is then passed to f in each step.
+        length: the number of steps; needed only without `xs`.
+        reverse: whether to go from the last row to the first; ``ys[t]`` belongs to ``xs[t]`` in either case.
 
     Returns:
         ``(carry, ys)``: the last carry, and every y stacked to ``(length, ...)``.
 
     Raises:
-        TypeError: f returns no pair, or another kind of carry or y than before.
-        ValueError: `xs` have several lengths, or `length` is missing or another.
+        TypeError: f does not return a pair, or returns a carry or y of other containers, shapes or dtypes than before.
+        ValueError: the arrays of `xs` have different lengths, or `length` is missing or differs from theirs.
 
     Example:
         >>> carry, ys = scan(lambda c, x: (0.5 * c + x, c), 0.0, np.array([1.0, 2.0, 3.0]))
@@ -68,19 +69,19 @@ def scan(
         rebuild = flatten_or_none(kinds)[1]
         ys = [np.stack(parts) for parts in zip(*(found[::-1] if reverse else found), strict=True)]
         return carry, rebuild(ys if len(short) == count else [_whole(y, count, reverse) for y in ys])
-    with recording(False), np.errstate(all="ignore"):  # which tells the shapes, and is no part of the answer
+    with recording(False), np.errstate(all="ignore"):  # this call of f only tells the shapes of y
         empty, rebuild = flatten_or_none(arrays(pair(f(carry, one))[1]))
     return carry, rebuild([np.zeros((0, *y.shape), raw(y).dtype) for y in empty])
 
 
 def _whole(y: Any, count: int, reverse: bool) -> Any:
-    """Return the y of some rows with zeros for the others."""
+    """Return the y of the rows that ran, padded to `count` rows with zeros for the rows that did not run."""
     zeros = np.zeros((count - len(y), *y.shape[1:]), raw(y).dtype)
     return np.concatenate([zeros, y] if reverse else [y, zeros])
 
 
 def typed(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
-    """Return the first carry with its Python numbers in the dtypes that a step gives them."""
+    """Return the first carry with each Python number converted to the dtype that a step returns in its place."""
     leaves, rebuild = flatten_or_none(init)
     if not any(type(x) in NUMBERS for x in leaves):
         return init
@@ -90,24 +91,24 @@ def typed(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
 
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Tree) -> Tree:
-    r"""Return what one of two functions gives: the first where a value is true, the second where it is false.
+    r"""Return the result of one of two functions: the first if a condition is true, the second if it is false.
 
     .. math:: \text{true\_fn}(x) \text{ if } p \text{ else } \text{false\_fn}(x)
 
-    Only the one that is chosen runs, so that neither needs to be defined where the other one is. In a compiled function
-    it is chosen anew in every call.
+    Only the chosen function runs, so neither has to be defined for operands of the other. In a compiled function the
+    choice is made anew in every call. If `pred` differs by sample of a vmap, both run, and each sample takes its own.
 
     Args:
-        pred: one truth value or number: an array of no axes.
+        pred: one truth value or number, or an array without axes.
         true_fn: takes the operands and returns a nest of arrays.
-        false_fn: the same; in a compiled function both return the same containers, shapes and dtypes.
+        false_fn: likewise; in a compiled function both return the same containers, shapes and dtypes.
         *operands: nests of arrays.
 
     Returns:
-        What the chosen function returns.
+        The result of the chosen function.
 
     Raises:
-        TypeError: `pred` has axes, or one of the functions cannot be called.
+        TypeError: `pred` has axes, or one of the functions is not callable.
 
     Example:
         >>> from tinygrad_nn import grad
@@ -129,23 +130,23 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Tree) -> Tree:
-    r"""Run a function on its own result as long as a condition holds.
+    r"""Apply a function to its own result as long as a condition holds.
 
     .. math:: c_{t+1} = \text{body\_fun}(c_t) \quad \text{while} \quad \text{cond\_fun}(c_t)
 
-    Gradients flow back through as many steps as there were.
+    Gradients flow back through all the steps that ran.
 
     Args:
         cond_fun: takes the carry and returns one truth value or number.
-        body_fun: takes the carry and returns the next, of the same containers, shapes and dtypes. A Python number takes
-            the dtype that it is given.
+        body_fun: takes the carry and returns the next, with the same containers, shapes and dtypes. A Python number in
+            `init_val` takes the dtype that body_fun returns in its place.
         init_val: the first carry, a nest of arrays.
 
     Returns:
         The first carry for which the condition does not hold.
 
     Raises:
-        TypeError: `body_fun` returns another kind of carry, or `cond_fun` more than one value.
+        TypeError: `body_fun` returns a carry of other containers, shapes or dtypes, or `cond_fun` more than one value.
 
     Example:
         >>> from tinygrad_nn import grad
@@ -158,7 +159,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     if thread.mode.traces and thread.mode.level is None:
         return thread.mode.while_loop(cond_fun, body_fun, init_val)  # type: ignore[attr-defined]
     carry = init_val
-    arrays(carry)  # raises where it holds something else
+    arrays(carry)  # raises if it holds anything but arrays and numbers
     while True:
         pred = one_value(cond_fun(carry), CONDITION)
         if thread.mode.traces and isinstance(pred, Tensor):
@@ -171,16 +172,16 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     return arrays(carry)
 
 
-# -- Inside vmap, where a value differs from sample to sample
+# -- Inside vmap, where values differ from sample to sample
 
 
 def _mapped(pred: Any) -> bool:
-    """Tell whether a truth value differs from sample to sample."""
+    """Tell whether a condition differs from sample to sample of a vmap."""
     return thread.mode.level is not None and hasattr(pred, "level")
 
 
 def _holds(pred: Any) -> bool:
-    """Tell whether a condition holds for any sample."""
+    """Tell whether a condition holds; inside vmap, whether it holds for any sample."""
     while _mapped(pred):
         pred = pred.full
     return bool(np.any(raw(pred))) if np.ndim(raw(pred)) else bool(raw(pred))
@@ -189,7 +190,7 @@ def _holds(pred: Any) -> bool:
 def _of_all_samples(
     level: Any, cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Tree
 ) -> Tree:
-    """Run a loop of one sample as a loop of all of them, outside of their vmap, until it ends for the last one."""
+    """Run a traced loop inside vmap as one loop over whole batches, outside the vmap, until every sample has ended."""
     leaves, rebuild = flatten_or_none(typed(lambda carry: (body_fun(carry), None), init_val, "while_loop: body_fun"))
 
     def sample(full: Sequence[Any]) -> Tree:
@@ -213,13 +214,13 @@ def _of_all_samples(
 
 
 def _where(pred: Any, new: Tree, old: Tree) -> Tree:
-    """Return for each sample the leaves of one of two nests."""
+    """Return a nest whose leaves are, sample by sample, those of `new` if `pred` is true, else those of `old`."""
     parts, rebuild = flatten_or_none(new)
     return rebuild([np.where(pred, x, y) for x, y in zip(parts, flatten_or_none(old)[0], strict=True)])
 
 
 def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree) -> Tree:
-    """Return what one of two functions gives, in a trace, for all samples of a vmap, which choose alike."""
+    """Return the result of `cond` inside a vmap and a trace, for a traced `pred` that is the same for all samples."""
     leaves, again = flatten_or_none(arrays(operands))
     rebuild: Any = None
 
@@ -237,22 +238,22 @@ def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree)
     return rebuild([level.wrap(x) for x in found])
 
 
-# -- What is asked of arguments and results
+# -- Checks of arguments and results
 
 
 def flatten_or_none(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
-    """Return what `flatten` does; None is no leaf, also where nothing is around it."""
+    """Flatten a nest as `flatten` does, but treat a lone None as a nest without leaves."""
     return ([], lambda new: None) if tree is None else flatten(tree)
 
 
 def called(function: Any, name: str, call: str) -> None:
-    """Raise if an argument that must be a function is none."""
+    """Raise TypeError if an argument that must be a function is not callable."""
     if not callable(function):
         raise TypeError(f"{name} got {type(function).__name__} in place of a function; it is called as {call}.")
 
 
 def one_value(pred: Any, what: str) -> Any:
-    """Return a truth value; raise if it has axes, or is none."""
+    """Return a truth value; raise TypeError if it has axes or is not a number."""
     if not isinstance(pred, (Tensor, np.ndarray, np.generic, *NUMBERS)) or np.ndim(raw(pred)):
         kind = described(pred)
         raise TypeError(f"{what} must be one truth value; it is {kind}. Of an array take np.any(...) or np.all(...).")
@@ -260,7 +261,7 @@ def one_value(pred: Any, what: str) -> Any:
 
 
 def steps(leaves: Sequence[Any], length: int | None) -> int:
-    """Return how many steps a scan has."""
+    """Return the number of steps of a scan; raise ValueError if the lengths of `xs` and `length` disagree."""
     for x in leaves:
         if not isinstance(x, (Tensor, np.ndarray)) or not x.ndim:
             raise ValueError(
@@ -280,7 +281,7 @@ def steps(leaves: Sequence[Any], length: int | None) -> int:
 
 
 def pair(returned: Any) -> tuple[Any, Any]:
-    """Return the carry and y that a step returned."""
+    """Return the carry and y that a step returned; raise TypeError if it did not return a pair."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(
             f"scan: f returned {described(returned)}; it returns a pair, (carry, y), where y may be None "
@@ -290,7 +291,7 @@ def pair(returned: Any) -> tuple[Any, Any]:
 
 
 def entered(x: Any) -> Any:
-    """Return a leaf as an array, a NumPy scalar or a Tensor."""
+    """Return a leaf as an array, a NumPy scalar or a Tensor; raise TypeError if it is not made of numbers."""
     if isinstance(x, (Tensor, np.ndarray, np.generic)):
         return x
     array = np.asarray(x)
@@ -300,18 +301,18 @@ def entered(x: Any) -> Any:
 
 
 def arrays(tree: Tree) -> Tree:
-    """Return a nest with its numbers as NumPy scalars."""
+    """Return a nest with its Python numbers converted to NumPy scalars."""
     leaves, rebuild = flatten_or_none(tree)
     return rebuild([entered(x) for x in leaves])
 
 
 def next_carry(before: Tree, after: Tree, who: str) -> Tree:
-    """Return a carry as the next step gets it; raise if it is of another kind than the one before."""
+    """Return the carry for the next step; raise if its containers, shapes or dtypes differ from those before."""
     return _same(before, arrays(after), who, "the carry", "init" if who.startswith("scan") else "init_val")
 
 
 def next_y(before: Tree, after: Tree) -> Tree:
-    """Return the y of a step; raise if it is of another kind than that of the step before."""
+    """Return the y of a step; raise if its containers, shapes or dtypes differ from those of the step before."""
     return _same(before, arrays(after), "scan: f", "y", "every step")
 
 
@@ -333,7 +334,7 @@ def _same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
 
 
 def _named(tree: Tree, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a nest with the way to each."""
+    """Yield the leaves of a nest, each with the expression that reaches it, such as ``the carry['h'][0]``."""
     parts = None if tree is None else children(tree)
     if parts is None:
         yield from () if tree is None else ((name, tree),)
@@ -344,7 +345,7 @@ def _named(tree: Tree, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def described(tree: Tree) -> str:
-    """Return containers, shapes and dtypes of a nest in a few words."""
+    """Return a short text with the containers, shapes and dtypes of a nest."""
     parts = None if tree is None else children(tree)
     if parts is not None:
         inner = [
@@ -359,9 +360,10 @@ def described(tree: Tree) -> str:
 
 
 def _rows(x: Any) -> Callable[[int], Any]:
-    """Return the function that takes a row of an array.
+    """Return a function from t to row t of an array.
 
-    The gradient of a row is an array of the shape of all rows, so that those of a Tensor are taken from blocks.
+    The gradient of ``x[t]`` has the shape of x, so n rows would cost n arrays of n rows. The rows of a long Tensor are
+    therefore taken from blocks of √n rows.
     """
     if not isinstance(x, Tensor) or not x.requires_grad or len(x) < LONG:
         return x.__getitem__  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Functions with a custom derivative: hand-written, blocked, or recomputed on the way back."""
+"""Functions with a custom derivative: hand-written rules, `stop_gradient`, and `checkpoint`, which saves memory."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def stop_gradient(tree: Tree) -> Tree:
 
 
 def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return f with a hand-written VJP rule in place of the one that its operations have.
+    r"""Return f with a hand-written VJP rule in place of those of its operations.
 
     .. math:: (\bar x, \bar y, \dots) = rule(\overline{out}, out, x, y, \dots)
 
     Args:
         f: a function of arrays, by position, and metadata, by keyword, returning an array. Arguments and results may
-            be containers of arrays (dict, list, tuple, dataclass), of any shapes. It is run on plain arrays.
+            be containers of arrays (dict, list, tuple, dataclass), of any shapes. It is called with plain arrays.
         rule: ``rule(g, out, *arguments, **metadata)`` returns the gradient of the argument if there is one argument,
-            else a tuple with one per argument, in the containers of that, ``None`` where there is none. `g` has the
-            containers of the result, with zeros where no gradient came. For complex numbers g and the gradients are
-            what `grad` and `vjp` give, ∂L/∂Re + i ∂L/∂Im, so that the rule of ``A @ x`` is ``A.conj().T @ g``. Written
-            in NumPy functions and operators only, it can itself be differentiated, to any order.
+            else a tuple with one gradient per argument, each in the containers of its argument; ``None`` stands for no
+            gradient. `g` has the containers of the result, with zeros where no gradient arrived. For complex numbers
+            g and the gradients follow `grad` and `vjp`, ∂L/∂Re + i ∂L/∂Im, so that the rule of ``A @ x`` is
+            ``A.conj().T @ g``. A rule of NumPy functions and operators only can be differentiated, to any order.
 
     Returns:
-        A function of the same arguments that takes part in graphs as one operation.
+        A function of the same arguments; a graph records a call of it as one operation.
 
     Raises:
         ValueError: (when gradients are taken) the gradients have other containers than the arguments.
@@ -80,20 +80,20 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
 
 
 def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return f with a hand-written JVP rule in place of the one that its operations have.
+    r"""Return f with a hand-written JVP rule (a derivative along a direction) in place of those of its operations.
 
     .. math:: \dot{out} = rule(\dot x, out, x, \dots)
 
-    Reverse mode is the transpose of the rule, which is linear in the directions.
+    The rule is linear in the directions, so that reverse mode can use its transpose.
 
     Args:
         f: as for `custom_vjp`.
-        rule: ``rule(v, out, *arguments, **metadata)`` returns the derivative of the result, in its containers, along
-            v: the direction of the argument if there is one argument, else a tuple with one per argument. It is
-            written in NumPy functions and operators, and linear in v.
+        rule: ``rule(v, out, *arguments, **metadata)`` returns the derivative of the result along v, in the containers
+            of the result. v is the direction of the argument if there is one argument, else a tuple with a direction
+            per argument. The rule consists of NumPy functions and operators, and is linear in v.
 
     Returns:
-        A function of the same arguments that takes part in graphs as one operation.
+        A function of the same arguments; a graph records a call of it as one operation.
 
     Raises:
         ValueError: (when gradients are taken) the derivative has other containers or shapes than the result.
@@ -117,7 +117,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
             total: list[Any] = [None] * len(leaves)
             for made, c, value in zip(_like(out, moved, f, "the result"), flatten(g)[0], flatten(out)[0], strict=True):
                 if not isinstance(made, Tensor) or made.node is None:
-                    continue  # it does not move
+                    continue  # its derivative does not depend on the directions
                 if made.shape != np.shape(value):
                     raise ValueError(
                         f"the rule of {_name(f)} returned a derivative of shape {made.shape} for a result of shape "
@@ -131,7 +131,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
 
 
 def _is_tuple_of_one(found: Any, arg: Any) -> bool:
-    """Tell whether what a rule of one argument returned is a tuple with its gradient, rather than the gradient."""
+    """Tell whether the rule of a function with one argument returned ``(gradient,)`` instead of the gradient itself."""
     if not isinstance(found, (tuple, list)) or len(found) != 1:
         return False
     parts = children(arg)
@@ -139,7 +139,7 @@ def _is_tuple_of_one(found: Any, arg: Any) -> bool:
 
 
 def _fits(tree: Any, given: Any) -> bool:
-    """Tell whether what a rule gave has the containers of a nest, or is ``None`` in place of one."""
+    """Tell whether a rule's result has the containers of a nest, possibly with ``None`` in place of some."""
     parts, found = children(tree), children(given)
     if parts is None or given is None:
         return True
@@ -151,14 +151,14 @@ def _name(f: Callable[..., Any]) -> str:
 
 
 def _numeric(x: Any) -> bool:
-    """Tell whether an argument is an array of numbers; a text or a function among them stays what it is."""
+    """Tell whether an argument is an array or a number; others, such as strings and functions, are passed through."""
     return isinstance(x, (Tensor, np.ndarray, np.generic, int, float, complex))
 
 
 def _operation(
     f: Callable[..., Any], gradients: Callable[[Any, Any, list[Any], dict[str, Any]], list[Any]]
 ) -> Callable[..., Any]:
-    """Return a function of nests as one operation, whose results lie in one array if there are several.
+    """Return f, a function of nested containers, as one operation; several results are packed into one array.
 
     `gradients(g, out, args, metadata)` returns a gradient, or None, for each leaf of the arguments.
     """
@@ -189,14 +189,17 @@ def _operation(
 
 
 class Results:
-    """The results of a function: one array as it is, a nest of arrays end to end in one."""
+    """Packs the results of a function into one array, since an operation has one result, and unpacks them again.
+
+    A result that is a single array is left unchanged; the arrays of a nest are flattened and concatenated.
+    """
 
     def __init__(self) -> None:
         self.rebuild: Callable[[Any], Any] | None = None
         self.kinds: list[tuple[tuple[int, ...], Any]] = []
 
     def packed(self, results: Any) -> Any:
-        """Return all leaves as one array, and remember how to take it apart."""
+        """Return all leaves as one array, and remember their containers, shapes and dtypes for `parted`."""
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
@@ -205,7 +208,7 @@ class Results:
         return np.concatenate([x.ravel() for x in arrays]) if arrays else np.array([])
 
     def parted(self, packed: Any) -> Any:
-        """Return a nest as the function returned it, of parts of one array; those of integers are constants."""
+        """Return the nest that the function returned, cut from one packed array; integer parts become constants."""
         if self.rebuild is None:
             return packed
         parts, start = [], 0
@@ -224,10 +227,10 @@ def _array(x: Any) -> Any:
 
 
 def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
-    """Return the leaves of what a rule gave for a nest, ``None`` for each where it gave ``None``.
+    """Return the leaves of a rule's result for the nest `tree`; a ``None`` counts for all leaves of its container.
 
     Raises:
-        ValueError: it has other containers.
+        ValueError: the result has other containers than `tree`.
     """
     parts = children(tree)
     if parts is None:
@@ -246,11 +249,12 @@ def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f with its intermediate results recomputed during backward instead of kept in memory.
 
-    Memory then holds the arguments and the result of f only, for the price of running it once more.
+    Only the arguments and the result of f stay in memory; in return, f runs once more.
 
     Args:
-        f: a function of Tensors (containers of them, and anything else) returning a Tensor. It must do the same each
-            time: random numbers are passed in, not drawn inside. Tensors that it closes over get their gradients too.
+        f: a function of Tensors (containers of them, and anything else) returning a Tensor. Every call with the same
+            arguments must compute the same, so random numbers are passed in, not drawn inside. Tensors that it closes
+            over get their gradients too.
 
     Returns:
         A function of the same arguments.
@@ -305,6 +309,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _captured(root: Node, oldest: int) -> list[Node]:
-    """Return the Nodes older than a function's call that its result was computed from."""
+    """Return the Nodes that a function closed over: those older than `oldest` that its result depends on directly."""
     found = (p for node in ancestors((root,), oldest) for p in (node, *node.parents))  # type: ignore[misc]
     return list(dict.fromkeys(p for p in found if p is not None and p.index < oldest))

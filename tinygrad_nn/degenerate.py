@@ -1,12 +1,13 @@
-r"""Gradients of factorisations at equal eigenvalues or singular values, whose vectors are chosen, not determined.
+r"""Gradients of factorisations at equal eigenvalues or singular values, where the eigenvectors are not unique.
 
-What follows from a factorisation is run again, on its results as they are and on results with other vectors, turned
-among those of equal values. A pair of equal values contributes the limit that unequal ones have,
+The operations after the factorisation are run twice more: on its own result, and on a second, equally valid result
+with other vectors for the equal values. A pair of equal values contributes the limit for unequal values that approach
+each other along a direction `e`,
 
 .. math:: \lim_{t \to 0} \frac{M_{ij}(\lambda + t e)}{t (e_j - e_i)} = \frac{M'_{ij}}{e_j - e_i}
 
-with the derivative of the cotangent along values that part, `e`. If both choices of vectors give the same gradient, it
-is that of the function; else the function depends on the choice and has none, and the gradient is NaN.
+where M' is the derivative of the cotangent along `e`. If both choices of vectors give the same gradient, it is the
+gradient of the function. Otherwise the function depends on the choice of vectors and has no gradient: it is NaN.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def _of_settled_in_x(c: Any, out: Any, r: Any, g: Any, x: Any, wrong: Any) -> An
     return settled(undetermined(lost), g, x, wrong=wrong)
 
 
-# A gradient that is right as it is, but for those that are wrong. Its own derivative with respect to x is not known,
-# which forward mode must find too, by the derivative of this rule in c: hence `undetermined` in place of a constant.
+# Returns the gradient r, with NaN for the matrices in `wrong`. Its own derivative with respect to x is not known.
+# Forward mode differentiates that rule with respect to c and must find NaN too: hence `undetermined`, no constant NaN.
 settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r), [
     (_of_settled, "c"),
     (lambda c, out, r, g, x, wrong: np.where(np.any(wrong), np.nan, 0) * (g + np.any(c)), r"0, \text{ or NaN}"),
@@ -43,9 +44,9 @@ settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r)
 
 
 def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
-    """Return the rules of a factorisation: its own, or what has been found if its values are equal.
+    """Return the VJP rules of a factorisation: its own, or at equal values one that returns the gradient found here.
 
-    Only then what followed it is looked at: where no values are equal it may be freed already.
+    The Nodes after it are used only at equal values; otherwise they may be freed already.
     """
     ties: Ties | None = node.primitive.ties  # type: ignore[union-attr]
     rules: Any = node.primitive.vjps  # type: ignore[union-attr]
@@ -61,13 +62,13 @@ def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any
     if not ties.uses_vectors(raw(g), x) and not ties.uses_vectors(_turned(walk, path, node, root, seed), x):
         own = rules[0](*given, **node.meta)
         if isinstance(g, Tensor) and np.isfinite(own.data).all():
-            return (lambda *_, **__: own,)  # of values alone it can be differentiated again
+            return (lambda *_, **__: own,)  # no vectors are used, so the rule itself can be differentiated again
     found = _settled(walk, path, node, root, seed, g, own)
     return (lambda *_, **__: found,)
 
 
 def _turned(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any) -> Any:
-    """Return the cotangent of a factorisation with other vectors; at one choice it may happen to be 0."""
+    """Return the cotangent for another choice of vectors, since for a single choice it may be 0 by chance."""
     values = node.primitive.ties.turned(node.out, node.args[0])  # type: ignore[union-attr, index]
     mode = thread.mode
     inspect, mode.inspect = mode.inspect, None
@@ -78,22 +79,23 @@ def _turned(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any)
 
 
 def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own: Any) -> Any:
-    """Return the gradient of the argument, or NaN for each matrix where it depends on chosen vectors.
+    """Return the gradient of the argument; for each matrix where it depends on the chosen vectors, return `own` or NaN.
 
     Args:
-        walk: the walk back.
+        walk: the function `backward.walk`.
         path: the Nodes that depend on the factorisation, oldest first.
-        node: the factorisation.
-        root: the result that is differentiated.
-        seed: its cotangent; if a Tensor, the gradient is a linear function of it.
+        node: the factorisation's Node.
+        root: the Node of the result that is differentiated.
+        seed: the cotangent of that result; if a Tensor, the returned gradient is a Tensor that depends on it.
         g: the cotangent of the factorisation.
-        own: what its rule says where no vector is used, which holds at a kink of the values.
+        own: the gradient by the factorisation's own rule if no vectors are used, else None; it holds where the result
+            is not differentiable in the values.
     """
     ties: Ties = node.primitive.ties  # type: ignore[union-attr, assignment]
     x, out, rule = node.args[0], node.out, node.primitive.vjps[0]  # type: ignore[index, union-attr]
     found, arrived = [], []
     mode = thread.mode
-    inspect, mode.inspect = mode.inspect, None  # what is run again was inspected when it ran first
+    inspect, mode.inspect = mode.inspect, None  # operations that run again were inspected the first time
     try:
         for values in (out, ties.turned(out, x)):
             again, along = _cotangent(walk, path, node, root, seed, values)
@@ -102,14 +104,14 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     finally:
         mode.inspect = inspect
     first, second = (raw(r) for r in found)
-    half = np.sqrt(np.finfo(x.dtype).eps)  # half the digits: what follows may lose as many
+    half = np.sqrt(np.finfo(x.dtype).eps)  # compare half the digits: the operations that follow may lose as many
     scale = _largest(first) + _largest(second) + _largest(arrived[0]) / ties.size(out, x)[..., None, None]
     agree = _largest(first - second) <= half * scale  # False where either is NaN
-    agree &= _largest(arrived[0] - raw(g)) <= half * _largest(raw(g))  # what followed did the same again
+    agree &= _largest(arrived[0] - raw(g)) <= half * _largest(raw(g))  # the second run gave the same cotangent
     wrong = ties.found(out, x)[..., None, None] & ~agree
     if not isinstance(g, Tensor):
         return np.where(wrong, np.nan if own is None else own, first)
-    r = np.where(wrong, 0, found[0])  # where it is wrong, `settled` puts NaN
+    r = np.where(wrong, 0, found[0])  # `settled` puts NaN where `wrong` is true
     return settled(r, g, wrap(x, node.parents[0]), wrong=wrong)  # type: ignore[index]
 
 
@@ -118,7 +120,7 @@ def _largest(x: Any) -> Any:
 
 
 def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, values: Any) -> tuple[Any, Any]:
-    """Return the cotangent of a factorisation with these results, and its derivative as its values part."""
+    """Return the cotangent of a factorisation with the result `values`, and its derivative along `Ties.parted`."""
     parted = node.primitive.ties.parted(values, node.args[0])  # type: ignore[union-attr, index]
     start, live = leaf(values), isinstance(seed, Tensor)
     seed = seed if isinstance(seed, Tensor) else wrap(seed, None)
@@ -130,7 +132,7 @@ def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: A
 
 
 def _arrived(walk: Walk, out: Tensor, seed: Tensor, wanted: Tensor) -> Tensor:
-    """Return the gradient with respect to one Tensor as a Tensor; zeros if there is none."""
+    """Return the gradient of `out` with respect to `wanted`, as a Tensor; zeros if `out` does not depend on it."""
     if out.node is not None and wanted.node is not None:
         found = walk(out.node, seed, wanted=frozenset({wanted.node}), differentiable=True).get(wanted.node)
         if found is not None:
@@ -139,7 +141,7 @@ def _arrived(walk: Walk, out: Tensor, seed: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _path(later: Sequence[Node], node: Node) -> list[Node]:
-    """Return the Nodes that depend on one, oldest first."""
+    """Return those of the Nodes `later` (youngest first) that depend on `node`, oldest first."""
     depend = {node: None}
     for other in reversed(later):
         if other not in depend and any(parent in depend for parent in other.parents or () if parent is not None):
@@ -148,7 +150,10 @@ def _path(later: Sequence[Node], node: Node) -> list[Node]:
 
 
 def _again(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bool) -> Tensor:
-    """Run again what led from a Node to a result, with another value of that Node; what else went in may vary too."""
+    """Run the operations from `node` to `root` again, with the Tensor `start` as the result of `node`.
+
+    If `live`, the other arguments stay linked to the graph, so that the result can be differentiated in them too.
+    """
     made: dict[Node, Tensor] = {node: start}
     for other in path:
         primitive: Any = other.primitive

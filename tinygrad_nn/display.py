@@ -1,4 +1,4 @@
-"""How objects show themselves: in a few lines of text, and in a notebook by pictures, which the rooms above draw."""
+"""Short text for objects (``__repr__``), and pictures of them in a notebook, which the modules above this one draw."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 
 from .printable import printable
 
-FEW, WIDE, LONG = 6, 100, 60  # entries that are shown, letters of a line, letters of a text
-PICTURES: list[Callable[[Any], str | None]] = []  # who draws
+FEW, WIDE, LONG = 6, 100, 60  # at most: entries that are shown, characters of a line, characters of a string
+PICTURES: list[Callable[[Any], str | None]] = []  # holds the function that draws, once the package is imported
 
 
 def picture(thing: Any) -> str | None:
-    """Return what a notebook shows of an object in place of its text, as HTML; ``None`` where nothing draws."""
+    """Return the HTML that a notebook shows in place of an object's text; ``None`` if there is none."""
     return PICTURES[0](thing) if PICTURES else None
 
 
 def notebook() -> Any:
-    """Return the shell of the notebook that runs this code, ``None`` outside of one; IPython is not loaded for it."""
+    """Return the IPython shell of the notebook that runs this code, else ``None``; IPython itself is not imported."""
     find = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find() if find is not None else None
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
 def brief(value: Any, inner: bool = False) -> str:
-    """Return a value in one line of few letters: an array by its dtype and shape, a long text by its beginning.
+    """Return a short one-line text of a value: an array's dtype and shape, or the beginning of a long string.
 
-    Few numbers are shown, but not in a list of arrays (`inner`).
+    A vector of at most six numbers is written out, unless it stands inside a container (`inner`).
 
     Example:
         >>> brief(np.zeros((150, 4))), brief([np.ones(9, np.float32)] * 2), brief(np.array([0.5, 2.0]))
@@ -55,7 +55,7 @@ def brief(value: Any, inner: bool = False) -> str:
 
 
 def in_few_lines(name: str, parts: dict[str, Any]) -> str:
-    """Return an object by its parts: in one line where they fit, else a part a line.
+    """Return ``name(key=value, ...)`` in one line if it fits, else with one part per line.
 
     Example:
         >>> print(in_few_lines("Part", {"x": np.zeros((105, 4)), "y": np.zeros(105, int)}))
@@ -67,12 +67,12 @@ def in_few_lines(name: str, parts: dict[str, Any]) -> str:
 
 
 def tuple_in_few_lines(value: Any) -> str:
-    """Return a named tuple by its fields, arrays by their shapes; it stands for ``__repr__`` in its class."""
+    """Return the text of a named tuple with arrays as dtype and shape; classes use it as their ``__repr__``."""
     return in_few_lines(type(value).__name__, value._asdict())
 
 
 def with_what_differs(value: Any) -> str:
-    """Return a dataclass as the call that makes it, without what is as by default; it stands for ``__repr__``."""
+    """Return a dataclass as the call that makes it, without default values; classes use it as their ``__repr__``."""
     from dataclasses import MISSING, fields
 
     shown = []

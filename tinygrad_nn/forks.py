@@ -1,7 +1,7 @@
-"""Locks and forks: a child has only the thread that forked, and would wait forever for what another thread held.
+"""Locks that survive ``os.fork``: a child has only the forking thread, so a lock another thread held stays locked.
 
-What is quickly done is left as it is, and its lock is renewed in the child. An import or a compilation would be found
-half-way, in libraries of others too, so a fork waits until no other thread is at one.
+Locks around short pieces of work are replaced in the child by fresh ones. An import or a compilation must not be cut
+in the middle, not even inside other libraries, so a fork waits until no other thread is running one.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
-LONGEST = 120  # seconds that a fork waits
+LONGEST = 120  # the most seconds that a fork waits for each lock
 
 _renewed: WeakSet[Any] = WeakSet()
-building: Any = RLock()  # held while something is imported or compiled, and never while a person's function runs
+building: Any = RLock()  # held while something is imported or compiled, and never while user code runs
 _awaited: list[Any] = [building]
 _taken: list[Any] = []
 
 
 def renewed(lock: Any) -> Any:
-    """Return a lock that is free in a child, whoever held it."""
+    """Register a lock to be made free in a forked child, whichever thread held it; return the lock."""
     _renewed.add(lock)
     return lock
 
 
 def await_too(*locks: Any) -> None:
-    """Let forks also wait for these, in this order, in which threads take them."""
+    """Let forks also wait for these locks, which they take in this order, as the threads do."""
     _awaited.extend(locks)
 
 
@@ -43,7 +43,7 @@ def _in_child() -> None:
     late = [lock for lock in _awaited if lock not in _taken]
     _after()
     for lock in [*late, *_renewed]:
-        if not (hasattr(lock, "_is_owned") and lock._is_owned()):  # the thread that forked goes on, and lets go of it
+        if not (hasattr(lock, "_is_owned") and lock._is_owned()):  # the forking thread lives on and releases its own
             lock._at_fork_reinit()
 
 

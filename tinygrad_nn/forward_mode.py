@@ -1,12 +1,11 @@
-"""Forward mode: a walk from the inputs of a graph to its results, oldest first, that carries tangents along.
+"""Forward mode: a walk from the inputs of a graph to its results, oldest Node first, that propagates tangents.
 
-No row has a second rule for it. The derivative of an operation along a tangent follows from what the row says:
+Primitives have no separate rule for it. The derivative of an operation along a tangent is found in one of three ways:
 
-- where the operation is linear in an argument, it is the operation itself, of the tangent;
-- where it acts entry by entry its Jacobian is diagonal, so that the VJP rule does for a tangent what it does for a
-  cotangent;
-- elsewhere it is the transpose of the VJP rule, which is linear in its cotangent: one walk back through what the rule
-  of this operation computes (J. Townsend, A new trick for calculating Jacobian vector products, 2017).
+- if the operation is linear in the argument, apply the operation itself to the tangent;
+- if it acts entry by entry, its Jacobian is diagonal and equals its transpose, so apply the VJP rule to the tangent;
+- otherwise transpose the VJP rule, which is linear in its cotangent: record what the rule computes, and walk back
+  through that (J. Townsend, A new trick for calculating Jacobian vector products, 2017).
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from .tensor import Tensor, apply, held, leaf, wrap
 def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:
     """Return the operations between inputs and results that depend on an input, oldest first.
 
-    None if there is a factorisation among them: what its equal values leave undetermined is decided by all that
-    follows it, which the walk back sees and this one does not.
+    Return None if one of them is a factorisation: its derivative at equal values depends on the operations after it,
+    which the walk back knows and this walk does not.
     """
     moved, found = set(inputs), []
     oldest = min((node.index for node in moved), default=0)
@@ -42,11 +41,11 @@ def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:
 
 
 def push(through: Iterable[Node], tangents: Mapping[Node, Any], *, differentiable: bool = False) -> dict[Node, Any]:
-    """Propagate tangents along a path and return those of all its Nodes; a Node that is left out has a tangent of zero.
+    """Propagate tangents along a path; return a dict Node -> tangent. A Node that is missing has a tangent of zero.
 
     Args:
         through: operations, oldest first, as `path` returns them.
-        tangents: of the inputs, in their shapes and dtypes: ndarrays, or Tensors if `differentiable`.
+        tangents: the tangents of the inputs, in their shapes and dtypes: ndarrays, or Tensors if `differentiable`.
         differentiable: run forwards and rules on Tensors, so that the tangents have a graph of their own.
     """
     moved = dict(tangents)
@@ -65,7 +64,7 @@ def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
     out, meta = node.out, node.meta
     if live:
         args, out, meta = lift(node)
-    linear = primitive.linear if meta.get("initial") is None else ()  # from another start than zero a sum is affine
+    linear = primitive.linear if meta.get("initial") is None else ()  # a sum with initial= is affine, not linear
     given = {slot: moved[p] for slot, p in enumerate(node.parents) if p in moved}  # type: ignore[arg-type, index]
     if linear == "together":
         parts = [given[slot] if slot in given else np.zeros_like(held(arg)) for slot, arg in enumerate(args)]
@@ -90,7 +89,7 @@ def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
         return None
     if live and not isinstance(total, Tensor):
         total = wrap(total, None)
-    if total.shape != out.shape:  # a rule may leave the broadcasting to who called it
+    if total.shape != out.shape:  # rules may ignore broadcasting
         total = np.broadcast_to(total, out.shape)
     return cast(total, out.dtype)
 
@@ -104,20 +103,20 @@ def _forward(primitive: Primitive, args: list[Any], meta: dict[str, Any], live: 
 
 
 def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
-    """Return the derivative along tangents of these arguments by a walk back through what the VJP rules compute.
+    """Return the derivative of an operation along tangents of some arguments, by transposing their VJP rules.
 
-    A rule takes the conjugate of a cotangent to that of a gradient, see `backward.walk`: with C for the conjugation it
-    is C Jᵀ C, so that J is C times its transpose times C.
+    A rule maps the conjugate of a cotangent to the conjugate of a gradient, see `backward.walk`. With C for conjugation
+    a rule is C Jᵀ C, so that J is C times the transpose of the rule times C.
     """
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     args, out, meta = lift(node)
-    if not live:  # nothing but the cotangent is a variable
+    if not live:  # only the cotangent is a variable; all other Tensors become constants
         args = [wrap(held(arg), None) if isinstance(arg, Tensor) else arg for arg in args]
         out = wrap(node.out, None)
         meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
                 for key, x in node.meta.items()}
     cotangent = leaf(any_numbers(held(out)))
-    level = level_of(*given.values())  # of directions: what a rule computes is the same for all of them
+    level = level_of(*given.values())  # the vmap over directions; outside it, rules run once for all directions
     with recording(True):
         with level.left() if level else nullcontext():
             rules: Any = primitive.vjps
@@ -136,7 +135,7 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
                 row = sum_to(row, arg.shape, primitive)
             row = cast(row, arg.dtype)
             end: Node = cotangent.node  # type: ignore[assignment]
-            with recording(live):  # where v has a leading axis of directions, rules run on Tensors all the same
+            with recording(live):  # if v has a leading axis of directions, it is a Tensor even if not live
                 back = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=isinstance(v, Tensor))
             part = back.get(end)
             if part is not None:
@@ -145,5 +144,5 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
 
 
 def any_numbers(like: Any) -> Any:
-    """Return a cotangent that no symmetry of a function can fit, as ones would."""
+    """Return an irregular cotangent of the same shape and dtype; ones could cancel by a symmetry of the function."""
     return np.cos(np.arange(like.size)).reshape(like.shape).astype(like.dtype)

@@ -1,7 +1,7 @@
-r"""Gradients through the answer of a solver by the implicit function theorem; which solver it was does not matter.
+r"""Gradients through the answer of any solver (root, minimum, fixed point) by the implicit function theorem.
 
-A solver is a function of plain arrays, one of SciPy or one's own. Nothing is recorded of its steps: the answer is known
-by the equation that it fulfils, and so are its derivatives, of any order, in reverse and in forward mode.
+A solver is a function of plain arrays, from SciPy or your own. Its steps are not recorded. The derivatives, of any
+order and in reverse and forward mode, follow from the equation that the answer satisfies:
 
 .. math:: F(x(\theta), \theta) = 0 \quad \Rightarrow \quad
     \frac{\partial x}{\partial \theta} = -\left(\frac{\partial F}{\partial x}\right)^{-1}
@@ -29,8 +29,8 @@ from .tensor import Tensor, raw
 from .transforms import grad, vjp
 from .tree import Tree, flatten
 
-DENSE = 200  # unknowns up to which the Jacobian is written down; beyond, only its products are asked for
-ROUNDINGS = 64  # of the dtype, to which the system of the products is solved
+DENSE = 200  # up to so many unknowns the Jacobian is formed as a matrix; beyond, only its products are computed
+ROUNDINGS = 64  # GMRES solves the linear system to a relative residual of so many machine epsilons
 
 SINGULAR = (
     "{name}: the Jacobian of the equation in its unknowns is singular at the answer ({why}), so that the answer is no "
@@ -40,23 +40,23 @@ SINGULAR = (
 
 
 def root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return the solver of an equation as a function that can be differentiated.
+    r"""Return a function that solves an equation with the given solver and can be differentiated.
 
     .. math:: x(\theta): \; f(x, \theta) = 0, \qquad \bar\theta = -\left(\frac{\partial f}{\partial \theta}\right)^T u,
         \quad \left(\frac{\partial f}{\partial x}\right)^T u = \bar x
 
     Args:
-        f: ``f(x, *arguments)``, whose value has the shape of x; written in functions that take Tensors.
-        solver: ``solver(*arguments)`` returns the x at which f is zero, an array or containers of arrays, or what
-            SciPy's solvers return. It is called with plain arrays.
+        f: ``f(x, *arguments)``, whose value has the shape of x; it must accept Tensors.
+        solver: ``solver(*arguments)`` returns the x at which f is zero: an array, containers of arrays, or a result
+            object of a SciPy solver. It is called with plain arrays.
 
     Returns:
         A function of the arguments (Tensors, arrays, containers of them, and anything else) that returns x.
 
     Raises:
-        TypeError: f uses a Tensor that is no argument, and so would lose its gradient.
-        ValueError: the value of f has another shape than x; the solver says that it did not succeed; or, when a
-            gradient is taken, the Jacobian is singular.
+        TypeError: f closes over a Tensor that is not among its arguments, whose gradient would be lost.
+        ValueError: the value of f has another shape than x; the solver reports failure; or, when a gradient is taken,
+            the Jacobian is singular.
 
     Example:
         >>> from scipy.optimize import brentq
@@ -69,16 +69,16 @@ def root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any
 
 
 def minimum(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return the minimizer of a function as a function of its other arguments that can be differentiated.
+    r"""Return a function that minimizes f over x with the given solver, and can be differentiated.
 
     .. math:: x(\theta) = \arg\min_x f(x, \theta), \qquad \nabla_x f(x, \theta) = 0
 
     Args:
         f: ``f(x, *arguments)`` returns a number.
-        solver: ``solver(*arguments)`` returns the x where f is least; see `root`.
+        solver: ``solver(*arguments)`` returns the x that minimizes f; see `root`.
 
     Returns:
-        A function of the arguments that returns x; see `root`, whose errors it shares.
+        A function of the arguments that returns x; it raises the same errors as that of `root`.
 
     Example:
         >>> from tinygrad_nn import grad
@@ -90,16 +90,16 @@ def minimum(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., 
 
 
 def fixed_point(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return the fixed point of a map as a function of its other arguments that can be differentiated.
+    r"""Return a function that finds a fixed point of f in x with the given solver, and can be differentiated.
 
     .. math:: x(\theta) = f(x, \theta)
 
     Args:
         f: ``f(x, *arguments)`` returns the next x.
-        solver: ``solver(*arguments)`` returns the x that f does not move; see `root`.
+        solver: ``solver(*arguments)`` returns the x with f(x) = x; see `root`.
 
     Returns:
-        A function of the arguments that returns x; see `root`, whose errors it shares.
+        A function of the arguments that returns x; it raises the same errors as that of `root`.
 
     Example:
         >>> from tinygrad_nn import grad
@@ -121,7 +121,7 @@ def _less(new: Tree, x: Tree) -> Tree:
 
 
 def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return the solver of f = 0 as an operation, whose rule solves the transposed linear system."""
+    """Return the solver of f = 0 as one operation, whose VJP rule solves the transposed linear system."""
 
     @wraps(solver)
     def solve(*args: Any) -> Any:
@@ -160,7 +160,12 @@ def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> C
 
 
 def _answer(found: Any, name: str) -> Any:
-    """Return the x of what a solver returned, of floats; of SciPy's results what they say to have found."""
+    """Return the solution as floating-point arrays, taken out of a SciPy result object if the solver returned one.
+
+    Raises:
+        ValueError: the solver reports failure.
+        TypeError: the solver returned a Tensor.
+    """
     kept = found.get if isinstance(found, dict) else lambda key, default=None: getattr(found, key, default)
     success = kept("success", kept("converged", True))
     if success is False or (isinstance(success, np.bool_) and not success):
@@ -176,7 +181,7 @@ def _answer(found: Any, name: str) -> Any:
 
 
 def _check(f: Callable[..., Any], x: Any, args: list[Any], name: str) -> None:
-    """Raise if the equation has another shape than the answer, or uses Tensors that are not among its arguments."""
+    """Raise if f(x) has another shape than x, or if f uses Tensors that are not among its arguments."""
     with recording(True):
         values = flatten(f(x, *args))[0]
     shapes = [np.shape(raw(value)) for value in values], [leaf.shape for leaf in flatten(x)[0]]
@@ -197,7 +202,7 @@ def _shown(shapes: list[tuple[int, ...]]) -> str:
 
 
 def _packing(tree: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return the functions that lay the arrays of containers end to end in one vector, and that take it apart."""
+    """Return two functions: one concatenates a nest's arrays into a vector, the other rebuilds the nest from it."""
     leaves, rebuild = flatten(tree)
     shapes = [np.shape(raw(x)) for x in leaves]
     ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
@@ -219,7 +224,7 @@ def _floats(x: Any) -> bool:
 
 
 def _by_matrix(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], name: str) -> Any:
-    """Solve the transposed system with the Jacobian as a matrix."""
+    """Solve the transposed system with the Jacobian as a dense matrix; raise ValueError if it is singular."""
     J = jacobian(residual)(v, *args)
     plain = np.asarray(raw(J))
     if not np.isfinite(plain).all():
@@ -231,7 +236,10 @@ def _by_matrix(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], na
 
 
 def _by_products(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], name: str) -> Any:
-    """Solve the transposed system by its products alone; its own derivatives are those of an equation again."""
+    """Solve the transposed system with GMRES, from products with the Jacobian alone.
+
+    The linear system is itself an equation of `_implicit`, so that its solution can be differentiated again.
+    """
 
     def transposed(u: Any, g: Any, v: Any, *args: Any) -> Any:
         return vjp(lambda w: residual(w, *args), v)[1](u)[0] - g

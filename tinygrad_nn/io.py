@@ -1,7 +1,7 @@
-"""Save a trained network with all that is needed to use it, and load it again.
+"""Save and load trained networks (`save_network`, `load_network`) and the weights of a module (`save_weights`, ...).
 
-A file is in the safetensors format: arrays, and text. The text holds the architecture, the scaling, the names of the
-classes and a checksum. Nothing in it is ever executed.
+Files are in the safetensors format: arrays and text. The text of a network holds the architecture, the scaling, the
+class names and a checksum, so that the file is enough to use the network. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ Array = np.ndarray[Any, Any]
 FORMAT, VERSION = "tinygrad_nn network", "1"
 TASKS = ("classification", "regression")
 DTYPES = ("float32", "float64")
-COUNT = "num_batches_tracked"  # how often a batch norm of PyTorch was called; nothing here needs it
+COUNT = "num_batches_tracked"  # a buffer of PyTorch's batch norm that counts calls; it is not needed here
 _AGAIN = "Train again, or copy the file again from where it came."
 
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network and how to use it: what `save_network` writes and `load_network` returns.
+    """A trained network with everything needed to use it; `save_network` writes it and `load_network` returns it.
 
     Args:
-        layers: the model.
+        layers: the layers of the model.
         task: ``'classification'`` or ``'regression'``.
-        features: the names of the columns that go in, in their order; empty if they have none.
-        target: the name of what comes out.
-        classes: of a classification, in the order of the output columns; empty if they have no names.
-        scaler: scales the inputs; ``None`` takes them as they are.
+        features: the names of the input columns, in order; empty if they have no names.
+        target: the name of the predicted column.
+        classes: the class names of a classification, in the order of the output columns; empty if they have no names.
+        scaler: scales the inputs; ``None`` leaves them unscaled.
         target_scaler: its inverse is applied to the output of a regression.
-        about: more to keep with it, anything that JSON can hold, such as how it was trained.
+        about: further information to keep in the file, anything that JSON can hold, such as how it was trained.
         columns: how the features are read from a table; ``None`` if they are plain numbers.
 
     Raises:
-        ValueError: names and scalings do not fit the layers.
+        ValueError: there are no layers, the task is unknown, or names and scalers do not fit the layers.
     """
 
     layers: Sequence[Layer]
@@ -82,7 +82,7 @@ class Network:
                 raise ValueError(f"Network: {count} {what}, but the layers have {need} columns there; pass {need}.")
 
     def predict(self, x: Any) -> Array:
-        """Return the output for inputs as they stand in the table: probabilities, or numbers in the target's unit.
+        """Return the output for unscaled inputs: class probabilities, or numbers in the unit of the target.
 
         Args:
             x: ``(batch, n_in)``, unscaled.
@@ -95,7 +95,7 @@ class Network:
         return output if self.target_scaler is None else self.target_scaler.inverse(output)
 
     def as_module(self) -> Sequential:
-        """Return the layers with the scalings around them as a module: its output is that of `predict`."""
+        """Return a module with the layers and the scalers around them; its output is that of `predict`."""
         parts: list[Any] = list(self.layers)
         if (before := self.scaler) is not None:
             parts.insert(0, Lambda(lambda x: (x - before.mean) / before.scale))
@@ -104,23 +104,23 @@ class Network:
         return Sequential(*parts)
 
     def labels(self, output: Array) -> list[str]:
-        """Return the class of each row of an output: the column of its largest entry."""
+        """Return the class name of each row of an output: the class of its largest entry."""
         names = self.classes or tuple(map(str, range(self.layers[-1].n_out)))
         return [names[k] for k in output.argmax(axis=1)]
 
 
 def save_network(path: StrPath, network: Network) -> Path:
-    """Write a network to a file, whole or not at all.
+    """Write a network to a file; if writing fails, an existing file is left unchanged.
 
     Args:
-        path: where to, by custom with the suffix ``.safetensors``.
+        path: the file, by convention with the suffix ``.safetensors``.
         network: the layers, and how to use them.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: a weight is infinite or NaN, or `about` holds what JSON cannot.
+        ValueError: a weight is infinite, NaN or not of type float32 or float64, or `about` does not fit into JSON.
         FileNotFoundError: the folder does not exist.
 
     Example:
@@ -135,7 +135,7 @@ def save_network(path: StrPath, network: Network) -> Path:
 
 
 def to_bytes(network: Network) -> bytes:
-    """Return a network as the content of its file; the same network gives the same bytes."""
+    """Return the content of a network's file; equal networks give equal bytes."""
     arrays = {
         f"layer{k}.{name}": np.ascontiguousarray(getattr(layer, name).data)
         for k, layer in enumerate(network.layers, start=1)
@@ -161,14 +161,14 @@ def load_network(path: StrPath) -> Network:
     """Read a network that `save_network` wrote.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Returns:
         The `Network`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut off, changed, or none of ours; nothing of it is used then.
+        ValueError: the file is cut off, was changed, or was not written by `save_network`.
     """
     arrays, notes = read(path)
     if notes.get("format") != FORMAT:
@@ -192,10 +192,12 @@ def load_network(path: StrPath) -> Network:
 
 
 def save_weights(path: StrPath, model: Module) -> Path:
-    """Write the parameters and buffers of a module to a file, whole or not at all, under the names of PyTorch.
+    """Write the parameters and buffers of a module to a file, under the names that PyTorch uses.
+
+    If writing fails, an existing file is left unchanged.
 
     Args:
-        path: where to, by custom with the suffix ``.safetensors``.
+        path: the file, by convention with the suffix ``.safetensors``.
         model: its `Module.state_dict` is written; other programs can read the file.
 
     Returns:
@@ -220,22 +222,22 @@ def load_weights(
     path: StrPath, model: Module, strict: bool = True, *, prefix: str = "",
     rename: Mapping[str, str] | Callable[[str], str | None] | str | None = None,
 ) -> None:  # fmt: skip
-    """Read parameters and buffers into a module from a file by `save_weights`, or from PyTorch.
+    """Load parameters and buffers into a module, from a file written by `save_weights` or by PyTorch.
 
     Args:
-        path: of a safetensors file; or of one by ``torch.save``, which PyTorch's weights-only reader reads, if it is
+        path: a safetensors file; or a file by ``torch.save``, which PyTorch's weights-only loader reads if PyTorch is
             installed.
-        model: takes over all of them, or none.
-        strict: whether every name must be there, and no other; otherwise those that are in both are taken.
-        prefix: of the names in the file that are meant, such as ``"module."`` or ``"backbone."``; it is taken off.
-        rename: then, the name here of each name there: a dict of names, or of the parts that names begin with
-            (``{"encoder": "body.0"}``), or a function, which returns ``None`` for what is left out; or ``"guess"``:
-            parts of the file are those of the model with the same shapes, where that can be in one way only.
+        model: the module to load into; if anything fails it is left unchanged.
+        strict: whether file and model must have exactly the same names; otherwise only common names are loaded.
+        prefix: load only the names in the file that begin with it, such as ``"module."`` or ``"backbone."``, and
+            remove it from them.
+        rename: after that, maps names in the file to names in the model: a dict of names or of leading parts of names
+            (``{"encoder": "body.0"}``); or a function, which returns ``None`` for names to leave out; or ``"guess"``,
+            which matches parts of the file to parts of the model by their shapes, if there is only one way to do so.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut off or altered, or of another architecture: the message says what differs, and the
-            model is as it was.
+        ValueError: the file is cut off or altered, or belongs to another architecture; the message says what differs.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -254,7 +256,7 @@ def load_weights(
             under = _renamed(arrays, prefix, None)
             rename, prefix, arrays = _guessed(under, model.state_dict()), "", under
         state = _renamed(arrays, prefix, rename)
-        if guessed:  # of what nothing needs the file has nothing to say
+        if guessed:  # the counters of batch norms are not matched, so the model keeps its own
             state |= {name: array for name, array in model.state_dict().items() if name.rpartition(".")[2] == COUNT}
         model.load_state_dict(state, strict)
     except ValueError as error:
@@ -262,11 +264,11 @@ def load_weights(
 
 
 def _weights(path: StrPath) -> dict[str, Array]:
-    """Return the arrays of a file of weights."""
+    """Return the arrays of a file of weights, by name."""
     if is_pytorch(path):
         return read_pytorch(path)
     arrays, notes = read(path)
-    if notes.get("format", "").startswith("tinygrad_nn"):  # one of PyTorch has no checksum
+    if notes.get("format", "").startswith("tinygrad_nn"):  # files by other programs have no checksum
         if notes["format"] != "tinygrad_nn weights":
             kind = printable(f"{notes['format'].partition(' ')[2]:.60}")
             raise ValueError(
@@ -277,7 +279,7 @@ def _weights(path: StrPath) -> dict[str, Array]:
 
 
 def _renamed(arrays: Mapping[str, Array], prefix: str, rename: Any) -> dict[str, Array]:
-    """Return the arrays under a prefix by their new names."""
+    """Return the arrays whose names begin with the prefix, under their new names."""
     found: dict[str, str] = {}
     prefix = prefix and prefix.rstrip(".") + "."
     for name in arrays:
@@ -294,10 +296,11 @@ def _renamed(arrays: Mapping[str, Array], prefix: str, rename: Any) -> dict[str,
 
 
 def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callable[[str], str | None]:
-    """Return what takes the names of a file to those of a model: of parts with the same shapes, if there is one way.
+    """Return the function that maps names in a file to names in a model, by parts that have the same shapes.
 
     Raises:
-        ValueError: several parts have the same shapes, or none has; they are listed, with a `rename` to begin with.
+        ValueError: a part of the model fits several parts of the file, or none; the message lists them with a `rename`
+            to start from.
     """
     theirs, ours = _parts(arrays), _parts(state)
     pairs: dict[str, str] = {}
@@ -305,10 +308,10 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
     for shapes in dict.fromkeys([*ours.values()]):
         there = [name for name, found in theirs.items() if found == shapes]
         here = [name for name, found in ours.items() if found == shapes]
-        same = {name for name in here if name in there}  # a name that both have means the same
+        same = {name for name in here if name in there}  # a part with the same name in both is the same part
         pairs.update({name: name for name in same})
         there, here = (sorted({*names} - same, key=_in_order) for names in (there, here))
-        pairs.update(zip(there, here, strict=False))  # in their order, if there are several
+        pairs.update(zip(there, here, strict=False))  # if there are several, a first suggestion in order of their names
         if here and (len(there) != 1 or len(here) != 1):
             said = ", ".join(f"{leaf} {'x'.join(map(str, shape)) or 'of one number'}" for leaf, shape in shapes[:3])
             open_.append(f"{', '.join(there) or 'nothing'} for {', '.join(here)} ({said})")
@@ -325,12 +328,12 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
-    """Return what sorts layer 10 behind layer 9."""
+    """Return a sort key by which "layer.10" comes after "layer.9"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
 def _parts(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[str, tuple[int, ...]], ...]]:
-    """Return for each part of a model the names and shapes of its arrays."""
+    """Return for each part of a model (the name up to its last dot) the names and shapes of its arrays."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, array in arrays.items():
         part, _, leaf = name.rpartition(".")
@@ -340,7 +343,7 @@ def _parts(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[str, tuple[int,
 
 
 def _hint(arrays: Mapping[str, Array], model: Module, prefix: str) -> str:
-    """Return the prefix under which the names are those of a model, if there is one."""
+    """Return a sentence that suggests a prefix under which the file has all names of the model, or an empty string."""
     names = set(model.state_dict())
     found = {name[: -len(own) - 1] for own in list(names)[:1] for name in arrays if name.endswith(f".{own}")}
     fitting = [start for start in sorted(found) if all(f"{start}.{name}" in arrays for name in names)]
@@ -353,7 +356,7 @@ def _new_name(name: str, rename: Any) -> str | None:
     if callable(rename):
         return rename(name)  # type: ignore[no-any-return]
     parts = name.split(".")
-    for count in range(len(parts), 0, -1):  # the longest part that has a new name
+    for count in range(len(parts), 0, -1):  # the longest leading part that `rename` contains wins
         if (start := ".".join(parts[:count])) in rename:
             return ".".join(part for part in (rename[start], *parts[count:]) if part)
     return name
@@ -387,9 +390,9 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
         W, b = arrays[f"layer{k}.W"], arrays[f"layer{k}.b"]
         if {str(W.dtype), str(b.dtype)} != {part["dtype"]} or part["dtype"] not in DTYPES:
             raise ValueError(f"layer {k} is of type {W.dtype}, not {part['dtype']}")
-        if W.shape != (part["n_out"], part["n_in"]):  # before a layer of who knows what size is made
+        if W.shape != (part["n_out"], part["n_in"]):  # checked first, so that no layer of a huge size is allocated
             raise ValueError(f"layer {k} has weights of shape {W.shape}")
-        # with rng=0, so that a draw that is thrown away does not ask the system for randomness
+        # rng=0: the initial weights are replaced at once, so need no random seed from the operating system
         layer = Layer(part["n_in"], part["n_out"], part["activation"], part["distribution"], rng=0, dtype=W.dtype)
         layer.W, layer.b = W, b
         layers.append(layer)
@@ -399,7 +402,7 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
         None if known[name] is None else Scaler.from_dict(known[name]) for name in ("scaler", "target_scaler")
     )
     features, classes = tuple(known["features"]), tuple(known["classes"])
-    columns = None if known.get("columns") is None else Columns.from_dict(known["columns"])  # files before have none
+    columns = None if known.get("columns") is None else Columns.from_dict(known["columns"])  # older files lack it
     return Network(
         layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"], columns
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Jacobians and Hessians: every derivative of every entry, from one walk with all directions along a leading axis.
+"""Jacobians and Hessians, computed in one walk for many directions at once, along a leading axis.
 
-The walk is that of one direction, run on tangents or cotangents that are Mapped, one sample a direction (`batching`):
-so the graph is made once, and each operation of the walk is one call for all directions. As many directions go at a
-time as fit in memory.
+The walk is the ordinary one for a single direction, run inside a vmap (`batching`) whose samples are the directions:
+the graph is recorded once, and each operation of the walk is one NumPy call for all directions. If they do not all fit
+in memory, they are taken in groups.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from .tensor import Tensor
 from .transforms import Call, grad, pullback, pushforward, result_of
 from .tree import Tree, flatten
 
-AT_ONCE = 2**26  # bytes of tangents or cotangents in one walk with several directions
+AT_ONCE = 2**26  # at most so many bytes of tangents or cotangents in one walk with several directions
 
 
 def jacobian(
     f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, stack: bool = False
 ) -> Callable[..., Any]:
-    r"""Return the function that computes every derivative of every entry of f.
+    r"""Return the function that computes the Jacobian of f: the derivative of each result entry in each argument entry.
 
     .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
 
-    f runs once, and then one walk takes all directions along a leading axis: forward from every entry of the arguments
-    where these are fewer than those of the results, else back from every entry of the results.
+    f runs once. Then one walk handles all directions: forward mode from each entry of the arguments if they have fewer
+    entries than the results, otherwise reverse mode from each entry of the results.
 
     Args:
         f: a function returning an array, or containers of arrays.
         argnums: the position or name of the argument to differentiate, or several.
-        stack: whether the derivatives with respect to several arguments, of one shape, stand along a last axis of one
-            array instead of in a tuple; so ``curve_fit(jac=)`` of SciPy wants those of the numbers of a model.
+        stack: whether the derivatives with respect to several arguments of the same shape are stacked along the last
+            axis of one array instead of returned in a tuple, as SciPy's ``curve_fit(jac=)`` needs them.
 
     Returns:
         A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
-        array of shape ``(*out, *in)``; with containers, those of the result and in each place those of the argument.
-        For complex numbers it is the complex derivative of a holomorphic f.
+        array of shape ``(*out, *in)``. With containers, it returns those of the result, and inside them, for each
+        array, those of the argument. For complex numbers it is the complex derivative of a holomorphic f.
 
     Raises:
         TypeError, ValueError: as `vjp`.
@@ -64,9 +64,10 @@ def jacobian(
 
 
 def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
-    """Return for each result and input their derivatives, of all entries of the inputs in one walk forward.
+    """Return the derivatives for each result and input, computed by forward mode for all entries of the inputs.
 
-    None where there are fewer results than inputs, so that walks back are fewer, or where a number is complex.
+    Return None if the results do not have more entries than the inputs (reverse mode is then better), or if any array
+    is complex.
     """
     sizes = [t.data.size for t in inputs]
     if not 0 < sum(sizes) < sum(out.data.size for out in outs):
@@ -91,7 +92,7 @@ def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]
 
 
 def _all_at_once(f: Callable[[Any], list[Any]], count: int, dtype: Any, size: int) -> list[Any]:
-    """Return what a linear function gives for every unit vector, stacked: of as many at a time as memory allows."""
+    """Return the stacked results of a linear function for all unit vectors, in groups that fit into `AT_ONCE` bytes."""
     some = max(1, min(count, AT_ONCE // max(size, 1)))
     found = []
     for start in range(0, count, some):
@@ -106,7 +107,7 @@ def _all_at_once(f: Callable[[Any], list[Any]], count: int, dtype: Any, size: in
 
 
 def _memory(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[int]:
-    """Return how many bytes each operation between inputs and results made."""
+    """Return the size in bytes of the result of each operation between inputs and results."""
     oldest = min((t.node.index for t in inputs if t.node is not None), default=0)
     return [node.out.nbytes for node in ancestors([out.node for out in outs if out.node is not None], oldest)]
 
@@ -116,10 +117,10 @@ def _pulled(out: Tensor, inputs: Sequence[Tensor], unit: Any) -> list[Any]:
 
 
 def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
-    """Return for each result and input the derivatives, of all entries of a result in one walk back."""
+    """Return the derivatives for each result and input, computed by reverse mode for all entries of a result."""
     blocks = []
     for out in outs:
-        size = 4 * max(_memory([out], inputs), default=0)  # what has come back is dropped, but for a few
+        size = 4 * max(_memory([out], inputs), default=0)  # a walk back holds only a few cotangents at a time
         found = _all_at_once(partial(_pulled, out, inputs), out.size, out.dtype, size)
         found = found or [np.zeros((0, *t.shape), t.dtype) for t in inputs]
         found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
@@ -128,7 +129,7 @@ def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
 
 
 def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
-    r"""Return the function that computes the second derivatives of a function returning one number.
+    r"""Return the function that computes the Hessian, all second derivatives, of a function returning one number.
 
     .. math:: H_{jk} = \partial^2 f / \partial x_j \partial x_k
 

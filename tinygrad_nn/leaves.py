@@ -1,4 +1,8 @@
-"""Leaves in a training loop: how they move and sum gradients, and what is said, once, of lost and uncleared ones."""
+"""Leaf Tensors in a training loop: in-place updates, sums of gradients, and warnings about frequent mistakes.
+
+The mistakes are two: reading ``grad`` of a Tensor that is no leaf, where it is always None, and never clearing a
+gradient, which then grows from step to step. Notes on a leaf's Node remember what is needed to detect the second.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +26,31 @@ PILED = (
     "{call}: {name} was moved by its gradient, and the next backward added to that same gradient, so that it grows "
     "from step to step. Clear it before each backward: {edit}"
 )
-FIRST, OFTEN = 20, 50  # the steps of an optimizer that are watched: the first, and two of so many later on
+FIRST, OFTEN = 20, 50  # the optimizer steps that are watched: the first 20, then 2 of every 50
 
 
 class GradientWarning(UserWarning):
-    """A loop loses gradients, or piles them up; the text says which edit mends it."""
+    """A loop loses gradients, or adds them up without clearing; the text says which edit fixes it."""
 
 
 class _Read:
-    """A gradient as a person read it, and the parameter at that time: both by some of their entries."""
+    """A sample of a gradient's entries and of its parameter's entries, taken when user code read ``grad``.
+
+    `gradient` is a weak reference to the array. `moves` counts the reads in a row between which the parameter moved
+    along the gradient, at the rate `rate`.
+    """
 
     def __init__(self, gradient: Any, w: Array, g: Array, moves: int, rate: float) -> None:
         self.gradient, self.w, self.g, self.moves, self.rate = gradient, w, g, moves, rate
 
 
 def say(text: str) -> None:
-    """Warn at the line of the person who called us."""
+    """Emit a `GradientWarning` that points at the line of user code which called this package."""
     warnings.warn(text, GradientWarning, stacklevel=_outside())
 
 
 def moved(t: Any, new: Any) -> Any:
-    """Give a leaf new data where nothing is recorded, as PyTorch does by ``w -= step``; else return the new Tensor."""
+    """Return the result of ``t -= step``: under no_grad the leaf itself with new data, otherwise the new Tensor."""
     mode, node = thread.mode, t.node
     if mode.grad or mode.traces or node is None or node.inner or t.data.shape != new.data.shape:
         return new
@@ -51,27 +59,30 @@ def moved(t: Any, new: Any) -> Any:
 
 
 def summed(node: Node, g: Any) -> Array:
-    """Return the gradient of a leaf with one more contribution, and remember what the sum began with."""
+    """Return a leaf's gradient plus `g`, and note on the Node whether the old gradient was used or read before.
+
+    The note ``summed`` is (reference to the sum, an optimizer used the old gradient, user code read the old gradient).
+    """
     before, notes = node.grad, node.notes or {}
     total: Array = np.asarray(before + g)
     used, seen, last = notes.get("used"), notes.get("read"), notes.get("summed")
     piled = last is not None and last[0]() is before and last[1]
     if used is not None and used[0]() is before and before is not None and before.any():
-        piled = piled or float(before.sum()) == used[1]  # nobody wrote into it after the step
+        piled = piled or float(before.sum()) == used[1]  # the array was not changed (zeroed, say) after the step
     grew = seen is not None and seen.gradient() is before and np.array_equal(_sample(before), seen.g)
     node.note(summed=(ref(total), piled, grew))
     return total
 
 
 def cleared(node: Node, value: Array | None = None) -> None:
-    """Put ``None``, or what a person assigns, in the place of a gradient, and forget what was remembered of it."""
+    """Set a leaf's gradient to ``None`` or to an assigned array, and drop the notes about the old gradient."""
     node.grad = value
     if node.notes is not None and not TRANSIENT.isdisjoint(node.notes):
         node.notes = {key: note for key, note in node.notes.items() if key not in TRANSIENT} or None
 
 
 def replaced(node: Node, g: Any) -> None:
-    """Put a gradient made of the old one in its place, such as a clipped one: a pile stays a pile."""
+    """Set a leaf's gradient to one computed from it, such as a clipped one, and keep the notes about its sum."""
     g = np.asarray(g)  # NumPy makes scalars of 0-d results
     last = (node.notes or {}).get("summed")
     if last is not None and last[0]() is node.grad:
@@ -80,7 +91,7 @@ def replaced(node: Node, g: Any) -> None:
 
 
 def read(node: Node, data: Array) -> Array | None:
-    """Return the gradient that a person asks for, and say so where there is none for want of a leaf, or it grows."""
+    """Return the gradient that user code reads; warn if there is none because this is no leaf, or if it only grows."""
     g = node.grad
     if g is None:
         if node.primitive is not None:
@@ -91,7 +102,7 @@ def read(node: Node, data: Array) -> Array | None:
 
 
 def _look(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
-    """Compare a sum of gradients that is read with the last that was: has the parameter moved along that one?"""
+    """Warn if, twice in a row, a parameter moved along the gradient read before, and the next was added to that one."""
     last, before = notes["summed"], notes.get("read")
     if last[0]() is not g or "used" in notes or (before is not None and before.gradient() is g):
         return
@@ -100,24 +111,24 @@ def _look(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
     if last[2] and before is not None and before.w.shape == w.shape:
         rate = _rate(w - before.w, before.g, float(np.abs(w).max(initial=0.0)), g.dtype)
         moves = before.moves + 1 if rate and (not before.moves or abs(rate - before.rate) < 1e-6 * rate) else 0
-    if moves == 2:  # twice by the same share of the same sum: no accident
+    if moves == 2:  # two moves along the gradient at the same rate are no coincidence
         name = f"{notes['name']!r}" if "name" in notes else f"a parameter of shape {g.shape}"
         say(PILED.format(call="w.grad", name=name, edit="w.grad = None."))
     node.note(read=_Read(ref(g), w, some, moves if moves < 2 else -(2**62), rate))
 
 
 class Watch:
-    """What an optimizer looks at: whether gradients that it has used come back with more added to them."""
+    """Watches an optimizer's gradients and warns once if one that a step used was added to instead of cleared."""
 
     def __init__(self) -> None:
         self.steps, self.said = 0, False
 
     def gradients(self, call: str, parameters: Sequence[Any], edit: str) -> list[Array | None]:
-        """Return the gradients that a step is going to use, and look whether one of them grows."""
+        """Return the gradients that a step is going to use; warn, once, if one contains a gradient used before."""
         found: list[Array | None] = []
         for t in parameters:
             node: Node | None = t.node
-            if node is None:  # what is frozen has no node
+            if node is None:  # a frozen parameter has no Node
                 found.append(None)
                 continue
             found.append(node.grad)
@@ -129,7 +140,7 @@ class Watch:
         return found
 
     def after(self, groups: Sequence[Any]) -> None:
-        """Mark the gradients that a step has used: those of all parameters of these groups."""
+        """Note on every parameter in these groups that a step has used its gradient."""
         if self.steps < FIRST or self.steps % OFTEN < 2:
             for t in [t for group in groups for t in group.parameters]:
                 if t.node is not None and isinstance(t.node.grad, np.ndarray):
@@ -138,13 +149,13 @@ class Watch:
 
 
 def _sample(x: Any) -> Array:
-    """Return a copy of at most 32 entries."""
+    """Return a copy of about 32 evenly spaced entries, all of them if there are fewer."""
     flat = np.asarray(x).reshape(-1)
     return np.array(flat[:: max(1, flat.size // 32)], float)
 
 
 def _rate(d: Array, g: Array, size: float, dtype: Any) -> float:
-    """Return c where d is -cg but for rounding and c is positive, else 0."""
+    """Return c > 0 such that d = -c g up to rounding, else 0; `size` is the parameter's largest absolute entry."""
     square = float(g @ g)
     c = -float(d @ g) / square if square else 0.0
     rounding, far = 4 * float(np.finfo(dtype).eps) * size, float(np.abs(d).max(initial=0.0))
@@ -153,7 +164,7 @@ def _rate(d: Array, g: Array, size: float, dtype: Any) -> float:
 
 
 def _outside() -> int:
-    """Return the level of the first frame outside of this package, as `warnings.warn` counts from `say`."""
+    """Return the ``stacklevel`` with which `warnings.warn` in `say` names the first frame outside this package."""
     import sys
 
     frame, level = sys._getframe(1), 1

@@ -1,4 +1,4 @@
-"""Scores of predictions: losses, R², and the scores of a classifier. They return values and print nothing."""
+"""Scores of predictions: losses, R², the confusion matrix, and a classifier's accuracy, precision, recall and F1."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TINY = float(np.finfo(np.float64).tiny)
 
 
 class Score(NamedTuple):
-    """A score of each class, (classes,), and the plain mean over the classes."""
+    """A score for each class, shape (classes,), and its unweighted mean over the classes."""
 
     each: Floats
     mean: float
 
 
 class Accuracy(NamedTuple):
-    """Shares of right answers. `overall` is the share of rows whose class is right: what one calls the accuracy.
+    """Shares of correct answers. `overall`, the share of rows whose class is right, is the usual accuracy.
 
-    `each` (classes,) asks of every row only "this class or another?", as the Julia project does; `mean` averages it,
-    and is above `overall` with 3 or more classes.
+    `each` (classes,) is for every class the share of rows where "this class or another?" is answered correctly, as in
+    the Julia project. `mean` is its average; with 3 or more classes it is above `overall`, unless that is 1.
     """
 
     each: Floats
@@ -37,11 +37,11 @@ class Accuracy(NamedTuple):
 
 
 def loss_fct(y: ArrayLike, y_hat: ArrayLike, loss: str = "mse") -> float:
-    """The loss of predictions, summed over outputs and divided by the number of rows N.
+    """Return the loss of predictions, summed over outputs and divided by the number of rows N.
 
     mae Σ|y-ŷ|/N, mse Σ(y-ŷ)²/N, rmse √(Σ(y-ŷ)²/N), binarycrossentropy -Σ(y ln ŷ + (1-y) ln(1-ŷ))/N,
-    crossentropy -Σ y ln ŷ/N, with 0 ln 0 = 0. Logarithms stop at the smallest normal number, so a prediction that is
-    wrong with certainty costs 708 and not infinity.
+    crossentropy -Σ y ln ŷ/N, with 0 ln 0 = 0. Arguments of logarithms are at least the smallest normal number, so that
+    a certain but wrong prediction costs 708 instead of infinity.
 
     Args: `y` (batch, n_out) the truth and `y_hat` (batch, n_out) the prediction, or both (batch,); `loss` a name in
     any letter case. Returns: a float.
@@ -83,10 +83,10 @@ LOSSES: dict[str, Callable[[Floats, Floats], Any]] = {
 
 
 def r2_score(y: ArrayLike, y_hat: ArrayLike) -> float:
-    """The share of the target's variance that the prediction explains: R² = 1 - Σ(y-ŷ)²/Σ(y-ȳ)².
+    """Return the share of the target's variance that the prediction explains: R² = 1 - Σ(y-ŷ)²/Σ(y-ȳ)².
 
-    1 is perfect, 0 is no better than the mean ȳ, below 0 is worse. Several target columns are averaged. A column that
-    never changes has no variance to explain: it scores 1 if predicted exactly and 0 otherwise.
+    1 is perfect, 0 is no better than predicting the mean ȳ, below 0 is worse. The scores of several target columns are
+    averaged. A constant column has no variance to explain: it scores 1 if predicted exactly and 0 otherwise.
 
     Args: `y` and `y_hat`, (batch,) or (batch, n_out). Returns: a float.
     Raises: ValueError for unequal shapes, no rows or NaN.
@@ -104,12 +104,12 @@ def r2_score(y: ArrayLike, y_hat: ArrayLike) -> float:
 
 
 def cm(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> NDArray[np.int64]:
-    """The confusion matrix: entry [i, j] counts the rows of true class i that were predicted as class j.
+    """Return the confusion matrix: entry [i, j] counts the rows of true class i that were predicted as class j.
 
-    Args: `y` the truth and `y_hat` the prediction, each as labels (batch,) or (batch, 1), or as one row of scores a
-    sample (batch, classes), of which the largest wins (the first of equals); one column of fractions is a probability
-    of class 1, rounded at 0.5. `classes` are the labels in the order of the matrix; by default the labels that occur,
-    sorted. All scores here take the same three arguments.
+    Args: `y` the truth and `y_hat` the prediction, each as labels (batch,) or (batch, 1), or as a row of scores for
+    each sample (batch, classes), where the class of the largest score counts (the first of equal ones). A single column
+    of fractions holds probabilities of class 1, which is predicted from 0.5 on. `classes` are the labels in the order
+    of the matrix; by default the labels that occur, sorted. All classification scores here take these three arguments.
     Returns: (classes, classes) int64. Raises: ValueError for unequal rows, no rows, NaN, or labels not in `classes`.
 
     >>> cm([0, 0, 1, 2], [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.1, 0.7, 0.2], [0.3, 0.3, 0.4]])
@@ -141,7 +141,7 @@ def cm(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> 
 
 
 def accuracy_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> Accuracy:
-    """The share of rows whose class is right, as `.overall`; see `Accuracy` for `.each` and `.mean`.
+    """Return the share of rows whose class is right, as `.overall`; see `Accuracy` for `.each` and `.mean`.
 
     >>> accuracy_score([0, 0, 1, 2], [0, 1, 1, 2])
     Accuracy(each=array([0.75, 0.75, 1.  ]), mean=0.8333333333333334, overall=0.75)
@@ -153,7 +153,7 @@ def accuracy_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None
 
 
 def precision_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> Score:
-    """Of the rows predicted as a class, the share that is of it: TP/(TP+FP); 0 for a class never predicted.
+    """Return for each class the share of rows predicted as it that belong to it: TP/(TP+FP); 0 if never predicted.
 
     >>> precision_score([0, 0, 1, 2], [0, 1, 1, 1])
     Score(each=array([1.        , 0.33333333, 0.        ]), mean=0.4444444444444444)
@@ -163,7 +163,7 @@ def precision_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | Non
 
 
 def recall_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> Score:
-    """Of the rows of a class, the share predicted as it: TP/(TP+FN); 0 for a class without rows.
+    """Return for each class the share of its rows that were predicted as it: TP/(TP+FN); 0 for a class without rows.
 
     >>> recall_score([0, 0, 1], [0, 1, 1])
     Score(each=array([0.5, 1. ]), mean=0.75)
@@ -173,7 +173,7 @@ def recall_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None =
 
 
 def f1_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> Score:
-    """The harmonic mean of precision and recall: 2TP/(2TP+FP+FN); 0 for a class that was never hit.
+    """Return for each class the harmonic mean of precision and recall: 2TP/(2TP+FP+FN); 0 if no row was right.
 
     >>> f1_score([0, 0, 1], [0, 1, 1])
     Score(each=array([0.66666667, 0.66666667]), mean=0.6666666666666666)
@@ -183,10 +183,10 @@ def f1_score(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = Non
 
 
 def format_cm(matrix: ArrayLike, names: Sequence[Any] | None = None) -> str:
-    """The confusion matrix as text, like the Julia project's printed one.
+    """Return the confusion matrix as a text table, like the one that the Julia project prints.
 
-    Args: `matrix` (classes, classes) counts; `names` of the classes. Without names, or where they would not fit in 80
-    columns, classes are (1), (2), ...; names are then listed below. Returns: lines without a final newline.
+    Args: `matrix` (classes, classes) counts; `names` of the classes. Without names, or if the table would be wider than
+    80 columns, classes are (1), (2), ... and names are listed below. Returns: lines without a final newline.
 
     >>> print(format_cm([[10, 0], [2, 8]], ["no", "yes"]))
     Confusion matrix (row: actual, column: predicted)
@@ -232,10 +232,10 @@ def _score(part: Array, whole: Array) -> Score:
 
 
 def _pair(y: ArrayLike, y_hat: ArrayLike, call: str) -> tuple[Floats, Floats]:
-    """Both as float64 matrices of one shape, (batch, n_out); (batch,) is one column."""
+    """Return both as float64 matrices of the same shape (batch, n_out); shape (batch,) becomes one column."""
     truth, guess = _numbers(y, "y", call), _numbers(y_hat, "y_hat", call)
     if truth.shape[:1] != guess.shape[:1] or truth[0].size != guess[0].size:
-        # (batch,) - (batch, 1) would quietly be a (batch, batch) matrix: so the shapes are compared, not broadcast
+        # shapes are compared because (batch,) - (batch, 1) would silently broadcast to a (batch, batch) matrix
         labels = truth.size == len(guess) and guess[0].size > 1
         fix = f"Encode labels with one_hot(y, classes={guess[0].size})." if labels else "Pass the y of that prediction."
         raise ValueError(f"{call}: y has shape {np.shape(y)} and y_hat {np.shape(y_hat)}; they must be the same. {fix}")
@@ -264,7 +264,7 @@ def _check(array: Array, word: str, call: str) -> None:
 
 
 def _labels(values: ArrayLike, word: str) -> tuple[Array, int]:
-    """Labels (batch,), and the number of columns they were read from: 0 if they were labels already."""
+    """Return labels (batch,), and the number of score columns they were read from, or 0 if they were labels already."""
     array = np.asarray(values)
     if array.dtype.kind not in "iufbUS":
         raise ValueError(

@@ -1,4 +1,7 @@
-"""Node, the record of one operation, and the switches of a thread that decide whether Nodes are made."""
+"""Node, the record of one operation, and Mode, each thread's switches that say whether Nodes are made.
+
+Nodes form the graph: each holds an operation's arguments, its result, and the Nodes that the arguments came from.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ NO_ARRAY = (
 )
 
 
-SPARE = 2**16  # Nodes that a thread keeps to serve again, of 150 bytes each
-TRANSIENT = frozenset({"used", "summed", "read"})  # notes on a gradient, see `leaves`
+SPARE = 2**16  # how many freed Nodes, of 150 bytes each, a thread keeps for reuse
+TRANSIENT = frozenset({"used", "summed", "read"})  # notes about a gradient, dropped when it is cleared, see `leaves`
 NO_NUMBER = (
     "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
     "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "
@@ -41,28 +44,28 @@ NO_WRITING = (
 
 
 Kind = TypeVar("Kind", bound="Node")
-born = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
+born = count().__next__  # numbers Nodes. A parent is older than its child, so sorting by number is a topological sort
 
 
 class Node:
-    """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.
+    """One application of a primitive, or a leaf (``primitive is None``), with everything the walk back needs.
 
-    Its one or two arguments are in slots of their own, since Python's cyclic collector would look through a tuple of
-    them again and again: a Node is one object to it, and one that `backward` has freed serves again (`Mode.spare`).
+    One or two arguments have slots of their own: a tuple of them would be one more object for Python's cyclic garbage
+    collector to visit again and again. For the same reason Nodes that `backward` has freed are reused (`Mode.spare`).
 
     Attributes:
         primitive: the operation, ``None`` for a leaf.
-        args: the raw arguments, ``parents`` the Node behind each (``None`` for a constant); both empty for a leaf,
-            and ``None`` once the graph was freed.
-        arity: 1 or 2 where the arguments are in `x` and `y`, their Nodes in `p` and `q`; 0 where `x` and `p` are
-            `args` and `parents`.
-        meta: keyword arguments of the operation, and what its forward saved.
+        args: the raw arguments; ``parents`` holds the Node that made each (``None`` for a constant). Both are empty
+            for a leaf, and ``None`` once the graph was freed.
+        arity: 1 or 2 if the arguments are in `x` and `y` and their Nodes in `p` and `q`; 0 if `x` holds all of `args`
+            and `p` all of `parents`.
+        meta: keyword arguments of the operation, and the intermediate results that its forward saved.
         out: the raw result (for a leaf its data at creation).
-        index: the order of birth.
+        index: a number that grows with each Node made, so that parents have smaller ones than their children.
         scope: the path of the layer that was running, or ``None``.
-        grad: what `backward` left here, an ndarray or ``None``.
+        grad: the gradient that `backward` left here, an ndarray or ``None``.
         notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``,
-            and those on its gradient.
+            ``attached``, and the notes about its gradient (`TRANSIENT`).
     """
 
     __slots__ = (
@@ -82,29 +85,29 @@ class Node:
     grad: np.ndarray[Any, Any] | None
     notes: dict[str, Any] | None
 
-    __weakref__: Any  # None where nobody asked for one
+    __weakref__: Any  # None if nothing refers to this Node weakly
 
-    tensor: ClassVar[Any]  # the class of Tensors made over it
+    tensor: ClassVar[Any]  # the class of the Tensors made for Nodes of this class
 
     @property
     def args(self) -> Sequence[Any] | None:
-        """The raw arguments."""
+        """The raw arguments: arrays and numbers."""
         arity = self.arity
         return self.x if arity == 0 else (self.x,) if arity == 1 else (self.x, self.y)
 
     @property
     def parents(self) -> Sequence[Node | None] | None:
-        """The Node behind each argument."""
+        """The Node that made each argument, ``None`` for a constant."""
         arity = self.arity
         return self.p if arity == 0 else (self.p,) if arity == 1 else (self.p, self.q)
 
     def link(self, args: Sequence[Any] | None, parents: Sequence[Node | None] | None) -> None:
-        """Give it arguments, and the Node behind each."""
+        """Set the arguments and the Node that made each; ``None`` for both marks the Node as freed."""
         self.arity, self.x, self.p = 0, args, parents
         self.y = self.q = None
 
     def copied(self, made: Kind, **other: Any) -> Kind:
-        """Return a Node that is made like this one, but has no gradient, and where something else is given, that."""
+        """Copy this Node's attributes to `made`, with those in `other` replaced and no gradient; return `made`."""
         for name in ("primitive", "meta", "out", "index", "scope", "notes"):
             setattr(made, name, other.get(name, getattr(self, name)))
         made.link(other.get("args", self.args), other.get("parents", self.parents))
@@ -113,7 +116,7 @@ class Node:
 
     @property
     def inner(self) -> bool:
-        """Whether it belongs to a calculation that is going on: made by an operation, or the input of a transform."""
+        """Whether it belongs to a calculation in progress: computed, or the input of a transform such as `grad`."""
         return self.primitive is not None or bool(self.notes and "input" in self.notes)
 
     def __getstate__(self) -> Any:
@@ -126,7 +129,7 @@ class Node:
         return state
 
     def note(self, **notes: Any) -> None:
-        """Attach remarks to the node, such as a name."""
+        """Add entries to the node's notes, such as a name."""
         self.notes = {**(self.notes or {}), **notes}
 
     def __repr__(self) -> str:
@@ -135,22 +138,23 @@ class Node:
 
 
 class Mode:
-    """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
+    """Switches of one thread: whether operations are recorded, which layer runs, which function inspects each new Node.
 
-    `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
-    `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
-    sees the Node of each new leaf.
-    `steps` is how many further steps of while loops may run, and `rows` how many of each scan do, where a check of what
-    was compiled limits them; the y of other rows are then zeros.
-    `spare` are Nodes that `backward` freed and nobody else held: they serve again.
-    `traces` tells that values differ from call to call, so that nothing may be decided by them.
-    `level` is the innermost vmap that is running, or ``None``.
+    `grad`: whether operations are recorded as Nodes.
+    `scope`: the path that new Nodes are marked with; `module`: the object that is running, for the names of its parts.
+    `inspect`: called with each new Node and its Tensor; returns the Tensor that the operation is to return.
+    `born`: called with the Node of each new leaf.
+    `steps`, `rows`: set while a compiled function is checked, to limit the steps that while loops may still take and
+    the rows that each scan runs; the y of the rows left out are zeros.
+    `spare`: Nodes that `backward` freed and nothing else referred to, ready for reuse.
+    `traces`: values differ from call to call, so no Python decision may depend on them.
+    `level`: the innermost vmap that is running, or ``None``.
 
-    A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
-    this, and no more: `inspect` after every operation, `scan`, `cond` and `while_loop` for control flow, `Node.tensor`
-    for the class of a Tensor over a Node, and of a Tensor its array for the engine (`tensor.held`), for a question
+    A trace is a Mode with `traces`, with its own classes of Tensors and Nodes. The engine uses only these of it:
+    `inspect` after every operation; `scan`, `cond` and `while_loop` for control flow; `Node.tensor`, the class of
+    Tensors for a Node; and the methods by which a Tensor gives its array to the engine (`tensor.held`), to a question
     about values (`Tensor._asked`), as an index (`Tensor._index`), as an option (`Tensor._option`), and as the argument
-    of ``Tensor(t)`` (`Tensor._again`).
+    of ``Tensor(t)`` (`Tensor._again`). `entered` sees the arguments and metadata of each operation that has metadata.
     """
 
     __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "rows", "scope", "spare", "steps")
@@ -169,7 +173,7 @@ class Mode:
         self.rows: int | None = None
 
     def spend(self) -> None:
-        """Count a step of a while loop; raise if there were enough."""
+        """Count one step of a while loop; raise if more steps ran than `steps` allows."""
         if self.steps is not None:
             self.steps -= 1
             if self.steps < 0:
@@ -177,7 +181,7 @@ class Mode:
 
     @property
     def errors(self) -> Any:
-        """What NumPy does about numbers that are not finite, as `numpy.seterr` takes it."""
+        """NumPy's settings for floating-point errors, as `numpy.geterr` returns and `numpy.seterr` takes them."""
         return np.geterr()
 
     @errors.setter
@@ -186,7 +190,7 @@ class Mode:
 
 
 class _Block:
-    """A block in which a switch has another value; `before` is restored after it."""
+    """One open ``with`` block that changed a switch; when it ends, the switch gets the value `before` again."""
 
     __slots__ = ("before",)
 
@@ -203,7 +207,7 @@ thread = _Thread()
 
 
 def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
-    """Make the Node of a leaf, of a class of Nodes."""
+    """Make the Node of a leaf with this data; `kind` is its class."""
     node, mode = kind(), thread.mode
     node.primitive = node.grad = None
     node.arity = 0
@@ -219,7 +223,7 @@ def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing inside this block, in this thread: results are constants.
+    """Record no operations inside this block, in this thread: results are constants.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -234,13 +238,13 @@ def no_grad() -> Iterator[None]:
 
 
 def recording(on: bool) -> AbstractContextManager[None]:
-    """Record operations inside this block, in this thread, or do not."""
+    """Switch the recording of operations on or off inside this block, in this thread."""
     return switched("grad", on)
 
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
-    """Mark operations inside this block as belonging to a layer, for drawings; blocks nest as ``outer.inner``."""
+    """Mark operations inside this block as belonging to a layer, for drawings; nested names join to ``outer.inner``."""
     before = thread.mode.scope
     with switched("scope", name if before is None else f"{before}.{name}"):
         yield
@@ -250,7 +254,8 @@ def scope(name: str) -> Iterator[None]:
 def switched(name: str, value: Any) -> Iterator[None]:
     """Set a switch of this thread to another value inside this block.
 
-    Blocks in generators may end in any order: one that ends while a later one is open leaves its old value to that.
+    Blocks in generators may end in any order. A block that ends while a later one is open leaves the switch as it is
+    and passes the value to restore on to that later block.
     """
     mode = thread.mode
     opened, block = mode.blocks.setdefault(name, []), _Block(getattr(mode, name))

@@ -1,12 +1,12 @@
-r"""The functions of numpy.polynomial on Tensors: series of powers, Chebyshev, Legendre, Laguerre, Hermite polynomials.
+r"""The functions of numpy.polynomial for Tensors: power series and Chebyshev, Legendre, Laguerre, Hermite series.
 
-numpy.polynomial turns its arguments into plain arrays, and NumPy does not ask us. The functions here have the names and
-arguments that they have there, all in one module: ``polyval``, ``chebval``, ``legval``, ``lagval``, ``hermval``,
-``hermeval``, and so on with ``val2d val3d grid2d grid3d vander vander2d vander3d fit der int add sub mul pow roots
-companion fromroots``. Coefficients begin with the lowest degree.
+The functions of numpy.polynomial convert their arguments to plain arrays, and NumPy lets nobody override them. The
+functions here have the same names and arguments, all in one module: ``polyval``, ``chebval``, ``legval``, ``lagval``,
+``hermval``, ``hermeval``, and likewise for ``val2d val3d grid2d grid3d vander vander2d vander3d fit der int add sub mul
+pow roots companion fromroots``. Coefficients begin with the lowest degree.
 
-All of it rests on the recurrence of each family, :math:`P_{n+1}(x) = (a_n x + b_n) P_n(x) - c_n P_{n-1}(x)`, and on
-what NumPy itself makes of unit vectors, since derivatives, integrals and products are linear in each series.
+Evaluation uses the recurrence of each family, :math:`P_{n+1}(x) = (a_n x + b_n) P_n(x) - c_n P_{n-1}(x)`. Derivatives,
+integrals and products are linear in each series, so they use the matrix that NumPy's function gives for unit vectors.
 
     >>> from tinygrad_nn import grad, polynomial
     >>> grad(lambda c: polynomial.chebval(0.5, c))(np.array([1.0, 2.0, 3.0]))
@@ -35,13 +35,13 @@ OPERATIONS = """
 
 
 def _numbers(x: Any) -> Array:
-    """Return lists and numbers as arrays, Tensors as they are; whole numbers become floats."""
+    """Return lists and numbers as arrays and Tensors unchanged, with integers converted to floats."""
     x = x if is_tensor(x) else array(x)
     return x if x.dtype.kind in "fc" else x.astype(float)
 
 
 def _along(matrix: Any, c: Array, axis: int) -> Array:
-    """Return a matrix times the coefficients along an axis."""
+    """Return the product of a matrix with coefficients along an axis."""
     return np.moveaxis(np.tensordot(matrix.astype(c.dtype), c, (1, axis)), 0, axis)
 
 
@@ -57,7 +57,7 @@ class Series:
         return getattr(getattr(numpy.polynomial, self.module), f"{self.prefix}{operation}")
 
     def vander(self, x: Any, deg: int) -> Array:
-        """Return the polynomials of degree 0 to `deg` at x, as a last axis."""
+        """Return the values at x of the polynomials of degree 0 to `deg`, along a new last axis."""
         if deg < 0:
             raise ValueError(f"{self.prefix}vander needs a degree of 0 or more; it got {deg}.")
         x = _numbers(x)
@@ -69,7 +69,7 @@ class Series:
         return np.stack(columns, axis=-1)
 
     def val(self, x: Any, c: Any, tensor: bool = True) -> Array:
-        """Return the series at x; of several series each at all of x, or with ``tensor=False`` at its own."""
+        """Return the series at x; each of several series at all of x, or broadcast with x if ``tensor=False``."""
         x, c = _numbers(x), np.atleast_1d(_numbers(c))
         V = self.vander(x, len(c) - 1)  # (*x.shape, n)
         if tensor:
@@ -96,19 +96,19 @@ class Series:
         return c
 
     def grid2d(self, x: Any, y: Any, c: Any) -> Array:
-        """Return a series in two variables at each x with each y."""
+        """Return a series in two variables at every pair of an x and a y."""
         return self.val(y, self.val(x, c))
 
     def grid3d(self, x: Any, y: Any, z: Any, c: Any) -> Array:
-        """Return a series in three variables at each x with each y and each z."""
+        """Return a series in three variables at every triple of an x, a y and a z."""
         return self.val(z, self.grid2d(x, y, c))
 
     def vander2d(self, x: Any, y: Any, deg: Sequence[int]) -> Array:
-        """Return the products of polynomials in two variables at the points (x, y), as a last axis."""
+        """Return all products P_i(x) P_j(y) at the points (x, y), along a new last axis."""
         return self._products((x, y), deg)
 
     def vander3d(self, x: Any, y: Any, z: Any, deg: Sequence[int]) -> Array:
-        """Return the products of polynomials in three variables at the points (x, y, z), as a last axis."""
+        """Return all products P_i(x) P_j(y) P_k(z) at the points (x, y, z), along a new last axis."""
         return self._products((x, y, z), deg)
 
     def _products(self, points: Sequence[Any], degrees: Sequence[int]) -> Array:
@@ -119,7 +119,7 @@ class Series:
         return V
 
     def fit(self, x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None) -> Any:
-        """Return the coefficients of the least squares fit of y at x, of one degree or of a list of them."""
+        """Return the coefficients of the least squares fit to y at x, up to one degree or of a list of degrees."""
         x, y = _numbers(x), _numbers(y)
         degrees = np.arange(deg + 1) if np.ndim(deg) == 0 else np.sort(deg)
         if x.ndim != 1 or degrees[0] < 0:
@@ -133,12 +133,12 @@ class Series:
         return (c, found) if full else c
 
     def der(self, c: Any, m: int = 1, scl: float = 1, axis: int = 0) -> Array:
-        """Return the coefficients of the m-th derivative; each one multiplies by `scl`."""
+        """Return the coefficients of the m-th derivative; each differentiation multiplies by `scl`."""
         c = np.atleast_1d(_numbers(c))
         return _along(self._numpy("der")(np.eye(c.shape[axis]), m, scl), c, axis)
 
     def int(self, c: Any, m: int = 1, k: Any = (), lbnd: Any = 0, scl: float = 1, axis: int = 0) -> Array:
-        """Return the coefficients of the m-th integral, which at `lbnd` has the values `k`."""
+        """Return the coefficients of the m-th integral; the successive integrals have the values `k` at `lbnd`."""
         c, k = np.moveaxis(np.atleast_1d(_numbers(c)), axis, 0), np.atleast_1d(_numbers(k))
         if len(k) > m:
             raise ValueError(f"{self.prefix}int of order {m} takes at most {m} constants k; it got {len(k)}.")
@@ -150,17 +150,17 @@ class Series:
         return np.moveaxis(c, 0, axis)
 
     def add(self, c1: Any, c2: Any) -> Array:
-        """Return the coefficients of the sum; none is left out, also if it is 0."""
+        """Return the coefficients of the sum; unlike NumPy's, trailing zeros are kept."""
         c1, c2 = _numbers(c1), _numbers(c2)
         n = max(len(c1), len(c2))
         return _to_length(c1, n) + _to_length(c2, n)
 
     def sub(self, c1: Any, c2: Any) -> Array:
-        """Return the coefficients of the difference; none is left out, also if it is 0."""
+        """Return the coefficients of the difference; unlike NumPy's, trailing zeros are kept."""
         return self.add(c1, -_numbers(c2))
 
     def mul(self, c1: Any, c2: Any) -> Array:
-        """Return the coefficients of the product; none is left out, also if it is 0."""
+        """Return the coefficients of the product; unlike NumPy's, trailing zeros are kept."""
         c1, c2 = _numbers(c1), _numbers(c2)
         products = _products_of_units(self, len(c1), len(c2)).astype(np.result_type(c1.dtype, c2.dtype))
         return np.einsum("i,j,ijk->k", c1, c2, products)
@@ -176,7 +176,7 @@ class Series:
         return out
 
     def companion(self, c: Any) -> Array:
-        """Return the matrix whose eigenvalues are the roots; it is linear in the coefficients over the last of them."""
+        """Return the matrix whose eigenvalues are the roots; it is affine in the coefficients over the last one."""
         c = _numbers(c)
         if len(c) < 2:
             raise ValueError(f"{self.prefix}companion needs two coefficients or more; it got {len(c)}.")
@@ -184,7 +184,7 @@ class Series:
         return last + np.tensordot(c[:-1] / c[-1], np.stack(others), 1)
 
     def roots(self, c: Any) -> Array:
-        """Return the roots in increasing order, each of which has a slope if it is met once."""
+        """Return the roots in increasing order; only simple roots are differentiable."""
         c = _numbers(c)
         if len(c) < 2:
             return c[:0]
@@ -192,7 +192,7 @@ class Series:
         return found[np.argsort(bare(found))]
 
     def fromroots(self, roots: Any) -> Array:
-        """Return the coefficients of the product of all x - r."""
+        """Return the coefficients of the product of (x - r) over all roots r."""
         roots = _numbers(roots)
         out = np.ones(1, roots.dtype)
         for i in range(len(roots)):
@@ -207,7 +207,7 @@ def _to_length(c: Array, n: int) -> Array:
 
 @cache
 def _products_of_units(series: Series, n: int, m: int) -> Any:
-    """Return what the series of each pair of polynomials' product is: (n, m, n + m - 1)."""
+    """Return the coefficients of the product of every pair of basis polynomials: (n, m, n + m - 1)."""
     out = np.zeros((n, m, n + m - 1))
     for i in range(n):
         for j in range(m):
@@ -218,7 +218,7 @@ def _products_of_units(series: Series, n: int, m: int) -> Any:
 
 @cache
 def _companions_of_units(series: Series, n: int) -> list[Any]:
-    """Return the companion of the last polynomial, and what each of the others adds to it."""
+    """Return the companion matrix of the last basis polynomial, and the matrix that each of the others adds to it."""
     units = np.eye(n)
     last = np.atleast_2d(series._numpy("companion")(units[-1]))
     return [last, *(np.atleast_2d(series._numpy("companion")(units[-1] + unit)) - last for unit in units[:-1])]

@@ -1,8 +1,8 @@
-"""A primitive is one row of the table of derivatives: forward, one VJP rule per array argument, and the TeX of both.
+"""Primitive and `declare`: one row of the table of derivatives, with forward, VJP rules, and the TeX of both.
 
-A rule has the signature ``(g, out, *inputs, **metadata)``. It is plain NumPy, uses declared functions and operators
-only, and may ignore broadcasting: whoever runs it sums the result back to the shape of its argument. So the same line
-runs on ndarrays (first order), on Tensors (any order) and on whatever else implements NumPy's protocols.
+There is one VJP rule per array argument, with the signature ``(g, out, *inputs, **metadata)``. A rule uses only
+declared functions and operators, and may ignore broadcasting: the caller sums its result to the shape of the argument.
+So the same rule runs on ndarrays (first order), on Tensors (any order) and on any type with NumPy's protocols.
 """
 
 from __future__ import annotations
@@ -15,53 +15,55 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell and need not
+Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
 
 REGISTRY: dict[str, Primitive] = {}
 RESERVED: set[str] = set()  # the names of rows in modules that are not loaded yet
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
-FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of other libraries, and names of rows
+FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # called in turn if OVERRIDES lacks a function or name
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
-ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
-ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
+ADVISORS: list[Callable[[Any, str], str | None]] = []  # (function without a rule, its name) -> what to write instead
+ATTRIBUTES: dict[str, str] = {}  # attribute that ndarrays have and Tensors lack -> what to write instead
 NO_METADATA: dict[str, Any] = {}
 _ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 try:
     np.negative(0.0, out=...)
-    _FILLS = True  # a ufunc makes an array also of a single number where it is asked to
+    _FILLS = True  # with out=... a ufunc returns a 0-d array instead of a scalar
 except TypeError:  # before NumPy 2.3
     _FILLS = False
-SHORT, FEW = 8, 256  # NumPy takes its time where it adds up along short rows, and many of them
-_KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
+SHORT, FEW = 8, 256  # NumPy is slow at summing along a short last axis of a large array
+_KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # types that need neither conversion nor a funnel
 
 
 class Wraps(TypeError):
-    """Raised where an argument is an array with named axes, such as xarray's, that may hold a Tensor as its data."""
+    """Raised if an argument is an array with named axes (an xarray), which may itself hold a Tensor as its data."""
 
 
 class AtEqualValues(Exception):
-    """Raised by a compiled gradient where a factorisation has equal values; see degenerate.py."""
+    """Raised by a compiled gradient if a factorisation has equal eigenvalues or singular values; see degenerate.py."""
 
 
 class Ties:
-    """What equal values leave undetermined in a factorisation: functions of its result and its argument.
+    """How the result of a factorisation is not unique when eigenvalues (or singular values) are equal.
+
+    The functions take the result ``out`` of the factorisation and its argument ``x``, stacks of matrices.
 
     Attributes:
-        found: whether each matrix has equal values, to rounding.
-        uses_vectors: whether a cotangent, given in place of the result, reaches the vectors of any.
-        parted: a direction along which equal values part.
-        turned: the result with other vectors, as right as these.
-        size: the size of the values, 1 if all are 0.
-        refused: what a rule is given as ``unknown=`` where values differ from call to call; it raises `AtEqualValues`.
+        found: whether each matrix has equal values, up to rounding.
+        uses_vectors: takes a cotangent in place of ``out``; whether it is nonzero for any eigen- or singular vector.
+        parted: a direction, shaped like ``out``, along which equal values become different.
+        turned: another valid result, with the vectors of equal values mixed by a unitary matrix.
+        size: the largest absolute value of each matrix's values, 1 if all are 0.
+        refused: passed to a rule as ``unknown=`` while tracing; it raises `AtEqualValues`.
         why: what a NaN in the gradient means, in words.
-        met: whether equal values have come up in this process.
+        met: whether equal values have occurred in this process.
     """
 
     met: ClassVar[bool] = False
 
-    def __init__(  # no dataclass, whose module would be a good part of the time of the import
+    def __init__(  # no dataclass: importing that module would take a good part of the import time
         self,
         found: Callable[[Array, Array], Array],
         uses_vectors: Callable[[Array, Array], bool],
@@ -84,20 +86,20 @@ class Primitive:
         name: the key in `REGISTRY` and the label in drawings.
         forward: the function on plain arrays.
         tex: the TeX of ``out`` in terms of ``x, y, ...``.
-        vjps: one rule per array argument, ``None`` where it is not differentiable.
+        vjps: one rule per array argument, ``None`` for an argument that is not differentiable.
         jointly: instead of `vjps`, one rule that returns the gradients of all arguments, however many there are.
         rule_tex: the TeX of each rule, in terms of ``g``, ``out`` and the arguments.
-        saves: intermediate results that the forward hands to the rules by keyword, each with the declared function
-            of the inputs that computes it again where it must itself be differentiated.
+        saves: intermediate results that the forward passes to the rules by keyword, each with a declared function of
+            the inputs that computes it again if the rule itself is differentiated.
         domain: an interval per array argument in which the function is smooth (for checks and the docs).
         kinks: what the derivative is defined to be where it does not exist, in words.
-        ties: of a factorisation, what equal values leave undetermined; its rule then takes ``along=``, the derivative
-            of the cotangent as equal values part, if that is known.
-        linear: the arguments in which the forward is linear while the others stay: their positions, ``"each"``, or
-            ``"together"`` where it is linear in all at once. Forward mode then runs the forward on tangents.
-        entrywise: whether an entry of the result depends on the same entries of the arguments alone, once these are
+        ties: for a factorisation only, see `Ties`; its rule then takes ``along=``, the derivative of the cotangent in
+            a direction that makes equal values different, if that is known.
+        linear: the arguments in which the forward is linear while the others are fixed: their positions, or ``"each"``;
+            ``"together"`` if it is linear in all of them at once. Forward mode then runs the forward on tangents.
+        entrywise: whether each entry of the result depends only on the same entry of each argument, once these are
             broadcast. Forward mode then runs the rules on tangents.
-        fills: whether the forward takes ``out=...`` and then makes an array also of a single number.
+        fills: whether the forward is a ufunc that with ``out=...`` returns a 0-d array instead of a scalar.
 
     Example:
         >>> import tinygrad_nn
@@ -137,14 +139,14 @@ class Primitive:
         self.entrywise = ufunc if entrywise is None else entrywise
         self.fills = _FILLS and isinstance(forward, np.ufunc) and forward.nin < 3 and forward.nout == 1
         self.numpy = tuple(numpy)
-        self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
+        self.composed: dict[str, Callable[..., Any]] = {}  # option -> function to run if its value requires gradients
         self.__doc__ = forward.__doc__
         if not isinstance(forward, np.ufunc):
-            self.__wrapped__ = forward  # where inspect looks for the signature
+            self.__wrapped__ = forward  # inspect.signature looks there
 
-    @cached_property  # to read all signatures would be a good part of the time of the import
+    @cached_property  # reading every signature at import would take a good part of the import time
     def parameters(self) -> tuple[inspect.Parameter, ...]:
-        """What the forward takes, arrays first; nothing where it is a ufunc, or written in C and does not tell."""
+        """The parameters of the forward, arrays first; empty for a ufunc or a C function without a signature."""
         if isinstance(self.forward, np.ufunc):
             return ()
         try:
@@ -175,16 +177,16 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> Any:
-        """Copy and pickle it by its name."""
+        """Copy and pickle the primitive by its name in `REGISTRY`."""
         return registered, (self.name,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the forward; where an argument is a Tensor, through its funnel."""
+        """Run the forward on plain arrays; if an argument is a Tensor, call its funnel, which records the operation."""
         if not kwargs and len(args) == self.arity:
             arrays, metadata = args, NO_METADATA
         else:
             arrays, metadata = self.bind(args, kwargs)
-        of_option = None  # the funnel of an option that is a Tensor of a trace or a vmap, or has one in it
+        of_option = None  # the funnel of an option that is, or contains, a Tensor of a trace or a vmap
         for name, value in metadata.items() if metadata else ():
             if (kind := type(value)) in _KNOWN:
                 continue
@@ -240,7 +242,7 @@ class Primitive:
 
 
 def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:
-    """Return options with PyTorch's dim and keepdim under NumPy's names, where these are known and not given."""
+    """Rename PyTorch's dim and keepdim to NumPy's axis and keepdims, if those are in `known` and not given already."""
     names = {theirs: ours for theirs, ours in _PYTORCH.items() if ours in known and ours not in options}
     return {names.get(name, name): value for name, value in options.items()}
 
@@ -248,11 +250,11 @@ def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims"
 def registered(name: str) -> Primitive:
     """Return the primitive of this name."""
     if name not in REGISTRY:
-        stand_in(name)  # which loads the module that has its row
+        stand_in(name)  # loads the module that contains its row
     return REGISTRY[name]
 
 
-# Zeros that stand for numbers which are not known: what is not 0, and each derivative of it, is NaN.
+# Stands for a number that is not known. It keeps zeros and turns any other entry, and every derivative, into NaN.
 NOT_KNOWN = (lambda g, out, x: undetermined(g), r"\text{NaN}")
 undetermined: Primitive = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
 
@@ -287,11 +289,11 @@ def declare(
         saves: name -> function of ``(*inputs, **metadata)``, for each intermediate that the forward hands to the rules.
         domain: for each array argument an interval in which the function is smooth; the default is (-2, 2).
         kinks: what the derivative is defined to be where it does not exist, in words.
-        ties: of a factorisation, what equal values leave undetermined.
-        linear: the arguments in which `forward` is linear while the others stay: their positions, ``"each"``, or
-            ``"together"`` where it is linear in all at once. It makes forward mode faster, and is not needed for it.
-        entrywise: whether an entry of the result depends on the same entries of the arguments alone, as that of a
-            ufunc does. It makes forward mode faster, and is not needed for it.
+        ties: for a factorisation only: how its result is not unique at equal values, see `Ties`.
+        linear: the arguments in which `forward` is linear while the others are fixed: their positions, or ``"each"``;
+            ``"together"`` if it is linear in all of them at once. Optional; it makes forward mode faster.
+        entrywise: whether each entry of the result depends only on the same entry of each argument, as for a ufunc.
+            Optional; it makes forward mode faster.
 
     Returns:
         The primitive, which is also in `REGISTRY`, a method of Tensor, and subject to the table-driven tests.
@@ -339,7 +341,7 @@ def declare(
 
 
 def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Array:
-    """Sum a gradient over the axes along which an argument of that shape was broadcast; errors name whose rule made it.
+    """Sum a gradient over the axes along which an argument of this shape was broadcast; errors name the primitive `by`.
 
     Example:
         >>> import numpy as np
@@ -357,7 +359,7 @@ def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Arr
     axes = tuple([i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1])
     short = axes == (g.ndim - 1,) and g.shape[-1] < SHORT and g.size > FEW
     if short and type(g) is np.ndarray and g.dtype.char in "fd":
-        total = 0.0 + g[..., 0]  # to the same last bit, in as little as a tenth of the time
+        total = 0.0 + g[..., 0]  # the same result to the last bit as g.sum, up to ten times as fast
         for k in range(1, g.shape[-1]):
             total += g[..., k]
         return total[..., None]
@@ -365,7 +367,7 @@ def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Arr
 
 
 def constant(arg: Any, primitive: Primitive) -> Any:
-    """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
+    """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
     array = np.asarray(arg)
@@ -378,7 +380,7 @@ def constant(arg: Any, primitive: Primitive) -> Any:
 
 
 def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run what stands in for a ufunc, with the keywords of ufuncs; ``dtype=`` casts the arguments."""
+    """Run a ufunc's replacement with the ufunc's keywords; ``dtype=`` casts the arguments, ``where=`` is refused."""
     if kwargs.get("where", True) is not True:
         name = handler.__name__.lstrip("_")
         raise TypeError(
@@ -398,9 +400,10 @@ def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dic
 
 
 def call_function(function: Any, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run what stands in for a NumPy function, however its arguments were given.
+    """Run a NumPy function's replacement, with arguments that were given by position or by keyword.
 
-    Ours name the first argument x, and have no place for out=: ``np.sum(a=t)``, ``np.max(t, 0, None, True)``.
+    Replacements call the first argument x and have no positional out, so ``np.sum(a=t)`` and
+    ``np.max(t, 0, None, True)`` are rearranged first.
     """
     if not args or len(args) > 2:
         names = _positional(function)
@@ -416,7 +419,7 @@ def call_function(function: Any, handler: Callable[..., Any], args: tuple[Any, .
 
 @cache
 def _positional(function: Any) -> list[str]:
-    """Return the names of the arguments that a NumPy function takes by position."""
+    """Return the names of the arguments that a NumPy function accepts by position or by keyword."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # written in C, without a signature
@@ -425,7 +428,7 @@ def _positional(function: Any) -> list[str]:
 
 
 def numpy_name(function: Any) -> str:
-    """Return the name by which a person calls a NumPy function, a ufunc of NumPy or SciPy, or a method of one."""
+    """Return the name under which users call a NumPy function, a NumPy or SciPy ufunc, or a ufunc's method."""
     if isinstance(function, tuple):
         return f"{numpy_name(function[0])}.{function[1]}"
     name = function.__name__
@@ -441,15 +444,15 @@ def numpy_name(function: Any) -> str:
 
 
 def stand_in(function: Any) -> Callable[..., Any] | None:
-    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does.
+    """Return the replacement of a NumPy function or of another library's ufunc for Tensors; None if there is none.
 
-    Of a name it is the row of that name in a module that was not loaded yet.
+    Given a name instead, load the module that declares the primitive of that name, and return the primitive.
     """
     return OVERRIDES.get(function) or next(filter(None, (find(function) for find in FINDERS)), None)
 
 
 def no_rule(function: Any) -> TypeError:
-    """Return the error of a function that has no derivative rule: why, and what to write instead."""
+    """Return the error for a function without a derivative rule: it says why, and what to write instead."""
     name = numpy_name(function)
     lines = [line for line in (advise(function, name) for advise in ADVISORS) if line]
     if not lines:
@@ -462,7 +465,7 @@ def no_rule(function: Any) -> TypeError:
 
 
 def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
-    """Add the shapes that met to NumPy's text, which seldom tells them."""
+    """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
     shapes = [np.shape(arg) for arg in raw]
     text = str(error)
     if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
@@ -471,13 +474,13 @@ def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
 
 
 def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
-    """Return what to write where two arrays would fit in another form."""
+    """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
     if len(shapes) != 2 or not all(shapes):
         return ""
     a, b = shapes
     if name in ("matmul", "dot"):
         if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
-            return ""  # the stacks do not meet
+            return ""  # the leading (batch) axes do not broadcast
         inner = b[-2] if len(b) > 1 else b[0]
         if a[-1] == b[-1] != inner:
             return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"

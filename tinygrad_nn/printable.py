@@ -1,13 +1,13 @@
-"""Names of files, tensors and columns as messages show them: no character of theirs commands the terminal."""
+"""Names of files, tensors and columns made safe for messages: control characters that a terminal obeys are escaped."""
 
 from __future__ import annotations
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""Return a text in which control characters, and those that turn the direction of writing, are escaped.
+    r"""Return a text with control characters, and characters that change the direction of writing, escaped.
 
     Args:
-        text: of a person or a file, such as a path or the name of a tensor.
+        text: a text from the user or from a file, such as a path or the name of a tensor.
         keep: characters that stay as they are, such as ``"\n"`` in a text of several lines.
 
     Example:

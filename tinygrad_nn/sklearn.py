@@ -1,4 +1,4 @@
-"""Networks as estimators of scikit-learn: for `Pipeline`, `GridSearchCV`, `cross_val_score` and all that takes one.
+"""Networks as scikit-learn estimators, for `Pipeline`, `GridSearchCV`, `cross_val_score` and the like.
 
 This needs the extra ``sklearn``: ``pip install 'tinygrad-nn[sklearn]'``.
 """
@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Neural(BaseEstimator):  # type: ignore[misc]
-    """What the classifier and the regressor share: the network, its training, its outputs."""
+    """Base class of the classifier and the regressor: the network, its training, its outputs."""
 
     _last = "linear"  # activation of the last layer
     _stratified = False
@@ -68,13 +68,13 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_module(cls, module: Module | Callable[[int, int], Module], **settings: Any) -> Self:
-        """Return an estimator whose network is a module of one's own.
+        """Return an estimator whose network is a given module.
 
         Args:
             module: a `Module`, of which each `fit` trains a copy; or a function ``module(n_in, n_out)`` that makes one.
-                It takes arrays ``(batch, n_in)`` and returns ``(batch, n_out)``: a classifier's are logits, before
-                the softmax.
-            settings: the other arguments of the class; `hidden`, `activation` and `dropout` are the module's own.
+                It maps arrays ``(batch, n_in)`` to ``(batch, n_out)``; for a classifier these are logits, before the
+                softmax.
+            settings: the other arguments of the class; `hidden`, `activation` and `dropout` have no effect.
 
         Example:
             >>> from tinygrad_nn import nn
@@ -91,7 +91,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
         return hasattr(self, "model_")
 
     def _made(self, n_in: int, n_out: int, dtype: Any, rng: np.random.Generator) -> Any:
-        """Return the network as it begins."""
+        """Return the untrained network: a copy of `module`, what the function `module` returns, or a list of layers."""
         if self.module is not None:
             if isinstance(self.module, Module):
                 return copy.deepcopy(self.module)
@@ -116,7 +116,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _train(self, x: Array, y: Array, labels: Array | None, **options: Any) -> Self:
-        """Train on arrays and targets as the loss wants them; `labels` keep their shares in the validation part."""
+        """Train on rows and on targets in the form of the loss; `labels` stratify a classifier's validation split."""
         solver, rng = self._solver(), self._generator()
         self._random = rng
         if not (self.warm_start and hasattr(self, "model_")):
@@ -140,7 +140,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _train_once(self, x: Array, y: Array) -> Self:
-        """Go through the rows once, from the network as it is; the optimizer goes on where it was."""
+        """Train the present network on all rows once; the optimizer continues from its last state."""
         if not hasattr(self, "model_"):
             self._random = self._generator()
             self.model_ = self._made(x.shape[1], self._outputs(y), x.dtype, self._random)
@@ -169,18 +169,18 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
 
 class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
-    """A network that tells classes apart, as an estimator of scikit-learn.
+    """A network for classification, as a scikit-learn estimator.
 
     Args:
         hidden: widths of the hidden layers; activation: of the hidden layers, a name such as ``'relu'``.
-        loss: a function of the output before the softmax and the numbers of the classes, if not the cross-entropy.
+        loss: a function of the logits (the output before the softmax) and the class numbers; default: cross-entropy.
         optimizer, learning_rate, schedule, clip_norm: as in `Solver`.
         epochs, batch_size: as in `Settings`.
         penalty, lam, dropout: as `method`, `lam` and `dropout` in `Regularization`.
-        early_stopping: whether to keep a `validation_fraction` of the rows aside, and to end when the loss of these has
-            not improved by `min_delta` for `patience` epochs; the best weights are kept.
-        class_weight: ``'balanced'``, or class -> weight; by default all rows count the same.
-        warm_start: whether another `fit` goes on from the weights of the one before.
+        early_stopping: whether to hold out a `validation_fraction` of the rows and to stop when their loss has not
+            improved by `min_delta` for `patience` epochs; the best weights are kept.
+        class_weight: ``'balanced'``, or a dict class -> weight; by default all rows count the same.
+        warm_start: whether a further `fit` continues from the weights of the previous one.
         compile: ``True``, ``'numpy'`` or ``'numba'`` runs each step as one compiled function.
         module: the network, see `from_module`; random_state: a seed, a ``RandomState`` or a ``Generator``.
 
@@ -214,7 +214,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
     @property
     def _logits(self) -> bool:
-        """Whether the network's output is before the softmax: where network or loss is a person's own."""
+        """Whether the network returns logits, without a softmax: if the user gave the module or the loss."""
         return self.module is not None or self.loss is not None
 
     @property
@@ -228,12 +228,12 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         return len(self.classes_)
 
     def _targets(self, y: Array) -> Array:
-        """Return one-hot rows for layers that end in a softmax, the numbers of the classes for all others."""
+        """Return the targets for the loss: class numbers if the network returns logits, else one-hot rows."""
         codes = np.searchsorted(self.classes_, y)
         return codes if self._logits else one_hot(codes, len(self.classes_))
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train on rows ``(batch, n_in)`` and their classes ``(batch,)``, numbers or texts; returns itself."""
+        """Train on rows ``(batch, n_in)`` and their classes ``(batch,)``, numbers or strings; return the estimator."""
         x, y = self._checked(X, y, reset=True)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
@@ -246,11 +246,11 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         return self._train(x, self._targets(y), y, class_weight=weight)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Go through some rows once, from the network as it is; returns itself.
+        """Train the present network once on the given rows; return the estimator.
 
         Args:
             X, y: rows and their classes.
-            classes: all classes that will ever come; needed in the first call.
+            classes: all classes that can occur in any call; needed in the first call.
         """
         first = not hasattr(self, "model_")
         if first and classes is None:
@@ -286,14 +286,14 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
 
 class NeuralRegressor(RegressorMixin, MultiOutputMixin, _Neural):  # type: ignore[misc]
-    """A network that predicts numbers, as an estimator of scikit-learn.
+    """A network for regression, as a scikit-learn estimator.
 
-    Inputs and targets are taken as they come: put a ``StandardScaler`` before it in a `Pipeline`, and targets that are
-    large or small in a ``TransformedTargetRegressor``.
+    Inputs and targets are not scaled: put a ``StandardScaler`` before it in a `Pipeline`, and wrap it in a
+    ``TransformedTargetRegressor`` if the targets are large or small.
 
     Args:
-        loss: ``'mse'``, ``'mae'``, ``'rmse'``, or a function of prediction and targets; all others as in
-            `NeuralClassifier`.
+        loss: ``'mse'`` (the default), ``'mae'``, ``'rmse'``, or a function of prediction and targets; all other
+            arguments as in `NeuralClassifier`, except class_weight.
 
     Attributes:
         n_features_in_, feature_names_in_, model_, history_, n_iter_: as in `NeuralClassifier`.
@@ -315,15 +315,15 @@ class NeuralRegressor(RegressorMixin, MultiOutputMixin, _Neural):  # type: ignor
         return x, np.asarray(y, x.dtype).reshape(len(x), -1)
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train on rows ``(batch, n_in)`` and their numbers ``(batch,)`` or ``(batch, n_out)``; returns itself."""
+        """Train on rows ``(batch, n_in)`` and targets ``(batch,)`` or ``(batch, n_out)``; return the estimator."""
         return self._train(*self._checked(X, y, reset=True), None)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Go through some rows once, from the network as it is; returns itself."""
+        """Train the present network once on the given rows; return the estimator."""
         return self._train_once(*self._checked(X, y, reset=not hasattr(self, "model_")))
 
     def predict(self, X: Any) -> Array:
-        """Return the prediction of each row, ``(batch,)`` or ``(batch, n_out)`` as the targets were."""
+        """Return the predictions, ``(batch,)`` or ``(batch, n_out)`` like the targets in training."""
         out = self._output(X)
         return out[:, 0] if self._flat else out
 

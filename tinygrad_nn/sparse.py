@@ -1,7 +1,7 @@
-r"""Sparse matrices of a fixed pattern: products and solutions with gradients in the numbers and in the other side.
+r"""Sparse matrices of a fixed pattern: `matmul` and `solve`, with gradients for the entries and the dense operand.
 
-A matrix is given by its numbers, by where they are, and by its shape, as SciPy's ``coo_array`` holds it; entries at the
-same place add up. SciPy does the work, and is imported where it is needed.
+A matrix is given by its nonzero entries, their row and column indices, and its shape, like SciPy's ``coo_array``;
+entries with the same indices add up. SciPy does the computation and is imported on first use.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def matmul(data: Array, indices: tuple[Array, Array], shape: tuple[int, int], x:
     .. math:: A x, \quad A_{r_k c_k} = d_k
 
     Args:
-        data: the numbers, (entries,).
-        indices: ``(rows, cols)`` of each, whole numbers of shape (entries,).
+        data: the entries of the matrix, shape (entries,).
+        indices: ``(rows, cols)`` of the entries, integers of shape (entries,).
         shape: ``(m, n)`` of the matrix.
-        x: (n,) or (n, k).
+        x: a vector (n,) or a matrix (n, k).
 
     Returns:
-        (m,) or (m, k).
+        The product, of shape (m,) or (m, k).
 
     Raises:
         ValueError: the shapes do not fit, or an index lies outside.
@@ -41,21 +41,21 @@ def matmul(data: Array, indices: tuple[Array, Array], shape: tuple[int, int], x:
 
 
 def solve(data: Array, indices: tuple[Array, Array], shape: tuple[int, int], b: Array) -> Array:
-    r"""Return the solution of a sparse linear system, of one right side or several; both may be complex.
+    r"""Return the solution of a sparse linear system for one or several right sides; matrix and sides may be complex.
 
     .. math:: x = A^{-1} b, \quad A_{r_k c_k} = d_k, \qquad \lambda = A^{-T} \bar x, \quad
         \bar d_k = -\lambda_{r_k} x_{c_k}, \quad \bar b = \lambda
 
-    One factorization (SuperLU) serves the solution, the gradient and all that is solved with the same numbers.
+    One factorization (SuperLU) is used for the solution, the gradient, and further systems with the same matrix.
 
     Args:
-        data: the numbers, (entries,).
-        indices: ``(rows, cols)`` of each, whole numbers of shape (entries,).
+        data: the entries of the matrix, shape (entries,).
+        indices: ``(rows, cols)`` of the entries, integers of shape (entries,).
         shape: ``(n, n)`` of the matrix.
-        b: (n,) or (n, k).
+        b: the right side, (n,) or (n, k).
 
     Returns:
-        x, of the shape of b.
+        The solution x, of the shape of b.
 
     Raises:
         ValueError: the matrix is not square, the shapes do not fit, or an index lies outside.
@@ -73,7 +73,7 @@ def solve(data: Array, indices: tuple[Array, Array], shape: tuple[int, int], b: 
 
 
 def _run(operation: Callable[..., Any], name: str, data: Any, indices: Any, shape: Any, other: Any) -> Any:
-    """Check the arguments and run the operation."""
+    """Check the arguments of `matmul` or `solve` and run the primitive."""
     rows, cols = (np.asarray(bare(part)) for part in indices)
     m, n = (int(length) for length in shape)
     data, other = (x if hasattr(type(x), "_funnel") else np.asarray(x) for x in (data, other))

@@ -1,9 +1,9 @@
-r"""SciPy's special functions by SciPy's names and signatures, of Tensors and of arrays.
+r"""SciPy's special functions with SciPy's names and signatures, for Tensors and arrays.
 
-SciPy's own ufuncs take Tensors too; this module has besides them what is no ufunc there: `logsumexp`, `softmax`,
-`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`, `spherical_jn` and its kin.
-Any other name, such as ``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative
-here. With ``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
+SciPy's own ufuncs accept Tensors already. This module adds functions that are not ufuncs in SciPy: `logsumexp`,
+`softmax`, `log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`, and
+`spherical_jn`, `_yn`, `_in`, `_kn`. Any other name, such as ``special.gammainc``, is the function of `scipy.special` if
+it has a derivative here. With ``SCIPY_ARRAY_API=1`` SciPy uses this module as ``special`` of the array namespace.
 
     >>> from tinygrad_nn import grad, special
     >>> round(float(grad(special.gammaln)(1.0)), 6)
@@ -56,7 +56,7 @@ def logsumexp(
     Args:
         a: exponents, any shape.
         axis: one or several; all by default.
-        b: factors, which broadcast to `a`; of a negative sum the result is NaN unless the sign is asked for.
+        b: factors, which broadcast to `a`; if the sum is negative the result is NaN, unless `return_sign` is set.
         keepdims: whether the axes stay, with length 1.
         return_sign: whether to return ``(out, sign)``; the sign is a plain array.
 
@@ -67,7 +67,7 @@ def logsumexp(
     if b is None and not return_sign:
         return neural.logsumexp(_array(a), axis=axis, keepdims=keepdims)
     a, b = _array(a), _array(1.0 if b is None else b)
-    share = np.where(bare(b) == 0, -np.inf, bare(a))  # what has a factor 0 has no say in the shift
+    share = np.where(bare(b) == 0, -np.inf, bare(a))  # terms with a factor 0 do not count for the shift
     top = np.max(share, axis=axis, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0)
     a = np.where((share == -np.inf) & (bare(a) > shift + 700), -np.inf, a)
@@ -113,7 +113,7 @@ def polygamma(n: int, x: Array) -> Array:
 
 
 def multigammaln(a: Array, d: int) -> Array:
-    r"""Return the logarithm of the multivariate gamma function of a dimension.
+    r"""Return the logarithm of the multivariate gamma function of dimension d.
 
     .. math:: \tfrac{d (d - 1)}{4} \ln \pi + \sum_{j=1}^d \ln \Gamma\left(a + \tfrac{1 - j}{2}\right)
 
@@ -126,7 +126,7 @@ def multigammaln(a: Array, d: int) -> Array:
 
 
 def zeta(x: Array, q: Array | None = None) -> Array:
-    """Return Riemann's zeta function, or with q Hurwitz's.
+    """Return Riemann's zeta function of x, or with q Hurwitz's zeta function.
 
     Example:
         >>> abs(float(zeta(2.0)) - pi**2 / 6) < 1e-15
@@ -136,7 +136,7 @@ def zeta(x: Array, q: Array | None = None) -> Array:
 
 
 def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
-    """Return the k-th branch of the solution w of w exp(w) = z, a complex number.
+    """Return the k-th branch of Lambert's W function, the complex solution w of w exp(w) = z.
 
     Example:
         >>> print(lambertw(np.exp(1.0)))
@@ -165,7 +165,7 @@ spherical_in, spherical_kn = _spherical("spherical_in"), _spherical("spherical_k
 
 
 def comb(N: Array, k: Array) -> Array:
-    """Return the number of choices of k out of N, of real numbers: SciPy's ``binom``.
+    """Return the binomial coefficient "N choose k" for real numbers: SciPy's ``binom``.
 
     Example:
         >>> print(comb(5.0, 2.0))

@@ -1,4 +1,4 @@
-"""Names that are not known here, and the nearest right ones: by the words of other frameworks, then by letters."""
+"""Suggestions for unknown names in error messages: synonyms from other frameworks first, then similar spelling."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
-# What others call it -> what it may be called here; `near_names` gives those that are known where it is asked. Case,
-# underscores, hyphens and spaces do not count, so "bce loss", "BCELoss" and "bce_loss" are one word.
+# Name in other frameworks -> possible names here; `near_names` keeps those that exist in the place that was asked.
+# Case, underscores, hyphens and spaces do not count, so "bce loss", "BCELoss" and "bce_loss" are the same word.
 SYNONYMS: dict[str, str] = {
     # activations
     "swish":                    "silu",
@@ -200,7 +200,7 @@ SYNONYMS: dict[str, str] = {
     "draw":                    "graph",
     "plot":                    "graph draw",
     "explain":                 "explore compare",
-    # pictures, data, and what frameworks have at the top
+    # pictures, data, and names at the top level of frameworks
     "plotmodel":                "summary draw_network draw",
     "makedot":                  "draw",
     "drawgraph":                "draw",
@@ -257,7 +257,7 @@ SYNONYMS: dict[str, str] = {
 _DRAWS = "NumPy draws, and a Tensor takes what it drew: Tensor(np.random.default_rng(0).{draw})."
 _MEMORY = "Arrays are NumPy's and stay in main memory, so there is no device to choose; leave it out."
 _NUMPY = "NumPy's functions take Tensors: {code}."
-# Words that have no name of the kind here: what to write instead.
+# Names of other frameworks without a counterpart of the same kind here -> what to write instead.
 ELSEWHERE: dict[str, str] = {
     "manual_seed":          "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
     "seed":                 "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
@@ -290,7 +290,7 @@ ELSEWHERE |= {
     "is_cuda":              _MEMORY,
 }  # fmt: skip
 
-# What models of other frameworks do themselves, and functions do here.
+# Methods and attributes that models have in other frameworks -> what to write here.
 OF_MODELS: dict[str, str] = {
     **ELSEWHERE,
     "add":       "Write model.append(nn.Linear(4, 3)).",
@@ -319,13 +319,13 @@ OF_MODELS: dict[str, str] = {
 
 
 def near_names(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return the known names that a person may have meant by one that is not known, the best first.
+    """Return the known names that the user may have meant by an unknown one, the best first.
 
     Args:
-        name: what was written.
-        known: the names that there are.
-        most: how many at most.
-        cutoff: how alike letters must be, from 0 to 1, as for `difflib.get_close_matches`.
+        name: the unknown name.
+        known: the names that exist.
+        most: the largest number of names to return.
+        cutoff: how similar the spelling must be, from 0 to 1, as for `difflib.get_close_matches`.
 
     Example:
         >>> near_names("swish", ["relu", "silu"]), near_names("Conv2D", ["Conv1d", "Conv2d"]), near_names("x", ["relu"])
@@ -334,7 +334,7 @@ def near_names(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0
     return list(_near_names(str(name), tuple(map(str, known)), most, cutoff))
 
 
-@lru_cache(maxsize=512)  # code that asks hasattr(t, "toarray") in a loop does not search each time
+@lru_cache(maxsize=512)  # so that a loop with hasattr(t, "toarray") does not search each time
 def _near_names(name: str, known: tuple[str, ...], most: int, cutoff: float) -> tuple[str, ...]:
     word = _folded(name)
     if not word:
@@ -348,12 +348,12 @@ def _near_names(name: str, known: tuple[str, ...], most: int, cutoff: float) -> 
         from difflib import get_close_matches
 
         found = [each for one in get_close_matches(word, words, n=most, cutoff=cutoff) for each in words[one]]
-    found.sort(key=lambda each: name[0].isupper() != each[0].isupper())  # a class for a class
+    found.sort(key=lambda each: name[0].isupper() != each[0].isupper())  # suggest classes first for a class name
     return tuple(dict.fromkeys(found))[:most]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return " Did you mean 'silu'?" for the nearest of the known names, or nothing if none is near.
+    """Return " Did you mean 'silu'?" with the nearest of the known names, or an empty string if none is near.
 
     Example:
         >>> did_you_mean("swish", ["relu", "silu"])
@@ -366,20 +366,20 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def no_attribute(
     owner: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] = ELSEWHERE
 ) -> AttributeError:
-    """Make the error of a name that a module or an object does not have: what to write instead, or the nearest name.
+    """Return the error for an attribute that does not exist; it says what to write instead, or the nearest name.
 
     Args:
-        owner: how the error calls what was asked, such as ``"module 'tinygrad_nn.nn'"``.
-        name: what was asked for.
-        known: the names that it has.
-        elsewhere: of words that have no name of the kind, what to write instead.
+        owner: how the message names the module or object, such as ``"module 'tinygrad_nn.nn'"``.
+        name: the attribute that was asked for.
+        known: the names of the existing attributes.
+        elsewhere: names without a counterpart of the same kind here -> what to write instead.
 
     Example:
         >>> no_attribute("module 'tinygrad_nn.nn'", "Dense", ["Linear", "Dropout"])
         AttributeError("module 'tinygrad_nn.nn' has no attribute 'Dense'; did you mean 'Linear'?")
     """
     text = f"{owner} has no attribute {name!r}"
-    if name.startswith("__"):  # what Python and NumPy ask of every object
+    if name.startswith("__"):  # Python and NumPy look such names up on every object
         return AttributeError(text)
     known = [each for each in known if each[0] != "_"]
     if name in elsewhere:
@@ -391,17 +391,17 @@ def no_attribute(
 
 
 def named_options(elsewhere: Mapping[str, str] | None = None, /, **needed: str) -> Callable[[Called], Called]:
-    """Let a function, or the making of a class, say what is meant by an option that it does not have.
+    """Return a decorator that makes a function or class suggest the right name for an unknown keyword.
 
     Args:
-        elsewhere: options that belong to something else -> the words that say where they are given.
-        **needed: an option that must be given -> how it is written.
+        elsewhere: options that belong to another function -> a sentence that says where they are given.
+        **needed: options that must be given -> an example of how to write them.
 
     Returns:
-        What changes the function or the class.
+        The decorator.
 
     Raises:
-        TypeError: from a call, an option that is not known, or one that is missing.
+        TypeError: (from a call) an option is not known, or a needed one is missing.
 
     Example:
         >>> @named_options({"epochs": "Settings(epochs=20) has it."})
@@ -442,7 +442,7 @@ def named_options(elsewhere: Mapping[str, str] | None = None, /, **needed: str) 
 
 
 def no_option(call: str, name: str, takes: Sequence[str], elsewhere: Mapping[str, str]) -> TypeError:
-    """Make the error of an option that a call does not have: where it is given, or the nearest name.
+    """Return the error for an option that a call does not have; it says where it belongs, or the nearest name.
 
     Example:
         >>> no_option("Settings", "lr", ["epochs"], {"learning_rate": "Solver has it."})

@@ -1,6 +1,6 @@
 r"""Functions of symmetric matrices: exp, log, sqrt, and any f of one variable, applied to the eigenvalues.
 
-Derivatives need no gaps between eigenvalues, hence are right at any multiplicity and to any order:
+The derivatives do not divide by gaps between eigenvalues, so they are right for equal eigenvalues and to any order:
 
 .. math:: D^n F(X)[G_1, \ldots, G_n] = V \left( \sum_{\text{orders}} f[\lambda_{i_0}, \ldots, \lambda_{i_n}] \,
     (\hat G_1)_{i_0 i_1} \cdots (\hat G_n)_{i_{n-1} i_n} \right) V^H, \quad \hat G = V^H G V
@@ -30,7 +30,7 @@ Family = Callable[[int], Callable[[Array], Array]]  # k -> the k-th derivative o
 
 
 def _averaged(f: Callable[[Array], Array], points: Array, count: int) -> Array:
-    """Return the integral of f over the simplex of the points, by Gauss's formula of so many nodes along each side."""
+    """Return the integral of f over the simplex of the points, by Gauss quadrature with `count` nodes per dimension."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     nodes, weights, n = (nodes + 1) / 2, weights / 2, len(points) - 1
     total = np.zeros(points.shape[1:])
@@ -45,7 +45,7 @@ def _averaged(f: Callable[[Array], Array], points: Array, count: int) -> Array:
 
 
 def _divided(family: Family, points: Any) -> tuple[Array, Array]:
-    """Return divided differences, and how far they may be off: of quotient and average the one that is known better."""
+    """Return divided differences, by quotient or average, whichever is more accurate, and estimates of their errors."""
     eps, n = np.finfo(np.float64).eps, len(points) - 1
     if n == 0:
         value = family(0)(points[0])
@@ -66,7 +66,7 @@ def _divided(family: Family, points: Any) -> tuple[Array, Array]:
 
 
 def _function(x: Array, *along: Array, family: Family) -> Array:
-    """Return the function of the matrices, or its derivative along others."""
+    """Return the function of the matrices x, or its n-th derivative along n matrices `along`."""
     w, V = np.linalg.eigh(x)
     w, n, k = w.astype(np.float64), len(along), x.shape[-1]
     shapes = [[k if i == axis else 1 for i in range(n + 1)] for axis in range(n + 1)]
@@ -102,15 +102,15 @@ def symmetric_function(
 
     Args:
         X: matrices of shape (..., n, n), of which the lower triangle is read; the gradient is symmetric.
-        f: acts entry by entry on a float64 array of eigenvalues.
-        slope: its derivative; by default taken by `elementwise_grad`, as all higher derivatives are. It is asked
-            between eigenvalues too.
+        f: a function that acts entry by entry on a float64 array of eigenvalues.
+        slope: the derivative of f; by default computed by `elementwise_grad`, as all higher derivatives are. It is also
+            evaluated at points between eigenvalues.
 
     Returns:
         Matrices of the shape and dtype of X.
 
     Raises:
-        TypeError: f uses a Tensor, whose gradient would be lost.
+        TypeError: f closes over a Tensor, whose gradient would be lost.
 
     Source:
         N. Higham, Functions of Matrices (2008), chapter 3.
@@ -174,13 +174,13 @@ def symmetric_sqrt(X: Any) -> Any:
     .. math:: X^{1/2} = V \Lambda^{1/2} V^H
 
     Args:
-        X: matrices of shape (..., n, n). At an eigenvalue that is 0 the slope is infinite.
+        X: matrices of shape (..., n, n). At an eigenvalue of 0 the derivative is infinite.
 
     Returns:
         Matrices of the shape and dtype of X.
 
     Raises:
-        numpy.linalg.LinAlgError: an eigenvalue is negative, by more than rounding.
+        numpy.linalg.LinAlgError: an eigenvalue is negative beyond rounding.
 
     Example:
         >>> import numpy as np
@@ -192,7 +192,7 @@ def symmetric_sqrt(X: Any) -> Any:
 
 
 def _family(f: Callable[[Array], Array], slope: Callable[[Array], Array] | None) -> Family:
-    """Return f and its derivatives as functions of plain arrays."""
+    """Return the function k -> k-th derivative of f, each a function of plain arrays."""
     made = [f] if slope is None else [f, slope]
 
     def derivative(k: int) -> Callable[[Array], Array]:
@@ -204,7 +204,7 @@ def _family(f: Callable[[Array], Array], slope: Callable[[Array], Array] | None)
 
 
 def _alone(f: Callable[[Array], Array], w: Array) -> Any:
-    """Run a function outside of what this thread records."""
+    """Call f with a fresh `Mode`, so that nothing that is recorded, traced or mapped in this thread affects it."""
     before, thread.mode = thread.mode, Mode()
     try:
         return f(w)
@@ -244,7 +244,7 @@ def _sqrt(k: int) -> Callable[[Array], Array]:
 
 
 def _least(w: Array, bound: Any, name: str) -> Array:
-    """Return eigenvalues if they are as large as a function needs them."""
+    """Return the eigenvalues w; raise LinAlgError if the smallest is below what the function `name` allows."""
     if w.size and (w.min() <= bound if name == "log" else w.min() < bound):
         needs = "definite" if name == "log" else "semidefinite"
         raise np.linalg.LinAlgError(

@@ -1,4 +1,4 @@
-"""Tensor, the array that records the operations on it, and `apply`, where every Node is made."""
+"""Tensor, an array that records the operations on it, and `apply`, the one function that runs and records them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from .primitive import (
 
 _new, _ndarray = object.__new__, np.ndarray
 _close: Any = np.ndarray.setflags
-holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
+holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # without it, assume the object is shared
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
 def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
-    """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
+    """Run a primitive's forward on raw arrays; record a Node if an argument requires gradients."""
     if meta and (level := thread.mode.level) is not None and level.concerns(meta):
         return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
     if meta and thread.mode.traces:
         args, meta = thread.mode.entered(args, meta)  # type: ignore[attr-defined]
     forward, arity = primitive.forward, len(args)
-    x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
+    x: Any  # x is the first argument, y the second, p and q are their Nodes (see the slots of Node)
     p: Any = None
     y = q = names = None
     if arity == 1 and type(x := args[0]) is Tensor:
@@ -76,7 +76,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             elif kind in _PLAIN or (kind is _ndarray and arg.dtype.char != "O"):
                 bare.append(arg)
                 parents.append(None)
-            elif isinstance(arg, Tensor):  # of a trace or a vmap
+            elif isinstance(arg, Tensor):  # a subclass: a Tensor of a trace or of a vmap
                 if arg._batched is not None:
                     return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
                 bare.append(held(arg))
@@ -86,7 +86,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 bare.append(constant(arg, primitive))
                 parents.append(None)
         x, p = tuple(bare), tuple(parents) if live else None
-    made = arity > 0 and primitive.fills  # a new array, by a ufunc
+    made = arity > 0 and primitive.fills  # a ufunc with out=... always makes a new ndarray
     try:
         if made:
             out = forward(x, out=...) if arity == 1 else forward(x, y, out=...)
@@ -101,16 +101,16 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         if primitive.saves:
             out, saved = out
             meta = {**meta, **saved}
-        out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars for arrays without axes
+        out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars in place of 0-d arrays
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:
         if not made and holders(out) > 3 and (out is x or out is y or (arity == 0 and any(arg is out for arg in x))):
-            tensor.data = out = out.view()  # perhaps a person's own: only a view is closed
-        _close(out, False)  # the rules will read it, so NumPy refuses to write into it
+            tensor.data = out = out.view()  # out may be the user's own array: make only a view of it read-only
+        _close(out, False)  # the rules will read the result, so it becomes read-only
         node = mode.spare.pop() if mode.spare else Node()
         node.primitive, node.meta, node.out = primitive, meta, out
-        node.arity, node.x, node.y = arity, x, y  # more than three at once would make a tuple
+        node.arity, node.x, node.y = arity, x, y  # Python assigns up to three names without building a tuple
         node.p, node.q = p, q
         node.index = born()
         node.scope = mode.scope
@@ -125,17 +125,17 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
 
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
-    """Make a Tensor that gradients arrive at, from an array of floats."""
+    """Make a leaf Tensor, which receives a gradient, from a floating-point array."""
     return over(data, source(data, name), Tensor)
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:
-    """Make a Tensor over existing data and an existing Node, or a constant for ``None``."""
+    """Make a Tensor from existing data and an existing Node; a Node of ``None`` makes a constant."""
     return over(data if type(data) is np.ndarray else np.asarray(data), node, Tensor if node is None else node.tensor)
 
 
 def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
-    """Make a Tensor of a class over data, taken as it is, and a Node."""
+    """Make a Tensor of class `kind` from data, which is not converted, and a Node."""
     tensor: Tensor = _new(kind)
     if kind is Tensor:
         tensor.data = data
@@ -146,7 +146,7 @@ def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
 
 
 def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
-    """Return the methods of an operator, of its reflection, and of ``w -= ...``."""
+    """Return an operator's three methods: ``t - x``, the reflected ``x - t``, and the in-place ``t -= x``."""
 
     def forward(self: Any, other: Any) -> Tensor:
         try:
@@ -162,26 +162,26 @@ def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return the method of a comparison, which gives a plain array."""
+    """Return the method of a comparison operator; its result is a plain array."""
     return lambda self, other: compare(self.data, raw(other))
 
 
 class Tensor:
     """An array that records the operations done on it, so that gradients can be taken.
 
-    It takes part in NumPy expressions, operators, ``np.*`` functions and methods alike, together with plain arrays
-    and numbers, which are constants. Integer and boolean data is always constant.
+    It works in operators, ``np.*`` functions and methods like an ndarray. Plain arrays and numbers in the same
+    expression are constants. Integer and boolean data is always constant.
 
     Args:
         data: an array or nested list of numbers, of any shape; an ndarray is not copied.
         requires_grad: whether gradients are wanted with respect to it (floats and complex numbers only).
         name: shown in drawings and error messages.
-        dtype: of the entries, by default that of the data; another one takes a copy.
+        dtype: of the entries, by default that of the data; a conversion copies the data.
 
     Attributes:
         data: the ndarray.
         grad: the gradient left by `backward`, an ndarray of the same shape and dtype, or ``None``.
-        node: how it was made, or ``None`` for a constant.
+        node: the record of how it was made (a `Node`), or ``None`` for a constant.
 
     Raises:
         TypeError: data that is not made of numbers.
@@ -198,14 +198,14 @@ class Tensor:
     data: np.ndarray[Any, Any]
     node: Node | None
     label: str | None
-    _batched: ClassVar[Any] = None  # what runs a row where an argument is one sample of many
+    _batched: ClassVar[Any] = None  # inside vmap: the function that runs a primitive on the mapped Tensors
 
     def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
-        """Return a new Tensor, or what `_again` gives for the data of another."""
+        """Return a new Tensor; if `data` is itself a Tensor, return what its `_again` returns (usually an error)."""
         return data._again(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
 
     def __getnewargs__(self) -> tuple[Any]:
-        return (None,)  # for pickle, which fills in the data afterwards
+        return (None,)  # pickle calls __new__ with it and fills in the slots afterwards
 
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> None:
         array = np.asarray(data, dtype)
@@ -260,7 +260,7 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by a person rather than by an operation."""
+        """Whether it was made directly rather than computed by an operation; constants count as leaves."""
         return self.node is None or self.node.primitive is None
 
     shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
@@ -280,18 +280,18 @@ class Tensor:
         return wrap(self.data, None)
 
     def item(self, *where: int) -> Any:
-        """Return the only entry, or the one at a place, as a Python number, outside the graph."""
+        """Return the only entry, or the one at an index, as a Python number; it is not recorded in the graph."""
         return self.data.item(*where)
 
     def tolist(self) -> Any:
-        """Return the data as nested lists of Python numbers, outside the graph."""
+        """Return the data as nested lists of Python numbers; they are not recorded in the graph."""
         return self.data.tolist()
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
-    # -- Python's protocols. Operators name the primitive; nothing is written in place: += makes a new array.
+    # -- Python's protocols. Each operator names its primitive. Nothing is written in place: += makes a new array.
 
     __add__, __radd__, __iadd__ = _operators("add")
     __sub__, __rsub__, __isub__ = _operators("subtract")
@@ -364,25 +364,25 @@ class Tensor:
             raise TypeError(NO_NUMBER.format(call=call))
         return self.data.item()
 
-    # -- What a trace answers in its own way, see `Mode`.
+    # -- Methods that the Tensors of a trace override, see `Mode`.
 
     def _asked(self) -> Any:
-        """Return what a NumPy function that asks about values is given for this Tensor: its array."""
+        """Return the array that NumPy functions without a gradient, such as np.argmax, read values from."""
         return self.data
 
     def _index(self) -> Any:
-        """Return what stands for this Tensor in an index: its array."""
+        """Return the array to use when this Tensor is part of an index."""
         return self.data
 
     def _again(self, requires_grad: bool, name: str | None) -> Any:
-        """Return what ``Tensor(self)`` is: an error, but in a trace, where arrays are Tensors too."""
+        """Return the result of ``Tensor(self)``: here an error; allowed in a trace, where arrays are Tensors too."""
         raise TypeError(
             "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
             "or Tensor(t.data) for a new leaf."
         )
 
     def _option(self, call: str) -> Any:
-        """Return what stands for this Tensor as an option of an operation, such as a mask: its array."""
+        """Return the array to use when this Tensor is an option, such as a mask; raise if it has a graph."""
         if self.node is not None:
             raise TypeError(
                 f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
@@ -402,18 +402,18 @@ class Tensor:
         return f"Tensor({body}{dtype}{name}{constant}{made})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
+        if self.node is not None and self.node.inner:  # the copy of a computed Tensor stays in its graph
             return apply(REGISTRY["copy"], (self,))
         twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
         notes = self.node.notes if self.node else None
-        if notes and "attached" in notes:  # what others keep with a leaf goes along
+        if notes and "attached" in notes:  # objects that other modules attached to this leaf are copied too
             from copy import deepcopy
 
             twin.node.note(attached=deepcopy(notes["attached"], memo))  # type: ignore[union-attr]
         return twin
 
     def __getattr__(self, name: str) -> Any:
-        """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""
+        """Look up a method: any primitive (``t.exp()`` is ``np.exp(t)``), or an ndarray method that NumPy overrides."""
         method = METHODS.get(name) or REGISTRY.get(name)
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
@@ -466,16 +466,16 @@ class Tensor:
     __array_namespace__ = property(lambda self: partial(METHODS["__array_namespace__"], self))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
-        """Return the data of a constant, which has no graph to lose."""
+        """Return the data of a constant as an ndarray; raise if there is a graph, which an ndarray would lose."""
         if self.node is None:
             return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(NO_ARRAY)
 
-    _funnel: Any = staticmethod(apply)  # what a primitive that is called with a Tensor hands on to
+    _funnel: Any = staticmethod(apply)  # a primitive that is called with a Tensor passes the call on to this
 
 
 def raw(value: Any) -> Any:
-    """Return the bare array of a Tensor; anything else as it is."""
+    """Return the bare array of a Tensor; return anything else unchanged."""
     return value.data if isinstance(value, Tensor) else value
 
 
@@ -490,10 +490,10 @@ _slot: Any = Tensor.__dict__["data"]
 
 
 def held(value: Any) -> Any:
-    """Return the very array in a Tensor, also in one of a trace, whose `data` is a Tensor; anything else as it is."""
+    """Return the array stored in a Tensor, even in a trace, where `data` is a Tensor; return other values unchanged."""
     return _slot.__get__(value) if isinstance(value, Tensor) else value
 
 
 def hold(tensor: Tensor, data: Any) -> None:
-    """Put an array into a Tensor, also into one of a trace, whose `data` cannot be assigned."""
+    """Store an array in a Tensor, even in a Tensor of a trace, whose `data` cannot be assigned."""
     _slot.__set__(tensor, data)

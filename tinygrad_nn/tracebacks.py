@@ -1,7 +1,7 @@
-"""Tracebacks of a wrong call: the person's own frames and the last of ours, in a terminal and in a notebook.
+"""Short tracebacks: for a wrong call, show the user's own frames and only the last frame of this package.
 
-Only what is shown is shorter: the exception keeps every frame, for debuggers and logs. What nobody raised on purpose is
-a defect of ours and is shown whole.
+Only the display is shorter: the exception keeps every frame, for debuggers and logs. An error that was not raised on
+purpose is a bug of this package and is shown in full. It works in a terminal and in a notebook.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 OURS = str(Path(__file__).parent) + os.sep
 OPERATIONS = OURS + "ops" + os.sep
 SWITCH = "TINYGRAD_NN_TRACEBACK"  # "full" in the environment shows every frame
-WRONG = (ValueError, TypeError, IndexError, ArithmeticError)  # what NumPy raises of operands that do not fit
+WRONG = (ValueError, TypeError, IndexError, ArithmeticError)  # what NumPy raises for unsuitable operands
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether a frame is of this package."""
+    """Whether a frame belongs to this package."""
     return frame.f_code.co_filename.startswith(OURS)
 
 
 def is_of_a_person(frame: FrameType) -> bool:
-    """Whether a frame is neither ours nor of Python or an installed library."""
+    """Whether a frame is user code: not of this package, nor of Python or an installed library."""
     import sysconfig
 
     file = frame.f_code.co_filename
@@ -45,15 +45,15 @@ def entries(trace: TracebackType | None) -> list[TracebackType]:
 
 
 def is_operation(frame: FrameType) -> bool:
-    """Whether a frame runs the forward of a primitive on a person's arrays."""
+    """Whether a frame is `tensor.apply`, which runs the forward of a primitive on the user's arrays."""
     return is_ours(frame) and frame.f_code.co_name == "apply" and frame.f_code.co_filename == f"{OURS}tensor.py"
 
 
 def on_purpose(error: BaseException, trace: list[TracebackType]) -> bool:
-    """Whether an error is of the call and not of this package.
+    """Whether an error is the fault of the call, and not a bug of this package.
 
-    It is if the last of our frames raises it, if an operation on a person's arrays fails, or if a function of the
-    person that we called does.
+    It is if the last frame of this package has a raise statement there, if a function of the user that this package
+    called fails, or if an operation on the user's arrays fails.
     """
     last = max((k for k, entry in enumerate(trace) if is_ours(entry.tb_frame)), default=None)
     if last is None:
@@ -73,7 +73,7 @@ def _file(entry: TracebackType) -> str:
 
 
 def short(error: BaseException) -> tuple[TracebackType | None, int]:
-    """Return the traceback of an error without our frames but the last, and how many are left out."""
+    """Return an error's traceback with only the last of this package's frames, and how many frames are left out."""
     trace = entries(error.__traceback__)
     if os.environ.get(SWITCH) == "full" or not on_purpose(error, trace):
         return error.__traceback__, 0
@@ -87,7 +87,7 @@ def short(error: BaseException) -> tuple[TracebackType | None, int]:
 
 @contextmanager
 def shortened(error: BaseException) -> Iterator[int]:
-    """Give an error and its causes short tracebacks inside this block, and say how many frames are left out."""
+    """Give an error and its causes short tracebacks inside this block; yields how many frames are left out."""
     before: list[tuple[BaseException, TracebackType | None]] = []
     one: BaseException | None = error
     while one is not None and all(one is not other for other, _ in before):
@@ -106,13 +106,13 @@ def shortened(error: BaseException) -> Iterator[int]:
 
 
 def note(left_out: int, how: str) -> str:
-    """Return what is said of the frames that are not shown."""
+    """Return the line that says how many frames are not shown, and how to see them."""
     frames = "1 frame of tinygrad_nn is" if left_out == 1 else f"{left_out} frames of tinygrad_nn are"
     return f"({frames} left out; {how}.)"
 
 
 def install() -> None:
-    """Show short tracebacks from now on, in a terminal and in IPython, where nobody else has seen to them."""
+    """Show short tracebacks from now on, in a terminal and in IPython, unless another hook is installed there."""
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _in_a_terminal
     find = getattr(sys.modules.get("IPython"), "get_ipython", None)
@@ -129,7 +129,7 @@ def _in_a_terminal(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 def _in_a_cell(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offset: int | None = None) -> None:
-    """Show an error as IPython does, but of a wrong call the error first, and then the frames of the person."""
+    """Show an error as IPython does; for a wrong call show the message first, and then the short traceback."""
     with shortened(error) as left_out:
         if not left_out or shell.call_pdb:
             lines = None
@@ -139,7 +139,7 @@ def _in_a_cell(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offse
     if lines is None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
         return
-    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # for %tb and %debug, whole
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # %tb and %debug read these
     sys.last_exc = error  # type: ignore[attr-defined,unused-ignore]
     drawn = hasattr(error, "module_path") or any(is_operation(entry.tb_frame) for entry in entries(trace))
     more = "; tinygrad_nn.explain_error() draws what led to it" if drawn else ""

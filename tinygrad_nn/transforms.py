@@ -1,8 +1,8 @@
-"""Differential operators on functions: each takes a function of arrays and returns another.
+"""Transforms that differentiate functions: `grad`, `value_and_grad`, `vjp`, `jvp`, `hvp` and `elementwise_grad`.
 
-An argument may be an array, a number, or nested dicts, lists, tuples, named tuples and dataclasses of them. Plain
-arrays in, plain arrays out; where an argument, or something the function closes over, is itself being differentiated,
-the result is a Tensor with a graph, so that operators nest to any order.
+Arguments of the function may be arrays, numbers, or nested dicts, lists, tuples, named tuples and dataclasses of them.
+For plain arrays the results are plain arrays. If an argument, or something the function closes over, is itself being
+differentiated, the results are Tensors with a graph, so that transforms nest to any order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", line
 
 
 def enter(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
-    """Return an array or Tensor as the fresh input of a function to be differentiated; inside vmap, one a sample."""
+    """Return an array or Tensor as a new input Tensor for a function to be differentiated, also inside vmap."""
     if (level := thread.mode.level) is not None:
         return level.outside(lambda xs: [enter(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
@@ -48,7 +48,10 @@ def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
 
 
 def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
-    """Tell whether a result, or its inputs, depend on anything that is being differentiated, or traced, outside."""
+    """Tell whether a result or its inputs depend on Nodes older than the inputs, or whether a trace is running.
+
+    If so, an enclosing transform or a trace needs the graph, and the results of a transform must be Tensors.
+    """
     if thread.mode.traces:
         return True
     oldest = -1
@@ -61,7 +64,7 @@ def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
     stack, seen = [root], {root}
     while stack:
         node = stack.pop()
-        for parent in (node.p, node.q) if node.arity else node.p or ():  # None where it was freed
+        for parent in (node.p, node.q) if node.arity else node.p or ():  # node.p is None if the graph was freed
             if parent is not None and parent not in seen:
                 if parent.index < oldest:
                     return True
@@ -71,11 +74,11 @@ def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
 
 
 def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]:
-    """Return the gradients of a result with respect to the inputs; zeros where it does not depend on them.
+    """Return the gradients of a result with respect to the inputs; zeros for inputs that it does not depend on.
 
-    They are Tensors if the cotangent is one, or if anything outside is being differentiated; else ndarrays.
+    They are Tensors if the cotangent is one or an enclosing transform needs their graph, else ndarrays.
     """
-    if (level := level_of(*inputs)) is not None:  # no sample depends on another, so one walk serves all
+    if (level := level_of(*inputs)) is not None:  # samples of a vmap are independent, so one walk serves them all
         return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
     arrived: dict[Node, Any] = {}
@@ -103,7 +106,10 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
 
 
 def _tied(root: Node, inputs: frozenset[Node]) -> bool:
-    """Tell whether a factorisation has equal values, of which the walk back decides by the cotangent."""
+    """Tell whether a factorisation in the graph has equal eigenvalues or singular values.
+
+    Its gradient is then not linear in the cotangent, so each direction needs a walk of its own.
+    """
     if not Ties.met or thread.mode.traces:
         return False
     oldest = min((node.index for node in inputs), default=0)
@@ -112,7 +118,11 @@ def _tied(root: Node, inputs: frozenset[Node]) -> bool:
 
 
 def result_of(f: Callable[..., Any], value: Any) -> Tensor:
-    """Return what a function returned as a Tensor: numbers without a graph are constants, whose derivative is zero."""
+    """Return a function's result as a Tensor; arrays and numbers become constants, whose derivative is zero.
+
+    Raises:
+        TypeError: the result is not made of numbers.
+    """
     if isinstance(value, Tensor):
         return value
     numbers = isinstance(value, (np.ndarray, np.generic, int, float, complex))
@@ -127,7 +137,7 @@ def _name(f: Callable[..., Any]) -> str:
 
 
 class Call:
-    """One call of a function, with the arguments to be differentiated replaced by fresh inputs."""
+    """One call of a function with the differentiated arguments replaced by new input Tensors: `inputs` and `value`."""
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.single = isinstance(argnums, (int, np.integer, str))
@@ -137,10 +147,11 @@ class Call:
         given, named = list(args), dict(kwargs)
         places: list[Any] = [(named if isinstance(key, str) else given, key) for key in slots]
         nests = [where[key] for where, key in places]
-        self.nested = not self.single or nests[0] is None  # a single one needs no list around it; None alone is a leaf
+        self.nested = not self.single or nests[0] is None  # one argument needs no list around it, unless it is None
         leaves, self.rebuild = flatten(nests if self.nested else nests[0])
         level = thread.mode.level
-        # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.
+        # Inside vmap: if no argument differs by sample, run f once outside it; if the result differs after all, because
+        # f closes over a mapped array, run f again inside.
         shared = level is not None and not any(level.has(x) for x in flatten([given, named])[0])
         for once in (True, False) if shared else (False,):
             if once:
@@ -160,7 +171,7 @@ class Call:
                 break
 
     def arrange(self, gradients: list[Any]) -> Tree:
-        """Return gradients of the inputs in the containers of the arguments."""
+        """Return gradients of the inputs in the containers of the arguments, a tuple for several arguments."""
         trees = self.rebuild(gradients)
         return trees if not self.nested else trees[0] if self.single else tuple(trees)
 
@@ -173,8 +184,8 @@ def value_and_grad(
     .. math:: x \mapsto \left(f(x),\ \nabla f(x)\right)
 
     Args:
-        f: returns one number (a Tensor of size 1), or with `has_aux` a pair of it and anything else. Of what does not
-            depend on an argument, such as a plain number, the gradient is zero.
+        f: returns one number (a Tensor of size 1), or with `has_aux` a pair ``(number, anything else)``. If the number
+            does not depend on an argument, that gradient is zero.
         argnums: the position or name of the argument to differentiate, or several.
         has_aux: whether f returns such a pair.
 
@@ -183,7 +194,7 @@ def value_and_grad(
         has the containers, shapes and dtypes of the argument, and is a tuple if `argnums` has several.
 
     Raises:
-        TypeError: an argument is not made of floats, or f returns what is not made of numbers.
+        TypeError: an argument is not floating-point, or f does not return a real number.
         ValueError: f returns more than one number, or there is no such argument.
 
     Example:
@@ -206,14 +217,14 @@ def value_and_grad(
                 f"{_name(f)} returned a complex number; a gradient needs a real one. Take np.real of it, or use "
                 "jacobian for the complex derivative of a holomorphic function."
             )
-        number = type(out) is Tensor and not out.data.ndim  # of which the first takes a fifth of the time
+        number = type(out) is Tensor and not out.data.ndim  # for these np.array takes a fifth of the time of ones_like
         one = np.array(1, out.data.dtype) if number else np.ones_like(out.data)
         gradients = pullback(out, call.inputs, one)
         outside = any([isinstance(g, Tensor) for g in gradients] + [bool(t.node and t.node.p) for t in call.inputs])
         if thread.mode.level is not None and level_of(*call.inputs) is not None:
             shown = _shown(out, call.inputs)
         else:
-            shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
+            shown = out if outside else out.data.copy()[()]  # a copy, since arrays in a graph are read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
@@ -227,7 +238,7 @@ def grad(
     .. math:: x \mapsto \nabla f(x)
 
     Args:
-        f: returns one number (a Tensor of size 1), or with `has_aux` a pair of it and anything else.
+        f: returns one number (a Tensor of size 1), or with `has_aux` a pair ``(number, anything else)``.
         argnums: the position or name of the argument to differentiate, or several.
         has_aux: whether f returns such a pair; the result is then ``(gradient, aux)``.
 
@@ -249,7 +260,7 @@ def grad(
 
 
 def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
-    r"""Return f at the arguments, and the function that takes a cotangent of the result back to them.
+    r"""Return the value of f, and the function that maps a cotangent of the value to gradients of the arguments.
 
     .. math:: v \mapsto J^T v
 
@@ -258,11 +269,11 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
         *args: its arguments, all of which are differentiated.
 
     Returns:
-        ``(value, pull)``; ``pull(cotangent)`` takes what has the shape of the value and returns a tuple with a
-        gradient per argument. It may be called any number of times.
+        ``(value, pull)``; ``pull(cotangent)`` takes a cotangent with the containers and shapes of the value and returns
+        a tuple with a gradient per argument. It may be called any number of times.
 
     Raises:
-        TypeError: an argument is not made of floats, or f returns what is not made of numbers.
+        TypeError: an argument is not floating-point, or f does not return numbers.
         ValueError: (from ``pull``) the cotangent has another shape than the value.
 
     Example:
@@ -291,29 +302,30 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
 
 
 def _shown(out: Tensor, inputs: Sequence[Tensor]) -> Any:
-    """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
+    """Return a value as a Tensor if an enclosing transform needs its graph, else as an ndarray."""
     if (level := level_of(*inputs)) is not None:
         return level.outside(lambda o, xs: [_shown(o[0], xs)], [out], inputs)[0]
     return out if _outside(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    r"""Return f and its derivative along a direction.
+    r"""Return the value of f and its derivative along a direction (forward mode).
 
     .. math:: J v
 
-    Forward mode: the function runs once, and the tangents follow its operations from the arguments to the result.
+    The function runs once; then the tangents are propagated through its operations from the arguments to the result.
 
     Args:
         f: a function of arrays, or containers of arrays, returning an array or containers of arrays.
         args: its arguments.
-        tangents: a direction, with the shapes of the arguments.
+        tangents: a direction: one tangent per argument, with the argument's containers and shapes.
 
     Returns:
-        ``(value, derivative)``, both in the containers f returns.
+        ``(value, derivative)``, both in the containers that f returns.
 
     Raises:
-        TypeError, ValueError: as `vjp`; the tangents have other shapes than the arguments.
+        TypeError: as for `vjp`.
+        ValueError: the tangents have other shapes than the arguments.
 
     Source:
         R. E. Wengert, A simple automatic derivative evaluation program, CACM 7 (1964).
@@ -335,9 +347,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
 
 
 def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return the function that takes tangents of the inputs to those of the results.
+    """Return the function that maps tangents of the inputs to tangents of the results.
 
-    They are Tensors where a tangent is one, or where anything outside is being differentiated; else ndarrays.
+    It returns Tensors if a tangent is one or an enclosing transform needs their graph, else ndarrays.
     """
     if (level := level_of(*inputs)) is not None:
         return lambda vs: level.outside(lambda os, xs, vs: pushforward(os, xs)(vs), outs, inputs, vs)
@@ -369,24 +381,24 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
 
 
 def _plain(v: Any) -> Any:
-    """Return a value without a graph: an array, or one sample of many over an array."""
+    """Return a value without its graph: an array, or inside vmap a mapped Tensor over a plain array."""
     level = level_of(v)
     return np.array(raw(v)) if level is None else level.wrap(_plain(v.full))
 
 
 def _alive(v: Any) -> bool:
-    """Tell whether a direction asks for results with a graph: a Tensor does, but not a constant one sample of many."""
+    """Tell whether a direction asks for results with a graph: a Tensor does, unless it is mapped and constant."""
     return isinstance(v, Tensor) and (v.node is not None or level_of(v) is None)
 
 
 def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
-    """Return the derivative of a result that depends on no input; of whole numbers it has the dtype of the inputs."""
+    """Return the zero derivative of a result that depends on no input; integer results take the dtype of the inputs."""
     floats = np.result_type(*(t.dtype for t in inputs)) if inputs else np.dtype(float)
     return np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else floats)
 
 
 def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
-    """Return the derivative along directions as the transpose of the whole walk back."""
+    """Return the derivative along directions by transposing the whole walk back: a walk back through its graph."""
     dummy = leaf(any_numbers(held(out)))
     derivative: Any = _zeros(out, inputs)
     for row, v in zip(pullback(out, inputs, dummy), directions, strict=True):
@@ -396,18 +408,18 @@ def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[An
 
 
 def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tree = None) -> Tree:
-    r"""Return the product of the Hessian with a direction, at a few times the cost of f.
+    r"""Return the product of the Hessian with a vector, at a few times the cost of f; the Hessian is never formed.
 
     .. math:: H v = \nabla_x \left( \nabla f(x)^T v \right)
 
     Args:
         f: returns one number.
-        args: its arguments; the Hessian is that with respect to the first.
-        direction: what the Hessian is multiplied with, shaped like the first argument.
+        args: its arguments; the Hessian is taken with respect to the first.
+        direction: the vector that the Hessian is multiplied with, shaped like the first argument.
 
     Returns:
-        The product, shaped like the first argument; of f alone, ``hvp(f)``, the function ``(x, direction, *args)`` of
-        such products, as the optimizers of SciPy take it under the name ``hessp``.
+        The product, shaped like the first argument. With f alone, ``hvp(f)`` returns a function
+        ``(x, direction, *args)`` that computes such products, as SciPy's optimizers take it for ``hessp``.
 
     Source:
         B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
@@ -431,7 +443,7 @@ def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tre
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]:
-    r"""Return the derivative of a function whose every result entry depends on its own input entry alone.
+    r"""Return the derivative of a function whose result entries each depend only on the same entry of the argument.
 
     .. math:: f'(x)_i = \partial f(x)_i / \partial x_i
 

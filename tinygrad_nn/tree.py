@@ -10,7 +10,7 @@ import numpy as np
 
 from .printable import printable
 
-Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
+Tree = Any  # an array, or a dict, list, tuple, named tuple or dataclass of trees
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
@@ -29,7 +29,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
             if type(part) is not np.ndarray:
                 break
         else:
-            return list(tree), kind  # as below, in a third of the time
+            return list(tree), kind  # a list of ndarrays: the result of the code below in a third of the time
     make: Callable[[Any], Tree]
     if kind is dict:
         keys, parts = list(tree), list(tree.values())
@@ -47,9 +47,9 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         make = lambda new: kind(**dict(zip(names, new, strict=True)))  # noqa: E731
     else:
         return [tree], _only
-    flat = [([], _nothing) if part is None else flatten(part) for part in parts]  # None stands for no array
+    flat = [([], _nothing) if part is None else flatten(part) for part in parts]  # None inside a container is no leaf
     leaves = [x for found, _ in flat for x in found]
-    counted = [(len(found), again) for found, again in flat]  # so that no leaf lives on in the function
+    counted = [(len(found), again) for found, again in flat]  # counts only, so that rebuild keeps no leaf alive
 
     def rebuild(new: Sequence[Any]) -> Tree:
         queue = iter(new)
@@ -59,7 +59,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
 
 
 def children(tree: Tree) -> dict[Any, Tree] | None:
-    """Return what a container holds, by key, number or field; None of what is no container."""
+    """Return the parts of a container as a dict by key, position or field name; None if `tree` is no container."""
     if isinstance(tree, dict):
         return dict(tree)
     if isinstance(tree, (list, tuple)):
@@ -69,7 +69,7 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
 
 
 def containers(tree: Tree) -> Any:
-    """Return what two nests of the same containers have in common: types, lengths, keys in their order."""
+    """Return a value that is equal for two nests with the same containers: types, lengths, and keys in order."""
     if tree is None:
         return None
     parts = children(tree)
@@ -80,7 +80,7 @@ def containers(tree: Tree) -> Any:
 
 
 def _fields(tree: Tree) -> list[str] | None:
-    """Return the names of what a dataclass is made of; None of what is no dataclass."""
+    """Return the names of a dataclass's fields that its ``__init__`` takes; None if `tree` is no dataclass."""
     if not hasattr(type(tree), "__dataclass_fields__"):
         return None
     from dataclasses import fields
@@ -106,7 +106,11 @@ def refilled(tree: Any, values: Sequence[Any]) -> Any:
 
 
 def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
-    """Return where an argument, given by position or name, stands in this call."""
+    """Return the position in `args`, or the key in `kwargs`, of an argument that is given by position or name.
+
+    Raises:
+        ValueError: the call has no such argument.
+    """
     if not isinstance(argnum, str):
         if not -len(args) <= argnum < len(args):
             name = printable(getattr(f, "__name__", type(f).__name__))

@@ -31,7 +31,7 @@ from .drawing import (
 from .errors import teach
 from .options import flag, named, option, real, whole
 
-SECONDS, WIDTH = 1.2, 1200  # of a step of a GIF, and in pixels
+SECONDS, WIDTH = 1.2, 1200  # seconds per step of a GIF, and its width in pixels
 PLAIN = {"seconds": SECONDS, "width": WIDTH, "theme": "light"}
 
 
@@ -113,7 +113,7 @@ def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, A
         check_place(out, (".html", ".htm"))
     with drawn_so_far(source, out):
         result, names, found, _ = source_result(source)
-    if gif is not None:  # first, as it is what can be too long
+    if gif is not None:  # first, because it can fail for being too long
         viz.animate(result, gif, names=names, **film)
         tell(source.quiet, f"The animation is in {gif}.")
     if out is not None:

@@ -1,4 +1,4 @@
-"""The command `network`: neurons and weights, and what a row of data makes of them."""
+"""The command `network`: draw neurons and weights, optionally with the values that a row of data gives them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
 
 
 def _pick(data: Any, row: int, what: str) -> Any:
-    """Return one row of a person's data as a table, (1, columns)."""
+    """Return one row of the user's data as an array of shape (1, columns)."""
     import numpy as np
 
     from ..tensor import Tensor

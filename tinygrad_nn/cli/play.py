@@ -1,4 +1,4 @@
-"""The command `play`: a page to train a network in, with the engine behind it."""
+"""The command `play`: serve the playground, a page in which the user trains a network."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from .app import app
 from .errors import say, teach
 from .options import flag, named, option, real, whole
 
-# What computes, draws and prints is imported by the commands themselves: `--help` and a typing error need none of it.
+# Each command imports the modules that compute, draw and print, so that `--help` and wrong options answer quickly.
 
 OUT = "tinygrad-nn-out"
 
@@ -107,7 +107,7 @@ def train(
 
 
 def _on_ranks(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
-    """Train, with all other processes that mpiexec started."""
+    """Train, together with the other processes if mpiexec started several."""
     from ..distributed import Ranks, launched, world
 
     if not launched():
@@ -141,7 +141,7 @@ def _train(
     if options["cv"] is not None:
         what = "accuracy" if plan.problem.task == "classification" else "R2"
         report.folds(cross_validate(plan, options["cv"]), what)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what there is is kept
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: results so far are written
     outcome = execute(plan, progress=progress, flow=page)
     report.outcome(outcome)
     if not writes:

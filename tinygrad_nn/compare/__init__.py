@@ -1,4 +1,4 @@
-"""The three roads to a gradient, side by side: written by hand, by the graph, numerical; and why they differ."""
+"""Compare gradients computed by three roads (written by hand, by the graph, numerical) and explain why they differ."""
 
 from .diagnosis import KINDS, Diagnosis, Difference, Row
 from .gradients import assert_gradients_match, compare_gradients

@@ -1,4 +1,4 @@
-"""What is wrong with how a backward behaves, whatever its numbers: it keeps something, draws, writes into inputs."""
+"""Diagnose side effects of a backward: it keeps state between calls, draws random numbers, or writes into inputs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def same(first: Sequence[Array], second: Sequence[Array]) -> bool:
 
 
 def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
-    """Say why equal calls gave different arrays, or return None where they did not.
+    """Return the diagnosis of a backward whose equal calls gave different arrays, or None if they gave the same.
 
     Args:
-        calls: the arrays of three calls with equal arguments.
-        names: of the arrays.
-        advice: what to do where something random is drawn.
+        calls: the arrays that each of three calls with equal arguments returned.
+        names: the names of the arrays.
+        advice: a sentence that is added to the diagnosis if the calls seem to draw random numbers.
     """
     first, second, third = calls
     if same(first, second) and same(second, third):
@@ -48,7 +48,7 @@ def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str
 
 
 def _grows(first: Array, second: Array, third: Array) -> bool:
-    """Tell whether the third call added just what the second did."""
+    """Tell whether the third call added the same amount to the array as the second call did."""
     if not first.shape == second.shape == third.shape:
         return False
     with np.errstate(invalid="ignore", over="ignore"):
@@ -63,7 +63,7 @@ def _near(p: Array, q: Array, size: float = 0.0) -> bool:
 
 
 def written_into(names: Sequence[str]) -> Diagnosis:
-    """Say that a backward wrote into arrays that it was given; the first of them is where to look."""
+    """Return the diagnosis of a backward that changed arrays it was given; `where` is the first of these names."""
     return Diagnosis(
         "inplace_overwrite", names[0], f"The code wrote into what it was given: {', '.join(names)}. What reads that "
         "array afterwards reads other numbers than the forward pass left. Make a new array: `a = a * m` instead of "

@@ -1,4 +1,4 @@
-"""How long a search may take: seconds of this thread's processor time, so that other programs do not shorten it."""
+"""Time limits of searches, in seconds of this thread's processor time, which other running programs do not use up."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-PATIENCE = 1.0  # all limits are times this
+PATIENCE = 1.0  # every time limit is multiplied by this
 
 
 @contextmanager
 def patience(times: float) -> Iterator[None]:
-    """Let searches take so many times as long, so that what they find does not hang on how fast the machine is."""
+    """Multiply all time limits by `times` inside the ``with``, so that a slow machine finds what a fast one finds."""
     global PATIENCE
     before, PATIENCE = PATIENCE, times
     try:
@@ -22,10 +22,10 @@ def patience(times: float) -> Iterator[None]:
 
 
 class Budget:
-    """Time that a search may take, about: what is done inside ``with`` is counted, and looked at between steps.
+    """The approximate time limit of a search: time inside ``with`` is counted, and the search asks between its steps.
 
     Args:
-        seconds: of processor time; the limit is this times `PATIENCE`.
+        seconds: processor time; the limit is this times `PATIENCE`.
 
     Example:
         >>> with Budget(60.0) as budget:
@@ -47,15 +47,15 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds that were taken."""
+        """Seconds of processor time counted so far."""
         return self._before + (0.0 if self._since is None else time.thread_time() - self._since)
 
     @property
     def left(self) -> float:
-        """Seconds that are left, of those that it was made with."""
+        """Seconds that are left of the `seconds` given, where time spent is divided by `PATIENCE`."""
         return self._seconds - self.spent / PATIENCE
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no time is left."""
         return self.left <= 0

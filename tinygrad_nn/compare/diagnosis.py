@@ -1,4 +1,4 @@
-"""What a comparison says: a row of numbers for each array, and diagnoses of kinds that have a name."""
+"""The results of a comparison: a `Row` of numbers for each array, a `Diagnosis` of a named kind for each mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPERATIONS = {
     "wrong_padding": "the padding is forgotten",
     "wrong_order": "parts are in another order",
     "wrong_index": "the gradient is put to other entries",
-}  # what can only be told of operations
+}  # kinds that only the search over the operations of a graph can find
 KINDS = {
     "scale": "a constant factor too much or too little",
     "sign": "the sign is turned",
@@ -66,7 +66,7 @@ KINDS = {
     **OPERATIONS,
     "unknown": "no known mistake explains it",
 }
-NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors
+NO_GRAPH = "the graph is not known"  # the note of a row if the forward cannot run on Tensors
 HARMLESS = frozenset({"kink", "convention", "rounding"})
 
 
@@ -76,13 +76,13 @@ class Diagnosis:
 
     Attributes:
         kind: a key of `KINDS`.
-        where: the layer or argument, and what of it: ``layer 1 delta``.
-        text: a sentence.
-        evidence: the numbers that it rests on, a sentence each.
+        where: the layer or argument, and which of its arrays: ``layer 1 delta``.
+        text: a sentence that describes the mistake.
+        evidence: the measured numbers that the diagnosis rests on, one sentence each.
         equation: the right equation, in TeX; `formula` is the same for a terminal.
-        number: of that equation in the docs (B.. or F..), or the name of the operation.
+        number: the number of that equation in the docs (B.. or F..), or the name of the operation.
         factor: the name of a wrong factor, else empty.
-        alternatives: other kinds that would give exactly the same numbers.
+        alternatives: other kinds of mistakes that would give exactly the same numbers.
     """
 
     kind: str
@@ -96,12 +96,12 @@ class Diagnosis:
 
     @property
     def harmless(self) -> bool:
-        """Whether it is no mistake."""
+        """Whether the kind is no mistake: a kink, another convention, or rounding."""
         return self.kind in HARMLESS
 
     @property
     def formula(self) -> str:
-        """The right equation with its number, as a line of Unicode; empty where there is none."""
+        """The right equation with its number, as a line of Unicode; empty if there is no equation."""
         return f"{self.number} {unicode_math(self.equation)}".strip() if self.equation else ""
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Diagnosis:
 class Difference(NamedTuple):
     """How far two gradients of one array are apart.
 
-    `absolute` is the largest difference of two entries; `relative` is that over the largest entry of either.
+    `absolute` is the largest difference of two entries; `relative` is `absolute` over the largest entry of both.
     """
 
     absolute: float
@@ -120,7 +120,7 @@ class Difference(NamedTuple):
 
     @classmethod
     def of(cls, p: Array, q: Array) -> Difference:
-        """Measure it; of empty arrays it is 0."""
+        """Measure the difference of two arrays of one shape; for empty arrays it is 0."""
         if not p.size:
             return cls(0.0, 0.0)
         absolute = float(np.abs(p - q).max())
@@ -129,10 +129,11 @@ class Difference(NamedTuple):
 
 
 class Distances(NamedTuple):
-    """How far the three roads are apart in one array, in its own dtype: pair by pair, and what to hold it against.
+    """The differences between the three roads for one array, pair by pair, in the dtype of the array.
 
-    The first pair is looked at in all entries, the others where the array was differentiated numerically. `largest` is
-    the graph's largest entry without sign, `rounding` the most that rounding may do, `kinks` the entries at a kink.
+    `manual_graph` covers all entries, the other two pairs only the entries that were differentiated numerically.
+    `largest` is the largest absolute entry of the graph's gradient, `rounding` the largest error that rounding may
+    cause, `kinks` the number of entries that stand at a kink.
     """
 
     manual_graph: Difference
@@ -150,15 +151,17 @@ class Row:
     Attributes:
         name, shape: ``layer 1 W`` and its shape.
         role: ``parameter``, ``input``, or ``intermediate`` (z, a and delta of a layer).
-        ok: whether manual and graph agree in every entry, and the referee with both.
-        max_abs, max_rel: the largest difference between manual and graph, and the largest of any entry relative to it.
-        cosine, ratio: of the angle between the two, and the factor that fits manual = ratio * graph best.
+        ok: whether manual and graph agree in every entry, and the numerical derivatives agree with the graph.
+        max_abs: the largest absolute difference between manual and graph.
+        max_rel: the largest relative error of a wrong entry; if none is wrong, `max_abs` over the largest entry.
+        cosine, ratio: the cosine of the angle between the two; the factor that best fits manual = ratio * graph.
         wrong: the share of entries that disagree.
         worst: index of the entry that disagrees most; `manual`, `graph`, `numerical`: its value by each road.
         odd: the road that disagrees with the other two, or ``""``.
-        checked: entries that were also differentiated numerically; `bound`: the largest error of those.
-        note: what a number cannot say: another shape, NaN, not known.
-        error, apart: the errors as a small matrix to draw; how far the roads are apart, where all three are known.
+        checked: how many entries were also differentiated numerically; `bound`: the largest error bound of these.
+        note: remarks that are no number: another shape, entries that are not finite, an array that is not known.
+        error: the errors as a small matrix to draw, or None.
+        apart: the differences between the three roads, or None if manual is not known.
     """
 
     name: str
@@ -183,7 +186,7 @@ class Row:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Return a number in at most 8 or so characters."""
+    """Return a number as text of about 8 characters at most."""
     if not math.isfinite(value):
         return str(value)
     if value == 0:

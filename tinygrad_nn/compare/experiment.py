@@ -1,7 +1,8 @@
-"""An experiment: one batch through one network, what the right equations say of it, and what a person's backward says.
+"""An experiment: one batch through one network, with the right gradients and those that the user's backward returns.
 
-A diagnosis rests on several of them. The batch that was given is the first; the others have random weights, rows and
-strengths of penalty, so that a factor 3 that is the number of classes can be told from a factor 3.
+A diagnosis rests on several experiments. The first has the batch that was given. The others have random weights,
+numbers of rows and penalty strengths: a factor that is 3 in all of them is a constant, and one that follows the number
+of classes is that number.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..solver.tasks.layers import LayerLoss, draw_masks
 Array = np.ndarray[Any, Any]
 Manual = Callable[..., Any]
 
-LARGE = 20_000  # parameters; of a larger network the random copies are small
+LARGE = 20_000  # parameters; random copies of a larger network are made small
 _RETURNS = (
     "compare_gradients: manual returned {what}; it needs to return (loss, dW, db), or (loss, dW, db, delta), where dW "
     "and db are lists with one array for each of the {layers} layers."
@@ -30,7 +31,10 @@ _RETURNS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person's backward returned: the loss, and for each layer dW, db and, if it told, delta."""
+    """What the user's backward returned: the loss, and for each layer dW, db and, if given, delta.
+
+    `overwritten` names the arrays that it changed; `kept` tells which db came with an extra axis of length 1.
+    """
 
     loss: float
     dW: list[Array]
@@ -42,7 +46,7 @@ class Answer:
 
 @dataclass
 class Experiment:
-    """One batch through one network; all in float64 but for the `Layer` list that the person's backward is given."""
+    """One batch through one network, all in float64 except the copies that are passed to the user's backward."""
 
     model: list[Layer]
     x: Array
@@ -84,7 +88,7 @@ class Experiment:
 
     @property
     def large(self) -> bool:
-        """Whether it is too large to try every suspect on."""
+        """Whether the experiment is too large to try every possible mistake on it."""
         return bool(sum(layer.W.size for layer in self.model) * max(1, self.rows / 64) > LARGE)
 
     def into(self, k: int) -> Array:
@@ -97,7 +101,7 @@ class Experiment:
         return by_hand.penalty_pair(reg.method).gradient(self.W[k], reg.lam, reg.r)
 
     def cache(self) -> DataCache:
-        """Return a fresh data_cache in the dtype of the model."""
+        """Return a new data_cache in the dtype of the model."""
         x = self.x.astype(self.dtype)
         W, b = [layer.W.data for layer in self.model], [layer.b.data for layer in self.model]
         z, a = by_hand.forward(W, b, self.names, x, self.own_masks)
@@ -105,7 +109,7 @@ class Experiment:
         return DataCache(x, z, [np.array(p) for p in a], own)
 
     def ask(self, manual: Manual) -> Answer:
-        """Run a person's backward on copies of everything, and see whether it wrote into them."""
+        """Run the user's backward on copies of all arrays, and note which of the copies it wrote into."""
         model, cache, y = copied(self.model), self.cache(), self.y.astype(self.dtype)
         named = {"data_cache.x": cache.x, "data_out": y}
         for k, layer in enumerate(model):
@@ -124,12 +128,12 @@ class Experiment:
 
 
 def answer_of(found: Any, b: Sequence[Array]) -> Answer:
-    """Return what a person's backward returned, for biases of these shapes."""
+    """Return the result of the user's backward as an `Answer`, with each db in the shape of its bias in `b`."""
     return _without_kept_axes(_read(found, len(b)), b)
 
 
 def _read(found: Any, layers: int) -> Answer:
-    """Return what a person's backward returned, as arrays of our own."""
+    """Return the result of the user's backward as copied arrays; TypeError if it has another form."""
     delta = getattr(found, "delta", None)
     if not isinstance(found, (tuple, list)) or len(found) not in (3, 4):
         raise TypeError(_RETURNS.format(what=f"{type(found).__name__} {found!r:.60}", layers=layers))
@@ -153,7 +157,7 @@ def _read(found: Any, layers: int) -> Answer:
 
 
 def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
-    """Return the answer with db of shape (1, n) or (n, 1) as (n,), and the names of those."""
+    """Return the answer with each db of shape (1, n) or (n, 1) reshaped to (n,) and noted in `kept`."""
     db, kept = list(answer.db), []
     for k, (g, b_k) in enumerate(zip(answer.db, b, strict=True)):
         if g.ndim == 2 and 1 in g.shape and g.size == b_k.size:
@@ -163,12 +167,12 @@ def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
 
 
 def stream(rng: Any) -> np.random.Generator:
-    """Return a generator of its own for a seed or a Generator: who draws with the same one draws other numbers."""
+    """Return a new Generator seeded from `rng`; its numbers differ from those that user code draws with `rng`."""
     return np.random.default_rng(np.random.default_rng(rng).integers(2**63, size=4))
 
 
 def copied(model: Sequence[Layer]) -> list[Layer]:
-    """Return layers of the same numbers in arrays of their own."""
+    """Return copies of the layers whose parameters are copied arrays."""
     layers = []
     for layer in model:
         new = copy.copy(layer)
@@ -184,16 +188,16 @@ def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random
 
 
 def alike(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
-    """Return experiments in which only the numbers are others: the sizes and the solver are those given."""
+    """Return experiments with the given sizes and solver, and other random numbers."""
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     found = [_random(start, widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
     return [case for case in found if case is not None]
 
 
 def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
-    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on.
+    """Return experiments with random numbers: some with the widths given, some with others, of 1 to 64 rows.
 
-    Strengths of penalty and dropout are random as well, unless a solver is given.
+    The strengths of penalty and dropout are random as well, unless a solver is given.
     """
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
@@ -211,7 +215,7 @@ def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = No
 def _random(
     start: Experiment, widths: list[int], rows: int, rng: np.random.Generator, solver: Solver | None = None
 ) -> Experiment | None:
-    """Return an experiment with random numbers, or None where no finite loss could be found for this model."""
+    """Return an experiment with random numbers, or None if no attempt gave a finite loss and a delta that is not 0."""
     reg = start.solver.regularization
     if solver is None:
         reg = replace(reg, lam=reg.lam and float(rng.uniform(0.1, 0.6)), r=float(rng.uniform(0.2, 0.8)),
@@ -224,7 +228,7 @@ def _random(
             new.W = rng.normal(0, 1.2 / np.sqrt(n_in), (n_out, n_in))
             new.b = rng.normal(0, 0.4, n_out)
             model.append(new)
-        if attempt > 1:  # an output that must be positive for its logarithm
+        if attempt > 1:  # some losses take the logarithm of the output, so it must be positive
             model[-1].W = np.abs(model[-1].W.data) * 0.05
             model[-1].b = np.full(widths[-1], 0.4)
         x = rng.normal(0, 1, (rows, widths[0]))
@@ -239,7 +243,7 @@ def _random(
 
 
 def _targets(start: Experiment, rows: int, n: int, rng: np.random.Generator) -> Array:
-    """Return targets of the kind that was given: one-hot, yes or no, probabilities, or any numbers."""
+    """Return random targets of the kind that was given: one-hot, 0 or 1, probabilities, or any numbers."""
     y, loss = start.y, start.solver.loss
     if not loss.endswith("crossentropy"):
         return rng.normal(0, 1, (rows, n)) if not np.isin(y, (0, 1)).all() else rng.integers(0, 2, (rows, n)) * 1.0

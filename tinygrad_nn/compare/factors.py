@@ -1,4 +1,7 @@
-"""The name of a factor: 3 in one experiment and 5 in another is the number of classes, not a number."""
+"""Name a wrong factor from its values in several experiments.
+
+A factor that is 3 in an experiment with 3 outputs and 5 in one with 5 outputs is ``n_out``, not a constant.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ WORDS = {
 
 
 class Factor(NamedTuple):
-    """A factor that explains all experiments: its name, its value in the first, other names that fit as well."""
+    """A factor that fits all experiments: its name, its value in the first one, and other names that fit as well."""
 
     name: str
     value: float
@@ -66,17 +69,17 @@ class Factor(NamedTuple):
 
     @property
     def is_one(self) -> bool:
-        """Whether it is no factor at all."""
+        """Whether the factor is 1, so that nothing is wrong."""
         return self.name == "1"
 
     @property
     def is_sign(self) -> bool:
-        """Whether it only turns the sign."""
+        """Whether the factor is -1, so that only the sign is wrong."""
         return self.name == "-1"
 
     @property
     def words(self) -> str:
-        """The name, with what it means, and with the other names that fit as well."""
+        """The name, its meaning, and the other names that fit as well, as a phrase."""
         meaning = WORDS.get(self.name.removeprefix("-"))
         if not self.others:
             return f"{self.name} ({meaning})" if meaning else self.name
@@ -86,7 +89,9 @@ class Factor(NamedTuple):
 
 
 def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: float = 1e-6) -> Factor | None:
-    """Name a factor from its value in each experiment, or return None where nothing fits all of them.
+    """Name a factor from its value in each experiment, or return None if no name fits all of them.
+
+    `facts` holds, for each experiment, the sizes and strengths that a factor may be made of.
 
     Example:
         >>> rest = {"n_out": 3, "p": 0, "lambda": 0}
@@ -107,7 +112,7 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
     names = {sign + name: [s * f(c) for c in facts] for sign, s in (("", 1), ("-", -1)) for name, f in PLAIN.items()}
     names = {name: wanted for name, wanted in names.items() if fits(wanted)}
     plain = fits([values[0]] * len(values)) and bool(values[0])
-    if plain:  # a size that was the same in all of them does not show in the factor: a number says all that is known
+    if plain:  # the sizes that fit were equal in all experiments, so only the number itself is certain
         sizes = tuple(name for name in names if name.removeprefix("-") not in CONSTANT)
         constant = next((name for name in names if name not in sizes), fraction(values[0], tolerance / 1000))
         return Factor(constant, values[0], sizes)

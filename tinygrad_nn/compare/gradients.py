@@ -1,4 +1,4 @@
-"""The two functions that a person calls: compare gradients, and insist that they match."""
+"""The two public functions: `compare_gradients`, and `assert_gradients_match`, which raises unless they match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .report import ComparisonReport
 def compare_gradients(
     model: Any, *data: Any, solver: Any = None, manual: Any = None, rng: Any = 0, **named: Any
 ) -> ComparisonReport:
-    r"""Compare a gradient written by hand with that of the graph and a numerical one, and say why they differ.
+    r"""Compare a gradient written by hand with the graph's and a numerical one, and explain why they differ.
 
     .. math:: \nabla_{\text{manual}} \overset{?}{=} \nabla_{\text{graph}} \overset{?}{=} \frac{dE}{d\theta}
 
@@ -24,22 +24,22 @@ def compare_gradients(
     ``compare_gradients(f, inputs, manual=)`` for any function, also in the conventions of courses:
     ``compare_gradients(conv_forward, (x, w, b, {"pad": 1}), manual=conv_backward)`` for a forward that returns ``out,
     cache`` and a ``backward(dout, cache)``; ``compare_gradients(softmax_loss, (x, y))`` for a function that returns
-    ``loss, dx``; ``compare_gradients(layer, x)`` for an object or class that has both. Where a forward cannot run on
-    Tensors, there are two roads: by hand and numerical.
+    ``loss, dx``; ``compare_gradients(layer, x)`` for an object or class that has both. If a forward cannot run on
+    Tensors, only two roads are compared: by hand and numerical.
 
     Args:
         model: a list of layers, a function, or an object or class with forward and backward.
         *data: the batch x ``(batch, n_in)`` and y ``(batch, n_out)``; or the inputs: an array, a tuple, or a dict.
         solver: loss, penalty and dropout of a model.
-        manual: gradients by name or position, or what returns them given the inputs (by the name of the parameter also
-            the cotangent ``g`` and the result ``out``).
-        rng: a Generator or a seed, for masks, cotangents, and the entries that are looked at numerically.
+        manual: the gradients, by name or position; or a function of the inputs that returns them. It may also have
+            parameters named ``g``, for the cotangent, and ``out``, for the result.
+        rng: a Generator or a seed, for masks, cotangents, and the choice of entries to differentiate numerically.
 
     Returns:
-        A frozen report: ``ok``, ``rows``, ``diagnoses``, ``first_wrong``; printed, it is a table.
+        A frozen report: ``ok``, ``rows``, ``diagnoses``, ``first_wrong``; ``print`` shows it as a table.
 
     Raises:
-        TypeError, ValueError: the arguments do not fit each other, or `manual` returned something else.
+        TypeError, ValueError: the arguments do not fit each other, or `manual` did not return gradients.
 
     Example:
         >>> import numpy as np
@@ -67,13 +67,13 @@ def compare_gradients(
 
 
 def assert_gradients_match(*args: Any, **options: Any) -> ComparisonReport:
-    """Raise, with the table of `compare_gradients`, whose arguments it takes, unless the gradients match.
+    """Call `compare_gradients` with the same arguments, and raise unless the gradients match.
 
     Returns:
         The report.
 
     Raises:
-        AssertionError: a gradient is wrong, or the test could not have seen it.
+        AssertionError: a gradient is wrong, or no mistake could show with these inputs; the message is the table.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""The report as a page of its own: no script, nothing from a network, every text of a person escaped."""
+"""Write a report as a self-contained HTML page: no scripts, nothing loaded from a network, all user text escaped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOW, HIGH = -16.0, 0.0  # decades of the relative error between the lightest and
 COLOURS = np.array([[238, 243, 247], [250, 219, 160], [226, 110, 64], [120, 16, 40]], float)
 NOT_FINITE = (90, 60, 160)
 ATTRIBUTES = frozenset({"display", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "mathvariant", "accent",
-                        "width", "linethickness"})  # of MathML; others are left out
+                        "width", "linethickness"})  # the MathML attributes that are kept
 
 STYLE = """
 .tg { --ink:#1d252c; --soft:#5b6770; --line:#d5dce1; --card:#f6f8f9; --good:#11693b; --bad:#a51228; --paper:#fff;
@@ -56,12 +56,12 @@ STYLE = """
 
 
 def escape(text: str, quote: bool = True) -> str:
-    """Return text that a page shows letter by letter, whatever it holds."""
+    """Return text escaped for HTML, so that a page shows it literally."""
     return html.escape(printable(text), quote)
 
 
 def page(report: ComparisonReport) -> str:
-    """Return a whole HTML page, whose policy forbids scripts and any network."""
+    """Return the report as a complete HTML page, whose security policy forbids scripts and network access."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -73,7 +73,7 @@ def page(report: ComparisonReport) -> str:
 
 
 def fragment(report: ComparisonReport) -> str:
-    """Return the report as a piece of HTML, for a notebook."""
+    """Return the report as an HTML fragment, for a notebook."""
     style = STYLE + (listing.STYLE if report.steps else "")
     parts = [f"<style>{style}</style><main class='tg'>", "<p class='soft'>Gradients compared</p>"]
     parts.append(f"<h1>{escape(report.title)}</h1>")
@@ -118,18 +118,18 @@ def _card(k: int, d: Diagnosis) -> str:
 
 
 def mathml(tex: str) -> str:
-    """Return TeX as MathML, or as it is where it cannot be read."""
+    """Return TeX as MathML, or the escaped TeX itself if it cannot be converted."""
     from latex2mathml.converter import convert
 
     try:
-        root = ET.fromstring(convert(tex))  # a text inside of it is not escaped there, so the tags are looked at
+        root = ET.fromstring(convert(tex))  # `convert` does not escape text, so only MathML tags are let through
         for element in root.iter():
             element.tag = element.tag.rpartition("}")[2]
             if not (element.tag.isalpha() and element.tag.startswith("m")):
                 raise ValueError(element.tag)
             element.attrib = {name: value for name, value in element.attrib.items() if name in ATTRIBUTES}
         return ET.tostring(root, encoding="unicode")
-    except Exception:  # the rule of a person's own operation may carry any text
+    except Exception:  # the TeX of a user's own operation may be any text
         return f"<code>{escape(tex)}</code>"
 
 
@@ -168,7 +168,7 @@ def _map(row: Row) -> str:
     if error is None:
         return ""
     height, width = error.shape
-    wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels; a map fits the page
+    wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels, limited so that a map fits the page
     where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
     return (
         f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
@@ -187,7 +187,7 @@ def _legend() -> str:
 
 
 def _colours(error: Array) -> Array:
-    """Return bytes (rows, columns, 3): light for rounding, dark for wrong."""
+    """Return RGB bytes of shape (rows, columns, 3): light for rounding, dark for wrong."""
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.clip((np.log10(error) - LOW) / (HIGH - LOW), 0, 1) * (len(COLOURS) - 1)
     t = np.nan_to_num(t)
@@ -200,7 +200,7 @@ def _colours(error: Array) -> Array:
 
 
 def _png(rgb: Array) -> str:
-    """Return a picture as a PNG in base64."""
+    """Return an RGB image as a PNG in base64."""
     height, width, _ = rgb.shape
 
     def chunk(kind: bytes, data: bytes) -> bytes:

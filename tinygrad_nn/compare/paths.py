@@ -1,4 +1,7 @@
-"""A walk back through a graph with one mistake in it: the gradient of a person who made it at this operation."""
+"""Walk back through a graph with a mistake planted at some operation, to see which gradients that mistake gives.
+
+If the planted mistake gives exactly the user's wrong gradients, it explains them.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from ..node import Node
 
 Array = np.ndarray[Any, Any]
 Slots = list[Any]
-Change = Callable[[Node, Array, Slots], Slots]  # (operation, cotangent, gradients of its arguments) -> others
-Edge = tuple[int, int]  # an operation, by its place, and which of its arguments
+Change = Callable[[Node, Array, Slots], Slots]  # (operation, cotangent, gradients of its arguments) -> changed ones
+Edge = tuple[int, int]  # the place of an operation in the walk, and the position of one of its arguments
 
 
 class Traced(NamedTuple):
-    """A graph: its results with their cotangents, its inputs, its operations from the loss backwards."""
+    """A graph: its results with their cotangents, its inputs, and its operations in the order of the walk."""
 
     outs: list[tuple[Node, Array]]
     inputs: list[Node]
@@ -26,7 +29,7 @@ class Traced(NamedTuple):
 
     @property
     def signature(self) -> list[str]:
-        """The names of the operations: equal for two runs that did the same."""
+        """The names of the operations, equal for two runs that did the same operations."""
         return [node.primitive.name for node in self.operations if node.primitive]
 
 
@@ -36,17 +39,17 @@ def args_of(node: Node) -> Any:
 
 
 def parents_of(node: Node) -> Any:
-    """Return the nodes behind the arguments of an operation, None for a constant."""
+    """Return the nodes of the arguments of an operation, None for a constant."""
     return node.parents
 
 
 def name_of(node: Node) -> str:
-    """Return the name of an operation; "" of an input."""
+    """Return the name of an operation, "" for an input."""
     return node.primitive.name if node.primitive else ""
 
 
 def traced(outs: Sequence[tuple[Node, Array]], inputs: Sequence[Node]) -> Traced:
-    """Return the graph of some results."""
+    """Return the graph behind some results."""
     nodes = ancestors([node for node, _ in outs]) if outs else []
     return Traced(list(outs), list(inputs), [node for node in nodes if node.primitive is not None])
 
@@ -55,13 +58,13 @@ def gradients(
     graph: Traced, changes: Mapping[int, Change] | None = None, unsummed: frozenset[Edge] = frozenset(),
     arrived: dict[int, Array] | None = None,
 ) -> list[Array]:  # fmt: skip
-    """Walk back, with the gradients changed at some operations (by place), and return those of the inputs.
+    """Walk back through a graph, change gradients at some operations, and return the gradients of the inputs.
 
     Args:
-        graph: where.
-        changes: what is done to the gradients of the arguments of an operation.
-        unsummed: arguments whose gradient stays as large as the result, where it belongs summed to their shape.
-        arrived: takes the gradient of each operation's result.
+        graph: the graph to walk through.
+        changes: by the place of an operation, a function that changes the gradients of its arguments.
+        unsummed: broadcast arguments whose gradient is wrongly left in the shape of the result, not summed.
+        arrived: a dict that is filled with the gradient of each operation's result, by place.
     """
     pending: dict[Node, Any] = {}
     for node, g in graph.outs:
@@ -87,9 +90,9 @@ def gradients(
 
 
 def _wide(node: Node, g: Array) -> Slots:
-    """Return what becomes of a gradient that was not summed to the shape of a result.
+    """Return the gradients of the arguments for a cotangent `g` that was wrongly left larger than the result.
 
-    It takes part entry by entry: in what is spread over many entries each of these has the slope of its own entry.
+    The rule is applied to a cotangent of ones, and the slopes that it returns are multiplied by `g` with broadcasting.
     """
     ones = rule_results(node, np.ones_like(node.out))
     return [None if r is None else g * as_argument(np.asarray(r), np.asarray(arg))
@@ -97,7 +100,7 @@ def _wide(node: Node, g: Array) -> Slots:
 
 
 def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
-    """Run an operation on other arguments; return its result and what its rules need."""
+    """Run an operation on other arguments; return its result, and its metadata with what the forward saves."""
     primitive: Any = node.primitive
     meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
     out = primitive.forward(*args, **meta)
@@ -108,7 +111,10 @@ def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
-    """Run the operations behind some nodes again, with others in their place; return which node became which."""
+    """Run operations again with some nodes replaced, as `changed` says; return a dict from old nodes to new nodes.
+
+    Only operations that depend on a replaced node are run.
+    """
     twins = dict(changed)
     for node in reversed(operations):
         parents = parents_of(node)
@@ -122,5 +128,5 @@ def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[
 
 
 def twin(node: Node, **other: Any) -> Node:
-    """Return a copy of a node, with some of it replaced."""
+    """Return a copy of a node with some of its fields replaced."""
     return node.copied(Node(), **other)

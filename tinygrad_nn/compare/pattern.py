@@ -1,4 +1,7 @@
-"""Where a gradient is wrong, and by what, in words: rows, columns, entries; a factor, a number added, another order."""
+"""Describe in words which part of a gradient is wrong, and how the wrong entries differ from the right ones.
+
+The part may be rows, columns, or entries; the difference may be a factor, an added number, or another order.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,26 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-FEW = 6  # numbers that are listed; of more the first ones
-NOTHING = 1e-12  # of two numbers, the part that the smaller has at most where it is taken for rounding
-CLOSE = 1e-7  # relative error within which a relation between two arrays holds
+FEW = 6  # how many numbers a list shows; of a longer one, the first ones
+NOTHING = 1e-12  # a number below this share of another one is taken for rounding
+CLOSE = 1e-7  # relative error up to which a relation between two arrays is taken to hold
 
 
 def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLOSE) -> str:
-    """Say which part of an array is wrong, and how it differs from the right one.
+    """Return sentences that say which part of an array is wrong, and how it differs from the right one.
 
     Args:
-        name: what the array is called, ``dW``.
-        got, right: both arrays, of one shape.
-        bad: where they differ by more than rounding.
-        close: the relative error within which one of the relations is taken to hold.
+        name: the name of the array, ``dW``.
+        got, right: the wrong array and the right one, of one shape.
+        bad: a boolean mask of the entries that differ by more than rounding.
+        close: the relative error up to which a relation between the two is taken to hold.
 
     Example:
         >>> right = np.array([[1.0, 2.0], [3.0, 5.0]])
         >>> describe("dW", right * [[1], [-2]], right, np.array([[False, False], [True, True]]))
         'Row 1 of dW is wrong, the other is right. Each wrong entry is -2 times the right one.'
     """
-    if not bad.any():  # all within what an explanation may be off, and yet not what rounding does
+    if not bad.any():  # all differences are below the tolerance of an explanation, and still no rounding errors
         bad = np.abs(got - right) == np.abs(got - right).max()
     where = _where(name, bad)
     where = where[0].upper() + where[1:] if " " in name else where
@@ -47,12 +50,12 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
 
 
 def short(value: Any) -> str:
-    """Return a number at six digits, of a complex one both parts."""
+    """Return a number with six digits; for a complex number, both parts."""
     return f"{value:.6g}"
 
 
 def fraction(value: float, tolerance: float = 1e-9) -> str:
-    """Return a number as a fraction of small numbers where it is one.
+    """Return a number as text, as a fraction with small numerator and denominator if it is one.
 
     Example:
         >>> fraction(-4.0), fraction(1 / 6), fraction(0.1234567)
@@ -66,12 +69,12 @@ def fraction(value: float, tolerance: float = 1e-9) -> str:
 
 
 def unlike(value: float, other: float) -> str:
-    """Return a number at so many digits, six at least, that it does not read like another."""
+    """Return a number with at least six digits, and with as many as it takes to look different from `other`."""
     return next((text for n in range(6, 18) if (text := f"{value:.{n}g}") != f"{other:.{n}g}"), f"{value:.17g}")
 
 
 def _times(s: float) -> str:
-    """Return a factor that is not one, so that it does not read like one."""
+    """Return a factor other than 1 as text that does not read ``1``."""
     text = fraction(s)
     return unlike(s, 1.0) if text == "1" else text
 
@@ -80,13 +83,13 @@ def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
     if np.iscomplexobj(g) or np.iscomplexobj(r):
         return f"it is {short(g)}, and belongs {short(r)}"
-    known = abs(r) > NOTHING * np.abs(g)  # of one that is zero but for rounding the factor says nothing
+    known = abs(r) > NOTHING * np.abs(g)  # if the right entry is 0 up to rounding, the factor means nothing
     times = f" ({unlike(g / r, 1.0)} times)" if known and np.isfinite(g / r) else ""
     return f"it is {unlike(g, r)}, and belongs {unlike(r, g)}{times}"
 
 
 def listed(numbers: Sequence[Any]) -> str:
-    """Return numbers as a list in words; of many the first ones, and how many there are."""
+    """Return numbers as a list in words; of a long list, the first ones and how many there are."""
     texts = [str(n) for n in numbers]
     if len(texts) > FEW:
         return f"{', '.join(texts[:FEW])}, ... ({len(texts)} in all)"
@@ -98,7 +101,7 @@ def _rest(count: int) -> str:
 
 
 def _where(name: str, bad: Array) -> str:
-    """Return the sentence that says where."""
+    """Return the sentence that says which entries are wrong."""
     wrong, size = int(bad.sum()), bad.size
     if size == 1:
         return f"{name} is wrong"
@@ -132,13 +135,14 @@ def _where(name: str, bad: Array) -> str:
 
 
 def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[str]:
-    """Yield how the wrong entries follow from the right ones, the simplest first."""
+    """Yield the relations between the wrong entries and the right ones that hold, the simplest first."""
     g, r = got[bad], right[bad]
     if g.dtype.kind == "c" or not np.isfinite(g).all():
         return
     with np.errstate(all="ignore"):
         size = max(float(np.abs(g).max()), float(np.abs(r).max()))
-        allowed = min(close * size, 1e-3 * float(np.abs(g - r).max()))  # what is left may not be like the difference
+        # the error that a relation leaves must be much smaller than the difference that it explains
+        allowed = min(close * size, 1e-3 * float(np.abs(g - r).max()))
 
         def holds(wanted: Any) -> bool:
             return bool((np.abs(g - wanted) <= allowed).all())
@@ -170,7 +174,7 @@ def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[s
 
 
 def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[str]:
-    """Yield relations that are others in each row or column of a matrix, and other orders of rows and columns."""
+    """Yield relations of a matrix that differ from row to row or column to column, and permutations of these."""
     if got.ndim != 2 or min(got.shape) < 2:
         return
     for axis, called in enumerate(("row", "column")):
@@ -189,7 +193,7 @@ def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[s
 
 
 def _multiple(g: Array, r: Array) -> float:
-    """Return the s with which s r is nearest to g."""
+    """Return the factor s that minimizes the distance between s r and g."""
     size = float(np.abs(r).max()) or 1.0
     return float((g / size) @ (r / size)) / (float((r / size) @ (r / size)) or 1.0)
 
@@ -205,7 +209,7 @@ def _shift(g: Array, r: Array, allowed: float) -> float | None:
 
 
 def _order(g: Array, r: Array, allowed: float) -> list[int] | None:
-    """Return which line of the right array each line is, if each is used once."""
+    """Return for each line of `g` the index of the equal line of `r`, each used once, or None if there is no match."""
     if len(g) > 64:
         return None
     order = []

@@ -1,4 +1,4 @@
-"""What a comparison found: rows of numbers, diagnoses in words; printed, as JSON, as a page."""
+"""The report of a comparison: rows of numbers and diagnoses in words, as text, JSON, or an HTML page."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ WIDTH = 80
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The three roads to a gradient side by side, and why they differ. Printed, it is a table.
+    """The three roads to a gradient side by side, and why they differ; ``print`` shows it as a table.
 
     Attributes:
         rows: one for each array compared.
-        diagnoses: why they differ, nearest the loss first; empty where nothing does.
+        diagnoses: why they differ, nearest the loss first; empty if nothing differs.
         first_wrong: the layer or operation nearest the loss from which all later errors follow, or None.
-        notes: sentences about what could and could not be seen.
-        losses: the value by each road.
-        steps: of `compare_steps`, the gradients in the order of the walk back.
+        notes: sentences about what the comparison could and could not see.
+        losses: the loss by each road.
+        method: a sentence about how the numbers were computed.
+        steps: the steps of `compare_steps`, in the order of the walk back; else empty.
     """
 
     title: str
@@ -45,7 +46,7 @@ class ComparisonReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient is right: nothing differs, or by rounding and convention only."""
+        """Whether the gradient is right: nothing differs, or only by rounding, a convention, or at a kink."""
         return all(d.harmless for d in self.diagnoses) and (bool(self.diagnoses) or all(row.ok for row in self.rows))
 
     @property
@@ -55,12 +56,12 @@ class ComparisonReport:
 
     @property
     def checked(self) -> int:
-        """How many entries were also differentiated numerically."""
+        """The number of entries that were also differentiated numerically."""
         return sum(row.checked for row in self.rows)
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result of the comparison in one sentence."""
         if self.diagnoses and all(d.kind == "blind_test" for d in self.diagnoses):
             return "The test is BLIND: whatever the gradient is, nothing could be seen here."
         if not self.ok:
@@ -85,7 +86,7 @@ class ComparisonReport:
         return as_text(self)
 
     def to_json(self) -> str:
-        """Return all of it as JSON; NaN and infinities are texts."""
+        """Return the whole report as JSON; NaN and infinities are written as strings."""
         rows = []
         for row in self.rows:
             plain = {key: value for key, value in vars(row).items() if key not in ("error", "apart")}
@@ -102,7 +103,7 @@ class ComparisonReport:
         """Return a self-contained page, and write it to a file if a path is given.
 
         Args:
-            path: where to; a file of that name is replaced.
+            path: the file to write; an existing file is replaced.
 
         Returns:
             The page: tables, heat maps of the errors, equations in MathML; no script, nothing from a network.
@@ -124,7 +125,7 @@ class ComparisonReport:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
+    """Return a value converted to types that JSON can hold."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, (tuple, list)):

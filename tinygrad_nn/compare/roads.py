@@ -1,4 +1,4 @@
-"""The gradients of one batch by three roads in short: how far apart they are, parameter by parameter."""
+"""Measure how far apart the gradients of one batch are by the three roads, for each parameter, without a diagnosis."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-MOST = 400  # entries that are differentiated numerically; each costs a forward pass from its layer on
+MOST = 400  # entries that are differentiated numerically; each costs a forward pass that starts at its layer
 ROUNDING = 4500  # machine epsilons that two exact roads may differ by: 1e-12 in float64
-NUMERICAL = 1e-7  # what a numerical derivative can be trusted for
+NUMERICAL = 1e-7  # the relative accuracy that is expected of a numerical derivative
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Parameter:
 
     Attributes:
         name, shape: ``layer 1 W`` and the shape of the array.
-        largest: the largest entry of its gradient by the graph, without sign.
-        manual_graph: between the equations written by hand and the graph, over all entries.
-        graph_numerical, manual_numerical: over the entries that were differentiated numerically.
-        checked: how many these are.
-        kinks: how many more stand at a kink of the loss, where no numerical derivative exists.
+        largest: the largest absolute entry of the graph's gradient.
+        manual_graph: the difference between the equations written by hand and the graph, over all entries.
+        graph_numerical, manual_numerical: the differences over the entries that were differentiated numerically.
+        checked: how many entries were differentiated numerically.
+        kinks: how many more were tried and stand at a kink of the loss, where no derivative exists.
         doubt: the largest error that a numerical entry may have.
-        rounding: how far rounding alone may take the other two apart: what cancels in sums of larger terms.
+        rounding: how far apart rounding alone may take the other two roads, if large terms of a sum cancel.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Parameter:
 
     @classmethod
     def of(cls, row: Row) -> Parameter:
-        """Take it from the row of a comparison in which all three roads are known."""
+        """Return the parameter of a row in which all three roads are known; ValueError if one is not."""
         apart = row.apart
         if apart is None:
             raise ValueError(f"{row.name} {row.note}: the roads cannot be measured against each other.")
@@ -64,13 +64,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class RoadsReport:
-    """The three roads, parameter by parameter; `str` is a table.
+    """The three roads, parameter by parameter; `str` returns a table.
 
     Attributes:
         parameters: in the order W, b of each layer.
         losses: the loss of the batch by each road.
-        rounding: the relative difference that `manual_graph` may have in the dtype of the model.
-        entries: how many entries all parameters have.
+        rounding: the relative difference that rounding may cause in `manual_graph`, in the dtype of the model.
+        entries: how many entries all parameters have together.
     """
 
     parameters: tuple[Parameter, ...]
@@ -80,7 +80,7 @@ class RoadsReport:
 
     @classmethod
     def of(cls, report: ComparisonReport, dtype: Any) -> RoadsReport:
-        """Take from a comparison what it says of the parameters, which are of a dtype."""
+        """Return the report on the parameters of a comparison; `dtype` is theirs."""
         rows = [row for row in report.rows if row.role == "parameter"]
         eps = float(np.finfo(dtype).eps)
         size = sum(int(np.prod(row.shape)) for row in rows)
@@ -88,26 +88,26 @@ class RoadsReport:
 
     @property
     def checked(self) -> int:
-        """How many entries were differentiated numerically."""
+        """The number of entries that were differentiated numerically."""
         return sum(row.checked for row in self.parameters)
 
     @property
     def kinks(self) -> int:
-        """How many of the entries looked at stand at a kink."""
+        """The number of entries that were to be differentiated numerically and stand at a kink."""
         return sum(row.kinks for row in self.parameters)
 
     @property
     def agree(self) -> bool:
-        """Whether all roads arrive at the same numbers."""
+        """Whether all roads give the same numbers, up to rounding and numerical error."""
         return not self.apart
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """The parameters whose roads do not arrive at the same numbers."""
+        """The names of the parameters whose roads do not agree."""
         return tuple(row.name for row in self.parameters if not self._fits(row))
 
     def _fits(self, row: Parameter) -> bool:
-        # written so that NaN does not fit; two zeros do
+        # `not <=` rather than `>`: NaN must not fit, and two zero gradients must
         if not row.manual_graph.absolute <= self.rounding * row.largest + row.rounding:
             return False
         allowed = max(NUMERICAL, self.rounding) * row.largest + row.doubt + row.rounding
@@ -115,7 +115,7 @@ class RoadsReport:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result in one sentence."""
         if self.apart:
             return f"The roads do NOT agree on {', '.join(self.apart)}."
         of = "all" if self.checked + self.kinks == self.entries else f"{self.checked:,} of"
@@ -147,15 +147,15 @@ def compare_roads(
     .. math:: \text{absolute} = \max_i |p_i - q_i|, \qquad
               \text{relative} = \frac{\max_i |p_i - q_i|}{\max_i \max(|p_i|, |q_i|)}
 
-    The numerical road takes a complex step through a forward pass of its own, in float64 always. `compare_gradients`
-    goes the same roads, and says as well why they part.
+    The numerical road takes a complex step through its own forward pass, always in float64. `compare_gradients`
+    computes the same three roads, and also explains why they differ.
 
     Args:
-        model: a list of layers; nothing in it is changed.
+        model: a list of layers, which are not changed.
         x, y: the batch, ``(batch, n_in)`` and ``(batch, n_out)``.
         solver: loss and penalty.
         masks: the dropout masks of a ``data_cache``, the same on all roads; by default nothing is dropped.
-        most: entries to differentiate numerically; of a larger model a random sample, some of each parameter.
+        most: how many entries to differentiate numerically; of a larger model, a random sample of each parameter.
         rng: a Generator or a seed for that sample.
 
     Returns:
@@ -178,7 +178,7 @@ def compare_roads(
     if most < 1:
         raise ValueError(f"compare_roads: most={most}; it needs at least 1 entry to differentiate.")
     case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
-    with np.errstate(all="ignore"):  # what is not finite is reported in words
+    with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
         roads = ThreeRoads(case, BackProp)
         generator = np.random.default_rng(rng)
         rows = roads.parameters(generator, _sample(case, most, generator), directions=0)
@@ -187,7 +187,7 @@ def compare_roads(
 
 
 def _sample(case: Experiment, most: int, rng: np.random.Generator) -> list[Array]:
-    """Choose the entries of W and b of each layer that are differentiated numerically, some of each."""
+    """Return for each W and b the flat indices of the entries to differentiate numerically, about `most` in all."""
     sizes = [p.size for pair in zip(case.W, case.b, strict=True) for p in pair]
     total, chosen = sum(sizes), []
     for size in sizes:

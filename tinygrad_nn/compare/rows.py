@@ -1,4 +1,7 @@
-"""One row of a report: an array by each road, entry against entry, with the referee where it was asked."""
+"""Compute one row of a report: compare an array by two roads entry by entry, and some entries with the referee.
+
+The referee is the numerical road: it decides which of manual and graph is right where the two differ.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from .numerical.whole import Whole
 
 Array = np.ndarray[Any, Any]
 
-MANY, STANDS_OUT, VISIBLE = 64, 30.0, 3e-4  # entries, times the usual error, relative error: see _outliers
-HEAT = 128  # a heat map has at most so many rows and columns
+MANY, STANDS_OUT, VISIBLE = 64, 30.0, 3e-4  # number of entries, factor over the usual error, relative error: _outliers
+HEAT = 128  # the largest number of rows and columns of a heat map
 
 
 class Checked(NamedTuple):
-    """What the referee says of one entry: its value, its error, whether it stands at a kink."""
+    """The numerical derivative of one entry: its value, a bound of its error, and whether it stands at a kink."""
 
     value: float
     bound: float
@@ -27,29 +30,29 @@ class Checked(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """An array by two roads, and for each entry what rounding may do."""
+    """An array by two roads, and a bound of the rounding error of each entry."""
 
     name: str
     role: str
     manual: Array | None
     graph: Array
     rounding: Array
-    own: Array | None = None  # the graph's in the dtype of the model, if that is another
+    own: Array | None = None  # the graph's gradient in the dtype of the model, if that is not float64
 
 
 def compare_row(
     what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator,
     entries: int | Array, directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
 ) -> tuple[Row, Array]:  # fmt: skip
-    """Return the row, and where manual and graph disagree.
+    """Return the row of an array, and a boolean mask of the entries in which manual and graph disagree.
 
     Args:
         what: the array by both roads.
-        ask: the referee, by index.
-        rng: which entries it is asked for, besides the worst.
-        entries: how many; or which, by their place in the flat array.
-        directions: along random directions, (graph, numerical, bound) of each derivative.
-        unknown: what to say where the person's array is not known.
+        ask: returns the numerical derivative of the entry at an index.
+        rng: chooses the entries to ask for, besides the one that differs most.
+        entries: how many entries to ask for; or which ones, as flat indices.
+        directions: derivatives along random directions, each (by the graph, numerical, error bound).
+        unknown: the note of the row if the user's array is not known.
     """
     graph, manual = what.graph, what.manual
     shape, known = graph.shape, manual is not None and manual.shape == graph.shape
@@ -76,7 +79,7 @@ def compare_row(
 
 
 def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Distances:
-    """Measure each pair of roads; the graph in the dtype of the model, as the person's code is."""
+    """Measure the difference of each pair of roads, with the graph's gradient in the dtype of the model."""
     manual, graph = np.asarray(what.manual), what.graph if what.own is None else what.own
     smooth = [index for index, found in answers.items() if not found.kink]
     by_hand, by_graph = (np.array([array[index] for index in smooth]) for array in (manual, graph))
@@ -90,12 +93,12 @@ def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Dis
 
 
 def _largest(array: Array) -> tuple[int, ...]:
-    """Return the index of the largest entry, () of an array without any."""
+    """Return the index of the largest entry, or () for an empty array."""
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(array)), array.shape)) if array.size else ()
 
 
 def _note(manual: Array | None, shape: tuple[int, ...], unknown: str) -> str:
-    """Say what a number cannot: that the array is not known, has another shape, is not finite."""
+    """Return the note of a row: that the user's array is not known, has another shape, or is not finite; else ""."""
     if manual is None:
         return unknown
     if manual.shape != shape:
@@ -105,7 +108,7 @@ def _note(manual: Array | None, shape: tuple[int, ...], unknown: str) -> str:
 
 
 def _errors(what: Comparison) -> Array:
-    """Return |manual - graph|, infinite where there is nothing to subtract."""
+    """Return |manual - graph|, infinite if manual is not known or has another shape, and where it is NaN."""
     graph, manual = what.graph, what.manual
     if manual is None or manual.shape != graph.shape:
         return np.full(graph.shape, math.inf)
@@ -113,21 +116,24 @@ def _errors(what: Comparison) -> Array:
         error = np.abs(manual - graph)
     if what.own is not None:
         error = np.minimum(error, np.abs(manual - what.own))
-    # NaN is never right; an infinite slope is where the graph has the same
+    # NaN is never right; an infinite entry is right if the graph's entry is equal
     return np.where(manual == graph, 0.0, np.where(np.isnan(error), math.inf, error))
 
 
 def _disputed(
     graph: Array, smooth: dict[tuple[int, ...], Checked], directions: Sequence[tuple[float, float, float]]
 ) -> bool:
-    """Tell whether the numerical derivative is not the graph's, at an entry or along a direction."""
-    # the larger of two bounds: the referee's own, and what rounding does to the graph in float64
+    """Tell whether a numerical derivative contradicts the graph, at an entry or along a direction."""
+    # each bound is the larger of two: the referee's own, and that of the rounding of the graph in float64
     at_entry = any(abs(found.value - graph[index]) > found.bound for index, found in smooth.items())
     return at_entry or any(abs(by_graph - numerical) > bound for by_graph, numerical, bound in directions)
 
 
 def _odd_road(what: Comparison, worst: tuple[int, ...], judge: Checked | None) -> str:
-    """Return which of manual and graph the referee contradicts where they differ most; "" if both."""
+    """Return which of manual and graph the referee contradicts at the entry that differs most; "" if both.
+
+    Without an answer of the referee it is "manual".
+    """
     manual, known = what.manual, what.manual is not None and what.manual.shape == what.graph.shape
     if judge is None or manual is None or not known or not abs(judge.value - what.graph[worst]) > judge.bound:
         return "manual"
@@ -136,17 +142,20 @@ def _odd_road(what: Comparison, worst: tuple[int, ...], judge: Checked | None) -
 
 
 def _slope(found: Checked | None) -> float:
-    """Return what the referee says of an entry, NaN where it was not asked or stands at a kink."""
+    """Return the numerical derivative of an entry, NaN if it was not computed or the entry stands at a kink."""
     return math.nan if found is None or found.kink else found.value
 
 
 def _entry(array: Any, index: tuple[int, ...]) -> float:
-    """Return one entry; of a complex one its real part, and NaN of an empty array."""
+    """Return one entry, or its real part if it is complex; NaN for an empty array."""
     return float(np.real(array[index])) if array.size else math.nan
 
 
 def _outliers(excess: Array, error: Array, graph: Array) -> Array:
-    """Return where an error stands out: rounding errors are of one size, while a bound allows for the worst."""
+    """Return a mask of errors that are far larger than the usual error, although they are within their bounds.
+
+    Rounding errors are all of about one size, while a bound allows for the worst case.
+    """
     if excess.size < MANY:
         return np.zeros(excess.shape, dtype=bool)
     usual = float(np.quantile(excess, 0.9))
@@ -166,7 +175,7 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
             relative = float(np.max(np.where(bad, error / size, 0)))
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
-        m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # no square overflows, or vanishes
+        m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # so that no square overflows or underflows
         square, product = pair(g, g), pair(m, g)
         length = math.sqrt(square) * math.sqrt(pair(m, m))
         same = largest == 0
@@ -191,7 +200,7 @@ def _chosen(
 
 
 def _heat(error: Array, graph: Array) -> Array | None:
-    """Return the errors, over the largest entry of the graph's, as a matrix that is small enough to be drawn."""
+    """Return the errors relative to the graph's largest entry, as a matrix of at most HEAT rows and columns to draw."""
     if error.ndim == 0 or not error.size:
         return None
     largest = float(np.nan_to_num(np.abs(graph), posinf=0).max()) or 1.0
@@ -199,19 +208,19 @@ def _heat(error: Array, graph: Array) -> Array | None:
     matrix = matrix.reshape(-1, matrix.shape[-1]) if matrix.ndim > 1 else matrix[None, :]
     for axis in (0, 1):
         step = -(-matrix.shape[axis] // HEAT)
-        if step > 1:  # of each block the largest
+        if step > 1:  # each block of the matrix is replaced by its largest error
             matrix = np.fmax.reduceat(matrix, np.arange(0, matrix.shape[axis], step), axis=axis)
     return matrix
 
 
 def judged_row(name: str, manual: Array, whole: Whole, rounding: Any) -> tuple[Row, Array, Array]:
-    """Return the row of an array that has no graph, where it is wrong, and what it was compared with.
+    """Return the row of an array that has no graph, a mask of its wrong entries, and the array it was compared with.
 
     Args:
-        name: of the input.
-        manual: the person's gradient.
-        whole: the gradient by numbers, as far as it is known; at a kink any slope from `low` to `high` is right.
-        rounding: what rounding may do to each entry of the person's.
+        name: the name of the input.
+        manual: the user's gradient.
+        whole: the numerical gradient, as far as it is known; at a kink any slope from `low` to `high` is right.
+        rounding: a bound of the rounding error of each entry of the user's gradient.
     """
     known, shape = whole.known, whole.value.shape
     fits = manual.shape == shape

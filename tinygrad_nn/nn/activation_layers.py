@@ -1,4 +1,4 @@
-"""Activations as modules, with PyTorch's names and options; `Sequential` takes the functions themselves too."""
+"""Activations as modules, with PyTorch's names and options; `Sequential` also takes the functions themselves."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from .module import Module
 
 @pytorch_names(num_parameters="channels", init="slope")
 class PReLU(Module):
-    r"""A rectifier whose slope below zero is learned, one for all channels or one for each.
+    r"""A rectifier with a learned slope below zero, one for all channels or one per channel.
 
     .. math:: y = \max(x, 0) + \alpha \min(x, 0)
 
     Args:
         channels: 1, or the length of the second axis of x.
-        slope: alpha at first.
+        slope: the initial value of alpha.
         dtype: of the weight, ``float`` or ``np.float32``.
 
     Attributes:
         weight: alpha, a Tensor ``(channels,)``.
 
     Raises:
-        ValueError: from a call, x has other channels.
+        ValueError: from a call, if x has another number of channels.
 
     Source: He et al., Delving deep into rectifiers (2015), equation 1; names and defaults of PyTorch.
 
@@ -59,7 +59,7 @@ class PReLU(Module):
         self.weight = parameter(np.full(self.channels, slope), dtype)
 
     def forward(self, x: Any) -> Any:
-        """Return x, scaled where it is negative, of its shape."""
+        """Return x with its negative entries scaled, of the same shape."""
         x = as_input(x, self.weight.dtype)
         if self.channels == 1:
             return prelu(x, self.weight.reshape(()))
@@ -68,7 +68,7 @@ class PReLU(Module):
         return prelu(x, self.weight.reshape(self.channels, *(1,) * (x.ndim - 2)))
 
     def about(self) -> str:
-        """Return the number of channels."""
+        """Return the number of channels, unless it is 1."""
         return "" if self.channels == 1 else f"{self.channels}"
 
 
@@ -79,10 +79,10 @@ class GLU(Module):
     .. math:: y = x_1 \odot \sigma(x_2)
 
     Args:
-        axis: which is halved.
+        axis: the axis that is split into halves.
 
     Raises:
-        ValueError: from a call, the axis has an odd length.
+        ValueError: from a call, if the axis has an odd length.
 
     Source: Dauphin, Fan, Auli & Grangier, Language modeling with gated convolutional networks (2016), equation 1.
 
@@ -95,11 +95,11 @@ class GLU(Module):
         self.axis = int(axis)
 
     def forward(self, x: Any) -> Any:
-        """Return half of x."""
+        """Return the first half of x times the sigmoid of the second half."""
         return glu(x, axis=self.axis)
 
     def about(self) -> str:
-        """Return the axis, where it is not the last."""
+        """Return the axis, unless it is the last."""
         return "" if self.axis == -1 else f"{self.axis}"
 
 
@@ -119,17 +119,17 @@ def tanhshrink(x: Any) -> Any:
 
 
 def softshrink(x: Any, lambd: float = 0.5) -> Any:
-    """Return x drawn towards 0 by lambd, and 0 where it is nearer."""
+    """Return x moved towards 0 by lambd, and 0 where abs(x) is at most lambd."""
     return x - hard_tanh(x, low=-lambd, high=lambd) if lambd else x
 
 
 def hardshrink(x: Any, lambd: float = 0.5) -> Any:
-    """Return x, and 0 where it is not further from 0 than lambd."""
+    """Return x, and 0 where abs(x) is at most lambd."""
     return np.where(abs(raw(x)) > lambd, x, 0)
 
 
 def threshold(x: Any, threshold: float, value: float) -> Any:
-    """Return x where it is above the threshold, and the value elsewhere."""
+    """Return x where it is above the threshold, and `value` elsewhere."""
     return np.where(raw(x) > threshold, x, value)
 
 
@@ -140,7 +140,7 @@ def _threshold(x: Any, *, threshold: float | None, value: float | None) -> Any:
 
 
 def _softplus(x: Any, beta: float, threshold: float) -> Any:
-    return softplus(x, beta=beta)  # exact at any x, so that no threshold is needed
+    return softplus(x, beta=beta)  # exact for all x, so PyTorch's threshold is not needed
 
 
 def _layer(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
@@ -149,8 +149,8 @@ def _layer(name: str, function: Any, text: str, /, *options: Any) -> type[Functi
 
 
 _DIM = ("dim", -1, "axis")
-ReLU = _layer("ReLU", relu, "max(x, 0), the slope at 0 is 0.")
-ReLU6 = _layer("ReLU6", relu6, "min(max(x, 0), 6), the slope at both ends is 0.")
+ReLU = _layer("ReLU", relu, "max(x, 0); the slope at 0 is 0.")
+ReLU6 = _layer("ReLU6", relu6, "min(max(x, 0), 6); the slope at 0 and 6 is 0.")
 LeakyReLU = _layer("LeakyReLU", leaky_relu, "x, scaled by negative_slope below 0.", ("negative_slope", 0.01, "alpha"))
 ELU = _layer("ELU", elu, "x, and alpha (exp(x) - 1) below 0.", ("alpha", 1.0))
 SELU = _layer("SELU", selu, "The scaled ELU that keeps mean 0 and variance 1.")
@@ -161,18 +161,18 @@ Mish = _layer("Mish", mish, "x tanh(softplus(x)).")
 Tanh = _layer("Tanh", tanh, "tanh(x).")
 Sigmoid = _layer("Sigmoid", sigmoid, "1 / (1 + exp(-x)).")
 LogSigmoid = _layer("LogSigmoid", log_sigmoid, "ln(sigmoid(x)), exact however small.")
-Softplus = _layer("Softplus", _softplus, "ln(1 + exp(beta x)) / beta, exact at any x whatever the threshold.",
+Softplus = _layer("Softplus", _softplus, "ln(1 + exp(beta x)) / beta, exact for all x; the threshold has no effect.",
                   ("beta", 1.0), ("threshold", 20.0))  # fmt: skip
 Softsign = _layer("Softsign", softsign, "x / (1 + |x|).")
 Softmax = _layer("Softmax", softmax, "exp(x) over its sum along dim, by default the last axis.", _DIM)
 Softmin = _layer("Softmin", softmin, "softmax(-x) along dim, by default the last axis.", _DIM)
 LogSoftmax = _layer("LogSoftmax", log_softmax, "ln(softmax(x)) along dim, by default the last axis.", _DIM)
-Hardtanh = _layer("Hardtanh", hard_tanh, "x cut off at min_val and max_val.",
+Hardtanh = _layer("Hardtanh", hard_tanh, "x clipped to min_val and max_val.",
                   ("min_val", -1.0, "low"), ("max_val", 1.0, "high"))  # fmt: skip
-Hardsigmoid = _layer("Hardsigmoid", hard_sigmoid, "(x + 3) / 6 cut off at 0 and 1.")
+Hardsigmoid = _layer("Hardsigmoid", hard_sigmoid, "(x + 3) / 6 clipped to 0 and 1.")
 Hardswish = _layer("Hardswish", hard_swish, "x (x + 3) / 6, 0 below -3 and x above 3.")
 Tanhshrink = _layer("Tanhshrink", tanhshrink, "x - tanh(x).")
-Softshrink = _layer("Softshrink", softshrink, "x drawn towards 0 by lambd, and 0 where it is nearer.", ("lambd", 0.5))
-Hardshrink = _layer("Hardshrink", hardshrink, "x, and 0 where it is not further from 0 than lambd.", ("lambd", 0.5))
-Threshold = _layer("Threshold", _threshold, "x where it is above the threshold, and the value elsewhere.",
+Softshrink = _layer("Softshrink", softshrink, "x moved towards 0 by lambd, 0 if |x| is at most lambd.", ("lambd", 0.5))
+Hardshrink = _layer("Hardshrink", hardshrink, "x, and 0 where |x| is at most lambd.", ("lambd", 0.5))
+Threshold = _layer("Threshold", _threshold, "x where it is above the threshold, and `value` elsewhere.",
                    ("threshold", None), ("value", None))  # fmt: skip

@@ -1,4 +1,4 @@
-"""The activations by name, each a declared primitive."""
+"""The activations by name, each a primitive with its options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PRIMITIVES: dict[str, Any] = {
     "hard_sigmoid": hard_sigmoid,
     "hard_swish":   hard_swish,
 }  # fmt: skip
-OPTIONS = {  # what may stand in the brackets of a name
+OPTIONS = {  # the options that a name may have in parentheses
     "leaky_relu": ("alpha",),
     "elu":        ("alpha",),
     "celu":       ("alpha",),
@@ -43,22 +43,22 @@ _SLOPE = 0.01
 
 
 class Activation(NamedTuple):
-    """A parsed name: the canonical text, the primitive (``None`` for linear) and its metadata."""
+    """A callable activation: its canonical name, the primitive (``None`` for linear) and the primitive's options."""
 
     name: str
     primitive: Any
     meta: dict[str, Any]
 
     def __call__(self, z: Any) -> Any:
-        """Apply it to an array or a Tensor ``(batch, n_out)``."""
+        """Apply the activation to an array or a Tensor ``(batch, n_out)``."""
         return z if self.primitive is None else self.primitive(z, **self.meta)
 
     @property
     def slope(self) -> float | None:
-        """The slope below zero of a rectifier, which He's initialisation needs; ``None`` for other activations.
+        """The slope below zero of a rectifier, as He's initialisation needs it; ``None`` for other activations.
 
-        With selu it is 1, which makes He's variance that of LeCun, 1/n_in: the fixed point of selu is derived for it
-        (Klambauer et al., 2017). The other smooth rectifiers (elu, gelu, silu, ...) take Xavier's.
+        For selu it is 1, so that He's variance becomes LeCun's 1/n_in, for which the fixed point of selu is derived
+        (Klambauer et al., 2017). The smooth rectifiers (elu, gelu, silu, ...) return ``None`` and use Xavier's.
         """
         if self.primitive is relu:
             return 0.0
@@ -73,16 +73,16 @@ def activation(name: str | Callable[..., Any]) -> Activation:
     .. math:: a = f(z)
 
     Args:
-        name: a key of `PRIMITIVES`, with its numbers in brackets where it has some: ``'relu'``, ``'leaky_relu(0.2)'``,
-            ``'elu(0.5)'``, ``'gelu(tanh)'``, ``'hard_tanh(-2, 2)'``; or ``tinygrad_nn.relu``, ``np.tanh`` and the
-            like.
+        name: a key of `PRIMITIVES`, possibly with its numbers in parentheses: ``'relu'``, ``'leaky_relu(0.2)'``,
+            ``'elu(0.5)'``, ``'gelu(tanh)'``, ``'hard_tanh(-2, 2)'``; or a function such as ``tinygrad_nn.relu`` or
+            ``np.tanh``.
 
     Returns:
         The activation, a function of arrays and Tensors.
 
     Raises:
-        ValueError: there is no such activation, or its numbers are out of range.
-        TypeError: neither a name nor a function with one.
+        ValueError: an unknown activation, or one of its numbers is out of range.
+        TypeError: neither a name nor a function with a name.
 
     Example:
         >>> activation("ReLU").name, activation("leaky_relu(0.20)").name
@@ -112,7 +112,7 @@ def activation(name: str | Callable[..., Any]) -> Activation:
 
 
 def _options(name: str, parts: list[str]) -> dict[str, Any] | None:
-    """Return the options in the brackets of a name, ``None`` if they cannot be read."""
+    """Return the options in the parentheses of a name, or ``None`` if they cannot be parsed."""
     if len(parts) != len(OPTIONS[name]):
         return None
     meta: dict[str, Any] = {}
@@ -131,7 +131,7 @@ def _options(name: str, parts: list[str]) -> dict[str, Any] | None:
 
 
 def _text(value: float | str) -> str:
-    """Write a number as short as it can be read again."""
+    """Return the shortest text from which the number can be read back exactly."""
     if isinstance(value, str):
         return value
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)

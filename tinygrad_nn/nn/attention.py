@@ -1,4 +1,4 @@
-"""MultiHeadAttention: self-attention within a sequence, or cross-attention to another one."""
+"""Multi-head attention: self-attention within a sequence, or cross-attention to another sequence."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ _MASK = (
 
 @pytorch_names(_FIXED, **_PYTORCH)
 class MultiHeadAttention(Module):
-    r"""Scaled dot-product attention in several heads, each with projections of its own.
+    r"""Scaled dot-product attention in several heads, each with its own projections.
 
     .. math:: y = [\mathrm{head}_1, \dots, \mathrm{head}_h]\, W_O^T + b_O, \qquad
               \mathrm{head} = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v
 
     Args:
-        n: columns of the queries and of the result.
-        heads: how many; it divides n.
-        dropout: the share of the weights that is set to zero, in training.
-        bias: whether there are biases.
-        n_key, n_value: columns of keys and values, by default n.
+        n: number of columns of the queries and of the result.
+        heads: number of heads, a divisor of n.
+        dropout: the share of the attention weights that is set to zero in training.
+        bias: whether the projections have biases.
+        n_key, n_value: numbers of columns of keys and values, by default n.
         batch_first: whether sequences are ``(batch, time, n)`` rather than ``(time, batch, n)``, as in PyTorch.
-        rng: a Generator or a seed, for the weights and the dropout; ``None`` draws others each time.
+        rng: a Generator or a seed, for initial weights and dropout; ``None`` draws different ones each time.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
-        in_proj_weight, in_proj_bias: ``(3 n, n)`` and ``(3 n,)``: the rows of queries, keys and values; with an n_key
-            or n_value of its own there are q_proj_weight, k_proj_weight and v_proj_weight instead.
+        in_proj_weight, in_proj_bias: ``(3 n, n)`` and ``(3 n,)``: the rows of queries, keys and values. If n_key or
+            n_value is not n, q_proj_weight, k_proj_weight and v_proj_weight replace in_proj_weight.
         out_proj: `Linear` from n to n.
 
     Raises:
-        ValueError: heads does not divide n; from a call, shapes do not fit.
+        ValueError: heads does not divide n, or dropout is not at least 0 and below 1; from a call, shapes do not fit.
 
     Source: Vaswani et al., Attention is all you need (2017), section 3.2.2; names, layout and initial weights of
     PyTorch.
@@ -79,7 +79,7 @@ class MultiHeadAttention(Module):
         self._together = self.n_key == self.n_value == self.n
 
         def drawn(rows: int, columns: int) -> Tensor:
-            limit = (6 / (rows + columns)) ** 0.5  # Xavier's
+            limit = (6 / (rows + columns)) ** 0.5  # Xavier's uniform limit
             return parameter(self.rng.uniform(-limit, limit, (rows, columns)), dtype)
 
         if self._together:
@@ -96,19 +96,20 @@ class MultiHeadAttention(Module):
         self, query: Any, key: Any = None, value: Any = None, *, key_padding_mask: Any = None, attn_mask: Any = None,
         causal: bool = False, need_weights: bool = False, average_attn_weights: bool = True,
     ) -> Any:  # fmt: skip
-        """Return the attended values of each query.
+        """Return the attention result of each query.
 
         Args:
-            query: ``(queries, batch, n)``, or batch first.
-            key, value: ``(keys, batch, n_key)`` and ``(keys, batch, n_value)``; by default the query and the key.
-            key_padding_mask: ``(batch, keys)``, True for keys that are not there.
-            attn_mask: ``(queries, keys)`` or ``(batch * heads, queries, keys)``, True where a query may not look.
-            causal: each query may look at keys up to its own place only.
-            need_weights: also return the weights, ``(batch, queries, keys)``.
-            average_attn_weights: these are the mean over the heads; otherwise ``(batch, heads, queries, keys)``.
+            query: ``(queries, batch, n)``, or with batch_first ``(batch, queries, n)``.
+            key, value: ``(keys, batch, n_key)`` and ``(keys, batch, n_value)``; key defaults to query, value to key.
+            key_padding_mask: ``(batch, keys)``, True for keys that are padding; or floats that are added to the scores.
+            attn_mask: ``(queries, keys)`` or ``(batch * heads, queries, keys)``, True where a query must not attend
+                to a key; or floats that are added to the scores.
+            causal: whether each query attends only to keys at its own position and before.
+            need_weights: whether to return the attention weights too, ``(batch, queries, keys)``.
+            average_attn_weights: whether these are the mean over heads; otherwise ``(batch, heads, queries, keys)``.
 
         Returns:
-            The shape of the query; or a pair of this and the weights.
+            An array or Tensor of the shape of the query; with need_weights the pair of it and the weights.
         """
         dtype = self.out_proj.weight.dtype
         query = as_input(query, dtype)
@@ -141,15 +142,15 @@ class MultiHeadAttention(Module):
         return out, looks.mean(axis=1) if average_attn_weights else looks
 
     def _batch_first(self, x: Any) -> Any:
-        """Return x with batch first, or, of what has it, in the layout that was asked for."""
+        """Swap time and batch axes unless batch_first: from the layout of the inputs to batch first, and back."""
         return x if self.batch_first else x.swapaxes(0, 1)
 
     def _lengths(self, x: Any) -> tuple[int, int]:
-        """Return batch and time of a sequence."""
+        """Return the lengths of the batch axis and the time axis."""
         return (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
 
     def _projections(self) -> list[tuple[Any, Any]]:
-        """Return weight and bias for queries, keys and values."""
+        """Return the pairs of weight and bias for queries, keys and values."""
         n, b = self.n, self.in_proj_bias
         rows = [slice(i * n, (i + 1) * n) for i in range(3)]
         W = ([self.in_proj_weight[part] for part in rows] if self._together else
@@ -192,7 +193,7 @@ class MultiHeadAttention(Module):
         return mask
 
     def _added(self, name: str, mask: Any, dtype: Any) -> Any:
-        """Return a mask of booleans as what it adds to the scores, and one of floats as it is."""
+        """Return the mask as floats that are added to the scores: True becomes -inf, floats are kept."""
         mask = mask if isinstance(mask, Tensor) else np.asarray(mask)
         if mask.dtype.kind == "b":
             return np.where(mask, -np.inf, 0).astype(dtype)
@@ -201,11 +202,11 @@ class MultiHeadAttention(Module):
         return mask.astype(dtype)
 
     def _short(self) -> str:
-        """Return its name for messages, which its ``repr`` would spread over lines."""
+        """Return a one-line name for error messages; the ``repr`` has several lines."""
         return f"{type(self).__name__}({self.about()})"
 
     def about(self) -> str:
-        """Return the sizes, and what is not the default."""
+        """Return the sizes, and the options that differ from their defaults."""
         options = (
             f", dropout={self.dropout:g}" * (self.dropout > 0) + ", bias=False" * (self.in_proj_bias is None)
             + f", n_key={self.n_key}" * (self.n_key != self.n) + f", n_value={self.n_value}" * (self.n_value != self.n)
@@ -215,7 +216,7 @@ class MultiHeadAttention(Module):
 
 
 class MultiheadAttention(MultiHeadAttention):
-    """`MultiHeadAttention` with PyTorch's call: keys and values are given, and the result is (output, weights).
+    """`MultiHeadAttention` with PyTorch's call: key and value are required, and the result is (output, weights).
 
     Example:
         >>> x = np.ones((5, 3, 8))
@@ -228,14 +229,15 @@ class MultiheadAttention(MultiHeadAttention):
         self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
         attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Any, Any]:  # fmt: skip
-        """Return the attended values of each query and the weights, ``None`` without need_weights.
+        """Return the attention result of each query and the attention weights, ``None`` with need_weights=False.
 
         Args:
-            query, key, value: ``(time, batch, n)``, or batch first; one sequence alone is ``(time, n)``.
+            query, key, value: ``(time, batch, n)``, or batch first; or a single sequence ``(time, n)``.
             key_padding_mask, attn_mask: see `MultiHeadAttention`.
-            need_weights: whether the weights are returned, ``(batch, queries, keys)``.
-            average_attn_weights: as their mean over the heads; otherwise ``(batch, heads, queries, keys)``.
-            is_causal: each query may look at keys up to its own place only; PyTorch wants the attn_mask as well.
+            need_weights: whether the attention weights are returned, ``(batch, queries, keys)``.
+            average_attn_weights: whether these are the mean over heads; otherwise ``(batch, heads, queries, keys)``.
+            is_causal: whether each query attends only to keys at its own position and before, if attn_mask is ``None``;
+                otherwise it has no effect: as in PyTorch, the attn_mask is the one to use.
         """
         alone = np.ndim(query) == 2
         axis = 0 if self.batch_first else 1

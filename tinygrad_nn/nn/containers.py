@@ -1,4 +1,4 @@
-"""Containers: modules in sequence, in parallel, with a residual connection; and a plain function as a module."""
+"""Containers: modules in sequence, in parallel or with a residual connection, and a plain function as a module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOLDS = "{name} only holds modules; call each of them, or use Sequential."
 
 
 class Sequential(Module):
-    r"""Parts in sequence: each takes the output of the one before.
+    r"""Modules in sequence: each takes the output of the one before.
 
     .. math:: y = f_n(\dots f_2(f_1(x)))
 
@@ -23,7 +23,7 @@ class Sequential(Module):
         *parts: modules, layers, or functions such as ``np.tanh``; or one dict of them by name, or one list.
 
     Raises:
-        TypeError: a part cannot be called.
+        TypeError: one of them is not callable.
 
     Example:
         >>> from tinygrad_nn.nn import Linear
@@ -45,23 +45,23 @@ class Sequential(Module):
         self._parts = {str(name): as_module(type(self).__name__, part) for name, part in named.items()}
 
     def forward(self, x: Any) -> Any:
-        """Return what the last part returns."""
+        """Return the output of the last module."""
         for part in self._parts.values():
             x = part(x)
         return x
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the parts by name, after what a subclass adds to them."""
+        """Return the attributes that a subclass adds, then the modules by name."""
         return {**super().attributes(), **self._parts}
 
     def append(self, part: Any) -> Sequential:
-        """Add a part at the end, under the next free number, and return the whole."""
+        """Add a module at the end, under the next free number, and return this Sequential."""
         number = next(n for n in count(len(self._parts)) if str(n) not in self._parts)
         self._parts[str(number)] = as_module(type(self).__name__, part)
         return self
 
     def add_module(self, name: str, module: Any) -> None:
-        """Add a part at the end, under a name."""
+        """Add a module at the end, under a name."""
         self._parts[str(name)] = as_module(type(self).__name__, module)
 
     if not TYPE_CHECKING:
@@ -87,10 +87,10 @@ class Lambda(Module):
 
     Args:
         function: takes an array or Tensor and returns one.
-        name: how it is shown; by default the function's own.
+        name: the name that is shown; by default the function's own.
 
     Raises:
-        TypeError: it cannot be called.
+        TypeError: the function is not callable.
 
     Example:
         >>> Lambda(lambda x: x * 2, "double")(np.ones(2)), Lambda(np.tanh)
@@ -104,7 +104,7 @@ class Lambda(Module):
         self._name = printable(name or getattr(function, "__name__", type(function).__name__))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the function returns."""
+        """Return the result of the function."""
         return self._function(*args, **kwargs)
 
     def title(self) -> str:
@@ -116,7 +116,7 @@ class Lambda(Module):
 
 
 class Identity(Module):
-    """What returns its input; arguments are taken and have no effect, as PyTorch has it.
+    """A module that returns its input; as in PyTorch, it accepts any arguments and ignores them.
 
     Example:
         >>> Identity(54, unused=True)(3.0)
@@ -132,7 +132,7 @@ class Identity(Module):
 
 
 class Residual(Module):
-    r"""A part with a residual connection: x + part(x).
+    r"""Modules with a residual connection: x + f(x).
 
     .. math:: y = f(x) + s(x)
 
@@ -141,7 +141,7 @@ class Residual(Module):
         shortcut: s, a module or a function; by default x itself.
 
     Raises:
-        ValueError: from a call, f and the shortcut give different shapes.
+        ValueError: from a call, if f and the shortcut return different shapes.
 
     Source: He et al., Deep residual learning for image recognition (2016), equation 1.
 
@@ -157,7 +157,7 @@ class Residual(Module):
         self.shortcut = None if shortcut is None else as_module("Residual", shortcut)
 
     def forward(self, x: Any) -> Any:
-        """Return the sum."""
+        """Return f(x) + s(x)."""
         y = self.body(x)
         s = x if self.shortcut is None else self.shortcut(x)
         if y.shape != np.shape(s):
@@ -169,17 +169,17 @@ class Residual(Module):
 
 
 class Parallel(Module):
-    r"""Parts in parallel: each takes the same input, and their results are joined.
+    r"""Modules in parallel: each takes the same input, and their results are joined.
 
     .. math:: y = [f_1(x), \dots, f_n(x)]
 
     Args:
         *parts: modules or functions, or one dict of them by name.
         join: ``'concatenate'`` along `axis`, ``'add'``, ``'stack'`` along `axis`, or a function of the list of results.
-        axis: of ``'concatenate'`` and ``'stack'``.
+        axis: for ``'concatenate'`` and ``'stack'``.
 
     Raises:
-        ValueError: there is no such join; TypeError: a part cannot be called.
+        ValueError: an unknown join; TypeError: one of the parts is not callable.
 
     Example:
         >>> from tinygrad_nn.nn import Linear
@@ -195,12 +195,12 @@ class Parallel(Module):
         self.join, self.axis = join, axis
 
     def forward(self, x: Any) -> Any:
-        """Return the results, joined."""
+        """Return the joined results."""
         results = [part(x) for part in self._parts.values()]
         return self.join(results) if callable(self.join) else _JOINS[self.join](results, self.axis)
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the parts by name, after a join that is a module."""
+        """Return the attributes (such as a join that is a module), then the modules by name."""
         return {**super().attributes(), **self._parts}
 
 
@@ -212,12 +212,12 @@ _JOINS: dict[str, Callable[[list[Any], int], Any]] = {
 
 
 def in_a_row(module: Module) -> TypeGuard[Sequential]:
-    """Whether a module is a Sequential that computes what `Sequential` says, not a subclass with another forward."""
+    """Return whether a module is a Sequential with `Sequential`'s own forward, not a subclass that overrides it."""
     return isinstance(module, Sequential) and type(module).forward is Sequential.forward
 
 
 def as_module(owner: str, part: Any) -> Module:
-    """Return a part as a module: a function is wrapped."""
+    """Return a module; a function is wrapped in a `Lambda`."""
     if isinstance(part, Module):
         return part
     if isinstance(part, type):
@@ -233,7 +233,7 @@ def as_module(owner: str, part: Any) -> Module:
 
 
 class ModuleList(Module):
-    """A list of modules whose parameters are found, as a plain list of them as an attribute is, too.
+    """A list of modules whose parameters are found; a plain list as an attribute works as well.
 
     Args:
         modules: modules or functions.
@@ -250,7 +250,7 @@ class ModuleList(Module):
         self.extend(modules)
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the modules by their places."""
+        """Return the modules by index."""
         return {**super().attributes(), **{str(i): part for i, part in enumerate(self._parts)}}
 
     def append(self, module: Any) -> ModuleList:
@@ -265,7 +265,7 @@ class ModuleList(Module):
         return self
 
     def insert(self, index: int, module: Any) -> None:
-        """Add a module before a place."""
+        """Insert a module before an index."""
         self._parts.insert(index, as_module(type(self).__name__, module))
 
     def __len__(self) -> int:
@@ -281,12 +281,12 @@ class ModuleList(Module):
         self._parts[index] = as_module(type(self).__name__, module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise: a list does not say what to do with its modules."""
+        """Raise: a list has no computation of its own."""
         raise NotImplementedError(_HOLDS.format(name=type(self).__name__))
 
 
 class ModuleDict(Module):
-    """A dict of modules whose parameters are found, as a plain dict of them as an attribute is, too.
+    """A dict of modules whose parameters are found; a plain dict as an attribute works as well.
 
     Args:
         modules: modules or functions by name.
@@ -320,7 +320,7 @@ class ModuleDict(Module):
         return self._named.values()
 
     def items(self) -> Iterable[tuple[str, Module]]:
-        """Return the names with the modules."""
+        """Return the pairs of name and module."""
         return self._named.items()
 
     def __len__(self) -> int:
@@ -339,5 +339,5 @@ class ModuleDict(Module):
         self._named[str(name)] = as_module(type(self).__name__, module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise: a dict does not say what to do with its modules."""
+        """Raise: a dict has no computation of its own."""
         raise NotImplementedError(_HOLDS.format(name=type(self).__name__))

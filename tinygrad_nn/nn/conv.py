@@ -1,4 +1,4 @@
-"""Convolution layers and their transposes, over one axis and over two."""
+"""Convolution layers and transposed convolution layers, over one spatial axis and over two."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _ZEROS = {"padding_mode": ("zeros", "write np.pad(x, widths, mode='reflect') bef
 
 @pytorch_names(_ZEROS, **_PYTORCH)
 class Convolution(Module):
-    """What all convolution layers have in common; use `Conv1d`, `Conv2d`, `ConvTranspose1d` or `ConvTranspose2d`.
+    """Base of all convolution layers; use `Conv1d`, `Conv2d`, `ConvTranspose1d` or `ConvTranspose2d`.
 
     Args:
-        c_in, c_out: channels in and out.
-        kernel: its size, one number or one per axis.
-        stride, dilation: steps between its places, and between its pixels.
-        padding: zeros around the image, one number or one per axis.
-        groups: the channels fall into so many parts with kernels of their own; it divides both.
-        bias: whether there is one.
-        rng: a Generator or a seed; ``None`` draws other weights each time.
+        c_in, c_out: numbers of channels in and out.
+        kernel: its size, one number or one per spatial axis.
+        stride, dilation: the step between windows, and the step between pixels within a window.
+        padding: zeros added at both ends, one number or one per spatial axis.
+        groups: the channels are split into this many groups, each with its own kernels; it divides c_in and c_out.
+        bias: whether a bias is added.
+        rng: a Generator or a seed; ``None`` draws different weights each time.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
-        weight: ``(c_out, c_in / groups, *kernel)``, of a transpose ``(c_in, c_out / groups, *kernel)``.
+        weight: ``(c_out, c_in / groups, *kernel)``, for a transposed convolution ``(c_in, c_out / groups, *kernel)``.
         bias: ``(c_out,)``, or ``None``.
 
     Raises:
-        ValueError: a size is not a whole number, or groups does not divide the channels; from a call, x has other
-            axes or channels, or is too small.
+        ValueError: a size is not an integer, or groups does not divide the channels; from a call, x has another number
+            of axes or channels, or is too small.
     """
 
     axes = 2
@@ -67,7 +67,7 @@ class Convolution(Module):
         self.bias = parameter(generator.uniform(-limit, limit, self.c_out), dtype) if bias else None
 
     def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
-        """Return how many zeros pad each axis, before and after."""
+        """Return how many zeros pad each spatial axis, before and after."""
         return sizes(name, "padding", padding, self.axes, 0)
 
     def forward(self, x: Any) -> Any:
@@ -81,11 +81,11 @@ class Convolution(Module):
         return y if self.bias is None else y + self.bias.reshape(self.c_out, *(1,) * self.axes)
 
     def _run(self, x: Any) -> Tensor:
-        """Return the result without the bias."""
+        """Return the convolution of x, without the bias."""
         raise NotImplementedError
 
     def about(self) -> str:
-        """Return channels and kernel, and what is not the default."""
+        """Return channels and kernel, and the options that differ from their defaults."""
         options = "".join(
             f", {name}={_shown(getattr(self, name))}" for name in ("stride", "padding", "output_padding", "dilation")
             if getattr(self, name, None) not in (None, (1,) * self.axes if name in ("stride", "dilation") else
@@ -96,7 +96,7 @@ class Convolution(Module):
 
 
 class _Conv(Convolution):
-    """A convolution; the base of `Conv1d` and `Conv2d`."""
+    """Base of `Conv1d` and `Conv2d`."""
 
     def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
         self._uneven = [(0, 0)] * self.axes
@@ -109,7 +109,7 @@ class _Conv(Convolution):
         if self.stride != (1,) * self.axes:
             raise ValueError(f"{name}: padding='same' keeps the size only with stride=1; it got {self.stride}.")
         total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
-        self._uneven = [(0, n % 2) for n in total]  # an even kernel looks one pixel further at the far end
+        self._uneven = [(0, n % 2) for n in total]  # an even kernel needs one more pixel at the far end
         return tuple(n // 2 for n in total)
 
     def _run(self, x: Any) -> Tensor:
@@ -128,7 +128,7 @@ class Conv1d(_Conv):
 
     Args:
         c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng, dtype: see `Convolution`; padding may also be
-            ``'same'``, which keeps the length, or ``'valid'``, which is none.
+            ``'same'``, which keeps the length, or ``'valid'``, which adds no zeros.
 
     Source: Waibel et al., Phoneme recognition using time-delay neural networks (1989); names, layout and initial
     weights of PyTorch.
@@ -142,13 +142,13 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    r"""A convolution of images: each output pixel is a weighted sum of a window of the input, with shared weights.
+    r"""A convolution over images: each output pixel is a weighted sum of a window of the input, with shared weights.
 
     .. math:: y_{noi} = b_o + \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}, \qquad w, b \sim U(\pm n_{in}^{-1/2})
 
     Args:
         c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng, dtype: see `Convolution`; padding may also be
-            ``'same'``, which keeps the size, or ``'valid'``, which is none.
+            ``'same'``, which keeps the size, or ``'valid'``, which adds no zeros.
 
     Source: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition (1998); names,
     layout and initial weights of PyTorch.
@@ -162,7 +162,7 @@ class Conv2d(_Conv):
 
 @pytorch_names(_ZEROS, **_PYTORCH)
 class _ConvTranspose(Convolution):
-    """A transposed convolution; the base of `ConvTranspose1d` and `ConvTranspose2d`."""
+    """Base of `ConvTranspose1d` and `ConvTranspose2d`."""
 
     transposed = True
 
@@ -182,13 +182,15 @@ class _ConvTranspose(Convolution):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    r"""A transposed convolution over one axis: each input adds to a window of a longer output.
+    r"""A transposed convolution over one axis: each input entry adds a weighted kernel to a window of a longer output.
 
     .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
 
     Args:
-        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; padding crops.
-        output_padding: pixels added at the far end, to choose among the sizes that the convolution takes to this one.
+        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; here padding is the
+            number of pixels cropped from both ends of the output.
+        output_padding: pixels added at the far end. A convolution maps several input lengths to one output length; this
+            chooses among them.
 
     Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); names, layout, order of arguments and
     initial weights of PyTorch.
@@ -202,13 +204,15 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    r"""A transposed convolution of images: each pixel adds to a window of a larger image.
+    r"""A transposed convolution over images: each input pixel adds a weighted kernel to a window of a larger image.
 
     .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
 
     Args:
-        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; padding crops.
-        output_padding: pixels added at the far ends, to choose among the sizes that the convolution takes to this one.
+        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; here padding is the
+            number of pixels cropped from both ends of each axis of the output.
+        output_padding: pixels added at the far ends. A convolution maps several input sizes to one output size; this
+            chooses among them.
 
     Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); names, layout, order of arguments and
     initial weights of PyTorch.
@@ -224,7 +228,7 @@ def _shown(sizes: tuple[int, ...]) -> str:
 
 
 def channels_hint(shape: tuple[int, ...], channels: int, axes: int | None = None) -> str:
-    """Return what to write for an x of another shape than ``(batch, channels, *spatial)``, if that can be told."""
+    """Return a hint, if there is one, for an x whose shape is not ``(batch, channels, *spatial)``."""
     n = len(shape)
     if n > 2 and shape[-1] == channels and axes in (None, n - 2):
         return f" It looks as if channels came last: pass x.transpose{(0, n - 1, *range(1, n - 1))}."

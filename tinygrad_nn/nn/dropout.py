@@ -1,4 +1,4 @@
-"""Dropout: entries set to zero at random, in training mode only."""
+"""Dropout layers: entries or whole channels set to zero at random, in training mode only."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Dropout(Module):
 
     Args:
         p: the probability, at least 0 and below 1.
-        rng: a Generator or a seed for the masks; `fit` and `Module.seed` put their own in its place.
+        rng: a Generator or a seed for the masks; `fit` and `Module.seed` replace it.
 
     Raises:
-        ValueError: p is no such probability.
+        ValueError: p is not at least 0 and below 1.
 
     Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), inverted.
 
@@ -45,11 +45,11 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:
-        """Return x, in training mode with entries dropped."""
+        """Return x; in training mode, with entries dropped."""
         if not self.training or self.p == 0:
             return x
         mask = (drawn(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
-        return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # whole numbers become floats
+        return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # integers become floats
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the mask for an input of this shape."""
@@ -67,10 +67,10 @@ class SpatialDropout(Dropout):
 
     Args:
         p: the probability, at least 0 and below 1.
-        rng: a Generator or a seed for the masks; `fit` and `Module.seed` put their own in its place.
+        rng: a Generator or a seed for the masks; `fit` and `Module.seed` replace it.
 
     Raises:
-        ValueError: p is no such probability; from a call, x has fewer than three axes.
+        ValueError: p is not at least 0 and below 1; from a call, x has fewer than three axes.
 
     Source: Tompson et al., Efficient object localization using convolutional networks (2015).
 
@@ -81,10 +81,10 @@ class SpatialDropout(Dropout):
     """
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return one entry for each sample and channel."""
+        """Return the mask's shape: one entry for each sample and channel."""
         if len(shape) < 3:
             raise ValueError(f"SpatialDropout needs (batch, channels, *spatial); x has shape {shape}. Use Dropout.")
         return *shape[:2], *(1 for _ in shape[2:])
 
 
-Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which say how many spatial axes there are
+Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which state the number of spatial axes

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def unknown(x: Any, words: int) -> int | None:
-    """Return a number in x that is none of so many words, None if there is none, or x is of a trace."""
+    """Return a number in x that is not an index below `words`, or None if there is none or x is traced."""
     while level_of(x) is not None:
-        x = x.full  # the numbers of all samples
+        x = x.full  # the numbers of all samples of a vmap
     numbers = x.data if type(x) is Tensor else x
     if not isinstance(numbers, np.ndarray) or not numbers.size:
         return None
@@ -31,15 +31,15 @@ def unknown(x: Any, words: int) -> int | None:
 
 
 def not_wrapped(x: Any, words: int) -> Any:
-    """Return numbers of words as they are; in a trace, where nobody sees them, so that what is no word has no row.
+    """Return the indices x; in a trace, replace indices below 0 so that they are out of range too.
 
-    Indexing counts what is below 0 from the end.
+    A trace does not know the values, so `unknown` cannot reject them, and indexing would count them from the end.
     """
     if not thread.mode.traces:
         return x
-    if x.dtype == np.uint64:  # of which the largest would become negative
+    if x.dtype == np.uint64:  # the largest uint64 would become negative as intp
         return np.minimum(x, words).astype(np.intp)
-    return np.where(x < 0, words, x.astype(np.intp)) if x.dtype.kind == "i" else x  # int8 may not hold `words`
+    return np.where(x < 0, words, x.astype(np.intp)) if x.dtype.kind == "i" else x  # int8 may be too small for `words`
 
 
 @pytorch_names(
@@ -48,23 +48,23 @@ def not_wrapped(x: Any, words: int) -> Any:
     num_embeddings="words", embedding_dim="n_out",
 )  # fmt: skip
 class Embedding(Module):
-    r"""A table with a learned row for each of a number of indices.
+    r"""A table with one learned row for each index.
 
     .. math:: y_i = W_{x_i}, \qquad W \sim N(0, 1)
 
     Args:
-        words: how many rows there are.
-        n_out: their length.
-        padding_idx: a word whose row is zero at first and never learned, as it fills up short sequences; a negative
+        words: number of rows.
+        n_out: length of a row.
+        padding_idx: an index whose row starts at zero and is never trained, for padding short sequences; a negative
             number counts from the end.
-        rng: a Generator or a seed; ``None`` draws other weights each time.
+        rng: a Generator or a seed; ``None`` draws different weights each time.
         dtype: of the weights, ``float`` or ``np.float32``.
 
     Attributes:
         weight: a Tensor ``(words, n_out)``.
 
     Raises:
-        TypeError, ValueError: from a call, x holds anything but whole numbers from 0 to ``words - 1``.
+        TypeError, ValueError: from a call, if x is not made of integers from 0 to ``words - 1``.
 
     Source: Bengio, Ducharme, Vincent & Jauvin, A neural probabilistic language model (2003); names and initial weights
     of PyTorch.
@@ -89,7 +89,7 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
-        """Return one whose table is given, ``(words, n_out)``; frozen, it is not learned."""
+        """Return an Embedding with a given table, ``(words, n_out)``; with freeze=True the table is not trained."""
         table = np.array(raw(embeddings))
         table = table if table.dtype.kind == "f" else table.astype(float)
         made = cls(table.shape[0], table.shape[1], padding_idx, rng=0, dtype=table.dtype)
@@ -97,7 +97,7 @@ class Embedding(Module):
         return made.freeze() if freeze else made
 
     def forward(self, x: Any) -> Tensor:
-        """Return the rows of the indices x, ``(*x.shape, n_out)``."""
+        """Return the rows of the table at the indices x, ``(*x.shape, n_out)``."""
         if not isinstance(x, Tensor):
             x = np.asarray(x)
         if x.dtype.kind not in "iu":
@@ -112,20 +112,20 @@ class Embedding(Module):
         return result
 
     def about(self) -> str:
-        """Return the sizes of the table, and the padding."""
+        """Return the size of the table, and padding_idx if there is one."""
         return f"{self.words}, {self.n_out}" + (
             "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         )
 
 
 def sinusoidal_positions(length: int, n: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
-    r"""Return the sinusoidal position encodings of a sequence, one row a position, to be added to its embeddings.
+    r"""Return the sinusoidal position encodings of a sequence, one row per position, to be added to its embeddings.
 
     .. math:: p_{t, 2i} = \sin \frac{t}{10000^{2i/n}}, \qquad p_{t, 2i+1} = \cos \frac{t}{10000^{2i/n}}
 
     Args:
-        length: the number of places.
-        n: the length of a row.
+        length: number of positions.
+        n: length of a row.
         dtype: of the result.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Modules that have no parameters and call one function, its options fixed when they are made."""
+"""Modules without parameters that call one function, with options that are set in the constructor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .module import Module
 
 
 class FunctionLayer(Module):
-    """A function as a module, with the options that it was made with as attributes; `layer_of` makes such classes."""
+    """A function as a module, whose options are attributes; `layer_of` makes a subclass for each function."""
 
     function: ClassVar[Callable[..., Any]]
     called: ClassVar[str] = "x"
@@ -28,16 +28,16 @@ class FunctionLayer(Module):
             raise TypeError(f"{name} is made with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
         for name, value in bound(type(self).__name__, self.known, own, args, options).items():
-            plain = raw(value)  # weights of classes are constants
+            plain = raw(value)  # arrays of weights, such as class weights, are constants
             vars(self)[name] = np.asarray(plain) if isinstance(plain, (list, np.ndarray)) else plain
 
     def forward(self, *inputs: Any) -> Any:
-        """Return what the function does."""
+        """Return the result of the function."""
         options = {self.renamed.get(name, name): vars(self)[name] for name in self.known.parameters}
         return type(self).function(*inputs, **options)
 
     def about(self) -> str:
-        """Return the options that are not the default."""
+        """Return the options that differ from their defaults."""
         mine = ((p, vars(self)[p.name]) for p in self.known.parameters.values())
         return ", ".join(f"{p.name}={value!r:.40}" for p, value in mine if value is not p.default)
 
@@ -47,12 +47,12 @@ def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tu
     """Make the class of a module that calls a function.
 
     Args:
-        name: of the class.
-        function: takes the inputs, and the options by keyword.
-        text: its documentation.
-        *options: name and default of each option, and what the function calls it if that is another name.
-        module: where the class is said to live.
-        called: what it is called with, for messages.
+        name: the name of the class.
+        function: takes the inputs as positional arguments, and the options as keywords.
+        text: the docstring of the class.
+        *options: (name, default) of each option, and as a third entry the function's name for it, if that differs.
+        module: the ``__module__`` of the class.
+        called: the names of the inputs, for error messages.
     """
     known = Signature([Parameter(option[0], Parameter.POSITIONAL_OR_KEYWORD, default=option[1]) for option in options])
     renamed = {option[0]: option[2] for option in options if len(option) == 3}

@@ -1,7 +1,7 @@
-"""The functions behind the layers, with PyTorch's names, order of arguments and options.
+"""The functions of the layers, with PyTorch's names, order of arguments and options.
 
-Each is a few words over what the layers themselves call; parameters are arguments here. ``input`` and ``target`` are in
-PyTorch's order, classes are on axis 1, and ``dim`` is NumPy's axis.
+Each is a thin wrapper around what the layer calls; parameters such as weights are arguments here. ``input`` and
+``target`` are in PyTorch's order, classes are on axis 1, and ``dim`` is NumPy's axis.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Rng = np.random.Generator | int | None
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
-    """Return max(x, 0); inplace has no effect, here and below."""
+    """Return max(x, 0); inplace has no effect in any function of this module."""
     return rectified(input)
 
 
@@ -58,17 +58,17 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """Return x cut off at min_val and max_val."""
+    """Return x clipped to min_val and max_val."""
     return hard_tanh(input, low=min_val, high=max_val)
 
 
 def prelu(input: Any, weight: Any) -> Any:
-    """Return x, scaled below 0 by the weight, one number or one for each entry of the second axis."""
+    """Return x with negative entries scaled by the weight: one number, or one for each entry of the second axis."""
     return rectified_by(input, np.reshape(weight, () if weight.size == 1 else (-1, *(1,) * (input.ndim - 2))))
 
 
 def _in_any_place(function: Any) -> Any:
-    """Let a function take inplace=, which has no effect."""
+    """Return the function with a keyword inplace=, which has no effect."""
 
     def call(input: Any, *args: Any, inplace: bool = False, **options: Any) -> Any:
         return function(input, *args, **options)
@@ -78,7 +78,7 @@ def _in_any_place(function: Any) -> Any:
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """Return ln(1 + exp(beta x)) / beta, exact at any x whatever the threshold."""
+    """Return ln(1 + exp(beta x)) / beta; it is exact for all x, so the threshold has no effect."""
     return softplus_(input, beta=beta)
 
 
@@ -98,7 +98,7 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """Return x divided by its p-norm along dim, or by eps where that is larger."""
+    """Return x divided by its p-norm along dim, or by eps if the norm is smaller."""
     length = np.linalg.norm(input, ord=p, axis=dim, keepdims=True)
     return input / np.where(raw(length) > eps, length, eps)
 
@@ -107,7 +107,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """Return x Wᵀ + b, ``(..., n_out)`` for ``(..., n_in)``, W ``(n_out, n_in)``."""
+    """Return x Wᵀ + b: ``(..., n_in)`` becomes ``(..., n_out)``; W is ``(n_out, n_in)``."""
     return affine(as_input(input, weight.dtype), weight, 0.0 if bias is None else bias)
 
 
@@ -150,7 +150,7 @@ def conv_transpose1d(
     input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
     groups: int = 1, dilation: Size = 1,
 ) -> Any:  # fmt: skip
-    """Lay kernels ``(c_in, c_out / groups, k)`` over a longer signal; see `nn.ConvTranspose1d`."""
+    """Transposed convolution of ``(batch, c_in, n)`` with ``(c_in, c_out / groups, k)``; see `nn.ConvTranspose1d`."""
     return _plus(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
                                 dilation=dilation, groups=groups), bias)  # fmt: skip
 
@@ -159,12 +159,12 @@ conv_transpose2d = conv_transpose1d
 
 
 def max_pool1d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
-    """Keep the largest pixel of each window of ``(batch, channels, n)``."""
+    """Return the largest entry of each window of ``(batch, channels, n)``."""
     return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
 
 
 def max_pool2d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
-    """Keep the largest pixel of each window of ``(batch, channels, h, w)``."""
+    """Return the largest pixel of each window of ``(batch, channels, h, w)``."""
     return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
 
 
@@ -172,7 +172,7 @@ def avg_pool1d(
     input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Any:  # fmt: skip
-    """Take the mean of each window; ceil_mode is not there."""
+    """Return the mean of each window; ceil_mode=True is not supported."""
     if ceil_mode:
         raise NotImplementedError("avg_pool: ceil_mode=True is not there; pad the input with np.pad(x, widths).")
     return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
@@ -182,12 +182,12 @@ avg_pool2d = avg_pool1d
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Size) -> Any:
-    """Take the mean of each of so many cells of each spatial axis."""
+    """Divide each spatial axis into output_size cells, and return the mean of each cell."""
     return pooling.adaptive_avg_pool(input, output_size)
 
 
 def adaptive_max_pool1d(input: Any, output_size: Size) -> Any:
-    """Keep the largest value of each of so many cells of each spatial axis."""
+    """Divide each spatial axis into output_size cells, and return the largest value of each cell."""
     return pooling.adaptive_max_pool(input, output_size)
 
 
@@ -197,7 +197,7 @@ adaptive_avg_pool2d, adaptive_max_pool2d = adaptive_avg_pool1d, adaptive_max_poo
 def dropout(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: Rng = None
 ) -> Any:
-    """Set each entry to zero with probability p and scale the others by 1 / (1 - p), drawn from rng, if training."""
+    """If training, set each entry to zero with probability p, drawn from rng, and scale the others by 1 / (1 - p)."""
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p={p!r}; the share that is dropped is at least 0 and below 1.")
     if not training or p == 0:
@@ -233,8 +233,8 @@ def batch_norm(
 ) -> Any:  # fmt: skip
     """Normalise each feature of ``(batch, features, *spatial)``; see `nn.BatchNorm`.
 
-    In training by the statistics of the batch, and the running ones, if given, are moved in place by the share
-    momentum; otherwise by the running ones.
+    With training=True by the statistics of the batch; the running statistics, if given, are then updated in place:
+    (1 - momentum) times the old plus momentum times the new. Otherwise by the running statistics.
     """
     column = (-1, *(1,) * (input.ndim - 2))
     w, b = (fill if p is None else np.reshape(p, column) for p, fill in ((weight, 1.0), (bias, 0.0)))
@@ -266,7 +266,7 @@ def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float =
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
-    """Return the rows of a table ``(words, n)`` at the numbers in input; the row padding_idx is not learned."""
+    """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
     numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"embedding: input holds numbers of words; it has dtype {numbers.dtype}. Write x.astype(int).")
@@ -277,7 +277,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
-    """Return whole numbers, 1 at each class number and 0 elsewhere, ``(..., num_classes)``, as many as needed.
+    """Return integers ``(..., num_classes)``, 1 at each class number and 0 elsewhere; -1 stands for the largest + 1.
 
     Example:
         >>> one_hot([0, 2]).tolist()
@@ -293,7 +293,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Pad the last axes: pad is (before, after) of the last, then of the one before it, and so on.
+    """Pad the last axes; `pad` is (before, after) for the last axis, then for the one before it, and so on.
 
     Example:
         >>> pad(np.ones((2, 2)), (1, 0)).tolist()
@@ -309,7 +309,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
 
 
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Any:
-    """Repeat each pixel of ``(batch, channels, *spatial)`` a whole number of times, given itself or by the new size."""
+    """Repeat each pixel of ``(batch, channels, *spatial)`` by an integer factor, or to a size that is a multiple."""
     if mode != "nearest":
         raise NotImplementedError(f"interpolate: mode={mode!r} is not there; 'nearest' is.")
     if (size is None) == (scale_factor is None):
@@ -326,7 +326,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
 
 
 def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
-    """Raise if the shapes of an attention do not fit together."""
+    """Raise a ValueError if the shapes of query, key, value and mask do not fit together."""
     shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
     fronts = [shape[:-2] for shape in shapes.values()]
     if mask is not None:
@@ -354,7 +354,7 @@ def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> bool:
-    """Tell whether shapes broadcast."""
+    """Return whether the shapes broadcast."""
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
@@ -366,19 +366,19 @@ def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, *, rng: Rng = None,
 ) -> Any:  # fmt: skip
-    """Return softmax(q kᵀ scale + mask) v of ``(..., queries, d)``, ``(..., keys, d)``, ``(..., keys, n)``.
+    """Return softmax(q kᵀ scale + mask) v for q ``(..., queries, d)``, k ``(..., keys, d)``, v ``(..., keys, n)``.
 
     Args:
-        query, key, value: as above; heads are an axis in front of the last two. The axes in front broadcast.
-        attn_mask: of booleans, True where a query may look (`MultiheadAttention` has them the other way, as in
-            PyTorch), or of floats that are added to the scores.
-        dropout_p: the share of the weights that is set to zero; it is applied whenever it is not 0.
-        is_causal: each query may look at keys up to its own place only.
-        scale: by default the inverse root of d.
+        query, key, value: q, k and v; heads are an axis before the last two. The leading axes broadcast.
+        attn_mask: booleans, True where a query may attend to a key (in `MultiheadAttention` True forbids it, as in
+            PyTorch), or floats that are added to the scores.
+        dropout_p: the share of the weights that is set to zero; it is applied even in eval mode, unless it is 0.
+        is_causal: whether each query attends only to keys at its own position and before.
+        scale: by default 1 / sqrt(d).
         rng: a Generator or a seed for the dropout.
 
     Returns:
-        ``(..., queries, n)``; a query that may look nowhere gets 0, in PyTorch NaN.
+        ``(..., queries, n)``. A query that may attend to no key gets 0; in PyTorch it gets NaN.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -398,13 +398,13 @@ def scaled_dot_product_attention(
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """Return the cosine of the angle between vectors along dim; a length is at least eps."""
+    """Return the cosine of the angle between vectors along dim; lengths below eps are replaced by eps."""
     lengths = (np.linalg.norm(x, axis=dim) for x in (x1, x2))
     a, b = (np.where(raw(n) > eps, n, eps) for n in lengths)
     return (x1 * x2).sum(axis=dim) / (a * b)
 
 
-# -- the others under PyTorch's names
+# -- functions that need only another name
 
 elu, selu, celu, silu, mish, relu6, hardsigmoid, hardswish = map(
     _in_any_place, (elu, selu, celu, silu, mish, relu6, hard_sigmoid, hard_swish)
@@ -436,9 +436,9 @@ _WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input",
 
 
 def _checked(function: Any) -> Any:
-    """Let a function take options by NumPy's words and ours too, and tell the nearest of one that is not known."""
+    """Return the function, which then accepts our and NumPy's keywords too, and reports misspelled ones."""
     known = list(signature(function).parameters.values())
-    words = {"input": known[0].name}  # what losses call a prediction
+    words = {"input": known[0].name}  # losses call this argument `prediction` or `logits`
     words |= {ours: theirs for ours, theirs in _WORDS.items() if any(p.name == theirs for p in known)}
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Hooks of a module: functions of a person's that see, or replace, what goes in, what comes out, and the gradients."""
+"""Hooks of a module: user functions that see, or replace, its inputs, its outputs and their gradients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Hooks:
         self.back: list[Hook] = []
 
     def add(self, when: str, hook: Hook) -> Handle:
-        """Add a hook and return what removes it."""
+        """Add a hook and return the handle that removes it."""
         if not callable(hook):
             raise TypeError(f"a hook is a function; this is {hook!r:.60} of type {type(hook).__name__}.")
         hooks: list[Hook] = getattr(self, when)
@@ -30,7 +30,7 @@ class Hooks:
         return Handle(hooks, hook)
 
     def run(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a module's forward with its hooks around it."""
+        """Call the module's forward with its hooks before, after and in backward."""
         for hook in list(self.before):
             given = hook(module, args)
             if given is not None:
@@ -46,7 +46,7 @@ class Hooks:
 
 
 class _Back:
-    """The gradients of one call: the hooks run once those of all results and inputs have arrived."""
+    """The gradients of one call: hooks run once the gradients of all outputs and inputs have arrived."""
 
     def __init__(self, hooks: list[Hook], module: Any) -> None:
         self.hooks, self.module = hooks, module
@@ -55,7 +55,7 @@ class _Back:
         self.outer: list[Any] = []
 
     def watched(self, i: int, x: Any) -> Any:
-        """Return an input whose gradient is seen: a copy, since the Tensor itself may be used elsewhere too."""
+        """Return a copy of input i whose gradient is observed; the input itself may be used elsewhere too."""
         self.into.append(None)
         if not isinstance(x, Tensor) or not x.requires_grad:
             return x
@@ -63,7 +63,7 @@ class _Back:
         return self.inputs[i]
 
     def answered(self, out: Any) -> Any:
-        """Return a result whose gradient is seen, and let the inputs that it depends on wait for theirs."""
+        """Return the output with its gradient observed, and register hooks on the inputs that it depends on."""
         parts = [p.copy() if isinstance(p, Tensor) and p.requires_grad else p
                  for p in (out if isinstance(out, tuple) else (out,))]  # fmt: skip
         self.outer = [None] * len(parts)

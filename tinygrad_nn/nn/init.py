@@ -1,8 +1,8 @@
-"""Weight initialisation: the scheme of `Layer`, and a function for each common scheme.
+"""Weight initialisation: the scheme of `Layer`, and one function for each common scheme.
 
-Each scheme is called as ``scheme(shape, rng, dtype, ...)``. A shape is that of a weight as the layers here have it,
-``(n_out, n_in)`` or ``(c_out, c_in / groups, *kernel)``; its fans are the numbers of connections into and out of one
-unit, n_in and n_out times the size of the kernel. A draw is made in float64 and is the same for each dtype.
+Each scheme is called as ``scheme(shape, rng, dtype, ...)``. The shape is that of a weight, ``(n_out, n_in)`` or
+``(c_out, c_in / groups, *kernel)``. Its fans are the numbers of connections into and out of one unit: n_in and n_out
+times the size of the kernel. Numbers are drawn in float64, so they are the same for each dtype up to rounding.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def initial_weights(
               \sigma^2 = \frac{2}{n_{in} + n_{out}} \text{ (Xavier)}
 
     Args:
-        n_in, n_out: columns in and out.
-        slope: the slope alpha below zero of a rectifier, which takes He's variance; ``None`` takes Xavier's.
-        distribution: ``'n'`` normal, or ``'u'`` uniform over plus and minus the root of three variances.
-        rng: a Generator or a seed; ``None`` draws other numbers each time.
-        dtype: of the result; the draw is the same for each.
+        n_in, n_out: numbers of columns in and out.
+        slope: alpha, the slope of a rectifier below zero, for He's variance; ``None`` for Xavier's.
+        distribution: ``'n'`` normal, or ``'u'`` uniform between plus and minus the root of three times the variance.
+        rng: a Generator or a seed; ``None`` draws different numbers each time.
+        dtype: of the result; the numbers are drawn in float64 and converted.
 
     Returns:
         An array ``(n_out, n_in)``.
@@ -62,7 +62,7 @@ Shape = Sequence[int]
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """Return fan-in and fan-out of a weight.
+    """Return the fan-in and fan-out of a weight of this shape.
 
     Example:
         >>> fans((40, 4)), fans((32, 16, 3, 3))
@@ -78,7 +78,7 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0.0, std: float = 1.0) -> Array:
-    """Return draws of a normal distribution.
+    """Return draws from a normal distribution.
 
     Example:
         >>> normal((2, 3), rng=0, std=0.01).shape
@@ -88,7 +88,7 @@ def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0
 
 
 def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0.0, high: float = 1.0) -> Array:
-    """Return draws of a uniform distribution over [low, high).
+    """Return draws from a uniform distribution over [low, high).
 
     Example:
         >>> bool(abs(uniform((2, 3), rng=0, low=-0.1, high=0.1)).max() <= 0.1)
@@ -98,7 +98,7 @@ def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0
 
 
 def _of_variance(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
-    """Return draws of mean 0 and a variance."""
+    """Return draws with mean 0 and the given variance, normal or uniform."""
     if distribution == "n":
         return normal(shape, rng, dtype, std=variance**0.5)
     limit = (3 * variance) ** 0.5
@@ -106,7 +106,7 @@ def _of_variance(distribution: str, variance: float, shape: Shape, rng: Rng, dty
 
 
 def he_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float = 0.0) -> Array:
-    r"""Return normal draws for a rectifier with a slope below zero: 0 of relu, 0.01 of leaky_relu.
+    r"""Return normal draws with He's variance, for slope alpha below zero: 0 for relu, 0.01 for leaky_relu.
 
     .. math:: \sigma^2 = \frac{2}{(1 + \alpha^2) \, fan_{in}}
 
@@ -120,7 +120,7 @@ def he_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float
 
 
 def he_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float = 0.0) -> Array:
-    """Return uniform draws of the variance of `he_normal`.
+    """Return uniform draws with the variance of `he_normal`.
 
     Source: He et al. (2015), Delving Deep into Rectifiers, equation 15; PyTorch, ``kaiming_uniform_``.
 
@@ -150,7 +150,7 @@ def xavier_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: fl
 
 
 def xavier_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
-    """Return uniform draws of the variance of `xavier_normal`.
+    """Return uniform draws with the variance of `xavier_normal`.
 
     Source: Glorot & Bengio (2010), equation 16; PyTorch, ``xavier_uniform_``.
 
@@ -166,7 +166,7 @@ def _xavier(shape: Shape, gain: float) -> float:
 
 
 def lecun_normal(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
-    r"""Return normal draws that keep the variance of activations forward, as selu needs.
+    r"""Return normal draws that keep the variance of activations constant in the forward pass, as selu needs.
 
     .. math:: \sigma^2 = \frac{1}{fan_{in}}
 
@@ -180,7 +180,7 @@ def lecun_normal(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
 
 
 def lecun_uniform(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
-    """Return uniform draws of the variance of `lecun_normal`.
+    """Return uniform draws with the variance of `lecun_normal`.
 
     Source: LeCun, Bottou, Orr & Müller (1998), Efficient BackProp, equation 16.
 
@@ -192,14 +192,14 @@ def lecun_uniform(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
 
 
 def fan_in_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, fan_in: int | None = None) -> Array:
-    r"""Return uniform draws within plus and minus one over the root of the fan: PyTorch's default for its layers.
+    r"""Return uniform draws between plus and minus 1/sqrt(fan-in), PyTorch's default for its layers.
 
     .. math:: U\left(-\frac{1}{\sqrt{fan_{in}}}, \frac{1}{\sqrt{fan_{in}}}\right)
 
     Args:
-        shape: of a weight; or of a bias, if its weight's fan is given.
-        rng, dtype: as for the others.
-        fan_in: by default that of the shape.
+        shape: of a weight; or of a bias, if fan_in is given.
+        rng, dtype: as for the other schemes.
+        fan_in: by default the fan-in of the shape.
 
     Source: PyTorch, ``torch.nn.Linear.reset_parameters``: ``kaiming_uniform_`` with ``a=sqrt(5)``.
 
@@ -215,16 +215,16 @@ def truncated_normal(
     shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
     b: float = 2.0,
 ) -> Array:  # fmt: skip
-    r"""Return draws of a normal distribution truncated to the interval from a to b.
+    r"""Return draws from a normal distribution truncated to the interval from a to b.
 
     .. math:: p(x) \propto e^{-(x - \mu)^2 / 2 \sigma^2}, \qquad a \le x \le b
 
-    A uniform draw is kept with the probability of its height relative to the highest, and drawn again otherwise.
+    Rejection sampling: a uniform draw is kept with probability p(x) / max p, and drawn again otherwise.
 
     Args:
-        shape, rng, dtype: as for the others.
-        mean, std: of the whole distribution; what is left has a smaller deviation (0.88 of std for two of them).
-        a, b: the bounds, as numbers and not in units of std; they may be infinite.
+        shape, rng, dtype: as for the other schemes.
+        mean, std: of the distribution before truncation; truncated at two std, the deviation is 0.88 std.
+        a, b: the bounds, as values and not in units of std; they may be infinite.
 
     Raises:
         ValueError: std is not positive, or a is not below b.
@@ -240,7 +240,7 @@ def truncated_normal(
         raise ValueError(f"truncated_normal: std={std}, a={a}, b={b}; std must be positive and a below b.")
     low, high = (a - mean) / std, (b - mean) / std
     top = min(max(low, 0.0), high)  # where the density is highest
-    reach = min(9.0, 40 / max(abs(top), 1e-9))  # beyond it lies less than 1e-17 of what there is
+    reach = min(9.0, 40 / max(abs(top), 1e-9))  # beyond it lies less than 1e-17 of the probability
     low, high = max(low, top - reach), min(high, top + reach)
     generator, out = np.random.default_rng(rng), np.empty(prod(shape))
     left = np.arange(out.size)
@@ -253,11 +253,11 @@ def truncated_normal(
 
 
 def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
-    r"""Return a random orthogonal matrix, times a gain; of a weight with more axes all but the first count as one.
+    r"""Return a random orthogonal matrix times a gain; in a weight with more axes, all but the first are joined.
 
     .. math:: W W^T = gain^2 \, I \quad \text{or} \quad W^T W = gain^2 \, I
 
-    Whichever is possible: rows are orthogonal where there are not more of them than columns, else columns are.
+    Rows are orthonormal if there are at most as many rows as columns; otherwise columns are.
 
     Raises:
         ValueError: the shape has fewer than two axes.
@@ -275,12 +275,12 @@ def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float
     rows, columns = shape[0], prod(shape[1:])
     drawn = np.random.default_rng(rng).normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
-    q = q * np.where(np.diagonal(r) < 0, -1, 1)  # without it the draws would not be spread evenly
+    q = q * np.where(np.diagonal(r) < 0, -1, 1)  # without this the distribution would not be uniform
     return (gain * (q if rows >= columns else q.T)).reshape(tuple(shape)).astype(dtype, copy=False)
 
 
 def constant(shape: Shape, rng: Rng = None, dtype: Any = float, *, value: float = 0.0) -> Array:
-    """Return one value everywhere; `rng` is there so that all schemes are called alike.
+    """Return an array filled with one value; `rng` is unused and is there so that all schemes have the same arguments.
 
     Example:
         >>> constant((2,), value=0.5).tolist()
@@ -345,7 +345,7 @@ def _eye(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
 
 
 def _fills(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
-    """Make the function that fills a parameter by a scheme; of options with two names the first is PyTorch's."""
+    """Make the function that fills a parameter by a scheme; an option ``a=low`` is PyTorch's a and the scheme's low."""
     names = [option.partition("=")[::2] for option in options]
 
     def fill(tensor: Any, *args: float, rng: Rng = None, **given: Any) -> Any:

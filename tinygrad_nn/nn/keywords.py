@@ -1,4 +1,4 @@
-"""The options of a constructor: PyTorch's words beside the short ones, and an error for a word that is neither."""
+"""Keyword arguments of constructors: PyTorch's names as aliases of ours, and an error for an unknown name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ _DEVICES = (None, "cpu")
 
 
 def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names: str) -> Callable[[Class], Class]:
-    """Let a class be made with PyTorch's keywords beside its own, and be asked for them: ``layer.in_features``.
+    """Return a class decorator: the constructor accepts PyTorch's keywords as well, and they become properties.
+
+    So ``Linear(in_features=3)`` is ``Linear(n_in=3)``, and ``layer.in_features`` is ``layer.n_in``.
 
     Args:
-        fixed: an option of PyTorch that has one value here -> that value, and what to do instead of another.
-        **names: an option of PyTorch -> what it is called here.
+        fixed: PyTorch's option -> the only value that is supported here (``...`` for any), and advice for the error
+            message.
+        **names: PyTorch's option -> the name of the option here.
 
     Returns:
-        What changes the class.
+        The decorator.
 
     Raises:
-        TypeError: from making one, an option that is not known, or is given under both names.
-        NotImplementedError: a fixed option was given another value.
+        TypeError: from the constructor, for an unknown option, or one that is given under both names.
+        NotImplementedError: from the constructor, for an unsupported value of a fixed option.
 
     Example:
         >>> @pytorch_names(in_features="n_in")
@@ -59,7 +62,7 @@ def translated(
     call: str, options: dict[str, Any], names: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]],
     known: list[Parameter], positions: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the options of a call under the names that they have here, checked."""
+    """Return the options of a call under the names that they have here; raise for unknown and repeated ones."""
     here = {p.name: p for p in known}
     anything = any(p.kind is Parameter.VAR_KEYWORD for p in known)
     given: dict[str, Any] = {}
@@ -68,7 +71,7 @@ def translated(
         if ours in given or ours in list(here)[:positions]:
             raise TypeError(f"{call}: {ours} is given twice{f', once as {name}' if name != ours else ''}.")
         if ours in here and here[ours].kind is not Parameter.VAR_KEYWORD:
-            if not (ours == "dtype" and value is None):  # PyTorch's way to leave it as it is
+            if not (ours == "dtype" and value is None):  # PyTorch's None means the default dtype
                 given[ours] = value
         elif name in fixed:
             _fixed(call, name, value, *fixed[name])
@@ -86,7 +89,7 @@ def translated(
 def bound(
     call: str, known: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the options of a call by name, also given under other names, and the defaults of those left out."""
+    """Return all arguments of a call by our names, defaults included; `names` are the accepted aliases."""
     parameters = list(known.parameters.values())
     options = translated(call, options, names, {"inplace": (..., "")}, parameters, len(args))
     values = known.bind(*args, **options)
@@ -95,7 +98,7 @@ def bound(
 
 
 def _fixed(call: str, name: str, value: Any, only: Any, instead: str) -> None:
-    """Raise if an option of PyTorch is given another value than the one that it has here."""
+    """Raise if an option of PyTorch has a value that is not supported here."""
     allowed = only if isinstance(only, tuple) else (only,)
     text = str(value) if name == "device" and value is not None else value
     if only is ... or any(np.array_equal(text, each) for each in allowed):

@@ -1,4 +1,4 @@
-"""Layer, a fully connected layer: weights, biases, an activation."""
+"""Layer, a fully connected layer of weights, biases and an activation, as in the Julia project."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Layer(Module):
 
     .. math:: a = f(x W^T + b)
 
-    He's initialisation for relu and leaky_relu, LeCun's for selu, Xavier's otherwise; biases start at zero.
+    He's initialisation is used for relu and leaky_relu, LeCun's for selu, Xavier's otherwise; biases start at zero.
 
     Args:
-        n_in, n_out: columns in and out, at least 1.
+        n_in, n_out: numbers of columns in and out, at least 1.
         activation: a name in any letter case, or a function with such a name; see `nn.activation`.
         distribution: of the initial weights, ``'u'`` uniform or ``'n'`` normal.
-        rng: a Generator or a seed; ``None`` draws other weights each time.
-        dtype: ``float`` or ``np.float32``; data is converted to it.
+        rng: a Generator or a seed; ``None`` draws different weights each time.
+        dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
         W, b: Tensors ``(n_out, n_in)`` and ``(n_out,)``; an array assigned to one becomes a Tensor of the dtype.
 
     Raises:
-        TypeError, ValueError: an argument is none of these.
+        TypeError, ValueError: an argument is invalid; from a call, x has another number of columns.
 
     Example:
         >>> layer = Layer(4, 40, "relu", distribution="n", rng=0)
@@ -89,17 +89,17 @@ class Layer(Module):
 
     def _parameter(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
         if isinstance(value, Tensor):
-            value = value.data  # a leaf of its own: parameters do not depend on anything
+            value = value.data  # the new Tensor is a leaf: parameters depend on nothing
         array = np.array(value, dtype=self.dtype)
         if array.shape != shape:
             raise ValueError(f"{name} of {self!r} has shape {shape}; this array has shape {array.shape}.")
         for other in (vars(self).get("_W"), vars(self).get("_b")):
             if other is not None:
-                forget(other)  # W and b are trained together
+                forget(other)  # W and b are trained together, so the optimizer forgets both
         return Tensor(array, name=name)
 
     def forward(self, x: Any) -> Tensor:
-        """Return the layer's output for an array or Tensor of shape ``(..., n_in)``, recorded under the layer's name.
+        """Return the output for an array or Tensor of shape ``(..., n_in)``, recorded under the layer's name.
 
         Raises:
             ValueError: x has another number of columns.
@@ -108,9 +108,9 @@ class Layer(Module):
         return result  # (..., n_out)
 
     def weighted(self, x: Any) -> Any:
-        """Return z, what the activation is applied to, ``(..., n_out)``."""
+        """Return z, the input of the activation, ``(..., n_out)``."""
         if isinstance(x, (list, tuple)):
-            x = np.asarray(x, self.dtype)  # Python's numbers take the dtype of the weights
+            x = np.asarray(x, self.dtype)  # Python numbers take the dtype of the weights
         shape = np.shape(x)
         if not shape or shape[-1] != self.n_in:
             raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {shape}.{_hint(shape, self.n_in)}")
@@ -121,21 +121,21 @@ class Layer(Module):
         return {"W": self._W, "b": self._b}
 
     def plain(self, x: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        """Return z and the output as plain arrays, ``(batch, n_out)`` each, unchecked and unrecorded."""
+        """Return z and the output as plain arrays, ``(batch, n_out)`` each, without checks and without a graph."""
         z = affine(x, self._W.data, self._b.data)
         return z, self.act(z)
 
     def about(self) -> str:
-        """Return the text in the brackets of its ``repr``."""
+        """Return the text between the parentheses of its ``repr``."""
         return f"{self.n_in}, {self.n_out}, {self.act.name}"
 
     def title(self) -> str:
-        """Return the name that operations are recorded under when the layer stands alone."""
+        """Return the name for recorded operations when no other module calls this one."""
         return repr(self)
 
 
 def unchanged(part: Any) -> TypeGuard[Layer]:
-    """Whether a part is a Layer that computes what `Layer` says, not a subclass that computes something else."""
+    """Return whether a module is a Layer with `Layer`'s own computation, not a subclass that overrides it."""
     kind = type(part)
     return kind is Layer or (
         issubclass(kind, Layer) and kind.forward is Layer.forward and kind.weighted is Layer.weighted

@@ -1,4 +1,4 @@
-"""Linear, a fully connected layer without an activation, and Flatten, which joins axes for it."""
+"""Linear, a fully connected layer without an activation, and Flatten and Unflatten, which reshape its input."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Linear(Module):
     .. math:: y = x W^T + b, \qquad W, b \sim U(\pm 1 / \sqrt{n_{in}})
 
     Args:
-        n_in, n_out: columns in and out, at least 1.
-        bias: whether there is a b.
-        rng: a Generator or a seed; ``None`` draws other weights each time.
+        n_in, n_out: numbers of columns in and out, at least 1.
+        bias: whether b is added.
+        rng: a Generator or a seed; ``None`` draws different weights each time.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
-        weight, bias: Tensors ``(n_out, n_in)`` and ``(n_out,)``, or ``None`` for the bias.
+        weight, bias: Tensors ``(n_out, n_in)`` and ``(n_out,)``; the bias is ``None`` with bias=False.
 
     Raises:
-        TypeError, ValueError: a width is not a whole number of at least 1; from a call, x has other columns.
+        TypeError, ValueError: a width is not an integer of at least 1; from a call, x does not have n_in columns.
 
     Source: the definition and the initial weights of ``torch.nn.Linear``.
 
@@ -59,7 +59,7 @@ class Linear(Module):
         return result  # (..., n_out)
 
     def _mend(self, shape: tuple[int, ...]) -> str:
-        """Return what to change for an x of this shape."""
+        """Return advice for the error message: how to change an x of this shape, or the layer."""
         after = [int(np.prod(shape[start:])) for start in range(1, len(shape))]
         if self.n_in in after:
             start = after.index(self.n_in) + 1
@@ -69,20 +69,20 @@ class Linear(Module):
         return f"Pass (..., {self.n_in}), or make the layer with n_in={shape[-1] if shape else 1}.{columns}"
 
     def about(self) -> str:
-        """Return the widths."""
+        """Return the widths, and bias=False if there is no bias."""
         return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
 
 
 @pytorch_names(start_dim="start", end_dim="end")
 class Flatten(Module):
-    """Join all axes from one on into one: ``(batch, c, h, w)`` becomes ``(batch, c * h * w)``.
+    """Join consecutive axes into one: ``(batch, c, h, w)`` becomes ``(batch, c * h * w)``.
 
     Args:
         start: the first axis that is joined.
-        end: the last, by default the last of x.
+        end: the last axis that is joined, by default the last of x.
 
     Raises:
-        ValueError: from a call, x has no such axis.
+        ValueError: from a call, if x does not have these axes.
 
     Example:
         >>> Flatten()(np.ones((2, 3, 4))).shape
@@ -93,7 +93,7 @@ class Flatten(Module):
         self.start, self.end = operator.index(start), operator.index(end)
 
     def forward(self, x: Any) -> Any:
-        """Return x in its new shape."""
+        """Return the reshaped x."""
         start, end = (axis + x.ndim * (axis < 0) for axis in (self.start, self.end))
         if not 0 <= start <= end < x.ndim:
             which = self.start if not 0 <= start < x.ndim else self.end
@@ -101,19 +101,19 @@ class Flatten(Module):
         return x.reshape(*x.shape[:start], int(np.prod(x.shape[start : end + 1])), *x.shape[end + 1 :])
 
     def about(self) -> str:
-        """Return the axes, where they are not all after the batch."""
+        """Return the axes, unless they are the default."""
         return f"{self.start}, {self.end}" if self.end != -1 else "" if self.start == 1 else f"{self.start}"
 
 
 class Unflatten(Module):
-    """Part one axis into several: the inverse of `Flatten`, with PyTorch's arguments.
+    """Split one axis into several: the inverse of `Flatten`, with PyTorch's arguments.
 
     Args:
         dim: the axis.
-        unflattened_size: the lengths that it is parted into; one of them may be -1.
+        unflattened_size: the lengths of the new axes; one of them may be -1.
 
     Raises:
-        ValueError: from a call, the axis does not have that many entries.
+        ValueError: from a call, if the product of the lengths is not the length of the axis.
 
     Example:
         >>> Unflatten(1, (3, 4))(np.ones((2, 12))).shape
@@ -124,17 +124,17 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = operator.index(dim), tuple(unflattened_size)
 
     def forward(self, x: Any) -> Any:
-        """Return x in its new shape."""
+        """Return the reshaped x."""
         dim = self.dim % x.ndim
         return x.reshape(*x.shape[:dim], *self.unflattened_size, *x.shape[dim + 1 :])
 
     def about(self) -> str:
-        """Return the axis and its parts."""
+        """Return the axis and the lengths of the new axes."""
         return f"{self.dim}, {self.unflattened_size}"
 
 
 def parameter(array: Any, dtype: Any) -> Tensor:
-    """Return a parameter of a floating dtype."""
+    """Return a Tensor of a floating-point dtype, or raise a TypeError for another dtype."""
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "f":
         raise TypeError(f"dtype={kind}; gradients need floats: dtype=np.float64 or np.float32.")
@@ -142,7 +142,7 @@ def parameter(array: Any, dtype: Any) -> Tensor:
 
 
 def as_input(x: Any, dtype: Any) -> Any:
-    """Return an input as an array or a Tensor; Python's numbers and whole numbers take the dtype of the weights."""
+    """Return the input of a layer as an array or Tensor; Python numbers and integers take the dtype of the weights."""
     if isinstance(x, Tensor):
         return x
     array = np.asarray(x)
@@ -150,7 +150,7 @@ def as_input(x: Any, dtype: Any) -> Any:
 
 
 def width(layer: str, name: str, value: Any, least: int = 1) -> int:
-    """Return a count, checked."""
+    """Return a count as an int; raise if it is not an integer or is below `least`."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Losses as modules, with PyTorch's names and options: made with their options, called with (prediction, target)."""
+"""Losses as modules, with PyTorch's names and options: options go to the constructor, arrays to the call."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .losses.reduction import numbers_of, pair, reduced
 
 
 def class_axis(scores: Any) -> int:
-    """Return the axis that PyTorch has the classes on: the second, or the only one."""
+    """Return the axis on which PyTorch has the classes: the second, or the only one."""
     return 1 if np.ndim(scores) > 1 else 0
 
 
 def cross_entropy(input: Any, target: Any, **options: Any) -> Any:
-    """Return `losses.cross_entropy` with the classes where PyTorch has them, on axis 1."""
+    """Return `losses.cross_entropy` with the classes on axis 1, as in PyTorch."""
     return losses.cross_entropy(input, target, axis=class_axis(input), **options)
 
 
 def nll_loss(input: Any, target: Any, **options: Any) -> Any:
-    """Return `losses.nll` with the classes where PyTorch has them, on axis 1."""
+    """Return `losses.nll` with the classes on axis 1, as in PyTorch."""
     return losses.nll(input, target, axis=class_axis(input), **options)
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
-    """Return ln(1 + exp(-y x)), of targets -1 and 1."""
+    """Return ln(1 + exp(-y x)) for targets y of -1 and 1."""
     x, y = pair("soft_margin_loss", input, target, ("input", "target"))
     return reduced("soft_margin_loss", softplus(-y * x), reduction)
 
@@ -37,7 +37,7 @@ def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
-    """Return max(0, margin - y (x1 - x2)): y is 1 where the first should be larger, -1 where the second should."""
+    """Return max(0, margin - y (x1 - x2)); y is 1 if x1 should be larger, -1 if x2 should be larger."""
     call = "margin_ranking_loss"
     a, b = pair(call, input1, input2, ("input1", "input2"))
     a, y = pair(call, a, target, ("input1", "target"))
@@ -45,7 +45,7 @@ def margin_ranking_loss(
 
 
 def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
-    """Return x where y is 1, and max(0, margin - x) where it is -1."""
+    """Return x if y is 1, and max(0, margin - x) if y is -1."""
     x, y = pair("hinge_embedding_loss", input, target, ("input", "target"))
     return reduced("hinge_embedding_loss", np.where(numbers_of(y) == 1, x, relu(margin - x)),
                    reduction)  # fmt: skip
@@ -82,15 +82,15 @@ PoissonNLLLoss = _loss("PoissonNLLLoss", losses.poisson_nll, "The negative log-l
 GaussianNLLLoss = _loss("GaussianNLLLoss", losses.gaussian_nll, "The negative log-likelihood under normal "
                         "distributions: called with (mean, target, variance).", ("full", False), ("eps", 1e-6),
                         _REDUCTION)  # fmt: skip
-CosineEmbeddingLoss = _loss("CosineEmbeddingLoss", losses.cosine_embedding, "1 - cos of alike pairs, what exceeds the "
-                            "margin of others.", ("margin", 0.0), _REDUCTION)  # fmt: skip
-TripletMarginLoss = _loss("TripletMarginLoss", losses.triplet_margin, "By how much the positive is not nearer than the "
-                          "negative by the margin.", ("margin", 1.0), ("p", 2.0), ("eps", 1e-6), ("swap", False),
+CosineEmbeddingLoss = _loss("CosineEmbeddingLoss", losses.cosine_embedding, "1 - cos for target 1, max(0, cos - "
+                            "margin) for target -1.", ("margin", 0.0), _REDUCTION)  # fmt: skip
+TripletMarginLoss = _loss("TripletMarginLoss", losses.triplet_margin, "max(0, d(anchor, positive) - d(anchor, "
+                          "negative) + margin).", ("margin", 1.0), ("p", 2.0), ("eps", 1e-6), ("swap", False),
                           _REDUCTION)  # fmt: skip
-MultiMarginLoss = _loss("MultiMarginLoss", losses.multi_margin, "By how much other scores come within the margin.",
+MultiMarginLoss = _loss("MultiMarginLoss", losses.multi_margin, "Sum over c of max(0, margin - x_y + x_c)^p / C.",
                         ("p", 1), ("margin", 1.0), _WEIGHT, _REDUCTION)  # fmt: skip
-SoftMarginLoss = _loss("SoftMarginLoss", soft_margin_loss, "ln(1 + exp(-y x)), of targets -1 and 1.", _REDUCTION)
+SoftMarginLoss = _loss("SoftMarginLoss", soft_margin_loss, "ln(1 + exp(-y x)) for targets -1 and 1.", _REDUCTION)
 MarginRankingLoss = _loss("MarginRankingLoss", margin_ranking_loss, "max(0, margin - y (x1 - x2)).", ("margin", 0.0),
                           _REDUCTION)  # fmt: skip
-HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", hinge_embedding_loss, "x where y is 1, max(0, margin - x) where it "
+HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", hinge_embedding_loss, "x if y is 1, max(0, margin - x) if y "
                            "is -1.", ("margin", 1.0), _REDUCTION)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Module, the base class of layers and models: its attributes hold its parameters and submodules."""
+"""Module, the base class of layers and models: parameters and submodules are its attributes, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .hooks import Hooks
 from .state import Slot, refuse, target
 
 Array = np.ndarray[Any, Any]
-MOST = 24  # parts that the text of a module shows
-_WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, from us or from NumPy
+MOST = 24  # the largest number of submodule lines that ``repr`` shows
+_WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, in this package or in NumPy
 
 
 class Module:
-    """A part of a network: write its parameters and parts as attributes, and what it computes as ``forward``.
+    """A layer or a model: assign its parameters and submodules as attributes, and define its output in ``forward``.
 
-    A Tensor of floats is a parameter, another `Module` is a part; lists, tuples and dicts of them are searched too.
-    Each is found under its attribute path, as PyTorch writes it: ``blocks.0.weight``. Attributes whose name begins
-    with an underscore are left alone. So is what `forward` leaves behind, and a constant that has no name.
+    A Tensor of floats is a parameter, another `Module` is a submodule; lists, tuples and dicts of both are searched.
+    Each is found under its attribute path, as in PyTorch: ``blocks.0.weight``. Ignored are attributes whose name
+    begins with an underscore, Tensors that ``forward`` computed and stored, and constant Tensors without a name.
 
     Attributes:
-        training: whether dropout drops and batch norms learn; `train` and `eval` set it.
-        buffer_names: the attributes that are arrays to be saved with the parameters, but not trained.
+        training: whether dropout drops entries and batch norms update their statistics; set by `train` and `eval`.
+        buffer_names: the attributes that are arrays which are saved with the parameters, but not trained.
 
     Raises:
-        ValueError, TypeError, IndexError: from a call, with the path of the part that raised it.
+        ValueError, TypeError, IndexError: from a call; the message begins with the path of the submodule.
 
     Example:
         >>> class Scale(Module):
@@ -50,11 +50,11 @@ class Module:
     buffer_names: tuple[str, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output; every subclass writes its own."""
+        """Compute the output; every subclass defines this method."""
         raise NotImplementedError(f"{type(self).__name__} has no forward; write def forward(self, x): ... in it.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward``, its operations recorded under the name of this part."""
+        """Run ``forward``; the operations in it are recorded under the name of this module."""
         mode = thread.mode
         before, outer = mode.scope, mode.module
         name = self.title() if outer is None else outer._scope_of(self)
@@ -69,14 +69,14 @@ class Module:
         finally:
             mode.scope, mode.module = before, outer
 
-    # -- What it is made of
+    # -- Its parameters and submodules
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the attributes that are searched, by name."""
+        """Return the attributes that are searched for parameters and submodules, by name."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the parts right below with their paths, such as ``blocks.0``; a shared one once."""
+        """Yield the direct submodules with their paths, such as ``blocks.0``; a shared one is yielded once."""
         seen: set[int] = set()
         for path, value in _search(self.attributes()):
             if isinstance(value, Module) and id(value) not in seen:
@@ -84,11 +84,11 @@ class Module:
                 yield path, value
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """Yield this module (under the empty path) and all parts below it, each once, the outer before the inner."""
+        """Yield this module (under the empty path) and all submodules, each once, a module before its submodules."""
         return self._paths(once=True)
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all parts below it, each once."""
+        """Yield this module and all submodules, each once."""
         return (module for _, module in self.named_modules())
 
     def named_buffers(self) -> Iterator[tuple[str, Array]]:
@@ -100,61 +100,65 @@ class Module:
         return (array for _, array in self.named_buffers())
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """Yield each parameter with its path; a shared one once, under its first path.
+        """Yield each parameter with its path; a shared parameter is yielded once, under its first path.
 
         Args:
-            prefix: put before each path, with a dot.
-            recurse: whether those of the parts count too.
+            prefix: put before each path, followed by a dot.
+            recurse: whether to include the parameters of submodules.
         """
         mine = None if recurse else {id(value) for _, value in _search(self.attributes())}
         return ((f"{prefix}.{path}" if prefix else path, slot.owner) for path, slot in self._own_slots()
                 if not slot.name and (mine is None or id(slot.owner) in mine))  # fmt: skip
 
     def parameters(self, recurse: bool = True) -> list[Tensor]:
-        """Return the parameters, frozen ones too, each once; with recurse=False without those of the parts."""
+        """Return the parameters, each once, also frozen ones; with recurse=False without those of submodules."""
         return [parameter for _, parameter in self.named_parameters(recurse=recurse)]
 
     def children(self) -> Iterator[Module]:
-        """Yield the parts right below, each once."""
+        """Yield the direct submodules, each once."""
         return (part for _, part in self.named_children())
 
     def get_submodule(self, path: str) -> Module:
-        """Return the part at a path such as ``blocks.0``; the empty path is this module."""
+        """Return the submodule at a path such as ``blocks.0``; the empty path is this module.
+
+        Raises:
+            AttributeError: there is no submodule at this path.
+        """
         parts = dict(self._paths())
         if path not in parts:
             raise AttributeError(f"{type(self).__name__} has no part {path!r}.{did_you_mean(path, parts)}")
         return parts[path]
 
-    # -- What is added to it by name
+    # -- Adding buffers, parameters, submodules and hooks
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """Keep an array, or a constant Tensor, as an attribute that is saved with the parameters but not trained.
+        """Set an attribute to an array, or a constant Tensor, that is saved with the parameters but not trained.
 
         Args:
-            name: of the attribute.
+            name: the name of the attribute.
             tensor: an array or a Tensor, whose graph is left behind; or ``None``.
-            persistent: whether `state_dict` has it.
+            persistent: whether `state_dict` includes it.
         """
         setattr(self, name, tensor.detach() if isinstance(tensor, Tensor) else tensor)
         if persistent and name not in self.buffer_names:
             self.buffer_names = (*self.buffer_names, name)
 
     def register_parameter(self, name: str, parameter: Tensor | None) -> None:
-        """Keep a parameter as an attribute of this name."""
+        """Set an attribute of this name to a parameter."""
         setattr(self, name, parameter)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Keep a part as an attribute of this name."""
+        """Set an attribute of this name to a submodule."""
         setattr(self, name, module)
 
     register_module = add_module
 
     def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> Handle:
-        """Call ``hook(module, inputs)`` before each forward; what it returns, if anything, replaces the inputs."""
+        """Call ``hook(module, inputs)`` before each forward; if it returns a value, this replaces the inputs."""
         return self._hooks_made().add("before", hook)
 
     def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Handle:
-        """Call ``hook(module, inputs, output)`` after each forward; what it returns, if anything, is the output.
+        """Call ``hook(module, inputs, output)`` after each forward; if it returns a value, this replaces the output.
 
         Returns:
             What removes the hook: ``remove()``.
@@ -170,9 +174,9 @@ class Module:
         return self._hooks_made().add("after", hook)
 
     def register_full_backward_hook(self, hook: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Any]) -> Handle:
-        """Call ``hook(module, gradients_of_inputs, gradients_of_outputs)`` in each backward, with arrays.
+        """Call ``hook(module, gradients_of_inputs, gradients_of_outputs)``, with arrays, in each backward.
 
-        What it returns, if anything, replaces the gradient of the input.
+        If it returns a value, this replaces the gradient of the input.
         """
         return self._hooks_made().add("back", hook)
 
@@ -181,12 +185,12 @@ class Module:
         return hooks
 
     def _paths(self, once: bool = False) -> Iterator[tuple[str, Module]]:
-        """Yield every path that leads to a module, or the first."""
+        """Yield all modules with all their paths, or with once=True each module with its first path only."""
         stack: list[tuple[str, Module, tuple[int, ...]]] = [("", self, ())]
         seen: set[int] = set()
         while stack:
             path, module, above = stack.pop()
-            if id(module) in (seen if once else above):  # or else a part refers back to what holds it
+            if id(module) in (seen if once else above):  # else skip only cycles: a submodule that contains itself
                 continue
             seen.add(id(module))
             yield path, module
@@ -195,12 +199,12 @@ class Module:
             stack += reversed(parts)
 
     def _slots(self, once: bool = False) -> Iterator[tuple[str, Slot]]:
-        """Yield every path that leads to a parameter or a buffer, or those by the first path to each module."""
+        """Yield all parameters and buffers with all their paths, or with once=True by each module's first path."""
         for path, module in self._paths(once):
             start = f"{path}." if path else ""
             for name, value in _search(module.attributes()):
                 if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
-                    value.node is not None or value.label is not None  # one that was frozen has a name
+                    value.node is not None or value.label is not None  # a frozen parameter has a name
                 ):  # fmt: skip
                     yield start + name, Slot(value, "")
             for name in module.buffer_names:
@@ -208,7 +212,7 @@ class Module:
                     yield start + name, Slot(module, name)
 
     def _own_slots(self) -> Iterator[tuple[str, Slot]]:
-        """Yield every parameter and buffer under its first path."""
+        """Yield each parameter and buffer once, under its first path."""
         seen: dict[Slot, str] = {}
         for path, slot in self._slots(once=True):
             if slot not in seen:
@@ -218,10 +222,10 @@ class Module:
                 seen[slot] = path
                 yield path, slot
 
-    # -- Its state
+    # -- Saving and loading
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of all parameters and buffers by their paths, those that are shared once.
+        """Return copies of all parameters and buffers by path; a shared array is included once.
 
         Example:
             >>> from tinygrad_nn.nn import Linear
@@ -231,15 +235,15 @@ class Module:
         return {path: slot.array.copy() for path, slot in self._own_slots()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Load parameters and buffers: all of them, or, if one does not fit, none.
+        """Load parameters and buffers: either all of them or, if one does not fit, none.
 
         Args:
-            state: path -> array, as `state_dict` or a file from PyTorch has them; converted to the dtype here.
-            strict: whether every name must be there, and no other; otherwise those that are in both are taken.
+            state: path -> array, from `state_dict` or a PyTorch file; arrays are converted to the dtype of the model.
+            strict: whether the names must be the same in both; otherwise only names that are in both are loaded.
 
         Raises:
-            ValueError: names or shapes differ; the message lists them, and the model is as it was.
-            TypeError: the state is no dict.
+            ValueError: names or shapes differ; the message lists them, and the model is unchanged.
+            TypeError: the state is not a dict.
         """
         if not isinstance(state, Mapping):
             raise TypeError(
@@ -247,10 +251,10 @@ class Module:
                 "is read by tinygrad_nn.io.load_weights(path, model)."
             )
         places = dict(self._own_slots())
-        if any(path not in places for path in state):  # it may be another path of what is shared
+        if any(path not in places for path in state):  # the state may use another path of a shared array
             places = dict(self._slots())
         new = {path: (slot, np.asarray(raw(state[path]))) for path, slot in places.items() if path in state}
-        given = {slot for slot, _ in new.values()}  # of a shared array one of its paths is enough
+        given = {slot for slot, _ in new.values()}  # a shared array needs only one of its paths
         missing = [path for path, slot in self._own_slots() if slot not in given] if strict else []
         unknown = [path for path in state if path not in places] if strict else []
         differing = [
@@ -302,11 +306,21 @@ class Module:
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Return the module after `unfreeze`, or with False after `freeze`."""
+        """Call `unfreeze`, or with False `freeze`, and return the module."""
         return self.unfreeze() if requires_grad else self.freeze()
 
     def to(self, *how: Any, **options: Any) -> Self:
-        """Convert parameters and buffers of floats to a dtype, in place, and return the module; the device is "cpu"."""
+        """Convert floating-point parameters and buffers to a dtype, in place; the only device is "cpu".
+
+        Args:
+            *how, **options: a dtype, a Tensor that has it, or the device "cpu", as in PyTorch; the names are ignored.
+
+        Returns:
+            The module.
+
+        Raises:
+            RuntimeError: another device.
+        """
         for dtype in (which for which in map(target, (*how, *options.values())) if which is not None):
             for _, slot in self._own_slots():
                 slot.cast(dtype)
@@ -317,25 +331,25 @@ class Module:
         return self
 
     def float(self) -> Self:
-        """Convert to float32."""
+        """Convert floating-point parameters and buffers to float32."""
         return self.to(np.float32)
 
     def double(self) -> Self:
-        """Convert to float64."""
+        """Convert floating-point parameters and buffers to float64."""
         return self.to(np.float64)
 
     def cpu(self) -> Self:
-        """Return the module, which is in main memory anyway."""
+        """Return the module; it is in main memory already."""
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set the gradients of all parameters to ``None``; set_to_none is there as PyTorch has it."""
+        """Set the gradients of all parameters to ``None``; set_to_none has no effect and is accepted as in PyTorch."""
         for parameter in self.parameters():
             if parameter.node is not None:
                 parameter.grad = None
 
     def seed(self, rng: np.random.Generator | int | None) -> Self:
-        """Set one random generator for all submodules that draw, such as dropout, and return the module."""
+        """Set one random generator for all submodules that use one, such as dropout, and return the module."""
         generator = np.random.default_rng(rng)
         for module in self.modules():
             if "rng" in vars(module):
@@ -343,7 +357,7 @@ class Module:
         return self
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call a function with each part once, the inner before the outer, then with this module, and return it."""
+        """Call a function with each submodule once, inner ones first, then with this module; return this module."""
         for module in _inner_first(self, set()):
             function(module)
         return self
@@ -356,14 +370,14 @@ class Module:
     # -- How it is shown
 
     def about(self) -> str:
-        """Return the text in the brackets of its ``repr``: sizes and options."""
+        """Return the text between the parentheses of its ``repr``: sizes and options."""
         return ""
 
     def title(self) -> str:
-        """Return the name that operations are recorded under when no other module called this one."""
+        """Return the name for recorded operations when no other module calls this one."""
         return type(self).__name__
 
-    @recursive_repr("...")  # of a part that refers back to what holds it
+    @recursive_repr("...")  # if a submodule refers back to a module above it
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.about()}"
         lines = _folded([(printable(name), repr(part)) for name, part in self.named_children()])
@@ -373,7 +387,7 @@ class Module:
         return f"{head}\n  {body}\n)"
 
     def _scope_of(self, part: Module) -> str:
-        """Return the name of a part as drawings show it: ``encoder``, ``blocks[0]`` or ``0 Linear``."""
+        """Return the name of a submodule as drawings show it: ``encoder``, ``blocks[0]`` or ``0 Linear``."""
         names: dict[int, str] | None = vars(self).get("_names")
         if names is None or id(part) not in names:
             names = {id(child): _shown(path, child) for path, child in self.named_children()}
@@ -383,7 +397,10 @@ class Module:
 
 
 def computed(module: Module) -> str | None:
-    """Return the path of a Tensor that was computed outside of every module, such as ``0.1 * Tensor(w)``, if any."""
+    """Return the path of a Tensor attribute that was computed outside of modules, or None; e.g. ``0.1 * Tensor(w)``.
+
+    Such a Tensor is not a leaf, so it is not found as a parameter.
+    """
     for path, part in module.named_modules():
         for name, value in _search(part.attributes()):
             if isinstance(value, Tensor) and value.node is not None and not value.is_leaf and value.node.scope is None:
@@ -392,9 +409,9 @@ def computed(module: Module) -> str | None:
 
 
 def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield Tensors and Modules among attributes, and in lists, tuples and dicts of them, with their paths."""
+    """Yield the Tensors and Modules in attributes, and in lists, tuples and dicts in them, with their paths."""
     stack = [(str(name), value) for name, value in reversed(list(attributes.items()))]
-    nests: set[int] = set()  # a list that holds itself is searched once
+    nests: set[int] = set()  # a list that contains itself is searched once
     while stack:
         path, value = stack.pop()
         if isinstance(value, (Tensor, Module)):
@@ -406,7 +423,7 @@ def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _folded(children: list[tuple[str, str]]) -> list[str]:
-    """Return a line or more for each part, and one for several in a row that read the same: ``0 ... 5: 6 × ...``."""
+    """Return the lines of the ``repr``; several equal submodules in a row become one line: ``0 ... 5: 6 × ...``."""
     lines: list[str] = []
     for text, run in groupby(children, lambda child: child[1]):
         names = [name for name, _ in run]
@@ -418,7 +435,7 @@ def _folded(children: list[tuple[str, str]]) -> list[str]:
 
 
 def _inner_first(module: Module, seen: set[int]) -> Iterator[Module]:
-    """Yield the parts below a module, each once, and then the module."""
+    """Yield all submodules, each once and inner ones first, and then the module."""
     if id(module) not in seen:
         seen.add(id(module))
         for _, child in module.named_children():
@@ -430,16 +447,16 @@ def _shown(path: str, part: Module) -> str:
     first, *rest = path.split(".")
     name = first + "".join(f"[{key}]" for key in rest)
     title = part.title()
-    kind = title if title.isidentifier() else type(part).__name__  # of a function its own name
+    kind = title if title.isidentifier() else type(part).__name__  # a Lambda's title is the name of its function
     return f"{name} {kind}" if first.isdigit() else name
 
 
 def _locate(error: Exception, scope: str | None) -> None:
-    """Put the path of the innermost module before an error's text, or below one that makes its text itself."""
+    """Add the path of the innermost module to an error: before its text, or as a note if the text is not in args[0]."""
     if hasattr(error, "module_path") or not scope:
         return
     if error.args and isinstance(error.args[0], str):
         error.args = (f"in {printable(scope)}: {error.args[0]}", *error.args[1:])
-    else:  # as NumPy's AxisError
+    else:  # such as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
     error.module_path = scope  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from .linear import as_input, parameter, width
 from .module import Module
 
 Shape = tuple[int, ...]
-_OF_BATCH = {  # what PyTorch's instance norm takes over from its batch norm
+_OF_BATCH = {  # options of PyTorch's batch norm that its instance norm accepts too
     "momentum": (..., ""), "track_running_stats": (False, "each sample has statistics of its own; leave it out"),
 }  # fmt: skip
 
@@ -28,20 +28,20 @@ class BatchNorm(Module):
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
     Args:
-        features: the length of the second axis: of ``(batch, features)`` or ``(batch, features, *spatial)``.
-        eps: keeps the root away from 0.
-        momentum: how far the running statistics move in a call; ``None`` takes the plain mean over all calls.
+        features: the length of the second axis of ``(batch, features)`` or ``(batch, features, *spatial)``.
+        eps: added to the variance, so that the root is not 0.
+        momentum: the share by which each call updates the running statistics; ``None`` takes the mean over all calls.
         affine: whether there are a weight and a bias.
-        track_running_stats: whether statistics are kept for use; otherwise those of the batch serve then too.
+        track_running_stats: whether running statistics are kept; otherwise eval mode uses those of the batch too.
         dtype: of parameters and statistics, ``float`` or ``np.float32``.
 
     Attributes:
         weight, bias: Tensors ``(features,)``, or ``None``.
-        running_mean, running_var: arrays ``(features,)``, or ``None``; the variance is that of n - 1.
-        num_batches_tracked: how many calls they come from.
+        running_mean, running_var: arrays ``(features,)``, or ``None``; the variance divides by n - 1.
+        num_batches_tracked: the number of calls in the running statistics.
 
     Raises:
-        ValueError: from a call, x has other features, or in training only one value for each.
+        ValueError: from a call, if x has another number of features, or in training only one value per feature.
 
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithms 1 and 2; names and defaults of PyTorch.
 
@@ -68,7 +68,7 @@ class BatchNorm(Module):
         self.num_batches_tracked: Any = np.array(0) if track_running_stats else None
 
     def forward(self, x: Any) -> Any:
-        """Return x normalised, of its shape; in training mode, update the running statistics."""
+        """Return x normalised, of the same shape; in training mode, update the running statistics."""
         x = as_input(x, self._dtype)
         if x.ndim < 2 or x.shape[1] != self.features:
             raise ValueError(
@@ -81,7 +81,7 @@ class BatchNorm(Module):
             return x * scale + (bias - self.running_mean.reshape(column) * scale)
         axis = (0, *range(2, x.ndim))
         shard = current() if self.training else None
-        n = count(x, axis) if shard is None else count(x, axis) // shard.length * shard.total  # of all ranks
+        n = count(x, axis) if shard is None else count(x, axis) // shard.length * shard.total  # over all ranks
         if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
@@ -93,8 +93,8 @@ class BatchNorm(Module):
         return out
 
     def _learn(self, mean: Any, var: Any, n: int) -> None:
-        """Move the running statistics towards those of a batch of n values for each feature."""
-        if isinstance(mean, Tensor) and not isinstance(self.running_mean, Tensor):  # in a trace, which it would outlive
+        """Update the running statistics with those of a batch that has n values per feature."""
+        if isinstance(mean, Tensor) and not isinstance(self.running_mean, Tensor):  # traced: it would outlive the trace
             raise TypeError(
                 f"{self!r} in training moves its running statistics in each call, which a compiled function cannot do; "
                 "use eval(), or track_running_stats=False."
@@ -108,7 +108,7 @@ class BatchNorm(Module):
             setattr(self, name, moved.astype(self._dtype))
 
     def about(self) -> str:
-        """Return the number of features, and what is not the default."""
+        """Return the number of features, and the options that differ from their defaults."""
         options = f", momentum={self.momentum}" * (self.momentum != 0.1) + ", affine=False" * (self.weight is None)
         return f"{self.features}{options}" + ", track_running_stats=False" * (self.running_mean is None)
 
@@ -116,9 +116,9 @@ class BatchNorm(Module):
 def over_batch(
     x: Any, weight: Any, bias: Any, axis: Any, eps: float, training: bool = True
 ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
-    """Return x standardized over the axes, with mean, variance and number of values.
+    """Return x standardized over the axes, with the mean, the variance and the number of values.
 
-    In training they are those of the rows of all ranks, where several share the batch.
+    In training with several ranks (processes that share a batch), the statistics are those of the rows of all ranks.
     """
     shard, plain = current() if training else None, raw(x)
     if shard is None or shard.ranks.size == 1:
@@ -127,7 +127,7 @@ def over_batch(
     if isinstance(plain, np.ndarray):
         known = moments_of_ranks(plain, axis)
         return standardize_of_ranks(x, weight, bias, axis=axis, eps=eps, moments=known), *known
-    mean, var, n = moments_of_ranks(x, axis)  # in a trace, where what is known would be frozen
+    mean, var, n = moments_of_ranks(x, axis)  # in a trace, where computed values would be frozen as constants
     return (x - mean) * (weight / np.sqrt(var + eps)) + bias, raw(mean), raw(var), raw(n)
 
 
@@ -138,8 +138,8 @@ class LayerNorm(Module):
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
     Args:
-        shape: the lengths of the axes that are normalised over: a number for the last one, or a tuple.
-        eps: keeps the root away from 0.
+        shape: the lengths of the axes to normalise over: a number for the last axis, or a tuple.
+        eps: added to the variance, so that the root is not 0.
         affine: whether there is a weight; without it there is no bias either.
         bias: whether there is a bias.
         dtype: of the parameters, ``float`` or ``np.float32``.
@@ -148,7 +148,7 @@ class LayerNorm(Module):
         weight, bias: Tensors of that shape, or ``None``.
 
     Raises:
-        ValueError: from a call, x does not end in this shape.
+        ValueError: from a call, if the shape of x does not end in this shape.
 
     Source: Ba, Kiros & Hinton, Layer normalization (2016), equation 3; names and defaults of PyTorch.
 
@@ -167,7 +167,7 @@ class LayerNorm(Module):
         self.bias = parameter(np.zeros(self.shape), dtype) if affine and bias else None
 
     def forward(self, x: Any) -> Any:
-        """Return x normalised, of its shape."""
+        """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         _ends_in(self, x, self.shape)
         weight, bias = _affine(self.weight, self.bias)
@@ -175,7 +175,7 @@ class LayerNorm(Module):
         return standardize(x, weight, bias, axis=axis, eps=self.eps)
 
     def about(self) -> str:
-        """Return the shape, and what is not the default."""
+        """Return the shape, and the options that differ from their defaults."""
         options = ", affine=False" if self.weight is None else ", bias=False" * (self.bias is None)
         return f"{self.shape[0] if len(self.shape) == 1 else self.shape}{options}"
 
@@ -187,8 +187,8 @@ class RMSNorm(Module):
     .. math:: y = \gamma \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}
 
     Args:
-        shape: the lengths of the axes that the mean is taken over: a number for the last one, or a tuple.
-        eps: keeps the root away from 0; by default the distance from 1 to the next number of the dtype of x.
+        shape: the lengths of the axes that the mean is taken over: a number for the last axis, or a tuple.
+        eps: added to the mean square, so that the root is not 0; by default the machine epsilon of the dtype of x.
         affine: whether there is a weight.
         dtype: of the weight, ``float`` or ``np.float32``.
 
@@ -196,7 +196,7 @@ class RMSNorm(Module):
         weight: a Tensor of that shape, or ``None``.
 
     Raises:
-        ValueError: from a call, x does not end in this shape.
+        ValueError: from a call, if the shape of x does not end in this shape.
 
     Source: Zhang & Sennrich, Root mean square layer normalization (2019), equation 4; names and defaults of PyTorch.
 
@@ -214,7 +214,7 @@ class RMSNorm(Module):
         self.weight = one if affine else None
 
     def forward(self, x: Any) -> Any:
-        """Return x scaled, of its shape."""
+        """Return x scaled, of the same shape."""
         x = as_input(x, self._dtype)
         _ends_in(self, x, self.shape)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
@@ -222,7 +222,7 @@ class RMSNorm(Module):
         return rms_norm(x, weight, axis=tuple(range(-len(self.shape), 0)), eps=eps)
 
     def about(self) -> str:
-        """Return the shape, and what is not the default."""
+        """Return the shape, and the options that differ from their defaults."""
         shape = self.shape[0] if len(self.shape) == 1 else self.shape
         return f"{shape}" + ", affine=False" * (self.weight is None)
 
@@ -234,9 +234,9 @@ class GroupNorm(Module):
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
     Args:
-        groups: how many; it divides the channels.
-        channels: the length of the second axis, of ``(batch, channels, *spatial)``.
-        eps: keeps the root away from 0.
+        groups: number of groups, a divisor of channels.
+        channels: the length of the second axis of ``(batch, channels, *spatial)``.
+        eps: added to the variance, so that the root is not 0.
         affine: whether there are a weight and a bias.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
@@ -244,7 +244,7 @@ class GroupNorm(Module):
         weight, bias: Tensors ``(channels,)``, or ``None``.
 
     Raises:
-        ValueError: groups does not divide channels; from a call, x has other channels.
+        ValueError: groups does not divide channels; from a call, x has another number of channels.
 
     Source: Wu & He, Group normalization (2018), equations 1 to 3; names and defaults of PyTorch.
 
@@ -266,7 +266,7 @@ class GroupNorm(Module):
         self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
 
     def forward(self, x: Any) -> Any:
-        """Return x normalised, of its shape."""
+        """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         if x.ndim < 2 or x.shape[1] != self.channels:
             raise ValueError(f"{self!r} takes (batch, {self.channels}, *spatial); x has shape {x.shape}.")
@@ -287,16 +287,16 @@ class InstanceNorm(Module):
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
     Args:
-        channels: the length of the second axis, of ``(batch, channels, *spatial)``.
-        eps: keeps the root away from 0.
-        affine: whether there are a weight and a bias; not by default, as in PyTorch.
+        channels: the length of the second axis of ``(batch, channels, *spatial)``.
+        eps: added to the variance, so that the root is not 0.
+        affine: whether there are a weight and a bias; by default there are none, as in PyTorch.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
         weight, bias: Tensors ``(channels,)``, or ``None``.
 
     Raises:
-        ValueError: from a call, x has other channels, or only one spatial value.
+        ValueError: from a call, if x has another number of channels, or only one spatial value.
 
     Source: Ulyanov, Vedaldi & Lempitsky, Instance normalization (2016), equation 2; names of PyTorch.
 
@@ -313,7 +313,7 @@ class InstanceNorm(Module):
         self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
 
     def forward(self, x: Any) -> Any:
-        """Return x normalised, of its shape."""
+        """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         if x.ndim < 3 or x.shape[1] != self.channels or math.prod(x.shape[2:]) == 1:
             raise ValueError(
@@ -330,7 +330,7 @@ class InstanceNorm(Module):
 
 
 def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, Any]:
-    """Return a weight and a bias, in a shape that broadcasts; 1 and 0 for those that are not there."""
+    """Return weight and bias in a shape that broadcasts; a missing weight is 1, a missing bias 0."""
     if shape is not None and len(shape) > 1:
         weight, bias = (None if p is None else p.reshape(shape) for p in (weight, bias))
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
@@ -349,6 +349,6 @@ def _ends_in(layer: Module, x: Any, shape: Shape) -> None:
         raise ValueError(f"{layer!r} takes (..., {need}); x has shape {x.shape}.")
 
 
-# The same under the names of PyTorch, which says how many spatial axes there are.
+# PyTorch's names, which state the number of spatial axes.
 BatchNorm1d = BatchNorm2d = BatchNorm
 InstanceNorm1d = InstanceNorm2d = InstanceNorm

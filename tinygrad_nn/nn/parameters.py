@@ -1,4 +1,4 @@
-"""Parameters made with PyTorch's words; any Tensor of floats that is an attribute of a module is one as it is."""
+"""PyTorch's names for parameters; any floating-point Tensor that is an attribute of a module is a parameter already."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..tensor import Tensor, raw
 
 
 class _Leaf(type):
-    """What makes ``isinstance(t, Parameter)`` ask whether a Tensor is one that a module finds."""
+    """The metaclass that makes ``isinstance(t, Parameter)`` true for all Tensors that a module treats as parameters."""
 
     def __instancecheck__(cls, t: object) -> bool:
         return isinstance(t, Tensor) and t.is_leaf and (t.node is not None or t.label is not None)
 
 
 class Parameter(metaclass=_Leaf):
-    """A parameter: a Tensor that is a leaf, which a module finds among its attributes.
+    """A parameter: a leaf Tensor, which a module finds among its attributes.
 
     Args:
-        data: an array or a Tensor of floats; it is not copied, and the graph of a Tensor is left behind.
-        requires_grad: whether it is trained; otherwise it is frozen.
+        data: an array or a Tensor of floats; it is not copied, and the graph of a Tensor is dropped.
+        requires_grad: whether it is trained; with False it is frozen.
 
     Raises:
-        TypeError: the data is not of floats.
+        TypeError: the data is not floating-point.
 
     Example:
         >>> Parameter(np.ones(2)), isinstance(Tensor(1.0), Parameter)
@@ -42,7 +42,7 @@ class Parameter(metaclass=_Leaf):
 
 
 class ParameterList(list[Any]):
-    """A list of parameters, made of arrays or Tensors; a module finds those in any list.
+    """A list whose arrays and Tensors are made parameters; a module finds parameters in any list.
 
     Example:
         >>> ParameterList([np.ones(2)])
@@ -54,7 +54,7 @@ class ParameterList(list[Any]):
 
 
 class ParameterDict(dict[str, Any]):
-    """A dict of parameters, made of arrays or Tensors; a module finds those in any dict.
+    """A dict whose arrays and Tensors are made parameters; a module finds parameters in any dict.
 
     Example:
         >>> ParameterDict({"a": np.ones(2)})

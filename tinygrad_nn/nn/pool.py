@@ -1,4 +1,4 @@
-"""Pooling layers: each window of the input becomes one value, over one spatial axis or several."""
+"""Pooling layers: each window of the input becomes one value, over one or more spatial axes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FIXED = {
 
 @pytorch_names(_FIXED, kernel_size="kernel")
 class _Pool(Module):
-    """What the layers with windows have in common."""
+    """Base of the layers with windows."""
 
     def __init__(self, kernel: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel, self.stride, self.padding = kernel, kernel if stride is None else stride, padding
 
     def about(self) -> str:
-        """Return the size of a window, and what is not the default."""
+        """Return the window size, and the options that differ from their defaults."""
         options = f", stride={self.stride}" * (self.stride != self.kernel) + f", padding={self.padding}" * (
             self.padding != 0
         )
@@ -34,20 +34,20 @@ class _Pool(Module):
 
 
 class MaxPool(_Pool):
-    r"""Keep the largest pixel of each window.
+    r"""Return the largest pixel of each window.
 
     .. math:: y_i = \max_u x_{s i + u - p}
 
     Args:
-        kernel: size of a window, one number or one per spatial axis.
-        stride: steps between windows; by default the kernel, so that they tile the image.
-        padding: pixels at each end that never win.
+        kernel: window size, one number or one per spatial axis.
+        stride: step between windows; by default the kernel size, so that windows tile the image.
+        padding: pixels added at each end; they are never the largest.
 
     Raises:
-        ValueError: from a call, the window does not fit into x.
+        ValueError: from a call, if the window does not fit into x.
 
     Source: Ranzato, Huang, Boureau & LeCun, Unsupervised learning of invariant feature hierarchies (2007); defaults of
-    PyTorch. Pixels that tie share the gradient evenly.
+    PyTorch. If several pixels are the largest, they share the gradient evenly.
 
     Example:
         >>> MaxPool2d(2)([[[[1.0, 2.0], [4.0, 3.0]]]]).tolist()
@@ -61,18 +61,18 @@ class MaxPool(_Pool):
 
 @pytorch_names(_FIXED, kernel_size="kernel")
 class AvgPool(_Pool):
-    r"""Take the mean of each window.
+    r"""Return the mean of each window.
 
     .. math:: y_i = \frac{1}{n_i} \sum_u x_{s i + u - p}
 
     Args:
-        kernel: size of a window, one number or one per spatial axis.
-        stride: steps between windows; by default the kernel, so that they tile the image.
-        padding: zeros at each end.
-        count_include_pad: whether these count in the mean.
+        kernel: window size, one number or one per spatial axis.
+        stride: step between windows; by default the kernel size, so that windows tile the image.
+        padding: zeros added at each end.
+        count_include_pad: whether these zeros count in the mean.
 
     Raises:
-        ValueError: from a call, the window does not fit into x.
+        ValueError: from a call, if the window does not fit into x.
 
     Source: LeCun, Bottou, Bengio & Haffner (1998), section 2; defaults of PyTorch.
 
@@ -95,7 +95,7 @@ class AvgPool(_Pool):
 
 @pytorch_names(_FIXED, output_size="size")
 class _AdaptivePool(Module):
-    """What the layers with a fixed number of cells have in common."""
+    """Base of the layers with a fixed number of cells."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -106,15 +106,15 @@ class _AdaptivePool(Module):
 
 
 class AdaptiveAvgPool(_AdaptivePool):
-    r"""Divide each spatial axis into a fixed number of cells, and take the mean of each.
+    r"""Divide each spatial axis into a fixed number of cells, and return the mean of each cell.
 
     .. math:: y_i = \frac{1}{n_i} \sum_{j = \lfloor i n / m \rfloor}^{\lceil (i + 1) n / m \rceil - 1} x_j
 
     Args:
-        size: m, how many cells, one number or one per spatial axis; 1 is the mean of the whole image.
+        size: m, the number of cells, one number or one per spatial axis; 1 gives the mean of the whole image.
 
     Raises:
-        ValueError: from a call, x has no pixels.
+        ValueError: from a call, if x has no pixels.
 
     Source: He, Zhang, Ren & Sun, Spatial pyramid pooling in deep convolutional networks (2014), section 2.
 
@@ -129,15 +129,15 @@ class AdaptiveAvgPool(_AdaptivePool):
 
 
 class AdaptiveMaxPool(_AdaptivePool):
-    r"""Divide each spatial axis into a fixed number of cells, and keep the largest value of each.
+    r"""Divide each spatial axis into a fixed number of cells, and return the largest value of each cell.
 
     .. math:: y_i = \max_{\lfloor i n / m \rfloor \le j < \lceil (i + 1) n / m \rceil} x_j
 
     Args:
-        size: m, how many cells, one number or one per spatial axis; 1 is the largest pixel of the whole image.
+        size: m, the number of cells, one number or one per spatial axis; 1 gives the largest pixel of the whole image.
 
     Raises:
-        ValueError: from a call, x has no pixels.
+        ValueError: from a call, if x has no pixels.
 
     Source: He, Zhang, Ren & Sun, Spatial pyramid pooling in deep convolutional networks (2014), section 2.
 
@@ -151,7 +151,7 @@ class AdaptiveMaxPool(_AdaptivePool):
         return adaptive_max_pool(as_input(x, float), self.size)
 
 
-# The same under the names of PyTorch, which says how many spatial axes there are.
+# PyTorch's names, which state the number of spatial axes.
 MaxPool1d = MaxPool2d = MaxPool
 AvgPool1d = AvgPool2d = AvgPool
 AdaptiveAvgPool1d = AdaptiveAvgPool2d = AdaptiveAvgPool

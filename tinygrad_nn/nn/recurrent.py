@@ -1,4 +1,4 @@
-"""Recurrent layers: the plain one, the LSTM and the GRU, with several layers and both directions."""
+"""Recurrent layers: the plain RNN, the LSTM and the GRU, with several layers and both directions, and their cells."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _STATE = "{layer!r} starts from a {name} of shape {need} (layers times direction
 
 @pytorch_names(_FIXED, **_PYTORCH)
 class Recurrent(Module):
-    """What the three recurrent layers have in common; use `RNN`, `LSTM` or `GRU`.
+    """Base of the three recurrent layers; use `RNN`, `LSTM` or `GRU`.
 
     Args:
-        n_in, n_hidden: columns of the input and of the state.
-        layers: how many, each fed with the states of the one before.
+        n_in, n_hidden: numbers of columns of the input and of the state.
+        layers: number of layers; each takes the states of the one before as its input.
         bias: whether there are biases.
         batch_first: whether sequences are ``(batch, time, n)`` rather than ``(time, batch, n)``, as in PyTorch.
-        dropout: the share of the states that is set to zero between layers, in training.
-        bidirectional: whether each layer has a second one that goes from the last time to the first.
-        rng: a Generator or a seed, for the weights and the dropout; ``None`` draws others each time.
+        dropout: the share of the states between layers that is set to zero in training.
+        bidirectional: whether each layer has a second one that runs from the last time to the first.
+        rng: a Generator or a seed, for initial weights and dropout; ``None`` draws different ones each time.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
-        weight_ih_l0, weight_hh_l0: ``(gates * n_hidden, n_in)`` and ``(gates * n_hidden, n_hidden)``; then ``_l1`` and
-            so on, and ``_l0_reverse`` for the other direction.
-        bias_ih_l0, bias_hh_l0: ``(gates * n_hidden,)``, both added, as in PyTorch.
+        weight_ih_l0, weight_hh_l0: ``(gates * n_hidden, n_in)`` and ``(gates * n_hidden, n_hidden)``; ``_l1`` and so
+            on for further layers, ``_l0_reverse`` for the reverse direction.
+        bias_ih_l0, bias_hh_l0: ``(gates * n_hidden,)``; both are added, as in PyTorch.
 
     Raises:
-        ValueError: from a call, x or the state has another shape.
+        ValueError: from a call, if x or the state has another shape.
     """
 
     gates = 1
@@ -72,15 +72,15 @@ class Recurrent(Module):
                     setattr(self, f"{kind}_l{layer}{end}", parameter(self.rng.uniform(-limit, limit, shape), dtype))
 
     def forward(self, x: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """Return the states of the last layer at all times, and the last states of all layers.
+        """Return the states of the last layer at all times, and the final states of all layers.
 
         Args:
             x: ``(time, batch, n_in)``, or ``(batch, time, n_in)`` if `batch_first`.
-            state: before the first time, ``(layers * directions, batch, n_hidden)``, of an LSTM a pair of these; by
+            state: the initial state, ``(layers * directions, batch, n_hidden)``, for an LSTM a pair (h, c) of these; by
                 default zero.
 
         Returns:
-            ``(time, batch, directions * n_hidden)``, or batch first as x is; and what `state` would be, after the end.
+            ``(time, batch, directions * n_hidden)``, or batch first as x; and the final state, in the form of `state`.
         """
         x = as_input(x, self._dtype)
         if x.ndim != 3 or x.shape[2] != self.n_in or x.shape[1 if self.batch_first else 0] == 0:
@@ -104,11 +104,11 @@ class Recurrent(Module):
         return x.swapaxes(0, 1) if self.batch_first else x, finals if len(finals) > 1 else finals[0]
 
     def _run(self, x: Any, p: dict[str, Any], start: Any) -> tuple[Any, tuple[Any, ...]]:
-        """Return the states of one layer in one direction, (time, batch, n_hidden), and the last state, in parts."""
+        """Return one layer's states in one direction, (time, batch, n_hidden), and the final state, (h,) or (h, c)."""
         raise NotImplementedError
 
     def _starts(self, state: Any, batch: int, dtype: Any) -> list[tuple[Any, ...]]:
-        """Return the first state of each layer and direction, in parts."""
+        """Return the initial state of each layer and direction, each as (h,) or (h, c)."""
         each = self.layers * len(self._ends)
         need = (each, batch, self.n_hidden)
         if state is None:
@@ -124,7 +124,7 @@ class Recurrent(Module):
         return [tuple(part[i] for part in parts) for i in range(each)]
 
     def about(self) -> str:
-        """Return the widths, and what is not the default."""
+        """Return the widths, and the options that differ from their defaults."""
         options = (
             f", layers={self.layers}" * (self.layers > 1) + ", bias=False" * (not hasattr(self, "bias_ih_l0"))
             + ", batch_first=True" * self.batch_first + f", dropout={self.dropout:g}" * (self.dropout > 0)
@@ -173,8 +173,8 @@ class LSTM(Recurrent):
 
     .. math:: c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh c_t
 
-    The gates i, f, o are sigmoids and the candidate g a tanh of ``W_ih x_t + b_ih + W_hh h + b_hh``, in the order i, f,
-    g, o. The last states are a pair, of h and of c.
+    The gates i, f, o are sigmoids, and the candidate g is a tanh, of ``W_ih x_t + b_ih + W_hh h + b_hh``; the rows
+    of the weights are in the order i, f, g, o. The final state is a pair (h, c).
 
     Args:
         n_in, n_hidden, layers, bias, batch_first, dropout, bidirectional, rng, dtype: see `Recurrent`.
@@ -226,7 +226,7 @@ class GRU(Recurrent):
 
 @pytorch_names(input_size="n_in", hidden_size="n_hidden")
 class _Cell(Module):
-    """One step of a recurrent layer, which lies behind it and shares its parameters."""
+    """Base of the cells: one step of a recurrent layer, which the cell holds and whose parameters it shares."""
 
     kind: type[Recurrent] = RNN
     weight_ih: Tensor
@@ -244,11 +244,11 @@ class _Cell(Module):
             setattr(self, name, getattr(self._layer, f"{name}_l0") if hasattr(self._layer, f"{name}_l0") else None)
 
     def forward(self, x: Any, state: Any = None) -> Any:
-        """Return the next state, ``(batch, n_hidden)``, of an LSTM a pair.
+        """Return the next state, ``(batch, n_hidden)``; for an LSTM the pair (h, c).
 
         Args:
             x: ``(batch, n_in)``.
-            state: as what is returned; by default zero.
+            state: the current state, in the form of the result; by default zero.
         """
         x = as_input(x, self.weight_ih.dtype)
         if x.ndim != 2 or x.shape[1] != self.n_in:
@@ -266,10 +266,10 @@ class _Cell(Module):
 
 @pytorch_names(input_size="n_in", hidden_size="n_hidden")
 class RNNCell(_Cell):
-    """One step of an `RNN`: the next state for an input and a state.
+    """One step of an `RNN`: takes an input and a state and returns the next state.
 
     Args:
-        n_in, n_hidden, bias, rng, dtype: as of `Recurrent`.
+        n_in, n_hidden, bias, rng, dtype: see `Recurrent`.
         nonlinearity: ``'tanh'`` or ``'relu'``.
 
     Example:
@@ -285,7 +285,7 @@ class RNNCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of an `LSTM`: the next pair of states for an input and a pair; arguments are as of `RNNCell`.
+    """One step of an `LSTM`: takes an input and a pair (h, c) and returns the next pair; arguments as in `RNNCell`.
 
     Example:
         >>> h, c = LSTMCell(3, 5, rng=0)(np.ones((4, 3)))
@@ -297,7 +297,7 @@ class LSTMCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of a `GRU`: the next state for an input and a state; arguments are as of `RNNCell`.
+    """One step of a `GRU`: takes an input and a state and returns the next state; arguments as in `RNNCell`.
 
     Example:
         >>> GRUCell(3, 5, rng=0)(np.ones((4, 3))).shape

@@ -1,4 +1,4 @@
-"""Images made larger: padded, or with each pixel repeated."""
+"""Layers that enlarge images: by padding, or by repeating each pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Size = int | tuple[int, ...]
 
 
 class _Padding(Module):
-    """What the layers that pad images have in common."""
+    """Base of the layers that pad images."""
 
     mode = "constant"
     axes = 2
@@ -22,19 +22,19 @@ class _Padding(Module):
         self.padding = (int(padding),) * (2 * self.axes) if np.ndim(padding) == 0 else tuple(padding)  # type: ignore[arg-type]
 
     def forward(self, x: Any) -> Any:
-        """Return x with more pixels."""
+        """Return the padded x."""
         return F.pad(x, self.padding, mode=self.mode)
 
     def about(self) -> str:
-        """Return how many pixels there are at each end."""
+        """Return the padding at each end."""
         return f"{self.padding}"
 
 
 class ZeroPad2d(_Padding):
-    """Put zeros around images.
+    """Pad images with zeros.
 
     Args:
-        padding: how many, or (left, right, top, bottom).
+        padding: the number of pixels at every side, or (left, right, top, bottom).
 
     Example:
         >>> ZeroPad2d((1, 0, 0, 0))(np.ones((1, 1, 1, 2))).tolist()
@@ -43,23 +43,23 @@ class ZeroPad2d(_Padding):
 
 
 class ReflectionPad2d(_Padding):
-    """Put the pixels next to each edge around images, in reverse order; ``padding`` is as of `ZeroPad2d`."""
+    """Pad images with their own pixels mirrored at the edges; ``padding`` is that of `ZeroPad2d`."""
 
     mode = "reflect"
 
 
 class ReplicationPad2d(_Padding):
-    """Put the pixels at each edge around images, again and again; ``padding`` is as of `ZeroPad2d`."""
+    """Pad images by repeating the pixels at the edges; ``padding`` is that of `ZeroPad2d`."""
 
     mode = "replicate"
 
 
 class Upsample(Module):
-    """Repeat each pixel a whole number of times along each spatial axis.
+    """Repeat each pixel an integer number of times along each spatial axis.
 
     Args:
-        scale_factor: how many times, one number or one per spatial axis.
-        mode: ``'nearest'``, the only one.
+        scale_factor: the number of times, one number or one per spatial axis.
+        mode: only ``'nearest'`` is supported.
 
     Raises:
         NotImplementedError: another mode.

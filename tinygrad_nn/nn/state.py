@@ -1,4 +1,4 @@
-"""The state of a module, array by array: where each lives, how it takes other numbers or another dtype."""
+"""The arrays of a module's state: where each is stored, and how its values or its dtype are replaced."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Array = np.ndarray[Any, Any]
 
 
 class Slot(NamedTuple):
-    """Where an array of the state lives: a parameter, or the attribute of this name of a module."""
+    """A place that stores an array: the data of a parameter (empty name), or an attribute of a module."""
 
     owner: Any
     name: str
 
     def cast(self, dtype: Any) -> None:
-        """Convert it, if it is of floats."""
+        """Convert the array to a dtype, if it is floating-point."""
         array = self.array
         if array.dtype.kind == "f" and not self.name:
             self.owner.data = array.astype(dtype)
@@ -40,7 +40,7 @@ class Slot(NamedTuple):
         return np.asarray(getattr(self.owner, self.name) if self.name else self.owner.data)
 
     def put(self, array: Array) -> None:
-        """Give it other numbers, in its dtype."""
+        """Replace the values of the array, keeping its dtype."""
         if self.name:
             self._set(np.array(array, dtype=self.array.dtype))
         else:
@@ -54,7 +54,7 @@ class Slot(NamedTuple):
 
 
 def assign(parameter: Tensor, value: Any) -> None:
-    """Give a parameter new data, in its dtype: a new array, since an older graph may hold the old one."""
+    """Replace the data of a parameter, keeping its dtype; the array is new, as an older graph may use the old one."""
     array = np.array(value, dtype=parameter.data.dtype)
     parameter.data = array
     if parameter.node is not None:
@@ -63,7 +63,7 @@ def assign(parameter: Tensor, value: Any) -> None:
 
 
 def filled(parameter: Any, value: Any) -> Any:
-    """Give a parameter, or the array of one, new numbers in place, and return it."""
+    """Replace the values of a parameter or of an array, and return it."""
     if isinstance(parameter, Tensor):
         assign(parameter, value)
     else:
@@ -79,10 +79,10 @@ def forget(parameter: Tensor) -> None:
 
 
 def target(given: Any) -> np.dtype[Any] | None:
-    """Return the dtype that ``to`` was given, ``None`` for the device "cpu" and for switches.
+    """Return the dtype that ``Module.to`` was given, or ``None`` for the device "cpu", a bool or None.
 
     Raises:
-        RuntimeError: another device; arrays are NumPy's.
+        RuntimeError: another device; NumPy arrays are in main memory.
     """
     if given is None or isinstance(given, bool):
         return None
@@ -98,7 +98,7 @@ def target(given: Any) -> np.dtype[Any] | None:
 
 
 def refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
-    """Raise an error that lists what does not fit."""
+    """Raise a ValueError that lists the missing, unknown and differing names."""
     parts = [
         *(["missing: " + _few(missing)] if missing else []),
         *(["not known here: " + _few(unknown)] if unknown else []),

@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 @pytorch_names(d_model="n", nhead="heads", dim_feedforward="n_hidden", layer_norm_eps="eps")
 class TransformerBlock(Module):
-    r"""One layer of a transformer: of an encoder, or, if causal, of a language model.
+    r"""One layer of a transformer encoder, or with causal=True of a language model.
 
     .. math:: x \leftarrow \mathrm{norm}_1(x + \mathrm{attention}(x)), \qquad
               x \leftarrow \mathrm{norm}_2(x + W_2 f(W_1 x + b_1) + b_2)
 
-    With norm_first the norms stand before attention and perceptron instead, and the sums are left as they are.
+    With norm_first, the norms are applied to the inputs of attention and perceptron, and not to the sums.
 
     Args:
-        n: columns of the sequence.
-        heads: how many the attention has; it divides n.
-        n_hidden: units of the perceptron.
-        dropout: the share that is set to zero, in training: of attention's weights, of the units, of both results.
+        n: number of columns of the sequence.
+        heads: number of attention heads, a divisor of n.
+        n_hidden: number of hidden units of the perceptron.
+        dropout: the share set to zero in training: of attention weights, of hidden units, and of both results.
         activation: f, a name such as ``'relu'`` or ``'gelu'``, or a function.
-        eps: of the norms.
+        eps: of the layer norms.
         batch_first: whether sequences are ``(batch, time, n)`` rather than ``(time, batch, n)``, as in PyTorch.
-        norm_first: where the norms stand.
-        bias: whether there are biases.
-        causal: whether each time may look at itself and the past only.
-        rng: a Generator or a seed, for the weights and the dropout; ``None`` draws others each time.
+        norm_first: whether norms come before attention and perceptron, see above.
+        bias: whether linear layers and norms have biases.
+        causal: whether each position attends only to itself and positions before.
+        rng: a Generator or a seed, for initial weights and dropout; ``None`` draws different ones each time.
         dtype: of the parameters, ``float`` or ``np.float32``.
 
     Attributes:
-        self_attn, linear1, linear2, norm1, norm2: its parts, named as those of ``torch.nn.TransformerEncoderLayer``.
+        self_attn, linear1, linear2, norm1, norm2: its submodules, named as in ``torch.nn.TransformerEncoderLayer``.
 
     Raises:
-        ValueError: heads does not divide n; from a call, x has other columns.
+        ValueError: heads does not divide n; from a call, x has another number of columns.
 
     Source: Vaswani et al., Attention is all you need (2017), section 3; norm_first: Xiong et al., On layer
     normalization in the transformer architecture (2020).
@@ -76,10 +76,10 @@ class TransformerBlock(Module):
         self._act = named(activation) if isinstance(activation, str) else activation
 
     def forward(self, x: Any, attn_mask: Any = None, key_padding_mask: Any = None) -> Any:
-        """Return the sequence after attention and perceptron, of the shape of x.
+        """Return the sequence after attention and perceptron, of the same shape as x.
 
         Args:
-            x: ``(time, batch, n)``, or batch first.
+            x: ``(time, batch, n)``, or with batch_first ``(batch, time, n)``.
             attn_mask, key_padding_mask: see `MultiHeadAttention`.
         """
         masks = {"attn_mask": attn_mask, "key_padding_mask": key_padding_mask, "causal": self.causal}
@@ -93,7 +93,7 @@ class TransformerBlock(Module):
         return self.drop(self.linear2(self.drop(self._act(self.linear1(x)))))
 
     def about(self) -> str:
-        """Return the options that are not the default; the parts tell the sizes."""
+        """Return the options that differ from their defaults; the submodules show the sizes."""
         options = ["norm_first=True"] * self.norm_first + ["causal=True"] * self.causal
         return ", ".join(options)
 
@@ -110,7 +110,7 @@ class TransformerEncoderLayer(TransformerBlock):
     def forward(
         self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
     ) -> Any:
-        """Return the sequence after attention and perceptron, of the shape of src."""
+        """Return the sequence after attention and perceptron, of the same shape as src."""
         before, self.causal = self.causal, self.causal or (is_causal and src_mask is None)
         try:
             return super().forward(src, src_mask, src_key_padding_mask)
@@ -119,11 +119,11 @@ class TransformerEncoderLayer(TransformerBlock):
 
 
 class TransformerEncoder(Module):
-    """Copies of one layer, one after the other.
+    """A stack of copies of one layer, applied one after the other.
 
     Args:
-        encoder_layer: which is copied; all start from its weights, as in PyTorch.
-        num_layers: how many copies.
+        encoder_layer: the layer to copy; all copies start from its weights, as in PyTorch.
+        num_layers: the number of copies.
         norm: a module that is applied last, or ``None``.
 
     Example:
@@ -138,7 +138,7 @@ class TransformerEncoder(Module):
         self.norm = norm
 
     def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
-        """Return the sequence after all layers, of the shape of src."""
+        """Return the sequence after all layers, of the same shape as src."""
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, is_causal)
         return src if self.norm is None else self.norm(src)

@@ -1,4 +1,4 @@
-"""What PyTorch keeps in ``torch.nn.utils``: clipping of the gradients of parameters."""
+"""The contents of ``torch.nn.utils``: clipping of the gradients of parameters."""
 
 from ..optim.clipping import clip_grad_norm_, clip_grad_value_
 from ..optim.clipping import total_norm as get_total_norm

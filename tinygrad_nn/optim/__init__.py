@@ -1,9 +1,9 @@
 """Optimizers, learning rate schedules and clipping, with the definitions and defaults of ``torch.optim``.
 
-An optimizer is a pair of pure functions: ``init(w)`` gives the first state, ``update(g, state, eta, w)`` a step and the
-next state. The parameter then becomes ``w - step``. A state belongs to one parameter and is a tuple of arrays and
-numbers that is never written into. `Minimizer` holds the states for a loop written by hand; `SGD`, `Adam` and their
-like do so in PyTorch's form, and `lr_scheduler` holds the schedules that go along with them.
+An optimizer is a rule made of two pure functions: ``init(w)`` returns the first state, ``update(g, state, eta, w)`` a
+step and the next state. The parameter then becomes ``w - step``. A state belongs to one parameter; it is a tuple of
+arrays and numbers that is never modified in place. `Minimizer` keeps parameters and states for a hand-written loop.
+`SGD`, `Adam` and so on do this with PyTorch's interface, and `lr_scheduler` has the schedulers for these.
 """
 
 from ..spelling import no_attribute

@@ -1,4 +1,4 @@
-"""Optimizers with a step size for each weight: Adam and its variants, RMSprop, Adagrad, Adadelta."""
+"""Optimizers with a step size of its own for each weight: Adam and its variants, RMSprop, Adagrad, Adadelta."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def _moments(w: Array) -> OptimizerState:
 def adam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False
 ) -> Optimizer:
-    r"""Adam: the moving mean of gradients over the root of the moving mean of their squares.
+    r"""Adam: the moving average of gradients divided by the root of the moving average of their squares.
 
     .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
               w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
     Args:
-        beta1, beta2: the memory of the two means.
-        eps: keeps the quotient finite.
-        weight_decay: λ, which adds λw to the gradient.
-        amsgrad: whether the largest v so far takes the place of v.
+        beta1, beta2: the decay rates of the two moving averages.
+        eps: added to the denominator, so that it is not 0.
+        weight_decay: λ; λw is added to the gradient.
+        amsgrad: whether the largest v so far is used in place of v.
 
     Raises:
         ValueError, TypeError: a hyper-parameter is out of range.
@@ -46,7 +46,7 @@ def adam(
 def adamw(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, amsgrad: bool = False
 ) -> Optimizer:
-    r"""AdamW: Adam with decoupled weight decay, which does not enter the moments.
+    r"""AdamW: Adam with decoupled weight decay, which does not enter the moving averages.
 
     .. math:: w \leftarrow (1 - \eta \lambda) w - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
@@ -78,7 +78,7 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         u = [np.maximum(u[0], v)] if highest else u
-        root = (1 - β2**t) ** 0.5  # taken out of the quotient: two numbers are corrected, and no array
+        root = (1 - β2**t) ** 0.5  # applied to two numbers instead of dividing an array
         step = η * root / (1 - β1**t) * m / (np.sqrt(u[0] if highest else v) + eps * root)
         return shrunk(step, w, rate=η, weight_decay=λ) if decoupled else step, (m, v, *u, t)
 
@@ -99,7 +99,7 @@ def nadam(
     Args:
         beta1, beta2, eps, weight_decay: as in `adam`.
         momentum_decay: ψ.
-        decoupled: whether weight decay is that of `adamw`.
+        decoupled: whether weight decay is decoupled, as in `adamw`.
 
     Source: Dozat, Incorporating Nesterov momentum into Adam (2016), as ``torch.optim.NAdam``.
     """
@@ -138,7 +138,7 @@ def radam(
 
     Args:
         beta1, beta2, eps, weight_decay: as in `adam`.
-        decoupled: whether weight decay is that of `adamw`.
+        decoupled: whether weight decay is decoupled, as in `adamw`.
 
     Source: Liu et al., On the variance of the adaptive learning rate and beyond (2020), as ``torch.optim.RAdam``.
     """
@@ -151,9 +151,9 @@ def radam(
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * (g * g)
         rest, end = 1 - beta2**t, 2 / (1 - beta2) - 1
-        scale = end / ((end - 4) * (end - 2)) if end > 5 else 0.0  # else ρ never comes above 5
+        scale = end / ((end - 4) * (end - 2)) if end > 5 else 0.0  # else ρ never exceeds 5
         ρ = end - 2 * t * beta2**t / rest
-        r = abs((ρ - 4) * (ρ - 2) * scale / ρ) ** 0.5  # where it would be imaginary it is not used
+        r = abs((ρ - 4) * (ρ - 2) * scale / ρ) ** 0.5  # r is not used when it would be imaginary
         step = η * (m / (1 - beta1**t))
         step = np.where(ρ > 5, step * (r * rest**0.5) / (np.sqrt(v) + eps), step)
         return shrunk(step, w, rate=η, weight_decay=weight_decay) if decoupled else step, (m, v, t)
@@ -189,15 +189,15 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
 def rmsprop(
     alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0, centered: bool = False, weight_decay: float = 0.0
 ) -> Optimizer:
-    r"""RMSprop: the gradient over its moving root mean square.
+    r"""RMSprop: the gradient divided by the root of the moving average of its square.
 
     .. math:: v \leftarrow \alpha v + (1 - \alpha) g^2, \qquad w \leftarrow w - \eta \frac{g}{\sqrt v + \epsilon}
 
     Args:
-        alpha: the memory of the mean; eps: keeps the quotient finite.
-        mu: the momentum of the quotient.
-        centered: whether the square of the mean gradient is taken off v, which leaves the variance.
-        weight_decay: λ, which adds λw to the gradient.
+        alpha: the decay rate of the moving average; eps: added to the denominator, so that it is not 0.
+        mu: the momentum, applied to the quotient.
+        centered: whether the squared moving average of gradients is subtracted from v, which leaves the variance.
+        weight_decay: λ; λw is added to the gradient.
 
     Source: Tieleman & Hinton, lecture 6.5 of Neural Networks for Machine Learning (2012); centred: Graves (2013).
     """
@@ -211,7 +211,7 @@ def rmsprop(
         kept = [v]
         if centered:
             mean = alpha * state[1] + (1 - alpha) * g
-            v = np.maximum(v - mean * mean, 0)  # rounding may leave a variance below 0
+            v = np.maximum(v - mean * mean, 0)  # rounding may make a variance negative
             kept.append(mean)
         if not mu:
             return η * g / (np.sqrt(v) + eps), tuple(kept)
@@ -227,16 +227,16 @@ def rmsprop(
 def adagrad(
     eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0, weight_decay: float = 0.0
 ) -> Optimizer:
-    r"""Adagrad: the gradient over the root of the sum of all squared gradients so far.
+    r"""Adagrad: the gradient divided by the root of the sum of all squared gradients so far.
 
     .. math:: s \leftarrow s + g^2, \qquad
               w \leftarrow w - \frac{\eta}{1 + (t - 1) \delta} \frac{g}{\sqrt s + \epsilon}
 
     Args:
-        eps: keeps the quotient finite.
-        lr_decay: δ.
-        initial: the s before the first step.
-        weight_decay: λ, which adds λw to the gradient.
+        eps: added to the denominator, so that it is not 0.
+        lr_decay: δ, the decay of the learning rate.
+        initial: the value of s before the first step.
+        weight_decay: λ; λw is added to the gradient.
 
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011).
     """

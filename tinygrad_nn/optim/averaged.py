@@ -1,4 +1,4 @@
-"""Averaged, the minimizer of a person's own loop that several ranks run: its steps are those of the whole batch."""
+"""Averaged: a minimizer for a hand-written training loop that runs on several ranks, with steps for the whole batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .minimizer import Minimizer
 from .quasi_newton import LBFGSRule
 
 Array = Any
-EVERY = 100  # of so many steps the first two are compared: rows that are equal by chance are not so twice
+EVERY = 100  # of every EVERY steps the first two are checked: gradients that are equal by chance once are not so twice
 MEANS = (
     "step: rows= is missing: of how many rows the loss of this rank is the mean. The ranks' means have a mean of their "
     "own, which is that of all rows only where all have as many. Write step(rows=len(x))."
@@ -26,14 +26,14 @@ MEANS = (
 
 
 class Averaged:
-    r"""A minimizer whose steps are taken by the gradient of the rows of all ranks.
+    r"""A minimizer whose steps use the gradient of the rows of all ranks.
 
     .. math:: g = \sum_r \frac{n_r}{N} g_r
 
     Attributes:
-        minimizer: that of this rank, a `Minimizer`, or an optimizer in PyTorch's form; ranks: those that take part.
+        minimizer: the one of this rank, a `Minimizer`, or an optimizer with PyTorch's interface; ranks: all ranks.
 
-    All else, such as `zero_grad`, `observe` and `state_dict`, is that of the minimizer.
+    All other attributes, such as `zero_grad`, `observe` and `state_dict`, are those of the minimizer.
     """
 
     def __init__(self, minimizer: Any, comm: Any) -> None:
@@ -51,22 +51,23 @@ class Averaged:
 
     @property
     def tensors(self) -> list[Any]:
-        """The parameters, group by group."""
+        """All parameters, group by group."""
         if isinstance(self.minimizer, Minimizer):
             return self.minimizer.parameters
         return [t for group in self.minimizer.param_groups for t in group["params"]]
 
     def rows(self, total: int) -> slice:
-        """Return which rows of a batch of so many are this rank's."""
+        """Return the slice of this rank's rows in a batch of `total` rows."""
         return slice(*self.ranks.rows(total, self.ranks.rank))
 
     def draws(self, rng: Any, axis: int = 0) -> np.random.Generator:
-        """Return a generator whose numbers, in a function that `step` is given, are those of one process.
+        """Return a generator with which all ranks together draw the numbers that one process would draw.
 
-        Each rank draws for the whole batch and keeps those of its rows: ``model.seed(minimizer.draws(0))``.
+        In a function passed to `step`, each rank draws for the whole batch and keeps the numbers of its rows; write
+        ``model.seed(minimizer.draws(0))``.
 
         Args:
-            rng: a Generator or a seed, the same on all ranks; axis: that of the rows, in what is drawn.
+            rng: a Generator or a seed, the same on all ranks; axis: the axis of the rows in the drawn arrays.
         """
         return RowDraws.of(np.random.default_rng(rng), axis)
 
@@ -74,19 +75,20 @@ class Averaged:
         self, gradients: Any = None, *, rows: Any = None, clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> float | None:  # fmt: skip
-        """Update the parameters once, on all ranks alike.
+        """Update the parameters once, in the same way on all ranks.
 
         Args:
-            gradients: as of `Minimizer.step`: of the mean loss over the rows of this rank. Where it is a function, what
-                it computes sees the whole batch: batch norm takes the statistics of all rows.
-            rows: how many rows this rank has, 0 too; or their numbers, an array, which must not be those of another.
-            clip_norm, clip_value: the most that norm and entries may be, of the gradient of the whole batch.
+            gradients: as in `Minimizer.step`, for the mean loss over the rows of this rank. If it is a function, its
+                operations know the whole batch: batch norm uses the statistics of all rows.
+            rows: the number of rows of this rank, possibly 0; or an array of their row numbers, which no other rank may
+                have.
+            clip_norm, clip_value: upper limits of the norm and of the entries of the gradient of the whole batch.
 
         Returns:
             The loss of the whole batch, if a function was given.
 
         Raises:
-            ValueError: rows is missing, or ranks have the same rows, or other parameters; RuntimeError: a rank is gone.
+            ValueError: rows is missing, ranks have the same rows, or parameters differ; RuntimeError: a rank failed.
         """
         if rows is None and self.ranks.size == 1:
             rows = 1
@@ -127,7 +129,7 @@ class Averaged:
         return loss if callable(gradients) else None
 
     def _own(self, gradients: Any, shard: Shard) -> tuple[float | None, list[Array | None]]:
-        """Return loss and gradients of the rows of this rank."""
+        """Return loss and gradients of this rank's rows."""
         loss = None
         if callable(gradients):
             self.minimizer.zero_grad()
@@ -148,7 +150,7 @@ class Averaged:
         return loss, summed
 
     def _compare(self, found: Sequence[Array | None], rows: Any, count: int) -> None:
-        """Raise if two ranks have the same rows, or the ranks other parameters."""
+        """Raise if two ranks have the same rows, or if the parameters of the ranks differ."""
         numbers = None if np.ndim(rows) == 0 else np.asarray(rows).tolist()
         digest = hashlib.sha256()
         for g in found:
@@ -176,7 +178,7 @@ class Averaged:
         self.ranks.same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
 
     def _from_first(self) -> None:
-        """Give all ranks the parameters of rank 0."""
+        """Copy the parameters of rank 0 to all ranks."""
         arrays = {str(k): t.data for k, t in enumerate(self.tensors)}
         _, found = self.ranks.from_first("", arrays)
         if self.ranks.rank:
@@ -185,7 +187,7 @@ class Averaged:
 
     @contextmanager
     def _failing(self, call: str) -> Iterator[None]:
-        """Let all ranks raise what one raises."""
+        """If one rank raises inside this block, raise on all ranks."""
         try:
             yield
         except BaseException as error:
@@ -197,17 +199,17 @@ def averaged(minimizer: Any, comm: Any) -> Averaged:
 
     .. math:: g = \sum_r \frac{n_r}{N} g_r
 
-    The parameters become those of rank 0. Each rank computes the mean loss of its own rows and says how many these are.
+    The parameters are set to those of rank 0. Each rank computes the mean loss of its rows and passes their number.
 
     Args:
-        minimizer: a `Minimizer`, or an optimizer in PyTorch's form, made on each rank alike.
+        minimizer: a `Minimizer`, or an optimizer with PyTorch's interface, made in the same way on each rank.
         comm: a communicator of mpi4py, or ``'world'``.
 
     Returns:
-        It as an `Averaged`, whose `step` takes ``rows=``.
+        An `Averaged`, whose `step` takes ``rows=``.
 
     Raises:
-        TypeError, ValueError: comm is no communicator, or the ranks run other code; ImportError: mpi4py is missing.
+        TypeError, ValueError: comm is not a communicator, or the code of ranks differs; ImportError: mpi4py is missing.
     """
     if not isinstance(minimizer, (Minimizer, GroupOptimizer)):
         raise TypeError(
@@ -218,7 +220,7 @@ def averaged(minimizer: Any, comm: Any) -> Averaged:
 
 
 def _told(minimizer: Any) -> str:
-    """Return what must be the same of a minimizer."""
+    """Return a text of all that must be equal on all ranks: rules, learning rates, parameter shapes, schedule."""
     if isinstance(minimizer, Minimizer):
         groups = [(repr(g.rule), g.learning_rate, [(t.shape, str(t.dtype)) for t in g.parameters])
                   for g in minimizer.groups]  # fmt: skip

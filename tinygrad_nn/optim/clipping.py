@@ -1,4 +1,4 @@
-"""Gradient clipping."""
+"""Gradient clipping: by value, and by the norm of all gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clip_by_value(gradients: Iterable[Array | None], limit: float) -> list[Array
     .. math:: g \leftarrow \min(\max(g, -c), c)
 
     Args:
-        gradients: arrays of any shapes; ``None``, where there is no gradient, stays.
+        gradients: arrays of any shapes; ``None`` (no gradient) is kept.
         limit: c, positive.
 
     Returns:
@@ -45,12 +45,12 @@ def clip_by_norm(gradients: Iterable[Array | None], limit: float, eps: float = 1
     .. math:: n = \sqrt{\textstyle\sum g^2}, \qquad g \leftarrow g \min\left(1, \frac{c}{n + \epsilon}\right)
 
     Args:
-        gradients: arrays of any shapes; ``None``, where there is no gradient, stays.
+        gradients: arrays of any shapes; ``None`` (no gradient) is kept.
         limit: c, positive.
-        eps: keeps the quotient finite.
+        eps: added to the norm, so that the quotient is finite.
 
     Returns:
-        New arrays of the same shapes and dtypes, and the norm before, which is summed in float64.
+        New arrays of the same shapes and dtypes, and the norm before clipping, which is summed in float64.
 
     Raises:
         ValueError: the limit is not positive.
@@ -73,7 +73,7 @@ def total_norm(gradients: Iterable[Array | None], order: float = 2.0) -> Any:
     .. math:: n = \left(\textstyle\sum |g|^p\right)^{1/p}
 
     Args:
-        gradients: arrays of any shapes; ``None``, where there is no gradient, counts as 0.
+        gradients: arrays of any shapes; ``None`` (no gradient) counts as 0.
         order: p, positive; ``inf`` for the largest entry.
 
     Source: as ``torch.nn.utils.get_total_norm``.
@@ -96,21 +96,21 @@ def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Any:  # fmt: skip
-    r"""Scale the gradients of parameters by one factor so that their norm is at most a limit, and put them in place.
+    r"""Scale the gradients of parameters, in place, by one factor so that their norm is at most a limit.
 
     .. math:: g \leftarrow g \min\left(1, \frac{c}{n + 10^{-6}}\right)
 
     Args:
-        parameters: Tensors such as ``model.parameters()``, or one; those without a gradient are left alone.
-        max_norm: c; ``inf`` only measures.
+        parameters: Tensors such as ``model.parameters()``, or one Tensor; those without a gradient are skipped.
+        max_norm: c; with ``inf`` the norm is only computed.
         norm_type: the order of the norm, ``inf`` for the largest entry.
-        error_if_nonfinite: whether a norm that is not finite raises; foreach: PyTorch's, changes nothing.
+        error_if_nonfinite: whether to raise if the norm is not finite; foreach: as in PyTorch, has no effect.
 
     Returns:
-        The norm before.
+        The norm before clipping.
 
     Raises:
-        RuntimeError: the norm is not finite, and that was asked for; ValueError: the limit is not positive.
+        RuntimeError: the norm is not finite and error_if_nonfinite is True; ValueError: the limit is not positive.
 
     Source: as ``torch.nn.utils.clip_grad_norm_``.
     """
@@ -131,7 +131,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     """Clip every entry of the gradients of parameters to the interval from -clip_value to clip_value, in place.
 
     Args:
-        parameters: Tensors such as ``model.parameters()``, or one; clip_value: positive; foreach: changes nothing.
+        parameters: Tensors such as ``model.parameters()``, or one; clip_value: positive; foreach: has no effect.
 
     Raises:
         ValueError: the limit is not positive.

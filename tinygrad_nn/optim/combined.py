@@ -1,4 +1,4 @@
-"""Schedules made of schedules, and the table of all by name."""
+"""Schedules composed of other schedules, and the table of all schedules by name."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .schedules import (
 
 @dataclass(frozen=True)
 class Chained(Schedule):
-    r"""Several schedules at once: each takes the value of the one before as its base.
+    r"""Several schedules applied at once: each takes the rate of the one before as its base.
 
     .. math:: \eta_t = f_n(t, \dots f_2(t, f_1(t, \eta)))
 
-    Source: as ``ChainedScheduler``, where it multiplies factors; an `eta_min` is the least value of its own schedule.
+    Source: as ``ChainedScheduler``, which multiplies factors; an `eta_min` holds for its own schedule only.
     """
 
     schedules: tuple[Schedule, ...]
@@ -84,13 +84,13 @@ for _kind in SCHEDULES.values():
 
 
 def schedule(name: str | Mapping[str, Any], **arguments: Any) -> Schedule:
-    """Return a schedule by its name, or the one that `Schedule.state_dict` wrote down.
+    """Return a schedule by its name, or from the dict of `Schedule.state_dict`.
 
     Args:
         name: a key of `SCHEDULES`, in any letter case, or a dict with ``'name'`` and the arguments.
 
     Raises:
-        ValueError: there is no such schedule; TypeError: it takes no such argument.
+        ValueError: there is no such schedule; TypeError: the schedule has no such argument.
 
     Example:
         >>> schedule("cosine", T_max=100)

@@ -1,4 +1,4 @@
-"""SGD with momentum, Lion and Muon: the step is a mean of gradients, its sign, or its orthogonal part."""
+"""SGD with momentum, Lion and Muon: the step is a mean of gradients, its sign, or its orthogonal factor."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_
 
     Args:
         mu: the momentum μ.
-        dampening: the share d of each gradient but the first that is left out of v.
-        nesterov: whether to look ahead; it needs momentum without dampening.
-        weight_decay: λ, which adds λw to the gradient.
+        dampening: d, the share by which each gradient, except the first, is reduced before it is added to v.
+        nesterov: whether to use Nesterov momentum; it needs momentum without dampening.
+        weight_decay: λ; λw is added to the gradient.
 
     Raises:
         ValueError, TypeError: a hyper-parameter is out of range.
@@ -81,7 +81,7 @@ def _rolling(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool
 
     def dampened(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay=weight_decay)
-        v, share = state  # the first gradient enters whole
+        v, share = state  # the first gradient is not dampened
         v = mu * v + share * g
         return η * v, (v, 1 - dampening)
 
@@ -90,12 +90,12 @@ def _rolling(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool
 
 @named_options(RATE)
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
-    r"""Lion: each weight moves by eta along the sign of a mean of gradients.
+    r"""Lion: each weight moves by eta along the sign of a moving average of gradients.
 
     .. math:: w \leftarrow w - \eta (\operatorname{sign}(\beta_1 m + (1 - \beta_1) g) + \lambda w), \qquad
               m \leftarrow \beta_2 m + (1 - \beta_2) g
 
-    PyTorch has no Lion; the defaults are the paper's, and without weight decay until it is asked for.
+    PyTorch has no Lion; the defaults are those of the paper, except that weight decay is 0.
 
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
     """
@@ -108,7 +108,7 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> 
     return made(lion, 1e-4, one_zero, update, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
 
 
-QUINTIC = 3.4445, -4.7750, 2.0315  # steep at 0, so that five turns bring singular values of 0.002 near 1
+QUINTIC = 3.4445, -4.7750, 2.0315  # steep at 0, so that five iterations bring singular values as small as 0.002 near 1
 TURNS = 5
 
 
@@ -116,19 +116,20 @@ TURNS = 5
 def muon(
     mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1, eps: float = 1e-7, adjust: str = "original"
 ) -> Optimizer:
-    r"""Muon, for matrices: momentum with all its singular values brought near 1.
+    r"""Muon, for matrices: momentum, with all singular values of the step brought near 1.
 
     .. math:: B \leftarrow \mu B + (1 - \mu) G, \qquad
               W \leftarrow (1 - \eta \lambda) W - \eta\, s\, \operatorname{orth}((1 - \mu) G + \mu B)
 
     Args:
-        mu: the momentum; nesterov: whether the gradient is mixed in once more, else ``orth(B)``.
-        weight_decay: λ, decoupled; eps: the least norm that B is divided by.
+        mu: the momentum; nesterov: whether the gradient is added once more, as in the equation; else ``orth(B)``.
+        weight_decay: λ, decoupled; eps: the smallest norm by which a matrix is divided.
         adjust: the factor s: ``'original'`` is ``sqrt(max(1, rows / columns))``, ``'match_rms_adamw'`` is
-            ``0.2 sqrt(max(rows, columns))``, which makes it take the learning rates of AdamW.
+            ``0.2 sqrt(max(rows, columns))``, so that learning rates of AdamW are suitable.
 
-    A kernel of more than two axes is the matrix ``(len, -1)``. What has fewer, such as a bias, moves by `adamw` with
-    the same learning rate and weight decay; ``torch.optim.Muon`` refuses both, and computes ``orth`` in bfloat16.
+    A parameter with more than two axes is treated as a matrix ``(len, -1)``. One with fewer axes, such as a bias, is
+    updated by `adamw` with the same learning rate and weight decay. ``torch.optim.Muon`` rejects both cases, and
+    computes ``orth`` in bfloat16.
 
     Source: Jordan, Muon: an optimizer for hidden layers in neural networks (2024); Liu et al. (2025).
     """
@@ -151,18 +152,18 @@ def muon(
 
 
 def orthogonal(G: Array, eps: float = 1e-7) -> Array:
-    r"""Bring the singular values of a matrix near 1 by products alone.
+    r"""Bring the singular values of a matrix near 1, using matrix products only.
 
     .. math:: X \leftarrow a X + (b X X^T + c (X X^T)^2) X, \qquad X_0 = G / \max(\|G\|, \epsilon)
 
     Args:
         G: a matrix ``(rows, columns)``.
-        eps: the least norm that it is divided by.
+        eps: the smallest norm by which the matrix is divided.
 
     Returns:
-        A matrix of the same directions; what was at least 1/500 of the norm is now between 0.68 and 1.21.
+        A matrix with the same singular vectors; singular values of at least 1/500 of the norm are now in 0.68 to 1.21.
 
-    Source: Jordan (2024): the iteration of Newton and Schulz with a polynomial of fifth order, five times.
+    Source: Jordan (2024): the Newton-Schulz iteration with a polynomial of fifth order, five times.
     """
     a, b, c = QUINTIC
     X = G / np.maximum(np.sqrt((G * G).sum()), eps)
@@ -170,6 +171,6 @@ def orthogonal(G: Array, eps: float = 1e-7) -> Array:
     if tall:
         X = X.T
     for _ in range(TURNS):
-        A = X @ X.T  # the smaller of the two squares
+        A = X @ X.T  # the smaller of X X^T and X^T X
         X = a * X + (b * A + c * (A @ A)) @ X
     return X.T if tall else X

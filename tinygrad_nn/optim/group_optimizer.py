@@ -1,4 +1,4 @@
-"""GroupOptimizer, what the optimizers in PyTorch's form have in common: param_groups, step, zero_grad, state_dict."""
+"""GroupOptimizer, the base of optimizers with PyTorch's interface: param_groups, step, zero_grad, state_dict."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from .minimizer import Group, Minimizer
 from .rule import Optimizer, OptimizerState
 
 Array = Any
-CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # PyTorch's, which change no number
-RENAMED = {  # as the rules say it
+CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
+RENAMED = {  # PyTorch's name -> the rule's name
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
     "adjust_lr_fn": "adjust",
 }  # fmt: skip
 
 
 class GroupOptimizer:
-    r"""An optimizer of a loop as PyTorch has it: the parameters in groups, dicts whose numbers may be changed.
+    r"""An optimizer with PyTorch's interface: parameters in groups, which are dicts whose values may be changed.
 
     .. math:: w \leftarrow w - update(g, state, \eta, w)
 
-    Every subclass names the rule that moves the weights, one of those that `Minimizer` takes. Options that only choose
-    how fast PyTorch computes (``foreach``, ``fused``, ``capturable``) are taken and change nothing.
+    Every subclass names the rule that updates the weights, one of those for `Minimizer`. Options that only affect speed
+    in PyTorch (``foreach``, ``fused``, ``capturable``) are accepted and have no effect.
 
     Attributes:
-        param_groups: a dict for each group, with ``'params'``, ``'lr'`` and the other hyper-parameters; what is written
-            into it counts from the next step on.
-        defaults: the hyper-parameters of a group that does not name its own.
+        param_groups: a dict for each group, with ``'params'``, ``'lr'`` and the other hyper-parameters; a changed value
+            is used from the next step on.
+        defaults: the hyper-parameters of groups that do not have their own.
 
     Raises:
-        TypeError, ValueError: what is given is no parameter, comes twice, or is out of range.
+        TypeError, ValueError: something given is not a parameter, is given twice, or is out of range.
     """
 
     make: ClassVar[Callable[..., Optimizer]]
-    rule_names: ClassVar[tuple[str, ...]] = ()  # the hyper-parameters that the rule takes, in PyTorch's words
+    rule_names: ClassVar[tuple[str, ...]] = ()  # the hyper-parameters of the rule, by PyTorch's names
 
     def __init__(self, params: Any, defaults: dict[str, Any], options: Mapping[str, Any]) -> None:
         name = type(self).__name__
@@ -56,22 +56,22 @@ class GroupOptimizer:
         self.param_groups: list[dict[str, Any]] = []
         self._groups: list[Group] = []
         self._watch = Watch()
-        self._settled: list[list[Any]] = []  # for each group what its rule was made with
+        self._settled: list[list[Any]] = []  # for each group, the hyper-parameters of its current rule
         for group in parted(name, params):
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Any) -> None:
-        """Add a group of parameters: a dict with ``'params'`` and what differs from `defaults`.
+        """Add a group of parameters: a dict with ``'params'`` and the values that differ from `defaults`.
 
         Raises:
-            TypeError, ValueError: it names what is not there, or a parameter that is in another group.
+            TypeError, ValueError: an unknown option, or a parameter that is in another group already.
         """
         name = type(self).__name__
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             raise TypeError(f"{name}: {param_group!r:.60} is no group; each is a dict, e.g. {{'params': [w, b]}}.")
         for key in param_group:
             near = near_names(key, ["params", *self.defaults])
-            if near and key != near[0]:  # another name is a person's own remark
+            if near and key != near[0]:  # a name that is not similar to any is the user's own entry
                 raise no_option(f"a group of {name}", key, ("params", *self.defaults), {})
         given = {**param_group, "params": tensors(param_group["params"])}
         given |= {key: value for key, value in self.defaults.items() if key not in given}
@@ -102,13 +102,13 @@ class GroupOptimizer:
                     t.grad = None if set_to_none else np.zeros_like(g)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters once, by the gradients that `backward` accumulated.
+        """Update the parameters once, with the gradients that `backward` accumulated.
 
         Args:
-            closure: called before: it clears the gradients, walks back from the loss and returns it.
+            closure: called before the update; it clears the gradients, calls ``backward`` and returns the loss.
 
         Returns:
-            What the closure returned, or ``None``.
+            The result of the closure, or ``None``.
 
         Raises:
             TypeError, ValueError: a number in `param_groups` was set out of range.
@@ -130,7 +130,7 @@ class GroupOptimizer:
 
     @property
     def state(self) -> dict[Tensor, dict[str, Any]]:
-        """What is remembered of each parameter that has moved, in PyTorch's words, to be read."""
+        """The state of each parameter that was updated, by PyTorch's names; a copy to read from."""
         return {
             t: dict(zip(self._words(given, state), state, strict=True))
             for given, group in zip(self.param_groups, self._groups, strict=True)
@@ -139,8 +139,7 @@ class GroupOptimizer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the state as PyTorch arranges it: ``'state'`` by the number of the parameter, and
-        ``'param_groups'``."""
+        """Return a copy of the state in PyTorch's layout: ``'state'`` by parameter number, and ``'param_groups'``."""
         numbers: dict[int, int] = {}
         count, groups = 0, []
         for given, group in zip(self.param_groups, self._groups, strict=True):
@@ -152,10 +151,10 @@ class GroupOptimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Any) -> None:
-        """Load what `state_dict` returned, here or in PyTorch: what is remembered, and the numbers of the groups.
+        """Load the result of `state_dict`, from here or from PyTorch: states and hyper-parameters of the groups.
 
         Raises:
-            ValueError: it is of other parameters; then nothing is changed.
+            ValueError: the state is of other parameters; nothing is changed then.
         """
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
@@ -179,7 +178,7 @@ class GroupOptimizer:
                 found.append(None if entries is None else self._read(t, rule.init(t.data), entries, new))
             states.append(found)
         for given, group, new, found in zip(self.param_groups, self._groups, made, states, strict=True):
-            given.update(new)  # from which the next step makes the rule
+            given.update(new)  # the next step makes its rule from these
             group.updater.resume(found)  # type: ignore[union-attr]
 
     def __repr__(self) -> str:
@@ -202,13 +201,13 @@ class GroupOptimizer:
         return type(self).make(**hyper)
 
     def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
-        """Return PyTorch's word for each part of the state of a parameter."""
+        """Return PyTorch's name of each entry of a parameter's state."""
         raise NotImplementedError
 
     def _read(
         self, t: Tensor, first: OptimizerState, saved: Mapping[str, Any], given: Mapping[str, Any]
     ) -> OptimizerState:
-        """Return the saved state of a parameter with the types of the first one."""
+        """Return the saved state of a parameter, converted to the types in `first`, the state before the first step."""
         name, found = type(self).__name__, []
         for key, here in zip(self._words(given, first), first, strict=True):
             if key not in saved:
@@ -233,7 +232,7 @@ class GroupOptimizer:
 
 
 def parted(name: str, params: Any) -> list[Mapping[str, Any]]:
-    """Return the groups that a person gave, or the one group of the parameters."""
+    """Return the groups that were given, or one group of all parameters."""
     if hasattr(params, "parameters"):
         raise TypeError(f"{name}: this is a model; pass its parameters, optim.{name}(model.parameters(), lr=0.01).")
     if isinstance(params, Tensor | Mapping):
@@ -245,7 +244,7 @@ def parted(name: str, params: Any) -> list[Mapping[str, Any]]:
 
 
 def tensors(params: Any) -> list[Any]:
-    """Return the parameters of a group; of ``named_parameters()`` those without the names."""
+    """Return the parameters of a group, also from the pairs of ``named_parameters()``."""
     found = [params] if isinstance(params, Tensor) else list(params)
     return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
 
@@ -261,5 +260,5 @@ def _copied(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number that came as an array of no axes as a Python number."""
+    """Return a 0-d array as a Python number, and anything else unchanged."""
     return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value

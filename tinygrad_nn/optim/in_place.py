@@ -1,8 +1,8 @@
-"""The in-place form of an optimizer's rule, derived from the rule: the same operations in the same order, fewer arrays.
+"""In-place forms of optimizer rules, derived automatically: the same operations in the same order, with fewer arrays.
 
 A rule is written once, as a pure function of arrays. Here it is called once with symbols in place of the arrays, which
-write down what is done with them. From that list a function is made which does the same, but writes the result of an
-operation over an array that is not read any more. So each number is the same to the last bit.
+record the operations. From this list a Python function is generated that does the same, but writes the result of an
+operation into an array that is not needed any more. The results are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Into = Callable[[Array, OptimizerState, Any, Array, Array | None], tuple[Array, 
 
 OPERATORS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide,
-    "pow": pow,  # np.power lacks the square and the root that x**2 and x**0.5 are
+    "pow": pow,  # np.power does not become np.square or np.sqrt, as x**2 and x**0.5 do
 }  # fmt: skip
-SIGNS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.greater: ">"}  # of plain numbers
+SIGNS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.greater: ">"}  # for plain numbers
 
 
 class NotElementwise(TypeError):
-    """A rule that asks for more than arithmetic, entry by entry; it has no in-place form."""
+    """Raised if a rule uses more than elementwise arithmetic; such a rule has no in-place form."""
 
 
 class Symbol:
-    """A value of a rule while it is written down: an array of the parameter's shape, or a number."""
+    """A value of a rule while it is recorded: an array of the parameter's shape, or a number."""
 
     def __init__(self, program: list[Symbol], function: Any, args: tuple[Any, ...], array: bool) -> None:
         self.program, self.function, self.args, self.array = program, function, args, array
@@ -48,7 +48,7 @@ class Symbol:
         return written(self.program, ufunc, args)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Symbol:
-        if function is not np.where:  # which takes no options
+        if function is not np.where:  # np.where has no options
             raise NotElementwise(function.__name__)
         return written(self.program, function, args)
 
@@ -63,7 +63,7 @@ class Symbol:
 
 
 def written(program: list[Symbol], function: Any, args: tuple[Any, ...]) -> Symbol:
-    """Write an operation down and return the symbol of its result."""
+    """Record an operation, and return the symbol of its result."""
     return Symbol(program, function, args, any(isinstance(x, Symbol) and x.array for x in args))
 
 
@@ -88,12 +88,12 @@ def in_place(
     """Return ``into(g, state, eta, w, spare) -> (w - step, state)``, or ``None`` for a rule that is not elementwise.
 
     Args:
-        init, update: as an `Optimizer` has them.
+        init, update: the functions of an `Optimizer`.
 
     Returns:
-        A function that computes what ``w - update(g, state, eta, w)[0]`` does, to the last bit. It writes into arrays
-        that it made itself and, once g has been read for the last time, into `spare`, which may be g or ``None``. Its
-        attribute ``scales`` tells whether eta only multiplies arrays, and so may be an array () of their dtype.
+        A function that computes the same as ``w - update(g, state, eta, w)[0]``, to the last bit. It writes into arrays
+        that it made itself and, after g was read for the last time, into `spare`, which may be g or ``None``. Its
+        attribute ``scales`` is True if eta only multiplies arrays; eta may then be a 0-d array of their dtype.
 
     Example:
         >>> from tinygrad_nn.optim import momentum
@@ -112,7 +112,7 @@ def in_place(
     try:
         step, state = update(g, tuple(kept), eta, w)
         result = w - step
-    except (TypeError, AttributeError):  # it asks for shapes, or for more than arithmetic
+    except (TypeError, AttributeError):  # it uses shapes, or more than arithmetic
         return None
     constants: dict[str, Any] = {}
     lines = _lines(program[given:], g, w, set(kept), [result, *state], constants)
@@ -120,7 +120,7 @@ def in_place(
     source = "\n    ".join([
         "def into(g, state, eta, w, spare):",
         f"({''.join(f'{s.name}, ' for s in kept)}) = state",
-        "del state",  # what nobody else holds of it is freed as soon as it was read for the last time
+        "del state",  # so that old state arrays are freed after they are read, unless referenced elsewhere
         *lines,
         f"return {result.name}, ({returned})",
     ])
@@ -134,7 +134,7 @@ def in_place(
 def _lines(
     operations: list[Symbol], g: Symbol, w: Symbol, kept: set[Symbol], results: list[Any], constants: dict[str, Any]
 ) -> list[str]:
-    """Return the program as lines of Python: an operation writes over what is not read after it."""
+    """Return the program as lines of Python; results are written into arrays that are not read afterwards."""
     last = {x: place for place, s in enumerate(operations) for x in s.args if isinstance(x, Symbol)}
     last |= {x: len(operations) for x in results if isinstance(x, Symbol)}
     lines: list[str] = []
@@ -147,7 +147,7 @@ def _lines(
             continue
         dead = [x for x in dict.fromkeys(s.args) if isinstance(x, Symbol) and x.array and last[x] == place]
         into = isinstance(s.function, np.ufunc) and s.array and s.function is not np.greater
-        out = "out={}".format if s.function in (np.maximum, np.minimum) else str  # by place is faster; these forbid it
+        out = "out={}".format if s.function in (np.maximum, np.minimum) else str  # positional is faster if allowed
         mine = [x.name for x in dead if x not in kept | {g, w} and x.function is not np.greater]
         if into and (mine or free):
             args.append(out(mine.pop() if mine else free.pop()))

@@ -1,8 +1,8 @@
-"""The schedules in PyTorch's form: objects that set ``group["lr"]`` of an optimizer and go on by ``step()``.
+"""Learning rate schedulers with PyTorch's interface: objects that set ``group["lr"]`` of an optimizer in ``step()``.
 
-Arguments, defaults and meaning are those of ``torch.optim.lr_scheduler``; each is a thin layer over a schedule of
-`optim`, which says the learning rate of step t. What someone else writes into ``group["lr"]`` meanwhile, a person or a
-second scheduler, is the new place to go on from, as in PyTorch.
+Arguments, defaults and meaning are those of ``torch.optim.lr_scheduler``. Each is a thin layer over a schedule of
+`optim`, which computes the learning rate of step t. If the user or another scheduler writes to ``group["lr"]``, the
+schedule continues from that value, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ def __getattr__(name: str) -> object:
 
 
 class LRScheduler:
-    r"""A schedule that goes along with an optimizer: ``step()`` after each epoch, or after each step of the optimizer.
+    r"""Applies a schedule to an optimizer: call ``step()`` after each epoch, or after each step of the optimizer.
 
     .. math:: \eta_t = f(t, \eta)
 
     Args:
         optimizer: one with ``param_groups``, such as ``optim.SGD(...)``.
-        schedule: f, one for all groups or one for each; last_epoch: -1, or where a loaded training stands.
+        schedule: f, one for all groups or one for each; last_epoch: -1, or the step at which a loaded training stands.
 
     Attributes:
         last_epoch: t; base_lrs: η of each group.
 
     Raises:
-        TypeError: the optimizer has no groups.
+        TypeError: the optimizer has no ``param_groups``.
 
     Example:
         >>> import numpy as np
@@ -80,7 +80,7 @@ class LRScheduler:
         [0.1, 0.1, 0.05, 0.05, 0.025]
     """
 
-    overwrites: ClassVar[bool] = False  # whether what others wrote into the groups is lost, as in PyTorch
+    overwrites: ClassVar[bool] = False  # whether changes of group["lr"] by others are ignored, as in PyTorch
 
     def __init__(self, optimizer: Any, schedule: Rate | Sequence[Rate], last_epoch: int = -1) -> None:
         name = type(self).__name__
@@ -107,7 +107,7 @@ class LRScheduler:
         return f"{type(self).__name__}(step {self.last_epoch}, lr {', '.join(f'{r:.4g}' for r in self.get_last_lr())})"
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by one, or to the step that is given, and set the learning rate of each group."""
+        """Advance by one, or to the given step, and set the learning rate of each group."""
         before, self.last_epoch = self.last_epoch, self.last_epoch + 1 if epoch is None else epoch
         for k, (group, rate) in enumerate(zip(self.optimizer.param_groups, self.schedules, strict=True)):
             if epoch is not None or self.overwrites:
@@ -118,21 +118,21 @@ class LRScheduler:
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _base(self, k: int, rate: Rate, t: int, here: float) -> float:
-        """Return the base from which a schedule arrives at the learning rate that is in the group."""
+        """Return the base with which the schedule gives the learning rate `here` at step t."""
         if t < 0:
             return here
         least = rate(t, 0.0)
-        factor = rate(t, 1.0) - least  # a schedule is a factor of its base, above a least value
-        if not factor:  # the rate tells nothing of the base
+        factor = rate(t, 1.0) - least  # a schedule is a factor of its base, above a smallest rate
+        if not factor:  # the rate does not depend on the base
             return self.base_lrs[k]
         return self._bases[k] if self._last_lr and here == self._last_lr[k] else (here - least) / factor
 
     def get_last_lr(self) -> list[float]:
-        """Return the learning rate of each group."""
+        """Return the current learning rate of each group."""
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data; functions are left out."""
+        """Return the state as plain data; functions are not included."""
         return {
             "last_epoch": self.last_epoch,
             "base_lrs": list(self.base_lrs),
@@ -142,10 +142,10 @@ class LRScheduler:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned; the learning rates themselves are in the optimizer's state.
+        """Load the result of `state_dict`; the learning rates themselves are in the optimizer's state.
 
         Raises:
-            ValueError: it is of another schedule; then nothing is changed.
+            ValueError: the state is of another schedule; nothing is changed then.
         """
         here = self.state_dict()
         if set(state_dict) != set(here) or state_dict["schedules"] != here["schedules"]:
@@ -161,7 +161,7 @@ class LRScheduler:
 
 @named_options()
 class StepLR(LRScheduler):
-    """`optim.StepDecay`: a factor every `step_size` epochs. As ``torch.optim.lr_scheduler.StepLR``."""
+    """`optim.StepDecay`: multiplies by a factor every `step_size` epochs. As ``torch.optim.lr_scheduler.StepLR``."""
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         super().__init__(optimizer, StepDecay(step_size, gamma), last_epoch)
@@ -169,7 +169,7 @@ class StepLR(LRScheduler):
 
 @named_options()
 class MultiStepLR(LRScheduler):
-    """`optim.MultiStep`: a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
+    """`optim.MultiStep`: multiplies by a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
 
     def __init__(self, optimizer: Any, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
         super().__init__(optimizer, MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
@@ -177,7 +177,7 @@ class MultiStepLR(LRScheduler):
 
 @named_options()
 class ConstantLR(LRScheduler):
-    """`optim.Constant`: a factor for the first epochs. As ``torch.optim.lr_scheduler.ConstantLR``."""
+    """`optim.Constant`: a factor during the first epochs. As ``torch.optim.lr_scheduler.ConstantLR``."""
 
     def __init__(self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         super().__init__(optimizer, Constant(factor, total_iters), last_epoch)
@@ -185,7 +185,7 @@ class ConstantLR(LRScheduler):
 
 @named_options()
 class LinearLR(LRScheduler):
-    """`optim.Warmup`: from one factor to another. As ``torch.optim.lr_scheduler.LinearLR``."""
+    """`optim.Warmup`: linear from one factor to another. As ``torch.optim.lr_scheduler.LinearLR``."""
 
     def __init__(
         self, optimizer: Any, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
@@ -196,7 +196,7 @@ class LinearLR(LRScheduler):
 
 @named_options()
 class ExponentialLR(LRScheduler):
-    """`optim.Exponential`: a factor every epoch. As ``torch.optim.lr_scheduler.ExponentialLR``."""
+    """`optim.Exponential`: multiplies by a factor every epoch. As ``torch.optim.lr_scheduler.ExponentialLR``."""
 
     def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
         super().__init__(optimizer, Exponential(gamma), last_epoch)
@@ -204,7 +204,7 @@ class ExponentialLR(LRScheduler):
 
 @named_options()
 class PolynomialLR(LRScheduler):
-    """`optim.Polynomial`: a fall to 0. As ``torch.optim.lr_scheduler.PolynomialLR``."""
+    """`optim.Polynomial`: decreases to 0. As ``torch.optim.lr_scheduler.PolynomialLR``."""
 
     def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         super().__init__(optimizer, Polynomial(total_iters, power), last_epoch)
@@ -220,7 +220,7 @@ class CosineAnnealingLR(LRScheduler):
 
 @named_options()
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """`optim.CosineRestarts`: half a cosine, again and again. As PyTorch's, but for fractions of an epoch."""
+    """`optim.CosineRestarts`: half a cosine, repeatedly. As PyTorch's, but without fractions of an epoch."""
 
     overwrites = True
 
@@ -232,7 +232,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 @named_options()
 class LambdaLR(LRScheduler):
-    """A factor of the first learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.LambdaLR``."""
+    """The initial learning rate times ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.LambdaLR``."""
 
     overwrites = True
 
@@ -242,13 +242,13 @@ class LambdaLR(LRScheduler):
 
 @named_options()
 class MultiplicativeLR(LRScheduler):
-    """A factor of the last learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
+    """The previous learning rate times ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
         super().__init__(optimizer, _factors("MultiplicativeLR", lr_lambda), last_epoch)
 
     def step(self, epoch: int | None = None) -> None:
-        """Multiply the learning rate of each group, but for the first time."""
+        """Multiply the learning rate of each group, except at step 0."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for group, rate in zip(self.optimizer.param_groups, self.schedules, strict=True):
             if self.last_epoch > 0:
@@ -258,16 +258,17 @@ class MultiplicativeLR(LRScheduler):
 
 @named_options()
 class OneCycleLR(LRScheduler):
-    """`optim.OneCycle`: up to `max_lr`, then down to nearly 0, the momentum the other way.
+    """`optim.OneCycle`: up to `max_lr`, then down to nearly 0, and the momentum the other way.
 
     Args:
         optimizer, max_lr, pct_start, anneal_strategy, div_factor, final_div_factor, three_phase: as in `OneCycle`;
-            `max_lr` may be a list with one for each group.
+            `max_lr` may be a list with one value per group.
         total_steps: the length of the cycle; by default ``epochs * steps_per_epoch``.
-        cycle_momentum: whether ``momentum``, or the first of ``betas``, goes from `max_momentum` to `base_momentum`.
+        cycle_momentum: whether ``momentum``, or the first of ``betas``, changes from `max_momentum` to `base_momentum`
+            and back.
 
     Raises:
-        ValueError: no length is given, or a step comes after the last.
+        ValueError: no length is given, or `step` is called after the last step.
 
     Source: as ``torch.optim.lr_scheduler.OneCycleLR``.
     """
@@ -301,7 +302,7 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, [replace(curve, max_lr=float(top)) for top in tops], last_epoch)
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by one, and set learning rate and momentum of each group."""
+        """Advance by one, and set learning rate and momentum of each group."""
         t = self.last_epoch + 1 if epoch is None else epoch
         if t > self.curve.total_steps:
             raise ValueError(f"OneCycleLR: step {t} of {self.curve.total_steps}; give it more total_steps=.")
@@ -316,10 +317,10 @@ class OneCycleLR(LRScheduler):
 
 @named_options()
 class SequentialLR:
-    """Several schedulers in sequence: at each milestone the next begins, at its own step 0.
+    """Several schedulers in sequence: at each milestone the next one begins, at its own step 0.
 
     Args:
-        optimizer: that of the schedulers; schedulers: in their order; milestones: one fewer.
+        optimizer: the optimizer of all schedulers; schedulers: in their order; milestones: one fewer than schedulers.
 
     Source: as ``torch.optim.lr_scheduler.SequentialLR``.
     """
@@ -337,10 +338,10 @@ class SequentialLR:
         self.last_epoch = last_epoch + 1
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        self.schedulers[bisect_right(self.milestones, 0)].step(0)  # making the others has moved the rates
+        self.schedulers[bisect_right(self.milestones, 0)].step(0)  # the other constructors have changed the rates
 
     def step(self) -> None:
-        """Go on by one in the scheduler whose turn it is."""
+        """Advance the current scheduler by one."""
         self.last_epoch += 1
         k = bisect_right(self.milestones, self.last_epoch)
         self.schedulers[k].step(*((0,) if self.last_epoch in self.milestones else ()))
@@ -350,11 +351,11 @@ class SequentialLR:
         return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data, that of the schedulers included."""
+        """Return the state as plain data, including that of the schedulers."""
         return {"last_epoch": self.last_epoch, "schedulers": [one.state_dict() for one in self.schedulers]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+        """Load the result of `state_dict`."""
         for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
             one.load_state_dict(state)
         self.last_epoch = state_dict["last_epoch"]
@@ -362,10 +363,10 @@ class SequentialLR:
 
 @named_options()
 class ChainedScheduler:
-    """Several schedulers at once, each going on from the learning rate that the one before has set.
+    """Several schedulers at once; each continues from the learning rate that the one before has set.
 
     Args:
-        schedulers: of one optimizer; optimizer: that one, which may be left out.
+        schedulers: all of one optimizer; optimizer: this optimizer, may be left out.
 
     Source: as ``torch.optim.lr_scheduler.ChainedScheduler``.
     """
@@ -376,7 +377,7 @@ class ChainedScheduler:
         self.optimizer, self.schedulers = optimizer, list(schedulers)
 
     def step(self) -> None:
-        """Go on by one in each scheduler."""
+        """Advance each scheduler by one."""
         for one in self.schedulers:
             one.step()
 
@@ -385,21 +386,21 @@ class ChainedScheduler:
         return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data, that of the schedulers."""
+        """Return the states of the schedulers as plain data."""
         return {"schedulers": [one.state_dict() for one in self.schedulers]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+        """Load the result of `state_dict`."""
         for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
             one.load_state_dict(state)
 
 
 @named_options()
 class ReduceLROnPlateau:
-    """`optim.Plateau`: a factor when a metric, the argument of ``step``, has not become better for a while.
+    """`optim.Plateau`: multiplies by a factor when a metric, the argument of ``step``, has stopped improving.
 
     Args:
-        optimizer: one with ``param_groups``; min_lr: the least rate, or a list with one for each group.
+        optimizer: one with ``param_groups``; min_lr: the smallest rate, or a list with one value per group.
         mode, factor, patience, threshold, threshold_mode, cooldown, eps: as in `Plateau`.
 
     Source: as ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
@@ -421,10 +422,10 @@ class ReduceLROnPlateau:
         self.last_epoch = 0
 
     def step(self, metrics: Any = None, epoch: int | None = None) -> None:
-        """Look at the metric of an epoch, a number or a Tensor, and reduce the learning rates where it is time to.
+        """Record the metric of an epoch, a number or a Tensor, and reduce the learning rates if one is due.
 
         Raises:
-            TypeError: there is no metric.
+            TypeError: no metric is given.
         """
         if metrics is None:
             raise TypeError("ReduceLROnPlateau: step needs the metric of the epoch, scheduler.step(val_loss).")
@@ -437,7 +438,7 @@ class ReduceLROnPlateau:
 
     @property
     def num_bad_epochs(self) -> int:
-        """How many epochs in a row were no better."""
+        """The number of epochs in a row without improvement."""
         return self.seen.bad
 
     @property
@@ -454,12 +455,12 @@ class ReduceLROnPlateau:
         return {"last_epoch": self.last_epoch, "plateau": list(self.seen)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+        """Load the result of `state_dict`."""
         self.seen, self.last_epoch = PlateauState(*state_dict["plateau"]), state_dict["last_epoch"]
 
 
 def _for_each(name: str, key: str, value: Any, count: int) -> list[Any]:
-    """Return one value for each group: the same for all, or those of a list."""
+    """Return a list with one value per group; a single value is repeated."""
     if not isinstance(value, list | tuple):
         return [value] * count
     if len(value) != count:
@@ -468,7 +469,7 @@ def _for_each(name: str, key: str, value: Any, count: int) -> list[Any]:
 
 
 def _factors(name: str, given: Any) -> Any:
-    """Return schedules that multiply their base by what a person's functions of the epoch return."""
+    """Return schedules that multiply their base by the result of the user's functions of the epoch."""
     if isinstance(given, list | tuple):
         return [_factors(name, one) for one in given]
     if not callable(given):

@@ -1,4 +1,4 @@
-"""Minimizer, the optimizer of a hand-written loop: parameters, their optimizer states and the learning rate."""
+"""Minimizer, the optimizer of a hand-written training loop: parameters, optimizer states and learning rates."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .update import Memory, Updater
 
 Array = Any
 Rule = Optimizer | LBFGSRule
-CLEARED_BY = "minimizer.zero_grad(), or step(lambda: loss)."  # what a warning advises
-Across = Callable[[float, list[Array]], tuple[float, list[Array]]]  # from loss and gradients of a rank to those of all
+CLEARED_BY = "minimizer.zero_grad(), or step(lambda: loss)."  # advice in a warning
+Across = Callable[[float, list[Array]], tuple[float, list[Array]]]  # maps loss and gradients of a rank to those of all
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +30,9 @@ class Group:
     """Parameters that share an optimizer and a learning rate.
 
     Attributes:
-        parameters: the Tensors; rule: their optimizer; learning_rate: η before the schedule, which may be assigned.
-        states: for each parameter what the optimizer remembers, not shared with other Minimizers; for L-BFGS one for
-            all.
+        parameters: the Tensors; rule: their optimizer; learning_rate: η before the schedule; it may be assigned.
+        states: the optimizer state of each parameter, not shared with other Minimizers; L-BFGS has one for all
+            parameters.
     """
 
     parameters: list[Tensor]
@@ -50,7 +50,7 @@ class Group:
 
     @property
     def states(self) -> list[OptimizerState]:
-        """Return the state of each parameter, or the one of L-BFGS."""
+        """The state of each parameter, or a list with the one state of L-BFGS."""
         return [self.search] if self.updater is None else self.updater.begun()
 
     @states.setter
@@ -61,7 +61,7 @@ class Group:
             self.updater.resume(states)
 
     def change(self, rule: Optimizer) -> None:
-        """Go on by another rule, such as the same with another momentum; a state that it knows too is kept."""
+        """Use another rule from now on, such as the same with another momentum; states of the same length are kept."""
         if self.updater is None or rule == self.rule:
             return
         memories = [memory for *_, memory in self.updater.entries]
@@ -78,22 +78,23 @@ class Group:
     "Optimizers take it: Minimizer(parameters, optim.sgd(mu=0.9), 0.1).",
 ))  # fmt: skip
 class Minimizer:
-    r"""Optimizer, parameters and learning rate of a training loop written by hand.
+    r"""Optimizer, parameters and learning rate of a hand-written training loop.
 
     .. math:: w \leftarrow w - update(g, state, \eta_t, w)
 
     Args:
-        parameters: Tensors, or groups of them: dicts with ``'parameters'`` and, where the group differs,
-            ``'learning_rate'``, ``'optimizer'`` and any hyper-parameter of the optimizer.
-        optimizer: a name, or what `optim.adam` and its like return; `optim.lbfgs` needs ``step(closure)``.
-        learning_rate: η; by default that of the optimizer in PyTorch.
-        schedule: takes the number of steps taken and η to the η of this step; a `Plateau` follows `observe`.
+        parameters: Tensors, or groups: dicts with ``'parameters'`` and any of ``'learning_rate'``, ``'optimizer'`` and
+            the hyper-parameters of the optimizer that differ in this group.
+        optimizer: a name, or the result of `optim.adam` and so on; `optim.lbfgs` needs ``step(closure)``.
+        learning_rate: η; by default PyTorch's default for this optimizer.
+        schedule: ``f(steps, η)`` returns the η of the next step, `steps` being the number of steps so far. A `Plateau`
+            depends on the metrics passed to `observe` instead.
 
     Attributes:
-        groups: a list of `Group`; steps: how many were taken.
+        groups: a list of `Group`; steps: number of steps so far.
 
     Raises:
-        TypeError, ValueError: what is given is no parameter, comes twice, or is out of range.
+        TypeError, ValueError: something given is not a parameter, is given twice, or is out of range.
 
     Example:
         >>> w = Tensor([3.0, -2.0])
@@ -158,17 +159,17 @@ class Minimizer:
                     cleared(node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
-        """Update the parameters once, by the gradients that `backward` accumulated.
+        """Update the parameters once, with the gradients that `backward` accumulated.
 
         Args:
-            gradients: instead of those: an array or ``None`` for each parameter; or a function without arguments that
-                returns the loss, a Tensor, which is then walked back from here. L-BFGS calls it many times.
+            gradients: used instead: a list with an array or ``None`` per parameter; or a function without arguments
+                that returns the loss, a Tensor, whose ``backward`` is called here. L-BFGS calls it many times.
 
         Returns:
             The loss before the step, if a function was given.
 
         Raises:
-            ValueError, TypeError: gradients that do not fit, or none for L-BFGS.
+            ValueError, TypeError: gradients that do not fit, or no function for L-BFGS.
         """
         loss = None
         if isinstance(self.groups[0].rule, LBFGSRule):
@@ -197,25 +198,24 @@ class Minimizer:
         return loss
 
     def observe(self, metric: float) -> None:
-        """Tell a `Plateau` the metric of an epoch.
+        """Pass the metric of an epoch to the `Plateau`.
 
         Raises:
-            TypeError: the schedule is another.
+            TypeError: the schedule is not a `Plateau`.
         """
         if self.plateau is None:
             raise TypeError("observe: only a Plateau follows a metric; pass schedule=optim.Plateau() to Minimizer.")
         self.plateau = self.schedule.update(self.plateau, metric)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the state that a later run resumes from: dicts, lists, numbers, names and arrays."""
+        """Return a copy of the state from which a later run resumes: dicts, lists, numbers, names and arrays."""
         return written(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned, learning rates included.
+        """Load the result of `state_dict`, learning rates included.
 
         Raises:
-            ValueError: it is of other parameters, another optimizer or another schedule, which are named; then nothing
-                is changed.
+            ValueError: parameters, optimizer or schedule differ; the message says which, and nothing is changed.
         """
         states, rates, self.plateau, self.steps = read(self, saved)
         for group, found, rate in zip(self.groups, states, rates, strict=True):
@@ -235,7 +235,7 @@ class Minimizer:
         return [None if g is None else np.asarray(g, t.dtype) for t, g in zip(parameters, gradients, strict=True)]
 
     def _evaluate(self, closure: Callable[[], Any]) -> float:
-        """Call a closure and walk back from the loss, unless it did so itself."""
+        """Call a closure, then ``backward`` of the loss unless the closure did so, and return the loss."""
         self.zero_grad()
         loss = closure()
         if isinstance(loss, Tensor):
@@ -245,7 +245,7 @@ class Minimizer:
         return float(loss)
 
     def _search(self, closure: Any) -> float:
-        """Take a step of L-BFGS; where the closure raises, the parameters are as they were."""
+        """Take a step of L-BFGS; if the closure raises, the parameters are restored."""
         if not callable(closure):
             raise TypeError("step: lbfgs evaluates the loss at several places; pass a function, step(lambda: loss(x)).")
         (group,) = self.groups
@@ -271,7 +271,7 @@ class Minimizer:
 
 
 def flat(arrays: Sequence[Array]) -> Array:
-    """Return all entries as one vector."""
+    """Return all entries of the arrays as one vector."""
     return np.concatenate([np.ravel(x) for x in arrays])
 
 
@@ -283,9 +283,9 @@ def _spread(parameters: Sequence[Tensor], w: Array) -> None:
 
 
 def _put(t: Tensor, new: Array) -> None:
-    """Give a parameter a new array; an older graph may still hold the old one."""
+    """Give a parameter a new array; an older graph may still use the old one."""
     if t.node is not None:
-        t.data = t.node.out = np.asarray(new)  # NumPy makes scalars of 0-d results
+        t.data = t.node.out = np.asarray(new)  # NumPy returns scalars for 0-d results
 
 
 def _called(t: Tensor) -> str:
@@ -310,7 +310,7 @@ def _rule(given: Any) -> Rule:
 
 
 def _parted(parameters: Any) -> list[dict[str, Any]]:
-    """Return the groups that a person gave, or the one group of the parameters."""
+    """Return the groups that were given, or one group of all parameters."""
     if isinstance(parameters, (Tensor, Mapping)):
         raise TypeError(f"Minimizer: put the {type(parameters).__name__} into a list, Minimizer([it], ...).")
     found = list(parameters)

@@ -1,4 +1,4 @@
-"""The optimizers in PyTorch's form: ``SGD(model.parameters(), lr=0.1)`` and its like, over the rules of this folder.
+"""Optimizers with PyTorch's interface, ``SGD(model.parameters(), lr=0.1)`` and so on, over the rules of this package.
 
 Arguments, defaults and meaning are those of ``torch.optim``; the steps are those of `Minimizer` with the same rule.
 """
@@ -25,9 +25,9 @@ class SGD(GroupOptimizer):
     .. math:: v \leftarrow \mu v + (1 - d) g, \qquad w \leftarrow w - \eta v
 
     Args:
-        params: Tensors such as ``model.parameters()``, or groups: dicts with ``'params'`` and what differs.
-        lr: η; momentum: μ; dampening: d; weight_decay: λ, which adds λw to the gradient.
-        nesterov: whether to look ahead; options: ``maximize=True`` goes uphill.
+        params: Tensors such as ``model.parameters()``, or groups: dicts with ``'params'`` and the values that differ.
+        lr: η; momentum: μ; dampening: d; weight_decay: λ; λw is added to the gradient.
+        nesterov: whether to use Nesterov momentum; options: ``maximize=True`` increases the objective.
 
     Source: as ``torch.optim.SGD``.
 
@@ -60,7 +60,7 @@ class SGD(GroupOptimizer):
     def _read(
         self, t: Any, first: OptimizerState, saved: Mapping[str, Any], given: Mapping[str, Any]
     ) -> OptimizerState:
-        return super()._read(t, first, {"share": 1 - given["dampening"], **saved}, given)  # PyTorch does not keep it
+        return super()._read(t, first, {"share": 1 - given["dampening"], **saved}, given)  # PyTorch does not save it
 
 
 class Adam(GroupOptimizer):
@@ -69,9 +69,9 @@ class Adam(GroupOptimizer):
     .. math:: w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
     Args:
-        params: Tensors, or groups of them; lr: η; betas: the memory of the two means; eps: ε.
-        weight_decay: λ; amsgrad: whether the largest v so far takes the place of v.
-        decoupled_weight_decay: whether the decay is that of `AdamW`; options: as in `SGD`.
+        params: Tensors, or groups of them; lr: η; betas: the decay rates of the two moving averages; eps: ε.
+        weight_decay: λ; amsgrad: whether the largest v so far is used in place of v.
+        decoupled_weight_decay: whether weight decay is that of `AdamW`; options: as in `SGD`.
 
     Source: as ``torch.optim.Adam``.
     """
@@ -96,7 +96,7 @@ class Adam(GroupOptimizer):
 
 
 class AdamW(Adam):
-    r"""AdamW, `adamw`: Adam whose ``weight_decay`` takes its share off the weight itself.
+    r"""AdamW, `adamw`: Adam with decoupled weight decay, which shrinks the weight directly.
 
     .. math:: w \leftarrow (1 - \eta \lambda) w - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
@@ -114,7 +114,7 @@ class AdamW(Adam):
 
 
 class _Moments(GroupOptimizer):
-    """Those that remember two means and the number of steps."""
+    """Base of optimizers whose state has fixed entries, such as two moving averages and a step count."""
 
     words: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
 
@@ -127,7 +127,7 @@ class NAdam(_Moments):
 
     Args:
         params, lr, betas, eps, weight_decay, options: as in `Adam`.
-        momentum_decay: ψ; decoupled_weight_decay: whether the decay is that of `AdamW`.
+        momentum_decay: ψ; decoupled_weight_decay: whether weight decay is that of `AdamW`.
 
     Source: as ``torch.optim.NAdam``.
     """
@@ -150,7 +150,7 @@ class RAdam(_Moments):
 
     Args:
         params, lr, betas, eps, weight_decay, options: as in `Adam`.
-        decoupled_weight_decay: whether the decay is that of `AdamW`.
+        decoupled_weight_decay: whether weight decay is that of `AdamW`.
 
     Source: as ``torch.optim.RAdam``.
     """
@@ -190,8 +190,8 @@ class RMSprop(GroupOptimizer):
     """RMSprop, `rmsprop`.
 
     Args:
-        params, lr, eps, weight_decay, options: as in `Adam`; alpha: the memory of the mean square.
-        momentum: of the quotient; centered: whether the square of the mean gradient is taken off.
+        params, lr, eps, weight_decay, options: as in `Adam`; alpha: the decay rate of the mean square.
+        momentum: applied to the quotient; centered: whether to subtract the squared mean of the gradients.
 
     Source: as ``torch.optim.RMSprop``.
     """
@@ -215,7 +215,7 @@ class Adagrad(_Moments):
     """Adagrad, `adagrad`.
 
     Args:
-        params, lr, weight_decay, eps, options: as in `Adam`; lr_decay: δ, how the rate falls from step to step.
+        params, lr, weight_decay, eps, options: as in `Adam`; lr_decay: δ, the decay of the learning rate.
         initial_accumulator_value: the sum of squares before the first step.
 
     Source: as ``torch.optim.Adagrad``.
@@ -237,7 +237,7 @@ class Adadelta(_Moments):
     """Adadelta, `adadelta`.
 
     Args:
-        params, lr, eps, weight_decay, options: as in `Adam`; rho: the memory of the means.
+        params, lr, eps, weight_decay, options: as in `Adam`; rho: the decay rate of the moving averages.
 
     Source: as ``torch.optim.Adadelta``.
     """
@@ -254,10 +254,10 @@ class Adadelta(_Moments):
 
 
 class Lion(_Moments):
-    """Lion, `lion`, which ``torch.optim`` has not; the arguments are those of its authors' code.
+    """Lion, `lion`, which ``torch.optim`` does not have; the arguments are those of its authors' code.
 
     Args:
-        params, options: as in `Adam`; lr: η, ten times less than with Adam; betas: of the step and of the mean.
+        params, options: as in `Adam`; lr: η, a tenth of Adam's; betas: the decay rates for the step and for the mean.
         weight_decay: λ, decoupled.
     """
 
@@ -273,13 +273,13 @@ class Lion(_Moments):
 
 
 class Muon(GroupOptimizer):
-    """Muon, `muon`: matrices by orthogonal steps, all else by AdamW.
+    """Muon, `muon`: orthogonal steps for matrices, AdamW for all other parameters.
 
     Args:
-        params, lr, options: as in `Adam`; weight_decay: λ, decoupled; momentum, nesterov, eps: of the matrices.
+        params, lr, options: as in `Adam`; weight_decay: λ, decoupled; momentum, nesterov, eps: for the matrices.
         adjust_lr_fn: ``'original'`` or ``'match_rms_adamw'``.
 
-    Source: as ``torch.optim.Muon``, which refuses what is no matrix.
+    Source: as ``torch.optim.Muon``, which rejects parameters that are not matrices.
     """
 
     make = staticmethod(muon)
@@ -297,10 +297,10 @@ class Muon(GroupOptimizer):
 
 
 class LBFGS:
-    """L-BFGS, `lbfgs`: all parameters as one vector, and a closure that is called many times a step.
+    """L-BFGS, `lbfgs`: all parameters as one vector, and a closure that is called many times per step.
 
     Args:
-        params: Tensors; lr: the length of a step, or the first that the line search tries.
+        params: Tensors; lr: the length of a step, or the first length that the line search tries.
         max_iter, max_eval, tolerance_grad, tolerance_change, history_size: as in `LBFGSRule`.
         line_search_fn: ``'strong_wolfe'`` or ``None``.
 
@@ -340,17 +340,17 @@ class LBFGS:
         self.param_groups: list[dict[str, Any]] = [{"params": self._minimizer.parameters, **self.defaults}]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set the gradients of all parameters to ``None``; zeros would do the same."""
+        """Set the gradients of all parameters to ``None``; set_to_none has no effect."""
         self._minimizer.zero_grad()
 
     def step(self, closure: Any = None) -> Any:
         """Take one step, of up to ``max_iter`` directions.
 
         Args:
-            closure: clears the gradients, walks back from the loss and returns it.
+            closure: clears the gradients, calls ``backward`` on the loss and returns the loss.
 
         Returns:
-            What the first call of the closure returned, the loss before the step.
+            The result of the first call of the closure, which is the loss before the step.
         """
         losses: list[Any] = []
 
@@ -365,15 +365,15 @@ class LBFGS:
         return losses[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the state that a later run resumes from, as `Minimizer.state_dict` does."""
+        """Return a copy of the state from which a later run resumes, as `Minimizer.state_dict` does."""
         self._minimizer.groups[0].learning_rate = self.param_groups[0]["lr"]
         return self._minimizer.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned.
+        """Load the result of `state_dict`.
 
         Raises:
-            ValueError: it is of other parameters or options; then nothing is changed.
+            ValueError: parameters or options differ; nothing is changed then.
         """
         self._minimizer.load_state_dict(state_dict)
         self.param_groups[0]["lr"] = self._minimizer.groups[0].learning_rate

@@ -1,4 +1,4 @@
-"""Plateau: a learning rate that is reduced when a metric stops improving."""
+"""Plateau: a schedule that reduces the learning rate when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .schedules import Schedule
 
 
 class PlateauState(NamedTuple):
-    """What a `Plateau` remembers: best metric, bad epochs in a row, epochs left of the cooldown, reductions so far."""
+    """The state of a `Plateau`: best metric, epochs since, remaining epochs of the cooldown, reductions so far."""
 
     best: float | None = None
     bad: int = 0
@@ -26,11 +26,11 @@ class Plateau(Schedule):
 
     Args:
         mode: ``'min'`` or ``'max'``: which metrics are better.
-        factor: γ, below 1.
-        patience: how many bad epochs in a row are borne.
-        threshold: how much better is better, as a share (``threshold_mode='rel'``) or as a difference (``'abs'``).
-        cooldown: how many epochs after a reduction are not counted.
-        min_lr: the least learning rate; eps: the least change that is made.
+        factor: γ, above 0 and below 1.
+        patience: number of epochs in a row without improvement that are tolerated.
+        threshold: the smallest improvement that counts, relative (``threshold_mode='rel'``) or absolute (``'abs'``).
+        cooldown: number of epochs after a reduction that do not count as bad.
+        min_lr: the smallest learning rate; eps: a reduction by at most this is not made.
 
     Source: as ``ReduceLROnPlateau``.
 
@@ -65,7 +65,7 @@ class Plateau(Schedule):
         return PlateauState()
 
     def update(self, state: PlateauState, metric: float) -> PlateauState:
-        """Return the state after one more metric; NaN is never better."""
+        """Return the state after one more metric; NaN is never an improvement."""
         best, bad, cooldown, reductions = state
         metric = float(metric)
         bad += 1

@@ -1,4 +1,4 @@
-"""L-BFGS: all parameters as one vector, a quadratic model from the last gradients, and a line search along it."""
+"""L-BFGS: a quasi-Newton method on all parameters as one vector, with a line search along each direction."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .rule import OptimizerState
 Array = Any
 Evaluate = Callable[[Array], tuple[float, Array]]
 SUFFICIENT, FLAT = 1e-4, 0.9  # Wolfe's constants
-CURVED = 1e-10  # pairs y, s with a smaller product are left out
+CURVED = 1e-10  # pairs y, s with a smaller inner product are not used
 
 
 @dataclass(frozen=True)
 class LBFGSRule:
-    r"""Quasi-Newton steps of a whole vector of parameters; it needs a function to evaluate, so it is no `Optimizer`.
+    r"""Quasi-Newton steps for a vector of parameters; it evaluates the loss itself, so it is not an `Optimizer`.
 
     .. math:: d = -H g, \quad H \leftarrow (I - \rho s y^T) H (I - \rho y s^T) + \rho s s^T, \quad
               \rho = 1 / y^T s, \quad w \leftarrow w + t d
 
     Args:
-        max_iter: directions a step.
-        max_eval: evaluations a step; by default a quarter more than `max_iter`.
-        tolerance_grad: the step ends when no entry of the gradient is larger.
-        tolerance_change: and when the loss, or every weight, changes by no more than that.
-        history_size: how many pairs s, y are kept.
-        line_search: ``'strong_wolfe'``, or ``None`` for ``t = eta``.
+        max_iter: directions per step.
+        max_eval: evaluations per step; by default 5/4 of `max_iter`.
+        tolerance_grad: the step ends if no entry of the gradient is larger than this.
+        tolerance_change: the step ends if the loss, or every weight, changes by no more than this.
+        history_size: number of pairs s, y that are kept.
+        line_search: ``'strong_wolfe'``, or ``None`` for a fixed ``t = eta``.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -70,13 +70,13 @@ class LBFGSRule:
 
     @property
     def hyper(self) -> tuple[tuple[str, Any], ...]:
-        """The hyper-parameters, by name."""
+        """The hyper-parameters as pairs of name and value."""
         return tuple((key, getattr(self, key)) for key in self.__dataclass_fields__)
 
     def init(self, w: Array) -> OptimizerState:
         """Return the state before the first step of a vector ``(n,)``.
 
-        It is: iterations, the last t, the scale of the first guess of H, the last d and g, then the pairs y, s.
+        It has the number of iterations, the last t, the scale of the initial H, the last d and g, then the pairs y, s.
         """
         return 0, 0.0, 1.0, np.zeros_like(w), np.zeros_like(w)
 
@@ -84,12 +84,12 @@ class LBFGSRule:
         """Take one step, of up to `max_iter` directions.
 
         Args:
-            f: takes a vector ``(n,)`` to its loss and its gradient ``(n,)``.
-            w: the vector to start from; state: what `init` or the last step returned.
-            eta: the length of a step along a direction, or the first that the line search tries.
+            f: returns the loss and the gradient ``(n,)`` at a vector ``(n,)``.
+            w: the vector to start from; state: from `init` or the previous step.
+            eta: the length of a step along a direction, or the first length that the line search tries.
 
         Returns:
-            The vector reached, the loss before the step, and the next state.
+            The new vector, the loss before the step, and the next state.
         """
         loss, g = f(w)
         first, evaluations = loss, 1
@@ -142,7 +142,7 @@ def lbfgs(
 
 
 def direction(g: Array, s: list[Array], y: list[Array], scale: float) -> Array:
-    """Return -Hg by the two loops over the pairs of steps and changes of the gradient, the oldest first."""
+    """Return -Hg by the two-loop recursion; `s` are steps, `y` changes of the gradient, both with the oldest first."""
     q, shares = -g, []
     for s_k, y_k in zip(reversed(s), reversed(y), strict=True):
         share = float(s_k @ q) / float(y_k @ s_k)
@@ -155,7 +155,7 @@ def direction(g: Array, s: list[Array], y: list[Array], scale: float) -> Array:
 
 
 class _Point(NamedTuple):
-    """A place on the line: how far, the loss there, the gradient, and its slope along the line."""
+    """A point on the line: t, the loss and the gradient there, and the slope along the line."""
 
     t: float
     loss: float
@@ -164,7 +164,7 @@ class _Point(NamedTuple):
 
 
 class _Line:
-    """The loss along a direction, which counts how often it is evaluated."""
+    """The loss along a direction, with a count of evaluations."""
 
     def __init__(self, f: Evaluate, w: Array, d: Array) -> None:
         self.f, self.w, self.d, self.evaluations = f, w, d, 0
@@ -180,7 +180,7 @@ def _largest(x: Array) -> float:
 
 
 def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most: int) -> _Point:
-    """Find a point that is low and flat enough: go on until one must lie behind, then close in on it."""
+    """Return a point that satisfies the strong Wolfe conditions: bracket one, then shrink the bracket."""
 
     def too_high(point: _Point) -> bool:
         return not point.loss <= start.loss + SUFFICIENT * point.t * start.slope  # NaN is too high
@@ -206,7 +206,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
     while k < most and abs(high.t - low.t) * size > tolerance:
         left, right = min(low.t, high.t), max(low.t, high.t)
         t, margin = _lowest(low, high, left, right), 0.1 * (right - left)
-        if min(right - t, t - left) < margin:  # near an end, twice in a row or at it, the model is not to be trusted
+        if min(right - t, t - left) < margin:  # distrust the cubic if t is near an end twice, or at one
             if stuck or t >= right or t <= left:
                 t = right - margin if abs(t - right) < abs(t - left) else left + margin
                 stuck = False
@@ -228,7 +228,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
 
 
 def _lowest(a: _Point, b: _Point, least: float, most: float) -> float:
-    """Return where the cubic with the losses and slopes of two points is lowest, kept within bounds."""
+    """Return the minimum of the cubic through the losses and slopes of two points, clipped to bounds."""
     if a.t > b.t:
         a, b = b, a
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)

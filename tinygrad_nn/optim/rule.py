@@ -1,4 +1,4 @@
-"""What an optimizer is: a pair of pure functions, with its name and its checked hyper-parameters."""
+"""Optimizer, a rule for updating one parameter: two pure functions, with a name and checked hyper-parameters."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ RATE = {"learning_rate": "The learning rate is given beside the rule: Minimizer(
 
 @dataclass(frozen=True)
 class Optimizer:
-    r"""A pair of pure functions, with its name and hyper-parameters; two with the same of these are equal.
+    r"""A pair of pure functions, with a name and hyper-parameters; optimizers with equal ones are equal.
 
     .. math:: (step, state) = update(g, state, \eta, w), \qquad w \leftarrow w - step
 
     Attributes:
-        init: ``init(w) -> state`` for a parameter of any shape.
+        init: ``init(w) -> state``, for a parameter of any shape.
         update: ``update(g, state, eta, w) -> (step, state)``; ``g``, ``w`` and ``step`` have one shape and dtype.
-        learning_rate: the one to use where none is given, that of ``torch.optim``.
-        make: the function that made it, for `replace`.
+        learning_rate: the default, which is that of ``torch.optim``.
+        make: the function that made this optimizer, used by `replace`.
 
     Example:
         >>> from tinygrad_nn.optim import momentum
@@ -56,14 +56,14 @@ class Optimizer:
     def move(
         self, g: Array, state: OptimizerState, eta: Any, w: Array, spare: Array | None = None
     ) -> tuple[Array, OptimizerState]:
-        """Return ``w - step`` and the next state, bit for bit, by way of fewer arrays where the rule is elementwise.
+        """Return ``w - step`` and the next state, with the bits of `update`; an elementwise rule runs in place.
 
         Args:
             g, state, eta, w: as for `update`.
-            spare: an array of the shape and dtype of w that may be written into once g has been read; it may be g.
+            spare: an array of the shape and dtype of w that may be overwritten once g has been read; it may be g.
 
         Returns:
-            The parameter and the state, of new arrays and `spare`.
+            The new parameter and the next state; their arrays are new, or are `spare`.
         """
         into = self.into
         if into is None or g.dtype != w.dtype or not w.ndim or w.dtype.kind != "f":
@@ -73,14 +73,14 @@ class Optimizer:
     def plain(
         self, g: Array, state: OptimizerState, eta: Any, w: Array, spare: Array | None = None
     ) -> tuple[Array, OptimizerState]:
-        """Return what `move` does by `update` alone, for a rule that is used for few steps."""
+        """Return the same as `move`, by calling `update`; it is for rules that are used for a few steps only."""
         step, state = self.update(g, state, eta, w)
-        return np.asarray(w - step), state  # NumPy makes scalars of 0-d results
+        return np.asarray(w - step), state  # NumPy returns scalars for 0-d results
 
     @cached_property
     def into(self) -> Into | None:
-        """The in-place form of the rule, see `in_place`; ``None`` where it has none."""
-        return in_place(self.init, self.update) if self.make else None  # a person's own rule is called as it is
+        """The in-place form of the rule, see `in_place`; ``None`` if it has none."""
+        return in_place(self.init, self.update) if self.make else None  # a user's own rule is called directly
 
     if hasattr(into, "lock"):  # before Python 3.12
         renewed(into.lock)
@@ -104,12 +104,12 @@ class Optimizer:
         return self.make(**{**known, **hyper}) if self.make and hyper else self
 
     def __reduce__(self) -> Any:
-        """Copy and pickle it by the function that makes it: a trained model holds its optimizer."""
+        """Copy and pickle an optimizer by the function that makes it, since a trained model holds its optimizer."""
         return (_made_again, (self.make, dict(self.hyper))) if self.make else object.__reduce__(self)
 
     def __repr__(self) -> str:
         usual = inspect.signature(self.make).parameters if self.make else {}
-        shown = (  # what is switched off, and by default, is not worth a word
+        shown = (  # hide options that are off or 0 by default
             f"{key}={value:g}" if type(value) is float else f"{key}={value}"
             for key, value in self.hyper
             if value or key not in usual or usual[key].default != value
@@ -124,7 +124,7 @@ def _made_again(make: Callable[..., Optimizer], hyper: dict[str, Hyper]) -> Opti
 def made(
     make: Callable[..., Optimizer], learning_rate: float, init: Init, update: Update, **hyper: Hyper
 ) -> Optimizer:
-    """Return an optimizer named after the function that makes it, or raise where a hyper-parameter is no good."""
+    """Return an optimizer named after the function that makes it; raise if a hyper-parameter is not valid."""
     checked = tuple((key, _checked(make.__name__, key, value)) for key, value in hyper.items())
     return Optimizer(make.__name__, checked, init, update, learning_rate, make)
 
@@ -164,35 +164,35 @@ def _usual() -> int:
     return _holders(array)
 
 
-ALONE = _usual()  # what is counted of an array that one variable holds: Pythons differ in this
+ALONE = _usual()  # the reference count of an array that one variable holds; it differs between Python versions
 
 
 def alone(g: Array, w: Array) -> bool:
-    """Tell whether only a variable of the caller holds g, and it has the layout of w, so that it may be reused."""
+    """Return whether g may be overwritten: only one variable of the caller refers to it, and it has w's layout."""
     own = type(g) is np.ndarray and g.base is None and _holders(g) <= ALONE + 1
     return own and g.dtype == w.dtype and g.strides == w.strides and g.flags.writeable
 
 
 def nothing(w: Array) -> OptimizerState:
-    """Return the state of an optimizer that remembers nothing."""
+    """Return the state of an optimizer without state."""
     return ()
 
 
 def one_zero(w: Array) -> OptimizerState:
-    """Return the state of an optimizer that starts with one array of zeros."""
+    """Return the initial state of an optimizer with one array, which starts at zero."""
     return (np.zeros_like(w),)
 
 
 def two_zeros(w: Array) -> OptimizerState:
-    """Return the state of an optimizer that starts with two arrays of zeros."""
+    """Return the initial state of an optimizer with two arrays, which start at zero."""
     return np.zeros_like(w), np.zeros_like(w)
 
 
 def decayed(g: Array, w: Array, *, weight_decay: float) -> Array:
-    r"""Return the gradient of the loss with the penalty :math:`\tfrac{\lambda}{2} \sum w^2` added to it."""
+    r"""Return the gradient plus that of the penalty :math:`\tfrac{\lambda}{2} \sum w^2`, which is λw."""
     return g + weight_decay * w if weight_decay else g
 
 
 def shrunk(step: Array, w: Array, *, rate: Any, weight_decay: float) -> Array:
-    """Return a step that also takes the share rate * weight_decay off the weight."""
+    """Return the step plus rate * weight_decay * w: decoupled weight decay."""
     return step + rate * weight_decay * w if weight_decay else step

@@ -1,4 +1,4 @@
-"""The state of a Minimizer as plain data, and back; what does not fit is named."""
+"""The state of a Minimizer as plain data, and back; errors name what does not fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .minimizer import Group, Minimizer
 
 Array = Any
-ARRAYS = np.ndarray, np.generic  # NumPy makes scalars of 0-d results
+ARRAYS = np.ndarray, np.generic  # NumPy returns scalars for 0-d results
 
 
 def written(minimizer: Minimizer) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def written(minimizer: Minimizer) -> dict[str, Any]:
 def read(
     minimizer: Minimizer, saved: Any
 ) -> tuple[list[list[OptimizerState]], list[float], PlateauState | None, int]:
-    """Return states and learning rates of the groups, the plateau and the number of steps, all checked."""
+    """Return states and learning rates of the groups, the plateau state and the number of steps, all validated."""
     _need(saved, "what was given", "steps", "schedule", "plateau", "groups")
     _same("the schedule", _schedule(minimizer), saved["schedule"])
     _same("the number of groups", len(minimizer.groups), len(saved["groups"]))
@@ -56,7 +56,7 @@ def read(
         for name, one, two in zip(names, here["parameters"], other["parameters"], strict=True):
             for key, value in one.items():
                 _same(f"the {key} of {name} in group {k}", value, two[key])
-        searched = isinstance(group.rule, LBFGSRule)  # it has one state for all parameters
+        searched = isinstance(group.rule, LBFGSRule)  # L-BFGS has one state for all parameters
         names = ["lbfgs"] if searched else names
         _same(f"the number of states of group {k}", len(names), len(other["states"]))
         states.append([
@@ -69,7 +69,7 @@ def read(
 
 
 def _described(group: Group) -> dict[str, Any]:
-    """Return what must be the same in a saved state."""
+    """Return the properties of a group that must be the same in a saved state."""
     parameters = [{"shape": list(t.shape), "dtype": t.dtype.name} for t in group.parameters]
     return {"optimizer": group.rule.name, "hyper": dict(group.rule.hyper), "parameters": parameters}
 
@@ -98,7 +98,7 @@ def _same(what: str, here: Any, there: Any) -> None:
 
 
 def _fitting(where: str, state: OptimizerState, new: Any, longer: bool) -> OptimizerState:
-    """Return a saved state with the types of the one that is here; that of L-BFGS may hold more arrays at its end."""
+    """Return a saved state, with the types of the current one; for L-BFGS (`longer`) it may have more arrays."""
     wanted = list(state)
     if longer:
         wanted = [*state[:5], *[state[4]] * (len(new) - 5)]

@@ -1,6 +1,6 @@
 """Learning rate schedules: pure functions of the number of steps taken, saved as plain data.
 
-``schedule(t, base)`` is the learning rate of step t, which counts from 0, where base is the one that was asked for.
+``schedule(t, base)`` is the learning rate of step t, which counts from 0; base is the learning rate without schedule.
 Arguments and defaults are those of ``torch.optim.lr_scheduler``.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all schedules have in common: they are frozen, checked when made, and become plain data.
+    """Base of all schedules: frozen dataclasses that validate their arguments and can be saved as plain data.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -24,14 +24,14 @@ class Schedule:
     name: ClassVar[str]
 
     def __call__(self, t: Any, base: float = 1.0) -> float:
-        """Return the learning rate of step t; without a base it is the factor."""
+        """Return the learning rate of step t; without a base, the factor."""
         return float(self._rate(t, base))
 
     def _rate(self, t: Any, base: float) -> float:
         raise NotImplementedError(f"{type(self).__name__} must say what its learning rate is, in _rate(t, base).")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return name and arguments as plain data, from which `optim.schedule` makes an equal one.
+        """Return name and arguments as plain data, from which `optim.schedule` makes an equal schedule.
 
         Example:
             >>> StepDecay(30).state_dict()
@@ -171,7 +171,7 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Polynomial(Schedule):
-    r"""A fall to 0 in T steps along a power of the steps that are left; it stays 0 after them.
+    r"""A decrease to 0 in T steps, as a power of the remaining steps; it stays 0 afterwards.
 
     .. math:: \eta_t = \eta \left(1 - \min(t, T) / T\right)^p
 
@@ -192,7 +192,7 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    r"""Cosine annealing: down along half a cosine in T steps, and up again after them.
+    r"""Cosine annealing: down along half a cosine in T steps, and up again afterwards.
 
     .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t / T)}{2}
 
@@ -213,7 +213,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    r"""Cosine annealing with warm restarts; each period is longer by a factor.
+    r"""Cosine annealing with warm restarts; each period is T_mult times as long as the one before.
 
     .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t_i / T_i)}{2}, \qquad T_{i+1} = T_{mult} T_i
 
@@ -244,16 +244,16 @@ class OneCycle(Schedule):
 
     .. math:: \frac{\eta_{max}}{d} \;\to\; \eta_{max} \;\to\; \frac{\eta_{max}}{d\, d_{final}}
 
-    After `total_steps` the last value stays. PyTorch also moves the momentum the other way unless it is told not to
-    (``cycle_momentum``); here the momentum stays.
+    After `total_steps` the rate stays at its last value. PyTorch by default also changes the momentum in the other
+    direction (``cycle_momentum``); this schedule does not.
 
     Args:
         total_steps: the length of the cycle, at least 2.
         max_lr: the largest learning rate; by default the base.
-        pct_start: the share of steps on the way up.
+        pct_start: the share of the steps in which the rate increases.
         anneal_strategy: ``'cos'`` or ``'linear'``.
         div_factor, final_div_factor: d and d_final.
-        three_phase: whether the way down is as long as the way up, and a third phase goes on from there.
+        three_phase: whether the rate decreases to its start in as many steps as it increased, then further to its end.
 
     Source: Smith & Topin, Super-convergence (2018); as ``OneCycleLR(cycle_momentum=False)``.
     """
@@ -283,7 +283,7 @@ class OneCycle(Schedule):
         return self.between(t, low, top, low / self.final_div_factor)
 
     def between(self, t: int, low: float, top: float, end: float) -> float:
-        """Return the value at step t of what goes from low to top and on to the end, such as the momentum."""
+        """Return the value at step t of a number that goes from low to top and then to end, such as the momentum."""
         up, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         corners = [(0.0, low), (up, top), (last, end)]
         if self.three_phase:
@@ -305,7 +305,7 @@ def _plain(value: Any) -> Any:
 
 
 def milestones_of(owner: Any) -> tuple[int, ...]:
-    """Return the milestones of a schedule as a tuple, or raise where they are none."""
+    """Return the milestones of a schedule as a tuple; raise if they are not valid."""
     found = tuple(owner.milestones)
     whole = all(isinstance(t, int) and not isinstance(t, bool) and t >= 0 for t in found)
     owner._need("milestones", whole and list(found) == sorted(found), "steps in order, e.g. (30, 80)")

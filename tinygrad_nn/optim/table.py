@@ -1,4 +1,4 @@
-"""The optimizers by name."""
+"""The table of optimizers by name."""
 
 from __future__ import annotations
 

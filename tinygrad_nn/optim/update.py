@@ -1,4 +1,4 @@
-"""The update that all trainings share: each gradient updates its parameter and the optimizer's state."""
+"""The update that all kinds of training share: each gradient updates its parameter and the optimizer's state."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..tensor import Tensor
 from .rule import Optimizer, OptimizerState, alone
 
 Array = Any
-SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
+SMALL = 2**14  # bytes; a new array up to this size costs less than the check whether an old one may be reused
 
 
 class Memory:
-    """The optimizer's rule and state of one parameter, both ``None`` before the first step, and its first losses."""
+    """The rule and the optimizer state of one parameter, both ``None`` before the first step, and its first losses."""
 
     __slots__ = ("rule", "start", "state")
 
@@ -30,7 +30,7 @@ class Memory:
 
 
 def attached(parameter: Tensor) -> Memory:
-    """Return the memory that stays with a parameter for its next training; a copy of a model takes it along."""
+    """Return the memory that is stored with a parameter for its next training; a copy of a model has a copy of it."""
     node: Any = parameter.node
     memory: Memory | None = (node.notes or {}).get("attached")
     if memory is None:
@@ -40,15 +40,15 @@ def attached(parameter: Tensor) -> Memory:
 
 
 class Updater:
-    r"""Updates parameters by gradients, each by its rule.
+    r"""Updates parameters with gradients, each by its own rule.
 
     .. math:: w \leftarrow w - update(g, state, \eta, w)
 
     Args:
         parameters: the Tensors.
-        rules: for each its optimizer.
-        rates: for each its learning rate before the schedule.
-        memories: where the state of each is kept: by default `attached` to it.
+        rules: the optimizer of each parameter.
+        rates: the learning rate of each parameter, before the schedule.
+        memories: where the state of each parameter is stored; by default in the memory `attached` to it.
         derive: whether to derive the in-place forms of the rules, which takes as long as many small steps.
     """
 
@@ -64,10 +64,10 @@ class Updater:
     ) -> None:
         self.entries = []
         self.rates = rates
-        self.fixed: list[Any] = []  # learning rates in the form that each rule multiplies with the least effort
+        self.fixed: list[Any] = []  # learning rates in the type with which each rule multiplies fastest
         made: dict[tuple[float, Any], Any] = {}
         for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
-            into = rule.into if derive and t.data.ndim and t.data.dtype.kind == "f" else None  # which has no checks
+            into = rule.into if derive and t.data.ndim and t.data.dtype.kind == "f" else None  # `into` has no checks
             memory = attached(t) if memories is None else memories[k]
             self.entries.append((t, rule, into or (rule.move if derive else rule.plain), memory))
             if not getattr(into, "scales", False):
@@ -82,25 +82,25 @@ class Updater:
     def __call__(
         self, gradients: list[Array | None], etas: Sequence[float] | None = None, spend: bool = False
     ) -> None:
-        """Update the parameters once: each gets a new array, since an older graph may still hold the old one.
+        """Update the parameters once; each gets a new array, since an older graph may still use the old one.
 
         Args:
-            gradients: an array of its shape and dtype for each parameter, ``None`` for one that stays.
-            etas: the learning rate of each in this step; by default its own.
-            spend: give the gradients up: where nobody else holds a large one, its memory becomes that of the new
-                parameter, and ``None`` takes its place in the list.
+            gradients: for each parameter an array of its shape and dtype, or ``None`` to leave it unchanged.
+            etas: the learning rates in this step; by default `rates`.
+            spend: whether the gradients may be overwritten. A large gradient without other references then becomes the
+                memory of the new parameter, and is replaced by ``None`` in the list.
         """
         used: Sequence[Any] = self.fixed if etas is None else etas
         k = -1
         for t, rule, move, memory in self.entries:
             k += 1
             g, node = gradients[k], t.node
-            if g is None or node is None:  # what is frozen has no node
+            if g is None or node is None:  # a frozen parameter has no node
                 continue
             if memory.rule is not rule and memory.rule != rule:
                 memory.rule, memory.state = rule, rule.init(t.data)
             states = [memory.state]
-            memory.state = spare = None  # the in-place form of a rule frees what it replaces, if nobody else holds it
+            memory.state = spare = None  # in-place rules free old state arrays, unless referenced elsewhere
             if spend and g.nbytes > SMALL:
                 gradients[k] = None
                 spare = g if alone(g, t.data) else None
@@ -109,15 +109,15 @@ class Updater:
             memory.state = state
 
     def states(self) -> list[OptimizerState | None]:
-        """Return the state of each parameter, ``None`` before its first step with this rule."""
+        """Return the state of each parameter; ``None`` before its first step with this rule."""
         return [memory.state if memory.rule == rule else None for _, rule, _, memory in self.entries]
 
     def begun(self) -> list[OptimizerState]:
-        """Return the state of each parameter, the first one before its first step."""
+        """Return the state of each parameter; before its first step, the initial state."""
         pairs = zip(self.states(), self.entries, strict=True)
         return [rule.init(t.data) if state is None else state for state, (t, rule, _, _) in pairs]
 
     def resume(self, states: Sequence[OptimizerState | None]) -> None:
-        """Put back what `states` returned."""
+        """Restore the states that `states` returned."""
         for state, (_, rule, _, memory) in zip(states, self.entries, strict=True):
             memory.rule, memory.state = (None, None) if state is None else (rule, state)

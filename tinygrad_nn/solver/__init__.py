@@ -1,4 +1,4 @@
-"""The API of the Julia project: layers in a list, a solver, and the functions that train them."""
+"""Training: the API of the Julia project (a list of layers, a solver, functions that train) and `fit` for any model."""
 
 from .callbacks import Step
 from .checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""The arguments of a training: which kind of model it is, where its batches come from."""
+"""Interprets the arguments of `fit` and `TrainNN`: the kind of model, the source of batches, the default metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def settle(
     call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Any, size: int, params: Any = None,
     gradients: str = "graph", class_weight: Any = None, *, single: bool = False,
 ) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
-    """Return the task, the batches of its batches, and that of the validation; `single`: x and y are one batch."""
+    """Return the task, the training data and the validation data; with `single`, x and y are one batch.
+
+    A `Task` is the model as the training sees it.
+    """
     check_solver(call, solver)
     names = ("data_in", "data_out") if single else ("x", "y")
     road = check_road(call, gradients)
@@ -92,7 +95,7 @@ def _validation(call: str, x: Any, y: Any, size: int) -> Rows | Batches | None:
 
 
 def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Solver) -> tuple[Array, Array] | None:
-    """Return checked validation data of a list of layers, or ``None`` if there is none."""
+    """Return checked validation data for a list of layers, or ``None`` if there is none."""
     if x is None and y is None:
         return None
     if x is None or y is None:
@@ -103,12 +106,12 @@ def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Sol
 
 
 def is_function(model: Any) -> bool:
-    """Whether a model is a plain function."""
+    """Return whether a model is a plain function."""
     return callable(model) and not isinstance(model, (Module, type))
 
 
 def is_layer_list(model: Any) -> bool:
-    """Whether a model is a list of layers, all of them to be trained; what is no model at all counts, for its error."""
+    """Return whether a model is a list of trainable layers; True also for anything invalid, which then raises later."""
     if isinstance(model, Module):
         return isinstance(model, Layer)
     if not isinstance(model, (list, tuple)):
@@ -120,13 +123,13 @@ def is_layer_list(model: Any) -> bool:
 
 
 def by_layers(solver: Solver) -> bool:
-    """Whether the Julia project's way of training knows all that a solver asks."""
+    """Return whether the Julia project's training supports the solver: a named loss, no groups, no L-BFGS."""
     named = solver.loss is None or isinstance(solver.loss, str)
     return named and not solver.groups and not isinstance(solver.rule, LBFGSRule)
 
 
 def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
-    """Return a model that is more than a list of layers as one module."""
+    """Return a list of layers and modules as one module, and a module unchanged."""
     if isinstance(model, (list, tuple)):
         if not model:
             raise ValueError(f"{call}: the model has no layers. {_MODEL}")
@@ -143,10 +146,10 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
 
 
 def no_equations(call: str, parts: list[Any]) -> None:
-    """Raise an error that names the first part that has no equations written by hand."""
+    """Raise an error that names the first part of the model without equations written by hand."""
     for k, part in enumerate(parts, 1):
         text = printable(repr(part))
-        if "\n" in repr(part):  # a container shows its parts line by line
+        if "\n" in repr(part):  # the repr of a container has several lines
             text = type(part).__name__
         if not unchanged(part):
             raise ValueError(
@@ -162,7 +165,7 @@ def no_equations(call: str, parts: list[Any]) -> None:
 
 
 def choose(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
-    """Return the metric that fits the targets, if any."""
+    """Return the default metric for the targets: a dict with accuracy or r2, or an empty dict."""
     if not isinstance(y, np.ndarray) or not isinstance(prediction, np.ndarray):
         return {}
     loss = task.solver.loss
@@ -175,14 +178,14 @@ def choose(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
 
 
 def label_accuracy(y: Array, prediction: Array) -> float:
-    """Return the share of labels that are the place of the largest entry along axis 1."""
+    """Return the share of labels that equal the index of the largest entry along axis 1."""
     return float((prediction.argmax(axis=1) == y).mean())
 
 
 def accuracy(y: Array, yhat: Array) -> float:
-    """Return the share of rows whose class is right; of independent labels, the share of labels that are right.
+    """Return the share of rows with the right class; for independent labels, the share of right labels.
 
-    The class is the column of the largest entry where the rows of y sum to one; else each entry is rounded at 1/2.
+    If all rows of y sum to one, the class is the column of the largest entry; otherwise each entry is rounded at 1/2.
     """
     if y.shape[1] > 1 and (abs(y.sum(axis=1) - 1) < 1e-5).all():
         return float((y.argmax(axis=1) == yhat.argmax(axis=1)).mean())

@@ -1,4 +1,4 @@
-"""Sources of batches: rows of arrays, in memory or on disk, or an iterable of batches."""
+"""Sources of batches: rows of arrays, in memory or in mapped files, or an iterable of batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..tensor import Tensor
 from ..tree import flatten
 
 Array = np.ndarray[Any, Any]
-Batch = tuple[Any, Any, int]  # inputs, targets, how many rows
+Batch = tuple[Any, Any, int]  # inputs, targets, number of rows
 
 
 class Rows:
-    """Rows of arrays that lie in memory, or in files that are mapped: only the rows of a batch are ever read.
+    """Batches made of rows of arrays; if these are mapped files, only the rows of the current batch are read.
 
-    In batches the columns of y are scaled by the weights of the classes, if there are any; what is still is as it is.
+    If there are class weights, the columns of y are multiplied by them in training, but not in `still` and `part`.
     """
 
     def __init__(self, x: Any, y: Any, size: int, weights: Any = None) -> None:
@@ -28,49 +28,49 @@ class Rows:
 
     @cached_property
     def leaves(self) -> list[Any]:
-        """The arrays."""
+        """The arrays as a flat list."""
         return flatten(self.data)[0]
 
     @cached_property
     def rebuild(self) -> Callable[[list[Any]], Any]:
-        """What makes the nest of arrays again."""
+        """The function that rebuilds the nested structure from a flat list of arrays."""
         return flatten(self.data)[1]
 
     @cached_property
     def rows(self) -> int:
-        """How many rows each array has."""
+        """The number of rows of each array."""
         return len(self.leaves[0])
 
     @cached_property
     def mapped(self) -> bool:
-        """Whether some of them lie in files."""
+        """Whether some of the arrays are mapped files."""
         return any(isinstance(leaf, np.memmap) for leaf in self.leaves)
 
     @property
     def count(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches in an epoch."""
         return -(-self.rows // self.size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield every row once, in a new order."""
+        """Yield all batches of an epoch: every row once, in a new random order."""
         for where in self.order(rng):
             yield self.read(where)
 
     def order(self, rng: np.random.Generator) -> Iterator[Array]:
-        """Yield the numbers of the rows of each batch of an epoch."""
+        """Yield the row indices of each batch of an epoch."""
         order = rng.permutation(self.rows)
         for start in range(0, self.rows, self.size):
             yield order[start : start + self.size]
 
     def read(self, where: Array) -> Batch:
-        """Return rows by their numbers, as a batch to train on."""
+        """Return the rows at some indices as a training batch."""
         x, y, rows = self.part(where)
-        if self.mapped:  # what lies in memory was looked at once
+        if self.mapped:  # arrays in memory were checked once, at the beginning
             _check_read(flatten((x, y))[0], where)
         return x, y if self.weights is None else self._weighted(y), rows
 
     def still(self, rows: int) -> Iterator[Batch]:
-        """Yield every row once, in order, in chunks of that size; all at once if they lie in memory."""
+        """Yield every row once, in order, for evaluation: chunks of `rows` rows, or all at once if in memory."""
         step = rows if self.mapped else self.rows
         for start in range(0, self.rows, step):
             yield self.part(slice(start, start + step))
@@ -79,16 +79,16 @@ class Rows:
         return y * self.weights.astype(y.dtype if y.dtype.kind == "f" else float)  # type: ignore[no-any-return]
 
     def part(self, where: Any) -> Batch:
-        """Return rows by their numbers or a slice."""
+        """Return the rows at some indices or a slice, without class weights."""
         parts = [np.asarray(leaf[where]) for leaf in self.leaves]
         x, y = self.rebuild(parts)
         return x, y, len(parts[0])
 
 
 class Batches:
-    """An iterable of batches ``(x, y)`` that can be iterated once an epoch.
+    """An iterable of batches ``(x, y)``, iterated once per epoch.
 
-    A checkpoint remembers the generators that are attributes of it, such as that of a `data_loader`.
+    A checkpoint saves the random generators that are its attributes, such as that of a `data_loader`.
     """
 
     def __init__(self, call: str, batches: Iterable[Any]) -> None:
@@ -104,13 +104,13 @@ class Batches:
 
     @property
     def count(self) -> int | None:
-        """How many batches an epoch has, if that is known."""
+        """The number of batches in an epoch, or None if it is not known."""
         with suppress(TypeError):
             return len(self.source)  # type: ignore[arg-type]
         return None
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield the batches in the order in which they come."""
+        """Yield the batches in the order of the iterable."""
         none = True
         for k, batch in enumerate(self.source):
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -126,12 +126,12 @@ class Batches:
             raise ValueError(f"{self.call}: the iterable gave no batch; an iterator is used up after one pass.")
 
     def still(self, rows: int) -> Iterator[Batch]:
-        """Yield the batches."""
+        """Yield the batches, for evaluation."""
         return self.batches(np.random.default_rng())
 
 
 def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:
-    """Return the rows of arrays (or nests of them), or an iterable of batches where there is no y."""
+    """Return `Rows` for arrays or nested arrays, or `Batches` for an iterable without y."""
     if y is None and not isinstance(x, (np.ndarray, Tensor, dict)) and hasattr(x, "__iter__"):
         return Batches(call, x)
     x, y = nest(call, x, names[0]), nest(call, y, names[1])
@@ -140,7 +140,7 @@ def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", 
 
 
 def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
-    """Return how many rows all arrays of a batch have."""
+    """Return the number of rows; raise if the arrays of a batch differ in it, or have no rows or non-finite numbers."""
     leaves, _ = flatten((x, y))
     of_x = len(flatten(x)[0])
     for k, leaf in enumerate(leaves):
@@ -160,7 +160,7 @@ def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
 
 
 def _check_read(leaves: list[Array], where: Array) -> None:
-    """Raise if rows that were read from a file hold infinities or NaN."""
+    """Raise a ValueError if rows that were read from a file contain infinities or NaN."""
     for leaf in leaves:
         if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
             place = np.argwhere(~np.isfinite(leaf))[0]
@@ -169,7 +169,7 @@ def _check_read(leaves: list[Array], where: Array) -> None:
 
 
 def nest(call: str, data: Any, name: str) -> Any:
-    """Return a nest of arrays: lists of numbers become arrays, tuples and dicts of arrays stay."""
+    """Return data as an array; tuples and dicts of arrays keep their structure."""
     if data is None:
         raise ValueError(f"{call}: {name} is missing; pass arrays x and y, or an iterable of batches (x, y).")
     make: Callable[[Any], Any] = np.asanyarray

@@ -1,4 +1,4 @@
-"""What callbacks are told of single updates: those that have methods `due` and `step` besides their call an epoch."""
+"""Callbacks for single updates: those that have methods `due` and `step`, besides being called after each epoch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Array = np.ndarray[Any, Any]
 
 
 class Step(NamedTuple):
-    """An update as a callback is told of it: the parameters after it, and the gradients that made it.
+    """What a callback gets for an update: the parameters after it, and the gradients that were used.
 
     Attributes:
-        number: of updates so far, 0 before the first; epoch: in which it is, from 1.
-        loss: of its batch, before the update; ``None`` where there was none: before the first, and at the end.
-        weights: name -> array. gradients: of the batch, before clipping; empty where there is no loss.
-        model: as `fit` was given it. data: ``(x, y)``, all rows that lie in memory, or those of a batch.
+        number: of updates so far, 0 before the first; epoch: the current epoch, from 1.
+        loss: of the batch, before the update; ``None`` if the state before the first update or at the end is reported.
+        weights: name -> array. gradients: of the batch, before clipping; empty if the loss is ``None``.
+        model: as given to `fit`. data: ``(x, y)``, all rows if they are in memory, else the batch.
     """
 
     number: int
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 class Listeners:
-    """The callbacks that are told of updates: the state before the first, each update that is due, and the last."""
+    """Calls the callbacks that observe updates: for the state before the first, each update that is due, the end."""
 
     def __init__(self, callbacks: Iterable[Any], step: TrainingStep, model: Any, last: int | None) -> None:
         self.all = [c for c in callbacks if callable(getattr(c, "due", None)) and callable(getattr(c, "step", None))]
@@ -41,12 +41,12 @@ class Listeners:
         self._told: dict[int, int] = {}
 
     def begin(self, epoch: int, data: Any) -> None:
-        """Tell of the state before the first update."""
+        """Report the state before the first update."""
         self._due = [c for c in self.all if c.due(self.step.updates)]
         self._tell(epoch, None, data)
 
     def ask(self) -> None:
-        """Ask who wants to know of the next update."""
+        """Ask each callback whether it wants the next update; if one does, the step keeps its gradients."""
         if not self.all:
             return
         self._before = self.step.updates
@@ -55,12 +55,12 @@ class Listeners:
         self.step.keeps = bool(self._due)
 
     def tell(self, epoch: int, loss: float, data: Any) -> None:
-        """Tell of the update, if one was made."""
+        """Report the update to the callbacks that asked for it, if an update was made."""
         if self._due and self.step.updates > self._before:
             self._tell(epoch, loss, data)
 
     def end(self, epoch: int, data: Any) -> None:
-        """Tell of the last state those who do not know it: the training ended before its time."""
+        """Report the last state to callbacks that did not get it yet, which happens if the training ended early."""
         self._due = [c for c in self.all if self._told.get(id(c)) != self.step.updates]
         self._tell(epoch, None, data)
 

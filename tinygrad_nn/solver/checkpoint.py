@@ -1,9 +1,9 @@
-"""Checkpoints: all that a training needs to resume after it was killed, written whole or not at all.
+"""Checkpoints: all that a training needs to resume after it was killed; files are written completely or not at all.
 
-A folder holds the weights of an epoch, ``weights-12.safetensors``, and ``state.safetensors``: optimizer, schedule,
-random numbers, history, what decides the numbers of the training, and the names and checksums of the files of weights
-that belong to it. The state is replaced last, in one move, and files of weights that it does not name are deleted after
-that. A state is read with distrust: nothing in it is executed, and nothing is changed before all of it was checked.
+A folder holds the weights of an epoch, ``weights-12.safetensors``, and ``state.safetensors``: optimizer state,
+schedule, random generators, history, the fingerprint of the training, and names and checksums of its weight files. The
+state is replaced last, in one rename; weight files that it does not name are deleted after that. When a state is read,
+nothing in it is executed, and nothing is changed before all of it was validated.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 STATE = "state.safetensors"
-_FILE = r"(weights|best)-\d+\.safetensors"  # and what a process that was killed while it wrote leaves of one
+_FILE = r"(weights|best)-\d+\.safetensors"  # also matches partial files of a process that was killed while it wrote
 _OURS = re.compile(rf"{_FILE}|\.({_FILE}|state\.safetensors)\.[0-9a-f]+\.part")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often a training writes a checkpoint.
+    """The folder of a training's checkpoints, and how often they are written.
 
     Args:
-        folder: made if need be; every training needs one of its own.
-        every: epochs between two checkpoints, at least 1; the last epoch is always written.
+        folder: created if it does not exist; every training needs its own.
+        every: epochs between two checkpoints, at least 1; the last epoch always writes one.
 
     Raises:
-        ValueError: every is below 1; NotADirectoryError, PermissionError: the folder cannot be.
+        ValueError: every is below 1; NotADirectoryError, PermissionError: the folder cannot be used.
     """
 
     folder: StrPath
@@ -58,7 +58,7 @@ def save(
     folder: StrPath, task: Task, setup: Mapping[str, str], progress: Progress, rngs: Sequence[np.random.Generator],
     history: History, watch: Watch | None,
 ) -> None:  # fmt: skip
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint, completely or not at all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = seal("weights", task.arrays(), progress.run)
@@ -77,29 +77,29 @@ def save(
 
 
 def _tidy(folder: Path, kept: Sequence[str]) -> None:
-    """Delete what earlier epochs left, and processes that were killed."""
+    """Delete the weight files of earlier epochs, and partial files of processes that were killed."""
     for old in list(folder.iterdir()):
         if _OURS.fullmatch(old.name) and old.name not in kept:
             old.unlink(missing_ok=True)
 
 
 def exists(folder: StrPath) -> bool:
-    """Whether there is a checkpoint."""
+    """Return whether the folder has a checkpoint."""
     return (Path(folder) / STATE).exists()
 
 
 def load(
     folder: StrPath, task: Task, setup: Mapping[str, str], rngs: Sequence[np.random.Generator], watch: Watch | None
 ) -> tuple[Progress, History]:
-    """Restore a model, its optimizer states and its random generator from a checkpoint.
+    """Restore a model, its optimizer states and the random generators from a checkpoint.
 
     Raises:
-        ValueError: a file is cut off or changed, or the checkpoint is of another training: the message says what
+        ValueError: a file is truncated or was changed, or the checkpoint is of another training; the message says what
             differs, and nothing is changed.
-        FileNotFoundError: a file of weights was taken away.
+        FileNotFoundError: a weight file is missing.
 
     Warns:
-        UserWarning: from here on the bits are not those of a training that was never interrupted.
+        UserWarning: the number of BLAS threads or the version of NumPy differs, so results differ in the last bits.
     """
     folder = Path(folder)
     arrays, raw, _ = unseal("training state", folder / STATE)
@@ -114,7 +114,7 @@ def load(
             f"{printable(folder)} is the checkpoint of another training: its {key} was {_short(then, now)}, and is "
             f"{_short(now, then)} now. Go on with what it was, or name another folder. Nothing was changed."
         )
-    progress, _ = state.progress(), state.history()  # the number of the epoch must fit before files are sought by it
+    progress, _ = state.progress(), state.history()  # validate the epoch number before it is used in file names
     stopping = None if watch is None else state.stopping(progress.epoch)
     files = state.files(progress.epoch, 0 if stopping is None else stopping[1])
     weights = {key: _weights(folder, progress.run, *file) for key, file in files.items()}
@@ -129,10 +129,10 @@ def resumed(
     state: StateReader, weights: Mapping[str, tuple[dict[str, Array], str]], task: Task,
     rngs: Sequence[np.random.Generator], watch: Watch | None,
 ) -> tuple[Progress, History]:  # fmt: skip
-    """Put a model, its optimizer states, random generators and early stopping where a state says that they stood.
+    """Set a model, its optimizer states, random generators and early stopping to a saved state.
 
     Args:
-        state: as `taken_apart` made it; weights: arrays and checksums, of this epoch and of the best.
+        state: as made by `taken_apart`; weights: arrays and checksums, of this epoch and of the best epoch.
     """
     progress, history = state.progress(), state.history()
     stopping = None if watch is None else state.stopping(progress.epoch)
@@ -153,7 +153,7 @@ def resumed(
 
 
 def _tell(folder: Path, then: Mapping[str, str]) -> None:
-    """Warn that the resumed run may differ in the last bits."""
+    """Warn if BLAS threads or NumPy differ from those of the checkpoint: the last bits may differ then."""
     other = {key: (printable(then[key][:20]), value) for key, value in surroundings().items() if then[key] != value}
     if other:
         said = "; ".join(f"{key}: {old} then, {new} now" for key, (old, new) in other.items())
@@ -168,7 +168,7 @@ def _tell(folder: Path, then: Mapping[str, str]) -> None:
 
 
 def _weights(folder: Path, run: str, name: str, sha256: str) -> tuple[dict[str, Array], str]:
-    """Return the arrays of a file of weights, if it is the one that the state names."""
+    """Return the arrays and the checksum of a weight file; raise if it is not the file that the state names."""
     path = folder / name
     if not path.exists():
         raise FileNotFoundError(
@@ -184,7 +184,7 @@ def _weights(folder: Path, run: str, name: str, sha256: str) -> tuple[dict[str, 
 
 
 def _short(value: str, other: str) -> str:
-    """Return a text, and of a long one what is around the place where it begins to differ from another."""
+    """Return a text; of a long one the part around the first difference from another text."""
     if len(value) <= 200:
         return printable(value)
     same = next((k for k, (a, b) in enumerate(zip(value, other, strict=False)) if a != b), min(len(value), len(other)))

@@ -1,4 +1,4 @@
-"""Checks of a model and its data before anything is computed: each says what came, what is needed, and the edit."""
+"""Checks of a model and its data before anything is computed; errors say what was given, what is needed, and a fix."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .settings import Solver
 
 Array = np.ndarray[Any, Any]
 ROADS = "graph", "manual"
-_SUM = 1e-5  # float32 probabilities of a thousand classes sum to one within this
+_SUM = 1e-5  # float32 probabilities of a thousand classes sum to one within this tolerance
 
 
 def where(model: Sequence[Layer], k: int) -> str:
-    """Return how a layer is named in messages."""
+    """Return the name of a layer for error messages."""
     return f"layer {k + 1} of {len(model)} ({model[k]!r})"
 
 
 def check_model(call: str, model: Any) -> list[Layer]:
-    """Return the layers of a model, each of which fits the one before it."""
+    """Return the layers of a model; raise if one does not fit the one before it."""
     if isinstance(model, Layer):
         model = [model]
     if not isinstance(model, (list, tuple)) or not all(isinstance(layer, Layer) for layer in model):
@@ -54,7 +54,7 @@ def check_model(call: str, model: Any) -> list[Layer]:
 
 
 def check_solver(call: str, solver: Any) -> Solver:
-    """Return the solver if it is one."""
+    """Return the solver; raise a TypeError if it is not a `Solver`."""
     if not isinstance(solver, Solver):
         came = "none was given" if solver is None else f"{solver!r:.60} is of type {type(solver).__name__}"
         raise TypeError(f"{call} needs a Solver; {came}. Write solver=Solver('crossentropy', 'sgd', 0.03).")
@@ -62,7 +62,7 @@ def check_solver(call: str, solver: Any) -> Solver:
 
 
 def check_named(call: str, solver: Any) -> Solver:
-    """Return the solver if its loss is one of those with equations written by hand."""
+    """Return the solver; raise if its loss has no equations written by hand."""
     if not isinstance(check_solver(call, solver).loss, str):
         raise ValueError(
             f"{call}: the loss {solver.loss!r:.60} has no equations written by hand; those with a name have, such as "
@@ -72,7 +72,7 @@ def check_named(call: str, solver: Any) -> Solver:
 
 
 def check_road(call: str, gradients: Any) -> str:
-    """Return the name of the road on which gradients are computed."""
+    """Return the road, 'graph' or 'manual', by which gradients are computed; raise for another value."""
     key = gradients.strip().lower() if isinstance(gradients, str) else gradients
     if key not in ROADS:
         near = did_you_mean(key, ROADS)
@@ -81,7 +81,7 @@ def check_road(call: str, gradients: Any) -> str:
 
 
 def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in") -> Array:
-    """Return the inputs ``(batch, n_in)`` in the model's dtype."""
+    """Return the inputs ``(batch, n_in)`` in the model's dtype, checked."""
     array = _numbers(call, x, name)
     first = model[0]
     if array.ndim != 2 or array.shape[1] != first.n_in:
@@ -102,7 +102,7 @@ def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in
 def check_targets(
     call: str, model: Sequence[Layer], y: Any, rows: int, loss: str, names: tuple[str, str] = ("data_in", "data_out")
 ) -> Array:
-    """Return the targets ``(batch, n_out)`` in the model's dtype: one row for each row of inputs, fit for the loss."""
+    """Return the targets ``(batch, n_out)`` in the model's dtype, checked against model, inputs and loss."""
     name = names[1]
     array = _numbers(call, y, name)
     last = model[-1]

@@ -1,4 +1,4 @@
-"""Divergence: a loss that has grown a million times since the start of a training ends it, with the reason."""
+"""Divergence: if the loss has grown by a factor of a million since the start, the training ends with an error."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from ..optim.update import Memory
 from .settings import Solver
 
-GROWTH = 1e6  # against the loss at the start, or against 1 where that is less: what begins near 0 may well grow
-FIRST = 10  # the calls of `TrainNN` that make up the start, since a single batch may be much easier than the others
+GROWTH = 1e6  # relative to the loss at the start, or to 1 if that is less: a loss that starts near 0 may grow a lot
+FIRST = 10  # number of `TrainNN` calls that form the start; a single batch may be much easier than the others
 
 
 def check_growth(loss: float, start: float | None, solver: Solver, when: str) -> None:
-    """Raise where a loss over all the data is not finite, or has grown since the start."""
+    """Raise a FloatingPointError if a loss over all the data is not finite, or has grown too much since the start."""
     if not math.isfinite(loss):
         raise FloatingPointError(_said(f"the loss became {loss} {when}", solver, "Make the model anew for it."))
     if start is not None and math.isfinite(start) and abs(loss) > GROWTH * max(1.0, abs(start)):
@@ -22,10 +22,10 @@ def check_growth(loss: float, start: float | None, solver: Solver, when: str) ->
 
 
 def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
-    """Compare the loss of a batch with those at the start of the training that a parameter remembers.
+    """Compare the loss of a batch with the first losses of the training, which are stored with a parameter.
 
     Raises:
-        FloatingPointError: it has grown; the next call is another start.
+        FloatingPointError: the loss has grown too much; the next call starts anew.
     """
     name = solver.loss if isinstance(solver.loss, str) else "function"
     start = memory.start

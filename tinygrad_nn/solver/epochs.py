@@ -1,4 +1,4 @@
-"""The epochs of a training: every batch once, then losses and metrics, early stopping, callbacks, the checkpoint."""
+"""The epochs of a training: a step on every batch, then losses, metrics, early stopping, callbacks, checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Metric = Callable[[Any, Any], float]
 
 
 class Epoch(NamedTuple):
-    """What a callback is told at the end of an epoch; `number` counts from 1 to `epochs`."""
+    """What a callback gets at the end of an epoch; `number` counts from 1 to `epochs`."""
 
     number: int
     epochs: int
@@ -49,10 +49,10 @@ class Epoch(NamedTuple):
 
 @dataclass
 class BoundCheckpoint:
-    """The folder of a training's checkpoints, and the fingerprint that they carry.
+    """The checkpoint folder of a training, with the fingerprint that is saved in it.
 
     Attributes:
-        place: folder and how often; setup: all that decides the numbers; drawn: the generators that go on.
+        place: folder and frequency; setup: the fingerprint; drawn: the random generators that are saved and restored.
     """
 
     place: Checkpoint
@@ -60,7 +60,7 @@ class BoundCheckpoint:
     drawn: list[np.random.Generator]
 
     def load(self, task: Task, watch: Watch | None, resume: bool) -> tuple[Progress, History] | None:
-        """Return where the checkpoint in the folder stands, ``None`` if there is none."""
+        """Restore the state from the checkpoint, if there is one; return progress and history, or ``None``."""
         if not store.exists(self.place.folder):
             return None
         if not resume:
@@ -71,7 +71,7 @@ class BoundCheckpoint:
         return store.load(self.place.folder, task, self.setup, self.drawn, watch)
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint where one is due."""
+        """Write a checkpoint if one is due after this epoch."""
         done = training.done
         if done.ended or done.epoch % self.place.every == 0 or done.epoch == training.settings.epochs:
             store.save(
@@ -81,10 +81,10 @@ class BoundCheckpoint:
 
 @dataclass
 class Training:
-    """A training that runs epoch by epoch.
+    """A training, run epoch by epoch.
 
     Attributes:
-        done, history: how far it is, and what was found; the others are what `fit` was given, made ready.
+        done, history: the progress and the results so far; the others are the prepared arguments of `fit`.
     """
 
     model: Any
@@ -107,7 +107,7 @@ class Training:
     listeners: Listeners = field(init=False)
 
     def run(self, resume: bool, progress: bool) -> History:
-        """Train to the last epoch, or until something ends it."""
+        """Train to the last epoch, or until early stopping or a callback ends it."""
         found = None
         if self.saved is not None and self.leads:
             found = self.saved.load(self.task, self.watch, resume)
@@ -122,12 +122,12 @@ class Training:
         epochs = self.settings.epochs if progress and self.leads else 0
         random = self.random if self.shared is None else self.shared.draws
         with bar(epochs, self.done.epoch) as self.shown, self.task.training(random):
-            if self.start is None and isinstance(self.data, Rows):  # batches of a person's own are not drawn once more
-                # what is wrong is said by the first step; of several ranks by all, which one alone would wait for
+            if self.start is None and isinstance(self.data, Rows):  # user batches are not iterated once more
+                # errors are left to the first step; with several ranks all raise here, as they would wait for this one
                 quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
                 with np.errstate(all="ignore"), quiet:
                     self.start = _losses(self.task, self.data, self.solver, False, self.shared)[0]
-                    if self.shared is not None:  # rank 0 has the losses of all
+                    if self.shared is not None:  # rank 0 has the losses of all ranks
                         self.start = self.shared.ranks.told(self.start)
             rows = self.data.data if isinstance(self.data, Rows) else None
             self.listeners.begin(self.done.epoch, rows)
@@ -135,7 +135,7 @@ class Training:
                 epoch = self._epoch(rows)
                 self._note(epoch)
                 self.shown.epoch(epoch)
-                said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
+                said = [callback(epoch) for callback in self.callbacks]  # call all, even if the first ends the training
                 ends = any(isinstance(word, (bool, np.bool_)) and word for word in said)
                 if self.shared is not None:
                     ends = self.shared.anywhere(ends)
@@ -151,16 +151,16 @@ class Training:
 
     @property
     def leads(self) -> bool:
-        """Whether this process reads and writes for all."""
+        """Whether this process reads and writes files for all ranks."""
         return self.shared is None or self.shared.ranks.rank == 0
 
     def _goes_on(self) -> bool:
         return self.done.epoch < self.settings.epochs and not self.done.ended
 
     def _epoch(self, data: Any) -> Epoch:
-        """Take a step on every batch, and return losses and metrics; `data` are all rows, if they lie in memory."""
+        """Take a step on every batch, and return losses and metrics; `data` is all rows in memory, (x, y), or None."""
         number = self.done.epoch + 1
-        with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+        with np.errstate(all="ignore"):  # the task reports a loss that is not finite
             shared = self.shared
             batches = self.data.batches(self.random) if shared is None else shared.batches(self.data, self.random)
             for x, y, rows in self.shown.batches(batches, self.data.count):
@@ -182,7 +182,7 @@ class Training:
         return epoch
 
     def _note(self, epoch: Epoch) -> None:
-        """Record an epoch in the history, the schedule, and early stopping."""
+        """Add an epoch to the history, the plateau schedule and early stopping."""
         self.done.epoch += 1
         self.history.add(epoch.loss, epoch.val_loss, epoch.metrics)
         if isinstance(self.solver.schedule, Plateau):
@@ -195,7 +195,7 @@ class Training:
 
 
 def check_finite(task: Task, epoch: int) -> None:
-    """Raise if a parameter became infinite or NaN, before it overwrites an earlier checkpoint."""
+    """Raise if a parameter became infinite or NaN, before the next checkpoint would replace an earlier one."""
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
@@ -206,7 +206,7 @@ def check_finite(task: Task, epoch: int) -> None:
 
 
 def _schedule(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
-    """Return what takes the number of updates to the learning rate of the next."""
+    """Return a function from the number of updates to the next update's `Rate`, or None without a schedule."""
     schedule = solver.schedule
     if schedule is None:
         return None
@@ -229,15 +229,15 @@ def _evaluate(
     task: Task, number: int, settings: Settings, solver: Solver, parts: tuple[Any, Any],
     metrics: Mapping[str, Metric] | None, model: Any, shared: SharedTraining | None,
 ) -> Epoch:  # fmt: skip
-    """Return losses and metrics over all the data."""
+    """Return an `Epoch` with losses and metrics over all the data."""
     found: dict[str, float] = {}
     losses: list[float | None] = [None, None]
-    looked = metrics is None or bool(metrics)  # without metrics no prediction is kept
+    looked = metrics is None or bool(metrics)  # without metrics, predictions are not kept
     for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
         if part is None:
             continue
         losses[k], pairs = _losses(task, part, solver, looked, shared)
-        if shared is not None and shared.ranks.rank:  # rank 0 has what all predicted
+        if shared is not None and shared.ranks.rank:  # rank 0 has the predictions of all ranks
             continue
         y, prediction = _joined([y for y, _ in pairs]), _joined([prediction for _, prediction in pairs])
         for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
@@ -250,7 +250,7 @@ def _evaluate(
 def _losses(
     task: Task, part: Rows | Batches, solver: Solver, keep: bool, shared: SharedTraining | None
 ) -> tuple[float, list[tuple[Any, Any]]]:
-    """Return the loss over all the data, and, if they are to be kept, targets and predictions."""
+    """Return the loss over all the data, and pairs of targets and predictions, which are None unless `keep`."""
     pieces, pairs = [], []
     if shared is None:
         found: Iterator[Any] = ((*task.evaluate(x, y), y, rows) for x, y, rows in part.still(CHUNK))
@@ -260,13 +260,13 @@ def _losses(
         pieces.append((loss, rows))
         pairs.append((y, prediction) if keep else (None, None))
     total = sum(rows for _, rows in pieces)
-    power = 2 if solver.loss == "rmse" else 1  # roots are not averaged, what is under them is
+    power = 2 if solver.loss == "rmse" else 1  # average the mean squares, not their roots
     mean = sum(loss**power * rows / total for loss, rows in pieces) ** (1 / power)
     return pieces[0][0] if len(pieces) == 1 else mean, pairs
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """Return the rows of several arrays as one; of what is no array, the first."""
+    """Return several arrays concatenated along the rows; a single part as it is, and None for several other values."""
     if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
         return parts[0] if len(parts) == 1 else None
     return np.concatenate(parts)

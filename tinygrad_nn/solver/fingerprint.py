@@ -1,4 +1,4 @@
-"""The fingerprint of a training: all that decides its numbers, as text that is equal in two processes."""
+"""The fingerprint of a training: text that describes all that determines its numbers, equal in any two processes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .tasks.module import ModuleTask
 from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
-DEEP = 4  # containers, closures and partials are looked into so far
-ROWS = 1024  # of data in a mapped file, which may be larger than one wants to read
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # others write other code for the same function
+DEEP = 4  # the depth to which containers, closures and partials are described
+ROWS = 1024  # rows of a mapped file in the checksum; the whole file may be too large to read
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # each version has its own bytecode
 _CODE = re.compile(r" \[code [0-9a-f]{12}\]")
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -41,9 +41,9 @@ def fingerprint(
     stopping: EarlyStopping | None, metrics: Mapping[str, Any] | None, class_weight: Any, gradients: str,
     backend: str | None, seeds: Sequence[str], sample: int = ROWS,
 ) -> dict[str, str]:  # fmt: skip
-    """Return what must be the same when a training goes on; epochs and callbacks are not among it.
+    """Return what must be equal when a training is resumed; epochs and callbacks may change.
 
-    Of data in mapped files it reads a sample of so many rows.
+    `sample` is the number of rows that are read from data in mapped files.
     """
     reg = solver.regularization
     monitored = None if stopping is None or metrics is None else metrics.get(stopping.monitor.removeprefix("val_"))
@@ -66,7 +66,7 @@ def fingerprint(
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, str], same_python: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield the name of what differs, and what it was and is; the code of functions counts within one Python only."""
+    """Yield name, old and new value of each difference; bytecode checksums are compared only if Python is the same."""
     for key in [*now, *(key for key in then if key not in now)]:
         old, new = str(then.get(key)), str(now.get(key))
         if old != new and (same_python or _CODE.sub("", old) != _CODE.sub("", new)):
@@ -74,22 +74,22 @@ def differences(then: Mapping[str, Any], now: Mapping[str, str], same_python: bo
 
 
 def seed(generator: np.random.Generator) -> str:
-    """Return what a generator was seeded with, which does not change as it is drawn from."""
+    """Return the seed of a generator as text; it does not change as numbers are drawn."""
     sequence = getattr(generator.bit_generator, "seed_seq", None)
     entropy = getattr(sequence, "entropy", None)
     if entropy is None or (isinstance(entropy, int) and entropy.bit_length() > 96):
-        return "drawn by the system"  # of rng=None and default_rng(): the checkpoint brings its own state
+        return "drawn by the system"  # rng=None or default_rng(): the checkpoint has its state
     key = tuple(getattr(sequence, "spawn_key", ()))
     return words(entropy) + (f" spawned {key}" if key else "")
 
 
 def surroundings() -> dict[str, str]:
-    """Return what decides the last bits: another number of BLAS threads sums products in another order."""
+    """Return what determines the last bits: the number of BLAS threads (the order of sums) and the NumPy version."""
     return {"BLAS threads": str(blas_threads()), "NumPy": np.__version__}
 
 
 def blas_threads() -> int:
-    """Return how many threads products of matrices run on: as threadpoolctl says, or as the environment does."""
+    """Return the number of BLAS threads, from threadpoolctl if installed, else from environment variables or CPUs."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
@@ -101,7 +101,7 @@ def blas_threads() -> int:
 
 
 def words(value: Any, depth: int = DEEP) -> str:
-    """Return a value in words: functions by name and code, arrays by a checksum, other objects by their kind."""
+    """Return a value as text: functions by name and bytecode checksum, arrays by checksum, objects by class name."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, _SCALARS):
@@ -123,18 +123,18 @@ def words(value: Any, depth: int = DEEP) -> str:
     if isinstance(value, types.FunctionType):
         return name if _known(value) else f"{name} [code {_code(value, depth)}]"
     call = getattr(type(value), "__call__", None)  # noqa: B004 - the function itself is wanted
-    if isinstance(call, types.FunctionType) and not _known(type(value)):  # an object that can be called
+    if isinstance(call, types.FunctionType) and not _known(type(value)):  # an object with __call__
         return f"{name}{words(_plain(value), depth - 1)}{words(call, depth - 1)}"
     return name
 
 
 def _known(value: Any) -> bool:
-    """Whether a function or class comes from us or NumPy: its name says what it does, also in another version."""
+    """Return whether a function or class is of this package or NumPy; its name then identifies it across versions."""
     return str(getattr(value, "__module__", "")).partition(".")[0] in ("tinygrad_nn", "numpy", "builtins")
 
 
 def _code(function: types.FunctionType, depth: int) -> str:
-    """Return a checksum of what a function computes: its code, defaults, and what it reads from around it."""
+    """Return a checksum of a function: its bytecode, defaults, and the global and closure variables that it reads."""
     digest = hashlib.sha256()
     names = set()
     for code in _codes(function):
@@ -153,7 +153,7 @@ def _code(function: types.FunctionType, depth: int) -> str:
 
 
 def _plain(owner: Any) -> dict[str, Any]:
-    """Return the options of an object: its attributes that are numbers, texts, functions, or tuples of them."""
+    """Return the options of an object: its attributes that are numbers, strings, functions, or tuples of these."""
     skipped = {"training", "rng", "_names", *getattr(owner, "buffer_names", ())}
     return {
         name: value for name, value in sorted(getattr(owner, "__dict__", {}).items())
@@ -174,7 +174,7 @@ def _rule(rule: Any) -> str:
 
 
 def architecture(task: Task) -> Iterator[str]:
-    """Yield each part of a model with its options, and what a function is given besides what is trained."""
+    """Yield a text for each submodule of a model with its options, or for a function and its constants."""
     if isinstance(task, LayerTask):
         yield from map(repr, task.layers)
         return
@@ -191,7 +191,7 @@ def architecture(task: Task) -> Iterator[str]:
 
 
 def _called(kind: type) -> list[Any]:
-    """Return the forward of a class and its own methods that this calls."""
+    """Return the forward of a class, and the methods of the class that are called from it, directly or not."""
     found = [kind.forward]  # type: ignore[attr-defined]
     for method in found:
         names = [name for code in _codes(method) for name in code.co_names]
@@ -202,7 +202,7 @@ def _called(kind: type) -> list[Any]:
 
 
 def _codes(function: Any) -> list[types.CodeType]:
-    """Return the code of a function and of those that are written inside it."""
+    """Return the code object of a function, and those of functions defined inside it."""
     found = [function.__code__] if isinstance(function, types.FunctionType) else []
     for code in found:
         found += [c for c in code.co_consts if isinstance(c, types.CodeType)]
@@ -210,7 +210,7 @@ def _codes(function: Any) -> list[types.CodeType]:
 
 
 def _data(source: Rows | Batches, sample: int) -> str:
-    """Return shapes and a checksum of data; of an iterable that we do not know only its kind and length."""
+    """Return shapes and a checksum of the data; for an unknown iterable only its class and length."""
     if isinstance(source, Rows):
         shown = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in source.leaves)
         nested = repr(source.rebuild(list(range(len(source.leaves)))))
@@ -227,12 +227,12 @@ def _data(source: Rows | Batches, sample: int) -> str:
         return f"{kind} of {len(batches)} batches, sha256 {_checksum([np.asarray(leaf) for leaf in leaves])}"
     try:
         return f"{kind} of {len(batches)} batches" if isinstance(batches, Sized) else kind
-    except TypeError:  # loaders whose length depends on what they load have one that raises
+    except TypeError:  # some loaders have a __len__ that raises
         return kind
 
 
 def _checksum(leaves: Sequence[Array], sample: int | None = None) -> str:
-    """Return a checksum of arrays: type, shape and numbers, of those in files a sample of the rows."""
+    """Return a checksum of dtype, shape and values of arrays; of longer arrays only `sample` rows, if it is given."""
     digest = hashlib.sha256()
     for leaf in leaves:
         digest.update(f"\0{leaf.dtype.str}\0{leaf.shape}\0".encode())

@@ -1,4 +1,4 @@
-"""Tables of pandas, polars and pyarrow in training and prediction: numbers go in, the names of columns come out."""
+"""Tables of pandas, polars and pyarrow in training and prediction: values become arrays, column names are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..nn.module import Module
 
 
 def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
-    """Return inputs and targets as arrays where they are tables, with the columns that the model was trained on."""
+    """Return the data with tables converted to arrays; raise if the input columns differ from those of the training."""
     before: tuple[str, ...] | None = names_of(model, "input_names")
     found = []
     for name, part in data.items():
@@ -28,7 +28,7 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
 
 
 def keep_names(model: Any, x: Any, y: Any) -> None:
-    """Note at a model which columns it was trained on, if these were tables."""
+    """Store the column names of the training tables on the model; None if the data was not a table."""
     for data, place, part in ((x, "input_names", 0), (y, "output_names", -1)):
         owner = _owner(model, part)
         if isinstance(owner, Module):
@@ -36,13 +36,13 @@ def keep_names(model: Any, x: Any, y: Any) -> None:
 
 
 def names_of(model: Any, place: str) -> tuple[str, ...] | None:
-    """Return the names that `keep_names` noted: ``'input_names'`` or ``'output_names'``."""
+    """Return the names that `keep_names` stored: ``'input_names'`` or ``'output_names'``; None if there are none."""
     owner = _owner(model, 0 if place == "input_names" else -1)
     return vars(owner).get(place) if isinstance(owner, Module) else None
 
 
 def table_like(x: Any, model: Any, output: Any) -> Any:
-    """Return a prediction as a table of the kind of x, with the names of the targets that the model was trained on."""
+    """Return a prediction as a table of the kind of x, with the target names of the training as column names."""
     rows = output[:, None] if output.ndim == 1 else output
     if rows.ndim != 2:
         return output

@@ -1,4 +1,4 @@
-"""History: losses and metrics of a training, epoch by epoch."""
+"""History: the losses and metrics of a training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class History:
     """Losses and metrics at the end of each epoch, over all the data, without dropout and penalties.
 
     Attributes:
-        loss: of the training data, one number an epoch.
+        loss: of the training data, one number per epoch.
         val_loss: of the validation data; empty if there was none.
-        metrics: name -> one number an epoch: ``accuracy`` or ``r2``, and ``val_accuracy`` or ``val_r2``.
+        metrics: name -> one number per epoch: ``accuracy`` or ``r2``, and ``val_accuracy`` or ``val_r2``.
 
     Example:
         >>> print(History([0.9, 0.5], [1.0, 0.8], {"accuracy": [0.5, 0.75]}))
@@ -38,14 +38,14 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were trained."""
+        """The number of epochs."""
         return len(self.loss)
 
     def __len__(self) -> int:
         return len(self.loss)
 
     def add(self, loss: float, val_loss: float | None, metrics: Mapping[str, float]) -> None:
-        """Append an epoch."""
+        """Append the losses and metrics of an epoch."""
         self.loss.append(loss)
         if val_loss is not None:
             self.val_loss.append(val_loss)
@@ -58,9 +58,9 @@ class History:
                 "metrics": {name: list(values) for name, values in self.metrics.items()}}
 
     def to_json(self) -> str:
-        """Return the history as JSON text; `from_json` reads it back without the loss of a digit.
+        """Return the history as JSON text; `from_json` reads it back exactly.
 
-        JSON has no word for infinity and NaN; they become the texts ``"inf"`` and ``"nan"``.
+        JSON cannot represent infinity and NaN; they become the strings ``"inf"`` and ``"nan"``.
         """
         import json
 
@@ -73,7 +73,7 @@ class History:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> History:
-        """Make a history from what `to_dict` returned.
+        """Make a history from the result of `to_dict`.
 
         Raises:
             ValueError: a part is missing, or not a list of numbers.
@@ -92,10 +92,10 @@ class History:
 
     @classmethod
     def from_json(cls, text: str) -> History:
-        """Make a history from what `to_json` returned.
+        """Make a history from the result of `to_json`.
 
         Raises:
-            ValueError: it is no JSON, or of something else.
+            ValueError: the text is not JSON, or not a history.
         """
         import json
 
@@ -106,7 +106,7 @@ class History:
         return cls.from_dict(data)
 
     def save(self, path: StrPath) -> Path:
-        """Write the history to a JSON file, whole or not at all, and return its path."""
+        """Write the history to a JSON file, completely or not at all, and return its path."""
         return write_whole(path, self.to_json().encode())
 
     @classmethod
@@ -114,7 +114,7 @@ class History:
         """Read a history that `save` wrote.
 
         Raises:
-            FileNotFoundError: there is no such file; ValueError: it holds no history.
+            FileNotFoundError: there is no such file; ValueError: the file is not a history.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -161,7 +161,7 @@ class History:
 
 
 def cell(value: float, width: int = 9) -> str:
-    """Return a number in few characters: with four decimals, or where they do not fit, as a power of ten.
+    """Return a number in at most `width` characters: with four decimals or, if that is too long, in exponent notation.
 
     Example:
         >>> cell(0.12345), cell(-123.0), cell(1234567.0), cell(-5.5e120)

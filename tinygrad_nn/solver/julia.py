@@ -1,4 +1,4 @@
-"""The Julia project's functions: FeedForward, BackProp, Predict and TrainNN, on lists of layers and modules."""
+"""The functions of the Julia project: FeedForward, BackProp, Predict, TrainNN; all but BackProp also take modules."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class DataCache(NamedTuple):
-    """What `FeedForward` leaves for `BackProp`: lists with an entry for each layer.
+    """The result of `FeedForward`, which `BackProp` needs: lists with one entry per layer.
 
-    `a[k]` is the output of layer k after its mask, so the input is not among them: it is `x`. The prediction is
-    ``a[-1]``. `masks[k]` is ``None`` where nothing was dropped, `z[k]` where part k is no `Layer`.
+    `a[k]` is the output of layer k after its dropout mask; the input of the model is not in `a` but in `x`. The
+    prediction is ``a[-1]``. `masks[k]` is ``None`` if nothing was dropped, `z[k]` if part k is not a `Layer`.
     """
 
     x: Array
@@ -47,7 +47,7 @@ class DataCache(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What `BackProp` returns: the loss with its penalties, and for each layer the gradients.
+    """The result of `BackProp`: the loss with its penalties, and the gradients of each layer.
 
     `dW` holds arrays ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers.
     """
@@ -63,9 +63,9 @@ class Gradients(NamedTuple):
 class Trained(NamedTuple):
     """The result of one update: the batch loss before it, the validation loss after it, and the gradients.
 
-    `loss` has the penalties in it; `val_loss` has not, and is ``None`` without validation data. `dW` holds arrays
-    ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. Of an architecture with modules in it
-    both are dicts by the names of the parameters: `db` of those with a single axis, `dW` of the others.
+    `loss` includes penalties; `val_loss` does not, and is ``None`` without validation data. `dW` holds arrays
+    ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. For a model with other modules, both are
+    dicts by parameter name: `db` of parameters with at most one axis, `dW` of all others.
     """
 
     loss: float
@@ -78,7 +78,7 @@ class Trained(NamedTuple):
 
 
 def generator(rng: Rng) -> np.random.Generator:
-    """Return a Generator, or that of a seed."""
+    """Return a Generator: the one that is given, or a new one from a seed."""
     return np.random.default_rng(rng)
 
 
@@ -88,16 +88,16 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
     .. math:: z^k = a^{k-1} (W^k)^T + b^k, \qquad a^k = m^k \odot f^k(z^k)
 
     Args:
-        model: a list of layers.
+        model: a list of layers, or a `Module`.
         data_in: inputs, ``(batch, n_in)``.
-        solver: says how much to drop; by default nothing.
-        rng: a Generator or a seed for the masks; ``None`` draws others each time.
+        solver: its regularization has the dropout probability; by default nothing is dropped.
+        rng: a Generator or a seed for the dropout masks; ``None`` draws different masks each time.
 
     Returns:
-        ``data_cache`` with lists ``z``, ``a`` and ``masks``, an array ``(batch, n_out)`` for each layer, and ``x``.
+        The ``data_cache``: lists ``z``, ``a`` and ``masks`` with an array ``(batch, n_out)`` for each layer, and ``x``.
 
     Raises:
-        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+        TypeError, ValueError: the layers do not fit together, or the data does not fit them.
 
     Example:
         >>> data_cache = FeedForward([Layer(4, 40, "relu", rng=0), Layer(40, 3, "softmax", rng=1)], np.ones((2, 4)))
@@ -117,19 +117,19 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
 
 
 def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, solver: Solver) -> Gradients:
-    r"""Return the loss and its gradients by the equations of backpropagation written by hand.
+    r"""Return the loss and its gradients, computed by the equations of backpropagation written by hand.
 
     .. math:: \delta^k = J_{f^k}^T [m^k \odot \delta^{k+1} W^{k+1}], \quad
               \partial_{W^k} = (\delta^k)^T a^{k-1} + \Omega'(W^k), \quad \partial_{b^k} = \textstyle\sum_n \delta^k_n
 
     Args:
-        model: the layers that `FeedForward` was given, unchanged.
-        data_cache: what it returned.
+        model: the layers that were given to `FeedForward`, unchanged since.
+        data_cache: the result of `FeedForward`.
         data_out: targets, ``(batch, n_out)``.
-        solver: says which loss and penalty.
+        solver: has the loss and the penalty.
 
     Returns:
-        ``(loss, dW, db)``: the loss with its penalties, and a gradient for each layer.
+        ``(loss, dW, db)``: the loss with its penalties, and lists with one gradient per layer.
 
     Raises:
         TypeError, ValueError: the cache or the targets do not fit the model.
@@ -167,15 +167,15 @@ def Predict(model: Any, x: Any) -> Any:
     """Return the network's output for inputs, without dropout.
 
     Args:
-        model: a list of layers.
+        model: a list of layers, or a `Module`.
         x: inputs, ``(batch, n_in)``, an array or a table of pandas, polars or pyarrow.
 
     Returns:
-        An ndarray ``(batch, n_out)``; for a table a table of its kind, with the names of the targets that `fit` saw.
+        An ndarray ``(batch, n_out)``; for a table, a table of the same kind with the target names from `fit`.
 
     Raises:
-        TypeError, ValueError: the layers do not fit each other, or the data does not fit them, or a table has other
-            columns than in training.
+        TypeError, ValueError: the layers do not fit together, the data does not fit them, or a table does not have the
+            columns of the training.
 
     Example:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
@@ -190,20 +190,20 @@ def Predict(model: Any, x: Any) -> Any:
 
 
 def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks: Any = None) -> Tensor:
-    """Return the loss of a batch, with its penalties, as a Tensor with its graph: to be drawn, or differentiated.
+    """Return the loss of a batch, with its penalties, as a Tensor with its graph, to draw or to differentiate.
 
     Args:
-        model: a list of layers; gradients arrive at their W and b.
+        model: a list of layers; ``backward`` puts gradients into their W and b.
         x: inputs, ``(batch, n_in)``.
         y: targets, ``(batch, n_out)``.
-        solver: says which loss and penalty.
+        solver: has the loss and the penalty.
         masks: the dropout masks of a ``data_cache``; by default nothing is dropped.
 
     Returns:
-        A Tensor of shape ``()``. Operations carry the scope ``layer 1``, ``layer 2``, ..., ``loss`` or ``penalty``.
+        A Tensor of shape ``()``. Operations have the scope ``layer 1``, ``layer 2``, ..., ``loss`` or ``penalty``.
 
     Raises:
-        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+        TypeError, ValueError: the layers do not fit together, or the data does not fit them.
 
     Example:
         >>> model, solver = [Layer(4, 3, "softmax", rng=0)], Solver("crossentropy")
@@ -241,28 +241,28 @@ def TrainNN(
     compile: bool | str = False,
     rng: Rng = None,
 ) -> Trained:
-    r"""Update the network once on one batch. It and `fit` are what changes the ``W`` and ``b`` of a layer.
+    r"""Update the network once on one batch. Only this function and `fit` change the ``W`` and ``b`` of a layer.
 
     .. math:: W \leftarrow W - \eta\, \text{step}(\partial_W), \qquad b \leftarrow b - \eta\, \text{step}(\partial_b)
 
-    The optimizer's state stays with each layer for the next call. It starts afresh when the solver names another
-    optimizer or other hyper-parameters, or when ``W`` or ``b`` was assigned; a new learning rate keeps it.
+    The optimizer's state stays with each layer for the next call. It is reset if the solver has another optimizer or
+    other hyper-parameters, or if ``W`` or ``b`` was assigned; a new learning rate does not reset it.
 
     Args:
-        model: a list of layers.
+        model: a list of layers, or a `Module`.
         data_in, data_out: the batch, ``(batch, n_in)`` and ``(batch, n_out)``.
-        x_val, y_val: validation data, or neither.
+        x_val, y_val: validation data; both or neither.
         solver: loss, optimizer, learning rate, regularization.
-        gradients: ``'graph'``, or ``'manual'`` for the equations written by hand; they agree.
-        compile: run the step as one compiled function, see `tinygrad_nn.compile`; it is kept for the next calls.
-        rng: a Generator or a seed for the dropout masks; ``None`` draws others each time.
+        gradients: ``'graph'``, or ``'manual'`` for the equations written by hand; both give the same gradients.
+        compile: whether to run the step as one compiled function, see `tinygrad_nn.compile`; later calls reuse it.
+        rng: a Generator or a seed for the dropout masks; ``None`` draws different masks each time.
 
     Returns:
         ``(loss, val_loss, dW, db)``, see `Trained`.
 
     Raises:
-        TypeError, ValueError: the layers, the data and the solver do not fit each other.
-        FloatingPointError: the loss became infinite or NaN, or grew a million times; nothing was updated.
+        TypeError, ValueError: layers, data and solver do not fit together.
+        FloatingPointError: the loss became infinite or NaN, or grew by a factor of a million; nothing was updated.
 
     Example:
         >>> model, solver = [Layer(1, 1, rng=0)], Solver("mse", "sgd", 0.1)
@@ -276,10 +276,10 @@ def TrainNN(
     if isinstance(task, ModuleTask) and task.search is not None:
         raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
     x, y = batch.data  # type: ignore[union-attr]
-    random: Any = generator(rng) if task.draws else None  # making one takes as long as a small step
+    random: Any = generator(rng) if task.draws else None  # creating a generator takes as long as a small step
     backend = backend_of("TrainNN", compile, gradients, solver)
     step = TrainingStep(task, solver, tell=True) if backend is None else recent(task, solver, backend)
-    with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+    with np.errstate(all="ignore"):  # the task reports a loss that is not finite
         with task.training(random):
             loss = step(x, y, random)
         val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
@@ -294,7 +294,7 @@ def _checked(
 
 
 def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:
-    """Send a batch through a list with modules in it, or a module, part by part and without a graph."""
+    """Run a batch through a module, or a list with modules in it, part by part and without a graph."""
     if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
         raise ValueError(
             "FeedForward: Regularization(dropout=...) is for lists of Layer; in an architecture of your own write a "

@@ -1,4 +1,4 @@
-"""Prediction with a module: eval mode, some rows at a time, floats in the dtype of the model."""
+"""Prediction with a module: in eval mode, in chunks of rows, with floats in the dtype of the model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..nn.module import Module
 from ..tensor import raw
 from ..tree import flatten
 
-CHUNK = 256  # rows that a prediction of many is made of at a time
+CHUNK = 256  # number of rows per chunk
 _SWITCH = renewed(RLock())
 
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
     """Set a module to eval mode inside this block, and restore each submodule's mode after it; one thread at a time."""
-    with _SWITCH:  # else one thread would switch back what another is still using
+    with _SWITCH:  # else one thread would restore the mode while another still predicts
         before = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
@@ -32,14 +32,14 @@ def evaluating(model: Module) -> Iterator[None]:
 
 
 def as_dtype(data: Any, dtype: Any) -> Any:
-    """Return a nest of arrays whose floats have this dtype; whole numbers, such as labels, stay."""
+    """Return nested arrays with floats converted to this dtype; integers, such as labels, are unchanged."""
     leaves, rebuild = flatten(data)
     arrays = map(np.asarray, leaves)
     return rebuild([a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in arrays])
 
 
 def by_chunks(forward: Callable[[Any], Any], x: Any, cast: Callable[[Any], Any]) -> Any:
-    """Return the output for many rows, some at a time, as plain arrays; at once where it has no row for each row."""
+    """Return the output for many rows, in chunks, as plain arrays; in one piece unless each row gives one row."""
     leaves, rebuild = flatten(x)
     rows = len(leaves[0])
 

@@ -1,4 +1,4 @@
-"""The bar while a training runs, on standard error or in a notebook: by epochs, and by batches of a long one."""
+"""The progress bar of a training, on standard error or in a notebook; in long epochs it shows batches too."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .history import cell
 if TYPE_CHECKING:
     from .epochs import Epoch
 
-LONG = 2.0  # seconds of an epoch after which its batches are shown
-OFTEN = 0.1  # seconds between two changes of a bar in a notebook
+LONG = 2.0  # seconds after which an epoch shows its batches
+OFTEN = 0.1  # seconds between two updates of a bar in a notebook
 
 
 class Shown:
-    """What is told of a training; it shows nothing."""
+    """The interface of a progress bar; this base class shows nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """Tell of the end of an epoch."""
+        """Report the end of an epoch."""
 
     def batches(self, batches: Iterator[Any], count: int | None) -> Iterator[Any]:
-        """Yield the batches of an epoch, `count` if that is known."""
+        """Yield the batches of an epoch, and report each; `count` is their number, if known."""
         return batches
 
 
 class _Bar(Shown):
-    """A bar that is told of epochs and batches."""
+    """A progress bar of rich or of a notebook, which shows epochs and batches."""
 
     def __init__(self, drawn: Any, epochs: int, done: int) -> None:
         self.bar, self.done, self.text = drawn, done, ""
@@ -52,7 +52,7 @@ class _Bar(Shown):
 
 
 class _Output:
-    """A bar as the output of a notebook's cell, which is changed in place: plain HTML, without widgets."""
+    """A progress bar in the output of a notebook cell, updated in place: plain HTML, without widgets."""
 
     def __init__(self, shell: Any) -> None:
         self.publish, self.place = shell.display_pub.publish, f"tinygrad_nn-{secrets.token_hex(8)}"
@@ -71,7 +71,7 @@ class _Output:
             self.draw()
 
     def draw(self) -> None:
-        """Put what was told last into the cell."""
+        """Show the latest progress in the cell."""
         self.last = time.monotonic()
         completed, text = self.now
         words = f"epoch {int(completed):,} of {self.total:,}"
@@ -91,7 +91,7 @@ class _Output:
 
 @contextmanager
 def bar(epochs: int, done: int) -> Iterator[Shown]:
-    """Show a progress bar over so many epochs, none for 0."""
+    """Show a progress bar for a number of epochs; 0 shows none."""
     if not epochs:
         yield Shown()
         return

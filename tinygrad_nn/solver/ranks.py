@@ -1,4 +1,4 @@
-"""A training on several ranks: whose rows a rank takes, the sum of gradients, what is the same on all, who writes."""
+"""Training on several ranks: which rows each rank takes, the sum of gradients, and checks that all ranks agree."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .tasks.module import ModuleTask
 from .tasks.task import Gradients, Task
 
 Array = np.ndarray[Any, Any]
-EVERY = 100  # updates between two comparisons of parameters and buffers
-SAMPLE = 64  # rows of mapped data that all ranks read, to see that it is the same
-FEW = 8  # rows on which a model is tried
+EVERY = 100  # updates between two comparisons of parameters and buffers across ranks
+SAMPLE = 64  # rows of mapped data that all ranks read to check that their data is the same
+FEW = 8  # rows of a batch that are used to test the model
 OWN_NUMBERS = (
     "it draws random numbers that are not those of fit, and each rank would draw its own. Draw them in a Module from "
     "self.rng, which fit gives it: each row then has the numbers that it has on one rank."
 )
-ADDITIVE = ("mae", "mse", "binarycrossentropy", "crossentropy")  # means over rows: those of the ranks add up
+ADDITIVE = ("mae", "mse", "binarycrossentropy", "crossentropy")  # means over rows: weighted losses of ranks add up
 
 
 def _equal(a: Array, b: Array) -> bool:
@@ -47,37 +47,37 @@ def _copy(buffer: Any) -> Any:
 
 
 class SharedTraining:
-    """What a training on several ranks does besides that of one.
+    """What a training on several ranks needs besides that of one process.
 
     Attributes:
-        ranks: of the communicator; draws: the generator of the model's own random numbers.
+        ranks: the ranks of the communicator; draws: the generator for the model's own random numbers, such as dropout.
     """
 
     def __init__(
         self, ranks: Ranks, task: Task, setup: dict[str, str], random: np.random.Generator,
         drawn: Sequence[np.random.Generator],
     ) -> None:  # fmt: skip
-        """Make it ready; `setup` and `drawn` as of a checkpoint."""
+        """Prepare the training; `setup` and `drawn` are those of `BoundCheckpoint`."""
         self.ranks, self.task, self.setup, self.drawn = ranks, task, setup, drawn
         self.draws = RowDraws.of(random)
         self.sum = Sum(ranks)
         self.shard: Shard | None = None
         self.steps = 0
         self.probed = isinstance(task, FunctionTask | LayerTask)
-        self.few: Any = None  # some rows of the batch, on which the model is tried
+        self.few: Any = None  # some rows of the batch, to test the model
         self.additive = isinstance(task, FunctionTask) or task.solver.loss in ADDITIVE
         task.shares(not self.additive)
 
     # -- Batches
 
     def batches(self, data: Rows | Batches, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield this rank's rows of each batch, and how many rows that has on all ranks."""
+        """Yield this rank's rows of each batch, with the number of rows of the batch on all ranks."""
         if isinstance(data, Rows):
             for where in data.order(rng):
                 shard = self._begin(self.ranks.shard(len(where)), zlib.crc32(where.tobytes()))
                 x, y, _ = data.read(where[shard.rows])
                 self.few = x, y
-                if self._tries() and (shard.length == 1 or not data.mapped):  # the same on all ranks
+                if self._tries() and (shard.length == 1 or not data.mapped):  # the same rows on all ranks
                     self.few = data.read(where[:FEW])[:2]
                 yield x, y, len(where)
             return
@@ -91,8 +91,10 @@ class SharedTraining:
             yield *rebuild([leaf[shard.rows] for leaf in leaves]), rows
 
     def still(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
-        """Yield this rank's rows of all the data in order, part by part as one rank takes them; of what lies in memory
-        in pieces that a prediction on one rank is made of too."""
+        """Yield this rank's rows of all the data in order, for evaluation, in the chunks that one process would take.
+
+        Data in memory is divided in multiples of the rows that a prediction on one process takes at a time.
+        """
         if isinstance(data, Rows):
             step, whole = (CHUNK, 1) if data.mapped else (data.rows, CHUNK)
             for start in range(0, data.rows, step):
@@ -105,16 +107,16 @@ class SharedTraining:
             leaves, rebuild = flatten((x, y))
             yield shard, *rebuild([leaf[shard.rows] for leaf in leaves])
 
-    # -- The beginning
+    # -- Start
 
     def agree(self, told: Mapping[str, str]) -> None:
-        """Raise if the ranks do not run the same training."""
+        """Raise if the ranks do not run the same training; `told` describes it."""
         if self.ranks.size == 1:
             return
         self.ranks.compare("fit", {**surroundings(), **told})
 
     def begin(self, done: Progress, history: History, watch: Watch | None) -> tuple[Progress, History]:
-        """Put all ranks where rank 0 stands: weights, optimizer, random numbers, history."""
+        """Copy the state of rank 0 to all ranks: weights, optimizer, random generators, history."""
         first = self.ranks.rank == 0
         text, arrays = taken_apart(self.task, self.setup, done, self.drawn, history, watch, {}) if first else ({}, {})
         best = {} if watch is None or watch.weights is None else watch.weights
@@ -135,9 +137,9 @@ class SharedTraining:
         return shard
 
     def evaluated(self, data: Rows | Batches, keep: bool) -> Iterator[tuple[float, Any, Any, int]]:
-        """Yield losses, predictions, targets and numbers of rows, of parts of the data; rank 0 has those of all."""
+        """Yield loss, prediction, targets, number of rows of each part of the data; rank 0 has those of all ranks."""
         for shard, x, y in self.still(data):
-            if isinstance(self.task, FunctionTask):  # it tells its loss and no output
+            if isinstance(self.task, FunctionTask):  # a function returns its loss, not an output
                 loss, prediction = self.task.evaluate(x, y)
                 loss = float(self.ranks.summed(np.array([0.0 if shard.empty else shard.weight * loss]))[0])
                 parts = prediction, None
@@ -156,7 +158,7 @@ class SharedTraining:
                 yield loss, output if same else self._first_has(parts[1], shard), targets, shard.total
 
     def _first_has(self, nest: Any, shard: Shard) -> Any:
-        """Return the rows of all ranks on rank 0."""
+        """Return the rows of all ranks on rank 0; the result on other ranks is not used."""
         leaves, rebuild = flatten(nest)
         for leaf in leaves:
             if np.shape(leaf)[:1] != (shard.length,):
@@ -168,18 +170,18 @@ class SharedTraining:
         return rebuild([self.ranks.rows_on_first(leaf, shard) for leaf in own])
 
     def anywhere(self, true: bool) -> bool:
-        """Whether it is true on any rank."""
+        """Return whether `true` holds on any rank."""
         return bool(self.ranks.summed(np.array([float(true)]))[0])
 
     # -- Steps
 
     def _tries(self) -> bool:
-        """Whether the model is tried on some rows before this step."""
+        """Return whether the model is tested on some rows before this step."""
         now = self.steps % EVERY == 0 if isinstance(self.task, FunctionTask) else not self.probed
         return now and self.ranks.size > 1
 
     def computing(self, x: Any, y: Any) -> AbstractContextManager[Any]:
-        """Return the block in which the gradients of the batch are computed, whose rows here are x and y."""
+        """Return a context manager for computing the gradients of a batch; x and y are this rank's rows of it."""
         if self._tries():
             self.probed = True
             leaves, rebuild = flatten(self.few)
@@ -188,10 +190,10 @@ class SharedTraining:
         return sharing(self.shard)
 
     def _probe(self, x: Any) -> None:
-        """Find out which axes of random numbers are those of the rows, and that each row has an output of its own."""
+        """Find the row axis of each random draw, and check that a row's output depends on that row only."""
         task: ModuleTask = self.task  # type: ignore[assignment]
         places = [(owner, name) for owner, name in task.places() if name != "rng"]
-        kept = [_copy(getattr(owner, name)) for owner, name in places]  # a buffer may be moved in place
+        kept = [_copy(getattr(owner, name)) for owner, name in places]  # forward may change a buffer in place
         leaves, rebuild = flatten(x)
         outputs = []
 
@@ -218,11 +220,11 @@ class SharedTraining:
         self._check_rows(x)
 
     def _check_rows(self, x: Any) -> None:
-        """Raise if the prediction of a row depends on which rows are predicted with it."""
+        """Raise if the prediction of a row depends on the rows that are predicted with it."""
         leaves, rebuild = flatten(x)
         n, module = len(leaves[0]), self.task.module  # type: ignore[attr-defined]
         if n < 2 or any(vars(part).get("running_mean", 0) is None for part in module.modules()):
-            return  # a batch norm without running statistics takes those of what is predicted
+            return  # a batch norm without running statistics uses those of the predicted rows
         parts = [flatten(self.task.outputs(rebuild([leaf[rows] for leaf in leaves]))[0])[0]
                  for rows in (slice(n), slice(1), slice(1, n))]  # fmt: skip
         for whole, first, rest in zip(*(map(np.asarray, map(raw, part)) for part in parts), strict=True):
@@ -238,7 +240,7 @@ class SharedTraining:
                 )
 
     def _check_additive(self, x: Any, y: Any) -> None:
-        """Raise if the loss that a function returns is no mean over rows: the ranks' losses would not add up to it."""
+        """Raise if a function's loss is not a mean over rows, so that weighted losses of ranks do not add up to it."""
         leaves, rebuild = flatten((x, y))
         n = len(leaves[0])
         if n < 2:
@@ -262,15 +264,15 @@ class SharedTraining:
         )
 
     def mean(self, found: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
-        """Return loss and gradients of the whole batch from those of this rank's rows, which have that share."""
+        """Return loss and gradients of the whole batch, from those of this rank's rows and their share `weight`."""
         return self._sum(found, [p.data for p in self.task.parameters], weight, loss)
 
     def mean_of_search(self, loss: float, found: list[Array]) -> tuple[float, list[Array]]:
-        """Return the same of gradients that are one vector."""
+        """Return loss and gradients of the whole batch for L-BFGS, where the gradients are one vector."""
         return self._sum(found, found, self.shard.weight, loss)  # type: ignore[union-attr, return-value]
 
     def loss(self, loss: float) -> float:
-        """Return the loss of the whole batch."""
+        """Return the loss of the whole batch from that of this rank's rows."""
         weight = self.shard.weight  # type: ignore[union-attr]
         return float(self.ranks.summed(np.array([weight * loss if weight else 0.0]))[0])
 

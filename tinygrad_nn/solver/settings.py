@@ -1,4 +1,4 @@
-"""Settings, Regularization and Solver: the options of a training, checked when they are made."""
+"""Settings, Regularization and Solver: the options of a training, validated when the objects are made."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ OF_PENALTIES = dict.fromkeys(["lam", "dropout", "l1", "l2"], _IN_PENALTY)
 @named_options({**OF_SOLVER, **OF_RULES, **OF_PENALTIES})
 @dataclass(frozen=True)
 class Settings:
-    """How long to train: ``Settings(epochs, batch_size)``.
+    """The length of a training: ``Settings(epochs, batch_size)``.
 
     Args:
-        epochs: how many times to go through all the data, at least 1.
-        batch_size: rows a step, at least 1; the last batch of an epoch may be shorter.
-        accumulate: batches whose gradients are averaged, row by row, for one update; the last of an epoch may be fewer.
+        epochs: number of passes through all the data, at least 1.
+        batch_size: rows per step, at least 1; the last batch of an epoch may be smaller.
+        accumulate: number of batches per update; their gradients are averaged, weighted by rows. At the end of an epoch
+            an update may have fewer batches.
 
     Raises:
-        TypeError, ValueError: one of them is not a whole number of at least 1.
+        TypeError, ValueError: one of them is not an integer of at least 1.
 
     Example:
         >>> Settings(20, 16)
@@ -62,10 +63,10 @@ class Regularization:
               r \lambda \sum |W| + (1 - r) \tfrac{\lambda}{2} \sum W^2 \text{ (elasticnet)}
 
     Args:
-        method: ``'none'``, ``'l1'``, ``'l2'`` or ``'elasticnet'``, in any letter case; on weights, not biases.
+        method: ``'none'``, ``'l1'``, ``'l2'`` or ``'elasticnet'``, in any letter case; for weights, not for biases.
         lam: the strength λ of the penalty, at least 0.
         r: the share of l1 in elasticnet, at least 0 and below 1.
-        dropout: the probability of dropping a hidden unit, at least 0 and below 1; it works with any method.
+        dropout: the probability of dropping a hidden unit, at least 0 and below 1; it is independent of the method.
 
     Raises:
         TypeError, ValueError: a value is outside its range.
@@ -104,22 +105,23 @@ class Solver:
     """The loss, the optimizer and their options: ``Solver(loss, optimizer, learning_rate, regularization)``.
 
     Args:
-        loss: ``'mae'``, ``'mse'``, ``'rmse'``, ``'binarycrossentropy'`` or ``'crossentropy'``, in any letter case; a
-            function of prediction and targets, such as those of `tinygrad_nn.nn.losses`; or ``None`` for a model that
-            is a function and returns its loss itself.
-        optimizer: ``'sgd'``, ``'momentum'``, ``'adam'`` or any other in ``optim.OPTIMIZERS``, in any letter case; or
-            one made by `tinygrad_nn.optim`, such as ``optim.adam(beta1=0.8)``.
+        loss: ``'mae'``, ``'mse'``, ``'rmse'``, ``'binarycrossentropy'`` or ``'crossentropy'``, in any letter case; or a
+            function of prediction and targets, such as those of `tinygrad_nn.nn.losses`; or ``None`` if the model is a
+            function that returns its loss.
+        optimizer: ``'sgd'``, ``'momentum'``, ``'adam'`` or another name in ``optim.OPTIMIZERS``, in any letter case; or
+            an optimizer made by `tinygrad_nn.optim`, such as ``optim.adam(beta1=0.8)``.
         learning_rate: the size η of a step, positive.
-        regularization: the penalty and the dropout; by default none.
-        schedule: of the learning rate in `fit`: one of `tinygrad_nn.optim`, such as ``optim.Cosine(100)``.
-        schedule_by: what it counts, ``'epoch'`` or ``'step'`` (an update); a `Plateau` looks at each epoch's loss.
-        groups: other settings for some parameters: a pattern of names such as ``'encoder.*'`` -> a dict with any of
-            ``'learning_rate'``, ``'optimizer'`` and the hyper-parameters of the optimizer; the first that fits counts.
-        clip_norm: gradients whose norm over all parameters is larger are scaled down to it; by default none.
-        clip_value: gradients are cut off at plus and minus this; by default none.
+        regularization: penalty and dropout; by default none.
+        schedule: changes the learning rate during `fit`: one of `tinygrad_nn.optim`, such as ``optim.Cosine(100)``.
+        schedule_by: what the schedule counts, ``'epoch'`` or ``'step'`` (an update). A `Plateau` ignores it and
+            uses the validation loss of each epoch, or without validation data the training loss.
+        groups: other settings for some parameters: a name pattern such as ``'encoder.*'`` -> a dict with any of
+            ``'learning_rate'``, ``'optimizer'`` and the optimizer's hyper-parameters; the first match is used.
+        clip_norm: if the norm of the gradients of all parameters is larger, they are scaled to it; by default no limit.
+        clip_value: gradient entries are clipped to plus and minus this value; by default no limit.
 
     Raises:
-        TypeError, ValueError: an unknown name (the known are listed), or a number that is not positive.
+        TypeError, ValueError: an unknown name (the message lists the known ones), or a number that is not positive.
 
     Example:
         >>> Solver("CrossEntropy", "SGD", 0.03).loss
@@ -179,14 +181,14 @@ class Solver:
 
     @property
     def rule(self) -> Any:
-        """The optimizer itself, an `optim.Optimizer` or `optim.LBFGSRule`."""
+        """The optimizer object, an `optim.Optimizer` or `optim.LBFGSRule`."""
         return _rule(self.optimizer)
 
     def group(self, pattern: str, given: Mapping[str, Any]) -> tuple[Optimizer, float]:
-        """Return optimizer and learning rate of a group.
+        """Return the optimizer and the learning rate of a parameter group.
 
         Raises:
-            TypeError, ValueError: it is no dict of settings.
+            TypeError, ValueError: the settings of the group are not valid.
         """
         if not isinstance(given, Mapping):
             example = {"learning_rate": 0.001}
@@ -206,7 +208,7 @@ def _rule(given: Any) -> Optimizer | LBFGSRule:
 
 
 def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
-    """Return a name in lower case if it is in the table."""
+    """Return a name in lower case; raise if it is not in the table."""
     listed = ", ".join(known)
     if not isinstance(value, str):
         raise TypeError(

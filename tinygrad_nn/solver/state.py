@@ -1,4 +1,4 @@
-"""The state of a training in a checkpoint: text and arrays, validated when they are read."""
+"""The state of a training in a checkpoint: JSON text and arrays, validated when they are read."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .stopping import Watch
 from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
-LAYOUT = 3  # of the text
+LAYOUT = 3  # version of the layout of the text
 OTHER = "Put back the file that the training wrote, or name another folder. Nothing was changed."
-_MOST = 2**62  # epochs, updates, steps
+_MOST = 2**62  # upper limit for numbers of epochs, updates and steps
 _ENDS = ("", "early stopping", "a callback")
 
 
 @dataclass
 class Progress:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes:
-        epoch, updates: how many were done.
-        schedule: what a plateau remembers, or ``None``.
-        ended: why it is over, if it is.
-        run: what all files of a training bear, and no others.
+        epoch, updates: the numbers of epochs and updates done.
+        schedule: the state of a `Plateau`, or ``None``.
+        ended: why the training ended, or an empty string.
+        run: a random identifier that all files of this training have.
     """
 
     epoch: int = 0
@@ -50,7 +50,7 @@ def taken_apart(
     task: Task, setup: Mapping[str, str], progress: Progress, rngs: Sequence[np.random.Generator], history: History,
     watch: Watch | None, files: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Array]]:  # fmt: skip
-    """Return a state as what JSON can hold, and arrays."""
+    """Return the state of a training as a JSON-compatible dict and a dict of arrays."""
     metrics = {f"metrics/{name}": values for name, values in history.metrics.items()}
     columns = {"loss": history.loss, "val_loss": history.val_loss, **metrics}
     arrays = {f"history/{name}": np.array(values, dtype=float) for name, values in columns.items()}
@@ -68,55 +68,55 @@ def taken_apart(
 
 @dataclass
 class StateReader:
-    """Reads the parts of a saved state and validates each, since the file may be damaged or crafted."""
+    """Reads the parts of a saved state, and validates each, since the file may be damaged or crafted."""
 
     path: Path
     text: dict[str, Any]
     arrays: dict[str, Array]
 
     def need(self, ok: bool, name: str, value: Any) -> None:
-        """Raise if a part is not as a training leaves it."""
+        """Raise a ValueError unless `ok`: the part is not what a training writes."""
         if not ok:
             what = f"{printable(name)} is {printable(reprlib.repr(value))}"
             raise ValueError(f"{printable(self.path)} holds no state that a training leaves: {what}. {OTHER}")
 
     def get(self, name: str) -> Any:
-        """Return a part that must be there."""
+        """Return a part of the text; raise if it is missing."""
         if name not in self.text:
             raise ValueError(f"{printable(self.path)} holds no state that a training leaves: it has no {name}. {OTHER}")
         return self.text[name]
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """Return a dict."""
+        """Return a part that must be a dict."""
         found = self.get(name)
         self.need(isinstance(found, dict), name, found)
         return found  # type: ignore[no-any-return]
 
     def count(self, name: str, value: Any) -> int:
-        """Return a whole number of at least 0."""
+        """Return an integer of at least 0; raise for another value."""
         self.need(type(value) is int and 0 <= value < _MOST, name, value)
         return value  # type: ignore[no-any-return]
 
     def python(self) -> str:
-        """Return the version of Python that wrote it."""
+        """Return the version of Python that wrote the state."""
         found = self.get("python")
         self.need(isinstance(found, str) and re.fullmatch(r"\d+\.\d+", found) is not None, "python", found)
         return str(found)
 
     def surroundings(self) -> dict[str, str]:
-        """Return what the bits hung on besides."""
+        """Return the number of BLAS threads and the NumPy version at the checkpoint, which determine the last bits."""
         found = self.mapping("surroundings")
         texts = all(isinstance(text, str) for text in found.values())
         self.need(texts and set(found) == set(surroundings()), "surroundings", found)
         return found
 
     def progress(self) -> Progress:
-        """Return how far the training had come."""
+        """Return the progress of the training."""
         epoch, updates = (self.count(name, self.get(name)) for name in ("epoch", "updates"))
         schedule, ended, run = self.get("schedule"), self.get("ended"), self.get("run")
         self.need(ended in _ENDS, "ended", ended)
         self.need(isinstance(run, str) and re.fullmatch("[0-9a-f]{16}", run) is not None, "run", run)
-        if schedule is not None:  # what a Plateau remembers
+        if schedule is not None:  # the state of a Plateau
             self.need(isinstance(schedule, list) and len(schedule) == 4, "schedule", schedule)
             best = schedule[0]
             self.need(best is None or (type(best) in (int, float) and abs(best) < math.inf), "schedule", schedule)
@@ -127,7 +127,7 @@ class StateReader:
         return Progress(epoch, updates, schedule, ended, run)
 
     def history(self) -> History:
-        """Return the history."""
+        """Return the history, checked to have as many entries as epochs."""
         names, epoch = self.get("metrics"), self.get("epoch")
         self.need(isinstance(names, list) and all(isinstance(name, str) for name in names), "metrics", names)
         columns: dict[str, list[float]] = {}
@@ -143,7 +143,7 @@ class StateReader:
         return History(columns["loss"], columns["val_loss"], {name: columns[f"metrics/{name}"] for name in names})
 
     def files(self, epoch: int, best: int) -> dict[str, tuple[str, str]]:
-        """Return names and checksums of the files of weights, of this epoch and, if there is one, of the best."""
+        """Return names and checksums of the weight files, of this epoch and, if there is one, of the best epoch."""
         names = {"weights": f"weights-{epoch}.safetensors"} | ({"best": f"best-{best}.safetensors"} if best else {})
         found = self.mapping("files")
         for key in {*names, *found}:
@@ -153,7 +153,7 @@ class StateReader:
         return {key: (name, found[key]["sha256"]) for key, name in names.items()}
 
     def generators(self, rngs: Sequence[np.random.Generator]) -> list[Any]:
-        """Return the states of the random generators, each of which was tried on a copy."""
+        """Return the states of the random generators, after testing each on a copy of the generator."""
         found = self.get("rngs")
         named = isinstance(found, list) and all(
             isinstance(bits, dict) and isinstance(bits.get("bit_generator"), str) for bits in found
@@ -171,13 +171,13 @@ class StateReader:
                 trial = copy.deepcopy(rng.bit_generator)
                 trial.state = bits
                 taken = _plain(trial.state) == bits
-            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):  # NumPy's, of each generator
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):  # of NumPy's generators
                 taken = False
             self.need(taken, "rngs", bits)
         return found  # type: ignore[no-any-return]
 
     def stopping(self, epoch: int) -> tuple[float | None, int, int]:
-        """Return what early stopping had seen: the best value, its epoch, and how long ago that was."""
+        """Return the state of early stopping: the best value, its epoch, and the number of epochs since."""
         found = self.get("stopping")
         self.need(isinstance(found, list) and len(found) == 3, "stopping", found)
         text, at, since = found
@@ -191,7 +191,7 @@ class StateReader:
         return best, at, since
 
     def optimizer(self, task: Task) -> list[Any]:
-        """Return the state of the optimizer for each parameter."""
+        """Return the optimizer state of each parameter, checked against the current optimizer."""
         found = self.get("optimizer")
         pairs = isinstance(found, list) and all(isinstance(part, list) and len(part) == 2 for part in found)
         self.need(pairs, "optimizer", found)
@@ -205,14 +205,14 @@ class StateReader:
             self.need(state is not None or not searched, f"optimizer of {name}", layout)
             if state is not None and (searched or rule.name in OPTIMIZERS):
                 wanted = list(current if searched else rule.init(task.parameters[k].data))
-                if searched:  # it keeps pairs of vectors
+                if searched:  # the state of L-BFGS ends with a varying number of vectors
                     wanted = [*wanted[:5], *[wanted[4]] * (len(state) - 5)]
                 self.need(len(state) == len(wanted) and all(map(_alike, wanted, state)), f"optimizer of {name}", layout)
             states.append(state)
         return states
 
     def together(self, name: str, layout: Any) -> Any:
-        """Return a state of numbers and arrays."""
+        """Return an optimizer state as a tuple of numbers and arrays, read from its description in the text."""
         if layout is None:
             return None
         listed = isinstance(layout, list) and all(isinstance(part, dict) for part in layout)
@@ -233,7 +233,7 @@ class StateReader:
 
 
 def _alike(wanted: Any, found: Any) -> bool:
-    """Whether a part of a state has the kind of another: arrays of one shape and dtype, or numbers."""
+    """Return whether two entries are of the same kind: arrays of one shape and dtype, or finite numbers, or None."""
     if np.ndim(wanted) or np.ndim(found):
         return np.shape(wanted) == np.shape(found) and bool(wanted.dtype == found.dtype)
     if found is None or wanted is None:
@@ -249,7 +249,7 @@ def _named(task: Task) -> list[tuple[str, Any]]:
 
 
 def _apart(name: str, state: Any, arrays: dict[str, Array]) -> tuple[str, Any]:
-    """Put the arrays of a state among the others; return its numbers, and the keys of its arrays."""
+    """Return a description of an optimizer state for the text; its arrays are added to `arrays` under their keys."""
     if state is None:
         return name, None
     layout: list[dict[str, str]] = []
@@ -268,12 +268,12 @@ _KINDS: dict[str, Any] = {
 
 
 def _text(number: Any) -> str | None:
-    """Return a number as text that gives it back to the last digit."""
+    """Return a number as text from which it can be read back exactly."""
     return None if number is None else repr(float(number))
 
 
 def _plain(state: Any) -> Any:
-    """Return the state of a bit generator as JSON can hold it."""
+    """Return the state of a bit generator as JSON-compatible values."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state

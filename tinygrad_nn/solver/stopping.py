@@ -1,4 +1,4 @@
-"""Early stopping: a training ends when it no longer improves, with its best weights."""
+"""Early stopping: a training ends when it no longer improves, and its best weights are restored."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class EarlyStopping:
     """End a training when a metric has not improved for `patience` epochs, and restore the best weights.
 
     Args:
-        patience: how many epochs in a row may be no better than the best, at least 1.
-        min_delta: by how much a better one is better, at least 0.
+        patience: number of epochs in a row without improvement after which the training ends, at least 1.
+        min_delta: a value is better than the best one only if it differs by more than this, at least 0.
         monitor: ``'val_loss'``, ``'loss'``, or the name of a metric, such as ``'val_accuracy'``.
-        mode: ``'min'`` or ``'max'``: which values are better; ``'auto'`` takes ``'min'`` for losses only.
-        restore: whether the model ends with the weights of its best epoch, even if the training was not cut short.
+        mode: ``'min'`` or ``'max'``: which values are better; ``'auto'`` is ``'min'`` for losses, else ``'max'``.
+        restore: whether the model ends with the weights of its best epoch, even if all epochs were run.
 
     Raises:
         ValueError: a value is outside its range.
@@ -56,8 +56,10 @@ class EarlyStopping:
 
 @dataclass
 class Watch:
-    """What early stopping has seen: the best value and its epoch, how long ago, the weights of then, and of which epoch
-    a checkpoint holds them, under which checksum."""
+    """The state of early stopping: the best value, its epoch, the number of epochs since then, and the best weights.
+
+    `written` and `sha256` are the epoch and the checksum of the checkpoint file that holds these weights.
+    """
 
     rule: EarlyStopping
     best: float | None = None
@@ -68,7 +70,7 @@ class Watch:
     sha256: str = ""
 
     def better(self, epoch: Epoch) -> bool:
-        """Look at an epoch, and say whether it is the best so far."""
+        """Record an epoch, and return whether it is the best so far."""
         value = monitored("EarlyStopping", self.rule.monitor, epoch)
         larger = self.rule.mode == "max" or (self.rule.mode == "auto" and not self.rule.monitor.endswith("loss"))
         sign = -1.0 if larger else 1.0
@@ -81,12 +83,12 @@ class Watch:
 
     @property
     def ended(self) -> bool:
-        """Whether patience is used up."""
+        """Whether the patience is used up."""
         return self.since >= self.rule.patience
 
 
 def monitored(call: str, name: str, epoch: Epoch) -> float:
-    """Return a loss or a metric of an epoch by its name."""
+    """Return a loss or a metric of an epoch by its name; raise a ValueError if there is none of this name."""
     known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
     value = known.get(name)
     if value is None:

@@ -1,4 +1,4 @@
-"""fit, the training of any model: it checks its arguments, then runs the epochs."""
+"""fit, the training of any model: checks the arguments, then runs the epochs."""
 
 from __future__ import annotations
 
@@ -64,31 +64,31 @@ def fit(
     progress: bool = False,
     comm: Any = None,
 ) -> History:
-    """Train a model: every epoch uses all rows once, shuffled, in minibatches.
+    """Train a model: every epoch uses all rows once, in a new random order, in minibatches.
 
     Args:
         model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.
-        x, y: arrays with one row a sample, tables of pandas, polars or pyarrow, or nests of arrays; or x alone, an
-            iterable of batches ``(x, y)``.
-        x_val, y_val: validation data in the same form, or neither.
+        x, y: arrays with one row per sample, tables of pandas, polars or pyarrow, or nested tuples and dicts of arrays;
+            or x alone, an iterable of batches ``(x, y)``.
+        x_val, y_val: validation data in the same form; both or neither.
         solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
-        rng: a Generator or a seed for order and dropout; the same seed gives the same bits on equal threads of BLAS.
-        params: of a function: a dict of arrays, nested as you like; those that were trained take their places.
-        metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
-        early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
-        resume: whether to go on from the checkpoint, if there is one.
-        class_weight: ``'balanced'``, or a number for each class that its rows count, in a cross-entropy.
-        callbacks: each is called with an `Epoch` at its end; one that returns True ends the training. To one with a
-            method ``due(number)`` that says yes, ``step(step)`` tells of that update, a `Step`.
-        gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function, ``True``,
-            ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a bar on standard error.
-        comm: a communicator of mpi4py: its ranks share every batch and take the same steps as one, see docs/scale.md.
+        rng: a Generator or a seed for order and dropout. The same seed and number of BLAS threads give the same bits.
+        params: for a function: a dict of arrays, which may be nested; the trained arrays replace the given ones in it.
+        metrics: name -> ``f(y, prediction)``; by default accuracy or r2, if the targets are suitable.
+        early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, for resuming after a crash.
+        resume: whether to continue from the checkpoint, if there is one.
+        class_weight: ``'balanced'``, or one weight per class for its rows in a cross-entropy.
+        callbacks: each is called with an `Epoch` at its end; if one returns True, the training ends. If a callback
+            also has methods ``due(number)`` and ``step(step)``, ``step`` gets the `Step` of each update that is due.
+        gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function: ``True``,
+            ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a progress bar on standard error.
+        comm: a communicator of mpi4py: its ranks share every batch; steps are those of one process, see docs/scale.md.
 
     Returns:
         A `History`.
 
     Raises:
-        TypeError, ValueError: model, data and settings do not fit; FloatingPointError: the training diverged.
+        TypeError, ValueError: model, data and settings do not fit together; FloatingPointError: the training diverged.
 
     Example:
         >>> from tinygrad_nn import Layer
@@ -105,7 +105,7 @@ def fit(
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `fit` that are not about ranks."""
+    """Return the arguments of `fit` without `comm` and `ranks`."""
     return {name: value for name, value in given.items() if name not in ("comm", "ranks")}
 
 
@@ -114,7 +114,7 @@ def _fit(
     rng: Any, params: Any, metrics: Any, early_stopping: Any, checkpoint: Any, resume: bool, class_weight: Any,
     callbacks: Any, gradients: str, compile: Any, progress: bool,
 ) -> History:  # fmt: skip
-    """Train as `fit` says, on ranks that share each batch if there are any."""
+    """Train as described at `fit`; if ranks are given, they share each batch."""
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
@@ -129,7 +129,7 @@ def _fit(
     leads = ranks is None or ranks.rank == 0
     if checkpoint is not None or ranks is not None:
         others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
-        drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: batches may use that of fit
+        drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: batches may use that of `fit`
         seeds = ["drawn by the system" if rng is None else seed(random), *map(seed, others)]
 
         def setup(sample: int = ROWS) -> dict[str, str]:
@@ -162,7 +162,7 @@ def _fit(
 
 
 def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callbacks: Any) -> None:
-    """Raise where an argument is of another kind than it must be."""
+    """Raise a TypeError if an argument has the wrong type, a ValueError for L-BFGS with `accumulate`."""
     if not isinstance(settings, Settings):
         raise TypeError(f"fit: settings={settings!r:.60}; write settings=Settings(epochs=20, batch_size=16).")
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):

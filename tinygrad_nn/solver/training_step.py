@@ -1,6 +1,6 @@
-"""The training step that `fit` and `TrainNN` share: the gradients of a batch, clipped, and the update.
+"""The training step of `fit` and `TrainNN`: the gradients of a batch, clipping, and the update.
 
-It is taken as it is, by a line search, or compiled as one function, traced once for each shape.
+There are three kinds: the plain step, the line search of L-BFGS, and one compiled function, traced once per shape.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .settings import Solver
 from .tasks.module import ModuleTask
 from .tasks.task import Gradients, Task, clipped
 
-Rate = Callable[[float], float]  # takes a learning rate that was asked for to that of an update
+Rate = Callable[[float], float]  # maps the base learning rate to that of an update
 
 
 class TrainingStep:
     """One step of a training.
 
     Attributes:
-        updates: how many were made; schedule: takes that number to the `Rate` of the next, ``None`` for none.
-        gradients: of the last update before clipping, one for each parameter, where `tell` or `keeps` asks for them.
-        keeps: whether to leave the gradients of the next update there; it takes the same numbers.
+        updates: number of updates made; schedule: maps that number to the `Rate` of the next update, ``None`` for none.
+        gradients: of the last update, before clipping, one per parameter; set only if `tell` or `keeps` is true.
+        keeps: whether to store the gradients of the next update; this does not change any number.
     """
 
     keeps = False
@@ -41,7 +41,7 @@ class TrainingStep:
     def __init__(
         self, task: Task, solver: Solver, accumulate: int = 1, tell: bool = False, shared: SharedTraining | None = None
     ) -> None:
-        """Make it ready: an update for so many batches; `tell` keeps the gradients of each; `shared` with ranks."""
+        """Prepare the step: one update per `accumulate` batches; `tell` stores all gradients; `shared` is for ranks."""
         self.task, self.solver, self.accumulate, self.tell = task, solver, accumulate, tell
         self.shared, self.total = shared, 0
         self.compute: Callable[..., tuple[float, Gradients]] = task.gradients
@@ -52,7 +52,7 @@ class TrainingStep:
         self._gathered: list[tuple[Gradients, int]] = []
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
-        """Take a step on a batch of so many rows, and return the loss before it.
+        """Take a step on a batch with `rows` rows, and return the loss before it.
 
         Raises:
             FloatingPointError: the loss is infinite or NaN; nothing was updated.
@@ -72,7 +72,7 @@ class TrainingStep:
         return loss
 
     def _on_ranks(self, shared: SharedTraining, x: Any, y: Any, rows: int) -> float:
-        """Take the same step on all ranks, each with its rows of the batch."""
+        """Take a step together with the other ranks, each on its rows of the batch."""
         with shared.computing(x, y):
             loss, found = self.compute(x, y, shared.draws)
         shard: Shard = shared.shard  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class TrainingStep:
         return loss
 
     def finish(self) -> None:
-        """Update with what was gathered since the last update, if anything."""
+        """Update with the gradients accumulated since the last update, if there are any."""
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             found = _mean(gathered)
@@ -111,17 +111,17 @@ class TrainingStep:
             self.shared.compare_arrays(f"fit: after {self.updates:,} updates")
 
     def rate(self) -> Rate:
-        """Return what takes a learning rate to that of the next update."""
+        """Return the function that maps the base learning rate to that of the next update."""
         return float if self.schedule is None else self.schedule(self.updates)
 
 
 class SearchStep(TrainingStep):
-    """A step of L-BFGS, which computes the loss of a batch at several places."""
+    """A step of L-BFGS, which evaluates the loss of a batch several times."""
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
         """Take a step on a batch, and return the loss before it."""
         task: ModuleTask = self.task  # type: ignore[assignment]
-        first: list[Any] = []  # the gradients where the search begins, as one vector
+        first: list[Any] = []  # the gradients at the start of the search, as one vector
 
         def across(loss: float, found: list[Any]) -> tuple[float, list[Any]]:
             if self.shared is not None:
@@ -140,15 +140,15 @@ class SearchStep(TrainingStep):
 
 
 class CompiledStep(TrainingStep):
-    """The gradients and the update of a task in one call; what cannot be traced runs as it would without."""
+    """Gradients and update as one compiled function; code that cannot be traced runs uncompiled."""
 
     def __init__(self, task: Task, solver: Solver, backend: str, tell: bool = False) -> None:
-        """Make it ready; `tell` keeps the gradients of each step in `gradients`."""
+        """Prepare the step; `tell` stores the gradients of each step in `gradients`."""
         super().__init__(task, solver, 1, tell)
         self.places = task.places()
         self.loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
         self.step = compile(self._step, backend=backend)
-        self.step.varies = True  # the last batch of the data is often shorter
+        self.step.varies = True  # the last batch of an epoch is often smaller, so shapes vary
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
         """Take a step on a batch, and return the loss before it.
@@ -157,7 +157,7 @@ class CompiledStep(TrainingStep):
             FloatingPointError: the loss is infinite or NaN; nothing was updated.
         """
         task = self.task
-        foreseen = _foreseen(task, x, y, rng) if self.keeps else None  # asking the program would make it another one
+        foreseen = _foreseen(task, x, y, rng) if self.keeps else None  # returned gradients would change the program
         params = [parameter.data for parameter in task.parameters]
         kept = [getattr(owner, name) for owner, name in self.places]
         value, new, states, kept, gradients = self.step(
@@ -172,7 +172,7 @@ class CompiledStep(TrainingStep):
         task.resume(states)
         task.publish()
         for (owner, name), left in zip(self.places, kept, strict=True):
-            if left is not None:  # of a generator nothing is left
+            if left is not None:  # a generator returns nothing
                 setattr(owner, name, np.asarray(left))
         self.updates += 1
         return value
@@ -189,12 +189,12 @@ class CompiledStep(TrainingStep):
 
 
 class CompiledGradients:
-    """The gradients of a task as one compiled function: between them and the update the ranks add up theirs."""
+    """The gradients of a task as one compiled function; between it and the update the ranks sum their gradients."""
 
     def __init__(self, task: Task, backend: str) -> None:
         self.task, self.places = task, task.places()
         loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
-        self.compiled: dict[int, Any] = {}  # one for each number of rows of the whole batch, which decides shapes
+        self.compiled: dict[int, Any] = {}  # one per number of rows of the whole batch, which determines shapes
         self.loss, self.backend = loss, backend
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
@@ -203,7 +203,7 @@ class CompiledGradients:
         params = [parameter.data for parameter in self.task.parameters]
         kept = [getattr(owner, name) for owner, name in self.places]
         if shard.total not in self.compiled:
-            # It is traced and tried out by this rank alone: others may have known the shape of their rows before.
+            # This rank traces and tests it alone: other ranks may have compiled the shape of their rows before.
             self.compiled[shard.total] = step = compile(self.loss, backend=self.backend)
             step.varies = True
             bits = rng.bit_generator.state
@@ -213,7 +213,7 @@ class CompiledGradients:
         batch = self.task.batch(x, y, rng)
         (value, kept), gradients = self.compiled[shard.total](params, kept, *batch)
         for (owner, name), left in zip(self.places, kept, strict=True):
-            if left is not None:  # of a generator nothing is left
+            if left is not None:  # a generator returns nothing
                 setattr(owner, name, np.asarray(left))
         return self.task.finite(float(value)), list(gradients)
 
@@ -222,7 +222,7 @@ def training_step(
     task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, tell: bool = False,
     shared: SharedTraining | None = None,
 ) -> TrainingStep:  # fmt: skip
-    """Return the step of a task: compiled where a backend is named, a line search where the solver's rule is one."""
+    """Return the training step of a task: compiled if a backend is given, a line search for L-BFGS, else plain."""
     if shared is not None and not isinstance(solver.rule, LBFGSRule):
         step = TrainingStep(task, solver, accumulate, tell, shared)
         if backend is not None:
@@ -236,7 +236,7 @@ def training_step(
 
 
 def _foreseen(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients:
-    """Return the gradients of a batch that is still to come; what computing them changes is then put back."""
+    """Return the gradients of the coming step on a batch; all state that computing them changes is restored."""
     kept = [(owner, name, getattr(owner, name)) for owner, name in task.places()]
     generators = [rng, *(value for _, _, value in kept if isinstance(value, np.random.Generator))]
     states = [generator.bit_generator.state for generator in generators]
@@ -251,7 +251,7 @@ def _foreseen(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients
 
 
 def _mean(gathered: Sequence[tuple[Gradients, int]]) -> Gradients:
-    """Return the mean of gradients, each counted by its rows."""
+    """Return the mean of several gradients, weighted by their numbers of rows."""
     if len(gathered) == 1:
         return gathered[0][0]
     gathered = [pair for pair in gathered if pair[1]] or [(gathered[0][0], 1)]  # a rank may have no rows of a batch
@@ -263,17 +263,17 @@ def _mean(gathered: Sequence[tuple[Gradients, int]]) -> Gradients:
     return mean
 
 
-_RECENT: OrderedDict[Any, CompiledStep] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
+_RECENT: OrderedDict[Any, CompiledStep] = OrderedDict()  # for `TrainNN`, which makes a new task for each batch
 _MOST = 8
 
 
 def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
     """Return the compiled step of an earlier call with the same parameters and an equal solver, or a new one."""
     net = getattr(task, "net", None)
-    # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
+    # The step keeps the Tensors alive, so their ids stay valid; targets that sum to one have their own rule.
     acts = [] if net is None else net.acts
     parts = map(id, [*task.parameters, *acts])
-    key = (backend, net is not None and bool(net.meta), *parts, *architecture(task))  # an option may have changed
+    key = (backend, net is not None and bool(net.meta), *parts, *architecture(task))  # options may have changed
     step = _RECENT.pop(key, None)
     if step is None or step.solver != solver:
         step = CompiledStep(task, solver, backend, tell=True)
@@ -284,7 +284,7 @@ def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
 
 
 def backend_of(call: str, compile: Any, gradients: str, solver: Solver) -> str | None:
-    """Return the backend that is meant by an option, ``None`` for none."""
+    """Return the backend for the option `compile`, ``None`` for no compilation; raise if it is not possible."""
     if compile is False or compile is None:
         return None
     if compile is not True and compile not in ("auto", "numpy", "numba"):

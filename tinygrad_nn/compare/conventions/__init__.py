@@ -1,7 +1,8 @@
-"""How other people's code is called: what a forward returns beside its result, what a backward takes and returns.
+"""The calling conventions of user code: what a forward returns beside its result, what a backward takes and returns.
 
-`read` tells the convention by signature and result, and returns a `Code`, which runs all of them alike:
-`cached` is ``(out, cache)`` and ``backward(dout, cache)``; `beside` is ``loss, grads = f(...)``; `context` are classes
-with ``ctx`` or with a node; `objects` have forward, backward and parameters. `returned` takes apart what a backward
-gives, `samples` tells rows from columns, `reasons` says why a forward cannot run on Tensors.
+`read` recognizes the convention from signatures and results and returns a `Code`, through which all are run alike:
+`cached` for ``out, cache = forward(x)`` with ``backward(dout, cache)``; `beside` for ``loss, grads = f(...)``;
+`context` for classes with ``ctx`` or with a node; `objects` for objects with forward, backward and parameters.
+`returned` assigns the results of a backward to the inputs, `samples` tells whether samples are rows or columns, and
+`reasons` says why a forward cannot run on Tensors.
 """

@@ -1,4 +1,4 @@
-"""A function that returns its gradients beside its value: ``loss, dx = softmax_loss(x, y)``."""
+"""The convention of a function that returns its gradients with its value: ``loss, dx = softmax_loss(x, y)``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _NEEDS = (
 
 
 def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
-    """Return the code of a function that returns its gradients beside its value."""
+    """Return the `Code` of a function that returns its gradients with its value.
+
+    Raises:
+        TypeError: it does not return a single number and something else.
+    """
     leaves = [inputs.leaves[i] for i in inputs.moving]
     with same_draws():
         value = call_function(f, inputs, [np.array(x) for x in leaves])
@@ -44,7 +48,7 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
 
 
 def place_of(value: Any) -> int:
-    """Return where the value stands among what was returned: before the gradients, or after them."""
+    """Return the index of the value in a returned tuple: 0 (before the gradients) or the last (after them)."""
     if not isinstance(value, (tuple, list)) or len(value) < 2:
         raise TypeError(_NEEDS.format(what=shown(value)))
     for k in (0, len(value) - 1):
@@ -56,7 +60,7 @@ def place_of(value: Any) -> int:
 
 
 def beside(value: Sequence[Any], place: int) -> Any:
-    """Return what stands beside the value: one thing, or a tuple."""
+    """Return the other parts of a returned tuple: the part itself if there is only one, else a tuple."""
     rest = [part for k, part in enumerate(value) if k != place]
     return rest[0] if len(rest) == 1 else tuple(rest)
 

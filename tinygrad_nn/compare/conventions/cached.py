@@ -1,7 +1,7 @@
-"""A forward with a cache for its backward: ``out, cache = forward(x, w)`` and ``dx, dw = backward(dout, cache)``.
+"""The convention of a forward with a cache: ``out, cache = forward(x, w)`` and ``dx, dw = backward(dout, cache)``.
 
-The cache is what the forward returns when it runs on arrays. Parameters of the backward are found by name: a cache, an
-input, a result (``AL``); the others take the cotangents of the results, in their order.
+The cache is the one that the forward returns when it runs on arrays. The parameters of the backward are recognized by
+name: a cache, an input, a result (``AL``). The other parameters take the cotangents of the results, in order.
 """
 
 from __future__ import annotations
@@ -21,20 +21,24 @@ Array = np.ndarray[Any, Any]
 
 
 class Parts(NamedTuple):
-    """What a forward returned: how many results come first, and the names of all."""
+    """How to use what a forward returned: how many results come first, the names of all values, and the slots."""
 
     results: int
     names: list[str]
-    slots: list[tuple[str, str, int]]  # of each parameter of the backward: its name, what it takes, the how manieth
+    slots: list[tuple[str, str, int]]  # for each parameter of the backward: name, kind of argument, index in that kind
 
     def split(self, value: Any) -> tuple[list[Any], Any]:
-        """Return the results and the cache."""
+        """Split what the forward returned into the list of results and the cache."""
         rest = value[self.results :]
         return list(value[: self.results]), rest[0] if len(rest) == 1 else tuple(rest)
 
 
 def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | None:
-    """Return the code of a forward with a cache, or None where it is called in another way."""
+    """Return the `Code` of a forward with a cache, or None if the functions follow another convention.
+
+    Raises:
+        TypeError: the backward takes a cache, and the results of the forward do not fit its parameters.
+    """
     if not callable(manual):
         return None
     names = [p.name for p in parameters(manual)]
@@ -63,7 +67,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
         _, cache = parts.split(value)
         gs = [g] if parts.results == 1 else list(g)
         named = dict(zip(now.names, now.with_leaves(leaves), strict=True))
-        # a number arrives as the forward returned it, not as an array of no axes
+        # the cotangent of a Python or NumPy number is passed as a float, not as a 0-d array
         gs = [c if isinstance(out, np.ndarray) else float(c) for c, out in zip(gs, value, strict=False)]
         args: list[Any] = []
         for n, kind, k in parts.slots:
@@ -79,7 +83,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
 
 
 def _unlike(manual: Any, inputs: Inputs) -> bool:
-    """Tell whether a backward has two parameters, of which none is named as an input, and the first as a gradient."""
+    """Tell whether a backward has two required parameters, none named as an input, and the first as a gradient."""
     needed = [p.name for p in parameters(manual) if p.default is p.empty]
     if len(needed) < 2 or any(n in inputs.names for n in needed):
         return False
@@ -87,7 +91,7 @@ def _unlike(manual: Any, inputs: Inputs) -> bool:
 
 
 def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
-    """Find what each parameter of the backward takes."""
+    """Find what each parameter of the backward takes; raise TypeError if the forward's results do not fit."""
     returned = returned_names(f, len(value))
     free: list[str] = []
     slots: list[tuple[str, str, int]] = []
@@ -102,7 +106,7 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
         elif p.default is p.empty or n in COTANGENTS:
             slots.append((n, "g", len(free)))
             free.append(n)
-    if free and not any(kind == "cache" for _, kind, _ in slots):  # no name says which is the cache: the last
+    if free and not any(kind == "cache" for _, kind, _ in slots):  # no name says cache: take the last parameter
         place = max(k for k, (_, kind, _) in enumerate(slots) if kind == "g")
         slots[place] = (slots[place][0], "cache", 0)
         free.pop()

@@ -1,4 +1,4 @@
-"""A person's forward and backward, however they are called, as two functions of the arrays that move."""
+"""`Code`: the user's forward and backward, whatever their convention, as two functions of the differentiated arrays."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Code:
-    """A person's code, ready to be compared.
+    """The user's forward and backward in a uniform form, ready to be compared.
 
     Attributes:
-        name: of the function or class.
-        inputs: what is differentiated, and what is not.
-        run: from inputs and arrays, or Tensors, in their place to the results in their containers, without a cache.
-        back: from inputs, arrays and the cotangents of the results to what the person's backward returns.
+        name: the name of the function or class.
+        inputs: the arguments; their `moving` arrays are differentiated.
+        run: ``run(inputs, leaves)`` runs the forward with arrays or Tensors in place of the moving arrays, and returns
+            its results in their containers, without a cache.
+        back: ``back(inputs, leaves, g)`` returns what the user's backward returns for the cotangents g of the results.
         takes: whether the backward takes cotangents.
         source: the function whose lines run in the forward; `backward`: the one whose lines run in the backward.
-        names: of what the backward returns, where they cannot be read from `backward`.
-        notes: how the code was taken, where it could be taken in more than one way.
+        names: the names of the gradients that the backward returns, if they cannot be read from `backward`.
+        notes: sentences for the report that say which convention was recognized.
         some: whether gradients of some of the inputs are enough.
         pairing: which gradient belongs to which input, once that is known.
     """
@@ -54,26 +55,29 @@ class Code:
         return self.run(self.inputs, leaves)
 
     def outs(self, leaves: Sequence[Any]) -> list[Any]:
-        """Run the forward and return those of its results that are made of floats."""
+        """Run the forward and return its floating-point results as a flat list."""
         return results(self.forward(leaves))
 
     def arrays(self, leaves: Sequence[Any]) -> list[Array]:
-        """Run the forward and return the arrays of its results that are made of floats."""
+        """Run the forward and return its floating-point results as arrays."""
         return [np.asarray(raw(out)) for out in self.outs(leaves)]
 
     def cast(self, how: Callable[[Any], Any]) -> Code:
-        """Return the code with inputs in another precision, those that do not move as well."""
+        """Return the code with `how` applied to all inputs, to change their precision."""
         return replace(self, inputs=self.inputs._replace(leaves=[how(x) for x in self.inputs.leaves]))
 
     def paired(self, found: Any) -> Code:
-        """Return the code of which it is known whose gradients the backward returns, and moves only these inputs."""
+        """Return the code with its gradients assigned to inputs, and with only those inputs differentiated.
+
+        `found` is what the backward returned once.
+        """
         count = len(found) if isinstance(found, (tuple, list)) else 1
         names = self.names or (returned_names(self.backward, count) if callable(self.backward) else ())
         pairing = Pairing(self.inputs, found, names, self.some)
         return replace(self, inputs=pairing.inputs, pairing=pairing, notes=(*self.notes, *pairing.notes))
 
     def taken(self, found: Any) -> list[Array]:
-        """Return what the backward returned as a gradient for each moving array."""
+        """Return the result of the backward as a list with the gradient of each moving array."""
         pairing = self.pairing or Pairing(self.inputs, found)
         return pairing.gradients(found)
 
@@ -83,13 +87,13 @@ class Code:
 
 
 def results(value: Any) -> list[Any]:
-    """Return the parts of what a forward returned that are made of floats."""
+    """Return the floating-point arrays, numbers and Tensors in what a forward returned, as a flat list."""
     return [out for out in flatten(value)[0] if isinstance(out, Tensor) or is_float(out)]
 
 
 @contextmanager
 def same_draws() -> Generator[None]:
-    """Draw the same numbers from NumPy's and Python's global generators each time, as a dropout mask needs them."""
+    """Seed NumPy's and Python's global generators inside the block, so that each run draws the same dropout mask."""
     kept, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)

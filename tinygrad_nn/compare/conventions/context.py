@@ -1,6 +1,7 @@
-"""Classes of operations: ``forward(ctx, a)`` with ``backward(ctx, d)``, and ``compute(a)`` with ``gradient(g, node)``.
+"""The conventions of operation classes.
 
-The first is what PyTorch's autograd.Function and minitorch's Function have, the second is needle's.
+``forward(ctx, a)`` with ``backward(ctx, d)`` is that of PyTorch's autograd.Function and minitorch's Function;
+``compute(a)`` with ``gradient(g, node)`` is that of needle's operations.
 """
 
 from __future__ import annotations
@@ -20,41 +21,41 @@ Array = np.ndarray[Any, Any]
 
 
 class Context:
-    """What a forward leaves for its backward: saved values, and whatever it sets."""
+    """The `ctx` object that a forward and its backward share: saved values, and any attributes that are set on it."""
 
     no_grad = False
 
     def __init__(self, needs: Sequence[bool] = (), bare: bool = False) -> None:
-        """`needs`: which arguments need a gradient; `bare`: one saved value is given back without a tuple around it."""
+        """`needs`: which arguments need a gradient; `bare`: a single saved value is returned without a tuple."""
         self.needs_input_grad, self._bare = tuple(needs), bare
         self._saved: tuple[Any, ...] = ()
 
     def save_for_backward(self, *values: Any) -> None:
-        """Keep values."""
+        """Keep values for the backward."""
         self._saved = values
 
     @property
     def saved_values(self) -> Any:
-        """What was kept."""
+        """The values that `save_for_backward` kept: a tuple, or the value itself if `bare` and there is only one."""
         return self._saved[0] if self._bare and len(self._saved) == 1 else self._saved
 
     saved_tensors = saved_values
 
     def mark_non_differentiable(self, *values: Any) -> None:
-        """Do nothing; so do the other remarks that PyTorch's context takes."""
+        """Do nothing, like the other declarations of PyTorch's context below."""
 
     mark_dirty = mark_non_differentiable
     set_materialize_grads = mark_non_differentiable
 
 
 class NodeArray(np.ndarray[Any, Any]):
-    """An array that can be asked as a node: for its inputs, its operation and its data."""
+    """An array with the attributes of a needle node: its inputs, its operation and its data."""
 
     inputs: Sequence[Any] = ()
     op: Any = None
 
     def realize_cached_data(self) -> Array:
-        """Return the bare array."""
+        """Return the data as a plain ndarray."""
         return self.view(np.ndarray)
 
     numpy = detach = realize_cached_data
@@ -62,12 +63,12 @@ class NodeArray(np.ndarray[Any, Any]):
 
 
 def is_operation(f: Any) -> bool:
-    """Tell whether something is a class, or an object, with ``compute`` and ``gradient``."""
+    """Tell whether a class or an object has the methods ``compute`` and ``gradient``."""
     return callable(getattr(f, "compute", None)) and callable(getattr(f, "gradient", None))
 
 
 def is_function_class(f: Any) -> bool:
-    """Tell whether the forward and backward of a class are called on the class, with a context first."""
+    """Tell whether a class has forward and backward as static or class methods, or with a first parameter `ctx`."""
     cls = f if isinstance(f, type) else type(f)
     for name in ("forward", "backward"):
         if not callable(getattr(cls, name, None)):
@@ -80,7 +81,7 @@ def is_function_class(f: Any) -> bool:
 
 
 def read_operation(f: Any, given: Any) -> Code:
-    """Return the code of an operation with ``compute`` and ``gradient``."""
+    """Return the `Code` of an operation with ``compute`` and ``gradient``."""
     op = made(f) if isinstance(f, type) else f
     inputs = in_order(op.compute, given)
 
@@ -99,7 +100,7 @@ def read_operation(f: Any, given: Any) -> Code:
 
 
 def read_function_class(f: Any, given: Any) -> Code:
-    """Return the code of a class with ``forward(ctx, ...)`` and ``backward(ctx, d)``."""
+    """Return the `Code` of a class with ``forward(ctx, ...)`` and ``backward(ctx, d)``."""
     cls: Any = f if isinstance(f, type) else type(f)
     apart = callable(getattr(cls, "setup_context", None)) and len(parameters(cls.setup_context)) == 3
 
@@ -138,7 +139,7 @@ def read_function_class(f: Any, given: Any) -> Code:
 
 
 def _counted(found: Any, inputs: Inputs, name: str) -> Any:
-    """Raise unless there is a gradient, or None, for each argument, or for each that is made of floats."""
+    """Return `found`; raise TypeError unless it has one entry per argument, or one per floating-point argument."""
     floats = len({inputs.owner[i] for i, x in enumerate(inputs.leaves) if is_float(x)})
     count = len(found) if isinstance(found, (tuple, list)) else 1
     if count not in (len(inputs.names), floats):
@@ -150,14 +151,14 @@ def _counted(found: Any, inputs: Inputs, name: str) -> Any:
 
 
 def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:
-    """Tell whether a backward expects its one saved value without a tuple, as early minitorch has it."""
+    """Tell whether a backward expects its single saved value without a tuple, as in early minitorch."""
     leaves = [np.array(inputs.leaves[i]) for i in inputs.moving]
     shapes = [x.shape for x in leaves]
 
     def fits(bare: bool) -> bool:
         try:
             found = back(inputs, leaves, None, bare)
-        except Exception:  # a tuple where a number was meant raises in many ways
+        except Exception:  # a tuple in place of a number can raise any error
             return False
         parts = found if isinstance(found, (tuple, list)) else [found]
         return any(np.shape(p) in shapes for p in parts if p is not None and not isinstance(p, (tuple, list)))
@@ -166,5 +167,5 @@ def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:
 
 
 def _numbers(leaves: Sequence[Any]) -> list[Any]:
-    """Return arrays without axes as the numbers that they are; a person writes ``float`` in the signature."""
+    """Return the arrays, 0-d ones as NumPy scalars, since user code declares such arguments as ``float``."""
     return [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in leaves]

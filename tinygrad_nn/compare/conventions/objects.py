@@ -1,8 +1,8 @@
-"""Objects with forward and backward: their parameters are differentiated as well as what is passed to the forward.
+"""The convention of objects with forward and backward: their parameters are differentiated as well as the inputs.
 
-Which of their arrays are parameters is seen from one run: those that the forward leaves as they are, and that have a
-gradient afterwards: ``self.dW`` beside ``self.W``, ``grads`` beside ``params``, ``p.grad`` beside ``p.data``, or other
-numbers after ``backward(dout, learning_rate)``.
+One run shows which of an object's arrays are parameters: those that the forward does not replace and that have a
+gradient afterwards. The gradient is ``self.dW`` beside ``self.W``, ``grads`` beside ``params``, ``p.grad`` beside
+``p.data``; or ``backward(dout, learning_rate)`` changed the array, and the gradient follows from the difference.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ GRADS = ("grads", "gradients", "grad", "dparams", "d_params", "dweights", "param
 RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
 RATES = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate")
 RATE = 2.0**20  # a power of two, so that a step this long and its division lose no digits of the gradient
-DEPTH = 6
-RETURNED = "returned"  # a path that begins with it leads into what the backward returned
+DEPTH = 6  # levels of attributes and containers that are searched for arrays
+RETURNED = "returned"  # first key of a path into the dict that the backward returned, not into the object
 
 
 class Way(NamedTuple):
-    """How an object is run: its two methods, and where a parameter's gradient is found; a path of () is an update.
+    """How an object is run: its two methods, and the paths to each parameter and to its gradient.
 
-    Without a second method the first returns a loss and, beside it, gradients of the parameters.
+    A gradient path of () means that the backward updates the parameter itself. If `backward` is "", the method
+    `forward` returns a loss together with the gradients.
     """
 
     forward: str
@@ -46,21 +47,27 @@ class Way(NamedTuple):
 
 
 def methods(f: Any) -> tuple[str, str] | None:
-    """Return the names of the two methods of an object that has forward and backward, or None."""
+    """Return the names of an object's forward and backward methods, or None if it has none.
+
+    The second name is "" for a bound method, and for a method `loss` that returns its gradients with the loss.
+    """
     cls = f if isinstance(f, type) else type(f)
     if inspect.ismethod(f):
         return None if isinstance(f.__self__, type) else (f.__name__, "")
     if inspect.isroutine(f) or inspect.ismodule(f) or isinstance(f, (list, tuple, dict)):
         return None
     found = next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
-    alone = not callable(f) and callable(getattr(cls, "loss", None))  # a loss with its gradients beside it
+    alone = not callable(f) and callable(getattr(cls, "loss", None))  # `loss` returns its gradients as well
     return found or (("loss", "") if alone else None)
 
 
 def read_object(f: Any, given: Any, second: str = "") -> Code:
-    """Return the code of an object with forward and backward, of which the parameters move, too.
+    """Return the `Code` of an object with forward and backward, which also differentiates the object's parameters.
 
-    Of a bound method the object is taken, with another of its methods as the backward, or none.
+    If `f` is a bound method, its object is used, with the method named `second` as the backward, or with none.
+
+    Raises:
+        TypeError: there is nothing to differentiate.
     """
     obj = made(f) if isinstance(f, type) else f.__self__ if inspect.ismethod(f) else f
     forward, backward = methods(f) or PAIRS[0]
@@ -110,7 +117,7 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
 
 
 def has_parameters(method: Any, given: Any) -> bool:
-    """Tell whether a method returns gradients of arrays that its object holds."""
+    """Tell whether a bound method returns gradients of arrays that its object holds."""
     try:
         data = in_order(method, given)
         obj = method.__self__
@@ -123,7 +130,7 @@ def has_parameters(method: Any, given: Any) -> bool:
 
 
 def _arrays(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Array]]:
-    """Yield the arrays of floats that an object holds, each once, the shortest paths first."""
+    """Yield the floating-point arrays that an object holds with their paths, each array once, shortest path first."""
     queue: list[tuple[Path, Any]] = [(path, value)]
     while queue:
         here, what = queue.pop(0)
@@ -138,7 +145,7 @@ def _arrays(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Arra
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
-    """Return what an object holds: ('.', name) for an attribute, else a key or number."""
+    """Return the parts of an object with their keys: ".name" for an attribute, else the dict key or list index."""
     if isinstance(value, Mapping):
         return list(value.items())
     if isinstance(value, (list, tuple)):
@@ -164,7 +171,7 @@ def _label(path: Path) -> str:
 
 
 def _twin(obj: Any, candidates: Mapping[Path, Array], way: Way, values: Sequence[Any]) -> Any:
-    """Return a copy of an object with other parameters, in all places that hold them."""
+    """Return a deep copy of an object with other parameter arrays, in every place that holds them."""
     memo: dict[int, Any] = {id(candidates[p]): v for p, v in zip(way.parameters.values(), values, strict=False)}
     return copy.deepcopy(obj, memo)
 
@@ -177,7 +184,7 @@ def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -
         out = getattr(twin, way.forward)(*values)
     if not way.backward:
         return out[place_of(out)]
-    if out is None:  # it is left in an attribute
+    if out is None:  # the result is left in an attribute
         name = next((n for n in RESULTS if getattr(twin, n, None) is not None), None)
         if name is None:
             raise TypeError(
@@ -189,7 +196,10 @@ def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -
 
 
 def _takes(obj: Any, way: Way, data: Inputs) -> bool:
-    """Tell whether the backward is given a cotangent: not that of a loss, which has a default of 1 or no parameter."""
+    """Tell whether the backward is given a cotangent.
+
+    It is not if it has no parameter for one, or if the result is a single number and the parameter has a default.
+    """
     if not way.backward:
         return False
     free = [p for p in parameters(getattr(obj, way.backward)) if p.name not in data.names and p.name not in RATES]
@@ -204,7 +214,7 @@ def _leaves(data: Inputs) -> list[Array]:
 
 
 def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool) -> Any:
-    """Call the backward, whose parameters are found by name: inputs, a learning rate, the cotangent."""
+    """Call the backward, with arguments chosen by parameter name: inputs, a learning rate, the cotangent."""
     if not way.backward:
         with same_draws():
             value = getattr(twin, way.forward)(*named.values())
@@ -227,7 +237,7 @@ def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool
 
 
 def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
-    """Return the gradients of what was passed to the forward, by name: returned, or left in an attribute."""
+    """Return the gradients of the forward's inputs by name, taken from the return value or from attributes."""
     moving = list(dict.fromkeys(data.names[data.owner[i]] for i in data.moving))
     if isinstance(returned, Mapping):
         return {key: value for key, value in returned.items() if key in moving}
@@ -250,10 +260,10 @@ def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> di
 
 
 def _way(obj: Any, way: Way, data: Inputs, candidates: Mapping[Path, Array]) -> Way:
-    """Run an object once, and see which of its arrays have a gradient afterwards."""
+    """Run an object once, and return `way` with the paths of the arrays that have a gradient afterwards."""
     values = data.with_leaves(_leaves(data))
     twin = copy.deepcopy(obj)
-    before = {path: _found(twin, path) for path in candidates}  # a cache is another array after the forward
+    before = {path: _found(twin, path) for path in candidates}  # a cache is replaced by the forward
     out = _forward(twin, way, data.names, values)
     kept = {path: x for path, x in candidates.items() if _found(twin, path) is before[path]}
     takes = _takes(obj, way, data)
@@ -279,7 +289,7 @@ def _ones(out: Any) -> Any:
 
 
 def _found(twin: Any, path: Path) -> Any:
-    """Return what stands at a path, or None."""
+    """Return the value at a path, or None if there is none."""
     try:
         return _at(twin, path)
     except (AttributeError, KeyError, IndexError, TypeError):
@@ -292,7 +302,7 @@ def _is_gradient(path: Path) -> bool:
 
 
 def _in_returned(returned: Any, path: Path) -> Path | None:
-    """Return where a dict that the backward returned has the gradient of an array."""
+    """Return the path to the gradient of an array in the dict that the backward returned, or None."""
     if not isinstance(returned, Mapping):
         return None
     last = str(path[-1]).removeprefix(".")
@@ -301,7 +311,7 @@ def _in_returned(returned: Any, path: Path) -> Path | None:
 
 
 def _gradient_of(twin: Any, path: Path) -> Path | None:
-    """Return where an object holds the gradient of one of its arrays."""
+    """Return the path at which an object holds the gradient of one of its arrays, or None."""
     *above, key = path
     tried: list[Path] = []
     holder = _at(twin, tuple(above))
@@ -329,7 +339,7 @@ def _gradient_of(twin: Any, path: Path) -> Path | None:
 
 
 def _without_gradient(candidates: Mapping[Path, Array], way: Way) -> list[str]:
-    """Return arrays that are called parameters and have no gradient after a run."""
+    """Return the labels of arrays in a container named as parameters that have no gradient after a run."""
     return [_label(p) for p in candidates if any(str(k).removeprefix(".") in PARAMS for k in p[:-1])
             and _label(p) not in way.parameters and not any(candidates[p] is candidates[q]
                                                             for q in way.parameters.values())]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which convention a person's code follows, told by its signature and by what it returns."""
+"""Recognize the calling convention of user code, from its signatures and from what it returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ Array = np.ndarray[Any, Any]
 
 
 def read(f: Any, given: Any, manual: Any) -> Code:
-    """Tell how a person's code is called, and return it as a `Code`."""
+    """Recognize the convention of the user's code, and return it as a `Code`.
+
+    Args:
+        f: the forward: a function, a method, a class or an object.
+        given: its inputs.
+        manual: the gradients or the backward; None if `f` has them itself.
+    """
     if inspect.ismethod(f) and inspect.ismethod(manual) and f.__self__ is manual.__self__:
         return read_object(f, given, manual.__name__)
     if manual is not None and is_code(f):
@@ -39,12 +45,12 @@ def read(f: Any, given: Any, manual: Any) -> Code:
 
 
 def is_code(f: Any) -> bool:
-    """Tell whether something holds forward and backward itself."""
+    """Tell whether `f` is a class or an object with both a forward and a backward."""
     return is_operation(f) or (methods(f) is not None and not inspect.ismethod(f))
 
 
 def _plain(f: Any, inputs: Inputs, manual: Any) -> Code:
-    """Return a function of the inputs, with gradients or with a backward that takes the inputs, too."""
+    """Return the `Code` of a plain function whose gradients are given, or whose backward takes the same inputs."""
     out_too = callable(manual) and parameter_named_out(manual, inputs)
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Why a forward cannot run on Tensors: the line, what it does there, and whether a small edit would be enough."""
+"""Say why a forward cannot run on Tensors: the line, what it does there, and whether a small edit would help."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ EDIT = (
 
 
 class Reason(NamedTuple):
-    """Why there is no graph: a clause, and the edit that would help, or nothing."""
+    """Why there is no graph: a clause of a sentence, and advice on the edit that would help, or ""."""
 
     text: str
     edit: str = ""
 
     @property
     def sentence(self) -> str:
-        """The sentence that a report shows."""
+        """The whole sentence, as a report shows it."""
         return f"numerical only: the forward cannot run on Tensors, since {self.text}"
 
 
 def why(error: BaseException, f: Any) -> Reason:
-    """Tell from what was raised where a forward left Tensors behind, and how."""
+    """Return the reason for an error that a forward raised on Tensors: the line of user code, and what it did."""
     place = _own_frame(error.__traceback__)
     said = printable(str(error).strip().split("\n")[0].split(". ")[0]) or type(error).__name__
     if place is None:
@@ -55,7 +55,7 @@ def why(error: BaseException, f: Any) -> Reason:
 
 
 def _short(text: str) -> str:
-    """Return a statement without what is written: ``out[i] = ...``."""
+    """Return a statement in short form: ``out[i] = ...`` for one that stores an item, else at most 60 characters."""
     target, equals, _ = text.partition(" = ")
     if equals and "[" in target:
         return f"{target} = ..."
@@ -63,13 +63,13 @@ def _short(text: str) -> str:
 
 
 def left(names: str) -> Reason:
-    """Say that a forward ran on Tensors and returned something that is not connected with its inputs."""
+    """Return the reason for a forward that ran on Tensors and whose result is not connected with its inputs."""
     return Reason(f"it runs on them and leaves the graph: the result depends on {names}, and the graph has no way from "
                   f"there (.data, .item(), or an array made of the numbers)")  # fmt: skip
 
 
 def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
-    """Return the innermost place that is neither ours nor a package's: function, line, and the very expression."""
+    """Return the innermost traceback frame in user code: its code object, its line, and the failing expression."""
     found = None
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -82,7 +82,7 @@ def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
 
 
 def _expression(trace: TracebackType) -> tuple[int, str]:
-    """Return where the expression that raised begins, and its text."""
+    """Return the line and the text of the expression that raised; the text is "" if it spans lines or is not known."""
     positions = list(trace.tb_frame.f_code.co_positions())
     at = trace.tb_lasti // 2
     first, last, start, end = positions[at] if at < len(positions) else (None, None, None, None)
@@ -93,7 +93,7 @@ def _expression(trace: TracebackType) -> tuple[int, str]:
 
 
 def _statement(code: CodeType, line: int) -> str:
-    """Return the statement of a person's source at a line, without what is nested in it."""
+    """Return the first line of the innermost statement of user code at a line."""
     for node in _statements(code):
         if node.lineno <= line <= (node.end_lineno or node.lineno):
             inner = [n for n in ast.walk(node) if isinstance(n, ast.stmt) and n is not node]
@@ -103,7 +103,7 @@ def _statement(code: CodeType, line: int) -> str:
 
 
 def _statements(code: CodeType) -> Iterator[ast.stmt]:
-    """Yield the statements of a function, with their lines in the file; nothing where there is no source."""
+    """Yield the statements of a function, with their line numbers in the file; nothing if there is no source."""
     try:
         lines, first = inspect.getsourcelines(code)
         tree = ast.parse(textwrap.dedent("".join(lines)))
@@ -114,7 +114,7 @@ def _statements(code: CodeType) -> Iterator[ast.stmt]:
 
 
 def _doing(text: str, error: BaseException | None = None) -> Iterator[str]:
-    """Yield what a statement does that a Tensor does not take, the likeliest first."""
+    """Yield clauses on what a statement does that Tensors do not support, the likeliest first."""
     try:
         tree = ast.parse(text if not text.endswith(":") else f"{text} pass")
     except SyntaxError:
@@ -159,7 +159,7 @@ def _through(error: BaseException | None, package: str) -> bool:
 
 
 def _edit(code: CodeType, text: str) -> str:
-    """Return the edit for a function in which nothing but writing into arrays is in the way."""
+    """Return the advice `EDIT`, if writing into arrays is the only obstacle in the function; else ""."""
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
     for node in _statements(code):
         if isinstance(node, simple) and any(what != WRITES for what in _doing(ast.unparse(node))):

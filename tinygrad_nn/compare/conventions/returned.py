@@ -1,4 +1,4 @@
-"""What a backward returned, taken apart: which gradient belongs to which input, by name, by order, or by shape."""
+"""Assign the gradients that a backward returned to the inputs: by name, by order, or by shape."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch
 
 
 class Pairing:
-    """The inputs that a backward gives gradients of, found once from what it returned, and used for each later call."""
+    """Which gradient belongs to which input, found once from a backward's return value and used for later calls.
+
+    `inputs` are the arguments with only those arrays `moving` for which there is a gradient; `still` names the others.
+    """
 
     def __init__(self, inputs: Inputs, found: Any, names: Sequence[str] = (), some: bool = False) -> None:
-        """`names` are those of what is returned, where known; `some`: gradients of some inputs are enough."""
+        """`names` are those of the returned gradients, if known; `some`: gradients of some inputs are enough."""
         self.all, self.names, self.some = inputs, list(names), some
         kept = sorted(self._leaves(found))
         if not kept:
@@ -39,7 +42,7 @@ class Pairing:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of inputs that are not compared."""
+        """Sentences for the report on array inputs that are not compared."""
         arrays = [n for n in self.still if _has_arrays(self.all.values[self.all.names.index(n)])]
         if not arrays:
             return []
@@ -47,7 +50,7 @@ class Pairing:
         return [f"The backward returns no gradient of {', '.join(arrays)}, which {verb} here."]
 
     def gradients(self, found: Any) -> list[Array]:
-        """Return a gradient for each moving array."""
+        """Return the gradient of each moving array, from what the backward returned in a later call."""
         parts = self._leaves(found)
         lost = [self.inputs.labels[i] for i in self.inputs.moving if i not in parts]
         if lost:
@@ -59,7 +62,7 @@ class Pairing:
         return TypeError(_RESULT.format(what=what, names=printable(", ".join(names))))
 
     def _leaves(self, found: Any) -> dict[int, Any]:
-        """Return the gradients by the place of the array that they belong to."""
+        """Return the gradients in a dict, by the index (in the flat list of arrays) of the array they belong to."""
         owners = _owners(self.all)
         if isinstance(found, Mapping) and not self._is_like(found, owners):
             return self._by_name(found)
@@ -70,12 +73,12 @@ class Pairing:
         return self._alone(found, owners)
 
     def _is_like(self, found: Any, owners: list[int]) -> bool:
-        """Tell whether a dict is one argument's gradient, in its own containers."""
+        """Tell whether a dict is the gradient of the only argument, which is a dict with the same keys."""
         values = self.all.values
         return len(owners) == 1 and isinstance(values[owners[0]], dict) and set(found) == set(values[owners[0]])
 
     def _one(self, found: Any, owners: list[int]) -> bool:
-        """Tell whether what was returned is, as a whole, the gradient of the only input that needs one."""
+        """Tell whether the whole return value is the gradient of the only input that needs one."""
         if len(owners) != 1 or not isinstance(found, (tuple, list)):
             return len(owners) == 1
         if isinstance(self.all.values[owners[0]], (tuple, list)):
@@ -97,7 +100,7 @@ class Pairing:
         return done
 
     def _whole(self, done: dict[int, Any], keys: set[str]) -> None:
-        """Raise unless all inputs that need one have a gradient."""
+        """Raise TypeError unless all inputs that need a gradient have one."""
         given = [part for value in self.all.values for part in flatten(value)[0]]
         lost = []
         for k in _owners(self.all):
@@ -129,7 +132,7 @@ class Pairing:
         raise self._error(f"{len(found)} gradients")
 
     def _alone(self, found: Any, owners: list[int]) -> dict[int, Any]:
-        """Find what one array is the gradient of: by the name that it is returned under, else by its shape."""
+        """Return the gradients if one array was returned: the input is found by name, if it is alone, or by shape."""
         names = of_gradient(self.names[0]) if len(self.names) == 1 else ()
         arrays = [k for k in owners if _is_array(self.all.values[k])]
         named = [k for k in owners if self.all.names[k] in names]
@@ -143,7 +146,7 @@ class Pairing:
         raise self._error(f"a {type(found).__name__}")
 
     def _of(self, k: int, value: Any) -> dict[int, Any]:
-        """Return the gradients of one argument's arrays."""
+        """Return the gradients of the arrays of argument `k`, by their index."""
         mine = [i for i in self.all.moving if self.all.owner[i] == k]
         if value is None and self.some:
             return {}
@@ -164,12 +167,12 @@ def _owners(inputs: Inputs) -> list[int]:
 
 
 def _last(label: str) -> str:
-    """Return the last key of a label: ``W1`` of ``parameters['W1']``."""
+    """Return the last key of a label: ``W1`` for ``parameters['W1']``."""
     return label.rpartition("[")[2].strip("]'\"") if label.endswith("]") else label
 
 
 def _is_array(value: Any) -> bool:
-    """Tell whether an argument is an array, or a container of nothing but arrays; options and numbers are none."""
+    """Tell whether an argument is an array, or a container of arrays only; options and Python numbers are not."""
     leaves = [raw(x) for x in flatten(value)[0]]
     return bool(leaves) and all(isinstance(x, (np.ndarray, np.generic)) for x in leaves)
 
@@ -179,7 +182,7 @@ def _has_arrays(value: Any) -> bool:
 
 
 def _number(value: Any, pairing: Pairing) -> Array:
-    """Return a gradient as an array of its own."""
+    """Return a copy of a gradient as a floating-point array; raise TypeError if it is not numeric."""
     value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
     found = np.array(raw(value))
     if found.dtype.kind not in "fciub":

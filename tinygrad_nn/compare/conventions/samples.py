@@ -1,4 +1,4 @@
-"""Whether samples are the rows or the columns of a matrix: ``x @ W + b``, b ``(n,)``; ``W @ x + b``, b ``(n, 1)``."""
+"""Tell whether samples are rows or columns: ``x @ W + b`` with b ``(n,)``, or ``W @ x + b`` with b ``(n, 1)``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUMMED = ("wrong_axis_sum", "broadcast_not_summed", "wrong_shape")
 
 
 class Samples(NamedTuple):
-    """How samples lie: the axis of their number, that number, and the arrays that show it."""
+    """The layout of the samples: their axis, their number, the arrays that show it as text, and the biases."""
 
     axis: int
     number: int
@@ -25,12 +25,14 @@ class Samples(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What was taken."""
+        """The layout, as a sentence without a full stop."""
         return f"samples are {'columns' if self.axis else 'rows'} here ({self.shown})"
 
 
 def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
-    """Tell rows from columns by the shapes of a product and of what is added to it, else by the name of the weights.
+    """Return the layout of the samples, from the shapes of weights, data and bias, or None if it is not clear.
+
+    Weights and biases are known by their names. Without a fitting bias, weights and data must fit in one order only.
 
     Example:
         >>> layout(["A", "W", "b"], [np.ones((4, 6)), np.ones((3, 4)), np.ones((3, 1))]).sentence
@@ -62,7 +64,7 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
 
 
 def with_samples(found: Sequence[Diagnosis], samples: Samples | None) -> list[Diagnosis]:
-    """Say in the diagnoses of sums, and of factors that are the number of samples, how the samples lie."""
+    """Add the layout of the samples to the diagnoses of wrong sums, and of factors that are the number of samples."""
     return [d if samples is None else _said(d, samples) for d in found]
 
 

@@ -1,4 +1,4 @@
-"""What signatures and return statements say: names of parameters, of results, and of what a gradient belongs to."""
+"""Read names from signatures and return statements: parameters, results, and what a gradient's name belongs to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CACHES = ("cache", "caches", "ctx", "context", "saved", "residuals", "residual",
 
 
 def parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a function that take one argument each; of a function without a signature none."""
+    """Return the parameters of a function without ``*args`` and ``**kwargs``; [] if it has no signature."""
     try:
         found = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
@@ -24,12 +24,12 @@ def parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def is_cache(name: str) -> bool:
-    """Tell whether a parameter is named as what a forward keeps for the backward."""
+    """Tell whether a parameter is named as a cache, which a forward keeps for its backward."""
     return name.lower() in CACHES or name.lower().endswith(("_cache", "_caches"))
 
 
 def returned_names(f: Callable[..., Any], count: int) -> list[str]:
-    """Return the names in the last ``return a, b, c`` of a function, or names without meaning where there are none."""
+    """Return the names in the last ``return a, b, c`` with `count` parts; "" for each name that is not known."""
     found = [""] * count
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
@@ -45,7 +45,7 @@ def returned_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def _returns(tree: ast.AST) -> list[ast.Return]:
-    """Return the return statements of the first function in a source, not those of functions inside it."""
+    """Return the return statements of the first function in a tree, without those of functions inside it."""
     outer = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
     found, stack = [], list(outer.body) if outer is not None else []
     while stack:
@@ -58,7 +58,7 @@ def _returns(tree: ast.AST) -> list[ast.Return]:
 
 
 def of_gradient(name: str) -> tuple[str, ...]:
-    """Return what a gradient of this name may belong to: ``dW`` to W, ``grad_b`` and ``b_grad`` to b.
+    """Return the names that a gradient of this name may belong to: ``dW`` to W, ``grad_b`` and ``b_grad`` to b.
 
     Example:
         >>> of_gradient("dprev_h"), of_gradient("W_grad")
@@ -74,7 +74,7 @@ def of_gradient(name: str) -> tuple[str, ...]:
 
 
 def made(cls: type) -> Any:
-    """Return an object of a class that was given in place of one."""
+    """Return an instance of a class that was given in place of an object; raise TypeError if it needs arguments."""
     try:
         return cls()
     except TypeError as error:
@@ -85,7 +85,7 @@ def made(cls: type) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Return what a value is, for a message."""
+    """Return a description of a value for error messages: its type, and its shape or length."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if isinstance(value, (tuple, list)):

@@ -1,9 +1,9 @@
-"""The person's own source: which line is wrong, and the smallest change of it that makes the gradients right.
+"""Find the smallest edit of the user's own backward that makes its gradients right.
 
-`reading` finds the source and makes the function again from a changed tree; `running` runs it on copies, quietly and
-never without end; `program` takes it to pieces so that only what follows a change runs again; `scope` knows what a line
-can see; `candidates` and `statement` write the changes that are tried; `influence` says which lines are suspected;
-`search` tries them; `step` does so for one line and the value that it should give.
+`reading` finds the source and compiles the function from an edited syntax tree; `running` runs it on copies, silently
+and with a limit on loops; `program` splits it so that only the part after an edit runs again; `scope` knows the names
+and values that a line can see; `influence` finds the suspected lines; `candidates` and `statement` generate the edits
+of a line; `search` tries them; `step` does so for one line and the value that it should give.
 """
 
 from .influence import line_of_all, line_of_result

@@ -1,4 +1,7 @@
-"""The small changes that can be made to the expressions of a statement."""
+"""Generate the small edits of the expressions in a statement: another operator, axis, name, factor, and so on.
+
+Each edit has a cost near 1. Cheap edits mend frequent mistakes and are tried first.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +36,18 @@ OTHER_COMPARES: dict[type, tuple[type, ...]] = {
 
 
 class Writer:
-    """Writes the changes of one statement."""
+    """Generates the edits of one statement as syntax trees."""
 
     def __init__(self, place: ast.stmt, scope: Scope, numpy: str | None, slices: list[ast.expr]) -> None:
-        """`numpy` is the person's name for NumPy, `slices` all slices of the function."""
+        """`place` is the statement, `numpy` the user's name for NumPy, `slices` the slices in the function."""
         self.place, self.scope, self.numpy, self.slices = place, scope, numpy, slices
 
     def np(self, function: str, *args: ast.expr, **named: Any) -> ast.expr | None:
-        """Return a call of a function of NumPy's, if the code knows NumPy."""
+        """Return a call of a NumPy function; None if the code has no name for NumPy."""
         return None if self.numpy is None else call(attribute(name(self.numpy), function), *args, **named)
 
     def sum(self, node: ast.expr, **named: Any) -> ast.Call:
-        """Return a sum as the person would write it: of a name by its method, of more by NumPy's function."""
+        """Return a sum as a user would write it: ``x.sum()`` for a simple expression, else ``np.sum(...)``."""
         simple = self.numpy is None or isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
         keywords = [ast.keyword("keepdims", ast.Constant(True))] if named.pop("keepdims", False) else []
         made = call(attribute(node, "sum"), **named) if simple else call(
@@ -53,12 +56,12 @@ class Writer:
         return made
 
     def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
-        """Yield the change that puts an expression in the place of another."""
+        """Yield the edit that replaces an expression by `new`; nothing if that is None."""
         if new is not None:
             yield Change(cost, spot.holder, spot.field, spot.at, new, self.place)
 
     def changes(self) -> Iterator[Change]:
-        """Yield all changes of the expressions of the statement."""
+        """Yield all edits of the expressions in the statement."""
         for spot in trees.spots(self.place):
             if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
                 continue
@@ -66,7 +69,7 @@ class Writer:
                 yield from self.change(cost, spot, new)
 
     def of(self, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
-        """Yield what may stand in the place of an expression."""
+        """Yield the expressions that may replace an expression, each with its cost."""
         node = spot.node
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is not None:
@@ -95,7 +98,7 @@ class Writer:
         elif is_array(found) or isinstance(found, float):
             yield from self._wrapped(node, np.asarray(found), spot)
 
-    # what the code says, by another
+    # Edits that replace a part of the code: operators, calls, axes, indices, numbers, names.
 
     def _binop(self, node: ast.BinOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         yield 1.0, node.left
@@ -118,7 +121,7 @@ class Writer:
                     yield 1.5, times(p, minus(g, self.sum(times(g, p), axis=-1, keepdims=True)))
 
     def _regrouped(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
-        """Yield the same operands with parentheses at another place."""
+        """Yield the same operands with the parentheses in another place."""
         left, right = node.left, node.right
         undone = isinstance(node.op, (ast.Sub, ast.Div))
         if isinstance(left, ast.BinOp) and (undone or type(left.op) is not type(node.op)):
@@ -145,7 +148,7 @@ class Writer:
                 self.scope.value(node.func.value))  # fmt: skip
 
     def _argument(self, node: ast.Call) -> ast.expr:
-        """Return the array that a call is about."""
+        """Return the array that a call works on: the object of a method, else the first argument."""
         if self._is_method(node):
             return node.func.value  # type: ignore[attr-defined, no-any-return]
         return node.args[0] if node.args else node
@@ -187,7 +190,7 @@ class Writer:
                 yield 1.2, call(name("range"), number(1), node.args[0])
 
     def _axes(self, node: ast.Call, about: ast.expr) -> Iterator[tuple[float, ast.AST]]:
-        """Yield a reduction over other axes, and with its axes kept or not."""
+        """Yield a reduction over other axes, with and without keepdims."""
         array = self.scope.value(about)
         ndim = np.ndim(array) if is_array(array) else 4
         method = about is getattr(node.func, "value", None)
@@ -232,7 +235,7 @@ class Writer:
 
     @staticmethod
     def _einsum(text: str) -> Iterator[tuple[float, ast.AST]]:
-        """Yield other subscripts: two letters of one term exchanged, two terms exchanged, another letter."""
+        """Yield other einsum subscripts: two letters of a term exchanged, two terms exchanged, a letter replaced."""
         bare = text.replace(" ", "")
         if "->" not in bare:
             return
@@ -302,7 +305,7 @@ class Writer:
 
     @staticmethod
     def _moved(node: ast.expr, by: ast.expr) -> ast.expr:
-        """Return a slice that begins and ends later by a name; one of all rows is left as it is."""
+        """Return a slice with `by` added to its bounds; a full slice ``:`` is unchanged."""
         if not isinstance(node, ast.Slice) or (node.lower is None and node.upper is None):
             return node
         lower = by if node.lower is None else plus(by, node.lower)
@@ -310,7 +313,7 @@ class Writer:
 
     def _number(self, value: Any) -> Iterator[tuple[float, ast.AST]]:
         if isinstance(value, float) and 0 < abs(value) < 1e-2:
-            return  # an epsilon
+            return  # a small constant such as 1e-8, which only avoids a division by zero
         steps = (value + 1, value - 1, -value, value * 2, value / 2)
         for new in dict.fromkeys(steps):
             if new != value:
@@ -320,7 +323,7 @@ class Writer:
             yield 1.1, number(1 / value)
 
     def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
-        """Yield other names in scope whose value is of the same make."""
+        """Yield other names in scope whose value has the same type and a fitting shape."""
         value, text = self.scope.value(node), ast.unparse(node)
         for atom in self.scope.atoms:
             if ast.unparse(atom.node) == text:
@@ -346,7 +349,7 @@ class Writer:
                 if other != node.attr and type(found) is type(value):
                     yield 1.1, attribute(node.value, other)
 
-    # what the code says, and something more
+    # Edits that add something to the code: a transpose, a sum, a factor, a term, a function.
 
     def _wrapped(self, node: ast.expr, value: Any, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
         inside = type(getattr(spot.holder, "op", None)) if isinstance(spot.holder, ast.BinOp) else None
@@ -417,7 +420,7 @@ class Writer:
         yield 1.1, self.sum(node)
 
     def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
-        """Yield the expression over a size that is in scope, or times it."""
+        """Yield the expression divided or multiplied by a size that is in scope."""
         for size in self._sizes():
             yield 1.1, over(node, size)
             yield 1.15, times(node, size)
@@ -426,7 +429,7 @@ class Writer:
                 yield 1.3, over(node, root)
 
     def _sizes(self) -> list[ast.expr]:
-        """Return the sizes that are in scope: whole numbers, and the lengths of arrays that no name holds."""
+        """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
         sizes = [atom.node for atom in self.scope.atoms if is_whole(atom.value) and atom.value > 1]
         known = {self.scope.value(size) for size in sizes}
         for atom in self.scope.atoms:
@@ -438,7 +441,7 @@ class Writer:
         return sizes
 
     def _by(self, node: ast.expr, other: ast.expr, value: Any) -> Iterator[tuple[float, ast.AST | None]]:
-        """Yield the expression times something in scope, or a derivative that is written by it."""
+        """Yield the expression times a value in scope, over it, or times a derivative written with it, as 1 - h**2."""
         yield 1.2, times(node, other)
         if value.dtype.kind == "b":
             yield 1.3, times(node, ast.UnaryOp(ast.Invert(), other))

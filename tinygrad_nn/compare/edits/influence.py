@@ -1,4 +1,4 @@
-"""Which lines of a function can be to blame for which of its results."""
+"""Find the lines of a function that can be the cause of a wrong result, by the names that they read and assign."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .program import Program
 from .reading import Source, is_tick, read
 from .trees import statements
 
-BOTH = 0.2  # a line that right results come from as well is looked at later
+BOTH = 0.2  # added cost of a line that right results depend on as well, so that it is tried later
 
 
 def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) -> dict[ast.stmt, float]:
-    """Return the statements from which a wrong result may come, and how far each is suspected less than others.
+    """Return the statements that may cause a wrong result, each with the cost that is added to its edits.
 
-    `names` are those that the results belong to: ``W`` of ``dW``.
+    `names` are the inputs that the results belong to, as ``W`` for ``dW``.
     """
     source = program.source
     blamed = _of_results(source, [i for i in range(len(names)) if i in wrong], names)
@@ -29,12 +29,12 @@ def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) 
 
 
 def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int, str] | None:
-    """Return the line, and its text, that assigns one of the results of a function last; None where that is not seen.
+    """Return the last line, and its text, that assigns a result of a function; None if it is not clear.
 
     Args:
         backward: a function whose source can be read.
-        which: the place of the result among `names`.
-        names: what the results belong to: ``W`` of ``dW``.
+        which: the index of the result in `names`.
+        names: the inputs that the results belong to: ``W`` for ``dW``.
     """
     source = read(backward)
     parts = _parts(source, names) if source is not None else None
@@ -48,7 +48,7 @@ def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int
 
 
 def line_of_all(backward: Any, which: Sequence[int], names: Sequence[str]) -> tuple[int, str] | None:
-    """Return the last line from which all of some results come, and none of the others; None where there is none."""
+    """Return the last line, and its text, that all results in `which` depend on and no other result; None if none."""
     source = read(backward)
     if source is None or _parts(source, names) is None:
         return None
@@ -65,7 +65,7 @@ def _every(source: Source) -> list[ast.stmt]:
 
 
 def _parts(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
-    """Return where each result is put among what is returned, in order or by its name; None where that is not seen."""
+    """Return the statement and expression that give each result, found by order or name; None if not clear."""
     every = _every(source)
     returns = [stmt for stmt in every if isinstance(stmt, ast.Return) and stmt.value is not None]
     if len(returns) != 1:
@@ -83,7 +83,7 @@ def _parts(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.exp
 
 
 def _leaves(value: Any, key: str, place: ast.stmt, every: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt, Any]]:
-    """Yield name, statement and expression of each part of what is returned."""
+    """Yield the name, statement and expression of each part of a returned value."""
     if isinstance(value, (ast.Tuple, ast.List)):
         for part in value.elts:
             yield from _leaves(part, key, place, every)
@@ -116,7 +116,7 @@ def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float])
 
 
 def _of_results(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
-    """Return the statements from which some of the results come, by the names that they read and assign."""
+    """Return the statements that the results in `which` depend on, by the names that they read and assign."""
     every = _every(source)
     placed = _parts(source, names)
     parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
@@ -138,7 +138,7 @@ def _of_results(source: Source, which: list[int], names: Sequence[str]) -> set[a
 
 
 def _own_nodes(stmt: ast.stmt) -> list[ast.AST]:
-    """Return the nodes of a statement without those of the statements in it."""
+    """Return the syntax nodes of a statement without those of the statements nested in it."""
     found: list[ast.AST] = []
     waiting: list[ast.AST] = [stmt]
     while waiting:
@@ -149,7 +149,7 @@ def _own_nodes(stmt: ast.stmt) -> list[ast.AST]:
 
 
 def _names(stmt: ast.stmt) -> tuple[set[str], set[str]]:
-    """Return the names that a statement assigns or writes into, and those that it reads."""
+    """Return the names that a statement assigns or writes into, and the names that it reads."""
     if isinstance(stmt, ast.FunctionDef):
         return {stmt.name}, {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
     stores: set[str] = set()

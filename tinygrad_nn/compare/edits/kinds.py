@@ -1,4 +1,4 @@
-"""What sort of mistake a change of the source mends, in the words of the diagnosis."""
+"""Name the kind of mistake that an edit of the source mends, as a key of the diagnosis table `KINDS`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from .reading import Source
 from .trees import Change, constant
 
-OTHERS = "edit"  # what has no word of its own
+OTHERS = "edit"  # a mistake that has no kind of its own
 NAMED = (ast.Name, ast.Attribute, ast.Subscript)
 LINEAR = ("sum", "mean", "max", "min")
 
 
 def kind_of(source: Source, change: Change, old: Any) -> str:
-    """Return a key of `KINDS` for the mistake that a change mends; `old` is what stood at its place."""
+    """Return a key of `KINDS` for the mistake that an edit mends; `old` is the syntax node that it replaces."""
     new = change.new
     if isinstance(new, ast.stmt):
         return _of_statements(old, new)
@@ -67,7 +67,7 @@ def _called(node: Any) -> str:
 
 
 def _about(node: Any) -> Any:
-    """Return what a call of a reduction, as a function or a method, is about."""
+    """Return the expression that a call of a function or a method, such as a reduction, works on; None if unclear."""
     if not isinstance(node, ast.Call):
         return None
     if node.args and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and (
@@ -144,7 +144,7 @@ def _of_terms(source: Source, change: Change, old: Any, new: Any) -> str:
 
 
 def _carried(source: Source, place: ast.stmt, name: str) -> bool:
-    """Tell whether a name comes from the round of a loop before the one in which a statement runs."""
+    """Tell whether a name is carried from the round before: assigned in the loop, after the statement `place`."""
     for loop in ast.walk(source.tree):
         if isinstance(loop, (ast.For, ast.While)) and place in ast.walk(loop):
             later = [n for stmt in loop.body if stmt.lineno > place.lineno for n in ast.walk(stmt)]
@@ -177,7 +177,7 @@ def _of_factors(source: Source, change: Change, old: Any, new: Any) -> str:
 
 
 def _is_size(node: Any) -> bool:
-    """Tell whether an expression is a number, or how many there are of something."""
+    """Tell whether an expression is a number or a count: ``N``, ``len(x)``, ``x.shape[0]``, or a root of one."""
     text = ast.unparse(node)
     if _called(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
         return _is_size(node.args[0])

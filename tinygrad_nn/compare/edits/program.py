@@ -1,4 +1,4 @@
-"""A person's function taken to pieces, so that after a change only what follows it runs again."""
+"""Run the user's function in pieces, so that after an edit only the edited statement and what follows it run again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .trees import statements
 
 UNCHANGED = object()
 WRITERS = ("pop", "fill", "sort", "setdefault", "send", "partition", "put", "itemset")
-ROUNDS = 10  # a loop may go so many times the rounds of the person's own
+ROUNDS = 10  # an edited function may run this many times as many loop rounds as the user's own
 
 
 class Program:
     """A function with the arguments of one call.
 
-    It knows the names before each statement. A statement is run by itself and what is left behind it as one piece, so
-    that thousands of changes of one statement cost little more than the statement.
+    It keeps the names as they were before each top-level statement. An edited statement is run by itself and the rest
+    of the function as one compiled piece, so that thousands of edits cost little more than the statement itself.
     """
 
     def __init__(self, source: Source, args: tuple[Any, ...], named: dict[str, Any], extra: Mapping[str, Any]) -> None:
-        """Run the function once, statement by statement."""
+        """Run the function once, statement by statement; `extra` has further names that edits may use."""
         self.source, self.args, self.named, self.extra = source, args, named, extra
         self.ticker = Ticker()
         self.returns = [_returns(stmt) for stmt in source.statements]
@@ -44,7 +44,7 @@ class Program:
         self._step()
 
     def outside(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return what the function sees of its closure and its module, copied where it could be written into."""
+        """Return the names that the function sees from its closure and module, with arrays and containers copied."""
         env: dict[str, Any] = {"__builtins__": builtins, TICK: self.ticker}
         memo: dict[int, Any] = {}
         for name, value in (self.extra if extra is None else extra).items():
@@ -61,12 +61,12 @@ class Program:
         return made(helper, env)
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
-        """Return the function as the tree is now, to be called as the person's is."""
+        """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""
         self.ticker.start()
         return self.source.wrap(made(self.source, self.outside(extra)))
 
     def whole(self) -> Any:
-        """Run the function as the tree is now."""
+        """Run the whole function, compiled from the present tree, on copies of the arguments."""
         memo: dict[int, Any] = {}
         args, named = copied(self.args, memo), copied(self.named, memo)
         self.ticker.start()
@@ -84,7 +84,7 @@ class Program:
             run_statement(stmt, env)
 
     def units(self) -> Iterator[tuple[int | None, Source, ast.stmt, Any, str, int]]:
-        """Yield each statement with the number of the piece in which it stands, None in a helper function."""
+        """Yield (index of its top-level statement, None in a helper; source; statement; parent; field; index there)."""
         last = len(self.before) - 1
         for k, top in enumerate(self.source.statements):
             for stmt, holder, field, index in statements([top]):
@@ -95,7 +95,10 @@ class Program:
         yield from _of_helpers(self.source)
 
     def run(self, k: int | None, writes: bool) -> Any:
-        """Run the function from piece k, as the tree is now; `UNCHANGED` where that piece did nothing new."""
+        """Run the function from its top-level statement k on, by the present tree.
+
+        Return `UNCHANGED` if that statement gave the same values as an earlier edit, so that the rest need not run.
+        """
         if k is None:
             return self.whole()
         self.ticker.start()
@@ -125,12 +128,12 @@ class Program:
         return True
 
     def forget(self) -> None:
-        """Forget what the newest change did, so that another one with the same numbers here is tried as well."""
+        """Forget the values that the newest edit gave, so that another edit with the same values is tried as well."""
         if self.newest is not None:
             self.seen[self.newest[0]].discard(self.newest[1])
 
     def _compiled(self, k: int, env: Mapping[str, Any]) -> tuple[types.CodeType, list[str]]:
-        """Compile what is left from statement k on; names that it assigns and that are known become parameters."""
+        """Compile the statements from k on into a function, whose parameters are the known names that they assign."""
         body = self.source.statements[k:]
         names = sorted(stored(body) & set(env))
         arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
@@ -147,7 +150,7 @@ class Program:
         return types.FunctionType(code, env)(*[env[n] for n in names])
 
     def scope(self, source: Source, stmt: ast.stmt) -> Scope:
-        """Return what a statement can see."""
+        """Return the `Scope` of a statement: the names that it can see and their values."""
         last = getattr(stmt, "end_lineno", None) or stmt.lineno
         if isinstance(getattr(stmt, "body", None), list):
             last = stmt.body[0].lineno  # type: ignore[attr-defined]
@@ -211,7 +214,7 @@ def _writes(tree: ast.AST) -> bool:
 
 
 def stored(body: list[ast.stmt]) -> set[str]:
-    """Return the names that some statements assign."""
+    """Return the names that the statements of a body assign."""
     found = set()
     for stmt in body:
         for node in ast.walk(stmt):
@@ -229,7 +232,7 @@ def _assigned(stmt: ast.Assign | ast.AugAssign) -> list[str]:
 
 
 def _digest(value: Any) -> Any:
-    """Return a key that is equal for equal numbers; None of what holds something else."""
+    """Return a hashable key that is equal for equal numbers; None if the value holds anything but numbers."""
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
         return value.dtype.str, value.shape, hash(value.tobytes())
     if isinstance(value, (int, float)):

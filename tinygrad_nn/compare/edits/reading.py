@@ -1,4 +1,4 @@
-"""The source of a person's function as a tree, and the function made again from a tree that was changed."""
+"""Read the source of the user's function as a syntax tree, and compile the function again from an edited tree."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ...closures import closed_over
 from .running import MARK, copied
 
 TICK = "__tick__"
-DEPTH = 4  # of helper functions that call each other
+DEPTH = 4  # levels of helper functions that are read
 
-# what reaches beyond the function: such code is not run again
+# Calls, attributes, modules and statements with effects outside the function: such code is not run again.
 CALLS = frozenset({
     "open", "input", "exec", "eval", "compile", "exit", "quit", "breakpoint", "globals", "locals", "vars", "super",
     "__import__", "setattr", "delattr",
@@ -39,7 +39,11 @@ OTHER = (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Await, ast.Asyn
 
 
 class Source(NamedTuple):
-    """A function whose source was found: its tree, the lines of its file, itself, and what it was wrapped in."""
+    """A function whose source was found.
+
+    It has its tree, the lines of its file, the plain `function`, `wrap` to put another function in its place in a
+    method or partial, and the `helpers` of user code that it calls.
+    """
 
     name: str
     tree: ast.FunctionDef
@@ -49,13 +53,13 @@ class Source(NamedTuple):
     helpers: dict[str, Source]
 
     def words(self, node: ast.AST) -> str:
-        """Return a piece of the person's own text, on one line."""
+        """Return the user's own text of a syntax node, on one line."""
         found = ast.get_source_segment("".join(self.lines), node)
         return " ".join((found or ast.unparse(node)).split())
 
     @property
     def statements(self) -> list[ast.stmt]:
-        """What the function does, without its docstring."""
+        """The statements of the function, without its docstring."""
         body = self.tree.body
         first = body[0] if body else None
         text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
@@ -63,7 +67,7 @@ class Source(NamedTuple):
 
 
 def read(function: Any, depth: int = 0) -> Source | None:
-    """Return the source of a function, or None where there is none or where it may not be run again."""
+    """Return the source of a function; None if it is not found, or if it may not be run again."""
     bare, wrap = _bare(function)
     if bare is None or depth > DEPTH:
         return None
@@ -87,13 +91,13 @@ def read(function: Any, depth: int = 0) -> Source | None:
 
 
 def _ours(f: types.FunctionType) -> bool:
-    """Tell whether a function belongs to a library: nobody's mistake is looked for in there."""
+    """Tell whether a function belongs to a library, in which no mistake is searched."""
     root = (f.__module__ or "").split(".")[0]
     return root in ("numpy", "scipy", "tinygrad_nn", "math", "functools", "itertools", "copy")
 
 
 def _bare(function: Any) -> tuple[types.FunctionType | None, Callable[[Any], Any]]:
-    """Return the plain function in a method, a partial, an object that is called, and how to wrap another in it."""
+    """Return the plain function inside a method, partial or callable object, and how to wrap another one like it."""
     if isinstance(function, functools.partial):
         inner, wrap = _bare(function.func)
         args, named = function.args, function.keywords
@@ -120,9 +124,12 @@ def _parsed(lines: tuple[str, ...]) -> ast.Module | None:
 
 
 def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef | ast.Lambda, tuple[str, ...]] | None:
-    """Return the tree whose code this is: by its line and name, a lambda by its columns."""
+    """Return the syntax tree of a code object and its source lines.
+
+    A function is found by its line, name and parameters, a lambda by its line, parameters and columns.
+    """
     module = _parsed(lines) if lines else None
-    if lines and module is None:  # a page with code in it, or a cell with a command of the notebook
+    if lines and module is None:  # a text page with code in it, or a cell with a notebook command
         lines = _block(lines, code.co_firstlineno)
         module = _parsed(lines)
     if module is None:
@@ -147,7 +154,7 @@ def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef
 
 
 def _block(lines: tuple[str, ...], first: int) -> tuple[str, ...]:
-    """Return the lines of the function that begins at a line, and nothing but blank lines before it."""
+    """Return the lines of the function that begins at line `first`, after blank lines that keep its line numbers."""
     try:
         block = "".join(inspect.getblock(list(lines[first - 1 :])))
     except (SyntaxError, IndexError, TokenError):
@@ -160,7 +167,7 @@ def _arguments(args: ast.arguments) -> tuple[str, ...]:
 
 
 def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
-    """Return a copy that may be changed, without decorators; a lambda as a function that returns."""
+    """Return a copy of a tree for editing, without decorators and annotations; a lambda becomes a function."""
     if isinstance(node, ast.Lambda):
         body = copy.deepcopy(node.body)
         result: Any = ast.copy_location(ast.Return(body), body)
@@ -173,7 +180,7 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     for arg in (*made.args.posonlyargs, *made.args.args, *made.args.kwonlyargs, made.args.vararg, made.args.kwarg):
         if arg is not None:
             arg.annotation = None
-    # defaults were evaluated when the function was made
+    # defaults were evaluated when the user's function was defined; `made` sets them
     nothing = ast.copy_location(ast.Constant(None), node)
     made.args.defaults = [nothing for _ in made.args.defaults]
     made.args.kw_defaults = [d and nothing for d in made.args.kw_defaults]
@@ -181,7 +188,7 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
 
 
 def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield the names of a function that come from outside, from its closure or its module, and their values."""
+    """Yield the names that a function takes from its closure or its module, with their values."""
     around = closed_over(function)
     for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
         if name in around:
@@ -191,7 +198,7 @@ def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[st
 
 
 def _forbidden(tree: ast.FunctionDef, function: types.FunctionType) -> bool:
-    """Tell whether running a function again could be seen outside of it, or whether it cannot be made again."""
+    """Tell whether running a function again could have effects outside it, or whether it cannot be compiled again."""
     outside = dict(referenced(tree, function))
     for node in ast.walk(tree):
         if isinstance(node, OTHER):
@@ -215,13 +222,13 @@ def _forbidden(tree: ast.FunctionDef, function: types.FunctionType) -> bool:
 
 
 def _reaches_out(function: types.FunctionType) -> bool:
-    """Tell whether a helper whose source may not be run again was found at all."""
+    """Tell whether the source of a helper that `read` rejected exists, so that running it could have effects."""
     lines = tuple(linecache.getlines(function.__code__.co_filename, function.__globals__))
     return _find(function.__code__, lines) is not None
 
 
 def with_ticks(tree: ast.AST) -> None:
-    """Make each loop call `__tick__` in every round, so that one that never ends can be ended."""
+    """Insert a call of `__tick__` into each loop, so that an endless loop can be stopped."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.For, ast.While)):
             call = ast.Expr(ast.Call(ast.Name(TICK, ast.Load()), [], []))
@@ -229,18 +236,18 @@ def with_ticks(tree: ast.AST) -> None:
 
 
 def is_tick(node: ast.AST) -> bool:
-    """Tell whether a statement is one of ours."""
+    """Tell whether a statement is a call that `with_ticks` inserted."""
     call = node.value if isinstance(node, ast.Expr) else None
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == TICK
 
 
 def mark(source: Source) -> str:
-    """Return the file name that a function is compiled with."""
+    """Return the file name under which a function is compiled."""
     return f"{MARK}{source.name}>"
 
 
 def made(source: Source, env: dict[str, Any]) -> types.FunctionType:
-    """Compile the tree as it is now into a function that finds its names in `env`."""
+    """Compile the present tree into a function with the globals `env` and the defaults of the user's function."""
     module = ast.Module([source.tree], [])
     exec(compile(module, mark(source), "exec"), env)
     function: types.FunctionType = env[source.tree.name]

@@ -1,4 +1,4 @@
-"""Running a person's code again and again: on copies, quietly, and never without end."""
+"""Run user code many times: on copies of its data, without output, and with a limit on its loops."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
-MARK = "<changed "  # so begins the file name of what is compiled here
+MARK = "<changed "  # prefix of the file name under which edited functions are compiled
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, types.FunctionType, types.BuiltinFunctionType,
          types.ModuleType, type, np.ufunc, range, slice)  # fmt: skip
-EVENTS = 20_000  # lines whose names are looked at
+EVENTS = 20_000  # most line events that are recorded in one call
 
 
-class Stopped(BaseException):  # not an Exception, so that code which catches those does not go on
-    """A loop went on for too long."""
+class Stopped(BaseException):  # not an Exception, so that an `except Exception` of user code does not catch it
+    """Raised if a loop runs for too many rounds."""
 
 
 class Ticker:
-    """Counts the rounds of all loops of a call, and ends it when there are far more than in the person's own."""
+    """Counts the loop rounds of a call, and raises `Stopped` if there are more than `limit`."""
 
     def __init__(self) -> None:
         """Count from 0."""
         self.count, self.limit = 0, 10_000_000
 
     def __call__(self) -> None:
-        """Count one."""
+        """Count one round."""
         self.count += 1
         if self.count > self.limit:
             raise Stopped
@@ -41,7 +41,7 @@ class Ticker:
 
 
 class _Nowhere:
-    """A stream that keeps nothing."""
+    """An output stream that discards everything."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -52,9 +52,9 @@ class _Nowhere:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Swallow what is printed and warned, and leave NumPy's global stream of random numbers where it was."""
+    """Suppress output and warnings inside the block, and restore NumPy's global random state after it."""
     nowhere: Any = _Nowhere()
-    state = np.random.get_state()  # noqa: NPY002 - the person may draw from it
+    state = np.random.get_state()  # noqa: NPY002 - user code may draw from it
     with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(nowhere), \
             contextlib.redirect_stderr(nowhere):  # fmt: skip
         warnings.simplefilter("ignore")
@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
 
 
 def copied(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a copy of arrays and containers, in which what was one object is one object again."""
+    """Return a deep copy of arrays, containers and objects; an object that occurs twice is copied once (`memo`)."""
     if isinstance(value, PLAIN):
         return value
     if id(value) in memo:
@@ -83,12 +83,15 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
         made = kind(*parts) if hasattr(value, "_fields") else tuple(parts)
     else:
         made = _object(value, memo)
-    memo[id(value)] = value, made  # the original is kept, so that no other takes its id
+    memo[id(value)] = value, made  # keeps the original alive, so that its id is not reused
     return made
 
 
 def _object(value: Any, memo: dict[int, Any]) -> Any:
-    """Copy an object of a class of the person's; what a library made is copied by its own rule, or not at all."""
+    """Return a copy of an object of a user class with its attributes copied.
+
+    NumPy's and collections' objects are deep-copied; those of tinygrad_nn, and any that cannot be copied, are not.
+    """
     root = type(value).__module__.split(".")[0]
     if root == "tinygrad_nn":
         return value
@@ -100,18 +103,18 @@ def _object(value: Any, memo: dict[int, Any]) -> Any:
                 new.__dict__[name] = copied(part, memo)
             return new
         return copy.deepcopy(value)
-    except Exception:  # whatever a person's class may raise there
+    except Exception:  # a user class may raise anything when it is copied
         return value
 
 
 def copy_names(env: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a namespace of copies."""
+    """Return a copy of a namespace with its values copied."""
     memo: dict[int, Any] = {}
     return {name: value if name == "__builtins__" else copied(value, memo) for name, value in env.items()}
 
 
 def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
-    """Run a call and return, for each line of what was compiled here, its names before the line ran last."""
+    """Run a call; for each (file, line) of edited code, return the local names before the line last ran."""
     seen: dict[tuple[str, int], dict[str, Any]] = {}
     count = 0
 

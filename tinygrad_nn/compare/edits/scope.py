@@ -1,4 +1,4 @@
-"""What a line of a person's code can see: names, items and attributes that hold numbers, and their shapes."""
+"""The names, items and attributes with numbers that a line of user code can see, and their values."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from .running import Stopped
 from .trees import attribute, name
 
 MISSING = object()
-ITEMS = 12  # of a container that are looked at
-ATOMS = 60
+ITEMS = 12  # most items of a container that become atoms
+ATOMS = 60  # no further name is looked at when there are so many atoms
 
 
 class Atom(NamedTuple):
-    """Something in scope: how it is written, and its value."""
+    """A number or an array in scope: the expression that reads it, and its value."""
 
     node: ast.expr
     value: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of its array; () of a number."""
+        """The shape of its array; () for a number."""
         return np.shape(self.value)
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is an array of numbers, or a number that NumPy made."""
+    """Tell whether a value is a numeric or boolean array or NumPy scalar."""
     return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub"
 
 
 def is_whole(value: Any) -> bool:
-    """Tell whether a value is a whole number of Python's."""
+    """Tell whether a value is an integer, of Python or NumPy, and no boolean."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def spreads(small: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Tell whether an array of one shape may be multiplied to one of another without making it larger."""
+    """Tell whether an array of shape `small` broadcasts to the shape `to`."""
     try:
         return np.broadcast_shapes(small, to) == to
     except ValueError:
@@ -47,17 +47,17 @@ def spreads(small: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 class Scope:
-    """The names before a line, and the values of the expressions on it."""
+    """The names that a line can see before it runs, and the values of expressions in that place."""
 
     def __init__(self, env: Mapping[str, Any], local: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-        """`env` holds the names from outside, `local` those of the line, `extra` those that others could see."""
+        """`env` has the names from closure and module, `local` the local ones, `extra` names offered to edits only."""
         self.env = {**env, **extra, **local}
         self.local, self.extra = local, extra
         self.values: dict[int, tuple[Any, Any]] = {}
         self.atoms: list[Atom] = []
 
     def value(self, node: ast.expr) -> Any:
-        """Return the value of an expression there, or `MISSING`."""
+        """Return the value of an expression in this scope, or `MISSING` if it cannot be evaluated."""
         known = self.values.get(id(node))
         if known is None:
             try:
@@ -69,7 +69,7 @@ class Scope:
         return known[1]
 
     def find_atoms(self, used: set[str], fields: Mapping[str, set[Any]]) -> None:
-        """Collect what is in scope: local names, those from outside that are used, items and attributes."""
+        """Collect the atoms: local names, outer names that the function uses, and their items and attributes."""
         names = [*self.local, *(n for n in self.env if n in used and n not in self.local), *self.extra]
         index = [n for n, v in self.local.items() if is_whole(v)]
         for text in dict.fromkeys(names):
@@ -108,7 +108,7 @@ def _item(text: str, key: ast.expr) -> ast.Subscript:
 
 
 def fields_used(tree: ast.AST) -> tuple[set[str], dict[str, set[Any]]]:
-    """Return the names that a function uses, and for each the items and attributes that it takes of it."""
+    """Return the names that a function uses, and the items and attributes that it reads or sets on each."""
     used: set[str] = set()
     fields: dict[str, set[Any]] = {}
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""The smallest change of a person's backward that makes its gradients right."""
+"""Search the smallest edit of the user's backward that makes its gradients right."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from .text import after_and_before, line_of
 from .trees import Change, spots
 
 SECONDS = 2.0
-BESIDE = 0.31  # changes that cost so little more than the smallest are named beside it
-MOST = 3
+BESIDE = 0.31  # edits whose cost exceeds the smallest by no more than this are reported as alternatives
+MOST = 3  # alternatives that are reported
 
 
 class Refused(Exception):
-    """The arguments were taken."""
+    """Raised by the function that `arguments_of` calls, to stop once it has the arguments."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A small change of a person's source that makes gradients right.
+    """A small edit of the user's source that makes gradients right.
 
     Attributes:
         lineno: the line in its file, counted from 1.
-        before: what stands there.
-        after: what would be right.
-        sentence: both, in words.
-        fixes: the numbers of the results that it makes right; none that was right is changed.
-        alternatives: other changes, as small, that make the same results right.
-        names: the names that the changed statement assigns.
-        function: the name of the function in which the line stands.
-        kind: a key of `KINDS`: what sort of mistake the change mends; ``edit`` where no word says it.
-        kinds: those of the alternatives, if they are others.
+        before: the statement in the source.
+        after: the statement that would be right; "" if it is to be left out.
+        sentence: a sentence with both.
+        fixes: the indices of the results that it makes right; results that were right stay right.
+        alternatives: other edits, about as small, that make the same results right.
+        names: the names that the edited statement assigns.
+        function: the name of the function that has the line.
+        kind: the kind of mistake that the edit mends, a key of `KINDS`; ``edit`` if no other kind fits.
+        kinds: the kinds of the alternatives, if they differ from `kind`.
     """
 
     lineno: int
@@ -66,9 +66,9 @@ Right = Callable[[Any, int], Sequence[bool]]
 
 
 def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **options: Any) -> Edit | None:
-    """Return the smallest change of a backward that makes the most of its wrong results right, or None.
+    """Return the smallest edit of a backward that makes the most of its wrong results right, or None.
 
-    See `nearest_edits`, whose arguments it takes.
+    The arguments are those of `nearest_edits`.
 
     Example:
         >>> import numpy as np
@@ -88,24 +88,26 @@ def nearest_edits(
     values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), whole: bool = False,
     seconds: float = SECONDS, names: Sequence[str] = (),
 ) -> tuple[Edit, ...]:  # fmt: skip
-    """Return the smallest changes of a backward that make its wrong results right: one, or one for some of them each.
+    """Return the smallest edits of a backward that make its wrong results right.
+
+    One edit may mend all wrong results; otherwise several edits mend some of them each.
 
     Args:
-        backward: a Python function, method or lambda. Without a source, or if its code reaches beyond itself (files,
-            modules of the system), the answer is ().
+        backward: a Python function, method or lambda. Without a source, or if its code has effects outside itself
+            (files, system modules), the answer is ().
         call: ``call(f, probe)`` calls f as a backward with the arguments of batch `probe` and returns what f returns.
-        right: ``right(value, probe)`` tells of each result in what f returned whether it is right.
-        probes: how many batches there are. In batch 0 changes are tried; what works is confirmed in all others.
+        right: ``right(value, probe)`` tells for each result in what f returned whether it is right.
+        probes: the number of batches. Edits are tried in batch 0; one that works there is confirmed in all others.
         lines: lines of the file that are suspected first.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
-        may_fail: batches, of another size, that the code may not be made for: a change that fails there comes later.
-        whole: what `right` judges is more than the backward itself returns, such as what it leaves in an object: then
-            each change is tried by `call`, which takes longer.
-        seconds: of the processor's time, about.
-        names: what the results belong to, ``W`` of ``dW``, where they are returned by name.
+        may_fail: batches of another size, which the code may not support; an edit that fails there is ranked lower.
+        whole: whether `right` judges more than the return value of the backward, such as attributes of an object. Then
+            each edit is tried through `call`, which takes longer.
+        seconds: approximate limit of processor time.
+        names: the inputs that the results belong to, ``W`` for ``dW``, if they are returned by name.
 
     Returns:
-        Edits that make something right in every batch and leave right what was right, largest first.
+        Edits that mend some results in every batch and keep right results right; the one that mends most comes first.
     """
     try:
         source = read(backward)
@@ -116,7 +118,7 @@ def nearest_edits(
             search = _Search(source, backward, call, right, batches, set(lines), values, budget)
             search.whole, search.names = whole, names
             return tuple(search.edits())
-    except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
+    except (Exception, Stopped):  # user code may raise anything when it is run in pieces
         return ()
 
 
@@ -133,7 +135,7 @@ class _Search:
         self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
         self.program = Program(source, *arguments_of(source, backward, call), self.values(0))
-        # of each batch, what is right in the person's own, made again from its tree
+        # for each batch, which results of the unedited function, compiled from its tree, are right
         self.own = [self._judged(p) for p in self.probes]
         known = list(right(call(backward, 0), 0))
         if self.own[0] is None or self.own[0] != known:
@@ -146,7 +148,7 @@ class _Search:
             return None
 
     def edits(self) -> list[Edit]:
-        """Return the smallest change that mends the most, then the smallest that mends the most of what is left."""
+        """Return the smallest edit that mends the most results, then the smallest for those still wrong, and so on."""
         wrong = {i for i, ok in enumerate(self.own[0] or []) if not ok}
         found: list[Edit] = []
         good = self._sweep(wrong) if wrong else []
@@ -179,7 +181,7 @@ class _Search:
         return sorted(found, key=lambda c: c[0])
 
     def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
-        """Try the changes, the smallest first; return those that make something right."""
+        """Try the edits in order of cost; return those that make a wrong result right."""
         own = self.own[0] or []
         good: list[tuple[float, Source, Change, frozenset[int]]] = []
         ready = None
@@ -199,7 +201,7 @@ class _Search:
         return good
 
     def _fixed(self, k: int | None, change: Change, own: list[bool], wrong: set[int]) -> frozenset[int]:
-        """Run a change in the first batch and return which of the wrong results it makes right."""
+        """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
         old = change.swap(change.new)
         try:
             value = self.program.run(k, change.writes) if not self.whole else None
@@ -215,7 +217,7 @@ class _Search:
             change.swap(old)
 
     def _failed(self, change: Change, fixes: frozenset[int]) -> set[int]:
-        """Return the batches in which a change, run as a whole, does not do what it did in the first."""
+        """Return the batches in which an edited function, run as a whole, does not give `fixes` or breaks a result."""
         failed = set()
         old = change.swap(change.new)
         try:
@@ -234,7 +236,7 @@ class _Search:
 
 
 def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
-    """Put the first of some changes into words, and the others beside it."""
+    """Return the `Edit` for the cheapest of some equally good edits, with the others as its alternatives."""
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
     shown = [(cost, (line_of(s, change), *after_and_before(s, change)), (s, change, fixes))
              for cost, s, change, fixes in best]  # fmt: skip
@@ -258,14 +260,14 @@ def _kind(source: Source, change: Change) -> str:
 
 
 def _named(source: Source, main: Source) -> str:
-    """Name a function that is not the backward itself, and its file if that is another one."""
+    """Return ``, in helper of file.py``: the name of a helper function, and its file if that is another one."""
     file = source.function.__code__.co_filename
     other = "" if file == main.function.__code__.co_filename else f" of {Path(file).name}"
     return f", in {'a lambda' if source.name == '<lambda>' else source.name}{other}"
 
 
 def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments with which the bare function is called in batch 0."""
+    """Return the positional and keyword arguments with which the plain function is called in batch 0."""
     taken: list[Any] = []
 
     def take(*args: Any, **named: Any) -> Any:
@@ -279,13 +281,13 @@ def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, 
 
 
 def numpy_name(source: Source) -> str | None:
-    """Return the person's name for NumPy."""
+    """Return the user's name for NumPy, such as ``np``, or None."""
     outside = [*source.function.__globals__.items(), *referenced(source.tree, source.function)]
     return next((name for name, value in outside if value is np), None)
 
 
 def slices_of(source: Source) -> list[ast.expr]:
-    """Return the slices that a function writes."""
+    """Return the different slices in a function's source, at most 12."""
     found: dict[str, ast.expr] = {
         ast.unparse(s.node): s.node for stmt in ast.walk(source.tree) if isinstance(stmt, ast.stmt)
         for s in spots(stmt) if isinstance(s.node, ast.Slice)

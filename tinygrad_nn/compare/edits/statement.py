@@ -1,4 +1,4 @@
-"""The small changes that can be made to a statement as a whole: how it assigns, whether it is there."""
+"""Generate the small edits of a whole statement: ``+=`` in place of ``=``, another name throughout, leaving it out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .trees import Change, attribute, call, name, plus, reading, times
 
 
 def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterator[Change]:
-    """Yield the changes of a statement as a whole: how it assigns, whether it is there."""
+    """Yield the edits of a whole statement; `holder`, `field` and `index` say where it stands in the tree."""
     node, scope = writer.place, writer.scope
 
     def by(cost: float, new: ast.stmt, writes: bool = False) -> Change:
@@ -51,7 +51,7 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
 
 
 def _everywhere(writer: Writer, by: Any) -> Iterator[Change]:
-    """Yield the statement with one name in all its places by another."""
+    """Yield the statement with a name that it reads more than once replaced in all places."""
     node, scope = writer.place, writer.scope
     if isinstance(getattr(node, "body", None), list):
         return
@@ -69,5 +69,5 @@ class _Renamed(ast.NodeTransformer):
         self.old, self.new = old, new
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Put the other in the place of a name that is read."""
+        """Replace the name where it is read."""
         return self.new if node.id == self.old and isinstance(node.ctx, ast.Load) else node

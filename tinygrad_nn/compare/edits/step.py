@@ -1,4 +1,4 @@
-"""The smallest change of one line that gives the value which its own rule gives."""
+"""Search the smallest edit of one line, after which the name that it assigns holds the right value."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from .trees import statements
 
 Array = np.ndarray[Any, Any]
 
-CLOSE = 1e-7  # of the largest entry; both are float64 and differ by the order of sums
-SECONDS = 0.7
-BESIDE = 0.31
+CLOSE = 1e-7  # allowed difference, relative to the largest entry; both are float64, summed in different order
+SECONDS = 0.7  # rough limit of processor time
+BESIDE = 0.31  # as in `search`
 
 
 def edit_of_step(
     backward: Callable[..., Any], call: Call, name: str, lineno: int, wanted: Sequence[Array | None], *,
     visit: int = -1, values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
 ) -> Edit | None:  # fmt: skip
-    """Return the smallest change of one line of a backward after which a name holds what it should, or None.
+    """Return the smallest edit of one line of a backward after which a name holds the right value, or None.
 
-    The line alone runs again, with the names as the person's own code had them before it. So the change makes the
-    step right by its own rule, whatever is wrong before or after it.
+    Only this line runs again, with the names as they were before it in the user's own run. So the edit makes the step
+    right by its own rule, whatever is wrong before or after it.
 
     Args:
-        backward: the person's function; the line may also stand in a function of its module that it calls.
+        backward: the user's function; the line may also be in a helper function that it calls.
         call: ``call(f, probe)`` calls f with the arguments of batch `probe`, as the backward is called.
         name: what the line assigns: ``dvar``, also ``grads["W"]`` or ``self.dW``.
         lineno: the first line of the statement in its file.
-        wanted: for each batch, from 0, the right value of the name after the line; a batch of None is left out.
-        visit: which run of the line is meant where it runs more than once, from 0; -1 is the last.
+        wanted: for each batch, from 0, the right value of the name after the line; None leaves the batch out.
+        visit: the run of the line, counted from 0, if it runs more than once; -1 is the last.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
-        seconds: of the processor's time, about.
+        seconds: approximate limit of processor time.
 
     Returns:
         An `Edit`, whose `sentence` is ready to be shown.
@@ -65,7 +65,7 @@ def edit_of_step(
             return None
         with quiet(), Budget(seconds) as budget:
             return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), budget)
-    except (Exception, Stopped):  # whatever a person's code may raise when a line of it runs by itself
+    except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
         return None
 
 
@@ -112,7 +112,7 @@ def _search(
 
 
 def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker: Ticker) -> bool:
-    """Tell whether the name holds the right value after a statement ran."""
+    """Tell whether the expression `code` has the value `right` after a statement ran in a copy of `env`."""
     try:
         space = copy_names(env)
         ticker.start()
@@ -127,7 +127,7 @@ def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker:
 
 
 def _statement(source: Source, lineno: int) -> tuple[Source, ast.stmt]:
-    """Return the statement that begins at a line, the innermost, and the function in which it stands."""
+    """Return the function and its innermost statement that begins at a line; raise LookupError if there is none."""
     found = [stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)]
     if found:
         return source, found[-1]
@@ -140,7 +140,7 @@ def _statement(source: Source, lineno: int) -> tuple[Source, ast.stmt]:
 
 
 def _before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dict[str, Any]:
-    """Return the names before a line ran, copied as they were."""
+    """Return copies of the local names before the line's run with number `visit`."""
     seen: list[dict[str, Any]] = []
     lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
     inside = [False]

@@ -1,4 +1,4 @@
-"""A change of a person's source in the person's own text."""
+"""Show an edit as text, with the user's own spelling of the rest of the statement."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .trees import Change
 
 
 def line_of(source: Source, change: Change) -> int:
-    """Return the line in its file at which a change is made."""
+    """Return the line number, in its file, of the statement that is edited."""
     return int(change.place.lineno)
 
 
 def after_and_before(source: Source, change: Change) -> tuple[str, str]:
-    """Return the changed statement and the statement as it is; nothing where the statement is to be left out."""
+    """Return the text of the edited statement ("" if it is to be left out) and that of the present one."""
     before = _shown(source, change.place)
     if change.new.__class__ is ast.Pass:
         return "", before
@@ -46,7 +46,7 @@ def _of_lambda(source: Source, place: ast.stmt) -> bool:
 
 
 def _is_return(place: ast.stmt, text: str, wanted: str) -> bool:
-    """Tell whether the text of a lambda is the changed one."""
+    """Tell whether `text` is the body of the edited lambda, whose statement is a return."""
     return isinstance(place, ast.Return) and ast.dump(ast.parse(f"return {text}").body[0]) == wanted
 
 
@@ -55,14 +55,14 @@ def _shown(source: Source, place: ast.stmt) -> str:
 
 
 def _header(node: ast.stmt) -> str:
-    """Return a statement as Python writes it; of one that holds others the first line."""
+    """Return a statement as `ast.unparse` writes it, on one line; for a compound statement its first line."""
     if isinstance(getattr(node, "body", None), list):
         return ast.unparse(node).split("\n")[0]
     return " ".join(ast.unparse(node).split())
 
 
 def _spliced(source: Source, change: Change, old: Any) -> list[str]:
-    """Return the person's text with the new expression in the place of the old, bare and in parentheses."""
+    """Return the user's text with the old expression replaced by the new one, without and with parentheses."""
     place: Any = change.place
     if not isinstance(old, ast.expr) or not hasattr(place, "end_lineno"):
         return []

@@ -1,4 +1,4 @@
-"""Small pieces of syntax trees, put together."""
+"""Build, read and edit syntax trees: short constructors, the places of expressions and statements, and `Change`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 
 class Change(NamedTuple):
-    """A small change of a tree: what stands at a place, by another; `place` is the statement that is changed.
+    """A small edit of a tree: the node at `holder.field` (item `at`, if it is a list) is replaced by `new`.
 
-    `cost` grows with the size of the change; `writes` says that it writes into an array that the code did not.
+    `place` is the statement that is edited, `cost` grows with the size of the edit, and `writes` tells that the edited
+    statement writes into an array that the user's code did not write into.
     """
 
     cost: float
@@ -22,7 +23,7 @@ class Change(NamedTuple):
     writes: bool = False
 
     def swap(self, new: Any) -> Any:
-        """Put something at the place, and return what stood there."""
+        """Put `new` at the place in the tree, and return the node that was there."""
         located(new, self.place)
         if self.at is None:
             old = getattr(self.holder, self.field)
@@ -34,7 +35,7 @@ class Change(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """An expression where it stands: what holds it, and by which field."""
+    """An expression and its place in the tree: the parent node, its field, and the index if the field is a list."""
 
     node: Any
     holder: Any
@@ -43,12 +44,12 @@ class Spot(NamedTuple):
 
 
 def name(text: str) -> ast.Name:
-    """Return a name that is read."""
+    """Return the node of a name that is read."""
     return ast.Name(text, ast.Load())
 
 
 def number(value: Any) -> ast.expr:
-    """Return a number; a negative one as Python reads it."""
+    """Return the node of a number; a negative one is a minus and a constant, as Python parses it."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
         return ast.UnaryOp(ast.USub(), ast.Constant(-value))
     return ast.Constant(value)
@@ -90,20 +91,20 @@ def attribute(of: ast.expr, text: str) -> ast.Attribute:
 
 
 def call(function: ast.expr, *args: ast.expr, **named: Any) -> ast.Call:
-    """Return a call; keywords are numbers, or tuples of them."""
+    """Return a call; the values of its keywords are numbers or tuples of numbers."""
     keywords = [ast.keyword(key, literal(value)) for key, value in named.items()]
     return ast.Call(function, list(args), keywords)
 
 
 def literal(value: Any) -> ast.expr:
-    """Return a number, or a tuple of numbers."""
+    """Return the node of a number or of a tuple of numbers."""
     if isinstance(value, tuple):
         return ast.Tuple([number(v) for v in value], ast.Load())
     return number(value)
 
 
 def constant(node: Any) -> Any:
-    """Return the number that a node writes, also ``-1``, or None."""
+    """Return the number that a node stands for, also ``-1``; None if it is no number."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -113,7 +114,7 @@ def constant(node: Any) -> Any:
 
 
 def located(new: ast.AST, like: ast.AST) -> Any:
-    """Give new nodes, down to the person's own, the place of an old one."""
+    """Give the new nodes of a tree the line and column of an old node; nodes that have a place are unchanged."""
     waiting = [new]
     while waiting:
         node = waiting.pop()
@@ -126,7 +127,7 @@ def located(new: ast.AST, like: ast.AST) -> Any:
 
 
 def spots(root: ast.AST) -> Iterator[Spot]:
-    """Yield the expressions below a node that are read, each where it stands; the statements in it are left out."""
+    """Yield the expressions below a node that are read, each with its place; nested statements are left out."""
     for field, value in ast.iter_fields(root):
         row = value if isinstance(value, list) else [value]
         for i, node in enumerate(row):
@@ -136,7 +137,7 @@ def spots(root: ast.AST) -> Iterator[Spot]:
                 called = field == "func" and isinstance(root, ast.Call)
                 if not writes and not (called and isinstance(node, (ast.Name, ast.Attribute))):
                     yield Spot(node, root, field, index)
-                if writes and isinstance(node, ast.Subscript):  # which array is written into is not for us to say
+                if writes and isinstance(node, ast.Subscript):  # the index may be edited, not the array written into
                     yield Spot(node.slice, node, "slice", None)
                     yield from spots(node.slice)
                 elif not isinstance(node, ast.Lambda) and not (writes and isinstance(node, ast.Attribute)):
@@ -146,7 +147,7 @@ def spots(root: ast.AST) -> Iterator[Spot]:
 
 
 def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]:
-    """Yield all statements of a body, also those inside of others, each with what holds it."""
+    """Yield all statements of a body, nested ones as well, each with its parent, field and index."""
     module = ast.Module(body, [])
     waiting: list[tuple[Any, str]] = [(module, "body")]
     while waiting:
@@ -158,7 +159,7 @@ def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]
 
 
 def reading(target: Any) -> Any:
-    """Return a target that is assigned to, as it is read."""
+    """Return the expression that reads an assignment target."""
     if isinstance(target, ast.Name):
         return ast.copy_location(ast.Name(target.id, ast.Load()), target)
     if isinstance(target, ast.Subscript):

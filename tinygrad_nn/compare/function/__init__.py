@@ -1,5 +1,5 @@
-"""The comparison for any function: nothing is known of it but its graph, so the mistake is looked for in there.
+"""The comparison for any function: nothing is known of it but its graph, so the mistake is searched for in the graph.
 
-`calling` runs a person's code and takes apart what it returns; `comparison` makes the rows; `operations` walks back
-once for each operation and each mistake, and names the walk that gives the person's numbers.
+`calling` runs the user's code; `comparison` computes the rows; `operations` tries each known mistake at each operation
+of the graph, and reports the mistake whose walk back gives the user's gradients.
 """

@@ -1,4 +1,4 @@
-"""The comparison where the forward cannot run on Tensors: it is run on arrays, and differentiated by numbers alone."""
+"""The comparison if the forward cannot run on Tensors: it runs on arrays, and its gradients are numerical only."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, PROBE_SECONDS = 0.8, 0.2  # that the numerical road may take, about, here and at each other point
-SAMPLES = 4  # entries of each input that are looked at elsewhere
+SECONDS, PROBE_SECONDS = 0.8, 0.2  # about how long the numerical road may take, at the given and at each other point
+SAMPLES = 4  # entries of each input that are differentiated at other points
 
 
 def without_graph(asked: Question, reason: Reason) -> Found:
-    """Compare a person's backward with numbers alone."""
+    """Compare the user's backward with numerical gradients; `reason` tells why there is no graph."""
     wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
     rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
     inside = measured_rounding(
@@ -71,7 +71,7 @@ def without_graph(asked: Question, reason: Reason) -> Found:
 def _explain(
     asked: Question, wholes: list[Whole], rows: list[Row], bads: list[Array], right: list[Array], bounds: list[Array]
 ) -> list[Diagnosis]:
-    """Return why the gradients are wrong, as far as it can be said without a graph."""
+    """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     if not wrong:
         return []
@@ -116,13 +116,13 @@ def _explain(
 
 
 def in_numbers(sentence: str) -> str:
-    """Speak of numbers where the graph has no part in it."""
+    """Return a sentence of evidence reworded for a comparison without a graph."""
     sentence = sentence.replace("with this mistake the graph gives", "with this mistake the numerical gradients become")
     return sentence.replace("graph nan, ", "")
 
 
 def of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> str:
-    """Describe a gradient of which some entries were looked at."""
+    """Describe a wrong gradient of which only some entries are known numerically."""
     known = whole.known
     places = np.argwhere(bad)
     how = describe(label, mine[known], right[known], np.ones(int(known.sum()), dtype=bool)).partition(". ")[2]
@@ -133,7 +133,10 @@ def of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> 
 
 
 def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
-    """Yield what a gradient of another shape may be: transposed, with an axis too many, with the batch kept."""
+    """Yield possible diagnoses of a gradient of a wrong shape, each with the gradient brought to the right shape.
+
+    It may be transposed, have an axis too many, or not be summed over a broadcast.
+    """
     m, shape, label = asked.mine[i], asked.leaves[i].shape, asked.label(i)
     evidence = (f"it has shape {m.shape}, the input {shape}",)
     if m.ndim == 2 and m.T.shape == shape:
@@ -157,7 +160,7 @@ def _agrees(array: Array, whole: Whole) -> bool:
 
 
 def no_graph(leaves: list[Array]) -> Traced:
-    """Return a graph of inputs and nothing else."""
+    """Return a graph that has inputs and no operations."""
     nodes = []
     for x in leaves:
         node = Node()
@@ -167,7 +170,7 @@ def no_graph(leaves: list[Array]) -> Traced:
 
 
 def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
-    """Return some entries of the gradients at another point: what the backward says, and what the numbers say."""
+    """Return some entries of the gradients at other points: the user's, an empty graph, and the numerical ones."""
     code, rng, found = asked.code, asked.rng, []
     for _ in range(2):
         moved = [double(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)) for x in asked.leaves]
@@ -176,7 +179,7 @@ def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Tra
             mine = code.gradients(moved, g)
             line = Line(lambda *xs: code.arrays(xs), moved)
             wholes = whole_gradients(line, cotangents, rng, PROBE_SECONDS, SAMPLES)
-        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+        except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         if not line.steady or any(mine[i].shape != wholes[i].value.shape for i in wrong):
             continue

@@ -1,4 +1,4 @@
-"""How a person's function and a person's backward are called where both take the inputs by name or in order."""
+"""Call the user's function and backward: match the inputs to their parameters, by name or in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ OUT = ("out", "output")
 
 
 class Inputs(NamedTuple):
-    """The arguments of a function: their names, their arrays in a flat list, and how to put them together."""
+    """The arguments of a function, and the arrays in them as a flat list.
+
+    `leaves` holds the arrays and `labels` their names; `moving` lists the indices of floating-point arrays, which get a
+    gradient; `owner` tells for each leaf which argument it belongs to.
+    """
 
     names: list[str]
     values: list[Any]
@@ -29,7 +33,7 @@ class Inputs(NamedTuple):
     owner: list[int]
 
     def with_leaves(self, new: Sequence[Any]) -> list[Any]:
-        """Return the arguments with other arrays in them."""
+        """Return the arguments with the floating-point arrays replaced by others."""
         filled: list[Any] = [x.copy() if isinstance(x, np.ndarray) else x for x in self.leaves]
         done = []
         for i, x in zip(self.moving, new, strict=True):
@@ -43,7 +47,7 @@ class Inputs(NamedTuple):
 
 
 def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
-    """Name the inputs of a function: by the keys of a dict, or by its parameters."""
+    """Return the inputs of a function, named by the keys of a dict or its parameters; TypeError if they do not fit."""
     by_name = False
     if isinstance(inputs, dict) and _binds(f, (), inputs):
         names, values, by_name = list(map(str, inputs)), list(inputs.values()), True
@@ -68,7 +72,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
 
 
 def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
-    """Return the inputs of these names: their arrays, a label for each, and which of them move."""
+    """Return the inputs with these names and values, with their arrays found and labelled."""
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         found = _labelled(name, value)
@@ -80,7 +84,7 @@ def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Input
 
 
 def in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
-    """Return the inputs by the parameters of a function, of which the first ones are taken by others."""
+    """Return the inputs named by the parameters of a function, without its first `skip` parameters."""
     own = list(inspect.signature(f).parameters.values())[skip:]
     bind = inspect.Signature(own).bind
     try:
@@ -112,7 +116,7 @@ def _binds(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any])
     try:
         inspect.signature(f).bind(*args, **kwargs)
     except (TypeError, ValueError):
-        # of a NumPy function no signature may be known; then the arguments are taken one by one
+        # a NumPy function may have no signature; then any positional arguments are accepted
         return not _has_signature(f) and not kwargs
     return True
 
@@ -135,7 +139,7 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def call_function(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Any]) -> Any:
-    """Run a function on other arrays or Tensors and return what it returns."""
+    """Call a function with other arrays or Tensors in its inputs, and return its result."""
     values = inputs.with_leaves(leaves)
     return f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
 
@@ -161,10 +165,10 @@ def parameter_named_out(manual: Callable[..., Any], inputs: Inputs) -> bool:
 
 
 def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g: Any) -> Any:
-    """Run a person's backward, whose parameters are found by name, and return what it returns.
+    """Call the user's backward and return its result; if `manual` is not callable, return it.
 
-    A parameter `g` (or `cotangent`, `dout`, ...) takes the cotangent, one named `out` the result; the others take the
-    inputs, by name where the inputs are a dict, else in their order.
+    A parameter `g` (or `cotangent`, `dout`, ...) is given the cotangent, one named `out` the result; the others are
+    given the inputs, by name if the inputs are a dict, else in their order.
     """
     if not callable(manual):
         return manual

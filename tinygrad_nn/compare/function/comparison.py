@@ -1,4 +1,4 @@
-"""The comparison for any function: a person's backward, the graph and the referee, input by input."""
+"""The comparison for any function: the user's backward, the graph and the numerical road, input by input."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from .question import Found, Question, draw_cotangents, without_effect
 Array = np.ndarray[Any, Any]
 
 EPS = float(np.finfo(np.float64).eps)
-AROUND = 3  # sides from which each gradient is looked at
-SECONDS = 1.5  # that the referee may take, about
+AROUND = 3  # how many sides of the point each gradient is computed on
+SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
 
 
@@ -63,7 +63,7 @@ def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> 
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
-    """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
+    """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
     generator = stream(rng)
     with np.errstate(all="ignore"), recording(False):
         code = read(f, given, manual)
@@ -108,13 +108,13 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
 
 
 def _graph(asked: Question) -> tuple[Run | None, Reason]:
-    """Return the run on Tensors, or why there is none, or none that has all that the results depend on."""
+    """Return the run on Tensors, or None and the reason: it fails, or its graph lacks an input that has an effect."""
     code, line = asked.code, asked.line
     try:
         with noting_places():
             graph = by_graph(code, asked.leaves, asked.cotangents)
         name_values(graph.trace)
-    except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
+    except Exception as error:  # a function that was never meant for Tensors may raise anything
         return None, why(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}
     met |= {node for node, _ in graph.trace.outs}
@@ -129,7 +129,7 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
 
 
 def _with_graph(asked: Question, graph: Run) -> Found:
-    """Compare with the graph, which the referee checks."""
+    """Compare the user's backward with the graph, and the graph with numerical derivatives."""
     code, rng = asked.code, asked.rng
     single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in asked.own)
     eps = float(np.finfo(np.float32).eps) if single else EPS
@@ -193,7 +193,7 @@ def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Ro
         for _ in range(DIRECTIONS if line.steady else 0):
             v = rng.normal(size=g.shape) * np.maximum(1.0, np.abs(line.leaves[i]))
             v = v * np.exp(2j * rng.normal(size=g.shape)) if g.dtype.kind == "c" else v
-            v = np.where(parted[i], 0, v)  # a small kink beside large slopes is not seen along a line
+            v = np.where(parted[i], 0, v)  # not through kinks: a small one beside large slopes would go unnoticed
             found = line.along({i: v}, cotangents, None)
             if found.kink != "a kink at the point" and math.isfinite(found.value):
                 allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(g * v).sum())
@@ -207,7 +207,7 @@ def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Ro
 
 
 def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
-    """Return answers at other inputs: what the backward says, the trace, the right gradients."""
+    """Return the results at other inputs: the user's gradients, the graph, the right gradients."""
     found, rng, code = [], asked.rng, asked.code
     for _ in range(2):
         moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
@@ -216,7 +216,7 @@ def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
                 cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
             graph = by_graph(code, moved, cotangents)
             mine = code.gradients(moved, g)
-        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+        except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         if all(np.isfinite(x).all() for x in (*mine, *graph.grads)):
             found.append((mine, graph.trace, graph.grads))
@@ -224,7 +224,7 @@ def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
 
 
 def _around(asked: Question, again: list[list[Array]], changed: list[str], right: list[Array]) -> list[Diagnosis]:
-    """Return what is wrong with how the backward behaves, whatever its numbers are."""
+    """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores."""
     found = []
     if changed:
         found.append(Diagnosis(
@@ -252,7 +252,7 @@ def _around(asked: Question, again: list[list[Array]], changed: list[str], right
 
 
 def _blind(asked: Question, found: Found, notes: list[str]) -> list[Diagnosis]:
-    """Return a diagnosis if nothing could be seen at all, and note the inputs of which nothing could."""
+    """Return a diagnosis if all right gradients are 0, so that no mistake shows; else note the inputs whose is 0."""
     if all(found.blind):
         largest = max(float(np.abs(np.nan_to_num(g)).max(initial=0)) for g in found.right)
         return [Diagnosis(

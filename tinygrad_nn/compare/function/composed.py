@@ -1,7 +1,7 @@
-"""Functions that a person composed of small operations, found again by their values: a softmax, a sigmoid, a norm.
+"""Recognize by their values known functions that user code composed of small operations: a softmax, a sigmoid, a norm.
 
-Where a value is a known function of another one that all its paths lead to, the operations between them are replaced by
-that function. So what is known of mistakes at softmax holds for ``e / e.sum(axis=1, keepdims=True)`` too.
+If a value is a known function of another one, and depends on inputs only through it, the operations between the two are
+replaced by that function. So the known mistakes at softmax are tried for ``e / e.sum(axis=1, keepdims=True)`` too.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from ...node import Node
 from ...primitive import REGISTRY
 from ..paths import Array, Traced
 
-BETWEEN = 14  # operations that a function may be composed of
-ALIKE = 1e-9  # how far the composition may be from the function, relative to its largest entry
+BETWEEN = 14  # the most operations that a function may be composed of
+ALIKE = 1e-9  # how far the values may be from those of the function, relative to the largest entry
 
 
 class Known(NamedTuple):
-    """A value that is a known function of another: its operation, the source (of an input -1 - its number), options."""
+    """A value that is a known function of another one, the source, with the metadata of the function.
+
+    `place` and `source` are places of operations; the source may be an input, then it is -1 - its number.
+    """
 
     place: int
     source: int
@@ -30,7 +33,7 @@ class Known(NamedTuple):
 
 
 def recognised(graph: Traced) -> list[Known]:
-    """Return the functions that were composed in a graph, those nearest the loss first."""
+    """Return the known functions that were composed in a graph, those nearest the loss first."""
     found: list[Known] = []
     number = {node: place for place, node in enumerate(graph.operations)}
     number |= {node: -1 - i for i, node in enumerate(graph.inputs)}
@@ -38,7 +41,7 @@ def recognised(graph: Traced) -> list[Known]:
         primitive = node.primitive
         if primitive is None or primitive.name not in ENDS or np.asarray(node.out).dtype.kind != "f":
             continue
-        best = None  # the farthest source: softmax of what was shifted is softmax of what was not
+        best = None  # the farthest source that fits: a softmax of shifted values is also one of the unshifted values
         for source in _sources(node):
             known = next(_functions(primitive.name, np.asarray(source.out), np.asarray(node.out)), None)
             if known is not None and source in number:
@@ -48,7 +51,7 @@ def recognised(graph: Traced) -> list[Known]:
 
 
 def collapsed(graph: Traced, known: list[Known]) -> Traced:
-    """Return a copy of a graph in which what was composed is one operation."""
+    """Return a copy of a graph in which each composed function is one operation."""
     copies = {node: _copy(node) for node in (*graph.operations, *graph.inputs)}
     for node, copy in copies.items():
         if node.parents is not None and node.primitive is not None:
@@ -78,7 +81,7 @@ def _copy(node: Node) -> Node:
 
 
 def _sources(node: Node) -> Iterator[Node]:
-    """Yield values of the same shape that all paths from an operation lead to, the nearest first."""
+    """Yield the values of the same shape that all paths from an operation to the inputs go through, nearest first."""
     order, seen, k = [node], {node}, 0
     while k < len(order) and len(order) < 3 * BETWEEN:
         for p in order[k].parents or ():
@@ -109,7 +112,7 @@ Found = tuple[str, dict[str, Any], Callable[[Array], dict[str, Any]] | None]
 
 
 def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
-    """Yield the functions that one array is of another."""
+    """Yield the known functions f with ``out = f(x)``."""
 
     def same(value: Array) -> bool:
         return bool(np.abs(value - out).max(initial=0) <= ALIKE * max(np.abs(out).max(initial=0), 1e-300))
@@ -142,7 +145,7 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
 
 
 def _norms(x: Array, out: Array) -> Iterator[Found]:
-    """Yield the norm that one array is of another: over which axes, with which epsilon."""
+    """Yield the normalization that gives ``out`` from ``x``, with its axes and epsilon."""
     sets = [(i,) for i in range(x.ndim)] + ([tuple(range(x.ndim))] if x.ndim > 1 else [])
     if x.ndim > 2:
         sets += [(0, *range(2, x.ndim)), tuple(range(1, x.ndim))]

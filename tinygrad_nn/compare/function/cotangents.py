@@ -1,7 +1,7 @@
-"""Mistakes in what arrives at a backward: parts of the cotangent overwritten, forgotten, summed along another axis.
+"""Mistakes in how a backward uses its cotangent: parts of it overwritten or forgotten, or summed over a wrong axis.
 
-They need no graph. How the results move with one entry of an input is measured once; from that follows what the
-gradient of this entry would be for any other cotangent.
+They need no graph. The derivatives of all results in one entry of an input are computed once, numerically; with them
+the gradient of this entry follows for any other cotangent.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .question import Question, draw_cotangents
 
 Array = np.ndarray[Any, Any]
 
-ENTRIES = 6  # of an input at which a mistake is tried, and at another point as well
-STEP = 2.0**-9  # of the coarsest difference; each of the other two is half the one before
+ENTRIES = 6  # the most entries of an input at which a mistake is tested, here and at another point
+STEP = 2.0**-9  # step of the coarsest difference; each of the other two has half the step of the one before
 CLOSE = 1e-7
 Variant = tuple[str, str, list[Array]]  # kind, sentence, other cotangents
 
 
 def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[Array]]:
-    """Return, for some entries of an input, how all results move with it, by differences of sixth order."""
+    """Return, for some entries of an input, the derivatives of all results in it, by differences of sixth order."""
     found = []
     for index in places:
         v = np.zeros_like(line.leaves[i])
@@ -44,7 +44,7 @@ def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[
 
 
 def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diagnosis | None:
-    """Return which other cotangent gives a person's gradient of an input, here and at another point."""
+    """Return the diagnosis that a wrong cotangent gives the user's gradient, here and at another point, or None."""
     m, label = asked.mine[i], asked.label(i)
     summed = _summed(asked, m, right, known, label)
     if summed is not None:
@@ -73,7 +73,7 @@ def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diag
 
 
 def _gives(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, places: Sequence[Any]) -> bool:
-    """Tell whether cotangents give the person's numbers; terms that cancel leave their rounding."""
+    """Tell whether cotangents give the user's numbers, up to the rounding of terms that cancel."""
     for move, index in zip(moves, places, strict=True):
         terms = [g * j for g, j in zip(gs, move, strict=True)]
         value = sum(float(t.sum()) for t in terms)
@@ -90,12 +90,12 @@ def _other_point(asked: Question, i: int, places: Sequence[Any]) -> tuple[list[A
         cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
         mine = code.gradients(moved, g)[i]
         return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), mine
-    except Exception:  # whatever a person's code may raise at inputs that it was not made for
+    except Exception:  # user code may raise anything for inputs that it was not made for
         return None
 
 
 def _variants(gs: Sequence[Array]) -> Iterator[Variant]:
-    """Yield other cotangents, the likeliest first."""
+    """Yield wrong cotangents, the likeliest first."""
     for k, g in enumerate(gs):
         if len(gs) > 1:
             text = f"The gradient that arrives at result {k} is not used; what comes from all results is added."
@@ -140,7 +140,7 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
 
 
 def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
-    """Tell whether a gradient is the cotangent summed over other axes than the right one is."""
+    """Return the diagnosis that a gradient is the cotangent summed over wrong axes, or None."""
     for g in asked.cotangents if asked.code.takes else []:
         sums = {axes: g.sum(axis=axes) for count in range(1, g.ndim + 1)
                 for axes in itertools.combinations(range(g.ndim), count)}  # fmt: skip

@@ -1,7 +1,7 @@
-"""The last steps of a loop: what is read last of an input shows what a mistake does at each step, in a short walk.
+"""Reject mistakes in a long loop cheaply: walk back through its last steps only, and compare what these read.
 
-A loop reads its input piece by piece. Of what it reads last only the last step has made anything, so the gradient there
-is that of a walk through that step alone, whatever a mistake does at the steps before.
+A loop reads its input piece by piece. The piece that it reads last is used by the last step only. So a walk back
+through that step alone gives the gradient of that piece, whatever a mistake does at the steps before.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from ..mistakes import uses_of
 from ..paths import Array, Edge, Traced, args_of, parents_of
 from .mutants import Mutant
 
-SHARE = 0.5  # of the operations, that a part of the graph may have to be worth a walk of its own
+SHARE = 0.5  # a part of the graph with at least this share of the operations is not worth a walk of its own
 
 
 class LastSteps(NamedTuple):
-    """A part of a graph: what comes of some entries of an input, and where each of its operations is in the whole."""
+    """The part of a graph that depends on the entries `mask` of input `number`, which the last steps read.
+
+    `places` maps the place of an operation in the whole graph to its place in the part.
+    """
 
     part: Traced
     places: dict[int, int]
@@ -27,7 +30,7 @@ class LastSteps(NamedTuple):
     mask: Array
 
     def agrees(self, mutant: Mutant, mine: Array, tolerance: float) -> bool:
-        """Whether a mistake gives a person's gradient of these entries, up to a factor."""
+        """Tell whether a mistake gives the user's gradient of these entries, up to a factor."""
         parts = tuple((self.places[p], m) for p, m in mutant.parts if p in self.places)
         made = mutant._replace(parts=parts).walk(self.part)
         if made is None or made[self.number].shape != mine.shape:
@@ -41,7 +44,7 @@ class LastSteps(NamedTuple):
 
 
 def last_steps(graph: Traced) -> Iterator[LastSteps]:
-    """Yield the parts of a graph behind the last step of a loop, and behind the last three, of each input it reads."""
+    """Yield, for each input that a loop reads, the parts of the graph of its last step and of its last three steps."""
     uses = uses_of(graph)
     for number, leaf in enumerate(graph.inputs):
         edges = sorted(uses.get(leaf, ()))
@@ -69,7 +72,7 @@ def _reads(graph: Traced, edge: Edge) -> bool:
 
 
 def _behind(graph: Traced, places: list[int]) -> list[int]:
-    """Return the operations that what some operations make goes into, and these themselves."""
+    """Return the places of some operations and of all operations that depend on them."""
     reached = {graph.operations[place] for place in places}
     for node in reversed(graph.operations):
         if any(p in reached for p in parents_of(node)):

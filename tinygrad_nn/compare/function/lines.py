@@ -1,4 +1,4 @@
-"""The line of the person's own backward that is wrong, beside a diagnosis or instead of one."""
+"""Find the line of the user's backward that is wrong, and add it to a diagnosis or report it as one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .question import Found, Question, draw_cotangents
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, LESS = 1.5, 0.6  # of the processor: where nothing else explains the gradient, and where something does
-CLOSE = 1e-8  # of the largest entry: in float64 the order of sums moves a gradient by less
-OPEN = ("unknown", "scale", "sign")  # kinds that leave open what was written wrong
+SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explains the gradient, and if something does
+CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
+OPEN = ("unknown", "scale", "sign")  # kinds that do not tell which part of the code is wrong
 
 
 Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[Array]]]
@@ -29,14 +29,14 @@ Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[A
 def with_lines(
     asked: Question, found: Found, elsewhere: Elsewhere, diagnoses: list[Diagnosis], given: tuple[Any, Any, Any]
 ) -> list[Diagnosis]:
-    """Return the diagnoses with the line that each comes from, and the change of it that makes the gradients right.
+    """Return the diagnoses with the source line of each, and the change of that line that makes the gradients right.
 
-    What nothing else explains, and a change does, becomes a diagnosis of its own.
+    If nothing else explains a wrong gradient, a change of a line that makes it right becomes its diagnosis.
 
     Args:
-        asked, found: the code at its inputs, and what is right there.
-        elsewhere: right gradients at other inputs, and how far they may be off.
-        diagnoses: what is known without the source.
+        asked, found: the code at its inputs, and the right gradients there.
+        elsewhere: returns the right gradients at other inputs, and bounds of their errors.
+        diagnoses: the diagnoses that were found without the source.
         given: the function, its inputs and the backward as `compare_gradients` was given them.
     """
     bad = [d for d in diagnoses if not d.harmless and d.kind != "blind_test"]
@@ -85,7 +85,7 @@ def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
 
 
 def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
-    """Put an edit into the diagnoses of what it mends: of its inputs, or at an operation that all of them come from."""
+    """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
     also = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
@@ -106,7 +106,7 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[
 
 
 def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]) -> Diagnosis:
-    """Add the line that a wrong gradient is assigned in; to the first also the line that they all come from."""
+    """Add to a diagnosis the line that assigns the gradient; to the first one also the line that all come from."""
     line = line_of_result(target, labels.index(d.where), labels)
     said = [] if line is None else [f"it is assigned in line {line[0]}: {line[1]}"]
     unknown = [labels.index(e.where) for e in lost if e.kind in OPEN]
@@ -118,7 +118,7 @@ def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]
 
 
 def _others(asked: Question, elsewhere: Elsewhere) -> list[Batch]:
-    """Return other random inputs, the last with one row less where the code takes them."""
+    """Return batches at other random inputs, the last one with one row less if the code accepts that."""
     found = []
     rng = np.random.default_rng(0)
     fewer = _with_fewer_rows(asked.code)
@@ -131,14 +131,14 @@ def _others(asked: Question, elsewhere: Elsewhere) -> list[Batch]:
             cotangents, g, _note = draw_cotangents(code, leaves, outs, rng)
             right, error = elsewhere(code, leaves, cotangents)
             code.gradients(leaves, g)
-        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+        except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         found.append(Batch(code, leaves, g, outs, right, error, [~np.isfinite(r) for r in right]))
     return found
 
 
 def _with_fewer_rows(code: Code) -> Code | None:
-    """Return the code with one row less in each array that has as many rows as the first."""
+    """Return the code with one row less in each array with as many rows as the first matrix; None if it has too few."""
     inputs = code.inputs
     lengths = [np.shape(inputs.leaves[i])[0] for i in inputs.moving if np.ndim(inputs.leaves[i]) > 1]
     if not lengths or lengths[0] < 3:

@@ -1,4 +1,4 @@
-"""What there is to look at where a gradient is wrong, and what it means that a mistake explains the numbers."""
+"""The data from which a wrong gradient is explained, and the test whether a mistake explains the user's numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ CLOSE = 1e-7
 
 
 class Look(NamedTuple):
-    """What there is to look at: inputs, a person's gradients, the right ones, the graph, answers at other inputs."""
+    """The data from which a wrong gradient is explained.
+
+    `mine` and `right` are the user's gradients and the right ones, `bads` masks their wrong entries, `leaves` holds the
+    inputs in float64, `probes` the same at other inputs; `again` traces the function at given inputs.
+    """
 
     inputs: Inputs
     mine: list[Array]
@@ -28,7 +32,7 @@ class Look(NamedTuple):
     trace: Traced
     leaves: list[Array]
     probes: list[Probe]
-    close: float = CLOSE  # relative error within which two gradients are taken to be one
+    close: float = CLOSE  # relative error up to which two gradients are taken to be equal
     again: Callable[[list[Array]], Traced] | None = None
 
     def label(self, i: int) -> str:
@@ -37,12 +41,12 @@ class Look(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether the person's arrays are float32."""
+        """Whether some of the user's gradients are float32 (or float16)."""
         return any(m.dtype.itemsize < 8 for m in self.mine)
 
 
 def close(look: Look, m: Array, p: Array) -> bool:
-    """Tell whether two gradients are the same to rounding."""
+    """Tell whether two gradients are equal up to rounding."""
     if m.shape != p.shape or not np.isfinite(p).all():
         return False
     size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
@@ -50,7 +54,10 @@ def close(look: Look, m: Array, p: Array) -> bool:
 
 
 def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
-    """Name the factor s with ``mine = s base``, or with ``mine = right + (s - 1) base``, at all inputs and probes."""
+    """Name the factor s with ``mine = s base``, or if `beside` ``mine = right + (s - 1) base``, at all points.
+
+    `over` selects the inputs; `base` computes the gradients `base` for a graph. Return None if no such factor exists.
+    """
     values, facts = [], []
     for mine, trace, right in ((look.mine, look.trace, look.right), *look.probes):
         if trace.signature != look.trace.signature:
@@ -63,7 +70,7 @@ def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False)
             if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
                 return None
             target = mine[i] - right[i] if beside else mine[i]
-            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # each array counts alike, and no square overflows
+            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # so that arrays count equally and no square overflows
             dot += float(np.real(np.vdot(b[i] / size, target / size)))
             square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
         if not square:
@@ -83,7 +90,7 @@ def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False)
 
 
 def unsummed(look: Look, i: int) -> Iterator[Array]:
-    """Yield what arrives at an input before it is summed back to its shape."""
+    """Yield the gradients that arrive at an input before they are summed back to its shape."""
     kept: list[Array] = []
     node = look.trace.inputs[i]
 

@@ -1,4 +1,7 @@
-"""Mistakes at operations of one graph, at each place and at all places alike, as walks back that can be tried."""
+"""Enumerate the mistakes that can be made in a graph, at one operation or at several alike ones, as walks to try.
+
+A `Mutant` walks back through the graph with its mistake in it, and returns the gradients that follow.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ...node import Node
 from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
 from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, parents_of
 
-MANY = 4000  # operations that are suspected, from the loss backwards
+MANY = 4000  # the most operations at which mistakes are tried, in the order of the walk
 OFTEN = 400  # groups of operations that are tried together
 ERRORS = (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError)
 
@@ -21,9 +24,9 @@ class Mutant(NamedTuple):
     """A mistake at one place, or at several together.
 
     Attributes:
-        kind, text, cost, linear: of the mistake.
+        kind, text, cost, linear: those of the mistake.
         parts: each place with the mistake that is made there.
-        times: how often it is made, of one line that ran several times.
+        times: how often it is made, if it is in a line that ran several times.
     """
 
     kind: str
@@ -35,21 +38,21 @@ class Mutant(NamedTuple):
 
     @property
     def place(self) -> int:
-        """Where it is made first, on the way back."""
+        """The place at which it is made first on the way back."""
         return self.parts[0][0]
 
     @property
     def slot(self) -> int | None:
-        """Which argument it is the gradient of."""
+        """The position of the argument whose gradient is wrong, or None for all."""
         return self.parts[0][1].slot
 
     @property
     def wide(self) -> bool:
-        """Whether a gradient stays as large as the result of its operation."""
+        """Whether a gradient is left in the shape of the result of its operation, without the sum over a broadcast."""
         return any(m.wide for _, m in self.parts)
 
     def walk(self, graph: Traced) -> list[Array] | None:
-        """Return the gradients with this mistake; None where it cannot be made."""
+        """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
         at: dict[int, list[Mistake]] = {}
         for place, mistake in self.parts:
             at.setdefault(place, []).append(mistake)
@@ -71,7 +74,7 @@ def _change(graph: Traced, place: int, mistakes: list[Mistake]) -> Change:
 
 
 def local(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -> list[Array | None] | None:
-    """Return what a mistake adds to the gradients of the arguments of an operation; None where it cannot be made."""
+    """Return what a mistake adds to the gradients of the arguments of an operation; None if it cannot be made."""
     node = graph.operations[place]
     try:
         made = mistake.at(Site(graph, place, g, slots))
@@ -100,7 +103,7 @@ def singles(graph: Traced) -> Iterator[Mutant]:
 
 
 def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
-    """Yield mistakes at several operations: at all that one line of source made, and at all uses of a value."""
+    """Yield mistakes at several operations: at all that one source line made, and at several uses of one value."""
     uses = uses_of(graph)
     for kind, text, lost, cost in kept_alone(graph, uses):
         yield Mutant(kind, text, tuple((p, cut(p, s)) for p, s in sorted(lost)), cost)
@@ -113,7 +116,7 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 key = (mistake.kind, mistake.text if mistake.key is None else "", mistake.slot, mistake.key)
                 table.setdefault(key, {}).setdefault(place, mistake)
         for made in table.values():
-            if len(made) > max(1, len(places) - 2):  # the first or the last of them may lack it
+            if len(made) > max(1, len(places) - 2):  # it may be impossible at the first or the last of them
                 kind, text = next(iter(made.values()))[:2]
                 whole = next(iter(made.values()))
                 if whole.linear:
@@ -122,7 +125,7 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
 
 
 def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
-    """Yield sums of two products in which two factors have each other's gradient, as the gates of an LSTM."""
+    """Yield mistakes in sums of two products: two factors get each other's gradient, as gates of an LSTM do."""
     number = {node: place for place, node in enumerate(graph.operations)}
     table: dict[Any, list[tuple[int, Mistake]]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
@@ -141,7 +144,7 @@ def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
 
 
 def _other(slot: int, step: int, other: int) -> Mistake:
-    """Return the mistake that a factor is multiplied by what another product is multiplied by."""
+    """Return the mistake that the gradient of a factor is multiplied by the other factor of another product."""
 
     def wrong(s: Site) -> Any:
         args: Any = s.graph.operations[s.place + step].args
@@ -168,7 +171,7 @@ def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edg
 
 
 def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
-    """Yield places that one line of the source made, or one function with the same kind of argument."""
+    """Yield groups of places: of one primitive called by one source line, or with the same shape and input."""
     seen: set[tuple[int, ...]] = set()
     names: dict[Any, list[int]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
@@ -185,7 +188,7 @@ def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
 
 
 def arriving(graph: Traced) -> dict[int, Array]:
-    """Return the right gradient of each operation's result, as its rule takes it."""
+    """Return by place the right gradient of each operation's result, which its rule is given."""
     arrived: dict[int, Array] = {}
     gradients(graph, arrived=arrived)
     return arrived

@@ -1,4 +1,4 @@
-"""Why a person's gradient of any function is wrong: which operation of its graph, with which mistake, gives it."""
+"""Explain a wrong gradient of any function: find the operation of its graph, and the mistake there, that gives it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ SINGLE = float(np.finfo(np.float32).eps)
 
 
 def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
-    """Return the diagnoses of all inputs whose gradient is wrong."""
+    """Return the diagnoses of all inputs whose gradient is wrong.
+
+    Args:
+        look: the data to explain them from.
+        rows: the row of each input.
+        in_hull: for each input, whether its gradient is right by another convention at a kink.
+    """
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     found: list[Diagnosis] = []
     left = []
@@ -63,7 +69,7 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
 
 
 def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> Diagnosis:
-    """Add to what is not known where in the graph it begins: what is said of all inputs to the first of them."""
+    """Return an unexplained diagnosis with the sentence that tells where in the graph its error begins, if known."""
     at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == look.label(i)), len(begun))
     if at >= len(begun) or not begun[at].text:
         return d
@@ -71,7 +77,10 @@ def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> D
 
 
 def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
-    """Tell whether another shape is harmless: x - dx has that of x where axes of length 1 stand before it only."""
+    """Return the diagnosis of right numbers in a wrong shape: harmless if only axes of length 1 in front differ.
+
+    Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
+    """
     text = f"The numbers are right, the shape is {got} and belongs {shape}: "
     if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):
         return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
@@ -82,7 +91,7 @@ def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Dia
 
 
 def _by_shape(look: Look, i: int) -> Diagnosis | None:
-    """Explain a gradient that has another shape than its input."""
+    """Return the diagnosis of a gradient that has another shape than its input, or None."""
     m, g = look.mine[i], look.right[i]
     if m.shape == g.shape:
         return None
@@ -112,7 +121,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
 
 
 def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
-    """Explain by what needs no operation: kinks, rounding, conjugates, NaN, the transpose of a square."""
+    """Return a diagnosis that needs no search of operations, or None: kink, rounding, conjugate, NaN, transpose."""
     m, g, label = look.mine[i], look.right[i], look.label(i)
     if m.shape != g.shape:
         return Diagnosis("unknown", label, f"The gradient {row.note}; it needs the shape of its input.")
@@ -162,7 +171,7 @@ def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
 
 
 def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
-    """Find the mistake, or the factor, that explains some inputs and leaves the others as they are."""
+    """Find the mistake, or the factor, that explains the gradients of some inputs and leaves the right ones right."""
     every = list(range(len(look.mine)))
     told: list[tuple[float, Diagnosis]] = []
     whole = fit_factor(look, wrong, lambda trace, right: right)
@@ -171,9 +180,9 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
             label, here = where(look.trace, 0), True
         cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
-        cost += 0.5 * (1 < len(wrong) < len(every))  # one operation tells more than a list of inputs
+        cost += 0.5 * (1 < len(wrong) < len(every))  # to name one operation says more than a list of inputs
         told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "", here)))
-    right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
+    right = [i for i in every if i not in wrong and not look.bads[i].any()]  # the mistake must not change these
     over = sorted([*wrong, *right])
     for search in searches:
         found = search.matches(over, linear=search is searches[0])
@@ -194,7 +203,7 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
 
 
 def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
-    """Put a mistake into words, with what it costs beside others that give the same numbers."""
+    """Return the cost and the diagnosis of a mistake; of those that give the same numbers, the cheapest is reported."""
     mutant, factor = match
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
@@ -220,7 +229,7 @@ def _evidence(look: Look) -> tuple[str, ...]:
 
 
 def _words(look: Look, factor: Factor) -> str:
-    """Return the name of a factor; a function has no samples that we know of, but rows of its first matrix."""
+    """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
     first = next((i for i, x in enumerate(look.leaves) if np.ndim(x) > 1), 0)
     return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
 
@@ -236,7 +245,7 @@ def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str, he
 
 
 def _lost(look: Look, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
-    """Say that what comes through an operation does not arrive: a penalty, or one of several contributions."""
+    """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
     leaves = {n for n in look.trace.inputs if _reaches(node, n)}

@@ -1,9 +1,10 @@
-r"""Where in the graph an error begins that no known mistake explains: the value of which only the gradient is wrong.
+r"""Find where in the graph an error begins that no known mistake explains: the value whose gradient alone is wrong.
 
-An error e of the gradient of a value v arrives at the inputs as :math:`J_v^T e`. So v is where the errors of all inputs
-may come from if some e gives them, and gives right inputs none: linear equations, of which there are more than unknowns
-where something can be told. Of the values of which that holds the one with the least freedom is named. Where the
-equations leave e open, it is asked whether samples, or steps, count otherwise than once, or only one of them is wrong.
+An error e of the gradient of a value v arrives at the inputs as :math:`J_v^T e`. So the errors of all inputs may come
+from v if some e solves these linear equations, and gives no error at the inputs that are right. This tells something
+only if there are more equations than unknowns. Of the values for which it holds, the one with the fewest unknowns is
+named. If the equations do not determine e, it is tested whether single samples or steps count another number of times
+than once, or whether only one of them is wrong.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from .look import Look
 from .mutants import arriving
 from .places import where
 
-MOST = 6000  # entries of all values together, each of which takes the call of a rule
-EQUATIONS = 400  # that are looked at; of more entries of inputs random sums
-HALF = 0.5  # of the entries of a gradient: where fewer are wrong it is said which
-NAMED = 4  # operations that are named
-SINGULAR = 1e-9  # of the largest singular value: below it a direction is none
+MOST = 6000  # the most entries of all values together; each of them takes the call of a rule
+EQUATIONS = 400  # the most equations; if the inputs have more entries, random sums of them are taken
+HALF = 0.5  # if at most this share of the entries of a gradient is wrong, the report lists them instead of samples
+NAMED = 4  # how many operations a sentence names
+SINGULAR = 1e-9  # a singular value below this share of the largest one counts as 0
 
 
 class Begun(NamedTuple):
-    """Where an error begins, in words; its kind, and the operation of that mistake, where these follow."""
+    """Words for where an error begins; the kind and the place of the mistake if they are known."""
 
     text: str
     kind: str = "unknown"
@@ -38,10 +39,11 @@ class Begun(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How errors spread in a graph: into the inputs that are looked at, by equations.
+    """How errors of gradients in a graph spread to the gradients of the inputs, as linear equations.
 
-    `of` holds for each value the matrix from an error of its gradient to the equations; `slots` for each operation and
-    argument that from an error of the operation's gradient; `reached` how many entries of inputs each value came from.
+    `errors` is their right side: the errors of the user's gradients. `of` holds for each value the matrix that takes an
+    error of its gradient to the equations; `slots`, for each edge, the matrix that takes an error of the cotangent of
+    the operation, through that argument only; `reached` masks the entries of inputs that each value depends on.
     """
 
     errors: Array
@@ -51,7 +53,7 @@ class Spread(NamedTuple):
     near: float
 
     def solved(self, matrix: Array, reached: Array) -> tuple[Array, int] | None:
-        """Return what gives the errors, and in how many directions it is free; None where nothing does, or anything."""
+        """Return the solution for a matrix, and its rank; None if there is no solution, or if any errors had one."""
         if not matrix.size or not matrix.any():
             return None
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
@@ -64,7 +66,7 @@ class Spread(NamedTuple):
 
 
 def spread(look: Look, over: Sequence[int]) -> Spread | None:
-    """Return how errors of values reach some inputs; None where that is too much to compute, or complex."""
+    """Return how errors of values reach the inputs `over`; None if the graph is too large, or has complex values."""
     graph = look.trace
     sizes = [np.size(node.out) for node in graph.operations]
     complex_ = any(np.asarray(node.out).dtype.kind == "c" for node in (*graph.operations, *graph.inputs))
@@ -77,7 +79,7 @@ def spread(look: Look, over: Sequence[int]) -> Spread | None:
     start, errors = 0, np.zeros(rows)
     for i in over:
         size = np.size(look.right[i])
-        scale = float(np.abs(look.right[i]).max(initial=0)) or 1.0  # so that each input counts alike
+        scale = float(np.abs(look.right[i]).max(initial=0)) or 1.0  # so that the inputs count equally
         block = np.zeros((rows, size))
         block[start : start + size] = np.eye(size) / scale
         of[graph.inputs[i]] = block if mix is None else mix @ block
@@ -124,12 +126,12 @@ def _local(node: Node) -> dict[int, Array]:
 
 
 def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[Begun]:
-    """Return where the errors of some inputs begin, as far as that can be told: of all in one, or of each.
+    """Return where the errors of some inputs begin, as far as that is known: one place for all, or one for each.
 
     Args:
-        look: what there is to look at.
+        look: the data to explain the errors from.
         wrong: the inputs whose errors nothing explains.
-        left_out: others that are wrong, of which nothing is asked.
+        left_out: other wrong inputs, which are left out of the equations.
     """
     fits = [i for i in range(len(look.mine)) if look.mine[i].shape == look.right[i].shape and i not in left_out]
     fits = [i for i in fits if np.isfinite(look.mine[i]).all() and np.isfinite(look.right[i]).all()]
@@ -139,7 +141,7 @@ def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> 
     uses = uses_of(look.trace)
     if known is not None:
         names = listed([look.label(i) for i in wrong])
-        told = len(wrong) == 1 and look.bads[wrong[0]].mean() <= HALF  # its own entries say more than samples
+        told = len(wrong) == 1 and look.bads[wrong[0]].mean() <= HALF  # then its wrong entries say more than samples
         found = _value(look, known, uses, names) or (None if told else _part(look, known, uses, names))
         if found:
             return [found]
@@ -149,7 +151,7 @@ def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> 
 
 
 def _ways(look: Look, i: int) -> Begun:
-    """Return by which operations an input goes into the result: one of them, or what comes after it, is wrong."""
+    """Return a sentence that names the operations that use an input, since what one of them gives back is wrong."""
     graph = look.trace
     edges = uses_of(graph).get(graph.inputs[i], [])
     places = list(dict.fromkeys(place for place, _ in edges))
@@ -160,14 +162,17 @@ def _ways(look: Look, i: int) -> Begun:
 
 
 def _listed(graph: Traced, places: Sequence[int]) -> str:
-    """Return operations in words; several of one line once."""
+    """Return words for operations, each line once."""
     texts = list(dict.fromkeys(where(graph, place, run=False) for place in places))
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return (" and " if len(texts) == 2 else ", ").join(texts[:NAMED]) + more
 
 
 class Candidate(NamedTuple):
-    """Values of which only the gradient may be wrong: one, or all that one expression made; the error, its freedom."""
+    """Values whose gradient alone may be wrong: one, or all that one expression made.
+
+    `error` is the error of their gradient that gives those of the inputs, `rank` the number of unknowns it has.
+    """
 
     nodes: list[Node]
     error: Array
@@ -175,7 +180,7 @@ class Candidate(NamedTuple):
 
 
 def _candidates(graph: Traced, known: Spread, uses: dict[Node, list[Edge]]) -> list[Candidate]:
-    """Return the values of which an error gives those of all inputs, those with the least freedom first."""
+    """Return the values from which the errors of all inputs may come, those with the fewest unknowns first."""
     found = []
     used = [[node] for node in graph.operations if node in uses and node in known.of]
     for nodes in (*used, *_at_one_line(graph, uses)):
@@ -189,7 +194,7 @@ def _candidates(graph: Traced, known: Spread, uses: dict[Node, list[Edge]]) -> l
 
 
 def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]]:
-    """Return the values that one expression made at several times."""
+    """Return the groups of values that one expression computed when it ran several times."""
     lines: dict[Any, list[Node]] = {}
     for node in graph.operations:
         sites = (node.notes or {}).get("sites", ())
@@ -199,7 +204,7 @@ def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]
 
 
 def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
-    """Return the sentence on the value of which only the gradient is wrong."""
+    """Return the sentence that names the value whose gradient alone is wrong, or None."""
     graph = look.trace
     found = _candidates(graph, known, uses)
     if not found:
@@ -232,7 +237,7 @@ def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) 
 
 
 def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
-    """Return that a gradient was multiplied by another mask of zeros and a scale than the forward pass was."""
+    """Return the sentence that a gradient was multiplied by another dropout mask than in the forward pass, or ""."""
     node = graph.operations[places[0]]
     masks = [np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is None]
     g = arriving(graph).get(places[0])
@@ -252,7 +257,7 @@ def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
 
 
 def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
-    """Return the sentence on the operation of which one argument's gradient is wrong in some samples only."""
+    """Return the sentence that only some samples or uses of an operation's argument give a wrong gradient, or None."""
     graph = look.trace
     arrived = arriving(graph)
     for (place, slot), matrix in known.slots.items():
@@ -280,7 +285,7 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
 
 
 def _parts(known: Spread, matrix: Array, reached: Array, g: Array, what: Callable[[int], str]) -> str:
-    """Return which rows, columns or samples of a gradient alone are wrong, or count otherwise than once."""
+    """Return a phrase for the only rows or samples of a gradient that are wrong or do not count once; or ""."""
     axes = [axis for axis in range(g.ndim) if 1 < g.shape[axis] <= 64]
     for axis in axes:
         columns = np.stack([matrix @ _only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
@@ -296,8 +301,8 @@ def _parts(known: Spread, matrix: Array, reached: Array, g: Array, what: Callabl
 
 
 def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
-    """Return which contributions count otherwise than once, if that alone gives the errors and most are right."""
-    there = np.flatnonzero(columns.any(axis=0))  # what gives nothing may count as often as it likes
+    """Return a phrase for the terms that do not count once, if only that gives the errors and most are right; or ""."""
+    there = np.flatnonzero(columns.any(axis=0))  # a term of 0 may count any number of times
     solved = known.solved(columns[:, there], reached)
     if solved is None or solved[1] < len(there):
         return ""
@@ -312,14 +317,14 @@ def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
 
 
 def _only(g: Array, axis: int, k: int) -> Array:
-    """Return one row, column or sample of an array, with zeros around it."""
+    """Return an array with one row, column or sample kept and all others set to 0."""
     kept = np.zeros(g.shape)
     np.moveaxis(kept, axis, 0)[k] = np.moveaxis(g, axis, 0)[k]
     return kept
 
 
 def _line(ndim: int, axis: int, many: bool) -> str:
-    """Return what the parts of an array along an axis are called."""
+    """Return the word for the parts of an array along an axis: row, column, entry, or part."""
     word = {(2, 0): "row", (2, 1): "column", (1, 0): "entr"}.get((ndim, axis), "")
     if not word:
         return f"parts along axis {axis}" if many else f"part along axis {axis}, number"
@@ -335,6 +340,6 @@ def _begun(text: str) -> str:
 
 
 def _called(graph: Traced, node: Node, place: int | None) -> str:
-    """Return what a value is called: its name, or the expression that made it."""
+    """Return words for a value: its name, or the operation that made it with its place in the source."""
     named = (node.notes or {}).get("name")
     return called(node) if place is None or named else f"the result of {where(graph, place, run=False)}"

@@ -1,4 +1,4 @@
-"""How another function is called in the place of a person's backward, in each of the conventions."""
+"""Call a changed function in the place of the user's backward, in each calling convention, to test the change."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .calling import Inputs, call_function
 Array = np.ndarray[Any, Any]
 
 HERE = str(Path(__file__).resolve().parents[2])
-MOST = 6  # functions that one backward calls and that are looked at
+MOST = 6  # the most functions called by one backward whose lines are searched
 
 
 class Batch(NamedTuple):
-    """The code at some inputs, its results, right gradients, how far these may be off, and where they say nothing."""
+    """The code at some inputs: its results, the right gradients, their error bounds, and masks of entries to ignore."""
 
     code: Code
     leaves: list[Array]
@@ -43,10 +43,10 @@ class Batch(NamedTuple):
 
 
 class Road(NamedTuple):
-    """A function whose lines are looked at.
+    """A function whose lines are searched for the mistake.
 
-    `call` calls another in its place; `finish` makes results (or None) and gradients of what that returned; `whole`
-    says that gradients are left somewhere, so that what the function itself returns does not tell.
+    `call` calls a changed function in its place; `finish` returns from its result the function's results (or None) and
+    the gradients; `whole` says that gradients are stored elsewhere, so that the return value alone does not show them.
     """
 
     target: Any
@@ -56,7 +56,7 @@ class Road(NamedTuple):
 
 
 def roads(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator[Road]:
-    """Yield the functions in which the mistake may be: the backward, and for objects also what it calls."""
+    """Yield the functions in which the mistake may be: the backward, or for objects the methods that it calls."""
     if callable(manual) and (code.backward is manual or code.backward == manual) and not isinstance(manual, type):
 
         def call(new: Any, batch: Batch) -> Any:
@@ -88,7 +88,7 @@ def roads(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator
 
 @contextmanager
 def _instead(holder: Any, name: str, new: Any) -> Iterator[None]:
-    """Put another function into a class or a module for a while."""
+    """Replace a function of a class or a module inside the ``with``."""
     old = inspect.getattr_static(holder, name) if isinstance(holder, type) else vars(holder)[name]
     wrapped = type(old)(new) if isinstance(old, (staticmethod, classmethod)) else new
     setattr(holder, name, wrapped)
@@ -99,7 +99,7 @@ def _instead(holder: Any, name: str, new: Any) -> Iterator[None]:
 
 
 def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
-    """Return the person's functions that the last of their calls ran, itself first, with what holds each, and where."""
+    """Return the user's methods that the last call of user code ran, in order, each as (class, name, function)."""
     seen: list[tuple[types.FrameType, types.CodeType, Any]] = []
 
     def enter(frame: types.FrameType, event: str, arg: Any) -> None:
@@ -107,7 +107,7 @@ def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
             back = frame.f_back
             while back is not None and not _is_own(back) and not back.f_code.co_filename.startswith(HERE):
                 back = back.f_back
-            if back is None or not _is_own(back):  # called by us: a forward, or the backward
+            if back is None or not _is_own(back):  # called by this package: a forward, or the backward
                 seen.clear()
             names = frame.f_code.co_varnames[: min(1, frame.f_code.co_argcount)]
             seen.append((frame, frame.f_code, frame.f_locals.get(names[0]) if names else None))
@@ -127,7 +127,7 @@ def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
 
 
 def _is_own(frame: types.FrameType) -> bool:
-    """Tell whether a frame is of the person's code."""
+    """Tell whether a frame runs user code."""
     file = frame.f_code.co_filename
     named = not frame.f_code.co_name.startswith("<")
     library = file.startswith((HERE, "<frozen", "<__array")) or "site-packages" in file or "/lib/python" in file
@@ -135,7 +135,7 @@ def _is_own(frame: types.FrameType) -> bool:
 
 
 def _held(frame: types.FrameType, code: types.CodeType, owner: Any) -> tuple[Any, str, Any] | None:
-    """Return the class in which a function stands, its name there, and itself."""
+    """Return the class that defines a function, its name there, and the function; None if no class does."""
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__[:-1] if owner is not None else ()
     others = [v for v in frame.f_globals.values() if isinstance(v, type)]
     for cls in (*classes, *others):

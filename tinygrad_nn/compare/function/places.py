@@ -1,4 +1,4 @@
-"""Where in a person's source each operation of a graph stands: the line, the expression, the variable it goes to."""
+"""Find the source of each operation of a graph: its line, its expression, and the variable it is assigned to."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..paths import Traced
 
 PACKAGE = dirname(dirname(dirname(__file__)))
 NUMPY = dirname(np.__file__)
-DEEP = 4  # calls of functions inside functions that are told apart
-LONG = 60  # characters of an expression that are shown
+DEEP = 4  # how many calling functions are noted for each operation
+LONG = 60  # how many characters of an expression are shown
 
 
 class Line(NamedTuple):
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 @contextmanager
 def noting_places() -> Iterator[None]:
-    """Let each operation of this block remember the expressions of the caller's source that it comes from."""
+    """Note for each operation of this block the places in the user's source, and their callers, that computed it."""
     with switched("inspect", _note):
         yield
 
@@ -52,7 +52,7 @@ def _note(node: Node, tensor: Any) -> Any:
 
 
 def sites_of(graph: Traced) -> dict[int, tuple[Any, ...]]:
-    """Return for each operation where it was called: the innermost place alone, and with those that called it."""
+    """Return for each operation its call sites: the innermost alone, then with one, two, ... of its callers."""
     found = {}
     for place, node in enumerate(graph.operations):
         sites = (node.notes or {}).get("sites", ())
@@ -61,7 +61,7 @@ def sites_of(graph: Traced) -> dict[int, tuple[Any, ...]]:
 
 
 def line_of(node: Node) -> Line | None:
-    """Return the expression of the source that an operation comes from; None where it is not known."""
+    """Return the source expression that an operation comes from; None if it is not known."""
     sites = (node.notes or {}).get("sites", ())
     if not sites:
         return None
@@ -82,7 +82,7 @@ def line_of(node: Node) -> Line | None:
 
 
 def _target(line: str, left: int, right: int) -> str:
-    """Return the variable that a line assigns to, if the expression is all that stands at its right."""
+    """Return the variable that a line assigns to, if the expression is its whole right side; else ""."""
     before = line.encode()[:left].decode(errors="replace").strip()
     after = line.encode()[right:].decode(errors="replace").strip()
     if not before.endswith("=") or (after and after[0] not in "#;"):
@@ -96,7 +96,7 @@ def _target(line: str, left: int, right: int) -> str:
 
 
 def name_values(graph: Traced) -> None:
-    """Let each value that the source assigns to a variable be called by it."""
+    """Name each value that the source assigns to a variable after that variable."""
     lines: dict[Any, Line | None] = {}
     for node in graph.operations:
         site = (node.notes or {}).get("sites", (None,))[0]
@@ -108,12 +108,12 @@ def name_values(graph: Traced) -> None:
 
 
 def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str:
-    """Name an operation: what it is, its expression in the source, its line; or its number in the order of the run.
+    """Return words for an operation: its name, source expression and line; or its number in the order of the run.
 
     Args:
         graph, place: the operation.
-        times: in how many runs of the expression it is meant.
-        run: whether to say which run of an expression that ran several times it is.
+        times: for how many runs of the expression the words stand.
+        run: whether to tell which run of the expression it is, if it ran several times.
     """
     node = graph.operations[place]
     name = node.primitive.name if node.primitive else ""
@@ -129,7 +129,7 @@ def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str
 
 
 def _run(graph: Traced, place: int) -> str:
-    """Return which run of its expression an operation is, where there are several."""
+    """Return words for which run of its expression an operation is, or "" if it ran once."""
     node = graph.operations[place]
     site = (node.notes or {})["sites"][0]
     alike = [p for p, n in enumerate(graph.operations)

@@ -1,4 +1,4 @@
-"""What is asked about one call of a person's code, and what a road beside the person's answers."""
+"""The input and the result of a comparison of the user's backward with another road, as data passed between modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ Array = np.ndarray[Any, Any]
 
 
 class Question(NamedTuple):
-    """A person's code at some inputs: their arrays, in float64 too, results, cotangents, and what the backward says."""
+    """The user's code at some inputs: what it is called with, its results, and the gradients that its backward returns.
+
+    `own` holds the input arrays that get a gradient, `leaves` the same in float64; `g` is the cotangent in the form
+    that the backward takes; `mine` holds the user's gradients; `line` differentiates the function numerically.
+    """
 
     code: Code
     own: list[Array]
@@ -28,19 +32,20 @@ class Question(NamedTuple):
     rng: np.random.Generator
 
     def label(self, i: int) -> str:
-        """Return the name of an input that moves."""
+        """Return the name of the input with this number, among those that get a gradient."""
         return self.code.inputs.labels[self.code.inputs.moving[i]]
 
     @property
     def labels(self) -> list[str]:
-        """The names of all inputs that move."""
+        """The names of all inputs that get a gradient."""
         return [self.label(i) for i in range(len(self.own))]
 
 
 class Found(NamedTuple):
-    """What a road says: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect.
+    """The result by another road: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect.
 
-    `error` is how far the right gradients may be off, `ignored` where they say nothing: at kinks, or where not asked.
+    `error` bounds the errors of the right gradients; `ignored` masks the entries that are not compared, because they
+    stand at kinks or were not computed.
     """
 
     rows: list[Row]
@@ -56,7 +61,7 @@ class Found(NamedTuple):
 def draw_cotangents(
     code: Code, leaves: list[Array], outs: list[Array], rng: np.random.Generator
 ) -> tuple[list[Array], Any, str]:
-    """Return the cotangents, as the backward takes them, and what is to be said of them."""
+    """Return random cotangents (ones if the backward takes none), the same as the backward takes them, a note or ""."""
     scalar = len(outs) == 1 and outs[0].size == 1
     if code.takes:
         cotangents = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in outs]
@@ -73,7 +78,7 @@ def draw_cotangents(
 
 
 def without_effect(size: float, leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
-    """Return of each input whether all its gradients are no more than rounding, for results of this size."""
+    """Return for each input whether all its gradients are 0 up to rounding, for results of this size."""
     eps = float(np.finfo(np.float64).eps)
     found = []
     for x, *gs in zip(leaves, *grads, strict=True):

@@ -1,6 +1,6 @@
-"""Values that a backward computes anew, and otherwise than the forward pass did: a mask forgotten, another epsilon.
+"""Mistakes in values that a backward computes again, but not as the forward pass did: no mask, or another epsilon.
 
-Then everything behind that value is another one too, and so is the gradient of all that was computed with it.
+Such a value differs from that of the forward pass, and so do all values and gradients that are computed from it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..mistakes import FAR, RARE, Mistake, called, moving
 from ..paths import Array, Traced, args_of, gradients, parents_of, run_again, twin
 from ..pattern import fraction
 
-NEWTON = 8  # steps in which a constant is found that the backward may have used
-FACTOR = 1.45  # the cost of a factor that is left out
+NEWTON = 8  # the most steps of the search for a constant that the backward may have used
+FACTOR = 1.45  # the cost of leaving out a product with a number, which is better reported as a factor
 MASKS = frozenset({"where", "maximum", "minimum", "clip"})
 Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
 
 
 class Recomputed(NamedTuple):
-    """A value that was computed otherwise: as a mistake that can be walked, see `Mutant`."""
+    """A value that was computed in another way, as a mistake that walks back like a `Mutant`."""
 
     kind: str
     text: str
@@ -38,11 +38,11 @@ class Recomputed(NamedTuple):
 
     @property
     def place(self) -> int:
-        """Which operation."""
+        """The place of the operation that computes the value."""
         return self.parts[0][0]
 
     def walk(self, graph: Traced) -> list[Array] | None:
-        """Return the gradients with this mistake; None where it cannot be made."""
+        """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
         if self.place >= len(graph.operations):
             return None
         try:
@@ -56,7 +56,7 @@ class Recomputed(NamedTuple):
 
 
 def recomputed(graph: Traced, mine: Sequence[Array]) -> Iterator[Recomputed]:
-    """Yield the values of a graph computed otherwise, with constants that fit a person's gradients."""
+    """Yield each value of a graph computed in another way, where constants are fitted to the user's gradients."""
     for place, node in enumerate(graph.operations):
         yield from _left_out(graph, place, node)
         yield from _constants(graph, place, node, mine)
@@ -68,7 +68,7 @@ def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float =
 
 
 def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
-    """Yield an operation that is left out: its argument stands in place of its result."""
+    """Yield the mistakes that an operation is left out, so that its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
     args = args_of(node)
     for slot in moving(node):
@@ -90,13 +90,13 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
             node = graph.operations[place]
             return twin(node, out=np.asarray(args_of(node)[slot]))
 
-        factor = name in ("multiply", "divide") and others[0].size == 1  # where all is linear, a factor says it better
+        factor = name in ("multiply", "divide") and others[0].size == 1  # in a linear graph, better called a factor
         yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
         yield _entry(kind, text, place, replaced, (slot, "replaced"), RARE + FAR - 1)
 
 
 def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> Iterator[Recomputed]:
-    """Yield another small number added than in the forward pass, and one that is added behind the root."""
+    """Yield the mistakes that epsilon is forgotten, has another value, or is added after the square root."""
     added = _added(node)
     root = node.primitive is not None and node.primitive.name == "sqrt" and _added((node.parents or (None,))[0])
     for inner, c, behind in ((node, added, False), ((node.parents or (node,))[0], root, True)):
@@ -135,7 +135,10 @@ def _moving_part(node: Any) -> Array:
 
 
 def _fitted(graph: Traced, place: int, mine: Sequence[Array], make: Any, c: float) -> float | None:
-    """Return the constant with which the gradients are a person's along some direction, by the secant method."""
+    """Return the constant with which the gradients equal the user's along a random direction, by the secant method.
+
+    Return None if there is none, or none that differs from the right constant `c` and has few digits.
+    """
     rng = np.random.default_rng(0)
     u = [rng.normal(size=np.shape(m)) for m in mine]
 

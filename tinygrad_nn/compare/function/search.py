@@ -1,8 +1,9 @@
-"""Which mistake in the graph gives a person's gradients: looked for by cheap signs, then walked, then tried elsewhere.
+"""Search for the mistake in the graph that gives the user's gradients: by a cheap test, then a walk, then other inputs.
 
-Each change of a rule adds something to the gradients of that operation's arguments. What it adds to the gradients of
-the inputs, seen along a direction u, is what it adds at the arguments times how these move as the inputs move along u.
-So one run beside the point tells of every change what it would do along u, without a walk; only what agrees is walked.
+The cheap test needs no walk for each mistake. A mistake at an operation adds some d to the gradients of its arguments.
+If the inputs move along a direction u and the arguments move along t, it changes the gradient along u by t · d. So one
+run of the function beside the point, which gives t for all operations, tests every mistake along u; only those that
+agree with the user's gradients are walked.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from .mutants import Mutant, arriving, groups, local, singles
 from .places import sites_of
 from .recomputed import Recomputed, recomputed
 
-STEP = 1e-5  # of the inputs, beside the point; differences at both sides are right to its square
-SIGN = 1e-4  # how far what a change adds may be off along a direction: the error of the differences, and far more
+STEP = 1e-5  # step of the inputs beside the point; the error of central differences is of the order of its square
+SIGN = 1e-4  # relative tolerance of the cheap test, far above the error of the differences
 DIRECTIONS = 3
-HELD = 3e7  # numbers that the runs beside the point may hold together
-WALKED = 16  # candidates of one kind that are walked
-LARGE = 250  # operations of a graph that has loops, for sure
-WALKS = 4e8  # numbers that walks without a sign may go through, about: as many as take some seconds
-SLOW = 4000  # numbers that take as long as the call of a rule
+HELD = 3e7  # the most numbers that the runs beside the point may hold together
+WALKED = 16  # the most mistakes of one kind that are walked
+LARGE = 250  # a graph of more operations is taken to come from a loop
+WALKS = 4e8  # about how many numbers the walks without a cheap test may go through, which takes some seconds
+SLOW = 4000  # the call of a rule takes as long as going through this many numbers
 
 
 def with_functions(look: Look) -> Look | None:
-    """Return the same look at a graph in which composed functions are one operation each; None if there are none."""
+    """Return the same data for a graph in which each composed function is one operation; None if there is none."""
     known = recognised(look.trace)
     if not known:
         return None
@@ -50,17 +51,20 @@ def with_functions(look: Look) -> Look | None:
 
 
 class Match(NamedTuple):
-    """A mistake that gives the numbers of a person, by a factor."""
+    """A mistake that gives the user's numbers, up to a factor."""
 
     mutant: Mutant | Recomputed
     factor: Factor
 
 
 class Search:
-    """Looks for the mistake that explains a person's gradients, of some inputs or of others, in one graph."""
+    """Searches one graph for the mistakes that explain the user's gradients of some inputs.
+
+    It keeps what it computed, so that it can be asked about several sets of inputs.
+    """
 
     def __init__(self, look: Look, *, together: bool = True) -> None:
-        """`together`: whether mistakes at several operations are looked for as well."""
+        """`together` says whether mistakes that are made at several operations are tried as well."""
         self.look, self.together = look, together
         rng = np.random.default_rng(0)
         self.real = not any(np.iscomplexobj(x) for x in (*look.leaves, *look.right))
@@ -72,8 +76,8 @@ class Search:
         """Return the mistakes that explain the gradients of some inputs, the simplest first.
 
         Args:
-            over: the inputs, by number: wrong ones, and right ones that the mistake must leave as they are.
-            linear: whether also gradients with any factor at one operation are looked for.
+            over: the inputs, by number: wrong ones, and right ones that the mistake must leave unchanged.
+            linear: whether gradients that are multiplied by any factor at one operation are tried as well.
         """
         look = self.look
         over = [i for i in over if look.mine[i].shape == look.right[i].shape]
@@ -93,7 +97,7 @@ class Search:
         return found
 
     def _together(self, over: Sequence[int]) -> Iterator[Match]:
-        """Yield mistakes that are made at several operations: nothing tells of them but the walk itself."""
+        """Yield the mistakes made at several operations that explain `over`; there is no cheap test for these."""
         look = self.look
         if self.walked is None:
             self.walked = list(self._walks())
@@ -110,7 +114,7 @@ class Search:
                     yield Match(mutant, factor)
 
     def _walks(self) -> Iterator[tuple[Mutant | Recomputed, Array]]:
-        """Yield what each mistake at several operations makes of the gradients, as it is seen along the directions."""
+        """Yield each mistake at several operations with the derivatives along the directions that it leads to."""
         graph = self.look.trace
         cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
         left = int(WALKS / cost)
@@ -134,12 +138,12 @@ class Search:
                 yield mutant, self._seen(made)
 
     def _seen(self, grads: Sequence[Array]) -> Array:
-        """Return what each gradient is along each direction, (directions, inputs); NaN where its shape is another."""
+        """Return each gradient times each direction, shape (directions, inputs); NaN if its shape is another."""
         return np.array([[float(np.real(np.vdot(v, g))) if v.shape == g.shape else np.nan
                           for v, g in zip(u, grads, strict=True)] for u in self.directions])  # fmt: skip
 
     def _signed(self, over: Sequence[int]) -> Iterator[Mutant]:
-        """Yield the mistakes at one operation that agree with a person's gradients along some directions."""
+        """Yield the mistakes at one operation that pass the cheap test, so that they may explain the inputs `over`."""
         look = self.look
         if self.added is None:
             self.added = self._each()
@@ -159,12 +163,12 @@ class Search:
         yield from (mutants[k] for k in np.flatnonzero(fits))
 
     def _each(self) -> tuple[list[Mutant], Array | None, Array | None]:
-        """Return mistakes at one operation, what each adds along each direction of each input, the size of the terms.
+        """Return the mistakes at one operation, what each adds along each direction, and the size of the terms of that.
 
-        The latter are (mistakes, directions, inputs); None where it cannot be told without a walk.
+        The last two have shape (mistakes, directions, inputs); they are None if the cheap test cannot be made.
         """
         graph = self.look.trace
-        most = FAR if len(graph.operations) > LARGE else np.inf  # in a loop hardly a single step has another value
+        most = FAR if len(graph.operations) > LARGE else np.inf  # in a loop, a wrong value in one step only is unlikely
         mutants = [m for m in singles(graph) if not m.wide and m.cost < most]
         tangents = self._moves()
         if tangents is None:
@@ -187,7 +191,10 @@ class Search:
         return kept, np.array(sums).reshape(shape), np.array(sizes).reshape(shape)
 
     def _moves(self) -> list[list[Any]] | None:
-        """Return how the arguments of each operation move along each direction of each input: (those, entries)."""
+        """Return how the arguments of each operation move as each input moves along each direction.
+
+        Each array has shape (directions * inputs, entries of the argument). None if the runs cannot be made.
+        """
         look, graph = self.look, self.look.trace
         count = DIRECTIONS * len(look.leaves)
         held = sum(np.size(a) for node in graph.operations for a in args_of(node)) * count
@@ -204,7 +211,7 @@ class Search:
                 moved = [x + step * u[i] if i == k else x for k, x in enumerate(look.leaves)]
                 try:
                     beside = look.again(moved)
-                except Exception:  # whatever a person's function may raise beside its domain
+                except Exception:  # a user's function may raise anything outside its domain
                     return None
                 if beside.signature != graph.signature:
                     return None
@@ -217,12 +224,12 @@ class Search:
 
 
 def _direction(x: Array, rng: np.random.Generator) -> Array:
-    """Return a random direction of an input, of its size."""
+    """Return a random direction of an input, as large as the input."""
     return np.asarray(rng.normal(size=x.shape) * max(float(np.abs(x).max(initial=0)), 1e-3))
 
 
 def _are_multiples(goal: Array, seen: Array, allowed: Array) -> Array:
-    """Tell of each row of what is seen whether what is wanted is a multiple of it."""
+    """Tell for each row of `seen` whether `goal` is a multiple of it."""
     best = np.abs(seen).argmax(axis=1)
     rows = np.arange(len(seen))
     s = (goal[best] / seen[rows, best])[:, None]
@@ -230,7 +237,7 @@ def _are_multiples(goal: Array, seen: Array, allowed: Array) -> Array:
 
 
 def _wide(graph: Traced) -> Iterator[Mutant]:
-    """Yield sums over broadcasts that are missing: one, two, all."""
+    """Yield the mistakes that sums over broadcasts are missing: one, two, or all of them."""
     found = [m for m in singles(graph) if m.wide]
     yield from found
     if 1 < len(found) < 20:
@@ -245,7 +252,7 @@ def _wide(graph: Traced) -> Iterator[Mutant]:
 def _added(
     graph: Traced, place: int, mistake: Mistake, g: Array, slots: list[Any], tangents: list[Any]
 ) -> tuple[Array, Array] | None:
-    """Return what a mistake adds along each direction, and the size of the terms of that sum."""
+    """Return what a mistake adds to the derivative along each direction, and the sum of the sizes of its terms."""
     with np.errstate(all="ignore"):
         parts = local(graph, place, mistake, g, slots)
     if parts is None or all(d is None for d in parts):
@@ -260,7 +267,7 @@ def _added(
 
 
 def _fits(look: Look, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
-    """Return the factor by which a mistake explains some inputs, at all points; None where it does not."""
+    """Return the factor with which a mistake explains some inputs, at all points; None if it does not."""
     if mutant.linear:
         def beside(trace: Traced, right: list[Array]) -> list[Array] | None:
             made = mutant.walk(trace)

@@ -1,4 +1,4 @@
-"""The comparison for a list of layers: all rows, the experiments, and the diagnoses from what explains them."""
+"""The comparison for a list of layers: it computes the rows, runs the experiments, and collects the diagnoses."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .verdict import diagnose
 
 Array = np.ndarray[Any, Any]
 
-AROUND = 4  # sides from which a gradient is looked at that is not the graph's
-ENTRIES, FEW, DIRECTIONS = 24, 6, 4  # of a parameter, of an intermediate array, random directions of a parameter
+AROUND = 4  # how many sides of the point are looked at first, if a gradient is not the graph's
+ENTRIES, FEW, DIRECTIONS = 24, 6, 4  # numerical: entries of a parameter, of an intermediate array; random directions
 EPS = float(np.finfo(np.float64).eps)
 CALL = "compare_gradients"
 
 
 class Graph(NamedTuple):
-    """What the graph says: the loss, and for each layer z, a, delta and the gradients."""
+    """The numbers of the graph: the loss, and for each layer z, a, delta and the gradients."""
 
     loss: float
     z: list[Array]
@@ -47,7 +47,7 @@ class Graph(NamedTuple):
 
 
 def by_graph(case: Experiment, dtype: Any) -> Graph:
-    """Walk the graph of an experiment and keep what arrives in the middle."""
+    """Build the graph of an experiment in a dtype, walk back, and return its values and gradients."""
     model = []
     for layer, W, b in zip(case.model, case.W, case.b, strict=True):
         new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=dtype)
@@ -73,10 +73,10 @@ def by_graph(case: Experiment, dtype: Any) -> Graph:
 
 
 class ThreeRoads:
-    """The gradients of one batch by hand, by the graph and numerically, and what rounding may do to each entry."""
+    """The gradients of one batch by hand, by the graph and numerically, with bounds of the rounding errors."""
 
     def __init__(self, case: Experiment, manual: Manual) -> None:
-        """Go the first two roads and prepare the third, which is asked entry by entry; the loss must be finite."""
+        """Compute the first two roads; the numerical one is computed later, entry by entry. The loss must be finite."""
         case.answer = case.ask(manual)
         self.case, self.noise, self.referee = case, bounds(case), Referee(case)
         self.graph = by_graph(case, np.float64)
@@ -85,7 +85,7 @@ class ThreeRoads:
 
     @property
     def title(self) -> str:
-        """What was compared, in a line."""
+        """One line that tells what was compared: widths, activations, loss, rows and dtype."""
         case = self.case
         wide = " - ".join(map(str, (case.model[0].n_in, *(layer.n_out for layer in case.model))))
         return f"{wide} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
@@ -98,7 +98,10 @@ class ThreeRoads:
     def parameters(
         self, rng: np.random.Generator, entries: Sequence[int | Array], directions: int = DIRECTIONS
     ) -> list[Row]:
-        """Return a row for W and b of each layer; `entries` says for each how many, or which, are differentiated."""
+        """Return a row for W and b of each layer.
+
+        `entries` tells for each parameter how many entries, or which ones, to differentiate numerically.
+        """
         answer, graph, noise, own = self.case.answer, self.graph, self.noise, self.own
         rows: list[Row] = []
         for k in range(len(self.case.W)):
@@ -131,7 +134,7 @@ class ThreeRoads:
         return along
 
     def between(self, delta: Sequence[Array | None], rng: np.random.Generator) -> list[Row]:
-        """Return a row for z, a and delta of each layer; `delta` is the person's, where it is known."""
+        """Return a row for z, a and delta of each layer; `delta` holds the user's deltas, None if not known."""
         case, graph, noise, own, referee, rows = self.case, self.graph, self.noise, self.own, self.referee, []
         cache = case.cache()
         for k in range(len(case.W)):
@@ -160,13 +163,13 @@ class ThreeRoads:
 def compare_model(
     model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, manual: Manual = BackProp, rng: Any = 0
 ) -> ComparisonReport:
-    """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
+    """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
     layers = check_model(CALL, model)
     check_named(CALL, solver)
     x = check_inputs(CALL, layers, x, "x")
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
     generator = stream(rng)
-    with np.errstate(all="ignore"):  # what is not finite is reported in words
+    with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
         case = first(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
@@ -194,7 +197,7 @@ def compare_model(
 
 
 def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:
-    """Whether a person's gradients are not those of the graph, and right nevertheless: at a kink all means are."""
+    """Tell whether the user's gradients differ from the graph's and are right: a mean of the slopes at a kink."""
     pairs = [*zip(case.answer.dW, case.answer.db, strict=True)]
     if all(row.ok for row in rows if row.role == "parameter") or not all(
             np.isfinite(g).all() for pair in pairs for g in pair):  # fmt: skip
@@ -215,17 +218,20 @@ def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random
     bounds = [SAFETY * eps * n for pair in zip(noise.dW, noise.db, strict=True) for n in pair]
     sides = Sides(run, leaves, run(leaves), eps)
     sides.look_around(rng, AROUND)
-    # the bounds of the equations hold for the slopes that these take; those of the sides for all
+    # the bounds of `noise` hold for the slopes that the equations choose at kinks, those of the sides for all slopes
     hull = Hull(sides, [np.maximum(a, b) for a, b in zip(bounds, sides.rounding(), strict=True)], rng)
     return hull.open() and hull.holds([g for pair in pairs for g in pair], range(len(leaves)))
 
 
 def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
-    """Yield the experiments that a person's backward can answer: it may know this batch or these widths only."""
+    """Run the user's backward on each experiment, and yield those on which it does not fail.
+
+    It may work for the given batch or the given widths only.
+    """
     for case in cases:
         try:
             case.answer = case.ask(manual)
-        except Exception:  # whatever a person's code may raise
+        except Exception:  # user code may raise anything
             continue
         yield case
 
@@ -239,7 +245,7 @@ def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
 
 
 def _no_loss(case: Experiment) -> ComparisonReport:
-    """Return the report where there is no gradient to compare."""
+    """Return the report if the loss is not finite, so that there is no gradient to compare."""
     from ..diagnosis import Diagnosis
 
     where = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)

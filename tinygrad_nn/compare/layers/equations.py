@@ -1,4 +1,4 @@
-"""The right equations, in TeX, with their numbers in the docs; and which of them a mistake should look at.
+"""The right equations in TeX, with their numbers in the docs, and the choice of the one that corrects a mistake.
 
 Numbers (B..) stand in `docs/backprop.md`, numbers (F..) in `docs/backprop_layers.md`.
 """
@@ -65,7 +65,7 @@ OF_ACTIVATION = (
 
 
 def right_equation(case: Experiment, k: int, part: str, kind: str) -> tuple[str, str]:
-    """Return number and TeX of the right equation for a mistake in delta, W or b of layer k."""
+    """Return the number and the TeX of the right equation for a mistake in delta, W or b of layer k."""
     name = case.names[k] if case.names[k] in ACTIVATION else case.names[k].partition("(")[0]
     last = k == len(case.W) - 1
     if part == "b":

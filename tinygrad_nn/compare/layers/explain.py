@@ -1,8 +1,9 @@
-"""The search for the simplest set of mistakes that explains everything a person's backward returned.
+"""Search for the simplest set of mistakes that explains everything the user's backward returned for a model.
 
-From the loss backwards, layer by layer: each suspect of the delta, with the delta that the layer above must have had,
-predicts dW and db in every experiment. What the layer above got wrong is thereby taken as given, so each layer answers
-for its own mistakes only. The best few explanations are kept, the cheapest wins.
+The search goes from the loss backwards, layer by layer. Each suspect for delta is computed from the delta that the
+layer above must have had, and predicts dW and db in every experiment. So mistakes of the layers above are taken as
+given, and each layer is blamed for its own mistakes only. The best few explanations are kept for the next layer, and
+the cheapest wins.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from .used_delta import recover, stale_mask
 
 Array = np.ndarray[Any, Any]
 
-KEPT = 6  # explanations that are carried on to the next layer
-UNKNOWN, FOLLOWED = 4.0, 5.0  # costs: of an array that nothing explains; of a delta that is only known from dW and db
+KEPT = 6  # how many explanations are carried on to the next layer
+UNKNOWN, FOLLOWED = 4.0, 5.0  # costs of an array that nothing explains, of a delta that is only known from dW and db
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake: where (layer from 0; ``delta``, ``W`` or ``b``), what, and the numbers it rests on.
+    """One mistake: its layer, counted from 0, its part (``delta``, ``W`` or ``b``), its kind, and the evidence.
 
-    Of what nothing explains, `got` and `wanted` are the array in the batch that was given, and what it should be after
-    the delta that the code has.
+    If nothing explains the array, `got` is the array that the code returned for the given batch, and `wanted` what it
+    should be, computed from the delta that the code has.
     """
 
     layer: int
@@ -45,12 +46,15 @@ class Finding:
 
     @property
     def times(self) -> str:
-        """The name of the factor, empty where there is none; of equal ones the values are apart by rounding."""
+        """The name of the factor, "" if there is none; equal factors have one name, while their values are rounded."""
         return "" if self.factor is None else self.factor.name
 
 
 class State(NamedTuple):
-    """An explanation of the layers looked at so far, and the delta that the code must have had in each experiment."""
+    """An explanation of the layers searched so far, and the delta that the code must have had in each experiment.
+
+    `delta` is that of the last layer searched, None if not known; `deltas` holds those of all layers, from the last on.
+    """
 
     delta: tuple[Array | None, ...]
     found: tuple[Finding, ...]
@@ -59,19 +63,25 @@ class State(NamedTuple):
 
     @property
     def unknown(self) -> bool:
-        """Whether something is left unexplained."""
+        """Whether some array is left unexplained."""
         return any(f.kind == "unknown" for f in self.found)
 
 
 class Option(NamedTuple):
-    """One explanation of one array."""
+    """One explanation of dW or db, or of both."""
 
     cost: float
     found: tuple[Finding, ...]
 
 
 def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequence[Finding] | None = None) -> State:
-    """Return the cheapest explanation of all answers, if asked with the mistakes of another explanation only."""
+    """Return the cheapest explanation of all answers.
+
+    Args:
+        witnesses: the experiments with their answers.
+        loss_doubled: whether the returned loss holds the penalty twice.
+        only: if given, only mistakes that these findings of another explanation name are tried.
+    """
     last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
     for k in range(last, -1, -1):
@@ -85,7 +95,7 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
 
 
 def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
-    """Return the state where the code told a delta from which neither its dW nor its db follows."""
+    """Return the state of a layer whose returned delta is explained by no suspect, as an unknown mistake in delta."""
     pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
     got, wanted = pairs[0] if pairs else (None, None)
     text = "delta is wrong, and no known mistake explains how."
@@ -94,7 +104,7 @@ def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
 
 
 def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
-    """Tell whether the right equation, on the delta that the code had, fails where a finding says so."""
+    """Tell whether a finding shows in the given batch: the right equation, on the code's own delta, fails there."""
     case, k, d = given.case, f.layer, deltas[f.layer]
     if d is None:
         return True
@@ -110,7 +120,7 @@ def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
 def _layer(
     witnesses: Sequence[Witness], k: int, state: State, loss_doubled: bool, only: Sequence[Finding] | None = None
 ) -> list[State]:
-    """Return the ways to explain layer k after the layers above it."""
+    """Return the explanations of layer k that extend an explanation of the layers above it."""
     last = len(witnesses[0].case.W) - 1
     active = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
     if not active:
@@ -126,7 +136,7 @@ def _layer(
             continue
         for factor, delta in _deltas(seen, k, base):
             if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
-                break  # a convention has no factor, and zero is no sign of any mistake
+                break  # a convention has no factor, and a delta of 0 is evidence for no particular mistake
             free = suspect.kind == RIGHT and factor.is_one
             option = _parts(seen, k, delta, loss_doubled, free, only)
             if option is None:
@@ -144,13 +154,13 @@ def _layer(
 
 
 def _allowed(suspects: Iterator[Suspect], k: int, only: Sequence[Finding] | None) -> Iterator[Suspect]:
-    """Yield the suspects that another explanation names in this layer, or all."""
+    """Return an iterator over the suspects that the findings `only` name in this layer, or over all if it is None."""
     named = None if only is None else [f.text for f in only if f.layer == k]
     return (s for s in suspects if named is None or s.kind == RIGHT or any(s.text in text for text in named))
 
 
 def _with_twins(states: list[State], before: int) -> list[State]:
-    """Return the states, each mistake in delta with the other kinds that compute the very same delta."""
+    """Return the states, each mistake in delta with the other kinds that give the same delta as its alternatives."""
     new = []
     for s in states:
         mine = s.found[before] if len(s.found) > before else None
@@ -170,7 +180,7 @@ def _with_twins(states: list[State], before: int) -> list[State]:
 def _from_answers(
     seen: Sequence[Witness], k: int, above: Sequence[Array | None], state: State, active: list[int], loss_doubled: bool
 ) -> Iterator[State]:
-    """Yield explanations whose delta was read from the answers: another mask, or one that nothing explains."""
+    """Yield explanations with the delta recovered from dW and db: of another dropout mask, or of an unknown mistake."""
     read = [recover(w, k) for w in seen]
     known = [i for i, d in enumerate(read) if d is not None]
     if not known:
@@ -198,7 +208,7 @@ def _from_answers(
 
 
 def replace_delta(state: State, delta: tuple[Array | None, ...]) -> State:
-    """Return a state one layer further down."""
+    """Return a state one layer further down, with no new findings."""
     return state._replace(delta=delta, deltas=(*state.deltas, delta))
 
 
@@ -212,7 +222,7 @@ def _extended(
 
 
 def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | None]) -> list[Array] | None:
-    """Return what a suspect predicts in each experiment, or None where it cannot be."""
+    """Return what a suspect computes in each experiment, or None if it cannot be computed in one."""
     values = []
     for w, d in zip(seen, above, strict=True):
         try:
@@ -227,7 +237,7 @@ def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | 
 
 
 def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
-    """Yield a delta as it is, and times the factor by which db, or dW without its penalty, is apart from it."""
+    """Yield a delta with factor 1, then times each factor that makes it fit the returned delta, db, or dW."""
     yield Factor("1", 1.0), base
     told = [w.case.answer.delta for w in seen]
     if all(d is not None for d in told):
@@ -269,7 +279,7 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
 
 
 def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Finding:
-    """Say that an array is the right one but for a factor; `beside` a penalty that does not have it."""
+    """Return the finding that an array is a factor times the right one; `beside` says that its penalty is right."""
     what = part if part == "delta" else f"d{part}"
     if beside and factor.name == "0":
         return Finding(k, part, "overwritten_not_accumulated", f"{what} is the gradient of the penalty alone: the "
@@ -290,14 +300,17 @@ def _parts(
     seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False,
     only: Sequence[Finding] | None = None,
 ) -> Option | None:  # fmt: skip
-    """Explain dW and db of layer k by its delta; None where the code told another delta, or neither follows from it."""
+    """Explain dW and db of layer k by its delta.
+
+    Return None if the code returned another delta, or if, unless `free`, neither dW nor db follows from this delta.
+    """
     for w, d in zip(seen, delta, strict=True):
         told = w.case.answer.delta
         if told is not None and misfit(w, told[k], d, w.noise and w.noise.delta[k]) > 1:
             return None
     exact_b, exact_W = _follows(seen, k, "b", delta), _follows(seen, k, "W", delta)
     if not (free or exact_b or exact_W):
-        return None  # a mistake in delta shows in both; that both hide it by mistakes of their own is far-fetched
+        return None  # a wrong delta makes both wrong by itself; further mistakes in both of them are unlikely
     best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled, only)
     best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled, only)
     cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
@@ -307,13 +320,13 @@ def _parts(
 
 
 def _follow(w: Witness, k: int, part: str, d: Array) -> Array:
-    """Return what the right equation makes of a delta."""
+    """Return dW, or db, by the right equation from a delta."""
     made: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
     return made
 
 
 def _follows(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
-    """Tell whether dW, or db, is what the right equation makes of a delta."""
+    """Tell whether the returned dW, or db, follows from a delta by the right equation, in all experiments."""
     for w, d in zip(seen, delta, strict=True):
         value, got = _follow(w, k, part, d), (w.case.answer.dW if part == "W" else w.case.answer.db)[k]
         if misfit(w, got, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
@@ -337,7 +350,7 @@ def _array(
         extra: list[Array | float] = [_penalty(w, k, p, suspect.kind) if weights else 0.0
                                       for w, p in zip(seen, base, strict=True)]  # fmt: skip
         if suspect.kind == RIGHT:
-            other = penalty_found(seen, got, base, k, part, loss_doubled)  # what is left may be another penalty
+            other = penalty_found(seen, got, base, k, part, loss_doubled)  # the rest may be a wrong penalty
             if other is not None:
                 options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
             alone = penalty_alone(seen, got, k) if weights else None
@@ -348,7 +361,7 @@ def _array(
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
             fits += _fits(seen, got, base, turned, k)
-        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # it may be forgotten as well
+        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # the penalty may be missing too
         for fit, beside in fits if not bare else _fits(seen, got, base, [0.0] * len(seen), k):
             if suspect.kind == RIGHT and not fit.factor.is_one:
                 options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
@@ -374,7 +387,7 @@ def _array(
 
 
 def _or_else(options: Sequence[Option]) -> Option:
-    """Return the cheapest option, and in its words the others that say the same numbers as cheaply."""
+    """Return the cheapest option; its evidence names others that give the same numbers at about the same cost."""
     best = min(options, key=lambda o: o.cost)
     f = best.found[0]
     same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
@@ -388,7 +401,7 @@ def _fits(
     seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], layer: int,
     floor: list[float] | None = None,
 ) -> Any:  # fmt: skip
-    """Yield the factors of an equation, and whether they stand beside a penalty that does not have them."""
+    """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
     whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
     penalised = any(np.any(e) for e in extra)
     for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
@@ -401,7 +414,7 @@ def _fits(
 
 def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
     penalty = w.case.penalty(k)
-    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # it is added to each sample
+    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # added to each sample
         return np.broadcast_to(penalty, p.shape)
     if kind == "transpose" and p.shape == penalty.T.shape and not np.array_equal(p.shape, penalty.shape):
         return penalty.T
@@ -409,7 +422,7 @@ def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
 
 
 def _kink_of_penalty(seen: Sequence[Witness], k: int, part: str, got: list[Array], delta: Sequence[Array]) -> Any:
-    """Yield other conventions for sign(0), where a weight is 0 and the penalty has a kink."""
+    """Yield other conventions for sign(0), if a weight is 0, where the penalty has a kink."""
     reg = seen[0].case.solver.regularization
     strength = {"l1": 1.0, "elasticnet": reg.r}.get(reg.method, 0.0)
     if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in seen):

@@ -1,4 +1,4 @@
-"""Whether an equation explains what a person's code returned: up to rounding, up to a factor, up to a penalty."""
+"""Test whether an equation explains what the user's code returned, up to rounding, a factor, or a penalty."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from ..pattern import short, unlike
 
 Array = np.ndarray[Any, Any]
 
-EXACT, SINGLE = 1e-8, 3e-4  # relative errors within which an equation explains float64, float32
+EXACT, SINGLE = 1e-8, 3e-4  # relative errors up to which an equation explains an answer in float64, in float32
 
 
 class Witness(NamedTuple):
-    """An experiment, what rounding may do in it, and how the sizes in it are called."""
+    """An experiment with the bounds of its rounding errors, and the names of the sizes in it.
+
+    `noise` is None for an experiment other than the given batch.
+    """
 
     case: Experiment
     noise: Noise | None
@@ -34,7 +37,7 @@ class Witness(NamedTuple):
 
     @property
     def penalty(self) -> float:
-        """The penalty that is in the loss."""
+        """The penalty as a part of the loss."""
         reg = self.case.solver.regularization
         return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in self.case.W))
 
@@ -42,7 +45,7 @@ class Witness(NamedTuple):
 def misfit(
     witness: Witness, got: Array, wanted: Array, rounding: Array | None = None, floor: float = 0.0
 ) -> float:
-    """Return the largest error of an explanation over what it may be: at most 1 where it explains."""
+    """Return the largest ratio of the error of an explanation to its tolerance: at most 1 if it explains the array."""
     if got.shape != wanted.shape:
         return math.inf
     if not got.size:
@@ -60,7 +63,7 @@ def misfit(
 
 
 class Fit(NamedTuple):
-    """How well an equation explains all experiments: with which factor, and with what misfit."""
+    """How well an equation explains all experiments: its factor, and the largest `misfit`."""
 
     factor: Factor
     misfit: float
@@ -70,7 +73,7 @@ def scaled(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
     layer: int, floor: Sequence[float] | None = None,
 ) -> Fit | None:  # fmt: skip
-    """Find the factor s with ``got = s base + extra`` in all experiments, by one name, or None."""
+    """Find the factor s, with one name for all experiments, such that ``got = s base + extra``, or return None."""
     values, facts, worst = [], [], 0.0
     for w, g, p, e, low in zip(witnesses, got, base, extra, floor or [0.0] * len(got), strict=True):
         if g.shape != p.shape or not np.isfinite(g).all() or not np.isfinite(p).all():
@@ -78,7 +81,7 @@ def scaled(
         if np.shape(e) not in ((), p.shape):
             return None
         square = float((p * p).sum())
-        if square == 0 or float(np.abs(p).max()) < EXACT * low:  # zero but for rounding: any factor would do
+        if square == 0 or float(np.abs(p).max()) < EXACT * low:  # zero up to rounding, so any factor would fit
             if misfit(w, g, p + e, None, low) > 1:
                 return None
             worst = max(worst, 0.5)
@@ -97,19 +100,19 @@ def scaled(
         return Fit(Factor("0", 0.0), worst)
     factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
     if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
-        return None  # one number is some multiple of any other
+        return None  # any number is a multiple of any other, so one number alone proves nothing
     return Fit(factor, worst)
 
 
 class Penalty(NamedTuple):
-    """What was found in place of the penalty: a kind, a sentence."""
+    """What is wrong with the penalty: a kind and a sentence."""
 
     kind: str
     text: str
 
 
 def _terms(mine: tuple[float, float], other: tuple[float, float]) -> str:
-    """Return a multiple of sign(W) and one of W in words, with so many digits that they do not read like others."""
+    """Return a multiple of sign(W) and one of W in words, with enough digits to differ from the `other` pair."""
     size = max(map(abs, (*mine, *other)))
     said = [f"{unlike(a, b) if abs(a - b) > 1e-6 * size else short(b or a)} {what}"
             for a, b, what in zip(mine, other, ("sign(W)", "W"), strict=True) if abs(a) > 1e-6 * size]  # fmt: skip
@@ -119,7 +122,7 @@ def _terms(mine: tuple[float, float], other: tuple[float, float]) -> str:
 def penalty_found(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str, loss_doubled: bool
 ) -> Penalty | None:
-    """Explain ``got - base`` by some multiple of sign(W) and some of W, or return None."""
+    """Explain ``got - base`` by a wrong penalty, a multiple of sign(W) plus a multiple of W, or return None."""
     for used in ((1,), (0,), (0, 1)):  # l2, l1, both
         found = _penalty_of(used, witnesses, got, base, k, part, loss_doubled)
         if found is not None:
@@ -130,7 +133,7 @@ def penalty_found(
 def _sign_forgotten(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int
 ) -> Penalty | None:
-    """Recognise |W| in place of sign(W)."""
+    """Return the mistake that |W| stands in place of sign(W), if it explains the gradients, else None."""
     for w, g, p in zip(witnesses, got, base, strict=True):
         reg, W = w.case.solver.regularization, w.case.W[k]
         l1, l2 = {"l1": (1.0, 0.0), "elasticnet": (reg.r, 1 - reg.r)}.get(reg.method, (0.0, 0.0))
@@ -140,7 +143,7 @@ def _sign_forgotten(
 
 
 def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) -> str | None:
-    """Say that dW is the gradient of some penalty and nothing else, if it is a multiple of W or of sign(W)."""
+    """Return the sentence that dW is a penalty's gradient alone, if it is a multiple of W or of sign(W), else None."""
     for used, what in (((1,), "W"), ((0,), "sign(W)")):
         seen = _multiples(used, witnesses, got, [np.zeros_like(g) for g in got], k, "W")
         if seen and all(any(m.found) for m in seen):
@@ -150,7 +153,7 @@ def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) ->
 
 
 class _Multiple(NamedTuple):
-    """In one experiment: the multiples of sign(W) and of W found, those of the right penalty, lambda, rows."""
+    """For one experiment: the multiples (of sign(W), of W) found, those of the right penalty, lambda, and the rows."""
 
     found: tuple[float, float]
     right: tuple[float, float]
@@ -182,7 +185,7 @@ def _penalty_of(
 def _multiples(
     used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str
 ) -> list[_Multiple] | None:
-    """Fit the multiples in each experiment that determines them; None if they do not explain one."""
+    """Fit the multiples in each experiment that determines them; None if an experiment is not explained by any."""
     seen = []
     for w, g, p in zip(witnesses, got, base, strict=True):
         value = w.case.W[k] if part == "W" else w.case.b[k]
@@ -190,7 +193,7 @@ def _multiples(
             return None
         columns = np.stack([np.sign(value).ravel(), value.ravel()], axis=1)[:, used]
         square = columns.T @ columns
-        if value.size <= len(used) or np.linalg.cond(square) > 1e12:  # any multiple would do, or none is needed
+        if value.size <= len(used) or np.linalg.cond(square) > 1e12:  # too few or equal numbers: any multiple would fit
             if not value.any() and misfit(w, g, p) > 1:
                 return None
             continue
@@ -206,7 +209,7 @@ def _multiples(
 
 
 def _all_are(seen: Sequence[_Multiple], size: float, wanted: Callable[[_Multiple], tuple[float, float]]) -> bool:
-    """Tell whether the multiples found are those wanted, in every experiment."""
+    """Tell whether the multiples found equal the `wanted` ones in every experiment."""
     return all(
         abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
         for (a, b), (x, y) in ((m.found, wanted(m)) for m in seen)
@@ -214,7 +217,7 @@ def _all_are(seen: Sequence[_Multiple], size: float, wanted: Callable[[_Multiple
 
 
 def _another_multiple(seen: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty | None:
-    """Recognise some factor times the right penalty."""
+    """Return the mistake that the penalty is a simple factor times the right one, or None."""
 
     def times(factor: Callable[[int], float]) -> bool:
         return _all_are(seen, size, lambda m: (factor(m.rows) * m.right[0], factor(m.rows) * m.right[1]))
@@ -242,7 +245,7 @@ OTHER_PENALTIES: dict[str, Callable[[_Multiple], tuple[float, float]]] = {
 
 
 def _another_penalty(seen: Sequence[_Multiple], size: float) -> Penalty:
-    """Name the penalty that was found in place of the right one, or give its numbers."""
+    """Return the mistake that another known penalty stands in place of the right one, or else one with its numbers."""
     for text, wanted in OTHER_PENALTIES.items():
         if _all_are(seen, size, wanted):
             return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")

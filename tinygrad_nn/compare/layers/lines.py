@@ -1,4 +1,4 @@
-"""The line of a person's backward of a model that is wrong, and the smallest change that makes its gradients right."""
+"""Find the wrong line of the user's backward of a model, and the smallest change that makes the gradients right."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..experiment import Experiment, Manual, answer_of, copied
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, LESS = 1.5, 0.6  # of the processor: where nothing else explains a gradient, and where something does
-CLOSE = 1e-8  # of the largest entry: in float64 the order of sums moves a gradient by less
+SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explains a gradient, and if something does
+CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
 
 
 def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[Experiment]) -> list[Diagnosis]:
-    """Return the diagnoses with the change of a line that makes gradients right, in all experiments."""
+    """Return the diagnoses, with the change of a line that makes gradients right in all experiments added to one."""
     bad = [d for d in diagnoses if not d.harmless and d.kind != "blind_test"]
     moving = any(d.kind in ("nondeterministic", "accumulated_over_calls", "inplace_overwrite") for d in bad)
     if not bad or moving or not isinstance(manual, types.FunctionType):
@@ -51,7 +51,7 @@ def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[E
 
 
 def _blamed(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
-    """Return the diagnosis that a change is about: of the layer nearest the loss of those that it mends."""
+    """Return the index of the diagnosis that a change belongs to: of the layer nearest the loss that it makes right."""
     layers = sorted({i // 2 + 1 for i in edit.fixes}, reverse=True)
     for layer in layers:
         for at, d in enumerate(diagnoses):
@@ -62,7 +62,7 @@ def _blamed(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
 
 def _told(d: Diagnosis, edit: Edit) -> Diagnosis:
     also = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
-    if d.kind != "unknown" or "NaN" in d.text:  # where NaN comes from says more than the line that writes it
+    if d.kind != "unknown" or "NaN" in d.text:  # the source of a NaN says more than its line
         return replace(d, evidence=(*d.evidence, edit.sentence, *also))
     text = f"{edit.sentence} With that the gradients are right, here and at other random inputs."
     return replace(d, kind=edit.kind, text=text, evidence=(d.text, *d.evidence, *also), alternatives=edit.kinds)

@@ -1,4 +1,4 @@
-"""The notes of a report: what could not be seen in this batch, and what is said by convention."""
+"""The notes of a report: what the batch cannot show, and what follows from a convention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .fit import Witness
 
 
 def what_was_seen(given: Witness, others: int, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the notes on a batch, with the number of other experiments that the code could answer."""
+    """Return the notes on a batch; `others` is the number of other experiments on which the code did not fail."""
     return (*_at_kinks(given), *_without_effect(given, others, rows), *_about_the_code(given, others))
 
 
@@ -42,7 +42,7 @@ def _without_effect(given: Witness, others: int, rows: Sequence[Row]) -> list[st
 
 
 def _about_the_code(given: Witness, others: int) -> list[str]:
-    """Return notes on masks, on the loss that the code returned, and on the batches that it could answer."""
+    """Return notes on masks, on the loss that the code returned, and on the batches on which it did not fail."""
     case, notes = given.case, []
     if case.solver.regularization.dropout:
         notes.append(

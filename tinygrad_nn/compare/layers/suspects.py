@@ -1,7 +1,7 @@
-"""The classic mistakes of a hand-written backward pass, each as the equation that it would compute.
+"""The classic mistakes of a handwritten backward of layers, each as the equation that it would compute.
 
-A suspect is a right equation with one thing changed. Given the delta that a person's own code must have had one layer
-up, it says what delta, dW or db would be; nothing here looks at what the person's code returned.
+A suspect is a right equation with one change. From the delta that the user's code must have had in the layer above, it
+computes what delta, dW or db would be with that mistake. What the user's code returned is compared elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ Array = np.ndarray[Any, Any]
 
 
 class Suspect(NamedTuple):
-    """A mistake: its kind, a sentence, and what it computes in an experiment (None where it cannot be made)."""
+    """A mistake: its kind, a sentence, and a function for what it computes (None if it cannot be made there).
+
+    `compute` is given an experiment and a delta: that of the layer above for a hidden delta, of the layer for dW or db.
+    """
 
     kind: str
     text: str
@@ -35,7 +38,7 @@ def _vjp(name: str, g: Array, z: Array, a: Array) -> Array:
 
 
 def _slope_from(name: str, g: Array, value: Array) -> Any:
-    """Return g times the derivative as it is written in terms of the output, a(1 - a), with another value in it."""
+    """Return g times the derivative in its form for the output, such as a(1 - a), with `value` in place of a."""
     if name == "sigmoid":
         return g * value * (1 - value)
     if name == "tanh":
@@ -46,12 +49,12 @@ def _slope_from(name: str, g: Array, value: Array) -> Any:
 
 
 def _at(name: str, g: Array, z: Array) -> Array:
-    """Return g times the derivative at another z."""
+    """Return g times the derivative of an activation at `z`."""
     return _vjp(name, g, z, by_hand.activation(name).f(z))
 
 
 def output_suspects(case: Experiment) -> Iterator[Suspect]:
-    """Yield what the delta of the output layer may be; the second argument of `compute` is not used."""
+    """Yield the suspects for the delta of the output layer; the second argument of `compute` is not used."""
     loss, name = case.solver.loss, case.names[-1]
     k = len(case.W) - 1
 
@@ -112,7 +115,7 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
 
 
 def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
-    """Yield what the delta of a hidden layer may be, from the delta of the layer above."""
+    """Yield the suspects for the delta of a hidden layer, computed from the delta of the layer above."""
     name = case.names[k]
 
     def arriving(c: Experiment, above: Array) -> Array:
@@ -176,7 +179,7 @@ def _softmax(z: Array, axis: int) -> Array:
 
 
 def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
-    """Yield a softmax whose sum on the way back runs over the batch."""
+    """Yield the suspects in which a softmax, or the sum in its gradient, runs over the batch."""
     if case.names[k] != "softmax":
         return
     for text, p in (("The sum in the gradient of softmax runs over the batch; it belongs over the units.",
@@ -188,7 +191,7 @@ def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Arr
 
 
 def _alone(case: Experiment, k: int) -> Iterator[Suspect]:
-    """Yield a delta that is the derivative of the activation and nothing else."""
+    """Yield the suspect in which delta is the derivative of the activation alone, without the gradient that arrives."""
     name = case.names[k]
     if name == "linear":
         return
@@ -251,7 +254,7 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
 
 
 def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
-    """Yield other conventions at z = 0; they differ from the right delta only where some z is 0."""
+    """Yield other conventions for the slope at z = 0; they differ from the graph's only in entries with z = 0."""
     name = case.names[k]
     if "relu" not in name or not case.given or not (case.z[k] == 0).any():
         return
@@ -268,7 +271,7 @@ def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) ->
 
 
 def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
-    """Yield what dW of a layer may be without its penalty, from the delta of that layer."""
+    """Yield the suspects for dW of a layer, without its penalty, computed from the delta of that layer."""
     yield Suspect(RIGHT, "", lambda c, d: d.T @ c.into(k), 0.0)
     yield Suspect(
         "transpose", "dW is transposed: it is (batch)ᵀ delta instead of deltaᵀ (batch).",
@@ -312,7 +315,7 @@ def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
 
 
 def _sources(case: Experiment, k: int) -> Iterator[tuple[str, Callable[[Experiment], Array]]]:
-    """Yield the arrays that may have been taken for the input of a layer, with their names."""
+    """Yield the arrays that may stand in place of the input of a layer, each as a name and a function."""
     if k:
         yield "the z of the layer before instead of its a", lambda c: c.z[k - 1]
         yield "the input x", lambda c: c.x
@@ -324,7 +327,7 @@ def _sources(case: Experiment, k: int) -> Iterator[tuple[str, Callable[[Experime
 
 
 def bias_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
-    """Yield what db of a layer may be, from the delta of that layer."""
+    """Yield the suspects for db of a layer, computed from the delta of that layer."""
     yield Suspect(RIGHT, "", lambda c, d: d.sum(axis=0), 0.0)
     yield Suspect(
         "broadcast_not_summed", "db still has a row for each sample: the bias was added to every row, so its gradient "

@@ -1,4 +1,4 @@
-"""The delta that a person's code must have had, read from the dW and db it returned; and the dropout mask in it."""
+"""Recover the delta that the user's code must have computed from the dW and db it returned, and its dropout mask."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from .fit import Witness, misfit
 
 Array = np.ndarray[Any, Any]
 
-ILL = 1e6  # condition number beyond which reading delta would invent digits
+ILL = 1e6  # with a larger condition number, the recovered delta would not be accurate
 
 
 def recover(witness: Witness, k: int) -> Array | None:
-    """Solve ``[dW - penalty, db] = deltaᵀ [a, 1]`` for delta, or return None where it has no single solution."""
+    """Solve ``[dW - penalty, db] = deltaᵀ [a, 1]`` for delta; None if it has no unique solution, or none fits.
+
+    If the code returned delta, that is returned, or None if it is not usable.
+    """
     case = witness.case
     if case.answer.delta is not None:
         told = case.answer.delta[k]
@@ -37,7 +40,10 @@ def recover(witness: Witness, k: int) -> Array | None:
 def stale_mask(
     seen: Sequence[Witness], k: int, above: Sequence[Array | None], read: Sequence[Array | None]
 ) -> list[Array | None] | None:
-    """Return the deltas with the masks that were used, if they are masks and not those of the forward pass."""
+    """Return the deltas if they were computed with dropout masks other than those of the forward pass, else None.
+
+    `above` holds the deltas of the layer above in each experiment, `read` the recovered ones of layer k.
+    """
     if above[0] is None or seen[0].case.masks[k] is None or seen[0].case.names[k] == "softmax":
         return None
     deltas: list[Array | None] = []

@@ -1,4 +1,4 @@
-"""From what explains the experiments to diagnoses: which mistakes to name, with what evidence, and what to add."""
+"""Turn the explanation of the experiments into diagnoses: choose the mistakes to name, and add the evidence."""
 
 from __future__ import annotations
 
@@ -28,50 +28,57 @@ SPAN = "gradients beside this point, looked at from several sides, have it as a 
 
 
 class Verdict(NamedTuple):
-    """What explains the answers, before the rows are looked at."""
+    """The explanation of the answers, before the rows are known.
+
+    `seen` holds the experiments that it rests on, `others` those on which the code did not fail, `delta` the code's own
+    deltas in the given batch, as far as they are known.
+    """
 
     given: Witness
     seen: list[Witness]
     others: list[Witness]
     state: State
-    hidden: bool  # found in other experiments only: in the batch that was given it does not show
-    again: list[Answer]  # of two more calls with the same arguments
+    hidden: bool  # whether the mistake shows in other experiments only, and not in the given batch
+    again: list[Answer]  # the answers to two more calls with the same arguments
     delta: list[Array | None]
 
     def report(
         self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False
     ) -> ComparisonReport:
-        """Return the report, with a diagnosis for whatever is wrong in the rows; `at_kink`: they are, by convention."""
+        """Return the report, with a diagnosis for everything that is wrong in the rows.
+
+        `at_kink` says that the gradients are right by another convention at a kink.
+        """
         return _report(self, title, tuple(rows), losses, method, at_kink)
 
 
 def diagnose(
     given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness], *, again: list[Answer]
 ) -> Verdict:
-    """Explain the answer to the batch that was given, with the help of other experiments.
+    """Explain the answer to the given batch, with the help of other experiments.
 
     Args:
-        given: the batch.
-        others: experiments of other sizes, with another strength of penalty and dropout.
-        sized: of other sizes, and with the solver given: a code with numbers of its own is right for this one only.
-        near: of the same sizes and the same solver.
-        again: what two more calls answered to the batch.
+        given: the given batch.
+        others: experiments of other sizes, with other strengths of penalty and dropout.
+        sized: experiments of other sizes with the given solver, for code in which its strengths are written as numbers.
+        near: experiments of the same sizes with the same solver.
+        again: the answers of two more calls to the batch.
     """
     finite = _is_finite(given.case.answer)
     doubled = _loss_doubled(given)
     right = finite and _right(given)
-    best = _cheapest(given, _tries(given, others, sized, near), right, doubled) if finite else None  # of NaN, nothing
+    best = _cheapest(given, _tries(given, others, sized, near), right, doubled) if finite else None  # NaN has no cause
     if best is None:
         return Verdict(given, [], others, NOTHING, False, again, [None] * len(given.case.W))
     state, seen = best
     if given.case.large and not right:
         seen = [given, *seen]
-        state = explain(seen, doubled, state.found)  # what small networks showed: does it hold here?
+        state = explain(seen, doubled, state.found)  # test in the given batch what was found in small networks
     hidden = False
     if right and state.found:
         state, seen, hidden = _behind_a_right_answer(given, near, state, seen, doubled)
     deltas: list[Array | None] = list(given.case.right.delta)
-    if given in seen:  # else the answer is right
+    if given in seen:  # otherwise the answer is right
         deltas = _own(given, seen, state)
         if not hidden:
             state = state._replace(found=_blamed(given, seen, state))
@@ -87,8 +94,8 @@ def _is_finite(answer: Answer) -> bool:
 def _tries(
     given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness]
 ) -> list[list[Witness]]:
-    """Return the sets of experiments in which to look for an explanation, the most telling first."""
-    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
+    """Return the sets of experiments in which to search for an explanation, the most informative first."""
+    if given.case.large:  # small networks show the same mistakes a thousand times faster
         return [others or near]
     return [[given, *others], [given, *sized], [given, *near], [given]]
 
@@ -96,7 +103,7 @@ def _tries(
 def _cheapest(
     given: Witness, tries: Sequence[list[Witness]], right: bool, doubled: bool
 ) -> tuple[State, list[Witness]] | None:
-    """Return the explanation that assumes least, and the experiments it rests on."""
+    """Return the explanation with the fewest and simplest mistakes, and the experiments it rests on."""
     best: tuple[float, State, list[Witness]] | None = None
     for k, seen in enumerate(tries):
         if not seen or (k and seen == tries[0]):
@@ -114,19 +121,19 @@ def _cheapest(
 def _behind_a_right_answer(
     given: Witness, near: list[Witness], state: State, seen: list[Witness], doubled: bool
 ) -> tuple[State, list[Witness], bool]:
-    """Return the mistake that other experiments show and the batch does not, and whether there is one."""
+    """Return the mistakes that other experiments show and the given batch does not, these experiments, whether any."""
     unsummed = any(f.kind == "broadcast_not_summed" for f in state.found)
     if unsummed and given.case.answer.kept and given.case.rows == 1:
-        return state, seen, True  # with one row, an axis that was kept is one that was not summed
-    # One that other weights show counts only where sizes and solver are those given: a code that was written for 16
-    # rows is right for 16 rows.
+        return state, seen, True  # with one row, a kept axis and an axis that was not summed look the same
+    # A mistake that shows with other weights counts only for the given sizes and solver: code that was written for 16
+    # rows may be right for 16 rows only.
     sure = explain(near, doubled) if near and not given.case.large else NOTHING
     hidden = bool(near) and bool(sure.found) and not sure.unknown
     return (sure, near, True) if hidden else (NOTHING, [], False)
 
 
 def _as_far_as_explained(deltas: Sequence[Array | None], state: State) -> list[Array | None]:
-    """Return the deltas without those that were not read from the code: below a layer whose W and b are unexplained."""
+    """Return the deltas, with None for those that are not known because W and b of their layer are unexplained."""
     deltas = list(deltas)
     unknown = [f for f in state.found if f.kind == "unknown"]
     for f in unknown:
@@ -137,7 +144,7 @@ def _as_far_as_explained(deltas: Sequence[Array | None], state: State) -> list[A
 
 
 def _right(w: Witness) -> bool:
-    """Tell whether the answer to an experiment is right, as far as an explanation is asked to be."""
+    """Tell whether the answer to an experiment is right, within the tolerance of an explanation."""
     case, noise = w.case, w.noise
     pairs = [*zip(case.answer.dW, case.right.dW, noise.dW if noise else case.W, strict=True),
              *zip(case.answer.db, case.right.db, noise.db if noise else case.b, strict=True)]  # fmt: skip
@@ -147,19 +154,19 @@ def _right(w: Witness) -> bool:
 
 
 def _own(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | None]:
-    """Return the deltas of an explanation in the batch that was given, from the first layer on."""
+    """Return the deltas of an explanation in the given batch, from the first layer on."""
     i = next(j for j, w in enumerate(seen) if w is given)
     return [layer[i] for layer in reversed(state.deltas)]
 
 
 def _blamed(given: Witness, seen: Sequence[Witness], state: State) -> tuple[Finding, ...]:
-    """Return the findings that the batch that was given bears out; a code may have numbers that are right for it."""
+    """Return the findings that show in the given batch; code may be right for it by numbers written into it."""
     deltas = _own(given, seen, state)
     return tuple(f for f in state.found if needed(given, deltas, f))
 
 
 def _loss_doubled(given: Witness) -> bool:
-    """Tell whether the loss that was returned holds the penalty twice."""
+    """Tell whether the returned loss holds the penalty twice."""
     case = given.case
     plain = float(case.right.loss) - given.penalty
     return bool(given.penalty) and math.isclose(case.answer.loss, plain + 2 * given.penalty, rel_tol=1e-6)
@@ -186,21 +193,21 @@ def _report(
 
 
 def _borne_out(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
-    """Return the findings that rows show, nearest the loss first: what is right in this batch is not blamed."""
+    """Return the findings whose rows are wrong in the given batch, nearest the loss first; all if it hides them."""
     answer = verdict.given.case.answer
     found = sorted(verdict.state.found, key=lambda f: -f.layer)
     if not verdict.hidden:
         wrong = {row.name for row in rows if not row.ok}
         found = [f for f in found if wrong & set(_arrays(f, answer.delta is not None))]
         found = [f for f in found if not (f.part == "delta" and f"layer {f.layer + 2} W" in answer.overwritten)]
-    # that it is not finite says more than that nothing explains it
+    # for an answer that is not finite, the diagnosis of NaN says more than an unknown mistake
     return found if _is_finite(answer) else [f for f in found if f.kind != "unknown"]
 
 
 def _explained(
     verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], found: Sequence[Finding]
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
-    """Return diagnoses, the findings that they blame, and whether nothing is left: no mistake, a convention."""
+    """Return the diagnoses, the findings that they blame, and whether all is explained by convention or rounding."""
     by_mean = _convention(verdict, found)
     harmless = [] if by_mean is None else [by_mean]
     if _rounded(wrong, verdict):
@@ -224,13 +231,13 @@ def _rounding(wrong: Sequence[Row]) -> Diagnosis:
 
 
 def _written(verdict: Verdict) -> list[str]:
-    """Return the arrays that the code wrote into, nearest the loss first."""
+    """Return the names of the arrays that the code wrote into, nearest the loss first."""
     case = verdict.given.case
     return sorted(case.answer.overwritten, key=lambda name: -_layer_of(name, len(case.W)))
 
 
 def _unsteady(verdict: Verdict) -> Diagnosis | None:
-    """Say so where calls with the same arguments answer with other numbers."""
+    """Return the diagnosis that calls with the same arguments gave different numbers, or None."""
     case = verdict.given.case
     advice = ("With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
               if case.solver.regularization.dropout else "Pass the random numbers in, or fix their seed.")  # fmt: skip
@@ -239,7 +246,7 @@ def _unsteady(verdict: Verdict) -> Diagnosis | None:
 
 
 def _true_of_all_calls(diagnoses: Sequence[Diagnosis], moving: Diagnosis) -> list[Diagnosis]:
-    """Return what holds although numbers change with each call; a stale mask is why they do."""
+    """Return the diagnoses that hold although the numbers change with each call; a stale mask explains the change."""
     stale = [d for d in diagnoses if d.kind == "dropout_mask_stale" and moving.kind == "nondeterministic"]
     return [*(d for d in diagnoses if d.kind == "inplace_overwrite"), *(stale or [moving])]
 
@@ -254,7 +261,7 @@ def _kept_axes(verdict: Verdict) -> list[Diagnosis]:
 def _first_wrong(
     verdict: Verdict, found: Sequence[Finding], written: Sequence[str], diagnoses: Sequence[Diagnosis]
 ) -> str | None:
-    """Return the layer nearest the loss that is to blame, or else the place that the first diagnosis names."""
+    """Return the layer nearest the loss that has a mistake, or else the place that the first diagnosis names."""
     guilty = [f.layer for f in found if f.kind not in HARMLESS]
     guilty += [_layer_of(name, len(verdict.given.case.W)) for name in written[:1]]
     if guilty:
@@ -264,7 +271,7 @@ def _first_wrong(
 
 
 def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
-    """Return the findings, where the slopes at kinks are conventions only if their sides span the gradients."""
+    """Return the findings, without those of kinks unless `at_kink`; if `at_kink`, only findings of kinks."""
     if not at_kink:
         return [f for f in found if f.kind != "kink"]
     named = [f for f in found if f.kind == "kink"]
@@ -275,20 +282,20 @@ def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> l
 
 
 def _arrays(f: Finding, told: bool) -> list[str]:
-    """Return the rows of which one is wrong where a finding shows."""
+    """Return the names of the rows of which at least one is wrong if a finding shows."""
     parts = [f.part] if f.part != "delta" else ["W", "b", *(["delta"] if told else [])]
     return [f"layer {f.layer + 1} {part}" for part in parts]
 
 
 def _layer_of(name: str, layers: int) -> int:
-    """Return the layer, from 0, that an array of the model or of data_cache belongs to."""
+    """Return the layer, counted from 0, that an array of the model or of data_cache belongs to."""
     if name.startswith("layer "):
         return int(name.split()[1]) - 1
     return int(name.rstrip("]").partition("[")[2]) if "[" in name else 0 if name.endswith(".x") else layers - 1
 
 
 def _merged(found: Sequence[Finding]) -> list[Finding]:
-    """Join what is said of W and of b of one layer in the same words."""
+    """Return the findings, with those of W and b of one layer joined if they have one kind and factor."""
     merged: list[Finding] = []
     for f in found:
         twin = next((g for g in merged if (g.layer, g.kind, g.times) == (f.layer, f.kind, f.times)
@@ -317,7 +324,7 @@ def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
 
 
 def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
-    """Say in which experiments a finding explains the numbers, with which factor, and where it does not show."""
+    """Return sentences on the experiments in which a finding explains the numbers, its factor, and where it hides."""
     seen = verdict.seen
     sizes = ", ".join(str(w.case.rows) for w in seen)
     count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"
@@ -338,7 +345,7 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
 
 
 def _said(verdict: Verdict, f: Finding) -> str:
-    """Say which part of an array is wrong and by what, where no mistake in the list explains it."""
+    """Return a sentence on which part of an array is wrong and how, if no known mistake explains it."""
     case, noise = verdict.given.case, verdict.given.noise
     mine: Any = {"W": case.answer.dW, "b": case.answer.db, "delta": None}[f.part]
     right = {"W": case.right.dW, "b": case.right.db, "delta": case.right.delta}[f.part][f.layer]
@@ -350,7 +357,7 @@ def _said(verdict: Verdict, f: Finding) -> str:
     if got.shape != wanted.shape:
         return f"{name} has shape {got.shape}, and belongs {wanted.shape}."
     where = f.text.partition("delta is wrong")[0] if f.part == "delta" else ""
-    if where:  # of another batch
+    if where:  # the finding is about another batch
         return where + describe(name, got, wanted, np.abs(got - wanted) > EXACT * np.abs(wanted).max(initial=0))
     bound = {"W": "dW", "b": "db", "delta": "delta"}[f.part]
     allowed = EXACT * float(np.abs(wanted).max(initial=0)) / 100
@@ -364,7 +371,7 @@ def _said(verdict: Verdict, f: Finding) -> str:
 
 
 def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
-    """Say so where loss and gradient carry the same factor: both are right, for another mean."""
+    """Return the diagnosis that loss and gradient have the same factor, so that both are right, or None."""
     last = len(verdict.given.case.W) - 1
     if len(found) != 1 or found[0].kind != "scale" or (found[0].layer, found[0].part) != (last, "delta"):
         return None
@@ -402,7 +409,7 @@ def _is_multiple(w: Witness, s: float) -> bool:
 
 
 def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
-    """Tell whether all are float32 numbers and differ by what float32 arithmetic does: a little, in most entries."""
+    """Tell whether the wrong gradients are float32 numbers and differ as float32 arithmetic does: a little, in many."""
     noise, case = verdict.given.noise, verdict.given.case
     if noise is None or any(row.note or row.odd not in ("manual", "") for row in wrong):
         return False
@@ -412,13 +419,13 @@ def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
         got, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
                              (case.answer.db, case.right.db, noise.db))  # fmt: skip
         if not is_single(got[k]) or (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
-            return False  # an error of that size in other numbers is no rounding to float32
+            return False  # not float32 numbers, or an error larger than that of float32 arithmetic
         off, size = off + row.wrong * got[k].size, size + got[k].size
     return off > 3 and off > 0.3 * size
 
 
 def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding]) -> list[Diagnosis]:
-    """Return a diagnosis for each wrong parameter that no finding speaks of."""
+    """Return a diagnosis for each wrong parameter that no finding explains."""
     extra = []
     for row in wrong:
         k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
@@ -434,7 +441,7 @@ def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding]) -> 
 
 
 def _as_numbers_say(row: Row) -> str:
-    """Say what the three roads and the shape tell of a wrong row by themselves."""
+    """Return a sentence on a wrong row from its three roads and its shape alone, or ""."""
     if row.odd == "graph":
         return ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "
                 "wrong. Please report it.")  # fmt: skip

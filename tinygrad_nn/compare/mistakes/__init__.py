@@ -1,4 +1,7 @@
-"""What people write in place of a rule, operation by operation: each mistake as a change of the walk back."""
+"""Known mistakes in handwritten backwards, operation by operation, each as a change of the walk back.
+
+A mistake replaces the gradient that the rule of an operation returns by the wrong one that people write instead.
+"""
 
 from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
 from .cuts import cut, kept_alone, uses_of, why_lost

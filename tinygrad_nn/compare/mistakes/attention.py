@@ -1,4 +1,4 @@
-"""Mistakes at attention: the scale, the softmax of the scores, queries and keys exchanged, the mask of a dropout."""
+"""Mistakes at attention, in the scale, the softmax of the scores, the queries, keys and values, or the dropout mask."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .mistake import Mistake, Site, finds
 
 
 class _Way(NamedTuple):
-    """What is changed on the way back."""
+    """A way back through attention: the right one by default, and a wrong one if a field has another value."""
 
-    scale: float = 1.0  # the power of 1 / sqrt(d) is this
+    scale: float = 1.0  # the power of 1 / sqrt(d)
     softmax: str = "whole"
     values: str = "a"
-    crossed: bool = False  # q stands in place of k, and k of q
+    crossed: bool = False  # whether q stands in place of k, and k in place of q
     keep: bool = True
-    unparted: bool = False  # the gradient of a single head
+    unparted: bool = False  # whether the gradient is that of a single head
 
 
 def _back(s: Site, way: _Way) -> list[Any]:
@@ -74,7 +74,7 @@ NO_GRADIENT = (("queries", 0), ("keys", 1), ("values", 2))
 
 @finds("attention", "self_attention")
 def attentions(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield ways back through attention with one thing changed."""
+    """Yield the gradients of attention with one mistake each."""
     node = graph.operations[place]
     for kind, text, way in WAYS:
         yield Mistake(kind, text, lambda s, w=way: _back(s, w))

@@ -1,4 +1,4 @@
-"""Gradients that do not arrive: an edge of the graph that the walk back forgot, alone or with others like it."""
+"""Mistakes that lose a gradient: the walk back leaves out one edge of the graph, or several that belong together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDED = "A value that is used in several places gets the sum of their contributi
 
 
 def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
-    """Return where each value is used: by which operations, as which argument."""
+    """Return for each value the edges to its uses: the place of the operation, and the position of the argument."""
     uses: dict[Node, list[Edge]] = {}
     for place, node in enumerate(graph.operations):
         for slot, parent in enumerate(parents_of(node)):
@@ -30,14 +30,14 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
 
 
 def cut(place: int, slot: int | None, kind: str = "", text: str = "") -> Mistake:
-    """Return the mistake that a gradient, of one argument or of all, is multiplied by any factor, as 0."""
+    """Return the mistake that the gradient of one argument, or of all, is lost, or multiplied by any factor."""
     if slot is None:
         return Mistake(kind or "scale", text, nothing, None, True)
     return Mistake(kind or "scale", text, lambda s: None, slot, True)
 
 
 def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, str]:
-    """Return the kind and the sentence of a gradient that does not come through an operation."""
+    """Return the kind and the sentence of the mistake that no gradient comes back through an operation."""
     node = graph.operations[place]
     name = name_of(node)
     statistic = _statistic(graph, place, slot, uses)
@@ -59,7 +59,7 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
         return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
                                                f"overwritten, or forgotten. {ADDED}")  # fmt: skip
     below = node if slot is None else parents[slot]
-    while below is not None:  # a chain of values that are used once leads to one that is used twice
+    while below is not None:  # follow values that are used once, to one that is used several times
         ps = [p for p in parents_of(below) if p is not None]
         if len(ps) != 1:
             break
@@ -71,7 +71,7 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
 
 
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
-    """Return the statistic that was taken as a constant, and of what, if the cut is at or just above one."""
+    """Return the statistic that is taken as a constant, and what it is computed from; None if the cut is at none."""
     node = graph.operations[place]
     start = node if slot is None or len(moving(node)) == 1 else parents_of(node)[slot]
     seen: Node | None = start
@@ -92,7 +92,7 @@ def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, lis
 
 
 def _used_again(node: Node, uses: dict[Node, list[Edge]]) -> Node | None:
-    """Return the value that a statistic was taken of, if it is also used otherwise, behind one operation at most."""
+    """Return `node` or one of its parents, whichever has several uses; None if none has."""
     if len(uses.get(node, ())) > 1:
         return node
     above: list[Node] = [parent for parent in parents_of(node) if len(uses.get(parent, ())) > 1]
@@ -100,7 +100,7 @@ def _used_again(node: Node, uses: dict[Node, list[Edge]]) -> Node | None:
 
 
 def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
-    """Whether a value meets a larger one soon, as a mean meets what it is the mean of."""
+    """Tell whether a value is soon combined with a larger array, as a mean is subtracted from its array."""
     below = [node]
     for _ in range(4):
         users = [graph.operations[place] for n in below for place, _ in uses.get(n, ())]
@@ -111,7 +111,7 @@ def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
 
 
 def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
-    """Whether a value was computed from another with the help of inputs, as a layer with weights."""
+    """Tell whether a value was computed from `leaf` and from inputs of the graph, as by a layer with weights."""
     stack, seen = [node], {node, leaf}
     while stack:
         n = stack.pop()
@@ -125,7 +125,7 @@ def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
 
 
 def _above(node: Node, leaf: Node) -> bool:
-    """Whether a value was computed from another."""
+    """Tell whether a value was computed from `leaf`."""
     stack, seen = [node], {node}
     while stack:
         n = stack.pop()
@@ -139,7 +139,7 @@ def _above(node: Node, leaf: Node) -> bool:
 
 
 def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[str, str, list[Edge], float]]:
-    """Yield groups of edges that are forgotten together: all uses of a value but one, or some of them.
+    """Yield groups of edges whose gradients are lost together: all uses of a value but one, or the first or last use.
 
     Yields:
         The kind, the sentence, the edges that are lost, the cost.
@@ -166,6 +166,6 @@ def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[st
 
 
 def _alike(graph: Traced, edges: list[Edge]) -> bool:
-    """Whether all uses are of one kind, as of a weight that each step of time uses."""
+    """Tell whether all uses are the same argument of the same operation, as of a weight that each time step uses."""
     names = {(graph.operations[p].primitive.name, s) for p, s in edges if graph.operations[p].primitive}  # type: ignore[union-attr]
     return len(names) == 1

@@ -1,4 +1,4 @@
-"""Mistakes at functions of single entries: the derivative missing, at the wrong value, or of another function."""
+"""Mistakes at elementwise functions: the derivative is missing, at a wrong value, or of another function."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LINEAR = frozenset({
 })  # fmt: skip
 NOT_SLOPES = frozenset({"clip", "softmax", "log_softmax", "getitem", "put", "cumsum", "standardize", "window", "where"})
 VALUE = "activation_derivative_at_wrong_value"
-NEAR = 10  # values before and after an operation that may have been put in the place of the right one
+NEAR = 10  # how many values of nearby operations are tried in the place of the right one
 
 
 class Value(NamedTuple):
-    """Another value of the graph: what it is called, how it is found at a Site, how far it is from the operation."""
+    """Another value of the graph: its name, a function that finds it from a Site, and its offset as a key."""
 
     name: str
     of: Any
@@ -28,7 +28,7 @@ class Value(NamedTuple):
 
 
 def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = NEAR) -> Iterator[Value]:
-    """Yield other values of a shape, those of the operations nearby and those of the inputs."""
+    """Yield other values of the graph with a shape: those of at most `near` nearby operations, and those of inputs."""
     count = len(graph.operations)
     for offset in range(1, min(count, 4 * NEAR)):
         for step in (offset, -offset):
@@ -43,7 +43,7 @@ def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = N
 
 @finds()
 def slopes(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield what is written in place of the derivative of a function of single entries."""
+    """Yield wrong gradients of an elementwise function: without its derivative, or with it at a wrong value."""
     node = graph.operations[place]
     primitive, args = node.primitive, args_of(node)
     if primitive is None or primitive.jointly or len(primitive.vjps) != 1 or primitive.name in LINEAR:
@@ -90,9 +90,9 @@ def slopes(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake(VALUE, text, value(other, other), 0, cost=FAR, key=(key, "out"))
 
 
-BY_OUTPUT = frozenset({"tanh", "sigmoid", "exp", "sqrt", "tan"})  # whose rules are written in terms of the result
+BY_OUTPUT = frozenset({"tanh", "sigmoid", "exp", "sqrt", "tan"})  # functions whose rules use the result
 
-# name -> what is written in place of the derivative: the sentence, the gradient
+# name -> wrong gradients, each a phrase and a function of the Site
 WRONG_SLOPES: dict[str, list[tuple[str, Wrong]]] = {
     "sqrt": [
         ("the gradient is divided by the square of the root; it belongs divided by the root", lambda s: s.g / s.out**2),
@@ -147,7 +147,7 @@ WRONG_SLOPES: dict[str, list[tuple[str, Wrong]]] = {
 
 @finds(*WRONG_SLOPES)
 def other_slopes(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield derivatives that are written otherwise than they are."""
+    """Yield wrong derivatives of one function that are known from `WRONG_SLOPES`."""
     name = graph.operations[place].primitive.name  # type: ignore[union-attr]
     for text, wrong in WRONG_SLOPES[name]:
         value = " of the input;" in text
@@ -157,7 +157,7 @@ def other_slopes(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("relu", "leaky_relu")
 def masked_by_the_gradient(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield masks of another value than the input."""
+    """Yield gradients of a rectifier whose mask is computed from the gradient that arrives, or inverted."""
     name = graph.operations[place].primitive.name  # type: ignore[union-attr]
     text = f"The mask of {name} is taken where the gradient that arrives is positive; it belongs where its input is."
     low = 0.0 if name == "relu" else float(graph.operations[place].meta.get("alpha", 0.01))
@@ -168,7 +168,7 @@ def masked_by_the_gradient(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("maximum", "minimum", "fmax", "fmin")
 def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield masks of the larger of two that are missing, turned, or of another value."""
+    """Yield gradients of a maximum or minimum of two arrays whose mask is missing, inverted, or of a wrong value."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
     slots = moving(node)
@@ -191,7 +191,7 @@ def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("where")
 def branches(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield what is written in place of the mask of np.where."""
+    """Yield gradients of np.where whose mask is missing or inverted."""
     node = graph.operations[place]
     for slot in moving(node):
         yield Mistake("mask_missing", "The gradient passes np.where everywhere; it belongs only where this branch was "
@@ -202,7 +202,7 @@ def branches(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("clip")
 def clipped(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield what is written in place of the mask of np.clip."""
+    """Yield gradients of np.clip whose mask is missing, incomplete, or inverted, and the gradient itself clipped."""
     node = graph.operations[place]
     if 0 not in moving(node):
         return

@@ -1,4 +1,4 @@
-"""Mistakes at convolution and pooling: the kernel flipped, stride or padding forgotten, all pixels for the largest."""
+"""Mistakes at convolution and pooling, such as a flipped kernel, a forgotten stride or padding, or a wrong pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _flipped(w: Any) -> Array:
 
 
 def _with(s: Site, slot: int, **how: Any) -> Any:
-    """Return the gradient of a convolution with other options, cut or filled with zeros to the right shape."""
+    """Return the gradient of a convolution with other options, cut or padded with zeros to the right shape."""
     options = {**s.meta, **how}
     if slot == 1:
         return REGISTRY["conv_weight"].forward(s.g, s.args[0], kernel=s.args[1].shape[2:], **options)
@@ -36,7 +36,7 @@ def _fitted(x: Array, shape: tuple[int, ...]) -> Array:
 
 @finds("conv")
 def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of a convolution with another kernel, stride, padding, or window."""
+    """Yield gradients of a convolution with a wrong kernel, stride, padding, or set of windows."""
     node = graph.operations[place]
     args, slots, meta = args_of(node), moving(node), node.meta
     axes = np.ndim(args[0]) - 2
@@ -96,12 +96,12 @@ def _corner(g: Array, at: int) -> Array:
 
 
 def _inside(size: Any, padding: Any) -> Any:
-    """Return the index of an image in its padded one."""
+    """Return the index of an image inside the padded image."""
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
 
 def _overwritten(axes: int) -> Iterator[Mistake]:
-    """Yield windows that are written over each other in the gradient of an image, where they belong added."""
+    """Yield the gradient of an image in which overlapping windows overwrite each other instead of being added."""
 
     def last(s: Site) -> Array:
         x, w, g = s.args[0], s.args[1], s.g
@@ -121,7 +121,7 @@ def _overwritten(axes: int) -> Iterator[Mistake]:
 
 @finds("max_pool", "avg_pool")
 def pools(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of pooling that are given to other pixels, or divided by other numbers."""
+    """Yield gradients of pooling that go to wrong pixels, or are divided by a wrong number."""
     node = graph.operations[place]
     if 0 not in moving(node):
         return
@@ -164,7 +164,10 @@ def pools(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 def _shared(s: Site, share: Any, over: bool = False) -> Any:
-    """Return the gradient of an image whose windows are given their part by a function of their pixels."""
+    """Return the gradient of an image if `share` computes from the pixels of a window the share that each of them gets.
+
+    The shares of overlapping windows are added, or overwrite each other if `over`.
+    """
     x, kernel, stride, padding = s.args[0], s.meta["kernel"], s.meta["stride"], s.meta["padding"]
     axes = len(kernel)
     shape = (*x.shape[:-axes], *(n + 2 * p for n, p in zip(x.shape[-axes:], padding, strict=True)))

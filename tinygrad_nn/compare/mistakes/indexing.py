@@ -1,4 +1,4 @@
-"""Mistakes at what is picked, joined, and reordered: repeated rows overwritten, parts in another order."""
+"""Mistakes at indexing, joining and reordering: repeated rows overwritten, parts or axes in a wrong order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPEATED = ("overwritten_not_accumulated",
             ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They belong "
             "added, as np.add.at does."))  # fmt: skip
 
-FEW = 400  # operations of a graph in which it is looked for who picks of a value
+FEW = 400  # in a graph of more operations, `of_the_picked` does not search for the users of a value
 
 
 def _index(s: Site) -> Any:
@@ -25,7 +25,7 @@ def _index(s: Site) -> Any:
 
 @finds("getitem", "embedding")
 def picked(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of picked entries that are overwritten, averaged, or put elsewhere."""
+    """Yield gradients of indexed entries that are overwritten, averaged, or put at wrong places."""
     node = graph.operations[place]
     args = args_of(node)
     if 0 not in moving(node):
@@ -57,7 +57,7 @@ def picked(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds()
 def of_the_picked(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of a value that are 0, or only what comes back from the choice, where it was picked from."""
+    """Yield gradients of a value that are wrongly set to 0 at the entries that another operation indexed."""
     node = graph.operations[place]
     if len(graph.operations) > FEW:
         return
@@ -109,7 +109,7 @@ def _repeated() -> Iterator[Mistake]:
 
 @finds("concatenate", "stack")
 def joined(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield parts of what was joined that are cut off in another order."""
+    """Yield gradients of joined arrays that are split in a wrong order."""
     node = graph.operations[place]
     args, slots = args_of(node), moving(node)
     shapes = [np.shape(a) for a in args]
@@ -142,7 +142,7 @@ def _cut_in_reverse(s: Site) -> list[Any]:
 
 @finds("transpose", "swapaxes", "reshape")
 def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield reshapes where axes belong exchanged, and the reverse."""
+    """Yield gradients of a reshape in another order, and of a transpose that are reshaped or transposed again."""
     node = graph.operations[place]
     if 0 not in moving(node):
         return
@@ -160,7 +160,7 @@ def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("cumsum")
 def running(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield sums that run forwards where they belong backwards."""
+    """Yield gradients of a running sum that are summed from the start instead of the end, or not summed."""
     if 0 in moving(graph.operations[place]):
         yield Mistake("wrong_order", "The gradient of a running sum is summed from the start; it belongs summed from "
                       "the end.", lambda s: np.cumsum(s.g, s.meta.get("axis")).reshape(s.args[0].shape), 0)  # fmt: skip
@@ -170,7 +170,7 @@ def running(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("pad", "put", "at_set", "roll")
 def placed(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of what was put somewhere that are taken from elsewhere."""
+    """Yield gradients of rolled or overwritten entries that are taken from wrong places."""
     node = graph.operations[place]
     if name_of(node) == "roll":
         yield Mistake("wrong_index", "The gradient of a roll is rolled in the same direction; it belongs rolled back.",

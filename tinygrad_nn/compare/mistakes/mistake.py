@@ -1,4 +1,7 @@
-"""One mistake at one operation: what a person wrote in place of its rule, as a change of the walk back."""
+"""One mistake at one operation: the wrong gradient that was written in place of its rule, as a change of the walk back.
+
+Each function decorated with `finds` yields the mistakes that people make at some operations.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ from typing import Any, NamedTuple
 from ...node import Node
 from ..paths import Array, Slots, Traced, args_of, name_of, parents_of
 
-USUAL, RARE, FAR, FURTHER = 1.0, 1.1, 1.2, 1.3  # of mistakes with the same numbers the cheapest is told
+USUAL, RARE, FAR, FURTHER = 1.0, 1.1, 1.2, 1.3  # costs: of mistakes with the same numbers, the cheapest is reported
 
 
 class Site(NamedTuple):
-    """An operation that the walk back has come to: its graph and place, the gradient g of its result, and its slots."""
+    """An operation that the walk back has reached: its graph and place, the gradient `g` of its result, and its slots.
+
+    `slots` holds the right gradients of its arguments, as the rules return them.
+    """
 
     graph: Traced
     place: int
@@ -36,11 +42,11 @@ class Site(NamedTuple):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Its options, and what its forward saved."""
+        """Its metadata, with what its forward saved."""
         return self.node.meta
 
     def rule(self, slot: int, g: Any = None, *, args: Any = None, out: Any = None, **meta: Any) -> Any:
-        """Return what the rule of an argument gives of other values."""
+        """Return what the rule of an argument gives if some of its inputs are replaced."""
         primitive: Any = self.node.primitive
         given = (self.g if g is None else g, self.out if out is None else out, *(self.args if args is None else args))
         options = {**self.meta, **meta}
@@ -49,23 +55,23 @@ class Site(NamedTuple):
         return primitive.vjps[slot](*given, **options)
 
 
-# A function of a Site: the gradient of one argument, or of all where none is named. mypy infers no type of a lambda
-# that keeps the variables of a loop as defaults.
+# A function of a Site that returns the wrong gradient of one argument, or a list for all arguments if `slot` is None.
+# It is Any because mypy infers no type for a lambda that keeps the variables of a loop as defaults.
 Wrong = Any
 
 
 class Mistake(NamedTuple):
-    """A mistake: kind, sentence, what is written in place of the gradient.
+    """A mistake at an operation: its kind, its sentence, and the gradient that was written in place of the right one.
 
     Attributes:
         kind: a key of `KINDS`.
-        text: a sentence.
-        wrong: the gradient that is written, of one argument or of all.
-        slot: which argument; None for all.
-        linear: it may stand with any factor beside the right gradient (0 is none of it).
-        cost: of mistakes with the same numbers the cheapest is told.
-        wide: the gradient of the argument stays as large as the result.
-        key: what tells it from others with the same kind and sentence, alike at all places of one line.
+        text: a sentence that describes it.
+        wrong: returns for a Site the wrong gradient, of one argument or of all.
+        slot: which argument `wrong` is the gradient of; None for all.
+        linear: the right gradient may be multiplied by any factor here, not only by the 0 that `wrong` stands for.
+        cost: of mistakes that give the same numbers, the cheapest is reported.
+        wide: the gradient of the argument is left in the shape of the result, where a sum over a broadcast is missing.
+        key: tells it from other mistakes with the same kind and sentence; equal at all places that one line made.
     """
 
     kind: str
@@ -78,7 +84,7 @@ class Mistake(NamedTuple):
     key: Any = None
 
     def at(self, site: Site) -> Slots:
-        """Return the gradients of all arguments with the mistake."""
+        """Return the gradients of all arguments, with this mistake in them."""
         made = self.wrong(site)
         if self.slot is None:
             return list(made)
@@ -91,7 +97,7 @@ BY_NAME: dict[str, list[Finder]] = {}
 
 
 def finds(*names: str) -> Callable[[Finder], Finder]:
-    """Enter a function among those that look for mistakes at operations of these names, or at any."""
+    """Register a function that yields the mistakes at operations of these names, or at all operations without names."""
 
     def enter(finder: Finder) -> Finder:
         for name in names:
@@ -104,12 +110,12 @@ def finds(*names: str) -> Callable[[Finder], Finder]:
 
 
 def moving(node: Node) -> list[int]:
-    """Return the arguments that a gradient goes to."""
+    """Return the positions of the arguments that get a gradient."""
     return [i for i, parent in enumerate(parents_of(node)) if parent is not None]
 
 
 def called(node: Node) -> str:
-    """Return what a value is called: by its name, or by what made it."""
+    """Return what to call a value in a sentence: its name, or the operation that computed it."""
     name = (node.notes or {}).get("name")
     if name:
         return str(name)
@@ -117,7 +123,7 @@ def called(node: Node) -> str:
 
 
 def begun(text: str) -> str:
-    """Return a sentence with its first letter large, unless it begins with the name of a variable."""
+    """Return a sentence with its first letter capitalized, unless it begins with the name of a variable."""
     return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text
 
 
@@ -129,5 +135,5 @@ def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 def nothing(site: Site) -> Any:
-    """Return no gradient, of any argument."""
+    """Return None as the gradient of every argument."""
     return [None] * len(site.slots)

@@ -1,4 +1,4 @@
-"""Mistakes at batch, layer and root-mean-square norms: statistics taken as constants, another axis, gamma forgotten."""
+"""Mistakes at batch, layer and root-mean-square norms: constant statistics, a wrong axis, gamma forgotten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .mistake import RARE, Mistake, Site, finds, moving
 
 
 class _Parts(NamedTuple):
-    """What the gradient of a norm is made of: h = g γ, x̂, s = 1/sqrt(var + eps), axes, n, γ, var, eps, and x - μ."""
+    """The parts of the gradient of a norm: h = g γ, x̂, s = 1/sqrt(var + eps), axes, n, γ, var, eps, and x - μ."""
 
     h: Any
     x_hat: Any
@@ -28,7 +28,7 @@ class _Parts(NamedTuple):
 
     def dx(self, *, mean: bool = True, var: bool = True, h: Any = None, s: Any = None, x_hat: Any = None,
            axes: Any = None, n: Any = None, front: Any = None) -> Any:  # fmt: skip
-        """Return dx = s (h - mean h - x̂ mean(h x̂)), with parts of it left out or replaced."""
+        """Return dx = s (h - mean h - x̂ mean(h x̂)), with terms left out or replaced."""
         h = self.h if h is None else h
         x_hat = self.x_hat if x_hat is None else x_hat
         axes = self.axes if axes is None else axes
@@ -50,7 +50,7 @@ def _parts(s: Site) -> _Parts:
 
 
 def _batchwise(p: _Parts, s: Site) -> Any:
-    """Return dx with dvar and dmean that keep the batch: 2 (x - μ) dvar / n + dmean / n, entry by entry."""
+    """Return dx if dvar and dmean are not summed over the batch: h s + 2 (x - μ) dvar / n + dmean / n, elementwise."""
     dvar = -0.5 * p.h * p.centred * p.s**3
     return p.h * p.s + dvar * 2 * p.centred / p.n - p.h * p.s / p.n
 
@@ -103,7 +103,7 @@ DX: list[tuple[str, str, Any]] = [
 
 @finds("standardize")
 def norms(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of a norm with one term changed."""
+    """Yield gradients of a batch or layer norm with one term changed."""
     node = graph.operations[place]
     slots = moving(node)
     if 0 in slots:
@@ -153,7 +153,7 @@ def _other_axes(ndim: int, axes: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _over(s: Site, axes: tuple[int, ...]) -> Any:
-    """Return the gradient of the norm over other axes."""
+    """Return dx as if the norm were taken over other axes."""
     x, p = s.args[0], _parts(s)
     scale = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + p.eps)
     return p.dx(axes=axes, s=scale, x_hat=(x - x.mean(axis=axes, keepdims=True)) * scale)

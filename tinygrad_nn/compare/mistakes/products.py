@@ -1,4 +1,4 @@
-"""Mistakes at products, quotients and powers: a factor missing, another in its place, half of the product rule."""
+"""Mistakes at products, quotients and powers: a factor is missing, transposed, or replaced by another value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begun, called, fi
 
 @finds("multiply")
 def factors(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield products whose other factor is missing or another."""
+    """Yield gradients of a product in which the other factor is missing or replaced."""
     node = graph.operations[place]
     args, slots = args_of(node), moving(node)
     for slot in slots:
@@ -24,7 +24,7 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         kind = "dropout_mask_missing" if mask else "missing_factor"
         text = ("The mask of the product is missing on the way back." if mask else
                 "The other factor of a product is missing on the way back.")  # fmt: skip
-        if np.size(args[other]) == 1 and fixed:  # told as a factor
+        if np.size(args[other]) == 1 and fixed:  # reported as a factor instead
             continue
         yield Mistake(kind, text, lambda s: s.g, slot)
         yield Mistake("wrong_value", "The gradient is divided by the other factor of a product; it belongs multiplied.",
@@ -45,12 +45,12 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 def _is_mask(x: Any) -> bool:
-    """Whether a constant is made of zeros and of one other number."""
+    """Tell whether a constant array consists of zeros and one other number."""
     values = np.unique(np.asarray(x)) if np.size(x) > 1 else np.empty(0)
     return len(values) == 2 and values[0] == 0
 
 
-# Of divide: argument -> what is written in place of its gradient.
+# For divide: argument -> wrong gradients, each a phrase and a function of the Site.
 QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
     0: [
         ("the gradient of the numerator is divided by the square of the denominator", lambda s: s.g / s.args[1] ** 2),
@@ -72,9 +72,9 @@ QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
 
 @finds("divide")
 def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield the gradients of a quotient that are written otherwise."""
+    """Yield wrong gradients of a quotient."""
     node = graph.operations[place]
-    number = np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None  # told as a factor
+    number = np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None  # then it is reported as a factor
     for slot in moving(node) if not number else ():
         for text, wrong in QUOTIENTS[slot]:
             missing = slot == 0 and "not divided" in text
@@ -103,7 +103,7 @@ POWERS: list[tuple[str, Wrong]] = [
 
 @finds("power")
 def powers(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield the derivatives of a power that are written otherwise."""
+    """Yield wrong derivatives of a power with one exponent."""
     node = graph.operations[place]
     if 0 in moving(node) and np.size(args_of(node)[1]) == 1:
         root = float(np.asarray(args_of(node)[1]).reshape(-1)[0])
@@ -114,7 +114,7 @@ def powers(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("matmul", "dot", "affine")
 def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield other factors of a product of matrices, transposed ones, and single rows."""
+    """Yield gradients of a matrix product with a transposed or replaced factor, or from a single row."""
     node = graph.operations[place]
     args, name = args_of(node), node.primitive.name  # type: ignore[union-attr]
     for slot in [i for i in moving(node) if i < 2]:
@@ -150,7 +150,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds()
 def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients that are multiplied, or divided, by a value nearby where they belong as they are."""
+    """Yield gradients that are multiplied or divided by a value of the graph once too often."""
     node = graph.operations[place]
     args = args_of(node)
     for slot in moving(node):
@@ -163,7 +163,7 @@ def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 def _nearby(graph: Traced, place: int, shape: tuple[int, ...]) -> Iterator[Value]:
-    """Yield values that an array of a shape can be multiplied by."""
+    """Yield values of nearby operations and of inputs that an array of a shape can be multiplied by."""
     for step in range(-6, 7):
         i = place + step
         if 0 <= i < len(graph.operations):
@@ -176,5 +176,5 @@ def _nearby(graph: Traced, place: int, shape: tuple[int, ...]) -> Iterator[Value
 
 
 def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    """Whether an array of one shape can be multiplied into one of another, which it does not change."""
+    """Tell whether an array of `shape` broadcasts to the shape `into`."""
     return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

@@ -1,4 +1,4 @@
-"""Mistakes at recurrent layers: the time before, the cell, the gates, the states that the weights were met with."""
+"""Mistakes at recurrent layers, in the way back through time, the cell, the gates, or the gradient of the weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Slopes = dict[str, Any]
 
 
 class _Way(NamedTuple):
-    """What is changed on the way back through time."""
+    """A way back through time: the right one by default, and a wrong one if a field has another value."""
 
-    carried: bool = True  # the gradient of the state goes to the time before
-    cell: bool = True  # so does that of the cell
-    slope: bool = True  # the derivative of the activation
-    steps: slice = slice(None)  # times that give the weights a gradient
-    after: bool = False  # the weights meet the state after, not before
-    transposed: bool = False
-    direct: bool = True  # gru: the part of the state that is kept
+    carried: bool = True  # whether the gradient of the state is carried to the time step before
+    cell: bool = True  # whether the gradient of the cell is carried to the time step before
+    slope: bool = True  # whether the derivative of the activation is applied
+    steps: slice = slice(None)  # the time steps that contribute to the gradient of the weights
+    after: bool = False  # whether the gradient of the weights takes the state after each step, not the one before
+    transposed: bool = False  # whether the recurrent weights are transposed
+    direct: bool = True  # gru: whether the part of the state that is kept gets its gradient
 
 
 def _rows(x: Array) -> Array:
@@ -64,7 +64,7 @@ TIME: list[tuple[str, str, _Way]] = [
 
 @finds("rnn_states")
 def plain(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield ways back through a plain recurrent network with one thing changed."""
+    """Yield the gradients of a plain recurrent network with one mistake each."""
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _rnn(s, w))
     yield Mistake("missing_activation_derivative", "The derivative of the activation is missing in every step.",
@@ -81,7 +81,7 @@ def _weighted(s: Site) -> Any:
 
 
 def _lstm_slopes(s: Site) -> Slopes:
-    """Return the factors that lead from dc, and from dh, to the inputs of the gates."""
+    """Return the factors by which dc and dh are multiplied to give the gradients of the inputs of the gates."""
     i, f, u, o, c, tanh_c = np.split(s.meta["cells"], 6, axis=-1)
     before = np.concatenate([s.args[3][None], c[:-1]])
     return {
@@ -107,7 +107,7 @@ def _lstm(s: Site, way: _Way, edit: Any = None) -> list[Any]:
     return [dz, dW, back if way.carried else dz[0] @ W, dc]
 
 
-# What stands in place of the factors, from (i, f, u, o, c, tanh c, c before).
+# Wrong factors in place of those of `_lstm_slopes`, as functions of (i, f, u, o, c, tanh c, c before).
 GATES: list[tuple[str, str, Any]] = [
     ("wrong_gate", "The gates i and f are exchanged on the way back.",
      lambda i, f, u, o, c, t, b: {"i": u * f * (1 - f), "f": b * i * (1 - i)}),
@@ -160,7 +160,7 @@ GATES: list[tuple[str, str, Any]] = [
 
 @finds("lstm_states")
 def lstm(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield ways back through an LSTM with one thing changed."""
+    """Yield the gradients of an LSTM with one mistake each."""
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _lstm(s, w))
     yield Mistake("not_carried_back", "The gradient of the cell is not carried to the time before.",
@@ -190,7 +190,7 @@ def _gru(s: Site, way: _Way, edit: Any = None) -> list[Any]:
     return [dz, _rows(of_h[part]).T @ _rows(states[part]), _rows(of_h).sum(axis=0), back]
 
 
-# What stands in place of the factors, from (r, u, n, q, h before).
+# Wrong factors in place of those of `_gru`, as functions of (r, u, n, q, h before).
 UNITS: list[tuple[str, str, Any]] = [
     ("wrong_gate", "The gates u and 1 - u are exchanged on the way back.",
      lambda r, u, n, q, b: {"n": u * (1 - n * n), "keep": 1 - u}),
@@ -223,7 +223,7 @@ UNITS: list[tuple[str, str, Any]] = [
 
 @finds("gru_states")
 def gru(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield ways back through a gated recurrent unit with one thing changed."""
+    """Yield the gradients of a gated recurrent unit with one mistake each."""
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _gru(s, w))
     yield Mistake("residual_forgotten", "What the state keeps of the one before, u h, gets no gradient.",

@@ -1,4 +1,4 @@
-"""Mistakes at softmax and what is made of it: the diagonal only, another axis, the targets forgotten."""
+"""Mistakes at softmax, log softmax and cross-entropy: only the diagonal, a wrong axis, or the targets forgotten."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _softmax(x: Array, axis: Any) -> Array:
 
 
 def _axes(x: Array, axis: Any) -> list[int]:
-    """Return the axes that a softmax along one of them could be mistaken to run along."""
+    """Return the other axes, along which a softmax may be computed by mistake."""
     return [i for i in range(x.ndim) if x.ndim > 1 and i != (axis % x.ndim if isinstance(axis, int) else None)]
 
 
 def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
-    """Yield gradients of the probabilities of labels that change other entries than one of each sample.
+    """Yield gradients in which labels change other entries than one entry of each sample.
 
-    `direct` gives of a Site the term that belongs to the label of each sample only, `rest` the other one.
+    `direct` returns for a Site the term that is not 0 only at the label of each sample, `rest` the other term.
     """
 
     def one_each(s: Site) -> Any:
@@ -52,7 +52,7 @@ def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
 
 @finds("softmax")
 def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield Jacobians of softmax that are written otherwise."""
+    """Yield wrong gradients of softmax."""
     node = graph.operations[place]
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis", -1)
     text = "Softmax was differentiated as if each output depended on its own input only: the diagonal p(1 - p)."
@@ -92,7 +92,7 @@ def _word(axis: Any, x: Array) -> Any:
 
 @finds("log_softmax")
 def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of log softmax that are written otherwise."""
+    """Yield wrong gradients of log softmax."""
     node = graph.operations[place]
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis", -1)
 
@@ -127,7 +127,7 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("logsumexp")
 def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of the logarithm of a sum of exponentials that are written otherwise."""
+    """Yield wrong gradients of the logarithm of a sum of exponentials."""
     node = graph.operations[place]
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     for other in _axes(x, axis):
@@ -142,7 +142,7 @@ def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("softmax_crossentropy", "sigmoid_crossentropy")
 def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of a cross-entropy of logits that are written otherwise."""
+    """Yield wrong gradients of a cross-entropy of logits."""
     node = graph.operations[place]
     args, soft = args_of(node), name_of(node).startswith("softmax")
     z = np.asarray(args[0])

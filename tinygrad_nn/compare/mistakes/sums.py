@@ -1,4 +1,4 @@
-"""Mistakes at what is summed, and at what is repeated: broadcasts, means, variances, extremes, norms."""
+"""Mistakes at reductions and broadcasts: sums, means, variances, maxima and minima, norms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...ops.reduce import axes_of, count, kept, spread
 from ..paths import Array, Traced, args_of
 from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
 
-PLAIN = 1.45  # what is a factor is rather told as one
+PLAIN = 1.45  # a cost above that of a plain factor, which explains the same numbers and is reported instead
 BROADCASTS = ("add", "subtract", "multiply", "divide", "affine", "maximum", "minimum", "where", "power", "broadcast_to")
 
 
 @finds(*BROADCASTS)
 def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield other ways to sum a gradient back to an argument that was broadcast."""
+    """Yield wrong ways to sum a gradient back to the shape of an argument that was broadcast."""
     node = graph.operations[place]
     out, name = np.shape(node.out), node.primitive.name  # type: ignore[union-attr]
     for slot in moving(node):
@@ -64,7 +64,7 @@ def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
 
 
 def _options(s: Site) -> tuple[Any, Any]:
-    """Return the axis, and the number of entries that each result stands for."""
+    """Return the axis, and the number of entries that are reduced to each result."""
     axis = s.meta.get("axis")
     return axis, count(s.args[0], axis)
 
@@ -76,7 +76,7 @@ def _across(x: Array, axis: Any) -> tuple[int, ...]:
 
 @finds("mean", "sum")
 def sums(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield means that are divided by another number, and sums that are not spread."""
+    """Yield gradients of means and sums that are divided by a wrong number, or spread to wrong entries."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
     if node.meta.get("where") is not None:
@@ -126,7 +126,7 @@ def _var(s: Site, g: Any, centred: Any, n: Any) -> Any:
 
 @finds("var", "std", "var_about")
 def variances(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield variances about 0, by another number, without their root, and over another axis."""
+    """Yield gradients of variances and standard deviations without the mean, or with a wrong divisor, axis or root."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
     if 0 not in moving(node) or node.meta.get("where") is not None:
@@ -162,7 +162,7 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
 
 @finds("max", "min", "cummax", "cummin")
 def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield ways to give the gradient of an extreme to other entries than the one that was chosen."""
+    """Yield gradients of a maximum or minimum that go to other entries than the chosen one."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
     if name.startswith("cum") or node.meta.get("where") is not None:
@@ -217,7 +217,7 @@ def _placed(name: str) -> Iterator[Mistake]:
 
 @finds("vector_norm")
 def norms(graph: Traced, place: int) -> Iterator[Mistake]:
-    """Yield gradients of a norm that are not divided by it, or by its square."""
+    """Yield gradients of a norm with a wrong power of the norm, or with x missing."""
     node = graph.operations[place]
     if 0 not in moving(node):
         return

@@ -1,6 +1,7 @@
-"""The road that trusts no rule: derivatives from values alone, how exact they can be, and what holds at a kink.
+"""The numerical road: derivatives from function values alone, their accuracy, and what is right at a kink.
 
-The `referee` states the forward pass of a list of layers a third time, in numbers that may be complex. `noise` bounds
-what rounding does to a gradient that is right, so that no tolerance is a guess. Where the function has a kink there is
-no derivative: `kinks` finds them, `sides` looks from each of them, `subgradients` asks what a mean of these can be.
+`referee` implements the forward pass of a list of layers a third time, also for complex numbers. `noise` bounds the
+rounding error of a right gradient, so that no tolerance is a guess. At a kink there is no derivative, only a different
+limit of the gradient on each side: `sides` computes these limits, `kinks` finds the operations that have the kinks, and
+`subgradients` tells whether a gradient is a mean of the limits.
 """

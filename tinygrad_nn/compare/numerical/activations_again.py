@@ -1,4 +1,4 @@
-"""A third statement of the further activations, for real numbers and for complex ones whose imaginary part is tiny."""
+"""A third implementation of activations, for real numbers and for complex numbers with a tiny imaginary part."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROOT = math.sqrt(2 / math.pi)
 
 
 def sigmoid(z: Array) -> Any:
-    """Return 1/(1 + e^-z), by the half plane."""
+    """Return 1/(1 + e^-z), by the formula that does not overflow for the sign of the real part."""
     right = z.real >= 0
     e = np.exp(np.where(right, -z, z))
     return np.where(right, 1, e) / (1 + e)
 
 
 def softplus(z: Array) -> Any:
-    """Return ln(1 + e^z), by the half plane."""
+    """Return ln(1 + e^z), by the formula that does not overflow for the sign of the real part."""
     right = z.real > 0
     return np.where(right, z, 0) + np.log1p(np.exp(np.where(right, -z, z)))
 
@@ -33,7 +33,7 @@ def _elu(z: Array, alpha: float = 1.0) -> Any:
 
 
 def _gelu(z: Array) -> Any:
-    """Return z Φ(z); along the imaginary axis Φ is a straight line, as far as its tiny step goes."""
+    """Return z Φ(z), where Φ is linearized along the imaginary axis, which is exact for a tiny imaginary part."""
     below: Any = 0.5 * np.asarray(_erfc(-z.real / math.sqrt(2))).astype(float)
     if np.iscomplexobj(z):
         below = below + 1j * z.imag * (ROOT / 2) * np.exp(-z.real * z.real / 2)
@@ -61,13 +61,13 @@ FURTHER: dict[str, Callable[..., Any]] = {
 
 
 def numbers(name: str) -> list[float]:
-    """Return the numbers in the brackets of a name."""
+    """Return the parameters in the brackets of the name of an activation."""
     inside = name.partition("(")[2].rstrip(")")
     return [float(number) for number in inside.split(",")] if inside and not name.startswith("gelu") else []
 
 
 def kinks(name: str) -> list[float]:
-    """Return where the slope of an activation jumps."""
+    """Return the values of z at which the slope of an activation jumps."""
     head = name.partition("(")[0]
     if head in ("relu", "leaky_relu", "selu") or (head == "elu" and numbers(name) not in ([], [1.0])):
         return [0.0]

@@ -1,6 +1,7 @@
-"""The kinks in a graph: which operations have, at some entries, other slopes on other sides, and what they choose.
+"""Find the kinks in a graph: the outputs of operations whose slopes differ from side to side, and these slopes.
 
-Relu of a thousand zeros has 2^1000 sides. Operation by operation it has a thousand kinks with two slopes each.
+A whole function may have too many sides to look at: relu of a thousand zeros has 2^1000 of them. Looked at operation by
+operation, it has only a thousand kinks with two slopes each, and the gradients follow from the slopes by a walk.
 """
 
 from __future__ import annotations
@@ -17,26 +18,29 @@ from ..paths import Traced, args_of, gradients, parents_of
 from .sides import Side, jumps
 
 Array = np.ndarray[Any, Any]
-Effect = list[tuple[int, Array, Array]]  # input, flat indices, values
-Slopes = list[tuple[Array, Array, Array]]  # of each slot flat indices, and its derivatives by Re g and by Im g
+Effect = list[tuple[int, Array, Array]]  # for each input, its place, flat indices, values
+Slopes = list[tuple[Array, Array, Array]]  # for each argument, flat indices and the derivatives by Re g and by Im g
 
-OUTPUTS, KINKS = 4096, 3000  # of an operation that is looked at output by output, of one graph
-ALIKE, PARALLEL = 1e-6, 0.9995  # relative difference of slopes; cosine of moves, which rounding leaves 1/64 of
+OUTPUTS, KINKS = 4096, 3000  # the most outputs of an operation looked at output by output; the most kinks of one
+ALIKE, PARALLEL = 1e-6, 0.9995  # relative difference of equal slopes; least cosine of parallel moves (rounding: 1/64)
 
 
 @dataclass
 class Kink:
-    """One output of an operation, by its place in the graph: the slopes on its sides, and which one each side has."""
+    """One output entry of an operation: its different slopes, and for each side looked at which of them it has there.
+
+    `place` is the place of the operation in the graph, `output` the flat index of the entry.
+    """
 
     place: int
     output: int
     slopes: list[Slopes] = field(default_factory=list)
-    pattern: list[int] = field(default_factory=list)  # of each side; -1 where the value jumps
-    moves: list[float] = field(default_factory=list)  # by which each side moves what the kink hangs on
+    pattern: list[int] = field(default_factory=list)  # for each side, an index into `slopes`; -1 if the value jumps
+    moves: list[float] = field(default_factory=list)  # for each side, how far it moves the argument that decides
 
 
 class Folded:
-    """A graph with kinks, known from its sides: what is left of an operation beside them, what each slope adds."""
+    """A graph with the kinks that the sides seen so far show; it walks back with any mean of their slopes."""
 
     def __init__(self, base: Traced, step: float) -> None:
         self.base, self.coarse = base, float(np.sqrt(step))
@@ -48,7 +52,7 @@ class Folded:
         self.rng = np.random.default_rng(1)
 
     def add(self, side: Side) -> bool:
-        """Learn the slopes on one more side; whether that could be done."""
+        """Learn the slopes on one more side; return False if the operations or shapes differ there, or are too many."""
         near, far, names = side.near.trace, side.far.trace, self.base.signature
         if near.signature != names or far.signature != names:
             return False
@@ -72,7 +76,8 @@ class Folded:
                     for r in rows[len(kink.pattern) :]:
                         kink.pattern.append(_join(kink.slopes, r.of(o)))
                         kink.moves.append(float(r.moves[o]) if len(r.moves) else 0.0)
-        self.kinks = [k for k in self.known.values() if k.slopes]  # of one too: the point has another, or 0/0
+        # a kink with one slope counts too: the rule gives another slope at the point, or 0/0
+        self.kinks = [k for k in self.known.values() if k.slopes]
         self.at = {}
         for i, kink in enumerate(self.kinks):
             self.at.setdefault(kink.place, []).append(i)
@@ -86,7 +91,7 @@ class Folded:
         return (_entries if _diagonal(n) else _outputs)(node, n, f, still, self.coarse)
 
     def together(self) -> list[list[int]]:
-        """Return the kinks in groups that hang on one quantity: each side moves it in proportion."""
+        """Return the kinks in groups that depend on one quantity: on all sides, their arguments move in proportion."""
         moves = np.array([kink.moves for kink in self.kinks])  # (kinks, sides)
         size = np.sqrt((moves * moves).sum(axis=1, keepdims=True))
         moves = np.divide(moves, size, out=np.zeros_like(moves), where=size > 0)
@@ -109,7 +114,7 @@ class Folded:
         return groups
 
     def by_unit(self, groups: list[list[int]]) -> list[list[int]]:
-        """Return groups joined where they are of one unit: who computes a slope from z takes the same in all rows."""
+        """Return the groups joined for each unit: code that computes a slope from z has one convention for all rows."""
         joined: dict[Any, list[int]] = {}
         for group in groups:
             kink = self.kinks[group[0]]
@@ -119,23 +124,29 @@ class Folded:
         return list(joined.values())
 
     def alike(self, group: list[int], choice: tuple[int, ...]) -> bool:
-        """Whether the kinks of a group have the same numbers for slopes in a choice."""
+        """Tell whether all kinks of a group have equal slopes in a choice of one slope for each."""
         first, *others = (np.concatenate([np.concatenate(part[1:]) for part in self.kinks[k].slopes[v]])
                           for k, v in zip(group, choice, strict=True))  # fmt: skip
         return all(np.array_equal(first, other) for other in others)
 
     def some_weights(self) -> list[Array]:
-        """Return means of the slopes of each kink that stop no other: the slopes -1 and 1 have the plain mean 0."""
+        """Return random weights for the slopes of each kink.
+
+        Equal weights would not do: the mean of the slopes -1 and 1 is 0, which would hide the kinks behind it.
+        """
         rng = np.random.default_rng(2)
         return [rng.dirichlet(np.ones(len(kink.slopes))) for kink in self.kinks]
 
     def walk(self, weights: Sequence[Array]) -> tuple[list[Array], dict[int, Array]]:
-        """Walk back with a mean of the slopes at each kink; return the gradients, and what arrives at the kinks."""
+        """Walk back with the mean of the slopes at each kink by these weights.
+
+        Return the gradients of the inputs, and by place the cotangents that arrive at the operations with kinks.
+        """
         arrived: dict[int, Array] = {}
         return gradients(self.base, self.changes(weights, arrived)), arrived
 
     def changes(self, weights: Sequence[Array], arrived: dict[int, Array] | None = None) -> Any:
-        """Return the changes that a walk back is made with."""
+        """Return the changes, by place, with which `gradients` walks back; `arrived` is filled with the cotangents."""
 
         def at(place: int, mine: list[int]) -> Callable[[Node, Array, list[Any]], list[Any]]:
             def change(node: Node, g: Array, slots: list[Any]) -> list[Any]:
@@ -146,7 +157,7 @@ class Folded:
                 rest.reshape(-1)[[self.kinks[k].output for k in mine]] = 0
                 made = [None if r is None else np.array(r) for r in rule_results(node, rest)]
                 for r in made:
-                    if r is not None and not np.isfinite(r).all():  # 0/0 of the operation where its slopes are known
+                    if r is not None and not np.isfinite(r).all():  # 0/0 of the rule at a kink, whose slopes are known
                         np.copyto(r, 0, where=~np.isfinite(r))
                 for k in mine:
                     for slopes, w in zip(self.kinks[k].slopes, weights[k], strict=True):
@@ -159,7 +170,7 @@ class Folded:
         return {place: at(place, mine) for place, mine in self.at.items()}
 
     def effects(self, weights: Sequence[Array], arrived: dict[int, Array]) -> list[list[Effect]]:
-        """Return for each kink, and each of its slopes after the first, what it changes in the gradients."""
+        """Return for each kink how the gradients change if one of its other slopes takes the place of the first."""
         changes = self.changes(weights)
         found: list[Any] = [None] * len(self.kinks)
         for place, mine in self.at.items():
@@ -187,7 +198,7 @@ class Folded:
         return found
 
     def _below(self, node: Node, slots: list[Any], changes: Any) -> list[Array]:
-        """Return what arrives at the inputs of what is handed to the arguments of an operation."""
+        """Return the gradients of the inputs if the arguments of one operation have the gradients `slots`."""
         outs = []
         for parent, arg, r in zip(parents_of(node), args_of(node), slots, strict=True):
             if parent is not None and r is not None:
@@ -195,7 +206,7 @@ class Folded:
         return gradients(self.base._replace(outs=outs), changes)
 
     def _straight(self, place: int, size: int) -> bool:
-        """Whether each entry of an operation hangs on the entry of the inputs at the same index, and on no other."""
+        """Tell whether each entry of an operation depends only on the entry of the inputs at the same index."""
         reached = {self.base.operations[place]}
         for node in self.base.operations[place:]:
             if node not in reached:
@@ -207,7 +218,7 @@ class Folded:
         return all(np.size(node.out) == size for node in self.base.inputs if node in reached)
 
     def _together(self, place: int, mine: list[int], g: Array, shapes: list[Any], changes: Any) -> Iterator[Any]:
-        """Yield what `effects` returns, for kinks that meet in no entry, of one walk for all of them."""
+        """Yield each kink with its effects, by one walk for all: these kinks change no common entry of the inputs."""
         most = max(len(self.kinks[k].slopes) for k in mine)
         walks = []
         for v in range(1, most):
@@ -232,14 +243,14 @@ def _add(slots: list[Any], slopes: Slopes, g: Any) -> None:
 
 
 def _bends(node: Node, near: Node, far: Node, coarse: float, rng: np.random.Generator) -> bool:
-    """Whether what an operation makes of a cotangent is another thing on a side."""
+    """Tell whether the rules of an operation give other gradients on a side, for the same random cotangent."""
     q = rng.normal(size=np.shape(node.out))
     slots = zip(*(rule_results(n, q) for n in (node, near, far)), strict=True)
     return any(a is not None and (np.shape(a) != np.shape(b) or _turned(a, b, c, coarse).any()) for a, b, c in slots)
 
 
 def _turned(here: Any, near: Any, far: Any, coarse: float) -> Array:
-    """Return where slopes are others on a side, and not because they change with the step."""
+    """Return a mask of the slopes that differ on a side by more than the step explains."""
     steps = np.abs(np.asarray(far) - near)
     found: Array = _differ(here, near, coarse) & ~(np.abs(np.asarray(near) - here) <= 64 * steps)
     return found
@@ -252,7 +263,7 @@ def _differ(a: Any, b: Any, coarse: float) -> Array:
 
 
 def _diagonal(node: Node) -> bool:
-    """Whether each output of an operation hangs on the entries of its arguments at the same place only."""
+    """Tell whether each output of an operation depends only on the entries of its arguments at the same index."""
     shape = np.shape(node.out)
     mask = (np.arange(int(np.prod(shape))) * 7 % 11 % 3 == 0).reshape(shape)
     if mask.size < 2:
@@ -265,16 +276,19 @@ def _diagonal(node: Node) -> bool:
 
 
 class Rows(NamedTuple):
-    """The slopes of an operation on one side: where they are others than at the point, and those of an output."""
+    """The slopes of an operation on one side: `bent` has the outputs whose slopes differ from those at the point.
+
+    `of` returns the slopes of one output, or None if its value jumps.
+    """
 
     bent: set[int]
     of: Callable[[int], Slopes | None]
-    moves: Array  # how far the side moves what each output hangs on, if that is one number
-    alone: bool = True  # whether each output chooses for itself; of numbers that are sorted they do not
+    moves: Array  # how far the side moves the number that decides the slope of each output, if it is one number
+    alone: bool = True  # whether each output has its slope independently of the others, unlike those of a sort
 
 
 def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> Rows | None:
-    """Return the slopes of an operation that acts on each entry alone."""
+    """Return the slopes of an elementwise operation, for all outputs at once."""
     shape, nothing = np.shape(node.out), np.zeros(0, dtype=int)
     whole = np.asarray(node.out).dtype.kind == "c"
     bent, parts = np.zeros(int(np.prod(shape)), dtype=bool), []
@@ -302,7 +316,10 @@ def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
 
 
 def _moves(near: Node, far: Node) -> Array:
-    """Return by how much more the second step moves the argument of each entry, or the difference of two."""
+    """Return how far the argument of each entry moves from the first step to the second.
+
+    With two arguments it is the move of their difference; with more, an empty array.
+    """
     shape = np.shape(near.out)
     both = zip(args_of(near), args_of(far), parents_of(near), strict=True)
     parts = [np.broadcast_to(np.asarray(b) - a, shape) for a, b, p in both
@@ -313,7 +330,7 @@ def _moves(near: Node, far: Node) -> Array:
 
 
 def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> Rows | None:
-    """Return the slopes of any other operation, output by output."""
+    """Return the slopes of an operation that is not elementwise, output by output; None if that cannot be done."""
     size = int(np.size(node.out))
     if size > OUTPUTS or np.asarray(node.out).dtype.kind == "c":
         return None
@@ -338,7 +355,10 @@ def _sparse(r: Any) -> tuple[Array, Array, Array]:
 
 
 def _join(slopes: list[Slopes], new: Slopes | None) -> int:
-    """Return the place of some slopes among those known, to which they are added, or -1 where there are none."""
+    """Return the index of the slopes `new` in the list, to which they are appended if they are not in it.
+
+    Return -1 if they are None or not finite.
+    """
     if new is None or not all(np.isfinite(a[1]).all() and np.isfinite(a[2]).all() for a in new):
         return -1
     for k, known in enumerate(slopes):

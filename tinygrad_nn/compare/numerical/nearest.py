@@ -1,4 +1,4 @@
-"""The point of a polytope nearest to the origin, where the polytope is known by its vertex along a direction."""
+"""Find the point of a polytope nearest to the origin, from a function that returns its lowest vertex in a direction."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Vertex = tuple[Array, Any]  # the point, and what it is made of
+Vertex = tuple[Array, Any]  # the point, and the caller's label of it
 
-MOST = 400  # vertices that are visited
-POSITIVE = 1e-12  # a weight below this is none
+MOST = 400  # the most vertices that are visited
+POSITIVE = 1e-12  # a weight below this counts as 0
 
 
 def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array, list[tuple[float, Any]], bool]:
-    """Return the nearest point, the vertices that it is a mean of with their weights, and whether it is the origin.
+    """Return the nearest point, the weights and labels of the vertices it is a mean of, and whether it is the origin.
 
     Args:
-        lowest: the vertex v that makes ``direction @ v`` least.
-        near: how far from 0 each coordinate of the origin may be.
+        lowest: returns the vertex v that minimizes ``direction @ v``, or any vertex for an empty direction.
+        near: how far from 0 each coordinate may be for the point to count as the origin.
 
     Source: P. Wolfe, Finding the nearest point in a polytope, 1976.
     """
@@ -31,7 +31,7 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
             return point, _named(corral, weights), True
         new = lowest(point)
         if point @ new[0] > 0.5 * (point @ point):
-            return point, _named(corral, weights), False  # the plane halfway parts the polytope from the origin
+            return point, _named(corral, weights), False  # a plane separates the polytope from the origin
         if any(np.array_equal(new[0], v) for v, _ in corral):
             break
         corral, weights = [*corral, new], np.append(weights, 0.0)
@@ -56,7 +56,7 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
 
 
 def _affine(vertices: Array) -> Array:
-    """Return the weights, of sum 1, of the point of an affine hull that is nearest to the origin."""
+    """Return the weights, of sum 1, of the point nearest to the origin in the affine hull of some vertices."""
     first = vertices[:, 0]
     rest = vertices[:, 1:] - first[:, None]
     size = np.maximum(np.sqrt((rest * rest).sum(axis=0)), 1e-300)

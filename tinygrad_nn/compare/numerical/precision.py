@@ -1,4 +1,4 @@
-"""What rounding does to values and gradients, measured: the same computation with more digits, or else with fewer."""
+"""Measure the rounding errors of values and gradients: run the same computation in longdouble, or else in float32."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ Array = np.ndarray[Any, Any]
 
 EPS = float(np.finfo(np.float64).eps)
 WIDE = float(np.finfo(np.longdouble).eps) < EPS / 100
-SAFETY = 2.0  # how many times the measured error the error of another way to compute the same may be
-SAMPLE = 16.0  # the same for an error that is measured in float32, which is one sample of it
-MOST = 1e-3  # of the largest entry; what differs by more took another branch
+SAFETY = 2.0  # factor on the measured error, since another way to compute the same may have a larger one
+SAMPLE = 16.0  # the same factor for an error measured in float32, which is only one sample of the error
+MOST = 1e-3  # of the largest entry: a value that differs by more took another branch
 
 
 def measured_rounding(
     run: Callable[[Callable[[Any], Any]], Sequence[Array]], here: Sequence[Array]
 ) -> list[Array]:
-    """Return, for each entry of arrays in float64, how far it is from the one in another precision.
+    """Return, for each entry of arrays in float64, a bound of its rounding error, measured in another precision.
 
-    A value such as 1 - p of a p near 1 loses digits inside the computation, which no small change of the inputs shows.
+    A value such as 1 - p for a p near 1 loses digits inside the computation, which no small change of the inputs shows.
 
     Args:
-        run: takes what turns an array to another precision, and returns the arrays in it.
+        run: is given a function that casts an array to another precision, and returns the arrays computed in it.
         here: the arrays in float64.
+
+    Returns:
+        One array of bounds for each array of `here`; zeros if the computation runs in no other precision.
     """
     kinds = ((np.longdouble, np.clongdouble, SAFETY),) if WIDE else ()
     for real, complex_, safety in (*kinds, (np.float32, np.complex64, SAMPLE * EPS / float(np.finfo(np.float32).eps))):
         try:
             found = run(partial(_cast, real, complex_))
-        except Exception:  # a person's function, or NumPy, may refuse the dtype
+        except Exception:  # the user's function, or NumPy, may refuse the dtype
             continue
         if all(a.shape == b.shape and a.dtype != b.dtype for a, b in zip(found, here, strict=True)):
             return [_apart(a, b, safety) for a, b in zip(found, here, strict=True)]
@@ -47,6 +50,6 @@ def _apart(other: Array, g: Array, safety: float) -> Array:
 
 
 def _cast(real: Any, complex_: Any, x: Any) -> Any:
-    """Return an array of floats in another precision; anything else as it is."""
+    """Return a floating-point or complex array in another precision, anything else unchanged."""
     kind = x.dtype.kind if isinstance(x, np.ndarray) else ""
     return x.astype(complex_ if kind == "c" else real) if kind in {"f", "c"} else x

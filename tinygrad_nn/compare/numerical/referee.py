@@ -1,7 +1,8 @@
-"""The numerical road for a list of layers: a third statement of the forward pass, which also takes complex numbers.
+"""The numerical road for a list of layers: a third implementation of the forward pass, which accepts complex numbers.
 
-To move one weight moves one column of z, so each derivative is a derivative with respect to z along some direction, and
-the layers below are not computed again. A step of 1e-20 along the imaginary axis has no difference to lose digits in.
+A change of one weight changes one column of z, so each derivative is computed as a derivative in z along a direction,
+and the layers below are not computed again. The derivative is a complex step: with a step of 1e-20 along the imaginary
+axis, no two numbers are subtracted, so no digits cancel.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .activations_again import FURTHER, kinks, numbers, sigmoid, softplus
 Array = np.ndarray[Any, Any]
 
 STEP = 1e-20
-TINY = 64 * float(np.finfo(np.float64).eps)  # a rectifier this near its kink, relative to its terms, is at it
+TINY = 64 * float(np.finfo(np.float64).eps)  # a z this near to a kink, relative to its terms, is at it
 
 
 class Slope(NamedTuple):
-    """A derivative, and whether a kink was crossed: then it is the slope on one side."""
+    """A derivative, and whether the point is at a kink, where the value is the slope on one side."""
 
     value: float
     kink: bool
@@ -58,7 +59,7 @@ def _log(w: Array, x: Array) -> Any:
 
 
 def _log_rest(z: Array) -> Any:
-    """Return ln(1 - softmax(z)): the logarithm of the other classes' share."""
+    """Return ln(1 - softmax(z)): for each class the logarithm of the summed probabilities of the others."""
     ln_p = log_softmax(z)
     others = np.where(np.eye(z.shape[-1], dtype=bool), -np.inf, ln_p[:, None, :].real)
     top = others.max(axis=-1, keepdims=True)
@@ -97,7 +98,7 @@ class Referee:
     def __init__(self, case: Experiment) -> None:
         self.case, self.method = case, "complex step"
         self.z: list[Array] = []
-        self.terms: list[Array] = []  # the size of what each z is the sum of
+        self.terms: list[Array] = []  # for each z the sum of the absolute values of its terms
         a = case.x
         for k, name in enumerate(case.names):
             self.terms.append(np.abs(a) @ np.abs(case.W[k]).T + np.abs(case.b[k]))
@@ -115,7 +116,7 @@ class Referee:
         return value + sum(float(penalty(reg.method, W, reg.lam, reg.r).sum()) for W in self.case.W)
 
     def _from(self, k: int, z: Array) -> tuple[Any, bool]:
-        """Return the loss without penalties where layer k has another z, and whether a kink was moved."""
+        """Return the loss without penalties if layer k has this `z`, and whether the change of z meets a kink."""
         case, kink = self.case, False
         last = len(self.z) - 1
         while True:
@@ -130,18 +131,18 @@ class Referee:
             yhat = activate(name, z)
             kink |= bool(((np.abs((yhat - case.y).real) <= TINY * np.abs(case.y)) & (yhat.imag != 0)).any())
         value = loss_of(case.solver.loss, name, z, case.y)
-        if case.solver.loss == "rmse":  # the root of 0 has no derivative
+        if case.solver.loss == "rmse":  # the square root has no derivative at 0
             kink |= bool(value.real <= TINY * math.sqrt(float((case.y * case.y).sum()) / len(case.y)))
         return value, kink
 
     def along(self, k: int, dz: Array) -> Slope:
-        """Return the derivative of the loss, without penalties, along a direction of the z of layer k."""
+        """Return the derivative of the loss, without penalties, along a direction `dz` of the z of layer k."""
         with np.errstate(all="ignore"):
             value, kink = self._from(k, self.z[k] + 1j * STEP * dz)
         return Slope(float(np.imag(value)) / STEP, kink)
 
     def differences(self, k: int, dz: Array) -> tuple[float, float, str]:
-        """Return the same by extrapolated differences, with its error and the kink it met."""
+        """Return the derivative of `along` by extrapolated differences, its error, and the kink found or ""."""
         size = float(np.abs(dz).max()) or 1.0
         noise = 8 * float(np.finfo(float).eps) * max(1.0, abs(self.loss()))
         with np.errstate(all="ignore"):
@@ -149,7 +150,7 @@ class Referee:
         return found.value * size, found.error * size, found.kink
 
     def weight(self, k: int, index: tuple[int, ...]) -> Slope:
-        """Return the derivative of the loss by one weight of layer k."""
+        """Return the derivative of the objective in one weight of layer k."""
         j, i = index
         dz = np.zeros_like(self.z[k])
         dz[:, j] = self.case.into(k)[:, i]
@@ -160,19 +161,19 @@ class Referee:
         return Slope(slope.value + extra, slope.kink or (w == 0 and reg.lam > 0 and reg.method in ("l1", "elasticnet")))
 
     def bias(self, k: int, index: tuple[int, ...]) -> Slope:
-        """Return the derivative of the loss by one bias of layer k."""
+        """Return the derivative of the loss in one bias of layer k."""
         dz = np.zeros_like(self.z[k])
         dz[:, index[0]] = 1
         return self.along(k, dz)
 
     def delta(self, k: int, index: tuple[int, ...]) -> Slope:
-        """Return the derivative of the loss by one z of layer k."""
+        """Return the derivative of the loss in one entry of z of layer k."""
         dz = np.zeros_like(self.z[k])
         dz[index] = 1
         return self.along(k, dz)
 
     def direction(self, k: int, part: str, v: Array) -> Slope:
-        """Return the derivative along a direction of all weights, or all biases, of layer k."""
+        """Return the derivative of the objective along a direction `v` of all weights, or all biases, of layer k."""
         if part == "b":
             return self.along(k, np.broadcast_to(v, self.z[k].shape))
         reg = self.case.solver.regularization
@@ -182,9 +183,10 @@ class Referee:
         return Slope(slope.value + float(extra), slope.kink or kink)
 
     def verify(self, rng: np.random.Generator) -> tuple[int, float]:
-        """Compare the complex step with differences along one direction a layer; return how many, and the worst ratio.
+        """Compare the complex step with differences along one random direction of each layer's z.
 
-        A ratio above 1 says that the forward pass is not analytic there.
+        Return how many directions were compared, and the largest ratio of the difference to its tolerance. A ratio
+        above 1 says that the forward pass is not analytic there, so that the complex step is wrong.
         """
         worst, count = 0.0, 0
         for k, z in enumerate(self.z):

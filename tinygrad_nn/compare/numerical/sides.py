@@ -1,7 +1,8 @@
-"""A gradient looked at from several sides: the limits it has there, and how far rounding may take it.
+"""The gradients of a function on several sides of a point: their limits there, and how far rounding may take them.
 
-From one side a function is smooth, so a second step along the same line moves the gradient twice as far as the first.
-What does not grow with the step is no rounding: it is a kink, and no tolerance is made of it.
+A side is a direction in which all inputs are moved by a few machine epsilons. If the function is smooth there, a step
+of twice the length moves the gradient twice as far. A difference that does not grow with the step is not taken for
+rounding: it comes from a kink, and the tolerance does not allow for it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from ..paths import Traced
 
 Array = np.ndarray[Any, Any]
 
-STEP = 64.0  # machine epsilons, relative to each entry: rounding moves the sums that a kink hangs on by less
-ULPS = 64.0  # that two ways to compute a gradient may be apart
-NOISE = 1e-3  # of the largest entry; what differs by more from step to step has no limit
-SMOOTH = 1.25  # a change that grows less than this, where the step doubles, does not come from the step
+STEP = 64.0  # machine epsilons, relative to each entry: more than rounding moves the sums that decide a kink
+ULPS = 64.0  # machine epsilons by which two ways to compute a gradient may differ
+NOISE = 1e-3  # of the largest entry: a gradient that differs by more from step to step has no limit
+SMOOTH = 1.25  # if the step doubles and a change grows by less than this factor, the step is not its cause
 
 
 class Run(NamedTuple):
@@ -30,7 +31,10 @@ class Run(NamedTuple):
 
 
 class Side(NamedTuple):
-    """What is seen from one side: runs at one step and at two, the limits of the gradients there, their rounding."""
+    """One side of a point: runs at one step and at two, the limits of the gradients there, their rounding errors.
+
+    `continuous` says that no result jumps between the point and that side, `finite` that the limits exist.
+    """
 
     near: Run
     far: Run
@@ -41,33 +45,36 @@ class Side(NamedTuple):
 
 
 class Sides:
-    """The gradients of a function near one point."""
+    """The gradients of a function at one point, and on the sides of it that were looked at."""
 
     def __init__(self, run: Callable[[list[Array]], Run], leaves: Sequence[Array], here: Run, eps: float) -> None:
-        """`run` evaluates the function at other inputs; eps is that of the person's arrays."""
+        """`run` evaluates the function at other inputs; `eps` is the machine epsilon of the user's arrays."""
         self.run, self.leaves, self.here, self.eps = run, list(leaves), here, eps
         self.scales = [_scale(np.asarray(x)) for x in leaves]
         self.seen: list[Side] = []
 
     def look_around(self, rng: np.random.Generator, times: int, uneven: bool = False) -> None:
-        """Look from so many random sides, every second one the opposite; if uneven, some inputs move less."""
+        """Look at `times` random sides, where every second one is the opposite of the one before.
+
+        If `uneven`, the entries move by very different amounts, which reaches narrow sides.
+        """
         for k in range(times):
             if k % 2 == 0:
                 u = [_random(x, s, rng) for x, s in zip(self.leaves, self.scales, strict=True)]
                 if uneven:
-                    # a zero moves without rounding, so by as little as one likes
+                    # an entry that is zero can move by any small amount without being rounded
                     low = [np.where(x == 0, rng.uniform(0, 12), 2.0) for x in self.leaves]
                     u = [v * 2 ** -(rng.uniform(0, 4) + rng.uniform(0, w)) for v, w in zip(u, low, strict=True)]
             self.look(u if k % 2 == 0 else [-v for v in u])
 
     def look(self, u: Sequence[Array]) -> Side | None:
-        """Look from the side that u points to, of about the size of the inputs."""
+        """Look at the side in direction `u`, of about the size of the inputs; None if the function fails there."""
         runs = []
         for times in (1.0, 2.0, 4.0):
             moved = [x + times * STEP * self.eps * v for x, v in zip(self.leaves, u, strict=True)]
             try:
                 found = self.run(moved)
-            except Exception:  # whatever a person's function may raise beside its domain
+            except Exception:  # a user's function may raise anything outside its domain
                 return None
             runs.append(found)
         one, two, four = runs
@@ -90,7 +97,10 @@ class Sides:
         return side
 
     def rounding(self, spread: bool = True) -> list[Array]:
-        """Return how far two ways to compute each gradient may be apart, entry by entry; by size alone, or spread."""
+        """Return, entry by entry, how far apart rounding may take two ways to compute each gradient.
+
+        The bound follows from the size of the entries and, if `spread`, also from the noise seen between steps.
+        """
         found = []
         for i, g in enumerate(self.here.grads):
             size, noise = np.where(np.isfinite(g), np.abs(g), 0.0), np.zeros(g.shape)
@@ -99,16 +109,16 @@ class Sides:
                 if side.finite:
                     size = np.fmax(size, np.abs(side.limits[i]))
             large = float(size.max(initial=0.0))
-            # each entry for its own rounding, and a little of the largest for sums in which large terms cancel
+            # the entry's own rounding, and a part of the largest entry's in case large terms of its sum cancel
             found.append(ULPS * self.eps * (size + 0.25 * large) + noise + 1e-300)
         return found
 
     def limits(self) -> list[list[Array]]:
-        """Return the gradients on the sides from which the function has one."""
+        """Return the limits of the gradients on all sides on which the function is continuous and they exist."""
         return [side.limits for side in self.seen if side.continuous and side.finite]
 
     def parted(self, bounds: Sequence[Array]) -> list[Array]:
-        """Return where the gradient has several limits."""
+        """Return for each input a mask of the gradient entries whose limits differ from side to side."""
         seen = self.limits()
         if not seen:
             return [np.zeros(b.shape, dtype=bool) for b in bounds]
@@ -116,7 +126,7 @@ class Sides:
                 for bound, each in zip(bounds, zip(*seen, strict=True), strict=True)]  # fmt: skip
 
     def folds(self, bounds: Sequence[Array]) -> list[Array]:
-        """Return where the gradient has another limit from some side than its value, or than from another side."""
+        """Return for each input a mask of the gradient entries whose limit on some side differs from their value."""
         found = [np.zeros(g.shape, dtype=bool) for g in self.here.grads]
         for limits in self.limits():
             for i, (limit, g, bound) in enumerate(zip(limits, self.here.grads, bounds, strict=True)):
@@ -125,7 +135,7 @@ class Sides:
 
 
 def jumps(here: Array, near: Array, far: Array) -> Array:
-    """Return where values jump: the first step changes them, the second one hardly."""
+    """Return a mask of the values that jump: the first step changes them far more than the second one."""
     here, near, far = (np.asarray(x) for x in (here, near, far))
     if near.dtype.kind not in "fc" or not near.shape == here.shape == far.shape:
         return np.zeros(near.shape, dtype=bool)
@@ -136,7 +146,7 @@ def jumps(here: Array, near: Array, far: Array) -> Array:
 
 
 def _scale(x: Array) -> Array:
-    """Return by what each entry is moved: its own size; of a zero that of the usual other one, at most 1."""
+    """Return the size by which each entry is moved: its own; for a zero the median of the others, at most 1."""
     size = np.abs(x)
     usual = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
     found: Array = np.where(size > 0, size, min(usual, 1.0))

@@ -1,6 +1,8 @@
-r"""Whether gradients lie in the set that the derivatives on the sides of a point span, and nothing else.
+r"""Decide whether the user's gradients at a kink are right: whether they lie in the generalized gradient there.
 
 .. math:: \partial f(x) = \operatorname{conv} \{ \lim \nabla f(x_i) : x_i \to x \}
+
+That is the set of all weighted means of the limits that the gradient has on the sides of the point.
 
 Source: F. H. Clarke, Optimization and Nonsmooth Analysis, 1983, theorem 2.5.1.
 """
@@ -19,26 +21,27 @@ from .sides import STEP, Sides
 
 Array = np.ndarray[Any, Any]
 
-AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; more looks at most, and how many of these may be in vain
-LEVELS = 8  # of kinks behind kinks
-WIDE = 32  # sides, before a gradient is called wrong
-COMBINED = 8  # kinks of which all combinations of slopes are tried
-TELLING = 8  # more sides, from which kinks that hang together can be told
+AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; the most rounds after that; rounds without progress before giving up
+LEVELS = 8  # the most levels of kinks behind kinks that are chosen one after the other
+WIDE = 32  # more sides that are looked at before a gradient is called wrong
+COMBINED = 8  # up to this number of kinks, all combinations of slopes are tried
+TELLING = 8  # more sides that are looked at to tell which kinks depend on one quantity
 
 
 class Hull:
-    """The gradients that a function has at a point: one where it is smooth, at a kink all means of those beside it."""
+    """The right gradients of a function at a point: one if it is smooth, at a kink all means of those on its sides."""
 
     def __init__(self, sides: Sides, bounds: Sequence[Array], rng: np.random.Generator) -> None:
-        """`bounds` is how far two ways to compute each gradient may be apart, entry by entry."""
+        """`bounds` holds, entry by entry, how far apart two ways to compute each gradient may be."""
         self.sides, self.bounds, self.rng = sides, list(bounds), rng
         self.graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
         self.used, self.wide = 0, False
 
     def here(self, mine: Sequence[Array]) -> list[bool]:
-        """Return of each input whether a person's gradient is one of these, as far as it is not the graph's.
+        """Return for each input whether the user's gradient differs from the graph's and is right, by a kink.
 
-        Of several wrong inputs one is not blamed for another; all right alone, and not together, are all wrong.
+        Each input is judged alone, so that one is not blamed for another. If all that differ are right alone, but not
+        together, all of them are wrong.
         """
         off = [i for i, (m, g, b) in enumerate(zip(mine, self.sides.here.grads, self.bounds, strict=True))
                if m.shape != g.shape or not (np.abs(m - g) <= b).all()]  # fmt: skip
@@ -49,10 +52,11 @@ class Hull:
         return [i in alone and (whole or len(alone) < len(off)) for i in range(len(mine))]
 
     def open(self) -> bool:
-        """Tell whether there may be others than the graph's: some side has another gradient, or none is known."""
+        """Tell whether gradients other than the graph's may be right: some side has another one, or none is known."""
         if self._parts():
             return True
-        self.sides.look_around(self.rng, max(0, AROUND - len(self.sides.seen)))  # two equal numbers may move alike
+        # one side is not enough: two equal numbers may move by the same amount there and stay equal
+        self.sides.look_around(self.rng, max(0, AROUND - len(self.sides.seen)))
         if self._parts():
             return True
         if self._known() and not self.wide:
@@ -60,17 +64,17 @@ class Hull:
         return self._parts()
 
     def _look_wide(self) -> None:
-        """Look from many more sides: of kinks behind kinks some are narrow; all have their own rounding."""
+        """Look at many more sides, since kinks behind kinks have narrow ones, and update the bounds for all of them."""
         self.wide = True
         self.sides.look_around(self.rng, WIDE, uneven=True)
         self._round()
 
     def _round(self) -> None:
-        """Take the bounds for gradients of the size of those seen by now."""
+        """Raise the bounds to the rounding errors of gradients as large as those seen so far."""
         self.bounds = [np.maximum(a, b) for a, b in zip(self.bounds, self.sides.rounding(spread=False), strict=True)]
 
     def _known(self) -> int:
-        """Return how many slopes the operations have at kinks here, whether they show in the gradients or not."""
+        """Return how many slopes the operations have at their kinks, whether these show in the gradients or not."""
         graph = self._learnt()
         return 1 if graph is None else sum(len(kink.slopes) for kink in graph.kinks)
 
@@ -78,7 +82,7 @@ class Hull:
         return not self.sides.limits() or any(map(np.any, self.sides.folds(self.bounds)))
 
     def holds(self, mine: Sequence[Array], which: Sequence[int]) -> bool:
-        """Tell whether a person's gradients of some inputs are, together, a mean of those on the sides."""
+        """Tell whether the user's gradients of the inputs `which` are, together, a mean of those on the sides."""
         sides = self.sides
         if any(mine[i].shape != self.bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
             return False
@@ -96,7 +100,7 @@ class Hull:
                     return True
             size, known = float(np.linalg.norm(away)), self._known()  # type: ignore[arg-type]
             if known > most:
-                self._round()  # gradients may be larger behind a kink that was not known
+                self._round()  # a new kink was found, and gradients on its sides may be larger
             idle = 0 if size < 0.95 * least or known > most else idle + 1
             least, most = min(size, least), known
             if idle >= IDLE and not self.wide and (still is None or self._known()):
@@ -107,7 +111,10 @@ class Hull:
         return still is None and self._combined(wanted, allowed, which, here)
 
     def _combined(self, wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]) -> bool:
-        """Whether a gradient is a mean of those that few kinks have where any two of them were seen so together."""
+        """Tell whether a gradient is a mean of the gradients for all combinations of slopes of a few kinks.
+
+        A combination counts if, for any two of the kinks, some side has both of their slopes.
+        """
         graph = self._learnt()
         if graph is None or not 0 < len(graph.kinks) <= COMBINED:
             return False
@@ -119,13 +126,13 @@ class Hull:
                 weights = [np.eye(len(kink.slopes))[v] for kink, v in zip(graph.kinks, choice, strict=True)]
                 grads, _ = graph.walk(weights)
                 point = _flat([grads[i] for i in which], like)
-                points += [point] if np.isfinite(point).all() else []  # 0/0 has no slope
+                points += [point] if np.isfinite(point).all() else []  # at 0/0 there is no slope
         return bool(points) and _among(points, wanted, allowed) is None
 
     def _away(
         self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
     ) -> Array | None:
-        """Return the way from the nearest right gradient to a person's, or None where that is right."""
+        """Return the difference from the nearest right gradient to the user's, or None if the user's is right."""
         away = _among(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
         graph = self._learnt()
         if away is None or graph is None or not graph.kinks:
@@ -133,7 +140,7 @@ class Hull:
         other = _product(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
         if other is not None and len(graph.at) == 1:
             return other if np.linalg.norm(other) < np.linalg.norm(away) else away
-        # behind kinks that are free there are more ways than one, of which some lead nowhere
+        # with kinks behind kinks there are several ways to choose the weights, and some find no solution
         groups = self._groups(graph)
         other = _product(graph, groups, wanted, allowed, which, like)
         if other is not None:
@@ -147,7 +154,7 @@ class Hull:
         return self.graph
 
     def _groups(self, graph: Folded) -> list[list[int]]:
-        """Return the kinks that hang together, seen from enough sides to tell."""
+        """Return the groups of kinks that depend on one quantity, after looking at enough sides to tell."""
         groups = graph.together()
         if len(groups) < len(graph.kinks):
             self.sides.look_around(self.rng, TELLING, uneven=True)
@@ -156,7 +163,7 @@ class Hull:
 
 
 def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -> Array:
-    """Return arrays as one row of real numbers; of a complex input the real parts, then the imaginary ones."""
+    """Return arrays as one flat row of real numbers; a complex input gives its real parts, then its imaginary parts."""
     parts = [np.zeros(0)]
     for x, g in zip(arrays, like, strict=True):
         parts.append(np.real(x).reshape(-1))
@@ -166,14 +173,14 @@ def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -
 
 
 def _still(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
-    """Return how a gradient is off where all sides agree, so that there is a derivative, or None where it is not."""
+    """Return how far a gradient is off in the entries in which all sides agree, or None if it is right in these."""
     low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
     off = (high - low <= allowed) & (np.abs(wanted - low) > 2 * allowed)
     return np.where(off, (wanted - low) / allowed, 0.0) if off.any() else None
 
 
 def _among(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
-    """Return the way from the mean of some limits that is nearest to what is wanted, or None where it is wanted."""
+    """Return the difference from the nearest mean of some limits to `wanted`, or None if `wanted` is such a mean."""
     points = np.stack([(limit - wanted) / allowed for limit in limits])
 
     def lowest(direction: Array) -> tuple[Array, Any]:
@@ -188,9 +195,10 @@ def _product(
     graph: Folded, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array],
     alike: bool = False,
 ) -> Array | None:  # fmt: skip
-    """Return the same for the set in which every group of kinks takes its own mean of the slopes on its sides.
+    """Return the same difference for the gradients in which each group of kinks has its own mean of its slopes.
 
-    A kink behind another multiplies with it, so those nearest the loss are chosen first, by what no other one changes.
+    The slopes of a kink behind another one are multiplied. So the weights of the kinks nearest the loss are chosen
+    first, to fit those entries of the gradient that no other kink changes.
     """
     weights = graph.some_weights()
     effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
@@ -211,7 +219,7 @@ def _product(
                     open_[reached[k]] = False
                     continue
                 for (index, values), share in zip(effects[k], weights[k][1:], strict=True):
-                    rest[index] -= share * values  # from the mean to the first slope of each
+                    rest[index] -= share * values  # replace the mean by the first slope of each kink
         chosen = [j for j, choosing in enumerate(free) if choosing]
         away = np.zeros(len(rest))
         for members, entries in _apart([[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)):
@@ -228,7 +236,10 @@ def _product(
 
 
 def _choices(graph: Folded, group: list[int], alike: bool) -> list[tuple[int, ...]]:
-    """Return the slopes that the kinks of a group have together on some side; if alike, only the same in all."""
+    """Return the combinations of slopes that the kinks of a group have on some side.
+
+    If `alike`, return only those in which all kinks have the same slope, if there are any.
+    """
     if len(group) == 1:
         return [(v,) for v in range(len(graph.kinks[group[0]].slopes))]
     seen = zip(*(graph.kinks[k].pattern for k in group), strict=True)
@@ -243,7 +254,7 @@ Effect = list[tuple[Array, Array]]
 def _positions(
     effect: list[list[tuple[int, Array, Array]]], which: Sequence[int], like: Sequence[Array], allowed: Array
 ) -> Effect:
-    """Return what each slope changes by its places in the flat row, over what rounding may do there."""
+    """Return what each slope changes, as indices into the flat row and values in units of the rounding bound there."""
     starts, start = {}, 0
     for i, g in zip(which, like, strict=True):
         starts[i] = (start, g.size if g.dtype.kind == "c" else 0)
@@ -266,7 +277,7 @@ def _positions(
 
 
 def _apart(effects: Sequence[Effect], size: int) -> list[tuple[list[int], Array]]:
-    """Return the groups of kinks that meet in no entry, each with its entries."""
+    """Return groups of kinks that change no common entry of the gradients, each group with its entries."""
     owner = np.full(size, -1)
     parent = list(range(len(effects)))
 
@@ -295,9 +306,9 @@ def _choose(
     effects: Sequence[Effect], groups: list[list[int]], choices: list[list[tuple[int, ...]]], rest: Array,
     places: Array, weights: list[Array],
 ) -> Array:  # fmt: skip
-    """Choose the weights of the slopes of some groups of kinks so that what rests is least, and return that."""
+    """Choose the weights of the slopes of some groups of kinks so that the rest is smallest, and return that rest."""
     where = {int(i): j for j, i in enumerate(places)}
-    moves = []  # of each group what each of its choices moves
+    moves = []  # for each group, an array (choices, places) of the changes that each of its choices makes
     for group, options in zip(groups, choices, strict=True):
         rows = np.zeros((len(options), len(places)))
         for row, option in zip(rows, options, strict=True):
@@ -325,7 +336,10 @@ def _choose(
 def _look_from(
     sides: Sides, away: Array, which: Sequence[int], like: Sequence[Array], rng: np.random.Generator
 ) -> bool:
-    """Look from the side to which a gradient seems to lie outside, and from the opposite one."""
+    """Look at the side in the direction `away`, in which a gradient seems to lie outside, and at the opposite side.
+
+    Return False if the direction is zero or not finite.
+    """
     u = [np.zeros(np.shape(x), np.asarray(x).dtype) for x in sides.leaves]
     start = 0
     for i, g in zip(which, like, strict=True):
@@ -338,7 +352,7 @@ def _look_from(
     size = max(float((np.abs(v) / s).max(initial=0.0)) for v, s in zip(u, sides.scales, strict=True))
     if not np.isfinite(size) or not size:
         return False
-    for sign in (1, -1):  # and a little of everything else, or what does not move stays at its kink
+    for sign in (1, -1):  # all other entries move a little too, or the kinks that depend on them would remain
         sides.look([np.where(v == 0, 1e-8 * s * rng.uniform(-1, 1, np.shape(v)), sign * (v / size))
                     for v, s in zip(u, sides.scales, strict=True)])  # fmt: skip
     return True

@@ -1,4 +1,4 @@
-"""Whole gradients by numbers alone, for a function that has no graph: every entry if time allows, else some of them."""
+"""Numerical gradients of a function that has no graph: every entry if time allows, else a random part of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..budget import Budget
 
 Array = np.ndarray[Any, Any]
 
-FEW = 24  # entries of each input that are looked at, however long one takes
+FEW = 24  # entries of each input that are differentiated however long it takes
 DIRECTIONS = 3
-NOISE = 1e-3  # of the largest entry; what moves by more where the inputs move by rounding is a jump, not rounding
+NOISE = 1e-3  # of the largest entry: a gradient that changes by more, for inputs moved by a few ulps, has a jump
 
 
 @dataclass
 class Whole:
-    """The gradient of one input by numbers: values, NaN where nothing was asked, and how far they may be off.
+    """The numerical gradient of one input: `value`, NaN for entries not computed, and the bound `error` of each entry.
 
-    At a kink any slope from `low` to `high` is right. `directions` are (v, slope, bound) along random directions.
+    At a kink any slope from `low` to `high` is right. `directions` holds (v, slope, error bound) of random directions.
     """
 
     value: Array
@@ -34,7 +34,7 @@ class Whole:
 
     @property
     def known(self) -> Array:
-        """Where the derivative is known."""
+        """A boolean mask of the entries whose derivative is known."""
         found: Array = np.isfinite(self.value)
         return found
 
@@ -42,9 +42,9 @@ class Whole:
 def whole_gradients(
     line: Line, cotangents: Sequence[Any], rng: np.random.Generator, seconds: float, most: int | None = None
 ) -> list[Whole]:
-    """Differentiate with respect to each input, in about so many seconds; at most so many entries of each.
+    """Differentiate in about `seconds` with respect to each input, and at most `most` entries of each.
 
-    Entries are taken in a random order, so what is not reached is a random part.
+    Entries are taken in a random order, so that the entries not reached in time are a random part.
     """
     found = []
     budget, left = Budget(seconds), sum(np.size(x) for x in line.leaves)
@@ -63,7 +63,7 @@ def whole_gradients(
 
 
 def _unknown(x: Array) -> Whole:
-    """Return what is known of an input before anything was asked."""
+    """Return the gradient of an input before any entry is computed: all NaN."""
     value, low, high = (np.full(np.shape(x), np.nan, np.result_type(x, np.float64)) for _ in range(3))
     return Whole(value, np.full(np.shape(x), np.nan), low, high)
 
@@ -88,7 +88,7 @@ def _entry(line: Line, i: int, index: tuple[int, ...], cotangents: Sequence[Any]
 
 
 def one_side(line: Line, i: int, v: Array, cotangents: Sequence[Any]) -> tuple[float, float]:
-    """Return the slope on one side of the point along a direction, and its error."""
+    """Return the slope along a direction `v` on that side of the point, and its error."""
 
     def phi(t: float) -> float:
         outs = line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves)))
@@ -115,10 +115,10 @@ def rounding_of(
     backward: Callable[[Sequence[Array]], list[Array]], own: Sequence[Array], mine: Sequence[Array],
     rng: np.random.Generator, ulps: float,
 ) -> list[Array]:  # fmt: skip
-    """Return what rounding may do to each entry of a backward that has no graph: by its size, and by trying it.
+    """Return a bound of the rounding error of each gradient entry of a backward that has no graph.
 
-    The inputs are moved by so many units in the last place, and what the backward then changes by is what rounding in
-    it may be multiplied to.
+    It is the sum of `ulps` units in the last place of the entry, and of the largest change of the entry if the inputs
+    are moved by `ulps` units in the last place: this shows how much the backward amplifies rounding errors.
     """
     eps = max(float(np.finfo(x.dtype).eps) for x in (*own, *mine))
     spread = [np.zeros(m.shape) for m in mine]
@@ -127,7 +127,7 @@ def rounding_of(
                  for x in own]  # fmt: skip
         try:
             other = backward(moved)
-        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+        except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         for s, m, o in zip(spread, mine, other, strict=True):
             if o.shape == m.shape and np.isfinite(o).all() and np.isfinite(m).all():

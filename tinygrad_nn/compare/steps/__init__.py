@@ -1,7 +1,7 @@
-"""The comparison of every step: each gradient of a backward as a person writes it, beside that of the graph.
+"""`compare_steps`: compare each gradient variable of a hand-written backward (dW, dz, ...) with that of the graph.
 
-`statements` reads the person's lines; `tracing` writes down what each name is bound to as they run; `names` finds the
-intermediate that a gradient belongs to; `running` runs both passes; `tape` walks back with the person's gradients in
-the place of the right ones; `by_numbers` does so without a graph, by running the forward again; `explain` says why a
-step is wrong; `comparison` puts it together; `listing` shows it.
+`statements` parses the user's source lines; `tracing` records what each name is bound to as they run; `names` finds
+the forward value that a gradient belongs to; `running` runs both passes; `tape` walks the graph back with the user's
+gradients substituted for the right ones; `by_numbers` does the same without a graph, by running the forward again;
+`explain` says why a step is wrong; `comparison` puts it together; `listing` shows it.
 """

@@ -1,8 +1,9 @@
-"""The steps of a forward that cannot run on Tensors: its values by running it on arrays, its gradients by numbers.
+"""Judge the steps of a backward whose forward cannot run on Tensors: right gradients by numerical differentiation.
 
-The forward runs again and again, and each time a name is bound to other numbers where it was bound, and the run goes on
-with these. What the result changes by is the gradient of that value. For a step's own rule the values behind it, of
-which the person gives gradients, are put back where they are bound, so that what they change by goes no further.
+The forward runs on arrays many times. In each run one name is bound to perturbed numbers at the place where it was
+bound, and the run continues with them; the change of the result gives the gradient of that value. To judge a
+step by its own rule, the later values for which the user computed gradients are measured and then restored where they
+are bound, so that the perturbation goes no further; their changes are weighted with the user's gradients.
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ from .walked import as_floats
 
 Array = np.ndarray[Any, Any]
 
-SECONDS = 4.0  # that all numerical gradients may take, about
-FEW = 6  # entries of a gradient that are looked at, with random directions, unless it is wrong
+SECONDS = 4.0  # rough time limit for all numerical gradients together
+FEW = 6  # entries checked per gradient, besides random directions; a wrong gradient is checked in all entries
 EPS = float(np.finfo(np.float64).eps)
 
 
 class Bound(NamedTuple):
-    """Where a value was bound: label, call and line event; when, and what it held; whether it is written into."""
+    """Where and when a value of the forward was bound.
+
+    `frame` numbers the call, `at` is (call, line event) at which the content was final, `value` that content;
+    `written` tells whether statements wrote into the array after it was bound.
+    """
 
     label: str
     frame: int
@@ -59,7 +64,7 @@ class Bound(NamedTuple):
 
 
 class ArrayRun:
-    """A forward on arrays, which can be run again with other numbers in the place of some of its values."""
+    """A forward run on arrays, which can be run again with other numbers substituted for some of its values."""
 
     def __init__(self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> None:
         self.f, self.inputs = f, inputs
@@ -91,7 +96,7 @@ class ArrayRun:
         last = {b.label: made[id(b.value)] for b in trace.bindings}
         last |= {b.label: made[id(b.value)] for b in trace.bindings if b.frame == 1}
         others = {k: v for k, v in trace.left.items() if k not in last and k != "self"}
-        self.kept = trace  # so that no identity is used twice
+        self.kept = trace  # keeps all values alive, so that no id() is reused
         self.forward = Forward(versions, loss, names, value, cache, tensors, last, others)
 
     @property
@@ -100,11 +105,11 @@ class ArrayRun:
         return [t.node for t in self.forward.tensors if t.node is not None]
 
     def value_of(self, node: Node) -> Array:
-        """Return what a value was."""
+        """Return the array that a node (a bound value or an input) held in the first run."""
         return self.bound[node].value if node in self.bound else self.leaves[self.inputs_of.index(node)]
 
     def time_of(self, node: Node) -> int:
-        """Return when a value was bound; an input before all others."""
+        """Return when a value was bound, as a position in the trace; 0 for an input."""
         return self.bound[node].time if node in self.bound else 0
 
     def _arguments(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -114,10 +119,11 @@ class ArrayRun:
         return [] if by_name else values, dict(zip(self.inputs.names, values, strict=True)) if by_name else {}
 
     def again(self, leaves: Sequence[Any], put: Mapping[Node, Any], measured: Sequence[Node] = ()) -> list[Any]:
-        """Run the forward with other values of inputs and of some nodes.
+        """Run the forward again on `leaves`, with the nodes in `put` bound to other values.
 
         Returns:
-            What `measured` nodes hold, each of which then gets its own value again, and the results.
+            The value of each node of `measured` (once read, the node is reset to its value of the first run), and then
+            the results of the forward.
         """
         leaves = [put.get(node, x) for node, x in zip(self.inputs_of, leaves, strict=True)]
         seen: dict[Node, Any] = {}
@@ -165,12 +171,12 @@ class ArrayRun:
 
 
 def _is_value(x: Any) -> bool:
-    """Tell whether a value is an array or a number of floats."""
+    """Tell whether a value is a floating-point or complex array or number."""
     return isinstance(x, (np.ndarray, np.number, float, complex)) and np.asarray(x).dtype.kind in "fc"
 
 
 def _wrapped(value: Any, made: Mapping[int, Tensor]) -> Any:
-    """Return what a forward returned with Tensors in the place of its arrays of floats."""
+    """Return the result of a forward with its floating-point arrays replaced by Tensors, those of `made` by id."""
     if isinstance(value, dict):
         return {key: _wrapped(part, made) if _is_value(part) else part for key, part in value.items()}
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
@@ -182,7 +188,7 @@ def _wrapped(value: Any, made: Mapping[int, Tensor]) -> Any:
 
 
 def _parts(label: str) -> tuple[str, Any]:
-    """Return the name and the key of a label, ``hs[3]`` or ``cache['x']``; the key is None where there is none."""
+    """Split a label such as ``hs[3]`` or ``cache['x']`` into name and key; the key of a plain name is None."""
     name, bracket, key = label.partition("[")
     if not bracket:
         return name, None
@@ -191,7 +197,7 @@ def _parts(label: str) -> tuple[str, Any]:
 
 
 def _holder(names: Any, label: str) -> tuple[Any, Any]:
-    """Return what holds the value of a label, and under which key."""
+    """Return the container that holds the value of a label (local names, attributes, a list, a dict) and its key."""
     name, key = _parts(label)
     if name not in names and "self" in names:
         names = vars(names["self"])
@@ -204,7 +210,7 @@ def _get(names: Any, label: str) -> Any:
 
 
 def _put(names: Any, where: Bound, value: Any) -> None:
-    """Bind a label to another value; what is written into later is written into here."""
+    """Bind a label to another value; an array that the forward writes into is overwritten in place instead."""
     holder, key = _holder(names, where.label)
     if where.written:
         if np.iscomplexobj(value):
@@ -215,7 +221,7 @@ def _put(names: Any, where: Bound, value: Any) -> None:
 
 
 class Values(dict[Node, Array]):
-    """The right gradient of each value of a run, by numbers: each is computed when it is asked for."""
+    """The right gradient of each value of a run, computed numerically when it is first looked up."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__()
@@ -227,7 +233,10 @@ class Values(dict[Node, Array]):
 
 
 class Asked:
-    """Both passes at some inputs: the forward on arrays, the gradients of the backward, the right ones by numbers."""
+    """Both passes at some inputs: the forward on arrays, the user's gradients, and the right ones by numbers.
+
+    `behind` holds the user's gradients of the values judged so far, which come later in the forward.
+    """
 
     def __init__(self, called: Called, leaves: Sequence[Array]) -> None:
         f, inputs = called.forward, called.inputs
@@ -242,10 +251,10 @@ class Asked:
         self.matches, self.notes = match(self.written.found, self.run.forward.versions, Values(self))
         self.matches.sort(key=lambda m: -self.run.time_of(m.version.node))
         self.behind: dict[Node, Array] = {}
-        self.lost: list[Node] = []  # values whose gradients have another shape, and cannot go on
+        self.lost: list[Node] = []  # values whose gradients have a wrong shape or are not finite, so cannot be used
 
     def follows(self, node: Node) -> bool:
-        """Tell whether a value goes into one whose gradient could not go on, by no other one that has a gradient."""
+        """Tell whether a value feeds a `lost` value directly, not only through values that have a usable gradient."""
         if not self.lost:
             return False
         measured = [*self.behind, *self.lost]
@@ -255,14 +264,17 @@ class Asked:
                    for k, n in enumerate(self.lost))  # fmt: skip
 
     def own(self, node: Node, most: int | None = None) -> Whole:
-        """Return what the right rule of a value makes of the person's gradients of what comes after it."""
+        """Return the gradient of a value that follows by the right rule from the user's gradients of later values."""
         after = [n for n in self.behind if self.run.time_of(n) > self.run.time_of(node)]
         return self.whole(node, most, after, [self.behind[n] for n in after])
 
     def whole(
         self, node: Node, most: int | None = None, measured: Sequence[Node] = (), given: Sequence[Array] = ()
     ) -> Whole:
-        """Return the gradient of a value, of so many entries at most; with others given, where these are held."""
+        """Return the numerical gradient of a value, in at most `most` entries.
+
+        The values `measured` are held fixed, and their changes are weighted with the gradients `given`.
+        """
         line = Line(lambda x: self.run.again(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
         with self.budget:
             seconds = max(0.0, self.budget.left / 4)
@@ -272,7 +284,7 @@ class Asked:
 def judged_by_numbers(
     called: Called, leaves: Sequence[Array], reason: Reason
 ) -> tuple[list[Step], Passes, list[str], str]:
-    """Judge each gradient of a backward whose forward runs on arrays only; return the steps, notes, and how."""
+    """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method."""
     asked = Asked(called, leaves)
     run, single = asked.run, asked.single
     changes = Changes(called, asked)
@@ -296,7 +308,7 @@ def judged_by_numbers(
         diagnosis = None
         follows = not rule.ok and asked.follows(node)
         if not rule.ok and not follows:
-            own = asked.own(node)  # all of it
+            own = asked.own(node)  # now in every entry
             arrived = np.nan_to_num(own.value)
             bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
             rule, bad = _judged(label, value, own, eps)
@@ -320,16 +332,16 @@ def judged_by_numbers(
 
 
 class Changes:
-    """Small changes of wrong lines, tried here and at other inputs, where the right gradients are known by numbers."""
+    """Tries small edits of wrong lines, at the given inputs and at other ones, against numerical gradients."""
 
     def __init__(self, called: Called, asked: Asked) -> None:
         self.called, self.runs = called, [asked]
-        self.chosen: list[int] = []  # of the steps so far: which state was meant
+        self.chosen: list[int] = []  # for each step so far, the index of the state that was taken as the gradient
         self.tried = False
         self.budget = Budget(SECONDS)
 
     def mended(self, found: Diagnosis, k: int, which: int, own: Whole) -> Diagnosis:
-        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
         here = self.runs[0]
         state, name = here.matches[k].states[which], here.matches[k].given.name
         if not state.statement.line or not own.known.all() or self.budget.over or which != len(
@@ -346,7 +358,7 @@ class Changes:
         return found if edit is None else mended(found, edit, {*here.run.forward.versions})
 
     def _elsewhere(self, k: int) -> Array | None:
-        """Return the right gradient of a step at other inputs."""
+        """Return the gradient of step `k` by its right rule at other inputs, or None if it is not known there."""
         if not self.tried:
             self.tried = True
             rng, inputs = self.called.rng, self.called.inputs
@@ -354,7 +366,7 @@ class Changes:
                      for x in (inputs.leaves[i] for i in inputs.moving)]  # fmt: skip
             try:
                 other = Asked(self.called, moved)
-            except Exception:  # whatever a person's code may raise at inputs that it was not made for
+            except Exception:  # user code may raise anything at inputs that it was not written for
                 return None
             if [m.given.name for m in other.matches] == [m.given.name for m in self.runs[0].matches]:
                 self.runs.append(other)
@@ -383,7 +395,7 @@ def _rounding(array: Array, eps: float) -> Array:
 
 
 def _judged(label: str, value: Array, whole: Whole, eps: float) -> tuple[Row, Array]:
-    """Return the row of a gradient beside that by numbers, and where it is wrong."""
+    """Return the row that compares a gradient with the numerical one, and a mask of its wrong entries."""
     allowed = _rounding(value, eps) if value.shape == whole.value.shape else np.zeros(whole.value.shape)
     row, bad, reference = judged_row(label, value, whole, allowed)
     off = value.shape == whole.value.shape and any(
@@ -398,7 +410,7 @@ def _judged(label: str, value: Array, whole: Whole, eps: float) -> tuple[Row, Ar
 def _explained(
     label: str, m: Match, value: Array, own: Whole, row: Row, bad: Array, right: Array, bound: Array
 ) -> Diagnosis:
-    """Return why a gradient is wrong, as far as it can be said without a graph."""
+    """Return the diagnosis of a wrong gradient, as far as one can be made without a graph."""
     x = np.asarray(m.version.value.data)
     part = no_graph([x])
     shaped = by_shape(part, label, m.given.belongs_to, value, right)

@@ -1,7 +1,8 @@
-"""Small changes of a line of a notebook cell: the line is run alone, with the names of the namespace, and with others.
+"""Find a small edit that mends a wrong line of a notebook cell.
 
-A line that gives its name what the namespace holds of it is tried again with changes: with these names, and with other
-values of the forward and random gradients in their place, for which the right rule is known from the graph.
+The line is first run alone with the names of the namespace. If it gives the value that the namespace holds, edits of it
+are tried: with the same names, and with other forward values and random gradients, for which the right result is known
+from the graph.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from .walked import Walked
 
 Array = np.ndarray[Any, Any]
 
-PROBES = 2  # other values with which a change is tried
+PROBES = 2  # sets of other values with which an edit is tried
 KINDS = (Tensor, np.ndarray, float, int, tuple, list)
 FILE = "<a line of a cell>"
 
 
 class Cells:
-    """The names of a namespace, in which the line of a wrong step is run alone, as it is and changed."""
+    """The names of a namespace, with which the line of a wrong step is run alone, as written and edited."""
 
     def __init__(self, space: Mapping[str, Any], run: Passes, tape: Tape, matches: list[Match], walked: Walked,
                  rng: np.random.Generator) -> None:  # fmt: skip
@@ -40,7 +41,7 @@ class Cells:
         self.names = {k: v for k, v in space.items() if k.isidentifier()}
 
     def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
-        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
         label, statement = self.matches[k].given.name, wrong.statement
         read = _reads(statement.text, label)
         if read is None or not statement.line or not read <= set(self.names):
@@ -50,10 +51,10 @@ class Cells:
         line = _function(statement.text, label, arrays, {n: v for n, v in self.names.items() if n not in arrays})
         try:
             same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
-        except Exception:  # whatever a line of a person's code may raise when it runs alone
+        except Exception:  # a line of user code may raise anything when it runs alone
             return found
         if not same:
-            return found  # a name that it reads was bound again since
+            return found  # a name that the line reads was bound again after the line ran
         node = self.matches[k].version.node
         scopes, wanted = [arrays], [self.walked.arrived[node]]
         for _ in range(PROBES):
@@ -71,7 +72,7 @@ class Cells:
         return [(label, found[-1]) for label, found in self.run.graph.versions.items()]
 
     def _values(self, scope: Mapping[str, Any]) -> dict[str, Array]:
-        """Return what the forward left under other names than those that the line reads."""
+        """Return the forward values whose names the line does not read, by name."""
         return {label: np.array(v.value.data) for label, v in self._tensors()
                 if label.isidentifier() and label not in scope}  # fmt: skip
 
@@ -80,7 +81,7 @@ class Cells:
         return _like(raw(value), value) if isinstance(value, (Tensor, np.ndarray)) else value
 
     def _elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
-        """Return other values of the forward, random gradients by name, and what the rule makes of them for a step."""
+        """Return other forward values and random gradients by name, and the right gradient of step `k` for them."""
         rng = self.rng
         leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
         moved = {n: np.asarray(n.out) * rng.uniform(0.8, 1.2, np.shape(n.out)) + 0.05 * rng.normal(size=np.shape(n.out))
@@ -99,12 +100,12 @@ class Cells:
 
 
 def _like(array: Array, value: Any) -> Any:
-    """Return an array of its own, as a Tensor without a graph where the other one is a Tensor."""
+    """Return a copy of the array; a Tensor without a graph if `value` is a Tensor."""
     return Tensor(np.array(array), requires_grad=False) if isinstance(value, Tensor) else np.array(array)
 
 
 def _reads(text: str, label: str) -> set[str] | None:
-    """Return the names that an assignment reads; None where it is no assignment of this name alone."""
+    """Return the names that an assignment to `label` reads; None if the text is not an assignment to `label` alone."""
     try:
         body = ast.parse(text.strip()).body
     except SyntaxError:
@@ -115,7 +116,7 @@ def _reads(text: str, label: str) -> set[str] | None:
 
 
 def _function(text: str, label: str, arrays: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
-    """Return a function of one line: the statement, of arrays by name."""
+    """Return a function that runs one statement: its parameters are the arrays, its result is `label`."""
     source = f"def line({', '.join(arrays)}):\n    {' '.join(text.split())}\n    return {label}\n"
     linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
     space: dict[str, Any] = dict(others)
@@ -124,7 +125,7 @@ def _function(text: str, label: str, arrays: Mapping[str, Any], others: Mapping[
 
 
 def _at(edit: Edit, line: int) -> Edit:
-    """Return a change with the number that its line has in the cell."""
+    """Return an edit with the line number of the cell instead of that of the one-line function."""
     said = edit.sentence.replace("Line 2:", f"Line {line}:", 1)
     others = tuple(text.replace("line 2:", f"line {line}:", 1) for text in edit.alternatives)
     return replace(edit, lineno=line, sentence=said, alternatives=others)

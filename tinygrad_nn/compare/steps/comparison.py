@@ -1,4 +1,8 @@
-"""The comparison of every step of a backward with the graph, each by its value and by its own rule."""
+"""`compare_steps`: judge each gradient of a hand-written backward, by its value and by its own rule.
+
+"By its value" compares with the graph's gradient. "By its own rule" compares with what the graph's rule computes from
+the user's own gradients of the later values: only the line that makes the mistake is wrong by its own rule.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +41,21 @@ def compare_steps(
     .. math:: \bar x_{\text{yours}} \overset{?}{=} \sum_y \left(\partial y / \partial x\right)^T \bar y_{\text{yours}}
 
     Args:
-        forward: plain code: ``forward(*inputs)`` returns the loss, or the loss and a cache. One that cannot run on
-            Tensors is run on arrays, and differentiated by numbers.
-        backward: plain code on arrays, whose parameters are found by name: inputs and locals of the forward, ``cache``
-            (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
-        inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())`` takes both passes as they were run in
-            a notebook cell or a function, where the inputs were Tensors.
-        names: gradients whose name does not say it: ``{"delta": "z"}``.
+        forward: plain NumPy code: ``forward(*inputs)`` returns the loss, or the loss and a cache. A forward that cannot
+            run on Tensors is run on arrays and differentiated numerically.
+        backward: plain NumPy code on arrays. Its parameters are matched by name: inputs and locals of the forward,
+            ``cache`` (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
+        inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())``, without functions, takes both passes
+            as they were run in a notebook cell or a function, where the inputs were Tensors.
+        names: which value a gradient belongs to if its name does not say so: ``{"delta": "z"}``.
         rng: a Generator or a seed.
 
     Returns:
-        A report whose ``steps`` are in the order of the walk back. A step is right by its value, and by its own rule
-        with the gradients that came into it; ``first_wrong`` is the first that is wrong by its own rule.
+        A report whose ``steps`` are in the order of the walk back. Each step is judged by its value, and by its own
+        rule given the gradients that came into it; ``first_wrong`` is the first step that is wrong by its own rule.
 
     Raises:
-        TypeError, ValueError: the functions do not fit the inputs, or no name belongs to an intermediate.
+        TypeError, ValueError: the functions do not fit the inputs, or no gradient name belongs to a forward value.
 
     Example:
         >>> import numpy as np
@@ -98,7 +102,7 @@ def judged(
     title: str, run: Passes, rng: np.random.Generator, called: Called | None = None,
     space: Mapping[str, Any] | None = None,
 ) -> ComparisonReport:  # fmt: skip
-    """Judge each gradient that was found and return the report."""
+    """Judge each gradient found in a run with a graph, and return the report."""
     graph, written, single = run.graph, run.written, run.single
     tape, right, matches, notes = matched(run)
     _some(matches, graph)
@@ -138,7 +142,7 @@ def judged(
                 if probes is not None and not diagnosis.harmless:
                     diagnosis = probes.mended(diagnosis, k, wrong)
             if not diagnosis.harmless:
-                known[place] = diagnosis  # of many rounds the one nearest the loss
+                known[place] = diagnosis  # rounds of a loop share the diagnosis of the round nearest the loss
         harmless = diagnosis is not None and diagnosis.harmless
         steps.append(Step(
             label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
@@ -173,7 +177,7 @@ def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method
         first = same[0]
         d: Diagnosis = first.diagnosis  # type: ignore[assignment]
         often = f"in {len(same)} of {first.rounds} rounds" if first.rounds > 1 else ""
-        text = d.text.replace(" from here on", "")  # a step is one line
+        text = d.text.replace(" from here on", "")  # a step is a single line, so nothing follows in it
         evidence = (*d.evidence, often) if often else d.evidence
         diagnoses.append(replace(d, where=first.place, text=text, evidence=evidence))
     first_wrong = next((s.place for s in steps if not s.rule_ok), None)

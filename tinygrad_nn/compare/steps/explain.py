@@ -1,4 +1,7 @@
-"""Why a step is wrong: its shape first, then the mistakes at the operations between it and what came after it."""
+"""Explain why a step is wrong: by the shape of the gradient first, then by known mistakes at the graph's operations.
+
+The operations searched are those between the step's value and the next values for which the user gave gradients.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ from .tracing import State
 
 Array = np.ndarray[Any, Any]
 
-FEW, USES = 6, 8  # statements that add up a gradient, and uses of its value, of which all sums are tried
+FEW, USES = 6, 8  # most statements adding up a gradient, and most uses of its value, for which all sums are tried
 
 
 def explain_step(
     tape: Tape, match: Match, state: State, right: Array, row: Row, bad: Array, bound: Array,
     given: Mapping[Node, Array], single: bool, rng: np.random.Generator,
 ) -> Diagnosis:  # fmt: skip
-    """Return why a gradient is not what its own rule makes of the person's gradients that came into it."""
+    """Return why a gradient differs from what its own rule computes from the user's gradients that came into it."""
     node, name, whole = match.version.node, match.given.name, match.given.belongs_to
     mine = state.array if state.array.dtype.kind in "fc" else state.array.astype(np.float64)
     part = tape.segment(node, given)
@@ -47,10 +50,10 @@ def explain_step(
 
 
 def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
-    """Return the state with the statement that is wrong, of a gradient that several statements add up.
+    """Return the state after the wrong statement, for a gradient that several statements add up.
 
-    The statements that add what one or several of the uses of the value contribute are right; of the others the only
-    one is wrong.
+    A statement is right if it adds the contribution of one use of the value, or of several. If exactly one statement
+    is left over, it is the wrong one; otherwise `state` is returned.
     """
     at = next((k for k, s in enumerate(match.states) if s is state), 0)
     first = at
@@ -83,7 +86,7 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
 
 
 def _contributions(part: Traced) -> list[Array]:
-    """Return what each use of a value adds to its gradient."""
+    """Return the contribution of each use of a value to its gradient."""
     start = part.inputs[0]
     kept: list[Array] = []
 
@@ -104,7 +107,7 @@ def _same(part: Array, other: Any) -> bool:
 
 
 def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.random.Generator) -> bool:
-    """Tell whether a gradient is another convention at a kink."""
+    """Tell whether a gradient is a valid subgradient: a different convention at a kink, not a mistake."""
     if mine.shape != right.shape or not part.operations:
         return False
 
@@ -121,7 +124,10 @@ def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.rand
 
 
 def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> Diagnosis | None:
-    """Explain a gradient that has another shape than its value: where that was broadcast, along which axes."""
+    """Explain a gradient whose shape is not that of its value: a missing sum, a reshape, a transpose; else None.
+
+    A missing sum is found from an operation that broadcast the value.
+    """
     if mine.shape == right.shape:
         return None
     shapes = f"{name} is {mine.shape}, {whole} is {right.shape}"
@@ -154,12 +160,12 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
 
 
 def same_but_ones(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Tell whether two shapes differ by axes of length 1 only."""
+    """Tell whether two shapes are equal apart from axes of length 1."""
     return [n for n in one if n != 1] == [n for n in other if n != 1]
 
 
 def _summed(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes of a result along which an argument of this shape was broadcast; none if it does not fit."""
+    """Return the axes of `out` along which an argument of `shape` was broadcast; () if it does not broadcast to it."""
     missing = len(out) - len(shape)
     if missing < 0 or any(n not in (1, m) for n, m in zip(shape, out[missing:], strict=True)):
         return ()
@@ -167,7 +173,7 @@ def _summed(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _left(out: tuple[int, ...], axes: tuple[int, ...], like: tuple[int, ...] | None, keep: bool = False) -> Any:
-    """Return the shape that is left of a result summed over some axes."""
+    """Return the shape of `out` summed over `axes`; with keepdims if `keep`, or if `like` has as many axes."""
     if keep or (like is not None and len(like) == len(out)):
         return tuple(1 if k in axes else n for k, n in enumerate(out))
     return tuple(n for k, n in enumerate(out) if k not in axes)

@@ -1,4 +1,4 @@
-"""The steps as a person's own lines, in the order of the walk back: as text, and as HTML."""
+"""Show the steps as the user's own source lines, in the order of the walk back, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .step import Step
 
 MARKS = {"ok": "ok", "follows": "(ok)", "WRONG": "WRONG"}
 LEGEND = "(ok): the line is right, and the gradient that came into it is wrong."
-LINE = 45  # characters of a line of the text
+LINE = 45  # characters of a source line shown in the text
 
 STYLE = """
 .tg .steps td:nth-child(3) { white-space:pre-wrap; font-family:ui-monospace,Menlo,Consolas,monospace; min-width:14rem;
@@ -31,7 +31,7 @@ STYLE = """
 
 
 class Line(NamedTuple):
-    """One line of a person's code with all its rounds: the worst of them is shown."""
+    """One source line with all its rounds of a loop; `step` is the worst round, which is shown."""
 
     step: Step
     rounds: int
@@ -39,14 +39,14 @@ class Line(NamedTuple):
 
 
 def lines(steps: Sequence[Step]) -> list[Line]:
-    """Join the rounds of each line, in the order in which the walk back first comes to them."""
+    """Group the steps by source line, in the order in which the walk back first reaches each line."""
     found: dict[tuple[str, int, str], list[Step]] = {}
     for step in steps:
         found.setdefault((step.name.partition("[")[0], step.line, step.function), []).append(step)
     order = ("ok", "follows", "WRONG")
     joined = []
     for same in found.values():
-        worst = max(same, key=lambda s: order.index(s.verdict))  # of equal ones the nearest the loss
+        worst = max(same, key=lambda s: order.index(s.verdict))  # of equally bad rounds, the one nearest the loss
         joined.append(Line(worst, len(same), sum(not s.rule_ok for s in same)))
     return joined
 
@@ -100,7 +100,7 @@ def _right(step: Step) -> str:
 
 
 def as_html(steps: Sequence[Step]) -> str:
-    """Return the steps as a table: right lines in green, wrong ones in red with the diagnosis beneath."""
+    """Return the steps as an HTML table: right lines in green, wrong ones in red with the diagnosis beneath."""
     classes = {"ok": "good", "follows": "soft", "WRONG": "bad"}
     body = []
     joined = lines(steps)
@@ -125,5 +125,5 @@ def as_html(steps: Sequence[Step]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that a page shows letter by letter."""
+    """Return text escaped for HTML, with unprintable characters made visible."""
     return html.escape(printable(text))

@@ -1,4 +1,8 @@
-"""Which gradient of a person belongs to which value of the forward, where names are bound several times."""
+"""Pair the user's gradients with the values of the forward, also if names are bound several times.
+
+A loop binds ``h`` once a round and its backward binds ``dh`` in reverse order; the pairs are found from the functions
+in which the names are bound, the number of bindings, and how well the arrays fit.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +20,19 @@ Array = np.ndarray[Any, Any]
 
 
 class Match(NamedTuple):
-    """A gradient and the value that it belongs to; other gradients of the same value that may be meant."""
+    """A gradient and the value that it belongs to."""
 
     given: Given
     version: Version
-    states: list[State]  # those that may be meant
+    states: list[State]  # contents that the gradient's name held; one of them is the gradient
     rounds: int
-    more: int = 0  # bindings of the same name that have no value of their own
+    more: int = 0  # further bindings of the gradient's name that are paired with no value; `states` includes theirs
 
 
 def match(
     found: Sequence[Given], versions: Mapping[str, Sequence[Version]], right: Mapping[Node, Array]
 ) -> tuple[list[Match], list[str]]:
-    """Pair gradients with values of the forward; return the pairs, and sentences on what was not paired."""
+    """Pair gradients with values of the forward; return the pairs, and notes for the report on unpaired gradients."""
     by_name: dict[tuple[str, str], list[Given]] = {}
     for one in found:
         by_name.setdefault((one.belongs_to, one.name.partition("[")[0]), []).append(one)
@@ -38,7 +42,7 @@ def match(
         values = list(versions[whole]) if whole in versions else parts_of(whole, versions)
         given = _begun(given, values, right)
         rooms = dict.fromkeys(["", *(r for g in given for r in g.rooms)])
-        for where in (*rooms, None):  # a gradient in the backward of a function is of a value in its forward
+        for where in (*rooms, None):  # first pair gradients and values of the same function, then the rest
             mine = [g for g in given if where is None or where in g.rooms]
             theirs = [v for v in values if where is None or where in v.rooms]
             if mine and theirs:
@@ -55,21 +59,21 @@ def match(
 
 
 def _same(one: Match, other: Match) -> bool:
-    """Tell whether what a backward returned is the gradient of the same value under a name of its own."""
+    """Tell whether `other` is a variable that holds the same array as `one`, for the same value."""
     mine, named = one.states[-1].array, other.states[-1].array
     return (one is not other and other.given.name.isidentifier() and one.version.node is other.version.node
             and np.array_equal(mine, named, equal_nan=True))  # fmt: skip
 
 
 def _begun(given: list[Given], values: Sequence[Version], right: Mapping[Node, Array]) -> list[Given]:
-    """Leave out the zeros that a gradient begins with, unless it is zero."""
+    """Leave out gradients that stay zero, such as an initial ``dh = zeros``, unless the right ones are all zero."""
     if not any(np.any(right[v.node]) for v in values):
         return given
     return [g for g in given if np.any(g.states[-1].array)] or given
 
 
 def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Array]) -> list[Match]:
-    """Pair gradients and values that have one name."""
+    """Pair the bindings of one gradient name with the values of one forward name."""
     values, given = _without_echoes(values, given)
     if len(values) == 1:
         return [_single(given, values[0])]
@@ -88,7 +92,7 @@ def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Arra
         pairs = by_line
     found = []
     for (i, j), after in zip(pairs, [*(j for _, j in pairs[1:]), len(given)], strict=True):
-        # what has no value of its own may be what is meant, as in ``dh = dh * mask``
+        # unpaired bindings before the next pair may hold the gradient, as in ``dh = dh * mask``
         more = [] if values[i].node.primitive is None else given[j + 1 : after]
         states = [*given[j].states, *(s for g in more for s in g.states)]
         found.append(Match(given[j], values[i], states, len(given), len(more)))
@@ -96,7 +100,10 @@ def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Arra
 
 
 def _by_line(count: int, given: Sequence[Given]) -> list[tuple[int, int]]:
-    """Pair the gradients of one line of a loop, one a round, and that with which the loop ends."""
+    """Pair the gradients of one line of a loop, one each round, with the values; the last binding of all may be added.
+
+    Returns [] if no line has as many bindings as there are values.
+    """
     lines: dict[int, list[int]] = {}
     for j, one in enumerate(given):
         lines.setdefault(one.states[0].statement.line, []).append(j)
@@ -108,7 +115,7 @@ def _by_line(count: int, given: Sequence[Given]) -> list[tuple[int, int]]:
 
 
 def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Version], list[Given]]:
-    """Leave out values that have one name on both sides of a call, where only so the counts fit."""
+    """Leave out echoes (the same name on both sides of a call) if the counts of values and gradients fit only then."""
     fewer, less = [v for v in values if not v.echo], [g for g in given if not g.echo]
     for one, other in ((values, given), (values, less), (fewer, given), (fewer, less)):
         if len(one) == len(other) > 0:
@@ -117,7 +124,7 @@ def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Ver
 
 
 def parts_of(whole: str, versions: Mapping[str, Sequence[Version]]) -> list[Version]:
-    """Return the parts of a list or dict of values, ``hs[]``, in the order in which they were made."""
+    """Return the values in a list or dict, given as ``hs[]``, in the order in which they were computed."""
     if not whole.endswith("[]"):
         return []
     name = whole[:-1]
@@ -126,7 +133,10 @@ def parts_of(whole: str, versions: Mapping[str, Sequence[Version]]) -> list[Vers
 
 
 def _single(given: Sequence[Given], value: Version) -> Match:
-    """Join the bindings of the gradient of a value: one after another may be meant; of an input only the last one."""
+    """Join all bindings of a gradient of a single value; any of their states may be the gradient.
+
+    For an input only the last state counts.
+    """
     last = given[-1]
     if value.node.primitive is None:
         return Match(last, value, last.states[-1:], 1, len(given) - 1)
@@ -134,21 +144,22 @@ def _single(given: Sequence[Given], value: Version) -> Match:
 
 
 def meant(states: Sequence[State]) -> list[State]:
-    """Return the states that may be the gradient: not those that a later statement adds to, which are parts of it."""
+    """Return the states that may be the gradient: those that the next statement does not add to."""
     return [s for s, after in zip(states, [*states[1:], None], strict=True) if after is None or not after.added]
 
 
 def right_by(m: Array, arrived: Array, bound: Array) -> bool:
-    """Tell whether a gradient is what arrived, to rounding."""
+    """Tell whether a gradient equals `arrived` within `bound`; axes of length 1 are ignored."""
     if m.size != arrived.size or [n for n in m.shape if n != 1] != [n for n in arrived.shape if n != 1]:
         return False
     return bool((np.abs(m.reshape(arrived.shape) - arrived) <= bound).all())
 
 
 def chosen(states: Sequence[State], arrived: Array, bound: Array) -> tuple[State, bool]:
-    """Return the state that is meant, and whether it is right: the last right one, else the one of nearest direction.
+    """Return the state that is the gradient, and whether it is right.
 
-    A name is often used on for what comes next, ``dh = dh * mask``; then an earlier state is the gradient.
+    It is the last right state, or else the state with the largest cosine to `arrived`. It need not be the last state,
+    since a name is often reused for the next gradient: ``dh = dh * mask``.
     """
     for state in reversed(states):
         if right_by(state.array, arrived, bound):

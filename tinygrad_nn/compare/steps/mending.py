@@ -1,4 +1,4 @@
-"""The smallest change of a person's line that makes its step right, and the kind of mistake that it mends."""
+"""Add an edit that mends a wrong line to its diagnosis, and name the kind of mistake from the edit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUMS = ("sum", "mean", "max", "min", "prod")
 
 
 def mended(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
-    """Return a diagnosis with the change that makes the line right; one of no known kind becomes of its kind."""
+    """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
     others = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if found.kind != "unknown":
         return replace(found, evidence=(*found.evidence, edit.sentence, *others))
@@ -26,11 +26,11 @@ def mended(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
 
 
 def kind_of(before: str, after: str, values: set[str]) -> str:
-    """Return the kind of the mistake that a change mends.
+    """Return the kind of mistake (one of `KINDS`) that an edit mends.
 
     Args:
-        before, after: both lines.
-        values: the names of the forward's values, by which gradients are known.
+        before, after: the line before and after the edit.
+        values: the names of the forward's values; a name such as ``dh`` is a gradient if ``h`` is among them.
 
     Example:
         >>> kind_of("dz = 1 - h**2", "dz = dh * (1 - h**2)", {"h", "z"})
@@ -52,7 +52,7 @@ def kind_of(before: str, after: str, values: set[str]) -> str:
 
 
 def _differences(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the smallest parts in which two trees differ."""
+    """Yield the smallest pair of syntax nodes in which two trees differ, large enough to tell the kind of mistake."""
     if type(old) is not type(new):
         yield old, new
         return

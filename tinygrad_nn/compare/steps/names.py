@@ -1,4 +1,4 @@
-"""Which intermediate of the forward a gradient belongs to, by its name; and which of its versions."""
+"""Find the value of the forward that a gradient belongs to, by its name, and align repeated bindings of both names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PATTERNS = (
     r"d_?(?P<x>.+)", r"grad_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
 )  # fmt: skip
 CONTAINERS = re.compile(r"(d|g|grads?|gradients?|dparams?|derivatives?)")
-MOST = 250_000  # pairs that are looked at
+MOST = 250_000  # largest number of pairs that `aligned` compares
 _PART = re.compile(r"(?P<name>[^\[]+)\[(?P<key>.*)\]")
 
 
 def stems(name: str) -> Iterator[str]:
-    """Yield what a gradient of this name may be the gradient of, the likeliest first.
+    """Yield the names of the values that a gradient of this name may belong to, the likeliest first.
 
     Example:
         >>> list(stems("d_logits")), list(stems("W_grad"))
@@ -31,13 +31,13 @@ def stems(name: str) -> Iterator[str]:
 
 
 class Names:
-    """The names of the intermediates, and the way from the name of a gradient to one of them."""
+    """The names of the forward's values, and the lookup from the name of a gradient to one of them."""
 
     def __init__(self, known: Sequence[str], given: Mapping[str, str] | None = None) -> None:
         self.known, self.given = set(known), dict(given or {})
         self.found: dict[str, str | None] = {}
-        self.keys: dict[str, str] = {}  # of parts with a text as key: the key
-        self.plural: set[str] = set()
+        self.keys: dict[str, str] = {}  # from the string key of a part to its label: x to cache['x']
+        self.plural: set[str] = set()  # names of lists of values
         for label in known:
             part = _PART.fullmatch(label)
             if part and part["key"][:1] in "'\"":
@@ -46,7 +46,7 @@ class Names:
                 self.plural.add(part["name"])
 
     def of(self, label: str) -> str | None:
-        """Return the label of the intermediate that a gradient belongs to, or None."""
+        """Return the label of the value that a gradient belongs to (``hs[]`` for any element of a list), or None."""
         if label not in self.found:
             self.found[label] = self._of(label)
         return self.found[label]
@@ -77,20 +77,24 @@ class Names:
 
 
 def aligned(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple[int, int]]:
-    """Pair the versions of a name with those of its gradient, the last with the first, and so on.
+    """Pair the versions of a name with the gradients of that name in reverse order: the last with the first, and so on.
+
+    If the counts differ, the order-preserving pairing with the best total fit is taken. Of pairings that fit equally
+    well, the one with the last versions and the first gradients is taken.
 
     Args:
-        old: how many versions there are.
-        new: how many gradients.
-        fits: how well version i and gradient j fit. Where there are more of one kind some of it are left out: those
-            with which the others fit best; of ways that fit alike the versions that came last, and the gradients that
-            came first, are paired.
+        old: the number of versions.
+        new: the number of gradients.
+        fits: returns how well version i and gradient j fit.
+
+    Returns:
+        The pairs (version, gradient), the last version first.
     """
     if old == new:
         return [(old - 1 - j, j) for j in range(new)]
     if old * new > MOST:
         return [(old - 1 - j, j) for j in range(min(old, new))]
-    best = [[0.0] * (new + 1) for _ in range(old + 1)]  # of k versions from the end, and j gradients
+    best = [[0.0] * (new + 1) for _ in range(old + 1)]  # best fit of the last k versions with the first j gradients
     fit = cache(lambda k, j: fits(old - k, j - 1))
     for k in range(1, old + 1):
         for j in range(1, new + 1):

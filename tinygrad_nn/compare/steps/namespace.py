@@ -1,4 +1,7 @@
-"""Both passes as they were run in a notebook cell: Tensors with a graph, and gradients by the name ``dX``."""
+"""Read both passes from a namespace in which they were run, such as that of a notebook.
+
+The forward is found from Tensors with a graph, the user's gradients from names such as ``dX``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,12 @@ NOTHING = Statement(0, 0, "")
 def read_namespace(
     space: Mapping[str, Any], names: Mapping[str, str] | None, frame: Any
 ) -> Passes:
-    """Return what a namespace holds of both passes."""
+    """Return the forward and the gradients that a namespace holds; `frame` is where the names were bound.
+
+    Raises:
+        ValueError: there is no Tensor with a graph, or no gradient of one.
+        RuntimeError: the graph was freed by a backward.
+    """
     held = {label: value for name, whole in space.items() if not name.startswith("_")
             for label, value in parts(name, whole)}  # fmt: skip
     tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
@@ -57,7 +65,7 @@ def read_namespace(
             helpers.append(label)
     named = {one.belongs_to for one in found}
     for label, t in forward.items():
-        kept = None if t.node is None else t.node.grad  # t.grad would warn of values that are no leaves
+        kept = None if t.node is None else t.node.grad  # t.grad would warn if t is not a leaf
         if kept is not None and label not in named:
             found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(kept))], "", {""}))
     if not found:
@@ -75,7 +83,7 @@ def read_namespace(
 
 
 def _loss(tensors: Mapping[str, Tensor]) -> str:
-    """Return the name of the loss: the one that is called so, else the youngest number that is no gradient."""
+    """Return the name of the loss: a name from `LOSSES`, else the newest single number whose name is no gradient's."""
     for name in LOSSES:
         if name in tensors and tensors[name].size == 1:
             return name
@@ -86,7 +94,7 @@ def _loss(tensors: Mapping[str, Tensor]) -> str:
 
 
 class Lines:
-    """Where the names of a namespace were bound last: in the cells of a notebook, or in the file of a function."""
+    """The statement in which each name of a namespace was bound last, from the notebook cells or the source file."""
 
     def __init__(self, space: Mapping[str, Any], frame: Any) -> None:
         cells = space.get("In", space.get("_ih"))
@@ -103,7 +111,7 @@ class Lines:
         statements = read(source)
         try:
             tree = ast.parse(source)
-        except SyntaxError:  # a cell with a command of the notebook
+        except SyntaxError:  # a cell with a notebook command such as %time
             return
         for node in ast.walk(tree):
             line = getattr(node, "lineno", 0)

@@ -1,4 +1,4 @@
-"""Both passes at other inputs, where a change of a line is tried."""
+"""Run both passes at other inputs as well, and search there for the edit of a wrong line that makes its step right."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .walked import Walked, injected
 
 Array = np.ndarray[Any, Any]
 
-PROBES = 2  # other inputs at which a change of a line is tried
-SECONDS = 2.5  # that the search for changes may take, about
+PROBES = 2  # other inputs at which an edit of a line is tried
+SECONDS = 2.5  # rough time limit for the search for edits
 
 
 class Called:
-    """Both functions of a person, called at any inputs."""
+    """The user's forward and backward, which can be called at any inputs; `runs` keeps each run."""
 
     def __init__(
         self, forward: Any, backward: Any, inputs: Inputs, names: Mapping[str, str], rng: np.random.Generator
@@ -41,7 +41,7 @@ class Called:
         self.runs: list[Passes] = []
 
     def at(self, leaves: Sequence[Array]) -> Passes:
-        """Run both at some inputs: the forward in float64 for the graph, and as it is for the backward."""
+        """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
         single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         graph = run_forward(self.forward, self.inputs, [double(x) for x in leaves])
         mine = run_forward(self.forward, self.inputs, leaves) if single else graph
@@ -53,13 +53,13 @@ class Called:
         return run
 
     def call(self, f: Any, probe: int) -> Any:
-        """Call a function as the backward is called in one of the runs."""
+        """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
         return f(*args, **kwargs)
 
     def as_written(self, edit: Edit) -> Edit:
-        """Return a change in which values of the forward have the names by which the backward reaches them."""
+        """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
         _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
         bag = next((name for name, value in kwargs.items() if isinstance(value, Saved)), None)
         if bag is None:
@@ -68,19 +68,24 @@ class Called:
         own = set(self.backward.__code__.co_varnames)
         own |= set(self.runs[0].mine.others)
         names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
+        if not names:  # the backward keeps every value in a variable of its own
+            return edit
         pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
         form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
         after = re.sub(pattern, form, edit.after)
         return replace(edit, after=after, sentence=edit.sentence.replace(edit.after.strip(), after.strip()))
 
     def values(self, probe: int) -> dict[str, Array]:
-        """Return the values of the forward in one of the runs, by name."""
+        """Return the values of the forward by name, in the run with number `probe`."""
         run = self.runs[probe]
         return {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
 
 
 def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
-    """Return the cotangents of the results, and as a backward takes them."""
+    """Return the cotangents of the results as a list, and in the form that a backward takes: an array or a tuple.
+
+    They are random if the backward has a parameter for them and the result is no single number, else all ones.
+    """
     if takes_cotangent(backward, graph) and not (len(graph.outs) == 1 and graph.outs[0].size == 1):
         found = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
     else:
@@ -89,7 +94,7 @@ def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[
 
 
 def matched(run: Passes) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
-    """Return the graph of a run, the right gradients of its values, and the person's in the order of the walk."""
+    """Return the graph of a run, the right gradient of each value, the matches in the order of the walk, and notes."""
     tape = Tape([(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
                  for t, c in zip(run.graph.outs, run.cotangents, strict=True)])  # fmt: skip
     right = tape.walk({v.node for found in run.graph.versions.values() for v in found})
@@ -98,7 +103,7 @@ def matched(run: Passes) -> tuple[Tape, dict[Node, Array], list[Match], list[str
 
 
 class Probes:
-    """What the same lines give at other inputs, where they were wrong at these: to try a change on."""
+    """Searches an edit for a wrong line, and tries it at the given inputs and at other ones, which are run once."""
 
     def __init__(self, called: Called, matches: list[Match], walked: Walked) -> None:
         self.called, self.matches, self.walked = called, matches, walked
@@ -106,7 +111,7 @@ class Probes:
         self.budget = Budget(SECONDS)
 
     def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
-        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
         if self.budget.over or not wrong.statement.line:
             return found
         which = self._index(self.matches[k].states, wrong)
@@ -128,7 +133,7 @@ class Probes:
         return found if edit is None else mended(found, edit, set(self.called.runs[0].graph.values))
 
     def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
-        """Look for a change anywhere in the backward that makes one of the gradients that it returns right."""
+        """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.written.value) for run in self.called.runs]
         mine = self.walked.states[k].array
         place = next((i for i, x in enumerate(before[0]) if _close(x, mine)), None)
@@ -150,7 +155,7 @@ class Probes:
         return next((i for i, s in enumerate(states) if s.time == state.time), -1)
 
     def _run(self) -> list[tuple[list[Match], Walked] | None]:
-        """Run both passes at other inputs, once."""
+        """Run both passes at other inputs (the first time only); None for a run with other matches."""
         if self.others is None:
             self.others = []
             called, rng = self.called, self.called.rng
@@ -161,7 +166,7 @@ class Probes:
                 count = len(called.runs)
                 try:
                     tape, _, matches, _ = matched(called.at(moved))
-                except Exception:  # whatever a person's code may raise at inputs that it was not made for
+                except Exception:  # user code may raise anything at inputs that it was not written for
                     del called.runs[count:]
                     continue
                 same = [m.given.name for m in matches] == [m.given.name for m in self.matches]
@@ -178,7 +183,7 @@ class Probes:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return the gradients that a backward returned."""
+    """Return the results of a backward as a list."""
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, (tuple, list)) else [value]
@@ -192,7 +197,10 @@ def _close(x: Any, y: Any) -> bool:
 
 
 def _wanted(matches: Sequence[Match], walked: Walked, k: int, which: int) -> Array | None:
-    """Return what a name should hold after a statement, of which more may be added later."""
+    """Return what the gradient of match `k` should hold after its state `which`; None if it cannot be said.
+
+    Later statements may still add to it; what they add is taken as it is.
+    """
     m = matches[k]
     if which >= len(m.states):
         return None

@@ -1,4 +1,4 @@
-"""The numerical road of a step: the graph from a value on, run again with other numbers in it."""
+"""The numerical check of a step: the graph is run again from one value on, with perturbed numbers in that value."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from .tape import Tape
 
 Array = np.ndarray[Any, Any]
 
-SECONDS = 1.5  # that the referee may take, about
+SECONDS = 1.5  # rough time limit for the referee
 
 
 def silent(index: Any) -> Checked:
-    """Answer nothing."""
+    """Return an answer for an entry that was not differentiated numerically: NaN."""
     return Checked(math.nan, 0.0, True)
 
 
 class Referee:
-    """The numerical road: the graph from a value on, run again with other numbers in it, while there is time."""
+    """Differentiates numerically by running the graph again from a value on, until its time is used up."""
 
     def __init__(self, tape: Tape, steps: int) -> None:
         self.tape, self.budget, self.steps, self.asked = tape, Budget(SECONDS), steps, 0
 
     def of(self, node: Node, right: Array, bound: Array, rng: np.random.Generator) -> tuple[Any, list[Any]]:
-        """Return what answers for one entry of the gradient of a value, and the derivative along a direction."""
+        """Return a function that gives the numerical derivative in one entry of a value, and a check along a direction.
+
+        The check is a list of at most one (right slope, numerical slope, allowed difference).
+        """
         x = np.asarray(node.out)
         if self.budget.over or x.dtype.kind == "c" or not x.size:
             return silent, []

@@ -1,4 +1,4 @@
-"""Both passes of a person, run and watched: the forward on Tensors, the backward on arrays."""
+"""Run the user's two functions and record their values: the forward on Tensors, the backward on arrays."""
 
 from __future__ import annotations
 
@@ -32,18 +32,22 @@ _SIDE = r"_?(forward|fwd|fw|backward|bwd|bw|backprop|back|gradient|grad)_?|^d_?(
 
 
 class Version(NamedTuple):
-    """A value of the forward under a name: its Node, and the statement that gave it."""
+    """A value that a name of the forward held: its node and Tensor, and the statement that bound it."""
 
     node: Node
     value: Tensor
     statement: Statement
     function: str
-    rooms: set[str]  # the functions in which it has this name, see `room`
-    echo: bool = False  # a parameter that has the name of what was passed for it
+    rooms: set[str]  # the functions in which it has this name, as shortened by `room`
+    echo: bool = False  # it is a parameter with the same name as the value that was passed for it
 
 
 class Forward(NamedTuple):
-    """What a run of the forward left: versions of each name in time, results, what it returned, its inputs."""
+    """The record of a run of the forward.
+
+    `versions` has the values of each name in the order of time, `outs` the results that are differentiated, `value` the
+    whole return value, `cache` its other part, and `tensors` the inputs.
+    """
 
     versions: dict[str, list[Version]]
     outs: list[Tensor]
@@ -51,11 +55,11 @@ class Forward(NamedTuple):
     value: Any
     cache: Any
     tensors: list[Tensor]
-    values: dict[str, Any]  # of the names of the forward itself, at its end
-    others: Mapping[str, Any] = MappingProxyType({})  # what is no Tensor under its own names: sizes, lists, masks
+    values: dict[str, Any]  # last Tensor of each name; a name of the forward itself wins over one of a helper function
+    others: Mapping[str, Any] = MappingProxyType({})  # the forward's local names that hold no Tensor: sizes, masks
 
     def is_other(self, label: str, value: Any, own: bool) -> bool:
-        """Tell whether a name of the backward holds what it held in the forward: ``d_k = k.shape[1]``, no gradient."""
+        """Tell whether a name holds the same non-Tensor as in the forward, so is no gradient: ``d_k = k.shape[1]``."""
         name, _, key = label.partition("[")
         name = name if name in self.others else key.strip("'\"]")  # d_k, or cache['d_k']
         if name not in self.others:
@@ -66,7 +70,7 @@ class Forward(NamedTuple):
 
 
 class Given(NamedTuple):
-    """One gradient of the person: its name, the intermediate, and what it held after each statement."""
+    """One gradient of the user: its name, the forward value it belongs to, and its content after each statement."""
 
     name: str
     belongs_to: str
@@ -74,19 +78,23 @@ class Given(NamedTuple):
     function: str
     rooms: set[str]
     round: int = 1
-    echo: bool = False  # what a function returned, under the name that it had there
-    handed: bool = False  # what the backward was given
+    echo: bool = False  # the same object was bound to this name before in another function, which returned it
+    handed: bool = False  # it is the cotangent that was passed to the backward
 
 
 class Stopped(NamedTuple):
-    """An error that a backward raised, and the statement of its own in which it did."""
+    """An error that a backward raised, and the statement of the backward in which it was raised."""
 
     error: Exception
     statement: Statement
 
 
 class Backward(NamedTuple):
-    """What a run of the backward left: its gradients in time, names that belong to no value, an error."""
+    """The record of a run of the backward.
+
+    `found` has its gradients in the order of time, `helpers` names that look like gradients but belong to no value,
+    `stopped` the error that it raised, if any, and `value` what it returned.
+    """
 
     found: list[Given]
     helpers: list[str]
@@ -95,7 +103,7 @@ class Backward(NamedTuple):
 
 
 class NoGraphError(TypeError):
-    """A forward that runs on arrays, and not on Tensors, or leaves them: `reason` says why."""
+    """Raised if a forward runs on arrays but not on Tensors, or converts them to arrays; `reason` says why."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.sentence)
@@ -103,9 +111,10 @@ class NoGraphError(TypeError):
 
 
 class Passes(NamedTuple):
-    """A run of both passes: the forward in float64, the cotangents of its results, the backward.
+    """A run of both passes: the forward in float64 (`graph`), the cotangents of its results, the backward (`written`).
 
-    `mine` is the forward in the person's own dtype, `g` the cotangent as the backward takes it.
+    `mine` is the forward in the user's own dtype, `g` the cotangent in the form in which the backward takes it, and
+    `single` tells whether any input or gradient is less precise than float64.
     """
 
     graph: Forward
@@ -117,7 +126,13 @@ class Passes(NamedTuple):
 
 
 def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
-    """Run a forward on Tensors and write down every name that held one."""
+    """Run a forward on Tensors and record every name that held one.
+
+    Raises:
+        NoGraphError: it fails on Tensors, or loses them, but runs on arrays.
+        ValueError: no result depends on the inputs by operations on Tensors.
+        Exception: its own error, if it fails on arrays as well.
+    """
     with recording(True), noting_places():
         tensors = [enter(np.array(x)) for x in leaves]
         for i, t in zip(inputs.moving, tensors, strict=True):
@@ -127,7 +142,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
         try:
             value = trace.run(f, *([] if inputs.by_name else values), **named)
-        except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
+        except Exception as error:  # user code that was not written for Tensors may raise anything
             if not _runs(f, inputs, leaves):
                 raise
             raise NoGraphError(why(error, f)) from error
@@ -157,7 +172,10 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
 
 
 def room(b: Binding) -> str:
-    """Return the part of a function's name that both passes share, ``affine`` of affine_backward; "" of the first."""
+    """Return the part of a function's name that both passes share: "affine" for affine_backward.
+
+    For the outermost function it is "".
+    """
     return "" if b.frame == 1 else re.sub(_SIDE, "", b.function).strip("_")
 
 
@@ -175,14 +193,15 @@ def _note(
 
 
 def _entered(value: Any) -> Any:
-    """Return the argument of a function as a value of its own, whose gradient is what the function makes of it."""
+    """Return an alias node for a Tensor that is passed to a function: the parameter then has a gradient of its own."""
     return apply(alias, (value,)) if isinstance(value, Tensor) and value.node is not None else value
 
 
 def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
-    """Return which of the returned values are differentiated, their names where they have any, and the rest.
+    """Split what a forward returned into the Tensors that are differentiated, their names ("" if none), and the cache.
 
-    A number is the loss before any array; of several, the one that is named loss, or the last one.
+    A single number is taken as the loss rather than an array. Of several numbers it is the last; of a dict, an entry
+    that is named as a loss or output comes first.
     """
     if isinstance(value, Tensor):
         return [value], [""], None
@@ -208,13 +227,13 @@ def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
 def _runs(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> bool:
     try:
         call_function(f, inputs, leaves)
-    except Exception:  # whatever a person's code may raise
+    except Exception:  # user code may raise anything
         return False
     return True
 
 
 class Saved(dict[str, Any]):
-    """The values of a forward by name, as keys and as attributes."""
+    """The values of a forward by name, readable as keys and as attributes."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -224,7 +243,10 @@ class Saved(dict[str, Any]):
 
 
 def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
-    """Return a value with arrays of its own in the place of Tensors; one Tensor gives one array wherever it stands."""
+    """Return a copy of a value with arrays instead of Tensors, also inside containers and objects.
+
+    `made` maps ids to copies, so that the same Tensor becomes the same array everywhere.
+    """
     if id(value) in made:
         return made[id(value)][0]
     if isinstance(value, Tensor):
@@ -238,7 +260,7 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
         made[id(value)] = new, value
     elif isinstance(value, dict):
         new = {} if type(value) is dict else copy.copy(value)
-        made[id(value)] = new, value  # before its parts: of ``cache = locals()`` it is one
+        made[id(value)] = new, value  # before its parts: ``cache = locals()`` contains itself
         new.update({key: as_arrays(part, made, kind) for key, part in value.items()})
     elif type(value) is list:
         new = []
@@ -261,7 +283,7 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
 def run_backward(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, names: Names
 ) -> Backward:
-    """Run a backward on arrays and write down its gradients; of one that raises an error those until then."""
+    """Run a backward on arrays and record its gradients; if it raises an error, those computed before the error."""
     made: dict[Any, Any] = {}
     args, kwargs = arguments(backward, inputs, forward, g, made)
     given = {id(x) for x, _ in made.values()}
@@ -270,7 +292,7 @@ def run_backward(
     def wanted(label: str, value: Any) -> bool:
         if not is_number(value):
             return False
-        own = id(value) in given  # an array of the forward
+        own = id(value) in given  # the array was passed in from the forward
         if forward.is_other(label, value, own):
             return False
         if names.of(label) is None:
@@ -286,7 +308,7 @@ def run_backward(
     try:
         with np.errstate(all="ignore"):
             returned = trace.run(backward, *args, **kwargs)
-    except Exception as error:  # whatever a person's code may raise
+    except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
     found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
     found = [one for one in found if not _is_size(one, found, forward, returned)]
@@ -296,7 +318,7 @@ def run_backward(
 
 
 def _is_size(one: Given, found: Sequence[Given], forward: Forward, returned: Any) -> bool:
-    """Tell whether what could be a gradient by its name, ``d_k = k.shape[1]``, is a whole number that stays here."""
+    """Tell whether a name such as ``d_k = k.shape[1]`` holds a size and no gradient: an integer, not returned."""
     last = one.states[-1].array
     shapes = [v.value.shape for v in forward.versions.get(one.belongs_to, ())]
     if last.ndim or last.dtype.kind not in "iu" or one.states[0].added or not shapes or () in shapes:
@@ -311,8 +333,12 @@ def _is_size(one: Given, found: Sequence[Given], forward: Forward, returned: Any
 def arguments(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[Any, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Find what each parameter of a backward is to be given, by its name."""
-    returned = WHOLE if forward.cache is not None else ()  # and not what has that name inside
+    """Return the positional and keyword arguments for a backward, chosen by the names of its parameters.
+
+    Raises:
+        TypeError: a parameter has no default and its name fits nothing.
+    """
+    returned = WHOLE if forward.cache is not None else ()  # these names mean the returned cache, not a local
     values = {k: v for k, v in forward.others.items() if k not in returned}
     values |= {k: v for k, v in forward.values.items() if "[" not in k}
     given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
@@ -360,7 +386,7 @@ def arguments(
 
 
 def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
-    """Tell whether a function reads values of the forward as attributes or keys, ``v.probs``."""
+    """Tell whether a function reads forward values as attributes or keys, as in ``v.probs``."""
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
     return code is not None and bool({*code.co_names, *code.co_consts} & set(values))
 
@@ -379,10 +405,14 @@ def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
 
 
 def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> list[Given]:
-    """Join the bindings of each name that are one gradient: an array that was passed on, and sums over statements."""
+    """Return the gradients of a backward from the bindings of its names.
+
+    Bindings are joined into one gradient if the same array is bound again, as when it is passed to a function, or if
+    a statement adds to the name.
+    """
     made: list[Given] = []
     current: dict[tuple[int, str], Given] = {}
-    objects: dict[str, tuple[Any, Given, int]] = {}  # the object that a name was last bound to, and in which function
+    objects: dict[str, tuple[Any, Given, int]] = {}  # last object bound to a name, its gradient, the call
     for b in bindings:
         whole = names.of(b.label)
         if whole is None:
@@ -411,7 +441,7 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
 
 
 def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Given]:
-    """Return the gradients among what a backward returned that none of its names held."""
+    """Return the gradients among the results of a backward that no name of the backward held."""
     statement = trace.returned or Statement(0, 0, "")
     named = {b.label: b for b in trace.bindings}
     floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
@@ -440,7 +470,7 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Gi
 
 
 def as_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a mapping by hand from gradients to intermediates."""
+    """Return the user's `names=` as a dict from gradient to forward value; raise TypeError if it is no mapping."""
     if given is not None and not isinstance(given, Mapping):
         what = type(given).__name__
         raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
@@ -448,7 +478,7 @@ def as_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def checked_mapping(given: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
-    """Check that the forward has the values that a mapping names."""
+    """Return the mapping as a dict; raise ValueError if it names a value that the forward does not have."""
     lost = [f"{k!r}: {v!r}" for k, v in given.items() if v not in known]
     if lost:
         shown = printable(", ".join(known))

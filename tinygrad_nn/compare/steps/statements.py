@@ -1,4 +1,4 @@
-"""The lines of a person's code: which statement a line belongs to, what it writes into, what it adds to."""
+"""Parse the user's source: the statement of each line, the names that it adds to, whether it writes into arrays."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 
 class Statement(NamedTuple):
-    """One statement: its first and last line, its text in one line, what it does to names.
+    """One statement: its first and last line, its text joined into one line, and its effect on names.
 
-    `added` are the names that it adds to, ``dx += ...`` or ``dx = dx + ...``; `writes` tells whether it may change an
-    array in place.
+    `added` has the names that it adds to, by ``dx += ...`` or ``dx = dx + ...``; `writes` tells whether it may change
+    an array in place.
     """
 
     line: int
@@ -23,20 +23,20 @@ class Statement(NamedTuple):
 
 
 class Statements:
-    """The statements of the files that were asked for, each parsed once."""
+    """The statements of source files, each file parsed once when it is first needed."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[int, Statement]] = {}
 
     def at(self, file: str, line: int, space: dict[str, Any] | None = None) -> Statement:
-        """Return the statement of a line; of a file that cannot be read one without a text."""
+        """Return the statement of a line; if the file cannot be parsed, a statement of that line alone."""
         if file not in self.files:
             self.files[file] = read("".join(linecache.getlines(file, space)))
         return self.files[file].get(line) or Statement(line, line, linecache.getline(file, line).strip())
 
 
 def read(source: str) -> dict[int, Statement]:
-    """Return the statement of each line of a source; of one that cannot be parsed none."""
+    """Return the statement of each line of a source; {} if the source cannot be parsed."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -53,9 +53,9 @@ def read(source: str) -> dict[int, Statement]:
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
             there = found.get(line)
-            if there is None or there.line < first:  # of nested ones the inner
+            if there is None or there.line < first:  # of nested statements, the inner one
                 found[line] = statement
-            elif there.line == first and not body:  # several in one line
+            elif there.line == first and not body:  # several statements in one line
                 found[line] = there._replace(added=there.added | statement.added, writes=True)
     return found
 
@@ -72,7 +72,7 @@ def _added(node: ast.stmt) -> Iterator[str]:
 
 
 def _name(node: ast.expr) -> Iterator[str]:
-    """Yield the name by which a target is known: of an attribute of self that, of ``x.grad`` both parts."""
+    """Yield the label of a target: ``a`` for ``a`` and for ``self.a``, ``x.grad`` for ``x.grad``."""
     if isinstance(node, ast.Name):
         yield node.id
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -80,7 +80,7 @@ def _name(node: ast.expr) -> Iterator[str]:
 
 
 def _terms(node: ast.expr) -> Iterator[str]:
-    """Yield the names that stand alone as terms of a sum."""
+    """Yield the labels that are terms of a sum by themselves, as ``dx`` in ``dx + dy * w``."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
         for part in (node.left, node.right):
             yield from _name(part)

@@ -1,4 +1,4 @@
-"""A graph walked back with a person's gradients in the place of the right ones, and run again with other numbers."""
+"""Walk a graph back with the user's gradients substituted for the right ones, and run it again with other numbers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...node import Node
 from ..paths import Traced, again, args_of, parents_of, run_again, twin
 
 Array = np.ndarray[Any, Any]
-Instead = Callable[[Node, Array, bool], Array | None]  # (node, what arrived, marked) -> what goes on, None for the same
-LOST: Array = np.array(np.nan)  # in the place of a gradient that cannot go on
+Instead = Callable[[Node, Array, bool], Array | None]  # (node, arrived, marked) -> gradient to pass on; None: arrived
+LOST: Array = np.array(np.nan)  # returned by an `Instead` if the user's gradient cannot be passed on (wrong shape)
 
 
 class Tape:
-    """The operations of a graph from the loss backwards, and the results with their cotangents."""
+    """The operations of a graph in backward order, from the loss, and its results with their cotangents."""
 
     def __init__(self, outs: Sequence[tuple[Node, Array]]) -> None:
         self.outs = list(outs)
@@ -31,8 +31,8 @@ class Tape:
                     self.uses.setdefault(parent, []).append(node)
 
     def place(self, node: Node) -> float:
-        """Return when the gradient of a node is complete on the way back: small for the loss."""
-        if node.primitive is None and node in self.uses:  # an input: after the oldest operation that it went into
+        """Return a sort key for the moment when a node's gradient is complete in the walk; smallest for the loss."""
+        if node.primitive is None and node in self.uses:  # an input: after the oldest operation that uses it
             return 0.5 - min(user.index for user in self.uses[node])
         return -float(node.index)
 
@@ -41,8 +41,9 @@ class Tape:
     ) -> dict[Node, Array]:
         """Return the gradient that arrives at each watched node.
 
-        What `instead` returns for it goes on in its place; of `LOST` what arrived goes on, and what comes of it is
-        marked. `shake` is done to the gradient of each operation, to see what rounding does.
+        The gradient that `instead` returns for a node is passed on in its place. If `instead` returns `LOST`, the one
+        that arrived is passed on, and the nodes that it reaches are marked. `shake` changes the gradient of each
+        operation, to measure the effect of rounding.
         """
         watched, marked = set(watched), set()
         pending: dict[Node, Any] = {}
@@ -75,7 +76,7 @@ class Tape:
         return arrived
 
     def values(self, changed: Mapping[Node, Any]) -> list[Any]:
-        """Return the results where some nodes have other values."""
+        """Return the results that follow if the nodes in `changed` have other values."""
         new: dict[Node, Any] = dict(changed)
         for node in reversed(self.operations):
             parents = parents_of(node)
@@ -85,12 +86,12 @@ class Tape:
         return [new.get(node, node.out) for node, _ in self.outs]
 
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
-        """Return the graph at other values of some nodes, and which node became which."""
+        """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
         twins = run_again(self.operations, {node: twin(node, out=np.asarray(x)) for node, x in changed.items()})
         return Tape([(twins.get(node, node), g) for node, g in self.outs]), twins
 
     def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
-        """Return the graph between a node and the nearest results, or nodes whose gradients are given."""
+        """Return the part of the graph from a node up to the nearest nodes with given gradients, or the results."""
         start = twin(node, args=(), parents=(), primitive=None)
         twins: dict[Node, Node] = {node: start}
         ends = dict(self.outs)

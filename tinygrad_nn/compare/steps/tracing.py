@@ -1,4 +1,4 @@
-"""What each name of a person's code is bound to, line by line, as it runs."""
+"""Record what each name of the user's code is bound to, line by line, while the code runs (by `sys.settrace`)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .statements import Statement, Statements
 
 Array = np.ndarray[Any, Any]
 
-MANY = 512  # parts of a container; of more none is looked at
+MANY = 512  # most parts of a list, tuple or dict; a longer one is ignored
 
 
 class State(NamedTuple):
-    """The content of a binding after a statement; `added` if the statement added it to what was there before.
+    """The content of a binding after a statement.
 
-    `at` is the call and the number of its line event at which that was seen.
+    `added` tells whether the statement added to the former content, `time` is its place in the order of all states,
+    and `at` is the call and the number of its line event at which it was seen.
     """
 
     statement: Statement
@@ -31,28 +32,31 @@ class State(NamedTuple):
 
 
 class Binding:
-    """One binding of a name: the object, what it held after each statement that changed it, the function it is in."""
+    """One binding of a name to an object: its content after each statement that changed it, and its function.
+
+    `frame` numbers the call of the function; `given` tells whether the name was a parameter, bound by the call.
+    """
 
     def __init__(self, label: str, value: Any, function: str, frame: int, given: bool) -> None:
         self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
         self.states: list[State] = []
 
     def keep(self, statement: Statement, added: bool, time: int, at: tuple[int, int]) -> None:
-        """Write down what it holds now."""
+        """Record a copy of the present content as a state."""
         self.states.append(State(statement, np.array(raw(self.value)), added, time, at))
 
 
-Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be written down
+Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be recorded
 
 
 class Trace:
-    """All bindings of the names of a call and of the functions of the same module that it calls, in time."""
+    """All bindings in a call, and in the functions of the same module that it calls, in the order of time."""
 
     def __init__(self, wanted: Wanted, copies: bool, passed: Callable[[Any], Any] | None = None) -> None:
-        """`copies` says to keep what arrays hold, as they may be written into.
+        """`wanted` chooses the bindings to record.
 
-        `passed` is done to each argument of the functions that are called inside, so that a parameter has a value of
-        its own.
+        `copies` says whether to record each change of an array, since it may be written into. `passed` is applied to
+        each argument of the inner functions, so that a parameter can have a value of its own.
         """
         self.wanted, self.copies, self.passed, self.statements = wanted, copies, passed, Statements()
         self.time, self.at = 0, (0, 0)
@@ -60,10 +64,10 @@ class Trace:
         self.returned: Statement | None = None
         self.frames = 0
         self.active: dict[tuple[int, str], Binding] = {}
-        self.left: dict[str, Any] = {}  # all names of the function itself, as it ended
+        self.left: dict[str, Any] = {}  # the local names of the outermost function at its return
 
     def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function and watch it."""
+        """Call a function, record its bindings, and return its result."""
         space = space_of(f)
         root: list[int] = []
 
@@ -88,7 +92,7 @@ class Trace:
                         self.active = {key: b for key, b in self.active.items() if key[0] != number}
                 return local
 
-            held = frame.f_locals  # once: to ask again would undo what is written into it
+            held = frame.f_locals  # read once: a second read would undo what is written into it
             if number != root[0] and self.passed is not None:
                 for key, value in list(held.items()):
                     other = self.passed(value)
@@ -106,7 +110,7 @@ class Trace:
             sys.settrace(before)
 
     def _look(self, frame: Any, held: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
-        """Write down the bindings of a frame that are new, and the arrays that the statement changed."""
+        """Record the new bindings of a frame, and the arrays that the statement changed."""
         statement: Statement | None = None
         file, space = frame.f_code.co_filename, frame.f_globals
         if self.copies:
@@ -137,13 +141,13 @@ class Trace:
 
 
 class Value(np.ndarray[Any, Any]):
-    """An array with a place for its gradient, ``x.grad = ...``."""
+    """An array with an attribute for its gradient, set by ``x.grad = ...``."""
 
     grad: Any = None
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a value by its label; of a list, tuple or dict each part, of ``self`` each attribute."""
+    """Yield a value with its label; for a list, tuple or dict each part, for ``self`` each attribute."""
     if name == "self" and hasattr(value, "__dict__"):
         for key, part in list(vars(value).items()):
             yield from parts(key, part)
@@ -163,19 +167,19 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value may be a gradient: an array or a number, but not of truth values."""
+    """Tell whether a value may be a gradient: a numeric array or a number, not a boolean."""
     if isinstance(value, (Tensor, np.ndarray, np.number)):
         return np.asarray(raw(value)).dtype.kind in "fciu"
     return isinstance(value, (float, int, complex)) and not isinstance(value, bool)
 
 
 def space_of(f: Any) -> Any:
-    """Return the global names of a function, by which those of the same module are known."""
+    """Return the `__globals__` of a function; functions of the same module share it."""
     return getattr(_unwrapped(f), "__globals__", None)
 
 
 def is_own(frame: Any, space: Any) -> bool:
-    """Tell whether a call is of a function of that module that is watched: not of a comprehension."""
+    """Tell whether a frame belongs to a function or lambda of the module `space`, and not to a comprehension."""
     name = frame.f_code.co_name
     return frame.f_globals is space and not (name.startswith("<") and name != "<lambda>")
 

@@ -1,4 +1,4 @@
-"""The walk back with a person's gradients: which state of each is meant, what goes on, how far rounding may take it."""
+"""Walk back with the user's gradients: choose the state of each that is the gradient, and bound the rounding errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .tracing import State
 
 Array = np.ndarray[Any, Any]
 
-AROUND = 3  # sides from which each gradient is looked at
-FEW = 4  # gradients of which several states are tried
+AROUND = 3  # nearby points at which each gradient is computed again, to measure rounding
+FEW = 4  # most undecided gradients for which other states are tried
 
 
 class Walked(NamedTuple):
-    """A walk back with a person's gradients: the state that is meant of each, what went on, what arrived.
+    """The result of a walk back with the user's gradients.
 
-    `marked` are those that something came into which could not go on, as it has another shape; `open` those of which
-    another state than the last is right, or none, with all that they have.
+    `states` has the chosen state of each match, `given` the user's gradients that were passed on, `arrived` what the
+    rules computed from them. `marked` has the nodes reached from a gradient that could not be passed on (its shape is
+    wrong). `open` has the matches for which the last possible state is not the right one, with all their states.
     """
 
     states: list[State]
@@ -39,7 +40,7 @@ def injected(
     tape: Tape, matches: Sequence[Match], bounds: Sequence[Array] | None = None,
     forced: Mapping[int, State] | None = None,
 ) -> Walked:  # fmt: skip
-    """Walk back with the person's gradients in the place of what arrives."""
+    """Walk back with the user's gradients in place of those that arrive; `forced` fixes the state of some matches."""
     given: dict[Node, Array] = {}
     states: list[Any] = [None] * len(matches)
     marked: set[Node] = set()
@@ -70,7 +71,7 @@ def injected(
 
 
 def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
-    """Walk back; where no state of a gradient is right, take the one with which the lines that follow are right."""
+    """Walk back; if the state of a gradient is unclear, take the one with which the fewest steps are wrong."""
     first = injected(tape, matches, bounds)
 
     def wrong(walked: Walked) -> int:
@@ -81,7 +82,7 @@ def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Wa
     if not least:
         return first
     forced: dict[int, State] = {}
-    for which in (-1, 0):  # in all rounds of a loop the same
+    for which in (-1, 0):  # the last or the first state for all, so alike in all rounds of a loop
         every = {k: choice[which] for k, choice in first.open.items()}
         other = injected(tape, matches, bounds, every) if every else first
         if wrong(other) < least:
@@ -97,7 +98,7 @@ def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Wa
 
 
 def as_floats(array: Array) -> Array:
-    """Return a gradient as floats."""
+    """Return a gradient as a floating-point array; a complex one is unchanged."""
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
 
 
@@ -105,9 +106,10 @@ def bounds_of(
     tape: Tape, inputs: Sequence[Node], matches: Sequence[Match], given: Mapping[Node, Array], eps: float,
     rng: np.random.Generator,
 ) -> tuple[list[Array], list[Array]]:  # fmt: skip
-    """Return how far two ways to compute each gradient may be apart, and each by its own rule.
+    """Return the rounding error allowed in each gradient, by its value and by its own rule.
 
-    The inputs move, and for the rules also the gradients that came in, so that sums in which they cancel are seen.
+    It is measured by moving the inputs a little, and for the rules also the incoming gradients, so that the rounding
+    of sums that cancel is seen.
     """
     nodes = [m.version.node for m in matches]
     walked = list(given)
@@ -131,7 +133,7 @@ def bounds_of(
         moved: Array = g * (1 + ULPS * eps * rng.uniform(-1, 1, g.shape))
         return moved
 
-    # sums that cancel to zero do so wherever the inputs are, and leave the rounding of their terms
+    # a sum that cancels to zero for all inputs leaves the rounding of its terms, which only shaken terms show
     for bounds, instead in ((values, None), (own, lambda node, *_: given.get(node))):
         plain = tape.walk(nodes, instead)
         for _ in range(AROUND):

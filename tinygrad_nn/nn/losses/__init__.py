@@ -1,8 +1,8 @@
-"""Losses and penalties as compositions of declared operations: they run on arrays and, recorded, on Tensors.
+"""Losses and penalties, composed of declared operations: they work on arrays, and are recorded on Tensors.
 
-`LOSSES` are the five that a `Solver` knows by name, sums divided by the number of rows. All others are functions
-``loss(prediction, target, *, options, reduction="mean")`` with the definitions of PyTorch; a `Solver` takes these as
-they are, or with options through ``functools.partial``. The table of definitions stands in `docs/losses.md`.
+`LOSSES` are the five that a `Solver` knows by name: sums divided by the number of rows. All others are functions
+``loss(prediction, target, *, options, reduction="mean")`` with the definitions of PyTorch. A `Solver` takes these
+functions directly, or with options through ``functools.partial``. The definitions are listed in `docs/losses.md`.
 """
 
 from ...spelling import no_attribute as _no_attribute

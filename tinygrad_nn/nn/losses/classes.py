@@ -1,4 +1,4 @@
-"""Losses of classification: from logits, log-probabilities or scores, and the numbers of the classes."""
+"""Classification losses: from logits, log-probabilities or scores, and class numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cross_entropy(
     logits: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0,
     axis: int = -1, reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the cross-entropy of softmax(logits) and the true classes; finite for all finite logits.
+    r"""Return the cross-entropy of softmax(logits) and the true classes; it is finite for all finite logits.
 
     .. math:: \ell_n = -\sum_c w_c \, y_{nc} \ln \operatorname{softmax}(z_n)_c, \qquad
               y \leftarrow (1 - \varepsilon) y + \varepsilon / C
@@ -23,14 +23,14 @@ def cross_entropy(
     Args:
         logits: (..., classes).
         target: class numbers (...,), integers from 0; or one-hot rows or probabilities (..., classes).
-        weight: of each class, (classes,). The mean over class numbers is then weighted by it too.
-        ignore_index: the class number of rows that do not count.
+        weight: one weight per class, (classes,). For class numbers, the mean is then the weighted mean.
+        ignore_index: rows with this class number do not count.
         label_smoothing: the ε above.
-        axis: of the classes; PyTorch has them on axis 1.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'`` (a value a row). The mean over no rows is 0; PyTorch: NaN.
+        axis: the axis of the classes; in PyTorch it is 1.
+        reduction: ``'mean'``, ``'sum'`` or ``'none'`` (one value per row). The mean over no rows is 0; PyTorch: NaN.
 
     Raises:
-        TypeError, ValueError: shapes or class numbers that do not fit.
+        TypeError, ValueError: shapes or class numbers do not fit.
 
     Source: PyTorch, ``torch.nn.functional.cross_entropy``; Szegedy et al. (2015), section 7, for the smoothing.
 
@@ -53,17 +53,17 @@ def nll(
     log_probabilities: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, axis: int = -1,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the negative log-likelihood: what `cross_entropy` does after its log_softmax.
+    r"""Return the negative log-likelihood, which is `cross_entropy` without its log_softmax.
 
     .. math:: \ell_n = -w_{y_n} \, x_{n y_n}
 
     Args:
-        log_probabilities: (..., classes), as log_softmax gives them.
+        log_probabilities: (..., classes), the result of log_softmax.
         target: class numbers (...,), integers from 0.
-        weight, ignore_index, axis, reduction: as of `cross_entropy`.
+        weight, ignore_index, axis, reduction: as in `cross_entropy`.
 
     Raises:
-        TypeError, ValueError: shapes or class numbers that do not fit.
+        TypeError, ValueError: shapes or class numbers do not fit.
 
     Source: PyTorch, ``torch.nn.functional.nll_loss``.
 
@@ -84,7 +84,7 @@ def _of_probabilities(
         y = y * (1 - smoothing) + smoothing / classes
     if weight is not None:
         y = y * _of_classes(call, weight, ln_p)
-    # A class without weight may be impossible.
+    # A class with target 0 or weight 0 may have probability 0: 0 ln 0 is 0 here.
     ln_p = np.where((numbers_of(y) == 0) & ~np.isfinite(numbers_of(ln_p)), 0, ln_p)
     return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
 
@@ -112,20 +112,20 @@ def _of_labels(
 def binary_cross_entropy(
     probabilities: Array, target: Array, *, weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return the binary cross-entropy of probabilities, entry by entry; a logarithm is at least -100.
+    r"""Return the binary cross-entropy of probabilities, entry by entry; logarithms are clipped at -100 from below.
 
     .. math:: \ell = -w \, (y \ln p + (1 - y) \ln(1 - p)), \qquad \ln \leftarrow \max(\ln, -100)
 
     Args:
-        probabilities: any shape, from 0 to 1, as sigmoid gives them.
+        probabilities: any shape, from 0 to 1, such as the result of sigmoid.
         target: the same shape, from 0 (no) to 1 (yes).
-        weight: w, broadcasts against the probabilities.
+        weight: w; it broadcasts to the shape of the probabilities.
         reduction: ``'mean'`` over all entries (`binarycrossentropy` divides by the rows), ``'sum'`` or ``'none'``.
 
     Raises:
-        ValueError: the shapes differ, or there is a probability below 0 or above 1.
+        ValueError: the shapes differ, or a probability is below 0 or above 1.
 
-    Source: PyTorch, ``torch.nn.functional.binary_cross_entropy``; like it, a p of 0 has the slope of 1e-12.
+    Source: PyTorch, ``torch.nn.functional.binary_cross_entropy``; as there, the slope at p = 0 is that at 1e-12.
 
     Example:
         >>> binary_cross_entropy([0.5, 0.0], [1.0, 1.0], reduction="none").round(6).tolist()
@@ -143,7 +143,7 @@ def binary_cross_entropy(
 
 
 def _ln(p: Array) -> Array:
-    """Return ln p, at least -100; where p is below 1e-12 its slope is that of 1e-12."""
+    """Return ln p, at least -100; for p below 1e-12 the slope is that at 1e-12."""
     known = numbers_of(p)
     lifted = np.maximum(known, 1e-12)
     value = np.where(known > 0, np.maximum(np.log(np.where(known > 0, known, 1)), -100), -100)
@@ -153,14 +153,14 @@ def _ln(p: Array) -> Array:
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return the binary cross-entropy of sigmoid(logits) and targets from 0 to 1; finite for all finite logits.
+    r"""Return the binary cross-entropy of sigmoid(logits) and targets from 0 to 1; it is finite for all finite logits.
 
     .. math:: \ell = -w \, (p \, y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)))
 
     Args:
         logits: any shape.
         target: the same shape, from 0 (no) to 1 (yes).
-        weight: w, and pos_weight: the p of a yes; both broadcast against the logits.
+        weight, pos_weight: w, and p, the weight of the positive class; both broadcast to the shape of the logits.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
     Raises:
@@ -185,19 +185,19 @@ def focal(
     logits: Array, target: Array, *, gamma: float = 2.0, weight: Any = None, ignore_index: int = -100, axis: int = -1,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the focal loss: the cross-entropy with less weight on rows that are predicted well.
+    r"""Return the focal loss: the cross-entropy with a smaller weight on rows that are predicted well.
 
     .. math:: \ell_n = -\alpha_{y} (1 - p_y)^\gamma \ln p_y, \qquad p = \operatorname{softmax}(z_n), \; y = y_n
 
     Args:
         logits: (..., classes).
         target: class numbers (...,), integers from 0.
-        gamma: at least 0; 0 turns nothing down.
-        weight: the α of each class, (classes,). The mean divides by the number of rows, not by their weights.
-        ignore_index, axis, reduction: as of `cross_entropy`.
+        gamma: at least 0; with 0 all rows have the same weight.
+        weight: α, one per class, (classes,). The mean divides by the number of rows, not by the sum of their weights.
+        ignore_index, axis, reduction: as in `cross_entropy`.
 
     Raises:
-        TypeError, ValueError: shapes or class numbers that do not fit, or gamma below 0.
+        TypeError, ValueError: shapes or class numbers do not fit, or gamma is below 0.
 
     Source: Lin, Goyal, Girshick, He & Dollár (2017), Focal Loss for Dense Object Detection, equation 5.
 
@@ -213,7 +213,7 @@ def focal(
     values = -np.where(keep, _picked(log_softmax(z), labels), 0)
     if gamma:
         true = np.arange(z.shape[-1]) == labels[..., None]  # (..., classes)
-        ln_q = logsumexp(np.where(true, -np.inf, z), axis=-1) - logsumexp(z, axis=-1)  # exact where p rounds to 1
+        ln_q = logsumexp(np.where(true, -np.inf, z), axis=-1) - logsumexp(z, axis=-1)  # exact even if p rounds to 1
         values = np.exp(gamma * ln_q) * values
     if weight is not None:
         values = values * _of_classes(call, weight, z)[labels]
@@ -225,16 +225,16 @@ def focal(
 def binary_focal(
     logits: Array, target: Array, *, gamma: float = 2.0, alpha: float | None = 0.25, reduction: str = "mean"
 ) -> Array:
-    r"""Return the binary focal loss: the binary cross-entropy with less weight on entries that are predicted well.
+    r"""Return the binary focal loss: the binary cross-entropy with a smaller weight on entries that are predicted well.
 
     .. math:: \ell = -\alpha \, y \, (1 - p)^\gamma \ln p - (1 - \alpha) (1 - y) \, p^\gamma \ln(1 - p), \qquad
               p = \sigma(z)
 
     Args:
         logits: any shape.
-        target: the same shape, 0 or 1; what lies between counts for both.
-        gamma: at least 0; 0 turns nothing down.
-        alpha: the weight of a yes, and 1 - alpha that of a no; ``None`` for no weights.
+        target: the same shape, 0 or 1; values between them contribute to both terms.
+        gamma: at least 0; with 0 all entries have the same weight.
+        alpha: the weight of target 1; that of target 0 is 1 - alpha. ``None`` for no weights.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
     Raises:
@@ -255,14 +255,14 @@ def binary_focal(
 
 
 def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
-    r"""Return the hinge loss max(0, 1 - y ŷ) of targets -1 and 1.
+    r"""Return the hinge loss max(0, 1 - y ŷ) for targets y of -1 and 1.
 
     .. math:: \ell = \max(0, 1 - y \hat y)
 
     Args:
         prediction: any shape.
         target: the same shape, -1 or 1.
-        reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``. At the margin the slope is 0.
+        reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``. The slope at the kink is 0.
 
     Raises:
         ValueError: the shapes differ, or a target is neither -1 nor 1.
@@ -282,12 +282,12 @@ def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") 
     .. math:: \ell = \max(0, 1 - y \hat y)^2
 
     Args:
-        prediction, target, reduction: as of `hinge`.
+        prediction, target, reduction: as in `hinge`.
 
     Raises:
         ValueError: the shapes differ, or a target is neither -1 nor 1.
 
-    Source: Tang (2013), Deep Learning using Linear Support Vector Machines, equation 10. PyTorch has none.
+    Source: Tang (2013), Deep Learning using Linear Support Vector Machines, equation 10. PyTorch has no such function.
 
     Example:
         >>> squared_hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none").tolist()
@@ -300,7 +300,7 @@ def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") 
 def multi_margin(
     scores: Array, target: Array, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return the multi-class margin loss: by how much each other score comes within the margin of the true class's.
+    r"""Return the multi-class margin loss: by how much other scores exceed the true class's score minus the margin.
 
     .. math:: \ell_n = \frac1C \sum_{c \ne y_n} w_{y_n} \max(0, m - x_{n y_n} + x_{nc})^p
 
@@ -309,11 +309,11 @@ def multi_margin(
         target: class numbers (...,), integers from 0.
         p: 1 or 2.
         margin: the m above.
-        weight: of each class, (classes,).
-        reduction: ``'mean'`` over the rows, ``'sum'`` or ``'none'``. Where a lead is just the margin the slope is 0.
+        weight: one weight per class, (classes,).
+        reduction: ``'mean'`` over the rows, ``'sum'`` or ``'none'``. The slope at the kink is 0.
 
     Raises:
-        TypeError, ValueError: shapes or class numbers that do not fit, or another p.
+        TypeError, ValueError: shapes or class numbers do not fit, or p is neither 1 nor 2.
 
     Source: PyTorch, ``torch.nn.functional.multi_margin_loss``; Crammer & Singer (2001).
 
@@ -340,7 +340,7 @@ def _misses(call: str, prediction: Array, target: Array) -> Array:
 
 
 def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
-    """Return the class number of each row, 0 where it is ignored, and which are not."""
+    """Return the class number of each row, with 0 for ignored rows, and a boolean array that is False for these."""
     labels, classes = numbers_of(target), x.shape[axis]
     axis %= len(x.shape)
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -385,7 +385,7 @@ def _of_classes(call: str, weight: Any, x: Array) -> Any:
 
 
 def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
-    """Return a weight if it broadcasts to the logits."""
+    """Return the weight as an array; raise a ValueError if it does not broadcast to the shape of the logits."""
     w = numbers(call, name, numbers_of(value), z)
     try:
         fits = np.broadcast_shapes(w.shape, z.shape) == z.shape

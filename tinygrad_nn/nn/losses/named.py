@@ -1,7 +1,7 @@
-"""The five losses of the Julia project and its penalties, compositions of declared operations like all others.
+"""The five losses of the Julia project and its penalties, composed of declared operations.
 
-With N rows: mae is Σ|y−ŷ|/N, and so on; the table of definitions stands in `docs/backprop.md`. A cross-entropy of
-softmax or sigmoid comes from their input ``z``, so that it stays finite however sure the prediction is.
+With N rows, mae is Σ|y−ŷ|/N, and so on; the definitions are listed in `docs/backprop.md`. After softmax or sigmoid, a
+cross-entropy is computed from their input ``z``, so that it stays finite even if a predicted probability rounds to 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = Any
 
 
 def mae(yhat: Array, y: Array) -> Array:
-    """Return Σ|y − ŷ|/N; the slope at a perfect fit is 0."""
+    """Return Σ|y − ŷ|/N; the gradient of a zero error is 0."""
     return np.abs(yhat - y).sum() / len(y)
 
 
@@ -29,13 +29,13 @@ def mse(yhat: Array, y: Array) -> Array:
 
 
 def rmse(yhat: Array, y: Array) -> Array:
-    """Return √(Σ(y − ŷ)²/N); the slope at a perfect fit is 0."""
+    """Return √(Σ(y − ŷ)²/N); the gradient is 0 if all errors are 0."""
     mean = mse(yhat, y)
     return np.where(mean == 0, 0, np.sqrt(mean))
 
 
 def _xlogy(w: Array, x: Array) -> Array:
-    """Return w ln x with 0 ln 0 = 0; infinite or NaN off the domain, in silence: the caller knows what it means."""
+    """Return w ln x with 0 ln 0 = 0; outside the domain inf or NaN without a warning, which the caller handles."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return w * np.log(np.where((w == 0) & (x == 0), 1, x))
 
@@ -51,16 +51,16 @@ def crossentropy(yhat: Array, y: Array) -> Array:
 
 
 def crossentropy_sigmoid(z: Array, y: Array) -> Array:
-    """Return the crossentropy of sigmoid(z), Σ y ln(1 + e⁻ᶻ)/N."""
+    """Return the crossentropy of sigmoid(z): Σ y ln(1 + e⁻ᶻ)/N."""
     pairs = np.stack([z * 0, -z])  # (2, batch, n_out)
     return (y * logsumexp(pairs, axis=0)).sum() / len(y)
 
 
 def binarycrossentropy_softmax(z: Array, y: Array) -> Array:
-    """Return the binarycrossentropy of p = softmax(z); 1 − pⱼ comes from the exponentials of the other classes.
+    """Return the binarycrossentropy of p = softmax(z), with 1 − pⱼ computed as the sum of the other classes' p.
 
-    Each sum of exponentials is taken relative to its own largest, a constant that does not change its logarithm, so
-    that it neither vanishes nor is rounded in units of z.
+    In each sum of exponentials the largest exponent is subtracted first and its value added to the logarithm, so that
+    the sum neither underflows nor loses digits when z is large.
     """
     d = z - raw(z).max(axis=-1, keepdims=True)  # (batch, classes)
     others = np.where(np.eye(z.shape[-1], dtype=bool), -np.inf, d[:, None, :])  # (batch, classes, classes)

@@ -1,4 +1,4 @@
-"""What all losses share: how arguments are checked, and how values are reduced to one number."""
+"""Shared by all losses: checks of the arguments, and the reduction of the values to one number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def reduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
-    """Return the mean of all values, their sum, their sum over the rows' number, or the values themselves."""
+    """Return the mean of all values, their sum, their sum divided by the number of rows, or the values themselves."""
     if reduction == "mean":
-        return values.sum() / max(values.size, 1)  # of nothing it is 0
+        return values.sum() / max(values.size, 1)  # the mean of no values is 0
     if reduction == "sum":
         return values.sum()
     if reduction == "batchmean" and "batchmean" in known:
@@ -24,14 +24,14 @@ def reduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = R
 
 
 def unreduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
-    """Return the values if that is what the reduction asks for."""
+    """Return the values if the reduction is 'none'; raise for an unknown reduction."""
     if reduction != "none":
         raise ValueError(f"{call}: reduction={reduction!r}; known are {', '.join(map(repr, known))}.")
     return values
 
 
 def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Array:
-    """Return a Tensor as it is, anything else as an array of floats, of another's dtype if one is given."""
+    """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
     if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return value
     array = np.asarray(value)
@@ -42,7 +42,7 @@ def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Arra
 
 
 def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("prediction", "target")) -> tuple[Any, Any]:
-    """Return a prediction and a target of one shape: broadcasting would pair each row with all others."""
+    """Return prediction and target; raise if shapes differ: broadcasting would pair each row with all others."""
     x = numbers(call, names[0], prediction)
     y = numbers(call, names[1], target, x)
     if x.shape != y.shape:
@@ -56,13 +56,13 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
 
 
 def numbers_of(value: Any) -> Any:
-    """Return the numbers of a constant: of a Tensor its data, of a list an array."""
+    """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
     value = raw(value)
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
 
 
 def refuse(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
-    """Raise if any of the plain values is wrong, naming the first and where it is."""
+    """Raise a ValueError if an entry of `wrong` is True, naming the first wrong value and its index."""
     if isinstance(values, np.ndarray) and np.any(wrong):
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         place = f"[{', '.join(map(str, at))}]" if at else ""

@@ -1,4 +1,4 @@
-"""Losses of regression and of distributions: how far a prediction is from its target, entry by entry."""
+"""Losses of regression and of distributions: the distance of a prediction from its target, entry by entry."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: st
     Args:
         prediction: any shape.
         target: the same shape.
-        delta: where the line begins, positive.
+        delta: the error from which the loss is linear, positive.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
     Raises:
@@ -92,7 +92,7 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction:
     Args:
         prediction: any shape.
         target: the same shape.
-        beta: the width of the tip, at least 0; 0 is `l1_loss`.
+        beta: the error from which the loss is linear, at least 0; with 0 it is `l1_loss`.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
     Raises:
@@ -123,10 +123,10 @@ def kl_divergence(
 
     Args:
         log_prediction: log-probabilities x, any shape.
-        target: probabilities y, the same shape; a Tensor of them may require gradients.
-        log_target: whether the target is given as logarithms too.
-        reduction: ``'batchmean'`` is the divergence, a mean over rows; ``'mean'`` over all entries, ``'sum'``,
-            ``'none'``.
+        target: probabilities y, the same shape; if it is a Tensor, it may require gradients.
+        log_target: whether the target contains log-probabilities.
+        reduction: ``'batchmean'`` (the divergence) divides the sum by the number of rows; ``'mean'`` over all entries,
+            ``'sum'`` or ``'none'``.
 
     Raises:
         ValueError: the shapes differ.
@@ -141,7 +141,7 @@ def kl_divergence(
     if log_target:
         values = np.exp(y) * (y - x)
     else:
-        nothing = numbers_of(y) == 0  # where there is nothing to tell, whatever was predicted
+        nothing = numbers_of(y) == 0  # 0 (ln 0 - x) is 0 also if x is infinite
         values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(numbers_of(x)), 0, x))
     return reduced("kl_divergence", values, reduction, (*REDUCTIONS, "batchmean"))
 
@@ -149,24 +149,24 @@ def kl_divergence(
 def gaussian_nll(
     mean: Array, target: Array, var: Array, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Array:
-    r"""Return the negative log-likelihood of targets under normal distributions with a mean and a variance each.
+    r"""Return the negative log-likelihood of targets under normal distributions, each with its mean and variance.
 
     .. math:: \ell = \tfrac12 \left( \ln v + \frac{(y - \mu)^2}{v} \right) + \tfrac12 \ln 2 \pi, \qquad
               v = \max(var, \varepsilon)
 
     Args:
-        mean: the μ, any shape.
+        mean: μ, any shape.
         target: the same shape.
         var: variances, at least 0; the same shape, or one that broadcasts to it.
-        full: whether to add the constant, the last term.
-        eps: the least variance; below it the gradient is that at eps.
+        full: whether to add the constant last term.
+        eps: the smallest variance; for a smaller one the gradient is that at eps.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
     Raises:
         ValueError: the shapes differ, or a variance is below 0.
 
-    Source: Nix & Weigend (1994); PyTorch, ``torch.nn.functional.gaussian_nll_loss``, where a var without the last
-    axis gets one.
+    Source: Nix & Weigend (1994); PyTorch, ``torch.nn.functional.gaussian_nll_loss``, which appends an axis to a
+    var that lacks the last one.
 
     Example:
         >>> float(gaussian_nll([1.0], [0.0], [1.0]))
@@ -184,7 +184,7 @@ def gaussian_nll(
         raise ValueError(f"{call}: var of shape {v.shape} does not broadcast to the mean, {m.shape}.{hint}")
     known = numbers_of(v)
     refuse(call, "var", known, known < 0, "a variance is at least 0. Let the network give its logarithm: np.exp(s).")
-    v = v + np.maximum(eps - known, 0)  # a constant, so that a variance below eps still learns
+    v = v + np.maximum(eps - known, 0)  # adds a constant, so that a variance below eps still gets a gradient
     constant = 0.5 * log(2 * pi) if full else 0.0
     return reduced(call, 0.5 * (np.log(v) + np.square(m - y) / v) + constant, reduction)
 
@@ -193,7 +193,7 @@ def poisson_nll(
     prediction: Array, target: Array, *, log_input: bool = True, full: bool = False, eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the negative log-likelihood of counts under Poisson distributions with a rate each.
+    r"""Return the negative log-likelihood of counts under Poisson distributions, each with its rate λ.
 
     .. math:: \ell = \lambda - y \ln \lambda + [y > 1] \left( y \ln y - y + \tfrac12 \ln 2 \pi y \right)
 
@@ -201,7 +201,7 @@ def poisson_nll(
         prediction: the logarithms of the rates, any shape; or the rates, if log_input is false.
         target: counts, the same shape.
         log_input: whether the prediction is ln λ.
-        full: whether to add the last term, Stirling's approximation of ln y!
+        full: whether to add the last term, Stirling's approximation of ln(y!).
         eps: added to a rate before its logarithm is taken.
         reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
 
@@ -234,10 +234,10 @@ def cosine_embedding(
         x1, x2: vectors, (..., n), of the same shape.
         target: 1 or -1 for each pair, (...,).
         margin: the m above.
-        reduction: ``'mean'`` over the pairs, ``'sum'`` or ``'none'``. At the margin the slope is 0.
+        reduction: ``'mean'`` over the pairs, ``'sum'`` or ``'none'``. The slope at the kink is 0.
 
     Raises:
-        ValueError: shapes that do not fit, or a target that is neither 1 nor -1.
+        ValueError: shapes do not fit, or a target is neither 1 nor -1.
 
     Source: PyTorch, ``torch.nn.functional.cosine_embedding_loss``; like it, this adds 1e-12 to each squared length.
 
@@ -269,10 +269,10 @@ def triplet_margin(
     Args:
         anchor, positive, negative: vectors, (..., n), of the same shape.
         margin: the m above.
-        p: of the norm, positive.
+        p: the order of the norm, positive.
         eps: the ε above, which keeps the norm differentiable where two vectors are equal.
-        swap: whether the negative may count as being as near as it is to the positive.
-        reduction: ``'mean'`` over the triplets, ``'sum'`` or ``'none'``. At the margin the slope is 0.
+        swap: whether to use d(p, n) in place of d(a, n) where it is smaller.
+        reduction: ``'mean'`` over the triplets, ``'sum'`` or ``'none'``. The slope at the kink is 0.
 
     Raises:
         ValueError: the shapes differ, or p is not positive.

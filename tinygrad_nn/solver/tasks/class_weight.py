@@ -1,4 +1,4 @@
-"""Class weights: the weight of each class in the loss."""
+"""Class weights: the factor of each class in the loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 
 def class_weights(call: str, weight: Any, y: Any, solver: Solver) -> Any:
-    r"""Return a number for each class, by which its rows count, or ``None``.
+    r"""Return one weight per class, with which its rows count in the loss, or ``None`` if none are asked for.
 
     .. math:: L = -\frac{1}{N} \sum_n \sum_k w_k\, y_{nk} \ln \hat y_{nk}, \qquad
               w_k = \frac{N}{K \sum_n y_{nk}} \text{ (balanced)}
@@ -32,7 +32,7 @@ def class_weights(call: str, weight: Any, y: Any, solver: Solver) -> Any:
 
 
 def takes_weight(loss: Any) -> bool:
-    """Whether a loss has an argument that weighs the classes of labels."""
+    """Return whether a loss has an argument ``weight`` for class weights."""
     try:
         return "weight" in inspect.signature(loss).parameters
     except (TypeError, ValueError):
@@ -40,7 +40,7 @@ def takes_weight(loss: Any) -> bool:
 
 
 def weighing(call: str, weight: Any, labels: Array, loss: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    """Return a loss of labels that counts the rows of each class by its weight; the output tells how many there are."""
+    """Return a loss of labels with class weights; the number of classes is taken from the output."""
     known: dict[int, Array] = {}
 
     def weighed(output: Any, y: Any) -> Any:
@@ -53,7 +53,7 @@ def weighing(call: str, weight: Any, labels: Array, loss: Callable[..., Any]) ->
 
 
 def _numbers(call: str, weight: Any, counts: Array) -> Array:
-    """Return a number for each class, of which there are so many rows."""
+    """Return one weight per class; `counts` are the numbers of rows of the classes."""
     classes = len(counts)
     if isinstance(weight, str):
         if weight != "balanced":

@@ -1,4 +1,4 @@
-"""A plain function of parameters, inputs and targets, trained like any other model."""
+"""The task of a plain function of parameters, inputs and targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W
 
 
 class FunctionTask(ModuleTask):
-    """A function ``f(params, x, y)`` that returns the loss, or the loss and the prediction, and its parameters."""
+    """The task of a function ``f(params, x, y)`` that returns the loss, or a tuple of loss and prediction."""
 
     more = "put arrays of floats into params"
 
@@ -41,16 +41,16 @@ class FunctionTask(ModuleTask):
         return single(_parts(self.nest(x, y))[0])
 
     def publish(self) -> None:
-        """Put the new arrays where the person's own were."""
+        """Put the trained arrays into the user's own params."""
         self.nest.publish()
 
     def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back the parameters."""
+        """Restore the parameters."""
         super().restore(arrays)
         self.nest.publish()
 
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
-        """Return the loss and, if the function tells it, the prediction."""
+        """Return the loss and the prediction, or None if the function does not return one."""
         with no_grad():
             loss, prediction = _parts(self.nest(self.cast(x), self.cast(y)))
         leaves, rebuild = flatten(prediction)
@@ -58,7 +58,7 @@ class FunctionTask(ModuleTask):
 
 
 class _Nest(Module):
-    """A function with its parameters: a Tensor for each array of a nest."""
+    """A function and its nested params as a module: each array of params becomes a Tensor."""
 
     def __init__(self, call: str, function: Callable[..., Any], params: Any) -> None:
         self.function, self._params = function, params
@@ -80,7 +80,7 @@ class _Nest(Module):
         return self._tensors
 
     def constants(self) -> dict[str, Any]:
-        """Return what is in the nest and not trained, by path."""
+        """Return the constants of params, such as integer arrays, by path."""
         return {path: raw(holder[key]) for path, holder, key in self._places if path not in self._tensors}
 
     def title(self) -> str:
@@ -88,7 +88,7 @@ class _Nest(Module):
         return str(getattr(self.function, "__name__", "function"))
 
     def forward(self, x: Any, y: Any) -> Any:
-        """Call the function with Tensors in the places of the arrays."""
+        """Call the function with params in which Tensors replace the arrays."""
         leaves, rebuild = flatten(self._params)
         found = iter(self._places)
         return self.function(
@@ -96,7 +96,7 @@ class _Nest(Module):
         )
 
     def publish(self) -> None:
-        """Put the arrays that the Tensors now hold into the person's own nest."""
+        """Put the current arrays of the Tensors into the user's own params."""
         for path, holder, key in self._places:
             tensor = self._tensors.get(path)
             if tensor is None:
@@ -109,7 +109,7 @@ class _Nest(Module):
 
 
 def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield path, holder and key of every array of a nest, in the order of `flatten`."""
+    """Yield path, container and key of every array of nested params, in the order of `flatten`."""
     if not isinstance(nest, (dict, list)):
         where = printable(path or "params")
         raise TypeError(f"{call}: {where} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
@@ -124,5 +124,5 @@ def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _parts(result: Any) -> tuple[Any, Any]:
-    """Return loss and prediction of what a function returned."""
+    """Return loss and prediction from a function's result; the prediction is None if there is none."""
     return result if isinstance(result, tuple) and len(result) == 2 else (result, None)

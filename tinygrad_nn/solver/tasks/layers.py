@@ -1,4 +1,4 @@
-"""A list of layers as a training sees it: its loss as a graph or by hand, without a check, and its gradients."""
+"""The task of a list of layers: its loss and gradients by the graph or by hand, without checks in each step."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .task import Gradients, Task, updater
 
 Array = np.ndarray[Any, Any]
 Masks = Sequence[Array | None] | None
-LossAndGradients = tuple[float, list[Array], list[Array]]  # loss before the update; for each layer dW and db
+LossAndGradients = tuple[float, list[Array], list[Array]]  # loss before the update, and for each layer dW and db
 NORMALIZED = {"normalized": True}
 
 
 class LayerLoss:
-    """What is the same for every batch of a training of layers, looked up once."""
+    """The quantities of a training of layers that are the same for every batch, computed once."""
 
     __slots__ = (
         "acts", "from_z", "gather", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
     )  # fmt: skip
 
     def __init__(self, model: Sequence[Layer], solver: Solver, y: Array | None = None) -> None:
-        """LayerLoss the training of checked layers; `y`, if given, holds all targets that will come."""
+        """Prepare the training of checked layers; `y`, if given, are all targets of the training."""
         self.model = model
         self.solver = solver
         self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss
@@ -50,7 +50,7 @@ class LayerLoss:
         if self.from_z is not None:  # the loss applies the output activation itself
             layer, _, _, scope = self.layers[-1]
             self.layers[-1] = (layer, None, {}, scope)
-        self.one_node = hasattr(self.loss, "vjps")  # declared itself, rather than composed
+        self.one_node = hasattr(self.loss, "vjps")  # the loss is a primitive, not a composition
         self.meta: dict[str, Any] = {}
         if y is not None and sums_to_one(model, solver, y):
             self.meta = NORMALIZED
@@ -60,18 +60,18 @@ class LayerLoss:
 
 
 def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
-    """Whether each row of the targets of softmax and its cross-entropy sums to one, which has a simpler gradient."""
+    """Return whether softmax and crossentropy have targets whose rows sum to one: the gradient is simpler then."""
     return solver.loss == "crossentropy" and model[-1].act.name == "softmax" and bool((y.sum(axis=-1) == 1).all())
 
 
 def draw_masks(net: LayerLoss, batch: int, rng: np.random.Generator) -> list[Array | None]:
-    """Draw the dropout masks of a batch, ``None`` for a layer where nothing is dropped."""
+    """Draw the dropout masks of a batch; ``None`` for a layer without dropout."""
     p = net.solver.regularization.dropout
     return manual.draw_masks(rng, [layer.n_out for layer in net.model], batch, p, net.model[0].dtype)
 
 
 def objective(net: LayerLoss, x: Any, y: Array, masks: Masks = None) -> Tensor:
-    """Record the loss of a batch with its penalties, each operation under the name of its layer."""
+    """Return the loss of a batch, with penalties, and its graph; operations are recorded under the names of layers."""
     mode = thread.mode
     before, recorded = mode.scope, mode.grad
     mode.grad = True
@@ -100,7 +100,7 @@ def objective(net: LayerLoss, x: Any, y: Array, masks: Masks = None) -> Tensor:
 
 
 def graph_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossAndGradients:
-    """Return loss and gradients of a batch by the graph."""
+    """Return loss and gradients of a batch, by the graph."""
     loss = objective(net, x, y, masks)
     value = float(loss.data)
     if not math.isfinite(value):
@@ -114,7 +114,7 @@ def graph_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossA
 
 
 def manual_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossAndGradients:
-    """Return loss and gradients of a batch by the equations written by hand."""
+    """Return loss and gradients of a batch, by the equations written by hand."""
     W, b = [layer._W.data for layer in net.model], [layer._b.data for layer in net.model]
     z, a = manual.forward(W, b, net.names, x, masks)
     return manual_gradients(net, W, x, z, a, y, masks)
@@ -123,7 +123,7 @@ def manual_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> Loss
 def manual_gradients(
     net: LayerLoss, W: Sequence[Array], x: Array, z: Sequence[Array], a: Sequence[Array], y: Array, masks: Masks
 ) -> LossAndGradients:
-    """Return loss and gradients from what the forward pass left."""
+    """Return loss and gradients from the results of the forward pass, by the equations written by hand."""
     reg = net.solver.regularization
     found = manual.backward(
         W, net.names, x, z, a, y, loss=net.solver.loss, penalty=reg.method, lam=reg.lam, r=reg.r, masks=masks
@@ -138,7 +138,7 @@ ROADS: dict[str, Callable[..., LossAndGradients]] = {"graph": graph_step, "manua
 
 
 def predict(model: Sequence[Layer], x: Array) -> tuple[Array, Array]:
-    """Return the weighted input of the output layer and the prediction, plain arrays, without dropout."""
+    """Return z of the output layer and the prediction as plain arrays, without dropout."""
     a = x
     for layer in model:
         z, a = layer.plain(a)  # (batch, n_out)
@@ -152,7 +152,7 @@ def data_loss(net: LayerLoss, x: Array, y: Array) -> tuple[float, Array]:
 
 
 def not_finite(net: LayerLoss, loss: float) -> FloatingPointError:
-    """Return the error of a loss that is infinite or NaN: it is not walked back from, and the weights stay."""
+    """Return the error for an infinite or NaN loss, which is raised before backward, so that the weights stay."""
     if net.solver.loss.endswith("crossentropy") and net.from_z is None:
         return FloatingPointError(
             f"the loss became {loss}: {net.solver.loss} takes the logarithm of the prediction, and "
@@ -166,7 +166,7 @@ def not_finite(net: LayerLoss, loss: float) -> FloatingPointError:
 
 
 class LayerTask(Task):
-    """A list of layers that fit each other: trained as in the Julia project, on either road."""
+    """The task of a list of layers that fit together, trained as in the Julia project, on either road."""
 
     def __init__(self, net: LayerLoss, road: str) -> None:
         self.net, self.road, self.solver = net, ROADS[road], net.solver
@@ -178,11 +178,11 @@ class LayerTask(Task):
         self.updater = updater(self.parameters, self.rules)
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
-        """Return a block of no effect: layers have no modes."""
+        """Return a context manager without effect: layers have no training mode."""
         return nullcontext()
 
     def gradients(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[float, Gradients]:
-        """Return the loss and the gradients of a batch by the graph or by hand."""
+        """Return the loss and the gradients of a batch, by the graph or by hand."""
         masks = draw_masks(self.net, len(x), rng) if self.draws else None
         loss, dW, db = self.road(self.net, x, y, masks)
         found: Gradients = [None] * len(self.parameters)
@@ -190,7 +190,7 @@ class LayerTask(Task):
         return loss, found
 
     def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return what `recorded` takes: the batch and its dropout masks."""
+        """Return the arguments of `recorded`: the batch and its dropout masks."""
         return x, y, draw_masks(self.net, len(x), rng) if self.draws else None
 
     def recorded(self, *batch: Any) -> Any:
@@ -202,11 +202,11 @@ class LayerTask(Task):
         return list(self.layers)
 
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the gradients of W and of b, a list each with an entry for each layer."""
+        """Return two lists with one gradient per layer: of W and of b."""
         return list(gradients[::2]), list(gradients[1::2])
 
     def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
+        """Return the loss; raise a FloatingPointError if it is infinite or NaN."""
         if not math.isfinite(loss):
             raise not_finite(self.net, loss)
         return loss
@@ -216,16 +216,16 @@ class LayerTask(Task):
         return data_loss(self.net, x, y)
 
     def outputs(self, x: Array) -> tuple[Array, Array]:
-        """Return what the loss is computed from, and the prediction."""
+        """Return the input of the loss, and the prediction."""
         z, a = predict(self.net.model, x)
         return (z if self.net.from_z else a), a
 
     def loss_of(self, output: Array, y: Array) -> float:
-        """Return the loss of outputs."""
+        """Return the loss for a result of `outputs`."""
         return float(self.net.loss(output, y))
 
     def shares(self, gather: bool) -> None:
-        """Compute on some rows of each batch."""
+        """Set whether the loss is computed from the outputs of all ranks."""
         if gather and self.road is manual_step:
             raise ValueError(
                 f"fit: {self.solver.loss} is no mean over rows, so with comm= it is computed from the outputs of all "
@@ -238,13 +238,13 @@ class LayerTask(Task):
         return {name: p.data.copy() for name, p in zip(self.names, self.parameters, strict=True)}
 
     def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back W and b of each layer."""
+        """Restore W and b of each layer."""
         Sequential(*self.layers).load_state_dict(
             {f"{k // 2}.{'Wb'[k % 2]}": arrays[name] for k, name in enumerate(self.names) if name in arrays}
         )
 
 
-_RECENT: OrderedDict[Any, LayerTask] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
+_RECENT: OrderedDict[Any, LayerTask] = OrderedDict()  # for `TrainNN`, which is called anew for each batch
 _MOST = 8
 
 
@@ -252,7 +252,7 @@ def layer_task(layers: list[Layer], solver: Solver, y: Array, road: str) -> Laye
     """Return the task of an earlier call with the same parameters and an equal solver, or a new one."""
     parts = [id(part) for layer in layers for part in (layer._W, layer._b, layer.act)]
     key = (road, sums_to_one(layers, solver, y), *parts)
-    task = _RECENT.get(key)  # which keeps the parts alive, so that no other has their place in memory
+    task = _RECENT.get(key)  # the task keeps the objects alive, so their ids are not reused
     if task is None or (task.solver is not solver and task.solver != solver):
         _RECENT[key] = task = LayerTask(LayerLoss(layers, solver, y), road)
         if len(_RECENT) > _MOST:

@@ -1,4 +1,4 @@
-"""The loss of an architecture: the loss that the solver names, and the output that it is applied to."""
+"""The loss of a module: the loss that the solver names, and the output to which it is applied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..settings import Solver
 
 
 def single(loss: Any) -> Any:
-    """Return a loss if it is a single number."""
+    """Return the loss; raise a ValueError if it is not a single number."""
     if np.shape(loss) != ():
         raise ValueError(
             f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
@@ -24,7 +24,7 @@ def single(loss: Any) -> Any:
 
 
 class _Weighted(Module):
-    """A layer without its activation, which a loss applies itself."""
+    """A layer without its activation, for a loss that applies the activation itself."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -40,7 +40,10 @@ class _Weighted(Module):
 
 
 def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """Return what computes the input of the loss, and the loss."""
+    """Return two functions: the model up to the input of the loss, and the loss.
+
+    After softmax or sigmoid a cross-entropy is computed from the weighted input z of the last layer.
+    """
     name = solver.loss
     if name is None:
         raise ValueError(f"{call}: the solver has no loss; write Solver('mse', ...), or Solver(your_function, ...).")
@@ -54,7 +57,7 @@ def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any],
 
 
 def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a loss that refuses to broadcast, since that would silently give a wrong number."""
+    """Return the loss with a check of shapes: if prediction and target were broadcast, the loss would be wrong."""
 
     def checked(yhat: Any, y: Any) -> Any:
         if not hasattr(yhat, "shape"):
@@ -68,6 +71,6 @@ def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> C
             )  # fmt: skip
             came = f"a prediction of shape {np.shape(yhat)} with targets of shape {np.shape(y)}"
             raise ValueError(f"{call}: {name} compares {came}. {hint}")
-        return loss(yhat, y if y.dtype.kind == "f" else y.astype(yhat.dtype))  # int64 would make float32 float64
+        return loss(yhat, y if y.dtype.kind == "f" else y.astype(yhat.dtype))  # int64 would turn float32 into float64
 
     return checked

@@ -1,4 +1,4 @@
-"""Any module as a training sees it."""
+"""The task of any module, trained by the graph."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Array = np.ndarray[Any, Any]
 
 
 class ModuleTask(Task):
-    """Any module, or a list with modules in it: trained by the graph."""
+    """The task of a module, or of a list with modules in it; gradients come from the graph."""
 
-    more = "unfreeze some, or add layers"  # what to do where there are no parameters
+    more = "unfreeze some, or add layers"  # advice if there are no parameters
     gather = False
 
     def __init__(self, call: str, model: Module, solver: Solver) -> None:
@@ -53,7 +53,7 @@ class ModuleTask(Task):
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGSRule) else None
         if self.search is None:
             self.updater = updater(self.parameters, self.rules)
-        self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # of complex parameters that of their parts
+        self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # for complex parameters, that of their real parts
         self.seed = np.ones((), self.dtype)
         self.weighed: Callable[[Any, Any], Any] | None = None  # the loss with class weights, in training only
         self.forward, self.loss = with_loss(call, model, solver)
@@ -67,7 +67,7 @@ class ModuleTask(Task):
 
     @contextmanager
     def training(self, rng: np.random.Generator) -> Iterator[None]:
-        """Set the module to training mode inside this block, with this generator for its random numbers."""
+        """Set the module to training mode inside this block, with `rng` for its random numbers."""
         before = [(part, part.training) for part in self.module.modules()]
         self.module.train()
         self.module.seed(rng)
@@ -78,44 +78,44 @@ class ModuleTask(Task):
                 part.training = training
 
     def objective(self, x: Any, y: Any) -> Tensor:
-        """Record the loss of a batch with its penalties."""
+        """Return the loss of a batch with its penalties and its graph."""
         return self.recorded(self.cast(x), self.cast(y))
 
     def recorded(self, *batch: Any) -> Tensor:
-        """Record the same for a batch that is in the dtype of the model."""
+        """Return the same as `objective` for a batch that is in the dtype of the model already."""
         reg = self.solver.regularization
         with recording(True):
             loss = self.batch_loss(*batch)
             if self.penalty is not None:
                 with scope("penalty"):
                     for parameter in self.parameters:
-                        if parameter.ndim > 1:  # weights, not biases and scales
+                        if parameter.ndim > 1:  # penalties are on weights, not on biases and scales
                             loss = loss + self.penalty(parameter, reg.lam, reg.r)
         result: Tensor = loss
         return result
 
     def batch_loss(self, x: Any, y: Any) -> Any:
-        """Return the loss of a batch."""
+        """Return the loss of a batch, without penalties."""
         output = self.forward(x)
         if self.gather:
             output, y = (in_all_ranks(part) for part in (output, y))
         return self.measure(output, y, self.weighed)
 
     def shares(self, gather: bool) -> None:
-        """Compute on some rows of each batch."""
+        """Set whether the loss is computed from the outputs of all ranks."""
         self.gather = gather
 
     def measure(self, output: Any, y: Any, loss: Callable[[Any, Any], Any] | None = None) -> Any:
-        """Return the loss of an output."""
+        """Return the loss of an output, by default with the solver's loss."""
         with scope("loss"):
             return single((loss or self.loss)(output, y))
 
     def cast(self, data: Any) -> Any:
-        """Return floats in the dtype of the model; whole numbers, such as labels, stay."""
+        """Return data with floats in the dtype of the model; integers, such as labels, are unchanged."""
         return as_dtype(data, self.dtype)
 
     def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
-        """Return the loss and the gradients of a batch by the graph."""
+        """Return the loss and the gradients of a batch, by the graph."""
         loss = self.objective(x, y)
         value = self.finite(float(raw(loss)))
         node = getattr(loss, "node", None)
@@ -125,21 +125,21 @@ class ModuleTask(Task):
         return value, [arrived.get(p.node) for p in self.parameters]
 
     def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return what `recorded` takes."""
+        """Return the arguments of `recorded`."""
         return self.cast(x), self.cast(y)
 
     def places(self) -> list[tuple[Any, str]]:
-        """Return where the module keeps what changes besides parameters: buffers and random generators."""
+        """Return the attributes that a step changes besides parameters: buffers and random generators."""
         parts = list(self.module.modules())
         buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
         return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
 
     def owners(self) -> list[Any]:
-        """Return the parts of the module, and this object, whose penalty reads the parameters."""
+        """Return the submodules, and this task, whose penalty reads the parameters."""
         return [self, *self.module.modules()]
 
     def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
+        """Return the loss; raise a FloatingPointError if it is infinite or NaN."""
         if not math.isfinite(loss):
             name = self.solver.loss
             if self.forward is self.module and isinstance(name, str) and name.endswith("crossentropy"):
@@ -156,14 +156,16 @@ class ModuleTask(Task):
         return loss
 
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the gradients by the names of the parameters: of those with several axes, and of the others."""
+        """Return two dicts of gradients by parameter name: of parameters with several axes, and of the others."""
         found = {name: g for name, g in zip(self.names, gradients, strict=True) if g is not None}
         wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
         return wide, narrow
 
     def line_search(self, x: Any, y: Any, rate: Callable[[float], float], across: Across) -> float:
-        """Let L-BFGS take its step on a batch, and return the loss before it; `across` takes loss and gradients to
-        those of all ranks."""
+        """Take an L-BFGS step on a batch, and return the loss before it.
+
+        `across` maps loss and gradients of this rank to those of all ranks.
+        """
         minimizer: Minimizer = self.search  # type: ignore[assignment]
         minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
         minimizer.across = across
@@ -172,37 +174,37 @@ class ModuleTask(Task):
         return self.finite(loss)
 
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
-        """Return the loss and the prediction, some rows at a time."""
+        """Return the loss and the prediction; the model runs on chunks of rows."""
         output, prediction = self.outputs(x)
         return self.loss_of(output, y), prediction
 
     def outputs(self, x: Any) -> tuple[Any, Any]:
-        """Return what the loss is computed from, and the prediction."""
+        """Return the input of the loss, and the prediction."""
         with no_grad(), evaluating(self.module):
             output = by_chunks(self.forward, x, self.cast)
             return output, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
 
     def loss_of(self, output: Any, y: Any) -> float:
-        """Return the loss of outputs."""
+        """Return the loss for a result of `outputs`."""
         with no_grad(), evaluating(self.module):
             return float(raw(self.measure(output, self.cast(y))))
 
     def arrays(self) -> dict[str, Array]:
-        """Return the parameters, frozen ones too, and the buffers."""
+        """Return the parameters, also frozen ones, and the buffers."""
         return self.module.state_dict()
 
     def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back parameters and buffers."""
+        """Restore parameters and buffers."""
         self.module.load_state_dict(arrays)
 
     def states(self) -> list[OptimizerState | None]:
-        """Return the state that stays with each parameter, or the one of L-BFGS for all."""
+        """Return the optimizer state of each parameter, or the single state of L-BFGS."""
         if self.search is not None:
             return list(self.search.groups[0].states)
         return super().states()
 
     def resume(self, states: Sequence[OptimizerState | None]) -> None:
-        """Give each parameter its state."""
+        """Restore the optimizer states."""
         if self.search is not None:
             self.search.groups[0].states = list(states)  # type: ignore[arg-type]
         else:
@@ -210,7 +212,7 @@ class ModuleTask(Task):
 
 
 def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
-    """Return optimizer and learning rate of a parameter."""
+    """Return the optimizer and the learning rate of a parameter: of the first group that matches its name, if any."""
     for pattern, given in solver.groups.items():
         if fnmatch(name, pattern):
             return solver.group(pattern, given)

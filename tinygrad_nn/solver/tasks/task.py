@@ -1,4 +1,4 @@
-"""Task, the interface of a model to a training: its parameters, the gradients of a batch, a prediction."""
+"""Task, the interface between a model and a training: parameters, gradients of a batch, predictions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...tensor import Tensor
 from ..settings import Solver
 
 Array = np.ndarray[Any, Any]
-Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
+Gradients = list[Array | None]  # one per parameter; None if the loss does not depend on it
 
 
 class Task:
-    """A model with its solver, as a training sees it.
+    """A model together with its solver, as the training uses it.
 
     Attributes:
-        solver: what it is trained by; names, parameters: of what is trained; rules: optimizer and learning rate of
-            each; updater: moves them.
+        solver: loss, optimizer and options; names, parameters: of all that is trained; rules: the optimizer and the
+            learning rate of each parameter; updater: applies the updates to the parameters.
     """
 
     solver: Solver
@@ -33,7 +33,7 @@ class Task:
     draws = True  # whether a step needs random numbers
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
-        """Return a context manager for training mode, with this generator for the model's random numbers."""
+        """Return a context manager that sets training mode, with `rng` for the model's random numbers."""
         raise NotImplementedError
 
     def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
@@ -45,23 +45,23 @@ class Task:
         raise NotImplementedError
 
     def outputs(self, x: Any) -> tuple[Any, Any]:
-        """Return what the loss is computed from, and the prediction."""
+        """Return the input of the loss, and the prediction."""
         raise NotImplementedError
 
     def loss_of(self, output: Any, y: Any) -> float:
-        """Return the loss of outputs, without penalties."""
+        """Return the loss for a result of `outputs`, without penalties."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, Array]:
-        """Return all that the model has learnt, by name."""
+        """Return copies of all that is learned or saved, by name: parameters and buffers."""
         raise NotImplementedError
 
     def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
+        """Restore the result of `arrays`; raise a ValueError, and change nothing, if it does not fit."""
         raise NotImplementedError
 
     def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return what `recorded` takes, as arrays."""
+        """Return the arguments of `recorded`, as arrays."""
         raise NotImplementedError
 
     def recorded(self, *batch: Any) -> Any:
@@ -69,19 +69,21 @@ class Task:
         raise NotImplementedError
 
     def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
+        """Return the loss; raise a FloatingPointError if it is infinite or NaN."""
         raise NotImplementedError
 
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Return gradients as a person reads them: those of weights, and those of biases and scales."""
+        """Return the gradients as the user sees them: those of weights, and those of biases and scales."""
         raise NotImplementedError
 
     def shares(self, gather: bool) -> None:
-        """Compute on some rows of each batch: with `gather` the loss from the outputs of all ranks, else that of these
-        rows."""
+        """Prepare for batches of which each rank has some rows.
+
+        With `gather`, the loss is computed from the outputs of all ranks; otherwise from those of this rank's rows.
+        """
 
     def places(self) -> list[tuple[Any, str]]:
-        """Return the attributes that hold what changes besides parameters: buffers and random generators."""
+        """Return the attributes, as (object, name), that a step changes besides parameters: buffers and generators."""
         return []
 
     def owners(self) -> list[Any]:
@@ -89,28 +91,28 @@ class Task:
         raise NotImplementedError
 
     def publish(self) -> None:
-        """Write the trained parameters back into the user's own arrays."""
+        """Write the trained parameters back into the user's own arrays; only functions have such arrays."""
 
     def rates(self, rate: Callable[[float], float]) -> list[float]:
         """Return the learning rate of each parameter in this step."""
         return [rate(base) for _, base in self.rules]
 
     def states(self) -> list[OptimizerState | None]:
-        """Return the state of the optimizer for each parameter."""
+        """Return the optimizer state of each parameter."""
         return self.updater.states()
 
     def resume(self, states: Sequence[OptimizerState | None]) -> None:
-        """Put back what `states` returned."""
+        """Restore the optimizer states that `states` returned."""
         self.updater.resume(states)
 
 
 def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) -> Updater:
-    """Return the updater of the parameters, with the optimizer states of an earlier training."""
+    """Return the updater of the parameters, which takes over optimizer states of an earlier training."""
     return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
 
 
 def clipped(solver: Solver, gradients: Gradients) -> Gradients:
-    """Return gradients no larger than the solver allows."""
+    """Return the gradients, clipped as the solver says."""
     if solver.clip_value is not None:
         gradients = clip_by_value(gradients, solver.clip_value)
     if solver.clip_norm is not None:
