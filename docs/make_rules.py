@@ -120,7 +120,7 @@ def page() -> str:
             )
             parts.append(", ".join(f"`{row.function}`" for row in chosen) + "\n")
             continue
-        parts.append("| function | equation | gradients | checked | where there is no derivative |\n|---|---|---|---|---|")
+        parts.append("| function | equation | gradients | checked | kinks and conventions |\n|---|---|---|---|---|")
         parts += [line(row) for row in chosen]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
