@@ -28,7 +28,6 @@ from .reachable import Kept
 from .view import GraphNode, GraphView
 
 Array = np.ndarray[Any, Any]
-PACKAGE = __name__.partition(".")[0]
 DEEP = 200  # innermost stack frames that identify the place where an operation is called
 UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign",
          "hard_tanh", "hard_sigmoid", "hard_swish", "log_sigmoid", "sin", "cos", "arctan", "exp", "expm1", "log1p",

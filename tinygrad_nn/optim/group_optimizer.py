@@ -14,7 +14,6 @@ from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer
 from .rule import Optimizer, OptimizerState
 
-Array = Any
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
 RENAMED = {  # PyTorch's name -> the rule's name
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
