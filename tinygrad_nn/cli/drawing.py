@@ -26,7 +26,7 @@ LEFT_OUT = ("out", "report", "progress", "quiet")
 
 Function = Annotated[
     str | None,
-    typer.Argument(help="Draw what this function of your own returns, instead.", metavar="FILE.py:FUNCTION",
+    typer.Argument(help="Draw the result of your own function instead.", metavar="FILE.py:FUNCTION",
                    show_default=False),
 ]  # fmt: skip
 Inputs = Annotated[
@@ -43,13 +43,13 @@ Row = Annotated[
 ]
 Model = Annotated[
     str | None,
-    option(PANEL, "A network that train saved, rather than training one.", metavar="MODEL.safetensors",
+    option(PANEL, "Use a network saved by train, instead of training one.", metavar="MODEL.safetensors",
            show_default=False),
 ]  # fmt: skip
-Untrained = Annotated[bool, flag("--untrained", PANEL, "With the weights that the training begins with.")]
-Title = Annotated[str | None, option(PANEL, "Text above it.", metavar="TEXT", show_default=False)]
+Untrained = Annotated[bool, flag("--untrained", PANEL, "Use the initial weights, without training.")]
+Title = Annotated[str | None, option(PANEL, "Title of the drawing.", metavar="TEXT", show_default=False)]
 Theme = Annotated[str, named(PANEL, "light or dark.")]
-NoNames = Annotated[bool, flag("--no-names", PANEL, "Not to name values by the variables of your function.")]
+NoNames = Annotated[bool, flag("--no-names", PANEL, "Do not name values after the variables of your function.")]
 Quiet = Annotated[bool, flag("--quiet", PANEL, "Print nothing but errors.")]
 
 
