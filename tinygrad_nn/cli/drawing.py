@@ -189,7 +189,7 @@ def check_place(path: str, suffixes: tuple[str, ...]) -> None:
 
     target = Path(path)
     if target.suffix.lower() not in suffixes:
-        raise ValueError(f"{path} is no name for it; it can be written as {', '.join(suffixes)}.")
+        raise ValueError(f"{path} has an unsupported suffix; the file can be written as {', '.join(suffixes)}.")
     if target.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it.")
     if not target.parent.is_dir():
