@@ -1,4 +1,4 @@
-"""The optimizers in PyTorch's form, part by part: the rule that each option makes, and the words of each state."""
+"""The optimizers in PyTorch's form, part by part: the rule that each option gives, and the keys of each state."""
 
 from typing import Any
 
