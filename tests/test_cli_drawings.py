@@ -358,7 +358,7 @@ NO_CHANGE = [
     (["graph", "--out", "folder.svg"], r"folder\.svg is a folder; name a file in it"),
     (["graph", "--dataset", "mnist"], r"unknown --dataset mnist"),
     (["explore", "--out", "e.svg"], r"e\.svg has an unsupported suffix; the file can be written as \.html"),
-    (["explore", "--gif", "e.html"], r"it can be written as \.gif"),
+    (["explore", "--gif", "e.html"], r"the file can be written as \.gif"),
     (["explore", "--seconds", "3"], r"--seconds 3\.0 is for a GIF; add --gif FILE\.gif"),
     (["explore", "--gif", "w.gif", "--width", "20", *QUICK], r"--width 20 and --seconds 1\.2; they are at least 300"),
     (["explore", "--gif", "w.gif", "--theme", "pink", *QUICK], r"--theme pink"),
