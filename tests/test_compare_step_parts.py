@@ -37,7 +37,7 @@ Array = Any
 
 
 class Slopes:
-    """Takes the place of the numerical derivative: one estimate after another, each direction is kept."""
+    """Stands in for the numerical derivative: it returns given estimates in turn, and records the directions."""
 
     def __init__(self, *found: Estimate) -> None:
         self.found, self.directions, self.cotangents = list(found), list[Array](), list[Any]()
@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *found: Estimate) -> tuple[Slopes, Re
 
 
 def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times that of the derivative, what rounding does to the graph, and 1e-10 of the gradient."""
+    """The errors: ten times that of the derivative, the rounding error of the graph, and 1e-10 of the gradient."""
     plain = Estimate(6.0, 0.5)
     slopes, judge, ask, _ = asked(monkeypatch, plain, plain, plain, plain, Estimate(6.0, 0.5, AT_POINT))
     assert ask((0,)) == Checked(6.0, 5.0 + 0.125 + 0.1, False)
@@ -366,7 +366,7 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
 # ---- The walk back with a person's gradients
 
 class Graph(SmallGraph):
-    """The graph, and what a person's code held of one of its gradients."""
+    """The graph, and the states in which a user's code held one of its gradients."""
 
     ds = C * X * W
 

@@ -26,7 +26,7 @@ LONG = 60  # seconds after which a child hangs
 
 
 def in_child(do: Callable[[], Any]) -> int:
-    """Return the exit code of a forked process that does something: 0 if it went well."""
+    """Run `do` in a forked process and return its exit code: 0 if it succeeded."""
     child = os.fork()
     if child == 0:
         try:
@@ -46,7 +46,7 @@ def in_child(do: Callable[[], Any]) -> int:
 
 @contextmanager
 def held(lock: Any, seconds: float = LONG) -> Iterator[None]:
-    """Have another thread hold a lock inside this block, or for some time."""
+    """Let another thread hold a lock during this block, or for some seconds."""
     taken, over = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -348,7 +348,7 @@ def test_it_minimises_a_bowl(name: str, hyper: dict[str, Any]) -> None:
 
 
 def follow(rule: Optimizer, w: Any, eta: Any, steps: int, number: Callable[[int], Any] = int) -> Any:
-    """Weights after some steps down a surface, all parts of the state as they come, or Tensors for all of them."""
+    """The weights after some steps on a fixed surface; if w is a Tensor, the parts of the state are Tensors too."""
     state = rule.init(w.data if isinstance(w, Tensor) else w)
     if isinstance(w, Tensor):
         state = tuple(Tensor(np.asarray(part, float)) for part in state)
