@@ -246,7 +246,7 @@ def a_rank_that_is_killed(comm: Any, _: Path) -> None:
     train(comm, callbacks=[lambda epoch: os.kill(os.getpid(), signal.SIGKILL) if comm.rank == 2 else None])
 
 
-# -- A loop of one's own
+# -- A training loop written by the user
 
 def loop(comm: Any, rows: Any = len, share: Any = None, steps: int = 5, leave: int = -1) -> None:
     x, y = data()

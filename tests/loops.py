@@ -109,7 +109,7 @@ def scheduled(
             scheduler.step()
         if k == 12 and not isinstance(scheduler, list):
             assert list(scheduler.get_last_lr()) == [group["lr"] for group in one.param_groups]
-        if k == 30:  # a person's own change, from which schedulers go on or not
+        if k == 30:  # the user's own change; some schedulers continue from it, some do not
             one.param_groups[0]["lr"] *= 0.5
 
 

@@ -232,7 +232,7 @@ def test_an_expression_is_wrapped_by_a_call_or_a_sum() -> None:
     assert not _wraps(ast.Pass(), call)
 
 
-# ---- The person's own text
+# ---- The text in the user's names
 
 TEXT = """def backward(x, g):
     é = x; d = g * (x  +  1)

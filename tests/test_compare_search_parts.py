@@ -170,7 +170,7 @@ def test_one_operation_or_several_that_an_input_goes_into() -> None:
     assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in what it gives back."
 
 
-# -- Values that a backward computed anew
+# -- Values that a backward recomputed
 
 A, C = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5])
 AFTER = " So this value, computed anew in the backward, and all behind it are not those of the forward pass."
@@ -284,7 +284,7 @@ def test_the_constant_that_fits_a_gradient() -> None:
         return _fitted(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
 
     assert [fitted(v) for v in (0.05, 1e-3, 0.123456, 9.5)] == [0.05, 1e-3, 0.123456, 9.5]
-    assert fitted(0.1234567) is None  # of more digits than a person writes
+    assert fitted(0.1234567) is None  # with more digits than a user writes
     assert fitted(-0.01) is None
     assert fitted(10.5) is None
     assert fitted(0.01) is None  # the same
@@ -686,7 +686,7 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
             assert m.cost == pytest.approx(singly[m.kind, m.text] + 0.02)
 
 
-# -- What is told of a match
+# -- Sentences about a match
 
 
 def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
@@ -790,7 +790,7 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
     assert not one.agrees(every, made[0] + off, 0.99 * bound)
 
 
-# -- Functions that a person composed
+# -- Functions that a user composed
 
 
 def test_how_near_a_composed_function_needs_to_be() -> None:

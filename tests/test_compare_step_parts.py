@@ -363,7 +363,7 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
     assert cells.Cells._held(x) is not x
 
 
-# ---- The walk back with a person's gradients
+# ---- The backward walk with the user's gradients
 
 class Graph(SmallGraph):
     """The graph, and the states in which a user's code held one of its gradients."""
@@ -443,7 +443,7 @@ def test_how_far_rounding_may_take_a_gradient() -> None:
     huge = {g.y: 1e6 * g.dy}
     values, own = bounds_of(g.tape, [g.x, g.w], matches, huge, 2.0**-52, np.random.default_rng(0))
     assert (values[1] < 1e-12).all()
-    assert (own[1] > 1e-12).all()  # of the person's gradients, that are large
+    assert (own[1] > 1e-12).all()  # of the user's gradients, which are large
 
 
 def test_rounding_is_twice_the_most_that_shaken_steps_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +512,7 @@ def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
     m = g.match(g.y, one[:2], one + two, added=(1,))
     assert blamed(g.tape, m, m.states[1], {}) is m.states[1]
     many = [np.ones(3), *(0.1 * one for _ in range(6))]
-    assert of(*many) == 6  # of too many nothing is said
+    assert of(*many) == 6  # too many: nothing is reported
 
 
 def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:

@@ -139,7 +139,7 @@ VALUES_DECIDE = {  # a value decides there what is computed, or how many entries
     "case", [pytest.param(case, marks=pytest.mark.slow if k % 8 else ()) for k, case in enumerate(ROWS)], ids=str
 )
 def test_every_primitive_compiles_to_the_same_numbers(case: Any) -> None:
-    equal = "equal" in case.note  # at equal eigenvalues a function runs as it is
+    equal = "equal" in case.note  # with equal eigenvalues the function runs without compilation
     decided = bool({case.name, f"{case.name} {case.note}"} & VALUES_DECIDE)
     assert check_row(case, "numpy", 64) or decided or equal
 

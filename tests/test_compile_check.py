@@ -302,7 +302,7 @@ def test_nothing_shows_of_buffers_full_of_nan(monkeypatch: pytest.MonkeyPatch, b
     assert "fill(255)" in f.plan(*calls[0]).source
 
 
-# -- What a call gives that is run as it is
+# -- Results of calls that run without compilation
 
 
 def test_a_result_of_another_shape_than_in_the_trace_is_computed_anew() -> None:

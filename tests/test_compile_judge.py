@@ -288,7 +288,7 @@ def test_numbers_that_are_not_finite_are_counted() -> None:
     assert check._strange([nest, 3, np.arange(3)]) == 4
 
 
-# -- The proof that nothing is read where it is not
+# -- The proof that no array is read from memory where it no longer is
 
 
 def value(number: int, size: int = 8, kind: str = "made") -> Value:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python from 3.12 on
 ]
 PACKAGE = Path(tg.__file__).parent
-LONG = 60  # seconds after which a child hangs
+LONG = 60  # seconds after which a child counts as hanging
 
 
 def in_child(do: Callable[[], Any]) -> int:

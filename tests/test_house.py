@@ -69,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree", "ops"},
     "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
-                   "optim"},  # for nn.utils, which PyTorch people look in
+                   "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},

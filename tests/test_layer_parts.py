@@ -260,7 +260,7 @@ def test_terms_of_a_penalty_in_words() -> None:
     assert _terms((0.0, 1.0000001), (0.0, 1.0)) == "1 W"  # what rounding may do
 
 
-# -- What is said
+# -- Sentences
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_while_loop_goes_on_as_long_as_its_test_holds() -> None:
     assert not np.shares_memory(stays, start)
 
 
-# -- The way back
+# -- The backward loop
 
 
 def pull(loop: Loop, at_once: bool) -> Pull:

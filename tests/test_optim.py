@@ -80,7 +80,7 @@ def test_radam_divides_once_rho_is_above_five(beta2: float) -> None:
 
 def test_all_defaults_are_compared_but_those_of_lion_which_pytorch_lacks() -> None:
     compared = {row["name"] for row in ROWS if not row["hyper"] and row["learning_rate"] is None}
-    chosen = {"momentum", "nesterov", "amsgrad"}  # a person's choice of another's arguments
+    chosen = {"momentum", "nesterov", "amsgrad"}  # another optimizer with certain arguments
     assert compared == set(OPTIMIZERS) - {"lion"} - chosen
     assert {row["name"] for row in ROWS} == set(OPTIMIZERS) - {"lion"} | {"lbfgs"}
 

@@ -34,7 +34,7 @@ def threads_are_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ranks, "of", classmethod(of))
 
 
-# -- A loop of one's own
+# -- A training loop written by the user
 
 
 class Plain:
