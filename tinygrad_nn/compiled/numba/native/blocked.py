@@ -120,6 +120,6 @@ def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         status, _ = context.call_conv.call_function(
             builder, builder.inttoptr(address, kind), types.none, signature.args, args
         )
-        with builder.if_then(status.is_error):  # no memory
+        with builder.if_then(status.is_error):  # its work array could not be allocated
             context.call_conv.return_status_propagate(builder, status)
     return known
