@@ -111,6 +111,7 @@ def multiplied(
 
 
 def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Generate the LLVM code of `multiplied`.
     name = f"tinygrad_nn_multiply_{'f' if signature.args[-2].dtype.bitwidth == 32 else 'd'}"
     cell = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
     address = builder.load(cell)

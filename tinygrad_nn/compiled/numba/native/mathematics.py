@@ -43,6 +43,7 @@ def _split4(x: Any) -> Any:
 
 @_exact
 def _split8(x: Any) -> Any:
+    # The same as `_split4`, for float64.
     k = np.rint(x * PER_LN2)
     r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
     p = TAYLOR[13]
