@@ -1,6 +1,6 @@
-"""What the parts of a comparison make of small arrays: suspects, bounds, the referee, sides and kinks, sentences.
+"""Results of the internal functions of a comparison on small arrays: suspects, bounds, referee, kinks, sentences.
 
-Each part is a list of what it returned, arrays in brief. `records/parts.json` has them as they should be.
+Each function gives a list of its results, with arrays abbreviated. `records/parts.json` has the expected ones.
 """
 
 from __future__ import annotations

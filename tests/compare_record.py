@@ -1,10 +1,10 @@
-"""The numbers that a hundred comparisons come to, kept in `records/comparisons.json`.
+"""The numbers that a hundred comparisons report, recorded in `records/comparisons.json`.
 
     python -m tests.compare_record
 
-writes them anew, where a change to the comparison is meant to change them: look at the difference before it is kept.
+writes them again, if a change to the comparison is meant to change them: read the diff before you commit it.
 A record has the decisions and the numbers of a report, and of its sentences the numbers that they quote.
-`records/parts.json` has what the parts of a comparison make of small arrays; see `compare_parts`.
+`records/parts.json` has results of the internal functions of a comparison on small arrays; see `compare_parts`.
 """
 
 from __future__ import annotations

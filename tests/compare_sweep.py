@@ -1,4 +1,4 @@
-"""Thousands of gradients that are known to be right or wrong, put before the comparison: does it call them so?
+"""Run the comparison on thousands of gradients that are known to be right or wrong, and count its wrong verdicts.
 
     python -m tests.compare_sweep --wrong 5000 --right 2000 --seed 0
 

@@ -1,4 +1,4 @@
-"""What every test gets: a generator of its own, fixed examples in CI, no window, and no way to skip in CI."""
+"""Fixtures for every test: its own random generator, fixed examples in CI, no windows, and no skipping in CI."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Trainings on several ranks of which one is not as the others, by the fault that it has.
+"""Trainings on several ranks of which one has a fault, such as other data or an exception.
 
 ``mpiexec -n 3 python -m tests.failing_ranks FOLDER FAULT...`` writes what each rank raised, and after how many seconds.
 """

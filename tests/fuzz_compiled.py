@@ -1,10 +1,10 @@
-"""Random programs, compiled and called with other values in other memory, against the same programs run as they are.
+"""Compile random programs, call them with other values in other memory, and compare with the uncompiled programs.
 
     python -m tests.fuzz_compiled 1000 --seed 0 --backend numpy
 
-prints how many were right, every one that was wrong without a word, and why others ran without compilation, with how
-often. A program is a list of instructions; those that NumPy refuses for the shapes at hand are left out. A result may
-differ from the function's by what the function's differs by itself when its arguments change in the last digits.
+prints how many were right, each one that was silently wrong, and why and how often others ran without compilation. A
+program is a list of instructions; those that NumPy refuses for the given shapes are left out. A result may differ from
+the function's by as much as the function's result changes when its arguments change in the last digits.
 """
 
 from __future__ import annotations

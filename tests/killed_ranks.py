@@ -1,6 +1,6 @@
-"""Trainings on several ranks of which one is killed, any rank at any moment, and that go on to the same weights.
+"""Kill one rank of a training at a random moment, resume the training, and check that it reaches the same weights.
 
-``python -m tests.killed_ranks [TIMES] [SEED]`` kills so many times, 20 by default.
+``python -m tests.killed_ranks [TIMES] [SEED]`` kills TIMES times, 20 by default.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Graphs of the sizes that people have, for tests and benchmarks of what draws them."""
+"""Graphs of realistic sizes, for tests and benchmarks of the code that draws them."""
 
 from __future__ import annotations
 

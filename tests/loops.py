@@ -1,7 +1,7 @@
-"""Training loops in PyTorch's words, run with torch for the recorded numbers and with this package by the tests.
+"""Training loops in PyTorch's style, run with torch to record the numbers and with this package by the tests.
 
 Each takes a library with `optim`, `parameters` (three float64 leaves), `loss` of them and `clip` (``nn.utils``), and
-yields what is to be equal: all weights, and learning rates where a scheduler goes along.
+yields the numbers that must be equal: all weights, and the learning rates if there is a scheduler.
 """
 
 from collections.abc import Callable, Iterator

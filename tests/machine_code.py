@@ -1,4 +1,4 @@
-"""What numba really compiles in the tests: all rows run as plain Python, in every dtype, and some as machine code."""
+"""Choose what numba really compiles in the tests: all rows run as plain Python in every dtype, some as machine code."""
 
 import os
 import zlib

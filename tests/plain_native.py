@@ -1,6 +1,6 @@
-"""The functions of `compiled.numba.native` as the Python that they are written in, without numba's compilation.
+"""Run the functions of `compiled.numba.native` as plain Python, without numba's compilation.
 
-What numba adds is done here by NumPy: BLAS, the block of a packed product, and threads, whose parts run one by one.
+NumPy replaces what numba adds: BLAS, the block of a packed product, and threads, whose parts run one after the other.
 """
 
 from __future__ import annotations

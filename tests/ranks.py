@@ -1,4 +1,4 @@
-"""Trainings that several ranks take as one: the networks, and the program that mpiexec runs.
+"""Trainings on several ranks: the networks, and the program that mpiexec runs.
 
 ``mpiexec -n 3 python -m tests.ranks FOLDER NAME...`` writes losses, weights and history of each into FOLDER.
 """

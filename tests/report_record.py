@@ -1,9 +1,9 @@
-"""Whole reports on wrong work of many kinds, kept in `records/reports.json`: what they decide, what they say, where.
+"""Complete reports on wrong backward passes, recorded in `records/reports.json`: decisions, sentences and lines.
 
     python -m tests.report_record
 
-writes them anew, where a change to the comparison is meant to change them: look at the difference before it is kept.
-The work is that of `kinds`, of `students.operations`, and of `students.families`, with one mistake each.
+writes them again, if a change to the comparison is meant to change them: read the diff before you commit it.
+The backward passes come from `kinds`, `students.operations` and `students.families`, with one mistake each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small programs for `compare_steps`: each hands over values and gradients in another way."""
+"""Small programs for `compare_steps`; each passes values and gradients to it in a different way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs written for autograd find under `tinygrad_nn.autograd`: values by closed forms and by differences."""
+"""The API of HIPS autograd in `tinygrad_nn.autograd`: gradients against closed forms and finite differences."""
 
 import sys
 import warnings

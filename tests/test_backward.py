@@ -1,4 +1,4 @@
-"""The walk back: accumulation, freeing, hooks, depth, diamonds, memory, and anomaly detection."""
+"""The backward walk: accumulation, freeing, hooks, depth, diamonds, memory, and anomaly detection."""
 
 import gc
 import inspect

@@ -1,4 +1,4 @@
-"""Kernels take the length of the batch as a number: a batch of another length compiles nothing, and is right."""
+"""Kernels take the batch length as an argument: a batch of another length is right without a new compilation."""
 
 from __future__ import annotations
 

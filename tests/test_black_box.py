@@ -1,4 +1,4 @@
-"""Gradients of which numbers alone know some entries: what is looked at, and what is said of the rest."""
+"""Gradients that only numerical derivatives can check, entry by entry: which entries are checked, and what is said."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A checkpoint is of one training: its parts are bound to each other, and no other training goes on with it."""
+"""A checkpoint belongs to one training: its parts must belong together, and no other training can resume from it."""
 
 import copy
 import functools

@@ -1,4 +1,4 @@
-"""The commands that show: `graph`, `explore` and `network` of the trained network and of a person's own function."""
+"""The commands `graph`, `explore` and `network`, for the trained network and for a function of the user."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is asked of a person's function, how its backward behaves, what is said of it, and the line that is wrong."""
+"""Comparison of user functions: how they are called, how their backward behaves, messages, and the wrong line."""
 
 from __future__ import annotations
 

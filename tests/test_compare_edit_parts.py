@@ -1,4 +1,4 @@
-"""The parts of the search for a change of the source: its kind, its text in the person's own words, its sentence."""
+"""The search for a source edit that fixes a backward: kind of edit, its text in the user's names, its sentence."""
 
 from __future__ import annotations
 

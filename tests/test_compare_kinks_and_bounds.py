@@ -1,4 +1,4 @@
-"""Kinks and rounding number by number: when slopes are others, which kinks hang together, where one is seen."""
+"""Kinks and rounding bounds, number by number: when slopes differ, which kinks belong together, where one is seen."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The search for mistakes in layers, step by step: what each option costs, what is said of it, which one is taken."""
+"""The search for mistakes in layers, step by step: the cost of each explanation, its sentence, and the choice."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: each column of a row by its definition, and how tight the bounds of rounding are."""
+"""The numbers of a comparison: each column of a row against its definition, and how tight the rounding bounds are."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The parts of the comparison of steps that ask at other inputs, watch a run, and choose among states."""
+"""Parts of the comparison of steps: probing at other inputs, watching a run, and choosing among states."""
 
 from types import SimpleNamespace
 from typing import Any

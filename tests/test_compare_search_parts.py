@@ -1,4 +1,4 @@
-"""The search for a mistake in a graph: at one operation, at several, and in values that were computed anew."""
+"""The search for a mistake in a graph: at one operation, at several, and in recomputed values."""
 
 
 import functools

@@ -1,4 +1,4 @@
-"""The parts of the comparison of steps: the numerical road, how a step is shown, what a line of a cell is run as."""
+"""Parts of the comparison of steps: the numerical road, how a step is shown, how a line of a notebook cell is run."""
 
 import math
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""From an explanation of layers to a verdict: which findings are borne out, and what is said of them."""
+"""From explanations of layers to a verdict: which findings are confirmed, and the sentences about them."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What is compiled does not depend on the arguments of its first call: not on their values, not on their memory."""
+"""A compiled plan does not depend on the arguments of its first call, neither on their values nor on their memory."""
 
 import re
 import warnings

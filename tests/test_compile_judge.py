@@ -1,4 +1,4 @@
-"""The parts that the check of a new plan is made of, by themselves: what rounds, how far, what else is tried, proof."""
+"""Parts of the check of a new plan: which operations round, the allowed difference, further trials, and proofs."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Programs of people, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
+"""Realistic programs, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
 
 import math
 import warnings

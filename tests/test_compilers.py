@@ -1,4 +1,4 @@
-"""Several processes that compile one plan: all is found on disk before the first call, and nothing hangs on them."""
+"""Several processes compile one plan: all machine code is on disk before the first call, and failures do not matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's code as it is: the conventions of courses, and forwards that cannot run on Tensors."""
+"""User code is accepted unchanged: the conventions of courses, and forwards that cannot run on Tensors."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Convolution and pooling: as PyTorch has them, as derived by hand, in blocks, at ties, and with little memory.
+"""Convolution and pooling against PyTorch and the equations derived by hand; in blocks, at ties, with little memory.
 
 Values and gradients of two orders, dtypes, layouts and empty batches are rows of tests/cases/convolution.py.
 """

@@ -1,4 +1,4 @@
-"""What several ranks rest on, looked at in one process: rows, random numbers, and what is said without mpi4py."""
+"""The basis of distributed training, tested in one process: rows, random numbers, and the error without mpi4py."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The parts of the search for a change of the source: statements, values, scopes, programs, the lines to blame."""
+"""Parts of the search for a source edit: statements, values, scopes, programs, and the lines to blame."""
 
 import ast
 import itertools

@@ -1,4 +1,4 @@
-"""Parts of the engine by themselves: what loops refuse in full words, rows, rules of one's own, seeds and checks."""
+"""Parts of the engine tested separately: error messages of loops, rows, user-defined rules, seeds and checks."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Parts of the walk back and of the transforms by themselves: hooks, seeds, sums, checks, Nodes and directions."""
+"""Parts of the backward walk and the transforms tested separately: hooks, seeds, sums, checks, Nodes, directions."""
 
 import copy
 import dataclasses

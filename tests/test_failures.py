@@ -1,4 +1,4 @@
-"""A wrong call is shown by the person's frames and the last of ours, and drawn with the failing operation in red."""
+"""A failed call shows the user's frames and our last one, and is drawn with the failing operation in red."""
 
 import os
 import re

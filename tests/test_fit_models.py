@@ -1,4 +1,4 @@
-"""fit of modules and functions: what it grows beyond lists of layers, each against a loop written by hand."""
+"""`fit` for modules and functions: what it offers beyond lists of layers, each against a hand-written loop."""
 
 import functools
 import gc

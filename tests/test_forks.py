@@ -1,4 +1,4 @@
-"""A forked process works whatever the threads of its parent were at: no lock that they held is held in it."""
+"""A forked process works whatever its parent's threads were doing: no lock that they held is held in the child."""
 
 import os
 import re

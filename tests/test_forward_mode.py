@@ -1,4 +1,4 @@
-"""Forward mode: what each row says of its tangents, against the transpose of the whole walk back."""
+"""Forward mode: the JVP rule of each row against the transpose of the whole backward walk."""
 
 import itertools
 from typing import Any

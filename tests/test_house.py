@@ -1,4 +1,4 @@
-"""The house keeps its shape: arrows between rooms, sizes, public names, what an import loads, forbidden words.
+"""Structure of the code: imports between rooms, file sizes, public names, what an import loads, forbidden words.
 
 Each check is a function that returns what is wrong; at the end each is shown a bad source, which it must report.
 """

@@ -1,4 +1,4 @@
-"""What is written into to save arrays is nobody else's: optimizers in place, gradients that become weights, sums."""
+"""Arrays that are written in place belong to nobody else: optimizers in place, gradients that become weights, sums."""
 
 import tracemalloc
 from collections.abc import Callable

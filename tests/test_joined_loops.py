@@ -1,4 +1,4 @@
-"""Loops over neighbouring axes become one where all that is read and written lies there in one row: NumPy's numbers."""
+"""Loops over neighbouring axes are joined if all arrays are contiguous along them; the numbers stay NumPy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives at ties, zeros, joints and infinities, where a guard in a rule may put a constant for what is smooth.
+"""Derivatives at ties, zeros, joints and infinities, where a guard in a rule may wrongly return a constant.
 
 KNOWN holds derivatives from calculus, order after order. Then every row of the table of cases is taken to points full
 of ties and zeros: wherever differences from both sides show it to be smooth, the rules must have its derivatives.

@@ -1,4 +1,4 @@
-"""Loops and branches of a plan by themselves: steps one by one and at once, tapes, the way back, what is handed on.
+"""Loops and branches of a plan tested separately: steps one by one and at once, tapes, backward, carries.
 
 Bodies are functions of NumPy here, and what is wanted is a loop written out in the test.
 """

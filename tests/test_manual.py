@@ -1,4 +1,4 @@
-"""The hand-written backpropagation against numerical derivatives, and against exact arithmetic where z is saturated."""
+"""The hand-written backpropagation against numerical derivatives, and against exact arithmetic for saturated z."""
 
 import re
 from collections.abc import Callable

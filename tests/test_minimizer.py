@@ -1,4 +1,4 @@
-"""The driver of hand-written loops: groups, frozen parameters, schedules, closures, a state that goes on exactly."""
+"""`Minimizer`, for hand-written loops: groups, frozen parameters, schedules, closures, states that resume exactly."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Which operations functions of the package `native` do, and what they get: arrays, memory, numbers, parts.
+"""Which operations are done by functions of the package `native`, and their arguments: arrays, memory, numbers, parts.
 
 The file native.txt holds an operation and what becomes of it each. When that is meant to change, `PYTHONPATH=. python
 tests/test_native_choice.py` writes it anew; look at the difference before keeping it. That the functions compute what

@@ -1,4 +1,4 @@
-"""nn and nn.functional under PyTorch's names: calls as people write them give PyTorch's numbers and gradients."""
+"""nn and nn.functional under PyTorch's names: typical calls give PyTorch's numbers and gradients."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How errors spread in a graph, and what is said of where they begin, in small graphs whose Jacobians are known."""
+"""How errors spread in a graph, and the sentences about their origin, in small graphs with known Jacobians."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,7 @@
-"""What each pass of the compiler makes of small programs: what goes, where values lie, what becomes one kernel.
+"""The effect of each compiler pass on small programs: what is removed, where values are stored, what is fused.
 
-A program is shown as ``t3 = add(t1, a)``, one operation after the other, and then what is returned. Beside a program
-for which a condition holds stands one for which it alone does not.
+A program is shown as ``t3 = add(t1, a)``, one operation after the other, and then what is returned. For each condition
+of a pass there is a program that meets all conditions, and one that fails only this condition.
 """
 
 from typing import Any

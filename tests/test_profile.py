@@ -1,4 +1,4 @@
-"""Profiles: what is counted, that it sums up, that nothing else changes, and what is said and drawn of it."""
+"""Profiles: what is counted, that the parts add up, that nothing else changes, and the advice and drawings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a training: one page that says everything, asks no network, and shows the text of a person as text."""
+"""The report of a training: one complete page that needs no network and shows text of the user only as text."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""A function run again with changes: every number, forward and back, is that of a fresh run with the change in it."""
+"""A function that is run again with changes gives, forward and back, the numbers of a fresh run with these changes."""
 
 import random
 from collections.abc import Callable

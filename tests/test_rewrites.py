@@ -1,4 +1,4 @@
-"""What the compiler leaves out or writes otherwise gives the same bits: signed zeros, infinity, NaN, denormals."""
+"""Compiler rewrites and removals give the same bits: signed zeros, infinity, NaN, denormals."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Steps that several ranks take together, with threads in the place of processes: they are those of one."""
+"""Steps of several ranks, run as threads instead of processes, equal the steps of one rank."""
 
 import re
 from contextlib import nullcontext

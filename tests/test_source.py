@@ -1,4 +1,4 @@
-"""The search for the line: wrong backward passes, and the smallest change of the person's source that mends each."""
+"""The search for the wrong line: wrong backward passes, and the smallest edit of the user's source that fixes each."""
 
 import ast
 import copy

@@ -1,4 +1,4 @@
-"""The parts of the search in the set that one-sided derivatives span, on sets of which the answer is known."""
+"""Parts of the search in the set spanned by one-sided derivatives, on sets with known answers."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a trace asks of the engine: through the door that it documents, wherever the package lies on the disk."""
+"""Tracing uses the engine only through its documented interface, wherever the package is installed."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""What compiled functions make of unusual arguments, call after call: orders of keys, numbers, dtypes."""
+"""Compiled functions with unusual arguments, call after call: orders of keys, numbers, dtypes."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is said of a wrong gradient of a function, before and after the search: by its shape, its kind, its factor."""
+"""Messages about a wrong gradient of a function, before and after the search: by its shape, its kind, its factor."""
 
 from dataclasses import replace
 from types import SimpleNamespace

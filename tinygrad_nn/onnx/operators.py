@@ -263,7 +263,7 @@ def _put(w: Writer, ops: Ops) -> str:
     before, after = [], []
     for here, there, one_length, other in zip(*meta["index"], *meta["shape"], strict=True):
         if not (isinstance(here, slice) and here.step in (None, 1)):
-            raise Depends("what is not a block is put into zeros")
+            raise Depends("it puts values into zeros at an index that is not a block")
         ends = [(s.indices(n)[0], n - s.indices(n)[1]) for s, n in ((here, one_length), (there, other))]
         low, high = merged(*ends)
         before.append(low)
