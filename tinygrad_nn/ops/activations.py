@@ -56,7 +56,7 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
 elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
     (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
                                                                      r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1", entrywise=True)
+    kinks="at 0 every derivative is alpha, as for x < 0; the first jumps unless alpha is 1", entrywise=True)
 
 # With these numbers selu maps mean 0 and variance 1 to mean 0 and variance 1 (Klambauer et al., equation 14).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -76,7 +76,7 @@ def _selu(x: Array) -> Array:
 selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
     (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
                                                                      r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is 1.7581, as below", entrywise=True)
+    kinks="at 0 every derivative is 1.7581, as for x < 0", entrywise=True)
 
 
 def _celu(x: Array, alpha: float = 1.0) -> Array:

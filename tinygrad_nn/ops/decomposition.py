@@ -95,7 +95,7 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
 
 qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
     (_qr_vjp, r"(g_Q + Q M) R^{-H}, \; M = \text{Hermitian, with the upper part of } g_R R^H - Q^H g_Q"),
-    name="qr_rows", kinks="NaN where a column that depends on those before it is used")
+    name="qr_rows", kinks="NaN where the loss uses a column that depends on those before it")
 
 PHASE = "the loss must not depend on the phases of the vectors; at equal values NaN where it depends on their choice"
 WHY = (

@@ -102,7 +102,7 @@ def _like(y: Array, g: Array) -> Array:
 at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
     (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
     (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
-    kinks="of equal indices the last wins, and it alone has a gradient")
+    kinks="for equal indices the last value wins, and only it has a gradient")
 
 
 def _at_add(x: Array, y: Array, index: Any) -> Array:

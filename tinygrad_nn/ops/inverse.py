@@ -54,7 +54,7 @@ def _pinv_vjp(g: Array, out: Array, a: Array, rcond: Any = 1e-15, hermitian: boo
 
 pinv = declare(_pinv, r"X^{+}",
     (_pinv_vjp, r"-X^{+T} g X^{+T} + (I - X X^{+}) g^T X^{+} X^{+T} + X^{+T} X^{+} g^T (I - X^{+} X)"),
-    kinks="of a matrix that is rank-deficient, the derivative along matrices of the same rank")
+    kinks="for a rank-deficient matrix, the derivative along matrices of the same rank")
 
 
 def _lstsq(a: Array, b: Array, rcond: Any = None) -> Array:
@@ -78,7 +78,7 @@ def _lstsq_vjp_b(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) ->
 lstsq = declare(_lstsq, r"X^{+} Y",
     (_lstsq_vjp_a, r"(Y - X out) (X^{+} X^{+T} g)^T + X^{+T} out \, (g - X^T X^{+T} g)^T - X^{+T} g \, out^T"),
     (_lstsq_vjp_b,                                 r"X^{+T} g"),
-    kinks="where X is rank-deficient, the derivative along matrices of the same rank")
+    kinks="if X is rank-deficient, the derivative along matrices of the same rank")
 
 
 def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Any:
@@ -158,7 +158,7 @@ def _cofactors(x: Array) -> Array:
 det = declare(lambda a: np.linalg.det(a), r"\det X",
     (lambda g, out, x: g[..., None, None] * _cofactors(x),    r"g \det(X) \, X^{-T}"),
     name="det", numpy=np.linalg.det,
-    kinks="of a singular matrix the first derivative is right; higher ones up to 4 rows, beyond which they raise")
+    kinks="for a singular matrix the first derivative is right, and higher ones up to 4 rows; beyond, they raise")
 
 
 def _cofactor(x: Array) -> Array:
@@ -188,7 +188,7 @@ def _slogdet_vjp(g: Array, out: Array, x: Array) -> Array:
 
 slogdet_rows = declare(_slogdet, r"[\operatorname{sign} \det X, \; \ln |\det X|]",
     (_slogdet_vjp,                                            r"g_2 \, X^{-T}"),
-    name="slogdet_rows", kinks="of a singular matrix there is none, and asking for it raises")
+    name="slogdet_rows", kinks="a singular matrix has no derivative, and asking for it raises")
 
 
 # fmt: on

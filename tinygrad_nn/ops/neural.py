@@ -81,7 +81,7 @@ def _logsumexp_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: b
 
 logsumexp = declare(_logsumexp, r"\ln \sum_j e^{x_j}",
     (_logsumexp_vjp,                                                 r"g \operatorname{softmax}(x)"),
-    kinks="where every x is -inf the slope is 0; those that are inf share evenly")
+    kinks="if every x is -inf the slope is 0; entries that are inf share evenly")
 
 
 def _log_softmax(x: Array, axis: Any = -1) -> Array:

@@ -29,7 +29,7 @@ def _roots_vjp(g: Array, out: Array, p: Array) -> Array:
 
 roots = declare(_roots, r"z : \sum_k x_k z^{n - k} = 0",
     (_roots_vjp,        r"-\sum_z \frac{g \, z^{n - k}}{\sum_k (n - k) \, x_k z^{n - k - 1}}"),
-    numpy=np.roots, kinks="a root that is met twice has no slope: it is inf or NaN")
+    numpy=np.roots, kinks="a multiple root has no slope: it is inf or NaN")
 
 
 # fmt: on

@@ -79,7 +79,7 @@ def _max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
 pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
     (lambda g, out, x, **how: max_spread(g, x, out, **how),
         r"\sum_{si + u - p \,=\, j} g_i \, \frac{[x_j = y_i]}{\#\{v : x_{si + v - p} = y_i\}}"),
-    name="max_pool", kinks="ties share evenly; where NaN is among them all pixels of the window do")
+    name="max_pool", kinks="ties share evenly; if one pixel is NaN, all pixels of the window share")
 
 BLOCK = 2**18  # how many pixels are handled at a time by functions that need temporary arrays
 

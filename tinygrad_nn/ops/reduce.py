@@ -182,7 +182,7 @@ def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> A
 
 max = declare(_max, r"\max_i x_i",
     (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
-    numpy=(np.max, np.amax), kinks="ties share evenly; where NaN is among them all entries do")
+    numpy=(np.max, np.amax), kinks="ties share evenly; if one entry is NaN, all entries share")
 
 
 def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
@@ -198,7 +198,7 @@ def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> A
 
 min = declare(_min, r"\min_i x_i",
     (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
-    numpy=(np.min, np.amin), kinks="ties share evenly; where NaN is among them all entries do")
+    numpy=(np.min, np.amin), kinks="ties share evenly; if one entry is NaN, all entries share")
 
 
 def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:

@@ -41,14 +41,14 @@ fmax = declare(np.fmax, r"\max(x, y) \text{ of numbers}",
                                                     r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share((y < x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each; against a number NaN loses")
+    kinks="a tie gives half to each; NaN loses against a number")
 
 fmin = declare(np.fmin, r"\min(x, y) \text{ of numbers}",
     (lambda g, out, x, y: _share((x > y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
                                                     r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share((y > x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each; against a number NaN loses")
+    kinks="a tie gives half to each; NaN loses against a number")
 
 where = declare(np.where, r"x \text{ if } c \text{ else } y",
     None,
@@ -86,19 +86,19 @@ def _nan_to_num_vjp(g: Array, out: Array, x: Array, **metadata: Any) -> Array:
 
 nan_to_num = declare(_nan_to_num, r"x \text{ if finite}",
     (_nan_to_num_vjp,                               r"g \, [|x| < \infty]"),
-    numpy=np.nan_to_num, kinks="where x is NaN or infinite the slope is 0; with copy=False too x is not written into")
+    numpy=np.nan_to_num, kinks="where x is NaN or infinite the slope is 0; x is not written into, even with copy=False")
 
 # -- quotients with a remainder
 
 remainder = declare(np.remainder, r"x - y \lfloor x / y \rfloor",
     (lambda g, out, x, y: g,                        r"g"),
     (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-g \, \lfloor x / y \rfloor"),
-    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y as just above it")
+    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y the slope is that just above it")
 
 fmod = declare(np.fmod, r"x - y \operatorname{trunc}(x / y)",
     (lambda g, out, x, y: g,                        r"g"),
     (lambda g, out, x, y: -g * np.rint((x - out) / y), r"-g \operatorname{trunc}(x / y)"),
-    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y as just outside of it")
+    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y the slope is that just outside it")
 
 
 def _fraction(x: Array) -> Array:
@@ -119,13 +119,13 @@ def _mantissa_vjp(g: Array, out: Array, x: Array) -> Array:
 
 mantissa = declare(_mantissa, r"x \, 2^{-e}",
     (_mantissa_vjp,                                 r"g \, 2^{-e}"),
-    domain=[(1.1, 1.9)], kinks="at powers of 2 as just outside of them; at 0 the slope is 1")
+    domain=[(1.1, 1.9)], kinks="at powers of 2 the slope is that just outside them; at 0 it is 1")
 
 
 def _exponent(x: Array) -> Array:
     return np.frexp(x)[1]
 
-exponent = declare(_exponent, r"\lfloor \log_2 |x| \rfloor + 1", None, kinks="a whole number, so a constant")
+exponent = declare(_exponent, r"\lfloor \log_2 |x| \rfloor + 1", None, kinks="the result is an integer, so a constant")
 
 nextafter = declare(np.nextafter, r"x \pm \varepsilon",
     (lambda g, out, x, y: g,                        r"g"),

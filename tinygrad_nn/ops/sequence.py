@@ -152,7 +152,7 @@ def _partitioned(x: Array, kth: Any, axis: int = -1, kind: Any = "introselect", 
 partitioned = declare(_partitioned, r"x_\pi",
     (_unsort,            r"g_{\pi^{-1}}"),
     saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
-        x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
+        x, kth, axis, kind, order)}, kinks="equal entries are in the order in which the algorithm puts them")
 
 
 def _rearrange(x: Array, places: Any, axis: int, back: bool = False) -> Array:
