@@ -34,7 +34,7 @@ def start(ranks: int, folder: Path) -> subprocess.Popen[str]:
 
 
 def pids(run: subprocess.Popen[str]) -> list[int]:
-    """Who may be killed: rank 0 prints it first."""
+    """Return the process ids of the ranks, which rank 0 prints first."""
     for line in run.stdout or ():
         if re.fullmatch(r"\d+( \d+)*\n", line):
             return [int(word) for word in line.split()]
@@ -43,7 +43,7 @@ def pids(run: subprocess.Popen[str]) -> list[int]:
 
 @cache
 def length(ranks: int) -> float:
-    """How many seconds the training takes that nobody kills, from where its ranks are known."""
+    """Return the seconds that the training takes if it is not killed, counted from the output of the process ids."""
     with tempfile.TemporaryDirectory() as place:
         run = start(ranks, Path(place))
         pids(run)

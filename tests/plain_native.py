@@ -76,7 +76,7 @@ def _gemm(
 
 
 def _columns(x: Array, rows: int, columns: int, apart: int) -> Array:
-    """Return a matrix whose columns start so many entries apart; it ends before the array does."""
+    """Return a view as a matrix whose columns start `apart` entries apart, within the bounds of the array."""
     assert not columns or not rows or (columns - 1) * apart + rows <= x.size
     return as_strided(x, (rows, columns), (x.itemsize, apart * x.itemsize))
 

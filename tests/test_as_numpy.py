@@ -303,7 +303,7 @@ def differences(text: str, given: list[np.ndarray]) -> Iterator[str]:
 
 
 def slopes(text: str, given: list[np.ndarray], value: np.ndarray) -> Iterator[str]:
-    """Where a gradient is not that of central differences: errors of order h² and eps / h."""
+    """Yield the differences between gradients and central differences, whose errors are of order h² and eps / h."""
     made = result(text, [Tensor(x) for x in given])
     if not isinstance(made, Tensor) or made.node is None:
         return

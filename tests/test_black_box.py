@@ -39,7 +39,7 @@ def compared(spoil: Any) -> Any:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each input four entries are looked at, those of one order of it."""
+    """Let the check look at only four entries of each input."""
     monkeypatch.setattr(whole_module, "FEW", 4)
     monkeypatch.setattr(black_box, "SECONDS", 0.0)
     monkeypatch.setattr(black_box, "PROBE_SECONDS", 0.0)

@@ -15,7 +15,7 @@ from tinygrad_nn.solver.ranks import SharedTraining
 
 
 class Alone:
-    """A rank of several, without the others."""
+    """One rank of several, without a communicator to the others."""
 
     rows, shard = Ranks.rows, Ranks.shard
 

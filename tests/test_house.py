@@ -69,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree", "ops"},
     "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
-                   "optim"},  # for nn.utils, which PyTorch people look in
+                   "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
@@ -184,7 +184,7 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[Impo
 
 
 def deferred(module: str) -> bool:
-    """Whether a module is of what numba compiles, or writes for it, which others import where they use it."""
+    """Whether a module is compiled by numba or writes code for it; others import such modules only where needed."""
     package, _, name = module.rpartition(".")
     native = package == "tinygrad_nn.compiled.numba.native"
     native = native and name not in ("matrix_products", "row") and not name.startswith("of_")
@@ -360,7 +360,7 @@ def hidden_names(source: str, siblings: set[str]) -> list[str]:
 
 
 def scattered_rows(source: str, module: str) -> list[str]:
-    """Rows that stand far from a forward or a rule of theirs. What two rows share stands above the first."""
+    """Rows that are far from their forward or one of their rules. Functions shared by two rows are above the first."""
     body = ast.parse(source).body
     parts: dict[str, ast.stmt] = {}  # functions, classes and constants, but no rows
     rows = []

@@ -267,7 +267,7 @@ def test_a_result_that_a_graph_holds_cannot_be_written_into(result: Any, write: 
     with pytest.raises(ValueError, match="read-only"):
         write(y.data)
     assert same(y.data, before)
-    write(x.data)  # a leaf is a person's own
+    write(x.data)  # a leaf belongs to the user
     write(y.data.copy())
 
 

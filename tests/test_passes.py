@@ -723,7 +723,7 @@ KERNELS: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A product of 27 multiplications, or 9 sines, are worth a call of their own."""
+    """Lower the limits, so that a product of 27 multiplications, or 9 sines, get a call of their own."""
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(fuse, "PRODUCT", 24)
     monkeypatch.setattr(fuse, "VECTOR", 8)

@@ -183,7 +183,7 @@ def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkey
     assert os.listdir() == []
 
 
-# Text of a person.
+# Text of the user.
 
 
 def test_hostile_names_are_text_and_rare_letters_no_warning() -> None:

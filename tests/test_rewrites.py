@@ -47,7 +47,7 @@ INTEGER = ("x + 0", "0 + x", "x - 0", "x * 1", "x ** 1", "-(-x)", "sum of one", 
 
 
 def bits(x: Any) -> list[str]:
-    """Every entry in words: the sign of a zero counts, that of NaN does not."""
+    """Every entry as text: the sign of a zero counts, that of NaN does not."""
     return [str(value) for value in np.asarray(x).ravel()]
 
 

@@ -17,7 +17,8 @@ from . import layers as _layers  # noqa: F401 - fills the table of rules
 from .families import PLAIN, RULES, Call, aligned, entrywise, run, shifted
 from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
 
-# Functions along an axis that can be run for all samples along the next axis, with the default of `axis`.
+# Functions along an axis, which can be run for all samples along the next axis -> the default of `axis`, where None
+# means the flattened array or all axes.
 ALONG: dict[Any, Any] = {
     np.argmax: None, np.argmin: None, np.nanargmax: None, np.nanargmin: None, np.argsort: -1, np.any: None,
     np.all: None, np.count_nonzero: None,

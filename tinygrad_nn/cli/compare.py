@@ -32,7 +32,7 @@ def _compare(
     html: Annotated[str | None, _file("Write the report as a page, with heat maps and equations.", "FILE.html")] = None,
     json: Annotated[str | None, _file("Write the report as JSON.", "FILE.json")] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print nothing but errors; the exit code says it.", rich_help_panel=_PANEL)
+        bool, typer.Option("--quiet", help="Print nothing but errors; see the exit code.", rich_help_panel=_PANEL)
     ] = False,
     **options: Any,
 ) -> None:

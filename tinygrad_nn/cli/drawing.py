@@ -26,7 +26,7 @@ LEFT_OUT = ("out", "report", "progress", "quiet")
 
 Function = Annotated[
     str | None,
-    typer.Argument(help="Draw what this function of your own returns, instead.", metavar="FILE.py:FUNCTION",
+    typer.Argument(help="Draw the result of your own function instead.", metavar="FILE.py:FUNCTION",
                    show_default=False),
 ]  # fmt: skip
 Inputs = Annotated[
@@ -43,13 +43,13 @@ Row = Annotated[
 ]
 Model = Annotated[
     str | None,
-    option(PANEL, "A network that train saved, rather than training one.", metavar="MODEL.safetensors",
+    option(PANEL, "Use a network saved by train, instead of training one.", metavar="MODEL.safetensors",
            show_default=False),
 ]  # fmt: skip
-Untrained = Annotated[bool, flag("--untrained", PANEL, "With the weights that the training begins with.")]
-Title = Annotated[str | None, option(PANEL, "Text above it.", metavar="TEXT", show_default=False)]
+Untrained = Annotated[bool, flag("--untrained", PANEL, "Use the initial weights, without training.")]
+Title = Annotated[str | None, option(PANEL, "Title of the drawing.", metavar="TEXT", show_default=False)]
 Theme = Annotated[str, named(PANEL, "light or dark.")]
-NoNames = Annotated[bool, flag("--no-names", PANEL, "Not to name values by the variables of your function.")]
+NoNames = Annotated[bool, flag("--no-names", PANEL, "Do not name values after the variables of your function.")]
 Quiet = Annotated[bool, flag("--quiet", PANEL, "Print nothing but errors.")]
 
 
@@ -189,7 +189,7 @@ def check_place(path: str, suffixes: tuple[str, ...]) -> None:
 
     target = Path(path)
     if target.suffix.lower() not in suffixes:
-        raise ValueError(f"{path} is no name for it; it can be written as {', '.join(suffixes)}.")
+        raise ValueError(f"{path} has an unsupported suffix; the file can be written as {', '.join(suffixes)}.")
     if target.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it.")
     if not target.parent.is_dir():

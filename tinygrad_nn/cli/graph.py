@@ -37,7 +37,7 @@ def graph(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
+        str, option(PANEL, "Output file: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
                     metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
@@ -68,8 +68,8 @@ def graph(
 ) -> None:
     """Draw the graph of a computation, with values and gradients.
 
-    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on say what
-    network that is.
+    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on choose
+    another network.
     """
     hidden = {"values": no_values, "gradients": no_gradients, "constants": no_constants, "shapes": no_shapes,
               "repeats": no_repeats}  # fmt: skip

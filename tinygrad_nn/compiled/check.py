@@ -106,7 +106,7 @@ def _rounded(op: Op, args: list[Any], results: tuple[Any, ...]) -> int:
     if op.kind == "call":
         given = [x.ravel() for x in map(np.asarray, args) if x.dtype.kind in "fc"]
         if not given or all(np.isin(x, np.concatenate([*given, [0, 1]])).all() for x in results):
-            return 0  # it only chooses among entries
+            return 0  # each entry of the result is an entry of an argument, 0 or 1, so nothing was rounded
         return max(x.size for x in given)
     return 0
 

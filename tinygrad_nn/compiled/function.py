@@ -164,7 +164,7 @@ class Compiled:
         leaves = flatten([args, kwargs])[0]
         graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
         if graph or isinstance(thread.mode, Recorder) or check.running():
-            return self.function(*args, **kwargs)  # part of a graph, or inside another trace
+            return self.function(*args, **kwargs)  # an argument has a graph, or another trace or a check runs this
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))

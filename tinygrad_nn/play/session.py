@@ -69,7 +69,7 @@ class Session:
             ValueError: there is no action or pace of this name.
         """
         if what not in ("train", "pause", "step", "reset"):
-            raise ValueError(f"{what!r:.60} is nothing that can be done; train, pause, step and reset are.")
+            raise ValueError(f"{what!r:.60} is not an action; the actions are train, pause, step and reset.")
         if pace is not None and pace not in PACES:
             raise ValueError(f"{pace!r:.60} is no pace; there are {', '.join(PACES)}.")
         with self.changed:

@@ -47,7 +47,7 @@ class Server:
             self._socket.bind(("127.0.0.1", port))
         except OSError as problem:
             self._socket.close()
-            raise OSError(f"port {port} cannot be had ({problem.strerror}); port=0 takes a free one.") from None
+            raise OSError(f"port {port} is not available ({problem.strerror}); port=0 takes a free one.") from None
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/?token={self.token}"
         self._ended, self._at_end = Event(), at_end

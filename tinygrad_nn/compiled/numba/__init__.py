@@ -1,7 +1,7 @@
 """The numba backend: operations are fused into loops, written as Python source, which numba compiles to machine code.
 
 NumPy computes ``exp(x * w + b)`` in three passes over memory, one for each operation. A fused kernel does all three for
-one entry while it is in a register, so that memory is read and written only once:
+one entry while it is in a register, so that memory is read and written only once. Its source is roughly:
 
     for i0 in range(1000):
         a3[i0] = exp8(a0[i0] * a1[i0] + a2[i0])
@@ -16,6 +16,6 @@ one entry while it is in a register, so that memory is read and written only onc
 - `steps` makes one function of all steps of a loop.
 - `machine` has numba compile the sources. `cache` keeps machine code on disk, under a key that is a digest of what a
   function computes (`fingerprint`). `compilers` compiles in several processes.
-- `native` has loops written by hand, for matrix products with the operations around them, convolution, recurrent
-  layers and attention.
+- `native` has functions written by hand: matrix products, also fused with a parameter update, convolution, pooling,
+  normalization, recurrent layers and attention.
 """

@@ -86,7 +86,7 @@ def tell(why: str, cause: str | None = None) -> None:
 
 
 def warn(text: str, cause: str) -> None:
-    """Warn, once for each cause."""
+    """Warn with this text, but only once for each cause."""
     if cause not in _told:
         _told.add(cause)
         warnings.warn_explicit(printable(text), RuntimeWarning, *caller())

@@ -2,8 +2,8 @@
 
 Kernels have three kinds of operations for these. ``gather`` reads entries of its argument at given indices (fancy
 indexing). ``scatter`` adds its argument to an array of zeros at given indices, the gradient of a gather. ``join``
-writes its arguments into boxes (slices) of an array, and zeros into the rest. Constant indices are checked against the
-bounds once; others in each call, before a kernel uses them.
+writes its arguments into boxes (slices) of an array, and zeros into the rest. Indices that are constants were checked
+when they were traced; others are checked against the bounds in each call, before a kernel uses them.
 """
 
 from __future__ import annotations
@@ -215,6 +215,7 @@ def _getitem(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -
 
 
 def _put(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    # ``put`` is the gradient of an index: a scatter if the index has arrays, else a join with zeros around it.
     x, index, shape = args[0], given["index"], op.out.shape
     found = opening.parsed(index, shape)
     if found is None or code_of(x.dtype) not in NAMES or _picked(*found, shape) != x.shape:

@@ -175,7 +175,7 @@ class Loops:
             value = todo.pop()
             op = self.made[value]
             work += prod(space(op)) * (16 if op.function in COSTLY else 1)
-            todo += {x for x in op.values if x in self.inline}  # each has one user, which may read it twice
+            todo += {x for x in op.values if x in self.inline}  # a set, since the only user may read a value twice
         rows = self.bounds[first]
         return rows if work > LARGE and rows >= self.threads else 0
 

@@ -29,7 +29,7 @@ def _counts() -> tuple[int, int]:
 
 NAMED, LISTED = _counts()
 POISON = False  # for tests: whether buffers and outputs are filled with NaN in every run
-ROW, LARGE = 32, 32_768  # from this length of rows and these bytes of a result on, a number is passed as a row
+ROW, LARGE = 32, 32_768  # maximum and minimum get a number as a row from this row length and result size in bytes on
 SMALL = 2048  # an output of at most so many bytes is allocated anew: faster than a search of the pool
 SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
@@ -278,7 +278,7 @@ ON_SCALARS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
 
 
 def scalars(program: Program) -> Program:
-    """Return the program with arithmetic on 0-d arrays as ``scalar`` operations, if only such use the result.
+    """Return the program with arithmetic on 0-d arrays as ``scalar`` operations, if nothing else needs an array.
 
     NumPy scalars are faster than arrays without axes, and need no buffer.
     """

@@ -8,7 +8,8 @@ value is the name of an array: it has a shape and a dtype, but other entries in 
 - `memory` gives each value a buffer. Buffers are allocated once, not in every call. When a value has been read for the
   last time, its buffer is reused for a later value.
 - `verify` proves for each plan that no value is read before it was written, or after it was overwritten.
-- `rolled` (with `periods` and `rows`) finds unrolled Python loops in the list and makes each one loop operation.
+- `rolled` (with `periods` and `rows`), for numba, finds unrolled Python loops in the list and turns each into one loop
+  operation.
 - `control` has the operations that run other programs: loops and branches.
 - `arguments` generates the code that takes the arguments of a call apart and builds the result.
 - `show` prints a program as a table and draws it as a graph.

@@ -152,6 +152,7 @@ def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
 
 
 def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
+    # Return the expression for one container, or the next leaf.
     def every(parts: Iterable[Any]) -> str:
         return ", ".join([_built(x, leaves, names) for x in parts])
 

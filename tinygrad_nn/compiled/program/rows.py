@@ -193,7 +193,7 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
         if len(puts) < MANY or len(axes) > 1:
             continue
         rows: dict[int, tuple[Value, Op]] = {}
-        again: dict[Op, list[Op]] = {put: [] for put, _ in puts}  # where a row is taken twice, a sum after the second
+        again: dict[Op, list[Op]] = {put: [] for put, _ in puts}  # gradients of the same row are added after the second
         for put, (_, number) in reversed(puts):
             row, at = put.args[0], put
             if number in rows:

@@ -79,6 +79,7 @@ def _reachable(function: Any) -> Iterator[np.random.Generator]:
 
 
 def _parts(thing: Any) -> list[Any]:
+    # Return the objects that a thing refers to: contents, closure, globals, defaults, and attributes.
     if isinstance(thing, dict):
         return list(thing.values())[:1000]
     if isinstance(thing, (list, tuple)):

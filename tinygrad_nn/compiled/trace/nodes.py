@@ -44,7 +44,7 @@ class Still(Node):
     """The Node of a value through which no gradient flows: an integer, a constant, or a detached Tensor."""
 
     __slots__ = ()
-    weak: ClassVar[Any]  # the class of Tensors that are Python numbers
+    weak: ClassVar[Any]  # the class of traced Python numbers, set by the module `tensors`
 
 
 class Live(Node):

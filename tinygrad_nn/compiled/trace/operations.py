@@ -369,7 +369,7 @@ def _code(text: str) -> Callable[..., Any]:
 
 
 def _skeleton(call: Any) -> Any:
-    """Return the containers of a call, without its leaves."""
+    """Return the nested containers of a call with its leaves left out, to compare calls."""
     if isinstance(call, dict):
         return {key: _skeleton(x) for key, x in call.items()}
     return [_skeleton(x) for x in call] if isinstance(call, (list, tuple)) else call is None

@@ -44,7 +44,7 @@ BY_VALUE = "{call} depends on a value, and so does what the function does next. 
 
 
 class Traced(Tensor):
-    """A Tensor whose operations are recorded; while tracing it stands for an array or Tensor among the arguments."""
+    """A Tensor whose operations are recorded; the traced function gets it in place of an array or a Tensor."""
 
     __slots__ = ()
 

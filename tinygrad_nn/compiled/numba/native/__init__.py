@@ -2,14 +2,15 @@
 
 The source of a kernel is generated for each plan. But an operation such as a convolution needs more than a loop over
 entries: blocks that stay in the cache, calls of BLAS, work shared by threads. The functions for these are written here
-by hand, and compiled once for each dtype. Each function has two modules: for example `images` contains the loops, and
-`of_images` says which operations of a program they can do and which arguments they get. `TABLE` lists all of them;
-`choose` goes through a program and replaces the operations that are listed.
+by hand, and compiled once for each dtype. They come in pairs of modules: for example `images` contains the loops, and
+`of_images` says which operations of a program these can do, and with which arguments. `TABLE` lists the functions for
+primitives; `choose` goes through a program and replaces operations that a function fits.
 
-- `build` compiles the functions and shares the cores between them and BLAS; `spread` starts threads.
-- `products` (one matrix product), `stacks` (many) and `blocked`, `packed` (products faster than BLAS).
-- `images` (convolution), `pools`, `norms`, `recurrent`, `attention`; `mathematics` (exp and tanh).
-- `row` has the class of a row of the table.
+- `build` compiles the functions and shares the cores between them and BLAS; `spread` runs a function on threads.
+- `products` (of two matrices), chosen by `matrix_products`; `stacks` (of many), chosen by `of_stacks`; `blocked` and
+  `packed` multiply faster than BLAS in some cases.
+- `images` (convolution), `pools`, `norms`, `recurrent` and `attention`; `mathematics` has their exp and tanh.
+- `row` has the class `Native`, a row of the table.
 """
 
 from __future__ import annotations

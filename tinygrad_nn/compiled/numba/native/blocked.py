@@ -111,6 +111,7 @@ def multiplied(
 
 
 def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Generate the LLVM code of `multiplied`.
     name = f"tinygrad_nn_multiply_{'f' if signature.args[-2].dtype.bitwidth == 32 else 'd'}"
     cell = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
     address = builder.load(cell)
@@ -120,6 +121,6 @@ def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         status, _ = context.call_conv.call_function(
             builder, builder.inttoptr(address, kind), types.none, signature.args, args
         )
-        with builder.if_then(status.is_error):  # no memory
+        with builder.if_then(status.is_error):  # its work array could not be allocated
             context.call_conv.return_status_propagate(builder, status)
     return known

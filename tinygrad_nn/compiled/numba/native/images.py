@@ -139,6 +139,7 @@ def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, par
 
 @Parted
 def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # Write part p's share of the gradient of the kernels into its row of `totals`.
     batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
     y, image, total, columns = y.reshape(-1), x.reshape(-1), totals[p], scratch[p]
     depth = channels * down * across

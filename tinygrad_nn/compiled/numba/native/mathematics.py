@@ -1,8 +1,8 @@
 r"""exp, tanh and the logistic function of one number, written so that compilers can vectorize them.
 
-With :math:`k` the integer nearest to :math:`x / \ln 2` and :math:`r = x - k \ln 2`, it is :math:`e^x = 2^k e^r`. The
-second factor is a Taylor series in r; the first is made from the bits of a floating-point exponent. Errors are a few
-units in the last place; infinity and NaN are handled as in NumPy.
+With :math:`k` the integer nearest to :math:`x / \ln 2` and :math:`r = x - k \ln 2`, the result is
+:math:`e^x = 2^k e^r`. The second factor is a Taylor series in r; the first is made from the bits of a floating-point
+exponent. Errors are a few units in the last place; infinity and NaN are handled as in NumPy.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def _split4(x: Any) -> Any:
 
 @_exact
 def _split8(x: Any) -> Any:
+    # The same as `_split4`, for float64.
     k = np.rint(x * PER_LN2)
     r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
     p = TAYLOR[13]

@@ -41,6 +41,7 @@ def _block(rows: int) -> Any:
 
 
 def _code(rows: int) -> Callable[..., Any]:
+    # Return the function that generates the LLVM code of `_block`.
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, _, of_row, of_column, _, _, k, _, _, ldc, alpha, add = args
         size, lanes, vector = _vectors(context, signature.args[7])
@@ -106,6 +107,7 @@ def _turned(context: Any, a: Any, a_0: Any, lda: Any, out: Any, out_0: Any, ldo:
 
 
 def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Generate the LLVM code of `_turned`.
     size, lanes, vector = _vectors(context, signature.args[0])
     start, end = [_entry(context, builder, signature, args, i) for i in (0, 3)]
     lda, ldo = args[2], args[5]

@@ -80,6 +80,7 @@ def _four(above: Any, below: Any, m: Any, g: Any) -> None:
 
 @Parted
 def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # For adjacent windows of two by two pixels: copy pairs of rows, let `_four` compute gradients, copy these back.
     planes, _, _, height, width, _, _, _, rows, at, _, _, _, _, _, _, _ = _read(how)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     n, many = 2 * at, rows * at
@@ -132,6 +133,7 @@ def _divided(scratch: Any, how: Any) -> Any:
 
 @Parted
 def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # For any windows: gather their pixels, mark the largest ones, divide g among these, and add it to their pixels.
     planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     seen, there, each, n, pixels = _divided(scratch[p], how)

@@ -54,6 +54,7 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
 
 @kernel(apart=True)
 def _rnn_row(x: Any, a: Any, h: Any, relu: Any) -> None:
+    # One step of one sample: x is the product with the last state, a the input's contribution, h the new state.
     zero = h.dtype.type(0)
     if relu:
         for j in range(len(h)):
@@ -88,6 +89,7 @@ def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
 
 @Parted
 def _rnn_back(g: Any, out: Any, w: Any, dz: Any, dh: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
+    # From the last time to the first; `s` holds the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     for row in range(lo, hi):
@@ -161,6 +163,7 @@ def _lstm_row_back(
 def _lstm_back(
     g: Any, w: Any, c: Any, cells: Any, dz: Any, dh: Any, dc: Any, packed: Any, s: Any, p: Any, parts: Any
 ) -> None:
+    # From the last time to the first; `s` and `dc` hold the gradients that state and cell get from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape
@@ -239,6 +242,7 @@ def _gru_row_back(
 def _gru_back(
     g: Any, out: Any, w: Any, h: Any, cells: Any, dz: Any, dh: Any, of_h: Any, packed: Any, s: Any, p: Any, parts: Any
 ) -> None:
+    # From the last time to the first; the sum of `s` and `dh` is the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape

@@ -100,5 +100,5 @@ def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
     threads = cgutils.get_or_insert_function(builder.module, ir.FunctionType(word, []), "get_num_threads")
     kind = ir.FunctionType(ir.VoidType(), [*[pointer] * 5, *[word] * 3])
     start = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-    numbers = word(0), word(1), builder.call(threads, [])  # axes besides the first, arrays, threads
+    numbers = word(0), word(1), builder.call(threads, [])  # further axes, arrays, and threads
     builder.call(start, [*[builder.bitcast(x, pointer) for x in given], *numbers])
