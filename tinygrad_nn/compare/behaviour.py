@@ -34,14 +34,15 @@ def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str
     where = WHOLE if len(apart) == len(names) else ", ".join(apart)
     if all(_grows(p, q, r) for p, q, r in zip(first, second, third, strict=True)):
         doubled = all(_near(q, 2 * p) or same([p], [q]) for p, q in zip(first, second, strict=True))
-        grown = "twice what the first returned" if doubled else "more than the first by what the third added again"
+        grown = "twice what the first returned" if doubled else ("more than the first, by the amount that the third "
+                                                                 "added again")  # fmt: skip
         return Diagnosis(
-            "accumulated_over_calls", where, "Each call adds its gradient to what the calls before it left. Begin each "
-            "call with zeros: call zero_grad(), or make the arrays inside of the backward.",
-            (f"of three calls with equal arguments the second returned {grown}",),
+            "accumulated_over_calls", where, "Each call adds its gradient to those of earlier calls. Start each call "
+            "from zeros: call zero_grad(), or make the arrays inside the backward.",
+            (f"of three calls with equal arguments, the second returned {grown}",),
         )  # fmt: skip
     return Diagnosis(
-        "nondeterministic", where, "The same call gave two different results: it draws something random, or it keeps "
+        "nondeterministic", where, "Two equal calls gave different results: the code draws random numbers, or keeps "
         f"something from one call to the next. {advice}",
         (f"two calls with equal arguments differ in {', '.join(apart)}",),
     )  # fmt: skip
@@ -65,7 +66,7 @@ def _near(p: Array, q: Array, size: float = 0.0) -> bool:
 def written_into(names: Sequence[str]) -> Diagnosis:
     """Return the diagnosis of a backward that changed arrays it was given; `where` is the first of these names."""
     return Diagnosis(
-        "inplace_overwrite", names[0], f"The code wrote into what it was given: {', '.join(names)}. What reads that "
-        "array afterwards reads other numbers than the forward pass left. Make a new array: `a = a * m` instead of "
-        "`a *= m`.", tuple(f"{name} has other numbers after the call" for name in names[:4]),
+        "inplace_overwrite", names[0], f"The code overwrote what it was given: {', '.join(names)}. Code that reads it "
+        "later no longer gets the numbers of the forward pass. Make a new array: `a = a * m` instead of `a *= m`.",
+        tuple(f"the call changed {name}" for name in names[:4]),
     )  # fmt: skip

@@ -24,8 +24,8 @@ Manual = Callable[..., Any]
 
 LARGE = 20_000  # parameters; random copies of a larger network are made small
 _RETURNS = (
-    "compare_gradients: manual returned {what}; it needs to return (loss, dW, db), or (loss, dW, db, delta), where dW "
-    "and db are lists with one array for each of the {layers} layers."
+    "compare_gradients: manual returned {what}; it must return (loss, dW, db), or (loss, dW, db, delta), where dW and "
+    "db are lists with one array for each of the {layers} layers."
 )
 
 

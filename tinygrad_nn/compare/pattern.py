@@ -82,10 +82,10 @@ def _times(s: float) -> str:
 def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
     if np.iscomplexobj(g) or np.iscomplexobj(r):
-        return f"it is {short(g)}, and belongs {short(r)}"
+        return f"it is {short(g)}, and should be {short(r)}"
     known = abs(r) > NOTHING * np.abs(g)  # if the right entry is 0 up to rounding, the factor means nothing
-    times = f" ({unlike(g / r, 1.0)} times)" if known and np.isfinite(g / r) else ""
-    return f"it is {unlike(g, r)}, and belongs {unlike(r, g)}{times}"
+    times = f" (ratio {unlike(g / r, 1.0)})" if known and np.isfinite(g / r) else ""
+    return f"it is {unlike(g, r)}, and should be {unlike(r, g)}{times}"
 
 
 def listed(numbers: Sequence[Any]) -> str:
@@ -189,7 +189,7 @@ def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[s
         order = _order(g, r, allowed)
         if order is not None:
             said = [f"{called} {i} holds what belongs in {called} {j}" for i, j in enumerate(order) if i != j]
-            yield f"Its {called}s are right, and in another order: {listed(said)}."
+            yield f"Its {called}s are right, but in another order: {listed(said)}."
 
 
 def _multiple(g: Array, r: Array) -> float:

@@ -240,6 +240,7 @@ def judged_row(name: str, manual: Array, whole: Whole, rounding: Any) -> tuple[R
         wrong=float(bad.sum() / max(1, known.sum())) if wrong else 0.0, worst=worst,
         manual=_entry(manual, worst) if fits else math.nan, graph=math.nan, numerical=_entry(whole.value, worst),
         odd="manual" if wrong else "", checked=int(known.sum()), bound=float(np.nanmax(whole.error, initial=0.0)),
-        note=_note(manual, shape, "").replace("the graph's has", "belongs") or NO_GRAPH, error=_heat(error, reference),
+        note=_note(manual, shape, "").replace("and the graph's has", "but should "
+                                              "have") or NO_GRAPH, error=_heat(error, reference),
     )  # fmt: skip
     return row, bad, reference

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 _NEEDS = (
     "compare_gradients of a function needs manual=: your gradients, or a function of the inputs that returns them. "
-    "Without manual= the function itself needs to return its gradients beside its value, `return loss, dx` or `return "
+    "Without manual= the function itself must return its gradients along with its value, `return loss, dx` or `return "
     "loss, grads`; this one returned {what}. To compare the graph with numbers alone: gradcheck.check_gradients(f, x)."
 )
 
@@ -43,7 +43,8 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
 
     name = getattr(f, "__name__", type(f).__name__)
     names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
-    note = f"Taken as a function that returns its gradients ({', '.join(n or '?' for n in names)}) beside its value."
+    note = (f"Treated as a function that returns its gradients ({', '.join(n or '?' for n in names)}) along with its "
+            "value.")  # fmt: skip
     return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), some=True)
 
 
@@ -56,7 +57,8 @@ def place_of(value: Any) -> int:
             return k
     if _is_number(value[0]) and len(value) == 2:
         return 0
-    raise TypeError(_NEEDS.format(what=f"({', '.join(map(shown, value))}), and no loss that is one number first"))
+    raise TypeError(_NEEDS.format(what=f"({', '.join(map(shown, value))}), which do not begin with a loss that is one "
+                                  "number"))
 
 
 def beside(value: Sequence[Any], place: int) -> Any:

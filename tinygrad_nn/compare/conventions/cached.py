@@ -50,8 +50,8 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     if not isinstance(value, (tuple, list)) or len(value) < 2:
         if any(is_cache(n) for n in names):
             raise TypeError(
-                f"compare_gradients: manual takes a cache ({', '.join(names)}), and the function returned "
-                f"{shown(value)}. Let it return its result and the cache: `return out, cache`."
+                f"compare_gradients: manual takes a cache ({', '.join(names)}), but the function returned "
+                f"{shown(value)}. It must return its result and the cache: `return out, cache`."
             )
         return None
     parts = _parts(f, manual, inputs, value)
@@ -77,7 +77,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
 
     takes = any(kind == "g" for _, kind, _ in parts.slots)
     said = "results" if parts.results > 1 else "result"
-    note = (f"Taken as a forward that returns its {said} and a cache, and a "
+    note = (f"Treated as a forward that returns its {said} and a cache, and a "
             f"backward({', '.join(n for n, _, _ in parts.slots)}).")  # fmt: skip
     return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes, f, manual, notes=(note,))
 
@@ -116,16 +116,17 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
     held = isinstance(value[-1], (tuple, list, dict))
     if free and between and held and not named and all(is_float(x) for x in between):
         raise TypeError(
-            f"compare_gradients: the forward returned {len(value) - 1} results and a cache, and manual"
-            f"({printable(', '.join(n for n, _, _ in slots))}) takes the gradient of {len(free)}. It needs one for "
-            "each result, in their order, and the cache: `def backward(dnext_h, dnext_c, cache)`."
+            f"compare_gradients: the forward returned {len(value) - 1} results and a cache, but "
+            f"manual({printable(', '.join(n for n, _, _ in slots))}) takes the gradient of {len(free)}. It needs one "
+            "for each result, in order, and the cache: `def backward(dnext_h, dnext_c, cache)`."
         )
     if results >= len(value):
         raise TypeError(
-            f"compare_gradients: manual takes {len(free)} gradients ({printable(', '.join(free))}) beside its cache, "
-            f"and the forward returned {len(value)} values in all. It needs to return so many results, and then the "
-            "cache: `return out, cache`. A backward that takes a result and labels instead, such as backward(AL, Y, "
-            "caches), begins at a loss, so its forward ends there: `return cost, AL, caches`, with Y among the inputs."
+            f"compare_gradients: manual takes {len(free)} gradients ({printable(', '.join(free))}) and a cache, but "
+            f"the forward returned {len(value)} values in all. It must return one result for each gradient, and then "
+            "the cache: `return out, cache`. A backward that takes a result and labels instead, such as backward(AL, "
+            "Y, caches), begins at a loss, so its forward ends there: `return cost, AL, caches`, with Y among the "
+            "inputs."
         )
     wrong = [k for k in range(results) if not is_float(value[k])]
     if not free and not wrong and np.size(value[0]) != 1:
@@ -138,7 +139,7 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
         )
     if wrong:
         raise TypeError(
-            f"compare_gradients: of what the forward returned, value {wrong[0]} is {shown(value[wrong[0]])}; it needs "
-            "to be an array of floats, followed by the cache: `return out, cache`."
+            f"compare_gradients: value {wrong[0]} that the forward returned is {shown(value[wrong[0]])}; it must be an "
+            "array of floats, followed by the cache: `return out, cache`."
         )
     return Parts(results, returned, slots)

@@ -95,7 +95,7 @@ def read_operation(f: Any, given: Any) -> Code:
         out.op = op
         return _counted(op.gradient(np.asarray(g).view(NodeArray), out), now, "gradient")
 
-    note = "Taken as an operation with compute and gradient(out_grad, node)."
+    note = "Treated as an operation with compute and gradient(out_grad, node)."
     return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), some=True)
 
 
@@ -129,7 +129,7 @@ def read_function_class(f: Any, given: Any) -> Code:
         return _counted(cls.backward(ctx, *gs), now, "backward")
 
     bare = _saves_bare(back, inputs)
-    note = f"Taken as a class with forward(ctx, {', '.join(inputs.names)}) and backward(ctx, ...)."
+    note = f"Treated as a class with forward(ctx, {', '.join(inputs.names)}) and backward(ctx, ...)."
     if bare:
         note += " One saved value is given back without a tuple around it."
     return Code(
@@ -144,7 +144,7 @@ def _counted(found: Any, inputs: Inputs, name: str) -> Any:
     count = len(found) if isinstance(found, (tuple, list)) else 1
     if count not in (len(inputs.names), floats):
         raise TypeError(
-            f"compare_gradients: {name} returned {shown(found)}; it needs to return a gradient for each of "
+            f"compare_gradients: {name} returned {shown(found)}; it must return a gradient for each of "
             f"{', '.join(inputs.names)}, in one tuple, None for those that have none."
         )
     return found

@@ -80,7 +80,7 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
     if not inputs.moving:
         raise TypeError(
             f"compare_gradients: no input is made of floats, and no array of {type(obj).__name__} has a gradient after "
-            f"{backward or forward}: there is nothing to compare. Let it set self.dW for self.W, or grads for params."
+            f"{backward or forward}: there is nothing to compare. Set self.dW for self.W, or grads for params."
         )
     count = len(data.names)
     takes = _takes(obj, way, data)
@@ -104,8 +104,8 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
 
     places = [p for p in way.gradients.values() if p]
     where = [f"returned as {p[1]}" if p[0] == RETURNED else _label(p) for p in places]
-    what = f"{forward} and {backward}" if backward else f"{forward}, which returns gradients beside its value"
-    note = f"Taken as an object with {what}. "
+    what = f"{forward} and {backward}" if backward else f"{forward}, which returns gradients along with its value"
+    note = f"Treated as an object with {what}. "
     note += f"Its parameters: {', '.join(way.parameters)}; their gradients: " if way.parameters else (
         "No array of its own has a gradient afterwards.")  # fmt: skip
     note += f"{', '.join(where)}." if where else (
@@ -189,7 +189,7 @@ def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -
         if name is None:
             raise TypeError(
                 f"compare_gradients: {type(twin).__name__}.{way.forward} returned nothing, and set none of "
-                f"{', '.join(RESULTS)}. Let it return its result."
+                f"{', '.join(RESULTS)}. It must return its result."
             )
         out = getattr(twin, name)
     return out
@@ -229,8 +229,8 @@ def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool
             kwargs[p.name], g = g, None
         elif p.default is p.empty:
             raise TypeError(
-                f"compare_gradients: {type(twin).__name__}.{way.backward} has a parameter {p.name!r}, and there is "
-                f"nothing for it: it takes the gradient of the result, and inputs of {way.forward} by their names "
+                f"compare_gradients: {type(twin).__name__}.{way.backward} has a parameter {p.name!r}, for which there "
+                f"is no value: it can take the gradient of the result, and inputs of {way.forward} by name "
                 f"({', '.join(named)}). Give it a default, or set it on the object."
             )
     return getattr(twin, way.backward)(**kwargs)

@@ -21,9 +21,9 @@ WRITES = "writes into an array"
 ARRAYS = ("asarray", "array", "ascontiguousarray", "asfarray", "fromiter", "full", "float64", "float32", "vectorize")
 NUMBERS = ("float", "int", "complex", "round", "sum", "min", "max", "range")
 EDIT = (
-    "Writing into arrays is all that stands in the way of the graph. Collect the parts in a list and join them, "
-    "{out} = np.stack(parts), or make a new Tensor at each step, {out} = {out}.at[{index}].{method}(...), where {out} "
-    "begins as tinygrad_nn.Tensor(np.zeros(...)): then the mistake can be looked for at each operation."
+    "Only writing into arrays prevents a graph. Collect the parts in a list and join them, {out} = np.stack(parts), or "
+    "make a new Tensor at each step, {out} = {out}.at[{index}].{method}(...), where {out} begins as "
+    "tinygrad_nn.Tensor(np.zeros(...)): then the report can name the operation of the mistake."
 )
 
 
@@ -64,8 +64,8 @@ def _short(text: str) -> str:
 
 def left(names: str) -> Reason:
     """Return the reason for a forward that ran on Tensors and whose result is not connected with its inputs."""
-    return Reason(f"it runs on them and leaves the graph: the result depends on {names}, and the graph has no way from "
-                  f"there (.data, .item(), or an array made of the numbers)")  # fmt: skip
+    return Reason(f"it runs on them but leaves the graph: the result depends on {names}, and the graph does not lead "
+                  "there (.data, .item(), or an array made of the numbers)")  # fmt: skip
 
 
 def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
@@ -134,7 +134,7 @@ def _doing(text: str, error: BaseException | None = None) -> Iterator[str]:
         elif root in ("scipy", "special", "stats", "signal", "linalg") or _through(error, "scipy"):
             yield f"calls SciPy, {name}, which has no rule here"
         elif last in ("item", "tolist") or name in NUMBERS[:4]:
-            yield f"makes a plain number of a Tensor, {name}"
+            yield f"turns a Tensor into a plain number, {name}"
         elif last in ARRAYS:
             yield f"makes an array of Tensors, {name}"
         elif last == "at" or any(k.arg == "out" for k in node.keywords):

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 _RESULT = (
     "compare_gradients: manual gave {what}; it needs a gradient for each of {names}: a tuple in that order, or a dict "
-    "by those names."
+    "with those names."
 )
 LABELS = frozenset({"y", "t", "target", "targets", "label", "labels", "y_true", "mask", "masks", "onehot", "one_hot"})
 DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch", "batch", "features"}

@@ -79,7 +79,7 @@ def made(cls: type) -> Any:
         return cls()
     except TypeError as error:
         raise TypeError(
-            f"compare_gradients: {cls.__name__}() needs arguments ({error}). Give an object in place of the class: "
+            f"compare_gradients: {cls.__name__}() needs arguments ({error}). Pass an object instead of the class: "
             f"compare_gradients({cls.__name__}(...), inputs)."
         ) from None
 

@@ -245,8 +245,8 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
     where = f"Line {line}{'' if source is main else _named(source, main)}"
-    sentence = f"{where}: {after} would be right; it says {before}." if after else (
-        f"{where}: it would be right without {before}.")  # fmt: skip
+    sentence = f"{where}: write {after} instead of {before}." if after else (
+        f"{where}: remove {before}.")  # fmt: skip
     names = sorted(stored([change.place]))
     kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
     also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))

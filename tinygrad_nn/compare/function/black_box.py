@@ -58,7 +58,7 @@ def without_graph(asked: Question, reason: Reason) -> Found:
         f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
     method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
                f"takes no complex numbers, in float64, at {ways}.")  # fmt: skip
-    notes += [f"{row.name}: {w.kinks} entries stand at a kink, where any slope between those on both sides is right."
+    notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
               for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
     blind = without_effect(largest, asked.leaves, [[w.value for w in wholes]])
@@ -87,9 +87,9 @@ def _explain(
             text = f"The gradient {rows[i].note}; it needs the shape of its input."
             known = Diagnosis("unknown", asked.label(i), text)
         if known is None and not bads[i].any():
-            known = Diagnosis("unknown", asked.label(i), "Along random directions the derivative is another one, and "
-                              f"the {rows[i].checked} entries that were looked at are right: others are wrong. Compare "
-                              "smaller inputs, of which every entry can be looked at.")  # fmt: skip
+            known = Diagnosis("unknown", asked.label(i), "The derivative along random directions is wrong, but the "
+                              f"{rows[i].checked} entries that were checked are right: other entries must be wrong. "
+                              "Compare smaller inputs, so that every entry can be checked.")  # fmt: skip
         if known is not None:
             found.append(known)
     left = [i for i in wrong if asked.label(i) not in {d.where for d in found}]
@@ -117,7 +117,8 @@ def _explain(
 
 def in_numbers(sentence: str) -> str:
     """Return a sentence of evidence reworded for a comparison without a graph."""
-    sentence = sentence.replace("with this mistake the graph gives", "with this mistake the numerical gradients become")
+    sentence = sentence.replace("with this mistake, the graph gives", "with this mistake, the numerical gradients "
+                                "become")
     return sentence.replace("graph nan, ", "")
 
 
@@ -128,7 +129,7 @@ def of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> 
     how = describe(label, mine[known], right[known], np.ones(int(known.sum()), dtype=bool)).partition(". ")[2]
     relation = how if bad[known].all() and not how.startswith("The largest") else ""
     text = listed([[int(i) for i in place] for place in places[:64]])
-    return (f"Of {int(known.sum())} entries of {label} that were looked at {len(places)} are wrong: {text}. "
+    return (f"Of the {int(known.sum())} entries of {label} that were checked, {len(places)} are wrong: {text}. "
             f"{relation}").strip()  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
         summed = np.asarray(sum_to(m, shape))
     except ValueError:
         return
-    yield Diagnosis("broadcast_not_summed", label, "The input was broadcast, so it acts in many places, and its "
+    yield Diagnosis("broadcast_not_summed", label, "The input was broadcast, so it is used in many places, and its "
                     "gradient is the sum over them. That sum is missing.", evidence), summed  # fmt: skip
 
 

@@ -229,8 +229,7 @@ def _around(asked: Question, again: list[list[Array]], changed: list[str], right
     if changed:
         found.append(Diagnosis(
             "inplace_overwrite", changed[0], f"The backward wrote into its inputs: {', '.join(changed)}. Make a new "
-            "array: `x = x * m` instead of `x *= "
-            "m`.", tuple(f"{name} has other numbers after the call" for name in changed),
+            "array: `x = x * m` instead of `x *= m`.", tuple(f"the call changed {name}" for name in changed),
         ))  # fmt: skip
     moving = unsteady([asked.mine, *again], asked.labels, "Pass the random numbers in, or fix their seed.")
     if moving is not None:
@@ -243,9 +242,8 @@ def _around(asked: Question, again: list[list[Array]], changed: list[str], right
         if any(same):
             names = ", ".join(label for label, s in zip(asked.labels, same, strict=True) if s)
             found.append(Diagnosis(
-                "cotangent_ignored", names, "The gradient is the same whatever g is. g is the gradient that arrives "
-                "from what is computed with the result, and every gradient must be multiplied by it, by the chain "
-                "rule.",
+                "cotangent_ignored", names, "The gradient is the same whatever g is. g is the upstream gradient from "
+                "what is computed with the result, and every gradient must be multiplied by it, by the chain rule.",
                 ("with g, and with -1.75 g, the backward returns the same numbers",), r"\bar x = J^T g", "",
             ))  # fmt: skip
     return found

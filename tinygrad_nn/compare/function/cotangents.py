@@ -68,7 +68,8 @@ def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diag
     if found is None:
         return None
     kind, text, _ = found
-    evidence = f"with this mistake the numbers become those of the backward at {len(places)} entries, and elsewhere"
+    evidence = (f"with this mistake, the numerical gradients become those of the backward at {len(places)} entries, "
+                "here and at another point")  # fmt: skip
     return Diagnosis(kind, label, text, (evidence,), r"\bar x = J^T g")
 
 
@@ -98,7 +99,7 @@ def _variants(gs: Sequence[Array]) -> Iterator[Variant]:
     """Yield wrong cotangents, the likeliest first."""
     for k, g in enumerate(gs):
         if len(gs) > 1:
-            text = f"The gradient that arrives at result {k} is not used; what comes from all results is added."
+            text = f"The upstream gradient of result {k} is not used; the contributions of all results should be added."
             yield "overwritten_not_accumulated", text, [0 * c if j == k else c for j, c in enumerate(gs)]
         for which, text, other in _of_one(g):
             yield which, text, [other if j == k else c for j, c in enumerate(gs)]
@@ -114,15 +115,16 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
                 kept[index] = g[index]
                 what = f"axis {those[0]}" if count == 1 else f"axes {listed(those)}"
                 yield "overwritten_not_accumulated", (
-                    f"Of all positions along {what} of the result the {called} one only gave its gradient: the others "
-                    "were overwritten, or left before the end of the loop. They belong added, `+=` where `=` stands, "
-                    "into an array of zeros that is made before the loop."), kept  # fmt: skip
+                    f"Only the {called} position along {what} of the result contributes to the gradient: the others "
+                    "were overwritten, or the loop ended early. All should be added: use `+=` instead of `=`, with an "
+                    "array of zeros that is made before the loop."), kept  # fmt: skip
     for a in axes:
-        yield "wrong_order", f"The gradient that arrives is read in reverse order along axis {a}.", np.flip(g, a)
+        yield "wrong_order", f"The upstream gradient is read in reverse order along axis {a}.", np.flip(g, a)
         half = g.copy()
         half[(slice(None),) * a + (slice(g.shape[a] // 2, None),)] = 0
         yield "overwritten_not_accumulated", (
-            f"Of all positions along axis {a} of the result the first half only gave its gradient."), half  # fmt: skip
+            f"Only the first half of the positions along axis {a} of the result contributes to the "
+            "gradient."), half  # fmt: skip
         for step in (1, -1):
             moved = np.roll(g, step, a)
             moved[(slice(None),) * a + (0 if step == 1 else -1,)] = 0
@@ -130,13 +132,13 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
                     f"that of the {'one before' if step == -1 else 'next one'} belongs.")  # fmt: skip
             yield "wrong_index", text, moved
         mean = np.broadcast_to(g.mean(axis=a, keepdims=True), g.shape)
-        yield "wrong_axis_sum", f"The gradient that arrives was averaged over axis {a} before it was used.", mean
+        yield "wrong_axis_sum", f"The upstream gradient was averaged over axis {a} before it was used.", mean
     for a, b in itertools.combinations(axes, 2):
         if g.shape[a] == g.shape[b]:
-            yield "transpose", f"The gradient that arrives is transposed: axes {a} and {b}.", np.swapaxes(g, a, b)
-    yield "unknown", "The sign of the gradient that arrives is used in its place.", np.sign(g)
-    yield "unknown", "The gradient that arrives is used without its sign.", np.abs(g)
-    yield "unknown", "The gradient that arrives is squared.", g * g
+            yield "transpose", f"The upstream gradient is transposed: axes {a} and {b}.", np.swapaxes(g, a, b)
+    yield "unknown", "The sign of the upstream gradient is used instead of the gradient.", np.sign(g)
+    yield "unknown", "The absolute value of the upstream gradient is used.", np.abs(g)
+    yield "unknown", "The upstream gradient is squared.", g * g
 
 
 def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
@@ -150,6 +152,6 @@ def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -
         if got and want and got[0] != want[0]:
             axes = [f"axis {a[0]}" if len(a) == 1 else f"axes {listed(a)}" for a in (got[0], want[0])]
             evidence = (f"it has shape {m.shape}, the input {right.shape}",)
-            text = f"The gradient that arrives was summed over {axes[0]}; it belongs summed over {axes[1]}."
+            text = f"The upstream gradient was summed over {axes[0]}; it should be summed over {axes[1]}."
             return Diagnosis("wrong_axis_sum", label, text, evidence, r"\bar b = \sum_n g_n")
     return None

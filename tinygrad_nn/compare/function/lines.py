@@ -86,12 +86,12 @@ def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
 
 def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
     """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
-    also = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    also = (f"the same would come from {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
     done: list[Diagnosis] = []
     names = ", ".join(labels)
-    text = f"{edit.sentence} With that the gradient of {names} is right, here and at other random inputs."
+    text = f"{edit.sentence} With this change, the gradient of {names} is right, here and at other random inputs."
     own = Diagnosis(edit.kind, f"{names}, {place}", text, also, alternatives=edit.kinds)
     for d in diagnoses:
         if d.harmless or d.where not in (*labels, *joint):
@@ -113,7 +113,7 @@ def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]
     shared = line_of_all(target, unknown, labels) if d is lost[0] and len(unknown) > 1 else None
     if shared is not None:
         names = ", ".join(labels[i] for i in unknown)
-        said.append(f"{names} all come from line {shared[0]}, and nothing that is right does: {shared[1]}")
+        said.append(f"{names} all come from line {shared[0]}, and no right gradient does: {shared[1]}")
     return replace(d, evidence=(*d.evidence, *said))
 
 

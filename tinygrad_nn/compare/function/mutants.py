@@ -137,7 +137,7 @@ def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
             if others[0] == others[1]:
                 key = (sites.get(place, ((),))[:1], p - place, q - place, i, j)
                 table.setdefault(key, []).extend([(p, _other(i, q - p, j)), (q, _other(j, p - q, i))])
-    text = "Two factors of a sum of products are exchanged on the way back: each has the gradient of the other."
+    text = "Two factors of a sum of products are exchanged in the backward pass: each has the gradient of the other."
     for parts in table.values():
         yield Mutant("wrong_gate", text, tuple(sorted(parts, key=lambda part: part[0])), times=len(parts) // 2)
 
@@ -164,8 +164,8 @@ def _all_at(graph: Traced, place: int) -> Iterator[Mistake]:
 def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int) -> tuple[str, str]:
     kind, text = why_lost(graph, place, slot, uses)
     if kind in ("detached", "overwritten_not_accumulated") and times > 2:
-        return ("not_carried_back", ("The gradient is not carried back through this operation, at none of the "
-                f"{times} times that it ran: what each step gives to the one before is forgotten."))  # fmt: skip
+        return ("not_carried_back", (f"The gradient is not passed back through this operation in any of its {times} "
+                                     "runs: what each step passes to the one before is forgotten."))  # fmt: skip
     return kind, text
 
 

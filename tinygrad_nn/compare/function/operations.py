@@ -79,13 +79,13 @@ def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Dia
 
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
-    text = f"The numbers are right, the shape is {got} and belongs {shape}: "
+    text = f"The numbers are right, but the shape is {got} and should be {shape}: "
     if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):
-        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
+        return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
     if shape[len(shape) - len(got) :] == got and math.prod(got) == math.prod(shape):
-        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
-    text += "it is not put back into the shape of the input, so an update of it would be refused, or broadcast. "
-    return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or keepdims=True in the sum.")
+        return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
+    text += "it does not have the shape of the input, so an update with it would fail or broadcast. "
+    return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
 
 
 def _by_shape(look: Look, i: int) -> Diagnosis | None:
@@ -105,7 +105,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         summed = None
     if summed is not None and m.size > g.size and close(look, np.asarray(summed), g):
         return Diagnosis(
-            "broadcast_not_summed", label, "The input was broadcast, so it acts in many places, and its gradient is "
+            "broadcast_not_summed", label, "The input was broadcast, so it is used in many places, and its gradient is "
             "the sum over them. That sum is missing.", (f"it has shape {m.shape}, the input {g.shape}",),
             r"\bar b = \sum_n g_n",
         )  # fmt: skip
@@ -125,27 +125,27 @@ def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
         return Diagnosis("unknown", label, f"The gradient {row.note}; it needs the shape of its input.")
     if in_hull:
         return Diagnosis(
-            "kink", label, "Manual and graph differ only where the function has a kink and no derivative. Neither is "
-            "wrong: any mean of the slopes on its sides is a convention.", (_entry(row),),
+            "kink", label, "Manual and graph differ only at a kink of the function, where it has no derivative. "
+            "Neither is wrong: any weighted mean of the slopes on its sides is a valid convention.", (_entry(row),),
         )  # fmt: skip
     if not np.isfinite(m).all():
         return Diagnosis("unknown", label, f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large "
                          "number. Look for a division by something that is 0 "
                          "here.", (f"first at {list(row.worst)}",))  # fmt: skip
     if not look.bads[i].any():
-        return Diagnosis("unknown", label, "Manual and graph agree, and the numerical derivative does not: a kink or a "
+        return Diagnosis("unknown", label, "Manual and graph agree, but the numerical derivative does not: a kink or a "
                          "jump may be very near, or both share a mistake.", (_entry(row),))  # fmt: skip
     if row.odd == "graph":
         return Diagnosis("unknown", label, "Here manual and numerical agree and the graph is the odd one out: a rule "
                          "is wrong. If it is one of this library, please report it.", (_entry(row),))  # fmt: skip
     if g.dtype.kind == "c" and (np.abs(m - np.conj(g)) <= look.rounding[i]).all():
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
-                         "define it so (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
+                         "define it that way (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
     if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and look.bads[i].mean() > 0.3 and (
             int(look.bads[i].sum()) > 3) and is_single(m):
-        return Diagnosis("rounding", label, "The gradient is made of float32 numbers, and differs by what rounding to "
-                         "float32 makes. It is no mistake.", (f"the largest is {error.max():.1e}",))  # fmt: skip
+        return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
+                         "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
     if m.ndim == 2 and m.shape[0] == m.shape[1] and close(look, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
@@ -163,7 +163,8 @@ def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
             square = float(np.vdot(pattern, pattern))
             c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
-                text = f"It is the right gradient plus {fraction(c)} {what}, as of a penalty; the function has none."
+                text = (f"It is the right gradient plus {fraction(c)} {what}, like the gradient of a penalty; the "
+                        "function has no penalty.")  # fmt: skip
                 return Diagnosis("extra_penalty", label, text, (_entry(row),))
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
 
@@ -192,7 +193,7 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
         for search in searches:
             for match in search.matches(wrong, linear=False):
                 cost, one = _told(search.look, match)
-                told.append((cost, replace(one, text=f"{one.text} It is so in the gradient of {names} only.")))
+                told.append((cost, replace(one, text=f"{one.text} This affects only the gradient of {names}.")))
     if not told:
         return None
     told.sort(key=lambda pair: pair[0])
@@ -223,7 +224,7 @@ def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
 
 def _evidence(look: Look) -> tuple[str, ...]:
     more = f", and at {len(look.probes)} other points" if look.probes else ""
-    return (f"with this mistake the graph gives the gradients of the backward to rounding{more}",)
+    return (f"with this mistake, the graph gives the gradients of the backward up to rounding{more}",)
 
 
 def _words(look: Look, factor: Factor) -> str:

@@ -157,8 +157,8 @@ def _ways(look: Look, i: int) -> Begun:
     places = list(dict.fromkeys(place for place, _ in edges))
     if not places:
         return Begun("")
-    one = "it gives" if len({where(graph, place, run=False) for place in places}) == 1 else "one of these gives"
-    return Begun(f"{look.label(i)} goes into {_listed(graph, places)}: the error is in what {one} back.")
+    one = "it passes" if len({where(graph, place, run=False) for place in places}) == 1 else "one of these passes"
+    return Begun(f"{look.label(i)} is used by {_listed(graph, places)}: the error is in the gradient that {one} back.")
 
 
 def _listed(graph: Traced, places: Sequence[int]) -> str:
@@ -215,9 +215,9 @@ def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) 
     behind = [p for c in found if c.rank == best.rank and len(c.nodes) == often for n in c.nodes for p, _ in uses[n]]
     one, operations = len(set(behind)) == 1, _listed(graph, behind)
     are = "are" if " " in names else "is"
-    text = (f"{names} {are} as wrong as if only the gradient of {value} were"
-            f"{f', each of {often} times' if often > 1 else ''}: the mistake is in what {'' if one else 'one of '}"
-            f"{operations} gives back")  # fmt: skip
+    text = (f"{names} {are} wrong as if only the gradient of {value} were "
+            f"wrong{f', in each of {often} runs' if often > 1 else ''}: the mistake is in the gradient that "
+            f"{'' if one else 'one of '}{operations} passes back")  # fmt: skip
     if often > 1:
         return Begun(f"{text}.")
     g = np.asarray(arriving(graph)[place])
@@ -252,8 +252,8 @@ def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
     if len(used) != 2 or used[0] != 0 or abs(used[1] - 1) > 1e-5:
         return ""
     apart = int((np.abs(times - np.broadcast_to(mask, shape)[where_]) > 1e-5 * np.abs(mask).max()).sum())
-    return (f"The gradient is multiplied by another mask than the forward pass drew: of {len(times)} entries that can "
-            f"be told {apart} differ. The mask belongs kept from the forward pass.")  # fmt: skip
+    return (f"The gradient is multiplied by a mask other than that of the forward pass: {apart} of {len(times)} "
+            "entries that can be checked differ. Reuse the mask of the forward pass.")  # fmt: skip
 
 
 def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
@@ -266,8 +266,8 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
             g = np.asarray(arrived[place])
 
             def what(axis: int, place: int = place, parent: Any = parent, ndim: int = g.ndim) -> str:
-                return (f"what the {_line(ndim, axis, True)} of the result of {where(graph, place)} give back to "
-                        f"{called(parent)}")  # fmt: skip
+                return (f"the contributions of the {_line(ndim, axis, True)} of the result of {where(graph, place)} to "
+                        f"the gradient of {called(parent)}")  # fmt: skip
 
             part = _parts(known, matrix, known.reached[parent], g, what)
             if part:
@@ -280,7 +280,7 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
         said = _counted(columns, known, known.reached[node],
                         lambda k, edges=edges: f"number {k + 1} ({where(graph, edges[k][0])})")
         if said:
-            return Begun(f"Of the {len(edges)} places where {called(node)} is used {said}.")
+            return Begun(f"Of the {len(edges)} uses of {called(node)}, {said}.")
     return None
 
 
@@ -291,12 +291,12 @@ def _parts(known: Spread, matrix: Array, reached: Array, g: Array, what: Callabl
         columns = np.stack([matrix @ _only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
         said = _counted(columns, known, reached, lambda k, axis=axis: _index(g, axis, k))
         if said:
-            return f"in {what(axis)} {said}."
+            return f"in {what(axis)}, everything is right except that {said}."
     for axis in axes:
         for k in range(g.shape[axis]):
             mine = np.flatnonzero(_only(np.ones(g.shape), axis, k))
             if known.solved(matrix[:, mine], reached) is not None:
-                return f"in {what(axis)} all is right but {_index(g, axis, k)}."
+                return f"in {what(axis)}, everything is right except {_index(g, axis, k)}."
     return ""
 
 
@@ -313,7 +313,7 @@ def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
         return ""
     said = [f"{name(k)} is missing" if abs(times[k]) < 1e-5 else f"{name(k)} counts {fraction(times[k], 1e-5)} times"
             for k in odd]  # fmt: skip
-    return f"all is right but that {listed(said)}"
+    return listed(said)
 
 
 def _only(g: Array, axis: int, k: int) -> Array:
@@ -332,7 +332,7 @@ def _line(ndim: int, axis: int, many: bool) -> str:
 
 
 def _index(g: Array, axis: int, k: int) -> str:
-    return f"{_line(g.ndim, axis, False)} {k}{', the last' if k == g.shape[axis] - 1 else ''}"
+    return f"{_line(g.ndim, axis, False)} {k}{' (the last)' if k == g.shape[axis] - 1 else ''}"
 
 
 def _begun(text: str) -> str:

@@ -124,7 +124,7 @@ def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str
     shown = f"{line.name} = {line.text}" if line.name else line.text
     if len(shown) > LONG:
         shown = shown[: LONG - 3] + "..."
-    often = f", each of {times} times" if times > 1 else _run(graph, place) if run else ""
+    often = f", in each of {times} runs" if times > 1 else _run(graph, place) if run else ""
     return f"{name} in `{shown}`, line {line.line}{often}"
 
 

@@ -63,7 +63,8 @@ def recomputed(graph: Traced, mine: Sequence[Array]) -> Iterator[Recomputed]:
 
 
 def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float = FAR) -> Recomputed:
-    said = f"{text} So this value, computed anew in the backward, and all behind it are not those of the forward pass."
+    said = (f"{text} So this value, recomputed in the backward pass, and all values that follow from it differ from "
+            "those of the forward pass.")  # fmt: skip
     return Recomputed(kind, said, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
 
 
@@ -79,7 +80,7 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
         dropped = name == "multiply" and others[0].size > 1 and len(np.unique(others[0])) == 2 and not others[0].all()
         kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
         parent: Any = parents_of(node)[slot]
-        text = f"On the way back {name} is left out: {called(parent)} stands in place of its result."
+        text = f"The backward pass leaves out {name}: {called(parent)} is used instead of its result."
 
         def skipped(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
@@ -109,12 +110,12 @@ def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> 
             x = _moving_part(inner)
             return twin(node, out=np.sqrt(x) + value if behind else x + value)
 
-        tried = {0.0: "is forgotten", float(c): "is added behind the root; it belongs inside"} if behind else {
+        tried = {0.0: "is forgotten", float(c): "is added outside the root; it should be inside"} if behind else {
             0.0: "is forgotten"}  # fmt: skip
         other = _fitted(graph, place, mine, make, float(c))
         if other is not None:
-            where = "added behind the root, where" if behind else "added, where"
-            tried[other] = f"is another: {fraction(other, 1e-4)} is {where} {fraction(float(c))} belongs"
+            where = "added outside the root" if behind else "added"
+            tried[other] = f"is wrong: {fraction(other, 1e-4)} is {where}; it should be {fraction(float(c))}"
         for value, said in tried.items():
             if behind or value != float(c):
                 other_sum = partial(make, value=value)

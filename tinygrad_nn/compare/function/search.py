@@ -241,7 +241,8 @@ def _wide(graph: Traced) -> Iterator[Mutant]:
     found = [m for m in singles(graph) if m.wide]
     yield from found
     if 1 < len(found) < 20:
-        text = "What was broadcast acts in many places, so its gradient is the sum over them. These sums are missing."
+        text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums "
+                "are missing.")  # fmt: skip
         for i, a in enumerate(found):
             for b in found[i + 1 :]:
                 yield Mutant(a.kind, text, (*a.parts, *b.parts), 1.05)

@@ -190,8 +190,8 @@ def compare_model(
             report = replace(report, diagnoses=tuple(with_lines(report.diagnoses, manual, [case, *near])))
     if solver.regularization.dropout:
         seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
-        note = (f"The masks were drawn from a stream of their own that {seed} starts, so code that draws masks "
-                "with the same seed draws others. The same rng gives the same report.")  # fmt: skip
+        note = (f"The masks come from a separate random stream that {seed} starts, so code that draws masks with the "
+                "same seed gets others. The same rng gives the same report.")  # fmt: skip
         report = replace(report, notes=(*report.notes, note))
     return report
 

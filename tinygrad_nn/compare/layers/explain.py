@@ -98,7 +98,7 @@ def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
     """Return the state of a layer whose returned delta is explained by no suspect, as an unknown mistake in delta."""
     pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
     got, wanted = pairs[0] if pairs else (None, None)
-    text = "delta is wrong, and no known mistake explains how."
+    text = "delta is wrong, and no known mistake explains it."
     finding = Finding(k, "delta", "unknown", text, got=got, wanted=wanted)
     return _extended(state, [], [], (finding,), UNKNOWN)
 
@@ -187,9 +187,9 @@ def _from_answers(
         return
     stale = stale_mask(seen, k, above, read)
     for deltas, finding, cost in (
-        (stale, Finding(k, "delta", "dropout_mask_stale", "The backward pass uses another dropout mask than the one "
-                        "that the forward pass drew."), 1.5),
-        (read, Finding(k, "delta", "unknown", "delta is wrong, and no known mistake explains how."), FOLLOWED),
+        (stale, Finding(k, "delta", "dropout_mask_stale", "The backward pass uses a dropout mask other than that of "
+                        "the forward pass."), 1.5),
+        (read, Finding(k, "delta", "unknown", "delta is wrong, and no known mistake explains it."), FOLLOWED),
     ):  # fmt: skip
         if deltas is None:
             continue
@@ -271,7 +271,7 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
         times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
         if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
             scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
-            text = (f"The mask has the scale {unlike(factor.value, scale)}, and belongs scaled by 1/(1 - p), which is "
+            text = (f"The mask has the scale {unlike(factor.value, scale)}; it should be 1/(1 - p), which is "
                     f"{unlike(scale, factor.value)}.")  # fmt: skip
             return (Finding(k, "delta", suspect.kind, text, factor),)
         return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
@@ -283,10 +283,10 @@ def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Findi
     what = part if part == "delta" else f"d{part}"
     if beside and factor.name == "0":
         return Finding(k, part, "overwritten_not_accumulated", f"{what} is the gradient of the penalty alone: the "
-                       "gradient of the loss is not in it, and the two belong added.", factor)  # fmt: skip
+                       "gradient of the loss is not in it, and the two should be added.", factor)  # fmt: skip
     if beside:
         what = f"The gradient of the loss in {what}"
-    after = " The penalty is added as it belongs." if beside else ""
+    after = " The penalty is added correctly." if beside else ""
     if factor.is_sign:
         return Finding(k, part, "sign", f"{what} has the wrong sign: it is minus the right one.{after}", factor)
     if factor.name == "0":
@@ -379,7 +379,7 @@ def _array(
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
         pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]
-        text = f"d{part} is wrong, and no known mistake explains how."
+        text = f"d{part} is wrong, and no known mistake explains it."
         nothing = Finding(k, part, "unknown", text, got=pairs[0][0], wanted=pairs[0][1]) if pairs else \
             Finding(k, part, "unknown", text)
         return Option(UNKNOWN, (nothing,))
@@ -393,7 +393,7 @@ def _or_else(options: Sequence[Option]) -> Option:
     same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
     same = [g for g in same if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))]
     twins = tuple(dict.fromkeys(g.kind for g in same if g.kind != f.kind))
-    more = tuple(f"the same numbers would come of this: {g.text}" for g in same[:2])
+    more = tuple(f"the same numbers would come from this: {g.text}" for g in same[:2])
     return best._replace(found=(replace(f, evidence=(*f.evidence, *more), alternatives=twins),))
 
 

@@ -139,7 +139,7 @@ def _sign_forgotten(
         l1, l2 = {"l1": (1.0, 0.0), "elasticnet": (reg.r, 1 - reg.r)}.get(reg.method, (0.0, 0.0))
         if not l1 or g.shape != p.shape or misfit(w, g, p + reg.lam * (l1 * np.abs(W) + l2 * W)) > 1:
             return None
-    return Penalty("wrong_penalty", "The gradient of the penalty |W| is written as |W|; it belongs sign(W).")
+    return Penalty("wrong_penalty", "The gradient of the penalty |W| is written as |W|; it should be sign(W).")
 
 
 def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) -> str | None:
@@ -147,8 +147,8 @@ def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) ->
     for used, what in (((1,), "W"), ((0,), "sign(W)")):
         seen = _multiples(used, witnesses, got, [np.zeros_like(g) for g in got], k, "W")
         if seen and all(any(m.found) for m in seen):
-            return (f"dW is a multiple of {what}, as the gradient of a penalty alone: the gradient of the loss is not "
-                    "in it, and the two belong added.")  # fmt: skip
+            return (f"dW is a multiple of {what}, like the gradient of a penalty alone: the gradient of the loss is "
+                    "missing; the two should be added.")  # fmt: skip
     return None
 
 
@@ -178,7 +178,7 @@ def _penalty_of(
     if none:
         return Penalty("missing_penalty", "The gradient of the penalty is not added.") if asked else None
     if not asked:
-        return Penalty("extra_penalty", f"A penalty is added to d{part}, and the solver asks for none.")
+        return Penalty("extra_penalty", f"A penalty is added to d{part}, but the solver asks for none.")
     return _another_multiple(seen, size, loss_doubled) or _another_penalty(seen, size)
 
 
@@ -224,10 +224,12 @@ def _another_multiple(seen: Sequence[_Multiple], size: float, loss_doubled: bool
 
     if times(lambda n: 2):
         if loss_doubled:
-            return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda stands for lambda/2.")
+            return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda is used instead of "
+                           "lambda/2.")
         return Penalty("extra_penalty", "The penalty is added twice, or differentiated without its 1/2.")
     if times(lambda n: n):
-        return Penalty("extra_penalty", "The penalty is added once for every sample, and belongs once in the batch.")
+        return Penalty("extra_penalty", "The penalty is added once for every sample; it should be added once for the "
+                       "batch.")
     for text, factor in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
         if times(factor):
             return Penalty("sign" if text == "minus" else "wrong_penalty", f"The penalty is {text} that of the solver.")
@@ -250,5 +252,5 @@ def _another_penalty(seen: Sequence[_Multiple], size: float) -> Penalty:
         if _all_are(seen, size, wanted):
             return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
     mine, right = seen[0].found, seen[0].right
-    return Penalty("wrong_penalty", f"The gradient of the penalty is {_terms(mine, right)}, and belongs "
+    return Penalty("wrong_penalty", f"The gradient of the penalty is {_terms(mine, right)}; it should be "
                    f"{_terms(right, mine)}.")  # fmt: skip

@@ -33,7 +33,7 @@ def _without_effect(given: Witness, others: int, rows: Sequence[Row]) -> list[st
         k = int(row.name.split()[1]) - 1
         parts = {"W": right.dW, "b": right.db}
         if row.role == "parameter" and not parts[row.name.split()[2]][k].any():
-            also = f" {others} random batches were looked at as well." if others else ""
+            also = f" {others} random batches were checked as well." if others else ""
             notes.append(
                 f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "
                 f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{also}"
@@ -56,6 +56,6 @@ def _about_the_code(given: Witness, others: int) -> list[str]:
             told, plain, rel_tol=1e-6) else ""
         notes.append(f"The loss that the code returned, {told:.7g}, is not the loss of this batch, {right:.7g}.{what}")
     if others < 2:
-        count = "no batch" if not others else "one batch only"
-        notes.append(f"The code could answer {count} of other sizes: what is said of factors is less sure.")
+        count = "no batch" if not others else "only one batch"
+        notes.append(f"The code could run on {count} of another size, so what is said of factors is less certain.")
     return notes

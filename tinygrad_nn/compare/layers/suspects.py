@@ -64,33 +64,34 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
     yield Suspect(RIGHT, "", lambda c, _: c.right.delta[k], 0.0)
     if name != "linear":
         yield Suspect(
-            "missing_activation_derivative", f"The output delta is dL/da; the derivative of {name} is not in it.",
+            "missing_activation_derivative", f"The output delta is dL/da; the derivative of {name} is missing.",
             lambda c, _: slope(c),
         )  # fmt: skip
     if name == "softmax":
         yield Suspect(
             "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended on its own z only: p(1 - p) is the diagonal of its "
+            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
             "Jacobian, and the other entries, -p_i p_k, are missing.",
             lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
         )
     yield from _of_the_batch(case, k, lambda c, _: slope(c))
     if (loss, name) == ("crossentropy", "softmax"):
         yield Suspect(
-            "wrong_axis_sum", "The softmax on the way back is taken over the batch; it belongs over the classes.",
+            "wrong_axis_sum", "The softmax in the backward pass is taken over the batch; it should be taken over the "
+            "classes.",
             lambda c, _: (_softmax(c.z[k], 0) - c.y) / c.rows, 1.1,
         )  # fmt: skip
     yield from _alone(case, k)
     for other in by_hand.LOSSES:
         if other != loss:
             yield Suspect(
-                "wrong_loss_gradient", f"The output delta is that of {other}, and the loss is {loss}.",
+                "wrong_loss_gradient", f"The output delta is that of {other}, but the loss is {loss}.",
                 lambda c, _, other=other: by_hand.output_delta(other, name, c.z[k], c.a[k], c.y),  # type: ignore[misc]
             )
     yield Suspect(
         "wrong_loss_gradient",
-        "The output delta is (a - y)/N: that belongs to crossentropy with softmax and to binarycrossentropy with "
-        f"sigmoid, and here {loss} meets {name}.",
+        "The output delta is (a - y)/N: that is right for crossentropy with softmax and for binarycrossentropy with "
+        f"sigmoid, but here the loss is {loss} and the activation {name}.",
         lambda c, _: (c.a[k] - c.y) / c.rows, 0.95 if (loss, name) == ("binarycrossentropy", "softmax") else 1.1,
     )  # fmt: skip
     for other in ("mse", "mae"):
@@ -127,12 +128,12 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
     if name != "linear":
         yield Suspect(
             "missing_activation_derivative",
-            f"The gradient that arrives is passed on without the derivative of {name}.", arriving,
+            f"The upstream gradient is passed on without the derivative of {name}.", arriving,
         )  # fmt: skip
     if name == "softmax":
         yield Suspect(
             "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended on its own z only: p(1 - p) is the diagonal of its "
+            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
             "Jacobian, and the other entries, -p_i p_k, are missing.",
             lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]),
         )
@@ -147,7 +148,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
         )  # fmt: skip
         yield Suspect(
             "dropout_mask_missing", f"Units that were dropped receive a gradient, and the derivative of {name} is "
-            "taken at the output after the mask, where it belongs before.",
+            "taken at the output after the mask; it should be taken before the mask.",
             lambda c, d: _slope_from(name, d @ c.W[k + 1], c.a[k]), 1.4,
         )  # fmt: skip
     yield from _of_the_batch(case, k, arriving)
@@ -168,7 +169,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
     for other in _OTHERS:
         if other != name:
             yield Suspect(
-                "unknown", f"The derivative of {other} fits, and the activation is {name}.",
+                "unknown", f"The derivative of {other} is used, but the activation is {name}.",
                 lambda c, d, other=other: _at(other, arriving(c, d), c.z[k]), 1.5,  # type: ignore[misc]
             )
 
@@ -182,9 +183,9 @@ def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Arr
     """Yield the suspects in which a softmax, or the sum in its gradient, runs over the batch."""
     if case.names[k] != "softmax":
         return
-    for text, p in (("The sum in the gradient of softmax runs over the batch; it belongs over the units.",
+    for text, p in (("The sum in the gradient of softmax runs over the batch; it should run over the units.",
                      lambda c: c.f[k]),
-                    ("The softmax on the way back is taken over the batch; it belongs over the units.",
+                    ("The softmax in the backward pass is taken over the batch; it should be taken over the units.",
                      lambda c: _softmax(c.z[k], 0))):  # fmt: skip
         yield Suspect("wrong_axis_sum", text, lambda c, d, p=p: p(c) * (  # type: ignore[misc]
             g(c, d) - (g(c, d) * p(c)).sum(axis=0, keepdims=True)), 1.1)  # fmt: skip
@@ -195,24 +196,24 @@ def _alone(case: Experiment, k: int) -> Iterator[Suspect]:
     name = case.names[k]
     if name == "linear":
         return
-    text = f"delta is the derivative of {name} alone: the gradient that arrives is not in it."
+    text = f"delta is the derivative of {name} alone: the upstream gradient is missing."
     yield Suspect("cotangent_ignored", text, lambda c, _: c.f[k] * (1 - c.f[k]) if name == "softmax" else
                   _vjp(name, np.ones_like(c.z[k]), c.z[k], c.f[k]), 1.1)  # fmt: skip
 
 
 HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
-    ("the first half of the batch, rounded down,", lambda n: slice(n // 2)),
-    ("the first half of the batch, rounded up,", lambda n: slice(n - n // 2)),
-    ("the last half of the batch, rounded down,", lambda n: slice(n - n // 2, None)),
-    ("the last half of the batch, rounded up,", lambda n: slice(n // 2, None)),
+    ("the first half of the batch, rounded down", lambda n: slice(n // 2)),
+    ("the first half of the batch, rounded up", lambda n: slice(n - n // 2)),
+    ("the last half of the batch, rounded down", lambda n: slice(n - n // 2, None)),
+    ("the last half of the batch, rounded up", lambda n: slice(n // 2, None)),
     ("all samples but the last", lambda n: slice(n - 1)), ("all samples but the first", lambda n: slice(1, None)),
     ("every second sample", lambda n: slice(None, None, 2)),
 )  # fmt: skip
 
 
 def _some(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
-    return Suspect("overwritten_not_accumulated", f"{what} holds the contribution of {text} only; all of them belong "
-                   "added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
+    return Suspect("overwritten_not_accumulated", f"{what} holds only the contribution of {text}; all samples should "
+                   "be added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
 
 
 def _mask(c: Experiment, k: int, g: Array) -> Array:
@@ -229,16 +230,17 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
     if name == "linear":
         return
     yield Suspect(
-        kind, f"The derivative of {name} is taken at a = f(z), and belongs at z.",
+        kind, f"The derivative of {name} is taken at a = f(z); it should be taken at z.",
         lambda c, d: _at(name, g(c, d), c.f[k]),
     )  # fmt: skip
     yield Suspect(
-        kind, f"The derivative of {name} is written for a = f(z), and z was put into it.",
+        kind, f"The derivative of {name} is written for a = f(z), but z was put into it.",
         lambda c, d: _slope_from(name, g(c, d), c.z[k]),
     )  # fmt: skip
     if case.masks[k] is not None:
         yield Suspect(
-            kind, f"The derivative of {name} is taken at the output after the dropout mask; it belongs before.",
+            kind, f"The derivative of {name} is taken at the output after the dropout mask; it should be taken before "
+            "the mask.",
             lambda c, d: _slope_from(name, g(c, d), c.a[k]),
         )  # fmt: skip
         yield Suspect(
@@ -264,7 +266,7 @@ def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) ->
             yield Suspect(
                 "kink",
                 f"At z = 0 exactly {name} has a kink and no derivative. This code takes the slope {slope:g} there, the "
-                f"graph {alpha:g}. Neither is wrong: any number from {alpha:g} to 1 is a convention.",
+                f"graph {alpha:g}. Neither is wrong: any number from {alpha:g} to 1 is a valid convention.",
                 lambda c, d, slope=slope: np.where(c.z[k] == 0, slope * g(c, d), _vjp(name, g(c, d), c.z[k], c.f[k])),  # type: ignore[misc]
                 0.3,
             )
@@ -278,7 +280,7 @@ def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
         lambda c, d: c.into(k).T @ d,
     )  # fmt: skip
     yield Suspect(
-        "transpose", "dW was computed transposed and reshaped, which puts the entries in another order.",
+        "transpose", "dW was computed transposed and reshaped, which puts the entries in the wrong order.",
         lambda c, d: (c.into(k).T @ d).reshape(c.W[k].shape) if not _square(c.W[k]) else None, 1.2,
     )  # fmt: skip
     if k and case.masks[k - 1] is not None:
@@ -292,14 +294,14 @@ def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
         )  # fmt: skip
     for text, source in _sources(case, k):
         yield Suspect(
-            "wrong_layer_input", f"dW multiplies delta by {text}; it belongs to "
+            "wrong_layer_input", f"dW multiplies delta by {text}; it should be "
             + (f"the output a of layer {k}." if k else "the input x."),
             lambda c, d, source=source: d.T @ source(c),  # type: ignore[misc]
         )
     for text, row in (("last", -1), ("first", 0)):
         yield Suspect(
             "overwritten_not_accumulated",
-            f"dW holds the contribution of the {text} sample only: the others were overwritten, and belong added.",
+            f"dW holds only the contribution of the {text} sample: the others were overwritten; all should be added.",
             lambda c, d, row=row: np.outer(d[row], c.into(k)[row]),  # type: ignore[misc]
         )
     yield from (_some(text, part, "dW", lambda c, d, rows: d[rows].T @ c.into(k)[rows]) for text, part in HALVES)
@@ -335,17 +337,17 @@ def bias_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
         lambda c, d: d if c.rows > 1 else d[0],
     )  # fmt: skip
     yield Suspect(
-        "wrong_axis_sum", "db is summed over the units; it belongs summed over the samples.",
+        "wrong_axis_sum", "db is summed over the units; it should be summed over the samples.",
         lambda c, d: d.sum(axis=1),
     )  # fmt: skip
     yield Suspect(
-        "wrong_axis_sum", "db is the sum of all of delta; it belongs summed over the samples only.",
+        "wrong_axis_sum", "db is the sum of all of delta; it should be summed over the samples only.",
         lambda c, d: np.full(c.b[k].shape, d.sum()),
     )  # fmt: skip
     for text, row in (("last", -1), ("first", 0)):
         yield Suspect(
             "overwritten_not_accumulated",
-            f"db holds the delta of the {text} sample only: the others were overwritten, and belong added.",
+            f"db holds only the delta of the {text} sample: the others were overwritten; all should be added.",
             lambda c, d, row=row: d[row],  # type: ignore[misc]
         )
     yield from (_some(text, part, "db", lambda c, d, rows: d[rows].sum(axis=0)) for text, part in HALVES)

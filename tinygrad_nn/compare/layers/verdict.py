@@ -224,8 +224,7 @@ def _rounding(wrong: Sequence[Row]) -> Diagnosis:
     worst = max(row.max_rel for row in wrong)
     return Diagnosis(
         "rounding", ", ".join(row.name for row in wrong),
-        "These gradients are made of float32 numbers, and differ by what rounding to float32 makes: this code computes "
-        "in float32. It is no mistake.",
+        "These gradients were computed in float32 and differ only by rounding. This is not a mistake.",
         (f"the largest relative difference is {worst:.1e}; the machine epsilon of float32 is {SINGLE:.1e}",),
     )  # fmt: skip
 
@@ -253,8 +252,8 @@ def _true_of_all_calls(diagnoses: Sequence[Diagnosis], moving: Diagnosis) -> lis
 
 def _kept_axes(verdict: Verdict) -> list[Diagnosis]:
     return [] if verdict.hidden else [
-        Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
-                  "those of the graph, the kept axis is not. Sum without keepdims=True.")
+        Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are those of the graph, "
+                  "but the kept axis is not. Sum without keepdims=True.")
         for kept in verdict.given.case.answer.kept]  # fmt: skip
 
 
@@ -276,8 +275,8 @@ def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> l
         return [f for f in found if f.kind != "kink"]
     named = [f for f in found if f.kind == "kink"]
     parts = [(int(row.name.split()[1]) - 1, row.name.split()[2]) for row in wrong]
-    text = ("Manual and graph differ only where the loss has a kink and no derivative. Neither is wrong: any mean of "
-            "the slopes on its sides is a convention.")  # fmt: skip
+    text = ("Manual and graph differ only at a kink of the loss, where it has no derivative. Neither is wrong: any "
+            "weighted mean of the slopes on its sides is a valid convention.")  # fmt: skip
     return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
 
 
@@ -332,7 +331,7 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
     open_ = {g.part for g in verdict.state.found if g.layer == f.layer and g.kind == "unknown"}
     told = " and ".join(f"d{part}" for part in ("W", "b") if part not in open_)
     if f.kind != "unknown" and told:
-        evidence.append(f"this explains {told} of the layer to rounding in {count}; the right equation does not")
+        evidence.append(f"this explains {told} of the layer up to rounding in {count}; the right equation does not")
     if f.factor is not None and not f.factor.is_sign and f.factor.name != "0":
         evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
     if verdict.hidden:
@@ -353,9 +352,9 @@ def _said(verdict: Verdict, f: Finding) -> str:
     wanted = right if wanted is None and mine is not None else wanted
     name = f"{'' if f.part == 'delta' else 'd'}{f.part}"
     if got is None or wanted is None:
-        return f"{name} is wrong in other batches, and no known mistake explains how."
+        return f"{name} is wrong in other batches, and no known mistake explains it."
     if got.shape != wanted.shape:
-        return f"{name} has shape {got.shape}, and belongs {wanted.shape}."
+        return f"{name} has shape {got.shape}, but should have {wanted.shape}."
     where = f.text.partition("delta is wrong")[0] if f.part == "delta" else ""
     if where:  # the finding is about another batch
         return where + describe(name, got, wanted, np.abs(got - wanted) > EXACT * np.abs(wanted).max(initial=0))
@@ -365,8 +364,8 @@ def _said(verdict: Verdict, f: Finding) -> str:
         allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * getattr(noise, bound)[f.layer]
     bad = np.abs(got - wanted) > allowed
     after = "" if misfit(verdict.given, wanted, right) <= 1 else (
-        " (What belongs there is what the delta of this layer gives, with the mistakes above in it.)"
-        if f.part != "delta" else " (What belongs there is what the delta above gives, with the mistakes in it.)")
+        " (The right value here follows from the delta of this layer, with the mistakes above in it.)"
+        if f.part != "delta" else " (The right value here follows from the delta above, with the mistakes in it.)")
     return describe(name, got, wanted, bad) + after
 
 
@@ -388,10 +387,9 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
     return Diagnosis(
         "convention", "loss",
         f"Loss and gradient{', without the penalty,' if verdict.given.penalty else ''} are both {factor.words} times "
-        "ours: this code takes another mean (a sum where ours divides "
-        "by N, or the like). Its gradient is right for its loss. With the same learning rate its steps are longer or "
-        "shorter by that factor.",
-        (f"the loss by the code is {told:.7g}, ours {ours:.7g}",),
+        "ours: this code takes a different mean (it may sum where ours divides by N). Its gradient is right for its "
+        "loss. With the same learning rate, its steps are longer or shorter by that factor.",
+        (f"the code's loss is {told:.7g}, ours {ours:.7g}",),
         factor=factor.name,
     )  # fmt: skip
 
@@ -446,7 +444,7 @@ def _as_numbers_say(row: Row) -> str:
         return ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "
                 "wrong. Please report it.")  # fmt: skip
     if row.odd == "numerical":
-        return "Manual and graph agree and the numerical derivative does not: a kink or a jump may be very near."
+        return "Manual and graph agree, but the numerical derivative does not: a kink or a jump may be very near."
     if row.note.endswith("not finite"):
         return (f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large number. Look for a "
                 "division by a - or 1 - a - that is 0 here, or take the formula in z.")  # fmt: skip

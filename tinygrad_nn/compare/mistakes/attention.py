@@ -49,24 +49,25 @@ def _back(s: Site, way: _Way) -> list[Any]:
 
 
 WAYS: list[tuple[str, str, _Way]] = [
-    ("missing_factor", "The scale 1/sqrt(d) of the scores is missing on the way back.", _Way(scale=0.0)),
-    ("wrong_derivative", "The scale of the scores is 1/d on the way back; it belongs 1/sqrt(d).", _Way(scale=2.0)),
-    ("wrong_derivative", "The gradients of queries and keys are multiplied by sqrt(d); they belong divided.",
+    ("missing_factor", "The scale 1/sqrt(d) of the scores is missing in the backward pass.", _Way(scale=0.0)),
+    ("wrong_derivative", "The scale of the scores is 1/d in the backward pass; it should be 1/sqrt(d).",
+     _Way(scale=2.0)),
+    ("wrong_derivative", "The gradients of queries and keys are multiplied by sqrt(d); they should be divided by it.",
      _Way(scale=-1.0)),
-    ("softmax_diagonal_only", "The softmax of the scores was differentiated by its diagonal only, a(1 - a).",
+    ("softmax_diagonal_only", "Only the diagonal of the Jacobian of the softmax of the scores is used, a(1 - a).",
      _Way(softmax="diagonal")),
-    ("softmax_diagonal_only", "Of the gradient of the softmax only a da is there; the sum over the keys is missing.",
+    ("softmax_diagonal_only", "The gradient of the softmax is only a da; the sum over the keys is missing.",
      _Way(softmax="product")),
     ("missing_activation_derivative", "The softmax of the scores is passed through without its derivative.",
      _Way(softmax="missing")),
-    ("wrong_axis", "The sum in the gradient of the softmax runs over the queries; it belongs over the keys.",
+    ("wrong_axis", "The sum in the gradient of the softmax runs over the queries; it should run over the keys.",
      _Way(softmax="queries")),
-    ("wrong_value", "Queries and keys are exchanged on the way back.", _Way(crossed=True)),
+    ("wrong_value", "Queries and keys are exchanged in the backward pass.", _Way(crossed=True)),
     ("transpose", "The weights of the attention are not transposed in the gradient of the values.",
      _Way(values="untransposed")),
-    ("wrong_value", "The values get the mean of the gradients; they belong weighted by the attention.",
+    ("wrong_value", "The values get the mean of the gradients; the gradients should be weighted by the attention.",
      _Way(values="mean")),
-    ("dropout_mask_missing", "The mask of the dropout is missing on the way back.", _Way(keep=False)),
+    ("dropout_mask_missing", "The mask of the dropout is missing in the backward pass.", _Way(keep=False)),
 ]  # fmt: skip
 NO_GRADIENT = (("queries", 0), ("keys", 1), ("values", 2))
 

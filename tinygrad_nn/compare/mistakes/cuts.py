@@ -15,8 +15,8 @@ STATISTICS = {
     "vector_norm": "norm", "logsumexp": "logarithm of a sum", "prod": "product", "var_about": "variance",
 }  # fmt: skip
 PASSING = frozenset({"reshape", "sqrt", "add", "broadcast_to", "alias", "power", "reciprocal", "swapaxes", "transpose"})
-DETACHED = "The gradient stops here: what comes back through this operation does not arrive."
-ADDED = "A value that is used in several places gets the sum of their contributions."
+DETACHED = "The gradient stops here: nothing is passed back through this operation."
+ADDED = "The gradient of a value that is used in several places is the sum of their contributions."
 
 
 def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
@@ -43,29 +43,29 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
     statistic = _statistic(graph, place, slot, uses)
     if statistic is not None:
         what, source = statistic
-        return ("statistic_as_constant", (f"The gradient does not go back through the {what}: its own dependency on "
-                f"{called(source)} is forgotten, as if it were a constant."))  # fmt: skip
+        return ("statistic_as_constant", (f"The gradient does not go back through the {what}: its dependence on "
+                                          f"{called(source)} is ignored, as if it were a constant."))  # fmt: skip
     parents = parents_of(node)
     if slot is not None and name in ("multiply", "matmul") and len(parents) == 2 and parents[0] is parents[1]:
-        return "product_rule_half", "Of a value that is multiplied by itself one half of the product rule is missing."
+        return "product_rule_half", "A value is multiplied by itself, and one half of the product rule is missing."
     if slot is not None and name == "add":
         other, own = parents[1 - slot], parents[slot]
         if other is not own and other is not None and own is not None and _above(other, own) and _with_others(
                 graph, other, own):  # fmt: skip
-            return ("residual_forgotten", ("What goes around, the residual branch, is forgotten: a sum gives its "
-                    "gradient to both of its terms."))  # fmt: skip
+            return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
+                                           "terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
     if any(len(uses.get(p, ())) > 1 for p in arrives):
-        return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
-                                               f"overwritten, or forgotten. {ADDED}")  # fmt: skip
+        return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
+                                               f"or forgotten. {ADDED}")  # fmt: skip
     below = node if slot is None else parents[slot]
     while below is not None:  # follow values that are used once, to one that is used several times
         ps = [p for p in parents_of(below) if p is not None]
         if len(ps) != 1:
             break
         if len(uses.get(ps[0], ())) > 1:
-            return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
-                                                   f"overwritten, or forgotten. {ADDED}")  # fmt: skip
+            return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was "
+                                                   f"overwritten or forgotten. {ADDED}")  # fmt: skip
         below = ps[0]
     return "detached", DETACHED
 
@@ -152,16 +152,17 @@ def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[st
             which = "last" if kept == edges[0] else "first" if kept == edges[-1] else ""
             lost = [e for e in edges if e != kept]
             if which and _alike(graph, edges):
-                text = begun(f"{called(node)} is used {count} times, and its gradient is that of the {which} use only; "
-                             "all of them belong added.")  # fmt: skip
+                text = begun(f"{called(node)} is used {count} times, but its gradient is that of the {which} use only; "
+                             "the contributions of all uses should be added.")  # fmt: skip
                 yield "last_step_only", text, lost, USUAL
                 continue
             text = (f"One of the {count} contributions to the gradient of {called(node)} is kept and the others are "
-                    "overwritten; they belong added.")  # fmt: skip
+                    "overwritten; they should be added.")  # fmt: skip
             yield "overwritten_not_accumulated", text, lost, USUAL
         if _alike(graph, edges):
             for which, some in (("first", edges[-1:]), ("last", edges[:1])):
-                text = f"The {which} of the {count} uses of {called(node)} gives no gradient; all of them belong added."
+                text = (f"The {which} of the {count} uses of {called(node)} contributes nothing to the gradient; the "
+                        "contributions of all uses should be added.")  # fmt: skip
                 yield "overwritten_not_accumulated", text, list(some), RARE
 
 

@@ -50,22 +50,25 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
                           lambda s, i=slot, a=axes: _with(s, i, stride=(1,) * a), slot)  # fmt: skip
         if len(args[0]) > 1 and slot == 1:
             for which, n in (("last", -1), ("first", 0)):
-                yield Mistake("overwritten_not_accumulated", f"The {which} sample only gave the kernel a gradient.",
+                yield Mistake("overwritten_not_accumulated", f"Only the {which} sample contributes to the gradient of "
+                              "the kernel.",
                               lambda s, n=n: s.rule(1, s.g * _chosen(s.g, 0, n)), 1)  # fmt: skip
         if slot == 1:
             for which, at in (("last", -1), ("first", 0)):
-                yield Mistake("overwritten_not_accumulated", f"The {which} position only gave the kernel a gradient.",
+                yield Mistake("overwritten_not_accumulated", f"Only the {which} position contributes to the gradient "
+                              "of the kernel.",
                               lambda s, at=at: s.rule(1, s.g * _corner(s.g, at)), 1)  # fmt: skip
         else:
             yield from _overwritten(axes)
         for channels, axis, i in (("kernel", 1, -1), ("kernel", 1, 0)):
             if np.shape(node.out)[1] > 1:
-                yield Mistake("overwritten_not_accumulated", f"The {'last' if i else 'first'} {channels} only gave "
-                              f"{what} a gradient.", lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _chosen(s.g, a, i)),
+                yield Mistake("overwritten_not_accumulated", f"Only the {'last' if i else 'first'} {channels} "
+                              f"contributes to the gradient of {what}.",
+                              lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _chosen(s.g, a, i)),
                               slot, cost=RARE)  # fmt: skip
     if 0 in slots:
-        yield Mistake("flipped_kernel", "The kernel is flipped in the gradient of the image where it belongs as it is, "
-                      "or unflipped where it belongs flipped.",
+        yield Mistake("flipped_kernel", "In the gradient of the image, the kernel is flipped where it should not be, "
+                      "or not flipped where it should be.",
                       lambda s: s.rule(0, args=(s.args[0], _flipped(s.args[1]))), 0)  # fmt: skip
         if np.shape(args[1])[0] == np.shape(args[1])[1]:
             yield Mistake("transpose", "The channels of the kernel are exchanged in the gradient of the image.",
@@ -76,7 +79,7 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
     if 1 in slots:
         yield Mistake("flipped_kernel", "The gradient of the kernel is flipped.",
                       lambda s: _flipped(s.slots[1]), 1)  # fmt: skip
-        yield Mistake("scale", "The gradient of the kernel is averaged over the positions; it belongs summed.",
+        yield Mistake("scale", "The gradient of the kernel is averaged over the positions; it should be summed.",
                       lambda s: s.slots[1] / np.prod(s.g.shape[2:]), 1, cost=RARE)  # fmt: skip
         if axes == 2 and len(set(np.shape(args[1])[2:])) == 1:
             yield Mistake("transpose", "The gradient of the kernel is transposed.",
@@ -116,7 +119,7 @@ def _overwritten(axes: int) -> Iterator[Mistake]:
         return wide[_inside(x.shape[2:], padding)]  # type: ignore[no-any-return]
 
     yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others in the "
-                  "gradient of the image; they belong added.", last, 0)  # fmt: skip
+                  "gradient of the image; they should be added.", last, 0)  # fmt: skip
 
 
 @finds("max_pool", "avg_pool")
@@ -127,21 +130,21 @@ def pools(graph: Traced, place: int) -> Iterator[Mistake]:
         return
     if name_of(node) == "max_pool":
         rows: list[tuple[str, str, Any]] = [
-            ("mask_missing", "The gradient goes to all pixels of a window; it belongs to the largest.",
+            ("mask_missing", "The gradient goes to all pixels of a window; it should go to the largest.",
              lambda x, best, i: np.ones(x.shape)),
             ("mask_missing", "The gradient is divided among all pixels of a window, as that of a mean.",
              lambda x, best, i: np.full(x.shape, 1 / x.shape[-1])),
-            ("ties", "Each of several equal pixels gets the whole gradient; together they belong to get it once.",
+            ("ties", "Each of several equal pixels gets the whole gradient; they should share it.",
              lambda x, best, i: x == best),
-            ("ties", "The whole gradient goes to the first of several equal pixels; it belongs shared.",
+            ("ties", "The whole gradient goes to the first of several equal pixels; it should be shared.",
              lambda x, best, i: np.arange(x.shape[-1]) == x.argmax(-1)[..., None]),
-            ("ties", "The whole gradient goes to the last of several equal pixels; it belongs shared.",
+            ("ties", "The whole gradient goes to the last of several equal pixels; it should be shared.",
              lambda x, best, i: np.arange(x.shape[-1]) == x.shape[-1] - 1 - x[..., ::-1].argmax(-1)[..., None]),
-            ("wrong_index", "The gradient goes to the first pixel of each window; it belongs to the largest.",
+            ("wrong_index", "The gradient goes to the first pixel of each window; it should go to the largest.",
              lambda x, best, i: np.arange(x.shape[-1]) == 0),
-            ("wrong_index", "The gradient goes to the last pixel of each window; it belongs to the largest.",
+            ("wrong_index", "The gradient goes to the last pixel of each window; it should go to the largest.",
              lambda x, best, i: np.arange(x.shape[-1]) == x.shape[-1] - 1),
-            ("wrong_index", "The gradient goes to the smallest pixel of each window; it belongs to the largest.",
+            ("wrong_index", "The gradient goes to the smallest pixel of each window; it should go to the largest.",
              lambda x, best, i: np.arange(x.shape[-1]) == np.where(np.isfinite(x), x, np.inf).argmin(-1)[..., None]),
             ("wrong_value", "The gradient is multiplied by the largest pixel.", lambda x, best, i: (x == best) * best),
             ("mask_missing", "The gradient goes to all pixels but the largest.", lambda x, best, i: x != best),
@@ -149,15 +152,16 @@ def pools(graph: Traced, place: int) -> Iterator[Mistake]:
         for kind, text, share in rows:
             yield Mistake(kind, text, lambda s, share=share: _shared(s, share), 0)
             if kind in ("mask_missing", "ties"):
-                yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others;"
-                              " they belong added.", lambda s, share=share: _shared(s, share, over=True), 0,
+                yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the "
+                              "others; they should be added.", lambda s, share=share: _shared(s, share, over=True), 0,
                               cost=RARE)  # fmt: skip
     else:
         size = int(np.prod(node.meta["kernel"]))
         yield Mistake("scale", "The gradient of the mean of a window is not divided by the number of its pixels.",
                       lambda s: s.slots[0] * size, 0)  # fmt: skip
         yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others; they "
-                      "belong added.", lambda s: _shared(s, lambda x, best, i: np.full(x.shape, 1 / x.shape[-1]), True),
+                      "should be added.",
+                      lambda s: _shared(s, lambda x, best, i: np.full(x.shape, 1 / x.shape[-1]), True),
                       0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient goes to the largest pixel of each window, as of a maximum.",
                       lambda s: _shared(s, lambda x, best, i: x == x.max(-1, keepdims=True)), 0)  # fmt: skip

@@ -13,8 +13,8 @@ from ..paths import Array, Traced, args_of, name_of, parents_of
 from .mistake import RARE, Mistake, Site, called, finds, moving
 
 REPEATED = ("overwritten_not_accumulated",
-            ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They belong "
-            "added, as np.add.at does."))  # fmt: skip
+            ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They should "
+             "be added, as np.add.at does."))  # fmt: skip
 
 FEW = 400  # in a graph of more operations, `of_the_picked` does not search for the users of a value
 
@@ -41,13 +41,15 @@ def picked(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_index", "The gradient of picked rows is put back in reversed order.",
                       lambda s: s.rule(0, s.g[::-1]), 0)  # fmt: skip
     if slots.ndim and slots.shape[0] <= x.shape[0] and slots.shape[1:] == x.shape[1:]:
-        yield Mistake("wrong_index", "The gradient of picked rows is put into the first rows, and not to where they "
-                      "were picked from.", lambda s: _at(s, slice(len(s.g))), 0)  # fmt: skip
-        yield Mistake("wrong_index", "The gradient of picked rows is put into the last rows, and not to where they "
-                      "were picked from.", lambda s: _at(s, slice(len(s.args[0]) - len(s.g), None)), 0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient of picked rows is put into the first rows, not to where they were "
+                      "picked from.", lambda s: _at(s, slice(len(s.g))), 0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient of picked rows is put into the last rows, not to where they were "
+                      "picked from.",
+                      lambda s: _at(s, slice(len(s.args[0]) - len(s.g), None)), 0)  # fmt: skip
     if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and slots.shape == x.shape:
-        yield Mistake("wrong_index", "The gradient is picked by the index once more (gathered); it belongs put back to "
-                      "where the rows came from (scattered).", lambda s: s.g[_index(s)], 0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient is picked by the index once more (gathered); it should be put back "
+                      "to where the rows came from (scattered).",
+                      lambda s: s.g[_index(s)], 0)  # fmt: skip
     for axis in range(x.ndim):
         for shift in (1, -1):
             yield Mistake("wrong_index", f"The gradient of picked entries is put {abs(shift)} place too "
@@ -73,7 +75,7 @@ def of_the_picked(graph: Traced, place: int) -> Iterator[Mistake]:
             g[index] = 0
             return rule_results(s.node, g)
 
-        text = f"The gradient of {called(node)} is set to 0 at the entries that were picked; they have one too."
+        text = f"The gradient of {called(node)} is set to 0 at the entries that were picked; it is not 0 there."
         yield Mistake("overwritten_not_accumulated", text, without, None, cost=RARE, key=str(index))
 
 
@@ -101,9 +103,10 @@ def _repeated() -> Iterator[Mistake]:
         return s.slots[0] / np.maximum(times, 1)
 
     yield Mistake(*REPEATED, last, 0)
-    yield Mistake(REPEATED[0], "Of rows that were picked several times the first only gave its gradient; they belong "
-                  "added.", first, 0, cost=RARE)  # fmt: skip
-    yield Mistake(REPEATED[0], "The gradients of rows that were picked several times are averaged; they belong added.",
+    yield Mistake(REPEATED[0], "Only the first use of rows that were picked several times contributes to the gradient; "
+                  "all uses should be added.", first, 0, cost=RARE)  # fmt: skip
+    yield Mistake(REPEATED[0], "The gradients of rows that were picked several times are averaged; they should be "
+                  "added.",
                   averaged, 0)  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def joined(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     args, slots = args_of(node), moving(node)
     shapes = [np.shape(a) for a in args]
-    text = "The parts of what was joined are taken in another order on the way back."
+    text = "The joined parts are taken in the wrong order in the backward pass."
     pairs = [(i, j) for i, j in itertools.combinations(slots, 2) if shapes[i] == shapes[j]]
     for i, j in pairs[:12]:
         yield Mistake("wrong_order", text, lambda s, i=i, j=j: _exchanged(s.slots, i, j))
@@ -124,7 +127,7 @@ def joined(graph: Traced, place: int) -> Iterator[Mistake]:
     for slot in slots:
         for other in range(len(args)):
             if other != slot and shapes[other] == shapes[slot]:
-                yield Mistake("wrong_index", "One part of what was joined got the gradient of another.",
+                yield Mistake("wrong_index", "One of the joined parts gets the gradient of another.",
                               lambda s, o=other: s.rule(o), slot)  # fmt: skip
 
 
@@ -148,13 +151,14 @@ def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
         return
     name: str = node.primitive.name  # type: ignore[union-attr]
     if name == "reshape":
-        yield Mistake("wrong_order", "The gradient is reshaped in another order (F) than the value was.",
+        yield Mistake("wrong_order", "The gradient is reshaped in another order (F) than the value.",
                       lambda s: np.reshape(s.g, s.args[0].shape, order="F"), 0, cost=RARE)  # fmt: skip
         return
-    yield Mistake("transpose", f"The gradient is reshaped where it belongs transposed, as {name} is undone.",
+    yield Mistake("transpose", f"The gradient is reshaped; to undo {name}, it should be transposed.",
                   lambda s: np.reshape(s.g, s.args[0].shape), 0)  # fmt: skip
     if np.ndim(node.out) > 2 and name == "transpose":
-        yield Mistake("transpose", "The axes are permuted once more on the way back; they belong permuted back.",
+        yield Mistake("transpose", "The axes are permuted a second time in the backward pass; they should be permuted "
+                      "back.",
                       lambda s: s.g.transpose(s.meta.get("axes")), 0)  # fmt: skip
 
 
@@ -162,7 +166,7 @@ def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
 def running(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a running sum that are summed from the start instead of the end, or not summed."""
     if 0 in moving(graph.operations[place]):
-        yield Mistake("wrong_order", "The gradient of a running sum is summed from the start; it belongs summed from "
+        yield Mistake("wrong_order", "The gradient of a running sum is summed from the start; it should be summed from "
                       "the end.", lambda s: np.cumsum(s.g, s.meta.get("axis")).reshape(s.args[0].shape), 0)  # fmt: skip
         yield Mistake("missing_factor", "The gradient of a running sum is not summed.",
                       lambda s: s.g.reshape(s.args[0].shape), 0)  # fmt: skip
@@ -173,9 +177,10 @@ def placed(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of rolled or overwritten entries that are taken from wrong places."""
     node = graph.operations[place]
     if name_of(node) == "roll":
-        yield Mistake("wrong_index", "The gradient of a roll is rolled in the same direction; it belongs rolled back.",
+        yield Mistake("wrong_index", "The gradient of a roll is rolled in the same direction; it should be rolled "
+                      "back.",
                       lambda s: np.roll(s.g, s.meta["shift"], s.meta.get("axis")), 0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient of a roll is not rolled back.", lambda s: s.g, 0)
     if name_of(node) == "at_set" and 0 in moving(node):
-        yield Mistake("mask_missing", "The gradient also goes to entries that were overwritten; there it is 0.",
+        yield Mistake("mask_missing", "The gradient also goes to entries that were overwritten; it should be 0 there.",
                       lambda s: s.g, 0)  # fmt: skip

@@ -56,48 +56,49 @@ def _batchwise(p: _Parts, s: Site) -> Any:
 
 
 DX: list[tuple[str, str, Any]] = [
-    ("statistic_as_constant", "The mean is taken as a constant: its own dependency on x is forgotten.",
+    ("statistic_as_constant", "The mean is treated as a constant: its dependence on x is ignored.",
      lambda p, s: p.dx(mean=False)),
-    ("statistic_as_constant", "The variance is taken as a constant: its own dependency on x is forgotten.",
+    ("statistic_as_constant", "The variance is treated as a constant: its dependence on x is ignored.",
      lambda p, s: p.dx(var=False)),
-    ("statistic_as_constant", "Mean and variance are taken as constants: their own dependency on x is forgotten.",
+    ("statistic_as_constant", "Mean and variance are treated as constants: their dependence on x is ignored.",
      lambda p, s: p.dx(mean=False, var=False)),
     ("missing_factor", "gamma is missing in the gradient of x.", lambda p, s: p.dx(h=np.broadcast_to(s.g, p.h.shape))),
-    ("wrong_derivative", "The gradient is divided by the variance; it belongs divided by its root.",
+    ("wrong_derivative", "The gradient is divided by the variance; it should be divided by its root.",
      lambda p, s: p.dx(s=p.s**2)),
     ("missing_factor", "The gradient is not divided by the standard deviation.", lambda p, s: p.dx(s=1.0)),
-    ("wrong_derivative", "The gradient is multiplied by the standard deviation; it belongs divided by it.",
+    ("wrong_derivative", "The gradient is multiplied by the standard deviation; it should be divided by it.",
      lambda p, s: p.dx(s=1 / p.s)),
-    ("wrong_epsilon", "epsilon is forgotten on the way back.",
+    ("wrong_epsilon", "epsilon is forgotten in the backward pass.",
      lambda p, s: p.dx(s=1 / np.sqrt(p.var), x_hat=p.centred / np.sqrt(p.var))),
-    ("wrong_epsilon", "epsilon is added outside of the root; it belongs inside.",
+    ("wrong_epsilon", "epsilon is added outside the root; it should be inside.",
      lambda p, s: p.dx(s=1 / (np.sqrt(p.var) + p.eps), x_hat=p.centred / (np.sqrt(p.var) + p.eps))),
-    ("wrong_epsilon", "epsilon is forgotten in front of the gradient of x.", lambda p, s: p.dx(s=1 / np.sqrt(p.var))),
-    ("wrong_epsilon", "epsilon is added outside of the root in front of the gradient of x.",
+    ("wrong_epsilon", "epsilon is forgotten in the factor in front of the gradient of x.",
+     lambda p, s: p.dx(s=1 / np.sqrt(p.var))),
+    ("wrong_epsilon", "epsilon is added outside the root in the factor in front of the gradient of x.",
      lambda p, s: p.dx(s=1 / (np.sqrt(p.var) + p.eps))),
-    ("wrong_value", "x stands in place of its normalised form.", lambda p, s: p.dx(x_hat=s.args[0])),
-    ("wrong_value", "x stands in place of its normalised form in front of the sum.",
+    ("wrong_value", "x is used instead of its normalised form.", lambda p, s: p.dx(x_hat=s.args[0])),
+    ("wrong_value", "x is used instead of its normalised form in front of the sum.",
      lambda p, s: p.dx(front=s.args[0])),
-    ("wrong_value", "x stands in place of its normalised form in the sum.",
+    ("wrong_value", "x is used instead of its normalised form in the sum.",
      lambda p, s: p.dx(front=p.x_hat, x_hat=s.args[0])),
-    ("wrong_value", "x - mean stands in place of its normalised form in front of the sum.",
+    ("wrong_value", "x - mean is used instead of the normalised form of x in front of the sum.",
      lambda p, s: p.dx(front=p.centred)),
-    ("wrong_value", "x - mean stands in place of its normalised form in the sum.",
+    ("wrong_value", "x - mean is used instead of the normalised form of x in the sum.",
      lambda p, s: p.dx(front=p.x_hat, x_hat=p.centred)),
-    ("wrong_value", "x - mean stands in place of its normalised form.", lambda p, s: p.dx(x_hat=p.centred)),
-    ("wrong_value", "The result stands in place of the normalised form.", lambda p, s: p.dx(x_hat=s.out)),
-    ("broadcast_not_summed", "The gradients of mean and variance keep the batch; they belong summed over it.",
+    ("wrong_value", "x - mean is used instead of the normalised form of x.", lambda p, s: p.dx(x_hat=p.centred)),
+    ("wrong_value", "The result is used instead of the normalised form of x.", lambda p, s: p.dx(x_hat=s.out)),
+    ("broadcast_not_summed", "The gradients of mean and variance keep the batch; they should be summed over it.",
      _batchwise),
-    ("broadcast_not_summed", "The gradient of the variance keeps the batch; it belongs summed over it.",
+    ("broadcast_not_summed", "The gradient of the variance keeps the batch; it should be summed over it.",
      lambda p, s: (p.h - p.h.sum(axis=p.axes, keepdims=True) / p.n - p.x_hat * p.h * p.x_hat / p.n) * p.s),
-    ("broadcast_not_summed", "The gradient of the mean keeps the batch; it belongs summed over it.",
+    ("broadcast_not_summed", "The gradient of the mean keeps the batch; it should be summed over it.",
      lambda p, s: (p.h - p.h / p.n - p.x_hat * (p.h * p.x_hat).sum(axis=p.axes, keepdims=True) / p.n) * p.s),
     ("scale", "The sums in the gradient are not divided by the number of entries.", lambda p, s: p.dx(n=1)),
-    ("wrong_ddof", "The sums in the gradient are divided by n - 1; they belong divided by n.",
+    ("wrong_ddof", "The sums in the gradient are divided by n - 1; they should be divided by n.",
      lambda p, s: p.dx(n=max(p.n - 1, 1))),
-    ("sign", "The part of the variance is added; it belongs subtracted.",
+    ("sign", "The part of the variance is added; it should be subtracted.",
      lambda p, s: 2 * p.dx(var=False) - p.dx()),
-    ("sign", "The part of the mean is added; it belongs subtracted.", lambda p, s: 2 * p.dx(mean=False) - p.dx()),
+    ("sign", "The part of the mean is added; it should be subtracted.", lambda p, s: 2 * p.dx(mean=False) - p.dx()),
 ]  # fmt: skip
 
 
@@ -111,24 +112,26 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake(kind, text, lambda s, dx=dx: dx(_parts(s), s), 0)
         x = np.asarray(args_of(node)[0])
         for axes in _other_axes(x.ndim, axes_of(node.meta["axis"], x.ndim)):
-            text = f"The sums in the gradient run over axes {axes}; they belong over those that are normalised."
+            text = f"The sums in the gradient run over axes {axes}; they should run over those that are normalised."
             yield Mistake("wrong_axis", text, lambda s, a=axes: _parts(s).dx(axes=a), 0)
-            text = f"The norm on the way back is taken over axes {axes}; it belongs over those of the forward pass."
+            text = (f"The norm in the backward pass is taken over axes {axes}; it should be taken over those of the "
+                    "forward pass.")  # fmt: skip
             yield Mistake("wrong_axis", text, lambda s, a=axes: _over(s, a), 0)
     if 1 in slots:
         shape = np.shape(args_of(node)[1])
         for kind, text, value in (
-            ("wrong_value", "In the gradient of gamma x stands in place of its normalised form.", lambda s: s.args[0]),
-            ("wrong_value", "In the gradient of gamma x - mean stands in place of the normalised form of x.",
+            ("wrong_value", "In the gradient of gamma, x is used instead of its normalised form.", lambda s: s.args[0]),
+            ("wrong_value", "In the gradient of gamma, x - mean is used instead of the normalised form of x.",
              lambda s: _parts(s).centred),
-            ("wrong_value", "In the gradient of gamma the result stands in place of the normalised form of x.",
+            ("wrong_value", "In the gradient of gamma, the result is used instead of the normalised form of x.",
              lambda s: s.out),
-            ("missing_factor", "In the gradient of gamma the normalised form of x is missing.", lambda s: 1.0),
-            ("wrong_value", "In the gradient of gamma that of the normalised form stands in place of g.",
+            ("missing_factor", "In the gradient of gamma, the normalised form of x is missing.", lambda s: 1.0),
+            ("wrong_value", "In the gradient of gamma, the gradient of the normalised form is used instead of g.",
              lambda s: _parts(s).x_hat * s.args[1]),
             ("wrong_epsilon", "epsilon is forgotten in the gradient of gamma.",
              lambda s: _parts(s).centred / np.sqrt(s.meta["var"])),
-            ("wrong_derivative", "In the gradient of gamma x is divided by the variance; it belongs by its root.",
+            ("wrong_derivative", ("In the gradient of gamma, x is divided by the variance; it should be divided by its "
+                                  "root."),
              lambda s: _parts(s).centred * _parts(s).s ** 2),
         ):  # fmt: skip
             yield Mistake(kind, text, lambda s, v=value, shape=shape: sum_to(s.g * v(s), shape), 1)
@@ -139,10 +142,10 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
 def _row(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:
     what = "gamma" if slot == 1 else "beta"
     for which, row in (("last", -1), ("first", 0)):
-        yield Mistake("overwritten_not_accumulated", f"The {which} sample only gave the gradient of {what}.",
+        yield Mistake("overwritten_not_accumulated", f"Only the {which} sample contributes to the gradient of {what}.",
                       lambda s, row=row: np.reshape((s.g * (_parts(s).x_hat if slot == 1 else 1))[row], shape), slot,
                       cost=RARE)  # fmt: skip
-    yield Mistake("scale", f"The gradient of {what} is averaged over the batch; it belongs summed.",
+    yield Mistake("scale", f"The gradient of {what} is averaged over the batch; it should be summed.",
                   lambda s: s.slots[slot] * np.prod(shape, dtype=int) / s.g.size, slot, cost=RARE)  # fmt: skip
 
 
@@ -181,16 +184,17 @@ def root_mean_squares(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("statistic_as_constant", "The root mean square is taken as a constant: its own dependency on x "
                       "is forgotten.", lambda s: dx(s, through=False), 0)  # fmt: skip
         yield Mistake("missing_factor", "gamma is missing in the gradient of x.", lambda s: dx(s, gamma=False), 0)
-        yield Mistake("wrong_derivative", "The gradient is divided by the mean square; it belongs divided by its root.",
+        yield Mistake("wrong_derivative", "The gradient is divided by the mean square; it should be divided by its "
+                      "root.",
                       lambda s: dx(s, power=2), 0)  # fmt: skip
         yield Mistake("missing_factor", "The gradient is not divided by the root mean square.",
                       lambda s: dx(s, power=0), 0)  # fmt: skip
-        yield Mistake("wrong_value", "x stands in place of its normalised form.",
+        yield Mistake("wrong_value", "x is used instead of its normalised form.",
                       lambda s: dx(s, x_hat=s.args[0]), 0)  # fmt: skip
         yield Mistake("scale", "The sum in the gradient is not divided by the number of entries.",
                       lambda s: dx(s, mean=False), 0)  # fmt: skip
     if 1 in slots:
-        yield Mistake("wrong_value", "In the gradient of gamma x stands in place of its normalised form.",
+        yield Mistake("wrong_value", "In the gradient of gamma, x is used instead of its normalised form.",
                       lambda s: sum_to(s.g * s.args[0], np.shape(s.args[1])), 1)  # fmt: skip
-        yield Mistake("missing_factor", "In the gradient of gamma the normalised form of x is missing.",
+        yield Mistake("missing_factor", "In the gradient of gamma, the normalised form of x is missing.",
                       lambda s: sum_to(s.g * np.ones_like(s.args[0]), np.shape(s.args[1])), 1)  # fmt: skip

@@ -22,25 +22,27 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         fixed = parents_of(node)[other] is None
         mask = fixed and _is_mask(args[other])
         kind = "dropout_mask_missing" if mask else "missing_factor"
-        text = ("The mask of the product is missing on the way back." if mask else
-                "The other factor of a product is missing on the way back.")  # fmt: skip
+        text = ("The mask of the product is missing in the backward pass." if mask else
+                "The other factor of a product is missing in the backward pass.")  # fmt: skip
         if np.size(args[other]) == 1 and fixed:  # reported as a factor instead
             continue
         yield Mistake(kind, text, lambda s: s.g, slot)
-        yield Mistake("wrong_value", "The gradient is divided by the other factor of a product; it belongs multiplied.",
+        yield Mistake("wrong_value", "The gradient is divided by the other factor of a product; it should be "
+                      "multiplied by it.",
                       lambda s, o=other: s.g / s.args[o], slot, cost=RARE)  # fmt: skip
-        yield Mistake("wrong_value", "The other factor of a product is squared on the way back.",
+        yield Mistake("wrong_value", "The other factor of a product is squared in the backward pass.",
                       lambda s, o=other: s.g * s.args[o] ** 2, slot, cost=RARE)  # fmt: skip
         if np.shape(args[slot]) == np.shape(args[other]) or np.ndim(args[slot]):
-            yield Mistake("wrong_value", "A factor of a product is multiplied by itself on the way back; it belongs "
-                          "multiplied by the other.", lambda s, i=slot: s.g * s.args[i], slot)  # fmt: skip
-        yield Mistake("wrong_value", "The product itself stands in place of its other factor on the way back.",
+            yield Mistake("wrong_value", "The gradient of a factor of a product is multiplied by that factor; it "
+                          "should be multiplied by the other one.",
+                          lambda s, i=slot: s.g * s.args[i], slot)  # fmt: skip
+        yield Mistake("wrong_value", "The product itself is used instead of its other factor in the backward pass.",
                       lambda s: s.g * s.out, slot, cost=RARE)  # fmt: skip
         if mask:
-            yield Mistake("dropout_scale_missing", "The mask is applied without its scale on the way back.",
+            yield Mistake("dropout_scale_missing", "The mask is applied without its scale in the backward pass.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
-            text = begun(f"{what} stands in the place of the other factor of a product.")
+            text = begun(f"{what} is used instead of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
 
 
@@ -54,7 +56,7 @@ def _is_mask(x: Any) -> bool:
 QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
     0: [
         ("the gradient of the numerator is divided by the square of the denominator", lambda s: s.g / s.args[1] ** 2),
-        ("the gradient of the numerator is multiplied by the denominator; it belongs divided",
+        ("the gradient of the numerator is multiplied by the denominator; it should be divided by it",
          lambda s: s.g * s.args[1]),
         ("the gradient of the numerator is divided by the root of the denominator", lambda s: s.g / s.args[1] ** 0.5),
         ("the gradient of the numerator is not divided by the denominator", lambda s: s.g),
@@ -62,7 +64,7 @@ QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
     1: [
         ("the square in the denominator is missing", lambda s: -s.g * s.out),
         ("the numerator is missing in the gradient of the denominator", lambda s: -s.g / s.args[1] ** 2),
-        ("the denominator is cubed where it belongs squared", lambda s: -s.g * s.args[0] / s.args[1] ** 3),
+        ("the denominator is cubed; it should be squared", lambda s: -s.g * s.args[0] / s.args[1] ** 3),
         ("the gradient of the denominator is not divided by anything", lambda s: -s.g * s.args[0]),
         ("the numerator is squared in the gradient of the denominator", lambda s: -s.g * s.out**2),
         ("the denominator is treated as a factor", lambda s: s.g * s.args[0]),
@@ -78,25 +80,27 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
     for slot in moving(node) if not number else ():
         for text, wrong in QUOTIENTS[slot]:
             missing = slot == 0 and "not divided" in text
-            yield Mistake("missing_factor" if missing else "wrong_derivative", f"Of a quotient {text}.", wrong, slot)
+            yield Mistake("missing_factor" if missing else "wrong_derivative",
+                          f"In the gradient of a quotient, {text}.",
+                          wrong, slot)
         shape = np.shape(args_of(node)[1])
         for what, value, key in values_like(graph, place, shape, 6):
-            text = begun(f"{what} stands in the place of the denominator.")
+            text = begun(f"{what} is used instead of the denominator.")
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
                           -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
 
 
 POWERS: list[tuple[str, Wrong]] = [
     ("the exponent is not lowered by one", lambda s: s.g * s.args[1] * s.out),
-    ("the exponent is raised by one where it belongs lowered",
+    ("the exponent is raised by one; it should be lowered by one",
      lambda s: s.g * s.args[1] * s.args[0] ** (s.args[1] + 1)),
-    ("the base itself stands in place of its power", lambda s: s.g * s.args[1] * s.args[0]),
+    ("the base itself is used instead of its power", lambda s: s.g * s.args[1] * s.args[0]),
     ("the base is not taken to any power", lambda s: s.g * s.args[1]),
     ("the gradient is passed through without the derivative", lambda s: s.g),
     ("the exponent is lowered by two", lambda s: s.g * s.args[1] * s.args[0] ** (s.args[1] - 2.0)),
-    ("the exponent is half of what it belongs",
+    ("the exponent is half of what it should be",
      lambda s: s.g * s.args[1] * np.abs(s.args[0]) ** ((s.args[1] - 1) / 2)),
-    ("the exponent is twice of what it belongs",
+    ("the exponent is twice what it should be",
      lambda s: s.g * s.args[1] * np.abs(s.args[0]) ** ((s.args[1] - 1.0) * 2)),
 ]  # fmt: skip
 
@@ -133,14 +137,14 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
 
         if slot == 1 and np.ndim(args[0]) == 2 and shape[0] > 1 and name != "affine":
             for which, row in (("last", -1), ("first", 0)):
-                text = f"Of the rows of a product the {which} one only gave its gradient; they belong added."
+                text = f"Only the {which} row of the product contributes to the gradient; all rows should be added."
                 yield Mistake("overwritten_not_accumulated", text,
                               lambda s, row=row: np.outer(s.args[0][row], s.g[row]), 1)  # fmt: skip
         if shape[-1] == shape[-2]:
-            yield Mistake("transpose", "One factor of the product is transposed on the way back.",
+            yield Mistake("transpose", "One factor of the product is transposed in the backward pass.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, shape, 12):
-            text = begun(f"{what} stands in the place of another factor.")
+            text = begun(f"{what} is used instead of the right factor.")
             yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
         own = np.shape(args[slot])
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:
@@ -157,7 +161,7 @@ def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
         own = np.shape(args[slot])
         for what, value, key in _nearby(graph, place, own):
             for text, power in (("multiplied", 1), ("divided", -1)):
-                yield Mistake("wrong_derivative", f"The gradient is {text} by {what} here, once too often.",
+                yield Mistake("wrong_derivative", f"The gradient is {text} by {what} once too often here.",
                               lambda s, v=value, p=power, i=slot: s.slots[i] * v(s) ** float(p), slot, cost=FURTHER,
                               key=(key, power))  # fmt: skip
 

@@ -50,14 +50,17 @@ def _rnn(s: Site, way: _Way, at: Any = None) -> list[Any]:
 
 
 TIME: list[tuple[str, str, _Way]] = [
-    ("not_carried_back", ("The gradient is not carried to the time before: each step has only what its own result "
-     "brought."), _Way(carried=False)),
-    ("last_step_only", "The last step only gives the weights a gradient; all steps use them, and belong added.",
+    ("not_carried_back", ("The gradient is not passed back to the previous time step: each step has only the gradient "
+                          "of its own result."), _Way(carried=False)),
+    ("last_step_only", ("Only the last step contributes to the gradient of the weights; the contributions of all steps "
+                        "should be added."),
      _Way(steps=slice(-1, None))),
-    ("last_step_only", "The first step only gives the weights a gradient; all steps use them, and belong added.",
+    ("last_step_only", ("Only the first step contributes to the gradient of the weights; the contributions of all "
+                        "steps should be added."),
      _Way(steps=slice(0, 1))),
-    ("last_step_only", "The first step gives the weights no gradient.", _Way(steps=slice(1, None))),
-    ("wrong_value", "The weights are multiplied by the state after each step; it belongs the one before.",
+    ("last_step_only", "The first step contributes nothing to the gradient of the weights.",
+     _Way(steps=slice(1, None))),
+    ("wrong_value", "The gradient of the weights uses the state after each step; it should use the state before it.",
      _Way(after=True)),
 ]  # fmt: skip
 
@@ -69,9 +72,9 @@ def plain(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake(kind, text, lambda s, w=way: _rnn(s, w))
     yield Mistake("missing_activation_derivative", "The derivative of the activation is missing in every step.",
                   lambda s: _rnn(s, _Way(slope=False)))  # fmt: skip
-    yield Mistake("transpose", "The recurrent weights are transposed on the way back.",
+    yield Mistake("transpose", "The recurrent weights are transposed in the backward pass.",
                   lambda s: _rnn(s, _Way(transposed=True)))  # fmt: skip
-    yield Mistake("activation_derivative_at_wrong_value", "The derivative of tanh is written for its output, and its "
+    yield Mistake("activation_derivative_at_wrong_value", "The derivative of tanh is written for its output, but its "
                   "input was put into it, in every step.", lambda s: _rnn(s, _Way(), _weighted))  # fmt: skip
 
 
@@ -109,25 +112,25 @@ def _lstm(s: Site, way: _Way, edit: Any = None) -> list[Any]:
 
 # Wrong factors in place of those of `_lstm_slopes`, as functions of (i, f, u, o, c, tanh c, c before).
 GATES: list[tuple[str, str, Any]] = [
-    ("wrong_gate", "The gates i and f are exchanged on the way back.",
+    ("wrong_gate", "The gates i and f are exchanged in the backward pass.",
      lambda i, f, u, o, c, t, b: {"i": u * f * (1 - f), "f": b * i * (1 - i)}),
     ("wrong_gate", "The gradients of the gates i and f are exchanged.",
      lambda i, f, u, o, c, t, b: {"i": b * f * (1 - f), "f": u * i * (1 - i)}),
-    ("wrong_gate", "The cell is carried back through i; it belongs through f.",
+    ("wrong_gate", "The gradient of the cell is passed back through i; it should be passed back through f.",
      lambda i, f, u, o, c, t, b: {"keep": i}),
-    ("wrong_gate", "The cell is carried back through o; it belongs through f.",
+    ("wrong_gate", "The gradient of the cell is passed back through o; it should be passed back through f.",
      lambda i, f, u, o, c, t, b: {"keep": o}),
-    ("missing_factor", "The cell is carried back without the gate f.",
+    ("missing_factor", "The gradient of the cell is passed back without the gate f.",
      lambda i, f, u, o, c, t, b: {"keep": np.ones_like(f)}),
     ("missing_factor", "The gate o is missing between the state and the cell.",
      lambda i, f, u, o, c, t, b: {"through": 1 - t * t}),
     ("missing_activation_derivative", "The derivative of tanh between the state and the cell is missing.",
      lambda i, f, u, o, c, t, b: {"through": o}),
-    ("activation_derivative_at_wrong_value", ("The derivative of tanh between state and cell is 1 - c²; it belongs "
-     "1 - tanh(c)²."), lambda i, f, u, o, c, t, b: {"through": o * (1 - c * c)}),
-    ("wrong_value", "The gate f meets the cell after the step; it belongs the one before.",
+    ("activation_derivative_at_wrong_value", ("The derivative of tanh between state and cell is 1 - c²; it should be 1 "
+                                              "- tanh(c)²."), lambda i, f, u, o, c, t, b: {"through": o * (1 - c * c)}),
+    ("wrong_value", "The gradient of the gate f uses the cell after the step; it should use the cell before it.",
      lambda i, f, u, o, c, t, b: {"f": c * f * (1 - f)}),
-    ("wrong_value", "The gate o meets the cell; it belongs its tanh.",
+    ("wrong_value", "The gradient of the gate o uses the cell; it should use the tanh of the cell.",
      lambda i, f, u, o, c, t, b: {"o": c * o * (1 - o)}),
     ("missing_activation_derivative", "The derivative of the sigmoid of the gate i is missing.",
      lambda i, f, u, o, c, t, b: {"i": u}),
@@ -143,7 +146,7 @@ GATES: list[tuple[str, str, Any]] = [
      lambda i, f, u, o, c, t, b: {"u": i * u * (1 - u)}),
     ("missing_factor", "The candidate is missing in the gradient of the gate i.",
      lambda i, f, u, o, c, t, b: {"i": i * (1 - i)}),
-    ("missing_factor", "The cell before is missing in the gradient of the gate f.",
+    ("missing_factor", "The previous cell is missing in the gradient of the gate f.",
      lambda i, f, u, o, c, t, b: {"f": f * (1 - f)}),
     ("missing_factor", "The gate i is missing in the gradient of the candidate.",
      lambda i, f, u, o, c, t, b: {"u": 1 - u * u}),
@@ -163,9 +166,9 @@ def lstm(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the gradients of an LSTM with one mistake each."""
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _lstm(s, w))
-    yield Mistake("not_carried_back", "The gradient of the cell is not carried to the time before.",
+    yield Mistake("not_carried_back", "The gradient of the cell is not passed back to the previous time step.",
                   lambda s: _lstm(s, _Way(cell=False)))  # fmt: skip
-    yield Mistake("not_carried_back", "Neither state nor cell is carried to the time before.",
+    yield Mistake("not_carried_back", "The gradients of state and cell are not passed back to the previous time step.",
                   lambda s: _lstm(s, _Way(cell=False, carried=False)))  # fmt: skip
     for kind, text, edit in GATES:
         yield Mistake(kind, text, lambda s, e=edit: _lstm(s, _Way(), e))
@@ -192,11 +195,11 @@ def _gru(s: Site, way: _Way, edit: Any = None) -> list[Any]:
 
 # Wrong factors in place of those of `_gru`, as functions of (r, u, n, q, h before).
 UNITS: list[tuple[str, str, Any]] = [
-    ("wrong_gate", "The gates u and 1 - u are exchanged on the way back.",
+    ("wrong_gate", "The gates u and 1 - u are exchanged in the backward pass.",
      lambda r, u, n, q, b: {"n": u * (1 - n * n), "keep": 1 - u}),
-    ("wrong_gate", "The state is carried back through 1 - u; it belongs through u.",
+    ("wrong_gate", "The gradient of the state is passed back through 1 - u; it should be passed back through u.",
      lambda r, u, n, q, b: {"keep": 1 - u}),
-    ("wrong_gate", "The candidate gets its gradient through u; it belongs through 1 - u.",
+    ("wrong_gate", "The candidate gets its gradient through u; it should get it through 1 - u.",
      lambda r, u, n, q, b: {"n": u * (1 - n * n)}),
     ("missing_factor", "The candidate gets its gradient without 1 - u.", lambda r, u, n, q, b: {"n": 1 - n * n}),
     ("missing_activation_derivative", "The derivative of the tanh of the candidate is missing.",
@@ -205,14 +208,15 @@ UNITS: list[tuple[str, str, Any]] = [
      lambda r, u, n, q, b: {"u": b - n}),
     ("missing_activation_derivative", "The derivative of the sigmoid of the gate r is missing.",
      lambda r, u, n, q, b: {"r": (1 - u) * (1 - n * n) * q}),
-    ("missing_factor", "The gate r is missing on the way back to the state.",
+    ("missing_factor", "The gate r is missing in the gradient of the state.",
      lambda r, u, n, q, b: {"q": (1 - u) * (1 - n * n)}),
-    ("product_rule_half", "In the gradient of the gate u the candidate is missing: it is (h - n) u (1 - u).",
+    ("product_rule_half", "In the gradient of the gate u, the candidate is missing: it is (h - n) u (1 - u).",
      lambda r, u, n, q, b: {"u": b * u * (1 - u)}),
-    ("product_rule_half", "In the gradient of the gate u the state before is missing: it is (h - n) u (1 - u).",
+    ("product_rule_half", "In the gradient of the gate u, the previous state is missing: it is (h - n) u (1 - u).",
      lambda r, u, n, q, b: {"u": -n * u * (1 - u)}),
     ("sign", "The gradient of the gate u has the wrong sign.", lambda r, u, n, q, b: {"u": (n - b) * u * (1 - u)}),
-    ("wrong_value", "The gate r meets the state; it belongs to the product of the state and the weights.",
+    ("wrong_value", ("The gradient of the gate r uses the state; it should use the product of the state and the "
+                     "weights."),
      lambda r, u, n, q, b: {"r": (1 - u) * (1 - n * n) * b * r * (1 - r)}),
     ("detached", "The gate r gets no gradient.", lambda r, u, n, q, b: {"r": np.zeros_like(r)}),
     ("detached", "The gate u gets no gradient.", lambda r, u, n, q, b: {"u": np.zeros_like(r)}),
@@ -226,7 +230,7 @@ def gru(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the gradients of a gated recurrent unit with one mistake each."""
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _gru(s, w))
-    yield Mistake("residual_forgotten", "What the state keeps of the one before, u h, gets no gradient.",
+    yield Mistake("residual_forgotten", "The part of the previous state that is kept, u h, gets no gradient.",
                   lambda s: _gru(s, _Way(direct=False)))  # fmt: skip
     for kind, text, edit in UNITS:
         wrong: Wrong = lambda s, e=edit: _gru(s, _Way(), e)  # noqa: E731

@@ -44,10 +44,10 @@ def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
         d = one_each(s)
         return rest(s) + d.sum(axis=1, keepdims=True) * np.isin(np.arange(len(d)), np.argmax(d != 0, axis=1))[:, None]
 
-    belongs = "it belongs one entry of each sample, p[np.arange(n), y] -= 1"
+    belongs = "change one entry of each sample: p[np.arange(n), y] -= 1"
     yield Mistake("wrong_index", "The columns of all labels are changed in every sample, as p[:, y] -= 1 does; "
                   f"{belongs}.", columns, 0)  # fmt: skip
-    yield Mistake("wrong_index", f"The labels are taken as numbers of samples, as p[y] -= 1 does; {belongs}.", rows, 0)
+    yield Mistake("wrong_index", f"The labels are used as row numbers, as p[y] -= 1 does; {belongs}.", rows, 0)
 
 
 @finds("softmax")
@@ -55,10 +55,10 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield wrong gradients of softmax."""
     node = graph.operations[place]
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis", -1)
-    text = "Softmax was differentiated as if each output depended on its own input only: the diagonal p(1 - p)."
+    text = "Softmax was differentiated as if each output depended only on its own input: the diagonal p(1 - p)."
     yield Mistake("softmax_diagonal_only", text, lambda s: s.g * s.out * (1 - s.out), 0)
-    yield Mistake("softmax_diagonal_only", "Of the gradient of softmax only p g is there; the sum of p g over the "
-                  "classes, times p, belongs subtracted.", lambda s: s.g * s.out, 0)  # fmt: skip
+    yield Mistake("softmax_diagonal_only", "The gradient of softmax is only p g; the sum of p g over the classes, "
+                  "times p, should be subtracted.", lambda s: s.g * s.out, 0)  # fmt: skip
 
     def through(s: Site, sum_axis: Any, p: Any = None) -> Any:
         p = s.out if p is None else p
@@ -66,22 +66,23 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
 
     for other in _axes(x, axis):
         what = "the batch" if other == 0 else f"axis {other}"
-        text = f"The sum in the gradient of softmax runs over {what}; it belongs over axis {_word(axis, x)}."
+        text = f"The sum in the gradient of softmax runs over {what}; it should run over axis {_word(axis, x)}."
         yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a), 0)
-        text = f"The softmax on the way back is taken over {what}; it belongs over axis {_word(axis, x)}."
+        text = f"The softmax in the backward pass is taken over {what}; it should be taken over axis {_word(axis, x)}."
         yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a, _softmax(s.args[0], a)), 0)
     if x.ndim > 1:
         yield Mistake("wrong_axis", "The sum in the gradient of softmax runs over all entries.",
                       lambda s: through(s, None), 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is taken of g; it belongs of p g.",
+    yield Mistake("wrong_derivative", "The sum in the gradient of softmax adds up g; it should add up p g.",
                   lambda s: s.out * (s.g - s.g.sum(axis=axis, keepdims=True)), 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is added; it belongs subtracted.",
+    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is added; it should be subtracted.",
                   lambda s: s.out * (s.g + (s.g * s.out).sum(axis=axis, keepdims=True)), 0)  # fmt: skip
     yield Mistake("wrong_derivative", "The sum in the gradient of softmax is not multiplied by p.",
                   lambda s: s.out * s.g - (s.g * s.out).sum(axis=axis, keepdims=True), 0)  # fmt: skip
     yield Mistake("wrong_derivative", "The factor p in front of the gradient of softmax is missing.",
                   lambda s: s.g - (s.g * s.out).sum(axis=axis, keepdims=True), 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "In the gradient of softmax the mean over classes stands in place of the sum.",
+    yield Mistake("wrong_derivative", "In the gradient of softmax, the mean over the classes is used instead of the "
+                  "sum.",
                   lambda s: s.out * (s.g - (s.g * s.out).mean(axis=axis, keepdims=True)), 0)  # fmt: skip
     yield from _labels(lambda s: s.out * s.g, lambda s: -s.out * (s.g * s.out).sum(axis=axis, keepdims=True))
 
@@ -104,24 +105,25 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
         what = "the batch" if other == 0 else f"axis {other}"
         yield Mistake("wrong_axis", f"The sum in the gradient of log softmax runs over {what}.",
                       lambda s, a=other: s.g - np.exp(s.out) * total(s, a), 0)  # fmt: skip
-        yield Mistake("wrong_axis", f"The softmax on the way back is taken over {what}.",
+        yield Mistake("wrong_axis", f"The softmax in the backward pass is taken over {what}.",
                       lambda s, a=other: s.g - _softmax(s.args[0], a) * total(s, axis), 0)  # fmt: skip
     yield Mistake("statistic_as_constant", "The gradient passes log softmax as if the logarithm of the sum were a "
-                  "constant; softmax times the sum of g belongs subtracted.", lambda s: s.g, 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "In the gradient of log softmax g stands in place of its sum over the classes.",
+                  "constant; softmax times the sum of g should be subtracted.", lambda s: s.g, 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "In the gradient of log softmax, g is used instead of its sum over the classes.",
                   lambda s: s.g - np.exp(s.out) * s.g, 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "In the gradient of log softmax the sum of g over the classes is missing.",
+    yield Mistake("wrong_derivative", "In the gradient of log softmax, the sum of g over the classes is missing.",
                   lambda s: s.g - np.exp(s.out), 0)  # fmt: skip
-    yield Mistake("wrong_derivative", "In the gradient of log softmax softmax is added; it belongs subtracted.",
+    yield Mistake("wrong_derivative", "In the gradient of log softmax, softmax is added; it should be subtracted.",
                   lambda s: s.g + np.exp(s.out) * total(s, axis), 0)  # fmt: skip
-    yield Mistake(LOSS, "Of the gradient of log softmax only softmax times the sum of g is there; g itself is missing: "
-                  "of a cross-entropy the targets are not subtracted.",
+    yield Mistake(LOSS, "The gradient of log softmax is only softmax times the sum of g; g itself is missing: in a "
+                  "cross-entropy, the targets are not subtracted.",
                   lambda s: -np.exp(s.out) * total(s, axis), 0)  # fmt: skip
-    yield Mistake(LOSS, "In the gradient of log softmax g has the wrong sign: of cross-entropy, the targets are added.",
+    yield Mistake(LOSS, "In the gradient of log softmax, g has the wrong sign: in a cross-entropy, the targets are "
+                  "added.",
                   lambda s: -s.g - np.exp(s.out) * total(s, axis), 0)  # fmt: skip
-    yield Mistake("wrong_value", "In the gradient of log softmax its logarithm stands in place of softmax.",
+    yield Mistake("wrong_value", "In the gradient of log softmax, the logarithm of softmax is used instead of softmax.",
                   lambda s: s.g - s.out * total(s, axis), 0)  # fmt: skip
-    yield Mistake("wrong_value", "The gradient of softmax stands in place of that of log softmax.",
+    yield Mistake("wrong_value", "The gradient of softmax is used instead of that of log softmax.",
                   lambda s: np.exp(s.out) * (s.g - (s.g * np.exp(s.out)).sum(axis=axis, keepdims=True)), 0)  # fmt: skip
 
 
@@ -131,9 +133,9 @@ def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     for other in _axes(x, axis):
-        yield Mistake("wrong_axis", f"The softmax on the way back is taken over axis {other}, the wrong one.",
+        yield Mistake("wrong_axis", f"The softmax in the backward pass is taken over axis {other}, the wrong one.",
                       lambda s, a=other: spread(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
-    yield Mistake("wrong_value", "The exponentials are not divided by their sum on the way back.",
+    yield Mistake("wrong_value", "The exponentials are not divided by their sum in the backward pass.",
                   lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0]), 0)  # fmt: skip
     yield Mistake("wrong_value", "The exponentials, shifted by their largest, are not divided by their sum.",
                   lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0] - s.args[0].max(axis=axis, keepdims=True)),
@@ -155,24 +157,25 @@ def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
         return
     rows: list[tuple[str, str, Any]] = [
         (LOSS, "The targets are not subtracted from the probabilities.", lambda s: p(s) * s.g / n),
-        (LOSS, "The targets are added to the probabilities; they belong subtracted.",
+        (LOSS, "The targets are added to the probabilities; they should be subtracted.",
          lambda s: (p(s) + s.args[1]) * s.g / n),
         (LOSS, "The gradient is -y / p, which is that of the probabilities and not of the logits.",
          lambda s: -s.args[1] / p(s) * s.g / n),
-        (LOSS, "The logits themselves stand in place of the probabilities.",
+        (LOSS, "The logits themselves are used instead of the probabilities.",
          lambda s: (s.args[0] - s.args[1]) * s.g / n),
         ("softmax_diagonal_only", "The derivative of the probabilities is applied once more: (p - y) p (1 - p).",
          lambda s: (p(s) - s.args[1]) * p(s) * (1 - p(s)) * s.g / n),
         (LOSS, "Only the entries of the targets have a gradient: (p - y) y.",
          lambda s: (p(s) - s.args[1]) * s.args[1] * s.g / n),
-        (LOSS, "The gradient of the squared error, times the Jacobian, stands in place of that of the cross-entropy.",
+        (LOSS, "The gradient of the squared error, times the Jacobian, is used instead of that of the cross-entropy.",
          lambda s: _squared(p(s), s.args[1], soft) * s.g / n),
     ]  # fmt: skip
     for kind, text, wrong in rows:
         yield Mistake(kind, text, wrong, 0)
     yield from _labels(lambda s: -s.args[1] * s.g / n, lambda s: p(s) * s.g / n)
     if soft and z.ndim > 1:
-        yield Mistake("wrong_axis", "The softmax on the way back is taken over the batch; it belongs over the classes.",
+        yield Mistake("wrong_axis", "The softmax in the backward pass is taken over the batch; it should be taken over "
+                      "the classes.",
                       lambda s: (_softmax(s.args[0], 0) - s.args[1]) * s.g / n, 0)  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
             return wrong
 
         axes = [i for i in range(len(out)) if i < len(out) - len(shape) or shape[i - len(out) + len(shape)] != out[i]]
-        yield Mistake("broadcast_not_summed", "A value that was broadcast acts in many places, so its gradient is the "
-                      "sum over them. That sum is missing.", lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
+        yield Mistake("broadcast_not_summed", "A value that was broadcast is used in many places, so its gradient is "
+                      "the sum over them. That sum is missing.",
+                      lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
         if prod(shape) == 1 or len(out) < 2:
             yield from _rows(out, slot, reduced)
             continue
@@ -53,13 +54,14 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
                       reduced(lambda r, shape=shape: np.full(shape, r.sum())), slot)  # fmt: skip
         yield from _rows(out, slot, reduced)
         over = tuple(axes)
-        yield Mistake("scale", "A broadcast was averaged on the way back; it belongs summed.",
+        yield Mistake("scale", "A broadcast was averaged in the backward pass; it should be summed.",
                       reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=PLAIN)  # fmt: skip
 
 
 def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
     for which, row in (("last", -1), ("first", 0)):
-        text = f"Of the rows that a value was broadcast to the {which} one only gave its gradient; they belong added."
+        text = (f"Only the {which} of the rows that a value was broadcast to contributes to the gradient; all rows "
+                "should be added.")  # fmt: skip
         yield Mistake("overwritten_not_accumulated", text, reduced(lambda r, row=row: r[row]), slot)
 
 
@@ -97,7 +99,7 @@ def sums(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_axis", f"The gradient of a {name} is spread along the wrong axis.",
                       lambda s: np.swapaxes(s.slots[0], 0, 1), 0)  # fmt: skip
     for which, row in (("last", -1), ("first", 0)):
-        text = f"Only the {which} of the entries that a {name} was taken of gets a gradient."
+        text = f"Only the {which} of the entries of a {name} gets a gradient."
         yield Mistake("overwritten_not_accumulated", text, lambda s, row=row: _alone(s, row), 0, cost=RARE)
 
 
@@ -139,7 +141,7 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
     def n(s: Site) -> float:
         return float(_options(s)[1] - _freedom(s))
 
-    yield Mistake("wrong_value", f"In the gradient of the {what} x stands in place of its deviation from the mean.",
+    yield Mistake("wrong_value", f"In the gradient of the {what}, x is used instead of its deviation from the mean.",
                   lambda s: _var(s, g(s), s.args[0], n(s)), 0)  # fmt: skip
     for other, ddof in (("n", 0), ("n - 1", 1)):
         text = f"The gradient of the {what} is divided by {other}; the {what} itself by n - ddof."
@@ -174,11 +176,11 @@ def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
     def whole(s: Site) -> Any:
         return spread(s.g, s.args[0], s.meta.get("axis"))
 
-    yield Mistake("mask_missing", f"The gradient of {name} goes to all entries; it belongs to the chosen one.",
+    yield Mistake("mask_missing", f"The gradient of {name} goes to all entries; it should go to the chosen one.",
                   whole, 0)  # fmt: skip
     yield Mistake("mask_missing", f"The gradient of {name} is divided among all entries, as that of a mean.",
                   lambda s: whole(s) / _options(s)[1], 0)  # fmt: skip
-    yield Mistake("ties", "Each of several equal entries gets the whole gradient; together they belong to get it once.",
+    yield Mistake("ties", "Each of several equal entries gets the whole gradient; they should share it.",
                   lambda s: whole(s) * won(s), 0)  # fmt: skip
     yield Mistake("wrong_value", f"The gradient of {name} is multiplied by the value.",
                   lambda s: s.slots[0] * s.args[0], 0)  # fmt: skip
@@ -208,10 +210,10 @@ def _placed(name: str) -> Iterator[Mistake]:
     yield Mistake("wrong_index", f"The gradient of {name} goes to the opposite extreme.", at(other), 0)
     yield Mistake("wrong_index", f"The gradient of {name} always goes to the first entry.",
                   at(lambda x, axis: np.zeros(np.delete(x.shape, axis), int) if x.ndim > 1 else 0), 0)  # fmt: skip
-    yield Mistake("wrong_index", f"The gradient of {name} goes to the entry of the largest size without sign.",
+    yield Mistake("wrong_index", f"The gradient of {name} goes to the entry of the largest absolute value.",
                   at(lambda x, axis: np.argmax(np.abs(x), axis)), 0)  # fmt: skip
     chosen = np.argmax if name == "max" else np.argmin
-    yield Mistake("ties", "The whole gradient goes to the first of several equal entries; it belongs shared.",
+    yield Mistake("ties", "The whole gradient goes to the first of several equal entries; it should be shared.",
                   at(chosen), 0, cost=USUAL)  # fmt: skip
 
 
@@ -222,7 +224,7 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
     if 0 not in moving(node):
         return
     if node.meta.get("ord", 2) not in (2, None):
-        yield Mistake("wrong_derivative", "The gradient of the norm is x; it belongs the sign of x.",
+        yield Mistake("wrong_derivative", "The gradient of the norm is x; it should be the sign of x.",
                       lambda s: spread(s.g, s.args[0], s.meta.get("axis")) * s.args[0], 0)  # fmt: skip
         return
 

@@ -325,8 +325,8 @@ def judged_by_numbers(
             label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
             m.rounds, row.ok, rule.ok or follows, row, rule, rule.numerical, diagnosis,
         ))  # fmt: skip
-    method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is bound to other numbers where it was "
-              f"bound, and the forward runs on with them: {entries:,} entries, in float64.")  # fmt: skip
+    method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
+              f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
     passes = Passes(run.forward, asked.cotangents, asked.written, single, asked.mine.forward, asked.g)
     return steps, passes, [*asked.notes, *([reason.edit] if reason.edit else [])], method
 

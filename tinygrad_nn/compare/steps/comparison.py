@@ -77,9 +77,8 @@ def compare_steps(
     if not callable(forward) or not callable(backward):
         what = type(forward if not callable(forward) else backward).__name__
         raise TypeError(
-            f"compare_steps takes two functions and their inputs, and got a {what} in the place of one: "
-            "compare_steps(forward, backward, (x, W)). In a notebook cell it takes the namespace: "
-            "compare_steps(locals())."
+            f"compare_steps takes two functions and their inputs, but one of them is a {what}: compare_steps(forward, "
+            "backward, (x, W)). In a notebook cell it takes the namespace: compare_steps(locals())."
         )
     if inputs is None:
         raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
@@ -184,8 +183,8 @@ def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method
     if written.stopped is not None:
         error, statement = written.stopped
         where = f"line {statement.line}: {statement.text}"
-        text = (f"The backward stopped here with {type(error).__name__}: {error}. "
-                f"The {len(steps)} gradients that it had made before were judged.")  # fmt: skip
+        text = (f"The backward stopped here with {type(error).__name__}: {error}. The {len(steps)} gradients that it "
+                "had computed before were judged.")  # fmt: skip
         diagnoses.append(Diagnosis("unknown", where, text))
         first_wrong = first_wrong or where
     losses = {"forward": float(graph.outs[0].data.item())} if graph.outs[0].size == 1 else {}

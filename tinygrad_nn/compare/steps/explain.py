@@ -151,7 +151,7 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
     if same_but_ones(mine.shape, right.shape):
         return None
     if mine.size == right.size and np.allclose(mine.reshape(right.shape), right, rtol=1e-6, atol=0):
-        text = f"{shapes}: the numbers are right, and the shape is not: {name}.reshape({whole}.shape)."
+        text = f"{shapes}: the numbers are right, but the shape is not: {name}.reshape({whole}.shape)."
         return Diagnosis("edit", name, text)
     if mine.shape == right.shape[::-1]:
         text = f"{shapes}: a gradient has the shape of its value, and this one is transposed: {name}.T."

@@ -52,8 +52,8 @@ def match(
                 values = [v for v in values if not any(v.node is m.version.node for m in pairs)]
                 over = len(mine) - sum(1 + m.more for m in pairs)
                 if over > 0 and len(theirs) > 1:
-                    notes.append(f"{name} is bound {len(mine)} times and {whole.removesuffix('[]')} {len(theirs)} times"
-                                 f"; {over} of {name} could not be judged.")  # fmt: skip
+                    notes.append(f"{name} is assigned {len(mine)} times and {whole.removesuffix('[]')} {len(theirs)} "
+                                 f"times; {over} of {name} could not be judged.")  # fmt: skip
     named = [m for m in matches if not m.given.handed]
     return [m for m in named if m.given.name.isidentifier() or not any(_same(m, other) for other in named)], notes
 

@@ -17,11 +17,11 @@ SUMS = ("sum", "mean", "max", "min", "prod")
 
 def mended(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
     """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
-    others = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    others = (f"the same would come from {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if found.kind != "unknown":
         return replace(found, evidence=(*found.evidence, edit.sentence, *others))
     kind = kind_of(edit.before, edit.after, values)
-    text = f"{edit.sentence} With that it is what its own rule gives, here and at other inputs."
+    text = f"{edit.sentence} With this change, it is what its own rule gives, here and at other inputs."
     return replace(found, kind=kind, text=text, evidence=(found.text, *found.evidence, *others))
 
 
