@@ -66,7 +66,7 @@ def test_what_numbers_say_of_other_shapes(few: None) -> None:
     assert said(compared(lambda dx, dw, db: (dx.T, dw, db))) == [("transpose", "x", "The gradient is transposed.")]
     (d,) = compared(lambda dx, dw, db: (dx[None], dw, db)).diagnoses
     assert (d.kind, d.where) == ("convention", "x")
-    assert d.text.startswith("The numbers are right, the shape is (1, 3, 4) and belongs (3, 4)")
+    assert d.text.startswith("The numbers are right, but the shape is (1, 3, 4) and should be (3, 4)")
     (d,) = compared(lambda dx, dw, db: (dx, dw, np.stack([db, 0 * db]))).diagnoses
     assert (d.kind, d.where) == ("broadcast_not_summed", "b")
     (d,) = compared(lambda dx, dw, db: (dx, dw, np.append(db, 1.0))).diagnoses
@@ -79,7 +79,7 @@ def test_what_numbers_say_where_some_entries_were_looked_at(few: None) -> None:
     assert "3" in d.text
     (d,) = compared(lambda dx, dw, db: (dx, np.sin(dw) + 2, db)).diagnoses
     assert (d.kind, d.where) == ("unknown", "w")
-    assert d.text.startswith("Of 4 entries of w that were looked at 4 are wrong: [")
+    assert d.text.startswith("Of the 4 entries of w that were checked, 4 are wrong: [")
     report = compared(lambda dx, dw, db: (dx, dw, np.sin(db) + 2))
     assert "looked at" not in report.diagnoses[0].text  # all three were
 
@@ -121,14 +121,14 @@ def test_entries_that_were_looked_at_in_words() -> None:
     w = whole(right, known)
     shown = np.where(known, right, 0)
     assert of_some("w", 2 * right, shown, known, w) == (
-        "Of 4 entries of w that were looked at 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1]. Each entry is 2 times "
-        "the right one.")  # fmt: skip
+        "Of the 4 entries of w that were checked, 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1]. Each entry is 2 "
+        "times the right one.")  # fmt: skip
     bad = known & (right > 3)
     assert of_some("w", np.where(bad, 0, right), shown, bad, w) == (
-        "Of 4 entries of w that were looked at 2 are wrong: [1, 1] and [2, 1].")  # fmt: skip
+        "Of the 4 entries of w that were checked, 2 are wrong: [1, 1] and [2, 1].")  # fmt: skip
     other = right + np.array([[0.1, 0], [0.3, 0.45], [0, 0.9]])
     assert of_some("w", other, shown, known, w) == (
-        "Of 4 entries of w that were looked at 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1].")  # fmt: skip
+        "Of the 4 entries of w that were checked, 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1].")  # fmt: skip
     many = np.ones((10, 10))
     assert of_some("w", 2 * many, many, many > 0, whole(many)).count("64 in all") == 1
 
@@ -163,8 +163,8 @@ def test_numbers_that_agree_where_they_are_known() -> None:
 
 
 def test_sentences_speak_of_numbers() -> None:
-    said = in_numbers("with this mistake the graph gives them")
-    assert said == "with this mistake the numerical gradients become them"
+    said = in_numbers("with this mistake, the graph gives them")
+    assert said == "with this mistake, the numerical gradients become them"
     assert in_numbers("entry: manual 2, graph nan, numerical 1") == "entry: manual 2, numerical 1"
     graph = no_graph([X, W])
     assert [node.out is x for node, x in zip(graph.inputs, (X, W), strict=True)] == [True, True]
@@ -306,22 +306,22 @@ def test_variants_of_a_cotangent() -> None:
         (found,) = [other for (_, text), other in made.items() if all(p in text for p in parts)]
         return found
 
-    assert of("axis 0 of the result the last one only") == [[0, 0], [3, 4]]
-    assert of("axis 0 of the result the first one only") == [[1, 2], [0, 0]]
-    assert of("axis 1 of the result the last one only") == [[0, 2], [0, 4]]
-    assert of("axes 0 and 1 of the result the last one only") == [[0, 0], [0, 4]]
-    assert of("axes 0 and 1 of the result the first one only") == [[1, 0], [0, 0]]
+    assert of("Only the last position along axis 0 of") == [[0, 0], [3, 4]]
+    assert of("Only the first position along axis 0 of") == [[1, 2], [0, 0]]
+    assert of("Only the last position along axis 1 of") == [[0, 2], [0, 4]]
+    assert of("Only the last position along axes 0 and 1 of") == [[0, 0], [0, 4]]
+    assert of("Only the first position along axes 0 and 1 of") == [[1, 0], [0, 0]]
     assert of("reverse order along axis 1") == [[2, 1], [4, 3]]
-    assert of("axis 0 of the result the first half only") == [[1, 2], [0, 0]]
+    assert of("Only the first half of the positions along axis 0 of") == [[1, 2], [0, 0]]
     assert of("off by one along axis 0", "the next one belongs") == [[0, 0], [1, 2]]
     assert of("off by one along axis 0", "the one before belongs") == [[3, 4], [0, 0]]
     assert of("off by one along axis 1", "the next one belongs") == [[0, 1], [0, 3]]
     assert of("averaged over axis 0") == [[2, 3], [2, 3]]
     assert of("averaged over axis 1") == [[1.5, 1.5], [3.5, 3.5]]
     assert of("transposed: axes 0 and 1") == [[1, 3], [2, 4]]
-    assert of("sign of the gradient") == [[1, 1], [1, 1]]
+    assert of("The sign of the upstream gradient") == [[1, 1], [1, 1]]
     assert of("is squared") == [[1, 4], [9, 16]]
-    assert of("without its sign") == g.tolist()
+    assert of("The absolute value of") == g.tolist()
     one = list(_of_one(np.array([[5.0, 6.0, 7.0]])))  # an axis of length 1 is none
     assert not any("axis 0" in text or "axes" in text or "transposed" in text for _, text, _ in one)
     assert not any("transposed" in text for _, text, _ in _of_one(np.ones((2, 3))))
@@ -347,11 +347,11 @@ def summed(m: Array, right: Array, known: Any = None, takes: bool = True) -> str
 def test_a_cotangent_summed_over_other_axes() -> None:
     g = np.arange(1.0, 13.0).reshape(2, 2, 3) ** 2
     assert summed(g.sum(axis=1), g.sum(axis=0)) == (
-        "The gradient that arrives was summed over axis 1; it belongs summed over axis 0.")  # fmt: skip
+        "The upstream gradient was summed over axis 1; it should be summed over axis 0.")  # fmt: skip
     assert summed(g.sum(axis=(1, 2)), g.sum(axis=(0, 2))) == (
-        "The gradient that arrives was summed over axes 1 and 2; it belongs summed over axes 0 and 2.")  # fmt: skip
+        "The upstream gradient was summed over axes 1 and 2; it should be summed over axes 0 and 2.")  # fmt: skip
     assert summed(g.sum(axis=2), g.sum(axis=(0, 1))) == (
-        "The gradient that arrives was summed over axis 2; it belongs summed over axes 0 and 1.")  # fmt: skip
+        "The upstream gradient was summed over axis 2; it should be summed over axes 0 and 1.")  # fmt: skip
     assert summed(g.sum(axis=0), g.sum(axis=0)) is None
     assert summed(g.sum(axis=1), g.sum(axis=0), takes=False) is None
     assert summed(g.sum(axis=1) * 1.01, g.sum(axis=0)) is None
@@ -381,7 +381,7 @@ def test_a_row_of_what_numbers_know() -> None:
     assert row.ok
     row, bad, _ = judged_row("x", right[:2], w, 0.0)
     assert not row.ok
-    assert "belongs" in row.note
+    assert "but should have" in row.note
     row, bad, _ = judged_row("x", np.array([1.0, np.nan, 4.0, 0.0]), w, 0.0)
     assert not row.ok
     assert bad.tolist() == [False, True, False, False]

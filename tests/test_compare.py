@@ -301,7 +301,7 @@ def test_the_graph_can_be_the_odd_one_out(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_manual_returns_is_checked() -> None:
     model, x, y, solver = DEEP.build(0)
     for wrong in (None, (1.0, []), (1.0, [np.ones(1)], [np.ones(1)])):
-        with pytest.raises(TypeError, match=r"it needs to return \(loss, dW, db\)"):
+        with pytest.raises(TypeError, match=r"it must return \(loss, dW, db\)"):
             compare_gradients(model, x, y, solver=solver, manual=lambda *_, wrong=wrong, **__: wrong)
     with pytest.raises(TypeError, match="needs a Solver"):
         compare_gradients(model, x, y)

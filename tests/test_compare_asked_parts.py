@@ -115,8 +115,9 @@ def test_how_a_backward_behaves() -> None:
     assert around(scaled_back) == []
     (ignored,) = around(lambda x, w, g: (w, g * x))
     assert ignored == (
-        "cotangent_ignored", "x", ("The gradient is the same whatever g is. g is the gradient that arrives from what "
-        "is computed with the result, and every gradient must be multiplied by it, by the chain rule."),
+        "cotangent_ignored", "x", ("The gradient is the same whatever g is. g is the upstream gradient from what is "
+                                   "computed with the result, and every gradient must be multiplied by it, by the "
+                                   "chain rule."),
         ("with g, and with -1.75 g, the backward returns the same numbers",))  # fmt: skip
     assert [d[1] for d in around(lambda x, w, g: (w, x))] == ["x, w"]
     assert around(lambda x, w, g: (0 * w, g * x)) == []
@@ -128,8 +129,8 @@ def test_how_a_backward_behaves() -> None:
     assert around(lambda x, w: (w, x)) == []  # it takes none
     (wrote,) = around(scaled_back, changed=["x", "w"])
     assert wrote == (
-        "inplace_overwrite", "x", ("The backward wrote into its inputs: x, w. Make a new array: `x = x * m` instead "
-        "of `x *= m`."), ("x has other numbers after the call", "w has other numbers after the call"))  # fmt: skip
+        "inplace_overwrite", "x", ("The backward wrote into its inputs: x, w. Make a new array: `x = x * m` instead of "
+                                   "`x *= m`."), ("the call changed x", "the call changed w"))  # fmt: skip
     (moving,) = around(scaled_back, again=[[A, C], [C, A]])
     assert moving[0] == "nondeterministic"
     assert "Pass the random numbers in, or fix their seed." in moving[2]
@@ -195,7 +196,7 @@ def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
     assert graph is not None  # the result does not depend on it
     graph, reason = _graph(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
     assert graph is None
-    assert "makes a plain number of a Tensor, float" in reason.text
+    assert "turns a Tensor into a plain number, float" in reason.text
 
 
 # -- The line that is wrong
@@ -210,18 +211,20 @@ def test_an_edit_is_told_in_the_diagnoses_of_what_it_mends() -> None:
     known = Diagnosis("scale", "sum, operation 3 of 5", "Half.", ("e",))
     open_ = [Diagnosis("unknown", "x", "A.", ("of x",)), Diagnosis("unknown", "w", "B.", ("of w",))]
     harmless = Diagnosis("convention", "x", "C.")
-    text = "In line 7 a would be right. With that the gradient of x, w is right, here and at other random inputs."
+    text = ("In line 7 a would be right. With this change, the gradient of x, w is right, here and at other random "
+            "inputs.")  # fmt: skip
     (one,) = _told_edit(open_, edit_of((0, 1)), ["x", "w"], set())
     assert (one.kind, one.where, one.text) == ("sign", "x, w, line 7 (back)", text)
     assert (one.evidence, one.alternatives) == (("of x",), ("scale",))
-    also = "the same would come of 1 or of 2"
+    also = "the same would come from 1 or of 2"
     one, two, three = _told_edit([known, *open_], edit_of((0,), others=("1", "2", "3")), ["x"], set())
     assert (one, three) == (known, open_[1])
     assert (two.where, two.evidence) == ("x, line 7 (back)", ("of x", also))
     (one,) = _told_edit([known], edit_of((0,), names=("a", "b")), ["x"], {known.where})
     assert (one.where, one.text, one.evidence) == ("sum, line 7", "Half.", ("e", "In line 7 a would be right."))
     (one,) = _told_edit([known], edit_of((0,), names=("a b",), others=("1",)), ["x"], {known.where})
-    assert (one.where, one.evidence[1:]) == ("sum, line 7", ("In line 7 a would be right.", "the same would come of 1"))
+    assert (one.where, one.evidence[1:]) == ("sum, line 7", ("In line 7 a would be right.", ("the same would come from "
+                                                                                             "1")))
     assert _told_edit([harmless, known], edit_of((0,)), ["x"], set()) == [harmless, known]
 
 
@@ -455,7 +458,7 @@ def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.M
     assert (batch.code, batch.leaves, batch.outs, batch.right) == (asked.code, asked.leaves, asked.outs, grads)
     assert batch.g is asked.g
     assert (batch.error, batch.ignored) == (found.error, found.ignored)
-    shared = "x, w all come from line 9, and nothing that is right does: of [0, 1]"
+    shared = "x, w all come from line 9, and no right gradient does: of [0, 1]"
     assert one.evidence == ("e", "it is assigned in line 7: of target, x", shared)
     assert two.evidence == ("it is assigned in line 8: of target, w",)
     (call,) = calls
@@ -574,7 +577,7 @@ def test_searches_are_asked_until_one_has_found_it() -> None:
             super().matches(over, linear=linear)
             return self.found if over == [0] else []
 
-    assert joint(Narrow(seen, 1.3)).text == "Text. It is so in the gradient of x only."
+    assert joint(Narrow(seen, 1.3)).text == "Text. This affects only the gradient of x."
 
 
 def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -630,16 +633,17 @@ def test_which_other_cotangent_a_backward_uses() -> None:
 
     order = found(lambda x, w, g: (g[::-1] * w, g * x))
     assert (order.kind, order.where, order.text) == (
-        "wrong_order", "x", "The gradient that arrives is read in reverse order along axis 0.")  # fmt: skip
+        "wrong_order", "x", "The upstream gradient is read in reverse order along axis 0.")  # fmt: skip
     assert order.evidence == (
-        "with this mistake the numbers become those of the backward at 3 entries, and elsewhere",)
+        ("with this mistake, the numerical gradients become those of the backward at 3 entries, here and at another "
+         "point"),)
     squared = found(lambda x, w, g: (g * w, g * g * x), 1)
-    assert (squared.where, squared.text) == ("w", "The gradient that arrives is squared.")
+    assert (squared.where, squared.text) == ("w", "The upstream gradient is squared.")
     last = found(lambda x, w, g: (g * w * np.array([0, 0, 1]), g * x))
     assert last.kind == "overwritten_not_accumulated"
-    assert last.text.startswith("Of all positions along axis 0 of the result the last one only gave its gradient")
+    assert last.text.startswith("Only the last position along axis 0 of the result contributes to the gradient")
     some = found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, True])
-    assert some.evidence[0].endswith(" at 2 entries, and elsewhere")
+    assert some.evidence[0].endswith(" at 2 entries, here and at another point")
     assert found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, False]) is None  # one tells too little
     assert found(lambda x, w, g: (np.sin(g) * w, g * x)) is None
     assert found(lambda x, w: (w, x), right=[C[::-1], A]) is None  # it takes none
@@ -662,7 +666,7 @@ def test_which_other_cotangent_a_backward_uses() -> None:
     number = asked_of(lambda x, w: x * w.sum(), without, np.array(2.0), C)
     told = other_cotangent(number, 0, number.g * C.sum(), np.array(True))
     assert told is not None
-    assert told.text == "The gradient that arrives is used without its sign."
+    assert told.text == "The absolute value of the upstream gradient is used."
 
 
 def test_entries_at_another_point() -> None:
@@ -713,7 +717,7 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert [(d.kind, d.where, d.factor) for d in wrong.diagnoses] == [("scale", "x", "3")]
     assert [row.ok for row in wrong.rows] == [False, True]
     kink = numbers_of(lambda x, w, g: (g * np.sign(x), g), lambda x, w: np.abs(x) + w, np.array([0.0, 1.0]), C[:2])
-    kinks = "x: 1 entries stand at a kink, where any slope between those on both sides is right."
+    kinks = "x: 1 entries are at a kink, where any slope between those on both sides is right."
     assert kink.notes == ["Edit.", kinks]
     assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
     assert [row.ok for row in kink.rows] == [True, True]

@@ -297,12 +297,12 @@ def test_the_smallest_change_is_told_and_others_beside_it() -> None:
                        one(1.31, "d", "d.T", 3), one(1.1, "g", "-g", 2), one(1.4, "d", "np.sum(d)", 3),
                        one(1.5, "d", "4 * d", 3)], source)  # fmt: skip
     assert (found.lineno, found.before, found.after) == (2, "d = g * x", "d = -g * x")
-    assert found.sentence == "Line 2: d = -g * x would be right; it says d = g * x."
+    assert found.sentence == "Line 2: write d = -g * x instead of d = g * x."
     assert found.alternatives == ("line 2: d = g", "line 3: e = d.T", "line 3: e = 2 * d")
     assert (found.fixes, found.names, found.function) == ((1, 2), ("d",), "backward")
     assert (found.kind, found.kinds) == ("sign", ("wrong_value", "transpose", "scale"))
     left_out = described([one(1.0, "e = d", "pass", 3), one(1.2, "d = g * x", "pass", 2)], source)
-    assert left_out.sentence == "Line 3: it would be right without e = d."
+    assert left_out.sentence == "Line 3: remove e = d."
     assert left_out.alternatives == ("line 2: without d = g * x",)
     assert (left_out.kind, left_out.kinds) == ("edit", ())
 
@@ -328,7 +328,7 @@ def test_a_line_of_another_function_is_named_with_it() -> None:
     assert search._named(hidden, hidden) == ", in a lambda"
     change, _ = change_in(helper, "x", "3 * x")
     assert described([(1.0, helper, change, frozenset({0}))], main).sentence == (
-        f"Line 2, in half of {file}: return 3 * x / 2 would be right; it says return x / 2.")  # fmt: skip
+        f"Line 2, in half of {file}: write return 3 * x / 2 instead of return x / 2.")  # fmt: skip
 
 
 def test_the_arguments_and_the_name_of_numpy_and_the_slices_of_a_function() -> None:

@@ -211,8 +211,8 @@ def test_a_statement_in_short() -> None:
     assert reasons._short("a " * 29 + "ab") == "a " * 29 + "ab"  # 60 characters
     assert reasons._short("a " * 29 + "abc") == "a " * 27 + "a ..."
     assert reasons.left("x, w").text == (
-        "it runs on them and leaves the graph: the result depends on x, w, and the graph has no way from there (.data, "
-        ".item(), or an array made of the numbers)")  # fmt: skip
+        "it runs on them but leaves the graph: the result depends on x, w, but not through the graph (.data, .item(), "
+        "or an array made of the numbers)")  # fmt: skip
 
 
 # -- Objects
@@ -247,7 +247,7 @@ def test_two_methods_of_an_object_that_are_named_by_the_person() -> None:
     x, g = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2))
     obj = Doubled()
     code = objects.read_object(obj.run, x, "walk")
-    assert code.notes == ("Taken as an object with run and walk. Its parameters: W; their gradients: dW.",)
+    assert code.notes == ("Treated as an object with run and walk. Its parameters: W; their gradients: dW.",)
     assert (code.name, code.inputs.names, code.takes, code.some) == ("Doubled", ["x", "W"], True, True)
     np.testing.assert_allclose(code.forward([x, 2 * M]), x @ (2 * M))
     found = code.back(code.inputs, [x, 2 * M], g)
@@ -255,7 +255,7 @@ def test_two_methods_of_an_object_that_are_named_by_the_person() -> None:
     np.testing.assert_allclose(found["W"], x.T @ g)
     code = objects.read_object(Updated(), x)
     (note,) = code.notes
-    assert note == ("Taken as an object with forward and backward. Its parameters: W; their gradients: what the "
+    assert note == ("Treated as an object with forward and backward. Its parameters: W; their gradients: what the "
                     "backward subtracts, over the learning rate.")  # fmt: skip
     found = code.back(code.inputs, [x, 2 * M], g)
     np.testing.assert_allclose(found["W"], x.T @ g, rtol=1e-12)
@@ -277,7 +277,7 @@ def test_an_object_that_returns_gradients_beside_its_loss() -> None:
     x = RNG.normal(size=(3, 2))
     code = objects.read_object(Lossy(), x)
     (note,) = code.notes
-    assert note == ("Taken as an object with loss, which returns gradients beside its value. Its parameters: "
+    assert note == ("Treated as an object with loss, which returns gradients along with its value. Its parameters: "
                     "params['W']; their gradients: returned as W. No gradient of params['b'] was found after the "
                     "backward.")  # fmt: skip
     assert code.inputs.names == ["x", "params['W']"]
@@ -303,7 +303,7 @@ def test_a_result_that_is_left_in_an_attribute() -> None:
     code = objects.read_object(Kept, V)
     assert code.forward([V]).tolist() == [2, 4, 6]
     (note,) = code.notes
-    assert note == "Taken as an object with forward and backward. No array of its own has a gradient afterwards."
+    assert note == "Treated as an object with forward and backward. No array of its own has a gradient afterwards."
     assert code.takes  # its result is an array, so the default is a cotangent
 
 
@@ -340,7 +340,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     back = lambda dout, cache: (dout * cache[1], dout * cache[0])
     code = read_cached(kept, inputs, back)
     assert code is not None
-    assert note_of(code) == "Taken as a forward that returns its result and a cache, and a backward(dout, cache)."
+    assert note_of(code) == "Treated as a forward that returns its result and a cache, and a backward(dout, cache)."
     assert (code.name, code.takes, code.source, code.backward) == ("kept", True, kept, back)
     assert code.forward([V, 3 * V]).tolist() == (3 * V * V).tolist()
     np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], V), [3 * V * V, V * V])
@@ -348,7 +348,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     code = read_cached(two_kept, inputs, two)
     assert code is not None
     assert note_of(code) == (
-        "Taken as a forward that returns its results and a cache, and a backward(d_out, dsum, cache, w).")
+        "Treated as a forward that returns its results and a cache, and a backward(d_out, dsum, cache, w).")
     assert [np.asarray(out).tolist() for out in code.forward([V, 3 * V])] == [(3 * V * V).tolist(), 6.0]
     np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], [V, np.array(7.0)]), [3 * V * V + 7, V * V])
     loss = lambda x, w: ((x * w).sum(), x * w, (x, w))
@@ -356,7 +356,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     code = read_cached(loss, inputs, only)
     assert code is not None
     assert (code.takes, note_of(code)) == (
-        False, "Taken as a forward that returns its result and a cache, and a backward(caches).")
+        False, "Treated as a forward that returns its result and a cache, and a backward(caches).")
     assert read_cached(kept, inputs, V) is None
     assert read_cached(lambda x, w: x * w, inputs, lambda x, w, g: 0) is None
     assert read_cached(lambda x, w: x * w, inputs, lambda dout, kept: 0) is None  # it returns nothing to keep
@@ -365,9 +365,9 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     assert read_cached(kept, inputs, lambda q, kept: 0) is None
     assert read_cached(kept, inputs, lambda x, w, g: 0) is None
     assert read_cached(kept, lay_out(["x", "cache"], [V, V]), lambda x, cache: 0) is None
-    with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), and the function returned an array of shape"):
+    with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), but the function returned an array of shape"):
         read_cached(lambda x, w: x * w, inputs, lambda dout, cache: 0)
-    with pytest.raises(TypeError, match=r"and the function returned a tuple of 1. Let it return"):
+    with pytest.raises(TypeError, match=r"but the function returned a tuple of 1. It must return"):
         read_cached(lambda x, w: (x * w,), inputs, lambda dout, cache: 0)
 
 
@@ -403,8 +403,8 @@ def loss_last(x: Any, w: Any) -> Any:
 def test_a_value_beside_its_gradients_is_told() -> None:
     inputs = lay_out(["x", "w"], [V, 2 * V])
     first, last = read_beside(loss_first, inputs), read_beside(loss_last, inputs)
-    assert note_of(first) == "Taken as a function that returns its gradients (dx, dw) beside its value."
-    assert note_of(last) == "Taken as a function that returns its gradients (?) beside its value."
+    assert note_of(first) == "Treated as a function that returns its gradients (dx, dw) along with its value."
+    assert note_of(last) == "Treated as a function that returns its gradients (?) along with its value."
     assert (first.names, last.names) == (("dx", "dw"), ("",))
     assert (first.name, first.takes, first.some, first.source) == ("loss_first", False, True, loss_first)
     for code in (first, last):
@@ -467,7 +467,7 @@ class Times:
 
 def test_classes_with_a_context_or_a_node() -> None:
     code = read_function_class(Product, (V, 2.0))
-    assert note_of(code) == "Taken as a class with forward(ctx, a, b) and backward(ctx, ...)."
+    assert note_of(code) == "Treated as a class with forward(ctx, a, b) and backward(ctx, ...)."
     assert (code.name, code.inputs.names, code.takes, code.some) == ("Product", ["a", "b"], True, True)
     a, b = code.back(code.inputs, [V, np.array(3.0)], V)
     assert (a.tolist(), b.tolist(), Product.needed) == ((3 * V).tolist(), (V * V).tolist(), (True, True))
@@ -480,11 +480,11 @@ def test_classes_with_a_context_or_a_node() -> None:
     assert (a.tolist(), b.tolist()) == ((3 * V * V + V).tolist(), (V * V).tolist())
     assert [out.tolist() for out in code.forward([V, V])] == [(V * V).tolist(), V.tolist()]
     code = read_function_class(Bare, V)
-    assert note_of(code) == ("Taken as a class with forward(ctx, a) and backward(ctx, ...). One saved value is given "
+    assert note_of(code) == ("Treated as a class with forward(ctx, a) and backward(ctx, ...). One saved value is given "
                              "back without a tuple around it.")  # fmt: skip
     assert code.back(code.inputs, [V], np.ones(3)).tolist() == (2 * V).tolist()
     code = read_operation(Times, (V, 2 * V))
-    assert note_of(code) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert note_of(code) == "Treated as an operation with compute and gradient(out_grad, node)."
     assert (code.name, code.takes, code.some) == ("Times", True, True)
     a, b = code.back(code.inputs, [V, 3 * V], V)
     assert (a.tolist(), b.tolist()) == ((3 * V * V).tolist(), (V * V).tolist())
@@ -523,19 +523,19 @@ def test_which_convention_is_taken() -> None:
 
     obj = Doubled()
     x = RNG.normal(size=(3, 2))
-    assert note(obj.run, x, obj.walk).startswith("Taken as an object with run and walk.")
-    assert note(Updated(), x).startswith("Taken as an object with forward and backward.")
+    assert note(obj.run, x, obj.walk).startswith("Treated as an object with run and walk.")
+    assert note(Updated(), x).startswith("Treated as an object with forward and backward.")
     updated = Updated()
-    assert note(updated, x, updated.backward).startswith("Taken as an object with forward and backward.")
-    assert note(Lossy().loss, x).startswith("Taken as an object with loss, which returns")
-    assert note(Lossy(), x).startswith("Taken as an object with loss, which returns")
-    assert note(Times, (V, V)) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert note(updated, x, updated.backward).startswith("Treated as an object with forward and backward.")
+    assert note(Lossy().loss, x).startswith("Treated as an object with loss, which returns")
+    assert note(Lossy(), x).startswith("Treated as an object with loss, which returns")
+    assert note(Times, (V, V)) == "Treated as an operation with compute and gradient(out_grad, node)."
     times = Times()
-    assert note(times, (V, V), times.gradient) == "Taken as an operation with compute and gradient(out_grad, node)."
-    assert note(Product, (V, V)).startswith("Taken as a class with forward(ctx, a, b)")
-    assert note(Product, (V, V), Product.backward).startswith("Taken as a class with forward(ctx, a, b)")
-    assert note(loss_first, (V, V)).startswith("Taken as a function that returns its gradients (dx, dw)")
-    assert note(kept, (V, V), lambda dout, cache: 0).startswith("Taken as a forward that returns its result and a")
+    assert note(times, (V, V), times.gradient) == "Treated as an operation with compute and gradient(out_grad, node)."
+    assert note(Product, (V, V)).startswith("Treated as a class with forward(ctx, a, b)")
+    assert note(Product, (V, V), Product.backward).startswith("Treated as a class with forward(ctx, a, b)")
+    assert note(loss_first, (V, V)).startswith("Treated as a function that returns its gradients (dx, dw)")
+    assert note(kept, (V, V), lambda dout, cache: 0).startswith("Treated as a forward that returns its result and a")
     assert note(lambda x: x, V, lambda x, g: g) == ""
     assert [is_code(f) for f in (Times, obj, Updated, obj.run, len, Product)] == [True, False, True, False, False, True]
     other = read(updated, x, lambda x, g: 2 * g)  # another backward, of the forward alone

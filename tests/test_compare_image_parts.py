@@ -51,12 +51,14 @@ def test_a_convolution_is_walked_back_otherwise(step: int, off: int) -> None:
     dw = of_kernel(g, x, w.shape, step, off)
     np.testing.assert_allclose(p.site.slots[1], dw, rtol=1e-12)
     of_image: dict[str, Array] = {
-        "The kernel is flipped in the gradient": walked_back(g, w[:, :, ::-1, ::-1], x.shape, step, off),
+        "In the gradient of the image, the kernel is flipped": walked_back(g, w[:, :, ::-1, ::-1], x.shape, step, off),
         "The channels of the kernel are exchanged": walked_back(g, w.swapaxes(0, 1), x.shape, step, off),
         "The kernel is transposed in the gradient": walked_back(g, w.swapaxes(2, 3), x.shape, step, off),
         "Where windows overlap the last one": walked_back(g, w, x.shape, step, off, last=True),
-        "The last kernel only gave the image": walked_back(g * np.array([0, 1])[:, None, None], w, x.shape, step, off),
-        "The first kernel only gave the image": walked_back(g * np.array([1, 0])[:, None, None], w, x.shape, step, off),
+        "Only the last kernel contributes to the gradient of the "
+        "image": walked_back(g * np.array([0, 1])[:, None, None], w, x.shape, step, off),
+        "Only the first kernel contributes to the gradient of the "
+        "image": walked_back(g * np.array([1, 0])[:, None, None], w, x.shape, step, off),
     }
     if off:
         of_image["The padding is forgotten in the gradient of the image"] = walked_back(g, w, x.shape, step, 0)
@@ -71,12 +73,14 @@ def test_a_convolution_is_walked_back_otherwise(step: int, off: int) -> None:
         ("The gradient of the kernel is flipped.", dw[:, :, ::-1, ::-1]),
         ("The gradient of the kernel is averaged", dw / g[0, 0].size),
         ("The gradient of the kernel is transposed.", dw.swapaxes(2, 3)),
-        ("The last sample only gave the kernel", of_kernel(g * n[:, None, None, None], x, w.shape, step, off)),
-        ("The first sample only gave", of_kernel(g * (1 - n)[:, None, None, None], x, w.shape, step, off)),
-        ("The last position only gave", of_kernel(g * corner, x, w.shape, step, off)),
-        ("The first position only gave", of_kernel(g * corner[::-1, ::-1], x, w.shape, step, off)),
-        ("The last kernel only gave the kernel", of_kernel(g * n[:, None, None], x, w.shape, step, off)),
-        ("The first kernel only gave the kernel", of_kernel(g * (1 - n)[:, None, None], x, w.shape, step, off)),
+        ("Only the last sample contributes", of_kernel(g * n[:, None, None, None], x, w.shape, step, off)),
+        ("Only the first sample contributes", of_kernel(g * (1 - n)[:, None, None, None], x, w.shape, step, off)),
+        ("Only the last position contributes", of_kernel(g * corner, x, w.shape, step, off)),
+        ("Only the first position contributes", of_kernel(g * corner[::-1, ::-1], x, w.shape, step, off)),
+        ("Only the last kernel contributes to the gradient of the kernel",
+         of_kernel(g * n[:, None, None], x, w.shape, step, off)),
+        ("Only the first kernel contributes to the gradient of the kernel",
+         of_kernel(g * (1 - n)[:, None, None], x, w.shape, step, off)),
     ):  # fmt: skip
         np.testing.assert_allclose(p.made(text, 1), wanted, rtol=1e-12, atol=1e-13, err_msg=text)
     if off == 0:
@@ -87,9 +91,11 @@ def test_a_convolution_is_walked_back_otherwise(step: int, off: int) -> None:
 
 def test_which_mistakes_a_convolution_has_room_for() -> None:
     one = at(lambda x, w: conv(x, w), values(1, 3, 4, 5), values(1, 3, 2, 3), name="conv")
-    assert texts(one.found, "The last sample", "The first sample", "The last kernel", "The channels", "The kernel is t",
+    assert texts(one.found, "Only the last sample", "Only the first sample", "Only the last kernel", "The channels",
+                                                                                                     "The kernel is t",
                  "The gradient of the kernel is t") == []  # fmt: skip
-    assert len(texts(one.found, "The last position", "The first position", "Where windows", "The kernel is f")) == 4
+    assert len(texts(one.found, "Only the last position", "Only the first position", "Where windows", "In the gradient "
+                     "of the image, ")) == 4
 
 
 @pytest.mark.parametrize(("size", "step", "off"), [(2, 2, 0), (2, 1, 0), (3, 2, 1)])
@@ -145,20 +151,20 @@ def test_parts_of_another_size_are_cut_off_in_reverse(axis: int, shapes: Any) ->
     p = at(lambda x, y: np.concatenate((x, y), axis), *(values(*shape) for shape in shapes), name="concatenate")
     plain = at(lambda x, y: np.concatenate((x, y)), values(2, 3), values(1, 3), name="concatenate")
     for place, at_ in ((p, axis), (plain, 0)):
-        one, two = place.made("The parts of what was joined", None)
+        one, two = place.made("The joined parts are taken", None)
         first = place.site.args[1].shape[at_]
         np.testing.assert_array_equal(two, np.split(place.site.g, [first], at_)[0])
         np.testing.assert_array_equal(one, np.split(place.site.g, [first], at_)[1])
-        assert texts(place.found, "One part of what was joined") == []
+        assert texts(place.found, "One of the joined parts") == []
 
 
 def test_parts_of_one_size_get_the_gradients_of_others() -> None:
     p = at(lambda x, y, z: np.stack((x, y, z)), *(values(2, seed=k) for k in range(3)), name="stack")
     g = p.site.g
-    made = [m.at(p.site) for m in p.found if m.text.startswith("The parts of what was joined")]
+    made = [m.at(p.site) for m in p.found if m.text.startswith("The joined parts are taken")]
     orders = [(1, 0, 2), (2, 1, 0), (0, 2, 1), (2, 1, 0)]
     assert [[list(part) for part in parts] for parts in made] == [[list(g[k]) for k in order] for order in orders]
-    others = [(m.slot, list(m.wrong(p.site))) for m in p.found if m.text.startswith("One part")]
+    others = [(m.slot, list(m.wrong(p.site))) for m in p.found if m.text.startswith("One of the joined parts")]
     assert others == [(i, list(g[j])) for i in range(3) for j in range(3) if j != i]
 
 
@@ -176,7 +182,7 @@ def test_rows_that_are_picked_get_other_gradients() -> None:
     right = rows((2, g[0] + g[2]), (0, g[1]))
     for text, wanted in (
         ("Rows that were picked several times are overwritten", rows((0, g[1]), (2, g[2]))),
-        ("Of rows that were picked several times the first", rows((0, g[1]), (2, g[0]))),
+        ("Only the first use of rows that were picked", rows((0, g[1]), (2, g[0]))),
         ("The gradients of rows that were picked several times are averaged", rows((0, g[1]), (2, (g[0] + g[2]) / 2))),
         ("The gradient of picked entries is spread", np.full((4, 2), g.mean())),
         ("The gradient of picked rows is put back in reversed", rows((0, g[1]), (2, g[0] + g[2]))),
@@ -192,7 +198,7 @@ def test_rows_that_are_picked_get_other_gradients() -> None:
     np.testing.assert_allclose(p.made("The gradient is picked by the index once more"), p.site.g[order])
     for where in ("first", "last"):  # all rows, in another order
         np.testing.assert_allclose(p.made(f"The gradient of picked rows is put into the {where} rows"), p.site.g)
-    assert texts(p.found, "Rows that were picked", "Of rows", "The gradients of rows") == []
+    assert texts(p.found, "Rows that were picked", "Only the first use of rows", "The gradients of rows") == []
     np.testing.assert_allclose(p.made("The gradient of picked rows is put back in reversed"),
                                rows(*zip(order, p.site.g[::-1], strict=True)))  # fmt: skip
     part = at(lambda x: x[1:3, 0], x, name="getitem")
@@ -220,8 +226,8 @@ def test_the_gradient_of_what_was_picked_from_is_set_to_0_there() -> None:
 def test_what_is_reordered_is_put_back_otherwise() -> None:
     x = values(2, 3, 4)
     p = at(lambda x: x.transpose(1, 2, 0), x, name="transpose")
-    np.testing.assert_array_equal(p.made("The gradient is reshaped where"), p.site.g.reshape(2, 3, 4))
-    np.testing.assert_array_equal(p.made("The axes are permuted once more"), p.site.g.transpose(1, 2, 0))
+    np.testing.assert_array_equal(p.made("The gradient is reshaped; to undo"), p.site.g.reshape(2, 3, 4))
+    np.testing.assert_array_equal(p.made("The axes are permuted a second time"), p.site.g.transpose(1, 2, 0))
     p = at(lambda x: x.reshape(4, 6), x, name="reshape")
     np.testing.assert_array_equal(p.made("The gradient is reshaped in another"), p.site.g.reshape(2, 3, 4, order="F"))
     assert texts(at(lambda x: x.T, values(2, 3), name="transpose").found, "The axes are permuted") == []

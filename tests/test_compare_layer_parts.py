@@ -207,14 +207,14 @@ def test_a_delta_that_was_told_is_taken_at_its_word() -> None:
 
 
 FORGOTTEN = "The gradient of the penalty is not added."
-ALONE = "dW is the gradient of the penalty alone: the gradient of the loss is not in it, and the two belong added."
+ALONE = "dW is the gradient of the penalty alone: the gradient of the loss is missing; the two should be added."
 TURNED = "dW is transposed: it is (batch)ᵀ delta instead of deltaᵀ (batch)."
 BATCH = "dW has an axis for the samples that was not summed."
 ROWS = "db still has a row for each sample: the bias was added to every row, so its gradient is the sum over the rows."
-UNITS = "db is summed over the units; it belongs summed over the samples."
-INPUT = "dW multiplies delta by {}; it belongs to the input x."
+UNITS = "db is summed over the units; it should be summed over the samples."
+INPUT = "dW multiplies delta by {}; it should be the input x."
 TWICE = "The penalty is added twice, or differentiated without its 1/2."
-ADDED = " The penalty is added as it belongs."
+ADDED = " The penalty is added correctly."
 
 
 @pytest.mark.parametrize(
@@ -242,12 +242,12 @@ ADDED = " The penalty is added as it belongs."
         ("W", lambda d, x, p: d[:, :, None] * x[:, None], 1.5, "broadcast_not_summed",
          f"{BATCH} And the gradient of the penalty is not added."),
         ("W", lambda d, x, p: np.outer(d[-1], x[-1]) + p, 1.0, "overwritten_not_accumulated",
-         "dW holds the contribution of the last sample only: the others were overwritten, and belong added."),
+         "dW holds only the contribution of the last sample: the others were overwritten; all should be added."),
         ("W", lambda d, x, p: d[1:].T @ x[1:] + p, 1.1, "overwritten_not_accumulated",
-         "dW holds the contribution of all samples but the first only; all of them belong added."),
+         "dW holds only the contribution of all samples but the first; all samples should be added."),
         ("W", lambda d, x, p: np.outer(d.sum(0), x.sum(0)) + p, 1.0, "wrong_axis_sum",
          "delta and the input were each summed over the batch before they were multiplied; the product comes first."),
-        ("W", lambda d, x, p: np.cos(p), 4.0, "unknown", "dW is wrong, and no known mistake explains how."),
+        ("W", lambda d, x, p: np.cos(p), 4.0, "unknown", "dW is wrong, and no known mistake explains it."),
         ("b", lambda d, x, p: d, 1.0, "broadcast_not_summed", ROWS),
         ("b", lambda d, x, p: 2 * d, 1.5, "broadcast_not_summed", f"{ROWS} It is also multiplied by 2."),
         ("b", lambda d, x, p: d.sum(axis=1), 1.0, "wrong_axis_sum", UNITS),
@@ -255,11 +255,11 @@ ADDED = " The penalty is added as it belongs."
          "db is 1/N (1 over the number of samples) times the right one."),
         ("b", lambda d, x, p: -d.sum(axis=0), 1.1, "sign", "db has the wrong sign: it is minus the right one."),
         ("b", lambda d, x, p: d[0], 1.0, "overwritten_not_accumulated",
-         "db holds the delta of the first sample only: the others were overwritten, and belong added."),
+         "db holds only the delta of the first sample: the others were overwritten; all should be added."),
         ("b", lambda d, x, p: d[::2].sum(axis=0), 1.1, "overwritten_not_accumulated",
-         "db holds the contribution of every second sample only; all of them belong added."),
+         "db holds only the contribution of every second sample; all samples should be added."),
         ("b", lambda d, x, p: np.cos(d.sum(axis=0)), 4.0, "unknown",
-         "db is wrong, and no known mistake explains how."),
+         "db is wrong, and no known mistake explains it."),
     ],
 )  # fmt: skip
 def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, kind: str, text: str) -> None:
@@ -511,7 +511,7 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
     _, f = state.found
     where = "" if given else f"In a random batch of {rows[0]} row{'s' if rows[0] > 1 else ''}: "
     assert (f.layer, f.part, f.kind) == (0, "delta", "unknown")
-    assert f.text == where + "delta is wrong, and no known mistake explains how."
+    assert f.text == where + "delta is wrong, and no known mistake explains it."
     assert f.evidence == (f"read from dW and db in {known} of 2 experiments",)
     np.testing.assert_allclose(f.got, strange[0], rtol=1e-7, atol=1e-9)  # type: ignore[arg-type]
     np.testing.assert_allclose(f.wanted, seen[0].case.right.delta[0], rtol=1e-12)  # type: ignore[arg-type]
@@ -546,7 +546,7 @@ def test_another_mask_is_told_before_a_delta_that_nothing_explains() -> None:
     assert [f.kind for f in (*one.found, *two.found)] == ["dropout_mask_stale", "unknown"]
     assert one.found[0].evidence == ("read from dW and db in 2 of 2 experiments",)
     assert one.found[0].text == (
-        "The backward pass uses another dropout mask than the one that the forward pass drew."
+        "The backward pass uses a dropout mask other than that of the forward pass."
     )
     for s in (one, two):
         for w, d in zip(seen, s.delta, strict=True):
@@ -576,5 +576,6 @@ def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> No
     model[0].W, model[0].b = np.eye(2), np.zeros(2)
     x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 5.0], [3.0, 1.0]])
     case = Experiment(model, x, y, [None], Solver("mae"), given=True)
-    found = [s.compute(case, None) for s in output_suspects(case) if "Where the fit is perfect" in s.text]  # type: ignore[arg-type]
+    found = [s.compute(case, None) for s in output_suspects(case) if ("Where the fit is "
+                                                                      "perfect") in s.text]  # type: ignore[arg-type]
     np.testing.assert_array_equal(found, [[[s / 2, -0.5], [s / 2, 0.5]] for s in (1, -1)])

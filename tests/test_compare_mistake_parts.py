@@ -139,14 +139,14 @@ A, B, S = values(2, 3, 4), values(2, 4, 3), values(2, 3, 3)
 def test_factors_of_products_of_stacks_of_matrices() -> None:
     p = at(lambda x, y: x @ y, S, values(2, 3, 3, seed=1), name="matmul")
     x, y, g = *p.site.args, p.site.g
-    turned = "One factor of the product is transposed on the way back."
+    turned = "One factor of the product is transposed in the backward pass."
     np.testing.assert_allclose(p.made(turned, 0), g @ y, rtol=1e-13)
     np.testing.assert_allclose(p.made(turned, 1), x @ g, rtol=1e-13)
     np.testing.assert_allclose(p.made("The gradient of a factor is transposed.", 1),
                                (x.swapaxes(1, 2) @ g).swapaxes(1, 2), rtol=1e-13)  # fmt: skip
-    assert texts(p.found, "Of the rows") == []
-    np.testing.assert_allclose(p.made("x stands in the place of another factor.", 0), g @ x.swapaxes(1, 2), rtol=1e-13)
-    np.testing.assert_allclose(p.made("y stands in the place of another factor.", 1), y.swapaxes(1, 2) @ g, rtol=1e-13)
+    assert texts(p.found, "Only the last row", "Only the first row") == []
+    np.testing.assert_allclose(p.made("x is used instead of the right factor.", 0), g @ x.swapaxes(1, 2), rtol=1e-13)
+    np.testing.assert_allclose(p.made("y is used instead of the right factor.", 1), y.swapaxes(1, 2) @ g, rtol=1e-13)
     wide = at(lambda x, y: x @ y, A, B, name="matmul")
     assert texts(wide.found, turned, "The gradient of a factor") == []
     tall = at(lambda x, y: x @ y, values(4, 2, 3), values(4, 3, 3), name="matmul")
@@ -161,14 +161,14 @@ def test_single_rows_of_a_product() -> None:
     p = at(lambda x, y: x @ y, values(3, 2), values(2, 4), name="matmul")
     x, g = p.site.args[0], p.site.g
     for word, row in (("last", 2), ("first", 0)):
-        text = f"Of the rows of a product the {word} one only gave its gradient; they belong added."
+        text = f"Only the {word} row of the product contributes to the gradient; all rows should be added."
         np.testing.assert_allclose(p.made(text, 1), x[row][:, None] * g[row][None], rtol=1e-14)
     one = at(lambda x, y: x @ y, values(1, 2), values(2, 4), name="matmul")
-    assert texts(one.found, "Of the rows") == []
+    assert texts(one.found, "Only the last row", "Only the first row") == []
     vector = at(lambda x, y: x @ y, values(2), values(2, 4), name="matmul")
-    assert texts(vector.found, "Of the rows") == []
+    assert texts(vector.found, "Only the last row", "Only the first row") == []
     into = at(lambda x, y: x @ y, values(3, 2), values(2), name="matmul")
-    assert {m.slot for m in into.found if "stands in the place of another factor" in m.text} == {1}
+    assert {m.slot for m in into.found if "is used instead of the right factor" in m.text} == {1}
 
 
 def test_factors_of_a_product() -> None:
@@ -177,28 +177,30 @@ def test_factors_of_a_product() -> None:
     slot = 0 if p.site.node.parents[0] is not None else 1
     g, x = p.site.g, p.site.args[slot]
     assert [(m.kind, m.text, m.cost) for m in p.found if m.cost < FAR] == [
-        ("dropout_mask_missing", "The mask of the product is missing on the way back.", 1.0),
-        ("wrong_value", "The gradient is divided by the other factor of a product; it belongs multiplied.", RARE),
-        ("wrong_value", "The other factor of a product is squared on the way back.", RARE),
-        ("wrong_value", ("A factor of a product is multiplied by itself on the way back; it belongs multiplied by the "
-         "other."), 1.0),
-        ("wrong_value", "The product itself stands in place of its other factor on the way back.", RARE),
-        ("dropout_scale_missing", "The mask is applied without its scale on the way back.", 1.0),
+        ("dropout_mask_missing", "The mask of the product is missing in the backward pass.", 1.0),
+        ("wrong_value", "The gradient is divided by the other factor of a product; it should be multiplied by it.",
+                        RARE),
+        ("wrong_value", "The other factor of a product is squared in the backward pass.", RARE),
+        ("wrong_value", ("The gradient of a factor of a product is multiplied by that factor; it should be multiplied "
+                         "by the other one."), 1.0),
+        ("wrong_value", "The product itself is used instead of its other factor in the backward pass.", RARE),
+        ("dropout_scale_missing", "The mask is applied without its scale in the backward pass.", 1.0),
     ]  # fmt: skip
     np.testing.assert_allclose(p.made("The mask of the product", slot), g)
     np.testing.assert_allclose(p.made("The other factor of a product is squared", slot), g * mask**2)
-    np.testing.assert_allclose(p.made("A factor of a product is multiplied", slot), g * x)
+    np.testing.assert_allclose(p.made("The gradient of a factor of a product is multiplied", slot), g * x)
     np.testing.assert_allclose(p.made("The product itself", slot), g * x * mask)
     np.testing.assert_allclose(p.made("The mask is applied", slot), g * (mask > 0))
-    np.testing.assert_allclose(p.made("x stands in the place", slot), g * p.graph.inputs[0].out)
+    np.testing.assert_allclose(p.made("x is used instead of the other factor", slot), g * p.graph.inputs[0].out)
     two = at(lambda x, y: x * y, values(3), values(3, seed=1), name="multiply")
     for slot in (0, 1):
         x, y, g = two.site.args[slot], two.site.args[1 - slot], two.site.g
         np.testing.assert_allclose(two.made("The gradient is divided by the other", slot), g / y)
         np.testing.assert_allclose(two.made("The other factor of a product is missing", slot), g)
-    assert texts(at(lambda x: 3 * x, values(3), name="multiply").found, "The other", "The mask", "A factor") == []
+    assert texts(at(lambda x: 3 * x, values(3), name="multiply").found, "The other", "The mask", "The gradient of a "
+                 "factor") == []
     number = at(lambda x, y: x * y, values(3), values(), name="multiply")
-    assert [m.slot for m in number.found if m.text.startswith("A factor")] == [0]
+    assert [m.slot for m in number.found if m.text.startswith("The gradient of a factor")] == [0]
     assert [m.slot for m in number.found if m.text.startswith("The other factor of a product is missing")] == [0, 1]
 
 
@@ -219,14 +221,15 @@ def test_a_broadcast_is_summed_back_otherwise() -> None:
     g = p.site.g
     said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
     assert said == [
-        ("broadcast_not_summed", ("A value that was broadcast acts in many places, so its gradient is the sum over "
-         "them. That sum is missing."), True),
+        ("broadcast_not_summed", ("A value that was broadcast is used in many places, so its gradient is the sum over "
+                                  "them. That sum is missing."), True),
         *(("wrong_axis_sum", f"A broadcast was summed back over axis {k} only, the wrong one.", False)
           for k in range(3)),
         ("wrong_axis_sum", "A broadcast was summed back over all axes.", False),
-        *(("overwritten_not_accumulated", (f"Of the rows that a value was broadcast to the {which} one only gave its "
-           "gradient; they belong added."), False) for which in ("last", "first")),
-        ("scale", "A broadcast was averaged on the way back; it belongs summed.", False),
+        *(("overwritten_not_accumulated", (f"Only the {which} of the rows that a value was broadcast to contributes to "
+                                           "the gradient; all rows should be "
+                                           "added."), False) for which in ("last", "first")),
+        ("scale", "A broadcast was averaged in the backward pass; it should be summed.", False),
     ]  # fmt: skip
     np.testing.assert_allclose(p.made("A broadcast was averaged", 1), g.mean(axis=(0, 2))[:, None])
     np.testing.assert_allclose(p.made("A broadcast was summed back over all", 1), np.full((3, 1), g.sum()))
@@ -235,8 +238,8 @@ def test_a_broadcast_is_summed_back_otherwise() -> None:
     x, g = row.site.args[0], row.site.g
     np.testing.assert_allclose(row.made("A broadcast was summed back over axis 1", 1), (g * x).sum(axis=1))
     assert texts(row.found, "A broadcast was summed back over axis 0") == []
-    np.testing.assert_allclose(row.made("Of the rows that a value was broadcast to the last", 1), (g * x)[2])
-    np.testing.assert_allclose(row.made("Of the rows that a value was broadcast to the first", 1), (g * x)[0])
+    np.testing.assert_allclose(row.made("Only the last of the rows that a value", 1), (g * x)[2])
+    np.testing.assert_allclose(row.made("Only the first of the rows that a value", 1), (g * x)[0])
     np.testing.assert_allclose(row.made("A broadcast was averaged", 1), (g * x).mean(axis=0))
     assert row.one("A broadcast was averaged", 1).cost == 1.45
 
@@ -260,14 +263,14 @@ def test_means_and_sums_are_divided_or_spread_otherwise() -> None:
     for text, wanted in (
         ("The gradient of a mean is not divided by the number of its entries.", g),
         ("The gradient of a mean is divided by the length of another axis.", g / 3),
-        ("Only the last of the entries that a mean", g / 8 * (np.arange(2) == 1)[:, None, None]),
-        ("Only the first of the entries that a mean", g / 8 * (np.arange(2) == 0)[:, None, None]),
+        ("Only the last of the entries of a mean", g / 8 * (np.arange(2) == 1)[:, None, None]),
+        ("Only the first of the entries of a mean", g / 8 * (np.arange(2) == 0)[:, None, None]),
     ):  # fmt: skip
         np.testing.assert_allclose(p.made(text), wanted, rtol=1e-14)
     p = at(lambda x: x.sum(axis=-1), x, name="sum")
     g = p.site.g[..., None] * np.ones_like(x)
     np.testing.assert_allclose(p.made("The gradient of a sum is divided by the number"), g / 4)
-    np.testing.assert_allclose(p.made("Only the last of the entries that a sum"), g * (np.arange(4) == 3))
+    np.testing.assert_allclose(p.made("Only the last of the entries of a sum"), g * (np.arange(4) == 3))
     assert texts(p.found, "The gradient of a sum is spread", "The gradient of a mean") == []
     p = at(lambda x: x.sum(axis=1), values(3, 3), name="sum")
     np.testing.assert_allclose(p.made("The gradient of a sum is spread along the wrong axis."),
@@ -290,7 +293,7 @@ def test_variances_are_differentiated_otherwise() -> None:
         np.testing.assert_allclose(p.site.slots[0], right, rtol=1e-12)
         what = "variance" if name == "var" else "standard deviation"
         for text, wanted in (
-            (f"In the gradient of the {what} x stands in place", g * 2 / 7 * x),
+            (f"In the gradient of the {what}, x is used instead", g * 2 / 7 * x),
             (f"The gradient of the {what} is divided by n;", right * 7 / 8),
             (f"The gradient of the {what} is divided by n - 1;", right),
             (f"The gradient of the {what} is not divided by the number", right * 7),
@@ -329,7 +332,7 @@ def test_the_gradient_of_an_extreme_goes_elsewhere(name: str, axis: int) -> None
         (f"The gradient of {name} goes to all entries but", g * ~won),
         (f"The gradient of {name} goes to the opposite", only(least if name == "max" else most)),
         (f"The gradient of {name} always goes to the first entry.", g * (places == 0)),
-        (f"The gradient of {name} goes to the entry of the largest size", only(np.abs(x).argmax(axis))),
+        (f"The gradient of {name} goes to the entry of the largest absolute value", only(np.abs(x).argmax(axis))),
         ("The whole gradient goes to the first of several", only(most if name == "max" else least)),
     ):  # fmt: skip
         np.testing.assert_allclose(p.made(text), wanted, rtol=1e-14)
@@ -340,7 +343,8 @@ def test_the_gradient_of_an_extreme_of_all_entries_goes_elsewhere() -> None:
     p = at(lambda x: x.max(), x, name="max")
     for text, index in (
         ("The gradient of max goes to the opposite", (0, 1)), ("The gradient of max always goes to the first", (0, 0)),
-        ("The gradient of max goes to the entry of the largest size", (0, 1)), ("The whole gradient goes", (1, 0)),
+        ("The gradient of max goes to the entry of the largest absolute value", (0, 1)), ("The whole gradient goes",
+                                                                                          (1, 0)),
     ):  # fmt: skip
         wanted = np.zeros((2, 3))
         wanted[index] = float(p.site.g)
@@ -378,7 +382,7 @@ def test_labels_of_probabilities_change_other_entries() -> None:
     p = at(lambda x: tg.log_softmax(x), z, name="log_softmax", g=picked)
     soft = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(p.made("The columns of all labels"), soft / 4 - columns / 4, rtol=1e-13)
-    np.testing.assert_allclose(p.made("The labels are taken as numbers of samples"), soft / 4 - rows / 4, rtol=1e-13)
+    np.testing.assert_allclose(p.made("The labels are used as row numbers"), soft / 4 - rows / 4, rtol=1e-13)
     for g in (np.ones((3, 4)), picked * (np.arange(3) > 0)[:, None], picked[0]):
         dense = at(lambda x: tg.log_softmax(x), z, name="log_softmax", g=np.broadcast_to(g, (3, 4)))
         if (g[0] != 0).sum() != 1 or g.ndim == 1:
@@ -389,12 +393,12 @@ def test_labels_of_probabilities_change_other_entries() -> None:
     p = at(lambda x: tg.softmax(x), z, name="softmax", g=weight)
     inner = (soft * weight).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(p.made("The columns of all labels"), inner * columns - soft * inner, rtol=1e-13)
-    np.testing.assert_allclose(p.made("The labels are taken"), inner * rows - soft * inner, rtol=1e-13)
+    np.testing.assert_allclose(p.made("The labels are used as row numbers"), inner * rows - soft * inner, rtol=1e-13)
     y = np.eye(4)[labels]
     p = at(lambda x: tg.softmax_crossentropy(x, y), z, name="softmax_crossentropy")
     scale = float(p.site.g) / 3
     np.testing.assert_allclose(p.made("The columns of all labels"), (soft - columns) * scale, rtol=1e-13)
-    np.testing.assert_allclose(p.made("The labels are taken"), (soft - rows) * scale, rtol=1e-13)
+    np.testing.assert_allclose(p.made("The labels are used as row numbers"), (soft - rows) * scale, rtol=1e-13)
 
 
 # ---- Cuts
@@ -406,17 +410,17 @@ def lost(f: F, *arrays: Array, name: str, which: int = 0, slot: int | None = Non
     return why_lost(trace, place, slot, uses_of(trace))
 
 
-OVERWRITTEN = ("overwritten_not_accumulated", ("What comes back through this operation does not arrive: it was "
-               f"overwritten, or forgotten. {ADDED}"))  # fmt: skip
+OVERWRITTEN = ("overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
+                                               f"or forgotten. {ADDED}"))  # fmt: skip
 STOPPED = "detached", DETACHED
-HALF = "product_rule_half", "Of a value that is multiplied by itself one half of the product rule is missing."
-AROUND = ("residual_forgotten", ("What goes around, the residual branch, is forgotten: a sum gives its gradient to both"
-          " of its terms."))  # fmt: skip
+HALF = "product_rule_half", "A value is multiplied by itself, and one half of the product rule is missing."
+AROUND = ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
+                                 "terms."))  # fmt: skip
 
 
 def constant(what: str, of: str) -> tuple[str, str]:
-    return "statistic_as_constant", (f"The gradient does not go back through the {what}: its own dependency on {of} is "
-                                     "forgotten, as if it were a constant.")  # fmt: skip
+    return "statistic_as_constant", (f"The gradient does not go back through the {what}: its dependence on {of} is "
+                                     "ignored, as if it were a constant.")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -465,13 +469,14 @@ def test_uses_of_a_value_that_are_forgotten_together() -> None:
     w = trace.inputs[1]
     assert uses[w] == [(0, 1), (1, 1), (2, 1), (3, 1)]
     found = list(kept_alone(trace, uses))
-    last = "last_step_only", ("y is used 4 times, and its gradient is that of the last use only; all of them belong "
-                              "added.")  # fmt: skip
+    last = "last_step_only", ("y is used 4 times, but its gradient is that of the last use only; the contributions of "
+                              "all uses should be added.")  # fmt: skip
     first = (last[0], last[1].replace("last use", "first use"))
     one = ("overwritten_not_accumulated", ("One of the 4 contributions to the gradient of y is kept and the others are "
-           "overwritten; they belong added."))  # fmt: skip
-    without = [("overwritten_not_accumulated", (f"The {which} of the 4 uses of y gives no gradient; all of them belong "
-                "added.")) for which in ("first", "last")]  # fmt: skip
+                                           "overwritten; they should be added."))  # fmt: skip
+    without = [("overwritten_not_accumulated", (f"The {which} of the 4 uses of y contributes nothing to the gradient; "
+                                                "the contributions of all uses should be "
+                                                "added.")) for which in ("first", "last")]  # fmt: skip
     places = [(k, 1) for k in range(4)]
     assert found == [
         (*last, places[1:], 1.0), (*one, [places[0], *places[2:]], 1.0), (*one, [*places[:2], places[3]], 1.0),

@@ -362,7 +362,7 @@ def test_the_sample_whose_contribution_is_left_is_named(row: int, called: str) -
     alone = student(dW=lambda s, k, d, g: np.outer(d[row], s.into(k)[row]), db=lambda s, k, d, g: d[row])
     report = compare_gradients(model, x, y, solver=solver, manual=alone(1))
     assert report.kinds == ("overwritten_not_accumulated",)
-    assert f"the {called} sample only" in report.diagnoses[0].text
+    assert f"only the contribution of the {called} sample:" in report.diagnoses[0].text
 
 
 @pytest.mark.parametrize("setting", [DEEP, NARROW, HEAVY], ids=["deep", "narrow", "heavy"])

@@ -275,7 +275,7 @@ def test_a_row_of_an_array_by_numbers_alone() -> None:
     row, bad, _ = judged(off(np.nan), value=some)  # what is not finite is wrong wherever it is
     assert (row.ok, row.worst, row.note) == (False, (1, 0), "1 of 4 not finite")
     row, bad, _ = judged(G[0])
-    assert (row.ok, row.wrong, row.note) == (False, 1.0, "has shape (2,), and belongs (2, 2)")
+    assert (row.ok, row.wrong, row.note) == (False, 1.0, "has shape (2,), but should have (2, 2)")
     assert math.isnan(row.manual)
 
 
@@ -300,8 +300,8 @@ def test_what_is_no_answer_of_two_layers(found: Any, what: str) -> None:
     with pytest.raises(TypeError) as raised:
         answer_of(found, [np.ones(2), np.ones(3)])
     assert str(raised.value) == (
-        f"compare_gradients: manual returned {what}; it needs to return (loss, dW, db), or (loss, dW, db, delta), "
-        "where dW and db are lists with one array for each of the 2 layers."
+        f"compare_gradients: manual returned {what}; it must return (loss, dW, db), or (loss, dW, db, delta), where dW "
+        "and db are lists with one array for each of the 2 layers."
     )
 
 

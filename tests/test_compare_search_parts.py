@@ -64,7 +64,7 @@ def test_of_a_value_that_is_used_once_no_places_are_counted() -> None:
     for by, said in ((2.0, "counts 3 times"), (-1.0, "is missing"), (-0.5, "counts 1/2 times")):
         text = part(used_twice, lambda dx, dw, by=by: [dx, dw + by * WEIGHT * np.cos(W)])
         where = f"number 2 (sin, operation {number} of {count})"
-        assert text == f"Of the 2 places where y is used all is right but that {where} {said}."
+        assert text == f"Of the 2 uses of y, {where} {said}."
 
 
 X5, W3, C5 = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 3)), np.arange(1.0, 16.0).reshape(5, 3)
@@ -84,9 +84,9 @@ def begun(spoil: Any, f: Any = square, wrong: tuple[int, ...] = (0, 1)) -> list[
 
 
 def test_the_gradient_of_one_value_is_as_wrong_as_those_of_the_inputs() -> None:
-    head = ("x and w are as wrong as if only the gradient of the result of multiply, operation 3 of 4 were: the "
-            "mistake is in what one of sum, operation 4 of 4, multiply, operation 3 of 4, tanh, operation 2 of 4 gives "
-            "back. ")  # fmt: skip
+    head = ("x and w are wrong as if only the gradient of the result of multiply, operation 3 of 4 were wrong: the "
+            "mistake is in the gradient that one of sum, operation 4 of 4, multiply, operation 3 of 4, tanh, operation "
+            "2 of 4 passes back. ")  # fmt: skip
     whole, row = "Every entry of the gradient of the result of multiply, operation 3 of 4 is wrong.", (
         "Row 1 of the gradient of the result of multiply, operation 3 of 4 is wrong, the other 4 are right.")
     assert begun(lambda dz: 2 * dz) == [(f"{head}{whole} Each entry is 2 times the right one.", "unknown", -1)]
@@ -96,12 +96,13 @@ def test_the_gradient_of_one_value_is_as_wrong_as_those_of_the_inputs() -> None:
     assert text.startswith(f"{head}{whole} The largest difference is at [")
     ((text, _, _),) = begun(lambda dz: np.where(ROWS == 1, np.sin(dz) + 1, dz))
     assert text.startswith(f"{head}{row} The largest difference is at [1, ")
-    of_w = "w: in what the rows of the result of matmul, operation 1 of 4 give back to y all is right but "
+    of_w = ("w: in the contributions of the rows of the result of matmul, operation 1 of 4 to the gradient of y, "
+            "everything is right except ")
     assert begun(thrice, wrong=(1,)) == [(f"{of_w}that row 1 counts 3 times.", "unknown", -1)]
     alone = begun(lambda dz: np.where(ROWS == 4, np.sin(dz) + 1, dz), wrong=(1,))
     assert alone == [(f"{of_w}row 4, the last.", "unknown", -1)]
     for k, name in ((0, "x"), (1, "w")):
-        text = f"{name} goes into matmul, operation 1 of 4: the error is in what it gives back."
+        text = f"{name} is used by matmul, operation 1 of 4: the error is in the gradient that it passes back."
         assert begun(lambda dz: np.sin(dz) + 1, wrong=(k,)) == [(text, "unknown", -1)]
 
 
@@ -123,24 +124,25 @@ def test_the_gradient_of_a_value_is_wrong_each_time() -> None:
         return found.text
 
     product = f"multiply in `np.sin(x[row] @ w) * C5[row]`, line {line}"
-    value = f"x and w are as wrong as if only the gradient of the result of {product} were"
-    mistake = (f": the mistake is in what one of sum in `(np.sin(x[row] @ w) * C5[row]).sum()`, line {line}, "
-               f"{product}, sin in `np.sin(x[row] @ w)`, line {line} gives back.")  # fmt: skip
-    assert said(1.3 * dz + 0.2) == f"{value}, each of 5 times{mistake}"
-    assert said(np.where(ROWS >= 3, 1.3 * dz + 0.2, dz)) == f"{value}, each of 5 times{mistake}"
+    value = f"x and w are wrong as if only the gradient of the result of {product} were wrong"
+    mistake = (": the mistake is in the gradient that one of sum in `(np.sin(x[row] @ w) * C5[row]).sum()`, line "
+               f"{line}, {product}, sin in `np.sin(x[row] @ w)`, line {line} passes back.")  # fmt: skip
+    assert said(1.3 * dz + 0.2) == f"{value}, in each of 5 runs{mistake}"
+    assert said(np.where(ROWS >= 3, 1.3 * dz + 0.2, dz)) == f"{value}, in each of 5 runs{mistake}"
     one = said(np.where(ROWS == 2, 1.3 * dz + 0.2, dz))
     wrong = f"{value}{mistake} Every entry of the gradient of the result of {product} is wrong. The largest difference"
     assert one.startswith(wrong)
     twice = said(np.where(ROWS == 2, 2 * dz, dz))  # one number that is twice as large tells as much
-    assert twice.startswith("x and w are as wrong as if only the gradient of the result of sum in ")
-    assert twice.endswith(" (2 times).")
+    assert twice.startswith("x and w are wrong as if only the gradient of the result of sum in ")
+    assert twice.endswith(" (ratio 2).")
 
 
 def test_errors_that_begin_apart_and_another_mask() -> None:
     trace, right = traced_of(lambda x, w: (np.sin(x) * x).sum() + (np.cos(w) * w).sum(), X5, W3)
     wrong = look(trace, right, [np.sin(3 * g) for g in right])
-    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what one "
-             "of these gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
+    texts = [f"{name} is used by multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in the "
+             "gradient that one of these passes "
+             "back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
     assert [b.text for b in begun_at(wrong, [0, 1])] == texts
     assert [b.text for b in begun_at(wrong, [1], [0])] == texts[1:]
     trace, right = traced_of(lambda x, w: np.tanh(np.tanh(x @ w) * MASK).sum(), X5, W3)
@@ -150,8 +152,8 @@ def test_errors_that_begin_apart_and_another_mask() -> None:
     (found,) = begun_at(look(trace, right, [dz @ W3.T, X5.T @ dz]), [0, 1])
     assert (found.kind, found.place) == ("dropout_mask_stale", place)
     assert found.text == (
-        "The gradient is multiplied by another mask than the forward pass drew: of 15 entries that can be told 2 "
-        "differ. The mask belongs kept from the forward pass. So x and w are wrong.")  # fmt: skip
+        "The gradient is multiplied by a mask other than that of the forward pass: 2 of 15 entries that can be checked "
+        "differ. Reuse the mask of the forward pass. So x and w are wrong.")  # fmt: skip
 
 
 def test_one_operation_or_several_that_an_input_goes_into() -> None:
@@ -166,14 +168,15 @@ def test_one_operation_or_several_that_an_input_goes_into() -> None:
             total = total + np.sin(x[row]).sum()
         return total
 
-    assert said(lambda x, w: (np.sin(x) * x).sum()) == "the error is in what one of these gives back."
-    assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in what it gives back."
+    assert said(lambda x, w: (np.sin(x) * x).sum()) == "the error is in the gradient that one of these passes back."
+    assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in the gradient that it passes back."
 
 
 # -- Values that a backward recomputed
 
 A, C = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5])
-AFTER = " So this value, computed anew in the backward, and all behind it are not those of the forward pass."
+AFTER = (" So this value, recomputed in the backward pass, and all values that follow from it differ from those of the "
+         "forward pass.")  # fmt: skip
 
 
 def norm(x: Any, w: Any) -> Any:
@@ -205,14 +208,14 @@ def test_values_computed_otherwise_than_in_the_forward_pass() -> None:
         assert r.text.endswith(AFTER)
         assert (r.linear, r.times, r.slot, r.wide) == (False, 1, None, False)
     texts = {key: r.text.removesuffix(AFTER) for key, r in found.items()}
-    assert texts[3, (False, 0.05)] == "Epsilon is another: 0.05 is added, where 0.01 belongs."
+    assert texts[3, (False, 0.05)] == "Epsilon is wrong: 0.05 is added; it should be 0.01."
     assert texts[3, (False, 0.0)] == texts[2, (True, 0.0)] == "Epsilon is forgotten."
-    assert texts[2, (True, 0.01)] == "Epsilon is added behind the root; it belongs inside."
+    assert texts[2, (True, 0.01)] == "Epsilon is added outside the root; it should be inside."
     for key, text in {
-        (2, (0, "skipped")): "sqrt is left out: the result of add stands",
-        (6, (1, "replaced")): "multiply is left out: y stands", (6, (0, "skipped")): "multiply is left out: x stands",
+        (2, (0, "skipped")): "sqrt: the result of add",
+        (6, (1, "replaced")): "multiply: y", (6, (0, "skipped")): "multiply: x",
     }.items():  # fmt: skip
-        assert texts[key] == f"On the way back {text} in place of its result."
+        assert texts[key] == f"The backward pass leaves out {text} is used instead of its result."
     root, whole = np.sqrt(s + 0.01), s + 0.01
     expected = {
         (3, (False, 0.05)): mine, (3, (False, 0.0)): by_root(np.sqrt(s)), (2, (True, 0.0)): by_root(np.sqrt(s)),
@@ -235,8 +238,8 @@ def test_values_computed_otherwise_than_in_the_forward_pass() -> None:
     assert found[2, (0, "skipped")].walk(column) is None
     behind = [r for r in recomputed(trace, by_root(np.sqrt(s) + 0.05)) if r.kind == "wrong_epsilon"]
     assert [r.text.removesuffix(AFTER) for r in behind] == [
-        "Epsilon is forgotten.", "Epsilon is added behind the root; it belongs inside.",
-        "Epsilon is another: 0.05 is added behind the root, where 0.01 belongs.", "Epsilon is forgotten."]  # fmt: skip
+        "Epsilon is forgotten.", "Epsilon is added outside the root; it should be inside.",
+        "Epsilon is wrong: 0.05 is added outside the root; it should be 0.01.", "Epsilon is forgotten."]  # fmt: skip
 
 
 def test_an_operation_that_is_left_out_has_a_kind_by_what_it_is() -> None:
@@ -525,7 +528,8 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
     assert [m.cost for m in every[3:]] == [1.05] * 4
     a, b, c = (m.parts for m in every[:3])
     assert [m.parts for m in every[3:]] == [a + b, a + c, b + c, a + b + c]
-    text = "What was broadcast acts in many places, so its gradient is the sum over them. These sums are missing."
+    text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums are "
+            "missing.")  # fmt: skip
     assert {m.text for m in every[3:]} == {text}
     assert all(m.wide and m.kind == "broadcast_not_summed" for m in every)
     many = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 22)), X, W)[0]
@@ -663,8 +667,8 @@ def test_what_is_lost_at_each_of_several_times() -> None:
     uses, place = uses_of(trace), places_of(trace, "tanh")[0]
     kind, text = _lost(trace, place, None, uses, 3)
     assert (kind, text) == ("not_carried_back", (
-        "The gradient is not carried back through this operation, at none of the 3 times that it ran: what each step "
-        "gives to the one before is forgotten."))  # fmt: skip
+        "The gradient is not passed back through this operation in any of its 3 runs: what each step passes to the one "
+        "before is forgotten."))  # fmt: skip
     assert _lost(trace, place, None, uses, 2) == why_lost(trace, place, None, uses)
     square = traced_of(lambda x, w: (x * x + w * w).sum(), A, C)[0]
     half = places_of(square, "multiply")[0]
@@ -707,7 +711,7 @@ def test_a_match_in_words_and_what_it_costs() -> None:
     assert (cost, d.text) == (1.75, "Text. It is also multiplied by 2.")
     cost, d = told(layer, at("tanh", linear=False), Factor("N", 5.0))
     assert d.text == "Text. It is also multiplied by N (the number of rows of x)."
-    assert d.evidence == ("with this mistake the graph gives the gradients of the backward to rounding",)
+    assert d.evidence == ("with this mistake, the graph gives the gradients of the backward up to rounding",)
     for factor, price, kind in ((minus, 1.15, "sign"), (two, 1.3, "scale"), (Factor("1/N", 0.2), 1.3, "scale"),
                                 (five, 1.6, "scale")):  # fmt: skip
         cost, d = told(layer, at("matmul", 1), factor)

@@ -90,13 +90,15 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     ("calls", "kind", "where", "evidence"),
     [
         (([ONE, TWO], [2 * ONE, 2 * TWO], [3 * ONE, 3 * TWO]), "accumulated_over_calls", "the whole backward pass",
-         "of three calls with equal arguments the second returned twice what the first returned"),
+         "of three calls with equal arguments, the second returned twice what the first returned"),
         (([ONE, TWO], [2 * ONE, TWO], [3 * ONE, TWO]), "accumulated_over_calls", "a",
-         "of three calls with equal arguments the second returned twice what the first returned"),
+         "of three calls with equal arguments, the second returned twice what the first returned"),
         (([5 + ONE, TWO], [5 + 2 * ONE, TWO], [5 + 3 * ONE, TWO]), "accumulated_over_calls", "a",
-         "of three calls with equal arguments the second returned more than the first by what the third added again"),
+         ("of three calls with equal arguments, the second returned more than the first, by the amount that the third "
+          "added again")),
         (([ONE, TWO], [2 * ONE, TWO + 1], [3 * ONE, TWO + 2]), "accumulated_over_calls", "the whole backward pass",
-         "of three calls with equal arguments the second returned more than the first by what the third added again"),
+         ("of three calls with equal arguments, the second returned more than the first, by the amount that the third "
+          "added again")),
         (([ONE, TWO], [ONE, TWO + 1], [ONE, TWO - 1]), "nondeterministic", "b",
          "two calls with equal arguments differ in b"),
         (([ONE, TWO], [ONE, TWO], [ONE, TWO - 1]), "nondeterministic", "b",
@@ -116,9 +118,9 @@ def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str
     assert found is not None
     assert (found.kind, found.where, found.evidence) == (kind, where, (evidence,))
     assert found.text == (
-        "Each call adds its gradient to what the calls before it left. Begin each call with zeros: call zero_grad(), "
-        "or make the arrays inside of the backward." if kind == "accumulated_over_calls" else
-        "The same call gave two different results: it draws something random, or it keeps something from one call to "
+        "Each call adds its gradient to those of earlier calls. Start each call from zeros: call zero_grad(), or make "
+        "the arrays inside the backward." if kind == "accumulated_over_calls" else
+        "Two equal calls gave different results: the code draws random numbers, or keeps something from one call to "
         "the next. Fix the seed."
     )  # fmt: skip
 
@@ -163,10 +165,10 @@ def test_arrays_that_were_written_into() -> None:
     found = written_into(names)
     assert (found.kind, found.where) == ("inplace_overwrite", "a")
     assert found.text == (
-        "The code wrote into what it was given: a, b, c, d, e. What reads that array afterwards reads other numbers "
-        "than the forward pass left. Make a new array: `a = a * m` instead of `a *= m`."
+        "The code overwrote what it was given: a, b, c, d, e. Code that reads it later no longer gets the numbers of "
+        "the forward pass. Make a new array: `a = a * m` instead of `a *= m`."
     )
-    assert found.evidence == tuple(f"{name} has other numbers after the call" for name in names[:4])
+    assert found.evidence == tuple(f"the call changed {name}" for name in names[:4])
 
 
 # -- The line that is wrong
@@ -198,11 +200,12 @@ def test_the_diagnosis_that_a_change_is_about(diagnoses: list[Diagnosis], fixes:
 def test_a_change_of_a_line_in_a_diagnosis() -> None:
     assert _told(FIRST, edit(0)) == replace(FIRST, evidence=("seen", "b would be right."))
     three = edit(0, alternatives=("c", "d", "e"), kinds=("scale",))
-    also = "the same would come of c or of d"
+    also = "the same would come from c or of d"
     assert _told(FIRST, three) == replace(FIRST, evidence=("seen", "b would be right.", also))
     found = _told(ODD, three)
     assert found == Diagnosis(
-        "sign", "layer 1 W", "b would be right. With that the gradients are right, here and at other random inputs.",
+        "sign", "layer 1 W", "b would be right. With this change, the gradients are right, here and at other random "
+        "inputs.",
         ("dW is wrong.", "an entry", also), alternatives=("scale",),
     )  # fmt: skip
     none = replace(ODD, text="3 of 4 not finite: NaN and infinity come of it.")

@@ -259,11 +259,11 @@ def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind()
     found = mended(known, edit(), set())
     assert (found.kind, found.text, found.evidence) == ("transpose", "Text.", ("first", "Line 2: so."))
     found = mended(known, edit(alternatives=("a", "b", "c")), set())
-    assert found.evidence == ("first", "Line 2: so.", "the same would come of a or of b")
+    assert found.evidence == ("first", "Line 2: so.", "the same would come from a or of b")
     found = mended(unknown, edit(alternatives=("a",)), set())
     assert (found.kind, found.text) == (
-        "sign", "Line 2: so. With that it is what its own rule gives, here and at other inputs.")  # fmt: skip
-    assert found.evidence == ("Text.", "first", "the same would come of a")
+        "sign", "Line 2: so. With this change, it is what its own rule gives, here and at other inputs.")  # fmt: skip
+    assert found.evidence == ("Text.", "first", "the same would come from a")
     found = mended(unknown, edit(before="d = 1", after="d = dh"), {"h"})
     assert found.kind == "cotangent_ignored"
     assert mended(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
@@ -315,8 +315,8 @@ def test_a_report_of_a_backward_that_stopped() -> None:
     report = reported([step("dy"), step("dz", line=5)], stopped=stopped)
     (found,) = report.diagnoses
     assert (found.kind, found.where) == ("unknown", "line 7: raise ValueError('no')")
-    assert found.text == ("The backward stopped here with ValueError: no. The 2 gradients that it had made before were "
-                          "judged.")  # fmt: skip
+    assert found.text == ("The backward stopped here with ValueError: no. The 2 gradients that it had computed before "
+                          "were judged.")  # fmt: skip
     assert report.first_wrong == found.where
     assert reported([step("dy", "WRONG")], stopped=stopped).first_wrong == "line 4: dx = g (dy)"
     assert reported([step()]).first_wrong is None
@@ -653,7 +653,8 @@ def cell_of(k: int = 0) -> tuple[Any, Graph]:
     graph = SimpleNamespace(versions=versions, tensors=list(g.kept[:2]))
     matches = [SimpleNamespace(version=SimpleNamespace(node=n), given=SimpleNamespace(name=name))
                for n, name in ((g.s, "ds"), (g.y, "dy"))]  # fmt: skip
-    made: Any = cells.Cells({"x": 1, "a b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
+    made: Any = cells.Cells({"x": 1, "a "
+                             "b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
                             np.random.default_rng(0))  # fmt: skip
     return made, g
 

@@ -134,10 +134,10 @@ def test_loss_and_gradient_times_one_factor_are_a_convention(loss: Any, agrees: 
         case = seen[0].case
         assert found == Diagnosis(
             "convention", "loss",
-            "Loss and gradient, without the penalty, are both N (the number of samples) times ours: this code takes "
-            "another mean (a sum where ours divides by N, or the like). Its gradient is right for its loss. With the "
-            "same learning rate its steps are longer or shorter by that factor.",
-            (f"the loss by the code is {case.answer.loss:.7g}, ours {float(case.right.loss):.7g}",), factor="N",
+            "Loss and gradient, without the penalty, are both N (the number of samples) times ours: this code takes a "
+            "different mean (it may sum where ours divides by N). Its gradient is right for its loss. With the same "
+            "learning rate, its steps are longer or shorter by that factor.",
+            (f"the code's loss is {case.answer.loss:.7g}, ours {float(case.right.loss):.7g}",), factor="N",
         )  # fmt: skip
 
 
@@ -161,8 +161,8 @@ def test_what_is_no_other_mean() -> None:
 
 
 RIGHT3 = np.array([[1.0, 2.0, 4.0], [8.0, -1.0, 0.5]])
-WITH = " (What belongs there is what the delta of this layer gives, with the mistakes above in it.)"
-ABOVE = " (What belongs there is what the delta above gives, with the mistakes in it.)"
+WITH = " (The right value here follows from the delta of this layer, with the mistakes above in it.)"
+ABOVE = " (The right value here follows from the delta above, with the mistakes in it.)"
 
 
 def said(got: Any, f: Finding, noise: float | None = None, dtype: Any = np.float64) -> str:
@@ -186,14 +186,14 @@ OF_W, OF_B, OF_DELTA = (Finding(0, part, "unknown", "delta is wrong, and so on."
 
 
 def test_what_is_said_of_an_array_that_nothing_explains() -> None:
-    one = "Entry [{}] of {} is wrong, the other {} are right: it is {}, and belongs {} ({} times)."
+    one = "Entry [{}] of {} is wrong, the other {} are right: it is {}, and should be {} (ratio {})."
     assert said(moved(1.0), OF_W) == one.format("1, 0", "dW", 5, 9, 8, 1.125)
     assert said(moved(2.0, (2,), RIGHT3[0]), OF_B) == one.format("2", "db", 2, 6, 4, 1.5)
-    assert said(RIGHT3.T, OF_W) == "dW has shape (3, 2), and belongs (2, 3)."
-    assert said(RIGHT3[0, :2], OF_B) == "db has shape (2,), and belongs (3,)."
-    assert said(None, OF_DELTA) == "delta is wrong in other batches, and no known mistake explains how."
+    assert said(RIGHT3.T, OF_W) == "dW has shape (3, 2), but should have (2, 3)."
+    assert said(RIGHT3[0, :2], OF_B) == "db has shape (2,), but should have (3,)."
+    assert said(None, OF_DELTA) == "delta is wrong in other batches, and no known mistake explains it."
     told = replace(OF_DELTA, got=moved(1.0))
-    assert said(None, told) == "delta is wrong in other batches, and no known mistake explains how."
+    assert said(None, told) == "delta is wrong in other batches, and no known mistake explains it."
     told = replace(told, wanted=RIGHT3)
     assert said(None, told) == one.format("1, 0", "delta", 5, 9, 8, 1.125)
     elsewhere = replace(told, text="In a random batch of 3 rows: delta is wrong, and so on.")
@@ -207,10 +207,10 @@ def test_what_is_said_of_an_array_that_nothing_explains() -> None:
 def test_what_belongs_there_may_come_of_a_delta_that_is_wrong_itself() -> None:
     wanted = 2 * RIGHT3
     got = moved(1.0, right=wanted)
-    told = "Entry [1, 0] of {} is wrong, the other 5 are right: it is 17, and belongs 16 (1.0625 times)."
+    told = "Entry [1, 0] of {} is wrong, the other 5 are right: it is 17, and should be 16 (ratio 1.0625)."
     assert said(got, replace(OF_W, wanted=wanted)) == told.format("dW") + WITH
     assert said(None, replace(OF_DELTA, got=got, wanted=wanted)) == told.format("delta") + ABOVE
-    assert said(moved(1.0), replace(OF_W, wanted=RIGHT3 * (1 + 0.9e-8))).endswith("(1.125 times).")
+    assert said(moved(1.0), replace(OF_W, wanted=RIGHT3 * (1 + 0.9e-8))).endswith("(ratio 1.125).")
     assert said(moved(1.0), replace(OF_W, wanted=RIGHT3 * (1 + 1.1e-8))).endswith(WITH)
 
 
@@ -264,13 +264,13 @@ def test_a_finding_as_a_diagnosis() -> None:
         assert _diagnosis(verdict_of(seen, f), f).number == number
     for w in seen:
         w.case.answer.dW[0] = moved(1.0, (0, 0), w.case.right.dW[0])
-    f = Finding(0, "W", "unknown", "dW is wrong, and no known mistake explains how.")
+    f = Finding(0, "W", "unknown", "dW is wrong, and no known mistake explains it.")
     assert _diagnosis(verdict_of(seen, f), f).text.startswith("Entry [0, 0] of dW is wrong, the other 11 are right")
-    f = replace(f, text="The derivative of relu fits, and the activation is tanh.")
+    f = replace(f, text="The derivative of relu is used, but the activation is tanh.")
     assert _diagnosis(verdict_of(seen, f), f).text == f.text
 
 
-FIRST = "this explains dW and db of the layer to rounding in {}; the right equation does not"
+FIRST = "this explains dW and db of the layer up to rounding in {}; the right equation does not"
 OF_4 = FIRST.format("the batch of 4 rows")
 THERE = "found with random weights and data; in the batch that was given something else hides it"
 HERE = "in the batch that was given it does not show; with other weights and data it does"

@@ -107,7 +107,7 @@ def test_right_objects_are_taken_as_they_are(name: str) -> None:
         report = compare_gradients(code, inputs, rng=seed)
         assert report.ok, str(report)
         assert not report.diagnoses
-        assert any("Taken as" in note for note in report.notes)
+        assert any("Treated as" in note for note in report.notes)
 
 
 def test_parameters_of_objects_are_rows() -> None:
@@ -169,7 +169,7 @@ def test_right_code_is_taken_as_it_is(name: str) -> None:
         report = compare_gradients(forward, inputs(np.random.default_rng(seed)), manual=backward, rng=seed)
         assert report.ok, str(report)
         assert not report.diagnoses
-        assert any("Taken as" in note for note in report.notes)
+        assert any("Treated as" in note for note in report.notes)
 
 
 def test_digits_that_are_lost_inside_a_forward_are_no_mistake() -> None:
@@ -236,7 +236,7 @@ def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift
     ("options", "where", "kind", "text"),
     [
         ({"assign": True}, "w", "overwritten_not_accumulated", "axes 0, 2 and 3 of the result the last one only"),
-        ({"axes": (0, 1, 2)}, "b", "wrong_axis_sum", "over axes 0, 1 and 2; it belongs summed over axes 0, 2 and 3"),
+        ({"axes": (0, 1, 2)}, "b", "wrong_axis_sum", "over axes 0, 1 and 2; it should be summed over axes 0, 2 and 3"),
         ({"shift": 1}, "x", "wrong_index", "off by one along axis 3"),
         ({"half": True}, "x", "overwritten_not_accumulated", "along axis 0 of the result the first"),
     ],
@@ -272,7 +272,7 @@ class Masked(c.Affine):
 
 AFFINE = at("affine")
 UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
-    "no cache": (lambda x, w, b: x.sum() * w + b, AFFINE, c.affine_backward, "Let it return its result and the cache"),
+    "no cache": (lambda x, w, b: x.sum() * w + b, AFFINE, c.affine_backward, "It must return its result and the cache"),
     "one of two results": (
         c.lstm_step_forward, at("lstm step"), lambda dnext_h, cache: None, "takes the gradient of 1. It needs one for"),
     "from a loss": (
@@ -281,7 +281,7 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
     "two of three": (
         c.affine_forward, AFFINE, lambda dout, cache: c.affine_backward(dout, cache)[:2],
         "gave 2 gradients; it needs a gradient for each of x, w, b"),
-    "a class": (c.Affine, np.ones((4, 3)), None, r"Give an object in place of the class: compare_gradients\(Affine"),
+    "a class": (c.Affine, np.ones((4, 3)), None, r"Pass an object instead of the class: compare_gradients\(Affine"),
     "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
     "another argument": (
         Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', and there is nothing for"),
@@ -289,7 +289,7 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
     "two inputs": (c.affine_forward, AFFINE[:2], c.affine_backward, r"affine_forward\(.*\) -> .* not take 2 inputs"),
     "one input": (c.SoftmaxWithLoss(), np.ones((3, 4)), None, r"do not fit forward\(x, t\): missing a required"),
     "no gradients": (lambda x: (x**2).sum(), np.ones(3), None, "this one returned a float64"),
-    "no loss": (lambda x: (x**2, 2 * x), np.ones(3), None, "and no loss that is one number first"),
+    "no loss": (lambda x: (x**2, 2 * x), np.ones(3), None, "which do not begin with a loss that is one number"),
     "nothing": (c.affine_forward, AFFINE, lambda dout, cache: None, "gave a NoneType; it needs a gradient for each"),
 }  # fmt: skip
 
@@ -366,9 +366,9 @@ BLACK: dict[str, tuple[Any, Any, str]] = {
     "writes": (writes, lambda x, g: g * (np.sin(x) + x * np.cos(x)), "writes into an array: out[i] = ..."),
     "adds": (adds, lambda x: 2 * x, "writes into an array: out += value ** 2"),
     "math": (plain_math, np.cos, "calls plain Python math, math.sin"),
-    "float": (converted, lambda x: 2 * x, "makes a plain number of a Tensor, float"),
+    "float": (converted, lambda x: 2 * x, "turns a Tensor into a plain number, float"),
     "asarray": (as_array, lambda x, g: 2 * x * g, "makes an array of Tensors, np.asarray"),
-    "detached": (detached, lambda x, g: 2 * x * g, "it runs on them and leaves the graph"),
+    "detached": (detached, lambda x, g: 2 * x * g, "it runs on them but leaves the graph"),
     "scipy": (by_scipy, lambda x, g: by_scipy(g), "calls SciPy, ndimage.gaussian_filter1d"),
 }
 
@@ -454,7 +454,7 @@ def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found
         Pairing(lay_out(list(inputs), list(inputs.values())), found).gradients(found)
     assert str(told.value) == (
         f"compare_gradients: manual gave {what}; it needs a gradient for each of {', '.join(inputs)}: a tuple in that "
-        "order, or a dict by those names."
+        "order, or a dict with those names."
     )
 
 

@@ -84,7 +84,7 @@ def test_the_check_of_sentences_rejects_what_is_false() -> None:
     for text in (
         "dW is 3 times the right one.", "db is 2 times the right one.", "dW is zero, and should not be.",
         "dW has the wrong sign: it is minus the right one.", "The gradient of the penalty is not added.",
-        "dW multiplies delta by the input x; it belongs to the output a of layer 1.", "dW looks strange.",
+        "dW multiplies delta by the input x; it should be the output a of layer 1.", "dW looks strange.",
         "dW is 2 (here the same as N, the number of samples) times the right one.",
         "Row 1 of dW is wrong, the other 5 are right. Each wrong entry is 2 times the right one.",
     ):  # fmt: skip
@@ -166,7 +166,7 @@ def test_a_penalty_in_the_place_of_dW_is_not_called_zero() -> None:
     model, x, y, solver = HEAVY.build(0)
     report = compare_gradients(model, x, y, solver=solver, manual=weights_at(lambda s, k, d, g: s.penalty(k))(1))
     assert [d.text for d in report.diagnoses] == [
-        "dW is the gradient of the penalty alone: the gradient of the loss is not in it, and the two belong added."
+        "dW is the gradient of the penalty alone: the gradient of the loss is missing; the two should be added."
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_factor_beside_the_penalty_and_one_before_both_are_told_apart() -> Non
     beside = weights_at(lambda s, k, d, g: 2 * (g - s.penalty(k)) + s.penalty(k))(0)
     report = compare_gradients(model, x, y, solver=solver, manual=beside)
     assert [d.text for d in report.diagnoses] == [
-        "The gradient of the loss in dW is 2 times the right one. The penalty is added as it belongs."
+        "The gradient of the loss in dW is 2 times the right one. The penalty is added correctly."
     ]
     report = compare_gradients(model, x, y, solver=solver, manual=weights_at(lambda s, k, d, g: 2 * g)(0))
     assert [d.text for d in report.diagnoses] == ["dW is 2 times the right one."]
@@ -189,7 +189,7 @@ def test_a_forgotten_zero_grad_is_not_called_random() -> None:
     assert (d.kind, d.where) == ("accumulated_over_calls", "layer 2 W")
     assert "zero_grad" in d.text
     assert "random" not in str(report.diagnoses)
-    assert d.evidence == ("of three calls with equal arguments the second returned twice what the first returned",)
+    assert d.evidence == ("of three calls with equal arguments, the second returned twice what the first returned",)
 
     def f(W: Array) -> Array:
         return np.sin(W).sum()
@@ -216,7 +216,7 @@ def test_what_keeps_or_draws_something_is_called_either() -> None:
     report = compare_gradients(model, x, y, solver=solver, manual=weights_at(third)(1))
     (d,) = report.diagnoses
     assert (d.kind, d.where) == ("nondeterministic", "layer 2 W")
-    assert "draws something random, or it keeps something" in d.text
+    assert "draws random numbers, or keeps something" in d.text
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(2, 2), (3, 2), (4, 4)])
@@ -274,9 +274,9 @@ def layer_and_loss(N: int, n: int, k: int) -> tuple[Any, tuple[Array, Array, Arr
 
 LINE = layer_and_loss.__code__.co_firstlineno + 6
 OF_W = "of the gradient of W"
-INTO = f"W goes into matmul in `x @ W`, line {LINE}: the error is in what it gives back."
-LOST = "Of the rows of a product the last one only gave its gradient; they belong added."
-PASSED = "The gradient is passed through tanh without its derivative. It is so in the gradient of W only."
+INTO = f"W is used by matmul in `x @ W`, line {LINE}: the error is in the gradient that it passes back."
+LOST = "Only the last row of the product contributes to the gradient; all rows should be added."
+PASSED = "The gradient is passed through tanh without its derivative. This affects only the gradient of W."
 FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
     "W times 0.37": (lambda g, x, W: (g[0], 0.37 * g[1], g[2]), {"W": "The gradient is 0.37 times the right one."}),
     "minus W": (lambda g, x, W: (g[0], -g[1], g[2]), {"W": "The gradient has the wrong sign."}),
@@ -285,10 +285,10 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
     "a row of W": (lambda g, x, W: (g[0], g[1] * np.array([[2.0], [1], [1]]), g[2]),
         {"W": f"Row 0 {OF_W} is wrong, the other 2 are right. Each wrong entry is 2 times the right one. {INTO}"}),
     "an entry of W": (lambda g, x, W: (g[0], at(g[1], (1, 1), lambda v: 7.0), g[2]),
-        {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and belongs 0.0144875 (483.175 times). "
-              f"{INTO}"}),
+        {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and should be 0.0144875 (ratio 483.175). "
+         f"{INTO}"}),
     "a penalty": (lambda g, x, W: (g[0], g[1] + 0.1 * W, g[2]),
-        {"W": "It is the right gradient plus 0.1 W, as of a penalty; the function has none."}),
+        {"W": "It is the right gradient plus 0.1 W, like the gradient of a penalty; the function has no penalty."}),
     "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
         {"b": "The gradient is 3 times the right one.",
          "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed. {INTO}"}),
@@ -358,10 +358,10 @@ SQUARE = np.random.default_rng(1).normal(size=(3, 3))
 
 PATTERNS: list[tuple[Array, Array, str]] = [
     (RIGHT, at(RIGHT, (2, 1), lambda v: 1.001 * v),
-        "Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.948028, and belongs 0.947081 (1.001 times)."),
+        "Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.948028, and should be 0.947081 (ratio 1.001)."),
     (RIGHT, at(RIGHT, (2, 1), lambda v: v + 1e-9),
-        ("Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.947080964, and belongs 0.947080963 "
-        "(1.000000001 times).")),
+        ("Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.947080964, and should be 0.947080963 (ratio "
+         "1.000000001).")),
     (RIGHT, at(RIGHT, 2, lambda v: -v),
         "Row 2 of dW is wrong, the other 3 are right. Each wrong entry is minus the right one."),
     (RIGHT, at(RIGHT, (slice(None), 1), lambda v: v + 0.5),
@@ -369,8 +369,8 @@ PATTERNS: list[tuple[Array, Array, str]] = [
     (RIGHT, at(RIGHT, [0, 2], lambda v: 0 * v),
         "Rows 0 and 2 of dW are wrong, the other 2 are right. Each wrong entry is 0."),
     (RIGHT, RIGHT[[1, 0, 2, 3]],
-        ("Rows 0 and 1 of dW are wrong, the other 2 are right. Its rows are right, and in another order: row 0 holds "
-        "what belongs in row 1 and row 1 holds what belongs in row 0.")),
+        ("Rows 0 and 1 of dW are wrong, the other 2 are right. Its rows are right, but in another order: row 0 holds "
+         "what belongs in row 1 and row 1 holds what belongs in row 0.")),
     (RIGHT, RIGHT * [[1], [2], [3], [1]],
         ("Rows 1 and 2 of dW are wrong, the other 2 are right. Row 1 is 2 times the right one and row 2 is 3 times the "
         "right one.")),
@@ -384,9 +384,9 @@ PATTERNS: list[tuple[Array, Array, str]] = [
     (SQUARE, np.triu(SQUARE), "The part below the diagonal of dW is wrong, the rest is right. Each wrong entry is 0."),
     (RIGHT[0], RIGHT[0] + np.arange(3),
         ("Entries [1] and [2] of dW are wrong, the other is right. The largest difference is at [2]: it is 2.64042, "
-        "and belongs 0.640423 (4.12294 times).")),
+         "and should be 0.640423 (ratio 4.12294).")),
     (at(RIGHT, (2, 1), lambda v: -2.5e-17 + 0 * v), at(RIGHT, (2, 1), lambda v: 0.5 + 0 * v),  # rounding
-        "Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.5, and belongs -2.5e-17."),
+        "Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.5, and should be -2.5e-17."),
 ]  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def test_a_direction_has_the_size_of_its_input() -> None:
 def test_another_shape_is_harmless_where_axes_of_length_1_stand_before_it_only(got: Any, shape: Any, kind: str) -> None:
     found = other_shape("x", got, shape)
     assert (found.kind, found.where) == (kind, "x")
-    assert f"the shape is {got} and belongs {shape}" in found.text
+    assert f"the shape is {got} and should be {shape}" in found.text
     assert (f"Write .reshape({shape})" in found.text) is (kind == "wrong_shape")
 
 
@@ -158,10 +158,11 @@ RETURNED: dict[str, tuple[Any, bool, str, str, str]] = {
     "summed over the other axis": (lambda x, w, b, d: (x, w, d.sum(1)), False, "wrong_axis_sum", "b",
     "axis 1, the wrong one"),
     "flat": (lambda x, w, b, d: (x, w.ravel(), b), False, "wrong_shape", "w", "Write .reshape((4, 4))"),
-    "an axis kept": (lambda x, w, b, d: (x, w, b[None]), True, "convention", "b", "an axis was kept, or dropped"),
+    "an axis kept": (lambda x, w, b, d: (x, w, b[None]), True, "convention", "b", "an axis was kept or dropped"),
     "NaN": (lambda x, w, b, d: (x, w * np.nan, b), False, "unknown", "w", "NaN and infinity come from 0/0"),
-    "float32": (lambda x, w, b, d: (x, w.astype(np.float32), b), True, "rounding", "w", "made of float32 numbers"),
-    "a penalty": (lambda x, w, b, d: (x, w + 0.25 * W, b), False, "extra_penalty", "w", "plus 1/4 w, as of a penalty"),
+    "float32": (lambda x, w, b, d: (x, w.astype(np.float32), b), True, "rounding", "w", "computed in float32"),
+    "a penalty": (lambda x, w, b, d: (x, w + 0.25 * W, b), False, "extra_penalty", "w", ("plus 1/4 w, like the "
+                                                                                         "gradient of a penalty")),
     "another shape": (lambda x, w, b, d: (x, w[:2, :3], b), False, "unknown", "w", "it needs the shape of its input"),
     "the sign": (lambda x, w, b, d: (x, w, -b), False, "sign", "b", "wrong sign"),
 }  # fmt: skip

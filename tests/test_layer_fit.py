@@ -127,9 +127,9 @@ ANOTHER = "The penalty is that of {}; the solver asks for another."
         (of(0, 0), "missing_penalty", "The gradient of the penalty is not added."),
         (of(0.15, 0.45), "extra_penalty", "The penalty is added twice, or differentiated without its 1/2."),
         (of(0.15, 0.45, doubled=True), "wrong_penalty",
-        "The penalty is twice that of the solver: lambda stands for lambda/2."),
+        "The penalty is twice that of the solver: lambda is used instead of lambda/2."),
         (of(0.075, 0.225, by_rows=lambda n: n), "extra_penalty",
-         "The penalty is added once for every sample, and belongs once in the batch."),
+         "The penalty is added once for every sample; it should be added once for the batch."),
         (of(0.0375, 0.1125), "wrong_penalty", "The penalty is half that of the solver."),
         (of(0.075, 0.225, by_rows=lambda n: 1 / n), "wrong_penalty", "The penalty is 1/N of that of the solver."),
         (of(-0.075, -0.225), "sign", "The penalty is minus that of the solver."),
@@ -139,9 +139,9 @@ ANOTHER = "The penalty is that of {}; the solver asks for another."
         (of(0.225, 0.075), "wrong_penalty", ANOTHER.format("elasticnet with r and 1 - r exchanged")),
         (of(0.3, 0.3), "wrong_penalty", ANOTHER.format("l1 and l2 together, each at full strength")),
         (of(0.11, 0.02), "wrong_penalty",
-         "The gradient of the penalty is 0.11 sign(W) + 0.02 W, and belongs 0.075 sign(W) + 0.225 W."),
-        (of(0.5, 0, "l1"), "wrong_penalty", "The gradient of the penalty is 0.5 sign(W), and belongs 0.3 sign(W)."),
-        (of(0, 0.5, "none"), "extra_penalty", "A penalty is added to dW, and the solver asks for none."),
+         "The gradient of the penalty is 0.11 sign(W) + 0.02 W; it should be 0.075 sign(W) + 0.225 W."),
+        (of(0.5, 0, "l1"), "wrong_penalty", "The gradient of the penalty is 0.5 sign(W); it should be 0.3 sign(W)."),
+        (of(0, 0.5, "none"), "extra_penalty", "A penalty is added to dW, but the solver asks for none."),
         (of(0, 0.5, part="b"), "extra_penalty", "A penalty is put on the biases; it belongs on the weights only."),
         (of(0.3, 0, "l1", by_rows=lambda n: 2), "extra_penalty",
          "The penalty is added twice, or differentiated without its 1/2."),
@@ -162,7 +162,7 @@ def test_what_is_no_penalty_is_not_called_one() -> None:
         got = [LAM * (l1 * np.abs(w.case.W[0]) + l2 * w.case.W[0]) for w in two]
         found = penalty_found(two, got, base, 0, "W", False)
         assert found is not None
-        assert found.text == "The gradient of the penalty |W| is written as |W|; it belongs sign(W)."
+        assert found.text == "The gradient of the penalty |W| is written as |W|; it should be sign(W)."
     flat = [witness(4, "l2"), witness(5, "l2", seed=1)]
     assert penalty_found(flat, [LAM * np.abs(w.case.W[0]) for w in flat], base, 0, "W", False) is None
 
@@ -172,7 +172,7 @@ def test_a_penalty_alone_is_told() -> None:
     for f, what in ((lambda W: 0.7 * W, "W"), (lambda W: -0.2 * np.sign(W), "sign(W)")):
         text = penalty_alone(seen, [f(w.case.W[0]) for w in seen], 0)
         assert text is not None
-        assert text.startswith(f"dW is a multiple of {what}, as the gradient of a penalty alone")
+        assert text.startswith(f"dW is a multiple of {what}, like the gradient of a penalty alone")
     assert penalty_alone(seen, [np.cos(w.case.W[0]) for w in seen], 0) is None
     assert penalty_alone(seen, [0 * w.case.W[0] for w in seen], 0) is None
 

@@ -176,7 +176,7 @@ PENALTIES: list[tuple[str, Any, str, str]] = [
     ("elasticnet", lambda lam, n: lam * (SIGNS + A), "wrong_penalty", "each at full strength"),
     ("elasticnet", lambda lam, n: 2 * lam * (0.3 * SIGNS + 0.7 * A), "extra_penalty", "added twice"),
     ("elasticnet", lambda lam, n: lam * (0.3 * np.abs(A) + 0.7 * A), "wrong_penalty", "is written as |W|"),
-    ("l2", lambda lam, n: 3 * lam * A, "wrong_penalty", "is 0.6 W, and belongs 0.2 W"),
+    ("l2", lambda lam, n: 3 * lam * A, "wrong_penalty", "is 0.6 W; it should be 0.2 W"),
     ("none", lambda lam, n: 0.1 * A, "extra_penalty", "solver asks for none"),
 ]
 
@@ -194,7 +194,7 @@ def test_what_stands_in_the_place_of_the_penalty(method: str, made: Any, kind: s
         found = penalty_found(seen, got, [P, P], 0, "W", True)
         assert found is not None
         assert found.kind == "wrong_penalty"
-        assert "lambda stands for lambda/2" in found.text
+        assert "lambda is used instead of lambda/2" in found.text
     assert penalty_found(seen, [g + 0.01 * RNG.normal(size=g.shape) for g in got], [P, P], 0, "W", False) is None
 
 
@@ -244,9 +244,9 @@ def test_a_penalty_is_the_same_in_every_experiment_or_is_none_of_these() -> None
     assert _another_multiple([multiple((3e-5, 2.0), (0.0, 1.0))], 1.0, False) is None
     assert _another_multiple([multiple((0.0, 2.0 + 1e-5), (0.0, 1.0))], 1.0, False) is not None
     found = _another_penalty([multiple((0.25, 0.0), (0.0, 0.5), 0.5)], 0.5)
-    assert found.text == "The gradient of the penalty is 0.25 sign(W), and belongs 0.5 W."
+    assert found.text == "The gradient of the penalty is 0.25 sign(W); it should be 0.5 W."
     found = _another_penalty([multiple((0.25, 0.125), (0.1, 0.4), 0.5)], 0.5)
-    assert found.text == "The gradient of the penalty is 0.25 sign(W) + 0.125 W, and belongs 0.1 sign(W) + 0.4 W."
+    assert found.text == "The gradient of the penalty is 0.25 sign(W) + 0.125 W; it should be 0.1 sign(W) + 0.4 W."
 
 
 def test_terms_of_a_penalty_in_words() -> None:
@@ -268,10 +268,11 @@ def test_terms_of_a_penalty_in_words() -> None:
     [
         ("W", Factor("-1", -1.0), False, "sign", "dW has the wrong sign: it is minus the right one."),
         ("W", Factor("-1", -1.0), True, "sign", ("The gradient of the loss in dW has the wrong sign: it is minus the "
-         "right one. The penalty is added as it belongs.")),
+                                                 "right one. The penalty is added correctly.")),
         ("b", Factor("0", 0.0), False, "scale", "db is zero, and should not be."),
         ("W", Factor("0", 0.0), True, "overwritten_not_accumulated", ("dW is the gradient of the penalty alone: the "
-         "gradient of the loss is not in it, and the two belong added.")),
+                                                                      "gradient of the loss is missing; the two should "
+                                                                      "be added.")),
         ("delta", Factor("1-p", 0.8), False, "dropout_scale_missing", "The mask is used without its scale 1/(1 - p)."),
         ("delta", Factor("0.8", 0.8, ("1-p",)), False, "dropout_scale_missing",
          "The mask is used without its scale 1/(1 - p)."),
@@ -280,7 +281,7 @@ def test_terms_of_a_penalty_in_words() -> None:
         ("W", Factor("1-p", 0.8), False, "scale",
          "dW is 1-p (the inverse scale of the dropout mask) times the right one."),
         ("W", Factor("3", 3.0), True, "scale",
-         "The gradient of the loss in dW is 3 times the right one. The penalty is added as it belongs."),
+         "The gradient of the loss in dW is 3 times the right one. The penalty is added correctly."),
     ],
 )  # fmt: skip
 def test_a_factor_in_words(part: str, factor: Factor, beside: bool, kind: str, text: str) -> None:
@@ -302,7 +303,7 @@ def test_a_mistake_in_delta_in_words() -> None:
     assert _delta_finding(suspect("sign"), twice, 1, seen) == (
         Finding(1, "delta", "sign", "It is wrong. It is also multiplied by 2.", twice),)  # fmt: skip
     (scale,) = _delta_finding(suspect("dropout_scale_missing"), Factor("1.5", 1.5), 1, seen)
-    assert scale.text == "The mask has the scale 1.5, and belongs scaled by 1/(1 - p), which is 1.25."
+    assert scale.text == "The mask has the scale 1.5; it should be 1/(1 - p), which is 1.25."
     (scale,) = _delta_finding(suspect("dropout_scale_missing"), Factor("-2", -2.0), 1, seen)
     assert scale.text == "It is wrong. It is also multiplied by -2."
 
@@ -319,7 +320,7 @@ def test_options_that_say_the_same_numbers_as_cheaply_are_told_too() -> None:
     (f,) = found.found
     assert (found.cost, f.kind, f.text) == (1.0, "scale", "A.")
     assert f.alternatives == ("transpose", "sign")
-    assert f.evidence == tuple(f"the same numbers would come of this: {t}" for t in ("B.", "C."))
+    assert f.evidence == tuple(f"the same numbers would come from this: {t}" for t in ("B.", "C."))
     (f,) = _or_else([best, option(1.45, "sign", "near")]).found
     assert f.alternatives == ("sign",)
     (f,) = _or_else([best, option(1.46, "sign", "beyond")]).found
@@ -569,12 +570,12 @@ def test_notes_on_a_batch() -> None:
     assert "does not depend on layer 1 b in this batch" in plain
     assert "does not depend on layer 2 W in this batch" in plain
     assert plain.count("does not depend") == 2
-    assert plain.count("3 random batches were looked at as well") == 2
+    assert plain.count("3 random batches were checked as well") == 2
     assert "other sizes" not in plain
     assert "the loss of this batch" not in plain
     assert "random batches" not in notes(2.0, 0)
-    assert "could answer no batch of other sizes" in notes(2.0, 0)
-    assert "could answer one batch only of other sizes" in notes(2.0, 1)
+    assert "could run on no batch of another size" in notes(2.0, 0)
+    assert "could run on only one batch of another size" in notes(2.0, 1)
     assert "other sizes" not in notes(2.0, 2)
     assert "exactly 0" not in plain
     text = notes(2.0, 3, ("relu", "tanh", "leaky_relu"), ((0.0, 1.0, 0.0),))

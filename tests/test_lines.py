@@ -154,7 +154,7 @@ def not_divided(model: Any, data_cache: Any, data_out: Array, *, solver: Any) ->
 
 
 @pytest.mark.parametrize(("backward", "kind", "said"), [
-    (a_square_too_many, "wrong_derivative", "d1 = d2 @ model[1].W.data * (1 - a[0] ** 2) would be right"),
+    (a_square_too_many, "wrong_derivative", "write d1 = d2 @ model[1].W.data * (1 - a[0] ** 2) instead of "),
     (not_divided, "scale", "d2 = (a[1] - data_out) / len("),
 ])  # fmt: skip
 def test_the_line_of_a_backward_of_layers_is_mended(backward: Any, kind: str, said: str) -> None:
@@ -222,6 +222,6 @@ def test_operations_are_named_by_their_line_or_by_their_number() -> None:
     assert said[0].endswith("...`, line 9")
     assert len(said[0]) == len("add in ``, line 9") + places.LONG
     assert said[1:] == ["multiply in `np.sin( h) * 2`, line 3", "exp in `h = np.exp(x)`, line 2",
-                        "exp in `h = np.exp(x)`, line 2, each of 2 times"]  # fmt: skip
+                        "exp in `h = np.exp(x)`, line 2, in each of 2 runs"]  # fmt: skip
     places.name_values(graph)
     assert [(node.notes or {}).get("name") for node in graph.operations] == [None, None, None, "h"]

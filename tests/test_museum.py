@@ -98,7 +98,8 @@ def named(name: str) -> bool:
     found = [d for d in report(name).diagnoses if not d.harmless]
     texts = [f"{d.text} {' '.join(d.evidence)}" for d in found]
     return any({d.kind, *d.alternatives} & {*WRONG[name].kinds} for d in found) or any(
-        "would be right" in text and {int(n) for n in re.findall(r"\b[Ll]ine (\d+)", text)} & wrong_lines(WRONG[name])
+        re.search(r"Line \d+[^:]*: (?:write|remove) ", text)
+        and {int(n) for n in re.findall(r"\b[Ll]ine (\d+)", text)} & wrong_lines(WRONG[name])
         for text in texts
     )
 

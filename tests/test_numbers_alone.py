@@ -155,9 +155,9 @@ GIVEN = R.normal(size=(3, 4)), R.normal(size=(4, 2)), R.normal(size=2)
 REPORTS: dict[str, tuple[Any, bool, str, str, str]] = {
     "transposed": (lambda x, A, b: (x, A.T, b), False, "transpose", "A", "it has shape (2, 4), the input (4, 2)"),
     "kept": (lambda x, A, b: (x, A, np.stack([b / 3] * 3)), False, "broadcast_not_summed", "b", "That sum is missing."),
-    "a row": (lambda x, A, b: (x, A, b[None]), True, "convention", "b", "the shape is (1, 2) and belongs (2,)"),
+    "a row": (lambda x, A, b: (x, A, b[None]), True, "convention", "b", "the shape is (1, 2) and should be (2,)"),
     "a column": (lambda x, A, b: (x, A, b[:, None]), False, "wrong_shape", "b", "Write .reshape((2,))"),
-    "flat": (lambda x, A, b: (x, A.ravel(), b), False, "wrong_shape", "A", "the shape is (8,) and belongs (4, 2)"),
+    "flat": (lambda x, A, b: (x, A.ravel(), b), False, "wrong_shape", "A", "the shape is (8,) and should be (4, 2)"),
     "twice": (lambda x, A, b: (2 * x, A, b), False, "scale", "x", "The gradient is 2 times the right one."),
     "a sign": (lambda x, A, b: (-x, -A, -b), False, "sign", "x, A, b", "and at 2 other points"),
 }  # fmt: skip
@@ -190,7 +190,7 @@ def test_right_ones_raise_no_alarm_and_a_kink_is_told() -> None:
         manual = eval("lambda x, g: g * np.where(x == 0, s, x > 0)", {"np": np, "s": slope})
         at = compare_gradients(cut, x, manual=manual)
         assert at.ok is ok, slope
-        assert "x: 1 entries stand at a kink, where any slope between those on both sides is right." in at.notes
+        assert "x: 1 entries are at a kink, where any slope between those on both sides is right." in at.notes
 
 
 # ---- Why a forward cannot run on Tensors
@@ -206,14 +206,14 @@ MATH, ARRAY = "calls plain Python math, {}, which takes numbers only", "makes an
         ("y = math.sin(x)", [MATH.format("math.sin")]), ("y = cmath.exp(x)", [MATH.format("cmath.exp")]),
         ("y = sqrt(x)", []), ("y = np.sqrt(x)", []),
         ("y = special.erf(x)", ["calls SciPy, special.erf, which has no rule here"]),
-        ("y = x.item()", ["makes a plain number of a Tensor, x.item"]),
-        ("y = x.tolist()[0]", ["makes a plain number of a Tensor, x.tolist"]),
-        ("y = float(x)", ["makes a plain number of a Tensor, float"]),
-        ("if float(x) > 1:", ["makes a plain number of a Tensor, float"]),
+        ("y = x.item()", ["turns a Tensor into a plain number, x.item"]),
+        ("y = x.tolist()[0]", ["turns a Tensor into a plain number, x.tolist"]),
+        ("y = float(x)", ["turns a Tensor into a plain number, float"]),
+        ("if float(x) > 1:", ["turns a Tensor into a plain number, float"]),
         ("y = np.asarray(x)", [ARRAY.format("np.asarray")]), ("y = np.array([x, x])", [ARRAY.format("np.array")]),
         ("np.add.at(y, i, x)", [WRITES]), ("np.add(x, x, out=y)", [WRITES]), ("y = f(x, k=1)", []), ("y = (", []),
         ("for i in x:", []),
-        ("out[0] = math.sin(float(x))", [WRITES, MATH.format("math.sin"), "makes a plain number of a Tensor, float"]),
+        ("out[0] = math.sin(float(x))", [WRITES, MATH.format("math.sin"), "turns a Tensor into a plain number, float"]),
     ],
 )  # fmt: skip
 def test_what_a_statement_does_that_a_tensor_does_not_take(text: str, what: list[str]) -> None:

@@ -67,18 +67,21 @@ def steps_backward(x: Array, u: Array, counts: Any = (1, 1, 1, 1)) -> Any:
 
 SPOILT = [
     ("a row of the value", net, (X, W, B), lambda x, w, b: net_backward(x, w, b, lambda dz: with_row(dz, 4)),
-     ["x, w and b are as wrong as if only the gradient of a", "multiply in `a * a`", "tanh in `a = np.tanh(z)`",
+     ["x, w and b are wrong as if only the gradient of a", "multiply in `a * a`", "tanh in `a = np.tanh(z)`",
       "Row 4 of the gradient of a is wrong, the other 4 are right."]),
     ("each entry of the value", net, (X, W, B), lambda x, w, b: net_backward(x, w, b, np.sin),
-     ["only the gradient of a were: the mistake is in what one of ", "Every entry of the gradient of a is wrong."]),
+     ["only the gradient of a were wrong: the mistake is in the gradient that one of ", ("Every entry of the gradient "
+                                                                                         "of a is wrong.")]),
     ("the last sample of the weights", net, (WIDE, W, B), lambda x, w, b: weights(x, w, b, lambda dz: times(dz, 8, 0)),
-     ["w: in what the rows of the result of matmul in `x @ w`, line 21 give back to w all is right but that row 8, ",
-      "the last is missing."]),
+     [("w: in the contributions of the rows of the result of matmul in `x @ w`, line 21 to the gradient of w, "
+       "everything is right except that row 8 "),
+      "(the last) is missing."]),
     ("a sample of the weights, thrice", net, (WIDE, W, B), lambda x, w, b: weights(x, w, b, lambda dz: times(dz, 2, 3)),
-     ["all is right but that row 2 counts 3 times."]),
+     ["everything is right except that row 2 counts 3 times."]),
     ("a sample of the weights, otherwise", net, (WIDE, W, B),
      lambda x, w, b: weights(x, w, b, lambda dz: with_row(dz, 3)),
-     ["w: in what the rows of the result of matmul in `x @ w`, line 21 give back to w all is right but row 3."]),
+     [("w: in the contributions of the rows of the result of matmul in `x @ w`, line 21 to the gradient of w, "
+       "everything is right except row 3.")]),
     ("a step of time", steps, (X, DEEP), lambda x, u: steps_backward(x, u, (1, 1, 2.5, 1)),
      ["5/2", "times the right one"]),
     ("two steps of time", steps, (X, DEEP), lambda x, u: steps_backward(x, u, (1, 0.5, 2.5, 1)),

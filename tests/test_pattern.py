@@ -56,14 +56,14 @@ def test_a_number_does_not_read_like_another(value: float, other: float, text: s
 @pytest.mark.parametrize(
     ("got", "right", "text"),
     [
-        (3.0, 2.0, "it is 3, and belongs 2 (1.5 times)"),
-        (-2.0, 4.0, "it is -2, and belongs 4 (-0.5 times)"),
-        (1.0000001, 1.0, "it is 1.0000001, and belongs 1 (1.0000001 times)"),
-        (1 / 3, 1 / 3 + 1e-9, "it is 0.333333333, and belongs 0.333333334 (0.999999997 times)"),
-        (3.0, 0.0, "it is 3, and belongs 0"), (INF, 2.0, "it is inf, and belongs 2"),
-        (0.0, 2.0, "it is 0, and belongs 2 (0 times)"),
-        (1 + 2j, 3.0, "it is 1+2j, and belongs 3"), (3.0, 1 + 2j, "it is 3, and belongs 1+2j"),
-        (1j, 2j, "it is 0+1j, and belongs 0+2j"),
+        (3.0, 2.0, "it is 3, and should be 2 (ratio 1.5)"),
+        (-2.0, 4.0, "it is -2, and should be 4 (ratio -0.5)"),
+        (1.0000001, 1.0, "it is 1.0000001, and should be 1 (ratio 1.0000001)"),
+        (1 / 3, 1 / 3 + 1e-9, "it is 0.333333333, and should be 0.333333334 (ratio 0.999999997)"),
+        (3.0, 0.0, "it is 3, and should be 0"), (INF, 2.0, "it is inf, and should be 2"),
+        (0.0, 2.0, "it is 0, and should be 2 (ratio 0)"),
+        (1 + 2j, 3.0, "it is 1+2j, and should be 3"), (3.0, 1 + 2j, "it is 3, and should be 1+2j"),
+        (1j, 2j, "it is 0+1j, and should be 0+2j"),
     ],
 )  # fmt: skip
 def test_what_an_entry_is_and_what_belongs_there(got: complex, right: complex, text: str) -> None:
@@ -192,11 +192,11 @@ BY_LINE: list[tuple[Array, list[str]]] = [
         ["Row 0 is the right one plus 1, row 1 is the right one plus -1 and row 2 is the right one plus 2."]),
     (MATRIX + np.array([1, 2]), ["Column 0 is the right one plus 1 and column 1 is the right one plus 2."]),
     (MATRIX[[2, 0, 1]],
-        [("Its rows are right, and in another order: row 0 holds what belongs in row 2, row 1 holds what belongs in "
-        "row 0 and row 2 holds what belongs in row 1.")]),
+        [("Its rows are right, but in another order: row 0 holds what belongs in row 2, row 1 holds what belongs in "
+          "row 0 and row 2 holds what belongs in row 1.")]),
     (MATRIX[:, ::-1],
-        [("Its columns are right, and in another order: column 0 holds what belongs in column 1 and column 1 holds "
-        "what belongs in column 0.")]),
+        [("Its columns are right, but in another order: column 0 holds what belongs in column 1 and column 1 holds "
+          "what belongs in column 0.")]),
     (MATRIX * [[1 + 1e-7], [3], [-1]],
         [("Row 0 is 1.0000001 times the right one, row 1 is 3 times the right one and row 2 is -1 times the right "
         "one.")]),
@@ -248,31 +248,31 @@ def test_the_order_of_lines() -> None:
 
 DESCRIBED: list[tuple[list[Any], list[Any], list[Any] | None, str, str]] = [
     ([1.0, 3.0], [1.0, 2.0], None, "dW",
-        "Entry [1] of dW is wrong, the other is right: it is 3, and belongs 2 (1.5 times)."),
+        "Entry [1] of dW is wrong, the other is right: it is 3, and should be 2 (ratio 1.5)."),
     ([2.0, 4.0], [1.0, 2.0], None, "dW", "Every entry of dW is wrong. Each entry is 2 times the right one."),
     ([2.0, 4.0, 1.0], [1.0, 2.0, 1.0], None, "dW",
         "Entries [0] and [1] of dW are wrong, the other is right. Each wrong entry is 2 times the right one."),
-    ([3.0], [2.0], None, "the gradient of b", "The gradient of b is wrong: it is 3, and belongs 2 (1.5 times)."),
-    ([3.0], [2.0], None, "db", "db is wrong: it is 3, and belongs 2 (1.5 times)."),
+    ([3.0], [2.0], None, "the gradient of b", "The gradient of b is wrong: it is 3, and should be 2 (ratio 1.5)."),
+    ([3.0], [2.0], None, "db", "db is wrong: it is 3, and should be 2 (ratio 1.5)."),
     ([1.0, 2.5, 3.0], [1.0, 2.0, 3.5], [0, 0, 0], "x",
         ("Entries [1] and [2] of x are wrong, the other is right. The largest difference is at [1]: it is 2.5, and "
-        "belongs 2 (1.25 times).")),  # the largest differences, where none is beyond what is allowed
+         "should be 2 (ratio 1.25).")),  # the largest differences, where none is beyond what is allowed
     ([1.0, 2.5, 1.0], [1.5, 1.0, 9.0], [1, 1, 0], "x",
         ("Entries [0] and [1] of x are wrong, the other is right. The largest difference is at [1]: it is 2.5, and "
-        "belongs 1 (2.5 times).")),  # the largest difference of those that are wrong
+         "should be 1 (ratio 2.5).")),  # the largest difference of those that are wrong
     ([INF, 1.0], [INF, 2.0], [0, 1], "x",
-        "Entry [1] of x is wrong, the other is right: it is 1, and belongs 2 (0.5 times)."),
+        "Entry [1] of x is wrong, the other is right: it is 1, and should be 2 (ratio 0.5)."),
     ([INF, 1.0, 5.0], [INF, 2.0, 9.0], [0, 1, 1], "x",
         ("Entries [1] and [2] of x are wrong, the other is right. The largest difference is at [2]: it is 5, and "
-        "belongs 9 (0.555556 times).")),
+         "should be 9 (ratio 0.555556).")),
     ([-1.0, NAN, 3.0], [-2.0, 1.0, 7.0], [1, 0, 1], "x",
         ("Entries [0] and [2] of x are wrong, the other is right. The largest difference is at [2]: it is 3, and "
-        "belongs 7 (0.428571 times).")),
+         "should be 7 (ratio 0.428571).")),
     ([[1.0, 4.0], [4.0, 3.0]], [[1.0, 2.0], [-4.0, 3.0]], None, "x",
         ("All but the diagonal of x is wrong, the rest is right. Each wrong entry is 4 throughout.")),
     (MATRIX[:, ::-1].tolist(), MATRIX.tolist(), None, "x",
-        ("Every entry of x is wrong. Its columns are right, and in another order: column 0 holds what belongs in "
-        "column 1 and column 1 holds what belongs in column 0.")),
+        ("Every entry of x is wrong. Its columns are right, but in another order: column 0 holds what belongs in "
+         "column 1 and column 1 holds what belongs in column 0.")),
 ]  # fmt: skip
 
 

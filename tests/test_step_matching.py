@@ -166,7 +166,7 @@ def test_what_could_not_be_judged_is_said() -> None:
     gs = [given(C), given(B), given(A)]
     found, notes = matched(gs, {"h": values}, rights(values, A, C))
     assert len(found) == 2
-    assert notes == ["dh is bound 3 times and h 2 times; 1 of dh could not be judged."]
+    assert notes == ["dh is assigned 3 times and h 2 times; 1 of dh could not be judged."]
     one = [value(inner=False)]
     assert matched(gs, {"h": one}, rights(one, A))[1] == []
     inner = [value(), value()]

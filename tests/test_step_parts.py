@@ -192,8 +192,8 @@ SHAPES: list[tuple[Any, Any, str, str]] = [
      "gradient is summed over axis 1: db.sum(1, keepdims=True).")),
     ((3, 2), (), "g", ("broadcast_not_summed: db is (3, 2), b is (): it was broadcast over the batch (axis 0) and "
      "axis 1, so its gradient is summed over the batch (axis 0) and axis 1: db.sum().")),
-    ((3, 2, 4), (2, 1), "g", ("broadcast_not_summed: The input was broadcast, so it acts in many places, and its"
-     " gradient is the sum over them. That sum is missing.")),
+    ((3, 2, 4), (2, 1), "g", ("broadcast_not_summed: The input was broadcast, so it is used in many places, and its "
+                              "gradient is the sum over them. That sum is missing.")),
     ((3, 2), (2,), "g.sum(1)", ("wrong_axis_sum: db is (3,), b is (2,): it was broadcast over the batch (axis 0), so"
      " its gradient is summed over the batch (axis 0), and here it was summed over axis 1: db.sum(0).")),
     ((3, 2), (2,), "g.sum()", ("wrong_axis_sum: db is (), b is (2,): it was broadcast over the batch (axis 0), so its"
@@ -203,8 +203,8 @@ SHAPES: list[tuple[Any, Any, str, str]] = [
      " over axis 1: db.sum(0).")),
     ((3, 4), (3, 4), "g.T", ("transpose: db is (4, 3), b is (3, 4): a gradient has the shape of its value, and this"
      " one is transposed: db.T.")),
-    ((3, 4), (3, 4), "g.reshape(2, 6)", ("edit: db is (2, 6), b is (3, 4): the numbers are right, and the shape is not:"
-     " db.reshape(b.shape).")),
+    ((3, 4), (3, 4), "g.reshape(2, 6)", ("edit: db is (2, 6), b is (3, 4): the numbers are right, but the shape is "
+                                         "not: db.reshape(b.shape).")),
 ]  # fmt: skip
 
 

@@ -118,8 +118,8 @@ def test_a_kept_axis_is_a_convention_of_the_batch_that_was_given() -> None:
         ({"odd": "graph"}, "a rule of this library is wrong"),
         ({"odd": "numerical"}, "a kink or a jump may be very near"),
         ({"note": "3 of 4 not finite"}, "3 of 4 not finite: NaN and infinity come from 0/0"),
-        ({"note": "has shape (2,), and belongs (3,)"},
-        "The gradient has shape (2,), and belongs (3,); it needs the shape"),
+        ({"note": "has shape (2,), but should have (3,)"},
+        "The gradient has shape (2,), but should have (3,); it needs the shape"),
         ({}, ""), ({"odd": ""}, ""),
     ],
 )  # fmt: skip
@@ -159,8 +159,8 @@ def test_a_wrong_array_that_no_finding_speaks_of_is_told_by_itself(monkeypatch: 
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ((), "this explains dW and db of the layer to rounding in the batch of 7 rows; the right equation does not"),
-        ((Finding(1, "W", "unknown", ""),), "this explains db of the layer to rounding in the batch of 7 rows"),
+        ((), "this explains dW and db of the layer up to rounding in the batch of 7 rows; the right equation does not"),
+        ((Finding(1, "W", "unknown", ""),), "this explains db of the layer up to rounding in the batch of 7 rows"),
         ((Finding(0, "W", "unknown", ""),), "this explains dW and db of the layer"),
     ],
 )

@@ -66,16 +66,16 @@ def test_a_gradient_of_another_shape() -> None:
         "transpose", "The gradient is transposed: it needs the shap")  # fmt: skip
     assert shaped(lambda dx, dw, db: (1.1 * dx.T, dw, db), 0) is None
     assert shaped(lambda dx, dw, db: (dx[None], dw, db), 0) == (
-        "convention", "The numbers are right, the shape is (1, 5, 3)")  # fmt: skip
+        "convention", "The numbers are right, but the shape is (1, 5")  # fmt: skip
     assert shaped(lambda dx, dw, db: (dx.ravel(), dw, db), 0) == (
-        "wrong_shape", "The numbers are right, the shape is (15,) and")  # fmt: skip
+        "wrong_shape", "The numbers are right, but the shape is (15,)")  # fmt: skip
     assert shaped(lambda dx, dw, db: (dx.ravel() + 1e-9, dw, db), 0) is None
     d = RNG.normal(size=(5, 3))
     lone = look()
     each = (1 - np.tanh(X @ W + B) ** 2) * np.arange(1.0, 16.0).reshape(5, 3)
     each = each * (lone.right[2].sum() / each.sum())
     assert shaped(lambda dx, dw, db: (dx, dw, each), 2) == (
-        "broadcast_not_summed", "The input was broadcast, so it acts in many p")  # fmt: skip
+        "broadcast_not_summed", "The input was broadcast, so it is used in man")  # fmt: skip
     assert shaped(lambda dx, dw, db: (dx, dw, each.sum(axis=1)), 2) == (
         "wrong_axis_sum", "The gradient was summed over axis 1, the wron")  # fmt: skip
     assert shaped(lambda dx, dw, db: (dx, dw, each.sum(axis=1)[:, None]), 2) is not None
@@ -91,7 +91,7 @@ def test_a_gradient_of_another_shape() -> None:
 def test_another_shape_that_is_harmless(got: Any, shape: Any, kind: str) -> None:
     found = other_shape("b", got, shape)
     assert (found.kind, found.where) == (kind, "b")
-    assert f"the shape is {got} and belongs {shape}" in found.text
+    assert f"the shape is {got} and should be {shape}" in found.text
     assert (f".reshape({shape})" in found.text) is (kind == "wrong_shape")
 
 
@@ -110,15 +110,15 @@ def test_what_needs_no_operation() -> None:
     assert kind(off, 0) is None
     assert kind(lambda dx, dw, db: (dx[:2], dw, db), 0, note="has shape (2, 3)") == (
         "unknown", "The gradient has shape (2, 3); it needs ")  # fmt: skip
-    assert kind(off, 0, in_hull=True) == ("kink", "Manual and graph differ only where the f")
+    assert kind(off, 0, in_hull=True) == ("kink", "Manual and graph differ only at a kink o")
     assert kind(lambda dx, dw, db: (dx * np.nan, dw, db), 0, note="15 of 15 not finite") == (
         "unknown", "15 of 15 not finite: NaN and infinity co")  # fmt: skip
-    assert kind(None, 0) == ("unknown", "Manual and graph agree, and the numerica")
+    assert kind(None, 0) == ("unknown", "Manual and graph agree, but the numerica")
     assert kind(off, 0, odd="graph") == ("unknown", "Here manual and numerical agree and the ")
     assert kind(lambda dx, dw, db: (dx, dw.T, db), 1) == ("transpose", "The gradient is transposed.")
     assert kind(lambda dx, dw, db: (dx, 1.01 * dw.T, db), 1) is None
     assert kind(lambda dx, dw, db: (dx, dw, db), 0, single=True) == (
-        "rounding", "The gradient is made of float32 numbers,")  # fmt: skip
+        "rounding", "The gradient was computed in float32 and")  # fmt: skip
     assert kind(lambda dx, dw, db: (dx * (1 + 1e-7), dw, db), 0) is None  # in other numbers it is no rounding
     assert kind(lambda dx, dw, db: (dx, dw, db), 2, single=True) is None  # three entries: nothing is reported
     far = lambda dx, dw, db: (dx + 20 * SINGLE * (np.abs(dx) + 0.05 * np.abs(dx).max()), dw, db)
@@ -147,11 +147,13 @@ def unknown(change: Any, i: int) -> tuple[str, str, tuple[str, ...]]:
 
 def test_a_penalty_that_the_function_has_not() -> None:
     assert unknown(lambda dx, dw, db: (dx, dw + 0.25 * W, db), 1) == (
-        "extra_penalty", "It is the right gradient plus 1/4 w, as of a penalty; the function has none.",
+        "extra_penalty", ("It is the right gradient plus 1/4 w, like the gradient of a penalty; the function has no "
+                          "penalty."),
         (ENTRY,))  # fmt: skip
     assert unknown(lambda dx, dw, db: (dx, dw - 3 * np.sign(W), db), 1)[:2] == (
         "extra_penalty",
-        "It is the right gradient plus -3 sign(w), as of a penalty; the function has none.")  # fmt: skip
+        ("It is the right gradient plus -3 sign(w), like the gradient of a penalty; the function has no "
+         "penalty."))  # fmt: skip
     near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
     assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
     kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)

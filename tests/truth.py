@@ -203,7 +203,7 @@ def _minus(c: Call, k: int, m: Any) -> bool:
     return close(c.got(part, k) - shift, shift - c.wanted(part, k)) and bool(np.any(c.wanted(part, k)))
 
 
-@claim(r"The penalty is added as it belongs\.")
+@claim(r"The penalty is added correctly\.")
 def _beside(c: Call, k: int, m: Any) -> bool:
     return bool(np.any(c.pen(k)))  # the sentence before computed it so
 
@@ -213,7 +213,7 @@ def _zero(c: Call, k: int, m: Any) -> bool:
     return not np.any(np.abs(c.got(m["what"], k)) > 1e-12) and bool(np.any(c.wanted(m["what"], k)))
 
 
-@claim(r"dW is the gradient of the penalty alone: the gradient of the loss is not in it, and the two belong added\.")
+@claim(r"dW is the gradient of the penalty alone: the gradient of the loss is missing; the two should be added\.")
 def _penalty_alone(c: Call, k: int, m: Any) -> bool:
     return close(c.dW[k], c.pen(k)) and np.any(c.pen(k)) and not close(c.wanted("dW", k), c.pen(k))
 
@@ -243,39 +243,41 @@ def formula(name: str, g: Array, v: Array) -> Array:
     return g * (v * (1 - v) if name == "sigmoid" else 1 - v**2)
 
 
-delta_claim(rf"The output delta is dL/da; the derivative of {ACT} is not in it\.", lambda c, k, m: c.arriving(k))
-delta_claim(rf"The gradient that arrives is passed on without the derivative of {ACT}\.",
+delta_claim(rf"The output delta is dL/da; the derivative of {ACT} is missing\.", lambda c, k, m: c.arriving(k))
+delta_claim(rf"The upstream gradient is passed on without the derivative of {ACT}\.",
             lambda c, k, m: c.arriving(k))  # fmt: skip
-delta_claim(r"Softmax was differentiated as if each output depended on its own z only: p\(1 - p\) is the diagonal of "
+delta_claim(r"Softmax was differentiated as if each output depended only on its own z: p\(1 - p\) is the diagonal of "
             r"its Jacobian, and the other entries, -p_i p_k, are missing\.",
             lambda c, k, m: c.arriving(k) * c.f(k) * (1 - c.f(k)))  # fmt: skip
-delta_claim(r"The output delta is that of (?P<loss>\w+), and the loss is \w+\.",
+delta_claim(r"The output delta is that of (?P<loss>\w+), but the loss is \w+\.",
             lambda c, k, m: through(c.names[k], loss_slope(m["loss"], c.a[k], c.y), c.z[k]))  # fmt: skip
-delta_claim(r"The output delta is \(a - y\)/N: that belongs to crossentropy with softmax and to binarycrossentropy "
-            r"with sigmoid, and here \w+ meets \w+\.", lambda c, k, m: (c.a[k] - c.y) / c.N)  # fmt: skip
+delta_claim(r"The output delta is \(a - y\)/N: that is right for crossentropy with softmax and for "
+            r"binarycrossentropy with sigmoid, but here the loss is \w+ and the activation \w+\.",
+            lambda c, k, m: (c.a[k] - c.y) / c.N)  # fmt: skip
 delta_claim(r"The output delta is f'\(z\) times the slope of (?P<loss>\w+), with the diagonal of the Jacobian of "
             r"softmax only\.", lambda c, k, m: loss_slope(m["loss"], c.a[k], c.y) * c.a[k] * (1 - c.a[k]))  # fmt: skip
 delta_claim(r"Units that were dropped still receive a gradient\.",
             lambda c, k, m: through(c.names[k], c.delta[k + 1] @ c.W[k + 1], c.z[k]))  # fmt: skip
 delta_claim(r"The mask is used (?:as zeros and ones, )?without its scale 1/\(1 - p\)\.", lambda c, k, m: through(
     c.names[k], (c.masks[k] != 0) * (c.delta[k + 1] @ c.W[k + 1]), c.z[k]))  # fmt: skip
-delta_claim(r"The mask has the scale (?P<s>[\d.]+), and belongs scaled by 1/\(1 - p\), which is [\d.]+\.",
+delta_claim(r"The mask has the scale (?P<s>[\d.]+); it should be 1/\(1 - p\), which is [\d.]+\.",
             lambda c, k, m: through(c.names[k], float(m["s"]) * (c.masks[k] != 0) * (c.delta[k + 1] @ c.W[k + 1]),
                                     c.z[k]))  # fmt: skip
 delta_claim(rf"Units that were dropped receive a gradient, and the derivative of {ACT} is taken at the output after "
-            r"the mask, where it belongs before\.",
+            r"the mask; it should be taken before the mask\.",
             lambda c, k, m: formula(c.names[k], c.delta[k + 1] @ c.W[k + 1], c.a[k]))  # fmt: skip
-delta_claim(rf"The derivative of {ACT} is taken at a = f\(z\), and belongs at z\.",
+delta_claim(rf"The derivative of {ACT} is taken at a = f\(z\); it should be taken at z\.",
             lambda c, k, m: through(c.names[k], c.arriving(k), c.f(k)))  # fmt: skip
-delta_claim(rf"The derivative of {ACT} is written for a = f\(z\), and z was put into it\.",
+delta_claim(rf"The derivative of {ACT} is written for a = f\(z\), but z was put into it\.",
             lambda c, k, m: formula(c.names[k], c.arriving(k), c.z[k]))  # fmt: skip
-delta_claim(rf"The derivative of {ACT} is taken at the output after the dropout mask; it belongs before\.",
+delta_claim(rf"The derivative of {ACT} is taken at the output after the dropout mask; it should be "
+            r"taken before the mask\.",
             lambda c, k, m: formula(c.names[k], c.arriving(k), c.a[k]))  # fmt: skip
 delta_claim(rf"The derivative of {ACT} is taken at the output after the dropout mask, as if it were z\.",
             lambda c, k, m: through(c.names[k], c.arriving(k), c.a[k]))  # fmt: skip
 delta_claim(rf"The derivative of {ACT} is taken at the z of layer (?P<j>\d+), not at that of layer \d+\.",
             lambda c, k, m: through(c.names[k], c.arriving(k), c.z[int(m["j"]) - 1]))  # fmt: skip
-delta_claim(rf"The derivative of (?P<f>{ACT}) fits, and the activation is {ACT}\.",
+delta_claim(rf"The derivative of (?P<f>{ACT}) is used, but the activation is {ACT}\.",
             lambda c, k, m: through(m["f"], c.arriving(k), c.z[k]))  # fmt: skip
 delta_claim(r"The delta above is multiplied by the transposed weights\.", lambda c, k, m: through(
     c.names[k], c.student.mask(k, c.delta[k + 1] @ c.W[k + 1].T), c.z[k]))  # fmt: skip
@@ -288,18 +290,18 @@ def softmax_over_the_batch(g: Array, p: Array) -> Array:
     return p * (g - (g * p).sum(axis=0))
 
 
-delta_claim(r"The sum in the gradient of softmax runs over the batch; it belongs over the units\.",
+delta_claim(r"The sum in the gradient of softmax runs over the batch; it should run over the units\.",
             lambda c, k, m: softmax_over_the_batch(c.arriving(k), c.f(k)))  # fmt: skip
-delta_claim(r"The softmax on the way back is taken over the batch; it belongs over the units\.",
+delta_claim(r"The softmax in the backward pass is taken over the batch; it should be taken over the units\.",
             lambda c, k, m: softmax_over_the_batch(c.arriving(k), value("softmax", c.z[k].T).T))  # fmt: skip
-delta_claim(r"The softmax on the way back is taken over the batch; it belongs over the classes\.",
+delta_claim(r"The softmax in the backward pass is taken over the batch; it should be taken over the classes\.",
             lambda c, k, m: (value("softmax", c.z[k].T).T - c.y) / c.N)  # fmt: skip
-delta_claim(rf"delta is the derivative of {ACT} alone: the gradient that arrives is not in it\.",
+delta_claim(rf"delta is the derivative of {ACT} alone: the upstream gradient is missing\.",
             lambda c, k, m: c.f(k) * (1 - c.f(k)) if c.names[k] == "softmax" else
             through(c.names[k], np.ones_like(c.z[k]), c.z[k]))  # fmt: skip
 
 
-@claim(r"The backward pass uses another dropout mask than the one that the forward pass drew\.")
+@claim(r"The backward pass uses a dropout mask other than that of the forward pass\.")
 def _stale(c: Call, k: int, m: Any) -> bool:
     open_ = through(c.names[k], c.delta[k + 1] @ c.W[k + 1], c.z[k])
     live = np.abs(open_) > 1e-9
@@ -317,12 +319,12 @@ def weight_claim(pattern: str, make: Callable[[Call, int, Any], Array], part: st
 
 weight_claim(r"dW is transposed: it is \(batch\)ᵀ delta instead of deltaᵀ \(batch\)\.",
              lambda c, k, m: c.into(k).T @ c.delta[k])  # fmt: skip
-weight_claim(r"dW was computed transposed and reshaped, which puts the entries in another order\.",
+weight_claim(r"dW was computed transposed and reshaped, which puts the entries in the wrong order\.",
              lambda c, k, m: (c.into(k).T @ c.delta[k]).reshape(c.W[k].shape))  # fmt: skip
 weight_claim(r"dW uses the output of layer \d+ before its dropout mask\.", lambda c, k, m: c.delta[k].T @ c.f(k - 1))
 weight_claim(r"dW uses the output of layer \d+ with zeros and ones as its dropout mask\.",
              lambda c, k, m: c.delta[k].T @ (c.f(k - 1) * (c.masks[k - 1] != 0)))  # fmt: skip
-BELONGS = r"; it belongs to (?:the output a of layer \d+|the input x)\."
+BELONGS = r"; it should be (?:the output a of layer \d+|the input x)\."
 weight_claim(rf"dW multiplies delta by the z of the layer before instead of its a{BELONGS}",
              lambda c, k, m: c.delta[k].T @ c.z[k - 1])  # fmt: skip
 weight_claim(rf"dW multiplies delta by the input x{BELONGS}", lambda c, k, m: c.delta[k].T @ c.x)
@@ -332,22 +334,22 @@ weight_claim(rf"dW multiplies delta by the output of layer (?P<j>\d+){BELONGS}",
 weight_claim(rf"dW multiplies delta by the z of layer (?P<j>\d+){BELONGS}",
              lambda c, k, m: c.delta[k].T @ c.z[int(m["j"]) - 1])  # fmt: skip
 ROW = {"last": -1, "first": 0}
-weight_claim(r"dW holds the contribution of the (?P<row>last|first) sample only: the others were overwritten, and "
-             r"belong added\.",
+weight_claim(r"dW holds only the contribution of the (?P<row>last|first) sample: the others were overwritten; "
+             r"all should be added\.",
              lambda c, k, m: np.outer(c.delta[k][ROW[m["row"]]], c.into(k)[ROW[m["row"]]]))  # fmt: skip
 SOME: dict[str, Callable[[int], slice]] = {
-    "the first half of the batch, rounded down,": lambda n: slice(n // 2),
-    "the first half of the batch, rounded up,": lambda n: slice((n + 1) // 2),
-    "the last half of the batch, rounded down,": lambda n: slice((n + 1) // 2, n),
-    "the last half of the batch, rounded up,": lambda n: slice(n // 2, n),
+    "the first half of the batch, rounded down": lambda n: slice(n // 2),
+    "the first half of the batch, rounded up": lambda n: slice((n + 1) // 2),
+    "the last half of the batch, rounded down": lambda n: slice((n + 1) // 2, n),
+    "the last half of the batch, rounded up": lambda n: slice(n // 2, n),
     "all samples but the last": lambda n: slice(n - 1), "all samples but the first": lambda n: slice(1, n),
     "every second sample": lambda n: slice(0, n, 2),
 }  # fmt: skip
-PICKED = rf"(?P<which>{'|'.join(SOME)}) only; all of them belong added\."
-weight_claim(rf"dW holds the contribution of {PICKED}",
+PICKED = rf"(?P<which>{'|'.join(SOME)}); all samples should be added\."
+weight_claim(rf"dW holds only the contribution of {PICKED}",
              lambda c, k, m: c.delta[k][SOME[m["which"]](c.N)].T @ c.into(k)[SOME[m["which"]](c.N)])  # fmt: skip
-weight_claim(rf"db holds the contribution of {PICKED}", lambda c, k, m: c.delta[k][SOME[m["which"]](c.N)].sum(axis=0),
-             "db")  # fmt: skip
+weight_claim(rf"db holds only the contribution of {PICKED}",
+             lambda c, k, m: c.delta[k][SOME[m["which"]](c.N)].sum(axis=0), "db")  # fmt: skip
 weight_claim(r"delta and the input were each summed over the batch before they were multiplied; the product "
              r"comes first\.",
              lambda c, k, m: np.outer(c.delta[k].sum(0), c.into(k).sum(0)))  # fmt: skip
@@ -357,11 +359,11 @@ claim(r"The penalty is added to each sample\.")(
     lambda c, k, m: lambda said: replace(said, base=said.base + c.pen(k)))  # fmt: skip
 weight_claim(r"db still has a row for each sample: the bias was added to every row, so its gradient is the sum over "
              r"the rows\.", lambda c, k, m: c.delta[k], "db")  # fmt: skip
-weight_claim(r"db is summed over the units; it belongs summed over the samples\.",
+weight_claim(r"db is summed over the units; it should be summed over the samples\.",
              lambda c, k, m: c.delta[k].sum(axis=1), "db")  # fmt: skip
-weight_claim(r"db is the sum of all of delta; it belongs summed over the samples only\.",
+weight_claim(r"db is the sum of all of delta; it should be summed over the samples only\.",
              lambda c, k, m: np.full(c.b[k].shape, c.delta[k].sum()), "db")  # fmt: skip
-weight_claim(r"db holds the delta of the (?P<row>last|first) sample only: the others were overwritten, and belong "
+weight_claim(r"db holds only the delta of the (?P<row>last|first) sample: the others were overwritten; all should be "
              r"added\.", lambda c, k, m: c.delta[k][ROW[m["row"]]], "db")  # fmt: skip
 
 
@@ -387,9 +389,9 @@ def penalty_claim(pattern: str, make: Callable[[Call, tuple[float, float], float
 
 OF = r"The penalty is that of {}; the solver asks for another\."
 penalty_claim(r"The gradient of the penalty is not added\.", lambda c, p, lam: (0, 0))
-penalty_claim(r"The penalty is (?:added twice(?:, or differentiated without its 1/2)?|twice that of the solver: lambda "
-              r"stands for lambda/2)\.", lambda c, p, lam: (2 * p[0], 2 * p[1]))  # fmt: skip
-penalty_claim(r"The penalty is added once for every sample, and belongs once in the batch\.",
+penalty_claim(r"The penalty is (?:added twice(?:, or differentiated without its 1/2)?|twice that of the solver: "
+              r"lambda is used instead of lambda/2)\.", lambda c, p, lam: (2 * p[0], 2 * p[1]))  # fmt: skip
+penalty_claim(r"The penalty is added once for every sample; it should be added once for the batch\.",
               lambda c, p, lam: (c.N * p[0], c.N * p[1]))  # fmt: skip
 penalty_claim(r"The penalty is half that of the solver\.", lambda c, p, lam: (p[0] / 2, p[1] / 2))
 penalty_claim(r"The penalty is 1/N of that of the solver\.", lambda c, p, lam: (p[0] / c.N, p[1] / c.N))
@@ -410,7 +412,7 @@ def _terms(text: str) -> tuple[float, float]:
     return found["sign(W)"], found["W"]
 
 
-@claim(r"The gradient of the penalty is (?P<mine>[-\d.e+ signW()]+?), and belongs (?P<right>[-\d.e+ signW()]+?)\."
+@claim(r"The gradient of the penalty is (?P<mine>[-\d.e+ signW()]+?); it should be (?P<right>[-\d.e+ signW()]+?)\."
        "(?= |$)")  # fmt: skip
 def _another(c: Call, k: int, m: Any) -> bool:
     mine, right = _terms(m["mine"]), _terms(m["right"])
@@ -419,15 +421,15 @@ def _another(c: Call, k: int, m: Any) -> bool:
     return m["mine"] != m["right"] and close(right, pieces(c, k)) and close(c.dW[k], wanted)
 
 
-@claim(r"The gradient of the penalty \|W\| is written as \|W\|; it belongs sign\(W\)\.")
+@claim(r"The gradient of the penalty \|W\| is written as \|W\|; it should be sign\(W\)\.")
 def _absolute(c: Call, k: int, m: Any) -> bool:
     one, two = pieces(c, k)
     made = c.wanted("dW", k) - c.pen(k) + one * np.abs(c.W[k]) + two * c.W[k]
     return bool(one) and close(c.dW[k], made)
 
 
-@claim(r"dW is a multiple of (?P<what>W|sign\(W\)), as the gradient of a penalty alone: the gradient of the loss is "
-       r"not in it, and the two belong added\.")  # fmt: skip
+@claim(r"dW is a multiple of (?P<what>W|sign\(W\)), like the gradient of a penalty alone: the gradient of the loss is "
+       r"missing; the two should be added\.")  # fmt: skip
 def _nothing_but_a_penalty(c: Call, k: int, m: Any) -> bool:
     pattern = np.sign(c.W[k]) if "sign" in m["what"] else c.W[k]
     times = float((c.dW[k] * pattern).sum() / (pattern * pattern).sum())
@@ -442,7 +444,7 @@ def _on_biases(c: Call, k: int, m: Any) -> bool:
     return bool(np.abs(extra).max() > 1e-9) and close(columns @ fit, extra)
 
 
-@claim(r"A penalty is added to dW, and the solver asks for none\.")
+@claim(r"A penalty is added to dW, but the solver asks for none\.")
 def _unasked(c: Call, k: int, m: Any) -> bool:
     extra = c.dW[k] - c.wanted("dW", k)
     columns = np.stack([np.sign(c.W[k]).ravel(), c.W[k].ravel()], axis=1)
@@ -550,7 +552,7 @@ def _any_part(c: Call, k: int, holds: Callable[[Array, Array], bool]) -> bool:
                if c.got(part, k).shape == c.wanted(part, k).shape)  # fmt: skip
 
 
-@claim(r"Its (?P<axis>row|column)s are right, and in another order: (?P<list>.+?)\.(?= |$)")
+@claim(r"Its (?P<axis>row|column)s are right, but in another order: (?P<list>.+?)\.(?= |$)")
 def _order(c: Call, k: int, m: Any) -> bool:
     pairs = re.findall(r"(?:row|column) (\d+) holds what belongs in (?:row|column) (\d+)", m["list"])
     take = (lambda g, i: g[i]) if m["axis"] == "row" else (lambda g, i: g[:, i])
@@ -572,8 +574,8 @@ def _by_line(c: Call, k: int, m: Any) -> bool:
     return _any_part(c, k, holds)
 
 
-@claim(r"(?:The largest difference is at (?P<at>\[[\d, ]*\]))?: it is (?P<g>[-\w.+]+?), and belongs (?P<r>[-\w.+]+?)"
-       r"(?: \((?P<t>[-\w.+]+) times\))?\.(?= |$)")  # fmt: skip
+@claim(r"(?:The largest difference is at (?P<at>\[[\d, ]*\]))?: it is (?P<g>[-\w.+]+?), and should be (?P<r>[-\w.+]+?)"
+       r"(?: \(ratio (?P<t>[-\w.+]+)\))?\.(?= |$)")  # fmt: skip
 def _largest(c: Call, k: int, m: Any) -> bool:
     g, r = float(m["g"]), float(m["r"])
 
@@ -587,7 +589,7 @@ def _largest(c: Call, k: int, m: Any) -> bool:
     return g != r and times and _any_part(c, k, holds)
 
 
-@claim(r"\(What belongs there is what the delta (?:of this layer gives, with the mistakes above in it|above gives, "
+@claim(r"\(The right value here follows from the delta (?:of this layer, with the mistakes above in it|above, "
        r"with the mistakes in it)\.\)")  # fmt: skip
 def _inherited(c: Call, k: int, m: Any) -> bool:
     deltas = {len(c.W) - 1: c.right_delta(len(c.W) - 1)}
@@ -596,7 +598,7 @@ def _inherited(c: Call, k: int, m: Any) -> bool:
     return any(not close(c.delta[j], deltas[j]) for j in range(k, len(c.W)))
 
 
-@claim(r"(?P<part>dW|db|delta) has shape (?P<mine>\([\d, ]+\)), and belongs (?P<right>\([\d, ]+\))\.")
+@claim(r"(?P<part>dW|db|delta) has shape (?P<mine>\([\d, ]+\)), but should have (?P<right>\([\d, ]+\))\.")
 def _shape(c: Call, k: int, m: Any) -> bool:
     return str(c.got(m["part"], k).shape) == m["mine"] and str(c.wanted(m["part"], k).shape) == m["right"]
 
@@ -639,7 +641,7 @@ def _right_throughout(c: Call) -> Call:
     return replace(c, delta=deltas)
 
 
-TWIN, OTHER = "the same numbers would come of this: ", re.compile(r"In a random batch of (\d+) rows?: ")
+TWIN, OTHER = "the same numbers would come from this: ", re.compile(r"In a random batch of (\d+) rows?: ")
 
 
 def falsehoods(report: Any, calls: list[Call]) -> list[str]:

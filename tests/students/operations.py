@@ -160,7 +160,7 @@ def judge(case: Case, report: Any) -> Judged:
     wrong = [d for d in report.diagnoses if not d.harmless]
     texts = [f"{d.where} {d.text} {' '.join(d.evidence)}" for d in wrong]
     fits = any(set(case.kinds.split()) & {d.kind, *d.alternatives} for d in wrong)
-    fixed = any("would be right" in s and on_the_line(case, s) for s in texts)
+    fixed = any(re.search(r"Line \d+[^:]*: (?:write|remove) ", s) and on_the_line(case, s) for s in texts)
     all_of_it = "\n".join([report.first_wrong or "", *texts])
     where = on_the_line(case, all_of_it) or (
         re.search(case.operation, all_of_it) is not None

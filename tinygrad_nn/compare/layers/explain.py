@@ -283,7 +283,7 @@ def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Findi
     what = part if part == "delta" else f"d{part}"
     if beside and factor.name == "0":
         return Finding(k, part, "overwritten_not_accumulated", f"{what} is the gradient of the penalty alone: the "
-                       "gradient of the loss is not in it, and the two should be added.", factor)  # fmt: skip
+                       "gradient of the loss is missing; the two should be added.", factor)  # fmt: skip
     if beside:
         what = f"The gradient of the loss in {what}"
     after = " The penalty is added correctly." if beside else ""
