@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.step_programs import PROGRAMS, changed
+from tests.test_edit_parts import written
 from tinygrad_nn import Tensor, compare_steps
 
 N, CLASSES = 12, 5
@@ -419,3 +420,44 @@ def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> Non
     assert "WRONG" in capsys.readouterr().out
     assert [s.name for s in report.steps if not s.rule_ok] == ["dlogits", "db1"]
     assert [d.kind for d in report.diagnoses] == ["scale", "wrong_axis_sum"]
+
+
+# ---- However a program is written
+
+FORWARD = """def forward(x):
+    y = x * x
+    return y.sum()
+
+
+"""
+
+
+def both_of(text: str, **names: Any) -> Any:
+    backward = written(text, **names)
+    return backward.__globals__["forward"], backward
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "right"),
+    [
+        ("dx = (x  # (of y = x * x\n          * dy)  # times dy", "dx = (x * dy)", "dx = (2 * (x * dy))"),
+        ("dx = x \\\n        * dy", "dx = x * dy", "dx = 2 * (x * dy)"),
+        ("dx = np.asarray(\n        # first\n\n        x * dy,\n    )", "dx = np.asarray(x * dy,)",
+         "dx = 2 * np.asarray(x * dy)"),
+    ],
+)  # fmt: skip
+def test_a_statement_of_several_lines_is_shown_on_one_without_comments(line: str, shown: str, right: str) -> None:
+    forward, backward = both_of(f"{FORWARD}def backward(x, y):\n    dy = np.ones_like(y)\n    {line}\n    return dx\n")
+    report = compare_steps(forward, backward, np.array([0.5, -1.0, 2.0]))
+    assert report.first_wrong == f"line 8: {shown}"
+    assert report.steps[-1].source == shown
+    (said,) = [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    start, _, after = said.removesuffix(".").partition(" would be right; it says ")
+    assert after == shown
+    assert start == f"Line 8: {right}"
+
+
+def test_a_form_feed_ends_no_line() -> None:
+    backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
+    forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")
+    assert compare_steps(forward, backward, np.ones(3)).first_wrong == "line 9: dx = x * dy"
