@@ -461,3 +461,56 @@ def test_a_form_feed_ends_no_line() -> None:
     backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
     forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")
     assert compare_steps(forward, backward, np.ones(3)).first_wrong == "line 9: dx = x * dy"
+
+
+def told(text: str, inputs: Any) -> list[str]:
+    report = compare_steps(*both_of(text), inputs)
+    return [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+
+
+def test_a_change_leaves_the_names_of_arguments_as_they_are() -> None:
+    text = """def forward(x):
+    axis = x * x
+    ij = axis.sum(axis=1)
+    return (ij**2).sum() / 2
+
+
+def backward(v):
+    dij = v.ij
+    daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis))
+    dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0)
+    return dx
+"""
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said == ("Line 9: daxis = np.einsum('i,ij->ij', dij, np.ones_like(v.axis)) would be right; it says "
+                    "daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis)).")  # fmt: skip
+    text = text.replace("-dij", "dij").replace("np.stack([2", "-np.stack([2")
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said.startswith("Line 10: dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0) would be")
+
+
+def test_a_value_that_a_function_has_not_is_asked_for() -> None:
+    text = """def forward(x, w):
+    z = x @ w
+    h = np.tanh(z)
+    return (h**2).sum()
+
+
+def inner({}z, h, w):
+    dh = 2 * h
+    dz = dh * (1 - h**2)
+    dw = z.T @ dz
+    dx = dz @ w.T
+    return dx, dw
+
+
+def backward(v):
+    return inner({}v.z, v.h, v.w)
+"""
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))}
+    (said,) = told(text.format("", ""), inputs)
+    assert said == ("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. For that, inner has to be "
+                    "given x of the forward. With that it is what its own rule gives, here and at other inputs.")
+    (said,) = told(text.format("x, ", "v.x, "), inputs)
+    assert said.startswith("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. With that it is")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +15,9 @@ from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
 from ..function.calling import Inputs
 from .matching import Match, match
-from .mending import mended
+from .mending import as_read, mended
 from .names import Names
-from .running import Forward, Passes, Saved, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
 from .tracing import State, is_number
 from .walked import Walked, injected
@@ -61,19 +58,7 @@ class Called:
     def as_written(self, edit: Edit) -> Edit:
         """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
         _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
-        bag = next((name for name, value in kwargs.items() if isinstance(value, Saved)), None)
-        if bag is None:
-            return edit
-        dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
-        own = set(self.backward.__code__.co_varnames)
-        own |= set(self.runs[0].mine.others)
-        names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
-        if not names:  # the backward keeps every value in a variable of its own
-            return edit
-        pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
-        form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
-        after = re.sub(pattern, form, edit.after)
-        return replace(edit, after=after, sentence=edit.sentence.replace(edit.after.strip(), after.strip()))
+        return as_read(edit, self.backward, kwargs, self.runs[0].mine)
 
     def values(self, probe: int) -> dict[str, Array]:
         """Return the values of the forward by name, in the run with number `probe`."""
