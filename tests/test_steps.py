@@ -514,3 +514,24 @@ def backward(v):
                     "given x of the forward. With that it is what its own rule gives, here and at other inputs.")
     (said,) = told(text.format("x, ", "v.x, "), inputs)
     assert said.startswith("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. With that it is")
+
+
+def test_a_partial_is_looked_into() -> None:
+    text = """import functools
+
+
+def forward(x):
+    y = x * x
+    return y.sum()
+
+
+def times(factor, x, y):
+    dy = np.ones_like(y)
+    dx = factor * x * dy
+    return dx
+
+
+backward = functools.partial(times, 3)
+"""
+    report = compare_steps(*both_of(text), np.array([0.5, -1.0, 2.0]))
+    assert [(s.name, s.line, s.verdict) for s in report.steps] == [("dy", 10, "ok"), ("dx", 11, "WRONG")]
