@@ -433,8 +433,8 @@ FORWARD = """def forward(x):
 
 
 def both_of(text: str, **names: Any) -> Any:
-    backward = written(text, **names)
-    return backward.__globals__["forward"], backward
+    space = written(text, "forward", **names).__globals__
+    return space["forward"], space["backward"]
 
 
 @pytest.mark.parametrize(
@@ -535,3 +535,50 @@ backward = functools.partial(times, 3)
 """
     report = compare_steps(*both_of(text), np.array([0.5, -1.0, 2.0]))
     assert [(s.name, s.line, s.verdict) for s in report.steps] == [("dy", 10, "ok"), ("dx", 11, "WRONG")]
+
+
+KEPT = {
+    "attributes": ("self.h, self.w = h, w", "self.h", "self.w"),
+    "a dict of an object": ("self.cache = {'h': h, 'w': w}", "self.cache['h']", "self.cache['w']"),
+    "a dict of the module": ("CACHE.update(h=h, w=w)", "CACHE['h']", "CACHE['w']"),
+    "a list of the module": ("CACHE['all'] = [h, w]", "CACHE['all'][0]", "CACHE['all'][1]"),
+}
+
+
+@pytest.mark.parametrize(("keep", "h", "w"), KEPT.values(), ids=KEPT)
+def test_what_a_forward_keeps_are_arrays_in_the_backward(keep: str, h: str, w: str) -> None:
+    text = f"""CACHE = {{}}
+
+
+class Net:
+    def forward(self, x, w):
+        z = x * w
+        h = np.tanh(z)
+        {keep}
+        return (h**2).sum()
+
+    def backward(self):
+        dh = {h}.copy()
+        dh *= 2
+        dz = np.empty_like(dh)
+        dz[:] = dh * (1 - {h} ** 2)
+        dx = np.asarray(dz * {w})
+        return dx
+
+
+net = Net()
+forward, backward = net.forward, net.backward
+"""
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])}
+    backward = written(text)
+    space = backward.__globals__
+    report = compare_steps(space["forward"], backward, inputs)
+    assert report.ok, str(report)
+    assert [s.name for s in report.steps] == ["dh", "dz", "dx"]
+    held = [*space["CACHE"].values(), *vars(space["net"]).values()]
+    assert all(isinstance(part, (Tensor, dict, list)) for part in held)
+    backward = written(text.replace("(1 - ", "(1 + "))
+    report = compare_steps(backward.__globals__["forward"], backward, inputs)
+    assert report.first_wrong == f"line 15: dz[:] = dh * (1 + {h} ** 2)"
+    said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
+    assert bool(said) is (keep.startswith("self"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,21 @@ from ...tensor import raw
 from ..budget import Budget
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
+from ..edits.running import copied
 from ..function.calling import Inputs
 from .matching import Match, match
 from .mending import as_read, mended
 from .names import Names
-from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .running import (
+    Forward,
+    Passes,
+    arguments,
+    checked_mapping,
+    run_backward,
+    run_forward,
+    takes_cotangent,
+    with_arrays,
+)
 from .tape import Tape
 from .tracing import State, is_number
 from .walked import Walked, injected
@@ -36,6 +48,7 @@ class Called:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
+        self.objects: dict[int, Any] = {}  # what the object of a method holds after the forward of each run
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
@@ -44,6 +57,8 @@ class Called:
         mine = run_forward(self.forward, self.inputs, leaves) if single else graph
         cotangents, g = cotangent(self.backward, graph, self.rng)
         known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
+        held = with_arrays(self.backward, {})
+        self.objects[len(self.runs)] = getattr(held, "__self__", None)
         written = run_backward(self.backward, self.inputs, mine, g, known)
         run = Passes(graph, cotangents, written, single, mine, g)
         self.runs.append(run)
@@ -53,6 +68,8 @@ class Called:
         """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
+        if inspect.ismethod(f) and self.objects.get(probe) is not None:
+            f = MethodType(f.__func__, copied(self.objects[probe], {}))
         return f(*args, **kwargs)
 
     def as_written(self, edit: Edit) -> Edit:

@@ -6,8 +6,9 @@ import copy
 import inspect
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.places import noting_places
 from .names import Names, stems
 from .statements import Statement
-from .tracing import Binding, State, Trace, Value, is_number, parts
+from .tracing import Binding, State, Trace, Value, is_number, parts, space_of
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
@@ -272,12 +273,39 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
         new = type(value)(as_arrays(part, made, kind) for part in value)
     elif not callable(value):
         inside = getattr(value, "__dict__", None) or {}
-        if any(isinstance(part, Tensor) for part in inside.values()):
+        if any(_holds_tensors(part) for part in inside.values()):
             new = copy.copy(value)
             made[id(value)] = new, value
             for name, part in inside.items():
                 setattr(new, name, as_arrays(part, made, kind))
     return new
+
+
+def _holds_tensors(value: Any, deep: int = 3) -> bool:
+    """Tell whether a value is a Tensor, or a list, tuple or dict with one."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return isinstance(value, Tensor) or (deep > 0 and any(_holds_tensors(part, deep - 1) for part in inside))
+
+
+def with_arrays(f: Callable[..., Any], made: dict[Any, Any]) -> Callable[..., Any]:
+    """Return a method of a copy of its object that has arrays instead of Tensors; any other function as it is."""
+    if not inspect.ismethod(f) or isinstance(f.__self__, type) or not hasattr(f.__self__, "__dict__"):
+        return f
+    owner = copy.copy(f.__self__)
+    for name, part in vars(owner).items():
+        vars(owner)[name] = as_arrays(part, made)
+    return MethodType(f.__func__, owner)
+
+
+@contextmanager
+def _in_place_of(space: dict[str, Any], kept: Mapping[str, Any]) -> Iterator[None]:
+    """Put other values into a module's names for a while: what a forward kept there, as arrays."""
+    before = {name: space[name] for name in kept}
+    space.update(kept)
+    try:
+        yield
+    finally:
+        space.update({name: value for name, value in before.items() if space.get(name) is kept[name]})
 
 
 def run_backward(
@@ -286,6 +314,8 @@ def run_backward(
     """Run a backward on arrays and record its gradients; if it raises an error, those computed before the error."""
     made: dict[Any, Any] = {}
     args, kwargs = arguments(backward, inputs, forward, g, made)
+    backward = with_arrays(backward, made)
+    kept = {name: as_arrays(part, made) for name, part in (space_of(backward) or {}).items() if _holds_tensors(part)}
     given = {id(x) for x, _ in made.values()}
     helpers: dict[str, None] = {}
 
@@ -306,7 +336,7 @@ def run_backward(
     stopped = None
     returned = None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _in_place_of(space_of(backward) or {}, kept):
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
