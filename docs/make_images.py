@@ -1,4 +1,4 @@
-"""Make the pictures of the README and the docs: `python docs/make_images.py`. A test checks that they are fresh.
+"""Make the pictures of the README and the docs: `python docs/make_images.py`. A test compares them.
 
 The first Python block of the README draws `graph.svg`, `tinygrad-nn train` draws `iris.svg`, and the blocks of
 `drawings.md` draw the others.
@@ -26,7 +26,7 @@ def blocks(page: Path) -> list[str]:
 
 
 def run(code: list[str], name: str, folder: Path) -> None:
-    """Run blocks one after the other where their pictures shall be."""
+    """Run blocks one after the other in the folder of their pictures."""
     before, namespace = Path.cwd(), {"__name__": "__main__"}
     os.chdir(folder)
     try:
@@ -42,7 +42,7 @@ def make_images(folder: Path) -> None:
     run(blocks(DOCS.parent / "README.md")[:1], "README.md", folder)
     run(blocks(DOCS / "drawings.md"), "drawings.md", folder)
     draw_graph(prepare(Options()), folder / "iris.svg")
-    for other in folder.iterdir():  # that the blocks write beside their pictures
+    for other in folder.iterdir():  # remove what else the blocks write
         if other.is_dir():
             shutil.rmtree(other)
         elif other.suffix not in (".gif", ".png", ".svg"):

@@ -1,4 +1,4 @@
-"""Write `museum.md` from the exhibits in `examples/museum/`: `python docs/make_museum.py`. A test sees it is fresh."""
+"""Write `museum.md` from the exhibits in `examples/museum/`: `python docs/make_museum.py`. A test checks it."""
 
 import difflib
 import inspect
@@ -16,16 +16,16 @@ from tinygrad_nn.compare.budget import patience
 HEAD = """\
 # A museum of gradients
 
-All of these were reported in public code. Each is written anew in NumPy from what the report says, in
-[`examples/museum/`](../examples/museum/), and put before `compare_gradients`; what it says stands below. See them by
+These gradients were reported as wrong in public code. Each one is written again in NumPy from the report, in
+[`examples/museum/`](../examples/museum/), and given to `compare_gradients`. This page shows the result. To run them:
 
 ```sh
 python -m examples.museum
 python -m examples.museum knet_288
 ```
 
-{wrong} were wrong. [{right} look wrong and are right](#they-look-wrong-and-are-right): of these it says nothing, and
-the page says why.
+{wrong} were wrong. [{right} look wrong but are right](#they-look-wrong-and-are-right): the comparison finds no mistake
+in them, and the page says why they are right.
 """
 
 

@@ -30,20 +30,21 @@ PAGE = ROOT / "docs" / "rules.md"
 
 HEAD = """# Rules: what can be differentiated
 
-This page is made by `python docs/make_rules.py` from the rule tables in `tinygrad_nn/ops/`; a test fails when it is
-stale. The same table is `tinygrad_nn.supported()`.
+This page is made by `python docs/make_rules.py` from the rule tables in `tinygrad_nn/ops/`; a test fails if it is
+stale. `tinygrad_nn.supported()` returns the same table.
 
-A rule takes the cotangent $`g`$, of the shape of the result, to the gradient of one argument; along axes that were
-broadcast it is then summed. Every rule is itself made of differentiable functions, so derivatives of any order exist,
-in reverse mode, in forward mode (`jvp`) and nested; the column *checked* says up to which order the tests compare them
-with numerical ones, and in how many argument forms. All are checked in float32 and float64; **ℂ** marks those that are
-checked with complex numbers, where the gradient of a real $`L`$ is
-$`\\partial L/\\partial\\,\\mathrm{Re}\\,x + i\\,\\partial L/\\partial\\,\\mathrm{Im}\\,x`$, the convention of PyTorch.
+A rule takes the cotangent $`g`$, which has the shape of the result, and returns the gradient of one argument. If an
+argument was broadcast, this gradient is then summed along the broadcast axes. Every rule consists of differentiable
+functions, so derivatives of any order exist, in reverse mode, in forward mode (`jvp`) and nested. The column *checked*
+says up to which order the tests compare them with numerical derivatives, and for how many forms of the arguments. All
+are checked in float32 and float64. **ℂ** marks those that are checked with complex numbers, where the gradient of a
+real $`L`$ is $`\\partial L/\\partial\\,\\mathrm{Re}\\,x + i\\,\\partial L/\\partial\\,\\mathrm{Im}\\,x`$, the
+convention of PyTorch.
 """
 
 
 def names_of(case: Case) -> list[str]:
-    """The names in the table that a case stands for."""
+    """The names in the table that a case checks."""
     name = case.name
     owners = [numpy_name(f) for f in OVERRIDES if numpy_name(f).removeprefix("np.") == name]
     owners += [numpy_name(f) for f in OVERRIDES if numpy_name(f).rpartition(".")[2] == name] if not owners else []
@@ -51,7 +52,7 @@ def names_of(case: Case) -> list[str]:
 
 
 def primitives_in(case: Case) -> list[str]:
-    """The primitives that the graph of a case consists of; none if it cannot be drawn from plain random numbers."""
+    """The primitives in the graph of a case; none if plain random numbers are no valid arguments."""
     rng = np.random.default_rng(0)
     low, high = case.domain[0] if isinstance(case.domain[0], tuple) else case.domain
     arrays = [rng.uniform(low, high, s) if isinstance(s, tuple) else np.array(s) for s in case.shapes]
@@ -71,7 +72,7 @@ def record() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for case in CASES:
         inside = primitives_in(case)
-        own = [own_name(p) for p in inside if p not in SERVING]  # primitives that stand behind others
+        own = [own_name(p) for p in inside if p not in SERVING]  # primitives that other functions are made of
         for name in {*names_of(case), *own}:
             row = found.setdefault(name, {"forms": 0, "order": 0, "complex": False, "primitives": []})
             row["forms"] += 1
@@ -87,7 +88,7 @@ def record() -> dict[str, dict[str, Any]]:
 
 
 def math_text(tex: str | None) -> str:
-    """TeX in a table cell, where a bar would end the cell."""
+    """TeX for a table cell, in which a bar would end the cell."""
     return "" if tex is None else f"$`{tex.replace('|', chr(92) + 'vert ')}`$"
 
 
@@ -114,12 +115,12 @@ def page() -> str:
         parts.append(f"\n## {title}\n")
         if kind == "plain":
             parts.append(
-                "These answer with plain arrays, through which no gradient flows; those that would lose the graph of a "
-                "Tensor that requires gradients, or write into it, raise and name the way out.\n"
+                "These functions return plain arrays, through which no gradient flows. A function that would lose the "
+                "graph of a Tensor that requires gradients, or write into it, raises and says what to write instead.\n"
             )
             parts.append(", ".join(f"`{row.function}`" for row in chosen) + "\n")
             continue
-        parts.append("| function | equation | gradients | checked | where it has none |\n|---|---|---|---|---|")
+        parts.append("| function | equation | gradients | checked | kinks and conventions |\n|---|---|---|---|---|")
         parts += [line(row) for row in chosen]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"

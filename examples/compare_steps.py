@@ -1,6 +1,7 @@
 """Every line of a hand-written backward is compared with the graph: which one is wrong, and why.
 
-Run it with `python examples/compare_steps.py`. The backward has two mistakes; what follows from them is not blamed.
+Run it with `python examples/compare_steps.py`. The backward has two mistakes. Right lines that only inherit their wrong
+numbers are not blamed.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""A convolutional network on the 8x8 digits, with a fixed split: a quarter of the images, 449, are the test.
+"""A convolutional network on the 8x8 digits, with a fixed split: a quarter of the images, 450, are the test set.
 
-Run it with `python examples/digits_cnn.py`; it takes a few minutes and tells the accuracy on the test images.
+Run it with `python examples/digits_cnn.py`; it takes a few minutes and prints the accuracy on the test images.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from tinygrad_nn.nn.losses import cross_entropy
 
 
 def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the images moved by a pixel at most, each its own way, with zeros at the rim."""
+    """Return the images, each shifted at random by at most one pixel, with zeros at the border."""
     wide = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
     down, right = rng.integers(0, 3, (2, len(images)))
     rows, columns = down[:, None] + np.arange(8), right[:, None] + np.arange(8)
@@ -19,7 +19,7 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class Moving:
-    """Batches of training images, moved anew each time they are gone through."""
+    """Batches of training images, shifted anew in each epoch."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, size: int, rng: np.random.Generator):
         self.x, self.y, self.size, self.rng = x, y, size, rng
@@ -32,7 +32,7 @@ class Moving:
 
 
 def network(channels: int, rng: np.random.Generator) -> Sequential:
-    """Return two blocks of convolution, norm and pooling, and a layer that tells ten classes apart."""
+    """Return three convolutions with norm and pooling, and a linear layer with ten classes."""
     c, f32 = channels, np.float32
     return Sequential(
         Conv2d(1, c, 3, padding=1, rng=rng, dtype=f32), BatchNorm2d(c, dtype=f32), relu,
@@ -43,7 +43,7 @@ def network(channels: int, rng: np.random.Generator) -> Sequential:
 
 
 def main(epochs: int = 30, channels: int = 32, rows: int | None = None, seed: int = 0) -> float:
-    """Train it, and return the share of test images that are told right."""
+    """Train the network, and return the share of test images that are classified correctly."""
     rng, digits = np.random.default_rng(seed), load_digits()
     x = (digits.x / 16).reshape(-1, 1, 8, 8).astype(np.float32)
     (x_train, y_train), (x_test, y_test), _ = data_split(x, digits.y, train_size=0.75, val_size=0, rng=0)

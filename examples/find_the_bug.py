@@ -1,6 +1,6 @@
-"""Twelve hand-written backward passes with one classic mistake each, and what the report says of each.
+"""Twelve hand-written backward passes with one classic mistake each, and the diagnosis of each.
 
-Run it with `python examples/find_the_bug.py`. Read a mistake, guess what it does, then read the answer.
+Run it with `python examples/find_the_bug.py`. Read a mistake, guess its effect, then read the diagnosis.
 """
 
 import textwrap
@@ -16,7 +16,7 @@ solver = Solver("crossentropy", regularization=Regularization("l2", lam=0.1, dro
 
 
 def mine(mistake):
-    """Return a backward pass that follows the equations, except in the line that carries the name of the mistake."""
+    """Return a backward pass that follows the equations, except in the line below the name of the mistake."""
 
     def backward(model, data_cache, data_out, *, solver):
         inputs, z, a, masks = data_cache

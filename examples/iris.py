@@ -1,6 +1,6 @@
 """The `main.jl` of "Neural Network From Scratch In Julia", line by line: a comment above each part is the Julia line.
 
-Run it with `python examples/iris.py`. It prints what main.jl prints, and leaves the plot in `loss.png`.
+Run it with `python examples/iris.py`. It prints what main.jl prints, and writes the plot to `loss.png`.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ from tinygrad_nn import (
 )
 from tinygrad_nn.viz import plot_history, save_figure
 
-# Julia draws from a global generator; here it is passed to whatever draws, so that each run gives the same numbers.
+# Julia draws from a global generator. Here a generator is passed to each function that draws, so all runs are equal.
 rng = np.random.default_rng(0)
 
 # hp = Settings(20, 16)
@@ -81,7 +81,7 @@ ax.legend(frameon=False)
 save_figure(ax, "loss.png")
 
 # ŷ_tst = Predict(model, x_test); ŷ_tst = Int.(ŷ_tst .== maximum(ŷ_tst, dims=2))
-yhat = Predict(model, x_test)  # the scores below take the largest of each row themselves
+yhat = Predict(model, x_test)  # the scores below find the largest of each row themselves
 
 # cm(y_test, ŷ_tst)
 print(format_cm(cm(y_test, yhat), iris.class_names))

@@ -1,8 +1,8 @@
 """Two small language models of characters, on fourteen sonnets of Shakespeare: an LSTM and a transformer.
 
-Each is told a stretch of text and guesses the next character at every place. A model that knows nothing but how often
+Each model reads a piece of text and predicts the next character at every position. A model that knows only how often
 each character occurs needs 3.1 nats a character.
-Run it with `python examples/language_models.py`, or with `lstm` or `transformer` after it for one of them.
+Run both with `python examples/language_models.py`; add `lstm` or `transformer` to run one of them.
 """
 
 import sys
@@ -29,7 +29,7 @@ class Recurrent(Module):
 
 
 class Transformer(Module):
-    """The same by causal attention: every place looks back at those before it."""
+    """The same by causal attention: every position attends to itself and to earlier positions."""
 
     def __init__(self, alphabet: int, width: int, rng: np.random.Generator, time: int, blocks: int = 2):
         self.embedding = Embedding(alphabet, width, rng=rng, dtype=F32)
@@ -46,12 +46,12 @@ class Transformer(Module):
 
 
 def loss(logits, y):
-    """Return the nats a character."""
+    """Return the loss in nats a character."""
     return cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))
 
 
 def write(model: Module, text, start: str, length: int, time: int, rng: np.random.Generator) -> str:
-    """Let a model go on from a start, a character at a time."""
+    """Continue a text with a model, one character at a time."""
     codes = [text.alphabet.index(character) for character in start]
     model.eval()
     for _ in range(length):
@@ -62,7 +62,7 @@ def write(model: Module, text, start: str, length: int, time: int, rng: np.rando
 
 
 def main(kind: str, epochs: int = 30, width: int = 96, time: int = 48, rows: int | None = None, seed: int = 0) -> float:
-    """Train a model, let it write, and return the nats a character on text it has not seen."""
+    """Train a model, print text that it writes, and return the nats a character on text it has not seen."""
     rng, text = np.random.default_rng(seed), load_sonnets()
     cut = int(0.9 * len(text.codes))
     pieces = [np.lib.stride_tricks.sliding_window_view(part, time + 1) for part in (text.codes[:cut], text.codes[cut:])]

@@ -1,7 +1,7 @@
-"""A Gaussian process whose scales are fitted by Newton's method: gradient and Hessian of the evidence by the graph.
+"""A Gaussian process whose scales are fitted by Newton's method, with gradient and Hessian by the graph.
 
-The kernel has a length, a height and a noise; their logarithms are found where the derivative of the log marginal
-likelihood is zero (Rasmussen & Williams, Gaussian processes for machine learning, 2006, equation 5.8).
+The kernel has a length, a height and a noise. Newton's method finds their logarithms, where the derivative of the log
+marginal likelihood is zero (Rasmussen & Williams, Gaussian processes for machine learning, 2006, equation 5.8).
 Run it with `python examples/newton.py`.
 """
 
@@ -11,7 +11,7 @@ from tinygrad_nn import Tensor, grad, hessian
 
 
 def evidence(theta: Tensor, x: np.ndarray, y: np.ndarray) -> Tensor:
-    """Return minus the log marginal likelihood, of the logarithms of length, height and noise."""
+    """Return minus the log marginal likelihood, as a function of the logarithms of length, height and noise."""
     length, height, noise = np.exp(theta)
     apart = (x[:, None] - x[None, :]) ** 2
     K = height**2 * np.exp(-apart / (2 * length**2)) + noise**2 * np.eye(len(x))  # (rows, rows)
@@ -38,9 +38,9 @@ def main(rows: int = 80, seed: int = 0) -> tuple[np.ndarray, float]:
         if size < 1e-8:
             break
         value, frame = np.linalg.eigh(H)
-        move = frame @ ((frame.T @ g) / np.maximum(np.abs(value), 1e-3))  # uphill directions are turned round
-        move = move / max(1.0, np.abs(move).max())  # at most a factor e a step
-        while f(theta - move).item() > f(theta).item():  # and a step that overshoots is halved
+        move = frame @ ((frame.T @ g) / np.maximum(np.abs(value), 1e-3))  # abs: downhill in every direction
+        move = move / max(1.0, np.abs(move).max())  # a scale changes by a factor of at most e
+        while f(theta - move).item() > f(theta).item():  # a step that increases f is halved
             move = move / 2
         theta = theta - move
     length, height, noise = np.exp(theta)

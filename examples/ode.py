@@ -1,7 +1,7 @@
-"""Physics by gradients: the parameters of an ODE, fitted through a Runge-Kutta integrator that is written by hand.
+"""The parameters of a differential equation, fitted by gradients through a Runge-Kutta integrator written by hand.
 
-A damped pendulum is watched, with noise, at some times. The graph goes through every step of the integrator, so that
-the error at the end says how frequency, damping and the first angle should change.
+The data are the angles of a damped pendulum at some times, with noise. The graph contains every step of the integrator,
+so it gives the gradients of the error with respect to frequency, damping and first angle.
 Run it with `python examples/ode.py`.
 """
 

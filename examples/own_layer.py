@@ -1,7 +1,7 @@
-"""A layer with a rule of one's own: a swish with a trained slope, declared, checked, and used in a network.
+"""A layer with its own derivative rule: a swish with a trained slope, declared, checked, and used in a network.
 
-The rule is checked against finite differences in first and second order before anything is trained; a wrong one, left
-in on purpose, is found. Run it with `python examples/own_layer.py`.
+Before the training, the rule is checked against finite differences in first and second order. A second rule is wrong on
+purpose, and the check finds it. Run it with `python examples/own_layer.py`.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ def forward(x, beta):
 
 
 def slope(g, out, x, beta):
-    """The rule of x: with s the sigmoid, s + beta x s (1 - s)."""
+    """The rule of x: g times s + beta x s (1 - s), where s is the sigmoid."""
     s = sigmoid(beta * x)
     return g * (s + beta * x * s * (1 - s))
 
 
 def by_beta(g, out, x, beta):
-    """The rule of beta: x squared times s (1 - s)."""
+    """The rule of beta: g times x squared times s (1 - s)."""
     s = sigmoid(beta * x)
     return g * x * x * s * (1 - s)
 

@@ -1,7 +1,7 @@
-"""A residual network on a table, with what a training usually has: scaling, validation, early stopping, a schedule.
+"""A residual network on a table, with the usual parts of a training: scaling, validation, early stopping, a schedule.
 
-The table is Friedman's (1991, Multivariate adaptive regression splines, equation 61): five of ten columns matter, one
-pair by its product. A straight line explains three quarters of it.
+The table is Friedman's (1991, Multivariate adaptive regression splines, equation 61): five of ten columns matter, two
+of them through their product. A linear model explains three quarters of the variance.
 Run it with `python examples/residual_table.py`.
 """
 
@@ -12,14 +12,14 @@ from tinygrad_nn.nn import Dropout, LayerNorm, Linear, Residual, Sequential, sil
 
 
 def friedman(rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return ten columns and a target with noise of deviation 1."""
+    """Return ten columns and a target with noise of standard deviation 1."""
     x = rng.uniform(0, 1, (rows, 10))
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
     return x, (y + rng.normal(0, 1, rows))[:, None]
 
 
 def main(rows: int = 4000, epochs: int = 80, width: int = 64, seed: int = 0) -> tuple[float, float]:
-    """Train it, and return r2 of the test part: of the network, and of a straight line."""
+    """Train the network, and return r2 on the test part, of the network and of a linear model."""
     rng = np.random.default_rng(seed)
     train, test, val = data_split(*friedman(rows, rng), train_size=0.7, val_size=0.15, rng=rng)
     of_x, of_y = Scaler.fit(train.x), Scaler.fit(train.y)

@@ -1,10 +1,10 @@
 """A sweep: twelve trainings that do not depend on each other, on joblib, Dask or Ray.
 
-Each is one call of `score`, a function of its parameters, so that any pool can run it; MPI is for the steps of one.
-Run it with `python examples/sweep.py joblib`, `dask` or `ray`; where one is missing, it says what to install.
-On a cluster that runs already give its address: `python examples/sweep.py dask scheduler:8786`, `... ray auto`.
+Each training is one call of `score`, a function of its parameters, so any pool can run it; MPI is for the steps of one
+training. Run it with `python examples/sweep.py joblib`, `dask` or `ray`; if one is missing, it says what to install.
+For a running cluster give its address: `python examples/sweep.py dask scheduler:8786`, `... ray auto`.
 
-The tests run joblib and Dask. Ray, of 240 MB, was run by hand: it gives the same table.
+The tests run joblib and Dask. Ray, which takes 240 MB, was run by hand: it gives the same table.
 """
 
 import itertools
@@ -28,7 +28,7 @@ def score(rate: float, width: int, epochs: int = EPOCHS) -> float:
 
 
 def needed(module: str, install: str) -> Any:
-    """Return a module, or end with what to install."""
+    """Return a module, or end the program with a message that says what to install."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -42,7 +42,7 @@ def on_joblib(points: list[tuple[Any, ...]], address: str | None = None) -> list
 
 
 def on_dask(points: list[tuple[Any, ...]], address: str | None = None) -> list[float]:
-    """Run the points on a Dask cluster: that of the address, or one of a process for each core of this machine."""
+    """Run the points on the Dask cluster at the address, or on a local one with a process for each core."""
     distributed = needed("dask.distributed", "'dask[distributed]'")
     more = {"dashboard_address": None, "threads_per_worker": 1} if address is None else {}
     with distributed.Client(address, **more) as client:
@@ -50,7 +50,7 @@ def on_dask(points: list[tuple[Any, ...]], address: str | None = None) -> list[f
 
 
 def on_ray(points: list[tuple[Any, ...]], address: str | None = None) -> list[float]:
-    """Run the points on a Ray cluster: that of the address, or one of this machine."""
+    """Run the points on the Ray cluster at the address, or on a local one."""
     ray = needed("ray", "ray")
     ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
     try:
@@ -64,7 +64,7 @@ POOLS: dict[str, Callable[..., list[float]]] = {"joblib": on_joblib, "dask": on_
 
 
 def main(pool: str = "joblib", address: str | None = None, epochs: int = EPOCHS) -> list[float]:
-    """Run the sweep on a pool, print a table with the best first, and return the losses in the order of the points."""
+    """Run the sweep on a pool, print a table, best first, and return the losses in the order of the points."""
     if pool not in POOLS:
         sys.exit(f"sweep.py: {pool} is no pool; write one of {', '.join(POOLS)}.")
     points = list(itertools.product(RATES, WIDTHS))

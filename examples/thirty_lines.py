@@ -1,4 +1,4 @@
-"""A network in thirty lines, with nothing but `Tensor`: two moons, told apart (python examples/thirty_lines.py)."""
+"""A network in thirty lines that uses only `Tensor` and classifies two moons (python examples/thirty_lines.py)."""
 
 import numpy as np
 

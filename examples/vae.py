@@ -1,8 +1,8 @@
-"""A variational autoencoder on the 8x8 digits: it learns to draw digits from eight numbers, or from noise.
+"""A variational autoencoder on the 8x8 digits: it learns to generate digits from eight numbers, or from noise.
 
-The encoder gives mean and log variance of a hidden point, the decoder draws an image from a sample of it; the loss is
+The encoder computes mean and log variance of a latent point, and the decoder an image from a sample of it. The loss is
 the negative evidence lower bound (Kingma & Welling, Auto-encoding variational Bayes, 2014, equation 10).
-Run it with `python examples/vae.py`; it leaves drawn digits in `vae.png`.
+Run it with `python examples/vae.py`; it writes its digits to `vae.png`.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from tinygrad_nn.nn import Linear, Sequential, relu
 
 
 class VAE(Module):
-    """Images in, logits of images out, with mean and log variance of the hidden points beside them."""
+    """Images in; logits of images, mean and log variance of the latent points out, in one array."""
 
     def __init__(self, hidden: int, latent: int, rng: np.random.Generator):
         self.encoder = Sequential(Linear(64, hidden, rng=rng), relu, Linear(hidden, 2 * latent, rng=rng))
@@ -38,7 +38,7 @@ def evidence(output, x):
 def main(
     epochs: int = 60, hidden: int = 128, latent: int = 8, rows: int | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """Train it, draw digits, and return the bound of the first and the last epoch on images not trained on."""
+    """Train it, draw digits, and return the bound of the first and the last epoch on images it has not seen."""
     rng = np.random.default_rng(seed)
     x = (load_digits().x / 16)[:rows]
     order = rng.permutation(len(x))

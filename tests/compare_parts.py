@@ -1,6 +1,6 @@
-"""What the parts of a comparison make of small arrays: suspects, bounds, the referee, sides and kinks, sentences.
+"""Results of the internal functions of a comparison on small arrays: suspects, bounds, referee, kinks, sentences.
 
-Each part is a list of what it returned, arrays in brief. `records/parts.json` has them as they should be.
+Each function gives a list of its results, with arrays abbreviated. `records/parts.json` has the expected ones.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def losses_of() -> list[Any]:
 
 
 def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
-    """The walk back of the sum of a function's entries, each with a weight of its own, from other inputs."""
+    """Return a function that runs f at other inputs, with the backward walk from a weighted sum of f's entries."""
     with np.errstate(all="ignore"):
         out = np.asarray(raw(f(*leaves)))
     cotangent = (0.5 + np.cos(np.arange(out.size)).reshape(out.shape) ** 2).astype(out.dtype)
@@ -201,7 +201,7 @@ def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
 
 
 def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Callable[[], list[Any]]:
-    """The mistakes that can be made in a function, at one operation and, if asked, at several."""
+    """The mistakes that the search tries in a function, at one operation and, if asked, at several."""
 
     def make() -> list[Any]:
         rng = np.random.default_rng(2)
@@ -264,7 +264,7 @@ LINES = (
 
 
 def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
-    """The changes of a line: for each cost and kind how many there are, and the checksum of what they say."""
+    """The edits that the search tries for a line: their number for each cost and kind, and a checksum of their text."""
 
     def make() -> list[Any]:
         text = f"def backward(x, g, dx, N):\n    {line}\n    c = x[1:3]\n    for i in hs:\n        a = b\n        b = g"
@@ -293,7 +293,7 @@ def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
 
 
 def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
-    """What is seen of a function at its kinks, of them, and of what is right there."""
+    """Results of `Sides` for a function at its kinks: one-sided limits, kinks, and the gradients that are right."""
 
     def make() -> list[Any]:
         case = {f.__name__: f for f in FUNCTIONS}[name](np.random.default_rng(seed))
@@ -331,7 +331,7 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
 
 
 def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], single: bool = False) -> Callable[[], Any]:
-    """The steps of a backward: what each belongs to, both verdicts and their numbers; and what is said of the wrong."""
+    """The report on the steps of a backward: what each belongs to, both verdicts and numbers, and the sentences."""
 
     def run() -> list[Any]:
         forward, backward = make()
@@ -358,7 +358,7 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
 
 
 def words_and_numbers(texts: tuple[str, ...]) -> list[Any]:
-    """Texts with a mark in the place of each number, and the numbers that are not rounding or of a line."""
+    """Return texts with # for each number, and the numbers that are neither rounding errors nor line numbers."""
     return [[re.sub(NUMBER, "#", text) for text in texts], numbers(" ".join(texts))]
 
 
@@ -381,13 +381,13 @@ def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
 
 
 def of_cotangents(*shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
-    """Other cotangents that a backward may use in the place of what arrives."""
+    """Other cotangents that a wrong backward may use instead of the one that arrives."""
     gs = [np.cos(np.arange(np.prod(shape, dtype=int)) + k).reshape(shape) for k, shape in enumerate(shapes)]
     return lambda: [[kind, text, *map(brief, made)] for kind, text, made in _variants(gs)]
 
 
 def of_wrong_cotangent(k: int) -> Callable[[], list[Any]]:
-    """What is said of a backward, of a forward without a graph, that uses another cotangent."""
+    """The report on a backward that uses another cotangent, for a forward that has no graph."""
 
     def run() -> list[Any]:
         def forward(x: Array, w: Array) -> Array:
@@ -434,7 +434,7 @@ def picked(x: Any, W: Any) -> Any:
 
 
 def sentences() -> Iterator[str]:
-    """What is said of arrays that are wrong in one way after another."""
+    """The sentences about arrays that are wrong in many different ways."""
     rng = np.random.default_rng(3)
     for shape in ((5,), (4, 5), (4, 4), (2, 3, 4), (1, 3), ()):
         right = np.asarray(rng.normal(size=shape).round(2) + 0.005)
@@ -467,7 +467,7 @@ def sentences() -> Iterator[str]:
 
 
 def rows_made() -> list[Any]:
-    """Rows of arrays that disagree in one way after another."""
+    """The report's rows for arrays that disagree in many different ways."""
     rng, found = np.random.default_rng(11), []
     for shape in ((3, 4), (20, 30), (7,), (), (0, 2), (300, 200)):
         graph = rng.normal(size=shape)

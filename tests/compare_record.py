@@ -1,10 +1,10 @@
-"""The numbers that a hundred comparisons come to, kept in `records/comparisons.json`.
+"""The numbers that a hundred comparisons report, recorded in `records/comparisons.json`.
 
     python -m tests.compare_record
 
-writes them anew, where a change to the comparison is meant to change them: look at the difference before it is kept.
+writes them again, if a change to the comparison is meant to change them: read the diff before you commit it.
 A record has the decisions and the numbers of a report, and of its sentences the numbers that they quote.
-`records/parts.json` has what the parts of a comparison make of small arrays; see `compare_parts`.
+`records/parts.json` has results of the internal functions of a comparison on small arrays; see `compare_parts`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ RANDOM = ("nondeterministic", "drawn again")  # the kind and the words of those 
 
 
 def digits(value: float, count: int = 5) -> Any:
-    """A number at some digits, as JSON has it."""
+    """Return a number rounded to some digits, in a form that JSON can hold."""
     return float(f"{value:.{count}g}") if math.isfinite(value) else str(value)
 
 
 def of_row(row: Row) -> list[Any]:
-    """What a row says, without what is rounding only."""
+    """Return the content of a row, without numbers that are only rounding errors."""
     found: list[Any] = [row.name, row.role]
-    if row.role != "input":  # of functions these bounds are measured, and hang on rounding themselves
+    if row.role != "input":  # for functions these bounds are measured, so they depend on rounding
         found += [digits(row.bound, 3), row.apart and digits(row.apart.rounding, 3)]
     if row.apart is not None:
         found += [digits(row.apart.largest), row.apart.kinks]
@@ -84,7 +84,7 @@ def numbers(text: str) -> list[Any]:
 
 
 def record(run: Callable[[], ComparisonReport]) -> Any:
-    """What a comparison comes to where the clock has no say in how many entries are checked."""
+    """Run a comparison without time limits, so that its result does not depend on the clock; return its record."""
     with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0):
         text = json.dumps(of_report(run()))
     return json.loads(re.sub(r"\blines? \d+", "line", text))  # where a function stands in a file of tests may change

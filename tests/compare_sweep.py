@@ -1,4 +1,4 @@
-"""Thousands of gradients that are known to be right or wrong, put before the comparison: does it call them so?
+"""Run the comparison on thousands of gradients that are known to be right or wrong, and count its wrong verdicts.
 
     python -m tests.compare_sweep --wrong 5000 --right 2000 --seed 0
 
@@ -96,7 +96,7 @@ def affine(rng: Rng, dtype: Any = np.float64) -> Case:
 
 
 def deep(rng: Rng, dtype: Any = np.float64) -> Case:
-    """Kinks behind kinks: a row of zeros through two layers without biases."""
+    """Kinks followed by kinks: a row of zeros goes through two layers without biases."""
     x = rng.normal(size=(3, 2)).astype(dtype)
     x[0] = 0
     W, V = rng.normal(size=(2, 3)).astype(dtype), rng.normal(size=(3, 2)).astype(dtype)
@@ -319,7 +319,7 @@ def branching(rng: Rng, dtype: Any = np.float64) -> Case:
 
 
 def one_variable_twice(rng: Rng, dtype: Any = np.float64) -> Case:
-    """Kinks that hang together: relu(x) - relu(-x) is x, and has none."""
+    """Kinks that depend on each other: relu(x) - relu(-x) is x, which has no kink."""
     x = with_zeros(rng, (5,), 2, dtype)
     return Case(lambda x: 1.5 * tg.relu(x) - tg.relu(-x), (x,), [2] * int((x == 0).sum()),
                 lambda w, g, x: [g * at_zero(w, x, 1, 1.5)])  # fmt: skip
@@ -398,7 +398,7 @@ def spoiled(grads: Sequence[Array], how: str, rng: Rng) -> list[Array]:
 
 
 def outside(case: Case, g: Any, inputs: Sequence[Array], mine: Sequence[Array], rng: Rng) -> bool:
-    """Whether a direction is known in which a gradient leaves the set of those that are right, and is seen to."""
+    """Whether a direction is known in which a gradient visibly leaves the set of right gradients."""
     single = any(np.asarray(x).dtype == np.float32 for x in inputs)
     m = row(mine)
     every = case.edges or edges(case.slopes, np.random.default_rng(0))
@@ -464,7 +464,7 @@ def function_case(seed: int, wrong: bool) -> tuple[str, bool | None, Any]:
 
 
 class AtKinks(Student):
-    """A student with a slope of its own at each kink of relu and at each perfect fit.
+    """A student's backward with slopes of its own at each kink of relu and at each perfect fit.
 
     It is the same for all rows, as it is for whoever computes it from z: rows of zeros are at one kink, not at several.
     """
@@ -484,7 +484,7 @@ class AtKinks(Student):
         return loss, grads[: self.K], grads[self.K :]
 
     def left(self, grads: list[Array], args: Any, kwargs: Any) -> bool:
-        """Whether an entry is beyond what it is for any choice at the kinks."""
+        """Whether an entry is outside the range of its values for all choices of slopes at the kinks."""
         points = []
         for vertex in range(64):
             _, dW, db = AtKinks(self.seed, vertex=vertex)(*args, **kwargs)
@@ -515,7 +515,7 @@ class AtKinks(Student):
 
 
 def layers_case(seed: int, wrong: bool) -> tuple[str, bool | None, Any]:
-    """Compare one gradient of a network; return the same."""
+    """Compare one gradient of a network; return the same as `function_case`."""
     rng = np.random.default_rng([seed, 3 + wrong])
     widths = [int(n) for n in rng.integers(2, 6, int(rng.integers(3, 5)))]
     names = [("relu", "tanh", "relu", "sigmoid")[i] for i in rng.integers(0, 4, len(widths) - 2)] + ["linear"]

@@ -1,4 +1,4 @@
-"""What every test gets: a generator of its own, fixed examples in CI, no window, and no way to skip in CI."""
+"""Fixtures for every test: its own random generator, fixed examples in CI, no windows, and no skipping in CI."""
 
 import gc
 import os
@@ -28,7 +28,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 @pytest.fixture(autouse=True, scope="session")
 def searches_take_time() -> Generator[None]:
-    """What a search finds does not hang on how fast the machine is."""
+    """Give searches more time, so that their results do not depend on the speed of the machine."""
     with patience(5.0):
         yield
 
@@ -45,7 +45,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 def pytest_runtest_teardown() -> None:
-    """Figures that a test leaves open would count in the tests after it, and more than twenty are a warning."""
+    """Close the figures that a test left open; Matplotlib warns about more than twenty."""
     plots = sys.modules.get("matplotlib.pyplot")
     if plots is not None:
         plots.close("all")
@@ -158,7 +158,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Python's collector does not look through the tests themselves, tens of thousands, again and again."""
+    """Keep Python's garbage collector from scanning the tens of thousands of test items again and again."""
     gc.disable()
     try:
         return (yield)
@@ -168,7 +168,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def _test_of(item: pytest.Item) -> str:
-    """The test that an item is a case of."""
+    """Return the name of the test of which an item is one case."""
     return item.nodeid.partition("[")[0]
 
 

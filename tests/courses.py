@@ -1,4 +1,4 @@
-"""Layers as courses have them written: arrays in, loops, caches, dicts of options. All of these are right."""
+"""Correct layers in the styles of well-known courses: functions of arrays with loops, caches and dicts of options."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The numbers of the equations: each one that a page derives ends one line of the code, and the other way round."""
+"""Check equation numbers: each equation that a page derives ends one line of the code, and vice versa."""
 
 import re
 from collections.abc import Iterable

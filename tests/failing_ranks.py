@@ -1,4 +1,4 @@
-"""Trainings on several ranks of which one is not as the others, by the fault that it has.
+"""Trainings on several ranks of which one has a fault, such as other data or an exception.
 
 ``mpiexec -n 3 python -m tests.failing_ranks FOLDER FAULT...`` writes what each rank raised, and after how many seconds.
 """
@@ -23,7 +23,7 @@ AT_ONCE: list[str] = []  # those that all ranks find by themselves, after which 
 
 
 def fault(message: str, at_once: bool = False) -> Callable[[Any], Any]:
-    """Enter a fault into the table with the pattern of its message."""
+    """Decorate a function that has a fault: add it to the table, with the pattern of the expected message."""
 
     def enter(run: Any) -> Any:
         FAULTS[run.__name__] = run, message
@@ -242,11 +242,11 @@ def a_rank_that_hangs(comm: Any, _: Path) -> None:
 
 
 def a_rank_that_is_killed(comm: Any, _: Path) -> None:
-    """What mpiexec answers by killing all others, so that none of them says anything."""
+    """mpiexec reacts to this by killing all other ranks, so that none of them can report anything."""
     train(comm, callbacks=[lambda epoch: os.kill(os.getpid(), signal.SIGKILL) if comm.rank == 2 else None])
 
 
-# -- A loop of one's own
+# -- A training loop written by the user
 
 def loop(comm: Any, rows: Any = len, share: Any = None, steps: int = 5, leave: int = -1) -> None:
     x, y = data()

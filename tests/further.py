@@ -1,4 +1,4 @@
-"""The activations beyond the first six, and where each has a kink: shared by the tests of both roads."""
+"""The activations beyond the first six, and the kinks of each; used by the tests of the graph and of `manual`."""
 
 FURTHER = [
     "elu", "elu(0.5)", "selu", "celu", "celu(2)", "gelu", "gelu(tanh)", "silu", "mish", "softplus", "softplus(2)",

@@ -1,10 +1,10 @@
-"""Random programs, compiled and called with other values in other memory, against the same programs run as they are.
+"""Compile random programs, call them with other values in other memory, and compare with the uncompiled programs.
 
     python -m tests.fuzz_compiled 1000 --seed 0 --backend numpy
 
-prints how many were right, every one that was wrong without a word, and why others ran without compilation, with how
-often. A program is a list of instructions; those that NumPy refuses for the shapes at hand are left out. A result may
-differ from the function's by what the function's differs by itself when its arguments change in the last digits.
+prints how many were right, each one that was silently wrong, and why and how often others ran without compilation. A
+program is a list of instructions; those that NumPy refuses for the given shapes are left out. A result may differ from
+the function's by as much as the function's result changes when its arguments change in the last digits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDINGS = 4096  # of the largest entry, or as many times what the function sho
 
 
 def _at(x: Any, k: int, how: str) -> Any:
-    """An update of some entries, of a Tensor by `at`, of an array by a copy."""
+    """Update some entries: of a Tensor by `at`, of an array in a copy."""
     where = (0, slice(None, None, 2), np.array([0, -1]))[k % 3]
     value = 0.5 * x[-1] if k % 3 == 0 else 0.25
     if isinstance(x, tg.Tensor):
@@ -45,7 +45,7 @@ def _at(x: Any, k: int, how: str) -> Any:
 
 
 def _square(x: Any, n: int = 3) -> Any:
-    """The entries of x in an n by n matrix, some of them twice."""
+    """Return the entries of x as an n by n matrix, some of them repeated."""
     return np.tanh(x.reshape(-1)[np.arange(n * n) % x.size]).reshape(n, n)
 
 
@@ -344,7 +344,7 @@ def arguments(program: Sample, call: int) -> list[Any]:
 
 
 def _laid(x: Any, kind: int, rng: np.random.Generator) -> Any:
-    """Return an array with another layout in memory; a broadcast one has other values too."""
+    """Return an array with another memory layout; kind 5 broadcasts it, which also changes its values."""
     if x.ndim == 0:
         return np.full(3, x)[1, ...] if kind % 2 else x
     if kind == 1:
@@ -411,7 +411,7 @@ def _close(a: Any, b: Any, slack: Any, eps: float) -> bool:
 
 @dataclass
 class Outcome:
-    """What became of a program: whether each call was right, and why it ran without compilation, if it did."""
+    """The result of trying a program: whether each call was right, and why it ran without compilation, if it did."""
 
     program: Sample
     right: bool

@@ -1,6 +1,6 @@
-"""Trainings on several ranks of which one is killed, any rank at any moment, and that go on to the same weights.
+"""Kill one rank of a training at a random moment, resume the training, and check that it reaches the same weights.
 
-``python -m tests.killed_ranks [TIMES] [SEED]`` kills so many times, 20 by default.
+``python -m tests.killed_ranks [TIMES] [SEED]`` kills TIMES times, 20 by default.
 """
 
 import json
@@ -34,7 +34,7 @@ def start(ranks: int, folder: Path) -> subprocess.Popen[str]:
 
 
 def pids(run: subprocess.Popen[str]) -> list[int]:
-    """Who may be killed: rank 0 prints it first."""
+    """Return the process ids of the ranks, which rank 0 prints first."""
     for line in run.stdout or ():
         if re.fullmatch(r"\d+( \d+)*\n", line):
             return [int(word) for word in line.split()]
@@ -43,7 +43,7 @@ def pids(run: subprocess.Popen[str]) -> list[int]:
 
 @cache
 def length(ranks: int) -> float:
-    """How many seconds the training takes that nobody kills, from where its ranks are known."""
+    """Return the seconds that the training takes if it is not killed, counted from the output of the process ids."""
     with tempfile.TemporaryDirectory() as place:
         run = start(ranks, Path(place))
         pids(run)

@@ -1,4 +1,4 @@
-"""Backward passes of functions, right and with one mistake each: the families that people write by hand.
+"""Backward passes of functions that users often write by hand, each one right and with one mistake, in families.
 
 Each family is a forward in plain NumPy, or of an operation of the package, and its backward as a student would write
 it, with the place where each mistake is made. A row names the mistake, the kind that it should be given, and a part of

@@ -1,4 +1,4 @@
-"""Graphs of the sizes that people have, for tests and benchmarks of what draws them."""
+"""Graphs of realistic sizes, for tests and benchmarks of the code that draws them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def web(operations: int = 2000, near: int = 400) -> Tensor:
 
 
 def resnet(blocks: int = 16, width: int = 4) -> Tensor:
-    """Blocks with a way around each."""
+    """Blocks with a residual connection around each."""
     rng = np.random.default_rng(4)
     h: Any = Tensor(rng.normal(size=(2, width)), requires_grad=False, name="x")
     for i in range(blocks):

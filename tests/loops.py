@@ -1,7 +1,7 @@
-"""Training loops in PyTorch's words, run with torch for the recorded numbers and with this package by the tests.
+"""Training loops in PyTorch's style, run with torch to record the numbers and with this package by the tests.
 
 Each takes a library with `optim`, `parameters` (three float64 leaves), `loss` of them and `clip` (``nn.utils``), and
-yields what is to be equal: all weights, and learning rates where a scheduler goes along.
+yields the numbers that must be equal: all weights, and the learning rates if there is a scheduler.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def with_closure(lib: Any, make: Callable[..., Any], steps: int = STEPS, **optio
 
 
 def groups(lib: Any) -> Iterator[list[float]]:
-    """Groups of their own, one added later, numbers changed on the way, gradients accumulated and set to zeros."""
+    """Parameter groups, one added later, options changed during training, gradients accumulated and zeroed."""
     V, U, b = lib.parameters
     optimizer = lib.optim.SGD([{"params": [V], "weight_decay": 0.01}, {"params": U, "lr": 0.05}], lr=0.1, momentum=0.5)
     for k in range(STEPS):
@@ -61,7 +61,7 @@ def groups(lib: Any) -> Iterator[list[float]]:
 
 
 def resumed(lib: Any, name: str, **options: Any) -> Iterator[list[float]]:
-    """State saved by one optimizer and loaded by another with other numbers."""
+    """The state of one optimizer is saved and loaded by another one that was made with other options."""
     make = getattr(lib.optim, name)
     optimizer = make(lib.parameters, **options)
     for k in range(STEPS):
@@ -88,7 +88,7 @@ def clipped(lib: Any, how: str, **options: Any) -> Iterator[list[float]]:
 def scheduled(
     lib: Any, make: Callable[[Any, Any], Any], optimizer: str = "SGD", **options: Any
 ) -> Iterator[list[float]]:
-    """A scheduler steps after each step; on the way a person changes a rate too."""
+    """A scheduler steps after each step; in between, user code changes a learning rate too."""
     V, U, b = lib.parameters
     one = getattr(lib.optim, optimizer)([{"params": [V, U]}, {"params": [b], "lr": 0.02}], lr=0.1, **options)
     scheduler = make(lib.optim.lr_scheduler, one)
@@ -109,7 +109,7 @@ def scheduled(
             scheduler.step()
         if k == 12 and not isinstance(scheduler, list):
             assert list(scheduler.get_last_lr()) == [group["lr"] for group in one.param_groups]
-        if k == 30:  # a person's own change, from which schedulers go on or not
+        if k == 30:  # the user's own change; some schedulers continue from it, some do not
             one.param_groups[0]["lr"] *= 0.5
 
 

@@ -1,4 +1,4 @@
-"""What numba really compiles in the tests: all rows run as plain Python, in every dtype, and some as machine code."""
+"""Choose what numba really compiles in the tests: all rows run as plain Python in every dtype, some as machine code."""
 
 import os
 import zlib
@@ -8,5 +8,5 @@ KINDS = ("float32, several parts", "float64, one part")
 
 
 def kinds(name: str) -> tuple[str, ...]:
-    """Return the dtypes and parts in which rows of a function are compiled: one of two; both where EVERY is 1."""
+    """Return in which dtype and parts rows of a function are compiled: one of two variants, or both if EVERY is 1."""
     return KINDS if EVERY == 1 else (KINDS[zlib.crc32(name.encode()) % 2],)

@@ -1,4 +1,4 @@
-"""Loops of one's own on several ranks: ``mpiexec -n 3 python -m tests.own_loop FOLDER``."""
+"""Training loops written by the user, on several ranks: ``mpiexec -n 3 python -m tests.own_loop FOLDER``."""
 
 import json
 import sys

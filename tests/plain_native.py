@@ -1,6 +1,6 @@
-"""The functions of `compiled.numba.native` as the Python that they are written in, without numba's compilation.
+"""Run the functions of `compiled.numba.native` as plain Python, without numba's compilation.
 
-What numba adds is done here by NumPy: BLAS, the block of a packed product, and threads, whose parts run one by one.
+NumPy replaces what numba adds: BLAS, the block of a packed product, and threads, whose parts run one after the other.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _gemm(
 
 
 def _columns(x: Array, rows: int, columns: int, apart: int) -> Array:
-    """Return a matrix whose columns start so many entries apart; it ends before the array does."""
+    """Return a view as a matrix whose columns start `apart` entries apart, within the bounds of the array."""
     assert not columns or not rows or (columns - 1) * apart + rows <= x.size
     return as_strided(x, (rows, columns), (x.itemsize, apart * x.itemsize))
 

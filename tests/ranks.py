@@ -1,4 +1,4 @@
-"""Trainings that several ranks take as one: the networks, and the program that mpiexec runs.
+"""Trainings on several ranks: the networks, and the program that mpiexec runs.
 
 ``mpiexec -n 3 python -m tests.ranks FOLDER NAME...`` writes losses, weights and history of each into FOLDER.
 """
@@ -53,7 +53,7 @@ def mlp_by_hand(_: Path) -> Any:
 
 @network
 def root_of_squares(_: Path) -> Any:
-    """A loss that is no mean over rows, and a class of labels that weighs more."""
+    """A loss that is no mean over rows, rmse, with an l1 penalty."""
     model = [Layer(5, 8, "tanh", rng=1), Layer(8, 2, rng=2)]
     solver = Solver("rmse", "adam", 0.01, Regularization("l1", 0.01))
     return model, rows(31, 5), rows(31, 2), {"solver": solver, "settings": Settings(20, 7)}

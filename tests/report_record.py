@@ -1,9 +1,9 @@
-"""Whole reports on wrong work of many kinds, kept in `records/reports.json`: what they decide, what they say, where.
+"""Complete reports on wrong backward passes, recorded in `records/reports.json`: decisions, sentences and lines.
 
     python -m tests.report_record
 
-writes them anew, where a change to the comparison is meant to change them: look at the difference before it is kept.
-The work is that of `kinds`, of `students.operations`, and of `students.families`, with one mistake each.
+writes them again, if a change to the comparison is meant to change them: read the diff before you commit it.
+The backward passes come from `kinds`, `students.operations` and `students.families`, with one mistake each.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def of_operation(case: operations.Case) -> ComparisonReport:
 
 
 class Changed(Student):
-    """A right backward of layers, of which delta, dW or db of one layer is changed; told: it returns its deltas."""
+    """A right backward of layers in which delta, dW or db of one layer is changed; if `told`, it returns its deltas."""
 
     def __init__(self, at: int, part: str, change: str, told: bool) -> None:
         super().__init__(at)
@@ -146,7 +146,7 @@ SHAPES = {
 
 
 def of_change(shape: str, change: str, which: tuple[int, ...]) -> ComparisonReport:
-    """Of a layer, a right backward of which some results are changed; its source is not to be found."""
+    """Report on a backward of one layer with some results changed, whose source cannot be found."""
     rng = np.random.default_rng(len(change))
     x, W = (rng.normal(size=size) for size in SHAPES[shape])
     b = rng.normal(size=W.shape[1])
@@ -189,7 +189,7 @@ def every() -> Iterator[tuple[str, Callable[[], ComparisonReport]]]:
 
 
 def watched(owner: Any, name: str, brief: Callable[[Any], Any], kept: list[Any]) -> Any:
-    """Put in the place of a function one that also keeps, in brief, what it returns."""
+    """Patch a function so that an abbreviated form of what it returns is also kept."""
     function = getattr(owner, name)
 
     @wraps(function)
@@ -216,7 +216,7 @@ SEARCHES: tuple[tuple[Any, str, Callable[[Any], list[Any]]], ...] = (
 
 
 def record(run: Callable[[], ComparisonReport]) -> Any:
-    """What a report comes to, and what the searches found, where the clock has no say in it."""
+    """Make a report without time limits; return its record and that of the searches."""
     kept: list[Any] = []
     with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0), ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))

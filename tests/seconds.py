@@ -13,7 +13,7 @@ LEAST = 0.03  # what takes less is cheap
 
 
 def means(lines: Iterable[str]) -> dict[str, float]:
-    """Seconds of a case, with its setup and teardown, by test; those that take less than `LEAST` are left out."""
+    """Return the mean seconds of a test's cases, with setup and teardown, by test, without those below `LEAST`."""
     taken: dict[str, float] = {}
     cases: dict[str, set[str]] = {}
     for line in lines:

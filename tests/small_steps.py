@@ -1,4 +1,4 @@
-"""Small programs for `compare_steps`: each hands over values and gradients in another way."""
+"""Small programs for `compare_steps`; each passes values and gradients to it in a different way."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ PROGRAMS = [*WAYS, *CACHES, *WHOLE]
 
 
 def functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return both functions of a program, of a file that is there in name only."""
+    """Return forward and backward of a program, compiled under the name of a file that does not exist."""
     source = text(name)
     file = f"<small steps: {re.sub(' ', '-', name)}>"
     linecache.cache[file] = len(source), None, source.splitlines(True), file

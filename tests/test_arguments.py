@@ -1,4 +1,4 @@
-"""The code that takes the arguments of a call apart: it takes calls of its kind, and no others."""
+"""The generated code that unpacks the arguments of a call accepts calls of its structure, and no others."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field

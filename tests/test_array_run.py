@@ -1,4 +1,4 @@
-"""A forward on arrays, run again with other numbers in some of its values; factors and mistakes seen by numbers."""
+"""Run a forward on arrays again with changed intermediate values; find factors and mistakes from numbers alone."""
 
 from types import SimpleNamespace
 from typing import Any

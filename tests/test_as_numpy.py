@@ -1,7 +1,7 @@
-"""Values, dtypes and refusals are NumPy's own at every shape, axis and dtype; slopes are those of differences.
+"""Values, dtypes and errors equal NumPy's for every shape, axis and dtype; gradients equal finite differences.
 
-The table of cases has a few shapes for each function. Here every call goes over arrays without axes, without entries,
-with one entry and with several, and over axes that are there and that are not: NumPy answers what is right.
+The table of cases has a few shapes for each function. Here every call is made with arrays without axes, without
+entries, with one entry and with several, and with valid and invalid axes: NumPy's answer is the right one.
 """
 
 import itertools
@@ -303,7 +303,7 @@ def differences(text: str, given: list[np.ndarray]) -> Iterator[str]:
 
 
 def slopes(text: str, given: list[np.ndarray], value: np.ndarray) -> Iterator[str]:
-    """Where a gradient is not that of central differences: errors of order h² and eps / h."""
+    """Yield the differences between gradients and central differences, whose errors are of order h² and eps / h."""
     made = result(text, [Tensor(x) for x in given])
     if not isinstance(made, Tensor) or made.node is None:
         return

@@ -1,4 +1,4 @@
-"""What programs written for autograd find under `tinygrad_nn.autograd`: values by closed forms and by differences."""
+"""The API of HIPS autograd in `tinygrad_nn.autograd`: gradients against closed forms and finite differences."""
 
 import sys
 import warnings
@@ -252,7 +252,7 @@ def test_questions_of_type_see_the_plain_value() -> None:
     assert getval([Tensor(1.0), {"a": Tensor(2.0)}]) == [1.0, {"a": 2.0}]
 
 
-# -- Rules of one's own
+# -- User-defined rules
 
 
 def test_rules_of_each_form_are_differentiated_twice() -> None:

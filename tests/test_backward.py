@@ -1,4 +1,4 @@
-"""The walk back: accumulation, freeing, hooks, depth, diamonds, memory, and anomaly detection."""
+"""The backward walk: accumulation, freeing, hooks, depth, diamonds, memory, and anomaly detection."""
 
 import gc
 import inspect
@@ -452,7 +452,7 @@ def test_a_recorded_operation_is_one_object_to_the_collector(step: Callable[[Any
 
 
 def test_a_long_chain_that_comes_again_wakes_the_collector_seldom() -> None:
-    """Nodes that `backward` has freed serve again, so that nothing is made that the collector counts."""
+    """Nodes that `backward` freed are reused, so no new objects are made that would trigger the garbage collector."""
     _chain(20_000)[1].backward()
     gc.collect()
     woken: list[str] = []

@@ -1,4 +1,4 @@
-"""Kernels take the length of the batch as a number: a batch of another length compiles nothing, and is right."""
+"""Kernels take the batch length as an argument: a batch of another length is right without a new compilation."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_scans_are_right_for_every_batch() -> None:
 
 
 def lengths_of(rows: int) -> list[int]:
-    """Lengths and plain numbers, and what comes of them by products and sums."""
+    """Lengths and plain numbers, and random products and sums of them."""
     found: list[int] = [Length(rows), Length(3 * rows, 3), 1, 2, 7]
     for _ in range(40):
         a, b = (found[k] for k in RNG.integers(0, len(found), 2))
@@ -242,7 +242,7 @@ def made(kind: str, args: list[Value], attrs: Any, shape: tuple[int, ...]) -> Va
 
 
 def known(inputs: list[Value], *outs: Value, rows: int = 4) -> list[str]:
-    """What is known of the shapes of results, as text."""
+    """The known shapes of results, as text."""
     program = Program([out.op for out in outs if out.op is not None], inputs, [outs[-1]])
     found = Lengths(program, (rows, [x.slot for x in inputs if x.slot >= 0]))
     return [" ".join(map(str, found.shapes.get(out, out.shape))) for out in outs]

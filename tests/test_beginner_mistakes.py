@@ -1,4 +1,4 @@
-"""Beginners with the habits of PyTorch, Keras and NumPy: what they are told names the edit that mends the mistake."""
+"""Typical mistakes of beginners used to PyTorch, Keras or NumPy: the error message names the edit that fixes each."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""Gradients of which numbers alone know some entries: what is looked at, and what is said of the rest."""
+"""Gradients that only numerical derivatives can check, entry by entry: which entries are checked, and what is said."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +39,7 @@ def compared(spoil: Any) -> Any:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each input four entries are looked at, those of one order of it."""
+    """Let the check look at only four entries of each input."""
     monkeypatch.setattr(whole_module, "FEW", 4)
     monkeypatch.setattr(black_box, "SECONDS", 0.0)
     monkeypatch.setattr(black_box, "PROBE_SECONDS", 0.0)

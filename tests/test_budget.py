@@ -1,4 +1,4 @@
-"""The time that a search may take: what counts, and what patience makes of it."""
+"""The time limit of a search: which time counts, and how the option `patience` changes the limit."""
 
 import pytest
 

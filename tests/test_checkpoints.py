@@ -1,4 +1,4 @@
-"""A checkpoint is of one training: its parts are bound to each other, and no other training goes on with it."""
+"""A checkpoint belongs to one training: its parts must belong together, and no other training can resume from it."""
 
 import copy
 import functools
@@ -65,7 +65,7 @@ def bent(power: float) -> Callable[..., Any]:
 
 
 def with_code(name: str, expression: str) -> Any:
-    """Return a function made anew, as another process would make it."""
+    """Return a new function with this code, as another process would make it."""
     space: dict[str, Any] = {"np": np}
     exec(f"def {name}(p, y):\n    return {expression}", space)
     return space[name]
@@ -303,7 +303,7 @@ def with_part(text: Any, path: tuple[Any, ...], change: Callable[[Any, Any], Non
 
 @pytest.mark.parametrize("said", [True, False])
 def test_the_first_reason_to_end_is_kept(said: bool, tmp_path: Path) -> None:
-    """Early stopping and a callback end the training after the same epoch; or a callback alone."""
+    """Early stopping and a callback end the training after the same epoch, or the callback alone does."""
     stopping = EarlyStopping(1, monitor="loss", min_delta=1e9) if said else None
     train(tmp_path, 5, early_stopping=stopping, callbacks=[lambda epoch: epoch.number == 2])
     state = json.loads(unseal("training state", tmp_path / STATE)[1])

@@ -1,4 +1,4 @@
-"""The commands that show: `graph`, `explore` and `network` of the trained network and of a person's own function."""
+"""The commands `graph`, `explore` and `network`, for the trained network and for a function of the user."""
 
 import json
 import os
@@ -353,18 +353,18 @@ NO_CHANGE = [
     (["graph", "--depth", "-1"], r"--depth -1; it is how many nested scopes to show, 0 or more; without it all"),
     (["graph", "--rows", "1,x"], r"--rows 1,x: write whole numbers.*--rows 1,51"),
     (["graph", "--rows", "151"], r"there is no row 151; iris has the rows 1 to 150"),
-    (["graph", "--out", "g.gif"], r"g\.gif is no name for it; it can be written as \.svg, \.png"),
+    (["graph", "--out", "g.gif"], r"g\.gif has an unsupported suffix; the file can be written as \.svg, \.png"),
     (["graph", "--out", "no/g.svg"], r"the folder no does not exist"),
     (["graph", "--out", "folder.svg"], r"folder\.svg is a folder; name a file in it"),
     (["graph", "--dataset", "mnist"], r"unknown --dataset mnist"),
-    (["explore", "--out", "e.svg"], r"e\.svg is no name for it; it can be written as \.html"),
-    (["explore", "--gif", "e.html"], r"it can be written as \.gif"),
+    (["explore", "--out", "e.svg"], r"e\.svg has an unsupported suffix; the file can be written as \.html"),
+    (["explore", "--gif", "e.html"], r"the file can be written as \.gif"),
     (["explore", "--seconds", "3"], r"--seconds 3\.0 is for a GIF; add --gif FILE\.gif"),
     (["explore", "--gif", "w.gif", "--width", "20", *QUICK], r"--width 20 and --seconds 1\.2; they are at least 300"),
     (["explore", "--gif", "w.gif", "--theme", "pink", *QUICK], r"--theme pink"),
     (["network", "--limit", "2"], r"--limit 2; of a layer at least 3 neurons are drawn"),
     (["network", "--row", "0"], r"there is no row 0"),
-    (["network", "--out", "n.dot"], r"n\.dot is no name for it; it can be written as \.svg"),
+    (["network", "--out", "n.dot"], r"n\.dot has an unsupported suffix; the file can be written as \.svg"),
     (["network", "own.py:loss"], r"own\.py:loss gave a Tensor; a network is drawn of a list of layers"),
     (["network", "own.py:model", "--row", "1"], r"--row 1 is a row of data, and own\.py:model returns none"),
     (["network", "own.py:with_x", "--row", "3"], r"--row 3: x has the rows 1 to 2"),

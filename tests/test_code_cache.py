@@ -26,7 +26,7 @@ SIGNATURE = "f8(f8)"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of one's own, and nothing told yet."""
+    """An empty cache folder, with no warning given yet."""
     monkeypatch.setenv("TINYGRAD_NN_CACHE", str(tmp_path / "code"))
     monkeypatch.setattr(cache, "_told", set())
     return tmp_path / "code"
@@ -234,7 +234,7 @@ unix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes of files mean
 
 @pytest.fixture(params=["itself", "the way to it", "a link", "of another user", "not even a folder"])
 def open_place(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder in which others may have left code, with what they know of our files."""
+    """A cache folder that other users can write to, with a planted file that has a valid checksum."""
     adding(1.0)
     (file,) = place.iterdir()
     content = pickle.dumps(Planted(str(place.parent / "ran")))
@@ -256,7 +256,7 @@ def open_place(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.
 
 
 class Planted:
-    """What runs when it is read."""
+    """An object whose unpickling runs code: it makes a folder."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark

@@ -1,4 +1,4 @@
-"""Three roads to a gradient side by side: right ones pass, wrong ones are found, and why is said."""
+"""Comparison of three roads to a gradient: right gradients pass, wrong ones are found, and the report says why."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is asked of a person's function, how its backward behaves, what is said of it, and the line that is wrong."""
+"""Comparison of user functions: how they are called, how their backward behaves, messages, and the wrong line."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_other_inputs_for_the_search_of_a_line() -> None:
 
 
 class Clock:
-    """A budget that was spent and left in numbers that are known."""
+    """Stands in for the time budget, with fixed numbers of seconds left and spent."""
 
     def __init__(self, left: float, spent: float) -> None:
         self.left, self.spent = left, spent

@@ -1,4 +1,4 @@
-"""The `compare` command: exit codes, a person's own files, the page."""
+"""The `compare` command: exit codes, files of the user, the page."""
 
 from pathlib import Path
 

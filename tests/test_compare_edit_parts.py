@@ -1,4 +1,4 @@
-"""The parts of the search for a change of the source: its kind, its text in the person's own words, its sentence."""
+"""The search for a source edit that fixes a backward: kind of edit, its text in the user's names, its sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def expression(text: str) -> Any:
 
 
 def change_in(source: Any, old: str, new: str, line: int = 0, which: int = 0) -> tuple[Change, Any]:
-    """Return the change of an expression, or of a whole statement, in a source, and what stands there."""
+    """Return the `Change` of an expression or a whole statement of a source to new text, and the old node."""
     for stmt, holder, field, at in statements(source.statements):
         if line and stmt.lineno != line:
             continue
@@ -232,7 +232,7 @@ def test_an_expression_is_wrapped_by_a_call_or_a_sum() -> None:
     assert not _wraps(ast.Pass(), call)
 
 
-# ---- The person's own text
+# ---- The text in the user's names
 
 TEXT = """def backward(x, g):
     é = x; d = g * (x  +  1)
@@ -268,7 +268,7 @@ def test_a_change_is_shown_in_the_persons_own_text(line: int, old: str, new: str
 
 
 class Only:
-    """A source of which one statement is seen."""
+    """A source that shows only one of its statements."""
 
     def __init__(self, source: Source, only: Any) -> None:
         stmt, holder, *_ = only

@@ -1,4 +1,4 @@
-"""A person's backward of any function: right ones pass, wrong ones are explained by an operation of the graph."""
+"""`compare` for a user's backward of any function: right ones pass, wrong ones are traced to a graph operation."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How other people's functions are called, why one has no graph, and how objects are taken."""
+"""How `compare` calls user functions, why a function has no graph, and how objects are accepted."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""The mistakes at convolution and pooling, and at what is picked, joined and reordered, number by number."""
+"""Hypotheses about mistakes in convolution, pooling, indexing, joining and reordering, number by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinks and rounding number by number: when slopes are others, which kinks hang together, where one is seen."""
+"""Kinks and rounding bounds, number by number: when slopes differ, which kinks belong together, where one is seen."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -53,7 +53,7 @@ EPS = float(np.finfo(float).eps)
     ],
 )  # fmt: skip
 def test_slopes_differ_by_more_than_a_part_of_their_size(a: Any, b: Any, differ: list[bool]) -> None:
-    """A hundredth of each, and a thousandth of that of the largest."""
+    """Slopes must differ by a hundredth of their own size and a thousandth of that of the largest slope."""
     assert _differ(np.array(a), np.array(b), 0.01).tolist() == differ
 
 
@@ -154,7 +154,7 @@ def test_operations_that_act_on_each_entry_alone(f: Any, leaves: list[Array], di
 
 
 def three(f: Any, x: Array, u: Array) -> list[Any]:
-    """An operation at a point, at a step from it, and at two steps."""
+    """An operation at a point, one step away from it, and two steps away."""
     return [operation(f, x + k * 1e-6 * u) for k in (0, 1, 2)]
 
 
@@ -288,7 +288,7 @@ def test_entries_that_hang_on_the_entry_at_the_same_place_only(f: Any, x: Array,
 def test_of_several_wrong_inputs_one_is_not_blamed_for_another(
     off: str, together: bool, alone: str, found: str
 ) -> None:
-    """What is right at a kink, of three inputs of which some are not the graph's."""
+    """Which of three inputs have a right gradient at a kink, if some differ from the graph's."""
     hull: Any = Hull.__new__(Hull)
     hull.sides = SimpleNamespace(here=SimpleNamespace(grads=[np.ones(2)] * 3))
     hull.bounds = [np.full(2, 0.5)] * 3

@@ -1,4 +1,4 @@
-"""The search for mistakes in layers, step by step: what each option costs, what is said of it, which one is taken."""
+"""The search for mistakes in layers, step by step: the cost of each explanation, its sentence, and the choice."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +38,7 @@ def seen_of(
     method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True,
     widths: tuple[int, ...] = (3, 4, 5), **more: Any
 ) -> list[Witness]:
-    """Experiments with a network 3 - 4 - 5, the right answers in arrays of their own; the first is the one given."""
+    """Experiments with a network 3 - 4 - 5 and copies of the right answers; the first is the user's own batch."""
     found = []
     for k, n in enumerate(rows):
         setting = Setting(widths, ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
@@ -354,7 +354,7 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
 
 
 def across(x: Array, *others: Array) -> Array:
-    """What is left of x at right angles to others, its largest entry 1."""
+    """Return the part of x that is orthogonal to the others, scaled so that its largest entry is 1."""
     basis = np.linalg.qr(np.stack([o.ravel() for o in others], axis=1))[0]
     left = x.ravel() - basis @ (basis.T @ x.ravel())
     made: Array = (left / np.abs(left).max()).reshape(x.shape)
@@ -447,7 +447,7 @@ def layer_of(seen: list[Witness], k: int, above: Any = None) -> list[tuple[float
 
 
 def spoiled(of: Any, k: int = 0, rows: tuple[int, ...] = (4, 6), **more: Any) -> list[Witness]:
-    """Experiments in which dW and db of a layer follow from another delta."""
+    """Experiments in which dW and db of a layer are computed from another delta."""
     seen = seen_of(rows=rows, **more)
     for w in seen:
         d = of(w.case, w.case.right.delta[k])

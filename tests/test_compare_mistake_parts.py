@@ -1,4 +1,4 @@
-"""The mistakes that are looked for at each operation: where, in which words, and with which numbers."""
+"""The mistakes that the search tries at each operation: where, with which words, and with which numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: each column of a row by its definition, and how tight the bounds of rounding are."""
+"""The numbers of a comparison: each column of a row against its definition, and how tight the rounding bounds are."""
 
 import math
 from dataclasses import replace
@@ -89,12 +89,12 @@ def test_the_cosine_of_gradients_that_are_zero() -> None:
 
 
 def rounded(array: Array, rng: np.random.Generator) -> Array:
-    """An array in float32, moved by half of its last digit."""
+    """Return an array in float32, with random errors of up to half of the last digit."""
     return (array * (1 + EPS * rng.uniform(-0.5, 0.5, array.shape))).astype(np.float32)
 
 
 def shares(setting: Setting, draws: int = 12) -> dict[tuple[str, int], Array]:
-    """The largest error of float32 in each entry, over its bound."""
+    """The largest error of float32 in each entry, divided by its bound."""
     rng = np.random.default_rng(0)
     model, x, y, solver = setting.build(0)
     reg, names = solver.regularization, [layer.activation for layer in model]

@@ -1,4 +1,4 @@
-"""A report that was put together by hand, letter by letter: as text, as JSON, as a page with its pictures."""
+"""A hand-made report and its exact output: as text, as JSON, and as a page with its pictures."""
 
 import base64
 import math

@@ -1,4 +1,4 @@
-"""The parts of a comparison make of small arrays what is on record; `python -m tests.compare_record` writes it anew."""
+"""Internal functions of a comparison give the recorded results; `python -m tests.compare_record` records them again."""
 
 import json
 from typing import Any

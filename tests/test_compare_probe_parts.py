@@ -1,4 +1,4 @@
-"""The parts of the comparison of steps that ask at other inputs, watch a run, and choose among states."""
+"""Parts of the comparison of steps: probing at other inputs, watching a run, and choosing among states."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -268,7 +268,7 @@ def test_an_edit_stays_as_it_is_if_the_backward_keeps_each_value_in_a_variable()
 
 
 class Kept:
-    """Takes the place of a search: keeps what it was asked and answers one thing."""
+    """Stands in for a search: it records its arguments and always returns the same answer."""
 
     def __init__(self, answer: Any) -> None:
         self.answer, self.asked = answer, list[Any]()
@@ -489,7 +489,7 @@ def test_what_stands_in_the_place_of_the_slopes_of_gates(rows: Any, names: str, 
 
 
 def recurrence(name: str, width: int, *states: tuple[int, ...]) -> Place:
-    """Three steps of two samples with two units, far from where the gates are saturated."""
+    """A recurrent primitive with three steps, two samples and two units, whose gates are not saturated."""
     rng = np.random.default_rng(7)
     shapes = [(3, 2, 2 * width), (2 * width, 2), *states]
     arrays = [0.6 * rng.normal(size=shape) for shape in shapes]

@@ -1,4 +1,4 @@
-"""Comparisons come to the decisions and the numbers that are on record; see `compare_record`."""
+"""Comparisons give the recorded decisions and numbers; see `compare_record`."""
 
 import json
 from typing import Any

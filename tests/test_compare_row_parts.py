@@ -170,7 +170,7 @@ G = np.array([[1.0, 2.0], [3.0, 4.0]])
 
 
 def compared(manual: Any, found: Any = None, kinks: Any = (), own: Any = None, along: Any = ()) -> Row:
-    """The row of an array that is G, where rounding may do 0.1 and the referee is off by 0.01 at most."""
+    """The report's row of an array whose right value is G, with a rounding bound of 0.1 and a referee error of 0.01."""
 
     def ask(index: Any) -> Checked:
         return Checked(float((G if found is None else found)[index]), 0.01 * (1 + index[0]), index in kinks)
@@ -243,7 +243,7 @@ def test_what_a_row_has_where_an_array_is_not_known_or_has_another_shape() -> No
 
 
 def judged(manual: Any, **more: Any) -> Any:
-    """The row of an array that is G as far as it is known, within 0.05, and where rounding may do 0.05 as well."""
+    """The row of an array whose right value is G where it is known, to 0.05, with a rounding bound of 0.05."""
     value = more.get("value", G)
     whole = Whole(value, np.where(np.isnan(value), np.nan, 0.05), more.get("low", value), more.get("high", value))
     row, bad, reference = judged_row("x", np.asarray(manual), whole, np.full((2, 2), 0.05))

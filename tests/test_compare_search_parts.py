@@ -1,4 +1,4 @@
-"""The search for a mistake in a graph: at one operation, at several, and in values that were computed anew."""
+"""The search for a mistake in a graph: at one operation, at several, and in recomputed values."""
 
 
 import functools
@@ -76,7 +76,7 @@ def square(x: Any, w: Any) -> Any:
 
 
 def begun(spoil: Any, f: Any = square, wrong: tuple[int, ...] = (0, 1)) -> list[tuple[Any, ...]]:
-    """Spoil the gradient of a product, and return what is said of where the errors of the inputs begin."""
+    """Make the gradient of a product wrong, and return where the search says that the errors of the inputs begin."""
     trace, right = traced_of(f, X5, W3)
     dz = spoil(np.asarray(arriving(trace)[places_of(trace, "matmul")[0]]))
     mine = [dz @ W3.T if 0 in wrong else right[0], X5.T @ dz if 1 in wrong else right[1]]
@@ -170,7 +170,7 @@ def test_one_operation_or_several_that_an_input_goes_into() -> None:
     assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in what it gives back."
 
 
-# -- Values that a backward computed anew
+# -- Values that a backward recomputed
 
 A, C = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5])
 AFTER = " So this value, computed anew in the backward, and all behind it are not those of the forward pass."
@@ -181,7 +181,7 @@ def norm(x: Any, w: Any) -> Any:
 
 
 def by_root(root: float, slope: float = 0.0, made: Array = A * C, dx: Array = C, dw: Array = A) -> list[Array]:
-    """The gradients of a norm whose root, its slope, the product or its gradients are others in the backward."""
+    """The gradients of a norm with a changed root, slope of the root, product, or gradients of the product."""
     return [WEIGHT * (dx / root - made.sum() / root**2 * (slope or 1 / root) * A), WEIGHT * dw / root]
 
 
@@ -284,7 +284,7 @@ def test_the_constant_that_fits_a_gradient() -> None:
         return _fitted(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
 
     assert [fitted(v) for v in (0.05, 1e-3, 0.123456, 9.5)] == [0.05, 1e-3, 0.123456, 9.5]
-    assert fitted(0.1234567) is None  # of more digits than a person writes
+    assert fitted(0.1234567) is None  # with more digits than a user writes
     assert fitted(-0.01) is None
     assert fitted(10.5) is None
     assert fitted(0.01) is None  # the same
@@ -308,7 +308,7 @@ def look_again(f: Any, mine: Any = None, *leaves: Array, **more: Any) -> Any:
 
 
 def grads_of(match: Match, trace: Any, right: list[Array]) -> list[Array]:
-    """What a match says a person's gradients are."""
+    """The gradients that a user's backward would return if the match were right."""
     made, s = match.mutant.walk(trace), match.factor.value
     assert made is not None
     if match.mutant.linear:
@@ -437,7 +437,7 @@ def test_signs_that_agree_to_the_error_of_the_differences() -> None:
     def signed(
         whole: list[float], made: list[float], *, linear: bool = False, size: float = 1e3, single: bool = False
     ) -> bool:
-        """Whether a mistake that makes this of an input's slopes is walked for a gradient of these slopes."""
+        """Whether the search tries a mistake that gives an input slopes `made`, for a gradient with slopes `whole`."""
         goal = np.linalg.pinv(u) @ np.array(whole)
         kind = np.float32 if single else np.float64
         mine = [goal.reshape(5, 2), seen.right[1].astype(kind)]
@@ -686,7 +686,7 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
             assert m.cost == pytest.approx(singly[m.kind, m.text] + 0.02)
 
 
-# -- What is told of a match
+# -- Sentences about a match
 
 
 def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
@@ -790,7 +790,7 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
     assert not one.agrees(every, made[0] + off, 0.99 * bound)
 
 
-# -- Functions that a person composed
+# -- Functions that a user composed
 
 
 def test_how_near_a_composed_function_needs_to_be() -> None:

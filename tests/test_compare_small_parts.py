@@ -1,4 +1,4 @@
-"""The small parts of a comparison: which equation belongs there, what calls say, how far roads are apart."""
+"""Small helpers of a comparison: the equation to show, what repeated calls reveal, how far roads are apart."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""The parts of the comparison of steps: the numerical road, how a step is shown, what a line of a cell is run as."""
+"""Parts of the comparison of steps: the numerical road, how a step is shown, how a line of a notebook cell is run."""
 
 import math
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ Array = Any
 
 
 class Slopes:
-    """Takes the place of the numerical derivative: one estimate after another, each direction is kept."""
+    """Stands in for the numerical derivative: it returns given estimates in turn, and records the directions."""
 
     def __init__(self, *found: Estimate) -> None:
         self.found, self.directions, self.cotangents = list(found), list[Array](), list[Any]()
@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *found: Estimate) -> tuple[Slopes, Re
 
 
 def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times that of the derivative, what rounding does to the graph, and 1e-10 of the gradient."""
+    """The errors: ten times that of the derivative, the rounding error of the graph, and 1e-10 of the gradient."""
     plain = Estimate(6.0, 0.5)
     slopes, judge, ask, _ = asked(monkeypatch, plain, plain, plain, plain, Estimate(6.0, 0.5, AT_POINT))
     assert ask((0,)) == Checked(6.0, 5.0 + 0.125 + 0.1, False)
@@ -363,10 +363,10 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
     assert cells.Cells._held(x) is not x
 
 
-# ---- The walk back with a person's gradients
+# ---- The backward walk with the user's gradients
 
 class Graph(SmallGraph):
-    """The graph, and what a person's code held of one of its gradients."""
+    """The graph, and the states in which a user's code held one of its gradients."""
 
     ds = C * X * W
 
@@ -443,7 +443,7 @@ def test_how_far_rounding_may_take_a_gradient() -> None:
     huge = {g.y: 1e6 * g.dy}
     values, own = bounds_of(g.tape, [g.x, g.w], matches, huge, 2.0**-52, np.random.default_rng(0))
     assert (values[1] < 1e-12).all()
-    assert (own[1] > 1e-12).all()  # of the person's gradients, that are large
+    assert (own[1] > 1e-12).all()  # of the user's gradients, which are large
 
 
 def test_rounding_is_twice_the_most_that_shaken_steps_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +512,7 @@ def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
     m = g.match(g.y, one[:2], one + two, added=(1,))
     assert blamed(g.tape, m, m.states[1], {}) is m.states[1]
     many = [np.ones(3), *(0.1 * one for _ in range(6))]
-    assert of(*many) == 6  # of too many nothing is said
+    assert of(*many) == 6  # too many: nothing is reported
 
 
 def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:

@@ -1,4 +1,4 @@
-"""From an explanation of layers to a verdict: which findings are borne out, and what is said of them."""
+"""From explanations of layers to a verdict: which findings are confirmed, and the sentences about them."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ def row(name: str, **more: Any) -> Any:
 
 
 def single(got: float, right: float, bound: float, *shapes: tuple[int, ...]) -> Any:
-    """A verdict on dW and db that are the same number in every entry, and what rounding may do to them."""
+    """A verdict on dW and db with the same number in every entry, and with a rounding bound."""
     W, b = (np.full(shape, np.float32(got), float) for shape in shapes)
     case: Any = SimpleNamespace(answer=SimpleNamespace(dW=[W], db=[b]),
                                 right=SimpleNamespace(dW=[np.full_like(W, right)], db=[np.full_like(b, right)]))
@@ -103,7 +103,7 @@ def test_rounding_is_looked_for_in_the_layer_that_a_row_names() -> None:
 
 
 def mean_of(factor: Any, loss: Any = None, method: str = "l2") -> list[Witness]:
-    """Answers for another mean: the gradient, without its penalty, and the loss times a factor."""
+    """Answers for a loss with another mean: the loss and the gradient, without penalties, times a factor."""
     seen = [Witness(w.case, bounds(w.case)) for w in seen_of(method)]
     for w in seen:
         case, s = w.case, factor(w)
@@ -166,7 +166,7 @@ ABOVE = " (What belongs there is what the delta above gives, with the mistakes i
 
 
 def said(got: Any, f: Finding, noise: float | None = None, dtype: Any = np.float64) -> str:
-    """What is said of dW, or of db, that is wrong, where RIGHT3, or the first row of it, is right."""
+    """The sentence about a wrong dW or db; RIGHT3, or its first row, is the right one."""
     W = RIGHT3 if f.part == "b" or got is None else np.asarray(got)
     b = RIGHT3[0] if f.part != "b" or got is None else np.asarray(got)
     right = SimpleNamespace(dW=[RIGHT3], db=[RIGHT3[0]], delta=[RIGHT3])

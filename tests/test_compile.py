@@ -40,7 +40,7 @@ each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Compiled kernels go where the tests clean up."""
+    """Put compiled kernels into a temporary folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_NN_CACHE", str(tmp_path_factory.mktemp("kernels")))
         yield
@@ -139,7 +139,7 @@ VALUES_DECIDE = {  # a value decides there what is computed, or how many entries
     "case", [pytest.param(case, marks=pytest.mark.slow if k % 8 else ()) for k, case in enumerate(ROWS)], ids=str
 )
 def test_every_primitive_compiles_to_the_same_numbers(case: Any) -> None:
-    equal = "equal" in case.note  # at equal eigenvalues a function runs as it is
+    equal = "equal" in case.note  # with equal eigenvalues the function runs without compilation
     decided = bool({case.name, f"{case.name} {case.note}"} & VALUES_DECIDE)
     assert check_row(case, "numpy", 64) or decided or equal
 
@@ -610,7 +610,7 @@ def test_calls_allocate_nothing_but_what_they_return() -> None:
 def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
     backend: str, donate: tuple[int, ...]
 ) -> None:
-    """Neither the arrays of the trace nor those of its verification, without waiting for the cyclic collector."""
+    """The arrays of the trace and of its verification are freed, without waiting for the garbage collector."""
     import gc
     import tracemalloc
 
@@ -728,7 +728,7 @@ def test_random_steps_give_the_same_bits(seed: int, donate: tuple[int, ...]) -> 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("shape", [(3,), (40, 5), (300, 64), (7, 50, 33)], ids=str)
 def test_limits_and_signs_keep_zeros_and_nans(shape: tuple[int, ...], dtype: str) -> None:
-    """Numbers beside `maximum` become rows where arrays are large, and `sign` gets an array of its own."""
+    """For large arrays, number arguments of `maximum` become rows, and `sign` gets its own array."""
 
     def f(x: Any) -> Any:
         low, high = np.maximum(x, 0.0), np.minimum(0.5, x)

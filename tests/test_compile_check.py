@@ -1,4 +1,4 @@
-"""What is compiled does not depend on the arguments of its first call: not on their values, not on their memory."""
+"""A compiled plan does not depend on the arguments of its first call, neither on their values nor on their memory."""
 
 import re
 import warnings
@@ -145,7 +145,7 @@ def test_a_word_that_is_not_there_is_refused_by_a_compiled_call_too(dtype: str, 
 @pytest.mark.parametrize("layer", [True, False])
 @pytest.mark.parametrize("run", [lambda f: f, lambda f: compile(f, backend="numpy")], ids=["eager", "compiled"])
 def test_a_word_that_is_not_there_is_refused_in_one_sample_of_many(run: Any, layer: bool) -> None:
-    """The tables of all samples are one: no other sample's row is looked up, nor learned."""
+    """All samples share one table, but no other sample's row is looked up or gets a gradient."""
     table, weight = nn.Embedding(4, 1, rng=0), np.arange(1.0, 5.0).reshape(4, 1)
 
     def loss(weight: Any, x: Any) -> Any:
@@ -166,7 +166,7 @@ def test_a_word_that_is_not_there_is_refused_in_one_sample_of_many(run: Any, lay
 
 @each_backend
 def test_a_defect_of_the_compiler_is_seen_told_and_harmless(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    """Views of single entries are copies again, made before anything is written."""
+    """The planted defect: views of single entries become copies, made before anything is written."""
     from tinygrad_nn.compiled.program import memory
 
     monkeypatch.setattr(memory, "whole_index", lambda index: index)
@@ -302,7 +302,7 @@ def test_nothing_shows_of_buffers_full_of_nan(monkeypatch: pytest.MonkeyPatch, b
     assert "fill(255)" in f.plan(*calls[0]).source
 
 
-# -- What a call gives that is run as it is
+# -- Results of calls that run without compilation
 
 
 def test_a_result_of_another_shape_than_in_the_trace_is_computed_anew() -> None:

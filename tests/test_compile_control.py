@@ -353,7 +353,7 @@ def test_a_tape_is_kept_only_for_a_way_back() -> None:
 
 
 class Kept:
-    """A place where a function leaves what is inside a loop."""
+    """A place where a function stores a value from inside a loop."""
 
     value: Any = None
 
@@ -458,7 +458,7 @@ def test_functions_give_the_same_as_kernels(name: str, plain_kernels: None) -> N
 
 
 def swaps(w: Any, xs: Any) -> Any:
-    """A carry that is handed on as it is, twice, as a view, as a row, as what is closed over, and as a constant."""
+    """Carries that are passed on unchanged, twice, as a view, as a row, as a closed-over value, and as a constant."""
 
     def step(c: Any, x: Any) -> Any:
         a, b, m, n, t = c

@@ -1,4 +1,4 @@
-"""Functions that pick, sort and interpolate, compiled: indices, places and quantiles are other ones in each call."""
+"""Compiled functions that index, sort and interpolate: indices, orders and quantiles differ from call to call."""
 
 import warnings
 from collections.abc import Callable, Iterator

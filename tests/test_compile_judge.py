@@ -1,4 +1,4 @@
-"""The parts that the check of a new plan is made of, by themselves: what rounds, how far, what else is tried, proof."""
+"""Parts of the check of a new plan: which operations round, the allowed difference, further trials, and proofs."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -276,7 +276,7 @@ def test_arguments_of_every_kind_have_others() -> None:
 
 
 def test_two_numbers_change_by_different_factors() -> None:
-    """Or what depends on their quotient alone would not be seen to be frozen."""
+    """With equal factors, a frozen value that depends only on their quotient would go unnoticed."""
     new = check.others([2.0, 2.0, 3, 1j, True], frozenset(), frozenset(), 0)
     assert new[0] != new[1]
     assert new[2:] == [4, new[3], True]
@@ -288,7 +288,7 @@ def test_numbers_that_are_not_finite_are_counted() -> None:
     assert check._strange([nest, 3, np.arange(3)]) == 4
 
 
-# -- The proof that nothing is read where it is not
+# -- The proof that no array is read from memory where it no longer is
 
 
 def value(number: int, size: int = 8, kind: str = "made") -> Value:

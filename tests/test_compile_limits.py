@@ -1,4 +1,4 @@
-"""What a compiled function keeps is bounded and freed; what goes wrong in a backend is told once, and done without."""
+"""Memory kept by compiled functions is bounded and freed; a backend that fails is reported once and then not used."""
 
 import gc
 import tracemalloc

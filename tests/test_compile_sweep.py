@@ -22,7 +22,7 @@ backends = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
 def with_backend(backend: str, request: pytest.FixtureRequest) -> str:
-    """Machine code runs as the Python that it is written in: to compile all this would take an hour."""
+    """Run numba's kernels as plain Python, since compiling all of them would take an hour."""
     if backend == "numba":
         pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
         request.getfixturevalue("plain_kernels")

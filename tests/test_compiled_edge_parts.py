@@ -1,4 +1,4 @@
-"""What is no operation in a plan and what only looks like none, numbers without a sign of their own, lent memory."""
+"""Edge cases of plans: operations that can be left out and those that cannot, signless numbers, borrowed memory."""
 
 import warnings
 from collections.abc import Callable, Iterator

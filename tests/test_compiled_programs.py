@@ -1,4 +1,4 @@
-"""Programs of people, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
+"""Realistic programs, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
 
 import math
 import warnings
@@ -577,7 +577,7 @@ def test_samples_go_through_loops_and_branches_at_once(name: str) -> None:
     agrees(SAMPLES[name], (x, 2.0), (-x, 0.3), (x * 0, 1.0), (numbers(2, 3, seed=1), 5.0))
 
 
-# -- Whatever is decided by values is decided anew: metadata of an operation, and what its rules make of them
+# -- Decisions that depend on values are made in every call: metadata of an operation, and what its rules do with it
 
 PLACES, MASKS = [np.array([0, 1, 2]), np.array([2, 2, 2]), np.array([1, 0, 1])], [np.arange(3) < 2, np.arange(3) > 1]
 DECIDED: dict[str, tuple[Callable[..., Any], list[Any]]] = {

@@ -1,4 +1,4 @@
-"""Several processes that compile one plan: all is found on disk before the first call, and nothing hangs on them."""
+"""Several processes compile one plan: all machine code is on disk before the first call, and failures do not matter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KERNEL = (
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which nothing is compiled yet, and kernels that nobody has at hand."""
+    """An empty cache folder, with no kernels in memory either."""
     monkeypatch.setenv("TINYGRAD_NN_CACHE", str(tmp_path / "code"))
     machine.made.cache_clear()
     return tmp_path / "code"
@@ -209,7 +209,7 @@ def test_only_whole_paths_are_searched_there(paths: list[Any], monkeypatch: pyte
 
 
 class Taken(deque[Any]):
-    """Jobs of which the last is taken by another between a look and a try."""
+    """A queue whose last job is taken by another thread between the check and the attempt to take it."""
 
     def __bool__(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""The parts that take other people's code as it is: signatures, caches, the arrays of objects, rows and columns."""
+"""Parts that accept user code unchanged: signatures, caches, the arrays of objects, samples in rows or columns."""
 
 import random
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Other people's code as it is: the conventions of courses, and forwards that cannot run on Tensors."""
+"""User code is accepted unchanged: the conventions of courses, and forwards that cannot run on Tensors."""
 
 import itertools
 import math
@@ -173,7 +173,7 @@ def test_right_code_is_taken_as_it_is(name: str) -> None:
 
 
 def test_digits_that_are_lost_inside_a_forward_are_no_mistake() -> None:
-    """1 - p of a p near 1 has few digits, in the graph and in the differences, and the backward needs none of it."""
+    """1 - p has few digits if p is near 1, in the graph and in the differences, but the backward does not use it."""
     forward, backward, inputs = RIGHT["cost, cache"]
     for seed in (51, 187):
         report = compare_gradients(forward, inputs(np.random.default_rng(seed)), manual=backward, rng=seed)

@@ -1,4 +1,4 @@
-"""Convolution and pooling: as PyTorch has them, as derived by hand, in blocks, at ties, and with little memory.
+"""Convolution and pooling against PyTorch and the equations derived by hand; in blocks, at ties, with little memory.
 
 Values and gradients of two orders, dtypes, layouts and empty batches are rows of tests/cases/convolution.py.
 """
@@ -176,7 +176,7 @@ def test_zero_padding_is_not_seen_by_an_infinite_pixel_elsewhere() -> None:
 
 @pytest.mark.parametrize("name", ["conv", "conv_transpose", "conv_weight"])
 def test_no_intermediate_is_larger_than_a_quarter_of_all_windows(name: str) -> None:
-    """All that is alive at once besides arguments and result stays below it."""
+    """The memory in use at once, besides arguments and result, stays below that."""
     assert peak(maps()[name]) < WINDOWS / 4
 
 

@@ -1,4 +1,4 @@
-"""Functions with a derivative of one's own: VJP and JVP rules, of complex numbers, of nests, differentiated again."""
+"""Functions with user-defined derivatives: VJP and JVP rules, for complex numbers and nests, differentiated again."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Factorisations at equal eigenvalues and singular values: right where the choice of vectors does not count, else NaN.
+"""Factorisations with equal eigenvalues or singular values: right if the choice of vectors does not matter, else NaN.
 
 The references are written without vectors: the Frechet derivative of the exponential as a block of the exponential of a
 larger matrix, the product as itself, powers as products.

@@ -1,4 +1,4 @@
-"""What a diagnosis says is true of the numbers, it blames nothing that is right, and it says where and by what."""
+"""Every sentence of a diagnosis is true, right work is never blamed, and it names the place and the kind of mistake."""
 
 import re
 from dataclasses import replace

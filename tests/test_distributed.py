@@ -1,4 +1,4 @@
-"""What several ranks rest on, looked at in one process: rows, random numbers, and what is said without mpi4py."""
+"""The basis of distributed training, tested in one process: rows, random numbers, and the error without mpi4py."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from tinygrad_nn.solver.ranks import SharedTraining
 
 
 class Alone:
-    """A rank of several, without the others."""
+    """One rank of several, without a communicator to the others."""
 
     rows, shard = Ranks.rows, Ranks.shard
 

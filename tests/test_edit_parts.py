@@ -1,4 +1,4 @@
-"""The parts of the search for a change of the source: statements, values, scopes, programs, the lines to blame."""
+"""Parts of the search for a source edit: statements, values, scopes, programs, and the lines to blame."""
 
 import ast
 import itertools
@@ -27,7 +27,7 @@ _counter = itertools.count()
 
 
 def written(text: str, name: str = "backward", **names: Any) -> Callable[..., Any]:
-    """Run a text as a file that a person wrote, and return a function of it."""
+    """Run source text as if it were a user's file, and return one of its functions."""
     file = f"<part {next(_counter)}>"
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}
@@ -299,7 +299,7 @@ def program(text: str, *args: Any, **names: Any) -> Program:
 
 
 def changed(p: Program, k: int, old: str, new: str) -> Any:
-    """Run a program from piece k with another statement there."""
+    """Run a program from its statement k on, with that statement edited."""
     body = p.source.tree.body
     at = body.index(p.source.statements[k])
     was, body[at] = body[at], ast.copy_location(statement(ast.unparse(body[at]).replace(old, new)), body[at])

@@ -1,4 +1,4 @@
-"""Parts of the engine by themselves: what loops refuse in full words, rows, rules of one's own, seeds and checks."""
+"""Parts of the engine tested separately: error messages of loops, rows, user-defined rules, seeds and checks."""
 
 import re
 from collections.abc import Callable
@@ -171,7 +171,7 @@ def test_every_row_of_a_tensor_is_that_row(length: int) -> None:
         assert all(np.array_equal(row(t).data, x.data[t]) for t in order)
 
 
-# -- Rules of one's own
+# -- User-defined rules
 
 
 def test_a_text_among_the_arguments_is_no_number_even_if_it_names_a_kind_of_numbers() -> None:

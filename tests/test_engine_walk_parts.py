@@ -1,4 +1,4 @@
-"""Parts of the walk back and of the transforms by themselves: hooks, seeds, sums, checks, Nodes and directions."""
+"""Parts of the backward walk and the transforms tested separately: hooks, seeds, sums, checks, Nodes, directions."""
 
 import copy
 import dataclasses
@@ -17,7 +17,7 @@ from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import enter
 from tinygrad_nn.tree import children, containers, flatten, slot
 
-# -- The walk back
+# -- The backward walk
 
 
 def test_a_hook_is_removed_at_the_end_of_its_block() -> None:
@@ -52,7 +52,7 @@ def test_a_hook_that_is_differentiated_keeps_its_graph() -> None:
         return y**3
 
     assert grad(f)(2.0) == 144.0
-    assert grad(grad(f))(2.0) == 288.0**2  # of 9 x⁴; the walk back of that passes the hook, too
+    assert grad(grad(f))(2.0) == 288.0**2  # of 9 x⁴; its backward walk passes the hook too
 
 
 @pytest.mark.parametrize(

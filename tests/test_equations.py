@@ -1,4 +1,4 @@
-"""Equations as a person reads them: Unicode in terminals, tanh' and sigmoid' as they are taught."""
+"""Readable equations: Unicode in terminals, and tanh' and sigmoid' in their textbook form."""
 
 import re
 from typing import Any

@@ -32,7 +32,7 @@ def test_the_iris_example_is_the_command_line_by_line(
 
 
 def masked(line: str) -> str:
-    """A line without what another processor may round otherwise: how far the roads are apart."""
+    """Replace the distances between the roads in a line, which another processor may round differently."""
     return re.sub(r" +\de[+-]\d\d", " #", line.rstrip())
 
 

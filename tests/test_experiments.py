@@ -1,4 +1,4 @@
-"""The experiments in which a person's layers are asked again: sizes, strengths, targets; and losses by definition."""
+"""Experiments that call the user's layers again: with other sizes, strengths and targets; losses by definition."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -43,7 +43,7 @@ def broadcast() -> Tensor:
 
 
 def shared() -> Tensor:
-    """One matrix in three blocks, a residual around each, scopes in scopes, a leaf that goes everywhere."""
+    """Three blocks that share one matrix, with residual connections, nested scopes, and a leaf used everywhere."""
     rng = np.random.default_rng(1)
     W, x = Tensor(rng.normal(size=(4, 4)), name="W"), Tensor(rng.normal(size=(2, 4)), name="x")
     everywhere = Tensor(rng.normal(size=(2, 4)), name="everywhere")
@@ -94,7 +94,7 @@ def wide() -> Tensor:
 
 
 def leaving() -> Tensor:
-    """What is made first in a scope is used outside, past all that is made there later; a wide box beside leaves."""
+    """The first result of a scope is used outside, after all later ones of the scope; a wide box beside leaves."""
     x = Tensor([0.1, 0.2, 0.3], name="x")
     with scope("inside"):
         first = np.sin(x)
@@ -572,7 +572,7 @@ def test_a_phone_needs_no_scrolling_sideways(show: Any, dark: bool) -> None:
 
 
 def test_two_thousand_operations_stay_fluid(show: Any) -> None:
-    """A step touches what it changes, and what is folded or out of sight is not drawn: neither grows with the graph."""
+    """A step updates only what it changes, and folded or hidden parts are not drawn: neither grows with the graph."""
     tab = show(chain())
     assert tab.evaluate("nodes.length") > 3000
     touched = """async number => {

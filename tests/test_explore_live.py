@@ -49,7 +49,7 @@ def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     wrong: list[str] = []
     context = browser.new_context(**(getattr(request, "param", None) or {"viewport": {"width": 1280, "height": 800}}))
     tab = context.new_page()
-    refused = "the server responded with a status of 400"  # what a person wrote wrongly
+    refused = "the server responded with a status of 400"  # wrong input of the user
     tab.on("console", lambda m: None if refused in m.text else wrong.append(m.text))
     tab.on("pageerror", lambda e: wrong.append(str(e)))
     tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())

@@ -1,4 +1,4 @@
-"""A wrong call is shown by the person's frames and the last of ours, and drawn with the failing operation in red."""
+"""A failed call shows the user's frames and our last one, and is drawn with the failing operation in red."""
 
 import os
 import re
@@ -242,7 +242,7 @@ def test_an_error_of_a_persons_function_keeps_it() -> None:
 
 
 def in_our_house(source: str) -> dict[str, Any]:
-    """Run code as if it stood in a module of ours."""
+    """Run code as if it were a module of tinygrad_nn."""
     space: dict[str, Any] = {}
     exec(compile(source, str(Path(tinygrad_nn.__file__).parent / "slip.py"), "exec"), space)
     return space

@@ -1,4 +1,4 @@
-"""What a function is known by on disk: everything that it computes with, told apart by type and place."""
+"""The fingerprint by which a function is found on disk: it covers everything it computes with, by type and place."""
 
 import importlib
 import math

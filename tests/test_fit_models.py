@@ -1,4 +1,4 @@
-"""fit of modules and functions: what it grows beyond lists of layers, each against a loop written by hand."""
+"""`fit` for modules and functions: what it offers beyond lists of layers, each against a hand-written loop."""
 
 import functools
 import gc
@@ -60,7 +60,7 @@ def weights(model: Module) -> list[bytes]:
 def by_hand(
     model: Module, x: Array, y: Array, rule: Any, rates: Any, epochs: int, size: int, seed: int, change: Any = None
 ) -> None:
-    """The loop that fit is, in ten lines."""
+    """The training loop of `fit`, written out in ten lines."""
     rng, parameters = np.random.default_rng(seed), model.parameters()
     states, updates = [rule.init(p.data) for p in parameters], 0
     for epoch in range(epochs):
@@ -442,7 +442,7 @@ def test_early_stopping_of_a_metric_looks_for_the_largest() -> None:
 
 
 class Fading:
-    """An iterable that gives its batches once, and then none, as one over an open file does."""
+    """An iterable that yields its batches only once, like one over an open file."""
 
     def __init__(self, *batches: Any) -> None:
         self.batches = list(batches)

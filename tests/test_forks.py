@@ -1,4 +1,4 @@
-"""A forked process works whatever the threads of its parent were at: no lock that they held is held in it."""
+"""A forked process works whatever its parent's threads were doing: no lock that they held is held in the child."""
 
 import os
 import re
@@ -22,11 +22,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python from 3.12 on
 ]
 PACKAGE = Path(tg.__file__).parent
-LONG = 60  # seconds after which a child hangs
+LONG = 60  # seconds after which a child counts as hanging
 
 
 def in_child(do: Callable[[], Any]) -> int:
-    """Return the exit code of a forked process that does something: 0 if it went well."""
+    """Run `do` in a forked process and return its exit code: 0 if it succeeded."""
     child = os.fork()
     if child == 0:
         try:
@@ -46,7 +46,7 @@ def in_child(do: Callable[[], Any]) -> int:
 
 @contextmanager
 def held(lock: Any, seconds: float = LONG) -> Iterator[None]:
-    """Have another thread hold a lock inside this block, or for some time."""
+    """Let another thread hold a lock during this block, or for some seconds."""
     taken, over = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -1,4 +1,4 @@
-"""Forward mode: what each row says of its tangents, against the transpose of the whole walk back."""
+"""Forward mode: the JVP rule of each row against the transpose of the whole backward walk."""
 
 import itertools
 from typing import Any
@@ -19,7 +19,7 @@ EPS = np.finfo(float).eps
 
 
 def by_two_walks(f: Any, arrays: Any, directions: Any) -> list[Any]:
-    """The derivative as the transpose of `vjp`, which is linear in its cotangent."""
+    """The directional derivative, as the transpose of `vjp`, which is linear in its cotangent."""
     value, pull = vjp(f, *arrays)
     outs, rebuild = flatten(value)
     rng = np.random.default_rng(5)
@@ -67,7 +67,7 @@ def test_most_rows_need_no_walk_back() -> None:
 
 
 def wrongly(name: str, **said: Any) -> Primitive:
-    """A row that says of itself what is not true."""
+    """A row with wrong statements about its tangents."""
     return Primitive(name, lambda x: x * x[::-1], ((lambda g, out, x: g * x[::-1] + (g * x)[::-1], "."),), ".", **said)
 
 

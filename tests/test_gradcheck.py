@@ -1,4 +1,4 @@
-"""The checker checked: rules a thousandth wrong in any order are rejected, and a test that sees nothing says so."""
+"""The gradient check itself: rules with an error of a thousandth in any order are rejected, blind tests say so."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""GraphView tells the whole truth about a graph, briefly, and touches nothing."""
+"""GraphView describes a graph completely and briefly, and changes nothing."""
 
 import dataclasses
 import gc

@@ -1,4 +1,4 @@
-"""Names come from people and files; no door lets one command the terminal, or turn the direction of a message."""
+"""Names from users and files cannot send control characters to the terminal or reverse the direction of a message."""
 
 import json
 import unicodedata

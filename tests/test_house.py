@@ -1,4 +1,4 @@
-"""The house keeps its shape: arrows between rooms, sizes, public names, what an import loads, forbidden words.
+"""Structure of the code: imports between rooms, file sizes, public names, what an import loads, forbidden words.
 
 Each check is a function that returns what is wrong; at the end each is shown a bad source, which it must report.
 """
@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -69,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree", "ops"},
     "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
-                   "optim"},  # for nn.utils, which PyTorch people look in
+                   "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
@@ -184,7 +184,7 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[Impo
 
 
 def deferred(module: str) -> bool:
-    """Whether a module is of what numba compiles, or writes for it, which others import where they use it."""
+    """Whether a module is compiled by numba or writes code for it; others import such modules only where needed."""
     package, _, name = module.rpartition(".")
     native = package == "tinygrad_nn.compiled.numba.native"
     native = native and name not in ("matrix_products", "row") and not name.startswith("of_")
@@ -360,7 +360,7 @@ def hidden_names(source: str, siblings: set[str]) -> list[str]:
 
 
 def scattered_rows(source: str, module: str) -> list[str]:
-    """Rows that stand far from a forward or a rule of theirs. What two rows share stands above the first."""
+    """Rows that are far from their forward or one of their rules. Functions shared by two rows are above the first."""
     body = ast.parse(source).body
     parts: dict[str, ast.stmt] = {}  # functions, classes and constants, but no rows
     rows = []
@@ -402,23 +402,30 @@ def _start(node: ast.stmt) -> int:
     return min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", []))]) - 1
 
 
-def unused(sources: dict[str, str]) -> list[str]:
-    """Names at the top of a module that no module uses; public ones, rows and what a decorator registers aside."""
-    counted: dict[str, int] = {}
-    for source in sources.values():
-        for word in re.findall(r"[A-Za-z_]\w*", source):
-            counted[word] = counted.get(word, 0) + 1
-    public = set(tinygrad_nn.__all__)
+def unused(sources: dict[str, str], public: Set[str] = frozenset()) -> list[str]:
+    """Names at the top of a module that are used nowhere; public ones, rows and what a decorator registers aside.
+
+    A use is a read in the module itself, an import, an attribute of that name, or a string with nothing else in it.
+    """
+    trees = {module: ast.parse(source) for module, source in sources.items()}
+    elsewhere, own = {*public}, {}
+    for module, tree in trees.items():
+        every = list(ast.walk(tree))
+        own[module] = {n.id for n in every if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        elsewhere |= {alias.name for n in every if isinstance(n, ast.ImportFrom) for alias in n.names}
+        elsewhere |= {n.attr for n in every if isinstance(n, ast.Attribute)}
+        elsewhere |= {n.value for n in every if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     wrong = []
-    for module, source in sources.items():
-        for node in ast.parse(source).body:
+    for module, tree in trees.items():
+        for node in tree.body:
             names: list[str] = []
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
                 names = [node.name]
-            elif isinstance(node, ast.Assign) and "declare(" not in ast.unparse(node):
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and "declare(" not in ast.unparse(node):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
             wrong += [f"{module}: {name} is used nowhere" for name in names
-                      if counted[name] == 1 and name not in public and not name.startswith("__")]  # fmt: skip
+                      if name not in own[module] | elsewhere and not name.startswith("__")]  # fmt: skip
     return wrong
 
 
@@ -465,7 +472,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_no_name_is_used_nowhere() -> None:
-    assert not unused({module: source for module, (source, _) in SOURCES.items()})
+    docs = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    public = {*tinygrad_nn.__all__, *re.findall(r"`(\w+)`", docs)}
+    assert not unused({module: source for module, (source, _) in SOURCES.items()}, public)
 
 
 def test_no_room_uses_private_names_of_another() -> None:
@@ -611,6 +620,8 @@ def test_row_check_reports_a_forward_that_stands_far_away() -> None:
 def test_unused_check_reports_what_no_module_names() -> None:
     used, dead = "def f():\n    pass\nx = f()", "def g():\n    pass"
     assert unused({"a": used, "b": dead}) == ["a: x is used nowhere", "b: g is used nowhere"]
+    assert unused({"a": "N = 1\nprint(N)", "b": "N: int = 2"}) == ["b: N is used nowhere"]
+    assert not unused({"a": "N = 1", "b": "from a import N", "c": "M = 1", "d": "import c\nc.M", "e": "K = 1\n'K'"})
 
 
 def test_size_check_reports_500_lines() -> None:

@@ -41,13 +41,13 @@ def texts(picture: Path) -> list[str]:
 
 
 def ink(picture: Any) -> np.ndarray[Any, Any]:
-    """How far each spot of a picture is from white, over 6 pixels, so that a letter that moved by one is the same."""
+    """The distance of each pixel from white, blurred over 6 pixels, so that moving a letter by one changes little."""
     small = picture.convert("RGB").resize((600, 400)).filter(ImageFilter.GaussianBlur(6))
     return 255.0 - np.asarray(small, dtype=float)
 
 
 def alike(one: Any, other: Any) -> float:
-    """The share of the ink that is in the same place: 1 for the same picture, 0 for two that nowhere meet."""
+    """The share of ink in the same place: 1 for equal pictures, 0 for pictures without overlap."""
     a, b = ink(one), ink(other)
     return float(np.minimum(a, b).sum() / np.maximum(a, b).sum())
 

@@ -1,4 +1,4 @@
-"""Gradients through solvers: in closed form, by numerical ones, of both orders and modes, dense and by products."""
+"""Gradients through solvers against closed forms and numerical ones: two orders, both modes, dense and by products."""
 
 from typing import Any
 

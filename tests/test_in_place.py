@@ -1,4 +1,4 @@
-"""What is written into to save arrays is nobody else's: optimizers in place, gradients that become weights, sums."""
+"""Arrays that are written in place belong to nobody else: optimizers in place, gradients that become weights, sums."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -267,7 +267,7 @@ def test_a_result_that_a_graph_holds_cannot_be_written_into(result: Any, write: 
     with pytest.raises(ValueError, match="read-only"):
         write(y.data)
     assert same(y.data, before)
-    write(x.data)  # a leaf is a person's own
+    write(x.data)  # a leaf belongs to the user
     write(y.data.copy())
 
 

@@ -46,7 +46,7 @@ def distance(draws: Array, cdf: Callable[[float], float]) -> float:
 
 
 def least_surprising(n: int) -> float:
-    """A distance that right draws keep with a probability of 1 - 2e-8: 2 exp(-2 n d^2)."""
+    """A distance d that right draws exceed with a probability of 2e-8 only: 2 exp(-2 n d^2)."""
     return sqrt(np.log(1e8) / (2 * n))
 
 

@@ -1,4 +1,4 @@
-"""A training that is killed at random moments, many times over, ends with the weights of one that never was."""
+"""A training that is killed many times at random moments ends with the weights of an uninterrupted training."""
 
 import random
 import signal

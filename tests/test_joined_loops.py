@@ -1,4 +1,4 @@
-"""Loops over neighbouring axes become one where all that is read and written lies there in one row: NumPy's numbers."""
+"""Loops over neighbouring axes are joined if all arrays are contiguous along them; the numbers stay NumPy's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = Any
 
 
 def drawn(rng: np.random.Generator) -> tuple[Callable[..., Array], list[Array]]:
-    """Return a function of two arrays of some axes, of which the second is broadcast, and these."""
+    """Return a random function of two arrays, of which the second is broadcast, and the arrays."""
     axes = int(rng.integers(2, 6))
     shape = tuple(int(n) for n in rng.integers(1, 4, axes))
     narrow = tuple(1 if rng.random() < 0.5 else n for n in shape)[int(rng.integers(0, axes)) :]
@@ -89,7 +89,7 @@ ARRAY, NUMBER = ("a1", "f4[:, ::1]"), ("a0", "f8")
 
 
 def written(*bounds: str) -> list[str]:
-    """Return the lines of loops inside of each other, and of one that stands after them."""
+    """Return the source lines of nested loops, followed by one more loop."""
     lines = [f"{'    ' * k}for i{k} in range({n}):" for k, n in enumerate(bounds)]
     return [*lines, "    " * len(bounds) + "x", "for j in range(99): y"]
 

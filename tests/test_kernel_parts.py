@@ -22,17 +22,17 @@ ALL = slice(None)
 
 
 def names_of(shape: tuple[int, ...], sums: bool = False) -> list[str]:
-    """Return the names of an index; on axes of one entry it is 0."""
+    """Return the index variables of the axes of a shape; 0 for axes of one entry."""
     return ["0" if n == 1 else f"i{k} + 0" if sums else f"i{k}" for k, n in enumerate(shape)]
 
 
 def every(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return what the names of an index are, of all entries of an array at once."""
+    """Return the values of the index variables for all entries of an array at once."""
     return {f"i{k}": places for k, places in enumerate(np.indices(shape))}
 
 
 def check(view: np.ndarray, x: np.ndarray, texts: list[str]) -> None:
-    """See that texts are the index in `x` of the entry (i0, i1, ...) of the view."""
+    """Check that the texts, evaluated, index in `x` the entry (i0, i1, ...) of the view."""
     assert len(texts) == x.ndim
     found = np.broadcast_to(x[tuple(eval(text, every(view.shape)) for text in texts)], view.shape)
     np.testing.assert_array_equal(found, view, err_msg=str(texts))
@@ -377,7 +377,7 @@ def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
 
 
 def boxed(x: Value, shape: tuple[int, ...], *boxes: Any, more: tuple[Value, ...] = ()) -> Value:
-    """Return an array of zeros with arguments in boxes."""
+    """Return a Value: an array of zeros in which the arguments are put into boxes."""
     out = Value(0, "made", shape, np.result_type(x.dtype, *(y.dtype for y in more)))
     out.op = Op("join", "put", None, [x, *more], (tuple(map(frozen, boxes)), (((0, shape[0]), (0, shape[1])),)), [out])
     return out

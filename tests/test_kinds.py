@@ -1,4 +1,4 @@
-"""Mistakes of many families are refused, named and located; the right backward passes have no alarm."""
+"""Mistakes of many families are found, named and located; the right backward passes cause no alarm."""
 
 from __future__ import annotations
 

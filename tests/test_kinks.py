@@ -25,7 +25,7 @@ EQUAL = np.stack([ROW, ROW, RNG.normal(size=4) * 0.1 - 1])  # so two columns of 
 
 
 def shared(share: float, times: float = 1.0) -> Callable[..., Array]:
-    """The gradient of the largest column, which the first of two equal ones gets this share of."""
+    """The gradient of a maximum over columns; the first of two equal columns gets this share of it."""
 
     def manual(W: Array) -> Array:
         S = X @ W.T
@@ -262,7 +262,7 @@ def test_each_entry_is_moved_to_a_random_side_by_half_to_one_and_a_half_of_its_s
 
 
 def of_one(f: Callable[[Array], Any], slope: Callable[[Array], Any], x: Any, eps: float = EPS) -> Sides:
-    """A function of one array looked at from two opposite sides."""
+    """`Sides` of a function of one array, evaluated on two opposite sides."""
     nothing: Any = None
 
     def run(leaves: list[Array]) -> Run:
@@ -275,7 +275,7 @@ def of_one(f: Callable[[Array], Any], slope: Callable[[Array], Any], x: Any, eps
 
 
 def unsettled(x: Array) -> Array:
-    """Noise that depends on how far x is from 1, in steps, and grows less than these do."""
+    """Noise that depends on the distance of x from 1, in steps, and does not grow in proportion."""
     steps = round(abs(float(x[0]) - 1) / (64 * EPS))
     return np.array([0.0 if not steps else 1.0 if steps == 1 else 0.9 if steps == 2 else 0.85])
 

@@ -1,4 +1,4 @@
-"""Derivatives at ties, zeros, joints and infinities, where a guard in a rule may put a constant for what is smooth.
+"""Derivatives at ties, zeros, joints and infinities, where a guard in a rule may wrongly return a constant.
 
 KNOWN holds derivatives from calculus, order after order. Then every row of the table of cases is taken to points full
 of ties and zeros: wherever differences from both sides show it to be smooth, the rules must have its derivatives.
@@ -35,7 +35,7 @@ def logistic(x: float, scale: float = 1.0) -> tuple[float, ...]:
 
 
 def beside(x: Any, *others: float) -> Any:
-    """A vector of x and constants."""
+    """Return a vector of x and constants."""
     return stack([x, *(x * 0 + c for c in others)])
 
 
@@ -305,7 +305,7 @@ UNTOLD = {
 
 
 def one_sided(sign: int) -> np.ndarray:
-    """Weights that take values at 1, 2, ... steps to the value at 0 and its first two derivatives there."""
+    """The weights that compute value and first two derivatives at 0 from the values at 1, 2, ... steps."""
     powers = np.vander(sign * np.arange(1.0, POINTS + 1), increasing=True)
     return np.linalg.inv(powers)[:3] * np.array([[1], [1 / STEP], [2 / STEP**2]])
 

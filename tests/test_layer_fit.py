@@ -108,7 +108,7 @@ def test_what_is_added_and_what_is_zero_beside_a_factor() -> None:
 
 def of(a: float, b: float, method: str = "elasticnet", by_rows: Any = None, doubled: bool = False,
 part: str = "W") -> Any:
-    """What is found where a sign(W) + b W is added, in two experiments of 4 and 5 rows."""
+    """The explanation found if a sign(W) + b W is added to the answer, in two experiments of 4 and 5 rows."""
     seen = [witness(4, method), witness(5, method, seed=1)]
     base = [np.full((2, 3), 0.1), np.full((2, 3), -0.2)] if part == "W" else [np.full(2, 0.1), np.full(2, -0.2)]
     values = [getattr(w.case, part)[0] for w in seen]

@@ -260,7 +260,7 @@ def test_terms_of_a_penalty_in_words() -> None:
     assert _terms((0.0, 1.0000001), (0.0, 1.0)) == "1 W"  # what rounding may do
 
 
-# -- What is said
+# -- Sentences
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_state_is_carried_on() -> None:
 
 @pytest.fixture
 def seen() -> list[Witness]:
-    """Two experiments with a penalty, in which the answer is the right one."""
+    """Two experiments with a penalty, whose answers are right."""
     found = []
     for setting in ("heavy", "deep"):
         made = experiment(SETTINGS[setting])
@@ -606,7 +606,7 @@ def test_the_loss_that_was_returned(loss: float, lam: float, dtype: str, told: b
 
 
 def judged(dW: Array, db: Array, right: Array = A, *, noise: bool = True, penalty: Any = 0.0) -> Any:
-    """A verdict on one layer: what the answer was, and what is right."""
+    """A verdict on one layer, with the given answer and the right one."""
     ones = SimpleNamespace(dW=[np.ones_like(A)], db=[np.ones(2)])
     made = case(W=[A], penalty=lambda k: penalty + 0 * A, answer=SimpleNamespace(dW=[dW], db=[db]),
                 right=SimpleNamespace(dW=[right], db=[B]))  # fmt: skip

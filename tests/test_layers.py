@@ -74,7 +74,7 @@ def tensors(row: Row, dtype: Any = float) -> dict[str, Any]:
 
 
 def walked(row: Row, layer: Module, inputs: dict[str, Any]) -> list[Any]:
-    """The results, after the walk back from them under the cotangents of the reference."""
+    """Run a layer, run backward with the cotangents of the reference, and return the results."""
     outs = run(row, layer, inputs)
     sum((out * numbers(out.shape, 101 + i).astype(out.dtype)).sum() for i, out in enumerate(outs)).backward()
     return outs

@@ -1,4 +1,4 @@
-"""What a loop is told of lost leaves and of gradients that are never cleared, and of nothing else."""
+"""Training loops get warnings about lost leaves and gradients that are never cleared, and no other warnings."""
 
 import copy
 import gc

@@ -1,4 +1,4 @@
-"""Loops and branches of a plan by themselves: steps one by one and at once, tapes, the way back, what is handed on.
+"""Loops and branches of a plan tested separately: steps one by one and at once, tapes, backward, carries.
 
 Bodies are functions of NumPy here, and what is wanted is a loop written out in the test.
 """
@@ -18,9 +18,9 @@ ROWS = np.arange(1.0, 11.0).reshape(5, 2)
 
 
 def body(run: Any, inputs: int, roles: str = "", made: str = "") -> Any:
-    """Return a body of a function; what arrays of all steps are, if it runs at once, is told by letters.
+    """Return a loop body made of a function; if it runs all steps at once, letters give the roles of its arrays.
 
-    They are f for fixed, q for a row of the tape, t for a row, c for a carry, of the inputs and of the results.
+    The letters are f for fixed, q for a row of the tape, t for a row, c for a carry, for the inputs and the results.
     """
 
     def steps(n: int, first: int, stride: int, keep: bool, *given: Any) -> None:
@@ -112,11 +112,11 @@ def test_a_while_loop_goes_on_as_long_as_its_test_holds() -> None:
     assert not np.shares_memory(stays, start)
 
 
-# -- The way back
+# -- The backward loop
 
 
 def pull(loop: Loop, at_once: bool) -> Pull:
-    """Return the way back of `scan`: its sums are the gradient of c, here one for each column."""
+    """Return the backward loop of `scan`; its sums are the gradient of c, here one for each column."""
 
     def back(c: Any, h: Any, x: Any, g: Any, gy: Any, total: Any) -> Any:
         return c * g + gy * x, g + gy * h, total + g * h

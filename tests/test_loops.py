@@ -1,4 +1,4 @@
-"""Loops in PyTorch's words: the same numbers as torch, step by step, and messages for what PyTorch people write."""
+"""Training loops in PyTorch's style: the same numbers as torch, step by step, and messages for PyTorch users."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The losses with options: values and gradients against PyTorch's, against numbers, far out, and their errors."""
+"""The losses with options: values and gradients against PyTorch's and numerical ones, extreme values, and errors."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The hand-written backpropagation against numerical derivatives, and against exact arithmetic where z is saturated."""
+"""The hand-written backpropagation against numerical derivatives, and against exact arithmetic for saturated z."""
 
 import re
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Case(NamedTuple):
         return Direction(result.dW, result.db)
 
     def sides(self) -> list[Array]:
-        """On which side of each of its kinks the case lies."""
+        """The signs of the case's values relative to each kink: on which side of the kink they are."""
         z, a = forward(self.W, self.b, self.activations, self.x, self.masks)
         kinked = [
             z_k - kink
@@ -202,7 +202,7 @@ def wrong(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def mutants() -> list[Any]:
-    """Each rule of each table, wrong by 0.1 %, with a network that uses it."""
+    """Each rule of each table, made wrong by 0.1 %, with a network that uses it."""
     found = []
 
     def add(table: dict[Any, Any], key: Any, row: Any, **kind: Any) -> None:

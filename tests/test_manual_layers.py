@@ -528,7 +528,7 @@ def numbered() -> list[Any]:
 
 
 def bend(module: str, line: int, factor: float) -> Any:
-    """Compile a module with what the statement on one line computes made larger by a factor."""
+    """Compile a module in which the value computed by the statement on one line is multiplied by a factor."""
 
     def larger(value: ast.expr) -> ast.expr:
         if isinstance(value, ast.Tuple):

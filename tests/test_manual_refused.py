@@ -1,4 +1,4 @@
-"""Each argument of a function derived by hand is refused by its name where its shape does not fit."""
+"""Each hand-written function refuses an argument of a wrong shape, with an error that names the argument."""
 
 import re
 from collections.abc import Callable

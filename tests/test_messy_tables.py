@@ -1,4 +1,4 @@
-"""Tables as people have them, by the command: trained on, predicted, scored, or refused with line, column and edit."""
+"""Messy real-world tables in the command: trained on, predicted, scored, or refused with line, column and edit."""
 
 import csv
 import gzip

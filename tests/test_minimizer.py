@@ -1,4 +1,4 @@
-"""The driver of hand-written loops: groups, frozen parameters, schedules, closures, a state that goes on exactly."""
+"""`Minimizer`, for hand-written loops: groups, frozen parameters, schedules, closures, states that resume exactly."""
 
 import copy
 import json
@@ -441,7 +441,7 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(saved: Callabl
     np.testing.assert_equal(minimizer.state_dict(), before)
 
 
-# ---- what is no good
+# ---- invalid arguments
 
 w = Tensor([1.0, 2.0], name="w")
 

@@ -1,4 +1,4 @@
-"""Programs that models, training and files of weights must not stumble over: each row is one that once went wrong."""
+"""Hard programs for models, training and files of weights: each row is one that once went wrong."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""The museum: wrong backward passes are refused, of those that only look wrong nothing is said, the page is fresh."""
+"""The museum of mistakes: wrong backward passes are found, those that only look wrong pass, the page is up to date."""
 
 import difflib
 import importlib.util

@@ -34,7 +34,7 @@ def natives(plan: Any) -> list[str]:
 
 
 def run(function: Callable[..., Any], *arrays: np.ndarray, native: bool = True) -> list[np.ndarray]:
-    """Compile a primitive, and return its results; or check that no function of these does it."""
+    """Compile a function, check whether a function of `native` runs it, as expected, and return the results."""
     f = compile(function, backend="numba")
     f(*arrays)
     results = f(*arrays)
@@ -46,7 +46,7 @@ def run(function: Callable[..., Any], *arrays: np.ndarray, native: bool = True) 
 
 
 def convolutions() -> list[Row]:
-    """Return the three functions of x (batch, channels, ...), kernels, and positions, for each of their metadata."""
+    """Return rows for the three functions of a convolution, for various shapes and metadata."""
     rows = []
     for batch, channels, size, kernels, kernel, stride, padding, dilation, groups in [
         (3, 2, (5, 7), 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # the size stays: rows follow each other
@@ -103,7 +103,7 @@ def pools() -> list[Row]:
 
 
 def arguments(row: Row, rng: np.random.Generator, dtype: Any) -> list[np.ndarray]:
-    """Return whole numbers, among which some tie, and with them the largest of each window where it is asked for."""
+    """Return arrays of integers, some of them tied, and the maxima of the windows for functions that need them."""
     arrays = [rng.integers(-4, 5, shape).astype(dtype) for shape in row.shapes]
     return [*arrays, largest(row, arrays[-1])] if row.name in ("max_spread", "max_collect") else arrays
 
@@ -196,7 +196,7 @@ def test_a_step_of_convolutions_is_the_eager_one(rng: np.random.Generator) -> No
 
 
 def recurrences() -> list[Row]:
-    """Return each layer with several times, samples and units: also one, and others than whole tiles and blocks."""
+    """Return each recurrent layer with several sizes, also 1, and sizes that are not multiples of tiles and blocks."""
     rows = []
     for times, batch, n in [(5, 7, 3), (3, 9, 40), (1, 2, 5), (4, 1, 1), (6, 4, 16)]:
         state, plain = (batch, n), ((times, batch, n), (n, n), (batch, n))
@@ -216,7 +216,7 @@ def close(found: np.ndarray, wanted: np.ndarray) -> None:
 
 
 def walked(row: Row, *arrays: Any) -> Any:
-    """Return the states, and the gradients of their product with the last array."""
+    """Return the gradients of the sum of the states times the last array."""
     from tinygrad_nn import value_and_grad
 
     *inputs, g = arrays

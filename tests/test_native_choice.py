@@ -1,4 +1,4 @@
-"""Which operations functions of the package `native` do, and what they get: arrays, memory, numbers, parts.
+"""Which operations are done by functions of the package `native`, and their arguments: arrays, memory, numbers, parts.
 
 The file native.txt holds an operation and what becomes of it each. When that is meant to change, `PYTHONPATH=. python
 tests/test_native_choice.py` writes it anew; look at the difference before keeping it. That the functions compute what
@@ -120,7 +120,7 @@ PRODUCTS = [
 
 
 def small(patch: pytest.MonkeyPatch) -> None:
-    """Make operations of some hundred multiplications worth three threads, and products of 40 worth a call."""
+    """Lower the limits, so that some hundred multiplications use three threads, and products of 40 use a call."""
     patch.setattr(build, "THREADS", 3)
     for module in (of_attention, of_norms, of_recurrent):
         patch.setattr(module, "PARALLEL", 50)
@@ -203,7 +203,7 @@ def test_entries_lie_in_their_order_in_what_is_made_and_what_is_reshaped() -> No
 
 
 class Library:
-    """A BLAS that several threads work for."""
+    """Stands in for a BLAS that uses several threads."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -221,7 +221,7 @@ def test_the_cores_are_handed_to_one_call_at_a_time_and_not_to_a_fork() -> None:
     seen = lambda: [library.threads for library in libraries]
 
     def free() -> bool:
-        """Whether another thread could take them."""
+        """Whether another thread could take the lock of the cores."""
         found: list[bool] = []
         other = Thread(target=lambda: found.append(cores.lock.acquire(blocking=False) and not cores.lock.release()))
         other.start()

@@ -1,4 +1,4 @@
-"""nn and nn.functional under PyTorch's names: calls as people write them give PyTorch's numbers and gradients."""
+"""nn and nn.functional under PyTorch's names: typical calls give PyTorch's numbers and gradients."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def tensor(array: Any, learned: bool) -> Tensor:
 
 
 def close(call: str, found: Any, wanted: Any) -> None:
-    """Equal to what eleven written digits leave; PyTorch holds the 1/6 of hardsigmoid in float32."""
+    """Equal up to the eleven recorded digits; PyTorch stores the 1/6 of hardsigmoid in float32."""
     np.testing.assert_allclose(found, wanted, rtol=6e-8 if "Hardsigmoid" in call else 1e-9, atol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""What a notebook shows, piece by piece: HTML without scripts, pages in frames, nothing of a person unescaped."""
+"""What a notebook shows, piece by piece: HTML without scripts, pages in frames, all user text escaped."""
 
 import base64
 import io

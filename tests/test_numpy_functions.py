@@ -1,4 +1,4 @@
-"""What the table of cases cannot say of NumPy's functions: errors, conventions, objects, what NumPy does not ask."""
+"""NumPy's functions beyond the table of cases: errors, conventions, objects such as poly1d, and special arguments."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""ONNX files: what goes out is computed the same by onnxruntime, what comes in is computed the same here."""
+"""ONNX files: onnxruntime computes the same for exported models, and tinygrad_nn the same for loaded ones."""
 
 import re
 import subprocess

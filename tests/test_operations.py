@@ -1,4 +1,4 @@
-"""Wrong backward passes of many operations, written by one who has not seen the hypotheses: none is called right."""
+"""Wrong backward passes of many operations, written without knowledge of the hypotheses: none is called right."""
 
 from functools import cache
 

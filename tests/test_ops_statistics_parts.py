@@ -45,7 +45,7 @@ WEIGHTED = """
 
 
 CALLS = [c.strip() for c in WEIGHTED.strip().replace("\n", ";").split(";")]
-NAN_CALLS = [c for c in CALLS if "weights=[" not in c]  # with the others NumPy itself raises
+NAN_CALLS = [c for c in CALLS if "weights=[" not in c]  # NumPy itself raises for the other methods
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_radam_divides_once_rho_is_above_five(beta2: float) -> None:
 
 def test_all_defaults_are_compared_but_those_of_lion_which_pytorch_lacks() -> None:
     compared = {row["name"] for row in ROWS if not row["hyper"] and row["learning_rate"] is None}
-    chosen = {"momentum", "nesterov", "amsgrad"}  # a person's choice of another's arguments
+    chosen = {"momentum", "nesterov", "amsgrad"}  # another optimizer with certain arguments
     assert compared == set(OPTIMIZERS) - {"lion"} - chosen
     assert {row["name"] for row in ROWS} == set(OPTIMIZERS) - {"lion"} | {"lbfgs"}
 
@@ -348,7 +348,7 @@ def test_it_minimises_a_bowl(name: str, hyper: dict[str, Any]) -> None:
 
 
 def follow(rule: Optimizer, w: Any, eta: Any, steps: int, number: Callable[[int], Any] = int) -> Any:
-    """Weights after some steps down a surface, all parts of the state as they come, or Tensors for all of them."""
+    """The weights after some steps on a fixed surface; if w is a Tensor, the parts of the state are Tensors too."""
     state = rule.init(w.data if isinstance(w, Tensor) else w)
     if isinstance(w, Tensor):
         state = tuple(Tensor(np.asarray(part, float)) for part in state)

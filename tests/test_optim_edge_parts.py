@@ -1,4 +1,4 @@
-"""What a `Minimizer` tells and refuses: gradients that pile up, rates and counts that are none, limits of L-BFGS."""
+"""Warnings and errors of `Minimizer`: gradients that pile up, invalid rates and counts, limits of L-BFGS."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""The optimizers in PyTorch's form, part by part: the rule that each option makes, and the words of each state."""
+"""The optimizers in PyTorch's form, part by part: the rule that each option gives, and the keys of each state."""
 
 from typing import Any
 
@@ -178,6 +178,11 @@ def test_lbfgs_keeps_its_rate_in_its_group() -> None:
         (["state", "param_groups"], "load_state_dict takes what state_dict"),
         ({"state": {}}, "load_state_dict takes what state_dict"),
         ({"param_groups": []}, "load_state_dict takes what state_dict"),
+        ({"state": {}, "param_groups": [{"lr": 0.1}]}, "'param_groups' is no list of dicts with 'params'"),
+        ({"state": {}, "param_groups": [3]}, "'param_groups' is no list of dicts with 'params'"),
+        ({"state": {}, "param_groups": 3}, "'param_groups' is no list of dicts with 'params'"),
+        ({"state": [1.0], "param_groups": [{"params": [0]}]}, "'state' in the saved state is no dict of dicts"),
+        ({"state": {0: 1.0}, "param_groups": [{"params": [0]}]}, "'state' in the saved state is no dict of dicts"),
         ({"state": {}, "param_groups": [{"params": [0], "lr": -1.0}]}, "lr=-1.0; it must be a finite number"),
         ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "mu=2.0; it must be"),
     ],

@@ -266,3 +266,35 @@ def test_two_schedules_for_one_group_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="LambdaLR") as told:
         S.LambdaLR(made(1.0), [lambda t: 1.0, lambda t: 0.5])
     assert "schedule" in str(told.value)
+
+
+SOME = {
+    "SequentialLR": lambda o: S.SequentialLR(o, [S.StepLR(o, 3), S.StepLR(o, 5)], [4]),
+    "ChainedScheduler": lambda o: S.ChainedScheduler([S.StepLR(o, 3), S.StepLR(o, 5)]),
+    "ReduceLROnPlateau": lambda o: S.ReduceLROnPlateau(o),
+}
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_scheduler_made_of_others_loads_all_of_a_state_or_nothing(name: str) -> None:
+    scheduler = SOME[name](made(1.0))
+    scheduler.step(*([0.5] if name == "ReduceLROnPlateau" else []))
+    before = scheduler.state_dict()
+    wrong: list[tuple[Any, str]] = [
+        (3, "load_state_dict takes what state_dict"),
+        ({**before, "more": 1}, "a dict of "),
+        ({}, "a dict of "),
+    ]
+    if name != "ReduceLROnPlateau":
+        first, second = before["schedulers"]
+        other = S.StepLR(made(1.0), 6).state_dict()
+        wrong += [
+            ({**before, "schedulers": [{**first, "last_epoch": 9}, other]}, "StepLR: the schedule is"),
+            ({**before, "schedulers": [{**first, "last_epoch": 9}, 3]}, "StepLR: the schedule is"),
+            ({**before, "schedulers": [first]}, "2 schedulers here and 1 in the saved state"),
+            ({**before, "schedulers": [first, second, second]}, "2 schedulers here and 3 in the saved state"),
+        ]
+    for saved, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            scheduler.load_state_dict(saved)
+        assert scheduler.state_dict() == before

@@ -109,7 +109,7 @@ def test_a_pair_is_the_change_of_the_gradient_and_the_step() -> None:
 
 
 class Script:
-    """A line on which losses and slopes come from a list, whatever length is tried."""
+    """Stands in for a line: losses and slopes come from a list, whatever step length is tried."""
 
     def __init__(self, points: list[tuple[float, float]], size: float) -> None:
         self.points, self.d = iter(points), np.array([size / 2, -size])
@@ -232,7 +232,7 @@ def test_down_a_slope_without_end_the_lengths_are_in_the_middle_of_the_bounds() 
 
 
 def cubic(low: float, inflection: float, size: float, t: float) -> _Point:
-    """The point at t of the cubic whose slope is size (t - low) (t - 2 inflection + low), without a constant."""
+    """The point at t on the cubic that is 0 at 0 and has the slope size (t - low) (t - 2 inflection + low)."""
     high = 2 * inflection - low
     loss = size * (t**3 / 3 - (low + high) * t**2 / 2 + low * high * t)
     return _Point(t, loss, None, size * (t - low) * (t - high))

@@ -634,7 +634,7 @@ def test_groups_have_their_own_rules_and_rates() -> None:
     assert rules == [optim.sgd(), optim.adam(beta1=0.5), optim.momentum(0.25)]
     assert minimizer.learning_rates == [optim.sgd().learning_rate, 2.0, optim.momentum().learning_rate]
     assert [len(group.parameters) for group in minimizer.groups] == [1, 1, 1]
-    assert list(groups[1]) == ["parameters", "learning_rate", "optimizer", "beta1"]  # a person's dict stays
+    assert list(groups[1]) == ["parameters", "learning_rate", "optimizer", "beta1"]  # the user's dict is unchanged
     minimizer.step([np.ones(2), None, np.full(2, 4.0)])
     np.testing.assert_allclose(a.data, 1 - minimizer.learning_rates[0], rtol=1e-15)
     assert b.data.tolist() == [2.0, 2.0]

@@ -1,4 +1,4 @@
-"""Options of NumPy's functions that few use: the same values as for arrays, and gradients by central differences."""
+"""Rarely used options of NumPy's functions: the same values as for arrays, gradients against central differences."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ SEVERAL = [case for case in TWICE if len(case.shapes) > 1]
 
 
 def agree(found: Any, wanted: Any, terms: Any) -> None:
-    """Compare second derivatives: the difference of terms of the size of the first, to six digits less than float64."""
+    """Compare second derivatives to 1e-10 of their size or of that of the terms whose difference they are."""
     size = max(np.abs(a)[np.isfinite(a)].max(initial=0.0) for a in (wanted, terms))
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10 * size)
 
@@ -128,7 +128,7 @@ def test_a_tensor_that_numpy_does_not_tell_us_of_raises_or_is_differentiated(cas
 
 
 def forms(x: np.ndarray) -> list[Any]:
-    """The same numbers in other forms that NumPy takes; a list without entries would lose its other lengths."""
+    """The same numbers in other forms that NumPy accepts; an empty list would lose the shape."""
     lists = [x.tolist(), tuple(x.tolist())] if x.ndim and x.size else []
     return [*lists, *([] if x.ndim else [x.item(), x[()]]), Tensor(x, requires_grad=False)]
 

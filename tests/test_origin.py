@@ -1,4 +1,4 @@
-"""Mistakes that have no name are led back to the value where they begin, and to the samples or steps that are wrong."""
+"""Mistakes of unknown kind are traced back to the value where they begin, and to the wrong samples or time steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How errors spread in a graph, and what is said of where they begin, in small graphs whose Jacobians are known."""
+"""How errors spread in a graph, and the sentences about their origin, in small graphs with known Jacobians."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -172,7 +172,7 @@ def test_equations_are_solved_where_there_are_more_than_unknowns() -> None:
 
 
 def counted(times: list[float], *, near: float = 1e-6, extra: float = 0.0, zeros: int = 0) -> str:
-    """Columns are contributions; the errors are those of contributions that count so many times."""
+    """Columns are contributions to a gradient; in the wrong gradient, each one is counted so many times."""
     rng = np.random.default_rng(1)
     columns = np.hstack([rng.normal(size=(9, len(times))), np.zeros((9, zeros))])
     errors = columns[:, : len(times)] @ (np.array(times) - 1) + extra * rng.normal(size=9)
@@ -235,7 +235,7 @@ def test_the_parts_of_a_gradient_that_alone_are_wrong() -> None:
 
 
 def begun(spoil: Any, f: Any = net, wrong: Any = (0, 1), at: str = "matmul") -> Any:
-    """Spoil the gradient that arrives at an operation's result, and ask where the error begins."""
+    """Make the gradient at an operation's result wrong, and return where the search says that the error begins."""
     trace, right = traced_of(f, X, W)
     node = node_of(trace, at)
     place = trace.operations.index(node)

@@ -1,4 +1,4 @@
-"""Drawings speak in a person's own words: variables, attributes, parameters and inputs, and rules in their letters."""
+"""Drawings use the user's own names for variables, attributes, parameters and inputs, also in the rules."""
 
 import builtins
 import importlib

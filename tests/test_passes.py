@@ -1,7 +1,7 @@
-"""What each pass of the compiler makes of small programs: what goes, where values lie, what becomes one kernel.
+"""The effect of each compiler pass on small programs: what is removed, where values are stored, what is fused.
 
-A program is shown as ``t3 = add(t1, a)``, one operation after the other, and then what is returned. Beside a program
-for which a condition holds stands one for which it alone does not.
+A program is shown as ``t3 = add(t1, a)``, one operation after the other, and then what is returned. For each condition
+of a pass there is a program that meets all conditions, and one that fails only this condition.
 """
 
 from typing import Any
@@ -723,7 +723,7 @@ KERNELS: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A product of 27 multiplications, or 9 sines, are worth a call of their own."""
+    """Lower the limits, so that a product of 27 multiplications, or 9 sines, get a call of their own."""
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(fuse, "PRODUCT", 24)
     monkeypatch.setattr(fuse, "VECTOR", 8)

@@ -1,4 +1,4 @@
-"""Where an array is wrong, and by what, in words: each sentence from small arrays of which it can be seen."""
+"""Sentences that say where an array is wrong, and by how much: each is checked on small arrays that show it."""
 
 from typing import Any
 

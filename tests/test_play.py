@@ -314,7 +314,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("choose", {"sed": 1}, "no choice 'sed'.*Did you mean 'seed'"),
     ("choose", {"leave_out": "a"}, "list of their names"),
     ("choose", [1], "JSON object"),
-    ("do", "explode", "'explode' is nothing that can be done"),
+    ("do", "explode", "'explode' is not an action"),
     ("look", {"row": 300}, "no row 300; there are the rows 0 to 299"),
     ("look", {"row": True}, "no row True"),
     ("look", {"row": "1"}, "no row '1'"),
@@ -544,7 +544,7 @@ def test_two_sessions_are_two_playgrounds_and_one_stays(address: str) -> None:
     ("/table", {"name": "a.csv", "base64": "%%%"}, "not base64"),
     ("/table", {"name": 3, "base64": ""}, "A table is sent as"),
     ("/table", {"name": "../../evil.csv", "base64": "YQ=="}, "evil.csv: only the first line is there"),
-    ("/do", {"what": 1}, "nothing that can be done"),
+    ("/do", {"what": 1}, "not an action"),
     ("/choose", {"rows": "many"}, "points is 'many'"),
     ("/frame?known=x", None, "whole numbers"),
 ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""The playground in a real browser: it learns while one looks, loses nothing, and can be used by everyone."""
+"""The playground in a real browser: it trains while the user watches, loses nothing, and is accessible."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Profiles: what is counted, that it sums up, that nothing else changes, and what is said and drawn of it."""
+"""Profiles: what is counted, that the parts add up, that nothing else changes, and the advice and drawings."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_memory_that_an_operation_holds_meanwhile_is_seen() -> None:
     assert forward.allocated == 800_000
     assert 800_000 <= forward.temporary < 900_000  # x - max is held beside the result
     tracemalloc.start()
-    try:  # a person's own measurement is left alone
+    try:  # the user's own tracemalloc is not disturbed
         assert {o.temporary for o in quick(lambda: tg.log_softmax(x)).operations} == {0}
         assert tracemalloc.is_tracing()
     finally:
@@ -497,7 +497,7 @@ def test_the_graph_that_is_compiled_gives_the_same_loss_and_gradients() -> None:
 def test_what_cannot_be_compiled_is_estimated_with_the_reason() -> None:
     x = Tensor([1.0, 2.0])
 
-    def branching() -> Any:  # without a walk back, so without a graph to compile
+    def branching() -> Any:  # without a backward walk, so without a graph to compile
         return (np.exp(x) if x.sum() > 0 else x).data
 
     found = tg.profile(branching, repeats=1, compile="numpy")

@@ -1,4 +1,4 @@
-"""Which array an operation may write over, where it has more than one result, and repetitions of such operations."""
+"""Which arrays an operation with several results may overwrite, and repetitions of such operations."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What `pytest -m "not slow"` runs, and by which numbers it is drawn."""
+"""Which tests `pytest -m "not slow"` runs, and from which recorded times they are chosen."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Training on several ranks is the same training: losses, weights and history of 1 to 4 ranks are those of one."""
+"""Training on 1 to 4 ranks gives the losses, weights and history of a training in one process."""
 
 import json
 import os

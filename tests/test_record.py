@@ -1,4 +1,4 @@
-"""Record keeps chosen steps of a training as they were, changes nothing of it, and comes back from its file."""
+"""`Record` stores chosen steps of a training exactly, does not change the training, and can be read from its file."""
 
 import json
 from collections.abc import Callable

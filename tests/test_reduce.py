@@ -1,4 +1,4 @@
-"""Conventions of reductions and sequences at ties, zeros and NaN; their errors; what NumPy warns of, they warn of."""
+"""Reductions and sequences: conventions at ties, zeros and NaN, their errors, and the same warnings as NumPy."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Each function of NumPy that takes no Tensor says what to write instead, or that it has no derivative; code runs."""
+"""Each NumPy function that takes no Tensor says what to write instead, or that it has no derivative; that code runs."""
 
 import io
 import re

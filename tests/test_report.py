@@ -1,4 +1,4 @@
-"""The report of a training: one page that says everything, asks no network, and shows the text of a person as text."""
+"""The report of a training: one complete page that needs no network and shows text of the user only as text."""
 
 import csv
 import os
@@ -183,7 +183,7 @@ def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkey
     assert os.listdir() == []
 
 
-# Text of a person.
+# Text of the user.
 
 
 def test_hostile_names_are_text_and_rare_letters_no_warning() -> None:

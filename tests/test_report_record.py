@@ -1,4 +1,4 @@
-"""Reports on wrong work say, and searches find, what is on record; see `report_record`."""
+"""Reports on wrong backward passes give the recorded sentences and search results; see `report_record`."""
 
 import json
 from typing import Any

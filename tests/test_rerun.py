@@ -1,4 +1,4 @@
-"""A function run again with changes: every number, forward and back, is that of a fresh run with the change in it."""
+"""A function that is run again with changes gives, forward and back, the numbers of a fresh run with these changes."""
 
 import random
 from collections.abc import Callable
@@ -158,7 +158,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name_
 
 
 def numbers(view: GraphView) -> Any:
-    """Return all of a view in words and bits: what its nodes are, their values, gradients and contributions."""
+    """Return everything in a view in a form to compare: nodes, the bits of values, gradients and contributions."""
     walk = walk_back(view)
     nodes = [(p.kind, p.operation, p.array.dtype.str, p.shape, np.array(p.array).tobytes()) for p in view]
     gradients = {number: np.array(g).tobytes() for number, g in walk.gradients.items()}
@@ -168,7 +168,7 @@ def numbers(view: GraphView) -> Any:
 
 
 def fresh(made: Any, change: Callable[[list[Any], Any], None] = lambda arguments, parts: None) -> Any:
-    """Run a case that was just made, with a change of its arguments or parts, outside of all machinery."""
+    """Run a case that was just made, with changed arguments or parts, without the code that is tested."""
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     function, arguments = made

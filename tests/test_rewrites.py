@@ -1,4 +1,4 @@
-"""What the compiler leaves out or writes otherwise gives the same bits: signed zeros, infinity, NaN, denormals."""
+"""Compiler rewrites and removals give the same bits: signed zeros, infinity, NaN, denormals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ INTEGER = ("x + 0", "0 + x", "x - 0", "x * 1", "x ** 1", "-(-x)", "sum of one", 
 
 
 def bits(x: Any) -> list[str]:
-    """Every entry in words: the sign of a zero counts, that of NaN does not."""
+    """Every entry as text: the sign of a zero counts, that of NaN does not."""
     return [str(value) for value in np.asarray(x).ravel()]
 
 

@@ -1,4 +1,4 @@
-"""The comparison of the roads: it agrees where they do, and reports where they do not."""
+"""The comparison of the roads to a gradient: it passes if they agree, and reports if they do not."""
 
 import dataclasses
 

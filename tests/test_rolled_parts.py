@@ -1,4 +1,4 @@
-"""The parts that loops are found by: runs with a period, and rows of one array, against what is found by trying."""
+"""Parts of loop detection: periodic runs, and rows of one array, against a brute-force search."""
 
 from typing import Any
 

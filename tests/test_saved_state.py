@@ -1,4 +1,4 @@
-"""Each part of a saved state: what a training leaves is read as it is, all else is refused, the part by its name."""
+"""Each part of a saved state: what a training wrote is read back, anything else is refused, naming the part."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""The local server: who comes in and who does not, what comes and goes, sessions, and when it stops."""
+"""The local server: which requests it accepts and refuses, requests and answers, sessions, and when it stops."""
 
 import gc
 import http.client

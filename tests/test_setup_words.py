@@ -1,4 +1,4 @@
-"""What decides the numbers of a training, in words: each kind of value, and what a checkpoint says of it."""
+"""The description of everything that decides the results of a training: each kind of value, in a checkpoint."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""Steps that several ranks take together, with threads in the place of processes: they are those of one."""
+"""Steps of several ranks, run as threads instead of processes, equal the steps of one rank."""
 
 import re
 from contextlib import nullcontext
@@ -34,11 +34,11 @@ def threads_are_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ranks, "of", classmethod(of))
 
 
-# -- A loop of one's own
+# -- A training loop written by the user
 
 
 class Plain:
-    """What `averaged` makes of a minimizer, for one who has all rows."""
+    """Stands in for what `averaged` returns for a minimizer, for one process that has all rows."""
 
     def __init__(self, minimizer: Any) -> None:
         self.minimizer = minimizer
@@ -311,7 +311,7 @@ def test_what_is_no_minimizer_is_named() -> None:
 
 
 def shared(comm: ThreadRanks, loss: Any = None, total: int = 4, arrays: Any = None) -> SharedTraining:
-    """That of a function of one parameter, in the midst of a batch."""
+    """A SharedTraining of a function of one parameter, in the middle of a batch."""
     w = SimpleNamespace(data=np.ones(2), dtype=np.dtype(float))
     task: Any = object.__new__(FunctionTask)
     vars(task).update(solver=SimpleNamespace(loss=None), parameters=[w])

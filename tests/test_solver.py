@@ -1,4 +1,4 @@
-"""The Julia-style functions: what they return, what they change, and what they say of bad input."""
+"""The Julia-style functions: what they return, what they change, and their errors for bad input."""
 
 import copy
 import threading

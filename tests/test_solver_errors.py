@@ -1,4 +1,4 @@
-"""Settings that are checked when they are made, and what the functions say of bad input."""
+"""Settings are checked when they are made, and functions raise clear errors for bad input."""
 
 from collections.abc import Callable
 from typing import Any

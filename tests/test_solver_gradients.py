@@ -1,4 +1,4 @@
-"""The three roads to a gradient meet: the graph, the equations by hand, and finite differences."""
+"""The three roads to a gradient agree: the graph, the equations by hand, and finite differences."""
 
 from collections.abc import Callable
 from decimal import Decimal, localcontext

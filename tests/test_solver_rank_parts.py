@@ -1,4 +1,4 @@
-"""What a training on ranks is made of: what each tells rank 0, what all know of the beginning, what is tried."""
+"""Parts of a training on ranks: what each rank sends to rank 0, what all share at the start, what is probed."""
 
 import re
 from pathlib import Path

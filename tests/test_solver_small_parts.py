@@ -1,4 +1,4 @@
-"""The solver's small parts: names of tables, what a loss by hand is told, and what a checkpoint is checked for."""
+"""Small parts of the solver: names of layers in tables, losses given as functions, and the checks of a checkpoint."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""What a saved state holds, what is said where a part of it is missing, and which files belong to it."""
+"""The content of a saved state, the error if a part is missing, and which files belong to it."""
 
 import json
 import math

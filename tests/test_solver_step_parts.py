@@ -1,4 +1,4 @@
-"""The parts of a training step: what is compiled for ranks, what is kept for the next call, who is told of a step."""
+"""Parts of a training step: what is compiled for ranks, what is kept for the next call, who is notified of a step."""
 
 import re
 from collections import OrderedDict

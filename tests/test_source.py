@@ -1,4 +1,4 @@
-"""The search for the line: wrong backward passes, and the smallest change of the person's source that mends each."""
+"""The search for the wrong line: wrong backward passes, and the smallest edit of the user's source that fixes each."""
 
 import ast
 import copy
@@ -24,7 +24,7 @@ Array = Any
 
 
 def written(text: str, name: str = "backward", **names: Any) -> Callable[..., Any]:
-    """Run a text as a file that a person wrote, and return a function of it."""
+    """Run source text as if it were a user's file, and return one of its functions."""
     file = f"<a test of {abs(hash(text))}>"
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}

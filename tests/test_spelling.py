@@ -1,4 +1,4 @@
-"""Names that are not known: the error gives the nearest right one, in the words of other frameworks too."""
+"""Unknown names: the error suggests the nearest known name, also for the names of other frameworks."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""The threads run each part of a loop once, whatever the number of parts, with the very values that it was given."""
+"""Threads run each part of a loop exactly once, for any number of parts, with exactly the values given to it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Functions of matrices take stacks of any number of axes, and give for each matrix what they give for it alone."""
+"""Functions of matrices accept stacks with any number of axes, and give the result for each matrix alone."""
 
 from collections.abc import Callable
 from typing import Any

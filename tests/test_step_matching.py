@@ -1,4 +1,4 @@
-"""Which gradient belongs to which value, where names are bound several times: small sets of both."""
+"""Matching gradients to values when names are assigned several times, on small examples."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How both passes of a person are run for the comparison of steps: what the backward is given, and what it leaves."""
+"""Running the user's forward and backward for the comparison of steps: arguments and results of the backward."""
 
 import inspect
 from collections import deque

@@ -1,4 +1,4 @@
-"""The graph that `compare_steps` walks: with a person's gradients in it, run again with other values, in segments."""
+"""The graph that `compare_steps` walks: with the user's gradients in it, run again with other values, in segments."""
 
 from types import SimpleNamespace
 from typing import Any

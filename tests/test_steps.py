@@ -1,4 +1,4 @@
-"""Every step of a backward: right ones raise no alarm, of wrong ones the first is named by its line."""
+"""`compare_steps` checks every step of a backward: no alarm for right ones, and the line of the first wrong one."""
 
 import runpy
 from pathlib import Path

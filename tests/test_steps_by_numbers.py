@@ -1,4 +1,4 @@
-"""Steps of forwards that cannot run on Tensors: judged by running them again with other numbers in their values."""
+"""`compare_steps` for forwards that cannot run on Tensors: they are run again with changed intermediate values."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def groups(f: Any, *args: Any) -> list[Straight]:
 
 
 def bits(x: Any) -> Any:
-    """Return what tells two results apart: shape, dtype and bits, but of NaN only that it is one."""
+    """Return shape, dtype and bits of a result, to compare; all NaNs count as equal."""
     x = np.asarray(x)
     return x.shape, x.dtype, np.where(x == x, x, 0).tobytes(), (x == x).tobytes()
 

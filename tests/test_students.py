@@ -1,4 +1,4 @@
-"""Work of students: right by central differences as it stands, wrong after each edit; what a comparison says of it."""
+"""Solutions of students, right by central differences and wrong after each edit, and what the comparison says."""
 
 import numpy as np
 import pytest

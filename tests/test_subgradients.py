@@ -1,4 +1,4 @@
-"""The parts of the search in the set that one-sided derivatives span, on sets of which the answer is known."""
+"""Parts of the search in the set spanned by one-sided derivatives, on sets with known answers."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 
 def of(points: Array) -> Any:
-    """Return the vertex that is lowest along a direction; the first one along none."""
+    """Return a function that finds the lowest vertex along a direction, or the first one for an empty direction."""
 
     def lowest(direction: Array) -> tuple[Array, Any]:
         k = int(np.argmin(points @ direction)) if direction.size else 0

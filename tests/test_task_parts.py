@@ -1,4 +1,4 @@
-"""Models as a training sees them: weights of classes, clipping, and functions with nests of parameters."""
+"""How training handles models: class weights, clipping, and functions with nests of parameters."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tensor and funnel: every road makes the same Node, dtypes stay, constants stay constant, nothing escapes silently."""
+"""Tensor and funnel: each way to call makes the same Node, dtypes and constants stay, no operation is lost silently."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What is written for TensorBoard is read back: the framing and its checksums here, the records by their own format."""
+"""Files written for TensorBoard are read back: the framing and its checksums here, the records by their own format."""
 
 import struct
 import subprocess

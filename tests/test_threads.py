@@ -1,4 +1,4 @@
-"""Threads: eight differentiate at once and lose nothing; a switch thrown in one is not felt in another."""
+"""Threads: eight differentiate at once without losing anything; a mode set in one thread does not affect others."""
 
 import asyncio
 import itertools

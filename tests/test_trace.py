@@ -1,4 +1,4 @@
-"""What a trace asks of the engine: through the door that it documents, wherever the package lies on the disk."""
+"""Tracing uses the engine only through its documented interface, wherever the package is installed."""
 
 import ast
 import os
@@ -77,7 +77,7 @@ def test_frames_are_looked_at_for_what_is_told_only() -> None:
     shown = {"compare/function/places.py:_note", "compare/steps/comparison.py:compare_steps"}  # with their source
     lines = {"backward.py:_caller", "compiled/trace/nodes.py:caller", "leaves.py:_outside",
              "profiling/describe.py:_line"}  # fmt: skip
-    named = {"viz/model/variables.py:spaces"}  # a person's own names of values
+    named = {"viz/model/variables.py:spaces"}  # the user's own names of values
     again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed
     assert found("Load", "_getframe") == {*lines, *shown, *named, *again}
 

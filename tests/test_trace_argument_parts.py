@@ -1,4 +1,4 @@
-"""What compiled functions make of unusual arguments, call after call: orders of keys, numbers, dtypes."""
+"""Compiled functions with unusual arguments, call after call: orders of keys, numbers, dtypes."""
 
 import warnings
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def test_whole_numbers_are_pythons_in_every_call(name: str, backend: str, dtype:
     function, calls = NUMBERS[name]
     step, x = compile(function, backend=backend), X.astype(dtype)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # what machine code does not hold runs as it is
+        warnings.simplefilter("ignore", RuntimeWarning)  # without machine code for it, the function runs as it is
         for given in calls:
             found, wanted = step(x, *given), function(x, *given)
             for a, b in zip(found, wanted, strict=True):

@@ -1,4 +1,4 @@
-"""What a trace makes of what few functions have: primitives of all kinds, numbers that decide, wrong arguments."""
+"""Tracing of rare cases: primitives of all kinds, values used in decisions, wrong arguments."""
 
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a training computes, against definitions written here: losses, rates, groups, rows at a time, modes."""
+"""The numbers of a training against definitions written here: losses, rates, groups, rows at a time, modes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a trace refuses is told with the place of the person's line; random numbers that it cannot see are found."""
+"""A trace that is refused names the line of user code; random numbers that a trace cannot see are detected."""
 
 import functools
 import inspect

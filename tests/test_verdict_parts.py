@@ -1,4 +1,4 @@
-"""The parts of a verdict on layers: which layer is to blame, what is merged, what numbers say by themselves."""
+"""Parts of a verdict on layers: the layer to blame, merging of findings, and findings from numbers alone."""
 
 from types import SimpleNamespace
 from typing import Any

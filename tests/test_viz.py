@@ -1,4 +1,4 @@
-"""Drawings say what the graph says, in every format, and no text can break out of them.
+"""Drawings show the graph correctly in every format, and no text can break out of them.
 
 The files in golden/ are what the drawings of a dozen graphs look like as DOT, Mermaid and JSON. When a drawing is
 meant to change, `PYTHONPATH=. python tests/test_viz.py` writes them anew; look at the difference before keeping it.

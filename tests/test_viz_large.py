@@ -1,4 +1,4 @@
-"""Drawings of graphs that are too large for one: folded to what can be read, before any work is done, and said."""
+"""Graphs too large for a drawing are folded to a readable size before any work is done, with a note."""
 
 from __future__ import annotations
 

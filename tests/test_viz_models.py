@@ -1,4 +1,4 @@
-"""Modules are drawn, plotted and summed up like lists of layers: in use, by their paths, and left as they were."""
+"""Modules are drawn, plotted and summarized like lists of layers: after use, by their paths, and unchanged."""
 
 import copy
 import types

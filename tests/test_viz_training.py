@@ -1,4 +1,4 @@
-"""Pictures of networks and trainings show the true numbers, leave what they show as it was, and take any text."""
+"""Pictures of networks and trainings show the true numbers, change nothing, and accept any text."""
 
 import copy
 import re

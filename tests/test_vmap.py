@@ -222,7 +222,7 @@ def test_a_jacobian_is_the_pull_of_all_cotangents() -> None:
 
 
 def rotated(t: Any) -> Any:
-    """Something of a chain of matrices, with everything that forward mode does by itself and what it transposes."""
+    """Results of a chain of matrices, with operations that have JVP rules and others that are transposed."""
     c, s = np.cos(t), np.sin(t)
     turns = [np.stack([np.stack([c[k], -s[k]]), np.stack([s[k], c[k]])]) for k in range(3)]
     whole = turns[0] @ turns[1] @ turns[2]

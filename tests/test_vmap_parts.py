@@ -1,4 +1,4 @@
-"""vmap: questions about values, np.piecewise, axes of arguments and results, and what stands for a sample."""
+"""vmap: branches on values, np.piecewise, axes of arguments and results, and the placeholder for one sample."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""vmap: the rule of each family of rows, called at its edges, whatever differs from sample to sample.
+"""vmap: the rule of each family of rows at its edge cases, for all choices of what differs between samples.
 
 Each call is held against a loop over the samples. A rule runs one row, or a few, for all samples together, so that the
 graph has the same length for two samples as for five; the calls of `ALONE` are run for each sample.

@@ -1,4 +1,4 @@
-"""The walks that are made to be watched give what `backward` gives: bit for bit, in float32 and of complex numbers."""
+"""Walks that can be observed give the same bits as `backward`, also in float32 and for complex numbers."""
 
 from collections.abc import Callable
 from typing import Any

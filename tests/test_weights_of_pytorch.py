@@ -1,6 +1,6 @@
-"""Weights from elsewhere: names with a prefix or other names, and files of torch.save by PyTorch's weights-only reader.
+"""Loading PyTorch's weights: names with a prefix or other names, and torch.save files by its weights-only reader.
 
-The suite needs no PyTorch: one that stands in for it is asked as the real one would be.
+The suite needs no PyTorch: a replacement with the same functions is called instead.
 """
 
 import ast

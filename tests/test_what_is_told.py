@@ -1,4 +1,4 @@
-"""What is said of a wrong gradient of a function, before and after the search: by its shape, its kind, its factor."""
+"""Messages about a wrong gradient of a function, before and after the search: by its shape, its kind, its factor."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -120,7 +120,7 @@ def test_what_needs_no_operation() -> None:
     assert kind(lambda dx, dw, db: (dx, dw, db), 0, single=True) == (
         "rounding", "The gradient is made of float32 numbers,")  # fmt: skip
     assert kind(lambda dx, dw, db: (dx * (1 + 1e-7), dw, db), 0) is None  # in other numbers it is no rounding
-    assert kind(lambda dx, dw, db: (dx, dw, db), 2, single=True) is None  # of three entries nothing is told
+    assert kind(lambda dx, dw, db: (dx, dw, db), 2, single=True) is None  # three entries: nothing is reported
     far = lambda dx, dw, db: (dx + 20 * SINGLE * (np.abs(dx) + 0.05 * np.abs(dx).max()), dw, db)
     assert kind(far, 0, single=True) is None
     few = lambda dx, dw, db: (np.where(np.arange(15).reshape(5, 3) < 4, dx + 3e-7 * np.abs(dx).max(), dx), dw, db)

@@ -1,4 +1,4 @@
-"""Ranks that are threads of one process, so that what several ranks do can be looked at without an MPI."""
+"""Ranks as threads of one process, so that the behaviour of several ranks can be tested without MPI."""
 
 from __future__ import annotations
 

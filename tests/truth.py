@@ -1,7 +1,7 @@
-"""Whether what a diagnosis says is true: each sentence is taken apart and computed again from the arrays.
+"""Check whether the sentences of a diagnosis are true: each one is parsed and computed again from the arrays.
 
-A call of a student's backward is kept with all that went in and came out of it. Each sentence that the comparison can
-say has a row in `CLAIMS`: a pattern, and what must hold of that call. A sentence without a row counts as false.
+Each call of a student's backward is kept with its arguments and results. Each sentence that the comparison can say has
+a row in `CLAIMS`: a pattern, and a condition that must hold for that call. A sentence without a row counts as false.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backward passes that are wrong in one place: the right equations, written out as a student would, with one change.
 
-Each change is named by what it does, and carries the kind that a diagnosis should give it. The code here shares nothing
-with the package but the layers, the cache and the solver that a person's own backward is given.
+Each change is named by its effect, and has the kind that a diagnosis should report. The code here shares nothing with
+the package but the layers, the cache and the solver that a user's own backward gets as arguments.
 """
 
 from __future__ import annotations

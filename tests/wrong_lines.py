@@ -1,7 +1,7 @@
-"""Backward passes as people write them, and lines of them written wrong: for the search for the line.
+"""Typical backward passes, and wrong versions of single lines of them, for the search for the wrong line.
 
-Each right function is a text, because a mistake is a line of it by another. `make` gives random arguments for a batch
-of n rows; what the right function returns is the truth.
+Each right function is source text, because a mistake replaces one of its lines. `make` returns random arguments for a
+batch of n rows; the result of the right function is the expected one.
 """
 
 from __future__ import annotations

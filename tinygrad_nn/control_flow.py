@@ -176,7 +176,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
 
 
 def _mapped(pred: Any) -> bool:
-    """Tell whether a truth value differs from sample to sample."""
+    """Tell whether a condition differs from sample to sample of a vmap."""
     return thread.mode.level is not None and hasattr(pred, "level")
 
 

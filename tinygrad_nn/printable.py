@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""Return a text with its unprintable characters escaped: control characters, and those that turn the direction.
+    r"""Return a text with control characters, and characters that change the direction of writing, escaped.
 
     Args:
         text: a text from the user or from a file, such as a path or the name of a tensor.

@@ -30,7 +30,7 @@ from .primitive import (
 
 _new, _ndarray = object.__new__, np.ndarray
 _close: Any = np.ndarray.setflags
-holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # without it, assume there are others
+holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # without it, assume the object is shared
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
@@ -413,7 +413,7 @@ class Tensor:
         return twin
 
     def __getattr__(self, name: str) -> Any:
-        """Look up a method: every primitive is one (``t.exp()`` is ``np.exp(t)``), and so are ndarray methods."""
+        """Look up a method: any primitive (``t.exp()`` is ``np.exp(t)``), or an ndarray method that NumPy overrides."""
         method = METHODS.get(name) or REGISTRY.get(name)
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))

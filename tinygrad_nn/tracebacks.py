@@ -139,7 +139,7 @@ def _in_a_cell(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offse
     if lines is None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
         return
-    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # for %tb and %debug, whole
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # %tb and %debug read these
     sys.last_exc = error  # type: ignore[attr-defined,unused-ignore]
     drawn = hasattr(error, "module_path") or any(is_operation(entry.tb_frame) for entry in entries(trace))
     more = "; tinygrad_nn.explain_error() draws what led to it" if drawn else ""

@@ -1,7 +1,7 @@
 """Backward passes that were reported as wrong in public code, written anew in NumPy from what the reports say.
 
 Each module is one exhibit: the report, the function, the backward pass as it was, and as it should be. Most were wrong;
-some only look it. `python -m examples.museum` puts them before `compare_gradients`; `docs/museum.md` shows the result.
+some only look wrong. `python -m examples.museum` gives them to `compare_gradients`; `docs/museum.md` shows the result.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Put the exhibits before `compare_gradients`: `python -m examples.museum`, or with names of some for whole reports."""
+"""Give the exhibits to `compare_gradients`: `python -m examples.museum`; with names it prints their whole reports."""
 
 import sys
 

@@ -24,11 +24,11 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Gather for scatter",
+    title="A gather in place of a scatter",
     project="ooples/AiDotNet.Tensors",
     number="pull 894",
-    said="The backward of gather called a helper that is itself a gather. It must scatter, and add where an index "
-         "repeats, which in embeddings it always does.",
+    said="The backward of gather called a helper that is itself a gather. It must scatter, and add the gradients if an "
+         "index repeats, which is always so in embeddings.",
     fact="The gradient of output i belongs to input index[i], not the other way round.",
     equation=r"\bar{x}_{\mathrm{index}_i} \mathrel{+}= g_i",
     forward=forward, backward=backward, right=right,

@@ -1,4 +1,4 @@
-"""Weights that have moved before the gradient went through them."""
+"""Weights that are updated before the gradient goes through them."""
 
 import numpy as np
 
@@ -29,12 +29,12 @@ def right(x: Array, W1: Array, W2: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="Weights that have already moved",
+    title="Weights that were already updated",
     project="kim-marcel/basic_neural_network",
     number="issue 7",
-    said="The error of the layer before is computed with weights that were corrected just above; it needs the "
-         "unaltered ones, so the two lines should change places.",
-    fact="The gradient belongs to one point: all of it must be computed before any weight moves.",
+    said="The error of the layer before is computed with weights that were updated one line above. It needs the old "
+         "weights, so the two lines should change places.",
+    fact="A gradient belongs to one point: all of it must be computed before any weight is updated.",
     equation=r"\bar{h} = \delta_2 W_2^T",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3), (3, 4), (4, 2)),

@@ -1,4 +1,4 @@
-"""Batch norm: the same term, asked for in a review."""
+"""Batch norm: the same term, requested in a review."""
 
 import numpy as np
 
@@ -18,12 +18,12 @@ def backward(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="A second part that nobody needs",
+    title="A second part that is zero",
     project="BVLC/caffe",
     number="pull 1891",
-    said="In the review of the new layer: the second part of the derivative over the mean is not computed; code is "
-         "proposed that takes a mean over space and batch of what was multiplied with the normalised values.",
-    fact="The mean of the normalised values is zero, so what is proposed adds nothing.",
+    said="In the review of the new layer: the second part of the derivative with respect to the mean is not computed. "
+         "The review proposes code that takes a mean over space and batch of a product with the normalised values.",
+    fact="The mean of the normalised values is zero, so the proposed code adds nothing.",
     equation=r"\overline{y \cdot \overline{g y}} = \overline{g y} \; \overline{y} = 0",
     forward=forward, backward=backward,
     inputs=normal((2, 3, 3, 2)),

@@ -1,4 +1,4 @@
-"""Upsampling that overwrites what others have sent."""
+"""Upsampling that overwrites the gradients of other operations."""
 
 import numpy as np
 
@@ -24,12 +24,12 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Upsampling, alone in the world",
+    title="Upsampling overwrites a gradient",
     project="huggingface/candle",
     number="pull 3507",
-    said="The backward of two upsampling operators overwrites the stored gradient instead of adding to it, so what "
-         "other operations on the same tensor had sent is lost.",
-    fact="A tensor that is used in several places gets the sum.",
+    said="The backward of two upsampling operators overwrites the stored gradient instead of adding to it, so the "
+         "gradients of other operations on the same tensor are lost.",
+    fact="A tensor that is used in several places gets the sum of their gradients.",
     equation=r"\bar{x} \mathrel{+}= \ldots",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 4)),

@@ -32,10 +32,9 @@ EXHIBIT = Exhibit(
     title="The sigmoid in place of its derivative",
     project="CaptainE/RNN-LSTM-in-numpy",
     number="issue 1",
-    said="In the backward pass of the LSTM the gradient of the forget gate is multiplied with sigmoid(f), where "
-         "the function has a switch for its derivative that was forgotten. (Also the carried gradients are never "
-         "updated.)",
-    fact="The function was called where its slope was meant.",
+    said="In the backward pass of the LSTM the gradient of the forget gate is multiplied by sigmoid(f). The function "
+         "has a switch for its derivative, which was forgotten. (Also the carried gradients are never updated.)",
+    fact="The function was called instead of its derivative.",
     equation=r"\delta_f = \bar{f} \odot f (1 - f)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (4, 2), (3, 2), (3, 2)),

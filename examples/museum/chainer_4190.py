@@ -27,7 +27,7 @@ EXHIBIT = Exhibit(
     project="chainer/chainer",
     number="pull 4190",
     said="The backward of the division by the norm plus epsilon is wrong unless epsilon is negligible.",
-    fact="The norm's own derivative is x over the norm, to which no epsilon was added.",
+    fact="The derivative of the norm itself is x over the norm, without epsilon.",
     equation=r"\frac{\partial \|x\|}{\partial x} = \frac{x}{\|x\|}",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3)),

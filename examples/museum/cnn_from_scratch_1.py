@@ -31,9 +31,9 @@ EXHIBIT = Exhibit(
     title="Only the first patch",
     project="riccardoandreoni0/CNN-from-scratch",
     number="issue 1",
-    said="Most gradients that the pooling layer passes back are 0: its return stands inside the loop, which is "
-         "left after the first patch. The model converges even so.",
-    fact="One level of indentation.",
+    said="Most gradients that the pooling layer passes back are 0: its return is inside the loop, which ends after the "
+         "first patch. The model converges nevertheless.",
+    fact="The return is indented by one level too much.",
     equation=r"\bar{x}_k = g_i \, [k = \arg\max_i]",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 6)),

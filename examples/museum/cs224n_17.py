@@ -1,4 +1,4 @@
-"""A softmax that is not differentiated."""
+"""A softmax that seems not to be differentiated."""
 
 import numpy as np
 
@@ -22,10 +22,10 @@ def backward(x: Array, W1: Array, W2: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="Where is the derivative of softmax?",
+    title="Softmax seems not to be differentiated",
     project="hankcs/CS224n",
     number="issue 17",
-    said="The step through softmax seems to be skipped: only the difference of prediction and labels is used.",
+    said="The step through softmax seems to be left out: only the difference of prediction and labels is used.",
     fact="That difference is the gradient of the cross-entropy through the softmax.",
     equation=r"\frac{\partial}{\partial z} \left(-\textstyle\sum_k y_k \log p_k\right) = p - y",
     forward=forward, backward=backward,

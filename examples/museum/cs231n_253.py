@@ -1,4 +1,4 @@
-"""A penalty with a lambda that is too small to be seen."""
+"""A penalty with a lambda that is too small to be noticed."""
 
 import numpy as np
 
@@ -28,13 +28,13 @@ def right(x: Array, W: Array, b: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="A penalty that is too small to be seen",
+    title="A penalty that is too small to be noticed",
     project="cs231n/cs231n.github.io",
     number="issue 253",
-    said="The lambda of the penalty is so small that its gradient cannot be seen. (Of this report no more than "
-         "that was at hand; the code here is an illustration of it.)",
-    fact="With a lambda of 0.001 the gradient of the penalty is a thousandth of the weights, less than the "
-         "tolerance of many a gradient check: it may be forgotten, and the check passes.",
+    said="The lambda of the penalty is so small that its gradient cannot be seen. (The report says no more than that; "
+         "the code here illustrates it.)",
+    fact="With a lambda of 0.001 the gradient of the penalty is a thousandth of the weights, less than the tolerance "
+         "of many gradient checks. If it is forgotten, the check still passes.",
     equation=r"\nabla_W E = x^T \delta + \lambda W",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 4), (4, 3), (3,)),

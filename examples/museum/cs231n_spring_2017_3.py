@@ -1,4 +1,4 @@
-"""The two of a squared norm."""
+"""The factor 2 of a squared norm."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ EXHIBIT = Exhibit(
     project="jingtinghuang/CS231n-Spring-2017",
     number="issue 3",
     said="The gradient of the penalty should be 2 * reg * W.",
-    fact="The loss has reg times the sum of the squares, without the half that would make up for the two.",
+    fact="The loss has reg times the sum of the squares, without the factor 1/2 that would cancel the 2.",
     equation=r"\nabla_W \lambda \|W\|^2 = 2 \lambda W",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 4), (4, 3)),

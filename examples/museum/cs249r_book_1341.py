@@ -1,4 +1,4 @@
-"""Tanh never attached to the graph."""
+"""Tanh that is not recorded in the graph."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Tanh never attached",
+    title="Tanh is not recorded in the graph",
     project="harvard-edge/cs249r_book",
     number="issue 1341",
-    said="After backward the input of tanh has no gradient: it is the one activation that was not put in the list "
-         "of functions that are recorded.",
-    fact="Nothing goes back through tanh, and no error says so.",
+    said="After backward the input of tanh has no gradient: tanh is the only activation that is missing in the list of "
+         "functions that are recorded.",
+    fact="No gradient goes back through tanh, and no error says so.",
     equation=r"g \, (1 - \tanh^2 x)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 2)),

@@ -29,12 +29,12 @@ def right(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Divided by every place that it was used in",
+    title="Divided by the number of uses",
     project="sebgao/cTensor",
     number="issue 3",
-    said="Is the factor 1/(B H W) necessary in the gradient of the weights? By the equation the products alone are "
-         "the result. The author: you are right, my fault.",
-    fact="A kernel gets the sum over all places and samples where it was used.",
+    said="Is the factor 1/(B H W) necessary in the gradient of the weights? By the equation the result is the sum of "
+         "the products alone. The author: you are right, my fault.",
+    fact="A kernel gets the sum over all positions and samples where it was used.",
     equation=r"\bar{w}_{ocu} = \sum_{n, i} g_{noi} \, x_{nc,\, i + u}",
     forward=forward, backward=backward, right=right,
     inputs=normal((2, 2, 7), (3, 2, 3)),

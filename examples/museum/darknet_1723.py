@@ -17,11 +17,11 @@ def backward(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="A term that is missing, and is zero",
+    title="A missing term that is zero",
     project="pjreddie/darknet",
     number="issue 1723",
-    said="According to the paper the gradient of the mean depends on that of the variance: a term is missing. It "
-         "was put in and tried, and the result is almost the same.",
+    said="According to the paper the gradient of the mean depends on that of the variance: a term is missing. It was "
+         "added and tried, and the result is almost the same.",
     fact="The term is the gradient of the variance times the sum of x - mean, which is zero.",
     equation=r"\sum_i (x_i - \mu) = 0",
     forward=forward, backward=backward,

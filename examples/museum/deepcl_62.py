@@ -1,4 +1,4 @@
-"""Brackets."""
+"""Brackets in the gradient of a cross-entropy."""
 
 import numpy as np
 
@@ -16,11 +16,11 @@ def backward(p: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Brackets",
+    title="Division by a product",
     project="hughperkins/DeepCL",
     number="issue 62",
     said="The gradient of the cross-entropy is (p - y) / p / (1 - p); another library has (p - y) / (p (1 - p)).",
-    fact="To divide twice is to divide by the product.",
+    fact="Dividing by two numbers in turn is dividing by their product.",
     equation=r"\frac{p - y}{p (1 - p)}",
     forward=forward, backward=backward,
     inputs=lambda seed: (np.random.default_rng(seed).uniform(0.1, 0.9, size=(2, 3)),),

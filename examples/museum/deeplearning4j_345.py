@@ -26,12 +26,12 @@ def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Probabilities of samples",
+    title="Softmax over the samples",
     project="deeplearning4j/deeplearning4j",
     number="issue 345",
     said="In the gradient of the output layer softmax is taken over dimension 0; for a batch of rows it should be "
          "1.",
-    fact="The probabilities of the classes add up to one for each sample, not those of the samples for each class.",
+    fact="The probabilities of the classes sum to one for each sample; those of the samples for one class do not.",
     equation=r"\delta_{nk} = \frac{e^{z_{nk}}}{\sum_j e^{z_{nj}}} - y_{nk}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3)),

@@ -1,4 +1,4 @@
-"""A leaky relu with a leak of its own on the way back."""
+"""A leaky relu whose backward pass uses a slope of its own."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="A parameter that the backward pass was not given",
+    title="A parameter that the backward pass does not get",
     project="deeplearning4j/deeplearning4j",
     number="issue 8178",
     said="The backward of leaky relu neither takes nor uses alpha, which the right formula needs.",
-    fact="The slope on the negative side is whatever the forward pass was told.",
+    fact="The slope on the negative side is the parameter of the forward pass.",
     equation=r"g \, ([z > 0] + \alpha [z \le 0])",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 4)),

@@ -1,4 +1,4 @@
-"""Local response normalisation that passes the gradient on."""
+"""Local response normalisation that returns the gradient unchanged."""
 
 import numpy as np
 
@@ -28,10 +28,10 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="A layer that is not there on the way back",
+    title="A layer without a backward pass",
     project="andersbll/deeppy",
     number="issue 15",
-    said="The backward of local response normalisation hands on the gradient as it is. The author: a silly "
+    said="The backward of local response normalisation returns the arriving gradient unchanged. The author: a silly "
          "mistake.",
     fact="The whole derivative is missing.",
     equation=r"\frac{g_i}{s_i^\beta} - 2 \alpha \beta \, x_i \sum_{j \sim i} \frac{g_j x_j}{s_j^{\beta + 1}}",

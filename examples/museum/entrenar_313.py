@@ -1,4 +1,4 @@
-"""The second shortcut of a transformer block."""
+"""The second residual connection of a transformer block."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def right(x: Array, A: Array, F: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="A shortcut with no way back",
+    title="A residual connection without gradient",
     project="paiml/entrenar",
     number="issue 313",
     said="The first residual connection of the block is handled in the backward pass, the second is not: the "

@@ -1,4 +1,4 @@
-"""What an exhibit of the museum is: a report, and the backward pass that it is about, written anew in NumPy."""
+"""Exhibit, an entry of the museum: a report, and the backward pass that it is about, written again in NumPy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Exhibit:
         title: one line.
         project, number: where it was reported: owner and name on GitHub; ``issue 288`` or ``pull 1891``.
         said: what the report says.
-        fact: what was wrong; of one that is right, why it is.
+        fact: what was wrong, or, if `backward` is right, why it is right.
         equation: the right rule, in TeX.
         forward: runs on Tensors and arrays.
         backward: as it was reported, with the cotangent `g` as its last argument.

@@ -19,11 +19,11 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="x (1 - x)",
+    title="The slope of a sigmoid at its input",
     project="BoltzmannEntropy/interviews.ai",
     number="issue 15",
     said="The printed solution keeps the input of the sigmoid and returns x (1 - x) times the gradient.",
-    fact="The well-known s (1 - s) is of the output.",
+    fact="The well-known formula s (1 - s) takes the output of the sigmoid.",
     equation=r"g \, \sigma(x) (1 - \sigma(x))",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3)),

@@ -31,9 +31,9 @@ EXHIBIT = Exhibit(
     title="Batch norm without gamma",
     project="denizyuret/Knet.jl",
     number="issue 288",
-    said="The cotangent is multiplied with the scales, but dx is computed from the product that was made before. "
-         "The tests passed, since they began with scales of 1.",
-    fact="dx goes through the normalised x, whose gradient is gamma times what arrives.",
+    said="The cotangent is multiplied by the scales, but dx is computed from the product that was made before. The "
+         "tests passed, since they started with scales of 1.",
+    fact="dx goes through the normalised x, whose gradient is gamma times the arriving gradient.",
     equation=r"\hat{g} = \gamma \odot g",
     forward=forward, backward=backward, right=right,
     inputs=normal((7, 4), (4,), (4,)),

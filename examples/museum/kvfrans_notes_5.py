@@ -1,4 +1,4 @@
-"""The mean for the sum, in a bias, with samples in columns."""
+"""A mean instead of a sum in the gradient of a bias, with samples in columns."""
 
 import numpy as np
 
@@ -20,11 +20,12 @@ def right(W: Array, b: Array, x: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="A mean of the bias alone",
+    title="A mean in the gradient of the bias",
     project="kvfrans/notes",
     number="issue 5",
-    said="The gradient of the bias is a mean over the samples; the sum agrees with what JAX computes.",
-    fact="The bias acts on every sample, so their gradients add up. If the loss is a mean, 1/N is in them already.",
+    said="The gradient of the bias is a mean over the samples; the sum agrees with the gradient by JAX.",
+    fact="The bias is added to every sample, so their gradients add up. If the loss is a mean, they already contain "
+         "1/N.",
     equation=r"\bar{b}_k = \sum_n \delta_{kn}",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 2), (3,), (2, 6)),

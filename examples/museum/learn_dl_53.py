@@ -34,11 +34,11 @@ def right(z: Array, c0: Array, bf: Array, bi: Array, bo: Array, g: Array) -> tup
 
 
 EXHIBIT = Exhibit(
-    title="Three gates, one delta",
+    title="One delta for three gates",
     project="hanbt/learn_dl",
     number="issue 53",
-    said="Two lines of the LSTM take the delta of the forget gate for the biases of the input and the output gate.",
-    fact="Lines that were copied, and changed on one side only.",
+    said="Two lines of the LSTM use the delta of the forget gate for the biases of the input and the output gate.",
+    fact="The lines were copied, and only their left sides were changed.",
     equation=r"\bar{b}_i = \textstyle\sum \delta_i, \quad \bar{b}_o = \textstyle\sum \delta_o",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (4, 3), (3,), (3,), (3,)),

@@ -1,4 +1,4 @@
-"""The diagonal only of the Jacobian of softmax."""
+"""Only the diagonal of the Jacobian of softmax."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A value that is used twice, walked through twice."""
+"""A value that is used twice, and walked through twice."""
 
 import numpy as np
 
@@ -30,12 +30,12 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Once for every path",
+    title="Backward once for every path",
     project="karpathy/micrograd",
     number="issue 2",
-    said="If a value that is no leaf is used more than once, its gradient is wrong: the recursion goes on from it "
-         "once for each path, with what has been gathered so far.",
-    fact="A value hands on its gradient once, after all its uses have added theirs: in topological order.",
+    said="If a value that is not a leaf is used more than once, its gradient is wrong: the recursion continues from it "
+         "once for each path, each time with the gradient added up so far.",
+    fact="A value must pass its gradient on once, after all its uses have added theirs: in topological order.",
     equation=r"\bar{d} = \sum_{\text{uses}} g, \quad \bar{x} = \bar{d} \, \frac{\partial d}{\partial x}",
     forward=forward, backward=backward, right=right,
     inputs=normal((6,)),

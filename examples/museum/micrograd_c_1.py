@@ -18,11 +18,11 @@ def right(a: Array, b: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Minus, forgotten",
+    title="The minus of a subtraction is missing",
     project="KhawajaAbaid/micrograd_c",
     number="issue 1",
-    said="For the second operand of a subtraction the gradient should be the negative one.",
-    fact="b is subtracted.",
+    said="For the second operand of a subtraction the gradient should be negative.",
+    fact="b is subtracted, so its gradient is minus the arriving one.",
     equation=r"\bar{b} = -g",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 2), (4, 2)),

@@ -23,7 +23,7 @@ EXHIBIT = Exhibit(
     project="tobegit3hub/miniflow",
     number="issue 3",
     said="The gradient of a division is the gradient of the first operand divided by that of the second.",
-    fact="That is no rule of differentiation.",
+    fact="That is not a rule of differentiation.",
     equation=r"\left(\frac{p}{q}\right)' = \frac{p' q - p \, q'}{q^2}",
     forward=forward, backward=backward, right=right,
     inputs=lambda seed: (np.random.default_rng(seed).uniform(0.5, 2, size=6),),

@@ -22,12 +22,12 @@ def right(z: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Log-softmax adds",
+    title="Log-softmax adds instead of subtracting",
     project="mlpack/mlpack",
     number="issue 2360",
     said="For the input (0.1, 0.9) and a cotangent of ones the result is (1.31, 1.69); PyTorch's is (0.38, -0.38). "
-         "Probably the cotangent stands in the place of the Kronecker delta.",
-    fact="The probabilities are added, where their product with the sum of the cotangent is subtracted.",
+         "Probably the cotangent is used in place of the Kronecker delta.",
+    fact="The probabilities are added; instead, their product with the sum of the cotangent must be subtracted.",
     equation=r"g - p \textstyle\sum_j g_j",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 4)),

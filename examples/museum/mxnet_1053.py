@@ -1,4 +1,4 @@
-"""Batch norm: the same term, where it was left in."""
+"""Batch norm: the same term, in code that computes it."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def backward(x: Array, gamma: Array, beta: Array, g: Array) -> tuple[Array, ...]
 
 
 EXHIBIT = Exhibit(
-    title="A term too much, and it is zero",
+    title="A term that seems wrong, and is zero",
     project="apache/mxnet",
     number="issue 1053",
-    said="After the gradient of the mean has been computed correctly it is spoilt by += tmp: mathematically wrong, "
-         "though the effect is small. A test of the gradient, written because of it (pull 1061), found nothing.",
-    fact="The term is right, and it is zero: the ICML version of the paper overlooked it, writes the reporter.",
+    said="After the gradient of the mean has been computed correctly, += tmp makes it wrong: mathematically wrong, "
+         "though the effect is small. A test of the gradient, written because of this (pull 1061), found nothing.",
+    fact="The term is right, and it is zero. As the reporter writes, the ICML version of the paper overlooked it.",
     equation=r"\frac{\partial \sigma^2}{\partial \mu} = -\frac{2}{m} \sum_i (x_i - \mu) = 0",
     forward=forward, backward=backward,
     inputs=normal((6, 4), (4,), (4,)),

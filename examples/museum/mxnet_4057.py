@@ -1,4 +1,4 @@
-"""The cell of an LSTM assigned where it should be added to."""
+"""The gradient of an LSTM cell is assigned where it should be added."""
 
 import numpy as np
 
@@ -48,12 +48,12 @@ def right(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="The cell forgets what came back",
+    title="The cell loses a gradient",
     project="apache/mxnet",
     number="issue 4057",
-    said="In the LSTM of the Python examples dC should be += rather than = what comes from the output.",
-    fact="The cell acts on its own output and on the next cell; an assignment loses what came back from the "
-         "latter.",
+    said="In the LSTM of the Python examples the gradient that comes from the output should be added to dC (+=) "
+         "instead of assigned to it (=).",
+    fact="The cell influences its own output and the next cell; an assignment loses the gradient of the next cell.",
     equation=r"\bar{c}_t = f_{t+1} \odot \bar{c}_{t+1} + \bar{h}_t \odot o_t (1 - \tanh^2 c_t)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 3)),

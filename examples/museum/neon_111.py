@@ -32,12 +32,12 @@ def right(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="The index of the output for that of the input",
+    title="The index of the output in place of the input's",
     project="NervanaSystems/neon",
     number="issue 111",
     said="In the backward pass of the convolution the gradient of the input is written at depth m, the index of "
          "the output; it should be d.",
-    fact="Position d of the input gets what all outputs m that see it send back.",
+    fact="Depth d of the input gets the gradients of all outputs m that use it.",
     equation=r"\bar{x}_{c,d} = \sum_{o, m} w_{o,c,d-m} \, g_{o,m}",
     forward=forward, backward=backward, right=right,
     inputs=normal((2, 2, 7), (3, 2, 3)),

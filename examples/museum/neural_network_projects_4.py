@@ -1,4 +1,4 @@
-"""x (1 - x), of the right x."""
+"""x (1 - x), where x is the output of the sigmoid."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ def backward(x: Array, W1: Array, W2: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="x (1 - x), of the right x",
+    title="x (1 - x), where x is the output",
     project="PacktPublishing/Neural-Network-Projects-with-Python",
     number="issue 4",
     said="The code defines the derivative of the sigmoid as x (1 - x), but it is sigmoid(x) (1 - sigmoid(x)).",
-    fact="It is only ever called with values that have gone through the sigmoid.",
+    fact="It is only called with values that have gone through the sigmoid.",
     equation=r"\sigma' = \sigma (1 - \sigma)",
     forward=forward, backward=backward,
     inputs=normal((4, 2), (2, 3), (3, 1)),

@@ -29,12 +29,12 @@ def right(x: Array, W1: Array, W2: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="An error is not yet a delta",
+    title="An error in place of a delta",
     project="jiexunsee/Neural-Network-with-Python",
     number="issue 1",
-    said="The delta of the last layer is only the error, how much the target was missed; it should be multiplied "
-         "with the derivative of the sigmoid. The author agrees.",
-    fact="With half a squared error as the loss, the slope of the output's sigmoid belongs to the delta.",
+    said="The delta of the last layer is only the error, the difference from the target; it should be multiplied by "
+         "the derivative of the sigmoid. The author agrees.",
+    fact="If the loss is half a squared error, the delta contains the derivative of the output's sigmoid.",
     equation=r"\delta = (a - y) \, a (1 - a)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 2), (2, 3), (3, 1)),

@@ -22,13 +22,12 @@ def right(W: Array, b: Array, x: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="A bias that looks at its input",
+    title="A bias whose gradient contains the input",
     project="rust0258/Deeplearning.ai-Natural-Language-Processing-Specialization",
     number="issue 64",
-    said="The gradients of the biases are computed wrong; they should be the deltas times a vector of ones, as on "
-         "the slides of the course. In the thread the other form, a sum of delta times x over the inputs, is taken "
-         "as well.",
-    fact="A bias does not see x: the sum of the gradient of W over the inputs is another number.",
+    said="The gradients of the biases are wrong; they should be the deltas times a vector of ones, as on the slides of "
+         "the course. The thread also discusses the other form, a sum of delta times x over the inputs.",
+    fact="A bias is not multiplied by x. The sum of the gradient of W over the inputs is a different number.",
     equation=r"\bar{b} = \textstyle\sum_n \delta_n",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 2), (3, 1), (2, 6)),

@@ -1,4 +1,4 @@
-"""1/N forgotten in every gradient."""
+"""1/N is missing in every gradient."""
 
 import numpy as np
 
@@ -32,11 +32,11 @@ def right(x: Array, W1: Array, b1: Array, W2: Array, b2: Array, g: Array) -> tup
 
 
 EXHIBIT = Exhibit(
-    title="1/N forgotten",
+    title="1/N is missing",
     project="dennybritz/nn-from-scratch",
     number="issue 13",
     said="The gradients do not match numerical ones: the loss is averaged over the batch, the gradients are not.",
-    fact="Loss and penalty are divided by the number of samples, their gradients are sums.",
+    fact="Loss and penalty are divided by the number of samples, but their gradients are sums.",
     equation=r"\delta = \frac{1}{N} (p - y)",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 2), (2, 4), (4,), (4, 3), (3,)),

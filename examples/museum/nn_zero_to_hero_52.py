@@ -15,10 +15,10 @@ def backward(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="The output for the input",
+    title="The output in place of the input",
     project="karpathy/nn-zero-to-hero",
     number="issue 52",
-    said="The backward of exp multiplies with out.data; it should be self.data.",
+    said="The backward of exp multiplies by out.data; it should be self.data.",
     fact="exp is its own derivative, and out is exp(x).",
     equation=r"g \, e^{x}",
     forward=forward, backward=backward,

@@ -30,12 +30,13 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Max pooling: = for +=",
+    title="Max pooling: = instead of +=",
     project="FluxML/NNlib.jl",
     number="issue 205",
-    said="With a stride smaller than the window the gradient differs from PyTorch's and from finite differences: "
-         "an entry that wins several windows has 1 where it should have 2, 3 or 4. Replacing = by += removes it.",
-    fact="An entry gets the sum of the gradients of all windows that it wins.",
+    said="With a stride smaller than the window the gradient differs from PyTorch's and from finite differences: an "
+         "entry that is the maximum of several windows has 1 where it should have 2, 3 or 4. Replacing = by += "
+         "corrects it.",
+    fact="An entry gets the sum of the gradients of all windows whose maximum it is.",
     equation=r"\bar{x}_k = \sum_{i:\, k = \arg\max_{i}} g_i",
     forward=forward, backward=backward, right=right,
     inputs=normal((1, 2, 5, 5)),

@@ -1,4 +1,4 @@
-"""A convolution that does not turn its kernel."""
+"""A convolution that does not flip its kernel."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="A kernel that is not turned",
+    title="A kernel that is not flipped",
     project="ddbourgin/numpy-ml",
     number="issue 27",
     said="The backward pass of the convolution does not flip the weights: is something missing?",
-    fact="Each output writes its kernel back to where it has read; the turn by 180 degrees is needed by those who "
-         "gather for each input instead.",
+    fact="Here each output adds its kernel to the positions that it has read. Flipping the kernel by 180 degrees is "
+         "needed only if one gathers for each input instead.",
     equation=r"\bar{x}_{c,\, i + u} \mathrel{+}= w_{ocu} \, g_{oi}",
     forward=forward, backward=backward,
     inputs=normal((2, 2, 4, 4), (3, 2, 2, 2)),

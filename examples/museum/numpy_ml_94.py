@@ -1,4 +1,4 @@
-"""Dropout without its mask on the way back."""
+"""Dropout without its mask in the backward pass."""
 
 import numpy as np
 
@@ -23,11 +23,11 @@ def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Dropout forgets whom it dropped",
+    title="Dropout without its mask",
     project="ddbourgin/numpy-ml",
     number="issue 94",
-    said="The backward pass divides by 1 - p but does not apply the mask that the forward pass has drawn.",
-    fact="A unit that was dropped has no influence, so no gradient.",
+    said="The backward pass divides by 1 - p but does not apply the mask that the forward pass drew.",
+    fact="A unit that was dropped has no influence, so its gradient is 0.",
     equation=r"g \odot \frac{m}{1 - p}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3)),

@@ -20,12 +20,12 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Clip, squared",
+    title="Clip with the cotangent squared",
     project="elixir-nx/nx",
     number="pull 1779",
-    said="The masks of clip have the cotangent in them already, and are multiplied with it a second time. The "
-         "tests differentiate a sum, whose cotangent is 1, so they pass.",
-    fact="g squared has lost its sign, and is as small as the square of a small number.",
+    said="The masks of clip already contain the cotangent, and are multiplied by it a second time. The tests "
+         "differentiate a sum, whose cotangent is 1, so they pass.",
+    fact="The square of g has lost the sign of g, and is too small if g is small.",
     equation=r"g \, [a < x < b]",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),

@@ -18,10 +18,11 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="An absolute gradient",
+    title="A gradient without its sign",
     project="bashardudin/Epita-SCIA-OCVX",
     number="issue 1",
-    said="In the function that computes the gradient for the L1 norm the sign is not kept: it is always positive.",
+    said="In the function that computes the gradient of the L1 norm the sign is not kept: the gradient is always "
+         "positive.",
     fact="The slope of |x| is the sign of x.",
     equation=r"g \, \operatorname{sign} x",
     forward=forward, backward=backward, right=right,

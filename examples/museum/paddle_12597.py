@@ -15,11 +15,11 @@ def backward(y: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="x for 1",
+    title="x in place of 1",
     project="PaddlePaddle/Paddle",
     number="issue 12597",
-    said="Between the bounds the functor of the gradient of clip returns x; it should be 1.",
-    fact="x is the name of the gradient that arrives, and 1 times that is asked for.",
+    said="Between the bounds, the functor of the gradient of clip returns x; it should be 1.",
+    fact="x is the name of the arriving gradient, and the right result is 1 times that.",
     equation=r"g \, [a < y < b]",
     forward=forward, backward=backward,
     inputs=normal((4, 5)),

@@ -14,12 +14,12 @@ def backward(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Zero, and rightly so",
+    title="A gradient that is zero, and right",
     project="pytorch/pytorch",
     number="issue 107007",
     said="For x - mean(x) of four numbers and a cotangent of ones the gradient is 0; it should be 1 - 1/4.",
-    fact="1 - 1/4 is how one entry acts on itself; it acts on the three others by -1/4 each, and the sum of all "
-         "entries is zero whatever x is.",
+    fact="1 - 1/4 is the derivative of one entry of the result with respect to the same entry of x. The three other "
+         "entries have the derivative -1/4 each, and the sum of all entries is zero for every x.",
     equation=r"\sum_i (x_i - \bar{x}) = 0",
     forward=forward, backward=backward,
     inputs=normal((4,)),

@@ -24,11 +24,11 @@ def right(y: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="An index that repeats",
+    title="Repeated indices",
     project="pytorch/pytorch",
     number="issue 1528",
-    said="If an entry is taken twice by an index, backward keeps the gradient of its last copy only.",
-    fact="An assignment by index writes once to each place; the gradients of the copies must be added.",
+    said="If an index takes an entry twice, backward keeps only the gradient of its last copy.",
+    fact="An assignment by index writes each position once; the gradients of the copies must be added.",
     equation=r"\bar{y}_k = \sum_{i:\, \mathrm{index}_i = k} g_i",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3)),

@@ -1,4 +1,4 @@
-"""A transposed convolution that forgets its stride on the way back."""
+"""A transposed convolution without its stride in the backward pass."""
 
 import numpy as np
 
@@ -23,12 +23,11 @@ def right(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="The second place for the third",
+    title="The second position in place of the third",
     project="pytorch/pytorch",
     number="issue 63314",
-    said="On the CPU a transposed convolution with stride 2 and a kernel of 1 takes the second entry of the "
-         "gradient for the second input, where its output stands in the third place. On the GPU the result is "
-         "right.",
+    said="On the CPU a transposed convolution with stride 2 and a kernel of 1 takes the second entry of the gradient "
+         "for the second input, but its output is at the third position. On the GPU the result is right.",
     fact="The stride of the forward pass was left out of the gradient of the input.",
     equation=r"\bar{x}_i = w \, g_{2 i}",
     forward=forward, backward=backward, right=right,

@@ -1,4 +1,4 @@
-"""A recurrent net whose state sends nothing back in time."""
+"""A recurrent network that passes no gradient back in time."""
 
 import numpy as np
 
@@ -43,11 +43,11 @@ def right(x: Array, Wx: Array, Wh: Array, g: Array) -> tuple[Array, ...]:
 
 
 EXHIBIT = Exhibit(
-    title="No gradient to the time before",
+    title="No gradient to the previous time",
     project="qixianbiao/RNN",
     number="issue 2",
-    said="The backward pass seems wrong: the gradient of the state is not handed to the step before.",
-    fact="A state acts on its own output and on all later states.",
+    said="The backward pass seems wrong: the gradient of the state is not passed to the previous step.",
+    fact="A state influences its own output and all later states.",
     equation=r"\bar{h}_t = g_t + \delta_{t+1} W_h^T",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 2), (2, 3), (3, 3), scale=0.8),

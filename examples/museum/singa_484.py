@@ -23,11 +23,11 @@ def inputs(seed: int) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="Division, both ways wrong",
+    title="Both gradients of a division are wrong",
     project="apache/singa",
     number="pull 484",
     said="In the review: the backward of a / b returns dy / a and dy * b; it should be 1/b and -a/b^2.",
-    fact="The operands are exchanged, and the rule of the second is not that of a quotient.",
+    fact="The operands are exchanged, and the rule of the second operand is not that of a quotient.",
     equation=r"\bar{a} = \frac{g}{b}, \quad \bar{b} = -\frac{g \, a}{b^2}",
     forward=forward, backward=backward, right=right,
     inputs=inputs,

@@ -20,11 +20,11 @@ def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 EXHIBIT = Exhibit(
-    title="ReLU forgets what arrived",
+    title="ReLU ignores the arriving gradient",
     project="haifengl/smile",
     number="issue 528",
-    said="The gradient of the layer above is overwritten with 0 or 1; a * is missing before the =.",
-    fact="The slope of relu is multiplied with what arrives; it does not replace it.",
+    said="The gradient of the layer above is overwritten with 0 or 1; a * before the = is missing.",
+    fact="The slope of relu is multiplied by the arriving gradient; it does not replace it.",
     equation=r"g \, [z > 0]",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3), (3, 4)),

@@ -31,9 +31,9 @@ EXHIBIT = Exhibit(
     title="One sum for all biases",
     project="rasbt/stat453-deep-learning-ss21",
     number="issue 5",
-    said="After the training all biases are the same, about -1e-8: the gradient is one sum over everything, which "
-         "is then broadcast; it should be summed over the samples only.",
-    fact="The sum over the classes of p - y is 0, so the biases never move.",
+    said="After the training all biases are the same, about -1e-8: the gradient is one sum over all entries, which is "
+         "then broadcast. It should be summed over the samples only.",
+    fact="The sum of p - y over the classes is 0, so the biases never change.",
     equation=r"\bar{b}_k = \sum_n \delta_{nk}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3), (3,)),

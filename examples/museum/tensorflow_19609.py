@@ -16,9 +16,10 @@ EXHIBIT = Exhibit(
     title="A stop_gradient that changes nothing",
     project="tensorflow/tensorflow",
     number="pull 19609",
-    said="In the variance the mean stands behind a stop_gradient. It took some time to see that it has no effect "
-         "on the gradient; a comment should say so.",
-    fact="The variance has its minimum where the mean is the mean, so its derivative with respect to it is zero.",
+    said="In the variance the mean is inside a stop_gradient. It took some time to see that this has no effect on the "
+         "gradient; a comment should say so.",
+    fact="As a function of its centre, the variance is smallest at the mean, so its derivative with respect to the "
+         "mean is zero.",
     equation=r"\frac{\partial}{\partial \mu} \sum_i (x_i - \mu)^2 = 0",
     forward=forward, backward=backward,
     inputs=normal((6, 3)),

@@ -1,4 +1,4 @@
-"""A mean that goes back as a sum."""
+"""A mean that is differentiated as a sum."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="A mean is a sum divided by something",
+    title="A mean differentiated as a sum",
     project="kakaobrain/trident",
     number="pull 66",
-    said="The backward of Mean was implemented incorrectly: the mean is divided by the size, so its gradient has "
-         "to be.",
-    fact="1/n was left out.",
+    said="The backward of Mean was implemented incorrectly: the mean is divided by the size, so its gradient must be "
+         "too.",
+    fact="The factor 1/n is missing.",
     equation=r"\frac{g}{n}",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),

@@ -20,12 +20,12 @@ def right(x: Array, g: Array) -> Array:
 
 
 EXHIBIT = Exhibit(
-    title="Clamp lets nothing through",
+    title="Clamp with a mask that is always false",
     project="tenstorrent/tt-metal",
     number="issue 48201",
-    said="Where both bounds are tensors the mask is (x <= min) and (x >= max), which is true nowhere: the gradient "
-         "is all zeros. Tests had only used scalar bounds.",
-    fact="The mask should hold what lies between the bounds.",
+    said="If both bounds are tensors, the mask is (x <= min) and (x >= max), which is never true: the gradient is all "
+         "zeros. Tests had only used scalar bounds.",
+    fact="The mask should be true between the bounds.",
     equation=r"g \, [a \le x \le b]",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),

@@ -1,4 +1,4 @@
-"""The steps as a person writes them who knows NumPy: what is needed later is kept, and nothing is computed twice."""
+"""The steps written by hand in NumPy by an expert: values needed later are kept, and nothing is computed twice."""
 
 from __future__ import annotations
 

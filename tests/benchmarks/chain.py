@@ -1,9 +1,9 @@
 """What does an operation cost in a chain of n of them, forward and back? It must not grow with n by more than 20 %.
 
-The engine frees its graphs without Python's cyclic collector, which is off in the first columns. The last two are what
-it costs to leave it on: while a chain is built for the first time, the collector looks again and again through all that
-is alive, a Node for each operation; later the Nodes of the last chain serve again, and it has no reason to look. The
-lengths are measured in turns, and the least time counts.
+The engine frees its graphs without Python's garbage collector, which is off in the first columns. The last two columns
+show the cost of leaving it on: while a chain is built for the first time, the collector repeatedly scans all living
+objects, a Node for each operation; later the Nodes of the last chain are reused, which does not trigger the collector.
+The lengths are measured in turns, and the least time counts.
 """
 
 import gc
@@ -15,7 +15,7 @@ LENGTHS = (10**3, 10**4, 10**5, 10**6)
 
 
 def chain(length: int) -> tuple[float, float, float]:
-    """Return the seconds a node of the forward, of the walk back, and of letting go."""
+    """Return the seconds per node of the forward, of the backward walk, and of freeing the graph."""
     x = Tensor(1.0)
     start = time.perf_counter()
     y = x
@@ -30,7 +30,7 @@ def chain(length: int) -> tuple[float, float, float]:
 
 
 def measured(length: int, runs: int, collector: bool) -> list[float]:
-    """Return the least of each of the three parts in µs a node, with the cyclic collector on or off."""
+    """Return the least time of each of the three parts in µs per node, with the garbage collector on or off."""
     gc.collect()
     if not collector:
         gc.disable()

@@ -65,7 +65,7 @@ def pytorch() -> Program:
 
 
 def products() -> Program:
-    """The three matrix products alone, of one matrix with all windows, which is there already."""
+    """The three matrix products alone, on one matrix with all windows that exists already."""
     _, w, g = data()
     columns = np.random.default_rng(0).normal(size=(4, 144, 28 * 28)).astype(np.float32)
     kernels, slopes = w.reshape(32, 144), g.reshape(64, 32, 28 * 28)
@@ -104,7 +104,7 @@ def work(program: str, turns: int = 40) -> dict[str, float]:
 
 
 def peak(run: Callable[[], Any]) -> int:
-    """Return the most bytes in use at once besides the result, an ndarray, as NumPy tells tracemalloc."""
+    """Return the most bytes in use at once besides the result, an ndarray, according to tracemalloc."""
     run()  # whatever is made only once, is made
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""What it costs that results are read-only while a graph holds them: `python -m tests.benchmarks.guard`.
+"""The cost of making results read-only while a graph holds them: `python -m tests.benchmarks.guard`.
 
 The smallest training step, 4-40-3, with the guard and with the same functions without its lines, in turns in one
 process: `layers` is a step of `fit`, `tensors` a loop written by hand with `backward`. Seconds of the processor.
@@ -30,7 +30,7 @@ ANNOTATIONS = __future__.annotations.compiler_flag
 
 
 class _Without(ast.NodeTransformer):
-    """Takes statements out, and counts them."""
+    """Removes statements from a syntax tree, and counts them."""
 
     def __init__(self, begin: tuple[str, ...]) -> None:
         self.begin, self.found = begin, 0

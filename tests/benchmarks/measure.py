@@ -1,4 +1,4 @@
-"""Timing of several functions in turns, so that a slow moment of the machine falls on all of them alike."""
+"""Time several functions in turns, so that a slow moment of the machine affects all of them."""
 
 import gc
 import statistics

@@ -1,4 +1,4 @@
-"""Our programs of every step: the matrix products alone, NumPy by hand, eager, and compiled.
+"""Our programs for every step: the matrix products alone, NumPy by hand, eager, and compiled.
 
 `python -m tests.benchmarks.ours STEP PROGRAM` prints the microseconds of repeated timings as JSON.
 """
@@ -45,7 +45,7 @@ def model(step: str, p: dict[str, Any]) -> Any:
 
 
 def loss(step: str, out: Any, y: Any) -> Any:
-    """Return what is made smaller."""
+    """Return the objective that training minimizes."""
     from tinygrad_nn import softmax_crossentropy
 
     if step == "transformer":
@@ -55,7 +55,7 @@ def loss(step: str, out: Any, y: Any) -> Any:
 
 
 def eager(step: str) -> Step:
-    """The step as a person writes it who has our layers."""
+    """The step as a user of our layers writes it."""
     from tinygrad_nn import Tensor
     from tinygrad_nn.optim import Minimizer
 
@@ -96,7 +96,7 @@ def tensors(step: str) -> Step | None:
 
 @contextmanager
 def holding(network: Any, p: dict[str, Any]) -> Iterator[None]:
-    """Let a network have other parameters for a while."""
+    """Give a network other parameters during this block."""
     before = dict(network.named_parameters())
     places = dict(network.named_modules())
 
@@ -113,7 +113,7 @@ def holding(network: Any, p: dict[str, Any]) -> Iterator[None]:
 
 
 def compiled(backend: str, donate: bool = False) -> Any:
-    """Return what makes compiled steps."""
+    """Return a function that makes compiled steps."""
 
     def make(step: str) -> Step | None:
         import tinygrad_nn

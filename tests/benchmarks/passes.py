@@ -1,10 +1,10 @@
-"""What each pass and each kernel of the compiler is for: `python -m tests.benchmarks.passes [PASS ...]`.
+"""The benefit of each pass and each kernel of the compiler: `python -m tests.benchmarks.passes [PASS ...]`.
 
-Beside each pass stand the rows that it serves: steps of `tasks`, and gradients of evaluations of GradBench. Such a step
-is compiled with the pass and without it, in two processes in turns, which are started anew some times, since where its
-arrays lie makes a process faster or slower for as long as it lives. What is printed is the time without the pass over
-the time with it, the least of all turns each, or the most bytes that arrays took. A pass stays if it makes at least one
-row 3 % faster or smaller. `--backend numpy` leaves out the passes of machine code.
+For each pass a table lists the rows that it improves: steps of `tasks`, and gradients of evaluations of GradBench. Such
+a step is compiled with and without the pass, in two processes in turns. They are restarted several times, since the
+memory addresses of its arrays make a process faster or slower for its whole life. The output is the time without the
+pass divided by the time with it, the least of all turns each, or the most bytes that arrays took. A pass is kept if it
+makes at least one row 3 % faster or smaller. `--backend numpy` leaves out the passes of machine code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where does the time of an eager step go? `python -m tests.benchmarks.profile STEP` prints it.
 
-The forward and the rules of every primitive are timed as they run. What is left is the engine's own, the watching,
-about a microsecond for each of them, and the update of the parameters.
+The forward and the rules of every primitive are timed as they run. The rest is the time of the engine itself, of the
+watching, about a microsecond for each of them, and of the update of the parameters.
 """
 
 from __future__ import annotations

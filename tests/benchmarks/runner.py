@@ -1,4 +1,4 @@
-"""Several programs of one step, each in a process of its own, in turns: a slow moment falls on all of them alike.
+"""Run several programs of one step, each in its own process, in turns, so that a slow moment affects all of them.
 
 The peers run in the Python that TINYGRAD_NN_PEERS names, by default in this one. A program that is not installed, or
 that fails, is named as such.

@@ -1,7 +1,7 @@
 """How long does the first call of each compiled step take, from an empty cache and from a full one? Bounds: 5, 0.5 s.
 
-The time is that of one call: tracing, compiling or loading, the check of the plan, and the step. Imports are aside,
-with those that numba puts off until it is first used: `python -m tests.benchmarks starts`.
+The time is that of one call: tracing, compiling or loading, the check of the plan, and the step. Imports are excluded,
+also those that numba delays until it is first used: `python -m tests.benchmarks starts`.
 """
 
 import json

@@ -18,7 +18,7 @@ RATE = 0.03
 
 
 def by_hand(W1: Array, b1: Array, W2: Array, b2: Array, x: Array, y: Array) -> Callable[[], float]:
-    """The step as a person writes it who knows NumPy and wants this one network."""
+    """The step written by hand in NumPy by an expert, for this one network."""
 
     def step() -> float:
         z1 = x @ W1.T + b1

@@ -54,7 +54,7 @@ def data(task: Task) -> tuple[Arrays, Array, Array]:
 
 
 def by_hand(task: Task) -> Callable[[], float]:
-    """The step as a person writes it who knows NumPy."""
+    """The step written by hand in NumPy by an expert."""
     parameters, x, y = data(task)
     W = [parameters[f"W{k}"] for k in range(len(task.sizes) - 1)]
     b = [parameters[f"b{k}"] for k in range(len(W))]

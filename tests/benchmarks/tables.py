@@ -1,4 +1,4 @@
-"""Tables of 80 columns: median, quartiles, and how many times as long as each of the others in the same turn."""
+"""Tables of 80 columns: median, quartiles, and the ratio to each other program in the same turn."""
 
 from __future__ import annotations
 

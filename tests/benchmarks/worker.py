@@ -1,4 +1,4 @@
-"""The process that is measured: one program of one step, which runs when it is told to.
+"""The process that is measured: one program of one step, which runs on request.
 
 `serve` answers in JSON, a line each. With `--turns` it waits for a line before each turn, so that several processes can
 take turns; without, it takes a few by itself. `--losses RATE` shows what the program computes.
@@ -156,6 +156,6 @@ def resident(what: str) -> float:
 
 
 def lower_mark() -> None:
-    """Forget what memory this process has had at most so far, where the system can."""
+    """Reset the record of this process's peak memory, if the system supports it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""Calls as people write them with PyTorch; what PyTorch answers is recorded, values and gradients."""
+"""Typical calls of PyTorch's functions; the values and gradients that PyTorch returns are recorded."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The tables of docs/from_pytorch.md: what PyTorch gives for the left column is recorded."""
+"""The tables of docs/from_pytorch.md; PyTorch's results for the left column are recorded."""
 
 import ast
 import re

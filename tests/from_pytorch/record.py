@@ -1,4 +1,4 @@
-"""Record what PyTorch gives for scripts and calls: ``python -m tests.from_pytorch.record``, where it is installed."""
+"""Record PyTorch's results for scripts and calls: ``python -m tests.from_pytorch.record``, with PyTorch installed."""
 
 import json
 import re

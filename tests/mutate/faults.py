@@ -1,4 +1,4 @@
-"""Which small faults there are: each is a piece of a source file and the piece that takes its place.
+"""The small faults that can be planted: each is a piece of a source file and the piece that replaces it.
 
 What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
 order, such as `max` or `x.swapaxes`, exchanged, or the two sides of a difference of which only the size is looked at,

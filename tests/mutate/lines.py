@@ -1,4 +1,4 @@
-"""Which test runs which lines: found out once for each file of tests, and kept in a folder."""
+"""Find out which test runs which lines, once for each file of tests, and keep the result in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of the project, and processes that run tests in it: each has limits, and nothing of it is left afterwards."""
+"""Make a copy of the project and run tests in it, in processes with limits; nothing is left afterwards."""
 
 from __future__ import annotations
 

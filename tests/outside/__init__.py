@@ -1,1 +1,1 @@
-"""Test suites of other projects, run over this one; not part of its own. ``python -m tests.outside`` names them."""
+"""Run test suites of other projects on this package; not its own tests. ``python -m tests.outside`` lists them."""

@@ -1,4 +1,4 @@
-"""The conformance tests of the array API standard, over Tensors and over NumPy, and what only one of them passes.
+"""Run the conformance tests of the array API standard with Tensors and with NumPy, and list which only one passes.
 
 ``python -m tests.outside array_api --examples 50``; ``--checkout DIR`` takes a checkout of data-apis/array-api-tests,
 with its submodule, that is there already.

@@ -1,4 +1,4 @@
-"""Tensors in the hands of xarray, array-api-compat and PyTorch: ``python -m tests.outside libraries --torch``."""
+"""Use Tensors with xarray, array-api-compat and PyTorch: ``python -m tests.outside libraries --torch``."""
 
 from __future__ import annotations
 

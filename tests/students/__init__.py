@@ -1,1 +1,1 @@
-"""Work of students, right and wrong, written without a look at what judges it."""
+"""Right and wrong solutions as students write them, written without knowledge of the code that judges them."""

@@ -1,4 +1,4 @@
-"""Judge families of students' work: ``python -m tests.students [family ...] [--seeds N] [--failures]``."""
+"""Judge families of students' solutions: ``python -m tests.students [family ...] [--seeds N] [--failures]``."""
 
 import argparse
 import time

@@ -1,4 +1,4 @@
-"""Networks with samples in columns, and what goes wrong in them."""
+"""Networks with samples in columns, and typical mistakes in them."""
 
 from typing import Any
 

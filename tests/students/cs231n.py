@@ -1,4 +1,4 @@
-"""Layers and classifiers with caches, and what goes wrong in them."""
+"""Layers and classifiers with caches, and typical mistakes in them."""
 
 from typing import Any
 

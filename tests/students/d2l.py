@@ -1,4 +1,4 @@
-"""Chapters from scratch as functions and as objects, and what goes wrong in them."""
+"""Chapters written from scratch as functions and as objects, and typical mistakes in them."""
 
 from collections.abc import Callable
 from typing import Any

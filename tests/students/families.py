@@ -1,4 +1,4 @@
-"""All pieces of students' work, by the course whose style they are in."""
+"""All solutions of students, grouped by the course whose style they follow."""
 
 from tests.students import coursera, cs231n, d2l, makemore, minitorch, steps
 from tests.students.judge import Case

@@ -1,4 +1,4 @@
-"""Right and wrong work of students, and what a comparison says of it.
+"""Run the comparison on right and wrong solutions of students, and judge what it says.
 
 A case is a file under ``work/``, how it is called, and mistakes: edits of its text. Each file is checked by central
 differences of this module first: right as it stands, and wrong after each edit.

@@ -1,4 +1,4 @@
-"""Functions with a context, and operators with a node, and what goes wrong in them."""
+"""Functions with a context and operators with a node, and typical mistakes in them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Forward and backward by names of many habits, and what goes wrong in their lines."""
+"""Forward and backward passes with many naming habits, and typical mistakes in their lines."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The ways in which courses have their work called, each with the gradients that the work itself gives."""
+"""How the courses call their solutions, each with the gradients that the solution itself returns."""
 
 from __future__ import annotations
 

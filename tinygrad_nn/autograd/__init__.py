@@ -1,6 +1,6 @@
-"""What a program that says ``import autograd.numpy as np; from autograd import grad`` needs, under autograd's names.
+"""The API of HIPS autograd (``import autograd.numpy as np; from autograd import grad``), on top of `tinygrad_nn`.
 
-One word changes in its imports: ``autograd`` becomes ``tinygrad_nn.autograd``.
+A program written for autograd runs after one change in its imports: ``autograd`` becomes ``tinygrad_nn.autograd``.
 
 Example:
     >>> import tinygrad_nn.autograd.numpy as np

@@ -1,7 +1,7 @@
-"""Rules of one's own, vector spaces of arrays and containers, and the two ways through a function.
+"""Functions that register VJP and JVP rules, vector spaces of arrays and containers, `make_vjp` and `make_jvp`.
 
-Of complex numbers a gradient is ∂L/∂Re - i ∂L/∂Im here, as in autograd, so that the derivative of a holomorphic
-function is what it is in calculus; `tinygrad_nn.grad` gives the conjugate, as PyTorch.
+For complex inputs, a gradient is ∂L/∂Re - i ∂L/∂Im here, as in autograd, so the derivative of a holomorphic
+function is the one of calculus. `tinygrad_nn.grad` returns its conjugate, as PyTorch does.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ primitive_vjps, primitive_jvps = VJPS, JVPS
 
 
 def defvjp_argnums(fun: Callable[..., Any], vjpmaker: Maker) -> None:
-    """Give a primitive one rule for all arguments: ``vjpmaker(argnums, ans, args, kwargs)(g)`` returns gradients."""
+    """Give a primitive one VJP rule for all arguments: ``vjpmaker(argnums, ans, args, kwargs)(g)`` returns a list."""
     VJPS[fun] = vjpmaker
 
 
 def defvjp_argnum(fun: Callable[..., Any], vjpmaker: Maker) -> None:
-    """Give a primitive the rule of any argument: ``vjpmaker(argnum, ans, args, kwargs)(g)`` returns its gradient."""
+    """Give a primitive one VJP rule for any argument: ``vjpmaker(argnum, ans, args, kwargs)(g)`` is its gradient."""
 
     def makers(argnums: Iterable[int], *call: Any) -> Callable[[Any], Any]:
         rules = [vjpmaker(argnum, *call) for argnum in argnums]
@@ -62,9 +62,9 @@ def defvjp(fun: Callable[..., Any], *vjpmakers: Maker | None, argnums: Iterable[
     """Give a primitive one VJP rule per argument.
 
     Args:
-        fun: what `primitive` returned.
-        *vjpmakers: ``maker(ans, *args, **kwargs)(g)`` returns the gradient of its argument; ``None`` where that is 0.
-        argnums: which arguments they are for; by default the first ones, in order.
+        fun: a function that `primitive` returned.
+        *vjpmakers: ``maker(ans, *args, **kwargs)(g)`` returns the gradient of its argument; ``None`` if that is 0.
+        argnums: the argument numbers that the makers are for; by default 0, 1, 2, ...
 
     Raises:
         TypeError: a maker is neither a function nor ``None``.
@@ -105,7 +105,7 @@ def defjvp_argnums(fun: Callable[..., Any], jvpmaker: Maker) -> None:
 
 
 def defjvp_argnum(fun: Callable[..., Any], jvpmaker: Maker) -> None:
-    """Give a primitive the JVP rule of any one argument: ``jvpmaker(argnum, tangent, ans, args, kwargs)``."""
+    """Give a primitive one JVP rule for any one argument: ``jvpmaker(argnum, tangent, ans, args, kwargs)``."""
     JVPS[fun] = lambda argnums, tangents, ans, args, kwargs: _total(
         jvpmaker(n, v, ans, args, kwargs) for n, v in zip(argnums, tangents, strict=True)
     )
@@ -115,13 +115,13 @@ def defjvp(fun: Callable[..., Any], *jvpfuns: Any, argnums: Iterable[int] | None
     """Give a primitive one JVP rule per argument.
 
     Args:
-        fun: what `primitive` returned.
-        *jvpfuns: ``rule(tangent, ans, *args, **kwargs)`` returns the tangent of the result; ``"same"`` where fun is
-            linear in the argument, ``None`` where the result does not depend on it.
-        argnums: which arguments they are for; by default the first ones, in order.
+        fun: a function that `primitive` returned.
+        *jvpfuns: ``rule(tangent, ans, *args, **kwargs)`` returns the tangent of the result; ``"same"`` if fun is
+            linear in the argument, ``None`` if the result does not depend on it.
+        argnums: the argument numbers that the rules are for; by default 0, 1, 2, ...
 
     Raises:
-        TypeError: a rule is none of these.
+        TypeError: a rule is not a function, ``"same"`` or ``None``.
     """
     by_number = dict(zip(count() if argnums is None else argnums, jvpfuns, strict=False))
     _callable_or_none(by_number, fun, "JVP")
@@ -153,7 +153,7 @@ def _total(tangents: Iterable[Any]) -> Any:
 
 
 class ArrayVSpace(VSpace):
-    """The space of the arrays of one shape and dtype; complex numbers count twice."""
+    """The vector space of all arrays of one shape and dtype; a complex entry counts as two real dimensions."""
 
     def __init__(self, value: Any) -> None:
         value = np.asarray(value)
@@ -161,7 +161,7 @@ class ArrayVSpace(VSpace):
 
     @property
     def iscomplex(self) -> bool:  # type: ignore[override]
-        """Whether its numbers are complex."""
+        """Whether the entries are complex."""
         return self.dtype.kind == "c"
 
     @property
@@ -183,7 +183,7 @@ class ArrayVSpace(VSpace):
         return np.full(self.shape, 1 + 1j if self.iscomplex else 1, self.dtype)
 
     def standard_basis(self) -> Iterator[Any]:
-        """Return one array per number, which is 1 there (and then 1j, if complex) and 0 elsewhere."""
+        """Yield for each entry the array that is 1 there and 0 elsewhere, then the one with 1j, if complex."""
         for index in np.ndindex(*self.shape):
             for unit in (1, 1j) if self.iscomplex else (1,):
                 vector = self.zeros()
@@ -191,8 +191,8 @@ class ArrayVSpace(VSpace):
                 yield vector
 
     def randn(self) -> Any:
-        """Return normal numbers of NumPy's global generator."""
-        draw = np.asarray(np.random.randn(*self.shape))  # noqa: NPY002 - programs seed it
+        """Return standard normal numbers from NumPy's global generator."""
+        draw = np.asarray(np.random.randn(*self.shape))  # noqa: NPY002 - programs for autograd seed the global generator
         if self.iscomplex:
             draw = draw + 1j * np.random.randn(*self.shape)  # noqa: NPY002
         return draw.astype(self.dtype)
@@ -205,7 +205,7 @@ class ArrayVSpace(VSpace):
 
 
 class ContainerVSpace(VSpace):
-    """The space of lists, tuples or dicts whose parts lie in one space each."""
+    """The vector space of one structure of nested lists, tuples or dicts; each leaf has its own space."""
 
     def __init__(self, value: Any) -> None:
         leaves, self._rebuild = flatten(value)
@@ -214,7 +214,7 @@ class ContainerVSpace(VSpace):
 
     @property
     def size(self) -> int:
-        """The number of real numbers in all parts."""
+        """The number of real numbers in all leaves together."""
         return sum(space.size for space in self.spaces)
 
     def _each(self, method: str, *vectors: Any) -> list[Any]:
@@ -222,19 +222,19 @@ class ContainerVSpace(VSpace):
         return [getattr(space, method)(*given) for space, *given in zip(self.spaces, *parts, strict=True)]
 
     def zeros(self) -> Any:
-        """Return the containers, with zeros."""
+        """Return the container structure filled with zeros."""
         return self._rebuild(self._each("zeros"))
 
     def ones(self) -> Any:
-        """Return the containers, with ones."""
+        """Return the container structure filled with ones."""
         return self._rebuild(self._each("ones"))
 
     def randn(self) -> Any:
-        """Return the containers, with normal numbers."""
+        """Return the container structure filled with standard normal numbers."""
         return self._rebuild(self._each("randn"))
 
     def standard_basis(self) -> Iterator[Any]:
-        """Return the basis of each part, with zeros in the others."""
+        """Yield the basis vectors of each leaf's space, with zeros in all other leaves."""
         for k, space in enumerate(self.spaces):
             for vector in space.standard_basis():
                 parts = self._each("zeros")
@@ -286,7 +286,7 @@ defvjp(
 
 
 def _entered(leaf: Any) -> Any:
-    """Return a leaf of an argument as what a derivative is taken with respect to; whole numbers become floats."""
+    """Return the array or Tensor to differentiate for a leaf: integers become floats, Box types a placeholder."""
     if isinstance(leaf, Box):
         raise NotImplementedError(f"a {type(leaf).__name__} is differentiated once only.")
     if type(leaf) in Box.type_mappings:
@@ -298,12 +298,12 @@ def _entered(leaf: Any) -> Any:
 
 
 def _moving(leaf: Any) -> bool:
-    """Tell whether a leaf of an argument has a derivative; a text or a function has none."""
+    """Tell whether a leaf of an argument can be differentiated; a string or a function cannot."""
     return isbox(leaf) or type(leaf) in Box.type_mappings or np.asarray(leaf).dtype.kind in "fciub"
 
 
 def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a function that remembers, once it has returned, that its input is no longer being differentiated."""
+    """Wrap fun so that, when it returns, the nodes of its input go into `ENDED`: their differentiation is over."""
 
     def call(x: Any) -> Any:
         try:
@@ -316,7 +316,7 @@ def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class _Unary:
-    """A function of one argument, be it a container, as one of the list of its leaves that have derivatives."""
+    """A function of one argument (maybe a container), called with the list of that argument's differentiable leaves."""
 
     def __init__(self, fun: Callable[[Any], Any], x: Any) -> None:
         self.fun = fun
@@ -334,11 +334,11 @@ class _Unary:
         return value
 
     def arranged(self, gradients: list[Any]) -> Any:
-        """Return gradients, one a leaf with a derivative, in the containers of the argument."""
+        """Return gradients, one per differentiable leaf, in the structure of the argument, with None elsewhere."""
         filled: list[Any] = [None] * len(self.leaves)
         for k, g in zip(self.places, gradients, strict=True):
             if type(self.leaves[k]) in Box.type_mappings:
-                found = g.item()  # in an array, or the array of zeros if none came
+                found = g.item()  # a Cotangent in an object array; or zeros if no gradient arrived
                 filled[k] = found.value if isinstance(found, Cotangent) else vspace(self.leaves[k]).zeros()
             else:
                 filled[k] = _number(conj(g))
@@ -346,22 +346,22 @@ class _Unary:
 
 
 def _number(x: Any) -> Any:
-    """Return an array of one number as that number; of a Tensor its array, if what it depends on has ended."""
+    """Return a 0-d array as a scalar; return a Tensor as its array if no input that it depends on is still live."""
     return settled(x) if isinstance(x, Tensor) else x[()]
 
 
 def numbers(value: Any) -> Any:
-    """Return the arrays in a result as the caller may keep them."""
+    """Return a result with its arrays copied, 0-d arrays as scalars, and finished Tensors as arrays (`settled`)."""
     leaves, rebuild = flatten(value)
     return rebuild([_number(x if isinstance(x, Tensor) else np.array(x)) for x in leaves])
 
 
 def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], Any]:
-    """Return the function that takes a cotangent of ``fun(x)`` back to x, and ``fun(x)``.
+    """Return the function from a cotangent of ``fun(x)`` to the gradient with respect to x, and ``fun(x)``.
 
     Args:
         fun: a function of one argument, which may be a container.
-        x: where to differentiate; whole numbers become floats.
+        x: the argument at which to differentiate; integers become floats.
     """
     unary = _Unary(fun, x)
     value, pull = vjp(unary, unary.inputs)
@@ -375,13 +375,13 @@ def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], A
 
 
 def _like(g: Any, value: Any) -> Any:
-    """Return a cotangent in the shape of the value, if it can be broadcast to it."""
+    """Return a scalar cotangent (or tangent) broadcast to the shape of the value; others unchanged."""
     shape = np.shape(raw(value))
     return np.broadcast_to(g, shape) if np.ndim(raw(g)) == 0 and shape else g
 
 
 def make_jvp(fun: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[Any, Any]]:
-    """Return the function that takes a direction v to ``fun(x)`` and its derivative along v."""
+    """Return the function from a direction v to the pair of ``fun(x)`` and its derivative along v."""
 
     def along(v: Any) -> tuple[Any, Any]:
         unary = _Unary(fun, x)

@@ -26,7 +26,7 @@ make_jvp = unary_to_nary(core.make_jvp)
 
 
 def _scalar(ans: Any, what: str) -> Any:
-    """Return the cotangent of a result that must be one real number."""
+    """Return the cotangent 1 for a result that must be one real number."""
     space = vspace(ans)
     if space.size != 1 or space.iscomplex:
         raise TypeError(
@@ -42,21 +42,21 @@ def _shape(space: Any) -> str:
 
 @unary_to_nary
 def grad(fun: Any, x: Any) -> Any:
-    """Return the gradient of a function that gives one real number."""
+    """Return the gradient of a function whose result is one real number."""
     back, ans = core.make_vjp(fun, x)
     return back(_scalar(ans, "Grad"))
 
 
 @unary_to_nary
 def value_and_grad(fun: Any, x: Any) -> Any:
-    """Return the value and the gradient of a function that gives one real number."""
+    """Return the value and the gradient of a function whose result is one real number."""
     back, ans = core.make_vjp(fun, x)
     return ans, back(_scalar(ans, "value_and_grad"))
 
 
 @unary_to_nary
 def elementwise_grad(fun: Any, x: Any) -> Any:
-    """Return the sum of the rows of the Jacobian: its diagonal, where each entry depends on its own argument only."""
+    """Return the sum of the rows of the Jacobian: its diagonal, if each result depends only on its own argument."""
     back, ans = core.make_vjp(fun, x)
     if vspace(ans).iscomplex:
         raise TypeError("Elementwise_grad only applies to real-output functions. Try holomorphic_grad or jacobian.")
@@ -65,7 +65,7 @@ def elementwise_grad(fun: Any, x: Any) -> Any:
 
 @unary_to_nary
 def deriv(fun: Any, x: Any) -> Any:
-    """Return the derivative along ones, by forward mode."""
+    """Return the derivative along a direction of ones, by forward mode."""
     return core.make_jvp(fun, x)(vspace(x).ones())[1]
 
 
@@ -88,10 +88,10 @@ def holomorphic_grad(fun: Any, x: Any) -> Any:
 
 
 def grad_named(fun: Callable[..., Any], argname: str) -> Any:
-    """Return the gradient with respect to the argument of that name.
+    """Return the gradient function of fun with respect to the argument called `argname`.
 
     Raises:
-        ValueError: there is no such argument.
+        ValueError: fun has no argument of that name.
     """
     names = list(inspect.signature(fun).parameters)
     if argname not in names:
@@ -135,7 +135,7 @@ hessian_vector_product, vector_jacobian_product = hessian_tensor_product, tensor
 
 @unary_to_nary
 def make_jvp_reversemode(fun: Any, x: Any) -> Any:
-    """Return the function that multiplies the Jacobian at x with a direction, by two walks back."""
+    """Return the function that multiplies the Jacobian at x with a direction, by two backward walks."""
     back, y = core.make_vjp(fun, x)
     return core.make_vjp(back, vspace(y).zeros())[0]
 
@@ -157,7 +157,7 @@ def make_ggnvp(
 
 @unary_to_nary
 def grad_and_aux(fun: Any, x: Any) -> Any:
-    """Return the gradient of the first of two results, and the second as it is."""
+    """Return the gradient of the first of fun's two results, and the second result unchanged."""
     kept = []
 
     def first(z: Any) -> Any:
@@ -170,7 +170,7 @@ def grad_and_aux(fun: Any, x: Any) -> Any:
 
 
 def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the gradients with respect to all arguments, a dict by their names.
+    """Return the function that computes the gradients with respect to all arguments, as a dict by argument name.
 
     Example:
         >>> print(dict(multigrad_dict(lambda x, y=2.0: x * y)(3.0)))
@@ -192,7 +192,7 @@ def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Return fun with its intermediate results computed again on the way back instead of kept."""
+    """Return fun so that its intermediate results are not kept but computed again during the backward walk."""
     again = recomputed(fun)
 
     @wraps(fun)

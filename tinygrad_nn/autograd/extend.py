@@ -1,4 +1,4 @@
-"""What one writes rules and vector spaces of one's own with."""
+"""The API for extending autograd: user-defined primitives, their rules, and vector spaces for new types."""
 
 from .core import (
     VSpace,

@@ -1,4 +1,4 @@
-"""Checks of derivatives against differences, along random directions and of random cotangents."""
+"""Checks of derivatives against finite differences, with random directions and random cotangents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .core import make_jvp, make_vjp, vspace
 from .wrap_util import get_name, unary_to_nary
 
-TOL = RTOL = EPS = 1e-6  # differences of step 1e-6 err by about 1e-9 from it, and by 1e-10 from rounding
+TOL = RTOL = EPS = 1e-6  # a step of 1e-6 gives a truncation error near 1e-9, a rounding error near 1e-10
 
 
 def scalar_close(a: Any, b: Any) -> bool:
@@ -18,14 +18,14 @@ def scalar_close(a: Any, b: Any) -> bool:
 
 
 def _numerical(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
-    """Return the central difference along a direction."""
+    """Return the central finite difference of f at x along the direction v."""
     here, there = vspace(x), vspace(f(x))
     ahead, behind = (f(here.add(x, here.scalar_mul(v, side * EPS / 2))) for side in (1, -1))
     return there.scalar_mul(there.add(ahead, there.scalar_mul(behind, -1.0)), 1 / EPS)
 
 
 def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
-    """Raise unless the gradient agrees with differences."""
+    """Raise AssertionError unless the gradient of f at x agrees with finite differences."""
     back, y = make_vjp(f, x)
     here, there = vspace(x), vspace(y)
     v, c = here.randn(), there.randn()
@@ -40,13 +40,13 @@ def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
 
 
 def check_jvp(f: Callable[[Any], Any], x: Any) -> None:
-    """Raise unless the derivative along a direction agrees with differences."""
+    """Raise AssertionError unless the derivative of f at x along a random direction agrees with finite differences."""
     v = vspace(x).randn()
     check_equivalent(make_jvp(f, x)(v)[1], _numerical(f, x, v))
 
 
 def check_equivalent(x: Any, y: Any) -> None:
-    """Raise unless two values lie in one space and agree along a random direction."""
+    """Raise AssertionError unless two values lie in the same space and agree along a random direction."""
     here, there = vspace(x), vspace(y)
     if here != there:
         raise AssertionError(f"VSpace mismatch:\nx: {here}\ny: {there}")
@@ -57,13 +57,13 @@ def check_equivalent(x: Any, y: Any) -> None:
 
 @unary_to_nary
 def check_grads(f: Any, x: Any, modes: Sequence[str] = ("fwd", "rev"), order: int = 2) -> None:
-    """Raise unless the derivatives of each order up to this one agree with differences.
+    """Raise AssertionError unless the derivatives of all orders up to `order` agree with finite differences.
 
     Args:
         f: the function.
-        x: where.
-        modes: which ways to check, forward ``"fwd"`` and backward ``"rev"``.
-        order: the highest order.
+        x: the argument at which to check.
+        modes: which modes to check, forward ``"fwd"`` and reverse ``"rev"``.
+        order: the highest order of derivative to check.
 
     Example:
         >>> import tinygrad_nn.autograd.numpy as np
@@ -82,7 +82,7 @@ def check_grads(f: Any, x: Any, modes: Sequence[str] = ("fwd", "rev"), order: in
 
 
 def combo_check(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., None]:
-    """Return a function of lists of arguments that runs `check_grads` on every combination."""
+    """Return a function that takes a list of values per argument and runs `check_grads` on every combination."""
 
     def run(*lists: Any, **named: Any) -> None:
         pairs = [[(key, x) for x in values] for key, values in named.items()]

@@ -1,7 +1,7 @@
-"""Values that are being differentiated, and functions that are recorded as one operation, by autograd's names.
+"""The classes of values that are being differentiated, and `primitive`, which records a function as one operation.
 
-A number or an array is traced as a `Tensor`; a value of a type of one's own as a `Box` made for it. Containers are not
-wrapped: a dict of parameters stays a dict, with Tensors in it.
+The names are autograd's. A number or an array is traced as a `Tensor`, a value of a user-defined type as an instance
+of the `Box` subclass registered for it. Containers are not wrapped: a dict of parameters stays a dict of Tensors.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .transposed import transposed
 
 VJPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, ans, args, kwargs) -> (g -> gradients)
 JVPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, tangents, ans, args, kwargs) -> tangent
-LINEAR: dict[Any, Callable[[int], bool]] = {}  # function -> whether its JVP rule of an argument is to call it
+LINEAR: dict[Any, Callable[[int], bool]] = {}  # function -> (argnum -> is it linear in that argument)
 
 
-ENDED: WeakSet[Any] = WeakSet()  # the inputs of functions that have returned: what depends on these alone is constant
+ENDED: WeakSet[Any] = WeakSet()  # input nodes of functions that returned: Tensors of these only are constant
 
 
 class Box:
-    """A value of a type of one's own that is being differentiated; subclass and register it, as autograd says.
+    """A value of a user-defined type that is being differentiated; subclass and register it, as in autograd.
 
     Example:
         >>> class Polynomial: ...
@@ -48,12 +48,12 @@ class Box:
 
     @classmethod
     def register(cls, value_type: type) -> None:
-        """Trace values of a type as this class."""
+        """Trace values of the given type as instances of this class."""
         Box.type_mappings[value_type] = cls
 
 
 def boxed(value: Any, handle: Tensor) -> Any:
-    """Return the value of a type of one's own as a box over a Tensor that holds its place in the graph."""
+    """Wrap a value of a registered type in its Box; the Tensor `handle` represents the value in the graph."""
     kind = Box.type_mappings[type(value)]
     box = kind.__new__(kind)
     box._value, box._handle = value, handle
@@ -61,14 +61,14 @@ def boxed(value: Any, handle: Tensor) -> Any:
 
 
 def placeholder() -> Any:
-    """Return the array that stands in the graph for a value of a type of one's own."""
+    """Return the 0-d array that represents a value of a user-defined type in the graph."""
     return np.zeros(())
 
 
 class Cotangent:
-    """A cotangent in a vector space of one's own, with as much of an array about it as the walk back asks for."""
+    """A cotangent in a user-defined vector space, with the few array attributes that the backward walk reads."""
 
-    __array_ufunc__ = None  # an array leaves `array + cotangent` to __radd__
+    __array_ufunc__ = None  # NumPy then returns NotImplemented, so array + cotangent calls __radd__
     shape: ClassVar[tuple[int, ...]] = ()
     dtype: ClassVar[Any] = np.dtype(float)
 
@@ -78,16 +78,16 @@ class Cotangent:
     def __add__(self, other: Any) -> Cotangent:
         return Cotangent(self.space, self.space.add(self.value, other.value)) if isinstance(other, Cotangent) else self
 
-    __radd__ = __add__  # what is no Cotangent is the zero of a rule that gave None
+    __radd__ = __add__  # an operand that is no Cotangent is the zero of a rule that returned None
 
 
 def isbox(x: Any) -> bool:
-    """Tell whether a value is being traced."""
+    """Tell whether a value is traced, that is, a Tensor or a Box."""
     return isinstance(x, (Tensor, Box))
 
 
 def getval(x: Any) -> Any:
-    """Return a value without its graph, numbers for Tensors of one number; also inside lists, tuples and dicts."""
+    """Return a value without its graph, also inside lists, tuples and dicts; a 0-d Tensor becomes a scalar."""
     if isinstance(x, Box):
         return x._value
     if isinstance(x, Tensor):
@@ -100,7 +100,7 @@ def getval(x: Any) -> Any:
 
 
 def settled(x: Any) -> Any:
-    """Return a Tensor that depends on nothing that is still being differentiated as its array."""
+    """Return a Tensor as its array if all inputs that it depends on are in `ENDED`; other values unchanged."""
     if isinstance(x, Tensor):
         over = x.node is None or all(node in ENDED for node in ancestors((x.node,)) if node.primitive is None)
         return getval(x) if over else x
@@ -108,14 +108,14 @@ def settled(x: Any) -> Any:
 
 
 def live(x: Any) -> bool:
-    """Tell whether a gradient may flow through a value, or through something in it."""
+    """Tell whether a gradient may flow through a value or, if it is a container, through one of its leaves."""
     if isinstance(x, Tensor):
         return x.node is not None
     return isinstance(x, Box) or (isinstance(x, (list, tuple, dict)) and any(live(leaf) for leaf in flatten(x)[0]))
 
 
 def primitive(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f as one operation of the graph, which runs on plain arrays; its rules are given with `defvjp`.
+    """Return f as one operation of the graph, which runs on plain arrays; give it rules with `defvjp` or `defjvp`.
 
     Args:
         f: a function of arrays, containers of arrays, values of registered types, and anything else, returning an
@@ -157,7 +157,7 @@ def notrace_primitive(f: Callable[..., Any]) -> Callable[..., Any]:
 def _recorded(
     call: Callable[..., Any], f: Callable[..., Any], argnums: tuple[int, ...], args: Any, kwargs: dict[str, Any]
 ) -> Any:
-    """Run f on plain values and record it; the walk back asks the rules that were given for `call`."""
+    """Run f on plain values and record it as one node; the backward walk uses the rules registered for `call`."""
     parts = [flatten(x) for x in args]
     leaves = [leaf for found, _ in parts for leaf in found]
     places = [k for k, leaf in enumerate(leaves) if live(leaf)]
@@ -190,7 +190,7 @@ def _recorded(
         tangent = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
         if results.rebuild is None:
             return tangent
-        parts = zip(flatten(tangent)[0], results.kinds, strict=True)  # those of whole numbers do not move
+        parts = zip(flatten(tangent)[0], results.kinds, strict=True)  # integer results have tangent 0
         return np.concatenate([np.ravel(x if kind.kind in "fc" else np.zeros(shape)) for x, (shape, kind) in parts])
 
     def rule(g: Any, out: Any, *given: Any) -> list[Any]:
@@ -215,7 +215,7 @@ def _handle(leaf: Any) -> Tensor:
 
 
 def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
-    """Return all leaves as plain values, but arrays or Tensors where the walk gives some."""
+    """Return all leaves as plain values, replacing those at `places` by the `given` arrays or Tensors, except Boxes."""
     new = [getval(leaf) for leaf in leaves]
     for k, x in zip(places, given, strict=True):
         if not isinstance(leaves[k], Box):
@@ -224,10 +224,10 @@ def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
 
 
 def _numbers(value: Any, f: Callable[..., Any]) -> Any:
-    """Return a result, if it is made of numbers.
+    """Return the result of a primitive unchanged, after checking that all its leaves are numbers or arrays.
 
     Raises:
-        TypeError: it is not.
+        TypeError: a leaf is something else.
     """
     for leaf in flatten(value)[0]:
         if isbox(leaf) or np.asarray(leaf).dtype.kind not in "fciub":
@@ -240,17 +240,17 @@ def _numbers(value: Any, f: Callable[..., Any]) -> Any:
 
 
 def _leaves_of(gradient: Any, count: int) -> list[Any]:
-    """Return the gradients of the leaves of an argument, ``None`` where there is none."""
+    """Return the gradient of an argument as one gradient per leaf, ``None`` for each if there is none."""
     if gradient is None:
         return [None] * count
     return [gradient] if count == 1 and not isinstance(gradient, (list, tuple, dict)) else flatten(gradient)[0]
 
 
 def _gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
-    """Return what a rule gave for a leaf as the walk takes it.
+    """Check the gradient that a rule returned for a leaf, and return it in the form that the backward walk accepts.
 
     Raises:
-        ValueError: it has a shape that the leaf was not broadcast to.
+        ValueError: it is not numeric, or its shape and the leaf's do not broadcast to one of the two.
     """
     if found is None:
         return None
@@ -274,10 +274,10 @@ def _gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
 def gradients_by_rule(
     call: Callable[..., Any], argnums: tuple[int, ...], g: Any, ans: Any, args: list[Any], kwargs: dict[str, Any]
 ) -> dict[int, Any]:
-    """Return by argument number what the rules of a function make of a cotangent: VJP rules, or JVP rules transposed.
+    """Return the gradients by argument number, from the function's VJP rules or else from its JVP rules, transposed.
 
     Raises:
-        NotImplementedError: it has neither.
+        NotImplementedError: the function has neither.
     """
     if call in VJPS:
         return dict(zip(argnums, VJPS[call](argnums, ans, args, kwargs)(g), strict=False))
@@ -299,14 +299,14 @@ def gradients_by_rule(
 
 
 def _transposed(call: Callable[..., Any], n: int, g: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Return the gradient of an argument in which a function is linear, by one call for each of its entries."""
+    """Return the gradient of an argument in which a function is linear, by one call per entry of the argument."""
     shape = np.shape(raw(args[n]))
     basis = np.eye(int(np.prod(shape))).reshape(-1, *shape)
     return np.reshape(np.stack([np.sum(g * call(*args[:n], e, *args[n + 1 :], **kwargs)) for e in basis]), shape)
 
 
 def conj(g: Any) -> Any:
-    """Return the conjugate of what is complex, which leads from PyTorch's convention to autograd's and back."""
+    """Return the conjugate of a complex gradient, which converts between PyTorch's convention and autograd's."""
     if isinstance(g, Cotangent):
         return g
     return np.conj(g) if np.result_type(raw(g)).kind == "c" else g
@@ -316,7 +316,7 @@ def conj(g: Any) -> Any:
 
 
 class VSpace:
-    """The vector space of a value: zeros, ones, a basis, sums, products. Subclass it for a type of one's own.
+    """The vector space of a value: zeros, ones, a basis, sums, products. Subclass it for a type of your own.
 
     Args:
         value: any value of the space.
@@ -339,15 +339,15 @@ class VSpace:
         pass
 
     def zeros(self) -> Any:
-        """Return the zero."""
+        """Return the zero vector."""
         raise NotImplementedError(f"{type(self).__name__} has no zeros().")
 
     def ones(self) -> Any:
-        """Return the sum of the basis."""
+        """Return the sum of the basis vectors."""
         raise NotImplementedError(f"{type(self).__name__} has no ones().")
 
     def standard_basis(self) -> Any:
-        """Return the vectors of the basis, one after the other."""
+        """Yield the basis vectors, one after the other."""
         raise NotImplementedError(f"{type(self).__name__} has no standard_basis().")
 
     def randn(self) -> Any:
@@ -379,7 +379,7 @@ class VSpace:
 
     @classmethod
     def register(cls, value_type: type, vspace_maker: Callable[[Any], VSpace] | None = None) -> None:
-        """Let values of a type lie in this space."""
+        """Make this class (or the function `vspace_maker`) the vector space of values of the given type."""
         VSpace.mappings[value_type] = vspace_maker or cls
 
 
@@ -387,7 +387,7 @@ def vspace(value: Any) -> Any:
     """Return the vector space of a value.
 
     Raises:
-        TypeError: there is none for its type.
+        TypeError: no vector space is registered for its type.
     """
     value = getval(value)
     for kind in type(value).__mro__:
@@ -412,11 +412,11 @@ for operation in ("add", "mut_add", "scalar_mul", "inner_prod", "covector"):
     setattr(VSpace, operation, _of_space())
 
 
-# -- Graphs for one's own use
+# -- Custom graphs
 
 
 class Node:
-    """What one's own graph keeps of an operation; subclass it, and `trace` makes one for each."""
+    """Base class for the nodes of a custom graph; `trace` makes one instance of the subclass per operation."""
 
     def __init__(
         self, value: Any, fun: Any, args: Any, kwargs: Any, parent_argnums: tuple[int, ...], parents: tuple[Any, ...]
@@ -424,7 +424,7 @@ class Node:
         raise NotImplementedError(f"{type(self).__name__} has no __init__.")
 
     def initialize_root(self, *args: Any, **kwargs: Any) -> None:
-        """Fill in the node of the input."""
+        """Initialize the node of an input."""
 
     @classmethod
     def new_root(cls, *args: Any, **kwargs: Any) -> Node:
@@ -435,12 +435,12 @@ class Node:
 
 
 def trace(start_node: Node, fun: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-    """Return what a function gives, and the last of the Nodes that are made for its operations, oldest first.
+    """Run a function and make a Node for each operation, in order; return the result and the last Node (or None).
 
     Args:
-        start_node: the Node of the input; the others are of its class.
+        start_node: the Node of the input; the other Nodes are of the same class.
         fun: a function of one array.
-        x: where to run it.
+        x: the input; integers become floats.
     """
     with recording(True):
         start = enter(np.asarray(x, float) if np.asarray(x).dtype.kind in "iub" else x)

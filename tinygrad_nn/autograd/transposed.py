@@ -1,7 +1,7 @@
 """The gradient of a primitive as a linear function of its cotangent, whose transpose is the primitive's JVP rule.
 
-Forward mode is two walks back. The second one differentiates the first with respect to the cotangent alone; where a
-primitive has a JVP rule it is asked for that, so that the VJP rule need not be differentiable.
+Forward mode is computed by two backward walks. The second walk differentiates the first one with respect to its
+cotangent only. If a primitive has a JVP rule, the second walk uses that, so the VJP rule need not be differentiable.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def transposed(
     g: Any,
     arrays: Sequence[Any],
 ) -> Any:
-    """Return ``vjp(g, out, *arrays)`` as an operation on the cotangent and the arrays.
+    """Compute ``vjp(g, out, *arrays)`` and record it as one operation on the cotangent and the arrays.
 
     Args:
-        name: of the primitive.
-        vjp: its rule for one argument, ``vjp(g, out, *arrays)``.
-        jvp: its rule forward, ``jvp(v, *arrays)`` for a direction of that argument.
-        run: the primitive itself, ``run(*arrays)``, of Tensors.
-        conj: the conjugate of what is complex.
+        name: the name of the primitive.
+        vjp: its VJP rule for one argument, ``vjp(g, out, *arrays)``.
+        jvp: its JVP rule for the same argument, ``jvp(v, *arrays)`` with a direction v.
+        run: the primitive itself, ``run(*arrays)``, for Tensors.
+        conj: a function that conjugates complex gradients and returns real ones unchanged.
         g: the cotangent.
-        arrays: the arguments that are differentiated.
+        arrays: the arguments of the primitive that are differentiated.
     """
 
     def forward(g: Any, *arrays: Any) -> Any:

@@ -1,11 +1,11 @@
-"""Small things that programs import from autograd.util."""
+"""Small helper functions that programs import from autograd.util."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 
 def func(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f: what was once needed of a method of a class."""
+    """Return f unchanged; kept for programs that call ``func(Class.method)``, which Python 2 needed."""
     return f
 
 

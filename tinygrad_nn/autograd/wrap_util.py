@@ -1,4 +1,4 @@
-"""From an operator on functions of one argument to one on functions of several, by argument number."""
+"""Turn an operator on functions of one argument, such as `grad`, into one on functions of several arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .util import subvals
 
 
 def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the operator on functions of several arguments that ``unary_operator(fun, x)`` is for one.
+    """Return ``operator(fun, argnum=0)``, which applies ``unary_operator(fun, x)`` to the numbered argument(s) of fun.
 
     Example:
         >>> value_at = unary_to_nary(lambda fun, x: fun(x + 1))

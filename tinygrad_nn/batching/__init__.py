@@ -1,24 +1,25 @@
-"""Functions of one sample, run on all samples at once: `vmap`.
+"""`vmap`: a function written for one sample is run on all samples of a batch at once.
 
-Inside a vmapped function an array is a `Mapped` Tensor: it has the shape of one sample, and holds the values of all of
-them with the samples along its first axis. Every operation ends in the funnel of the engine, as always. The funnel
-hands one with a Mapped argument to `rules`, which runs the same row, or a few others, on all samples: entry by entry
-with the shapes aligned, along an axis with the axis moved by one, products as one product, layers with the samples
-among the rows of the batch. A row that no family knows is run for each sample, and the results are stacked; so is what
-has no derivative, such as np.argsort. What is run is recorded as usual, so that the result of vmap has an ordinary
-graph of ordinary rows: gradients of it, forward mode, drawings and compiling know nothing of vmap.
+Inside a vmapped function an array is a `Mapped` Tensor. It has the shape of one sample, but holds the values of all
+samples, along its first axis. Each operation goes through the engine's funnel as always. If an argument is Mapped, the
+funnel passes the operation to `rules`, which runs the same primitive, or a few others, on all samples. For an
+elementwise primitive the shapes are aligned; for a reduction the axis is shifted by one; a matrix product becomes one
+larger product; for a layer the samples become further rows of its batch. A primitive without such a rule is run once
+for each sample, and the results are stacked; so are functions without a derivative, such as np.argsort. The operations
+are recorded as usual. So the result of vmap has an ordinary graph of ordinary primitives, and gradients, forward mode,
+drawings and compiling need no code for vmap.
 
-A derivative that is taken inside, as in ``vmap(grad(f))``, is taken of that same graph. Its inputs are entered once a
-sample, also where all samples share one array; since no sample depends on another, the walk back from all results
-carries each sample's own gradient. So the walks run on plain arrays and see no Mapped Tensor. The other way about, a
-graph that was made outside may be walked inside with a Mapped cotangent or tangent: ``jacobian`` walks so once with
-all directions along the first axis.
+A derivative that is taken inside, as in ``vmap(grad(f))``, is computed by a walk through that same graph. Its inputs
+get an entry for each sample, even if all samples share one array. Since no sample depends on another, one walk from all
+results gives each sample its own gradient. So these walks run on plain arrays and never see a Mapped Tensor.
+Conversely, a graph that was made outside may be walked inside with a Mapped cotangent or tangent: ``jacobian`` does so,
+in one walk with all directions along the first axis.
 
-`Level` is one running vmap. They nest: what is one array to the outer vmap may be Mapped in the inner one, and a rule
-of the inner one runs in the outer one.
+A `Level` is one running vmap. Levels nest: an array of the outer vmap may be Mapped in the inner one, and a rule of the
+inner vmap runs operations in the outer one.
 """
 
-from . import rules as _rules  # noqa: F401 - gives Mapped what it runs
+from . import rules as _rules  # noqa: F401 - sets the functions that Mapped calls
 from .function import vmap
 from .mapped import Level, Mapped, drawn, level_of
 

@@ -1,8 +1,8 @@
-"""Families of rows, and how each is run on all samples at once: as itself, or as a few other rows.
+"""Batching rules for families of primitives: each runs a primitive on all samples, as itself or as a few others.
 
-A rule is given a `Call` whose arguments are those of all samples, samples first, and returns the result in the same
-way, or NotImplemented where this call is none of its kind; it is then run for each sample. Shapes are those of one
-sample, wherever a word like rank is used.
+A rule gets a `Call`, whose mapped arguments have the samples along their first axis, and returns a result of the same
+form. It returns NotImplemented for a call that it cannot do, which is then run once for each sample. Words such as rank
+and shape refer to one sample.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Call:
-    """One application of a row: its arguments, which of them differ from sample to sample, and its options."""
+    """One application of a primitive (`row`): its arguments, which of them are mapped, and its options."""
 
     __slots__ = ("args", "level", "mapped", "meta", "n", "row")
 
@@ -36,26 +36,26 @@ class Call:
         self.row, self.args, self.mapped, self.meta, self.level, self.n = row, args, mapped, meta, level, level.n
 
     def shape(self, slot: int) -> tuple[int, ...]:
-        """Return the shape that an argument has in one sample."""
+        """Return the shape of an argument in one sample."""
         shape: tuple[int, ...] = np.shape(self.args[slot])
         return shape[1:] if self.mapped[slot] else shape
 
     def rank(self, slot: int) -> int:
-        """Return how many axes an argument has in one sample."""
+        """Return the number of axes of an argument in one sample."""
         return np.ndim(self.args[slot]) - self.mapped[slot]
 
     def spread(self, slot: int) -> Any:
-        """Return an argument of all samples; one that they share once for each."""
+        """Return an argument with the samples along its first axis; one that all samples share is broadcast."""
         x = self.args[slot]
         return x if self.mapped[slot] else np.broadcast_to(x, (self.n, *np.shape(x)))
 
     def run(self, *args: Any, **more: Any) -> Any:
-        """Run the row itself on these arguments."""
+        """Run the primitive itself on these arguments."""
         return run(self.row, args, {**self.meta, **more} if more else self.meta)
 
 
 def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None = None) -> Any:
-    """Run a row, on Tensors through their funnel."""
+    """Run a primitive: through the funnel if an argument is a Tensor, else only its forward."""
     primitive = REGISTRY[row] if isinstance(row, str) else row
     for x in args:
         if isinstance(x, Tensor):
@@ -67,7 +67,7 @@ def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None =
 
 
 def rule(*names: str, options: bool = False) -> Callable[[Rule], Rule]:
-    """Let a rule be that of the rows of these names; `options` tells that it heeds options that differ by sample."""
+    """Return a decorator that registers a rule for primitives; with `options` it can handle Mapped options."""
 
     def register(function: Rule) -> Rule:
         function.takes_options = options  # type: ignore[attr-defined]
@@ -78,20 +78,20 @@ def rule(*names: str, options: bool = False) -> Callable[[Rule], Rule]:
 
 
 def shifted(axis: Any, rank: int) -> tuple[int, ...]:
-    """Return the axes of one sample as those of all samples; None stands for all of them."""
+    """Return axes of one sample as axes of the array of all samples; None means all axes of a sample."""
     if axis is None:
         return tuple(range(1, rank + 1))
     return tuple([a + 1 for a in normalize_axis_tuple(axis, rank)])
 
 
 def padded(x: Any, rank: int) -> Any:
-    """Return what differs from sample to sample with at least so many axes a sample, the new ones first."""
+    """Return a mapped array with at least `rank` axes for each sample; new axes come after that of the samples."""
     missing = rank + 1 - x.ndim
     return x.reshape((x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
 
 
 def aligned(args: Sequence[Any], mapped: Sequence[bool], least: int = 0) -> list[Any]:
-    """Return arguments such that the axes of one sample are broadcast against each other, and the samples too."""
+    """Return arguments padded with axes, so that samples are broadcast against samples, and axes as in one sample."""
     if len(args) == 1 and not least:
         return list(args)
     rank = max(least, *[np.ndim(x) - m for x, m in zip(args, mapped, strict=True)])
@@ -99,14 +99,14 @@ def aligned(args: Sequence[Any], mapped: Sequence[bool], least: int = 0) -> list
 
 
 def _ranks(meta: dict[str, Any]) -> int:
-    """Return the most axes that an option has."""
+    """Return the largest number of axes of an array among the options."""
     return max([x.ndim for x in meta.values() if isinstance(x, np.ndarray)], default=0)
 
 
 # -- Entry by entry
 
 def entrywise(call: Call) -> Any:
-    """Run a row that acts on entries: its arguments are broadcast, samples against samples."""
+    """Run an elementwise primitive; its arguments are broadcast, samples against samples."""
     return call.run(*aligned(call.args, call.mapped, _ranks(call.meta) if call.meta else 0))
 
 
@@ -138,11 +138,11 @@ def _same(call: Call) -> Any:
 def reduction(call: Call) -> Any:
     """Reduce the same axes of all samples."""
     (x,), meta = call.args, call.meta
-    if x.ndim == 1:  # numbers: as arrays of one entry
+    if x.ndim == 1:  # each sample is a number, and is treated as an array of one entry
         if meta.get("where") is not None:
             return NotImplemented
         axis = meta.get("axis")
-        shifted(axis, axis in (0, -1))  # which NumPy grants a number
+        shifted(axis, axis in (0, -1))  # raises for any other axis: NumPy accepts these two for a number
         return call.run(x.reshape(call.n, 1), axis=1, keepdims=False)
     axes = shifted(meta.get("axis"), x.ndim - 1)
     return call.run(x, axis=axes[0] if len(axes) == 1 else axes)
@@ -194,7 +194,7 @@ def _transpose(call: Call) -> Any:
     rank = x.ndim - 1
     order = tuple(range(rank))[::-1] if axes is None else normalize_axis_tuple(tuple(np.atleast_1d(axes)), rank)
     if len(order) != rank:
-        return NotImplemented  # which says what is wrong
+        return NotImplemented  # the run for one sample raises a clear error
     return call.run(x, axes=(0, *(a + 1 for a in order)))
 
 
@@ -240,11 +240,11 @@ def _join(call: Call) -> Any:
 # -- Products
 
 def product(call: Call) -> Any:
-    """Multiply matrices, or vectors, of all samples: as one product where one of the two is shared."""
+    """Multiply matrices or vectors of all samples, as one product if one of the two is shared."""
     (a, b), (over_a, over_b) = call.args, call.mapped
     rank_a, rank_b = call.rank(0), call.rank(1)
     if 0 in (rank_a, rank_b):
-        return NotImplemented  # which says what is wrong
+        return NotImplemented  # the run for one sample raises a clear error
     if not over_b and rank_b < 3:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
         return run("dot", (rows, b)).reshape((*a.shape[:-1], *b.shape[1:]))
@@ -322,7 +322,14 @@ def _solve(call: Call) -> Any:
 # -- Indices
 
 class _Place:
-    """An index of one sample, in parts: which of them are arrays, and whether these stand apart."""
+    """An index of one sample, split into parts.
+
+    Attributes:
+        parts: a part for each axis of the array, or None for a new axis; no Ellipsis.
+        arrays: the places of index arrays, and of numbers if there are index arrays.
+        apart: whether a slice or None lies between these, so that NumPy moves their axes to the front.
+        plain: whether there are only numbers, slices, None, and arrays of integers or booleans.
+    """
 
     def __init__(self, index: Any, rank: int) -> None:
         parts = list(index) if isinstance(index, tuple) else [index]
@@ -332,7 +339,7 @@ class _Place:
         if any(p is Ellipsis for p in parts):
             dots = next(i for i, p in enumerate(parts) if p is Ellipsis)
             parts[dots : dots + 1] = fill
-        # A number is one of the arrays, once there are arrays.
+        # If there are index arrays, NumPy treats a number like one of them.
         arrays = [i for i, p in enumerate(parts) if np.ndim(p)]
         self.arrays = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)] if arrays else []
         self.apart = bool(self.arrays) and self.arrays != list(range(self.arrays[0], self.arrays[-1] + 1))
@@ -357,19 +364,19 @@ def _getitem(call: Call) -> Any:
     if any(moving):
         return _gather(call, place, moving)
     out = call.run(x, index=(slice(None), *place.parts))
-    if place.apart:  # NumPy puts the axes of the arrays first, before the samples
+    if place.apart:  # NumPy puts the axes of the index arrays first, before that of the samples
         count = np.broadcast(*(_shaped(place.parts[i]) for i in place.arrays)).ndim
         return np.moveaxis(out, count, 0)
     return out
 
 
 def _shaped(p: Any) -> Any:
-    """Return an array of the shape that an index has among those that it is broadcast against."""
+    """Return an array with the shape that an index array has when index arrays are broadcast."""
     return np.nonzero(p)[0] if _mask(p) else p
 
 
 def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
-    """Look up at places that differ from sample to sample."""
+    """Read an array at indices that differ from sample to sample."""
     x, parts = call.args[0], list(place.parts)
     numbers = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)]
     if any(_mask(parts[i]) for i in numbers):
@@ -384,14 +391,14 @@ def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
     if call.mapped[0]:
         own = np.arange(call.n).reshape(call.n, *(1,) * rank)
         parts = [own, *parts]
-        out = call.run(x, index=tuple(parts))  # the arrays first if they are apart, else at the place of the samples
+        out = call.run(x, index=tuple(parts))  # NumPy puts the arrays' axes first, as `own` is the first index
         return np.moveaxis(out, range(1, rank + 1), range(1 + before, 1 + before + rank)) if before else out
     out = run(call.row, (x if isinstance(x, Tensor) else np.asarray(x),), {"index": tuple(parts)})
     return np.moveaxis(out, before, 0) if before else out
 
 
 def _ahead(call: Call) -> Any:
-    """Return the index of all samples for an update at an index of one, or None where that is not one in front."""
+    """Return the index for all samples of an update at an index of one sample, or None if the rule cannot do it."""
     place = _Place(call.meta["index"], call.rank(0) if call.row.name != "put" else len(call.meta["shape"]))
     moving = [call.level.has(p) for p in place.parts]
     if not place.plain or place.apart:

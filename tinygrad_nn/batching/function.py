@@ -1,4 +1,4 @@
-"""vmap: a function of one sample as a function of all of them."""
+"""`vmap`: turns a function of one sample into a function of all samples of a batch."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from .mapped import Level, source
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
-    r"""Return the function that applies f to each sample of a batch, all of them in one run.
+    r"""Return a function that applies f to each sample of a batch, to all of them in one run.
 
     .. math:: (x_1, \dots, x_n) \mapsto (f(x_1), \dots, f(x_n))
 
     Args:
         f: a function of arrays, or containers of arrays, returning an array or containers of arrays. It sees Tensors
-            of the shape of one sample; what it does may not depend on their values, so np.where stands for `if`.
-        in_axes: along which axis of an argument its samples lie, None for one that all samples share; one for all, or
-            a tuple with one for each argument by position, each in turn one for all that a container holds, or
-            containers of them. Keyword arguments are mapped along their first axis.
-        out_axes: where the samples lie in the result, likewise; None for what is the same for all samples.
+            of the shape of one sample. Which operations it runs must not depend on their values: use np.where in place
+            of `if`.
+        in_axes: the axis along which an argument has its samples; None for an argument that all samples share. Either
+            one number for all arguments, or a tuple with an entry for each positional argument. Such an entry is one
+            number for all arrays of a container, or a container of numbers like the argument. Keyword arguments are
+            mapped along their first axis.
+        out_axes: likewise, the axis along which the results have their samples; None for a result that is the same for
+            all samples.
 
     Returns:
-        A function of the same arguments. Of arrays it returns arrays, of Tensors Tensors with their graph. What is no
-        array, such as a flag, a module or a random generator, is passed on as it is.
+        A function of the same arguments. Given arrays it returns arrays, given Tensors it returns Tensors with their
+        graph. Arguments that are not arrays, such as a flag, a module or a random generator, are passed on unchanged.
 
     Raises:
-        ValueError: nothing is mapped, or there are different numbers of samples.
-        TypeError: f asks for a value, or returns what is no array.
+        ValueError: nothing is mapped, or the arguments have different numbers of samples.
+        TypeError: f reads a value, or returns something that is not an array.
 
     Example:
         >>> from tinygrad_nn import grad
@@ -97,7 +100,7 @@ def _first(x: Any, axis: int) -> Any:
 
 
 def _spread(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
-    """Return the axis of each leaf of a tree, where one stands for all that a container holds."""
+    """Return the axis for each leaf of a tree; one number or None in `axes` counts for all leaves of a container."""
     if axes is None or isinstance(axes, int):
         return [axes for _ in flatten(tree)[0]]
     parts, found = children(tree), children(axes)
@@ -115,7 +118,7 @@ def _kind(tree: Tree) -> str:
 
 
 def _shown(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
-    """Return a result of all samples: as an array, unless Tensors were given or it has a graph."""
+    """Return a result with the samples along `axis`: an array, unless Tensors were given or it has a graph."""
     x = source(x)
     if not level.has(x):
         if x is None:

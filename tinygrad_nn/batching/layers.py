@@ -1,4 +1,4 @@
-"""Rows of neural networks on all samples at once: the samples are further rows of the batch, or further groups."""
+"""Batching rules of neural network layers: the samples become further rows of the batch, or further groups."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .families import Call, aligned, padded, product, rule, run
 
 
 def _merged(x: Any, axis: int) -> Any:
-    """Return an array of all samples with these along an axis of one sample, as further entries of it."""
+    """Return an array of all samples with the axis of the samples merged into an axis of one sample."""
     x = np.moveaxis(x, 0, axis)
     return x.reshape((*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
 def _parted(x: Any, axis: int, n: int) -> Any:
-    """Undo `_merged`."""
+    """Return an array with the samples along the first axis again: the inverse of `_merged`."""
     x = x.reshape((*x.shape[:axis], n, x.shape[axis] // n, *x.shape[axis + 1 :]))
     return np.moveaxis(x, axis, 0)
 
@@ -26,7 +26,7 @@ def _parted(x: Any, axis: int, n: int) -> Any:
 def _affine(call: Call) -> Any:
     x, W, b = call.args
     if call.rank(1) != 2 or call.rank(2) != 1 or call.rank(0) == 0 or call.shape(0)[-1] != call.shape(1)[-1]:
-        return NotImplemented  # which says what is wrong
+        return NotImplemented  # the run for one sample raises a clear error
     if call.mapped == [True, False, False]:
         return call.run(x, W, b)
     weights = W.swapaxes(-1, -2)
@@ -39,7 +39,7 @@ def _affine(call: Call) -> Any:
 
 
 def _means(terms: Any, call: Call) -> Any:
-    """Return the sum of what each class adds, over the number of rows that a sample has."""
+    """Return for each sample the sum of all terms, divided by the number of rows in a sample."""
     rows = math.prod(call.shape(0)[:-1])
     axes = tuple(range(1, terms.ndim))
     return terms.sum(axis=axes) / float(rows) if rows != 1 else terms.sum(axis=axes)
@@ -155,5 +155,5 @@ def _embedding(call: Call) -> Any:
     rows = W.shape[1]
     first = np.arange(call.n).reshape(call.n, *(1,) * (np.ndim(ids) - 1)) * rows
     ids = np.where(ids < 0, ids + rows, ids)
-    ids = np.where((ids < 0) | (ids >= rows), call.n * rows, ids + first)  # no row of another sample, but none at all
+    ids = np.where((ids < 0) | (ids >= rows), call.n * rows, ids + first)  # a wrong id raises, and hits no other sample
     return run("embedding", (W.reshape(call.n * rows, W.shape[2]), ids))

@@ -1,4 +1,4 @@
-"""Mapped, the Tensor inside a vmapped function, and Level, one running vmap."""
+"""`Mapped`, the class of Tensors inside a vmapped function, and `Level`, one running vmap."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
 from ..tensor import Tensor, held, hold
 from ..tree import flatten
 
-# Questions that have the same answer for every sample; all others are answered for each.
+# Functions of shape and dtype have the same answer for every sample; all others are answered for each sample.
 STATIC = frozenset({
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.may_share_memory, np.shares_memory,
     np.can_cast, np.common_type, np.min_scalar_type, np.zeros_like, np.ones_like, np.empty_like,
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
 })  # fmt: skip
-# What only moves entries is asked by operations for the shape that it gives.
+# Functions that only move entries: primitives call them on placeholder arrays to learn the shape of the result.
 MOVING = frozenset({
     np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.diagonal, np.diag, np.fliplr, np.flipud,
     np.rot90, np.meshgrid, np.reshape, np.transpose, np.moveaxis, np.rollaxis, np.swapaxes, np.split, np.array_split,
     np.hsplit, np.vsplit, np.dsplit, np.block,
 })  # fmt: skip
-# An array among their arguments need not be a Tensor, and is indexed by what differs from sample to sample.
+# These may read a plain array at places that differ by sample, so plain arrays among their arguments become Tensors.
 GATHERING = frozenset({
     np.take, np.take_along_axis, np.interp, np.choose, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d,
 })  # fmt: skip
@@ -57,13 +57,13 @@ NO_HOOK = "a hook inside vmap would see all samples at once. Register it on a Te
 
 
 class Level:
-    """One running vmap: how many samples it has, and the vmap that it runs in.
+    """One running vmap: its number of samples, and the vmap around it.
 
     Attributes:
         n: the number of samples.
         outer: the Level around it, or ``None``.
-        depth: how many there are around it.
-        open: whether the function is still running.
+        depth: the number of Levels around it.
+        open: whether the vmapped function is still running.
     """
 
     __slots__ = ("depth", "n", "open", "outer")
@@ -75,7 +75,7 @@ class Level:
 
     @contextmanager
     def entered(self) -> Iterator[Level]:
-        """Run the vmapped function inside this block."""
+        """Make this the thread's current Level inside the block, in which the vmapped function runs."""
         mode = thread.mode
         mode.level = self
         try:
@@ -85,7 +85,7 @@ class Level:
 
     @contextmanager
     def again(self) -> Iterator[None]:
-        """Run inside this block what belongs inside this vmap, also where that is over or left for now."""
+        """Make this the current Level inside the block, even if this vmap is over, or left for the moment."""
         mode, was = thread.mode, self.open
         before, mode.level, self.open = mode.level, self, True
         try:
@@ -95,7 +95,7 @@ class Level:
 
     @contextmanager
     def left(self) -> Iterator[None]:
-        """Compute with all samples inside this block, as one does outside of this vmap."""
+        """Leave this Level inside the block, for computations with all samples as plain arrays."""
         mode = thread.mode
         before, mode.level = mode.level, self.beyond(mode.level)
         try:
@@ -104,12 +104,12 @@ class Level:
             mode.level = before
 
     def beyond(self, now: Level | None) -> Level | None:
-        """Return the vmap that is running where this one is left: the one around it, or one farther out already."""
+        """Return the current Level after this one is left: the one around it, or `now` if that is further out."""
         return now if now is None or now.depth < self.depth else self.outer
 
     def wrap(self, full: Any) -> Mapped:
-        """Return the Tensor that stands for one sample of an array or Tensor, whose first axis are the samples."""
-        if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the innermost is always outside
+        """Return the Mapped Tensor for one sample of an array or Tensor with the samples along its first axis."""
+        if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the inner vmap's Mapped is outside
             return inner.wrap(self.wrap(full.full.swapaxes(0, 1)))
         made: Mapped = object.__new__(Mapped)
         made.full, made.level, made.label = full, self, None
@@ -118,11 +118,11 @@ class Level:
         return made
 
     def has(self, x: Any) -> bool:
-        """Tell whether a value differs from sample to sample here."""
+        """Tell whether a value differs between the samples of this Level."""
         return isinstance(x, Mapped) and x.level is self
 
     def full(self, x: Any) -> Any:
-        """Return a value for all samples, one that they share once for each."""
+        """Return the array of a value for all samples; a value that all samples share is broadcast."""
         if self.has(x):
             return x.full
         if (inner := level_of(x)) is not None and inner.depth > self.depth:
@@ -130,17 +130,17 @@ class Level:
         return np.broadcast_to(x, (self.n, *np.shape(x)))
 
     def concerns(self, options: dict[str, Any]) -> bool:
-        """Tell whether an option differs from sample to sample."""
+        """Tell whether an option is, or contains, a Mapped Tensor."""
         return bool(mapped_in(options.values()))
 
     def apply(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Tensor:
-        """Run a row with such an option."""
+        """Run a primitive with such an option."""
         return Mapped.run(primitive, args, options)  # type: ignore[no-any-return]
 
     def outside(self, f: Callable[..., Any], *trees: Any) -> Any:
-        """Run a function of lists of arrays on all samples, outside of this vmap, and return what it returns, mapped.
+        """Call a function of lists of arrays with all samples, outside of this vmap; return its results as Mapped.
 
-        What the samples share is given to it once for each.
+        Values that all samples share are broadcast.
         """
         with self.left():
             found = f(*([self.full(x) for x in tree] for tree in trees))
@@ -148,7 +148,7 @@ class Level:
 
 
     def one_by_one(self, f: Callable[..., Sequence[Any]], *values: Any) -> list[Any]:
-        """Run a function of arrays for each sample, outside of this vmap, and return what it returns, mapped."""
+        """Call a function of arrays for each sample, outside of this vmap; return its stacked results as Mapped."""
         with self.left():
             full = [self.full(x) for x in values]
             found = [f(*(x[b] for x in full)) for b in range(self.n)]
@@ -156,7 +156,7 @@ class Level:
 
 
 def level_of(*values: Any) -> Level | None:
-    """Return the innermost vmap of whose samples one of these values is, or ``None``."""
+    """Return the innermost Level for which one of these values is Mapped, or ``None``."""
     found = None
     for x in values:
         if isinstance(x, Mapped) and (found is None or x.level.depth > found.depth):
@@ -165,14 +165,17 @@ def level_of(*values: Any) -> Level | None:
 
 
 def drawn(draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...], x: Any) -> Any:
-    """Return random numbers of a shape; where x differs from sample to sample, others for each, as in a loop."""
+    """Return random numbers of a shape; if x is Mapped, different numbers for each sample, as in a loop."""
     level = level_of(x)
     return draw(shape) if level is None else level.wrap(drawn(draw, (level.n, *shape), x.full))
 
 
 @lru_cache(maxsize=1024)
 def standing(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return an array that has this shape without the memory; its entries are the worst: NaN, or no possible index."""
+    """Return a placeholder array of this shape that takes no memory; its entries are NaN, or an impossible index.
+
+    With such entries, code that reads a value of the placeholder by mistake gives an error or NaN.
+    """
     worst = np.full((), np.nan if dtype.kind in "fc" else np.iinfo(dtype).min if dtype.kind in "iu" else True, dtype)
     return np.ndarray(shape, dtype, worst.tobytes(), 0, (0,) * len(shape))
 
@@ -193,13 +196,13 @@ def mapped_in(values: Iterable[Any]) -> list[Mapped]:
 
 
 class Mapped(Tensor):
-    """A Tensor that stands for one sample, and holds the values of all of them."""
+    """The Tensor inside a vmapped function: it has the shape of one sample, and holds the values of all samples."""
 
     __slots__ = ("full", "level")
 
-    full: Any  # an array or a Tensor, whose first axis are the samples
+    full: Any  # an array or Tensor with the samples along its first axis
     level: Level
-    run: ClassVar[Any]  # these four are given by `rules`, which stand on it
+    run: ClassVar[Any]  # these four are set by `rules`, which imports this module
     answer: ClassVar[Any]
     answer_entrywise: ClassVar[Any]
     attempt: ClassVar[Any]
@@ -211,7 +214,7 @@ class Mapped(Tensor):
 
     @property
     def data(self) -> Any:
-        """The same values without a graph; the engine takes the array that stands for its shape by `held`."""
+        """The same values without a graph; the engine itself reads the placeholder array with `held`."""
         return self.detach()
 
     @data.setter
@@ -220,7 +223,7 @@ class Mapped(Tensor):
 
     @property
     def grad(self) -> Any:
-        """None: gradients inside vmap are taken by `grad`."""
+        """Always None: inside vmap gradients are computed by the function `grad`."""
         return None
 
     @grad.setter
@@ -230,11 +233,11 @@ class Mapped(Tensor):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by a person: no parameter is."""
+        """Always False: it is a part of all samples, not a parameter."""
         return False
 
     def _batched(self, primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> Tensor:
-        """Run a row one of whose arguments is Mapped, or has a Mapped option."""
+        """Run a primitive that has a Mapped argument or option."""
         return Mapped.run(primitive, args, meta)  # type: ignore[no-any-return]
 
     def detach(self) -> Tensor:
@@ -266,11 +269,11 @@ class Mapped(Tensor):
         raise TypeError(BY_VALUE.format(call="t.tolist()"))
 
     def backward(self, *_: Any, **__: Any) -> None:
-        """Refuse: gradients inside vmap are taken by `grad`."""
+        """Refuse: inside vmap gradients are computed by the function `grad`."""
         raise TypeError(NO_BACKWARD)
 
     def register_hook(self, hook: Any) -> Any:
-        """Refuse: the graph is that of all samples."""
+        """Refuse: the graph is that of all samples, so a hook would see all of them."""
         raise TypeError(NO_HOOK)
 
     def __bool__(self) -> bool:
@@ -321,7 +324,10 @@ class Mapped(Tensor):
 
 
 class Sample(np.ndarray[Any, Any]):
-    """What the operations see of a Mapped Tensor when they ask about its shape; of its values each sample is asked."""
+    """A placeholder array that a primitive's code gets for a Mapped Tensor where it reads shape and dtype.
+
+    Functions of shape are answered by the placeholder; functions of values are run for each sample.
+    """
 
     source: Mapped | None = None
 
@@ -340,13 +346,13 @@ class Sample(np.ndarray[Any, Any]):
 
 
 def seen(tree: Any) -> Any:
-    """Return answers as the operations see them."""
+    """Return a nest with its Mapped Tensors replaced by placeholder arrays."""
     found, refill = flatten(tree)
     return refill([x._asked() if isinstance(x, Mapped) else x for x in found])
 
 
 def source(x: Any) -> Any:
-    """Return the Mapped Tensor that operations see as this array; anything else as it is."""
+    """Return the Mapped Tensor of a placeholder array; anything else unchanged."""
     return _known(x) if isinstance(x, Sample) else x
 
 
@@ -357,14 +363,14 @@ def _known(x: Sample) -> Mapped:
 
 
 def _stand(x: Any) -> Any:
-    """Return what has the shape of a value, without the samples."""
+    """Return a plain array with the shape that a value has in one sample."""
     if isinstance(x, (list, tuple)):
         return type(x)([_stand(part) for part in x])
     return x.view(np.ndarray) if isinstance(x, Sample) else held(x)
 
 
 def _plain(handler: Any) -> bool:
-    """Tell whether what stands in for a NumPy function answers with plain arrays."""
+    """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
     return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
@@ -377,7 +383,7 @@ for _name, _ufunc in (
     ("ne", np.not_equal),
 ):  # fmt: skip
     setattr(Mapped, f"__{_name}__", _compared(_ufunc))
-setattr(Mapped, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away
+setattr(Mapped, "__hash__", Tensor.__hash__)  # noqa: B010 - defining __eq__ removed it
 
 
 answered_by(Sample, _known)

@@ -1,4 +1,4 @@
-"""How an operation is run on all samples: by the rule of its family, else for each sample, with the results stacked."""
+"""Runs a primitive on all samples: by the batching rule of its family, else once for each sample, stacking results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from . import layers as _layers  # noqa: F401 - fills the table of rules
 from .families import PLAIN, RULES, Call, aligned, entrywise, run, shifted
 from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
 
-# Questions along an axis, whose answer for all samples is that along the next one; of None: in a row, or all axes.
+# Functions along an axis, which can be run for all samples along the next axis -> the default of `axis`, where None
+# means the flattened array or all axes.
 ALONG: dict[Any, Any] = {
     np.argmax: None, np.argmin: None, np.nanargmax: None, np.nanargmin: None, np.argsort: -1, np.any: None,
     np.all: None, np.count_nonzero: None,
@@ -33,7 +34,7 @@ RAGGED = (
 
 
 def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> Tensor:
-    """Run a row on all samples of the innermost vmap that an argument or option is of."""
+    """Run a primitive on all samples of the innermost vmap for which an argument or option is Mapped."""
     options: Sequence[Mapped] = mapped_in(meta.values()) if meta else ()
     level = _open(level_of(*args, *options))
     full: list[Any] = []
@@ -72,19 +73,19 @@ def _open(level: Level | None) -> Level:
 
 
 def _explain(error: ValueError, primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> None:
-    """Raise what the row says of the shapes of one sample, if it refuses these too."""
+    """Raise the primitive's error for the shapes of one sample, if it refuses these too."""
     try:
         with np.errstate(all="ignore"):
             primitive.forward(*map(held, args), **meta)
     except ValueError as same:
         say_shapes(same, primitive, [held(x) for x in args])
         raise same from None
-    except Exception:  # what stands for a sample is no array to compute with
+    except Exception:  # the forward cannot compute with placeholder arrays
         return
 
 
 def each(level: Level, row: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Return what a row gives for each sample, stacked."""
+    """Run a primitive once for each sample, and return the stacked results."""
     if level.n == 0:
         raise ValueError(NONE.format(name=row.name))
     samples = range(level.n)
@@ -94,7 +95,7 @@ def each(level: Level, row: Primitive, args: Sequence[Any], options: dict[str, A
 
 
 def stacked(name: str, found: Sequence[Any]) -> Any:
-    """Return results of all samples as one array or Tensor."""
+    """Return the results of all samples stacked to one array or Tensor."""
     shapes = list(dict.fromkeys(np.shape(x) for x in found))
     if len(shapes) > 1:
         raise ValueError(RAGGED.format(name=name, shapes=" and ".join(map(str, shapes[:2]))))
@@ -104,7 +105,7 @@ def stacked(name: str, found: Sequence[Any]) -> Any:
 
 
 def of_sample(level: Level, b: int, tree: Any, option: bool = False) -> Any:
-    """Return arguments of all samples as those of one; options become plain, as the engine takes them."""
+    """Return arguments with Mapped Tensors replaced by their entries for sample `b`; options become plain arrays."""
     if isinstance(tree, dict):
         return {key: of_sample(level, b, x, option) for key, x in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -120,7 +121,7 @@ def of_sample(level: Level, b: int, tree: Any, option: bool = False) -> Any:
 def attempt(
     function: Callable[..., Any], run: Callable[..., Any] | None, first: tuple[Any, ...], args: Any, options: Any
 ) -> Any:
-    """Run a function made of rows; where it decides by values, or fails, run it for each sample."""
+    """Call a function that is composed of primitives; if it reads values, or fails, call it once for each sample."""
     try:
         return _sources(function(*args, **options) if run is None else run(*first, args, options))
     except Exception as error:
@@ -136,11 +137,11 @@ def attempt(
                 raise
         if function is np.piecewise:
             return _piecewise(*args, **options)
-        raise error  # a function among the arguments uses what differs from sample to sample
+        raise error  # a function among the arguments uses Mapped Tensors from outside
 
 
 def _each_of_many(level: Level, function: Callable[..., Any], args: Any, options: Any) -> Any:
-    """Return what a function gives for each sample, in containers or not, stacked."""
+    """Call a function once for each sample, and return the results, which may be nests, stacked as Mapped Tensors."""
     name = getattr(function, "__name__", "a function").lstrip("_")
     if level.n == 0:
         raise ValueError(NONE.format(name=name))
@@ -153,9 +154,9 @@ def _each_of_many(level: Level, function: Callable[..., Any], args: Any, options
 
 
 def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **options: Any) -> Any:
-    """Return np.piecewise of a sample: every function runs on all of x, and np.where takes from each its part."""
+    """Return np.piecewise: every function is called with all of x, and np.where selects from the results."""
     inside = max(map(np.ndim, condlist), default=0) + 1 if isinstance(condlist, (list, tuple)) else np.ndim(condlist)
-    listed = inside > min(np.ndim(x), 1)  # axes; a list of truth values is one condition, but for a number
+    listed = inside > min(np.ndim(x), 1)  # whether there is a list of conditions; for an array, a list of bools is one
     conditions = [source(c) if hasattr(c, "shape") else np.asarray(c) for c in (condlist if listed else [condlist])]
     parts = [f(x, *args, **options) if callable(f) else f for f in funclist]
     out: Any = parts.pop() if len(parts) == len(conditions) + 1 else 0
@@ -167,7 +168,7 @@ def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **opt
 
 
 def answer_entrywise(ufunc: np.ufunc, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Answer a question about the values of all samples, entry by entry."""
+    """Run a ufunc without a gradient, such as np.isnan, on all samples at once."""
     level = _open(level_of(*inputs, *mapped_in(options.values())))
     if mapped_in(options.values()):
         return answer(ufunc, inputs, options)
@@ -180,7 +181,7 @@ def answer_entrywise(ufunc: np.ufunc, inputs: Sequence[Any], options: dict[str, 
 
 
 def answer(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Answer a question about the values, which has no gradient, for each sample."""
+    """Run a function without a gradient, such as np.argsort: along the next axis if possible, else for each sample."""
     args, options = _sources(list(args)), _sources(options)
     known = mapped_in((args, options))
     level = _open(level_of(*known))
@@ -193,7 +194,7 @@ def answer(function: Callable[..., Any], args: Sequence[Any], options: dict[str,
 
 
 def _along(function: Any, args: list[Any], options: dict[str, Any], level: Level) -> Any:
-    """Answer a question along an axis, or of all entries, by one along the next axis; None where that is not it."""
+    """Run a function along one axis, or over all entries, for all samples along the next axis; None if impossible."""
     axis = args[1] if len(args) > 1 else options.pop("axis", ALONG[function])
     x = args[0].full
     if x.ndim == 1 or (axis is None and options):

@@ -1,4 +1,4 @@
-"""The command itself: its name, its version, its exit codes."""
+"""The Typer application of the `tinygrad-nn` command: name, version, messages of the parser and exit codes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _root(
 
 
 def _better(error: Exception, ctx: Any, message: str) -> str:
-    """Return what the parser says of an option or a command that is not there, with the nearest that is."""
+    """Return the parser's message for an unknown option or command, with the nearest known name."""
     if ctx is None:
         return message
     option = getattr(error, "option_name", None)
@@ -58,18 +58,18 @@ def _better(error: Exception, ctx: Any, message: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for what the caller can mend, 130 when interrupted."""
+    """Run the command and return its exit code: 0, 2 for wrong arguments, 130 if interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters still gets its numbers
+            stream.reconfigure(errors="backslashreplace")  # terminals that cannot encode Greek letters
     try:
         return int(app(args=arguments, standalone_mode=False) or 0)
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what the parser of options raises has one
+        if not hasattr(error, "format_message"):  # errors of the option parser have one
             raise
         ctx = getattr(error, "ctx", None)
         where = getattr(ctx, "command_path", "tinygrad-nn")
-        if error.format_message():  # none where the help was shown instead
+        if error.format_message():  # empty if the help was shown instead
             text = _better(error, ctx, error.format_message()).rstrip(".")
             say(f"{text}{'' if text[-1] == '?' else '.'} See {where} --help.")
         return 2

@@ -1,4 +1,4 @@
-"""The `compare` command: one batch, or a person's own function, and its gradients by three roads."""
+"""The `compare` command: gradients of one batch, or of the user's own function, computed by three roads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _compare(
     html: Annotated[str | None, _file("Write the report as a page, with heat maps and equations.", "FILE.html")] = None,
     json: Annotated[str | None, _file("Write the report as JSON.", "FILE.json")] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print nothing but errors; the exit code says it.", rich_help_panel=_PANEL)
+        bool, typer.Option("--quiet", help="Print nothing but errors; see the exit code.", rich_help_panel=_PANEL)
     ] = False,
     **options: Any,
 ) -> None:
@@ -85,7 +85,7 @@ def _run(
 def with_options_of(
     own: Callable[..., None], other: Callable[..., None], left_out: tuple[str, ...]
 ) -> Callable[..., None]:
-    """Return a function that takes its own options, and those of another that say what network and batch it is."""
+    """Return a command whose signature has its own options and those of another command, except the left-out ones."""
     mine = [p for p in inspect.signature(own, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     theirs = [p for p in inspect.signature(other, eval_str=True).parameters.values() if p.name not in left_out]
     parameters = [*mine, *theirs]

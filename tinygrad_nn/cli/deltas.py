@@ -1,4 +1,4 @@
-"""The deltas of one row of data, for a network to be drawn with."""
+"""The deltas of one row of data, for the drawing of a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def deltas_of(model: Any, x: Any, y: Any, solver: Any) -> Any:
-    """Return the delta of each layer for one row, the gradients of the biases; ``None`` where the loss is infinite."""
+    """Return the delta of each layer for one row (the gradients of the biases), or ``None`` if the loss is infinite."""
     from ..nn import Layer
     from ..solver import BackProp, FeedForward
     from ..viz.model.values import in_a_row
@@ -21,7 +21,7 @@ def deltas_of(model: Any, x: Any, y: Any, solver: Any) -> Any:
 
 
 def _deltas_by_graph(model: Any, x: Any, y: Any, solver: Any) -> Any:
-    """Return the gradient of what each layer of a model makes of its weights; ``None`` where that is not z itself."""
+    """Return the gradient of the operation that uses each layer's weights, or ``None`` if one of these is not z."""
     from ..graph.view import GraphView
     from ..graph.walk import walk_back
     from ..solver import graph_loss

@@ -1,4 +1,4 @@
-"""What the commands that draw share: their options, what is drawn, and where it may be written."""
+"""Shared code of the drawing commands: their options, the result to draw, and the checks of output files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEFT_OUT = ("out", "report", "progress", "quiet")
 
 Function = Annotated[
     str | None,
-    typer.Argument(help="Draw what this function of your own returns, instead.", metavar="FILE.py:FUNCTION",
+    typer.Argument(help="Draw the result of your own function instead.", metavar="FILE.py:FUNCTION",
                    show_default=False),
 ]  # fmt: skip
 Inputs = Annotated[
@@ -43,18 +43,18 @@ Row = Annotated[
 ]
 Model = Annotated[
     str | None,
-    option(PANEL, "A network that train saved, rather than training one.", metavar="MODEL.safetensors",
+    option(PANEL, "Use a network saved by train, instead of training one.", metavar="MODEL.safetensors",
            show_default=False),
 ]  # fmt: skip
-Untrained = Annotated[bool, flag("--untrained", PANEL, "With the weights that the training begins with.")]
-Title = Annotated[str | None, option(PANEL, "Text above it.", metavar="TEXT", show_default=False)]
+Untrained = Annotated[bool, flag("--untrained", PANEL, "Use the initial weights, without training.")]
+Title = Annotated[str | None, option(PANEL, "Title of the drawing.", metavar="TEXT", show_default=False)]
 Theme = Annotated[str, named(PANEL, "light or dark.")]
-NoNames = Annotated[bool, flag("--no-names", PANEL, "Not to name values by the variables of your function.")]
+NoNames = Annotated[bool, flag("--no-names", PANEL, "Do not name values after the variables of your function.")]
 Quiet = Annotated[bool, flag("--quiet", PANEL, "Print nothing but errors.")]
 
 
 class Source(NamedTuple):
-    """Where what is drawn comes from: a person's function, or else a network that the options say how to train."""
+    """The source of a drawing: the user's function, or a network that is trained by the options or loaded."""
 
     function: str | None
     inputs: str | None
@@ -67,12 +67,12 @@ class Source(NamedTuple):
 
 
 def drawing_command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a command that takes the options of `train` as well, which say what network to draw."""
+    """Return a decorator that registers a command and adds the options of `train`, which define the network."""
     return lambda own: app.command(name)(with_options_of(own, train, LEFT_OUT))
 
 
 def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, PreparedRun | None]:
-    """Return what to draw, names for its parts, a title, and the plan if it is the trained network's loss."""
+    """Return the result to draw, names for its values, a title, and the plan if the result is a network's loss."""
     if source.function is not None:
         from .user_code import call, names_of, result_of
 
@@ -96,7 +96,7 @@ def _by(model: str) -> str:
 
 
 def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict[str, Any], Any, str | None]:
-    """Return the function whose graph is to be changed, its arguments, names for what it uses, and a title."""
+    """Return the function whose graph the live page changes, its arguments, names of its variables, and a title."""
     if source.function is not None:
         from .user_code import function_of
 
@@ -117,22 +117,22 @@ def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict
 
 @contextmanager
 def drawn_so_far(source: Source, out: str | None, **style: Any) -> Iterator[None]:
-    """Where a person's function fails in this block, draw what it had computed until then; the error goes on."""
+    """If the user's function fails in this block, draw the graph up to the failure, and raise the error again."""
     try:
         yield
     except WRONG as error:
         from ..viz.graph.drawing import draw
 
-        cause = error.__cause__ if isinstance(error, Theirs) else None  # what we refuse of its result is no failure
+        cause = error.__cause__ if isinstance(error, Theirs) else None  # a refused result is not drawn
         if out is not None and source.function is not None and cause is not None:
-            with suppress(ValueError, RuntimeError):  # it came from no operation, or nothing draws here
+            with suppress(ValueError, RuntimeError):  # no operation failed, or Graphviz is missing
                 draw(cause, out, **style)
                 tell(source.quiet, f"What was computed until it failed is in {out}, the failing operation in red.")
         raise
 
 
 def trained(source: Source, rows: list[int]) -> PreparedRun:
-    """Return the plan of a network that has been trained, unless it is not to be."""
+    """Return the plan of a network: trained now, untrained if the user asked for that, or loaded from a file."""
     from .run import Options, learn, prepare
 
     if source.inputs is not None:
@@ -155,14 +155,14 @@ def trained(source: Source, rows: list[int]) -> PreparedRun:
 
 
 def rows_of(rows: str | None, row: int | None) -> str | None:
-    """Return what `--rows` and `--row` say together."""
+    """Return the rows that `--rows` or `--row` selects, as text."""
     if rows is not None and row is not None:
         raise ValueError(f"--rows {rows} and --row {row} both say which rows; leave one out.")
     return rows if row is None else str(row)
 
 
 def row_numbers(text: str | None) -> list[int]:
-    """Return the numbers of `--rows`."""
+    """Return the row numbers in the text of `--rows`."""
     if text is None:
         return []
     found = text.split(",")
@@ -172,11 +172,11 @@ def row_numbers(text: str | None) -> list[int]:
 
 
 def refuse_unused(source: Source) -> None:
-    """Refuse options that say how the trained network is made, where a person's own function is drawn."""
+    """Refuse options for a trained network if the user's own function is drawn."""
     from .run import Options
 
     plain = Options()
-    names = [part.name for part in fields(Options) if part.name != "loss"]  # the loss is asked for in both cases
+    names = [part.name for part in fields(Options) if part.name != "loss"]  # used in both cases
     odd = [name.replace("_", "-") for name in names if source.options[name] != getattr(plain, name)]
     odd += ["untrained"] * source.untrained + ["rows"] * (source.rows is not None) + ["model"] * bool(source.model)
     if odd:
@@ -184,12 +184,12 @@ def refuse_unused(source: Source) -> None:
 
 
 def check_place(path: str, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file that cannot be written, before any work is done."""
+    """Raise an error for an output file that cannot be written, before any work is done."""
     from ..files import check_folder
 
     target = Path(path)
     if target.suffix.lower() not in suffixes:
-        raise ValueError(f"{path} is no name for it; it can be written as {', '.join(suffixes)}.")
+        raise ValueError(f"{path} has an unsupported suffix; the file can be written as {', '.join(suffixes)}.")
     if target.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it.")
     if not target.parent.is_dir():

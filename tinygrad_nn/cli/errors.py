@@ -1,4 +1,4 @@
-"""How the command says what is wrong: one line, in which arguments of functions are options."""
+"""Error messages of the command: one line, in which function arguments are rewritten as command options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from ..printable import printable
 
-WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # all raised with a message for a person
+WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # raised with a message for the user
 NAMES = (
     "activation", "batch_size", "categories", "checkpoint", "class_weight", "color", "cv", "data", "dataset", "depth",
     "direction", "distribution", "dropout", "dtype", "early_stopping", "encoding", "epochs", "features", "gif",
@@ -21,7 +21,7 @@ NAMES = (
 )  # fmt: skip
 CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads",
          "compare_gradients", "graph_loss", "BackProp", "FeedForward")  # fmt: skip
-WORDS = {  # what the library says of itself, said of the command
+WORDS = {  # phrases of library messages -> phrases for the command
     "features=[...]": "features=NAME,NAME",
     "out of features.": "out of --features.",
     "unknown method": "unknown --regularization",
@@ -38,11 +38,11 @@ WORDS = {  # what the library says of itself, said of the command
 
 
 class Theirs(RuntimeError):
-    """An error of a person's own code, whose words are theirs."""
+    """An error in the user's own code; its message is printed unchanged."""
 
 
 def teach(work: Callable[[], None]) -> None:
-    """Do some work; turn an error that has a message into one line and exit code 2, or 1 where a training diverged."""
+    """Call a function; turn an expected error into one line and exit code 2, or 1 if the training diverged."""
     try:
         work()
     except typer.Exit:
@@ -50,17 +50,17 @@ def teach(work: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         say("interrupted; nothing was written.", "")
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # the reader of our output has seen enough, as `head` does
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except WRONG as error:
         say(str(error) if isinstance(error, Theirs) else as_options(_message(error)))
         diverged = isinstance(error, FloatingPointError) and "diverged" in str(error)
-        raise typer.Exit(1 if diverged else 2) from None  # 2 is for a command that was given wrongly
+        raise typer.Exit(1 if diverged else 2) from None  # 2 is for wrong usage
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:  # of the system, not of ours
+    if isinstance(error, OSError) and error.strerror:  # raised by the operating system
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     return str(error)
 

@@ -12,13 +12,13 @@ from .errors import teach
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="What train wrote: model.safetensors.", metavar="MODEL.safetensors")],
+    model: Annotated[str, typer.Argument(help="A network that train saved.", metavar="MODEL.safetensors")],
     data: Annotated[
-        str, typer.Argument(help="A table with the columns that it learned from, and the target.", metavar="FILE.csv")
+        str, typer.Argument(help="A table with the columns that it was trained on, and the target.", metavar="FILE.csv")
     ],
-    encoding: Annotated[str, typer.Option(help="Of the table; gzipped ones are read as well.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Text encoding of the table, which may be gzipped.")] = "utf-8",
 ) -> None:
-    """Score a network that train saved on a table with known targets."""
+    """Score a network saved by train on a table with known targets."""
     teach(lambda: _evaluate(model, data, encoding))
 
 

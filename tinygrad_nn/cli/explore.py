@@ -31,7 +31,7 @@ from .drawing import (
 from .errors import teach
 from .options import flag, named, option, real, whole
 
-SECONDS, WIDTH = 1.2, 1200  # of a step of a GIF, and in pixels
+SECONDS, WIDTH = 1.2, 1200  # seconds per step of a GIF, and its width in pixels
 PLAIN = {"seconds": SECONDS, "width": WIDTH, "theme": "light"}
 
 
@@ -40,20 +40,20 @@ def explore(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str | None, option(PANEL, "Where to; by default explore.html.", metavar="FILE.html", show_default=False)
+        str | None, option(PANEL, "File of the page; by default explore.html.", metavar="FILE.html", show_default=False)
     ] = None,
     gif: Annotated[
-        str | None, option(PANEL, "The same walk as an animated GIF.", metavar="FILE.gif", show_default=False)
+        str | None, option(PANEL, "Write the same steps as an animated GIF.", metavar="FILE.gif", show_default=False)
     ] = None,
-    seconds: Annotated[float, real(PANEL, "That a step of the GIF is shown.")] = SECONDS,
-    width: Annotated[int, whole(PANEL, "Of the GIF, in pixels.")] = WIDTH,
-    theme: Annotated[str, named(PANEL, "Of the GIF: light or dark; the page follows its reader's system.")] = "light",
+    seconds: Annotated[float, real(PANEL, "Duration of a step of the GIF.")] = SECONDS,
+    width: Annotated[int, whole(PANEL, "Width of the GIF in pixels.")] = WIDTH,
+    theme: Annotated[str, named(PANEL, "Theme of the GIF: light or dark; pages follow the system.")] = "light",
     title: Title = None,
     serve: Annotated[
-        bool, flag("--serve", PANEL, "Serve the page with the engine behind it, so that its numbers can be changed.")
+        bool, flag("--serve", PANEL, "Serve a live page, on which numbers and operations can be changed.")
     ] = False,
-    port: Annotated[int, whole(PANEL, "Of the served page; 0 takes a free one.")] = 0,
-    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Not to open the served page.")] = False,
+    port: Annotated[int, whole(PANEL, "Port of the served page; 0 takes a free one.")] = 0,
+    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Do not open the served page in the browser.")] = False,
     rows: Rows = None,
     row: Row = None,
     model: Model = None,
@@ -64,8 +64,8 @@ def explore(
 ) -> None:
     """Write a page that steps through a computation, forward and back.
 
-    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on say what
-    network that is.
+    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on choose
+    another network.
     """
     film = {"seconds": seconds, "width": width, "theme": theme}
 
@@ -113,7 +113,7 @@ def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, A
         check_place(out, (".html", ".htm"))
     with drawn_so_far(source, out):
         result, names, found, _ = source_result(source)
-    if gif is not None:  # first, as it is what can be too long
+    if gif is not None:  # first, because it can fail for being too long
         viz.animate(result, gif, names=names, **film)
         tell(source.quiet, f"The animation is in {gif}.")
     if out is not None:

@@ -37,7 +37,7 @@ def graph(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
+        str, option(PANEL, "Output file: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
                     metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
@@ -68,8 +68,8 @@ def graph(
 ) -> None:
     """Draw the graph of a computation, with values and gradients.
 
-    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on say what
-    network that is.
+    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on choose
+    another network.
     """
     hidden = {"values": no_values, "gradients": no_gradients, "constants": no_constants, "shapes": no_shapes,
               "repeats": no_repeats}  # fmt: skip
@@ -88,7 +88,7 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
     from ..viz.graph.picture import Style
 
     check_place(out, SUFFIXES)
-    Style(**style)  # what is wrong with it is said before a long training
+    Style(**style)  # checked before a long training
     with drawn_so_far(source, out, theme=style["theme"], direction=style["direction"]):
         result, names, title, plan = source_result(source)
     measures = _errors(plan, source) if style["color"] == "error" and plan is not None else None
@@ -102,14 +102,14 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
 
 
 def backward(result: Any) -> None:
-    """Leave gradients in a graph for it to be drawn with, from ones; those that are there already stay."""
+    """Run a backward pass from ones, so that gradients can be drawn, unless the graph already has gradients."""
     import numpy as np
 
     from ..graph.view import GraphView, tensors_of
 
     if any(part.grad is not None for part in GraphView(result)):
         return
-    with np.errstate(all="ignore"):  # a gradient that is not finite is shown
+    with np.errstate(all="ignore"):  # the drawing shows gradients that are not finite
         live = [part.sum() for part in tensors_of(result) if part.node is not None]
         if live:
             sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)

@@ -1,4 +1,4 @@
-"""The command `network`: neurons and weights, and what a row of data makes of them."""
+"""The command `network`: draw neurons and weights, optionally with the values that a row of data gives them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 def network(
     function: Function = None,
     inputs: Inputs = None,
-    out: Annotated[str, option(PANEL, "Where to: .svg .png .pdf or .html.", metavar="FILE")] = "network.svg",
+    out: Annotated[str, option(PANEL, "Output file: .svg .png .pdf or .html.", metavar="FILE")] = "network.svg",
     row: Annotated[
-        int | None, option(PANEL, "Write into the neurons what this row of the table, counted from 1, makes of them: "
-                            "z, a, and delta on the way back.", metavar="N", show_default=False),
+        int | None, option(PANEL, "Write into the neurons their values for this row of the table, counted from 1: "
+                            "z, a, and the delta of the backward pass.", metavar="N", show_default=False),
     ] = None,
-    limit: Annotated[int, whole(PANEL, "Draw at most so many neurons of a layer.")] = 12,
+    limit: Annotated[int, whole(PANEL, "Largest number of neurons drawn per layer.")] = 12,
     theme: Theme = "light",
     title: Title = None,
     model: Model = None,
@@ -47,9 +47,9 @@ def network(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Draw a network: its neurons and weights, and what a row of data makes of them.
+    """Draw a network: its neurons and weights, and the values that a row of data gives them.
 
-    Without FILE.py:FUNCTION: a network trained on iris. The options from Data on say what network that is.
+    Without FILE.py:FUNCTION: a network trained on iris. The options from Data on choose another network.
 
     A function of your own returns a list of layers, or (model, x), or (model, x, y).
     """
@@ -89,7 +89,7 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
             raise ValueError(f"row={row} is a row of data, and {function} returns none; return (model, x).")
         return draw_network(model, **style)
     x = _pick(found.x, row or 1, "x")
-    plain = draw_network(model, x, **style)  # says what cannot be drawn
+    plain = draw_network(model, x, **style)  # raises the error for what cannot be drawn
     if found.y is None:
         return plain
     solver = solver_for(model, source.options["loss"])
@@ -97,7 +97,7 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
 
 
 def _pick(data: Any, row: int, what: str) -> Any:
-    """Return one row of a person's data as a table, (1, columns)."""
+    """Return one row of the user's data as an array of shape (1, columns)."""
     import numpy as np
 
     from ..tensor import Tensor

@@ -1,4 +1,4 @@
-"""The kinds of options that commands have."""
+"""Constructors for the kinds of options that the commands use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import typer
 
 
 def option(panel: str, text: str, **more: Any) -> Any:
-    """Return an option in a panel of the help."""
+    """Return an option that the help shows in a given panel."""
     return typer.Option(help=text, rich_help_panel=panel, **more)
 
 
 def named(panel: str, text: str, **more: Any) -> Any:
-    """Return an option that is a name."""
+    """Return an option whose value is a name."""
     return option(panel, text, metavar="NAME", **more)
 
 
 def whole(panel: str, text: str, **more: Any) -> Any:
-    """Return an option that is a whole number."""
+    """Return an option whose value is an integer."""
     return option(panel, text, metavar="N", parser=lambda value: _number(int, value, "whole number, e.g. 16"), **more)
 
 
 def real(panel: str, text: str, **more: Any) -> Any:
-    """Return an option that is a number."""
+    """Return an option whose value is a real number."""
     return option(panel, text, metavar="X", parser=lambda value: _number(float, value, "number, e.g. 0.1"), **more)
 
 

@@ -1,4 +1,4 @@
-"""The files of a run: all of them, or none."""
+"""Writing the output files of a training run: all of them or none."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 
 def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[list[str], str]:
-    """Write plots, graph, history and weights into a folder; return their names, and a note if one is another.
+    """Write plots, graph, history and weights into a folder.
 
-    Where the graph cannot be drawn it is left as DOT text: a long training is not lost for that.
+    If the graph cannot be drawn, it is written as DOT text, so that a long training is not lost.
 
     Args:
-        folder: made if need be; files of the same names are replaced once all the new ones are there.
-        outcome: of the run.
-        report: whether to write a page with everything as well.
+        folder: the target folder, created if necessary; existing files are replaced once all new ones are complete.
+        outcome: the outcome of the run.
+        report: whether to write a page with all results as well.
+
+        Returns:
+            The names of the files, and a note if the graph could not be drawn (else an empty string).
 
     Raises:
         OSError: the folder cannot be written to.

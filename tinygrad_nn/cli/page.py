@@ -1,4 +1,4 @@
-"""The report of a run: one page with everything, that opens from disk and asks no network for anything."""
+"""The report of a run: a single HTML page with all results, which needs no network access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .pictures import draw_plan, row_loss
 from .report import apart, facts, listed
 from .run import Options, Outcome, Scores
 
-SHOWN = 30  # epochs in the table; the others are in the curves, and in history.json
+SHOWN = 30  # epochs in the table; the curves and history.json have all
 STYLE = """body { max-width: 76rem; }
 section { margin: 2.4rem 0 0; }
 h2 { font-size: 1.2rem; margin: 0 0 .3rem; } h3 { font-size: .95rem; margin: 1.4rem 0 .3rem; }
@@ -46,14 +46,14 @@ details > summary { padding: .3rem 0; }
 
 
 def page(outcome: Outcome) -> str:
-    """Return the report of a run as HTML. All text of a person is escaped; the only script is the explorer's."""
+    """Return the report of a run as HTML. All text from the user is escaped; the only script is the explorer's."""
     from ..files import POLICY
     from ..viz.graph.page import AT_SIZE, paper
     from ..viz.training.live import STYLE as CHARTS
 
     plan = outcome.plan
     walk = _explorer(outcome)
-    script = re.search(r"script-src ('sha256-[^']+')", walk)  # the frame is held to the policy of its page as well
+    script = re.search(r"script-src ('sha256-[^']+')", walk)  # a srcdoc frame inherits the policy of this page
     policy = POLICY + (f"; script-src {script[1]}" if script else "")
     parts: list[tuple[str, str, str]] = [
         ("scores", "Scores", _scores(outcome)),
@@ -74,7 +74,7 @@ def page(outcome: Outcome) -> str:
 
 
 def _cards(outcome: Outcome) -> str:
-    """Return the four numbers to see first."""
+    """Return the four most important numbers as HTML cards."""
     history, scored = outcome.history, outcome.scored
     number = outcome.scores.accuracy.overall if outcome.scores else outcome.errors.r2 if outcome.errors else 0.0
     cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _fixed(number), ""),
@@ -89,7 +89,7 @@ def _cards(outcome: Outcome) -> str:
 
 
 def _fixed(number: float) -> str:
-    """Return a number with four decimals, a huge one in few letters."""
+    """Return a number with four decimals, or in scientific notation if it is huge."""
     return f"{number:.4f}" if abs(number) < 1e5 else f"{number:.3e}"
 
 
@@ -115,7 +115,7 @@ def _scores(outcome: Outcome) -> str:
 
 
 def _confusion(scores: Scores, classes: Iterable[str]) -> str:
-    """Return the counts as a table, darker where the share of the true class is larger."""
+    """Return the confusion matrix as an HTML table; darker cells have a larger share of their true class."""
     names = [_text(str(name)) for name in classes]
     totals = scores.matrix.sum(axis=1)
     heads = "".join(f'<th scope="col" class="number">{name}</th>' for name in names)
@@ -174,7 +174,7 @@ def _graph(outcome: Outcome) -> str:
     light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
     try:
         return words + _picture(lambda theme: (light if theme == "light" else dark).svg, "Computation graph")
-    except RuntimeError as error:  # no program that draws
+    except RuntimeError as error:  # Graphviz is not installed
         return f'{words}<p class="note">{_text(str(error))}</p><pre>{escape(light.mermaid)}</pre>'
 
 
@@ -193,7 +193,7 @@ def _network(outcome: Outcome) -> str:
 
 
 def _picture(svg: Callable[[str], str], name: str) -> str:
-    """Return a drawing in both themes, of which the reader's system shows one."""
+    """Return a drawing in both themes; the color scheme of the reader's system selects one."""
     from ..viz.graph.page import at_size
 
     parts = []
@@ -235,7 +235,7 @@ def _made(outcome: Outcome) -> str:
 
 
 def command(options: Options) -> str:
-    """Return the command line of a run, as a shell takes it.
+    """Return the command line of a run, quoted for a shell.
 
     Example:
         >>> command(Options(data="my table.csv", target="y", scale=False, epochs=5))
@@ -262,5 +262,5 @@ def _versions() -> str:
 
 
 def _text(words: str) -> str:
-    """Return text of a person for HTML, with all in it that cannot be seen written out."""
+    """Return text from the user escaped for HTML, with invisible characters written as escapes."""
     return escape(printable(words))

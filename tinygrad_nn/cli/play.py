@@ -1,4 +1,4 @@
-"""The command `play`: a page to train a network in, with the engine behind it."""
+"""The command `play`: serve the playground, a page in which the user trains a network."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PANEL = "Playground"
 @app.command()
 def play(
     dataset: Annotated[
-        str, named(PANEL, "To begin with: moons, spirals, 'three spirals', iris or digits.")
+        str, named(PANEL, "Initial data set: moons, spirals, 'three spirals', iris or digits.")
     ] = "moons",
     data: Annotated[str | None, option(PANEL, "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[
-        str | None, option(PANEL, "The column of it to predict; by default the last.", metavar="COLUMN",
+        str | None, option(PANEL, "The column to predict; by default the last.", metavar="COLUMN",
                            show_default=False)
     ] = None,
     missing: Annotated[
-        str | None, option(PANEL, "What stands in for missing cells: mean, median or most-frequent of the column; "
-                   "drop leaves their rows out. By default they are refused.", metavar="HOW", show_default=False)
+        str | None, option(PANEL, "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
+                   "which leaves out their rows. By default they are refused.", metavar="HOW", show_default=False)
     ] = None,
-    seed: Annotated[int, whole(PANEL, "Of data, split, weights and order.")] = 0,
-    port: Annotated[int, whole(PANEL, "Where to listen; by default a free one.", show_default=False)] = 0,
-    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Print the address, and open no browser.")] = False,
+    seed: Annotated[int, whole(PANEL, "Seed of data, split, weights and order.")] = 0,
+    port: Annotated[int, whole(PANEL, "Port to listen on; by default a free one.", show_default=False)] = 0,
+    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Print the address, and do not open a browser.")] = False,
 ) -> None:
-    """Train a network in a page of your browser, a batch or a thousand at a time, and see it learn.
+    """Train a network on a page in your browser, a batch or a thousand at a time, and watch it learn.
 
-    The page is served by this command at 127.0.0.1 alone, and is gone when it ends: by Ctrl-C, or with its terminal.
+    This command serves the page on 127.0.0.1 only, until it ends: by Ctrl-C, or with its terminal.
     """
     choices = {"dataset": dataset, "target": target, "missing": missing, "seed": seed}
     teach(lambda: _play(choices, data, port, no_browser))

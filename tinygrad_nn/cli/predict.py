@@ -12,18 +12,18 @@ from .errors import teach
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="What train wrote: model.safetensors.", metavar="MODEL.safetensors")],
-    data: Annotated[str, typer.Argument(help="A table with the columns that it learned from.", metavar="FILE.csv")],
+    model: Annotated[str, typer.Argument(help="A network that train saved.", metavar="MODEL.safetensors")],
+    data: Annotated[str, typer.Argument(help="A table with the columns that it was trained on.", metavar="FILE.csv")],
     out: Annotated[
         str | None, typer.Option(help="Write all predictions to this CSV file.", metavar="FILE.csv")
     ] = None,
     keep: Annotated[
         str | None, typer.Option(help="Columns of the table to write before the predictions.", metavar="A,B,...")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the table; gzipped ones are read as well.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Text encoding of the table, which may be gzipped.")] = "utf-8",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Predict each row of a table with a network that train saved."""
+    """Predict each row of a table with a network saved by train."""
     columns = [] if keep is None else [name.strip() for name in keep.split(",")]
     teach(lambda: _predict(model, data, out, columns, encoding, quiet))
 

@@ -1,4 +1,4 @@
-"""Predictions of a saved network for a new table."""
+"""Predictions and scores of a saved network for a new table."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .run import errors, score
 
 
 class Prediction(NamedTuple):
-    """A row of texts for each row of the table: what was predicted, then the probability of each class.
+    """The predictions as rows of texts: kept columns, the prediction, then the probability of each class.
 
-    `lines` are the numbers of the rows in the table, from 1; with ``'drop'`` those with a missing cell are not there.
+    `numbers` are the row numbers in the table, from 1; with ``missing='drop'``, rows with a missing cell are left out.
     """
 
     network: Network
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 
 
 def read_for(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
-    """Return the inputs of a network from a table, which rows they are, and the texts of some more columns."""
+    """Return the inputs of a network from a table, the indices of their rows, and the texts of the extra columns."""
     columns = network.columns or Columns(tuple(Column(name, "number") for name in network.features))
     with reading(table) as progress:
         return read_columns(table, columns, encoding=encoding, extra=extra, progress=progress)
@@ -43,19 +43,19 @@ def predict_table(model: str, table: str, encoding: str = "utf-8", keep: Sequenc
     """Predict each row of a CSV file.
 
     Args:
-        model: path of what `train` wrote.
+        model: path of a network that `train` wrote.
         table: path of a CSV file with the columns that the network was trained on, in any order.
-        encoding: of the table; keep: columns of the table that stand before the predictions.
+        encoding: of the table; keep: columns of the table that are written before the predictions.
 
     Raises:
-        ValueError, OSError: one of the files is not as it must be.
+        ValueError, OSError: one of the files is invalid.
     """
     network = load_network(model)
     x, numbers, texts = read_for(network, table, encoding, keep)
     output = network.predict(x)  # (batch, n_out)
-    # repr of a float has as many digits as it needs to be read back exactly
+    # repr gives as many digits as are needed to read the same float back
     rows = [[repr(float(value)) for value in row] for row in output]
-    # where the target is kept, what is predicted has another name
+    # if the target column is kept, the predicted column gets another name
     heads = [f"predicted {network.target}" if network.target in keep else network.target]
     if network.task == "classification":
         rows = [[label, *row] for label, row in zip(network.labels(output), rows, strict=True)]
@@ -66,10 +66,10 @@ def predict_table(model: str, table: str, encoding: str = "utf-8", keep: Sequenc
 
 
 def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Network, Any, int]:
-    """Return a saved network, its scores on a CSV file that has the target too, and on how many rows.
+    """Return a saved network, its scores on a CSV file that contains the target, and the number of rows.
 
     Raises:
-        ValueError, OSError: one of the files is not as it must be.
+        ValueError, OSError: one of the files is invalid.
     """
     network = load_network(model)
     x, _, texts = read_for(network, table, encoding, [network.target])
@@ -85,7 +85,7 @@ def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Net
 
 
 def check_name(path: str) -> None:
-    """Refuse the name of another format, before anything is computed."""
+    """Refuse a file name of another format than CSV, before anything is computed."""
     if Path(path).suffix.lower() in (".xlsx", ".xls", ".ods", ".parquet", ".json"):
         raise ValueError(
             f"out={path} would hold CSV under the name of another format. Name a .csv file, which spreadsheets open, "
@@ -94,7 +94,7 @@ def check_name(path: str) -> None:
 
 
 def write_csv(path: str, found: Prediction, inputs: tuple[str, ...]) -> Path:
-    """Write predictions as a CSV file, whole or not at all, but never over one of the files they were made from."""
+    """Write predictions as a CSV file, completely or not at all, but never over one of the input files."""
     for source in inputs:
         if os.path.exists(path) and os.path.samefile(path, source):
             raise ValueError(f"out={path} would overwrite {source}, which was just read. Name another file.")

@@ -1,4 +1,4 @@
-"""The table that `train` learns from: a data set that comes along, or a file, and what was done to read it."""
+"""The data that `train` uses: a bundled data set or the user's CSV file, with notes on how it was read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATASETS: dict[str, Callable[[], Dataset]] = {"iris": load_iris, "digits": load_
 
 @dataclass(frozen=True)
 class Options:
-    """What `train` can be told. The defaults are those of the Julia project's `main.jl`."""
+    """All options of `train`. The defaults are those of the Julia project's `main.jl`."""
 
     dataset: str = "iris"
     data: str | None = None
@@ -59,7 +59,7 @@ class Options:
 
 
 class Problem(NamedTuple):
-    """The table to learn from: what goes in, what is to come out, and the names of both."""
+    """The training data: inputs, targets, and the names of features, target and classes."""
 
     name: str
     x: Array
@@ -73,7 +73,7 @@ class Problem(NamedTuple):
 
 
 def read_problem(options: Options, progress: Progress | None = None) -> Problem:
-    """Return the table that the options name; `progress` is told how much of a large file has been read."""
+    """Return the data that the options select; `progress` is called with the bytes read of a large file."""
     if options.data is None:
         for name in ("target", "features"):
             if getattr(options, name) is not None:
@@ -107,7 +107,7 @@ def read_problem(options: Options, progress: Progress | None = None) -> Problem:
 
 
 def _notes(table: Table, kind: str) -> Iterator[str]:
-    """Yield what was done with the table that a person may not expect."""
+    """Yield notes on conversions of the table that the user may not expect."""
     for part in table.columns.parts:
         if part.form == "text":
             count = len(part.categories)
@@ -119,7 +119,7 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
         yield f"{len(table.lines):,} rows with a missing cell are left out (lines {shown})"
     holes = np.isnan(table.x)
     if holes.any():
-        firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # one of each column
+        firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # the first of each column
         rows, cells = int(holes.any(axis=1).sum()), int(holes[:, firsts].sum())
         what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
         yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the rows to train on stands in"
@@ -133,4 +133,4 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
 _FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",
           "date": "dates, in days from 1970", "day first": "dates with the day first, in days from 1970",
           "month first": "dates with the month first, in days from 1970"}  # fmt: skip
-FEW_VALUES = 10  # different whole numbers that may be classes
+FEW_VALUES = 10  # up to this many distinct integers may be classes

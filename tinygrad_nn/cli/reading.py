@@ -1,4 +1,4 @@
-"""A bar on a terminal while a large table is read."""
+"""A progress bar on the terminal while a large table is read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LARGE = 20_000_000  # bytes that take longer to read than a blink
+LARGE = 20_000_000  # bytes; smaller files are read in a moment
 
 
 @contextmanager
 def reading(path: str | None, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar while a file is read, if it is large and standard error is a terminal; yield what is told of it."""
+    """Show a progress bar if a file is large and stderr is a terminal; yield its update function or None."""
     large = path is not None and os.path.isfile(path) and os.path.getsize(path) > LARGE
     if not (large and shown and sys.stderr.isatty()):
         yield None

@@ -1,4 +1,4 @@
-"""What the command prints, 80 columns wide: what will be trained, how it went, how good it is, and where it is."""
+"""The text output of the commands: the plan of a training, its losses and scores, predictions and file names."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..printable import printable
 from .predictions import Prediction
 from .run import Errors, Outcome, PreparedRun, Scores
 
-SHOWN = 20  # rows of a prediction, before the rest is left to a file
-MOST_COLUMNS = 5  # classes whose probabilities fit side by side
-MOST_CLASSES = 12  # names in a list
+SHOWN = 20  # rows of predictions that are printed at most
+MOST_COLUMNS = 5  # with more classes, only the largest probability is printed
+MOST_CLASSES = 12  # names in a list at most
 
 
 class Report:
-    """Prints to standard output, or nothing where `quiet`."""
+    """Printer of results on standard output; prints nothing if `quiet`."""
 
     def __init__(self, quiet: bool = False) -> None:
-        # foreign text is printed as it is: a class named [red] or :star: is no markup
+        # text from the user is printed literally: a class named [red] or :star: is not markup
         self.console = Console(quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
     def line(self, text: str = "", style: str = "") -> None:
@@ -44,7 +44,7 @@ class Report:
         self.line(text, "bold")
 
     def facts(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Print names and what they are, in two columns."""
+        """Print names and their descriptions in two columns."""
         rows = list(rows)
         left = 2 + max(len(name) for name, _ in rows)
         for name, text in rows:
@@ -54,7 +54,7 @@ class Report:
                 self.console.print(Text.assemble((("" if k else name).ljust(left), "dim"), line))
 
     def start(self, plan: PreparedRun) -> None:
-        """Print what is about to be trained."""
+        """Print the data, the network and the settings before training."""
         self.facts(facts(plan))
 
     def outcome(self, outcome: Outcome) -> None:
@@ -69,7 +69,7 @@ class Report:
         self.roads(outcome.roads)
 
     def found(self, found: Scores | Errors | None, classes: Sequence[str]) -> None:
-        """Print how good a network is."""
+        """Print the scores of a classifier, or the errors of a regression."""
         if isinstance(found, Errors):
             self.line(f"RMSE = {found.rmse:.4g}   MAE = {found.mae:.4g}   R2 = {found.r2:.4f}")
         elif found is not None:
@@ -96,7 +96,7 @@ class Report:
         self.line(f"accuracy = {scores.accuracy.overall:.4f}")
 
     def roads(self, roads: RoadsReport) -> None:
-        """Print how far the three gradients are apart."""
+        """Print the differences between the three gradients."""
         heads, rows = apart(roads)
         table = _table(*heads)
         for row in rows:
@@ -106,7 +106,7 @@ class Report:
         self.line(roads.verdict, "green" if roads.agree else "bold red")
 
     def written(self, folder: Path, names: Sequence[str]) -> None:
-        """Print where everything is, and what to do next."""
+        """Print the files that were written, and a command that uses the network."""
         self.heading("Written")
         for name in names:
             self.exact(f"  {folder / name}")
@@ -118,7 +118,7 @@ class Report:
         heads = found.header
         columns = [list(column) for column in zip(*found.rows[:SHOWN], strict=True)]
         kept = len(heads) - 1 - len(found.network.classes)
-        if len(found.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the class that won
+        if len(found.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the predicted class
             most = [max(cells, key=float) for cells in zip(*columns[kept + 1 :], strict=True)]
             columns, heads = [*columns[: kept + 1], most], [*heads[: kept + 1], "probability"]
         table = _table("row", *heads)
@@ -132,7 +132,7 @@ class Report:
 
 
 def facts(plan: PreparedRun) -> list[tuple[str, str]]:
-    """Return what is trained, and how, as names and texts."""
+    """Return the description of a plan (data, network, training) as pairs of name and text."""
     problem, solver, settings = plan.problem, plan.solver, plan.settings
     layers = plan.network.layers
     scaled = ", scaled as well" if plan.network.target_scaler else ""
@@ -163,7 +163,7 @@ def facts(plan: PreparedRun) -> list[tuple[str, str]]:
 
 
 def apart(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return heads and rows of the table of how far the three gradients of each parameter are apart."""
+    """Return heads and rows of a table with the differences between the three gradients of each parameter."""
     heads = ("parameter", "largest", "manual - graph", "graph - numerical", "manual - numerical")
     rows = [
         (row.name, f"{row.largest:.3g}", *(f"{found.relative:.0e}" for found in
@@ -174,13 +174,13 @@ def apart(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 
 def listed(names: Sequence[str], what: str = "classes") -> str:
-    """Return the names of some classes or columns, not too many."""
+    """Return the names of classes or columns as one text, shortened if there are many."""
     more = f", ... ({len(names)} {what})" if len(names) > MOST_CLASSES else ""
     return ", ".join(map(str, names[:MOST_CLASSES])) + more
 
 
 def _table(*heads: str) -> Table:
-    """Return a table with texts in the first column and numbers in the others."""
+    """Return an empty table whose first column is aligned left, and the others right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     for k, head in enumerate(heads):
         table.add_column(Text(printable(head)), justify="left" if k == 0 else "right", overflow="fold")
@@ -188,7 +188,7 @@ def _table(*heads: str) -> Table:
 
 
 def _short(cell: str, column: int, task: str) -> str:
-    """Return a cell as it is shown: the class as it is, a probability or number at a few digits."""
+    """Return the text of a cell for printing: a class unchanged, a probability or number with few digits."""
     if task == "regression":
         return f"{float(cell):.6g}"
     return f"{float(cell):.4f}" if column else cell

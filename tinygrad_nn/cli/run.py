@@ -1,4 +1,4 @@
-"""A run of `train`, from its options to its results; it prints nothing and writes nothing."""
+"""A training run from its options to its results; nothing here prints or writes the output files."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 DTYPES = ("float64", "float32")
-FEW = 2  # rows whose graph is drawn: few, so that their numbers can be read
+FEW = 2  # rows whose graph is drawn by default; with few rows, the numbers are readable
 
 
 class Scores(NamedTuple):
-    """How good a classifier is on some rows."""
+    """The scores of a classifier on some rows."""
 
     matrix: Array
     accuracy: Accuracy
@@ -54,7 +54,7 @@ class Scores(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """How far the predictions of a regression are off, in the target's own unit, and the share that they explain."""
+    """The errors of a regression in the units of the target, and the explained share of the variance (R²)."""
 
     rmse: float
     mae: float
@@ -62,7 +62,7 @@ class Errors(NamedTuple):
 
 
 class PreparedRun(NamedTuple):
-    """A run that can begin: all options have been checked and all data has been read."""
+    """A run that is ready to train: all options have been checked and all data has been read."""
 
     options: Options
     problem: Problem
@@ -74,7 +74,7 @@ class PreparedRun(NamedTuple):
     comm: Any = None
 
     def rows(self, numbers: Sequence[int] = ()) -> tuple[Array, Array]:
-        """Return rows of the table by their numbers from 1, scaled for the network; by default `FEW` to train on.
+        """Return rows of the table by number, from 1, scaled for the network; by default the first `FEW` training rows.
 
         Returns:
             x, ``(rows, n_in)``, and y, ``(rows, n_out)``.
@@ -96,9 +96,9 @@ class PreparedRun(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run gives. `scored` names the part that the scores are of: test, or train where there is no test part.
+    """The results of a run. `scored` names the part that was scored: test, or train if there is no test part.
 
-    `flow` is ``None`` where it was not asked for.
+    `flow` is ``None`` if it was not requested.
     """
 
     plan: PreparedRun
@@ -112,13 +112,13 @@ class Outcome(NamedTuple):
 
 
 def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
-    """Read the data, split it, and make the network; everything that can be wrong is found here.
+    """Read and split the data, and create the network; all options are checked here.
 
     Args:
-        options: of the run; `progress` is told how much of a large table has been read.
+        options: the options of the run; `progress` is called with the bytes read of a large table.
 
     Raises:
-        ValueError, TypeError, OSError: an option or the data is not as it must be.
+        ValueError, TypeError, OSError: an option or the data is invalid.
     """
     if options.seed < 0:
         raise ValueError(f"seed={options.seed}; a seed is a whole number of at least 0, e.g. seed=0.")
@@ -132,21 +132,21 @@ def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
     penalty = _regularization(options)
     problem = read_problem(options, progress)
     solver = Solver(_loss(options, problem), options.optimizer, options.learning_rate, penalty)
-    # one generator from beginning to end: the same seed gives the same rows, weights, order and masks
+    # a single generator for everything: the same seed gives the same split, weights, order and masks
     rng = np.random.default_rng(options.seed)
     split = data_split(
         problem.x, problem.targets, train_size=options.train_size, val_size=options.val_size,
         test_size=options.test_size, stratify=options.stratify and problem.task == "classification", rng=rng,
     )  # fmt: skip
     columns = problem.columns
-    if columns is not None:  # what stands in for missing cells is of the rows to learn from
+    if columns is not None:  # values for missing cells come from the training rows only
         columns = columns.fitted(split.x_train)
         split = Split(*(Part(columns.filled(part.x)[0], part.y) for part in split))
         problem = problem._replace(x=columns.filled(problem.x)[0], columns=columns)
     layers = _layers(options, problem, solver.loss, np.dtype(dtype), rng)
     scale = options.data is not None if options.scale is None else options.scale
     scaler = Scaler.fit(split.x_train) if scale else None
-    # an output that is bounded, or has a kink at 0, is asked for because of the target's own unit
+    # a bounded output, or one with a kink at 0, was chosen for the units of the target, so these are kept
     linear = problem.task == "regression" and layers[-1].activation == "linear"
     target_scaler = Scaler.fit(split.y_train) if linear and scale else None
     network = Network(
@@ -165,12 +165,12 @@ def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
 
 
 def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Outcome:
-    """Compare the roads on the first batch, train, and score.
+    """Compare the gradients of the first batch by three roads, then train the network and score it.
 
     Args:
-        plan: made by `prepare`, to be used once: its network is the one that is trained.
-        progress: whether to show a bar on standard error.
-        flow: whether to keep how large the gradient of each layer is at the end of each epoch.
+        plan: a plan made by `prepare`, to be used once, as its network is trained in place.
+        progress: whether to show a progress bar on standard error.
+        flow: whether to record the size of each layer's gradient at the end of each epoch.
 
     Raises:
         FloatingPointError: the training diverged.
@@ -178,10 +178,10 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     options, model, solver = plan.options, plan.network.layers, plan.solver
     x, y = plan.parts["train"]
     size = plan.settings.batch_size
-    # masks from a generator of their own, so that looking at the gradients does not change the training
+    # masks come from a separate generator, so that this comparison does not change the training
     sizes, p = [layer.n_out for layer in model], solver.regularization.dropout
     masks = draw_masks(np.random.default_rng(options.seed), sizes, len(x[:size]), p, model[0].dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is reported, in words
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported as an error
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
         kept = _flow(plan) if flow else None
         history, interrupted = _until_interrupted(plan, progress, kept)
@@ -196,7 +196,7 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
 
 
 def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
-    """Train; where that is interrupted after an epoch, return what there is up to it."""
+    """Train; on Ctrl-C, restore the weights of the last complete epoch and return the history up to it, and True."""
     kept = History()
     layers = plan.network.layers
     weights: list[Any] = []
@@ -208,7 +208,7 @@ def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | N
     try:
         return learn(plan, progress, flow, [keep]), False
     except KeyboardInterrupt:
-        if not weights or plan.comm is not None:  # one rank alone cannot end it; a checkpoint has what there is
+        if not weights or plan.comm is not None:  # one rank alone cannot stop the others
             raise
         for layer, (W, b) in zip(layers, weights, strict=True):
             layer.W, layer.b = W, b
@@ -219,7 +219,7 @@ def learn(
     plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
     more: Sequence[Callable[[Epoch], Any]] = (),
 ) -> History:  # fmt: skip
-    """Train the network of a plan, which is to be used once.
+    """Train the network of a plan in place; a plan can be used once.
 
     Raises:
         FloatingPointError: the training diverged.
@@ -235,7 +235,7 @@ def learn(
 
 
 def _more(plan: PreparedRun) -> dict[str, Any]:
-    """Return the options of `fit` that a run has only if they were asked for."""
+    """Return the optional arguments of `fit` that the user requested."""
     options = plan.options
     found: dict[str, Any] = {}
     if options.early_stopping is not None:
@@ -248,7 +248,7 @@ def _more(plan: PreparedRun) -> dict[str, Any]:
 
 
 def _class_weight(text: str, problem: Problem) -> Any:
-    """Return the weights of classes: ``balanced``, or ``NAME=2,NAME=0.5``."""
+    """Return the class weights from the text ``balanced`` or ``NAME=2,NAME=0.5``."""
     if problem.task != "classification":
         raise ValueError(f"class_weight={text} belongs to classes, and the target {problem.target!r} holds numbers.")
     if text.strip().lower() == "balanced":
@@ -266,9 +266,9 @@ def _class_weight(text: str, problem: Problem) -> Any:
 
 
 def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
-    """Return the accuracy or R² of so many networks, each scored on the rows that it was not trained on.
+    """Return the accuracies or R² of a cross-validation: each network is scored on rows it was not trained on.
 
-    The rows are shuffled, and go round the classes, so that each part has its share.
+    The rows are shuffled and, in a classification, dealt out class by class, so that each fold has its share of each.
     """
     x, y, options = plan.problem.x, plan.problem.targets, plan.options
     if not 2 <= folds <= len(x):
@@ -300,7 +300,7 @@ def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
 
 
 def _flow(plan: PreparedRun) -> GradientFlow:
-    """Return what keeps the gradients of the training part, without dropout, epoch by epoch."""
+    """Return a callback that records the gradients of the training part, without dropout, after each epoch."""
     from ..viz.training.gradient_flow import GradientFlow
 
     x, y = plan.parts["train"]
@@ -308,7 +308,7 @@ def _flow(plan: PreparedRun) -> GradientFlow:
 
 
 def _alive(epoch: Epoch) -> None:
-    """Refuse to go on, or to end, with losses that are no numbers."""
+    """Callback that stops the training if a loss is NaN or infinite."""
     if not all(math.isfinite(loss) for loss in (epoch.loss, epoch.val_loss or 0.0)):
         raise FloatingPointError(
             f"the training diverged in epoch {epoch.number}: try a smaller --learning-rate, or --scale. Nothing was "
@@ -317,13 +317,13 @@ def _alive(epoch: Epoch) -> None:
 
 
 def errors(y: Array, y_hat: Array) -> Errors:
-    """Return how far predictions are off, (batch, n_out) both, in the target's own unit."""
+    """Return the errors of predictions, in the units of the target; both arguments have shape (batch, n_out)."""
     off = y_hat - y
     return Errors(float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off))), r2_score(y, y_hat))
 
 
 def score(y: Array, y_hat: Array) -> Scores:
-    """Return the scores of a classifier, (batch, classes) both."""
+    """Return the scores of a classifier; both arguments have shape (batch, classes)."""
     found = [f(y, y_hat) for f in (precision_score, recall_score, f1_score)]
     return Scores(cm(y, y_hat), accuracy_score(y, y_hat), *found)
 
@@ -357,7 +357,7 @@ def _layers(
     options: Options, problem: Problem, loss: str, dtype: np.dtype[Any], rng: np.random.Generator
 ) -> list[Layer]:
     widths = _widths(options.hidden)
-    names = [name.strip() for name in re.split(r",(?![^(]*\))", options.activation)]  # not within brackets
+    names = [name.strip() for name in re.split(r",(?![^(]*\))", options.activation)]  # commas outside of parentheses
     if len(names) == 1:
         names *= len(widths)
     if len(names) != len(widths):
@@ -377,7 +377,7 @@ def _layers(
 
 
 def _widths(text: str) -> list[int]:
-    """Return the widths of the hidden layers: ``64,32``, or none."""
+    """Return the widths of the hidden layers from a text such as ``64,32`` or ``none``."""
     if text.strip().lower() in ("none", ""):
         return []
     widths = []

@@ -1,4 +1,4 @@
-"""A network that `train` saved, as a run that can be looked at without training."""
+"""A network that `train` saved, loaded as a plan that the drawing commands can use without training."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .predictions import read_for
 from .problem import DATASETS, Problem, read_problem
 from .run import FEW, Options, PreparedRun
 
-ABOUT_DATA = ("dataset", "data", "encoding", "target", "loss", "seed")  # the options that a trained network leaves open
+ABOUT_DATA = ("dataset", "data", "encoding", "target", "loss", "seed")  # options that apply to a saved network
 
 
 def saved_plan(model: str, options: Options) -> PreparedRun:
-    """Return the plan of a saved network: its layers, and rows of the table that the options name.
+    """Return the plan of a saved network: its layers, and rows of the table that the options select.
 
-    The loss is the one that it was trained with, without a penalty, or ``options.loss``.
+    The loss is ``options.loss``, by default the one that the network was trained with, without a penalty.
 
     Raises:
-        ValueError, OSError: one of the files is not as it must be, or an option says how a network is trained.
+        ValueError, OSError: one of the files is invalid, or an option is for training a network.
     """
     plain = Options()
     odd = [part.name.replace("_", "-") for part in fields(Options)
@@ -46,7 +46,7 @@ _LOSSES = {"classification": "crossentropy", "regression": "mse"}
 
 
 def _problem(network: Network, options: Options, model: str) -> Problem:
-    """Return the table whose rows a network is shown."""
+    """Return the table whose rows the saved network is applied to."""
     if options.target not in (None, network.target):
         raise ValueError(f"target={options.target}, and {model} predicts {network.target!r}; leave it out.")
     if options.data is None:

@@ -13,16 +13,16 @@ from .app import app
 from .errors import say, teach
 from .options import flag, named, option, real, whole
 
-# What computes, draws and prints is imported by the commands themselves: `--help` and a typing error need none of it.
+# Each command imports the modules that compute, draw and print, so that `--help` and wrong options answer quickly.
 
 OUT = "tinygrad-nn-out"
 
 
 @app.command()
 def train(
-    dataset: Annotated[str, named("Data", "A data set that comes along: iris or digits.")] = "iris",
+    dataset: Annotated[str, named("Data", "A bundled data set: iris or digits.")] = "iris",
     data: Annotated[str | None, option("Data", "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
-    target: Annotated[str | None, option("Data", "The column of it to predict.", metavar="COLUMN")] = None,
+    target: Annotated[str | None, option("Data", "The column to predict.", metavar="COLUMN")] = None,
     features: Annotated[
         str | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
     ] = None,
@@ -31,12 +31,12 @@ def train(
         bool | None,
         option("Data", "Scale columns to mean 0 and deviation 1; by default a table of your own.", show_default=False),
     ] = None,
-    encoding: Annotated[str, named("Data", "Of the CSV file; gzipped ones are read as well.")] = "utf-8",
+    encoding: Annotated[str, named("Data", "Text encoding of the CSV file, which may be gzipped.")] = "utf-8",
     missing: Annotated[
-        str | None, option("Data", "What stands in for missing cells: mean, median or most-frequent of the column; "
-                   "drop leaves their rows out. By default they are refused.", metavar="HOW", show_default=False)
+        str | None, option("Data", "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
+                   "which leaves out their rows. By default they are refused.", metavar="HOW", show_default=False)
     ] = None,
-    categories: Annotated[int, whole("Data", "How many different texts a column may hold; each becomes 0 or 1.")] = 20,
+    categories: Annotated[int, whole("Data", "Most distinct texts in a column; each gets a column of 0 and 1.")] = 20,
     train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
     val_size: Annotated[float, real("Data", "Share to validate on.")] = 0.1,
     test_size: Annotated[
@@ -47,12 +47,12 @@ def train(
         str, option("Network", "Widths of the hidden layers: 64,32 (or none).", metavar="N,N,...")
     ] = "40",
     activation: Annotated[
-        str, named("Network", "Of the hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
+        str, named("Network", "For hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
     ] = "relu",
     output: Annotated[
         str | None, named("Network", "Activation of the output; by default what fits the loss.", show_default=False)
     ] = None,
-    distribution: Annotated[str, named("Network", "Of the initial weights: n normal, u uniform.")] = "n",
+    distribution: Annotated[str, named("Network", "Distribution of the initial weights: n normal, u uniform.")] = "n",
     dtype: Annotated[str, named("Network", "float64 or float32.")] = "float64",
     loss: Annotated[
         str | None,
@@ -64,32 +64,32 @@ def train(
                    "adadelta, lion, muon or lbfgs.")
     ] = "sgd",
     learning_rate: Annotated[float, real("Training", "Size of a step.")] = 0.03,
-    epochs: Annotated[int, whole("Training", "How often to go through the data.")] = 20,
-    batch_size: Annotated[int, whole("Training", "Rows a step.")] = 16,
+    epochs: Annotated[int, whole("Training", "Number of passes through the data.")] = 20,
+    batch_size: Annotated[int, whole("Training", "Rows per step.")] = 16,
     regularization: Annotated[str, named("Training", "Penalty on weights: none, l1, l2, elasticnet.")] = "none",
     lam: Annotated[float | None, real("Training", "Strength of the penalty.", show_default=False)] = None,
     r: Annotated[
         float | None, real("Training", "Share of l1 in elasticnet; by default 0.5.", show_default=False)
     ] = None,
     dropout: Annotated[float, real("Training", "Probability of dropping a hidden unit.")] = 0.0,
-    gradients: Annotated[str, named("Training", "By the graph, or manual: the equations written by hand.")] = "graph",
+    gradients: Annotated[str, named("Training", "graph, or manual (the equations written by hand).")] = "graph",
     early_stopping: Annotated[
-        int | None, whole("Training", "End after N epochs without a better validation loss; keep the best weights.",
+        int | None, whole("Training", "Stop after N epochs without a better validation loss; keep the best weights.",
                           show_default=False)
     ] = None,
     class_weight: Annotated[
-        str | None, option("Training", "How much rows count by their class: balanced, or NAME=2,NAME=0.5.",
+        str | None, option("Training", "Weights of rows by their class: balanced, or NAME=2,NAME=0.5.",
                            metavar="WEIGHTS", show_default=False)
     ] = None,
     cv: Annotated[
-        int | None, whole("Training", "Before that, score N networks, each on another part of the rows.",
+        int | None, whole("Training", "First, cross-validate N networks, each on another part of the rows.",
                           show_default=False)
     ] = None,
     checkpoint: Annotated[
         str | None, option("Training", "Folder that keeps the state after each epoch.", metavar="DIR",
                            show_default=False)
     ] = None,
-    resume: Annotated[bool, flag("--resume", "Training", "Go on from the checkpoint, if there is one.")] = False,
+    resume: Annotated[bool, flag("--resume", "Training", "Continue from the checkpoint, if there is one.")] = False,
     seed: Annotated[int, whole("Training", "The same seed gives the same network, bit for bit.")] = 0,
     out: Annotated[str, option("Output", "Folder for plots, graph, history and weights.", metavar="DIR")] = OUT,
     report: Annotated[bool, flag("--report", "Output", "Also write report.html, one page with everything.")] = False,
@@ -107,7 +107,7 @@ def train(
 
 
 def _on_ranks(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
-    """Train, with all other processes that mpiexec started."""
+    """Train, together with the other processes if mpiexec started several."""
     from ..distributed import Ranks, launched, world
 
     if not launched():
@@ -141,7 +141,7 @@ def _train(
     if options["cv"] is not None:
         what = "accuracy" if plan.problem.task == "classification" else "R2"
         report.folds(cross_validate(plan, options["cv"]), what)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what there is is kept
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: results so far are written
     outcome = execute(plan, progress=progress, flow=page)
     report.outcome(outcome)
     if not writes:

@@ -1,4 +1,4 @@
-"""A person's own code: how `FILE.py:NAME` is found, run and called, and how its errors name its own line."""
+"""The user's own code: how `FILE.py:NAME` is found, run and called, and how errors name the user's source line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MODEL = (
 
 
 class Own(NamedTuple):
-    """What a person's function returned, and the names that its variables and those of its file had then."""
+    """The value that the user's function returned, with its local variables and the globals of its file."""
 
     place: str
     value: Any
@@ -48,7 +48,7 @@ class Own(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A network of a person: its layers, and rows to try it on and their targets where they were returned."""
+    """A network of the user: its layers, and the inputs and targets if these were returned too."""
 
     model: Any
     x: Any = None
@@ -56,10 +56,10 @@ class Parts(NamedTuple):
 
 
 def parts(place: str) -> tuple[str, str]:
-    """Split ``FILE.py:NAME``.
+    """Split ``FILE.py:NAME`` into file and name.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: the text does not have that form.
     """
     path, colon, name = place.rpartition(":")
     if not colon or not path or not name.isidentifier():
@@ -68,10 +68,10 @@ def parts(place: str) -> tuple[str, str]:
 
 
 def load(place: str) -> Any:
-    """Return the object that ``FILE.py:NAME`` names; the file is run, once, and may import its neighbours.
+    """Return the object that ``FILE.py:NAME`` names. The file is run once and may import modules from its folder.
 
     Raises:
-        ValueError: there is no such file, or it has no such name.
+        ValueError: the file does not exist, or has no such name.
         RuntimeError: the file raises an error; the message names its line.
     """
     path, name = parts(place)
@@ -105,7 +105,7 @@ def _module(path: str, place: str) -> Any:
 
 
 def guarded(f: Any, place: str) -> Any:
-    """Return a function whose own errors name their line; anything else as it is."""
+    """Return a function wrapped so that its errors name the user's source line; return other objects unchanged."""
     if not callable(f):
         return f
     path = parts(place)[0]
@@ -117,15 +117,15 @@ def guarded(f: Any, place: str) -> Any:
             raise Theirs(_where(error, Path(path).resolve(), path)) from error
 
     call.__name__ = getattr(f, "__name__", "function")
-    with suppress(TypeError, ValueError):  # of a function of NumPy none may be known
+    with suppress(TypeError, ValueError):  # some NumPy functions have no signature
         call.__signature__ = inspect.signature(f)  # type: ignore[attr-defined]
     return call
 
 
 def _where(error: BaseException, file: Path, path: str) -> str:
-    """Return an error with the last line of the person's own file on the way to it."""
+    """Return the text of an error with the last line of the user's file in its traceback."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    number = lines[-1] if lines else getattr(error, "lineno", None)  # of a SyntaxError, which no line of it raised
+    number = lines[-1] if lines else getattr(error, "lineno", None)  # a SyntaxError has its own line
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if not number:
         return f"{path}: {what}"
@@ -137,18 +137,18 @@ def call(place: str, inputs: str | None = None) -> Own:
     """Load an object and, if it is a function, call it: without arguments, or with the `inputs` of its file.
 
     Args:
-        place: ``FILE.py:FUNCTION``, or the name of a result.
-        inputs: ``FILE.py:NAME`` of a tuple or dict of arguments; by default `inputs` in the same file is used where
-            the function needs any. Arrays of floats become Tensors named like the parameters.
+        place: ``FILE.py:FUNCTION``, or ``FILE.py:NAME`` of a finished result.
+        inputs: ``FILE.py:NAME`` of a tuple or dict of arguments; by default `inputs` in the same file, if the function
+            has required arguments. Floating-point arrays become Tensors named like the parameters.
 
     Raises:
-        ValueError: there is no such thing, or it needs arguments.
+        ValueError: the object does not exist, or it needs arguments and there are none.
         RuntimeError: the code raises an error; the message names its line.
     """
     found = load(place)
     module = _module(parts(place)[0], place)
     around = {name: value for name, value in vars(module).items() if not name.startswith("__")}
-    if not callable(found) or hasattr(found, "named_modules"):  # a module can be called, but is meant itself
+    if not callable(found) or hasattr(found, "named_modules"):  # a module is callable, but is itself the result
         if inputs is not None:
             raise ValueError(f"inputs={inputs} are for a function, and {place} is {_a(found)}.")
         return Own(place, found, around)
@@ -166,7 +166,7 @@ def call(place: str, inputs: str | None = None) -> Own:
     before = sys.getprofile()
     sys.setprofile(note)  # the only way to see the variables of a function as it returns
     try:
-        with np.errstate(all="ignore"):  # numbers that are not finite are shown
+        with np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
             value = guarded(found, place)(*given, **keywords)
     finally:
         sys.setprofile(before)
@@ -179,12 +179,12 @@ def call(place: str, inputs: str | None = None) -> Own:
 def function_of(
     place: str, inputs: str | None, loss: str | None = None
 ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
-    """Return a person's function, to be run again and again, with its arguments.
+    """Return the user's function, which will be run repeatedly, with its arguments.
 
-    It gives the Tensors whose graph is drawn, as `result_of` does.
+    The returned function gives the Tensors whose graph is drawn, as `result_of` does.
 
     Raises:
-        ValueError: it is a finished result.
+        ValueError: ``place`` names a finished result, not a function.
     """
     found = load(place)
     module = _module(parts(place)[0], place)
@@ -206,7 +206,7 @@ def function_of(
 
 
 def _needed(f: Callable[..., Any]) -> list[str]:
-    """Return the parameters of a function that must be given."""
+    """Return the names of the required parameters of a function."""
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
@@ -232,14 +232,14 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
 
 
 def result_of(own: Own, loss: str | None = None) -> Any:
-    """Return the Tensors whose graph is to be drawn: those returned, or what a returned network makes of its data.
+    """Return the Tensors whose graph is drawn: those returned, or the output or loss of a returned network.
 
     Args:
-        own: what `call` returned.
-        loss: of a network that came with targets; by default what fits its output.
+        own: the result of `call`.
+        loss: the loss for a network that was returned with targets; by default the one that fits its output.
 
     Raises:
-        ValueError: it holds no Tensors, or no operation led to them.
+        ValueError: the value contains no Tensors, or they are not results of an operation.
     """
     from ..graph.view import GraphView
 
@@ -272,7 +272,7 @@ def _output(found: Parts, loss: str | None) -> Any:
 
 
 def solver_for(model: Any, loss: str | None) -> Solver:
-    """Return a solver with a loss, by default the one that fits the last layer's activation, or the last function."""
+    """Return a solver with this loss; the default fits the activation of the last layer, or the last function."""
     from ..solver import Solver
     from ..viz.model.values import in_a_row
 
@@ -283,7 +283,7 @@ def solver_for(model: Any, loss: str | None) -> Solver:
 
 
 def names_of(own: Own) -> dict[str, Any]:
-    """Return the names of a person's variables; and of a model that was returned, its parameters by their paths."""
+    """Return the user's variables by name and, for a returned model, its parameters by their paths."""
     from ..viz.model.names import parameters
 
     found = as_network(own.value)
@@ -291,10 +291,10 @@ def names_of(own: Own) -> dict[str, Any]:
 
 
 def network_of(own: Own) -> Parts:
-    """Return a person's network, with its data if that was returned.
+    """Return the user's network, with its data if that was returned.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a network.
     """
     found = as_network(own.value)
     if found is None:
@@ -303,7 +303,7 @@ def network_of(own: Own) -> Parts:
 
 
 def as_network(value: Any) -> Parts | None:
-    """Return a model, or a tuple of it, x and perhaps y, as such; ``None`` for anything else."""
+    """Return a model, or a tuple (model, x) or (model, x, y), as `Parts`; ``None`` for anything else."""
     from ..tensor import Tensor
 
     def is_model(part: Any) -> bool:

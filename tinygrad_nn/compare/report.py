@@ -16,8 +16,6 @@ from .diagnosis import NO_GRAPH, Diagnosis, Row, number
 from .steps import listing
 from .steps.step import Step
 
-Array = np.ndarray[Any, Any]
-
 WIDTH = 80
 
 

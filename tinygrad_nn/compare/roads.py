@@ -177,8 +177,8 @@ def compare_roads(
     y = check_targets("compare_roads", layers, y, len(x), solver.loss, ("x", "y"))
     if most < 1:
         raise ValueError(f"compare_roads: most={most}; it needs at least 1 entry to differentiate.")
-    case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
     with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
+        case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
         roads = ThreeRoads(case, BackProp)
         generator = np.random.default_rng(rng)
         rows = roads.parameters(generator, _sample(case, most, generator), directions=0)

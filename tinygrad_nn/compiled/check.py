@@ -1,8 +1,9 @@
-"""The check of a new plan: on other values, in other memory, it gives what the function gives, within rounding.
+"""The check of a new plan: run plan and function on other values in other memory, and compare, within rounding.
 
-How large rounding may be is found by experiment. The operations are run one by one, with noise in the last digits of
-what goes into each, of the size that its rounding would have; a result may be some times as far from the function's as
-such a run. That grows with the numbers that were summed, and with what a step makes of them.
+How large rounding errors may be is measured. The recorded operations are run one by one, and the inputs of each get
+noise in their last digits, as large as the rounding error of that operation. The difference between plan and function
+may be a fixed multiple (`ROUNDINGS`) of the difference that this noise makes. So the bound grows with the length of
+sums and with how strongly later operations amplify errors.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ from .program.values import VIEWS, Op, Program, Value
 from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Over, Untraceable
 
-STEPS, ROWS = 10_000, 24  # of while loops, after which other values are given up; of scans, which are enough to see
-TILE, OTHER_TILE = 65_521, 65_519  # after so many random numbers repeat in large arrays: primes, so not both at once
-SAME = 4  # the attempt that changes no value
-RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
-ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
+STEPS, ROWS = 10_000, 24  # steps of while loops before an attempt is given up; rows of a scan that are run
+TILE, OTHER_TILE = 65_521, 65_519  # periods of the random numbers in large arrays; primes, so they do not coincide
+SAME = 4  # the number of the attempt that changes no value
+RUNS = 24  # the most runs with noise; a sign that depends on rounding flips in only some of them
+ROUNDINGS = 32  # allowed error: this many eps times the largest entry, or this many times the effect of the noise
 ROUNDED = COSTLY | {
     np.add, np.subtract, np.multiply, np.divide, np.square, np.sqrt, np.reciprocal, np.float_power, np.remainder,
     np.fmod, np.hypot, np.logaddexp, np.logaddexp2, np.tan, np.arcsin, np.arccos, np.arctan2, np.arcsinh, np.arccosh,
     np.arctanh, np.cbrt, np.sinc, np.deg2rad, np.rad2deg, np.degrees, np.radians, np.floor_divide,
 }  # fmt: skip
-now = local()  # what this thread is doing: `now.checking`
+now = local()  # per thread: `now.checking` is True while a check runs the function
 
 
 class Kept:
-    """The operations of a program as they were before they were made into kernels."""
+    """A copy of a program's operations, made before they are fused into kernels."""
 
     def __init__(self, program: Program) -> None:
         self.ops = [copy(op) for op in program.ops]
@@ -51,7 +52,7 @@ class Kept:
         self.outputs = list(program.outputs)
 
     def run(self, leaves: Sequence[Any], noise: np.random.Generator | None) -> list[Any]:
-        """Run one operation after the other on NumPy, and return the leaves of the result."""
+        """Run the operations one by one with NumPy, with noise if given, and return the leaves of the result."""
         known: dict[Value, Any] = {}
 
         def of(arg: Any) -> Any:
@@ -71,7 +72,7 @@ class Kept:
 
 
 def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
-    """Return what an operation makes of its arguments."""
+    """Run one operation on arrays, and return its results."""
     if op.kind in ("call", "draw"):
         made = op.function(*args)
         made = made if len(op.outs) > 1 else (made,)
@@ -91,7 +92,7 @@ def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
 
 
 def _rounded(op: Op, args: list[Any], results: tuple[Any, ...]) -> int:
-    """Return how many numbers are added up in an entry of the result; 0 where an operation is exact."""
+    """Return how many rounded terms an entry of the result is made of; 0 if the operation is exact."""
     if all(np.asarray(x).dtype.kind not in "fc" for x in results):
         return 0
     if op.kind == "ufunc":
@@ -105,15 +106,16 @@ def _rounded(op: Op, args: list[Any], results: tuple[Any, ...]) -> int:
     if op.kind == "call":
         given = [x.ravel() for x in map(np.asarray, args) if x.dtype.kind in "fc"]
         if not given or all(np.isin(x, np.concatenate([*given, [0, 1]])).all() for x in results):
-            return 0  # it only chooses among entries
+            return 0  # each entry of the result is an entry of an argument, 0 or 1, so nothing was rounded
         return max(x.size for x in given)
     return 0
 
 
 def _noisy(x: Any, terms: int, noise: np.random.Generator) -> Any:
-    """Return a number with errors such as the sum of so many has, in whatever order they are added up.
+    """Return an array with relative errors as large as a sum of `terms` numbers has, in any order of summation.
 
-    Those of numbers that are alike all have one sign: `ROUNDINGS` times their size is the bound n eps / 2 of a sum
+    One part of the error has random signs and grows with the square root of `terms`. The other part has one sign for
+    all entries, as in sums of similar numbers: `ROUNDINGS` times its size is the bound n eps / 2 of a sum
     (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2002, 4.2).
     """
     a = np.asarray(x)
@@ -126,11 +128,11 @@ def _noisy(x: Any, terms: int, noise: np.random.Generator) -> Any:
 
 
 def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) -> str | None:
-    """Return where two results differ by more than rounding, in words, or None.
+    """Return a text that says where two results differ by more than rounding, or None if they do not.
 
     Args:
         found, wanted: nests of arrays and numbers.
-        run: runs the operations one by one, with noise or without, and returns the leaves.
+        run: called as ``run(noisy)``; runs the operations one by one and returns the leaves of the result.
     """
     left, right = ([array_or_scalar(x) for x in flatten(nest)[0]] for nest in (found, wanted))
     if len(left) != len(right):
@@ -151,7 +153,7 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
 
 
 def _grown(slack: Any, again: Any, still: Any) -> Any:
-    """Return the largest distances that were seen so far."""
+    """Return, for each entry, the largest distance so far between a run with noise and the run without."""
     a, b = np.asarray(array_or_scalar(again)), np.asarray(array_or_scalar(still))
     if a.shape != b.shape:
         return slack
@@ -163,8 +165,8 @@ def _grown(slack: Any, again: Any, still: Any) -> Any:
 
 
 def _apart(a: Any, b: Any, slack: Any) -> str | None:
-    """Return how one leaf differs from the other, in words, or None."""
-    counted = type(b) in (int, bool) and isinstance(a, np.generic)  # by a branch, whose numbers have a dtype
+    """Return a text that says how leaf `a` differs from the wanted leaf `b`, or None; `slack` is what noise changes."""
+    counted = type(b) in (int, bool) and isinstance(a, np.generic)  # a branch of a plan returns NumPy scalars
     if not (counted or isinstance(b, (np.ndarray, np.generic, float, complex))):
         same = a is b or (type(a) is type(b) and bool(a == b))
         return None if same else f"{a!r:.40} instead of {b!r:.40}"
@@ -174,14 +176,14 @@ def _apart(a: Any, b: Any, slack: Any) -> str | None:
     with np.errstate(all="ignore"):
         if slack is None and b.dtype.kind == "f" and b.size > TILE:
             usual = ROUNDINGS * np.finfo(b.dtype).eps * np.abs(b).max()
-            if usual < np.inf and np.abs(a - b).max() <= usual:  # in two passes; NaN fails it
+            if usual < np.inf and np.abs(a - b).max() <= usual:  # the fast way, in two passes; any NaN fails it
                 return None
         same = (a == b) | ((a != a) & (b != b))
         if b.dtype.kind in "fc":
             finite = np.isfinite(b)
             size = np.abs(b[finite]).max(initial=0)
             bound = ROUNDINGS * np.finfo(b.dtype).eps * size
-            if slack is not None:  # an entry may have been lucky where its neighbours were not
+            if slack is not None:  # the median, since noise may have missed an entry that it could change
                 bound = bound + ROUNDINGS * np.maximum(slack, np.median(slack[finite]) if finite.any() else 0)
             same |= finite & (np.abs(a - b) <= bound)
         if slack is not None:
@@ -197,14 +199,14 @@ def _apart(a: Any, b: Any, slack: Any) -> str | None:
 
 
 def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], attempt: int) -> list[Any]:
-    """Return arguments of the same kind with other values, in other memory.
+    """Return arguments of the same shapes and dtypes with other values, in memory of another layout.
 
     Args:
-        leaves: the arguments.
-        fixed: places whose value stays, since the plan depends on it.
-        plain: places whose memory lies in order, since it is written into.
-        attempt: 0 changes all, and signs; 1 no signs; 2 no whole numbers either; 3 only lets rows change places;
-            4 changes none.
+        leaves: the leaves of the arguments.
+        fixed: places of leaves whose value is kept, since the plan depends on it.
+        plain: places of arrays that stay contiguous, since the plan writes into them.
+        attempt: 0 changes all values and their signs; 1 keeps signs; 2 also keeps integers; 3 only rolls arrays along
+            their first axis; 4 changes no value.
     """
     rng = np.random.default_rng(attempt)
     changed = []
@@ -232,7 +234,7 @@ def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], 
 
 
 def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
-    """Return an array with other values, or itself where this attempt changes none of its kind."""
+    """Return an array with other values, or the array itself if this attempt does not change its dtype."""
     if attempt == SAME or x.dtype.kind not in "fciub":
         return x
     if attempt == 3:
@@ -255,10 +257,12 @@ def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
 
 
 def _drawn(x: Any, draw: Callable[[Any, float], Any]) -> Any:
-    """Return random numbers for the entries of an array: of a large one products of two roots, which repeat much later.
+    """Return random numbers for the entries of an array.
+
+    For a large array these are products of two repeated tiles of coprime lengths, so that their period is very long.
 
     Args:
-        draw: takes a shape, and the exponent of each number: 1, or 0.5 for a root.
+        draw: called as ``draw(shape, exponent)``: exponent 1, or 0.5 for each of two factors.
     """
     if x.size <= TILE:
         return draw(x.shape, 1.0)
@@ -268,7 +272,7 @@ def _drawn(x: Any, draw: Callable[[Any, float], Any]) -> Any:
 
 
 def elsewhere(x: Any, kind: int) -> Any:
-    """Return the same entries in memory of another layout: part of a larger array, reversed, in Fortran's order.
+    """Return the same entries in memory of another layout: a part of a larger array, reversed, or in Fortran order.
 
     Example:
         >>> elsewhere(np.arange(3.0), 2).strides
@@ -286,7 +290,7 @@ def elsewhere(x: Any, kind: int) -> Any:
 
 
 def running() -> bool:
-    """Tell whether this thread runs a function for a check, which compiles nothing inside it."""
+    """Tell whether this thread runs a function for a check; compiled functions inside it then run uncompiled."""
     return getattr(now, "checking", False)
 
 
@@ -294,11 +298,11 @@ class Trial:
     """The check of one new plan.
 
     Args:
-        function: what was compiled.
-        plan: what it became.
-        kept: the operations.
+        function: the function that was compiled.
+        plan: the plan made from it.
+        kept: a copy of the traced operations.
         rebuild: puts leaves into ``(args, kwargs)``.
-        draws: sets the generators among the arguments back.
+        draws: resets the random generators among the arguments.
         augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
@@ -308,7 +312,10 @@ class Trial:
         self.also = f", or that {at} writes into an array that has two names" if at else ""
 
     def on_others(self, leaves: Sequence[Any], fixed: frozenset[int], traced: Any) -> None:
-        """Run function and plan on other arguments of the same kind, as finite in their results as those traced.
+        """Run function and plan on other arguments of the same kind, and compare the results.
+
+        Arguments for which the function raises, or has more NaN and infinities in its result than in the trace, are
+        replaced by the next attempt.
 
         Raises:
             Untraceable: the results differ.
@@ -320,9 +327,9 @@ class Trial:
             try:
                 with switched("steps", STEPS if attempt < SAME else None), switched("rows", rows):
                     wanted = self._eager(make())
-            except Over as error:  # as would every further call
+            except Over as error:  # every further call would raise it too
                 raise Untraceable("it keeps an array for its next call, which a plan would not see.") from error
-            except Exception:  # it does not take such values, or only Tensors
+            except Exception:  # the function refuses such values, or takes Tensors only
                 continue
             if attempt == SAME or _strange(wanted) <= strange:
                 steps = 2 * STEPS if attempt < SAME else None
@@ -330,7 +337,7 @@ class Trial:
                     return self.judge(self._replayed(make()), wanted, make)
 
     def judge(self, found: Any, wanted: Any, make: Callable[[], Sequence[Any]]) -> None:
-        """Compare what the plan gave with what the function gave; `make` gives their arguments once more.
+        """Compare the plan's result with the function's; `make` returns their arguments once more.
 
         Raises:
             Untraceable: they differ by more than rounding.
@@ -339,7 +346,7 @@ class Trial:
 
         def run(noisy: bool) -> list[Any]:
             self.draws.rewind()
-            given[:] = given or [canonical(x) for x in make()]  # when first needed, which is seldom
+            given[:] = given or [canonical(x) for x in make()]  # made when first needed, since it seldom is
             return self.kept.run(given, noise if noisy else None)
 
         apart = partial(_quietly, lambda a, b: difference(a, b, run))
@@ -348,7 +355,7 @@ class Trial:
             return
         try:
             steady = apart(self._eager(make()), wanted) is None
-        except Exception:  # it takes only Tensors of a trace
+        except Exception:  # the function runs only on traced Tensors, so it cannot be compared with itself
             steady = True
         if not steady:
             raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
@@ -361,7 +368,7 @@ class Trial:
         return refill([x.copy() if isinstance(x, np.ndarray) else x for x in map(array_or_scalar, found)])
 
     def _replayed(self, leaves: Sequence[Any]) -> Any:
-        """Return what the plan gives where no buffer holds anything."""
+        """Return the plan's result after all its buffers were filled with NaN."""
         from .plan import MISS
 
         self.draws.rewind()
@@ -384,13 +391,13 @@ DEFECT = (
 
 
 def _strange(result: Any) -> int:
-    """Return how many numbers in a nest are not finite."""
+    """Return how many numbers in a nest are NaN or infinite."""
     leaves = [np.asarray(x) for x in flatten(result)[0] if isinstance(x, (np.ndarray, np.generic, float, complex))]
     return sum(int(np.sum(~np.isfinite(x))) for x in leaves if x.dtype.kind in "fc")
 
 
 def _quietly(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run what belongs to a check: without warnings, and without compiling what is compiled inside."""
+    """Call a function as part of a check: without warnings, and with compiled functions inside it uncompiled."""
     before, now.checking = running(), True
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Programs as code: what a plan, and each body of a loop or branch in it, is made of."""
+"""From a program to source lines: used for a plan, and for each body of a loop or branch inside it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .program.values import Program
 
 
 class Code:
-    """The lines that run a program, and what they refer to.
+    """The source lines that run a program, and the objects that they refer to.
 
     Attributes:
-        program: its operations as they are run: for numba gathered into kernels.
+        program: the operations that are run; with numba they are grouped into kernels.
         bodies: the programs of its loops and branches.
-        writer: what wrote the lines.
-        names: the objects that they refer to.
-        lines: the lines.
-        parallel: whether it uses all cores.
+        writer: the `Writer` that wrote the lines.
+        names: the objects that the lines refer to by name.
+        lines: the source lines.
+        parallel: whether it runs on all cores.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Code:
             self.program = fuse(program, batch=batch)
         else:
             for number, (out, op) in enumerate([(x, one) for one in program.ops for x in one.outs], 1):
-                out.op, out.number = op, number  # it may have been tried with numba before
+                out.op, out.number = op, number  # an attempt with numba may have changed them before
             self.program = replay.scalars(program)
         self.names = Names()
         self.writer = replay.Writer(self.program, self.names, donated)
@@ -44,11 +44,11 @@ class Code:
         self.parallel = self.writer.parallel or any(body.code.parallel for body in self.bodies)
 
     def every(self) -> list[replay.Writer]:
-        """Return what wrote this program, and its bodies."""
+        """Return the writers of this program and of its bodies."""
         return [self.writer, *(body.code.writer for body in self.bodies)]
 
     def prepare(self) -> None:
-        """Compile all functions that it calls, where they are many in several processes."""
+        """Compile all functions that it calls; if there are several, in several processes at once."""
         written = [writer.machine.functions for writer in self.every()]
         natives = [op for writer in self.every() for op in writer.program.ops if op.kind == "native"]
         if sum(map(len, written)) + len(natives) > 1:
@@ -63,13 +63,13 @@ class Code:
                 ready(dtype)
 
     def large(self, kernels: int, lines: int) -> bool:
-        """Tell whether there are more than so many kernels, or lines of all of them."""
+        """Tell whether there are more than `kernels` kernels, or more than `lines` lines in all kernels together."""
         sizes = [writer.machine.size() for writer in self.every()]
         return sum(count for count, _ in sizes) > kernels or sum(count for _, count in sizes) > lines
 
 
 class BodyCode(Code):
-    """The code of a body, which takes the values of its inputs and returns a tuple of arrays."""
+    """The code of the body of a loop or branch: a function of the input arrays that returns a tuple of arrays."""
 
     def __init__(self, program: Program, backend: str, closed: int) -> None:
         super().__init__(program, backend)
@@ -77,13 +77,13 @@ class BodyCode(Code):
         results = replay.results(program, self.writer, self.names)
         for place, x in enumerate(program.outputs):
             if x.kind == "input" and x.slot < closed and not x.weak:
-                results[place] += ".copy()"  # it lies in memory that others use again
-            elif not x.shape:  # of no axes NumPy returns scalars
+                results[place] += ".copy()"  # the memory of a closed-over input is reused by the surrounding program
+            elif not x.shape:  # NumPy's functions return scalars instead of arrays without axes
                 results[place] = f"asarray({results[place]}, {self.names(x.dtype)})"
         self.lines.append(f"return ({''.join(f'{x}, ' for x in results)})")
 
     def compiled(self) -> Callable[..., Any]:
-        """Return it as a function."""
+        """Return the code as a function."""
         self.names.objects.update(self.writer.machine.compiled())
         source = "\n".join([
             f"def make({', '.join(self.names.objects)}):",
@@ -97,7 +97,7 @@ class BodyCode(Code):
 
 
 def steps(program: Program, roles: Any) -> Any:
-    """Return the code of all steps of a loop, which says whether it fits."""
+    """Return a `Steps`: all steps of a loop in one kernel; its attribute `fits` tells whether that is possible."""
     from .numba.steps import Steps
 
     return Steps(rolled(program), roles)

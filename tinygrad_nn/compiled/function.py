@@ -1,4 +1,4 @@
-"""`compile`: a function that is traced once for each kind of arguments, and from then on runs as a plan."""
+"""`compile`: trace a function once for each kind of arguments (shapes, dtypes, flags), then run the plan made of it."""
 
 from __future__ import annotations
 
@@ -29,39 +29,40 @@ from .trace.nodes import SecondOrder, Untraceable, caller
 from .trace.recorder import Recorder
 
 BACKENDS = ("auto", "numpy", "numba")
-OFTEN = 8  # so many traces of one function are suspicious
-PLANS = 16  # that a function keeps
+OFTEN = 8  # a function that is traced this many times gets a warning
+PLANS = 16  # the default number of plans that a function keeps
 
 
 def compile(
     function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = (),
     maxsize: int | None = PLANS,
 ) -> Compiled:  # fmt: skip
-    r"""Return a function that gives the same results as another and runs faster.
+    r"""Return a function that computes the same results as `function` and runs faster.
 
-    The first call with arguments of these shapes and dtypes runs the function once and writes down every operation:
-    forward, backward and update together. What is written down is made smaller, is given buffers that stand between
-    calls, and becomes straight code, which every further call runs. Arrays, numbers and random generators among the
-    arguments may differ from call to call; all else, such as flags, strings and what the function closes over, is
-    fixed, and other flags are traced anew.
+    The first call with arguments of given shapes and dtypes runs the function once and records every operation:
+    forward, backward and update together. The recorded list is simplified, its results get buffers that are kept
+    between calls, and it becomes straight-line Python code, which every further call runs. Arrays, numbers and random
+    generators among the arguments may differ from call to call. Everything else, such as flags, strings and variables
+    that the function closes over, is fixed when it is traced; a call with another flag or string is traced anew.
 
     Args:
-        function: of arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns such a
-            nest and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used inside.
+        function: takes arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns a
+            nest of the same kinds and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used
+            inside.
         backend: ``"numpy"`` replays NumPy calls, to the same last bit where NumPy's own order of summation is kept;
-            ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba where it is installed
+            ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba if it is installed
             and the plan has few kernels.
-        donate: positions or names of arguments whose arrays the call may write its results into; those arrays hold
-            something else afterwards. It saves their memory twice over.
-        maxsize: of how many kinds of arguments (shapes, dtypes, flags) the plans and their buffers are kept; the one
-            that was not used for longest goes first. ``None`` keeps all.
+        donate: positions or names of arguments whose arrays the call may overwrite with its results. A training loop
+            then updates parameters in place, and needs one set of arrays instead of two.
+        maxsize: how many plans, with their buffers, are kept: one for each kind of arguments (shapes, dtypes, flags).
+            The least recently used plan is dropped first. ``None`` keeps all.
 
     Returns:
-        A `Compiled`, called as the function is. It returns plain arrays, which the caller owns: an array is used again
-        only when nobody holds it any more.
+        A `Compiled`, called like the function. It returns plain arrays, which the caller owns: the memory of a result
+        is reused only when nobody refers to it any more.
 
     Raises:
-        ValueError: an unknown backend, or a `maxsize` that is no positive integer.
+        ValueError: the backend is unknown, or `maxsize` is not a positive integer.
         ImportError: numba was asked for and is not installed.
 
     Example:
@@ -90,7 +91,7 @@ def compile(
 
 
 class Broken(Exception):
-    """What went wrong while a plan was made, or ran for the first time, that is not the function's own."""
+    """Wraps an error of the compiler or backend, not of the function, while a plan was made or first run."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__()
@@ -98,7 +99,7 @@ class Broken(Exception):
 
 
 def missed(args: Any, kwargs: Any) -> Any:
-    """Say that there is no plan for these arguments."""
+    """Return ``MISS``: stands in for a plan's `enter` while no plan is current."""
     return MISS
 
 
@@ -106,10 +107,10 @@ class Compiled:
     """A function that runs as a plan; made by `compile`.
 
     Attributes:
-        function: the one it was made of.
+        function: the function that was compiled.
         backend: ``"numpy"`` or ``"numba"``.
-        varies: whether batches of other lengths are to be expected.
-        plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call; the last used last.
+        varies: whether later calls may have batches of other lengths.
+        plans: for each kind of call its `Plan`, or as text the reason why there is none; the most recently used last.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the plan for these arguments; trace the function first if there is none."""
         if thread.mode.level is not None:
-            return self.function(*args, **kwargs)  # of one sample of many
+            return self.function(*args, **kwargs)  # inside vmap: the arguments stand for one sample of a batch
         with self._lock:
             try:
                 try:
@@ -138,7 +139,7 @@ class Compiled:
                     return self._instead(error, args, kwargs)
                 return self._first(args, kwargs) if result is MISS else result
             except AtEqualValues:
-                if self.donate:  # what was given may be written over already
+                if self.donate:  # the donated arguments may be overwritten already
                     raise
                 return bare_tree(self.function(*args, **kwargs))
             except Varied as error:
@@ -159,10 +160,11 @@ class Compiled:
         return plan
 
     def _first(self, args: Any, kwargs: Any) -> Any:
+        # The result of a call that the last used plan does not fit: find or make its plan, and run that.
         leaves = flatten([args, kwargs])[0]
         graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
         if graph or isinstance(thread.mode, Recorder) or check.running():
-            return self.function(*args, **kwargs)  # part of a graph, or inside another trace
+            return self.function(*args, **kwargs)  # an argument has a graph, or another trace or a check runs this
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
@@ -178,20 +180,20 @@ class Compiled:
         return result
 
     def _instead(self, error: Exception, args: Any, kwargs: Any) -> Any:
-        """Return the result of the function itself where its plan raised; the plan goes, unless the function raises."""
+        """Return the result of the function itself after its plan raised; drop the plan unless the function raises."""
         if isinstance(error, (AtEqualValues, Varied)):
             raise error
         key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
         if plan.spends and not isinstance(error, Forked):
-            raise error  # it may have drawn, or written over arguments, before
+            raise error  # the plan may already have drawn random numbers, or overwritten arguments
         result = bare_tree(self.function(*args, **kwargs))
         if isinstance(error, np.linalg.LinAlgError):
-            return result  # the function catches it: of other matrices the plan is as good as before
+            return result  # the function catches this error itself; for other matrices the plan still works
         self._replace(plan.backend, key, error)
         return result
 
     def _replace(self, backend: str, key: Any, error: Exception) -> None:
-        """Go on without a backend in which something went wrong, and say so."""
+        """Replace a backend that failed: numba by NumPy, NumPy by the uncompiled function; and warn."""
         why = printable(f"with {backend} it went wrong ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
         self._last = missed
         if backend == "numba":
@@ -204,10 +206,10 @@ class Compiled:
             self.plans[key] = why
 
     def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
-        """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
+        """Run this kind of call uncompiled from now on, since a result has another shape or dtype than in the trace.
 
         Raises:
-            RuntimeError: the plan has written into arguments, or drawn from generators among them.
+            RuntimeError: the plan may have written into donated arguments, or drawn from generators among them.
         """
         leaves = flatten([args, kwargs])[0]
         if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
@@ -220,7 +222,7 @@ class Compiled:
         return bare_tree(self.function(*args, **kwargs))
 
     def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
-        """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
+        """Return the plan for these arguments (or text: why there is none), and its result if it was made just now."""
         result: Any = MISS
         leaves, rebuild = flatten([args, kwargs])
         kind = containers((args, kwargs))
@@ -247,7 +249,7 @@ class Compiled:
             return found, result
 
     def _limit(self) -> None:
-        """Let go of the plans that were not used for longest, beyond the number that is kept."""
+        """Drop the least recently used plans beyond `maxsize`."""
         while self.maxsize is not None and len(self.plans) > self.maxsize:
             gone = self.plans.pop(next(iter(self.plans)))
             if isinstance(gone, Plan) and gone.enter is self._last:
@@ -257,6 +259,7 @@ class Compiled:
             del self._fixed[kind]
 
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
+        # Trace the function, make its plan, check the plan, and return it with the result of its first run.
         given = [canonical(x, keep=True) for x in leaves]
         with Hidden(self.function, given) as hidden, restored(given) as draws:
             try:
@@ -266,7 +269,7 @@ class Compiled:
                 program, result = trace(self.function, given, rebuild, fixed, again=True)
             except Untraceable:
                 raise
-            except Exception as error:  # it may go wrong on arrays too, and then says so itself
+            except Exception as error:  # if the function raises on plain arrays too, its own error is raised here
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
@@ -308,7 +311,7 @@ class Compiled:
 
 
 def where(error: BaseException) -> tuple[str, int]:
-    """Return file and line of the innermost frame of a person's code in a traceback."""
+    """Return file and line of the innermost frame of user code in a traceback."""
     from .trace.nodes import foreign
 
     found = ("?", 0)
@@ -321,6 +324,6 @@ def where(error: BaseException) -> tuple[str, int]:
 
 
 def bare_tree(result: Any) -> Any:
-    """Return a result with plain arrays for its Tensors."""
+    """Return a result with its Tensors replaced by plain arrays."""
     leaves, rebuild = flatten(result)
     return rebuild([array_or_scalar(x) for x in leaves])

@@ -1,4 +1,4 @@
-"""A plan: the code that runs one kind of call, what it holds, and how it is shown."""
+"""A plan: the generated Python code that runs a compiled function for one kind of arguments, and its printed table."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .program.values import Program, Value
 from .trace.call import canonical
 
 MISS = object()
-KERNELS = 24  # of so many different kernels each runs too little to be worth its compilation
-SMALL = 4096  # a program of fewer entries runs a twentieth quicker where all lengths are written out
-LINES = 1000  # so many of all kernels take numba some ten seconds
+KERNELS = 24  # with more different kernels, each runs too little to be worth its compilation
+SMALL = 4096  # if no array has more entries, code with all lengths written as constants is 5 % faster
+LINES = 1000  # numba takes about ten seconds to compile this many lines of kernels
 
 
 class SharedArgument(ValueError):
-    """Raised where an array that may be written into is passed twice."""
+    """Raised if a donated array, which may be overwritten, is also another argument."""
 
 
 class Plan:
-    """How one kind of call runs.
+    """The compiled code for one kind of arguments.
 
     Attributes:
-        program: its operations.
-        code: its lines, and those of its loops and branches.
-        source: the Python code that was generated.
-        run: the code, as a function of the leaves of the arguments.
-        enter: the same of ``(args, kwargs)``; it returns ``MISS`` where these are of another kind.
+        program: the list of operations that it runs.
+        code: the generated lines, with those of its loops and branches.
+        source: the complete generated Python source.
+        run: the generated function of the leaves of the arguments.
+        enter: the generated function of ``(args, kwargs)``; it returns ``MISS`` if these are of another kind.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Plan:
         scope = {**replay.GLOBALS, "miss": MISS}
         exec(self.source, scope)
         self.run, self.enter = scope.pop("make")(**names.objects)
-        # What cannot be done twice: a result written over an argument, numbers drawn.
+        # Whether a run must not be repeated on the same arguments: it overwrites an argument, or draws random numbers.
         self.spends = bool(self.donated) or any(v.dtype is np.random.Generator for v in program.inputs)
 
     def _leaves(self, program: Program) -> list[str]:
-        """Return an expression for each leaf of the result; of no axes, it is a scalar, as NumPy's are."""
+        """Return an expression for each leaf of the result; arrays without axes become scalars, as in NumPy."""
         codes = replay.results(program, self.writer, self.code.names)
         for place, x in enumerate(program.outputs):
             if isinstance(x, Value) and x.kind == "input" and not x.shape and isinstance(x.dtype, np.dtype):
@@ -96,10 +96,10 @@ class Plan:
         return codes
 
     def refuse_shared(self, leaves: Sequence[Any]) -> None:
-        """Raise if an array that may be written into is passed twice.
+        """Raise if a donated array shares memory with another argument.
 
         Raises:
-            ValueError: it is.
+            ValueError: a donated array shares memory with another argument.
         """
         arrays = [x for x in leaves if isinstance(x, np.ndarray)]
         for slot in self.donated:
@@ -111,23 +111,24 @@ class Plan:
                 )
 
     def poison(self) -> None:
-        """Fill the buffers with NaN, so that what is read before it is written shows."""
+        """Fill the buffers with NaN, so that a read of a buffer before its first write shows in the result."""
         for writer in self.code.every():
             for buffer in writer.buffers:
                 buffer.fill(0xFF)
 
     def first(self, leaves: Sequence[Any], keep: bool, look: Callable[[Any, Sequence[Any]], None]) -> Any:
-        """Run for the first time, and return the result.
+        """Run the plan for the first time, check the result, and return it.
 
-        What was written into is as before if the result is not to be kept.
+        The donated arrays get their old values back if the result is wrong or not kept.
 
         Args:
-            leaves: of the arguments.
-            keep: whether the result is.
-            look: raises if the result, its first argument, is not that of the arguments as they were, its second.
+            leaves: the leaves of the arguments.
+            keep: whether the caller uses the result; if not, donated arrays must not change.
+            look: called as ``look(result, leaves)`` with the leaves as they were before the run; raises if the
+                result is wrong.
 
         Raises:
-            ValueError: as `refuse_shared`.
+            ValueError: as in `refuse_shared`.
         """
         given = [canonical(x) for x in leaves]
         self.refuse_shared(given)
@@ -148,20 +149,20 @@ class Plan:
                     np.copyto(x, old)
 
     def __str__(self) -> str:
-        """Return a table of at most 80 columns: each operation, its result, and where that is kept."""
+        """Return a table of at most 80 columns: each operation, its result, and where the result is stored."""
         return show.table(f"plan for {self.backend}", self.program, self.writer.memory, self.donated)
 
     __repr__ = __str__
 
     def graph(self) -> GraphView:
-        """Return the operations as a graph that can be drawn; its kernels are boxes, its values zeros."""
+        """Return the operations as a graph that can be drawn; kernels are boxes, all arrays are zeros."""
         return show.graph(self.program)
 
 
 def donated(function: Any, call: Any, donate: Sequence[int | str]) -> frozenset[int]:
-    """Return the leaves of the arguments that may be written into."""
+    """Return the numbers of the argument leaves that may be overwritten."""
     args, kwargs = call
-    with suppress(TypeError, ValueError):  # without a signature there are positions only
+    with suppress(TypeError, ValueError):  # a function without a signature can donate by position only
         donate = [*donate, *[k for k, name in enumerate(inspect.signature(function).parameters) if name in donate]]
     slots: list[int] = []
     start = 0

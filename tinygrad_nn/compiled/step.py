@@ -1,4 +1,4 @@
-"""Training steps made ready to compile: a model with state of its own as a pure function, and the step around it."""
+"""Training steps that can be compiled: a model with state as a pure function (`functional`), and the step around it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ Places = Sequence[tuple[Any, str]]
 def functional(
     call: Callable[..., Any], parameters: Sequence[Tensor], owners: Sequence[Any], places: Places = ()
 ) -> Callable[..., Any]:
-    """Return a call of a model as a function of the model's parameters and of all else that it keeps.
+    """Return a pure function of a model's parameters and state, made from a call that reads and changes the model.
 
     Args:
         call: computes with the model, such as ``lambda x, y: loss(model(x), y)``.
-        parameters: the Tensors in the model that are to be arguments.
-        owners: the objects whose attributes hold them, also in lists, tuples and dicts; `call` reads them from there.
+        parameters: the Tensors in the model that become arguments.
+        owners: the objects whose attributes hold the parameters, also in lists, tuples and dicts; `call` reads them
+            from there.
         places: ``(owner, attribute)`` of the arrays that the model reads or replaces, such as running means, and of the
             random generators that it draws from.
 
     Returns:
-        ``f(values, kept, *args) -> (result, kept)``: `values` stand for the parameters and `kept`, a list, for what is
-        in the places. It returns what the call left there, ``None`` for a generator. The model itself stays as it is.
+        ``f(values, kept, *args) -> (result, kept)``: `values` replace the parameters, and the list `kept` replaces the
+        values of `places`. The returned `kept` holds the new values of `places`, ``None`` for a generator. The model
+        itself is not changed.
 
     Example:
         >>> from types import SimpleNamespace
@@ -43,8 +45,9 @@ def functional(
     def pure(values: Sequence[Any], kept: Sequence[Any], *args: Any) -> tuple[Any, list[Any]]:
         others = [value if isinstance(value, Tensor) else Tensor(value, requires_grad=False) for value in values]
         traced = any(type(other) is not Tensor for other in others)
-        # A Tensor cannot become one of a trace, so those of a trace take its place in the owners. What reads it from
-        # elsewhere then cannot be traced. Without a trace it takes the data and the Node of another, wherever it is.
+        # A traced Tensor has another class, so while tracing it replaces the parameter in the attributes of its owners;
+        # code that reads the parameter from elsewhere then cannot be traced. Without a trace the parameter itself gets
+        # the other's data and Node, so it does not matter from where it is read.
         exchanged = _exchange(owners, parameters, others) if traced else _stand_in(parameters, others)
         with exchanged, _put(places, kept):
             result = call(*args)
@@ -56,7 +59,7 @@ def functional(
 
 @contextmanager
 def _stand_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
-    """Give Tensors the data and the Nodes of others, and their own back afterwards."""
+    """Give Tensors the data and the Nodes of `others` inside the block, and restore their own afterwards."""
     before = [(t.data, t.node) for t in tensors]
     try:
         for t, other in zip(tensors, others, strict=True):
@@ -70,7 +73,7 @@ def _stand_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[N
 def _exchange(
     owners: Sequence[Any], tensors: Sequence[Tensor], others: Sequence[Tensor]
 ) -> AbstractContextManager[Any]:
-    """Put other Tensors where the owners have these, and these back afterwards."""
+    """Return a context in which the attributes of the owners hold `others` in place of `tensors`."""
     by_id = {id(t): other for t, other in zip(tensors, others, strict=True)}
     held = [(owner, name, value) for owner in owners for name, value in vars(owner).items()]
     found = [(owner, name, value, _exchanged(value, by_id)) for owner, name, value in held]
@@ -79,7 +82,7 @@ def _exchange(
 
 
 def _exchanged(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = ()) -> Any:
-    """Return a Tensor, or lists, tuples and dicts of them, with other Tensors; the very same where there are none."""
+    """Return a nest of Tensors with each Tensor replaced as `others` says; the same object if nothing is replaced."""
     if isinstance(value, Tensor):
         return others.get(id(value), value)
     if not isinstance(value, (list, tuple, dict)) or id(value) in outer:  # a list may hold itself
@@ -95,7 +98,7 @@ def _exchanged(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = (
 
 @contextmanager
 def _put(places: Places, kept: Sequence[Any]) -> Iterator[None]:
-    """Put values in the attributes of objects, and the old ones back afterwards."""
+    """Set attributes of objects to values inside the block, and restore the old values afterwards."""
     before = [getattr(owner, name) for owner, name in places]
     try:
         for (owner, name), value in zip(places, kept, strict=True):
@@ -112,15 +115,15 @@ def training_step(loss: Callable[..., Any], update: Callable[..., Any], *, backe
     .. math:: w \leftarrow w - \mathrm{update}\left(\nabla_w L,\ s,\ \eta,\ w\right)
 
     Args:
-        loss: ``loss(parameters, kept, *batch) -> (number, kept)``, as `functional` gives it. The parameters are a nest
-            of arrays.
-        update: ``update(g, state, eta, w) -> (step, state)`` for one parameter, as an `Optimizer` has it.
+        loss: ``loss(parameters, kept, *batch) -> (number, kept)``, as `functional` returns it. The parameters are a
+            nest of arrays.
+        update: ``update(g, state, eta, w) -> (step, state)`` for one parameter, like the method of an `Optimizer`.
         backend: as in `compile`.
 
     Returns:
         ``step(parameters, states, kept, eta, *batch) -> (parameters, states, kept, value)``. ``states`` is a list with
-        the state of each parameter, in the order of the leaves. The arrays of the first two arguments are donated:
-        go on with those that are returned.
+        the state of each parameter, in the order of the leaves. The arrays of the first two arguments are donated,
+        which means overwritten: continue with the returned ones.
 
     Example:
         >>> from tinygrad_nn.optim import sgd

@@ -1,4 +1,4 @@
-"""Two real data sets that come with the package; sources and licences in `sets/README.md`."""
+"""Two real data sets and a text that come with the package; sources and licences are in `sets/README.md`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinygrad_nn.printable import printable
 
 
 class Dataset(NamedTuple):
-    """Samples `x` (batch, n_in), class numbers `y` (batch,), and what a reader needs to know of them."""
+    """Samples `x` (batch, n_in), class numbers `y` (batch,), and their names, description, source and licence."""
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Dataset(NamedTuple):
         return one_hot(self.y, len(self.class_names))
 
     def __repr__(self) -> str:
-        """Return what a reader needs to know in a few lines; the arrays are in `x` and `y`."""
+        """Return a summary of a few lines; the arrays are in `x` and `y`."""
         counts = [int((self.y == k).sum()) for k in range(len(self.class_names))]
         classes = [f"{name} {count}" for name, count in zip(self.class_names, counts, strict=True)]
         lines = [
@@ -46,7 +46,7 @@ class Dataset(NamedTuple):
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names with commas between them; of many the first and the last."""
+    """Return names with commas between them; if there are too many for a line, only the first few and the last."""
     line = ", ".join(names)
     return line if len(line) <= WIDE else f"{', '.join(names[:FEW])}, ..., {names[-1]} ({len(names)} in all)"
 
@@ -104,7 +104,7 @@ def load_digits() -> Dataset:
 
 
 class Text(NamedTuple):
-    """A text and its characters: `codes` (length,) are places in `alphabet`, which is in sorted order."""
+    """A text and its characters: `codes` (length,) are indices into `alphabet`, which is sorted."""
 
     text: str
     codes: NDArray[np.int64]
@@ -112,7 +112,7 @@ class Text(NamedTuple):
     source: str
 
     def spell(self, codes: Any) -> str:
-        """Return the characters of codes."""
+        """Return the text of a sequence of codes."""
         return "".join(self.alphabet[int(code)] for code in codes)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""The columns of a table of one's own as numbers: numbers in the forms in which people write them, dates, texts.
+"""Convert the columns of a user's table to numbers: numbers in several notations, dates, and texts as classes.
 
-What was found in the table that a network learned from (`Columns`) is kept with the network, so that new tables are
-read in the same way.
+How the columns of the training table were read (`Columns`) is stored with the network, so that later tables are read
+in the same way.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
 FILLS = ("mean", "median", "most-frequent", "drop")
-CATEGORIES = 20  # different texts that a column may hold by default
+CATEGORIES = 20  # default limit of the different texts in a column
 _COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # 30,913.44
 _POINTS = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")  # 30.913,44
 
 
 class Refused(ValueError):
-    """Raised for a cell that cannot be read: `row` from 0, `column`, and the reason with its edit."""
+    """Raised for a cell that cannot be read: `row` (from 0), `column`, and `reason`, which says what to change."""
 
     def __init__(self, row: int, column: str, reason: str) -> None:
         super().__init__(reason)
@@ -38,7 +38,7 @@ def is_missing(cell: str) -> bool:
 
 
 def number(cell: str) -> float | None:
-    """Return the number that a cell holds, or None; Python's 1_000 is no number of a table."""
+    """Return the number in a cell, or None; Python's notation 1_000 is not accepted."""
     try:
         return None if "_" in cell else float(cell)
     except ValueError:
@@ -90,10 +90,10 @@ def _days(moment: datetime) -> float:
 
 
 def target_number(cell: str) -> float:
-    """Return the number of a target's cell, in any of the forms that numbers have.
+    """Return the number in a cell of the target, in any of the notations of numbers.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no finite number.
     """
     for read in (number, thousands, decimal_comma):
         value = read(cell)
@@ -103,7 +103,7 @@ def target_number(cell: str) -> float:
 
 
 def plain_class(cell: str) -> str:
-    """Return the name of a class that is a number as `read_table` writes it: 1 of 1.0."""
+    """Return the name of a class as `read_table` writes it: ``1`` for ``1.0``; a text stays as it is."""
     value = number(cell)
     return cell if value is None else str(int(value)) if value == int(value) else repr(value)
 
@@ -120,9 +120,9 @@ class Column:
     """How a column is read.
 
     Attributes:
-        name: of the column.
+        name: the name of the column.
         form: a key of `FORMS`, or ``'text'``.
-        categories: of texts, the different ones in their order; each becomes a column of 0 and 1.
+        categories: for a column of texts, the different texts in order; each becomes a column of 0 and 1.
     """
 
     name: str
@@ -131,14 +131,14 @@ class Column:
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns of numbers that it becomes."""
+        """The names of the numeric columns that this column becomes."""
         return [f"{self.name}={text}" for text in self.categories] if self.form == "text" else [self.name]
 
     def numbers(self, cells: Any, holes: bool) -> Array:
-        """Return ``(rows, columns)`` from texts or numbers; missing cells are NaN if there may be `holes`.
+        """Return ``(rows, numeric columns)`` from texts or numbers; with `holes`, missing cells become NaN.
 
         Raises:
-            Refused: a cell cannot be read.
+            Refused: a cell cannot be read, or is missing without `holes`.
         """
         if isinstance(cells, np.ndarray) and self.form != "number":
             cells = list(map(str, cells))
@@ -148,7 +148,7 @@ class Column:
             for row, cell in enumerate(cells):
                 if is_missing(cell):
                     out[row] = self._hole(row, cell, holes)
-                elif cell in places:  # a text that is new is none of the others
+                elif cell in places:  # an unknown text becomes a row of zeros
                     out[row, places[cell]] = 1
             return out
         if isinstance(cells, np.ndarray) and self.form == "number":
@@ -179,12 +179,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """How the features of a table are read, and what stands in for what is missing.
+    """How the features of a table are read, and which values replace missing cells.
 
     Attributes:
-        parts: of each column.
-        missing: ``'mean'``, ``'median'``, ``'most-frequent'`` or ``'drop'``; ``None`` refuses what is missing.
-        fill: for each column of numbers what stands in, once `fitted` has seen rows.
+        parts: how each column is read.
+        missing: ``'mean'``, ``'median'``, ``'most-frequent'`` or ``'drop'``; ``None`` refuses missing cells.
+        fill: for each numeric column the value that replaces missing cells; empty until `fitted` computes it.
     """
 
     parts: tuple[Column, ...]
@@ -197,21 +197,25 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns of numbers."""
+        """The names of the numeric columns."""
         return tuple(name for part in self.parts for name in part.names)
 
     def numbers(self, columns: Sequence[Any]) -> Array:
-        """Return ``(rows, columns of numbers)`` from the cells of each column; what is missing is NaN.
+        """Return ``(rows, numeric columns)`` from the cells of each column; missing cells become NaN.
 
         Raises:
-            Refused: a cell cannot be read, or is missing and nothing stands in.
+            Refused: a cell cannot be read, or is missing and `missing` is None.
         """
         holes = self.missing is not None
         found = [part.numbers(cells, holes) for part, cells in zip(self.parts, columns, strict=True)]
         return np.concatenate(found, axis=1)
 
     def fitted(self, x: Array) -> Columns:
-        """Return the columns with what stands in for missing values, from rows to learn from."""
+        """Return these columns with `fill` computed from the training rows x.
+
+        Raises:
+            ValueError: a column has only missing cells.
+        """
         if self.missing in (None, "drop"):
             return self
         fill: list[float] = []
@@ -228,7 +232,7 @@ class Columns:
         return replace(self, fill=tuple(fill))
 
     def filled(self, x: Array) -> tuple[Array, Array]:
-        """Return rows without holes, and which of the rows they are: those with holes are left out by ``'drop'``."""
+        """Return rows with missing cells filled, or dropped by ``'drop'``, and the indices of the rows returned."""
         holes = np.isnan(x)
         if self.missing == "drop":
             whole = ~holes.any(axis=1)
@@ -244,10 +248,10 @@ class Columns:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Columns:
-        """The columns that `to_dict` wrote.
+        """Return the columns that `to_dict` wrote.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the fields are not those of `to_dict`.
         """
         try:
             parts = tuple(Column(str(part["name"]), str(part["form"]), tuple(map(str, part["categories"])))
@@ -266,13 +270,13 @@ def columns_of(
     names: Sequence[str], cells: Sequence[Any], delimiter: str, missing: str | None = None,
     categories: int = CATEGORIES,
 ) -> Columns:  # fmt: skip
-    """Find how the columns of a table are written.
+    """Find out how the columns of a table are written: the form of each one.
 
     Args:
-        names, cells: of each column.
-        delimiter: of the file; where it is no comma, a comma in a number is a decimal comma.
-        missing: what stands in for what is missing, see `Columns`.
-        categories: how many different texts a column may hold.
+        names, cells: the name and the cells of each column.
+        delimiter: the delimiter of the file; if it is not a comma, a comma in a number is a decimal comma.
+        missing: how missing cells are replaced, see `Columns`.
+        categories: how many different texts a column may contain.
 
     Raises:
         Refused: a column has numbers and texts, too many different texts, or dates that can be read in two ways.
@@ -301,7 +305,7 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
     if ways:
         return Column(name, ways[0])
     count = Counter(there)
-    if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # numbers, but for some
+    if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         cell, point = cells[row], cells[row].replace(",", ".", 1)
         fix = f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"

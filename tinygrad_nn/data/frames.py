@@ -1,6 +1,7 @@
-"""Tables of pandas, polars and pyarrow: their numbers as an array, their names, and tables like them. None is imported.
+"""Read tables of pandas, polars and pyarrow as arrays, and make tables of the same kind, without importing them.
 
-A table is told by the Arrow interface that all three have, ``__arrow_c_stream__``, so that others that have it go too.
+A table is recognized by the Arrow interface that all three implement, ``__arrow_c_stream__``, so tables of other
+packages with that interface work too.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def frame_array(x: Any, call: str, what: str) -> Array:
     """Return the numbers of a table, ``(rows, columns)``, or those of a column, ``(rows,)``.
 
     Args:
-        x: a table or a column of numbers; the dtype is that which NumPy finds for all columns together.
-        call, what: the function and the argument, for messages.
+        x: a table or a column of numbers; the result has NumPy's common dtype of all columns.
+        call, what: the names of the calling function and of its argument, for messages.
 
     Raises:
         ValueError: a column holds texts or dates, or a cell is missing; both are named.
@@ -55,19 +56,19 @@ def frame_array(x: Any, call: str, what: str) -> Array:
 
 
 def column_labels(x: Any) -> Array:
-    """Return the cells of a column, or of a table of one, as NumPy has them: numbers or texts."""
+    """Return the cells of a column, or of a table with one column, as an array of numbers or texts."""
     return np.asarray(_columns(x)[0].to_numpy())
 
 
 def frame_rows(x: Any, rows: Array) -> Any:
-    """Return some rows of a table or column, in the order of their numbers, as a table or column of its kind."""
+    """Return the rows with these indices, in this order, as a table or column of the same kind."""
     if hasattr(x, "iloc"):  # pandas
         return x.iloc[rows]
     return x.take(rows) if hasattr(x, "take") else x[rows]
 
 
 def frame_like(x: Any, values: Array, names: Sequence[str]) -> Any:
-    """Return a table of the kind of another, with its index if it has one, that holds ``(rows, columns)``.
+    """Return values ``(rows, columns)`` as a table of the same kind as x, with the index of x if it has one.
 
     Example:
         >>> import pandas
@@ -93,10 +94,10 @@ def _columns(x: Any) -> list[Any]:
 
 
 def _numbers(column: Any, name: str, call: str, what: str) -> Array:
-    """Return a column as floats."""
+    """Return a column as an array of numbers, and raise if it holds anything else or has missing cells."""
     found = np.asarray(column.to_numpy())
     if found.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in found):
-        found = np.array([np.nan if _missing(cell) else cell for cell in found])  # nullable whole numbers and booleans
+        found = np.array([np.nan if _missing(cell) else cell for cell in found])  # nullable integers and booleans
     where = f"{call}: column {name!r} of {what}" if name else f"{call}: {what}"
     if found.dtype.kind not in "biuf":
         kind = "dates" if found.dtype.kind in "mM" else "texts" if found.dtype.kind in "OUS" else str(found.dtype)

@@ -1,4 +1,4 @@
-"""Points in the plane that no straight line parts: two moons and spirals, drawn at random."""
+"""Random points in the plane whose classes no straight line separates: two moons and spirals."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Plane(NamedTuple):
 
 
 def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None) -> Plane:
-    r"""Draw two half circles that reach into each other, in turn a point of each.
+    r"""Draw random points on two interlocking half circles, alternating between the two classes.
 
     .. math:: (\cos t, \sin t) \text{ and } (1 - \cos t, \tfrac12 - \sin t), \qquad t \in [0, \pi]
 
-    Args: `rows` how many points, at least 2; `noise` the deviation of what is added to each coordinate; `rng` a
-    Generator or a seed. Returns: a `Plane`. Raises: ValueError for fewer points, or a noise below 0.
+    Args: `rows` how many points, at least 2; `noise` the standard deviation of the noise added to each coordinate;
+    `rng` a Generator or a seed. Returns: a `Plane`. Raises: ValueError for fewer points, or a noise below 0.
 
     >>> moons = two_moons(4, noise=0.0, rng=0)
     >>> moons.y, np.hypot(*(moons.x - [[0, 0], [1, 0.5], [0, 0], [1, 0.5]]).T).round(12)
@@ -46,13 +46,13 @@ def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None)
 def spirals(
     rows: SupportsIndex = 300, classes: SupportsIndex = 2, *, turns: float = 1.25, noise: float = 0.1, rng: Rng = None
 ) -> Plane:
-    r"""Draw spirals that wind around each other from the origin, neighbours one apart, in turn a point of each.
+    r"""Draw random points on spirals from the origin, one per class, at distance 1 from each other, class by class.
 
     .. math:: r (\cos \varphi, \sin \varphi), \qquad \varphi = 2 \pi (r + k) / \text{classes},
               \quad r \in [0, \text{turns} \cdot \text{classes}]
 
-    Args: `rows` how many points, at least one a class; `classes` how many spirals; `turns` how often each winds;
-    `noise` the deviation of what is added to each coordinate; `rng` a Generator or a seed.
+    Args: `rows` how many points, at least one per class; `classes` how many spirals; `turns` how many turns each has;
+    `noise` the standard deviation of the noise added to each coordinate; `rng` a Generator or a seed.
     Returns: a `Plane`. Raises: ValueError for fewer points, or a noise below 0.
 
     >>> x, y = spirals(300, 3, rng=0)

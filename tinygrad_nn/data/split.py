@@ -84,10 +84,10 @@ def data_split(
 
     Train and test get ⌊size·rows⌋ rows and validation the remaining ones (test, if `val_size` is 0).
 
-    Args: `x` (rows, ...) and `y` (rows, ...), arrays or tables of pandas, polars or pyarrow, which stay what they are
-    with their names; the sizes are shares in [0, 1]; `test_size=None` is what the other two
-    leave, and three given sizes must sum to 1; `rng` a Generator or a seed; `stratify` keeps the share of each class
-    (labels, or one-hot rows) in every part. Without `shuffle` the rows keep their order, and the parts are views.
+    Args: `x` (rows, ...) and `y` (rows, ...), arrays or tables of pandas, polars or pyarrow, whose parts are tables of
+    the same kind; the sizes are shares in [0, 1]; `test_size=None` takes the rest, and three given sizes must sum to
+    1; `rng` a Generator or a seed; `stratify` keeps the share of each class (labels, or one-hot rows) in every part.
+    Without `shuffle` the rows keep their order, and the parts are views.
     Returns: `Split`. Raises: ValueError for impossible sizes, or a part that was asked for and gets no row.
     Source: `data_split` of "Neural Network From Scratch In Julia".
 
@@ -107,13 +107,13 @@ def data_split(
     if stratify:
         order = order[_interleave(_class_codes(y)[order])]
     parts = [order[cut] for cut in cuts]
-    if stratify:  # interleaved rows go round the classes in turn: shuffle (or sort) them again inside each part
+    if stratify:  # interleaved rows cycle through the classes: shuffle (or sort) them again inside each part
         parts = [generator.permutation(part) if shuffle else np.sort(part) for part in parts]
     return Split(*(Part(_taken(x, part), _taken(y, part)) for part in parts))
 
 
 class DataLoader:
-    """Minibatches of aligned rows, as often as it is iterated; `len()` is their number. Made by `data_loader`."""
+    """Iterable of minibatches of aligned rows, also repeatedly; `len()` is their number. Made by `data_loader`."""
 
     def __init__(self, x: ArrayLike, y: ArrayLike, batch_size: SupportsIndex, *, shuffle: bool, rng: Rng) -> None:
         self.x, self.y = _aligned(x, y, "data_loader")
@@ -158,14 +158,14 @@ def data_loader(
 
 
 def _taken(x: Any, rows: Any) -> Any:
-    """Return rows of an array or table by a slice or by their numbers."""
+    """Return rows of an array or table, given by a slice or by their indices."""
     if is_frame(x):
         return frame_rows(x, np.arange(len(x))[rows])
     return x[rows]
 
 
 def _aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, Any]:
-    """Return x and y as arrays of as many rows; tables stay tables if `frames`."""
+    """Return x and y as arrays (tables stay tables if `frames`), and raise unless both have the same rows."""
     x, y = (a if frames and is_frame(a) else frame_array(a, call, name) if is_frame(a) else np.asarray(a)
             for a, name in ((x, "x"), (y, "y")))  # fmt: skip
     if is_frame(x) or is_frame(y):
@@ -212,7 +212,7 @@ def _counts(rows: int, train: float, test: float | None, val: float) -> tuple[in
             f"unused; the three must sum to 1. Leave test_size out (it takes the rest), or say "
             f"test_size={1 - train - val:g}."
         )
-    # 0.29 * 100 is 28.999999999999996: without the small term a whole number of rows would lose one
+    # 0.29 * 100 is 28.999999999999996, so without the small term a part would lose a row
     n_train = int(np.floor(rows * train + 1e-9))
     n_test = int(np.floor(rows * test + 1e-9))
     n_val = rows - n_train - n_test
@@ -228,7 +228,7 @@ def _counts(rows: int, train: float, test: float | None, val: float) -> tuple[in
 
 
 def _class_codes(y: Any) -> NDArray[np.intp]:
-    """Class number of each row, (rows,), from labels (rows,) or (rows, 1), or from one-hot rows."""
+    """Return the class number of each row, (rows,), from labels (rows,) or (rows, 1), or from one-hot rows."""
     if is_frame(y):
         y = column_labels(y) if len(frame_names(y)) == 1 else frame_array(y, "data_split", "y")
     if y.ndim == 2 and y.shape[1] > 1:
@@ -237,7 +237,7 @@ def _class_codes(y: Any) -> NDArray[np.intp]:
 
 
 def _interleave(codes: NDArray[np.intp]) -> NDArray[np.intp]:
-    """An order in which every stretch of rows holds each class in proportion: sort by (k + 1/2) / class size."""
+    """Return an order in which every range of rows has each class in proportion: sort by (k + 1/2) / class size."""
     position = np.empty(len(codes))
     for code in np.unique(codes):
         members = np.flatnonzero(codes == code)

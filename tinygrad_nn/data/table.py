@@ -1,4 +1,4 @@
-"""A person's own table: a CSV file with one sample a line and the names of the columns in the first line."""
+"""Read a user's table: a CSV file with one sample per line and the names of the columns in the first line."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ StrPath = str | os.PathLike[str]
 
 Cells = list[str] | NDArray[np.float64]
 DELIMITERS = (",", ";", "\t")
-LARGE = 1_000_000  # characters from which on a table is read by NumPy, if it is plain
-FEW, CHUNK = 1000, 50_000  # rows that are looked at first, and that are read at a time
+LARGE = 1_000_000  # characters; a larger table is read by NumPy, if it is plain
+FEW, CHUNK = 1000, 50_000  # rows that decide whether it is plain, and rows that are read at a time
 Progress = Callable[[int, int], None]
 
 
 class Table(NamedTuple):
-    """What a CSV file holds: numbers to learn from, and a target that is either a class or a number.
+    """The content of a CSV file: numeric features, and a target that is either a class or a number.
 
-    `x` (batch, n_in); `y` (batch,) texts for 'classification', float64 for 'regression'; `classes` is empty then.
-    `columns` says how the features are read; `lines` are those of the file that were left out for a missing cell.
+    `x` (batch, n_in); `y` (batch,) texts for 'classification', float64 for 'regression', for which `classes` is empty.
+    `columns` says how the features are read; `lines` are the lines of the file left out because of a missing cell.
     """
 
     x: NDArray[np.float64]
@@ -67,7 +67,7 @@ class Table(NamedTuple):
 
     @property
     def targets(self) -> NDArray[np.float64]:
-        """What the network is to say: one-hot rows (batch, classes), or the numbers as one column (batch, 1)."""
+        """The targets of a network: one-hot rows (batch, classes), or the numbers as one column (batch, 1)."""
         if self.kind == "classification":
             return one_hot(self.y, self.classes)
         return np.asarray(self.y, dtype=np.float64)[:, None]
@@ -76,7 +76,7 @@ class Table(NamedTuple):
 class _Grid(NamedTuple):
     """The cells of a file, and its path for messages; row k ends in line `lines[k]` of the file.
 
-    A column is a list of texts, or an array where it was read as numbers at once.
+    A column is a list of texts, or an array if it was read as numbers directly.
     """
 
     path: str
@@ -84,11 +84,11 @@ class _Grid(NamedTuple):
     columns: list[Cells]
     lines: Sequence[int]
     delimiter: str
-    table: NDArray[np.float64] | None = None  # all columns together, where all are numbers
+    table: NDArray[np.float64] | None = None  # all columns as one array, if all are numbers
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return len(self.columns[0])
 
 
@@ -104,16 +104,16 @@ def read_table(
     fill: bool = True,
     progress: Progress | None = None,
 ) -> Table:
-    """Read a CSV file with one column to predict; the other columns are numbers, dates, or texts of a few kinds.
+    """Read a CSV file with one column to predict; the others contain numbers, dates, or a few different texts.
 
     Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` or tab; `target` the
     column to predict; `kind` 'auto' takes a target of numbers as regression and of texts as classification; `features`
-    the columns to learn from, by default all but the target; `missing` what stands in for a missing cell: 'mean',
+    the columns to learn from, by default all but the target; `missing` the value for a missing cell: 'mean',
     'median' or 'most-frequent' of its column, or 'drop' for leaving out its row; `categories` how many different texts
     a column may hold, each of which becomes a column of 0 and 1; dates become days from 1970. Without `fill` missing
-    cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is told while a large file is read.
+    cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is called while a large file is read.
     Numbers are returned as they are (see `Scaler`).
-    Returns: `Table`. The classes are sorted, as numbers where all are numbers.
+    Returns: `Table`. The classes are sorted, as numbers if all are numbers.
     Raises: FileNotFoundError, or ValueError that names line, column and cell, and what to change.
 
     >>> from importlib.resources import as_file, files
@@ -159,7 +159,7 @@ def read_table(
 def read_features(path: StrPath, feature_names: Sequence[str], *, encoding: str = "utf-8") -> NDArray[np.float64]:
     """Read the named columns of a CSV file, in this order, to predict from; other columns are ignored.
 
-    Args: `path` as for `read_table`; `feature_names` those of the table that the network was trained on.
+    Args: `path` as for `read_table`; `feature_names` the names in the table that the network was trained on.
     Returns: (batch, n_in), float64. Raises: FileNotFoundError or ValueError, as `read_table`.
 
     >>> from importlib.resources import as_file, files
@@ -177,11 +177,11 @@ def read_columns(
     path: StrPath, columns: Columns, *, encoding: str = "utf-8", extra: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], dict[str, list[str]]]:  # fmt: skip
-    """Read a CSV file as another was read, to predict from; other columns are ignored.
+    """Read a CSV file to predict from, in the same way as the training table was read; other columns are ignored.
 
-    Args: `path` as for `read_table`; `columns` of that `Table`; `extra` columns whose texts are wanted as they are.
-    Returns: (batch, columns of numbers), which rows of the file these are, and the texts of the extra columns in these
-    rows. Raises: as `read_table`.
+    Args: `path` as for `read_table`; `columns` of the training `Table`; `extra` columns to return as texts too.
+    Returns: (batch, numeric columns), the indices of these rows in the file, and the texts of the extra columns in
+    these rows. Raises: as `read_table`.
     """
     grid = _read_grid(path, encoding, progress)
     cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature")]
@@ -196,7 +196,7 @@ def read_columns(
 def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
     """Read the names of the columns of a CSV file, as they stand in its first line.
 
-    Args: `path` as for `read_table`. Raises: as `read_table`, where the file is no table.
+    Args: `path` as for `read_table`. Raises: as `read_table`, if the file is no table.
 
     >>> from importlib.resources import as_file, files
     >>> with as_file(files("tinygrad_nn.data") / "sets" / "iris.csv") as path:
@@ -207,13 +207,13 @@ def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
 
 
 def _at(grid: _Grid, refused: Refused) -> str:
-    """Return the message of a cell that cannot be read, with its place."""
+    """Return the message for a cell that cannot be read, with its file, line and column."""
     line = grid.lines[refused.row]
     return f"{grid.path}, line {line} (row {refused.row + 1}), column {refused.column!r:.80}: {refused.reason}"
 
 
 def _without_holes(grid: _Grid, places: Sequence[int]) -> tuple[_Grid, tuple[int, ...]]:
-    """Return the rows without a missing cell in some columns, and the lines of the others."""
+    """Return the grid without the rows that have a missing cell in some columns, and the lines of these rows."""
     holes = np.zeros(grid.rows, bool)
     for k in places:
         column = grid.columns[k]
@@ -245,7 +245,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
     rows: list[list[str]] = []
     lines: list[int] = []
     with _fields_of_any_length(len(text)):
-        # of a large text only as much as may be looked at, since a copy takes long
+        # look only at the beginning of a large text, since copying all of it takes long
         start = text[: max(LARGE, text.find("\n", LARGE))]
         first = next(line for line in (start if start.strip() else text).splitlines() if line.strip())
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
@@ -284,7 +284,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
 
 
 def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | None) -> _Grid | None:
-    """Read a large table by NumPy; None where it is not as plain as that, and is to be read cell by cell."""
+    """Read a large table by NumPy; return None if it is not plain enough and must be read cell by cell."""
     import csv
 
     stream = io.BytesIO(text.encode())
@@ -302,7 +302,7 @@ def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | No
         parts: list[NDArray[Any]] = []
         while not parts or len(parts[-1]) == CHUNK:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a file whose rows end with the chunk before
+                warnings.simplefilter("ignore")  # NumPy warns if no rows are left after the last chunk
                 part = np.loadtxt(stream, comments=None, delimiter=delimiter, quotechar='"', max_rows=CHUNK,
                                   encoding="utf-8", **how)  # fmt: skip
             parts.append(part)
@@ -326,7 +326,7 @@ _FIELDS = renewed(Lock())
 
 @contextmanager
 def _fields_of_any_length(length: int) -> Iterator[None]:
-    """Let `csv` read fields of more than 128 KB; its limit is one for all threads, so one of us at a time sets it."""
+    """Let `csv` read fields of more than 128 KB; its limit is global, so a lock lets one thread at a time set it."""
     import csv
 
     with _FIELDS:
@@ -350,7 +350,7 @@ def _decode(path: Path, encoding: str) -> str:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
         if content.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
-            encoding = "utf-16"  # its mark says so
+            encoding = "utf-16"  # its byte order mark says so
         return content.decode(encoding).removeprefix("\ufeff")
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{where}: the gzip file is cut off or damaged ({error}). Write or copy it again.") from None
@@ -382,7 +382,7 @@ def _not_there(path: Path) -> str:
 
 
 def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
-    """The positions of the named columns."""
+    """Return the positions of the named columns."""
     places = {name: k for k, name in enumerate(grid.header)}
     missing = [name for name in names if name not in places]
     if missing:
@@ -450,7 +450,7 @@ def _target(
 
 
 def _form_of_target(cells: Sequence[str], delimiter: str) -> str:
-    """Return how numbers of a target are written: the first form that all cells have."""
+    """Return the form of the numbers of a target: the first one in which all cells can be read."""
     forms = ["number", "thousands"] if delimiter == "," else ["number", "decimal comma"]
     return next((form for form in forms if all(FORMS[form](cell) is not None for cell in cells)), "number")
 

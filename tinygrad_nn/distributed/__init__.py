@@ -1,8 +1,8 @@
-"""Data-parallel training over MPI: each rank computes on its rows of every batch, and all take the same step.
+"""Data-parallel training over MPI: each rank computes on its rows of every batch, and all ranks take the same step.
 
-The loss of a batch is the sum over the ranks of ``w_r L_r`` with ``w_r`` the share of the rows that rank r has, so one
-sum of weighted gradients over the ranks gives the gradient of the whole batch. Nothing here is imported before a
-communicator is passed to `fit`, and mpi4py only by the person who makes one, or by `world`.
+The loss of a batch is the sum over the ranks of ``w_r L_r``, where ``w_r`` is the share of the rows that rank r has. So
+one sum of weighted gradients over the ranks gives the gradient of the whole batch. This package is imported only when
+a communicator is passed to `fit`, and mpi4py only by user code that makes a communicator, or by `world`.
 """
 
 from .batch_norm import moments_of_ranks, standardize_of_ranks

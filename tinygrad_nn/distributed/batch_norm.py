@@ -1,4 +1,4 @@
-"""Batch norm over the rows of all ranks: their moments, and x standardized by them, as one operation."""
+"""Batch norm over the rows of all ranks: the moments of all rows, and the standardization by them as one primitive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .collectives import total, weighted
 
 
 def moments_of_ranks(x: Any, axis: Any) -> tuple[Any, Any, Any]:
-    """Return mean, variance and number of values of the rows of all ranks."""
+    """Return mean, variance and number of values over the rows of all ranks."""
     shape = tuple(1 if k in axis else n for k, n in enumerate(x.shape))
     here = np.full(1, count(x, axis), x.dtype)
     sums = total(np.concatenate([x.sum(axis=axis), here]))

@@ -1,7 +1,7 @@
 r"""Differentiable sums and gathers over the ranks.
 
-The objective is :math:`\sum_r w_r L_r`, and each rank walks back from its own :math:`L_r`, so a cotangent that comes
-from other ranks is weighted by their share and divided by its own: the adjoint of a sum over ranks is
+The objective is :math:`\sum_r w_r L_r`, and each rank runs the backward walk from its own :math:`L_r`. So cotangents
+from other ranks are multiplied by their weights and divided by the weight of this rank. The adjoint of a sum is
 :math:`\bar x_r = \frac{1}{w_r} \sum_q w_q \bar y_q`.
 """
 
@@ -26,7 +26,7 @@ def _shard() -> Shard:
 
 
 def _total(x: Array) -> Array:
-    """Return the sum over all ranks; one without rows adds nothing."""
+    """Return the sum over all ranks; a rank without rows adds nothing."""
     shard = _shard()
     if shard.alone:
         return x.copy()
@@ -34,7 +34,7 @@ def _total(x: Array) -> Array:
 
 
 def _weighted(g: Array) -> Array:
-    """Return the cotangent of what was added to a sum over all ranks."""
+    """Return the cotangent of this rank's term in a sum over all ranks."""
     shard = _shard()
     if shard.alone:
         return g.copy()
@@ -45,7 +45,7 @@ def _weighted(g: Array) -> Array:
 
 
 def _gathered(x: Array) -> Array:
-    """Return the rows of all ranks, in their order."""
+    """Return the rows of all ranks, in the order of the ranks."""
     shard = _shard()
     if shard.alone:
         whole = np.zeros((shard.total, *x.shape[1:]), x.dtype)
@@ -68,6 +68,6 @@ gathered = Primitive("rows_of_all_ranks", _gathered, [(_own_rows, r"\frac{1}{w} 
 
 
 def in_all_ranks(nest: Any) -> Any:
-    """Return the rows of all ranks for those of this one, in nests too."""
+    """Return an array, or a nest of arrays, with the rows of all ranks instead of those of this rank."""
     leaves, rebuild = flatten(nest)
     return rebuild([gathered(leaf) for leaf in leaves])

@@ -1,4 +1,4 @@
-"""Ranks, the processes of an MPI communicator as a training uses them: sums, gathers, and errors that all raise."""
+"""`Ranks`: sums, gathers and checks over the processes of an MPI communicator; if one rank fails, all raise."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .shard import Shard
 
 Array = np.ndarray[Any, Any]
 INSTALL = "training on several ranks needs mpi4py and an MPI; pip install 'tinygrad-nn[mpi]' brings both."
-LONG, BEFORE = 90, 45  # characters of a value that are shown, and of those before the first that differs
+LONG, BEFORE = 90, 45  # characters shown of a long value, and how many of these before the first difference
 CODE = " (the code of a function counts with the numbers that it reads from around it)"
-MEETING = 27182  # the tag of the only messages on a person's own communicator
-_KEY: list[int] = []  # under which a communicator keeps its Ranks
+MEETING = 27182  # the tag of the only messages on the user's own communicator
+_KEY: list[int] = []  # the attribute key under which a communicator keeps its Ranks
 _watched: list[subprocess.Popen[bytes]] = []  # the process that watches this host, if this one started it
-_failed: list[bool] = []  # whether the last training that began ended on one rank alone
+_failed: list[bool] = []  # whether the last training that began was given up because of one rank
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 
 
@@ -45,15 +45,15 @@ def world() -> Any:
 
 
 def launched() -> bool:
-    """Whether this process is one of several that mpiexec started."""
+    """Return whether this process is one of several that mpiexec started."""
     return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in _SIZES)
 
 
 class Ranks:
-    """The ranks of a communicator. Every sum and gather is awaited with an eye on the others, see `Heartbeat`.
+    """The ranks of a communicator. Each wait for a sum or gather ends if another rank fails, see `Heartbeat`.
 
     Attributes:
-        rank, size: of this process, and how many there are.
+        rank, size: the number of this process, and how many processes there are.
     """
 
     def __init__(self, comm: Any, call: str) -> None:
@@ -65,7 +65,8 @@ class Ranks:
         self.depth, self.broken = 0, False
         self._meet(call)
         if self.size > 1:
-            # sums within a step and all else never meet: ranks that are at different places wait, and that is noticed
+            # Sums within a step and everything else use two communicators. So ranks that are at different places of
+            # the program wait, which the heartbeat notices, and never exchange the wrong data.
             self.data, self.talk, beats = (self._duplicate() for _ in range(3))
             if MPI.Query_thread() >= MPI.THREAD_MULTIPLE:
                 self.heartbeat = Heartbeat(MPI, beats)
@@ -78,10 +79,10 @@ class Ranks:
 
     @classmethod
     def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
-        """Return the ranks of a communicator, made once for each; with `own` made for the caller alone.
+        """Return the Ranks of a communicator, made once per communicator; with `own`, made for the caller alone.
 
         Raises:
-            TypeError: it is none; ImportError: mpi4py is missing; RuntimeError: a rank does not come.
+            TypeError: comm is no communicator; ImportError: mpi4py is missing; RuntimeError: a rank does not arrive.
         """
         if comm == "world" or comm is True:
             comm = world()
@@ -102,11 +103,11 @@ class Ranks:
             found._meet(call)
         return found
 
-    # -- Errors that all raise
+    # -- Errors that all ranks raise
 
     @contextmanager
     def together(self, call: str) -> Iterator[None]:
-        """End the block on all ranks alike: what one raises, or that one is gone, all raise in the same words."""
+        """End the block alike on all ranks: if one raises or is gone, all raise an error with the same message."""
         if self.size == 1 or self.depth:
             yield
             return
@@ -125,13 +126,13 @@ class Ranks:
                 self.heartbeat.stop()
 
     def open(self, call: str) -> None:
-        """Know of each other from now on, for a loop that is not one call."""
+        """Start the heartbeat for a training loop of the user, which consists of several calls."""
         self.depth += 1
         if self.heartbeat is not None:
             self.heartbeat.start(call)
 
     def close(self) -> None:
-        """End that, with the program; a rank that ends before the others says why."""
+        """Stop the heartbeat that `open` started, when the program ends; a rank that ends early reports why."""
         if self.heartbeat is not None and self.heartbeat.alive:
             last = getattr(sys, "last_value", None)
             if self.heartbeat.verdict is None:
@@ -140,7 +141,7 @@ class Ranks:
             self.heartbeat.stop()
 
     def fail(self, call: str, error: BaseException) -> None:
-        """Raise what all ranks raise."""
+        """Report an error of this rank, and raise the error that all ranks raise."""
         known = self.heartbeat is not None and self.heartbeat.verdict is not None
         if self.heartbeat is None:
             raise error
@@ -156,7 +157,7 @@ class Ranks:
         raise kind(f"{call}: {verdict['text']}") from own
 
     def _give_up(self) -> None:
-        """Leave without the end of MPI, which would wait for ranks that do not come."""
+        """Make the process end without MPI's finalization, which would wait for ranks that never arrive."""
         if not self.broken:
             self.broken = True
             if not _failed:
@@ -164,7 +165,7 @@ class Ranks:
             _failed[:] = [True]
 
     def _meet(self, call: str) -> None:
-        """Wait until all ranks are here, and say who is not."""
+        """Wait until all ranks have arrived here, or raise an error that names the missing ones."""
         if self.size == 1:
             return
         mpi, end = self.mpi, time.monotonic() + PATIENCE
@@ -192,7 +193,7 @@ class Ranks:
             self._absent(call, missing)
 
     def _be_watched(self) -> None:
-        """Let another process say which rank of this host dies, once for all communicators."""
+        """Start a process that reports which rank of this host died, once for all communicators."""
         host = socket.gethostname()
         everyone = [json.loads(text) for text in self.everyones(json.dumps([host, os.getpid()]))]
         here = [r for r, (other, _) in enumerate(everyone) if other == host]
@@ -201,7 +202,7 @@ class Ranks:
         who = [f"{everyone[r][1]} rank {r} of {self.size} (process {everyone[r][1]} on {host})" for r in here]
         command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("witness.py")), *who]
         watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        watching.stdout.read(1)  # type: ignore[union-attr]  # it watches; who died before would not be told apart
+        watching.stdout.read(1)  # type: ignore[union-attr]  # it watches from now on; earlier deaths are not told apart
         _watched.append(watching)
         atexit.register(_unwatched, watching)
 
@@ -217,7 +218,7 @@ class Ranks:
     # -- What all ranks compute together
 
     def _wait(self, request: Any, what: str) -> None:
-        """Wait for what was begun, as long as all others live."""
+        """Wait for an MPI request, as long as all other ranks live; `what` names it in messages."""
         beat = self.heartbeat
         if beat is not None:
             beat.counted += 1
@@ -240,18 +241,18 @@ class Ranks:
                 beat.waiting = None
 
     def add_up(self, buffer: Array, what: str = "the gradients") -> None:
-        """Put the sum over all ranks into a buffer, the same bits on each."""
+        """Replace a buffer by its sum over all ranks, with the same bits on each rank."""
         if self.size > 1:
             self._wait(self.data.Iallreduce(self.mpi.IN_PLACE, buffer, self.mpi.SUM), what)
 
     def summed(self, x: Array) -> Array:
-        """Return the sum of arrays over all ranks."""
+        """Return the sum of an array over all ranks."""
         found = np.array(x, order="C")
         self.add_up(found, "a sum over the batch")
         return found
 
     def all_rows(self, x: Array, total: int) -> Array:
-        """Return the rows of all ranks, of which there are so many, in the order of the ranks."""
+        """Return the rows of all ranks, `total` together, in the order of the ranks."""
         whole = np.empty((total, *x.shape[1:]), x.dtype)
         if self.size == 1:
             whole[...] = x
@@ -277,7 +278,7 @@ class Ranks:
         return got
 
     def everyones(self, text: str) -> list[str]:
-        """Return the texts of all ranks, in their order."""
+        """Return the texts of all ranks, in the order of the ranks."""
         if self.size == 1:
             return [text]
         own = np.frombuffer(text.encode(), np.uint8)
@@ -290,7 +291,7 @@ class Ranks:
         return [got[end - n : end].tobytes().decode() for n, end in zip(sizes, ends, strict=True)]
 
     def from_first(self, text: str, arrays: Mapping[str, Array]) -> tuple[str, dict[str, Array]]:
-        """Return a text and arrays of rank 0."""
+        """Return the text and the arrays of rank 0, on every rank."""
         if self.size == 1:
             return text, dict(arrays)
         head = json.dumps([text, [[name, a.dtype.str, a.shape] for name, a in arrays.items()]])
@@ -306,28 +307,28 @@ class Ranks:
         return text, found
 
     def told(self, value: Any) -> Any:
-        """Return a value of rank 0 that JSON can hold."""
+        """Return the value of rank 0, which JSON must be able to hold, on every rank."""
         return json.loads(self.from_first(json.dumps(value) if self.rank == 0 else "", {})[0])
 
     # -- Rows
 
     def rows(self, total: int, rank: int, whole: int = 1) -> tuple[int, int]:
-        """Return from where to where the rows of a rank go, in parts of `whole` rows that are not divided."""
+        """Return start and stop of the rows of a rank; blocks of `whole` rows are not divided among ranks."""
         parts = -(-total // whole)
         start, stop = (min(parts * r // self.size * whole, total) for r in (rank, rank + 1))
         return start, stop
 
     def shard(self, total: int, whole: int = 1) -> Shard:
-        """Return the rows of this rank in a batch."""
+        """Return the `Shard` of this rank in a batch of `total` rows."""
         return Shard(self, total, *self.rows(total, self.rank, whole), whole=whole)
 
     # -- What must be the same
 
     def compare(self, call: str, told: Mapping[str, str]) -> None:
-        """Raise if the ranks do not say the same of themselves; all say what differs of what several speak of.
+        """Raise on all ranks if their texts `told` differ; each key is compared among the ranks that have it.
 
         Raises:
-            ValueError: naming ranks, and what each has.
+            ValueError: naming the ranks, and the value of each.
         """
         everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(told)))]
         wrong = []
@@ -345,7 +346,8 @@ class Ranks:
         """Raise if arrays differ between ranks.
 
         Args:
-            checksums: of each array by name; whole: that of all; when: in words.
+            checksums: returns a checksum of each array by name; whole: one checksum of all arrays; when: the moment
+                of the comparison in words, for the message.
 
         Raises:
             ValueError: naming the first array that differs, and the ranks.
@@ -365,11 +367,11 @@ class Ranks:
 
 
 class _Verdict(Exception):
-    """A wait ends because of what another rank did."""
+    """Raised to end a wait because of what another rank did."""
 
 
 def _by_value(values: Mapping[int, Any]) -> str:
-    """Return which ranks have which value; of long ones what is around the first difference."""
+    """Return text that says which ranks have which value; long values are cut around the first difference."""
     found: dict[str, list[int]] = {}
     for rank, value in values.items():
         found.setdefault(str(value), []).append(rank)
@@ -386,19 +388,19 @@ def _by_value(values: Mapping[int, Any]) -> str:
 
 
 def _unwatched(watching: subprocess.Popen[bytes]) -> None:
-    """Let the process that watches end without a word."""
+    """Tell the watching process to end silently."""
     with suppress(OSError, ValueError):
         watching.communicate(b"x", timeout=5)
 
 
 def _leave() -> None:
-    """End the process where MPI cannot end: with what was printed, and as a failure.
+    """End the process without MPI's finalization, after flushing its output, with exit code 1 if a training failed.
 
-    Nothing tells here whether the program caught the error, or how it called `sys.exit`.
+    It is unknown here whether the program caught the error, or how it called `sys.exit`.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     for watching in _watched:
         _unwatched(watching)
-    time.sleep(1.0)  # the first to leave may take the others along; let them print
+    time.sleep(1.0)  # the first rank that ends may make mpiexec kill the others; let them print first
     os._exit(int(_failed[0] or getattr(sys, "last_value", None) is not None))

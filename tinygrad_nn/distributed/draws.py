@@ -1,4 +1,7 @@
-"""Random numbers of a shared batch: drawn for all of its rows on every rank, of which each keeps its own."""
+"""Random numbers for a batch that is shared among ranks: every rank draws those of all rows and keeps its own rows'.
+
+So the numbers are the same as on one rank, and the generators of all ranks stay in the same state.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,22 @@ import numpy as np
 from .shard import Shard, current, sharing
 
 Shape = tuple[int, ...]
-SIZES = {  # where each method takes the shape
+SIZES = {  # the position of the argument `size` in each method
     "random": 0, "standard_normal": 0, "standard_exponential": 0, "normal": 2, "uniform": 2, "integers": 2,
     "binomial": 2, "exponential": 1, "poisson": 1, "laplace": 2, "gumbel": 2, "logistic": 2, "lognormal": 2,
     "gamma": 2, "beta": 2, "standard_gamma": 1, "geometric": 1,
 }  # fmt: skip
 OTHERS = ("bytes", "choice", "permutation", "permuted", "shuffle", "multivariate_normal", "dirichlet", "multinomial")
-PROBES = 2, 3  # rows of the two passes that tell which axis of a draw is that of the rows
+PROBES = 2, 3  # numbers of rows of the two passes that find out which axis of a draw is that of the rows
 
 
 class RowDraws(np.random.Generator):
-    """The generator of a model whose batches are shared, over the bits of that of the training.
+    """The random generator of a model whose batches are shared, over the bit generator of the training.
 
     Attributes:
-        axes: for each draw of a step the axis of the rows, ``None`` where all rows share what is drawn; axis: that of
-            draws of which it was not found out.
-        seen: while it is found out, the shapes that were asked for.
+        axes: for each draw of a step the axis of the rows, ``None`` if all rows share the drawn numbers; axis: the
+            axis of the rows for all draws that `probed` did not see.
+        seen: during `probed`, the shapes that were requested; else ``None``.
     """
 
     axes: list[int | None]
@@ -35,13 +38,13 @@ class RowDraws(np.random.Generator):
 
     @classmethod
     def of(cls, generator: np.random.Generator, axis: int = 0) -> RowDraws:
-        """Return it for a generator."""
+        """Return a RowDraws over the bits of a generator."""
         made = cls(generator.bit_generator)
         made.axes, made.axis, made.seen, made.count = [], axis, None, 0
         return made
 
     def begin(self) -> None:
-        """Count the draws of the next step from the first one."""
+        """Begin a step: restart the count of draws."""
         self.count = 0
 
     def _of_batch(self, shape: Shape, shard: Shard) -> tuple[Shape, int | None]:
@@ -50,7 +53,7 @@ class RowDraws(np.random.Generator):
         self.count += 1
         if axis is None:
             return shape, None
-        each, rest = divmod(shape[axis], shard.length) if shape[axis] else (1, 0)  # without rows, in one's own loop
+        each, rest = divmod(shape[axis], shard.length) if shape[axis] else (1, 0)  # no rows, in the user's own loop
         if rest or not each:
             raise ValueError(
                 f"random numbers of shape {shape} do not fall into the {shard.length} rows of this rank; with comm= a "
@@ -111,17 +114,17 @@ for _name in OTHERS:
 
 
 def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list[Any]:
-    """Find out by two passes with different numbers of rows which axis of each draw is that of the rows.
+    """Find out which axis of each draw is that of the rows, by two passes with different numbers of rows.
 
     Args:
-        draws: the generator of the model; its bits are put back.
-        shard: any of the batch; forward: computes with so many rows.
+        draws: the generator of the model; its state is restored.
+        shard: any shard of the batch; forward: runs the model on the given number of rows.
 
     Returns:
-        What the passes returned.
+        The results of both passes.
 
     Raises:
-        ValueError: the passes draw numbers that cannot be told apart by rows.
+        ValueError: the number or the shapes of the draws do not follow the number of rows.
     """
     bits, seen, found = draws.bit_generator.state, [], []
     for rows in PROBES:
@@ -140,7 +143,7 @@ def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list
 
 
 def _axis(few: Shape, more: Shape) -> int | None:
-    """Return the axis along which two shapes differ as the numbers of rows do."""
+    """Return the axis along which two shapes differ in proportion to the rows, or None if they are equal."""
     if few == more:
         return None
     differ = [k for k, (a, b) in enumerate(zip(few, more, strict=False)) if a != b]

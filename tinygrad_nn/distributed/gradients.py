@@ -1,4 +1,4 @@
-"""Sum, the one flat sum over the ranks that a step takes."""
+"""`Sum`: adds up the gradients of all ranks in one flat buffer per dtype, once in each step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from .communicator import Ranks
 
 Array = Any
-BITS = 2**20  # of a checksum: the squares of those of thousands of ranks add up exactly in float64
+BITS = 2**20  # checksums are below this, so that float64 adds up the squares of thousands of them exactly
 
 
 class Sum:
     """Adds up the gradients of all ranks, each weighted by its share of the rows, in one buffer for each dtype.
 
-    With them go some numbers: those to be added up, and the checksum of what all ranks must have in common.
+    The same buffer carries further numbers to add up, and a checksum of what must be equal on all ranks.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -31,8 +31,8 @@ class Sum:
         """Return the sums of gradients and of numbers, and whether the checksums of all ranks are equal.
 
         Args:
-            gradients: of this rank, ``None`` where the loss does not depend on a parameter; like: the parameters.
-            weight: that of this rank; told: numbers; check: any whole number.
+            gradients: those of this rank, ``None`` if the loss does not depend on a parameter; like: the parameters.
+            weight: the weight of this rank; told: the numbers to add up; check: the checksum, any integer.
         """
         check %= BITS
         tail = [check, check * check, *told, *(0.0 if g is None else 1.0 for g in gradients)]
@@ -56,7 +56,7 @@ class Sum:
         return found, tail[2 : 2 + here], alike
 
     def _lay_out(self, like: Sequence[Array], numbers: int) -> None:
-        """Give parameters and the numbers at the end a place in a buffer, anew in each step: gradients may be kept."""
+        """Assign parameters and numbers to slices of new buffers; new in each step, as users may keep gradients."""
         ends: dict[Any, int] = {np.dtype(float): 0}
         self._layout = []
         for w in like:

@@ -1,7 +1,8 @@
-"""Heartbeat, the thread by which the ranks of a training know of each other: who lives, who waits, who failed.
+"""`Heartbeat`: a thread through which the ranks of a training know which ranks live, wait or have failed.
 
-Every rank tells rank 0 once a second that it lives and what it waits for; rank 0 tells all others that it lives.
-Where a rank fails, is not heard of, or all wait for different things, rank 0 says so to all in the same words.
+Once a second every rank tells rank 0 that it lives and what it waits for, and rank 0 tells all others that it lives.
+If a rank fails or is silent for too long, or if all ranks wait for different things, rank 0 sends the same message to
+all ranks, and all raise it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _ALIVE, _FAILED, _VERDICT = 1, 2, 3
 
 
 class Heartbeat:
-    """The signs of life of a rank.
+    """The heartbeat of one rank.
 
     Attributes:
-        counted: how many sums and gathers it began; waiting: for which it waits, ``None`` while it computes.
-        verdict: why all stop, ``None`` while all is well.
+        counted: how many sums and gathers the rank began; waiting: the one it waits for, ``None`` while it computes.
+        verdict: why all ranks stop, as decided by rank 0; ``None`` while all is well.
     """
 
     def __init__(self, mpi: Any, comm: Any) -> None:
@@ -43,11 +44,11 @@ class Heartbeat:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, call: str) -> None:
-        """Begin a call that all ranks make."""
+        """Start the thread, at the beginning of a call that all ranks make."""
         self.run += 1
         self.counted, self.waiting, self.verdict, self._own = 0, None, None, None
         now = time.monotonic()
@@ -61,14 +62,14 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the thread."""
         self._stop = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(5)
 
     def tell(self, kind: str, text: str) -> dict[str, Any]:
-        """Report a failure of this rank, and return what all are told."""
+        """Report a failure of this rank, and return the verdict that all ranks receive."""
         self._own = kind, text
         self._wake.set()
         end = time.monotonic() + PATIENCE
@@ -138,7 +139,7 @@ class Heartbeat:
         self._failed[rank] = kind, text
 
     def _judge(self, now: float) -> None:
-        """Find out whether all is well; rank 0 for all, the others only whether rank 0 lives."""
+        """Check whether all is well: rank 0 checks all ranks, the others only whether rank 0 lives."""
         silent = [r for r, heard in self._heard.items() if r != self.rank and now - heard > PATIENCE - 5]
         if self.rank:
             if 0 in silent:

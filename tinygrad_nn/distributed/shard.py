@@ -1,4 +1,4 @@
-"""Shard, the rows of a batch that one rank computes on."""
+"""`Shard`: the rows of a batch that one rank computes on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Shard:
     """Rows `start` to `stop` of a batch of `total` rows.
 
-    A rank without rows of a small batch computes on one row of it whose weight is 0, since all ranks take part in what
-    is computed of the whole batch.
+    If a small batch leaves a rank without rows, it computes on one row with weight 0, since all ranks must take part in
+    sums over the whole batch.
 
     Attributes:
-        ranks: the ranks that share the batch; alone: sums over the ranks are left out, as while a step is traced.
-        whole: so many rows are not divided among ranks.
+        ranks: the ranks that share the batch; alone: leave out sums over the ranks, such as while a step is traced.
+        whole: blocks of so many rows are not divided among ranks.
     """
 
     ranks: Ranks
@@ -33,7 +33,7 @@ class Shard:
 
     @property
     def weight(self) -> float:
-        """The share of the rows, 0 without any."""
+        """The share of the batch's rows that the rank has, 0 if it has none."""
         return (self.stop - self.start) / self.total
 
     @property
@@ -43,7 +43,7 @@ class Shard:
 
     @property
     def rows(self) -> slice:
-        """The rows that the rank computes on: its own, or the first one where it has none."""
+        """The rows that the rank computes on: its own, or the first one of the batch if it has none."""
         return slice(0, 1) if self.empty else slice(self.start, self.stop)
 
     @property
@@ -60,7 +60,7 @@ _here = _Here()
 
 
 def current() -> Shard | None:
-    """Return the shard that this thread computes on, ``None`` where a batch is not shared."""
+    """Return the shard that this thread computes on, ``None`` if the batch is not shared."""
     return _here.shard
 
 

@@ -1,4 +1,4 @@
-"""What decides the numbers of a program besides its own code: versions, and the files of this package."""
+"""Versions and checksums of the software that the results depend on, to compare them between ranks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def surroundings() -> dict[str, str]:
-    """Return what must be the same of the programs of all ranks."""
+    """Return the versions and checksums that must be equal on all ranks."""
     return {
         "tinygrad_nn": _version(), "the code of tinygrad_nn": _code(), "NumPy": np.__version__,
         "Python": platform.python_version(), **_own_files(),
@@ -24,7 +24,7 @@ def surroundings() -> dict[str, str]:
 
 
 def _own_files() -> dict[str, str]:
-    """Return checksums of the script and of the files it imported that belong to no installed package."""
+    """Return checksums of the script and of the modules that it imported, without installed packages."""
     others = (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), str(ROOT))
     found = {}
     for name, module in list(sys.modules.items()):
@@ -33,7 +33,7 @@ def _own_files() -> dict[str, str]:
             continue
         try:
             checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-        except OSError:  # it was moved since
+        except OSError:  # the file was moved since
             continue
         found["the script" if name == "__main__" else f"the file of {name}"] = checksum
     return found

@@ -1,7 +1,8 @@
-"""A process that watches the ranks of a host and says which one died: mpiexec then kills all others, which cannot.
+"""A process that watches the ranks of a host and reports which one died.
 
-It is started as ``python -S -E witness.py WHO...``, one text a rank, each beginning with the number of its process. It
-writes a byte once it watches all, and ends without a word when it reads a byte from its standard input.
+The other ranks cannot report it, because mpiexec kills them then. The process is started as
+``python -S -E witness.py WHO...``, with one text per rank that begins with its process id. It writes a byte as soon as
+it watches all ranks, and ends silently when it reads a byte from its standard input.
 """
 
 import os
@@ -15,7 +16,7 @@ AFTER = (
 
 
 def watch(ranks: list[str]) -> str:
-    """Return what is to be said when one of these processes ends; nothing where they end as they should."""
+    """Wait until one of these processes dies and return the message about it, or ``''`` if told to end."""
     poll, names, dead = select.poll(), {}, []
     poll.register(0, select.POLLIN)
     for who in ranks:
@@ -33,7 +34,7 @@ def watch(ranks: list[str]) -> str:
         if 0 in ready:
             if os.read(0, 1):
                 return ""
-            poll.unregister(0)  # the rank that started this one is gone, without a word
+            poll.unregister(0)  # the rank that started this process died without telling it to end
         dead = [names[place] for place in ready if place in names]
     return f"{dead[0] if len(dead) == 1 else 'one of ' + ', '.join(dead)} {AFTER}"
 

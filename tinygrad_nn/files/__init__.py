@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, locked for one process, arrays as safetensors."""
+"""Files on disk: written completely or not at all, folders locked for one process, arrays as safetensors."""
 
 from .whole import POLICY, StrPath, alone, check_folder, sync_folder, together, write_whole
 

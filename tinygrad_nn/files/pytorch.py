@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, read by PyTorch's own weights-only reader, which builds tensors and runs nothing."""
+"""Read files of ``torch.save`` with PyTorch's own weights-only reader, which builds tensors and runs no code."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..printable import printable
 from .whole import StrPath
 
 Array = np.ndarray[Any, Any]
-_BEFORE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # how they began before PyTorch 1.6; now they are zip archives
+_BEFORE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # first bytes before PyTorch 1.6; now they are zip files
 
 
 def is_pytorch(path: StrPath) -> bool:
-    """Whether a file is there and begins as those of ``torch.save`` do."""
+    """Return whether a file exists and begins like the files of ``torch.save``."""
     if not Path(path).is_file():
         return False
     with Path(path).open("rb") as file:
@@ -24,14 +24,14 @@ def is_pytorch(path: StrPath) -> bool:
 
 
 def read_pytorch(path: StrPath) -> dict[str, Array]:
-    """Return the tensors of a file of ``torch.save`` as arrays; of dicts in dicts the names are joined by dots.
+    """Return the tensors of a file of ``torch.save`` as arrays; names in nested dicts are joined by dots.
 
     Args:
-        path: of the file; it holds a ``state_dict``, or a dict that has one among other things.
+        path: the file; it contains a ``state_dict``, or a dict that contains one among other things.
 
     Raises:
         ImportError: PyTorch is not installed.
-        ValueError: it holds what the weights-only reader refuses, or no tensors.
+        ValueError: the weights-only reader refuses the file, or it contains no tensors.
     """
     try:
         import torch
@@ -42,7 +42,7 @@ def read_pytorch(path: StrPath) -> dict[str, Array]:
         ) from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, by what is wrong with the file
+    except Exception as error:  # the kind depends on what is wrong with the file
         first = printable(f"{error!s:.200}".partition("\n")[0].partition(". ")[0])
         raise ValueError(
             f"{printable(path)}: PyTorch's weights-only reader refuses it ({first}). Save model.state_dict() there, "
@@ -55,7 +55,7 @@ def read_pytorch(path: StrPath) -> dict[str, Array]:
 
 
 def _tensors(state: Any, path: str, depth: int) -> Iterator[tuple[str, Array]]:
-    """Yield the tensors in a nest of dicts by their paths."""
+    """Yield the tensors in a nest of dicts with their paths, as arrays."""
     if isinstance(state, Mapping) and depth < 20:
         for name, value in state.items():
             yield from _tensors(value, f"{path}.{name}" if path else str(name), depth + 1)

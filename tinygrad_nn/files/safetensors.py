@@ -1,4 +1,4 @@
-"""Arrays in safetensors files, read with distrust: what is cut off or changed is refused, and nothing of it is used."""
+"""Write arrays to safetensors files, and read them with full validation: a damaged or changed file is refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .whole import StrPath
 
 Array = np.ndarray[Any, Any]
 VERSION = "1"
-MOST_HEAD = 2**24  # bytes that name and describe the arrays; those of a model with 10,000 arrays take 2**20
-MOST_PARTS = 2**20  # brackets, keys and commas in them: each may become an object of a hundred bytes
+MOST_HEAD = 2**24  # bytes of a file's head, which describes the arrays; a model with 10,000 arrays takes 2**20
+MOST_PARTS = 2**20  # brackets, keys and commas in a head: each may become an object of a hundred bytes
 _AGAIN = "Train again, or copy the file again from where it came."
 
 
@@ -37,17 +37,17 @@ def pack(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
 
 
 class Sealed(NamedTuple):
-    """The content of a file of ours, and the checksum of what it holds."""
+    """The content of a file that `seal` made, and the checksum of its text and arrays."""
 
     content: bytes
     sha256: str
 
 
 def seal(kind: str, arrays: Mapping[str, Array], text: str = "") -> Sealed:
-    """Return the content of a file of ours: of this kind, with a text, and a checksum of everything.
+    """Return the content of a file of tinygrad_nn of the given kind, with a text and a checksum of everything.
 
     Raises:
-        ValueError: an array of another kind than numbers, or more arrays than `read` takes.
+        ValueError: an array does not contain numbers, or there are more arrays than `read` takes.
     """
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
@@ -58,7 +58,7 @@ def seal(kind: str, arrays: Mapping[str, Array], text: str = "") -> Sealed:
 
 
 def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str, str]:
-    """Return the arrays, the text and the checksum of a file that `seal` made the content of.
+    """Return the arrays, the text and the checksum of a file whose content `seal` made.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,22 +71,22 @@ def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str, str]:
         raise ValueError(
             f"{printable(path)} has version {notes.get('version')!r:.60} of the format; this reads {VERSION!r}."
         )
-    text = notes.get("text", "?")  # one that lost its text does not fit its checksum
+    text = notes.get("text", "?")  # without its text, the checksum does not fit
     check(path, kind + text, arrays, notes)
     return arrays, text, notes["sha256"]
 
 
 def check(path: StrPath, text: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
-    """Raise if the checksum in the notes does not fit the arrays."""
+    """Raise ValueError if the checksum in the notes does not fit the text and the arrays."""
     if digest(text, arrays) != notes.get("sha256"):
         raise ValueError(f"{printable(path)} was changed after it was written: its checksum does not fit. {_AGAIN}")
 
 
 def parse(path: StrPath, text: str) -> dict[str, Any]:
-    """Return the object that a JSON text of a file holds.
+    """Return the JSON object in a text of a file.
 
     Raises:
-        ValueError: it is no JSON text, nested too deep, or of anything but an object.
+        ValueError: the text is no JSON, is nested too deep, or is not an object.
     """
     try:
         found = json.loads(text)
@@ -102,7 +102,7 @@ def read(path: StrPath) -> tuple[dict[str, Array], dict[str, str]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut off, changed in a way that can be seen, or none of this kind.
+        ValueError: the file is cut off, visibly changed, or no safetensors file.
     """
     path = Path(path)
     if path.is_dir():
@@ -131,7 +131,7 @@ def digest(text: str, arrays: Mapping[str, Array]) -> str:
 
 
 def _canonical(content: bytes) -> bytes:
-    """Return a safetensors file with its header in sorted order, so that equal networks give equal files."""
+    """Return a safetensors file with the keys of its head sorted, so that equal networks give equal files."""
     size = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # the arrays begin at a multiple of eight
@@ -139,7 +139,7 @@ def _canonical(content: bytes) -> bytes:
 
 
 def _too_much(head: bytes) -> str | None:
-    """Return how a head is larger than any that a network has, or ``None``; its parts are counted without parsing."""
+    """Return text about how a head exceeds the limits, or ``None``; its parts are counted without parsing."""
     if len(head) > MOST_HEAD:
         return f"{len(head):,} bytes, and {MOST_HEAD:,} are taken"
     parts = sum(head.count(mark) for mark in (b"{", b"[", b'":', b","))
@@ -147,7 +147,7 @@ def _too_much(head: bytes) -> str | None:
 
 
 def _head(path: Path, file: BinaryIO, length: int) -> bytes:
-    """Return the part of a file that describes its arrays, read only if its size is one that can be."""
+    """Return the head of a file, the part that describes its arrays, after checking its size before reading it."""
     start = file.read(9)
     size = int.from_bytes(start[:8], "little")
     if length < 10 or start[8:] != b"{":
@@ -168,7 +168,7 @@ def _head(path: Path, file: BinaryIO, length: int) -> bytes:
 
 
 def _header(path: Path, head: bytes) -> dict[str, Any]:
-    """Return what describes the arrays: of each its type, its shape, and where it begins and ends."""
+    """Return the parsed head: type, shape, begin and end of each array, and the notes."""
     try:
         header: dict[str, Any] = json.loads(head)
         for name, entry in header.items():
@@ -186,7 +186,7 @@ def _header(path: Path, head: bytes) -> dict[str, Any]:
 
 
 def _arrays(path: Path, header: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return the arrays and the notes of a safetensors file, from what describes them and the bytes behind it."""
+    """Return the arrays and the notes of a safetensors file, from its head and the bytes after it."""
     from safetensors.numpy import load
 
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
@@ -201,7 +201,7 @@ def _arrays(path: Path, header: dict[str, Any], head: bytes, body: bytes) -> tup
                 f"{printable(path)} holds numbers of the type {printable(kind)}, which NumPy has not. Save them as "
                 "float32."
             )
-    halves = [name for name, entry in entries.items() if entry["dtype"] == "BF16"]  # the upper half of a float32
+    halves = [name for name, entry in entries.items() if entry["dtype"] == "BF16"]  # bfloat16: upper half of a float32
     if halves:
         head = json.dumps(header | {name: entries[name] | {"dtype": "U16"} for name in halves}).encode()
     try:

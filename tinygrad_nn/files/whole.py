@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, one by one or several together."""
+"""Write files completely or not at all, one at a time or several together, and lock folders."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ..printable import printable
 
 StrPath = str | os.PathLike[str]
 
-# What every page that is written here may do: show its own style and pictures. Text that slips through could not act.
+# Content security policy of every page written here: only its own style and pictures, so injected text cannot run.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_whole(path: StrPath, content: bytes) -> Path:
-    """Write a file by way of another beside it, so that no reader ever finds half of it.
+    """Write a file by renaming a temporary file beside it, so that no reader ever sees half of it.
 
     Args:
-        path: of the file; one that is there is replaced.
-        content: all of it.
+        path: the file; an existing one is replaced.
+        content: its whole content.
 
     Returns:
         The path.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        OSError: the disk is full, the folder is read-only, and so on; the file that was there is still there.
+        OSError: the disk is full, the folder is read-only, and so on; an existing file is unchanged.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -54,17 +54,17 @@ def write_whole(path: StrPath, content: bytes) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names of the files in a folder written to the disk: until then a power cut may undo a rename."""
-    if os.name == "nt":  # which opens no folders, and writes names at once
+    """Flush the names of the files in a folder to the disk: until then a power cut may undo a rename."""
+    if os.name == "nt":  # Windows cannot open folders, and writes names at once
         return
     try:
         place = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # one may write to a folder and not list it
+    except PermissionError:  # a folder may be writable but not readable
         return
     try:
         os.fsync(place)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system without it
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # not supported by the file system
             raise
     finally:
         os.close(place)
@@ -72,13 +72,13 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def together(folder: StrPath) -> Iterator[Path]:
-    """Give a new empty folder; what is written there moves into `folder` when the block ends well, else it is gone.
+    """Provide a new empty folder whose files are moved into `folder` if the block succeeds, else deleted.
 
     Args:
-        folder: where the files belong; it is made if need be. Files of the same names in it are replaced.
+        folder: the destination of the files; it is made if needed. Files of the same names in it are replaced.
 
     Raises:
-        OSError: the folder cannot be made or written to; it is as it was, or not there if it was not.
+        OSError: the folder cannot be made or written to; it is left as it was, or removed if it did not exist.
     """
     target = Path(folder)
     check_folder(target)
@@ -90,7 +90,7 @@ def together(folder: StrPath) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         names = sorted(part.name for part in staging.iterdir())
-        for name in names:  # before the first is moved, so that no move can fail half-way for this reason
+        for name in names:  # checked before the first move, so that no move fails half-way for this reason
             if (target / name).is_dir():
                 raise IsADirectoryError(
                     f"{printable(target / name)} is a folder, and a file of that name is to be written there."
@@ -102,7 +102,7 @@ def together(folder: StrPath) -> Iterator[Path]:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if not done:
-            for part in missing:  # the innermost first; one that someone else has filled meanwhile stays
+            for part in missing:  # the innermost first; a folder that others have filled meanwhile stays
                 try:
                     part.rmdir()
                 except OSError:
@@ -111,13 +111,13 @@ def together(folder: StrPath) -> Iterator[Path]:
 
 @contextmanager
 def alone(folder: StrPath) -> Iterator[None]:
-    """Hold a folder for this block: another process, or another thread, that asks for it gets an error.
+    """Lock a folder during this block: another process or thread that tries to lock it gets an error.
 
     Args:
-        folder: made if need be. The lock is one of the system, on a file ``.lock`` in it: it ends with the process.
+        folder: made if needed. It is an operating-system lock on a file ``.lock`` in it, so it ends with the process.
 
     Raises:
-        BlockingIOError: somebody else holds it.
+        BlockingIOError: another process or thread holds the lock.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -133,9 +133,9 @@ def alone(folder: StrPath) -> Iterator[None]:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file), lock.stat()):
                 break
-        os.close(file)  # the one that had it took the file away between our opening it and locking it
+        os.close(file)  # its previous owner deleted the file between our opening and locking it
     try:
-        if os.name != "nt":  # where nobody could read it
+        if os.name != "nt":  # Windows lets nobody read a locked file
             os.ftruncate(file, 0)
             os.pwrite(file, str(os.getpid()).encode(), 0)
         yield
@@ -146,7 +146,7 @@ def alone(folder: StrPath) -> Iterator[None]:
 
 
 def _locked(file: int) -> bool:
-    """Lock an open file, and say whether it worked; where the file system has no locks, it did."""
+    """Lock an open file, and return whether that worked; True if the file system has no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -169,7 +169,7 @@ def _by(lock: Path) -> str:
 
 
 def check_folder(folder: StrPath) -> Path:
-    """Return the path of a folder that is there, or can be made; raise before any work is done if it cannot.
+    """Return the path of a folder that exists or can be made; else raise, before any work is done.
 
     Raises:
         NotADirectoryError: a file has that name, or stands in the way.

@@ -1,8 +1,8 @@
-"""Numerical derivatives, and checks of gradients against them: of a function, of a primitive, of any order.
+"""Numerical derivatives, and checks of gradients against them, for functions and primitives, to any order.
 
-The referee knows no rule. It moves the arguments along a line and looks at the results, in float64 always: central
-differences over a sweep of steps, extrapolated to step zero, with an estimate of their own error. Where the function
-takes complex numbers analytically, one complex step gives the derivative to full precision.
+Numerical derivatives use no rule, only values of the function at points along a line, always in float64: central
+differences for a sequence of steps, extrapolated to step zero, with an estimate of their own error. If the function is
+analytic and accepts complex numbers, one complex step gives the derivative to full precision.
 """
 
 from .check import Check, GradientReport, assert_gradients, check_gradients, check_primitive

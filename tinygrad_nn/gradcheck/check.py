@@ -1,4 +1,4 @@
-"""Checks of gradients against numerical derivatives: of a function, of a primitive, of any order; and their report."""
+"""Check gradients of functions and primitives against numerical derivatives, to any order, and report the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLIND = (
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: the derivative along one line by the rules, numerically, and how far apart they may be."""
+    """One comparison of a derivative along a line: by the rules, numerically, and the tolerance of their difference."""
 
     order: int
     where: str
@@ -38,7 +38,7 @@ class Check:
 
     @property
     def error(self) -> float:
-        """The difference of the two."""
+        """The absolute difference of the two derivatives."""
         return abs(self.analytic - self.numerical)
 
     @property
@@ -48,7 +48,7 @@ class Check:
 
     @property
     def blind(self) -> bool:
-        """Whether an error of a thousandth would go unseen here, for instance because both are zero."""
+        """Whether a relative error of a thousandth would go unseen here, for instance because both are zero."""
         return not max(abs(self.analytic), abs(self.numerical)) * VISIBLE > self.tolerance
 
     @property
@@ -87,7 +87,7 @@ class GradientReport:
 
     @property
     def blind(self) -> bool:
-        """Whether, in some order, no comparison could have seen an error: a constant function, a zero direction."""
+        """Whether for some order no comparison could detect an error, as for a constant function or zero direction."""
         orders = {check.order for check in self.checks}
         return not orders or any(all(c.blind for c in self.checks if c.order == order) for order in orders)
 
@@ -100,7 +100,7 @@ class GradientReport:
 
     @property
     def kinks(self) -> tuple[str, ...]:
-        """Kinks that were met, by where."""
+        """The kinks that were met, each with the argument and entry that moved."""
         return tuple(f"{check.where}: {check.kink}" for check in self.checks if check.kink)
 
     @property
@@ -143,26 +143,26 @@ def check_gradients(
     .. math:: \langle J^T c,\ v \rangle = \left.\frac{d}{dt} \langle c,\ f(x + t v) \rangle\right|_{t=0}
 
     for random cotangents c and directions v, one argument at a time; and for small arguments entry by entry. Order 2
-    does the same to the function that takes x and c to the gradient, and so on upwards. Arguments in float32 are
-    replayed in float64. The tolerance is ten times the error that the extrapolation estimates for itself, plus
-    :math:`\varepsilon^{2/3}` (3.7e-11) times the size of the terms of the product, which is what rounding may do to
-    the rules.
+    does the same for the function from x and c to the gradient, and so on upwards. Arguments in float32 are converted
+    to float64. The tolerance is ten times the error that the extrapolation estimates for itself, plus
+    :math:`\varepsilon^{2/3}` (3.7e-11) times the size of the terms of the product, to allow for rounding errors of the
+    rules.
 
     Args:
         f: takes arrays, or nests of containers of them, and returns an array or a nest; it is run on Tensors.
-        *args: where to check. Integers, booleans and whatever is no array are left as they are.
+        *args: the arguments at which to check. Integers, booleans and anything that is no array are passed unchanged.
         order: the highest order of derivatives to check, from 1.
         rng: generator, or seed, of cotangents and directions.
         directions: how many random directions an argument gets.
         entries: arguments of at most so many entries are also checked entry by entry, in first order.
-        direction: instead of random directions this one, in the containers and shapes of `args` (a tuple).
-        complex_step: True insists on a complex step, False forbids it, None uses it where it proves right.
+        direction: use this direction instead of random ones, a tuple with the structure and shapes of `args`.
+        complex_step: True requires a complex step, False forbids it, None uses it if it agrees with differences.
 
     Returns:
-        A report with `ok`, `blind`, `kinks`, `worst`, `failures`; printed it says what was found.
+        A report with `ok`, `blind`, `kinks`, `worst`, `failures`; it prints as a summary.
 
     Raises:
-        TypeError: no argument is made of floats.
+        TypeError: no argument contains floating-point numbers.
 
     Example:
         >>> print(check_gradients(lambda x: np.exp(x).sum(), np.array([0.0, 1.0]), order=2).ok)
@@ -190,7 +190,7 @@ def check_gradients(
     checks: list[Check] = []
     for level in range(1, order + 1):
         first = level == 1
-        with np.errstate(all="ignore"):  # what is not finite disagrees, and the report shows it
+        with np.errstate(all="ignore"):  # values that are not finite are reported as disagreement
             with recording(False):
                 line = Line(lambda *xs, call=call: [raw(out) for out in call(*xs)], leaves)
             if not line.steady:
@@ -215,7 +215,7 @@ def _labels(position: int, count: int) -> list[str]:
 
 
 def _random(x: Any, rng: np.random.Generator) -> Any:
-    """Draw an array in the shape and kind of another, its entries of unlike sizes from 0.5 to 1.5 and either sign."""
+    """Draw an array of the shape and kind of another, with absolute values from 0.5 to 1.5 and random signs."""
     def real() -> Any:
         return rng.uniform(0.5, 1.5, np.shape(x)) * rng.choice([-1.0, 1.0], np.shape(x))
 
@@ -225,7 +225,7 @@ def _random(x: Any, rng: np.random.Generator) -> Any:
 def _directions(
     leaves: Sequence[Any], names: list[str], along: list[Any] | None, rng: np.random.Generator, count: int, entries: int
 ) -> list[tuple[int, Any, str]]:
-    """Return which leaf moves, along what, and how to call that."""
+    """Return for each comparison the index of the leaf that moves, the direction, and its name in the report."""
     if along is not None:
         return [(i, v, names[i]) for i, v in enumerate(along)]
     chosen = []
@@ -243,7 +243,7 @@ def _directions(
 
 
 def _gradients(call: Callable[..., list[Any]], n: int) -> Callable[..., list[Any]]:
-    """Return the function of n inputs and the cotangents that gives the gradient of Σ cotangent · result."""
+    """Return the function from n inputs and the cotangents to the gradient of Σ cotangent · result."""
 
     def gradients(*values: Any) -> list[Any]:
         with recording(True):
@@ -265,7 +265,7 @@ def check_primitive(
 
     Args:
         name: as in `primitive.REGISTRY`.
-        *shapes: of its arguments; by default (2, 3) for each.
+        *shapes: the shapes of its arguments; by default (2, 3) for each.
         order: the highest order of derivatives to check.
         rng: generator, or seed.
         **metadata: keyword arguments of the primitive.
@@ -297,13 +297,13 @@ def draw(primitive: Primitive, shapes: Sequence[tuple[int, ...]], rng: np.random
 
 
 def assert_gradients(f: Callable[..., Any], *args: Any, **options: Any) -> GradientReport:
-    """Raise unless `check_gradients`, whose arguments it takes, finds agreement.
+    """Run `check_gradients` with the same arguments, and raise unless the gradients agree.
 
     Returns:
         The report.
 
     Raises:
-        AssertionError: gradients disagree, the test is blind, or the function returns something else each time.
+        AssertionError: gradients disagree, the test is blind, or the function returns different results each time.
 
     Example:
         >>> assert_gradients(np.tanh, 0.5).blind

@@ -1,4 +1,4 @@
-"""Numerical derivatives: along a line, by extrapolated differences or one complex step, and of a whole argument."""
+"""Numerical derivatives along a line, by extrapolated differences or one complex step, and gradients made of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
 
 FIRST_STEP, LEVELS = 2.0**-6, 24  # each step is half the one before
-SWEEPS = 6  # of ever smaller steps
-SAFETY = 10.0  # how many times its own estimate the numerical error may be
-SMALL_STEP = 2.0**-20  # nearer than most kinks
-NEAR = 13 / 16 * SMALL_STEP  # of what repeats itself in powers of two, no period
+SWEEPS = 6  # at most, with ever smaller steps
+SAFETY = 10.0  # the numerical error may be so many times its own estimate
+SMALL_STEP = 2.0**-20  # smaller than the distance to most kinks
+NEAR = 13 / 16 * SMALL_STEP  # no power of two, which could be the period of a function
 COMPLEX_STEP = 1e-20
-JUMP = 1e-4  # of a slope, from one side to the other
+JUMP = 1e-4  # relative difference of the slopes on both sides of a kink
 AT_POINT = "a kink at the point"
 EPS = float(np.finfo(np.float64).eps)
 
@@ -44,11 +44,11 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
 
     Args:
         phi: the function; steps where it is not finite are left out.
-        noise: the rounding error of one value of it.
+        noise: the rounding error of one value of the function.
 
     Returns:
-        The entry of the tableau that differs least from its neighbours, with that difference, plus the rounding error
-        ``noise / h``, as its error.
+        The entry of the tableau that differs least from its neighbours; its error is that difference plus the rounding
+        error ``noise / h``.
 
     Source:
         C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), 1982.
@@ -85,7 +85,7 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """What one sweep of steps found, whether that is worth something, and whether smaller steps cannot find more."""
+    """The estimate of one sweep of steps, whether it is reliable, and whether smaller steps cannot improve it."""
 
     found: Estimate
     settled: bool
@@ -93,7 +93,7 @@ class _Sweep:
 
 
 def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
-    """Extrapolate differences over steps from the first one on, each half the one before."""
+    """Extrapolate differences over a sequence of steps that starts with `first`; each step is half the one before."""
     centre = phi(0.0)
     previous: list[float] = []
     slopes: list[float] = []
@@ -125,7 +125,7 @@ def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
         stale = 0 if error < least else stale + 1
         least = error
         if len(slopes) >= 4 and (exact or (stale >= 3 and error < 1e-5 * max(map(abs, slopes)))):
-            break  # to go on would find numbers that agree by chance
+            break  # smaller steps would only find numbers that agree by chance
     found = Estimate(best, error, _kink(slopes, jumps, best, error, first))
     settled = error <= max(1e-3 * abs(best), 64 * floor)
     steps_over = len(across) >= 4 and 8 * floor * h < 0.9 * across[0] < across[-1] < 1.1 * across[0]
@@ -137,7 +137,7 @@ def _slope(phi: Callable[[float], float], h: float) -> float:
 
 
 def _nearer(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
-    """Return the sweep of smaller steps where it knows better, or contradicts: wide steps may agree by chance."""
+    """Return the sweep of smaller steps if it is better or contradicts the first: wide steps may agree by chance."""
     found, near = before.found, after.found
     apart = abs(near.value - found.value) > SAFETY * (found.error + near.error)
     better = near.error < found.error / SAFETY or not before.settled
@@ -150,7 +150,7 @@ def _nearer(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
 
 
 def _noise(phi: Callable[[float], float]) -> float:
-    """Measure the rounding error of a value by eighth differences, which of a smooth function are nearly nothing.
+    """Measure the rounding error of a value by eighth differences, which are nearly 0 for a smooth function.
 
     Source:
         J. J. More and S. M. Wild, Estimating computational noise, 2011.
@@ -161,7 +161,7 @@ def _noise(phi: Callable[[float], float]) -> float:
         eighth = np.diff(np.concatenate([-half[:0:-1], half]), 8)
         return math.sqrt(2 / math.comb(16, 8)) * float(np.abs(eighth).max())
 
-    def measured(width: float) -> float:  # values may be rounded in the rhythm of one of these
+    def measured(width: float) -> float:  # rounding may have the period of one of the widths
         return max(map(of, (width, 0.77 * width, 0.59 * width)))
 
     wide, narrow = measured(NEAR), measured(NEAR / 64)
@@ -169,33 +169,33 @@ def _noise(phi: Callable[[float], float]) -> float:
     if not wide / 3 < narrow < 3 * wide:
         found.append(measured(NEAR / 64**2))
         if wide > 3 * narrow > 9 * found[2] > 0 or wide < narrow / 3 < found[2] / 9:
-            return 0.0  # it hangs on the width: a kink, or a pole nearby
+            return 0.0  # it depends on the width, so it is no rounding error: a kink, or a pole nearby
     return min((x for x in found if x > 0 and math.isfinite(x)), default=0.0)
 
 
 def _kink(slopes: list[float], jumps: list[float], best: float, error: float, first: float) -> str:
-    """Say whether the slope jumps at 0, or within the steps of the sweep."""
+    """Return text about a jump of the slope at 0 or within the steps of the sweep, or ``''`` if there is none."""
     size = max(map(abs, slopes), default=0.0)
     if len(jumps) >= 4 and jumps[-1] > JUMP * size + SAFETY * error and jumps[-1] > 0.3 * max(jumps):
-        return AT_POINT  # of a smooth function the jump shrinks with the step
+        return AT_POINT  # for a smooth function the jump shrinks with the step
     miss = [abs(slope - best) for slope in slopes]
     for k, (wide, narrow) in enumerate(pairwise(miss)):
-        if wide > 1e-6 * size + 64 * error and narrow < wide / 64:  # of a smooth function it shrinks fourfold
+        if wide > 1e-6 * size + 64 * error and narrow < wide / 64:  # for a smooth function it shrinks fourfold
             return f"a kink at a distance of about {first * 0.75 * 0.5**k:.1g}"
     return ""
 
 
 class Line:
-    """A function with fixed cotangents for its results, looked at along lines through its arguments."""
+    """A function that is evaluated along lines through its arguments, to differentiate cotangents times results."""
 
     def __init__(self, f: Callable[..., Any], leaves: Sequence[Any]) -> None:
-        """f takes the leaves and returns a list of arrays."""
+        """Evaluate f, which takes the leaves and returns a list of arrays, twice at the leaves."""
         self.f, self.leaves = f, list(leaves)
         self.outs = [np.asarray(out) for out in f(*self.leaves)]
         again = [np.asarray(out) for out in f(*self.leaves)]
         same = (np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(self.outs, again, strict=True))
         self.steady = all(same)
-        self.doubts = [np.zeros(out.shape) for out in self.outs]  # what else than its last digit a value is off by
+        self.doubts = [np.zeros(out.shape) for out in self.outs]  # errors of the values beyond their last digit
 
     def noise(self, cotangents: Sequence[Any]) -> float:
         """Return the rounding error of the sum of cotangent times result."""
@@ -204,7 +204,7 @@ class Line:
                    for c, out, doubt in zip(cotangents, self.outs, self.doubts, strict=True))  # fmt: skip
 
     def along(self, direction: dict[int, Any], cotangents: Sequence[Any], complex_step: bool | None) -> Estimate:
-        """Estimate the derivative of the sum of cotangent times result, where some leaves move."""
+        """Estimate the derivative of the sum of cotangent times result as some leaves move along a direction."""
 
         def at(t: complex) -> list[Any]:
             still = 0 * t  # all leaves turn complex together, as a function that joins them may need
@@ -239,7 +239,7 @@ def _analytic(
     at: Callable[[complex], list[Any]], phi: Callable[[float], float], cotangents: Sequence[Any], slope: float,
     noise: float,
 ) -> bool:  # fmt: skip
-    """Tell whether the slopes by complex steps beside the point, summed up, give what the function changes by there."""
+    """Tell whether the slopes by complex steps near the point integrate to the change of the function there."""
     nodes, weights = np.polynomial.legendre.leggauss(5)
     for t in (2.0**-10, 2.0**-20, 2.0**-30):
         doubt = 16 * noise / t
@@ -253,12 +253,12 @@ def _analytic(
 
 
 def _complex_step(at: Callable[[complex], list[Any]], cotangents: Sequence[Any], t: float = 0.0) -> float | None:
-    """Return the derivative at t by one complex step, or None where the function does not take complex numbers."""
+    """Return the derivative at t by one complex step, or None if the function does not take complex numbers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             outs = [np.asarray(out) for out in at(complex(t, COMPLEX_STEP))]
-    except Exception:  # whatever a function may raise that was never meant for complex numbers
+    except Exception:  # a function that was not meant for complex numbers may raise anything
         return None
     if not any(out.dtype.kind == "c" for out in outs):
         return None
@@ -271,7 +271,7 @@ def pair(a: Any, b: Any) -> float:
 
 
 def double(x: Any) -> Any:
-    """Return an array of floats in double precision; anything else as it is."""
+    """Return an array of floats in double precision, and any other value unchanged."""
     array = np.asarray(x)
     return array.astype(np.result_type(array.dtype, np.float64)) if array.dtype.kind in "fc" else x
 
@@ -285,13 +285,13 @@ def numerical_gradient(f: Callable[..., Any], *args: Any, argnums: int = 0) -> A
     """Estimate the gradient of a function that returns one number, entry by entry, in float64.
 
     Args:
-        f: takes the arguments; it is called with ndarrays, or constant Tensors where Tensors were given.
+        f: takes the arguments; it is called with ndarrays, or with constant Tensors if Tensors were given.
         *args: arrays, or nests of containers of arrays.
         argnums: the position of the argument to move.
 
     Returns:
-        The gradient, in the containers and shapes of that argument; of a complex entry the derivative by its real part
-        plus i times that by its imaginary part.
+        The gradient, in the structure and shapes of that argument; for a complex entry it is the derivative by the
+        real part plus i times the derivative by the imaginary part.
 
     Raises:
         ValueError: f returns more than one number.

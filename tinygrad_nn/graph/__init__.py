@@ -1,4 +1,4 @@
-"""The graph to look at: what it holds, the walk back through it a step at a time, and which functions have a rule."""
+"""Inspection of graphs: a read-only view, a backward walk step by step, and the table of differentiable functions."""
 
 from .summary import Summary, short_number, summarize
 from .supported import Support, supported

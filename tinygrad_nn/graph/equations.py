@@ -1,4 +1,4 @@
-"""Equations of the rule table: as trees of MathML, as lines of Unicode, and with a person's own names for letters."""
+"""Rendering of the rule table's TeX: as MathML trees, as lines of Unicode, and with the user's own variable names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 Tree = list[Any]  # [tag, attributes, *children], with texts as children
 
 KEPT = {"mathvariant", "stretchy", "fence", "form", "displaystyle", "width", "columnalign", "linethickness", "accent"}
-OUT = "\ue000"  # what stands for the result in the equations is one name, not a product of three letters
+OUT = "\ue000"  # placeholder for `out`, so that the converter reads it as one name, not as o times u times t
 MACRON, HAT, OVERLINE = "\u0304", "\u0302", "\u0305"
 UP = dict(zip("0123456789+−-=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδ*′",
               "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟ*′", strict=True))  # fmt: skip
 DOWN = dict(zip("0123456789+−-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
-SPACED = set("=+−-±×⊙<>≤≥≠∈→≔:∨∧⊕∗*·∘≡∣&")  # where they stand between two things
-MARKS = set(":;⌊⌋⌈⌉")  # signs that the converter takes for letters
+SPACED = set("=+−-±×⊙<>≤≥≠∈→≔:∨∧⊕∗*·∘≡∣&")  # spaces are put around these when they stand between two operands
+MARKS = set(":;⌊⌋⌈⌉")  # the converter marks these operators as identifiers (<mi>)
 PREFIX = set("−-+±¬#∂∇")
 SAME = str.maketrans("-∗≔", "−*≔")
 
 
 def tree(tex: str) -> Tree:
-    """Return TeX as nested lists that can only become MathML; as its own text where the converter does not know it.
+    """Return TeX as a MathML tree of nested lists; TeX that the converter cannot parse becomes a single text element.
 
     Example:
         >>> tree("g^T x")
@@ -37,13 +37,13 @@ def tree(tex: str) -> Tree:
     try:
         found = _plain(ET.fromstring(convert(re.sub(r"(?<![A-Za-z\\])out(?![A-Za-z])", OUT, tex))))
         return found[2] if len(found) == 3 and isinstance(found[2], list) else ["mrow", {}, *found[2:]]
-    except Exception:  # a person's own primitive may have any TeX, and what shows it is worth more than its equation
+    except Exception:  # a user's primitive may have any TeX; a drawing must not fail because of it
         return ["mtext", {}, tex]
 
 
 @lru_cache(maxsize=1024)
 def unicode_math(tex: str) -> str:
-    r"""Return TeX as a line of Unicode, for a terminal; as it is where the converter does not know it.
+    r"""Return TeX as a line of Unicode, for a terminal; TeX that the converter cannot parse is returned unchanged.
 
     Example:
         >>> print(unicode_math(r"\frac{\partial L}{\partial x} = g \, (1 - out^2)"))
@@ -55,13 +55,13 @@ def unicode_math(tex: str) -> str:
 
 
 def line(part: Tree) -> str:
-    """Return a tree as a line of Unicode."""
+    """Return a MathML tree as a line of Unicode."""
     text = re.sub(r"[ \xa0]{2,}|\xa0", " ", _text(part).replace("∑", "Σ")).strip()
     return unicodedata.normalize("NFC", re.sub(r" ?([:+×]) = ", r" \1= ", text))
 
 
 def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
-    """Return a tree with other trees in place of its letters.
+    """Return a copy of a MathML tree in which single letters are replaced by other trees.
 
     Example:
         >>> line(in_letters(tree("g^T x"), {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}))
@@ -74,7 +74,7 @@ def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
 
 
 def result_letter(tex: str, symbols: tuple[str, ...]) -> str:
-    r"""Return the letter by which an equation calls its result, empty where it begins with the right side.
+    r"""Return the letter on the left side of an equation, or an empty string if it has only a right side.
 
     Example:
         >>> result_letter(r"y_i = \max_{j \le i} x_j", ("x",)), result_letter(r"x^y", ("x", "y"))
@@ -94,7 +94,7 @@ def _plain(element: ET.Element) -> Tree:
         tag = "mo"
     parts = list(map(_plain, element))
     if tag == "mrow" and len(parts) > 1 and all(part[1].get("mathvariant") == "normal" for part in parts):
-        return ["mi", {"mathvariant": "normal"}, "".join(part[2] for part in parts)]  # a word, which is no product
+        return ["mi", {"mathvariant": "normal"}, "".join(part[2] for part in parts)]  # an upright word
     return [tag, attributes, *text, *parts]
 
 
@@ -128,7 +128,7 @@ def _text(part: Tree) -> str:
 
 
 def _one(part: Tree) -> bool:
-    """Whether a part is one thing, which needs no parentheses: a letter, a derivative, a function of something."""
+    """Whether a tree needs no parentheses as an operand: a letter, a derivative, or a function with its argument."""
     tag, _, *children = part
     if tag in ("mrow", "mstyle"):
         shown = [child for child in children if line(child)]
@@ -143,7 +143,7 @@ def _one(part: Tree) -> bool:
 
 
 def _embraced(texts: list[str]) -> bool:
-    """Whether the parenthesis that opens a row is closed at its end, and not before."""
+    """Whether the first text opens a parenthesis that is closed by the last one, and not earlier."""
     depth = 0
     if texts[:1] == ["|"]:
         return texts.count("|") == 2 and texts[-1] == "|"
@@ -162,7 +162,7 @@ def _numerator(part: Tree) -> str:
 
 
 def _row(children: list[Tree]) -> str:
-    """Join the parts of a row: spaces around signs between two things, and around names of several letters."""
+    """Join the parts of a row, with spaces around binary operators and around names of several letters."""
     text = ""
     for place, child in enumerate(children):
         piece = _text(child)
@@ -180,7 +180,7 @@ def _row(children: list[Tree]) -> str:
 
 
 def _meets(previous: Tree, before: str, piece: str, child: Tree) -> bool:
-    """Whether two neighbours would read as one: names of several letters, a sum before its terms, a fraction."""
+    """Whether two neighbours need a space between them: names of several letters, a sum and its terms, a fraction."""
     if _inner(previous) == "mfrac" and (piece[0].isalnum() or piece[0] in "([Σ∑∏∫"):
         return True
     if child[0] == "mo" and not piece.isalpha():
@@ -194,7 +194,7 @@ def _meets(previous: Tree, before: str, piece: str, child: Tree) -> bool:
 
 
 def _inner(part: Tree) -> str:
-    """Return the tag of a part, or of the one thing in it."""
+    """Return the tag of a tree, or of its only child if it is a row with a single child."""
     shown = [child for child in part[2:] if not isinstance(child, str)]
     return _inner(shown[0]) if part[0] in ("mrow", "mstyle") and len(shown) == 1 else str(part[0])
 

@@ -1,4 +1,4 @@
-"""What a function can reach and may change while it runs: kept as it was, and put back."""
+"""Snapshots of everything that a function can read or modify, so that a call leaves no trace."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from ..primitive import Primitive
 from ..tensor import Tensor
 
-LARGE = 2**22  # entries; a larger array is taken to be data that the function does not write into
-MOST = 100_000  # objects that are looked at
+LARGE = 2**22  # entries; larger arrays are assumed to be data that the function does not modify, and are not copied
+MOST = 100_000  # objects that are visited at most
 OTHERS = ("numpy", "scipy", "tinygrad_nn", "builtins", "collections", "functools")
 _ENDS = (str, bytes, int, float, complex, type, ModuleType, np.generic, np.dtype, Primitive, type(None))
 
 
 class Kept:
-    """Everything that a call can reach, as it is now: arrays, attributes, lists, variables and random generators.
+    """A snapshot of all that a call can reach: arrays, attributes, containers, variables and random generators.
 
-    Followed are arguments, what a function closes over, the names of its module that it uses, and attributes, so that
-    the running mean of a batch norm and the next mask of a dropout are as they were after `restore`.
+    It follows arguments, closure variables, the global names that a function uses, and attributes. After `restore`,
+    the running mean of a batch norm and the next mask of a dropout are what they were when the snapshot was taken.
 
     Args:
         roots: functions, modules and arguments.
@@ -42,21 +42,21 @@ class Kept:
             value = stack.pop()
             if isinstance(value, _ENDS) or id(value) in seen:
                 continue
-            seen[id(value)] = value  # held, so that no other object gets its number
+            seen[id(value)] = value  # a reference is kept, so that no new object can get the same id
             stack += self._keep(value)
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore everything to its state at the time of the snapshot."""
         for back in (*self._back, *self._draws):
             back()
 
     def restore_draws(self) -> None:
-        """Put the random generators back, and nothing else."""
+        """Restore the states of the random generators only."""
         for back in self._draws:
             back()
 
     def _keep(self, value: Any) -> Iterator[Any]:
-        """Note how to put one object back, and yield what it leads to."""
+        """Record how to restore one object, and yield the objects that it refers to."""
         if isinstance(value, np.ndarray):
             if value.size <= LARGE and value.flags.writeable:
                 self._back.append(partial(np.copyto, value, value.copy()))
@@ -90,7 +90,7 @@ class Kept:
             yield from (vars(type(value)).get(name) for name in ("forward", "__call__"))
 
     def _variables(self, function: FunctionType) -> Iterator[Any]:
-        """Note the variables of others that a function uses, and yield what they hold."""
+        """Record the closure and global variables that a function uses, and yield their values and the defaults."""
         for cell in function.__closure__ or ():
             try:
                 content = cell.cell_contents
@@ -106,13 +106,13 @@ class Kept:
 
 
 def _names(code: CodeType) -> set[str]:
-    """Return the names that a function and those inside it look up."""
+    """Return the global and attribute names that a code object and the functions nested in it look up."""
     inner = [part for part in code.co_consts if isinstance(part, CodeType)]
     return set(code.co_names).union(*map(_names, inner))
 
 
 def _put_back(tensor: Tensor, data: Any, node: Any) -> Callable[[], None]:
-    """Return what gives a leaf its data and its gradient again."""
+    """Return a function that restores the data, the node and the gradient of a leaf."""
     out, grad, notes = (node.out, node.grad, node.notes) if node is not None else (None, None, None)
 
     def back() -> None:
@@ -128,7 +128,7 @@ def _set_state(generator: Any, state: Any) -> None:
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Give a list, dict or set its content again, if it has another."""
+    """Restore the content of a list, dict or set, if it has changed."""
     if isinstance(container, list):
         if len(container) != len(content) or any(a is not b for a, b in zip(container, content, strict=True)):
             container[:] = content

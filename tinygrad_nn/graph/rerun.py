@@ -1,8 +1,8 @@
-"""Running a function again with changes in the middle: another number here, another operation there.
+"""Running a function again with chosen numbers or operations replaced, as the live explorer does.
 
-The function itself runs, on the engine, so that whatever it decides by the numbers is decided anew. A number is changed
-where it comes from: in the array that the function reads, in a leaf as it is made, at the operand of an operation, or
-in a result before anything is made of it; an operation is changed as it is recorded.
+The user's function itself is called, so that its Python branches are decided anew by the changed numbers. A number is
+changed at its origin: in an array that the function reads, in a leaf when it is created, in the operand of an
+operation, or in the result of an operation before it is used. An operation is replaced when it is recorded.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ from .reachable import Kept
 from .view import GraphNode, GraphView
 
 Array = np.ndarray[Any, Any]
-PACKAGE = __name__.partition(".")[0]
-DEEP = 200  # calls inside calls that tell one operation from another
+DEEP = 200  # innermost stack frames that identify the place where an operation is called
 UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign",
          "hard_tanh", "hard_sigmoid", "hard_swish", "log_sigmoid", "sin", "cos", "arctan", "exp", "expm1", "log1p",
          "square", "absolute", "negative", "alias")  # fmt: skip
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "logaddexp", "hypot")
 REDUCING = ("sum", "mean", "prod", "max", "min", "std", "var")
 
-_one_at_a_time = renewed(RLock())  # while a run holds changed numbers in a person's arrays, no other may begin
+_one_at_a_time = renewed(RLock())  # a run writes into the user's arrays, so runs must not overlap
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a number comes from.
+    """The origin of a node's value, by which the same value is found again in the next run.
 
     Attributes:
-        kind: ``"array"`` that outlives a run, ``"leaf"`` made in each run, ``"operand"`` of operations, ``"result"``.
-        key: the array's memory; where in the program it was made; for an operand all its uses.
+        kind: ``"array"`` (exists before the run), ``"leaf"`` (created in each run), ``"operand"`` (a constant, known
+            only by the operations that use it) or ``"result"`` (of an operation).
+        key: for an array its address, shape and strides; for a leaf or result the place in the program that made it;
+            for an operand all its uses, as pairs of place and slot.
     """
 
     kind: str
@@ -55,9 +56,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Change:
-    """One change: of the entry at a flat index, or, where `operation` is its name, of what an operation does.
+    """One change: a new value for the entry at a flat index, or, if `operation` is given, another primitive.
 
-    `said` tells it in words.
+    `said` describes the change in words.
     """
 
     place: Place
@@ -69,7 +70,7 @@ class Change:
 
 @dataclass
 class Run:
-    """What came of a run: the result, the places of its operations and leaves, names, and changes without a place."""
+    """The outcome of a run: result, local variables, the places of operations and leaves, and changes not applied."""
 
     result: Any
     names: dict[str, Any]
@@ -79,17 +80,17 @@ class Run:
 
 
 class Rerun:
-    """A function with its arguments, to be run again and again with changes.
+    """A function with its arguments, which can be run repeatedly with changes.
 
-    Arguments that are floats, arrays of floats or nests of them become leaves of its own, named like the parameters;
-    Tensors and modules stay what they are.
+    Floats and floating-point arrays among the arguments, also in nested containers, become new leaves that are named
+    like the parameters. Tensors and modules are passed on unchanged.
 
     Args:
-        function: of Tensors, or a module.
-        arguments: by position, ``keywords`` by name.
+        function: a function of Tensors, or a module.
+        arguments: the positional arguments; ``keywords`` are those given by name.
 
     Raises:
-        TypeError: it is no function, or does not take these arguments.
+        TypeError: ``function`` is not callable, or does not accept these arguments.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
@@ -103,8 +104,8 @@ class Rerun:
         given = [*zip(names, self.arguments, strict=False), *self.keywords.items()]
         self._whole = _whole_numbers([*given, *_known(function)])
         self._reached = (function, self.arguments, self.keywords)
-        self._start = Kept(*self._reached)  # of its generators: each run draws the same
-        self._lasting: dict[int, Array] = {}  # by the address of their memory; held, so that nothing else gets it
+        self._start = Kept(*self._reached)  # for its random generators: each run draws the same
+        self._lasting: dict[int, Array] = {}  # address -> array; the reference keeps the address from being reused
         self._last: dict[int, Array] = {}
         for _ in range(2):
             with self.running():
@@ -112,10 +113,10 @@ class Rerun:
 
     @contextmanager
     def running(self, changes: Sequence[Change] = ()) -> Iterator[Run]:
-        """Run the function with changes; in the block the arrays that were changed hold them, and after it no more.
+        """Run the function with changes. Changed arrays hold the new numbers inside the block; then they are restored.
 
         Raises:
-            Exception: what the function raises, or an operation in the place of another.
+            Exception: whatever the function, or an operation that replaces another, raises.
         """
         with _one_at_a_time:
             task, kept = _Task(changes), Kept(*self._reached)
@@ -123,7 +124,7 @@ class Rerun:
                 self._start.restore_draws()
                 task.write()
                 run = self._run(task)
-                for address, array in task.read.items():  # the same address while both are alive: the same memory
+                for address, array in task.read.items():  # both are alive: the same address is the same memory
                     if address in self._last and _can_change(array):
                         self._lasting.setdefault(address, array)
                 self._last = task.read
@@ -154,7 +155,7 @@ class Rerun:
         return Run(result, names, task.sites, task.births, lost)
 
     def places(self, run: Run, view: GraphView) -> list[Place]:
-        """Return where the value of each node comes from."""
+        """Return the origin of the value of each node of a view."""
         uses: dict[int, list[tuple[Node, int]]] = {}
         for edge in view.edges:
             target = view[edge.target].node
@@ -169,7 +170,7 @@ class Rerun:
         return found
 
     def whole_numbers(self, places: Sequence[Place]) -> list[tuple[str, Place]]:
-        """Return arrays of whole numbers that the function reads, such as classes, where no place is theirs."""
+        """Return the integer arrays that the function reads, such as class labels, that are not among the places."""
         taken = {place.key[0] for place in places if place.kind == "array"}
         return [(name, Place("array", (_address(array), array.shape, array.strides), array))
                 for name, array in self._whole if _address(array) not in taken]  # fmt: skip
@@ -186,7 +187,7 @@ class Rerun:
 
 
 class _Task:
-    """What one run is to change, and what it saw."""
+    """The changes that one run has to make, and the operations, leaves and arrays that it met."""
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.changes = list(changes)
@@ -197,7 +198,7 @@ class _Task:
         self.floor: FrameType | None = None
         self._counts: dict[Any, int] = {}
         self._before: list[tuple[Array, Array]] = []
-        self._swapped: dict[int, tuple[Any, Any]] = {}  # id of an operand -> itself, and what stands in its place
+        self._swapped: dict[int, tuple[Any, Any]] = {}  # id of an operand -> the operand and its replacement
         self._by_site: dict[Any, list[Change]] = {}
         self._by_use: dict[Any, list[Change]] = {}
         for change in self.changes:
@@ -208,7 +209,7 @@ class _Task:
                     self._by_use.setdefault(use, []).append(change)
 
     def write(self) -> None:
-        """Put changed numbers into the arrays that the function reads."""
+        """Write the changed numbers into the arrays that the function reads."""
         for change in self.changes:
             if change.place.kind == "array" and change.place.array is not None:
                 self._set(change.place.array, change)
@@ -225,14 +226,14 @@ class _Task:
         self.done.add(change)
 
     def leaf(self, node: Node) -> None:
-        """Change a leaf as it is made."""
+        """Note the place of a new leaf and write its changed entries."""
         site = self.births[node] = self._site()
         for change in self._by_site.get(site, ()):
             if _can_change(node.out) and change.index < node.out.size:
                 self._set(node.out, change)
 
     def operation(self, node: Node, tensor: Tensor) -> Tensor:
-        """Change the operands, the kind or the result of an operation that was just recorded."""
+        """Return the result of a newly recorded operation after the changes to its operands, primitive or result."""
         site = self._site()
         changes = self._by_site.get(site, ())
         names = [change.operation for change in changes if change.operation is not None]
@@ -252,7 +253,7 @@ class _Task:
         return tensor
 
     def _operands(self, node: Node, site: Any) -> list[Any] | None:
-        """Return the operands with their changes; None where they have none."""
+        """Return the operands with their changes applied, or None if no operand has changed."""
         args: list[Any] = []
         found = False
         for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
@@ -272,7 +273,7 @@ class _Task:
         return args if found else None
 
     def _site(self) -> Any:
-        """Return where in the program an operation or a leaf is made, and how many were made there before."""
+        """Return the place in the program that makes an operation or leaf, and how many were made there before."""
         frame: FrameType | None = sys._getframe(2)
         path: list[int] = []
         while frame is not None and frame is not self.floor and len(path) < DEEP:
@@ -284,7 +285,7 @@ class _Task:
 
 
 def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
-    """Record an operation anew, with other operands or as another operation."""
+    """Record an operation again, with other operands or with another primitive."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
     if args is None:
@@ -305,7 +306,7 @@ def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
 
 
 def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
-    """Hold entries of a result at other values, as ``t.at[index].set(value)`` does: no gradient goes through them."""
+    """Overwrite entries of a result, as ``t.at[index].set(value)`` does: no gradient flows through these entries."""
     old, new = node.out, np.array(node.out)
     held = np.zeros(old.shape, bool)
     for index, value in values.items():
@@ -329,13 +330,13 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
 
 def unheld(primitive: Primitive) -> Primitive:
-    """Return the operation itself, of whose result entries may be held: its rules take arrays of any shape."""
+    """Return a primitive without the overwritten entries of `hold_result`: its rules take arrays of any shape again."""
     whole: Primitive = vars(primitive).get("unheld", primitive)
     return whole
 
 
 def stand_ins(part: GraphNode) -> list[str]:
-    """Return the operations that can stand where an operation is, itself among them; none where no other can."""
+    """Return the names of the primitives that can replace a node's, its own included; empty if there is no other."""
     node = part.node
     primitive = node.primitive if node is not None else None
     if node is None or primitive is None or not node.args:
@@ -354,12 +355,12 @@ def stand_ins(part: GraphNode) -> list[str]:
 
 
 def _like(leaf: Node, data: Any) -> Node:
-    """Return a leaf like another, with other data."""
+    """Return a copy of a leaf with other data."""
     return leaf.copied(Node(), out=data)
 
 
 def _known(function: Any) -> list[tuple[str, Any]]:
-    """Return what a function reads of the variables around it."""
+    """Return names and values of the closure and global variables that a function reads."""
     own = inspect.unwrap(function)
     code, worldwide = getattr(own, "__code__", None), getattr(own, "__globals__", {})
     if code is None:
@@ -368,7 +369,7 @@ def _known(function: Any) -> list[tuple[str, Any]]:
 
 
 def _whole_numbers(named: Sequence[tuple[str, Any]]) -> list[tuple[str, Array]]:
-    """Return the arrays of whole numbers in what has these names, each once."""
+    """Return the writeable integer and bool arrays in these named values, each once, with their paths."""
     found: dict[int, tuple[str, Array]] = {}
     for name, value in named:
         for path, part in zip(_paths(value, name), flatten(value)[0], strict=True):
@@ -381,8 +382,8 @@ def _whole_numbers(named: Sequence[tuple[str, Any]]) -> list[tuple[str, Array]]:
 def _leaves(
     function: Callable[..., Any], arguments: Any, keywords: Any
 ) -> tuple[list[Any], dict[str, Any], list[str]]:
-    """Return the arguments with leaves for their floats and copies of their other arrays, and what they are called."""
-    own = getattr(function, "forward", None)  # of a module
+    """Return the arguments with leaves in place of floats and copies of other arrays, and the arguments' names."""
+    own = getattr(function, "forward", None)  # present if `function` is a module
     names: list[str] = []
     try:
         signature = inspect.signature(own if callable(own) else function)
@@ -392,7 +393,7 @@ def _leaves(
                 names += [f"{parameter.name}[{i}]" for i in range(len(arguments) - len(names))]
             elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 names.append(parameter.name)
-    except ValueError:  # written in C, and does not tell
+    except ValueError:  # a C function without a signature
         pass
     except TypeError as problem:
         name = getattr(function, "__name__", type(function).__name__)
@@ -416,7 +417,7 @@ def _leaf(value: Any, name: str) -> Any:
 
 
 def _paths(value: Any, name: str) -> list[str]:
-    """Return what each leaf of nested containers is called: ``params.W``, ``params[0].b``, ``params['two words']``."""
+    """Return a path for each leaf of nested containers: ``params.W``, ``params[0].b``, ``params['two words']``."""
     parts = children(value)
     if parts is None:
         return [] if value is None else [name]
@@ -432,7 +433,7 @@ def _address(array: Array) -> int:
 
 
 def _can_change(array: Any) -> bool:
-    """Whether one entry of an array can be written alone: it has memory of its own, or a part of another's."""
+    """Whether one entry of an array can be written: the array is not broadcast, and its memory belongs to NumPy."""
     if not isinstance(array, np.ndarray) or not array.size or 0 in array.strides:
         return False
     owner: Any = array
@@ -443,7 +444,7 @@ def _can_change(array: Any) -> bool:
 
 @contextmanager
 def _writeable(array: Array) -> Iterator[None]:
-    """Let an array be written into within a block."""
+    """Make an array, and the arrays that it is a view of, writeable inside a block."""
     closed = []
     part: Any = array
     while isinstance(part, np.ndarray):

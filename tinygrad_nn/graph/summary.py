@@ -1,4 +1,4 @@
-"""Numbers and arrays in short, as drawings and tables show them: the same text on every machine."""
+"""Short texts for numbers and arrays in drawings and tables; the text is the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-SMALL = 64  # arrays of at most so many entries are summed exactly, so that they read the same on every machine
-FEW = 6  # arrays of at most so many entries show their numbers, larger ones minimum, mean and maximum
+SMALL = 64  # up to this many entries, sums are exact (math.fsum), so that they are the same on every machine
+FEW = 6  # up to this many entries, the numbers are shown; larger arrays show minimum, mean and maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An array in short, at four significant digits.
+    """A summary of an array, with four significant digits.
 
     Attributes:
-        text: the numbers in brackets when they are few, else ``min ... mean ... max ...``.
-        numbers: the entries in order (complex ones as text) when they are few, else ``None``.
-        minimum, mean, maximum: over the finite entries, of absolute values if complex; ``None`` if there are none.
+        text: the numbers in brackets if there are at most six, else ``min ... mean ... max ...``.
+        numbers: the entries in order (complex ones as text) if there are at most six, else ``None``.
+        minimum, mean, maximum: over the finite entries (of their absolute values if complex); ``None`` if there are no
+            finite entries.
         norm: the Euclidean norm of the finite entries.
-        nan, infinite: how many entries are so.
+        nan, infinite: the numbers of NaN and of infinite entries.
     """
 
     text: str
@@ -37,7 +38,7 @@ class Summary:
 
 
 def _exact(array: Array) -> Summary | None:
-    """Return a small array in short, faster than by NumPy; ``None`` where an entry or a sum is not finite."""
+    """Return the summary of a small real array without NumPy; ``None`` if an entry or a sum is not finite."""
     numbers = array.ravel().tolist()
     low, high = min(numbers), max(numbers)
     try:
@@ -55,7 +56,7 @@ def _exact(array: Array) -> Summary | None:
 
 
 def _mean(x: Array) -> Any:
-    """Return the mean, and 0 where it is nothing but rounding, which differs between machines."""
+    """Return the mean, or 0 if it is only rounding error, which differs between machines."""
     mean = x.mean()
     return mean if abs(mean) > 1e-15 * np.abs(x).max() else 0.0
 
@@ -65,7 +66,7 @@ def _round(number: Any) -> float:
 
 
 def summarize(array: Array) -> Summary:
-    """Return an array in short.
+    """Return the summary of an array.
 
     Example:
         >>> summarize(np.array([[1.0, 2.5]])).text, summarize(np.arange(9.0)).text
@@ -98,13 +99,13 @@ def summarize(array: Array) -> Summary:
 
 
 def short_number(number: Any) -> str:
-    """Return a number at four significant digits, the same on every machine.
+    """Return a number as text with four significant digits, the same on every machine.
 
     Example:
         >>> short_number(2 / 3), short_number(-0.0), short_number(True), short_number(1e-7), short_number(1 - 2j)
         ('0.6667', '0', 'True', '1e-07', '1-2j')
     """
-    if type(number) is float:  # nearly all are
+    if type(number) is float:  # the most frequent case
         return f"{number + 0.0:.4g}"  # + 0.0 turns -0.0 into 0.0
     if isinstance(number, (bool, np.bool_)):
         return str(bool(number))
@@ -117,7 +118,7 @@ def short_number(number: Any) -> str:
 
 
 def json_number(number: Any) -> float | str:
-    """Return a number as JSON can hold it: NaN, infinities and complex numbers as text."""
+    """Return a number in a form that JSON can hold: NaN, infinities and complex numbers become text."""
     if isinstance(number, complex) or not math.isfinite(number):
         return short_number(number)
     return number if isinstance(number, int) else _round(number)

@@ -1,4 +1,4 @@
-"""The table of what can be differentiated, with every rule's equation and what the tests check of it."""
+"""The table of all functions that take Tensors, with the equations of their rules and what the tests check."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Support:
     Attributes:
         function: its name, such as ``"np.linalg.norm"`` or ``"tinygrad_nn.softmax"``.
         kind: ``"primitive"`` (it has rules of its own), ``"composition"`` (made of primitives) or ``"plain"`` (it
-            answers with a plain array, and no gradient flows).
+            returns a plain array, and no gradient flows).
         primitives: the names in the registry that its graph consists of.
-        orders: up to which order its derivatives are checked numerically, with ``"any"`` where the rules can be
-            differentiated again, which is everywhere; ``"zero"`` where the gradient is zero by definition.
-        modes: how derivatives can be taken.
-        dtypes: for which types they are checked.
-        conventions: what the derivative is where it does not exist, in words; empty for a smooth function.
+        orders: ``"any"``, as all rules can be differentiated again, with the order up to which the tests check the
+            derivatives numerically; ``"zero"`` if the gradient is zero by definition; ``"-"`` for a plain function.
+        modes: the modes of differentiation: reverse, forward, nested.
+        dtypes: the dtypes for which the derivatives are checked.
+        conventions: the value taken at points where the derivative does not exist; empty for a smooth function.
         tex: the equation of a primitive.
         rules: the equations of its VJP rules, one per array argument, ``None`` where there is no gradient.
-        forms: how many argument forms the table of cases has of it.
+        forms: the number of argument forms of the function in the tests' table of cases.
     """
 
     function: str
@@ -60,7 +60,7 @@ class Support:
 
 
 class SupportTable(tuple[Support, ...]):
-    """The rows of all functions; shown it tells how many there are."""
+    """A tuple of `Support` rows whose repr tells how many there are."""
 
     __slots__ = ()
 
@@ -81,8 +81,8 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         A `Support` per function, in alphabetical order. docs/rules.md shows the same table.
 
     Raises:
-        ValueError: it takes no Tensors, and the message says what to write instead; or there is no function of that
-            name, and the message names the nearest.
+        ValueError: the function takes no Tensors (the message says what to write instead), or no function has this
+            name (the message names the nearest ones).
 
     Example:
         >>> row = supported("np.sin")[0]
@@ -109,7 +109,7 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
 
 
 def _resolve(name: str) -> str | None:
-    """Return the name in the table of what NumPy knows by this one: ``np.abs`` is ``np.absolute``."""
+    """Return the table's name of a NumPy function that has several: ``np.abs`` is ``np.absolute``."""
     function = _numpy(name)
     return numpy_name(function) if function in OVERRIDES else None
 
@@ -122,7 +122,7 @@ def _numpy(name: str) -> Any:
 
 
 def own_name(name: str) -> str:
-    """Return the name by which a person calls what NumPy has not: a public function, one of SciPy, or a method."""
+    """Return the public name of a primitive outside NumPy: a function of this package or of SciPy, or a method."""
     if name in sys.modules[__package__.partition(".")[0]].__all__:
         return f"tinygrad_nn.{name}"
     return f"scipy.special.{name}" if name in FORWARDS or name in STAND_INS else f"Tensor.{name}"
@@ -155,7 +155,7 @@ def _row(name: str, handler: Any, checked: dict[str, Any], plain: bool = False) 
     names = (primitive.name,) if primitive else tuple(checked.get("primitives", ()))
     named = REGISTRY.get(name.rpartition(".")[2])
     if primitive is None and named is not None and named.name in names:
-        primitive = named  # the NumPy function only reads its arguments and hands on
+        primitive = named  # the handler only prepares the arguments of this primitive
     kinks = dict.fromkeys(REGISTRY[n].kinks or "" for n in names if n in REGISTRY)
     zero = primitive is not None and not primitive.jointly and not any(primitive.vjps)
     order = checked.get("order", 0)

@@ -1,4 +1,4 @@
-"""GraphView, the one read-only door to a graph: frozen nodes and edges, numbered in topological order."""
+"""GraphView, the read-only access to a graph for all drawings: frozen nodes and edges in topological order."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """One value of a graph, and the operation that made it.
+    """One value of a graph, with the operation that computed it.
 
     Attributes:
-        number: its place in the view; arguments come before what is made of them.
-        kind: ``"leaf"``, ``"constant"``, ``"operation"``, or ``"output"`` for an operation that was asked for.
-        name: as given by a person, or ``None``.
+        number: its position in the view; arguments come before the results computed from them.
+        kind: ``"leaf"``, ``"constant"``, ``"operation"``, or ``"output"`` for an operation whose result was passed to
+            `GraphView`.
+        name: the name given by the user, or ``None``.
         operation: the name of the primitive, ``None`` for leaf and constant.
         scope: the path of the layer that was running, ``outer.inner``, or ``None``.
-        tex, rules: the equation of the operation, and of the gradient in each argument (``None`` where there is none;
+        tex, rules: the equation of the operation, and of the gradient in each argument (``None`` if it has no gradient;
             a single one for an operation that takes any number of arguments).
         metadata: keyword arguments of the operation that are not its defaults, as short text: ``axis=1``.
         shape, dtype: of the value; a plain Python number has the name of its type.
-        value, grad: summaries; ``grad`` is ``None`` where `backward` left nothing.
-        line: file and line that called the operation, where anomaly detection noted it.
-        array, grad_array: the numbers themselves, as read-only views.
+        value, grad: summaries of value and gradient; ``grad`` is ``None`` if `backward` stored no gradient here.
+        line: file and line that called the operation, if anomaly detection recorded them.
+        array, grad_array: the arrays themselves, as read-only views.
+        origin: a weak reference to the Node, so that a view keeps no graph alive; ``None`` for a constant.
     """
 
     number: int
@@ -59,7 +61,7 @@ class GraphNode:
 
     @property
     def node(self) -> Node | None:
-        """What the walk back reads, while the graph lives; ``None`` for a constant. A view keeps no graph alive."""
+        """The Node behind this entry; ``None`` for a constant, and once the graph itself has been released."""
         return self.origin() if self.origin else None
 
 
@@ -73,21 +75,22 @@ class GraphEdge:
 
 
 class GraphView:
-    r"""A frozen picture of the graph behind a result: what was computed, from what, and which gradients arrived.
+    r"""An immutable snapshot of the graph behind a result: the operations, their arguments and their gradients.
 
-    Building it changes nothing. An ndarray that is used twice is one constant; a plain number is one at each use.
+    Building it does not change the graph. An ndarray that is used twice is one constant node; a plain number gets a
+    constant node at each use.
 
     Args:
         result: a Tensor, or a list, tuple or dict of Tensors, nested as the model returns them.
-        names: names for Tensors and arrays that have none of their own, such as ``locals()``.
+        names: a dict of names for Tensors and arrays that have no name of their own, such as ``locals()``.
 
     Attributes:
         nodes: tuple of `GraphNode` in topological order; ``view[i]`` is the node of number i.
         edges: tuple of `GraphEdge`, ordered by target and slot; ``x * x`` has two.
-        outputs: the numbers of the results asked for.
+        outputs: the numbers of the nodes of ``result``.
 
     Raises:
-        TypeError: something else than Tensors.
+        TypeError: ``result`` contains something other than Tensors.
         RuntimeError: the graph was freed by `backward`.
 
     Example:
@@ -131,11 +134,11 @@ class GraphView:
         return f"<graph of {len(self.nodes)} nodes and {len(self.edges)} edges>"
 
     def find(self, name: str) -> GraphNode:
-        """Return the node of that name.
+        """Return the node with this name.
 
         Raises:
-            KeyError: no node has it.
-            ValueError: several nodes have it.
+            KeyError: no node has this name.
+            ValueError: several nodes have this name.
         """
         found = [node for node in self.nodes if node.name == name]
         if len(found) > 1:
@@ -149,23 +152,23 @@ class GraphView:
         return found[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the view as dicts, lists, text and numbers that any JSON reader takes (NaN and infinity as text)."""
+        """Return the view as dicts, lists, strings and numbers that JSON can hold (NaN and infinity as text)."""
         nodes, edges = map(_plain, self.nodes), map(_plain, self.edges)
         return {"nodes": list(nodes), "edges": list(edges), "outputs": list(self.outputs)}
 
     def to_json(self, indent: int | None = None) -> str:
-        r"""Return `to_dict` as JSON text of ASCII letters that can stand inside a ``<script>``: ``<`` is ``\u003c``."""
+        r"""Return `to_dict` as ASCII JSON that is safe inside a ``<script>``: ``<`` is written as ``\u003c``."""
         text = json.dumps(self.to_dict(), indent=indent, allow_nan=False)
         return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 class _Build:
-    """The making of a view: numbers are given out from the oldest Node to the youngest."""
+    """Builder of a view: nodes are numbered in the order in which they were created."""
 
     def __init__(self, results: list[Tensor], names: Mapping[str, Any]) -> None:
         self.nodes: list[GraphNode] = []
         self.edges: list[GraphEdge] = []
-        self.constants: dict[int, int] = {}  # id of an array -> its number; the Nodes keep the arrays alive
+        self.constants: dict[int, int] = {}  # id of an array, kept alive by the Nodes -> number of its constant
         roots = {t.node for t in results if t.node is not None}
         order = _oldest_first(roots)
         self.given_nodes: dict[Node, str] = {}
@@ -235,10 +238,10 @@ class _Build:
 
 
 def tensors_of(result: Any) -> list[Tensor]:
-    """Return the Tensors of a result: itself, or those in a nest of lists, tuples and dicts; ``None`` is passed over.
+    """Return the Tensors in a result: the Tensor itself, or all in nested lists, tuples and dicts; ``None`` is skipped.
 
     Raises:
-        TypeError: it has none, or something else.
+        TypeError: the result contains no Tensor, or something other than Tensors.
     """
     found: list[Tensor] = []
     stack = [result]
@@ -262,7 +265,7 @@ def tensors_of(result: Any) -> list[Tensor]:
 
 
 def _oldest_first(roots: Iterable[Node]) -> list[Node]:
-    """Return the Nodes that the roots were computed from, themselves included, each once."""
+    """Return the roots and all Nodes that they were computed from, each once, in order of creation."""
     stack = list(roots)
     seen = set(stack)
     while stack:
@@ -283,14 +286,14 @@ def _read_only(value: Any) -> Array:
 
 
 def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
-    """Return the keyword arguments of an operation that are not its defaults, without what its forward saved."""
+    """Return the keyword arguments of an operation that differ from its defaults, without the arrays it saved."""
     defaults = {p.name: _short(p.default) for p in primitive.parameters}
     given = {key: _short(value) for key, value in meta.items() if key not in primitive.saves}
     return ", ".join(f"{key}={text}" for key, text in given.items() if text != defaults.get(key, "None"))
 
 
 def _short(value: Any, depth: int = 3) -> str:
-    """Return any value as short text that is the same in every run: no addresses, no long arrays."""
+    """Return any value as short text that is the same in every run: without addresses and long arrays."""
     if isinstance(value, (np.ndarray, np.generic)):
         if value.size <= FEW and value.ndim <= 1:
             return nested(value.tolist())
@@ -312,7 +315,7 @@ def _short(value: Any, depth: int = 3) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a frozen record as a dict, without its arrays, and what it holds as JSON can hold it."""
+    """Return a frozen record as a dict that JSON can hold, without its arrays; other values likewise."""
     if isinstance(value, (GraphNode, GraphEdge, Summary)):
         return {part.name: _plain(getattr(value, part.name)) for part in fields(value) if part.compare}
     if isinstance(value, tuple):

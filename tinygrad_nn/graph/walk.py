@@ -1,7 +1,7 @@
-"""The walk back through a graph, one operation a step, with the gradient that each edge carries on the way.
+"""A backward pass that records every step: one operation at a time, with the gradient that each edge contributes.
 
-`backward` is made for speed and keeps sums only. This one is made to be watched: it runs each rule once, in the same
-order, and writes down every contribution. It changes nothing.
+`backward` is made for speed and keeps only the summed gradients. `walk_back` is made for display: it runs each rule
+once, in the same order, and records every contribution. It does not change the graph or any `grad`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one edge carries back.
+    """The gradient that one edge contributes to its source.
 
     Attributes:
-        edge: its place in ``view.edges``.
+        edge: the index of the edge in ``view.edges``.
         array: the gradient that this use of the argument adds, in the shape and dtype of the argument.
-        total: the sum of what has arrived at the argument so far, this included.
-        count: how many contributions that sum has.
-        summed: whether the argument was broadcast, so that what the rule gave was summed to its shape.
+        total: the sum of the contributions to the argument so far, including this one.
+        count: the number of contributions in that sum.
+        summed: whether the argument was broadcast, so that the result of the rule was summed to its shape.
     """
 
     edge: int
@@ -40,12 +40,12 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation on the way back.
+    """One operation of the backward pass.
 
     Attributes:
-        number: of the node in the view.
-        gradient: of the result in what the node made; complete, because all its uses came before.
-        contributions: to each argument that takes a gradient, in the order of the slots.
+        number: the number of the node in the view.
+        gradient: the gradient of the output in the node's value; complete, because all uses of it came before.
+        contributions: one to each argument that takes a gradient, in the order of the slots.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class WalkBack:
-    """The whole walk: the cotangents it began with, its steps, and the complete gradient of every node it came to."""
+    """The whole backward pass: the cotangents it began with, its steps, and the gradient of every node it reached."""
 
     seeds: dict[int, Array]
     steps: tuple[Step, ...]
@@ -63,20 +63,20 @@ class WalkBack:
 
 
 def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
-    """Walk back from the outputs of a view and return every step.
+    """Run the backward pass from the outputs of a view and return every step.
 
-    Hooks are not called, since they belong to the person's own `backward`.
+    Hooks are not called, since they belong to the user's own call of `backward`.
 
     Args:
-        view: of a graph that is still there: whoever holds its result holds it.
-        gradient: the cotangent of each output, of its shape. By default what an earlier `backward` left at a single
-            output, else ones, which is the gradient of the sum of all entries of the outputs.
+        view: a view of a graph that still exists, that is, some variable still holds its result.
+        gradient: the cotangent of each output, in the shape of the output. By default, the gradient that an earlier
+            `backward` stored at a single output, else ones (the gradient of the sum of all entries of the outputs).
 
     Returns:
         A `WalkBack`.
 
     Raises:
-        RuntimeError: the graph was freed, or its result forgotten, after the view was made.
+        RuntimeError: the graph was freed, or its result was deleted, after the view was made.
         ValueError: the gradient has another shape.
 
     Example:
@@ -94,7 +94,7 @@ def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
     into: dict[int, list[int]] = {}
     for place, edge in enumerate(view.edges):
         into.setdefault(edge.target, []).append(place)
-    for part in reversed(view.nodes):  # numbers follow the order of birth, as the walk of `backward` does
+    for part in reversed(view.nodes):  # nodes are numbered in order of creation, the order that `backward` follows
         if part.operation is None or part.number not in pending:
             continue
         g = pending[part.number]
@@ -120,7 +120,7 @@ def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
 
 
 def symbols(part: GraphNode) -> tuple[str, ...]:
-    """Return the letter that stands for each argument in the equations of a node; empty where it has no fixed number.
+    """Return the letter of each argument in the equations of a node; empty if the number of arguments is not fixed.
 
     Example:
         >>> from tinygrad_nn import Tensor, affine
@@ -128,7 +128,7 @@ def symbols(part: GraphNode) -> tuple[str, ...]:
         >>> symbols(GraphView(z)[3])
         ('x', 'W', 'b')
     """
-    primitive = part.node.primitive if part.node else REGISTRY.get(part.operation or "")  # where the graph is gone
+    primitive = part.node.primitive if part.node else REGISTRY.get(part.operation or "")  # graph released
     if primitive is None or primitive.jointly is not None:
         return ()
     text = " ".join([part.tex or "", *(rule or "" for rule in part.rules)])
@@ -164,10 +164,10 @@ def _seeds(view: GraphView, gradient: Any) -> dict[int, Array]:
 
 
 def rule_results(node: Node, g: Any) -> list[Any]:
-    """Return what the rules of an operation make of a cotangent, one for each argument, as the rules give it.
+    """Return the results of an operation's rules for a cotangent, one for each argument, before any summing or casting.
 
-    ``None`` stands for an argument that takes no gradient; zeros for one whose rule is ``None``. Of complex numbers g
-    and the results are the conjugates of gradients, as in `backward`.
+    The result is ``None`` for an argument that takes no gradient, and zeros for one whose rule is ``None``. For complex
+    numbers, g and the results are the conjugates of gradients, as in `backward`.
 
     Raises:
         RuntimeError: the graph was freed.
@@ -189,7 +189,7 @@ def rule_results(node: Node, g: Any) -> list[Any]:
 
 
 def as_argument(r: Any, arg: Any) -> Any:
-    """Return a rule's result in shape and dtype of the argument: summed over broadcast axes, real for a real one."""
+    """Return a rule's result in the argument's shape and dtype: summed over broadcast axes, real if the argument is."""
     r = sum_to(r, arg.shape)
     if r.dtype.kind == "c" and arg.dtype.kind != "c":
         r = r.real
@@ -197,5 +197,5 @@ def as_argument(r: Any, arg: Any) -> Any:
 
 
 def conjugate(g: Any) -> Any:
-    """Return the complex conjugate of a complex array; a real one itself."""
+    """Return the complex conjugate of a complex array, and a real array unchanged."""
     return g.conj() if g.dtype.kind == "c" else g

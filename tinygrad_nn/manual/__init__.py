@@ -1,8 +1,8 @@
 """Backpropagation by hand: the numbered equations of the multilayer perceptron and of other common layers.
 
-The numbers (B..) are derived in `docs/backprop.md`, all others in `docs/backprop_layers.md`. NumPy only. It states each
-activation, loss and layer again, without a look at the graph, so that the two roads to a gradient have nothing in
-common but the numbers they must arrive at.
+The equations (B..) are derived in `docs/backprop.md`, all others in `docs/backprop_layers.md`. This package uses only
+NumPy. It implements each activation, loss and layer a second time, independently of the graph, so that the gradients
+of the graph can be compared with those of code that shares nothing with it.
 """
 
 from .activations import ACTIVATIONS, Activation, activation

@@ -1,8 +1,8 @@
 r"""The activations, each with its vector-Jacobian product.
 
-A row is a pair `(f, vjp)`: `a = f(z)`, and `vjp(g, z, a)` turns `g = dL/da` into `dL/dz`. Rows are samples, units lie
-along the last axis, so every array here is `(batch, n_out)`. Numbers (B..) as in `docs/backprop.md`, numbers (F..) as
-in `docs/backprop_layers.md`.
+Each entry of `ACTIVATIONS` is a pair `(f, vjp)`: `a = f(z)`, and `vjp(g, z, a)` turns `g = dL/da` into `dL/dz`. Rows
+are samples, units lie along the last axis, so every array here is `(batch, n_out)`. Equations (B..) are numbered as in
+`docs/backprop.md`, equations (F..) as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def softmax(z: Array) -> Array:
 def softmax_vjp(g: Array, z: Array, a: Array) -> Array:
     """Return the gradient of z, by the Jacobian diag(a) - a aᵀ without forming it.
 
-    It ignores a constant added to g. With that constant chosen as below, the unit that takes nearly all of the
-    probability adds nothing to the sum, so its tiny gradient is not a difference of two large numbers.
+    Adding a constant to all of g does not change the result. With the constant chosen below, the unit with nearly all
+    of the probability adds nothing to the sum, so its tiny gradient is not a difference of two large numbers.
     """
     g = g - np.take_along_axis(g, a.argmax(axis=-1, keepdims=True), axis=-1)
     mean: Array = (g * a).sum(axis=-1, keepdims=True)  # (batch, 1)
@@ -137,7 +137,7 @@ def gelu(z: Array) -> Array:
 
 
 def _normal_below(z: Array) -> Array:
-    """Return that probability by erfc, which keeps its digits where it is small."""
+    """Return the probability that a standard normal variable lies below z; erfc keeps the digits of small ones."""
     Φ: Array = 0.5 * np.asarray(_erfc(-z / math.sqrt(2))).astype(z.dtype)  # (F7)
     return Φ
 
@@ -149,7 +149,7 @@ def gelu_vjp(g: Array, z: Array, a: Array) -> Array:
 
 
 def _bent(z: Array) -> Array:
-    """Return the number whose tanh stands in for an error function."""
+    """Return the number u whose tanh approximates the error function in gelu."""
     u: Array = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)  # (F11)
     return u
 
@@ -173,12 +173,12 @@ def silu(z: Array) -> Array:
 
 
 def silu_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The rule of a product."""
+    """Return the gradient of z, by the product rule."""
     return g * (sigmoid(z) + a * sigmoid(-z))  # (F16)
 
 
 def _tanh_softplus(z: Array) -> Array:
-    """Return tanh(softplus(z)), a quotient of exponentials."""
+    """Return tanh(softplus(z)) as a quotient of exponentials, none of which can overflow."""
     e = np.exp(-np.abs(z))
     t: Array = np.where(z >= 0, (1 + 2 * e) / (1 + 2 * e + 2 * e * e), (2 * e + e * e) / (2 + 2 * e + e * e))  # (F17)
     return t
@@ -246,7 +246,7 @@ def hard_swish(z: Array) -> Array:
 
 
 def hard_swish_vjp(g: Array, z: Array, a: Array) -> Array:
-    """Return the gradient of z, by the product rule; the bounds belong to the outer pieces."""
+    """Return the gradient of z, by the product rule; at the bounds -3 and 3 it is that of the outer pieces."""
     return np.where(np.abs(z) < 3, g * (2 * z + 3) / 6, np.where(z > 0, g, 0))  # (F30)
 
 
@@ -271,7 +271,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "hard_swish":   Activation(hard_swish,   hard_swish_vjp),
 }  # fmt: skip
 
-NUMBERS: dict[str, tuple[str, ...]] = {  # the numbers that a name may carry in brackets
+NUMBERS: dict[str, tuple[str, ...]] = {  # parameters that a name may carry in brackets, as 'elu(0.5)'
     "leaky_relu": ("alpha",), "elu": ("alpha",), "celu": ("alpha",), "softplus": ("beta",),
     "hard_tanh": ("low", "high"),
 }  # fmt: skip

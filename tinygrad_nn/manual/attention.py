@@ -1,6 +1,7 @@
-r"""Scaled dot-product attention by hand, for all samples and heads at once. Numbers as in `docs/backprop_layers.md`.
+r"""Scaled dot-product attention by hand, for all samples and heads at once.
 
-Queries, keys and values are `(batch, heads, time, n)`; the leading axes may be any, or none: they are carried along.
+Queries, keys and values are `(batch, heads, time, n)`; the number of leading axes before `time` is arbitrary, also 0.
+Equations are numbered as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attenti
         k: keys, `(batch, heads, keys, d)`.
         v: values, `(batch, heads, keys, n_v)`.
         mask: True where a query may look at a key, broadcastable to `(batch, heads, queries, keys)`;
-            `np.tri(time, dtype=bool)` lets each time look at itself and the past. By default all is seen.
+            `np.tri(time, dtype=bool)` lets each time look at itself and the past. By default it may look at all keys.
 
     Returns:
         `y`, `(batch, heads, queries, n_v)`, and the weights `a`.

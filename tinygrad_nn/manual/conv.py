@@ -1,6 +1,7 @@
 r"""Convolution in two dimensions by hand: each output pixel is the product of a kernel with one window of the image.
 
-The sums over samples, pixels and channels are matrix products. Numbers as in `docs/backprop_layers.md`.
+The sums over samples, pixels and channels are matrix products. Equations are numbered as in
+`docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def conv2d_backward(g: Array, x: Array, W: Array, *, stride: Size = 1, padding: 
         `dx`, `dW` and `db`, with the shapes of `x`, `W` and `b`.
 
     Raises:
-        ValueError: as `conv2d`; `g` has not the shape of its result.
+        ValueError: as `conv2d`; `g` does not have the shape of its result.
 
     Source: LeCun, Bottou, Bengio & Haffner (1998); derived in `docs/backprop_layers.md`.
 

@@ -1,6 +1,6 @@
 r"""An embedding by hand: a table with a row for each word, and the lookup of rows.
 
-Numbers as in `docs/backprop_layers.md`.
+Equations are numbered as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def embedding_backward(g: Array, W: Array, ids: Ids) -> Array:
         The gradient of `W`, `(words, n_out)`; a row that was not looked up has gradient 0.
 
     Raises:
-        ValueError: `g` has not the shape of the result.
+        ValueError: `g` does not have the shape of the result.
         IndexError: there is no such row.
 
     Source: Bengio, Ducharme, Vincent & Jauvin (2003); derived in `docs/backprop_layers.md`.

@@ -1,8 +1,9 @@
 r"""The five losses: value, gradient with respect to the prediction, and the delta of the output layer.
 
-`LOSSES` knows each loss as a function of the prediction `yhat`. `FUSED` knows the four meetings of a cross-entropy
-with sigmoid or softmax as functions of `z`: there `yhat` may round to 0 or 1 and its logarithm be lost, while `z`
-still knows it all. Everything is `(batch, n_out)`; N is the batch. Numbers as in `docs/backprop.md`.
+`LOSSES` contains each loss as a function of the prediction `yhat`. `FUSED` contains the four combinations of a
+cross-entropy with sigmoid or softmax as functions of `z`: `yhat` may round to 0 or 1, and then its logarithm is lost,
+while `z` keeps all digits. All arrays are `(batch, n_out)`; N is the number of rows. Equations are numbered as in
+`docs/backprop.md`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def rmse_gradient(yhat: Array, y: Array) -> Array:
 
 
 def _xlogy(w: Array, x: Array) -> Array:
-    """Return w ln x, with 0 ln 0 = 0; off the domain an infinity or NaN, in silence: the caller knows what it means."""
+    """Return w ln x, with 0 ln 0 = 0; outside the domain an infinity or NaN, without NumPy's warning."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return w * np.log(np.where((w == 0) & (x == 0), 1, x))
 
@@ -72,7 +73,7 @@ def _ratio(w: Array, x: Array) -> Array:
 
 
 def binarycrossentropy(yhat: Array, y: Array) -> Any:
-    """Return the cross-entropy of a yes or no for each unit."""
+    """Return the binary cross-entropy: each unit predicts a yes or no of its own."""
     return -(_xlogy(y, yhat) + _xlogy(1 - y, 1 - yhat)).sum() / len(y)  # (B23)
 
 
@@ -82,7 +83,7 @@ def binarycrossentropy_gradient(yhat: Array, y: Array) -> Array:
 
 
 def crossentropy(yhat: Array, y: Array) -> Any:
-    """Return the cross-entropy of the class of each row."""
+    """Return the cross-entropy of the rows, each of which has one class."""
     return -_xlogy(y, yhat).sum() / len(y)  # (B25)
 
 
@@ -112,9 +113,10 @@ def _sum(z: Array) -> Array:
 
 
 def _log_softmax(z: Array) -> tuple[Array, Array, Array]:
-    """Return ln p and ln(1 - p) for p = softmax(z), and a mask with one True a row, at the likeliest class.
+    """Return ln p and ln(1 - p) for p = softmax(z), and a mask with one True per row, at the likeliest class.
 
-    Only there can 1 - p be small, and there it comes from s, the sum of the other exponentials, not from a difference.
+    Only for that class can 1 - p be small; there it is computed from s, the sum of the other exponentials, without a
+    difference of numbers near 1.
     """
     top = np.arange(z.shape[-1]) == z.argmax(axis=-1, keepdims=True)  # (batch, classes)
     d = z - z.max(axis=-1, keepdims=True)
@@ -184,7 +186,7 @@ _SHAPES = "y has shape {got}, the prediction has {need}: give one row of targets
 
 
 def _look_up(loss: str, output: str) -> tuple[Loss, Loss | None]:
-    """Find the plain loss and, where there is one, the fused."""
+    """Return the entry of `LOSSES` and the entry of `FUSED` for this output activation, or None if there is none."""
     key = loss.strip().lower()
     if key not in LOSSES:
         raise ValueError(_UNKNOWN.format(name=loss, known=", ".join(LOSSES)))
@@ -192,7 +194,7 @@ def _look_up(loss: str, output: str) -> tuple[Loss, Loss | None]:
 
 
 def _targets(y: ArrayLike, a: Array) -> Array:
-    """Targets in the dtype of the prediction, and of its shape: broadcasting would pair each row with all others."""
+    """Return targets in the prediction's dtype; another shape raises, as broadcasting would pair rows wrongly."""
     y = np.asarray(y, dtype=a.dtype)
     if y.shape != a.shape:
         raise ValueError(_SHAPES.format(got=y.shape, need=a.shape))
@@ -204,8 +206,9 @@ def loss_value(loss: str, output: str, z: Array, a: Array, y: ArrayLike) -> Any:
 
     .. math:: L = \frac1N \sum_{n} \ell(\hat y_n, y_n)
 
-    or, for rmse, the root of such a mean. A cross-entropy of sigmoid or softmax comes from `z`, finite for any `z`.
-    Of another output it is never clipped: 0 ln 0 = 0, infinite at the edge of its domain, NaN outside, no warning.
+    or, for rmse, the root of such a mean. A cross-entropy after sigmoid or softmax is computed from `z` and is finite
+    for any `z`. After another activation it is never clipped: 0 ln 0 = 0, it is infinite at the edge of its domain and
+    NaN outside, without a warning.
 
     Args:
         loss: `'mae'`, `'mse'`, `'rmse'`, `'binarycrossentropy'` or `'crossentropy'`, in any letter case.
@@ -235,7 +238,7 @@ def output_delta(loss: str, output: str, z: Array, a: Array, y: ArrayLike) -> Ar
 
     .. math:: \delta^L = \frac{\partial L}{\partial z^L} = J_f(z^L)^T \frac{\partial L}{\partial \hat y}
 
-    A cross-entropy of sigmoid or softmax has this product worked out by hand, finite and exact for any `z`.
+    For a cross-entropy after sigmoid or softmax this product is simplified by hand, to be finite and exact for any `z`.
 
     Args:
         loss, output, z, a, y: as for `loss_value`.

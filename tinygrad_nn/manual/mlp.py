@@ -1,7 +1,7 @@
 r"""The multilayer perceptron by hand: forward and backward through all layers, for the whole batch at once.
 
 Layer k holds `W[k]` of shape `(n_out, n_in)` and `b[k]` of shape `(n_out,)`, and rows are samples, so the sums over the
-samples are matrix products and there is no loop over them. Numbers as in `docs/backprop.md`.
+samples are matrix products and there is no loop over them. Equations are numbered as in `docs/backprop.md`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def draw_masks(
     .. math:: m = \frac{\text{Bernoulli}(1 - p)}{1 - p}
 
     Args:
-        rng: source of the coins; the same masks for any dtype.
+        rng: source of the random numbers; it gives the same masks for any dtype.
         sizes: number of units of each layer, the output layer last.
         batch: number of rows.
         p: probability of dropping a unit, in [0, 1).
@@ -55,7 +55,7 @@ def draw_masks(
 
     Returns:
         A list with an array `(batch, size)` of 0 and 1/(1-p) for each hidden layer and `None` for the output layer;
-        with p = 0 `None` throughout, and `rng` is left alone.
+        with p = 0 every entry is `None`, and nothing is drawn from `rng`.
 
     Raises:
         ValueError: if p is outside [0, 1).
@@ -181,7 +181,7 @@ def backward(
     for k in reversed(range(len(W) - 1)):
         f, vjp = activation(activations[k])
         g, out, m = δ @ W[k + 1], a[k], masks[k]  # (B41)
-        if m is not None:  # `a` is what the mask left, and the rule wants f(z) itself
+        if m is not None:  # `a` is after the mask, but `vjp` needs f(z) itself
             g, out = m * g, f(z[k])  # (B42)
         δ = vjp(g, z[k], out)  # (B43)
         delta.insert(0, δ)

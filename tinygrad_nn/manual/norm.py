@@ -1,8 +1,8 @@
-r"""Batch norm, in training, and layer norm by hand: the same equations over other axes.
+r"""Batch norm (in training mode) and layer norm by hand: the same equations, over different axes.
 
 Both shift and scale values to mean 0 and variance 1, then learn a scale `gamma` and a shift `beta`. Batch norm takes
-the statistics of each feature over the batch, layer norm those of each sample over its features. Numbers as in
-`docs/backprop_layers.md`.
+the statistics of each feature over the batch, layer norm those of each sample over its features. Equations are
+numbered as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COTANGENT = "g has shape {got}, the result has {need}: give one number for each
 
 
 class BatchNorm(NamedTuple):
-    """Result `y` and normalised `x_hat`, as `x`; `std`, one a feature, broadcastable to `x`; the running statistics."""
+    """Result `y` and normalised `x_hat`, shaped as `x`; `std`, one per feature; the new running statistics."""
 
     y: Array
     x_hat: Array
@@ -34,7 +34,7 @@ class BatchNorm(NamedTuple):
 
 
 class LayerNorm(NamedTuple):
-    """Result `y` and normalised `x_hat`, of the shape of `x`; `std`, one a sample, broadcastable to `x`."""
+    """Result `y` and normalised `x_hat`, of the shape of `x`; `std`, one per sample, broadcastable to `x`."""
 
     y: Array
     x_hat: Array
@@ -50,7 +50,7 @@ class NormGradients(NamedTuple):
 
 
 def _normalise(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, Array]:
-    """Return mean, variance, the root of variance and eps, and the values normalised with them."""
+    """Return mean, variance, the root of variance + eps, and the normalised values."""
     μ = x.mean(axis=axes, keepdims=True)  # (N1)
     σ2 = ((x - μ) ** 2).mean(axis=axes, keepdims=True)  # (N2)
     s = np.sqrt(σ2 + float(eps))  # (N3)
@@ -59,7 +59,7 @@ def _normalise(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, A
 
 
 def _backward(g: Array, γ: Array, x_hat: Array, s: Array, axes: Axes, others: Axes) -> NormGradients:
-    """`axes` are those of the statistics, and `others` those along which gamma and beta were repeated."""
+    """Return the gradients; `axes` are those of mean and variance, `others` those along which gamma is broadcast."""
     if g.shape != x_hat.shape:
         raise ValueError(_COTANGENT.format(got=g.shape, need=x_hat.shape))
     dβ = g.sum(axis=others)  # (N8)
@@ -92,12 +92,13 @@ def batch_norm(
     Args:
         x: `(batch, features)`, or `(batch, features, ...)` as images are; the axes after the second count as batch.
         gamma, beta: scale and shift, `(features,)`.
-        running_mean, running_var: what a prediction will use, `(features,)`; not changed, the new ones are returned.
-        momentum: how far these move, in [0, 1].
-        eps: keeps the root away from 0.
+        running_mean, running_var: the statistics for later predictions, `(features,)`; they are not changed in place.
+        momentum: the weight of this batch in the new running statistics, in [0, 1].
+        eps: is added to the variance to keep the root away from 0.
 
     Returns:
-        `y`, `x_hat`, `std` for the way back, and the new `running_mean` and `running_var` (of n - 1, as PyTorch's).
+        `y`; `x_hat` and `std`, which `batch_norm_backward` needs; and the new `running_mean` and `running_var` (for
+        which the variance is divided by n - 1, as in PyTorch).
 
     Raises:
         ValueError: gamma, beta or a running statistic is not `(features,)`, or a feature has one value only.
@@ -140,7 +141,7 @@ def batch_norm_backward(g: Array, gamma: Array, x_hat: Array, std: Array) -> Nor
         `dx` of the shape of `x`, `dgamma` and `dbeta` `(features,)`.
 
     Raises:
-        ValueError: `g` has not the shape of `x_hat`.
+        ValueError: `g` does not have the shape of `x_hat`.
 
     Source: Ioffe & Szegedy (2015), section 3; derived in `docs/backprop_layers.md`.
 
@@ -161,13 +162,13 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Lay
     Args:
         x: `(batch, ..., n_in)`.
         gamma, beta: scale and shift, `(n_in,)`, or the shape of as many of the last axes as are to be normalised over.
-        eps: keeps the root away from 0.
+        eps: is added to the variance to keep the root away from 0.
 
     Returns:
-        `y`, and `x_hat` and `std` for the way back.
+        `y`; and `x_hat` and `std`, which `layer_norm_backward` needs.
 
     Raises:
-        ValueError: gamma or beta has not the shape of the last axes of x.
+        ValueError: gamma or beta does not have the shape of the last axes of x.
 
     Source: Ba, Kiros & Hinton, Layer normalization (2016), equation 3.
 
@@ -196,7 +197,7 @@ def layer_norm_backward(g: Array, gamma: Array, x_hat: Array, std: Array) -> Nor
         `dx` of the shape of `x`, `dgamma` and `dbeta` of that of `gamma`.
 
     Raises:
-        ValueError: `g` has not the shape of `x_hat`.
+        ValueError: `g` does not have the shape of `x_hat`.
 
     Source: Ba, Kiros & Hinton (2016); derived in `docs/backprop_layers.md`.
 

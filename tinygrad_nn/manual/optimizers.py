@@ -1,8 +1,8 @@
 r"""The optimizers by hand: how a gradient changes a weight, and the state that is kept for the next step.
 
-A row is a pair `(start, step)`: `start(w)` is the memory before the first step, a tuple, and
-`step(w, g, memory, eta, ...)` returns the new weight and the new memory. Nothing is changed in place. Numbers as in
-`docs/optimizers.md`.
+Each entry of `UPDATES` is a pair `(start, step)`: `start(w)` is the state before the first step (`memory`, a tuple),
+and `step(w, g, memory, eta, ...)` returns the new weight and the new memory. Nothing is changed in place. Equations are
+numbered as in `docs/optimizers.md`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def momentum(
 def rolled_ahead(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.9, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Nesterov momentum: the gradient is taken where the momentum leads."""
+    """Nesterov momentum: the gradient at the point to which the momentum alone would lead, in PyTorch's form."""
     η, μ, (v,) = float(eta), float(mu), memory
     g = penalised(g, w, λ=weight_decay)
     v = μ * v + g  # (O4)
@@ -88,7 +88,7 @@ def adam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, amsgrad: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adam: the mean of the gradients over the root of the mean of their squares; amsgrad takes its maximum."""
+    """Adam: moving mean of gradients divided by the root of that of squares; amsgrad uses the latter's maximum."""
     η, β1, β2, ε, (m, v, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     g = penalised(g, w, λ=weight_decay)
@@ -114,7 +114,7 @@ def highest(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adam with the largest mean of squares so far."""
+    """AMSGrad: Adam with the largest moving mean of squares so far."""
     return adam(w, g, memory, eta, beta1, beta2, eps, weight_decay, True)
 
 
@@ -122,7 +122,7 @@ def nadam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, momentum_decay: float = 0.004, decoupled: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """NAdam: Adam with Nesterov momentum, which grows to its full size."""
+    """NAdam: Adam with Nesterov momentum whose coefficient grows towards beta1 with the number of steps."""
     η, β1, β2, ε, ψ, (m, v, p, t) = float(eta), float(beta1), float(beta2), float(eps), float(momentum_decay), memory
     t = t + 1
     w, g = (shrunk(w, η, λ=weight_decay), g) if decoupled else (w, penalised(g, w, λ=weight_decay))
@@ -138,7 +138,7 @@ def radam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, decoupled: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """RAdam: Adam that divides by the root only when the variance of its estimate is finite, and rectifies it."""
+    """RAdam: Adam that divides by the root, times the factor r, once the root's variance can be estimated (ρ > 5)."""
     η, β1, β2, ε, (m, v, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     w, g = (shrunk(w, η, λ=weight_decay), g) if decoupled else (w, penalised(g, w, λ=weight_decay))
@@ -157,7 +157,7 @@ def adamax(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """AdaMax: the mean of the gradients over a decaying maximum of their absolute values."""
+    """AdaMax: the moving mean of the gradients divided by a decaying maximum of their absolute values."""
     η, β1, β2, ε, (m, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     g = penalised(g, w, λ=weight_decay)
@@ -171,7 +171,7 @@ def rmsprop(
     w: Array, g: Array, memory: Memory, eta: float, alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0,
     centered: bool = False, weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """RMSProp: the gradient over the root of the moving mean of squares, or of the variance; with mu, momentum."""
+    """RMSProp: gradient divided by the root of a moving mean of squares (centered: variance); with mu, momentum."""
     η, α, ε, μ, (v, a, q) = float(eta), float(alpha), float(eps), float(mu), memory
     g = penalised(g, w, λ=weight_decay)
     v = α * v + (1 - α) * g**2  # (O11)
@@ -191,7 +191,7 @@ def adagrad(
     w: Array, g: Array, memory: Memory, eta: float, eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adagrad: the gradient over the root of the sum of all squares so far."""
+    """Adagrad: the gradient divided by the root of the sum of all squared gradients so far."""
     η, ε, δ, (s, t) = float(eta), float(eps), float(lr_decay), memory
     t = t + 1
     g = penalised(g, w, λ=weight_decay)
@@ -205,7 +205,7 @@ def adagrad(
 def adadelta(
     w: Array, g: Array, memory: Memory, eta: float, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Adadelta: the gradient over the root of the mean of squares, times that of the steps so far."""
+    """Adadelta: the gradient divided by the root of its mean square, times the root of the steps' mean square."""
     η, ρ, ε, (v, u) = float(eta), float(rho), float(eps), memory
     g = penalised(g, w, λ=weight_decay)
     v = ρ * v + (1 - ρ) * g**2  # (O15)
@@ -218,7 +218,7 @@ def adadelta(
 def lion(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Lion: the sign of a mean of gradients; the mean that is kept decays more slowly."""
+    """Lion: steps by the sign of a moving mean of gradients; the mean kept for later steps decays more slowly."""
     η, β1, β2, (m,) = float(eta), float(beta1), float(beta2), memory
     w = shrunk(w, η, λ=weight_decay)
     w = w - η * np.sign(β1 * m + (1 - β1) * g)  # (O40)
@@ -230,7 +230,7 @@ def muon(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1,
     eps: float = 1e-7, adjust: str = "original",
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Muon: momentum whose singular values are brought near 1; arrays that are no matrices take AdamW."""
+    """Muon: momentum whose singular values are brought near 1; arrays with less than two axes use AdamW."""
     if w.ndim < 2:
         return adamw(w, g, memory, eta, weight_decay=weight_decay)
     η, μ, (B,) = float(eta), float(mu), memory
@@ -247,13 +247,13 @@ def muon(
 
 
 def unit(C: Array, ε: float) -> Array:
-    """A matrix, divided by the root of the sum of its squares."""
+    """Return an array as a matrix, divided by its Frobenius norm."""
     C = C.reshape(C.shape[0], -1)
     return C / max(float(np.linalg.norm(C)), ε)
 
 
 def quasi_newton_direction(g: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
-    """The direction -Hg of BFGS, with H as a matrix, from the steps so far and how the gradient changed in each."""
+    """Return the BFGS direction -Hg, with H formed as a matrix from all steps and the gradient's change in each."""
     H = one = np.eye(len(g), dtype=g.dtype)
     if steps:
         s, y = steps[-1], changes[-1]

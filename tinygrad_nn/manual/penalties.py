@@ -1,7 +1,7 @@
 r"""The four penalties on a matrix of weights: their values and their gradients.
 
-A row is a pair `(value, gradient)`, functions of `(W, lam, r)`. Biases are not penalised, and a penalty is added once
-to the loss of the batch, not once a sample. Numbers as in `docs/backprop.md`.
+Each entry of `PENALTIES` is a pair `(value, gradient)`, functions of `(W, lam, r)`. Biases are not penalised, and a
+penalty is added once to the loss of the batch, not once per sample. Equations are numbered as in `docs/backprop.md`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""Pooling by hand: each window of an image becomes its largest pixel, or the mean of its pixels.
 
-Channels do not mix, and there is nothing to learn. Numbers as in `docs/backprop_layers.md`.
+Channels do not mix, and there is nothing to learn. Equations are numbered as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _sizes(kernel: Size, stride: Size | None, padding: Size) -> Sizes:
 
 
 def _largest(x: Array, sizes: Sizes) -> tuple[Array, Array]:
-    """Return the windows, where padding never wins, and the largest pixel of each."""
+    """Return the windows, padded with minus infinity so that padding is never the largest, and their maxima."""
     X = windows(x, *sizes, fill=-np.inf)
     m: Array = X.max(axis=(4, 5))  # (P1)
     return X, m
@@ -72,10 +72,10 @@ def max_pool2d_backward(
         x, kernel, stride, padding: as given to `max_pool2d`.
 
     Returns:
-        The gradient of `x`, `(batch, channels, height, width)`; where NaN is in a window, all its pixels share.
+        The gradient of `x`, `(batch, channels, height, width)`; if a window contains NaN, all its pixels share.
 
     Raises:
-        ValueError: as `max_pool2d`; `g` has not the shape of its result.
+        ValueError: as `max_pool2d`; `g` does not have the shape of its result.
 
     Source: Ranzato, Huang, Boureau & LeCun (2007); derived in `docs/backprop_layers.md`.
 
@@ -134,7 +134,7 @@ def avg_pool2d_backward(
         The gradient of `x`, `(batch, channels, height, width)`.
 
     Raises:
-        ValueError: as `avg_pool2d`; `g` has not the shape of its result.
+        ValueError: as `avg_pool2d`; `g` does not have the shape of its result.
 
     Source: LeCun, Bottou, Bengio & Haffner (1998); derived in `docs/backprop_layers.md`.
 

@@ -1,7 +1,8 @@
 r"""A tanh RNN and an LSTM over time by hand, with backpropagation through time.
 
-Sequences are `(batch, time, n_in)`, states `(batch, n_hidden)`. The only loop is that over time; what does not depend
-on the step before is one matrix product for all times. Numbers as in `docs/backprop_layers.md`.
+Sequences are `(batch, time, n_in)`, states `(batch, n_hidden)`. The only loop is over time; everything that does not
+depend on the previous time is one matrix product for all times. Equations are numbered as in
+`docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class RnnGradients(NamedTuple):
 class Lstm(NamedTuple):
     """The result of the forward pass, for each time.
 
-    `z` and `gates`, what sigmoid and tanh make of it, are `(batch, time, 4 n_hidden)`, in the order input, forget,
-    candidate, output; the cell `c` and the state `h` are `(batch, time, n_hidden)`.
+    `z` and `gates` (the sigmoid or tanh of `z`) are `(batch, time, 4 n_hidden)`, in the order input, forget, candidate,
+    output; the cell `c` and the state `h` are `(batch, time, n_hidden)`.
     """
 
     z: Array
@@ -63,7 +64,7 @@ class LstmGradients(NamedTuple):
 
 
 def _check(gates: int, x: Array, W_h: Array, **others: Array) -> None:
-    """Each array must have its shape: broadcasting would accept a state or a cotangent of another batch."""
+    """Raise if an array has a wrong shape: broadcasting would accept a state or cotangent of another batch size."""
     if x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(_SEQUENCES.format(x=x.shape))
     batch, time, n_in = x.shape
@@ -138,7 +139,7 @@ def rnn_backward(g: Array, x: Array, h0: Array, W_x: Array, W_h: Array, z: Array
               \partial_{W_x} = \sum_t \delta_t^T x_t, \quad \partial_{W_h} = \sum_t \delta_t^T h_{t-1}
 
     Args:
-        g: what the loss asks of each state, `(batch, time, n_hidden)`; 0 where it does not look at one.
+        g: gradient of the loss in each state `h`, `(batch, time, n_hidden)`; 0 if the loss does not use the state.
         x, h0, W_x, W_h: as given to `rnn`.
         z, h: as returned by it.
 
@@ -217,10 +218,10 @@ def lstm_backward(
               \partial_{c_t} = \partial_{c_{t+1}} \odot f_{t+1} + \partial_{h_t} \odot o_t \odot \tanh'(c_t)
 
     Args:
-        g: what the loss asks of each state, `(batch, time, n_hidden)`; 0 where it does not look at one.
+        g: gradient of the loss in each state `h`, `(batch, time, n_hidden)`; 0 if the loss does not use the state.
         x, h0, c0, W_x, W_h: as given to `lstm`.
         z, gates, c, h: as returned by it.
-        g_c: what the loss asks of the last cell, `(batch, n_hidden)`; by default nothing.
+        g_c: gradient of the loss in the last cell, `(batch, n_hidden)`; by default 0.
 
     Returns:
         `dx`, `dh0`, `dc0`, `dW_x`, `dW_h`, `db`, and `delta`.

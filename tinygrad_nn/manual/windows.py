@@ -1,7 +1,7 @@
 r"""The windows of an image, as convolution and pooling read them, and their gradient.
 
-Images are `(batch, channels, height, width)`; a kernel is `(k_h, k_w)`, and so are a stride and a padding. Numbers as
-in `docs/backprop_layers.md`.
+Images are `(batch, channels, height, width)`; kernel, stride and padding are pairs for height and width, such as
+`(k_h, k_w)`. Equations are numbered as in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ def pair(name: str, value: Size, least: int) -> tuple[int, int]:
 def windows(
     x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], fill: float = 0.0
 ) -> Array:
-    r"""Return every window of a padded image, as a view: no pixel is copied but by the padding.
+    r"""Return every window of a padded image, as a view: only the padding copies pixels.
 
     .. math:: X_{ncijuv} = \tilde x_{n,\, c,\, i s_h + u,\, j s_w + v}
 
     Args:
         x: `(batch, channels, height, width)`.
         kernel, stride, padding: pairs for height and width.
-        fill: what stands in the padding.
+        fill: the value of the padding.
 
     Returns:
         `(batch, channels, h_out, w_out, k_h, k_w)` with `h_out = (height + 2 p_h - k_h) // s_h + 1`.
 
     Raises:
-        ValueError: x has not four axes, or the kernel is larger than the padded image.
+        ValueError: x does not have four axes, or the kernel is larger than the padded image.
 
     Source: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition (1998), section 2.
 
@@ -99,7 +99,7 @@ def add_windows(dX: Array, size: tuple[int, ...], stride: tuple[int, int], paddi
     (p_h, p_w), (s_h, s_w), (height, width) = padding, stride, size
     batch, channels, h_out, w_out, k_h, k_w = dX.shape
     dx = np.zeros((batch, channels, height + 2 * p_h, width + 2 * p_w), dX.dtype)
-    for u, v in np.ndindex(k_h, k_w):  # one pixel of the kernel meets all windows of all images at once
+    for u, v in np.ndindex(k_h, k_w):  # one position in the kernel, all windows of all images at once
         dx[:, :, u::s_h, v::s_w][:, :, :h_out, :w_out] += dX[..., u, v]  # (C5)
     return dx[:, :, p_h : p_h + height, p_w : p_w + width]  # (C6)
 

@@ -213,13 +213,15 @@ class Module:
 
     def _own_slots(self) -> Iterator[tuple[str, Slot]]:
         """Yield each parameter and buffer once, under its first path."""
-        seen: dict[Slot, str] = {}
+        seen: set[Slot] = set()
+        paths: set[str] = set()
         for path, slot in self._slots(once=True):
             if slot not in seen:
-                if path in seen.values():
+                if path in paths:
                     twice = f"two parameters are called {printable(path)}"
                     raise ValueError(f"{type(self).__name__}: {twice}; rename one attribute.")
-                seen[slot] = path
+                seen.add(slot)
+                paths.add(path)
                 yield path, slot
 
     # -- Saving and loading

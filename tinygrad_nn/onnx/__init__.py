@@ -1,8 +1,9 @@
-"""Models as ONNX files, out and in, so that other programs run them, and those of other programs are drawn and trained.
+"""Export models to ONNX files for other programs; load ONNX files of other programs to run, draw and train them here.
 
-A model goes out as what its forward does: it is traced (`rows`), and each operation of the trace becomes operators of
-ONNX (`operators`), written down by a `Writer`. A file comes in as a module that runs its operators on Tensors (`read`),
-by a table of functions of NumPy (`functions`). This needs the extra ``onnx``: ``pip install 'tinygrad-nn[onnx]'``.
+`save_onnx` traces the forward of a model (`rows`) and translates each operation of the trace to ONNX operators
+(`operators`), which a `Writer` collects. `load_onnx` returns a module that runs the operators of a file on Tensors
+(`read`), with one NumPy function per operator (`functions`). This needs the extra ``onnx``:
+``pip install 'tinygrad-nn[onnx]'``.
 """
 
 from .export import save_onnx

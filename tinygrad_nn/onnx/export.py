@@ -1,4 +1,4 @@
-"""A model as an ONNX file: the trace of its forward, operation by operation."""
+"""`save_onnx`: write a model as an ONNX file, by tracing its forward and translating each operation of the trace."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ OPSET, IR = 18, 9
 def save_onnx(
     model: Any, example: Any, path: StrPath | None = None, *, axis: int | None = 0, dtype: Any = "float32"
 ) -> Any:
-    """Return a model as an ONNX model, by what its forward does to an example, and write it to a file.
+    """Convert a model to ONNX by tracing its forward on an example; return it, and write it to a file if asked to.
 
-    The forward runs in eval mode. Of the inputs the length along `axis` is free: the file takes any number of rows.
+    The forward runs in eval mode. The length of the inputs along `axis` is free: the file accepts any number of rows.
 
     Args:
         model: a `Module`, a list of layers, a `Network` with its scalings, or a function of arrays.
-        example: an array such as the model takes; a tuple of arrays for a forward of several arguments.
-        path: where to write it, by custom with the suffix ``.onnx``; ``None`` writes nothing.
-        axis: of all inputs, whose length is free; ``None`` if all shapes are fixed.
-        dtype: of the floats in the file; ``None`` leaves them as they are (many operators of runtimes know float32
-            only).
+        example: an input of the model, an array; a tuple of arrays if the forward has several arguments.
+        path: the file to write, conventionally with the suffix ``.onnx``; ``None`` writes nothing.
+        axis: the axis of all inputs whose length is free; ``None`` if all shapes are fixed.
+        dtype: the dtype of all floats in the file; ``None`` keeps their dtypes (ONNX runtimes implement many operators
+            for float32 only).
 
     Returns:
         An ``onnx.ModelProto`` that ``onnx.checker`` accepts. Its weights have the names of the model's parameters.
 
     Raises:
         ImportError: the package onnx is missing.
-        ValueError: the forward does what has no operator, or what depends on the values or on the number of rows in a
-            way that cannot be written down; the operation and its layer are named.
+        ValueError: the forward has an operation without an ONNX operator, or depends on values or on the number of
+            rows in a way that ONNX cannot express; the message names the operation and its layer.
 
     Example:
         >>> from tinygrad_nn import Layer
@@ -72,7 +72,7 @@ def save_onnx(
 
 
 def package() -> Any:
-    """Return the package onnx, or say how to install it."""
+    """Return the package onnx; if it is missing, raise ImportError with how to install it."""
     try:
         import onnx
         import onnx.checker
@@ -153,7 +153,7 @@ def _written(writer: Writer, ops: tuple[Op, Op]) -> str:
 
 
 def _input_name(module: Module, k: int, count: int) -> str:
-    """Return the name of a parameter of the forward, if it has one of its own."""
+    """Return the name of input k: the forward's parameter name, or ``input_1`` etc. if it has too few parameters."""
     try:
         names = [p.name for p in inspect.signature(module.forward).parameters.values()
                  if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]  # fmt: skip
@@ -163,7 +163,7 @@ def _input_name(module: Module, k: int, count: int) -> str:
 
 
 def _shown(shape: tuple[Any, ...]) -> list[Any]:
-    """Return a shape with words for free lengths."""
+    """Return a shape with strings such as ``batch`` or ``2*batch+1`` for free lengths."""
     words: list[Any] = []
     for n in shape:
         if not isinstance(n, Free):
@@ -176,7 +176,7 @@ def _shown(shape: tuple[Any, ...]) -> list[Any]:
 
 
 def _shorten(writer: Writer) -> None:
-    """Give the last operation of each output the output's name, where nothing else reads it."""
+    """Remove the Identity before each output whose input nothing else reads; the node before takes over its name."""
     made = {name: node for node in writer.nodes for name in node.output}
     used: dict[str, int] = {}
     for node in writer.nodes:

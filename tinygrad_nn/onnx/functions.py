@@ -1,6 +1,7 @@
-"""The operators of ONNX as functions of arrays and Tensors: ``f(node, *inputs)``, where `node` has the attributes.
+"""The ONNX operators that `load_onnx` knows, each as a function ``f(node, *inputs)`` of arrays and Tensors.
 
-An input that was left out is ``None``. Whole numbers, such as shapes and axes, are plain arrays.
+`node` has the operator's attributes. An optional input that is missing is ``None``. Integer inputs, such as shapes and
+axes, are plain arrays.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _ints(x: Any) -> list[int]:
 
 
 def _many(function: Callable[[Any, Any], Any]) -> Function:
-    """Return an operator of two or more arguments from one of two."""
+    """Return an operator of any number of arguments that applies a function of two arguments from left to right."""
 
     def run(node: Node, first: Any, *others: Any) -> Any:
         for other in others:
@@ -151,7 +152,7 @@ def _slice(node: Node, x: Any, starts: Any = None, ends: Any = None, axes: Any =
     strides = [1] * len(starts) if steps is None else _ints(steps)
     index = [slice(None)] * np.ndim(x)
     for axis, start, end, step in zip(given or range(len(starts)), starts, ends, strides, strict=True):
-        # an end so far down that it means "beyond the first"
+        # with a negative step, an end below -length means: include the first entry
         index[axis] = slice(start, None if step < 0 and end < -np.shape(x)[axis] else end, step)
     return x[tuple(index)]
 
@@ -242,7 +243,7 @@ def _einsum(node: Node, *arrays: Any) -> Any:
 
 
 def _padding(node: Node, axes: int, lengths: Sequence[int], kernel: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return how much is padded before and after each axis."""
+    """Return the padding before and the padding after, one number per spatial axis each."""
     how = getattr(node, "auto_pad", "NOTSET")
     if how in ("NOTSET", ""):
         pads = getattr(node, "pads", [0] * (2 * axes))
@@ -258,7 +259,7 @@ def _padding(node: Node, axes: int, lengths: Sequence[int], kernel: Sequence[int
 
 
 def _even(x: Any, node: Node, kernel: Sequence[int], fill: float) -> tuple[Any, list[int]]:
-    """Return an input and its padding, where this is the same on both sides; else padded already."""
+    """Return an input and its padding if that is the same on both sides; else the input already padded, and zeros."""
     axes = np.ndim(x) - 2
     before, after = _padding(node, axes, np.shape(x)[2:], kernel)
     if before == after:
@@ -347,7 +348,7 @@ def _group_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
     shape, groups = np.shape(x), node.num_groups
     parts = np.reshape(x, (shape[0], groups, -1))
     out = np.reshape(standardize(parts, 1.0, 0.0, axis=(2,), eps=getattr(node, "epsilon", 1e-5)), shape)
-    if np.size(weight) == groups != shape[1]:  # before opset 21 there is one for each group
+    if np.size(weight) == groups != shape[1]:  # before opset 21, weight and bias have one entry per group
         weight, bias = (np.repeat(p, shape[1] // groups) for p in (weight, bias))
     weight, bias = (_channels(p, len(shape)) for p in (weight, bias))
     return out * weight + bias
@@ -419,7 +420,7 @@ def _recurrent(
     node: Node, step: Callable[..., list[Any]], x: Any, W: Any, R: Any, B: Any, lens: Any, first: list[Any],
     usual: list[str], apart: bool = False,
 ) -> Any:  # fmt: skip
-    """Run a recurrent operator in its directions; `apart` keeps the bias of the state out of that of the input."""
+    """Run a recurrent operator in each direction; `apart` does not add the recurrent bias to the input's (GRU)."""
     kinds, count = getattr(node, "activations", usual), np.shape(W)[0]
     if lens is not None or kinds[: len(usual)] != usual or getattr(node, "layout", 0) or hasattr(node, "clip"):
         raise NotImplementedError("a recurrent operator with sequence_lens, clip, layout or other activations")
@@ -442,7 +443,7 @@ def _recurrent(
 
 
 FUNCTIONS: dict[str, Function] = {
-    # entry by entry
+    # elementwise
     "Add": _of(np.add), "Sub": _of(np.subtract), "Mul": _of(np.multiply), "Div": _divide, "Neg": _of(np.negative),
     "Abs": _of(np.abs), "Exp": _of(np.exp), "Log": _of(np.log), "Sqrt": _of(np.sqrt), "Pow": _of(np.power),
     "Reciprocal": _of(lambda x: 1 / x), "Sign": _of(np.sign), "Floor": _of(np.floor), "Ceil": _of(np.ceil),
@@ -452,7 +453,7 @@ FUNCTIONS: dict[str, Function] = {
     "Max": _many(np.maximum), "Min": _many(np.minimum), "Sum": _many(np.add),
     "Mean": lambda node, *x: _many(np.add)(node, *x) / len(x),
     "Clip": _clip, "Identity": _of(lambda x: x),
-    # true and false
+    # comparisons and logic
     "Greater": _of(np.greater), "GreaterOrEqual": _of(np.greater_equal), "Less": _of(np.less),
     "LessOrEqual": _of(np.less_equal), "Equal": _of(np.equal), "And": _of(np.logical_and), "Or": _of(np.logical_or),
     "Xor": _of(np.logical_xor), "Not": _of(np.logical_not), "Where": _of(lambda c, x, y: np.where(raw(c), x, y)),
@@ -463,13 +464,13 @@ FUNCTIONS: dict[str, Function] = {
     "Sigmoid": _of(sigmoid), "HardSigmoid": _hard_sigmoid, "HardSwish": _of(hard_swish), "Mish": _of(mish),
     "Swish": _of(silu), "Softplus": _of(softplus), "Softsign": _of(softsign), "PRelu": _of(prelu),
     "Softmax": _softmax(softmax), "LogSoftmax": _softmax(log_softmax), "Dropout": _dropout,
-    # sums and the like
+    # reductions and products
     "ReduceSum": _reduce(np.sum), "ReduceMean": _reduce(np.mean), "ReduceMax": _reduce(np.max),
     "ReduceMin": _reduce(np.min), "ReduceProd": _reduce(np.prod), "ReduceL1": _reduce(_norm1),
     "ReduceL2": _reduce(_norm2), "ReduceLogSumExp": _reduce(logsumexp), "ReduceLogSum": _reduce(_log_of_sum),
     "ReduceSumSquare": _reduce(_sum_of_squares), "ArgMax": _arg(np.argmax), "ArgMin": _arg(np.argmin),
     "CumSum": _cumsum, "MatMul": _of(np.matmul), "Gemm": _gemm, "Einsum": _einsum,
-    # shapes and places
+    # shapes and indexing
     "Reshape": _reshape, "Flatten": _flatten, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose,
     "Expand": _expand, "Split": _split, "Slice": _slice, "Gather": _gather, "GatherElements": _gather_elements,
     "GatherND": _gather_nd, "Concat": _concat, "Pad": _pad, "Tile": _tile, "Cast": _cast, "Shape": _shape,

@@ -1,4 +1,7 @@
-"""Primitives of layers as operators of ONNX: convolution, pooling, norms, attention, recurrence."""
+"""Translate the primitives of layers to ONNX operators: convolution, pooling, norms, attention, recurrence.
+
+Each rule takes the writer and the same operation from both traces (see `rows`), and returns the name of its result.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def _rms_norm(w: Writer, ops: Ops) -> str:
 
 
 def _parted(w: Writer, x: str, shape: tuple[Any, ...], heads: int) -> str:
-    """Return (..., time, heads * d) as (..., heads, time, d)."""
+    """Write a reshape of (..., time, heads * d) to (..., heads, time, d)."""
     x = reshaped(w, x, (*shape[:-1], heads, shape[-1] // heads))
     n = len(shape) + 1
     return str(w.op("Transpose", x, perm=[*range(n - 3), n - 2, n - 3, n - 1]))
@@ -111,9 +114,9 @@ def _self_attention(w: Writer, ops: Ops) -> str:
 
 
 def _scan(w: Writer, z: str, states: list[str], step: Callable[..., list[str]], dtype: Any) -> tuple[list[str], str]:
-    """Go through the times of z; return the last states and the first state at all times.
+    """Write a Scan over the times of z; return the last states, and the first of the states at all times.
 
-    `step` is called with the writer of the loop, the states and one z; it returns the new states.
+    `step` is called with the writer of the loop body, the states and z at one time; it returns the new states.
     """
 
     def body(inner: Writer, *names: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""Each operation of a trace as operators of ONNX: a function of the writer and both runs of the operation."""
+"""Translate each operation of a trace to ONNX operators.
+
+Each rule takes the writer and the same operation from both traces (see `rows`), and returns the name of its result.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .writer import Writer, common, one, pair_nest, pairs, reshaped, shape_of
 Ops = tuple[Op, Op]
 Rule = Callable[[Writer, Ops], str]
 
-# ufunc -> the operator that computes the same of the same arguments
+# ufunc -> the ONNX operator with the same arguments and meaning
 SAME = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "absolute": "Abs",
     "fabs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal", "sign": "Sign",
@@ -63,7 +66,7 @@ def _log1p(w: Writer, x: list[str], dtype: Any) -> str:
 
 
 def _expm1(w: Writer, x: list[str], dtype: Any) -> str:
-    # e^x - 1 = tanh(x/2) (e^x + 1), which keeps the digits of a small x and is inf - 0 nowhere below overflow
+    # e^x - 1 = tanh(x/2) (e^x + 1), which keeps the digits of a small x and gives no NaN for a large one
     half = w.op("Tanh", w.op("Mul", x[0], one(w, 0.5, dtype)))
     return str(w.op("Mul", half, w.op("Add", w.op("Exp", x[0]), one(w, 1.0, dtype))))
 
@@ -144,7 +147,7 @@ def _slice(w: Writer, ops: Ops) -> str:
 
 
 def _index(here: Any, there: Any) -> tuple[Any, ...]:
-    """Return an index of slices, with free numbers, from those of there runs."""
+    """Return the index of a slice operation from those of both traces, with `Free` for numbers that grow with rows."""
     found = []
     for a, b in zip(here, there, strict=True):
         parts = merged(a, b)
@@ -153,7 +156,7 @@ def _index(here: Any, there: Any) -> tuple[Any, ...]:
 
 
 def sliced(w: Writer, x: str, shape: tuple[Any, ...], index: tuple[Any, ...]) -> str:
-    """Return an array at an index of whole numbers, slices, None and an ellipsis."""
+    """Write ``x[index]`` for an index of integers, slices, None and an ellipsis; return the name of the result."""
     given = sum(i is not None and i is not Ellipsis for i in index)
     if Ellipsis not in index:
         index = (*index, Ellipsis)
@@ -217,7 +220,7 @@ def _erfc(w: Writer, ops: Ops) -> str:
 
 
 def _getitem(w: Writer, ops: Ops) -> str:
-    """Return an array at an index with arrays of whole numbers in it, which stand side by side."""
+    """Write ``x[index]`` for an index that contains integer arrays next to each other, and full slices otherwise."""
     (x, *_), meta = pair_nest(ops)
     here, there = (i if isinstance(i, tuple) else (i,) for i in meta["index"])
     shape = merged(elements(x[0]), elements(x[1]))
@@ -240,7 +243,7 @@ def _getitem(w: Writer, ops: Ops) -> str:
             place = w.op("Expand", w.arg(pair, np.int64), w.ints(spots))
             places.append(w.op("Unsqueeze", place, w.ints([len(spots)])))
         return str(w.op("GatherND", name, w.op("Concat", *places, axis=-1)))
-    # several axes at once: as here axis, with the numbers that entries have in it
+    # several axes at once: reshape them to one axis, and compute the indices along that axis
     lengths = shape[first : last + 1]
     if any(isinstance(n, Free) for n in lengths):
         raise Depends("it is indexed along the rows by arrays")
@@ -255,12 +258,12 @@ def _getitem(w: Writer, ops: Ops) -> str:
 
 
 def _put(w: Writer, ops: Ops) -> str:
-    """Return an array with zeros around it: what is put into slices without steps."""
+    """Write zero padding: an array that is put into a block (slices with step 1) of an array of zeros."""
     (x, *_), meta = pair_nest(ops)
     before, after = [], []
     for here, there, one_length, other in zip(*meta["index"], *meta["shape"], strict=True):
         if not (isinstance(here, slice) and here.step in (None, 1)):
-            raise Depends("what is not a block is put into zeros")
+            raise Depends("it puts values into zeros at an index that is not a block")
         ends = [(s.indices(n)[0], n - s.indices(n)[1]) for s, n in ((here, one_length), (there, other))]
         low, high = merged(*ends)
         before.append(low)
@@ -278,7 +281,7 @@ def _clip(w: Writer, ops: Ops) -> str:
 
 
 def _spread(w: Writer, ops: Ops) -> str:
-    """Return a variance, a standard deviation or a Euclidean norm."""
+    """Write a variance, a standard deviation or a Euclidean norm."""
     (x, *_), meta = pair_nest(ops)
     dtype = ops[0].out.dtype
     axis = meta.get("axis", (None, None))[0]
@@ -333,10 +336,10 @@ CALLS: dict[str, Rule] = {
 
 
 def written(w: Writer, ops: Ops) -> str:
-    """Write an operation down, and return the name of its result.
+    """Write an operation as ONNX nodes, and return the name of its result.
 
     Raises:
-        KeyError: there is no operator for it; Depends: there is none for this use of it.
+        KeyError: ONNX has no operator for it; Depends: ONNX has none for these arguments or options.
     """
     op = ops[0]
     return (CALLS[op.name] if op.kind == "call" else KINDS[op.kind])(w, ops)

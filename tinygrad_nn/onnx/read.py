@@ -1,4 +1,4 @@
-"""An ONNX file as a module that runs its operators on Tensors."""
+"""`load_onnx`: read an ONNX file as a module that runs the operators of the file on Tensors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ Array = np.ndarray[Any, Any]
 
 
 class OnnxModule(Module):
-    """A model from an ONNX file, with gradients: it can be drawn, explored and trained on as any module.
+    """A model from an ONNX file, with gradients: it can be drawn, explored and trained further like any module.
 
-    The weights of floats are its parameters, under their names in the file; constants of the file are not trained.
+    Its parameters are the floating-point initializers of the file, under their names in the file. Constant nodes and
+    running statistics are not trained.
 
     Attributes:
-        input_names, output_names: those of the file.
+        input_names, output_names: the names of inputs and outputs in the file.
 
     Made by `load_onnx`.
     """
@@ -70,7 +71,7 @@ class OnnxModule(Module):
         return self._title
 
     def forward(self, *inputs: Any) -> Any:
-        """Return the outputs: one, or a tuple of several.
+        """Return the output, or a tuple if there are several.
 
         Args:
             inputs: an array or Tensor for each of `input_names`.
@@ -103,7 +104,7 @@ class Step(SimpleNamespace):
 
 
 def run(steps: list[Step], values: dict[str, Any]) -> None:
-    """Run operators in order; each leaves its results among the values."""
+    """Run operators in order; each reads its inputs from `values` by name and adds its results there."""
     for step in steps:
         inputs = [values[name] for name in step.inputs]
         while inputs and inputs[-1] is None:
@@ -120,7 +121,7 @@ def run(steps: list[Step], values: dict[str, Any]) -> None:
 
 
 def _scan(step: Step, inputs: list[Any], values: dict[str, Any]) -> tuple[Any, ...]:
-    """Run a Scan: its body once for each row of the sequences."""
+    """Run a Scan operator: its body once for each entry along the first axis of the sequences."""
     node = step.node
     count = len(inputs) - node.num_scan_inputs
     states, rows = inputs[:count], inputs[count:]
@@ -186,8 +187,8 @@ def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
     """Return a model from an ONNX file as a module with gradients.
 
     Args:
-        file: its path, its bytes, or an ``onnx.ModelProto``. Operators are those of the layers; the table in
-            ``docs/onnx.md`` lists them.
+        file: its path, its bytes, or an ``onnx.ModelProto``. The table in ``docs/onnx.md`` lists the operators that
+            it may contain.
 
     Returns:
         An `OnnxModule`: call it, draw its graph, explore it, train it with `fit`.
@@ -195,7 +196,7 @@ def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
     Raises:
         ImportError: the package onnx is missing.
         FileNotFoundError: there is no such file.
-        ValueError: the file is no ONNX model, or has an operator that is not known; the operator is named.
+        ValueError: the file is no ONNX model, or contains an unknown operator, which the message names.
 
     Example:
         >>> from tinygrad_nn import Layer

@@ -1,4 +1,4 @@
-"""A forward traced for two numbers of rows, so that what depends on their number is told from what is fixed."""
+"""Trace a forward twice, with 2 and 3 rows, to find out which lengths and numbers grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ..nn.module import Module
 from ..node import no_grad
 from ..tree import flatten
 
-ROWS = 2, 3  # neither is 1, along which arrays are broadcast
+ROWS = 2, 3  # not 1, because an axis of length 1 would be broadcast
 
 
 class Free(NamedTuple):
-    """A whole number that is ``slope * rows + start``."""
+    """An integer that depends on the number of rows: ``slope * rows + start``."""
 
     slope: int
     start: int
 
 
 class Depends(ValueError):
-    """Raised where something depends on the number of rows in a way that cannot be written down."""
+    """Raised if something depends on the number of rows in a way that ONNX cannot express."""
 
 
 def merged(a: Any, b: Any) -> Any:
-    """Return what is the same for both numbers of rows, with `Free` for whole numbers that grow with it."""
+    """Return one value for both traces: equal ones as they are, integers that differ as `Free`, tuples by entry."""
     if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
         return tuple(merged(x, y) for x, y in zip(a, b, strict=True))
     if type(a) is type(b) and (a is b or a == b):
@@ -42,7 +42,7 @@ def merged(a: Any, b: Any) -> Any:
 
 
 class Traced(NamedTuple):
-    """Pairs of operations for both numbers of rows, in order, pairs of inputs, of parameters by name, and outputs."""
+    """Both traces: pairs of operations, in order, of inputs and of outputs; parameters as (name, array, value)."""
 
     ops: list[tuple[Op, Op]]
     inputs: list[tuple[Value, Value]]
@@ -51,11 +51,11 @@ class Traced(NamedTuple):
 
 
 def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int | None) -> Traced:
-    """Trace ``module(*examples)`` twice; the length of the examples along `axis` is free, ``None`` for none.
+    """Trace ``module(*examples)`` for both numbers of rows along `axis`; ``None`` traces the given shapes only.
 
     Raises:
-        Untraceable: the forward does what cannot be written down.
-        Depends: it does other operations for another number of rows.
+        Untraceable: the forward does something that a trace cannot record.
+        Depends: the forward runs different operations for different numbers of rows.
     """
     names = [name for name, _ in module.named_parameters()]
     parameters = [p for _, p in module.named_parameters()]

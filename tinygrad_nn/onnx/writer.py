@@ -1,4 +1,4 @@
-"""The graph of an ONNX file as it is written: values of a trace as names, operators as nodes."""
+"""`Writer` builds the graph of an ONNX file: values of a trace become names, operations become nodes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ..compiled.program.values import Op, Value, elements
 from .rows import Depends, Free, merged
 
 Array = np.ndarray[Any, Any]
-Pair = tuple[Any, Any]  # an argument of an operation, for both numbers of rows
+Pair = tuple[Any, Any]  # an argument of an operation, from both traces
 
 
-SMALL = 16  # numbers of a constant that is written anew at each use
+SMALL = 16  # a constant with at most so many entries is written again at each use
 
 
 class Writer:
-    """Collects nodes and initializers.
+    """Collects the nodes and initializers of an ONNX graph.
 
     Args:
         onnx: the package.
-        dtype: floats are written as these; ``None`` leaves them as they are.
-        axis: that of the inputs whose length is free, ``None`` if none is.
+        dtype: the dtype of all floats in the file; ``None`` keeps their dtypes.
+        axis: the axis of the inputs whose length is free; ``None`` if none is.
     """
 
     def __init__(self, onnx: Any, dtype: Any, axis: int | None) -> None:
         self.onnx, self.axis = onnx, axis
         self.dtype: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
         self.nodes: list[Any] = []
-        self.constants: list[Any] = []  # nodes too, so that the initializers are what is trained
+        self.constants: list[Any] = []  # Constant nodes; only trained parameters are initializers
         self.initializers: dict[str, Any] = {}
         self.names: dict[Value, str] = {}
         self.scope = ""
@@ -43,7 +43,7 @@ class Writer:
     # -- names and dtypes
 
     def name(self, wanted: str) -> str:
-        """Return a name that nothing has yet."""
+        """Return the wanted name, with a number appended if it is already taken."""
         found = wanted
         while found in self._taken:
             self._count += 1
@@ -52,20 +52,20 @@ class Writer:
         return found
 
     def float_of(self, dtype: Any) -> np.dtype[Any]:
-        """Return the dtype that numbers of a dtype are written as."""
+        """Return the dtype in the file for values of the given dtype."""
         kind: np.dtype[Any] = np.dtype({int: np.int64, float: np.float64, bool: np.bool_}.get(dtype, dtype))
         if kind.kind == "f" and self.dtype is not None:
             return self.dtype
         return kind
 
     def element(self, dtype: Any) -> int:
-        """Return ONNX's number of a dtype."""
+        """Return ONNX's code number of a dtype."""
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(self.float_of(dtype)))
 
     # -- nodes
 
     def op(self, kind: str, *inputs: str, outs: int = 0, **attrs: Any) -> Any:
-        """Append a node; return the name of its result, or a list of names where `outs` are asked for."""
+        """Append a node; return the name of its result, or a list of `outs` names if `outs` is not 0."""
         made = [self.name(f"{self.scope}{kind}") for _ in range(max(1, outs))]
         node = self.onnx.helper.make_node(kind, list(inputs), made, name=made[0], **attrs)
         self.nodes.append(node)
@@ -79,7 +79,7 @@ class Writer:
         return name
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        """Return the name of a constant; equal ones are one, but for small ones, shown where they are used."""
+        """Return the name of a constant; large equal ones are shared, small ones repeated for each use."""
         array = np.asarray(value, None if dtype is None else self.float_of(dtype))
         array = np.ascontiguousarray(array.astype(self.float_of(array.dtype), copy=False)).reshape(array.shape)
         key = array.dtype.str, array.shape, array.tobytes()
@@ -90,14 +90,14 @@ class Writer:
         return self._constants[key]
 
     def ints(self, values: Sequence[Any]) -> str:
-        """Return a vector of whole numbers, some of which may be `Free`."""
+        """Return the name of a vector of integers, some of which may be `Free`."""
         if not any(isinstance(v, Free) for v in values):
             return self.constant(np.array(values, np.int64).reshape(len(values)))
         parts = [self.free(v) if isinstance(v, Free) else self.constant(np.array([v], np.int64)) for v in values]
         return parts[0] if len(parts) == 1 else str(self.op("Concat", *parts, axis=0))
 
     def free(self, value: Free) -> str:
-        """Return a number that depends on the rows, as a vector of one."""
+        """Return the name of a vector of one integer, computed from the number of rows."""
         if self._rows is None:
             scope, self.scope = self.scope, ""
             self._rows = self.op("Shape", self._source, start=self.axis, end=(self.axis or 0) + 1)
@@ -108,13 +108,13 @@ class Writer:
         return name if not value.start else str(self.op("Add", name, self.constant(np.array([value.start], np.int64))))
 
     def rows_of(self, name: str) -> None:
-        """Name the input that the number of rows is read from."""
+        """Set the input from whose shape the number of rows is read; the first call counts."""
         self._source = self._source or name
 
     # -- arguments
 
     def arg(self, pair: Pair, dtype: Any = None) -> str:
-        """Return the name of an argument of an operation, as that dtype if one is given."""
+        """Return the name of an argument of an operation, cast to a dtype if one is given."""
         a, b = pair
         if not isinstance(a, Value):
             if a != b and not (a != a and b != b):
@@ -131,7 +131,7 @@ class Writer:
         return name
 
     def cast(self, name: str, dtype: Any) -> str:
-        """Return a value as another dtype."""
+        """Write a cast of a value to another dtype, and return its name."""
         return str(self.op("Cast", name, to=self.element(dtype)))
 
     def _constant_of(self, a: Value, b: Value) -> str:
@@ -156,7 +156,7 @@ class Writer:
     # -- a graph inside an operator
 
     def inside(self, body: Any, names: Sequence[str], dtype: Any) -> Any:
-        """Return the graph of a loop: ``body(writer, *names)`` writes it and returns the names of its results."""
+        """Return the graph of a loop body: ``body(writer, *names)`` writes it and returns the names of its results."""
         inner = Writer(self.onnx, self.dtype, None)
         inner._taken, inner.scope = self._taken, self.scope
         given = [self.name(name) for name in names]
@@ -169,37 +169,37 @@ class Writer:
 
 
 def pairs(ops: tuple[Op, Op]) -> list[Pair]:
-    """Return the arguments of an operation in pairs."""
+    """Return the arguments of an operation in pairs, one from each trace."""
     return list(zip(ops[0].args, ops[1].args, strict=True))
 
 
 def pair_nest(ops: tuple[Op, Op]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments of a call by position, in pairs, and its metadata, in pairs."""
+    """Return the positional arguments and the metadata of a call, in pairs, one from each trace."""
     (one, more), (two, others) = ops[0].nest, ops[1].nest
     return list(zip(one, two, strict=True)), {key: (more[key], others[key]) for key in more}
 
 
 def common(*args: Any) -> Any:
-    """Return the dtype that an operation is computed in."""
+    """Return the dtype in which NumPy computes an operation of these arguments."""
     arrays = [a.dtype for a in args if isinstance(a, Value) and not a.weak]
     numbers = [a.dtype(0) if isinstance(a, Value) else a for a in args if not isinstance(a, Value) or a.weak]
     return np.result_type(*arrays, *numbers)
 
 
 def shape_of(ops: tuple[Op, Op], k: int = -1) -> tuple[Any, ...]:
-    """Return the shape of an argument, or by default of the result, with free lengths."""
+    """Return the shape of argument k, or by default of the result, with `Free` for lengths that grow with rows."""
     one, two = (op.out if k < 0 else op.args[k] for op in ops)
     shape: tuple[Any, ...] = merged(elements(one), elements(two))
     return shape
 
 
 def one(w: Writer, number: float, dtype: Any) -> str:
-    """Return a number of a dtype."""
+    """Return the name of a constant with one number of the given dtype."""
     return w.constant(np.asarray(number, dtype))
 
 
 def reshaped(w: Writer, x: str, shape: tuple[Any, ...]) -> str:
-    """Return an array in another shape; a single free length is what the others leave."""
+    """Write a reshape and return its name; a single free length becomes -1."""
     if sum(isinstance(n, Free) for n in shape) == 1 and 0 not in shape:
         shape = tuple(-1 if isinstance(n, Free) else n for n in shape)
     return str(w.op("Reshape", x, w.ints(shape)))

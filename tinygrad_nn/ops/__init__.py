@@ -1,4 +1,4 @@
-"""The rule tables, one row a primitive; importing this package fills `REGISTRY` and `OVERRIDES`."""
+"""The table of derivatives, one row per primitive; importing this package fills `REGISTRY` and `OVERRIDES`."""
 
 from . import (
     activations,

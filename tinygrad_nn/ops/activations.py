@@ -1,7 +1,7 @@
-"""Primitives of activations beyond the classic ones of `neural`: smooth rectifiers, hard ones, gates.
+"""Activation functions beyond the classic ones in `neural`: smooth and piecewise linear rectifiers, and gates.
 
 Each is written so that neither its value nor any derivative overflows or cancels in a tail. Where a slope jumps, the
-bound belongs to the outside, as with relu: `kinks` says what that means.
+point itself takes the slope of the outer side (for a rectifier the negative one), as with relu; `kinks` states it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .special import erfc, softplus
 
 
 def _below(x: Array) -> Array:
-    """Return x where it is not positive and 0 elsewhere, so that an exponential of it cannot overflow."""
+    """Return min(x, 0), so that its exponential cannot overflow."""
     return np.where(x > 0, 0, x)
 
 
@@ -26,7 +26,7 @@ def _prelu(x: Array, alpha: Array) -> Array:
 
     Args:
         x: any shape.
-        alpha: broadcasts against x: () for one slope, (n_out,) for one a column, (channels, 1, 1) for one a channel.
+        alpha: broadcasts against x: () for one slope, (n_out,) for one per column, (channels, 1, 1) per channel.
 
     Source: He et al. (2015), Delving Deep into Rectifiers, equation 1.
 
@@ -56,9 +56,9 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
 elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
     (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
                                                                      r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1", entrywise=True)
+    kinks="at 0 every derivative is alpha, as for x < 0; the first jumps unless alpha is 1", entrywise=True)
 
-# The fixed point of selu: mean 0 and variance 1 go in, mean 0 and variance 1 come out (Klambauer et al., equation 14).
+# With these numbers selu maps mean 0 and variance 1 to mean 0 and variance 1 (Klambauer et al., equation 14).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -76,7 +76,7 @@ def _selu(x: Array) -> Array:
 selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
     (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
                                                                      r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is 1.7581, as below", entrywise=True)
+    kinks="at 0 every derivative is 1.7581, as for x < 0", entrywise=True)
 
 
 def _celu(x: Array, alpha: float = 1.0) -> Array:
@@ -126,7 +126,7 @@ def _gelu(x: Array, approximate: str = "none") -> Array:
 
 
 def _gate(x: Array, approximate: str) -> Array:
-    """Return the normal distribution function, or the sigmoid that stands in for it."""
+    """Return the normal distribution function Φ(x), or its approximation by a sigmoid."""
     if approximate == "none":
         return 0.5 * erfc(x * -sqrt(0.5))
     if approximate == "tanh":
@@ -200,7 +200,7 @@ softsign = declare(_softsign, r"\frac{x}{1 + |x|}",
 
 
 def _hard_tanh(x: Array, low: float = -1.0, high: float = 1.0) -> Array:
-    """Return x between low and high, and the nearer of these outside; the slope at a bound is 0.
+    """Return x clipped to the interval from low to high; the slope at a bound is 0.
 
     Raises:
         ValueError: low is not below high.
@@ -221,7 +221,7 @@ hard_tanh = declare(_hard_tanh, r"\min(\max(x, a), b)",
 
 
 def _hard_sigmoid(x: Array) -> Array:
-    """Return (x + 3) / 6 cut off at 0 and 1; the slope at -3 and 3 is 0.
+    """Return (x + 3) / 6 clipped to the interval from 0 to 1; the slope at -3 and 3 is 0.
 
     Source: Howard et al. (2019), Searching for MobileNetV3, section 5.2.
 
@@ -269,7 +269,7 @@ def _glu(x: Array, axis: int = -1) -> Array:
 
     Args:
         x: an even number of entries along the axis, (..., 2 n).
-        axis: which is halved.
+        axis: the axis that is halved.
 
     Returns:
         (..., n).

@@ -1,7 +1,7 @@
-"""Primitives of attention: all samples and heads at once, the heads side by side in the last axis.
+"""Attention as one primitive for all samples and heads; the heads lie side by side in the last axis.
 
-The heads are views of that axis, so that nothing is copied to part or to join them. A mask is added to the scores, -inf
-where a query may not look; a query that may look nowhere gets 0.
+The heads are views of that axis, so that splitting and joining them copies nothing. A mask is added to the scores: -inf
+where a query must not attend to a key. If a query may attend to no key at all, its result is 0.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def joined(x: Array) -> Array:
 
 
 def _shift(scores: Array) -> Array:
-    """Return the largest score of each query, 0 where all are -inf."""
+    """Return the largest score of each query, or 0 if all of them are -inf."""
     most = scores.max(axis=-1, keepdims=True)
     return np.where(np.isfinite(most), most, 0)
 
 
 def weights(q: Array, k: Array, mask: Array) -> Array:
-    """Return the softmax of the scaled and masked scores; the rows of queries that may look nowhere are 0.
+    """Return the softmax of the scaled and masked scores; a row is 0 if its query may attend to no key.
 
     Args:
         q, k: (..., queries, d) and (..., keys, d).
-        mask: what is added to the scores, (..., queries, keys).
+        mask: added to the scores, (..., queries, keys).
 
     Returns:
         (..., queries, keys).
@@ -48,7 +48,7 @@ def weights(q: Array, k: Array, mask: Array) -> Array:
 
 
 def _attend(q: Array, k: Array, v: Array, mask: Array, keep: Array) -> tuple[Array, Array]:
-    """Return the joined result and the weights of (..., heads, time, d)."""
+    """Return the result with joined heads, and the weights, from q, k and v of shape (..., heads, time, d)."""
     a = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2)
     if np.ndim(mask):
         a = np.add(a, mask, out=a if np.broadcast_shapes(a.shape, np.shape(mask)) == a.shape else None)
@@ -64,7 +64,7 @@ def _attend(q: Array, k: Array, v: Array, mask: Array, keep: Array) -> tuple[Arr
 
 
 def _back(g: Array, q: Array, k: Array, v: Array, keep: Array, a: Array) -> tuple[Array, ...]:
-    """Return the gradients of q, k, v and the scores, all (..., heads, ...)."""
+    """Return the gradients of q, k, v and the scores, all of shape (..., heads, ...)."""
     scale = 1 / sqrt(q.shape[-1])
     da = g @ v.swapaxes(-1, -2)
     if np.ndim(keep):
@@ -77,15 +77,15 @@ def _back(g: Array, q: Array, k: Array, v: Array, keep: Array, a: Array) -> tupl
 
 # fmt: off
 def _attention(*arrays: Array, heads: int = 1) -> Any:
-    r"""Let each query take the mean of the values, weighted by how well their keys match it.
+    r"""Return for each query the mean of the values, weighted by how well their keys match the query.
 
     .. math:: y = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v
 
     Args:
         q, k, v: (..., queries, n), (..., keys, n) and (..., keys, n_v), each with the heads side by side.
-        mask: what is added to the scores, broadcastable to (..., heads, queries, keys); 0.0 for nothing.
-        keep: what the weights are multiplied by, of a dropout, likewise; 1.0 for nothing. It has no gradient.
-        heads: how many.
+        mask: added to the scores, broadcastable to (..., heads, queries, keys); 0.0 for no mask.
+        keep: a dropout mask that multiplies the weights, of the same shape; 1.0 for none. It gets no gradient.
+        heads: the number of heads.
 
     Returns:
         (..., queries, n_v).
@@ -119,13 +119,13 @@ attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt
 
 
 def _three(x: Array, heads: int) -> list[Array]:
-    """Return queries, keys and values, (..., heads, time, d), of which (..., time, 3 n) holds one after the other."""
+    """Split (..., time, 3 n), which holds queries, keys and values side by side, into three (..., heads, time, d)."""
     x = x.reshape(*x.shape[:-1], 3, heads, x.shape[-1] // (3 * heads))
     return [x[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
 
 
 def _self_attention(*arrays: Array, heads: int = 1) -> Any:
-    """Return the attention of a sequence to itself, of queries, keys and values that one product has made.
+    """Return the attention of a sequence to itself, with queries, keys and values given as one array.
 
     Args:
         qkv: (..., time, 3 n): first the queries, then the keys, then the values, each with the heads side by side.

@@ -1,6 +1,6 @@
-r"""Bessel functions and their kin, by SciPy.
+r"""Bessel, Hankel, Airy, spherical Bessel, Struve and Kelvin functions, by SciPy.
 
-Orders are metadata: there is no closed form of the derivatives with respect to them.
+The order is metadata: the derivatives with respect to it have no closed form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .library import STAND_INS, forward, library, of_arrays, with_parameters
 
 # fmt: off
 def _jv(x: Array, order: Array) -> Array:
-    """Return the Bessel function of the first kind of a real order."""
+    """Return the Bessel function of the first kind, of real order."""
     return of_arrays("jv", order, x)
 
 jv: Primitive = declare(_jv, r"J_n(x)",
@@ -26,7 +26,7 @@ jv: Primitive = declare(_jv, r"J_n(x)",
 
 
 def _yv(x: Array, order: Array) -> Array:
-    """Return the Bessel function of the second kind of a real order."""
+    """Return the Bessel function of the second kind, of real order."""
     return of_arrays("yv", order, x)
 
 yv: Primitive = declare(_yv, r"Y_n(x)",
@@ -36,7 +36,7 @@ yv: Primitive = declare(_yv, r"Y_n(x)",
 
 
 def _iv(x: Array, order: Array) -> Array:
-    """Return the modified Bessel function of the first kind of a real order."""
+    """Return the modified Bessel function of the first kind, of real order."""
     return of_arrays("iv", order, x)
 
 iv: Primitive = declare(_iv, r"I_n(x)",
@@ -46,7 +46,7 @@ iv: Primitive = declare(_iv, r"I_n(x)",
 
 
 def _kv(x: Array, order: Array) -> Array:
-    """Return the modified Bessel function of the second kind of a real order."""
+    """Return the modified Bessel function of the second kind, of real order."""
     return of_arrays("kv", order, x)
 
 kv: Primitive = declare(_kv, r"K_n(x)",
@@ -56,7 +56,7 @@ kv: Primitive = declare(_kv, r"K_n(x)",
 
 
 def _ive(x: Array, order: Array) -> Array:
-    """Return the modified Bessel function of the first kind, times exp(-|x|), of real numbers."""
+    """Return the modified Bessel function of the first kind, times exp(-|x|), for real x."""
     return of_arrays("ive", order, x)
 
 ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
@@ -67,7 +67,7 @@ ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
 
 
 def _kve(x: Array, order: Array) -> Array:
-    """Return the modified Bessel function of the second kind of a real order, times exp(x)."""
+    """Return the modified Bessel function of the second kind, of real order, times exp(x)."""
     return of_arrays("kve", order, x)
 
 kve: Primitive = declare(_kve, r"e^x K_n(x)",
@@ -137,10 +137,10 @@ hankel2: Primitive = declare(_hankel2, r"H^{(2)}_n(x) = J_n(x) - i \, Y_n(x)",
     domain=POSITIVE)
 
 
-# -- Airy functions, by which of them it is: Ai, Ai', Bi, Bi'
+# -- The four Airy functions Ai, Ai', Bi, Bi', selected by a number
 
 def _airy(x: Array, which: int = 0) -> Array:
-    """Return one of the Airy functions Ai, Ai', Bi, Bi', whose second derivative is x times itself."""
+    """Return Ai, Ai', Bi or Bi' (`which` is 0 to 3); the second derivatives of Ai and Bi are x times themselves."""
     return library().airy(x)[which]
 
 airy: Primitive = declare(_airy, r"\operatorname{Ai} x",
@@ -148,7 +148,7 @@ airy: Primitive = declare(_airy, r"\operatorname{Ai} x",
                                                               r"g \operatorname{Ai}' x"))
 
 
-# -- Spherical Bessel functions of whole orders
+# -- Spherical Bessel functions of integer order
 
 def _neighbours(f: Callable[..., Array], x: Array, n: Array, sign: int) -> Array:
     """Return (n f_{n-1} + sign (n + 1) f_{n+1}) / (2n + 1)."""
@@ -200,7 +200,7 @@ def _struve_term(x: Array, order: Array) -> Array:
 
 
 def _struve(x: Array, order: Array) -> Array:
-    """Return the Struve function of an order."""
+    """Return the Struve function of the given order."""
     return of_arrays("struve", order, x)
 
 struve: Primitive = declare(_struve, r"\mathbf{H}_n(x)",
@@ -211,7 +211,7 @@ struve: Primitive = declare(_struve, r"\mathbf{H}_n(x)",
 
 
 def _modstruve(x: Array, order: Array) -> Array:
-    """Return the modified Struve function of an order."""
+    """Return the modified Struve function of the given order."""
     return of_arrays("modstruve", order, x)
 
 modstruve: Primitive = declare(_modstruve, r"\mathbf{L}_n(x)",
@@ -223,7 +223,7 @@ modstruve: Primitive = declare(_modstruve, r"\mathbf{L}_n(x)",
 
 
 def _of_real(name: str, f: Primitive) -> Callable[..., Array]:
-    """Return jve or yve, which of real numbers are jv and yv, and of complex ones have no complex derivative."""
+    """Return jve or yve, which equal jv and yv for real x; for complex x they raise, having no derivative there."""
     plain = with_parameters(name, f, "order")
 
     def call(v: Array, x: Array) -> Array:
@@ -237,7 +237,7 @@ def _of_real(name: str, f: Primitive) -> Callable[..., Array]:
     return call
 
 
-J_ARG, K_ARG = np.exp(0.75j * np.pi).item(), np.exp(0.25j * np.pi).item()  # of the Kelvin functions
+J_ARG, K_ARG = np.exp(0.75j * np.pi).item(), np.exp(0.25j * np.pi).item()  # rotations for the Kelvin functions
 
 STAND_INS.update({
     **{name: with_parameters(name, f, "order") for name, f in {

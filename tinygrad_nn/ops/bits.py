@@ -1,4 +1,4 @@
-"""Functions of the bits of whole numbers and truth values, which are constants: there is nothing to differentiate."""
+"""Bitwise functions of integers and booleans; these are always constants, so no function here has a gradient."""
 
 from __future__ import annotations
 

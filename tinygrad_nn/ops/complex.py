@@ -1,7 +1,7 @@
-r"""Parts of complex numbers, none of which is holomorphic.
+r"""Real and imaginary part, conjugate and angle of complex numbers, and np.emath; the parts are not holomorphic.
 
-A rule takes the cotangent g with :math:`dL = \operatorname{Re}(g \, d\mathrm{out})` to the one of its argument, for a
-real L: the transpose, without a conjugate. `backward` conjugates at its two ends, so what a person sees is
+For a real L, a rule maps the cotangent g, defined by :math:`dL = \operatorname{Re}(g \, d\mathrm{out})`, to that of its
+argument: it is the transpose, without a conjugate. `backward` conjugates at its two ends, so users see
 :math:`\partial L / \partial \operatorname{Re} x + i \, \partial L / \partial \operatorname{Im} x`, as in PyTorch.
 """
 
@@ -49,10 +49,10 @@ def _real_if_close(a: Array, tol: float = 100) -> Array:
 
 
 
-# -- np.emath: complex where a real function has no value
+# -- np.emath: functions with a complex result where the real function is undefined
 
 def _wider(x: Array, outside: Any) -> Array:
-    """Return x, as complex numbers if it is real and there is an entry outside of a real function's domain."""
+    """Return x, converted to complex numbers if it is real and any entry is outside the real function's domain."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind == "c" or not np.any(outside(bare(x))):
         return x
@@ -91,4 +91,4 @@ for function, outside in (
 ):  # fmt: skip
     overrides[getattr(np.emath, function.__name__)] = _wide(function, outside)
 OVERRIDES.update(overrides)
-METHODS["conj"] = lambda x: x if x.dtype == bool else conjugate(x)  # np.conj makes numbers of truth values
+METHODS["conj"] = lambda x: x if x.dtype == bool else conjugate(x)  # np.conj would convert booleans to integers

@@ -1,10 +1,12 @@
 r"""Convolution over any number of axes, its transpose, and the gradient of its kernels.
 
-All three sum the same products, of a kernel's entry (tap u), a position i of the kernel and the pixel it meets there:
+All three are gradients of the same sum. It runs over the taps u (entries) of the kernels w and over the positions i
+of a kernel, and multiplies a result y, a kernel's entry and the pixel of x that the tap covers at that position:
 
 .. math:: E = \sum_{n,o,c,i,u} y_{noi} \, w_{ocu} \, x_{n,\, c,\, s i + d u - p}
 
-Each is the gradient of E in one of the three arrays, and a function of the other two. So their rules are each other.
+`conv` is the gradient of E in y, `conv_transpose` in x, `conv_weight` in w; each is a function of the other two
+arrays. So the rules of each of the three primitives are the other two.
 """
 
 from __future__ import annotations
@@ -36,18 +38,18 @@ _NOTHING = "{call}: nothing is left of x, of shape {x}, under w, of shape {w}: p
 
 
 def sizes(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
-    """Return an option that is one whole number, or one per axis, as a tuple of one per axis."""
+    """Return an option, an integer or one integer per axis, as a tuple with one integer per axis."""
     many = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     if len(many) != axes or not all(isinstance(n, (int, np.integer)) and n >= least for n in many):
         raise ValueError(_SIZE.format(call=call, name=name, value=value, least=least, axes=axes))
     return tuple(int(n) for n in many)
 
 
-# Entries of the windows that are copied out at a time. A block that stays in the cache is multiplied where it lies;
-# all windows at once would be the image as many times over as the kernel has taps.
+# How many entries of windows are copied at a time. Such a block stays in the cache while it is multiplied; all windows
+# together would need the memory of the image times the number of taps.
 BLOCK = 2**19
-# Multiplications in a product that BLAS does not split between threads. Of products as small as these the halves wait
-# for each other longer than they compute, and where another program wants the processor, a hundred times as long.
+# The number of multiplications up to which BLAS does not split a product between threads. In such small products
+# threads wait for each other longer than they compute, and a hundred times as long if other programs are running.
 SINGLE = 2**19
 
 _OUTSIDE = (
@@ -59,7 +61,7 @@ _OUTSIDE = (
 def _transposed_size(
     x: Ints, w: Ints, stride: Ints, padding: Ints, dilation: Ints, output_padding: Ints | None = None
 ) -> Ints:
-    """Return how many pixels a transposed convolution has along each axis."""
+    """Return how many pixels the result of a transposed convolution has along each axis."""
     axes = zip(x[2:], w[2:], stride, padding, dilation, output_padding or (0,) * len(stride), strict=True)
     return tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 + more for n, k, s, p, d, more in axes)
 
@@ -71,12 +73,12 @@ def _onto(x: Array, g: Array, w: Array, groups: int, **how: Ints) -> Array:
 
 
 def _inside(size: Ints, padding: Ints) -> Any:
-    """Return the index of an image in its padded one."""
+    """Return the index that selects the original image in a padded image."""
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
 
 def _padded(x: Array, padding: Ints) -> Array:
-    """Return the image with zeros around it."""
+    """Return the image padded with zeros, or the image itself if there is no padding."""
     if not any(padding):
         return x
     out = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x.dtype)
@@ -85,9 +87,9 @@ def _padded(x: Array, padding: Ints) -> Array:
 
 
 def _windows(x: Array, kernel: Ints, at: Ints, stride: Ints, dilation: Ints, groups: int) -> Array:
-    """Return as a view the pixel that each tap meets at each position: (batch, groups, channels, *kernel, *at)."""
+    """Return a view of the pixels that each tap covers at each position: (batch, groups, channels, *kernel, *at)."""
     axes = zip(x.shape[2:], kernel, at, stride, dilation, strict=True)
-    if any((m - 1) * s + d * (k - 1) >= n for n, k, m, s, d in axes):  # a view would reach into foreign memory
+    if any((m - 1) * s + d * (k - 1) >= n for n, k, m, s, d in axes):  # the view would read beyond the array
         raise ValueError(_OUTSIDE.format(at=at, kernel=kernel, stride=stride, dilation=dilation, size=x.shape[2:]))
     batch, channel, *steps = x.strides
     channels = x.shape[1] // groups
@@ -98,10 +100,10 @@ def _windows(x: Array, kernel: Ints, at: Ints, stride: Ints, dilation: Ints, gro
 
 
 def _blocks(windows: Array, y: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """Cut windows into blocks: whole samples, as many as BLOCK allows, or rows of one sample.
+    """Yield blocks of windows: as many whole samples as BLOCK allows, or rows of one sample.
 
-    Yields the windows, memory of their size that all blocks share, as (samples, groups, channels and taps, pixels), and
-    what the array y over the positions has there, as (samples, groups, channels, pixels).
+    Each item is a tuple: a view of the windows; a buffer of their size, shared by all blocks, of shape (samples,
+    groups, channels and taps, positions); and the same positions of y, as (samples, groups, channels, positions).
     """
     groups, rows, inner = windows.shape[1], y.shape[2], math.prod(y.shape[3:])
     depth = math.prod(windows.shape[2 : 1 + y.ndim])  # channels and taps
@@ -120,7 +122,7 @@ def _blocks(windows: Array, y: Array) -> Iterator[tuple[Array, Array, Array]]:
 
 
 def _columns(seen: Array, memory: Array, taps: int) -> Array:
-    """Return windows as columns of a matrix; those of a single tap may lie there as they are."""
+    """Return windows as the columns of a matrix, copied into `memory` unless the kernel has a single tap."""
     if taps == 1:
         return seen.reshape(memory.shape)
     np.copyto(memory.reshape(seen.shape), seen)
@@ -128,7 +130,7 @@ def _columns(seen: Array, memory: Array, taps: int) -> Array:
 
 
 def _product(a: Array, b: Array, out: Array) -> Array:
-    """Write the products of matrices into out, so few columns at a time that BLAS does not split them further."""
+    """Write a matrix product into out, with so few columns at a time that BLAS does not split it between threads."""
     entries = max(1, a.shape[-2] * a.shape[-1])
     few = max(16, SINGLE // entries // 16 * 16) if entries <= SINGLE // 8 else b.shape[-1]
     for j in range(0, b.shape[-1], few):
@@ -144,7 +146,11 @@ _SMALL = (
 
 
 def positions(call: str, x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
-    """Return at how many positions, along each of the last axes, a kernel fits into the padded image."""
+    """Return the number of kernel positions in the padded image along each of the last axes.
+
+    Raises:
+        ValueError: the kernel does not fit into the image.
+    """
     size = x.shape[-len(kernel) :]
     span = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     need = tuple(max(p, (k - n + 1) // 2) for n, k, p in zip(size, span, padding, strict=True))
@@ -174,7 +180,7 @@ convolution: Primitive = declare(_conv, r"y_{oi} = \sum_{c,u} w_{ocu} \, x_{c,\,
 
 
 def _at(shape: Ints, x: Array, w: Array, **how: Any) -> Array:
-    """Return the convolution at the first positions, where the image has room for more of them than were used."""
+    """Return the convolution cut to a shape, since the image may have room for more positions than were used."""
     y = convolution(x, w, **how)
     return y if y.shape == shape else y[tuple(slice(n) for n in shape)]
 
@@ -192,7 +198,7 @@ def _conv_transpose(
     for seen, memory, part in _blocks(windows, x):
         parts = _product(kernels, part, memory) if kernels.shape[2] > 1 else np.multiply(kernels, part, out=memory)
         parts = parts.reshape(len(part), groups, taps, channels, *seen.shape[1 + x.ndim :])
-        for i, tap in enumerate(np.ndindex(*kernel)):  # at one tap no two positions meet the same pixel
+        for i, tap in enumerate(np.ndindex(*kernel)):  # for one tap, no two positions cover the same pixel, so += works
             seen[(slice(None), slice(None), slice(None), *tap)] += parts[:, :, i]
     return out[_inside(size, padding)].copy() if any(padding) else out
 
@@ -217,7 +223,7 @@ def _conv_weight(
     out = np.zeros((groups, x.shape[1] // groups, channels * taps), np.result_type(x, y))
     for seen, memory, part in _blocks(windows, x):
         columns = _columns(seen, memory, taps)
-        if len(part) * out.size > BLOCK:  # many samples of few pixels: one product rather than one for each
+        if len(part) * out.size > BLOCK:  # many samples of few pixels: a single product instead of one per sample
             part, columns = _joined(part), _joined(columns)
         each = np.empty((len(part), *out.shape), out.dtype)
         out += _product(part, columns.mT, each).sum(axis=0)
@@ -233,10 +239,10 @@ conv_weight: Primitive = declare(_conv_weight, r"w_{ocu} = \sum_i x_{oi} \, y_{c
 # fmt: on
 
 
-# -- What a person calls
+# -- The public functions, and the checks of their arguments
 
 def _check(call: str, x: Array, w: Array, groups: Any) -> None:
-    """Refuse shapes without the axes that a convolution needs, and groups that do not divide the channels."""
+    """Raise ValueError if x and w have the wrong number of axes, or if groups does not divide the channels."""
     if x.ndim != w.ndim or x.ndim < 3:
         raise ValueError(_AXES.format(call=call, x=x.shape, w=w.shape))
     sizes(call, "kernel", w.shape[2:], w.ndim - 2, 1)
@@ -251,21 +257,21 @@ def _check(call: str, x: Array, w: Array, groups: Any) -> None:
 def conv(
     x: Array, w: Array, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
 ) -> Array:
-    r"""Convolve a batch of images with kernels (unflipped, as everywhere in neural networks), over one axis or more.
+    r"""Convolve a batch of images with kernels over one or more axes; as usual in neural networks, without flipping.
 
     .. math:: y_{noi} = \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}
 
     Args:
-        x: ``(batch, c_in, *spatial)``; beyond its edges it is zero.
-        w: ``(c_out, c_in / groups, *kernel)``.
+        x: images, ``(batch, c_in, *spatial)``; padding is zeros.
+        w: kernels, ``(c_out, c_in / groups, *kernel)``.
         stride, padding, dilation: s, p and d, one number or one per spatial axis.
-        groups: the channels fall into so many parts, each with c_out / groups kernels of its own.
+        groups: the number of parts that the channels are divided into, each with c_out / groups kernels of its own.
 
     Returns:
-        ``(batch, c_out, *positions)``, along each axis ``(n + 2 p - d (k - 1) - 1) // s + 1`` positions.
+        ``(batch, c_out, *positions)``, with ``(n + 2 p - d (k - 1) - 1) // s + 1`` positions along each axis.
 
     Raises:
-        ValueError: shapes do not fit, or an option is not a whole number.
+        ValueError: shapes do not fit, or an option is not an integer.
 
     Source: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition (1998), section 2;
         dilation: Yu & Koltun (2016); groups: Krizhevsky, Sutskever & Hinton (2012).
@@ -288,22 +294,24 @@ def conv_transpose(
     x: Array, w: Array, *,
     stride: Size = 1, padding: Size = 0, output_padding: Size = 0, dilation: Size = 1, groups: int = 1,
 ) -> Array:  # fmt: skip
-    r"""Lay a kernel, scaled by each pixel, over a larger image, and add up: the transpose of `conv` in its images.
+    r"""Return the transposed convolution: each pixel adds a kernel, scaled by it, to a larger image.
+
+    It is the transpose of `conv` as a linear map of its images.
 
     .. math:: y_{n,\, c,\, j} = \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
 
     Args:
-        x: ``(batch, c_in, *spatial)``.
-        w: ``(c_in, c_out / groups, *kernel)``.
+        x: images, ``(batch, c_in, *spatial)``.
+        w: kernels, ``(c_in, c_out / groups, *kernel)``.
         stride, dilation, groups: as for `conv`.
-        padding: p, by so many pixels the result is cropped at each end.
-        output_padding: so many pixels are added at the far end, since `conv` takes several sizes to the same one.
+        padding: p, the number of pixels that are cropped from the result at each end.
+        output_padding: the number of pixels added at the far end, since `conv` maps several sizes to the same one.
 
     Returns:
-        ``(batch, c_out, *size)``, along each axis ``(n - 1) s - 2 p + d (k - 1) + 1 + output_padding`` pixels.
+        ``(batch, c_out, *size)``, with ``(n - 1) s - 2 p + d (k - 1) + 1 + output_padding`` pixels along each axis.
 
     Raises:
-        ValueError: shapes do not fit, an option is not a whole number, or nothing is left.
+        ValueError: shapes do not fit, an option is not an integer, or the result would be empty.
 
     Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); Dumoulin & Visin, A guide to
         convolution arithmetic for deep learning (2016), section 4.

@@ -1,4 +1,4 @@
-"""Covariance and correlation of variables that are rows, or columns, of samples."""
+"""Covariance and correlation of variables: np.cov and np.corrcoef of Tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .reduce import conj
 
 
 def _within_one(x: Array) -> Array:
-    """Return correlations without the rounding that has taken one beyond 1, or -1."""
+    """Return correlations clipped to [-1, 1], which only rounding can exceed."""
     if x.dtype.kind == "c":
         return np.clip(x.real, -1, 1) + 1j * np.clip(x.imag, -1, 1)
     return np.clip(x, -1, 1)
@@ -28,7 +28,7 @@ within_one = declare(_within_one, r"x \text{ within } [-1, 1]",
 
 
 def _rows(m: Any, name: str, dtype: Any = None) -> Array:
-    """Return the samples of variables as an array of at most two axes."""
+    """Return the samples as an array; raise ValueError if it has more than two axes."""
     m = m if is_tensor(m) else np.asarray(m)
     if m.ndim > 2:
         raise ValueError(f"np.cov takes samples of one or two axes; {name} has shape {m.shape}.")

@@ -1,14 +1,16 @@
-"""Factorisations of matrices, also in stacks: Cholesky, QR, eigenvalues, singular values.
+"""Factorisations of matrices and stacks of matrices: Cholesky, QR, eigenvalues, singular values.
 
-A factorisation with several results is one primitive, whose result holds them as rows of one array: so the forward
-runs once and the rule sees all cotangents together. NumPy's functions cut it into named tuples.
+A factorisation with several results is one primitive, whose result holds them as rows of one array. So the forward
+runs once, and the rule sees all cotangents together. The functions at the end split that array into NumPy's tuples.
 
-Rules are written for cotangents conjugated at their door, as in the literature; for real matrices that is nothing.
+Rules conjugate their cotangent first and work with the convention of the literature; for real matrices that has no
+effect.
 
 Conventions. The gradient of a function of a symmetric matrix (eigh, cholesky) is symmetric, though one triangle is
-read. Eigenvectors and singular vectors are fixed up to a phase only, and a loss must not depend on it. Of equal values
-only the space of their vectors is fixed: degenerate.py asks what follows whether it depends on more. A rule by itself
-gives NaN where a cotangent of such vectors, or different ones of their values, could depend on the choice.
+read. Eigenvectors and singular vectors are unique only up to a phase, and a loss must not depend on it. For equal
+values only the space spanned by their vectors is unique: degenerate.py tests whether the loss depends on the choice
+within it. A rule by itself returns NaN if the cotangent of such vectors is not zero, or if the cotangents of the equal
+values differ, since the gradient could then depend on the choice.
 
 Source: M. Giles, Collected matrix derivative results for forward and reverse mode AD (2008); M. Seeger et al.,
 Auto-differentiating linear algebra (2017); J. Townsend, Differentiating the singular value decomposition (2016);
@@ -28,10 +30,11 @@ from .plain import bare, is_tensor
 
 
 def _completion(Q: Array, rest: Array) -> Array:
-    """Return the columns that complete Q to a unitary matrix as a function of Q near its present value.
+    """Return columns that complete Q to a unitary matrix, as a smooth function of Q near its present value.
 
-    Any choice of them is as good as another; this one, closest to `rest`, is smooth. Two steps of Newton and Schulz
-    restore orthonormality to the eighth power of a change, so that derivatives up to the seventh are right.
+    Many choices are valid; this one stays closest to the columns `rest` that NumPy found. Two Newton-Schulz steps
+    restore orthonormality with an error of the eighth power of the change in Q, so that derivatives up to the seventh
+    are right.
     """
     C = rest - Q @ (H(Q) @ rest)
     for _ in range(2):
@@ -40,7 +43,7 @@ def _completion(Q: Array, rest: Array) -> Array:
 
 
 def _below(x: Array) -> Array:
-    """Return the part of square matrices below the diagonal."""
+    """Return square matrices with only the entries below the diagonal kept."""
     return np.where(np.tri(x.shape[-1], k=-1, dtype=bool), x, 0)
 
 
@@ -54,7 +57,7 @@ def _symmetric(x: Array) -> Array:
 
 
 # fmt: off
-# -- The rows of each factorisation, and the rule
+# -- Each factorisation: forward, rule and row
 
 def _cholesky_vjp(g: Array, out: Array, x: Array) -> Array:
     P = H(out) @ conj(g)
@@ -66,7 +69,7 @@ cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
     name="cholesky", kinks="the gradient is symmetric, though the lower triangle is read")
 
 def _fixed(x: Array) -> Array:
-    """Return the same numbers as constants."""
+    """Return the same numbers as a constant, without a graph."""
     return x.detach() if is_tensor(x) else x
 
 
@@ -81,7 +84,7 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
     M = gR @ H(R) - H(Q) @ gQ
     upper = T(_below(T(M)))
     M = diagonal(real(_main(M)), upper + H(upper))
-    # A column that depends on those before it leaves its vector in Q to chance, and so all that is made with it.
+    # A column that depends linearly on those before it has an arbitrary vector in Q, and so have all columns after it.
     size = np.abs(_main(_fixed(R)))
     free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
     after = np.cumsum(free, axis=-1) > 0
@@ -92,7 +95,7 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
 
 qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
     (_qr_vjp, r"(g_Q + Q M) R^{-H}, \; M = \text{Hermitian, with the upper part of } g_R R^H - Q^H g_Q"),
-    name="qr_rows", kinks="NaN where a column that depends on those before it is used")
+    name="qr_rows", kinks="NaN where the loss uses a column that depends on those before it")
 
 PHASE = "the loss must not depend on the phases of the vectors; at equal values NaN where it depends on their choice"
 WHY = (
@@ -102,25 +105,25 @@ WHY = (
 
 
 def _tolerance(w: Array) -> Array:
-    """Return the distance below which rounding cannot tell eigenvalues or singular values apart, with an axis kept."""
+    """Return the distance below which eigenvalues or singular values count as equal, with the last axis kept."""
     return np.sum(np.abs(w), axis=-1, keepdims=True) * (8 * np.finfo(w.dtype).eps)
 
 
 def _same(w: Array) -> Array:
-    """Return which pairs of values are equal, but for the pairs of a value with itself."""
+    """Return a boolean matrix that marks the pairs of equal values; its diagonal is False."""
     near = np.abs(w[..., None, :] - w[..., :, None]) <= _tolerance(w)[..., None]
     return near & ~np.eye(w.shape[-1], dtype=bool)
 
 
 def _gaps(w: Array, same: Array) -> Array:
-    """Return w_j - w_i; of equal pairs that of the direction in which they part."""
+    """Return w_j - w_i, for equal pairs the same difference of the direction `_apart`, and 1 on the diagonal."""
     e = _apart(w)
     gaps = np.where(np.eye(w.shape[-1], dtype=bool), 1, w[..., None, :] - w[..., :, None])
     return np.where(same, e - e[:, None], gaps)
 
 
 def _apart(w: Array) -> Array:
-    """Return a direction along which all values part."""
+    """Return a direction along which all values become different: 1, 2, 3, ..."""
     return np.arange(1, w.shape[-1] + 1, dtype=np.finfo(w.dtype).dtype)
 
 
@@ -130,13 +133,13 @@ def _size(w: Array) -> Array:
 
 
 def _nothing(x: Array, of: Array) -> Array:
-    """Return which entries of a cotangent are 0, as far as half of the digits tell, beside the whole of it."""
+    """Return which entries x of a cotangent are 0 to half of the digits, relative to the largest entry of `of`."""
     whole = np.abs(of).max(axis=(-2, -1), keepdims=True, initial=0)
     return np.abs(x) <= whole * np.sqrt(np.finfo(x.dtype).eps)
 
 
 def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
-    """Return unitary matrices that mix the vectors of equal values, and leave the others alone."""
+    """Return random unitary matrices that mix the vectors of equal values and leave the other vectors unchanged."""
     rng, n = np.random.default_rng(seed), same.shape[-1]
     A = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if np.dtype(dtype).kind == "c" else 0)
     A = np.where(same, A - A.conj().T, 0)
@@ -151,7 +154,8 @@ def _refuse(x: Array) -> Array:
     return x * 1
 
 
-# The same where what follows cannot be run again, as in a compiled function, which then runs as it is.
+# Used in place of `undetermined` in a compiled gradient, which cannot run the operations after a factorisation again.
+# It raises AtEqualValues, and the function then runs uncompiled.
 refused = Primitive("refused", _refuse, [NOT_KNOWN], "x")
 
 
@@ -165,10 +169,10 @@ def _met(found: Array) -> None:
 
 
 def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
-    """Return what pairs of equal values contribute where that is known at once: 0, else what `unknown` makes of it.
+    """Return the contribution of pairs of equal values: 0 if the loss cannot depend on them, else `unknown(cotangent)`.
 
-    M is the cotangent of their vectors among each other, gw that of the values. A pair of which one vector is used for
-    itself alone counts too: among the vectors that NumPy chose it may be at its largest, where it has no slope.
+    M is the cotangent of the vectors in terms of each other, gw that of the values. A pair also counts if only the
+    diagonal entry of one of its vectors is nonzero: the loss may be stationary just at the vectors that NumPy chose.
     """
     size = np.abs(M)
     alone = np.where(np.eye(M.shape[-1], dtype=bool), size, 0)
@@ -178,7 +182,7 @@ def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
 
 
 def _limit(M: Array, slope: Array, of: Array) -> Array:
-    """Return in place of a cotangent that must be 0 its derivative as equal values part."""
+    """Return the derivative `slope` of a cotangent that must be 0 at equal values, and NaN where it is not 0."""
     return np.where(_nothing(M, of), slope, np.nan)
 
 
@@ -188,7 +192,7 @@ def _turned_eig(out: Array, x: Array) -> Array:
 
 
 def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
-    """Return what equal values leave undetermined; `row(x)` is where the result holds them."""
+    """Return the `Ties` of a factorisation; `row(x)` is the row of the result that holds the values."""
 
     def parted(out: Array, x: Array) -> Array:
         direction = np.zeros_like(out)
@@ -258,7 +262,7 @@ def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
 
 
 def _defective(V: Array, same: Array) -> Array:
-    """Return which matrices have equal eigenvalues that share a vector, so that no basis of vectors is left."""
+    """Return which matrices are defective: equal eigenvalues share an eigenvector, so that these form no basis."""
     s = np.linalg.svd(V, compute_uv=False)
     flat = s[..., -1:] <= s[..., :1] * np.sqrt(np.finfo(s.dtype).eps) if V.shape[-1] else s[..., :1] > 0
     return np.any(same, axis=(-2, -1), keepdims=True) & flat[..., None]
@@ -286,13 +290,13 @@ def _svd_parts(x: Array, rows: Array) -> tuple[Array, Array, Array]:
 
 
 def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
-    """Return the cotangents of turning left and right vectors together, and against each other."""
+    """Return the cotangents of rotating left and right singular vectors together, and in opposite directions."""
     left, right = _skew(H(U) @ gU), _skew(Vh @ H(gVh))
     return left + right, left - right
 
 
 def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
-    """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
+    """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `along`."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
     if along is None:
         fixed = _fixed(U)
@@ -305,7 +309,7 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     s, e = real(s), _apart(s)
     zero, same = _fixed(s) <= _tolerance(_fixed(s)), _same(_fixed(s))
     zeros = zero[..., None, :] & zero[..., :, None]
-    # Vectors of equal values turn together; those of values that are 0 turn each for themselves.
+    # Left and right vectors of equal values can only be rotated together; for values of 0 they rotate independently.
     together, against = _turns(U, Vh, gU, gVh)
     if along is None:
         loose = np.abs(H(_fixed(U)) @ gU) + np.abs(conj(_fixed(Vh)) @ T(gVh))
@@ -332,7 +336,7 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
 
 
 def _turned_svd(out: Array, x: Array) -> Array:
-    """Return a singular value decomposition with other vectors of equal values, and of those that are 0."""
+    """Return another valid singular value decomposition, with other vectors for equal values and for values of 0."""
     m = x.shape[-2]
     s = real(out[..., m, :])
     zero = s <= _tolerance(s)
@@ -359,7 +363,7 @@ svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
 # fmt: on
 
 
-# -- NumPy's functions
+# -- The replacements of NumPy's functions
 
 def _run_cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return H(cholesky(H(a))) if upper else cholesky(a)

@@ -1,4 +1,4 @@
-"""Differences along an axis, and the slopes and integrals that are made of them."""
+"""Differences along an axis, and np.gradient and np.trapezoid, which are made of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE: Any = object()
 
 # fmt: off
 def _diff(x: Array, n: int = 1, axis: int = -1) -> Array:
-    """Return the n-th differences of neighbours along an axis."""
+    """Return the n-th differences of neighboring entries along an axis."""
     return np.diff(x, n, axis)
 
 
@@ -40,7 +40,7 @@ def _as_array(x: Any) -> Array:
 
 @override("diff")
 def _diff_between(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Array:
-    """Return np.diff of a Tensor, or between Tensors at its ends."""
+    """Return np.diff, of which the array, `prepend` or `append` is a Tensor."""
     a = _as_array(a)
     if n == 0:
         return a
@@ -53,7 +53,7 @@ def _diff_between(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, appe
 
 @override("ediff1d")
 def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
-    """Return np.ediff1d of a Tensor: the differences in the dtype of the array, between those put before and after."""
+    """Return np.ediff1d of a Tensor: the differences of the flattened array, between `to_begin` and `to_end`."""
     line = np.ravel(_as_array(ary))
     ends = []
     for name, end in (("to_begin", to_begin), ("to_end", to_end)):
@@ -67,7 +67,10 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
 # -- Slopes
 
 def _three_points(before: Array, after: Array) -> tuple[tuple[Array, ...], ...]:
-    """Return the weights of three entries, a given step apart, in the slope at the first, the middle and the last."""
+    """Return the weights of three neighboring entries in the slope at the first, the middle and the last of them.
+
+    `before` and `after` are the steps between the first two and the last two entries.
+    """
     both = before + after
     first = -(before + both) / (before * both), both / (before * after), -before / (after * both)
     middle = -after / (before * both), (after - before) / (before * after), before / (after * both)
@@ -76,7 +79,7 @@ def _three_points(before: Array, after: Array) -> tuple[tuple[Array, ...], ...]:
 
 
 def _slope(f: Array, step: Array, edge_order: int) -> Array:
-    """Return the slope along the last axis; the step between entries is one number, or one per pair."""
+    """Return the slope of f along the last axis; `step` is one number or an array with the step of each interval."""
     if np.ndim(step) == 0:
         inner = (f[..., 2:] - f[..., :-2]) / (2 * step)
         at_start = at_end = step
@@ -98,7 +101,7 @@ def _slope(f: Array, step: Array, edge_order: int) -> Array:
 
 
 def _steps(spacings: Sequence[Any], shape: Sequence[int]) -> list[Array]:
-    """Return the step along each axis: a number, or the differences of coordinates."""
+    """Return the step along each axis: a number, or an array of the differences of coordinates."""
     if len(spacings) == 0:
         return [1.0] * len(shape)
     if len(spacings) == 1 and np.ndim(spacings[0]) == 0:
@@ -118,7 +121,7 @@ def _steps(spacings: Sequence[Any], shape: Sequence[int]) -> list[Array]:
 
 @override("gradient")
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Return np.gradient of a Tensor, or along coordinates that are one."""
+    """Return np.gradient of a Tensor, or along coordinates that are a Tensor."""
     f = _as_array(f)
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     if edge_order > 2:
@@ -129,14 +132,14 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
         _slope(f.swapaxes(a, -1), step, edge_order).swapaxes(a, -1)
         for a, step in zip(axes, _steps(varargs, [f.shape[a] for a in axes]), strict=True)
     ]
-    if f.dtype.kind in "fc":  # NumPy writes them into an array like f
+    if f.dtype.kind in "fc":  # NumPy writes the slopes into an array with the dtype of f
         slopes = [slope if slope.dtype == f.dtype else slope.astype(f.dtype) for slope in slopes]
     return slopes[0] if len(slopes) == 1 else tuple(slopes)
 
 
 @override("trapezoid")
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
-    """Return np.trapezoid of a Tensor, over places that may be one too."""
+    """Return np.trapezoid of a Tensor; the sample points x may be a Tensor too."""
     y = _as_array(y)
     (place,) = normalize_axis_tuple(axis, y.ndim)
     step = dx

@@ -12,11 +12,11 @@ from ..primitive import OVERRIDES, Array, declare
 from .plain import bare, checked, refuse_out
 
 # fmt: off
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order in which NumPy sorts an implicit output
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order of the axes of an implicit output
 
 
 def _read(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
-    """Return subscripts and arrays of either of NumPy's two forms of the call."""
+    """Return subscripts and arrays, from either of NumPy's two forms of calling einsum."""
     if isinstance(operands[0], str):
         return operands[0].replace(" ", ""), list(operands[1:])
     pairs, rest = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
@@ -29,7 +29,7 @@ def _spell(axes: Any) -> str:
 
 
 def _explicit(subscripts: str, ndims: list[int]) -> str:
-    """Return subscripts with every axis of an ellipsis and the output written out."""
+    """Return subscripts in which the axes of an ellipsis have letters and the output is written out."""
     inputs, arrow, output = subscripts.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ndims):
@@ -66,11 +66,11 @@ def _einsum(
     return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 
-BY_BLAS = 100_000  # products from which on looking for a matrix product costs less than it saves
+BY_BLAS = 100_000  # from so many multiplications on, searching for a matrix product costs less time than it saves
 
 
 def _products(terms: list[str], arrays: list[Array]) -> int:
-    """Return how many products a sum over all letters at once adds up."""
+    """Return the number of products that a sum over all letters at once adds up."""
     lengths: dict[str, int] = {}
     for term, a in zip(terms, arrays, strict=True):
         lengths.update(zip(term, np.shape(a), strict=True))
@@ -78,7 +78,7 @@ def _products(terms: list[str], arrays: list[Array]) -> int:
 
 
 class _OnDemand(Sequence[Any]):
-    """Gradients computed when asked for: the walk asks for none of a constant operand."""
+    """A sequence of gradients, each computed when it is indexed, since the walk never asks for those of constants."""
 
     def __init__(self, length: int, compute: Callable[[int], Any]) -> None:
         self.length, self.compute = length, compute
@@ -97,7 +97,7 @@ def _einsum_vjp(
 ) -> Sequence[Array]:
     inputs, output = subscripts.split("->")
     terms = inputs.split(",")
-    # A path that was given fits the forward only; and three factors multiplied at once cost more than two and two.
+    # A given contraction path fits the forward only. From three operands on, contracting pairs beats all at once.
     optimize = optimize if isinstance(optimize, (bool, str)) and len(terms) < 3 else True
 
     def gradient(slot: int) -> Array:
@@ -106,7 +106,7 @@ def _einsum_vjp(
         factors = [g, *(a for i, a in enumerate(arrays) if i != slot)]
         wanted = ""
         for axis, letter in enumerate(terms[slot]):
-            if letter in wanted:  # a diagonal was read, so only the diagonal is written
+            if letter in wanted:  # a repeated letter reads a diagonal, so the gradient is nonzero on the diagonal only
                 fresh = next(c for c in LETTERS if c not in subscripts + wanted)
                 parts.append(letter + fresh)
                 factors.append(np.eye(x.shape[axis], dtype=x.dtype))
@@ -116,7 +116,7 @@ def _einsum_vjp(
         found = "".join(letter for letter in wanted if letter in known)
         how = optimize or (prod(np.size(a) for a in factors) > BY_BLAS and _products(parts, factors) > BY_BLAS)
         r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=how)
-        lengths = iter(r.shape)  # axes that only x has were summed over alone: the gradient repeats along them
+        lengths = iter(r.shape)  # along axes that only x has, which were just summed, the gradient is repeated
         shape = [next(lengths) if letter in known else 1 for letter in wanted]
         full = [max(n, m) if m else 0 for n, m in zip(shape, x.shape, strict=True)]
         r = r if shape == list(r.shape) else r.reshape(shape)

@@ -1,10 +1,10 @@
 r"""Elementwise primitives, ordered as in a calculus table: arithmetic, exponentials, trigonometry, absolute values.
 
-The columns of a row are: forward, its equation, then per argument the VJP rule and the equation of the rule.
+A row holds the forward, its equation, and then for each argument the VJP rule and the equation of the rule.
 
-A factor that is infinite or NaN where the cotangent is zero (a branch that ``np.where`` did not take) contributes zero,
-to any order. The guard must look at the singular point too, never at the cotangent alone: it may be zero by chance, as
-it is for ``(np.sqrt(x) - 2) ** 2`` at x = 4, whose second derivative is 1/8 all the same.
+If a rule's factor is infinite or NaN where the cotangent is zero (as in the branch that ``np.where`` did not take), it
+contributes zero, to any order. The guards test both the cotangent and the singular point: the cotangent alone may be
+zero by chance, as for ``(np.sqrt(x) - 2) ** 2`` at x = 4, whose second derivative is 1/8 all the same.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ inf = np.inf
 
 
 def _regular(*arrays: Array) -> bool:
-    """Tell whether these are plain arrays without 0 and NaN, of which a guard would change nothing but take time."""
+    """Tell whether these are plain arrays without 0 and NaN, for which a guard would only cost time."""
     return all(type(a) is np.ndarray and np.count_nonzero(np.abs(a) > 0) == a.size for a in arrays)
 
 
 def _live(g: Array, x: Array) -> Array:
     """Return a divisor with infinity where it is 0 or NaN and the cotangent is 0: dividing by it gives 0, not 0/0."""
-    if type(x) in (int, float, complex) or _regular(x):  # a number divides all alike: no branch was left out
+    if type(x) in (int, float, complex) or _regular(x):  # a number divides all entries, so no branch was left out
         return x
     return np.where((g == 0) & ((x == 0) | (x != x)), inf, x)
 
@@ -77,7 +77,7 @@ square = declare(np.square, r"x^2",
 
 
 def _power(x: Array, y: Array) -> Array:
-    return x**y  # unlike np.power it knows that a square is one multiplication
+    return x**y  # unlike np.power, ndarray.__pow__ computes a square by one multiplication
 
 
 def _power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -153,8 +153,8 @@ cbrt = declare(np.cbrt, r"\sqrt[3]{x}",
 
 
 def softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
-    """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
-    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # of two infinities there is no difference
+    """Return the sigmoid of scale * (x - y), the derivative of logaddexp in x; it is 0 where both are -inf."""
+    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # inf - inf would be NaN
     return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
 
 logaddexp = declare(np.logaddexp, r"\ln(e^x + e^y)",
@@ -181,7 +181,7 @@ tan = declare(np.tan, r"\tan x",
 
 
 def _circle(x: Array, by_result: Array) -> Array:
-    """Return the root of 1 - x², of complex numbers by the result of the function, which is on its side of a cut.
+    """Return √(1 - x²); for complex x it is `by_result`, computed from the function's result on the right branch.
 
     np.sqrt(1 - x * x) has the wrong sign at x = 2 + 0j, where -3 - 0j is rounded to -3 + 0j.
     """
@@ -200,7 +200,7 @@ arctan = declare(np.arctan, r"\arctan x",
 
 
 def nonzero(x: Array) -> Array:
-    """Return a divisor with infinity in place of 0: dividing by it gives 0, and so do all derivatives."""
+    """Return a divisor with infinity in place of 0: dividing by it gives 0, with derivatives of 0."""
     return np.where(x == 0, inf, x)
 
 arctan2 = declare(np.arctan2, r"\text{atan2}(x, y)",

@@ -1,4 +1,4 @@
-"""Primitives of embeddings: rows of a table looked up by number, and the sum of what comes back to each row."""
+"""Primitives of embeddings: lookup of table rows by number, and its transpose, which sums gradients by row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
     Args:
         W: the table, (words, n).
         ids: row numbers, of any shape.
-        padding_idx: a row that is looked up but never learned: no gradient reaches it.
+        padding_idx: the number of a row that gets no gradient, so that it is never learned.
 
     Returns:
         (*ids.shape, n).
@@ -30,7 +30,7 @@ def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
 
 
 def _learned(g: Array, ids: Array, padding_idx: int | None) -> Array:
-    """Return g, and 0 where the padding was looked up."""
+    """Return g with 0 where the padding row was looked up."""
     return g if padding_idx is None else np.where((ids == padding_idx)[..., None], 0, g)
 
 embedding: Primitive = declare(_embedding, r"W_{[i]}",
@@ -40,12 +40,12 @@ embedding: Primitive = declare(_embedding, r"W_{[i]}",
 
 
 def _sum_rows(x: Array, ids: Array, rows: int) -> Array:
-    """Return a table whose row i is the sum of the x with number i: what an embedding's gradient is.
+    """Return a table whose row i is the sum of the rows of x with number i: the gradient of an embedding's table.
 
     Args:
         x: (*ids.shape, n).
         ids: row numbers, at least 0 and below `rows`, of any shape.
-        rows: how many the table has.
+        rows: the number of rows of the table.
 
     Returns:
         (rows, n).

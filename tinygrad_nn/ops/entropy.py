@@ -1,4 +1,4 @@
-r"""Products with logarithms, whose value at zero is a limit, by SciPy: entropies and divergences, entry by entry."""
+r"""SciPy's x ln y, entropies and divergences, entry by entry, with 0 ln 0 = 0."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .library import forward
 
 
 def _over(g: Array, x: Array, y: Array) -> Array:
-    """Return g x / y; 0 where x is 0, also of 0 / 0."""
+    """Return g x / y, with 0 / 0 = 0."""
     none = (x == 0) & (y == 0)
     return np.where(none, 0, g) * x / np.where(none, 1, y)
 
 
 def _log_ratio(x: Array, y: Array) -> Array:
-    """Return ln(x / y), and 0 where both are 0."""
+    """Return ln(x / y), or 0 if x and y are both 0."""
     none = (x == 0) & (y == 0)
     return np.log(np.where(none, 1, x) / np.where(none, 1, y))
 

@@ -1,6 +1,6 @@
-"""Fourier transforms. The matrix of a transform is symmetric, so that each is its own transpose.
+"""Fourier transforms. The matrix of a transform is symmetric, so its VJP rule is the same transform, applied to g.
 
-Two and more dimensions, and the Hermitian forms, are compositions of the four transforms along one axis.
+Transforms along several axes, and of Hermitian input, are composed of the four primitives along one axis.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .plain import refuse_out
 
 
 def _fit(x: Array, length: int, axis: int) -> Array:
-    """Return x cut off, or continued with zeros, to a length along an axis."""
+    """Return x cut off or padded with zeros to a given length along an axis."""
     axis = axis % x.ndim
     missing = length - x.shape[axis]
     if missing > 0:
@@ -67,12 +67,13 @@ def _irfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> 
     return np.fft.irfft(a, n, axis, norm)
 
 
-# The scale 1/n moves between a transform and its inverse; their transposes need that of the other.
+# `norm` says which transform has the scale 1/n, the forward or the inverse one. The transpose of irfft is computed by
+# rfft with the scale of irfft, so it needs the opposite norm.
 OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def _multiplicity(spectrum: Array, n: int, axis: int) -> Array:
-    """Return how often each frequency of a real signal of length n stands in its full spectrum: 1 at the ends, or 2."""
+    """Return how often each frequency of a real signal of length n occurs in its full spectrum: once or twice."""
     k = np.arange(spectrum.shape[axis])
     twice = np.where((k == 0) | (2 * k == n), 1, 2).astype(spectrum.dtype)
     return twice.reshape([-1 if i == axis % spectrum.ndim else 1 for i in range(spectrum.ndim)])
@@ -102,7 +103,7 @@ def _ihfft(a: Any, n: int | None = None, axis: int = -1, norm: Any = None, out: 
 
 
 def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[Any, int]]:
-    """Return (length, axis) of each transform of several."""
+    """Return (length, axis) for each axis of a transform along several axes."""
     if axes is None:
         axes = range(-(a.ndim if s is None else len(s)), 0)
     if s is None:
@@ -115,7 +116,7 @@ def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[An
 
 
 def _several(one: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the transform along several axes, last axis first."""
+    """Return the transform along several axes, applied to the last axis first."""
 
     def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
         refuse_out("fft.fftn", out)
@@ -144,7 +145,7 @@ def _irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any 
 
 
 def _plane(transform: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the same with the last two axes as default."""
+    """Return the same transform with the last two axes as its default."""
     return lambda a, s=None, axes=(-2, -1), norm=None, out=None: transform(a, s, axes, norm, out)
 
 

@@ -1,6 +1,6 @@
-r"""The gamma and beta functions, by SciPy.
+r"""Gamma and beta functions, their logarithms, and binomial coefficients, by SciPy.
 
-The psi function is `digamma`, the derivative of the logarithm of the gamma function.
+ψ in the equations is `digamma`, the derivative of the logarithm of the gamma function.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ loggamma = declare(forward("loggamma"), r"\ln \Gamma(x)",
 
 
 def _rgamma_vjp(g: Array, out: Array, x: Array) -> Array:
-    """By reflection below 1/2, where 1/Γ is smooth though Γ is not: 1/Γ(x) = Γ(1 - x) sin(πx) / π."""
+    """Return the gradient; below 1/2, where Γ has poles but 1/Γ is smooth, by 1/Γ(x) = Γ(1 - x) sin(πx) / π."""
     below = x < 0.5
     low, high = np.where(below, 1 - x, 1), np.where(below, 1, x)
     mirrored = gamma(low) * (np.cos(np.pi * low) + digamma(low) * np.sin(np.pi * low) / np.pi)

@@ -1,4 +1,4 @@
-"""Sums of weights in bins. Counts do not move with the numbers that are counted; the sums are linear in the weights."""
+"""np.bincount and np.histogram: with Tensor weights, sums of weights, linear in them; counts have no gradient."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .plain import bare, is_tensor, override, tensors
 
 
 def _counted(function: Any, *samples: Any) -> Any:
-    """Return the plain arrays of what is counted; raise where one has a graph that would be lost."""
+    """Return the samples as plain arrays; raise if one is a Tensor with a graph, which would be lost."""
     if any(t.node is not None for t in tensors([*samples])):
         raise no_rule(function)
     return [bare(sample) for sample in samples]
 
 
 def _summed(weights: Array, where: Any, inside: Any, shape: tuple[int, ...]) -> Array:
-    """Return the sums of weights in each bin, in float64 at least; where says the bin of each."""
+    """Return the sum of weights in each bin, in float64 at least; `where` holds the bin of each weight."""
     weights = np.ravel(weights if is_tensor(weights) else np.asarray(weights))
     picked = np.multiply(weights[inside], np.float64(1))
     return REGISTRY["put"](picked, index=tuple(i[inside] for i in where), shape=shape)
 
 
 def _bins(samples: Sequence[Any], edges: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-    """Return for each sample its bin along each axis, and which samples are in one; the last bin has its end."""
+    """Return each sample's bin along each axis, and which samples are in a bin; the last bin includes its end."""
     where, inside = [], np.ones(len(samples[0]), dtype=bool)
     for sample, ends in zip(samples, edges, strict=True):
         sample = sample.astype(np.result_type(sample, ends), copy=False)
@@ -39,10 +39,10 @@ def _bins(samples: Sequence[Any], edges: Sequence[Any]) -> tuple[tuple[Any, ...]
 
 @override("bincount")
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """Return np.bincount: a Tensor if the weights are one."""
+    """Return np.bincount: a Tensor if the weights are a Tensor, else an array."""
     (plain,) = _counted(np.bincount, x)
     counts = np.bincount(plain, minlength=minlength)
-    if not is_tensor(weights) or np.size(plain) == 0:  # of nothing NumPy makes whole numbers
+    if not is_tensor(weights) or np.size(plain) == 0:  # without samples NumPy returns integers
         return counts if weights is None else np.bincount(plain, bare(weights), minlength)
     if weights.shape != np.shape(plain):
         raise ValueError(f"np.bincount needs one weight per entry, {np.shape(plain)}; it got shape {weights.shape}.")
@@ -54,21 +54,21 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 
 @override("histogram")
 def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """Return np.histogram: a Tensor of sums if the weights are one."""
+    """Return np.histogram: the sums are a Tensor if the weights are a Tensor."""
     sample, bins, range = _counted(np.histogram, a, bins, range)
     if not is_tensor(weights):
         return np.histogram(sample, bins, range, density, weights)
     sample = np.asarray(sample)
     if weights.shape != sample.shape:
         raise ValueError(f"np.histogram needs one weight per entry, {sample.shape}; it got shape {weights.shape}.")
-    edges = np.histogram_bin_edges(sample, bins, range, np.ones(sample.shape))  # which refuses bins by their name
+    edges = np.histogram_bin_edges(sample, bins, range, np.ones(sample.shape))  # with weights it refuses named bins
     n = _summed(weights, *_bins([sample.ravel()], [edges]), (len(edges) - 1,)).astype(weights.dtype)
     return (n / np.array(np.diff(edges), float) / n.sum() if density else n), edges
 
 
 @override("histogramdd")
 def _histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """Return np.histogramdd: a Tensor of sums if the weights are one."""
+    """Return np.histogramdd: the sums are a Tensor if the weights are a Tensor."""
     sample, bins, range = _counted(np.histogramdd, sample, bins, range)
     if not is_tensor(weights):
         return np.histogramdd(sample, bins, range, density, weights)
@@ -87,7 +87,7 @@ def _histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = 
 def _histogram2d(
     x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
-    """Return np.histogram2d: a Tensor of sums if the weights are one."""
+    """Return np.histogram2d: the sums are a Tensor if the weights are a Tensor."""
     x, y, bins, range = _counted(np.histogram2d, x, y, bins, range)
     if not is_tensor(weights):
         return np.histogram2d(x, y, bins, range, density, weights)

@@ -1,6 +1,6 @@
 r"""Hypergeometric functions, elliptic integrals and Lambert's W, by SciPy.
 
-Parameters are metadata: there is no closed form of the derivatives with respect to them.
+Parameters are metadata: the derivatives with respect to them have no closed form.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ ellipe = declare(forward("ellipe"), r"E(x) = \frac{\pi}{2} {}_2F_1(-\tfrac{1}{2}
 # -- Lambert's W
 
 def _lambertw(x: Array, k: Array = 0, tol: float = 1e-8) -> Array:
-    r"""Return a branch of the solution of out exp(out) = x, a complex number."""
+    r"""Return the k-th branch of Lambert's W, the complex solution of out exp(out) = x."""
     return library().lambertw(x, k, tol)
 
 lambertw = declare(_lambertw, r"W_k(x)",

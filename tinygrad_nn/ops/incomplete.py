@@ -1,7 +1,8 @@
-r"""Incomplete gamma and beta functions by SciPy, their inverses, and the distributions that they are made of.
+r"""Incomplete gamma and beta functions by SciPy, their inverses, and the probability distributions made of them.
 
-Derivatives with respect to the parameters have no closed form. They are integrals of derivatives of the density, taken
-over the side on which the first of these has one sign, so that nothing cancels, by the double-exponential rule.
+Derivatives with respect to the parameters have no closed form. They are integrals of the derivatives of the density,
+computed with the double-exponential rule. The integral is taken below or above x, on the side where the first
+derivative of the density does not change its sign, so that nothing cancels.
 
 Source: H. Takahasi and M. Mori, Double exponential formulas for numerical integration, Publ. RIMS 9 (1974).
 """
@@ -24,12 +25,12 @@ STEP = 1 / 32
 T = np.arange(-3.3, 3.3, STEP)
 NODES: Array = np.tanh(pi / 2 * np.sinh(T))
 WEIGHTS = STEP * pi / 2 * np.cosh(T) / np.cosh(pi / 2 * np.sinh(T)) ** 2
-DROP = 45.0  # exp(-45) of the largest value is nothing
-BLOCK = 512  # entries at a time
+DROP = 45.0  # integrals end where the integrand is below exp(-45) of its largest value
+BLOCK = 512  # entries that are computed at a time
 
 
 def _reach(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
-    """Return where a concave function has dropped by `DROP` from its value at the start, on one side of it."""
+    """Return the point on one side of `start` at which a concave function is lower than at `start` by `DROP`."""
     level, near, far = f(start) - DROP, np.zeros_like(start), np.full_like(start, 1e-4)
     for _ in range(40):
         above = f(start + sign * far) > level
@@ -44,7 +45,7 @@ def _reach(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
 
 
 def _side(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Array, lower: Array) -> Array:
-    """Return the integral of exp(f) times a factor from -inf to the end, as one from there to inf if not `lower`.
+    """Return the integral of exp(f) times a factor from -inf to `end`; if not `lower`, minus that from `end` to inf.
 
     `f` is concave with its maximum at 0, and the factor grows slowly.
     """
@@ -59,7 +60,11 @@ def _side(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Ar
 
 
 def _entrywise(f: Callable[..., Array], arrays: tuple[Array, ...], inside: Callable[..., Array]) -> Array:
-    """Run a function of flat float64 arrays on broadcast ones; the result is 0 at the ends, and NaN beyond."""
+    """Call a function of flat float64 arrays for broadcast arrays, in blocks.
+
+    `inside` tells which entries are in the domain, and with ``strictly=True`` which are not at its ends. The result is
+    0 at the ends and NaN outside.
+    """
     dtype = np.result_type(*arrays, np.float32)
     arrays = tuple(np.asarray(a, np.float64) for a in np.broadcast_arrays(*arrays))
     out = np.where(inside(*arrays), 0.0, np.nan)
@@ -72,7 +77,7 @@ def _entrywise(f: Callable[..., Array], arrays: tuple[Array, ...], inside: Calla
 
 
 def _bell(logs: Callable[[int, int], Array], n: int, m: int = 0) -> Array:
-    """Return the n-th derivative in one parameter and the m-th in another of exp(l), over exp(l), from those of l."""
+    """Return the (n, m)-th partial derivative of exp(l) divided by exp(l), from ``logs(i, j)``, those of l."""
     if n == m == 0:
         return 1.0
     if n == 0:
@@ -90,19 +95,19 @@ def _column(a: Array, v: Array) -> Array:
 # -- Gamma: the density of t is t^(a-1) e^-t / Γ(a), that of u = ln t is e^(a u - e^u) / Γ(a), largest at ln a
 
 def gamma_density(a: Array, t: Array) -> Array:
-    """Return the density of the gamma distribution of a shape."""
+    """Return the density at t of the gamma distribution with shape a."""
     end = t == np.inf
     t = np.where(end, 1, t)
     return np.where(end, 0, np.exp(xlogy(a - 1, t) - t - gammaln(a)))
 
 
 def _gamma_logs(a: Array, u: Array) -> Callable[[int, int], Array]:
-    """Return the derivatives of the logarithm of the density in a, given u = ln t."""
+    """Return the function n -> n-th derivative in a of the logarithm of the density, given u = ln t."""
     return lambda n, m: u - digamma(a) if n == 1 else -polygamma(a, order=n - 1)
 
 
 def _gamma_slope(a: Array, x: Array, order: int = 1) -> Array:
-    """Return the derivative of some order, in a, of the regularized lower incomplete gamma function."""
+    """Return the derivative of the given order in a of the regularized lower incomplete gamma function."""
 
     def slope(a: Array, x: Array) -> Array:
         psi, ln = digamma(a), np.log(a)
@@ -161,12 +166,12 @@ gammainccinv = declare(forward("gammainccinv"), r"Q(x, out) = y",
 # -- Beta: the density of t is t^(a-1) (1-t)^(b-1) / B(a, b), that of u = ln(t / (1 - t)) is largest at ln(a / b)
 
 def beta_density(a: Array, b: Array, t: Array) -> Array:
-    """Return the density of the beta distribution of two shapes."""
+    """Return the density at t of the beta distribution with shapes a and b."""
     return np.exp(xlogy(a - 1, t) + xlog1py(b - 1, -t) - betaln(a, b))
 
 
 def _beta_logs(a: Array, b: Array, ln_t: Array, ln_1_t: Array) -> Callable[[int, int], Array]:
-    """Return the derivatives of the logarithm of the density in a and b, given ln t and ln(1 - t)."""
+    """Return the function (n, m) -> derivative in a and b of the logarithm of the density, given ln t and ln(1 - t)."""
 
     def logs(n: int, m: int) -> Array:
         out = polygamma(a + b, order=n + m - 1)
@@ -187,7 +192,7 @@ def _beta_slope(a: Array, b: Array, x: Array, n: int, m: int) -> Array:
         peak = a * np.log(p) + b * np.log(q) - library().betaln(a, b)
 
         def parts(v: Array) -> tuple[Array, ...]:
-            """a, b, p, q and ln(q + p e^v), which is ln(t / p) with its sign turned, and v added."""
+            """Return a, b, p, q and ln(q + p e^v), which is v - ln(t / p)."""
             s, z, k, r = (_column(c, v) for c in (a, b, p, q))
             return s, z, k, r, np.where(v < 0, np.log1p(k * np.expm1(-np.abs(v))),
                                         np.log1p(r * np.expm1(-np.abs(v))) + np.abs(v))  # fmt: skip
@@ -254,7 +259,7 @@ betainccinv = declare(forward("betainccinv"), r"1 - I_{out}(x, y) = z",
     domain=SHAPES)
 
 
-# -- Student's t, smooth at 0 where a beta function is not
+# -- Student's t, with rows of its own because it is smooth at 0, where its expression by a beta function is not
 
 def _student_density(v: Array, t: Array) -> Array:
     return np.exp(-0.5 * (v + 1) * np.log1p(t * t / v) - betaln(0.5 * v, 0.5)) / np.sqrt(v)

@@ -1,4 +1,4 @@
-"""Gathering and scattering: indexing of every kind, its adjoint, and updates that make a new array."""
+"""Gathering and scattering: indexing of every kind, its transpose `put`, and updates such as ``t.at[index].set(v)``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..primitive import METHODS, Array, Primitive, declare
 from .plain import bare, is_tensor, override, refuse_out
 
-MANY, SHARE = 64, 4  # so many entries, and that part of an array, are added quicker one by one
+MANY, SHARE = 64, 4  # more than 64 entries that make up over a quarter of the array are added faster one by one
 
 
 # fmt: off
@@ -21,7 +21,7 @@ getitem = declare(_getitem, r"x_{[i]}",
 
 
 def _distinct(index: Any) -> bool:
-    """Tell whether an index is of a kind that selects no entry twice: positions, slices and masks."""
+    """Tell whether an index consists of integers, slices and boolean masks only, which select no entry twice."""
     return all(
         part is None or part is Ellipsis or isinstance(part, slice) or np.ndim(part) == 0
         or (isinstance(part, np.ndarray) and part.dtype == np.bool_)
@@ -30,9 +30,9 @@ def _distinct(index: Any) -> bool:
 
 
 def _accumulate(out: Array, index: Any, x: Array) -> None:
-    """Add x to the entries at an index of a C-contiguous array, equal indices adding up.
+    """Add x to the entries at an index of the C-contiguous array `out`, in place; equal indices add up.
 
-    np.add.at is quick where it adds single entries and slow where whole rows, so rows are given as their entries.
+    np.add.at is fast for single entries and slow for whole rows, so rows are passed as indices of their entries.
     """
     if _distinct(index):
         out[index] += x
@@ -60,7 +60,7 @@ put: Primitive = declare(_put, r"\sum_{[i]} x",
 
 
 def _copy_for(x: Array, y: Array) -> Array:
-    """Return a copy of x to write y into, if it can hold the likes of y."""
+    """Return a copy of x to write y into; raise TypeError if its dtype cannot hold y."""
     kind = np.result_type(y)
     if kind.kind not in "biufc":
         raise TypeError(
@@ -75,7 +75,7 @@ def _copy_for(x: Array, y: Array) -> Array:
 
 
 def _slots(x: Array, index: Any) -> Any:
-    """Return the numbers of the entries that an index selects."""
+    """Return the flat positions of the entries that an index selects."""
     return np.arange(x.size).reshape(x.shape)[index]
 
 
@@ -86,7 +86,7 @@ def _at_set(x: Array, y: Array, index: Any) -> Array:
 
 
 def _surviving(g: Array, index: Any) -> Array:
-    """Return g at the index, and zero where another value is written over this one: the last wins."""
+    """Return g at the index, with 0 for values that a later value for the same entry overwrites."""
     picked = g[index]
     if _distinct(index):
         return picked
@@ -96,13 +96,13 @@ def _surviving(g: Array, index: Any) -> Array:
 
 
 def _like(y: Array, g: Array) -> Array:
-    """Return g with the leading axes of length 1 that y has beyond it, which an assignment leaves out."""
+    """Return g with leading axes of length 1 added to match y, since an assignment ignores such axes of y."""
     return g.reshape((1,) * (np.ndim(y) - g.ndim) + g.shape) if np.ndim(y) > g.ndim else g
 
 at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
     (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
     (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
-    kinks="of equal indices the last wins, and it alone has a gradient")
+    kinks="for equal indices the last value wins, and only it has a gradient")
 
 
 def _at_add(x: Array, y: Array, index: Any) -> Array:
@@ -122,18 +122,18 @@ def _at_multiply(x: Array, y: Array, index: Any) -> Array:
 
 
 def _other_factors(x: Array, y: Array, index: Any) -> Array:
-    """Return, per selected entry, the product of the other factors that an update multiplies the same entry by."""
+    """Return for each factor the product of the other factors that the update multiplies the same entry by."""
     if _distinct(index):
         return 1
     slots = _slots(x, index)
     flat = slots.reshape(-1)
     order = np.argsort(flat, kind="stable")
     first = np.searchsorted(flat[order], flat[order])
-    rank = (np.arange(flat.size) - first)[np.argsort(order)]  # how many earlier factors the same entry has
+    rank = (np.arange(flat.size) - first)[np.argsort(order)]  # the number of earlier factors of the same entry
     most = int(rank.max(initial=0)) + 1
     if most == 1:
         return 1
-    group = np.searchsorted(np.sort(flat), flat)  # one row per entry, and rows that nothing reads
+    group = np.searchsorted(np.sort(flat), flat)  # each entry's row in the table below; some rows stay unused
     factors = np.broadcast_to(y, slots.shape).reshape(-1)
     table = at_set(np.ones((flat.size, most), dtype=y.dtype), factors, index=(group, rank))  # (factors, most)
     columns = [table[:, i] for i in range(most)]
@@ -199,10 +199,10 @@ _INSTEAD = {
 
 
 class At:
-    """The pending update ``t.at[index]``: each method returns a new Tensor and leaves the old one as it is.
+    """The pending update ``t.at[index]``: each method returns a new Tensor and leaves the old one unchanged.
 
-    The index is of any kind that NumPy has. Where it names an entry several times, `set` keeps the last value, and the
-    others take every value into account.
+    Every kind of NumPy index works. If it names an entry several times, `set` keeps the last value, and the other
+    methods use every value.
     """
 
     __slots__ = ("index", "tensor")
@@ -212,7 +212,7 @@ class At:
         self.index = bare(index)
 
     def _fitting(self, value: Any) -> Any:
-        """Return a value without the leading axes of length 1 that its place has not, as an assignment takes it."""
+        """Return a value without leading axes of length 1 beyond those of its place, as an assignment ignores them."""
         shape = np.shape(value)
         if len(shape) == 0 or shape[0] != 1:
             return value
@@ -221,7 +221,7 @@ class At:
         return np.reshape(value, shape[extra:]) if extra else value
 
     def _place(self) -> tuple[int, ...]:
-        """Return the shape of the entries that the index names; those of one sample where samples differ in it."""
+        """Return the shape of the entries that the index names, inside vmap for one sample."""
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
         whole = [isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in parts]
         known = tuple(np.zeros(np.shape(p), int) if w else p for p, w in zip(parts, whole, strict=True))
@@ -248,7 +248,7 @@ class At:
         raise AttributeError(f"t.at[index] has set, add, multiply, min and max, and no {name!r}.{hint}")
 
     def set(self, value: Array) -> Array:
-        """Return the Tensor with the value in place of the entries at the index."""
+        """Return the Tensor with the entries at the index replaced by the value."""
         return self._updated(at_set, value)
 
     def add(self, value: Array) -> Array:
@@ -256,15 +256,15 @@ class At:
         return self._updated(at_add, value)
 
     def multiply(self, value: Array) -> Array:
-        """Return the Tensor with the entries at the index multiplied by the value, or by several for equal indices."""
+        """Return the Tensor with the entries at the index multiplied by the value; equal indices multiply each time."""
         return self._updated(at_multiply, value)
 
     def min(self, value: Array) -> Array:
-        """Return the Tensor with the smaller of entry and value at the index; a tie shares its gradient evenly."""
+        """Return the Tensor with the smaller of entry and value at the index; ties share the gradient evenly."""
         return self._updated(at_min, value)
 
     def max(self, value: Array) -> Array:
-        """Return the Tensor with the larger of entry and value at the index; a tie shares its gradient evenly."""
+        """Return the Tensor with the larger of entry and value at the index; ties share the gradient evenly."""
         return self._updated(at_max, value)
 
 
@@ -274,14 +274,14 @@ METHODS["at"] = At
 # -- NumPy's functions that gather
 
 def along(x: Array, axis: Any, part: Any) -> Array:
-    """Return x indexed along one axis; of a flat copy if axis is None."""
+    """Return x indexed by `part` along one axis, or x flattened and indexed if axis is None."""
     if axis is None:
         return x.reshape(-1)[part]
     return x[(slice(None),) * np.lib.array_utils.normalize_axis_index(axis, x.ndim) + (part,)]
 
 
 def _lined(x: Array) -> Array:
-    """Return a number as an array of one entry, which has an axis."""
+    """Return a 0-d array as an array of shape (1,), and other arrays unchanged."""
     return x if x.ndim else x.reshape(1)
 
 
@@ -306,7 +306,7 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
 
 @override("take_along_axis")
 def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
-    """Return the entries at indices that differ from one position along the axis to the next, as argsort gives them."""
+    """Return np.take_along_axis of a Tensor: entries at indices along an axis, such as argsort returns."""
     picks = bare(indices)
     if axis is None:
         arr, axis = arr.reshape(-1), 0
@@ -319,7 +319,7 @@ def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
 
 @override("choose")
 def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
-    """Return at each place the entry of that array among the choices whose number stands there."""
+    """Return np.choose of Tensors: each entry comes from the array among the choices whose number `a` holds there."""
     refuse_out("choose", out)
     arrays = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
     picks = np.choose(bare(a), range(len(arrays)), mode=mode)
@@ -331,7 +331,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
 
 @override("compress")
 def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Array:
-    """Return the entries, or slices along an axis, for which the condition holds."""
+    """Return the entries, or slices along an axis, for which the condition is true."""
     refuse_out("compress", out)
     a = _lined(a)
     return along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
@@ -342,7 +342,7 @@ METHODS["compress"] = lambda self, condition, axis=None, out=None: compress(cond
 
 @override("extract")
 def extract(condition: Any, arr: Array) -> Array:
-    """Return the entries at which the condition holds, in a row."""
+    """Return a vector of the entries at which the condition is true."""
     return np.ravel(arr)[np.nonzero(np.ravel(bare(condition)))[0]]
 
 
@@ -354,7 +354,7 @@ def delete(arr: Array, obj: Any, axis: Any = None) -> Array:
 
 @override("resize")
 def resize(a: Array, new_shape: Any) -> Array:
-    """Return the entries, again from the start if they are too few, in a new shape."""
+    """Return the entries in a new shape, repeated from the start if there are too few."""
     if a.size == 0:
         return np.resize(bare(a), new_shape)
     return a.reshape(-1)[np.resize(np.arange(a.size), new_shape)]

@@ -1,4 +1,4 @@
-r"""Integrals of elementary functions without a closed form, by SciPy."""
+r"""SciPy's integrals without a closed form: Si, Ci, Shi, Chi, Fresnel, Spence, Owen's T and E_n."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .special import erf, sinc
 
 
 def _one_of(name: str, which: int, of: str) -> Callable[[Array], Array]:
-    """Return one of the results of a function of scipy.special, as a forward."""
+    """Return a forward that computes result number `which` of the function `of` of scipy.special."""
 
     def call(x: Array) -> Array:
         return getattr(library(), of)(x)[which]
@@ -63,12 +63,12 @@ owens_t = declare(forward("owens_t"), r"\frac{1}{2\pi} \int_0^y \frac{e^{-x^2 (1
 
 
 def _expn(x: Array, n: Array) -> Array:
-    """Return the exponential integral of a whole order from 1 on."""
+    """Return the exponential integral E_n of integer order n ≥ 1."""
     return of_arrays("expn", n, x)
 
 
 def _expn_below(x: Array, n: Array) -> Array:
-    """Return the exponential integral of the order below, which of 0 is e^-x / x."""
+    """Return the exponential integral of order n - 1; order 0 is e^-x / x."""
     first = np.asarray(n) <= 1
     return np.where(first, np.exp(-x) / x, expn(x, n=np.where(first, 1, np.asarray(n) - 1)))
 

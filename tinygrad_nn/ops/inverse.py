@@ -1,7 +1,7 @@
-"""Inverses, determinants and linear equations, of one matrix or of stacks.
+"""Inverses, pseudoinverses, determinants and linear equations, for matrices and stacks of matrices.
 
-Rules of matrices that are also conjugated (the pseudoinverse) are written for cotangents conjugated at their door, as
-in the literature; for real matrices that is nothing.
+The rules of the pseudoinverse and of least squares conjugate their cotangent first and work with the convention of
+the literature; for real matrices that has no effect.
 
 Source: M. Giles, Collected matrix derivative results for forward and reverse mode AD (2008); G. Golub and V. Pereyra,
 The differentiation of pseudo-inverses (1973), equation 4.12.
@@ -26,7 +26,7 @@ inv = declare(lambda a: np.linalg.inv(a), r"X^{-1}",
     name="inv", numpy=np.linalg.inv)
 
 
-# -- Inverses
+# -- Linear equations and pseudoinverses
 
 def _solve_vjp_a(g: Array, out: Array, a: Array, b: Array) -> Array:
     if b.ndim == 1:
@@ -54,7 +54,7 @@ def _pinv_vjp(g: Array, out: Array, a: Array, rcond: Any = 1e-15, hermitian: boo
 
 pinv = declare(_pinv, r"X^{+}",
     (_pinv_vjp, r"-X^{+T} g X^{+T} + (I - X X^{+}) g^T X^{+} X^{+T} + X^{+T} X^{+} g^T (I - X^{+} X)"),
-    kinks="of a matrix that is rank-deficient, the derivative along matrices of the same rank")
+    kinks="for a rank-deficient matrix, the derivative along matrices of the same rank")
 
 
 def _lstsq(a: Array, b: Array, rcond: Any = None) -> Array:
@@ -78,7 +78,7 @@ def _lstsq_vjp_b(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) ->
 lstsq = declare(_lstsq, r"X^{+} Y",
     (_lstsq_vjp_a, r"(Y - X out) (X^{+} X^{+T} g)^T + X^{+T} out \, (g - X^T X^{+T} g)^T - X^{+T} g \, out^T"),
     (_lstsq_vjp_b,                                 r"X^{+T} g"),
-    kinks="where X is rank-deficient, the derivative along matrices of the same rank")
+    kinks="if X is rank-deficient, the derivative along matrices of the same rank")
 
 
 def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Any:
@@ -94,7 +94,7 @@ def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any =
 
 
 def _cuts(a: Array, rcond: Any) -> bool:
-    """Tell whether a cutoff leaves out singular values that rounding tells from 0: the rules of `pinv` have none."""
+    """Tell whether a cutoff drops singular values that are not 0 up to rounding; the rules of `pinv` assume not."""
     least = max(1e-15, max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps)
     if np.all(np.asarray(rcond) <= least) or 0 in a.shape:
         return False
@@ -104,7 +104,7 @@ def _cuts(a: Array, rcond: Any) -> bool:
 
 
 def _truncated(a: Array, rcond: Any) -> Array:
-    """Return the pseudoinverse of the part of a matrix whose singular values are above a cutoff."""
+    """Return the pseudoinverse of a matrix without its singular values below a relative cutoff."""
     U, s, Vh = np.linalg.svd(a, full_matrices=False)
     left = bare(s) > np.asarray(rcond)[..., None] * bare(s).max(axis=-1, keepdims=True)
     return H(Vh) * np.where(left, 1 / np.where(left, s, 1), 0)[..., None, :] @ H(U)
@@ -120,7 +120,7 @@ def _run_lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, int, Any]:
     if rank < n or m <= n:
         return x, np.array([], dtype=s.dtype), rank, s
     left = b - a @ x
-    squares = np.real(left * conj(left))  # np.abs has a kink at 0, which its square has not
+    squares = np.real(left * conj(left))  # not np.abs(left) ** 2, since np.abs has a kink at 0
     return x, np.atleast_1d(np.sum(squares, axis=0)), rank, s
 
 
@@ -146,7 +146,7 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 # -- Determinants
 
 def _cofactors(x: Array) -> Array:
-    """Return det X times the transposed inverse of X, also where X has none."""
+    """Return det X times the transposed inverse of X; it is also defined for singular X."""
     n = x.shape[-1]
     if not 0 < n <= 4:
         return cofactor(x)
@@ -158,7 +158,7 @@ def _cofactors(x: Array) -> Array:
 det = declare(lambda a: np.linalg.det(a), r"\det X",
     (lambda g, out, x: g[..., None, None] * _cofactors(x),    r"g \det(X) \, X^{-T}"),
     name="det", numpy=np.linalg.det,
-    kinks="of a singular matrix the first derivative is right; higher ones up to 4 rows, beyond which they raise")
+    kinks="for a singular matrix the first derivative is right, and higher ones up to 4 rows; beyond, they raise")
 
 
 def _cofactor(x: Array) -> Array:
@@ -188,7 +188,7 @@ def _slogdet_vjp(g: Array, out: Array, x: Array) -> Array:
 
 slogdet_rows = declare(_slogdet, r"[\operatorname{sign} \det X, \; \ln |\det X|]",
     (_slogdet_vjp,                                            r"g_2 \, X^{-T}"),
-    name="slogdet_rows", kinks="of a singular matrix there is none, and asking for it raises")
+    name="slogdet_rows", kinks="a singular matrix has no derivative, and asking for it raises")
 
 
 # fmt: on

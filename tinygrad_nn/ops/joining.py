@@ -1,4 +1,4 @@
-"""Arrays made of several, and several of one: joining, inserting, splitting."""
+"""Joining several arrays into one, inserting into one, splitting one, and functions applied to slices or entries."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \d
 # -- joining
 
 def _given(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
-    """Return the two as metadata, which a drawing shows, only if they say anything."""
+    """Return dtype and casting as metadata, or nothing if both have their defaults, since drawings show metadata."""
     if dtype is not None:
         checked(dtype, *(t.dtype for t in tensors(arrays) if t.node is not None))
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
@@ -67,20 +67,20 @@ def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, cas
 
 
 def _at_least(ndim: int, arrays: Any) -> list[Array]:
-    """Return arrays with at least so many axes."""
+    """Return arrays with at least `ndim` axes."""
     widen = {1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[ndim]
     return [widen(x) for x in arrays]
 
 
 @override("vstack")
 def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
-    """Return the arrays one below the other."""
+    """Return the arrays stacked one below the other."""
     return concatenate(*_at_least(2, tup), axis=0, **_given(tup, dtype, casting))
 
 
 @override("hstack")
 def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
-    """Return the arrays side by side."""
+    """Return the arrays stacked side by side."""
     arrays = _at_least(1, tup)
     axis = 0 if arrays and arrays[0].ndim == 1 else 1
     return concatenate(*arrays, axis=axis, **_given(arrays, dtype, casting))
@@ -88,21 +88,21 @@ def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
 
 @override("dstack")
 def dstack(tup: Any) -> Array:
-    """Return the arrays one behind the other, along the third axis."""
+    """Return the arrays stacked along the third axis."""
     return concatenate(*_at_least(3, tup), axis=2)
 
 
 @override("column_stack")
 def column_stack(tup: Any) -> Array:
-    """Return a matrix with the arrays for columns."""
+    """Return a matrix with the arrays as its columns."""
     columns = [x if np.ndim(x) > 1 else np.reshape(x, (-1, 1)) for x in tup]
     return concatenate(*columns, axis=1)
 
 
 @override("block")
 def block(arrays: Any) -> Array:
-    """Return the array that nested lists of blocks make up."""
-    ndim = np.block(bare(arrays)).ndim  # and complains of lists of unequal depth
+    """Return the array that nested lists of blocks form."""
+    ndim = np.block(bare(arrays)).ndim  # also raises if the lists have different depths
     depth = _depth(arrays)
 
     def build(part: Any, level: int) -> Array:
@@ -119,7 +119,7 @@ def _depth(nest: Any) -> int:
 
 @override("append")
 def append(arr: Array, values: Array, axis: Any = None) -> Array:
-    """Return the values after the array, along an axis or in a row."""
+    """Return arr with values appended along an axis, or both flattened and joined if axis is None."""
     if axis is None:
         arr, values, axis = np.ravel(arr), np.ravel(values), 0
     return np.concatenate((arr, values), axis=axis)
@@ -127,22 +127,22 @@ def append(arr: Array, values: Array, axis: Any = None) -> Array:
 
 @override("insert")
 def insert(arr: Array, obj: Any, values: Array, axis: Any = None) -> Array:
-    """Return the array with values, cast to its dtype, put in before the indices."""
+    """Return arr with values, cast to its dtype, inserted before the given indices."""
     n, m = np.size(arr), np.size(values)
     places, others = np.arange(n).reshape(np.shape(arr)), np.arange(n, n + m).reshape(np.shape(values))
     source = np.insert(places, bare(obj), others, axis)  # where each entry of the result comes from
-    dtype = np.result_type(arr if is_tensor(arr) else np.asarray(arr))  # a list would be read as the name of a type
+    dtype = np.result_type(arr if is_tensor(arr) else np.asarray(arr))  # result_type would read a list as a dtype
     return np.concatenate((np.ravel(arr), np.ravel(values)), dtype=dtype, casting="unsafe")[source]
 
 
 def array(value: Any, dtype: Any = None) -> Array:
-    r"""Return nested lists of Tensors and numbers as one Tensor, which np.array cannot, since NumPy does not ask us.
+    r"""Return nested lists of Tensors and numbers as one Tensor; np.array cannot, since NumPy lets nobody override it.
 
     .. math:: out = [x_1, \dots, x_n]
 
     Args:
-        value: a number, an array, a Tensor, or lists and tuples of them, all of one shape at each level.
-        dtype: of the result; by default what NumPy makes of the parts, where Python numbers give way to arrays.
+        value: a number, an array, a Tensor, or lists and tuples of them; the parts of each list have the same shape.
+        dtype: of the result; by default NumPy's promotion of the parts, in which Python numbers adapt to arrays.
 
     Returns:
         A Tensor through which gradients flow to every Tensor inside; an ndarray if there is none.
@@ -190,7 +190,7 @@ def _dtypes(value: Any) -> Iterator[Any]:
 
 @override("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
 def _array_like(value: Any, dtype: Any = None, *, ndmin: int = 0, **layout: Any) -> Array:
-    """Run in place of ``np.array(..., like=t)``."""
+    """Return ``np.array(..., like=t)`` of a Tensor t, and likewise for np.asarray and its variants."""
     made = array(value, dtype)
     return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape)
 
@@ -198,13 +198,13 @@ def _array_like(value: Any, dtype: Any = None, *, ndmin: int = 0, **layout: Any)
 # -- splitting
 
 def _splitting(name: str, axis_of: Callable[[int], int] | None) -> None:
-    """Let a NumPy function that splits say where; it splits the numbers of the positions."""
+    """Override a NumPy function that splits arrays: it splits the positions along the axis, which tell where to cut."""
     function = getattr(np, name)
     cut = np.array_split if name == "array_split" else np.split
 
     def answer(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         if axis_of is not None:
-            function(bare(ary), indices_or_sections)  # complains of too few axes
+            function(bare(ary), indices_or_sections)  # raises if there are too few axes
             axis = axis_of(ary.ndim)
         pieces = cut(np.arange(ary.shape[axis]), indices_or_sections)
         return [along(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in pieces]
@@ -222,13 +222,13 @@ _splitting("dsplit", lambda ndim: 2)
 
 @override("unstack")
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
-    """Return the slices along an axis, each without it."""
+    """Return the slices along an axis as a tuple, each without that axis."""
     return tuple(along(x, axis, i) for i in range(x.shape[axis]))
 
 
 @override("apply_along_axis")
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: Any, **kwargs: Any) -> Array:
-    """Return what a function makes of each one-dimensional slice along an axis; it is given Tensors."""
+    """Return the results of a function for each one-dimensional slice along an axis; it is called with Tensors."""
     axis = np.lib.array_utils.normalize_axis_index(axis, arr.ndim)
     slices = np.moveaxis(arr, axis, -1)
     others = slices.shape[:-1]
@@ -242,7 +242,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
 
 @override("apply_over_axes")
 def apply_over_axes(func: Callable[..., Any], a: Array, axes: Any) -> Array:
-    """Return what a function of an array and an axis makes of one axis after another, which stay as length 1."""
+    """Return the result of applying ``func(array, axis)`` for one axis after another; the axes stay with length 1."""
     out = a
     for axis in np.ravel(bare(axes)).tolist():
         axis = axis + a.ndim if axis < 0 else axis
@@ -263,15 +263,15 @@ def vectorize(function: Callable[..., Any], excluded: Any = ()) -> Callable[...,
 
     .. math:: out_i = f(x_i, y_i, \dots)
 
-    np.vectorize itself turns its arguments into plain arrays, and NumPy does not ask us. The function is given Tensors
-    without axes, so it may branch on their values.
+    np.vectorize itself converts its arguments to plain arrays, and NumPy lets nobody override it. The function is
+    called with Tensors without axes, so it may branch on their values.
 
     Args:
-        function: of numbers, to one number or a tuple of them.
-        excluded: places and names of arguments that are passed on as they are.
+        function: takes numbers and returns one number or a tuple of numbers.
+        excluded: positions and names of arguments that are passed on unchanged.
 
     Returns:
-        A function of arrays that broadcast; of Tensors it gives Tensors.
+        A function of arrays that broadcast against each other; for Tensors it returns Tensors.
 
     Raises:
         ValueError: there is no array among the arguments, or it has no entries.

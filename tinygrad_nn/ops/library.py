@@ -1,4 +1,4 @@
-"""What the rows for SciPy's special functions share: their forwards, and what has another order of arguments."""
+"""Helpers for the rows of SciPy's special functions, and the table of replacements that are not rows themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .neural import sigmoid
 from .plain import is_tensor
 from .special import bessel_i, digamma, erfc, log_sigmoid
 
-# name in scipy.special -> what runs in its place, in SciPy's order of arguments; a row of the same name needs no line
+# Name in scipy.special -> its replacement, with SciPy's order of arguments. A row with the same name needs no entry.
 STAND_INS: dict[str, Callable[..., Any]] = {
     "cosdg": lambda x: np.cos(np.deg2rad(x)),
     "cosm1": lambda x: -2 * np.sin(x / 2) ** 2,
@@ -30,7 +30,7 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "sindg": lambda x: np.sin(np.deg2rad(x)),
     "tandg": lambda x: np.tan(np.deg2rad(x)),
 }
-FORWARDS: set[str] = set()  # the names of rows whose forward is the function of SciPy of that name
+FORWARDS: set[str] = set()  # the names of rows whose forward is the SciPy function of the same name
 
 
 @cache
@@ -48,9 +48,10 @@ def library() -> Any:
 
 
 def of_arrays(name: str, *arrays: Array) -> Array:
-    """Call the function of that name in scipy.special.
+    """Call the function of this name in scipy.special.
 
-    Beside a Python number float32 stays float32, which some of SciPy's functions do not see to.
+    Python numbers are first converted to the dtype of the arrays, since some of SciPy's functions would otherwise
+    return float64 for a float32 array.
     """
     if any(type(x) in (int, float) for x in arrays):
         dtype = np.result_type(*arrays)
@@ -60,7 +61,7 @@ def of_arrays(name: str, *arrays: Array) -> Array:
 
 
 def forward(name: str) -> Callable[..., Array]:
-    """Return the function of arrays that calls the function of that name in scipy.special, for a row."""
+    """Return the forward for a row: a function that calls the function of this name in scipy.special."""
 
     def call(*arrays: Array) -> Array:
         return of_arrays(name, *arrays)
@@ -71,7 +72,7 @@ def forward(name: str) -> Callable[..., Array]:
 
 
 def with_parameters(name: str, f: Primitive, *parameters: str) -> Callable[..., Array]:
-    """Return what takes parameters before the argument, as SciPy's functions do, for a row that has them as metadata.
+    """Return a function with SciPy's order of arguments, parameters first, for a row that has them as metadata.
 
     Raises:
         TypeError: (when it is called) a parameter is a Tensor with a graph.

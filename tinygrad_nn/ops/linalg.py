@@ -1,4 +1,4 @@
-"""Products of vectors, matrices and tensors. Bilinear as they are, each rule is again such a product."""
+"""Products of vectors, matrices and tensors; since they are bilinear, each VJP rule is again such a product."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .plain import bare, checked, refuse_out
 
 
 def array(x: Any) -> Array:
-    """Return lists and numbers as arrays; arrays, and what behaves like them, as they are."""
+    """Return lists and numbers as arrays; arrays and array-like objects such as Tensors are returned unchanged."""
     return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
 
 def T(x: Array) -> Array:
-    """Return matrices transposed."""
+    """Return the transposed matrices."""
     return x.swapaxes(-1, -2)
 
 
 def H(x: Array) -> Array:
-    """Return matrices transposed and conjugated."""
+    """Return the conjugate transpose of matrices."""
     return conj(x.swapaxes(-1, -2))
 
 
 def real(x: Array) -> Array:
-    """Return the real part; real numbers as they are."""
+    """Return the real part; real arrays are returned unchanged."""
     return np.real(x) if x.dtype.kind == "c" else x
 
 
 @cache
 def named(function: Any) -> Any:
-    """Return the named tuple in which a function of np.linalg gives its results; NumPy does not tell but by one."""
+    """Return the named tuple class of an np.linalg function's results; it is only found by calling the function."""
     return type(function(np.eye(1)))
 
 
@@ -78,7 +78,7 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 
 def _product(lengths: Sequence[int]) -> int:
-    """Return a product of lengths; unlike -1 in a shape it also works where one of them is 0."""
+    """Return a product of lengths, for use in a reshape instead of -1, which fails if a length is 0."""
     n = 1
     for length in lengths:
         n *= length
@@ -104,7 +104,7 @@ dot = declare(_dot, r"X \, Y",
 
 
 def conj(x: Array) -> Array:
-    """Return the complex conjugate; real numbers as they are."""
+    """Return the complex conjugate; real arrays are returned unchanged."""
     return np.conj(x) if x.dtype.kind == "c" else x
 
 
@@ -131,7 +131,7 @@ def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any
 
 
 def diagonal(d: Array, rest: Any = 0) -> Array:
-    """Return matrices with these diagonals, and elsewhere the entries of others."""
+    """Return matrices with the diagonals d and, off the diagonal, the entries of `rest`."""
     return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
 
 
@@ -150,7 +150,7 @@ trace = declare(_trace, r"\operatorname{tr} X",
 # -- Compositions of these, with all of NumPy's arguments
 
 def _gufunc(product: Callable[[Any, Any], Any], to_numbers: bool = False) -> Callable[..., Any]:
-    """Return a product over the last axes as NumPy's generalised ufunc, which takes other axes by keyword."""
+    """Return a product over the last axes with the keywords of a generalized ufunc: axes=, axis= and keepdims=."""
 
     def run(
         x1: Any, x2: Any, /, *,
@@ -233,7 +233,7 @@ def _kron(a: Any, b: Any) -> Any:
 
 
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
-    """Return the products of vectors of space or of the plane, which NumPy takes until 2.4."""
+    """Return np.cross of Tensors: vectors of length 3, or of length 2, which NumPy accepts up to version 2.4."""
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(array(a), axisa, -1), np.moveaxis(array(b), axisb, -1)
@@ -245,7 +245,7 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
 
 
 def _in_space(x: Array) -> Array:
-    """Return vectors of the plane as vectors of space."""
+    """Return vectors of length 2 extended by a zero to length 3."""
     if x.shape[-1] == 3:
         return x
     return np.concatenate([x, np.zeros((*x.shape[:-1], 1), dtype=x.dtype)], axis=-1)
@@ -292,7 +292,7 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
 
 
 def _splits(sizes: list[int]) -> dict[tuple[int, int], int]:
-    """Return where to part each stretch of a chain of matrices so that the fewest numbers are multiplied.
+    """Return where to split each part (i, j) of a matrix chain so that the number of multiplications is smallest.
 
     Source: T. H. Cormen et al., Introduction to Algorithms (2009), section 15.2.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from ..primitive import SHORT, Array, Primitive, declare
 from .reduce import spread
 
-ZERO = np.zeros(())  # of float64, which NumPy need not make of a number first
+ZERO = np.zeros(())  # a float64 array, so that NumPy need not convert the number 0 in each call
 
 
 # fmt: off
@@ -43,15 +43,15 @@ sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
 
 
 def _softmax(x: Array, axis: Any = -1) -> Array:
-    """Return exp(x) / sum(exp(x)) along an axis; any shift of x, however large, is harmless."""
+    """Return exp(x) / sum(exp(x)) along an axis, without overflow: the largest entry is subtracted first."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     e /= e.sum(axis=axis, keepdims=True)
     return e
 
 
 def _softmax_vjp(g: Array, out: Array, x: Array, axis: Any = -1) -> Array:
-    """Return s (g - Σ g s). It does not see a constant added to g: with g = 0 at the likeliest entry nothing cancels
-    where that entry has nearly all of the probability."""
+    """Return s (g - Σ g s). Adding a constant to g does not change it, so g is first shifted to be 0 at the likeliest
+    entry: then nothing cancels if that entry has nearly all of the probability."""
     likeliest = np.where(out == out.max(axis=axis, keepdims=True), g, 0)
     g = g - likeliest.sum(axis=axis, keepdims=True)
     return out * (g - (g * out).sum(axis=axis, keepdims=True))
@@ -61,12 +61,12 @@ softmax = declare(_softmax, r"s = \frac{e^{x}}{\sum_j e^{x_j}}",
 
 
 def _finite(x: Array) -> Array:
-    """Return x with 0 in place of infinities, as the shift of an exponent; NaN stays, and with it all of its row."""
+    """Return x with 0 in place of infinities, for use as the shift of an exponent; NaN stays NaN."""
     return np.where(np.isinf(x), 0, x)
 
 
 def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    """Return ln(sum(exp(x))) along axes without overflow; of nothing but -inf it is -inf, with gradient 0."""
+    """Return ln(sum(exp(x))) along axes without overflow; if all entries are -inf it is -inf, with gradient 0."""
     shift = _finite(x.max(axis=axis, keepdims=True))
     with np.errstate(divide="ignore"):
         out = np.log(np.exp(x - shift).sum(axis=axis, keepdims=True)) + shift
@@ -75,13 +75,13 @@ def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
 
 def _logsumexp_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     below = x - spread(_finite(out), x, axis)
-    infinite = spread(out == np.inf, x, axis)  # then all is shared by what is inf itself
+    infinite = spread(out == np.inf, x, axis)  # then the entries that are inf share the gradient
     share = np.maximum((x == np.inf).sum(axis=axis, keepdims=keepdims), 1).astype(g.dtype)
     return spread(g / share, x, axis) * np.exp(np.where(infinite, np.where(x == np.inf, 0, -np.inf), below))
 
 logsumexp = declare(_logsumexp, r"\ln \sum_j e^{x_j}",
     (_logsumexp_vjp,                                                 r"g \operatorname{softmax}(x)"),
-    kinks="where every x is -inf the slope is 0; those that are inf share evenly")
+    kinks="if every x is -inf the slope is 0; entries that are inf share evenly")
 
 
 def _log_softmax(x: Array, axis: Any = -1) -> Array:
@@ -108,7 +108,7 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
     Raises:
         ValueError: the last axis of x is not n_in.
     """
-    try:  # what costs nothing where nothing is wrong
+    try:  # catching the error costs nothing if the shapes fit, unlike checking them first
         out = x.dot(W.T) if x.ndim == 2 else _times(x, W.T)
     except ValueError:
         raise ValueError(
@@ -119,14 +119,14 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
 
 
 def _times(x: Array, M: Array) -> Array:
-    """Return x M as one matrix product, however many axes x has: NumPy would make one for each matrix in x."""
+    """Return x @ M as a single matrix product; for x with 3 or more axes, np.matmul would run one per matrix in x."""
     if 0 < x.ndim < 3:
-        return x.dot(M)  # for small matrices half a microsecond less than @
+        return x.dot(M)  # half a microsecond faster than @ for small matrices
     return _rows(x).dot(M).reshape(*x.shape[:-1], M.shape[1])
 
 
 def _rows(a: Array) -> Array:
-    """Return an array as a matrix whose columns are its last axis."""
+    """Return an array reshaped to a matrix: all axes but the last are merged into its rows."""
     return a.reshape(-1, a.shape[-1])
 
 affine = declare(_affine, r"x \, W^T + b",
@@ -145,24 +145,24 @@ def _unlike(name: str, z: Array, y: Array) -> ValueError:
 
 @cache
 def _ones(n: int, kind: str) -> Array | None:
-    """Return the matrix with which a product sums rows of so many entries; None where BLAS adds in another order."""
+    """Return a matrix of ones: a product with it sums rows of n entries. Return None if BLAS rounds differently."""
     ones, rows = np.ones((n, n), kind), np.random.default_rng(0).random((64, n)).astype(kind)
     sums = np.add.reduce(rows, axis=-1, keepdims=True)
     return ones if all((rows[:m].dot(ones) == sums[:m]).all() for m in range(2, 65)) else None
 
 
 def _row_sums(e: Array) -> Array:
-    """Return the sum of each row, for the entries of that row: in one column, or of short rows in all their columns."""
+    """Return the sum of each row in an array that broadcasts to e: one column, or for short rows as many as e has."""
     ones = None
     if type(e) is np.ndarray and len(shape := e.shape) == 2 and shape[1] < SHORT and shape[0] > 1:  # one is no matrix
         ones = _ones(shape[1], kind) if (kind := e.dtype.char) in "fd" else None
     if ones is None:
         return np.add.reduce(e, axis=-1, keepdims=True)
-    return e.dot(ones)  # in a third of the time, and what follows has no short rows to step over
+    return e.dot(ones)  # a third of the time, and the division that follows need not broadcast along short rows
 
 
 def _batch(z: Array) -> float:
-    """Return the number of rows; an array of one axis is a single row. NumPy divides by floats faster than by ints."""
+    """Return the number of rows, as a float since NumPy divides by those faster; a vector counts as a single row."""
     return float(math.prod(z.shape[:-1]))
 
 
@@ -172,7 +172,7 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
     Args:
         z: logits, (batch, classes).
         y: target probabilities, (batch, classes); rows need not sum to one.
-        normalized: promise that they do, which saves a reduction on the way back.
+        normalized: a promise that rows of y sum to one, which saves a reduction in the backward pass.
 
     Returns:
         A 0-d array.

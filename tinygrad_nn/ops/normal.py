@@ -1,4 +1,4 @@
-r"""The normal distribution, the error functions beside `erf`, and exponential integrals, by SciPy."""
+r"""SciPy's normal distribution, error functions other than `erf` and `erfc`, and exponential integrals."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .elementwise import INSIDE_ONE, POSITIVE, _live
 from .library import forward, library
 
 ROOT_2, ROOT_PI, ROOT_2PI = sqrt(2), sqrt(pi), sqrt(2 * pi)
-TAIL = -5.0  # below which the continued fraction is used, whose error after n steps is about exp(2 TAIL √(2n))
+TAIL = -5.0  # below it a continued fraction is used, whose error after n steps is about exp(2 TAIL √(2n))
 STEPS = 40
 OPEN_UNIT = [(0.05, 0.95)]
 
 
 def _end(g: Array, out: Array) -> Array:
-    """Return an inverse with 0 where it is infinite and the cotangent is 0."""
+    """Return the result of an inverse function with 0 in place of infinity where the cotangent is 0."""
     return np.where((g == 0) & np.isinf(out), 0, out)
 
 # fmt: off

@@ -1,7 +1,7 @@
 """Primitives of normalisation: to mean 0 and variance 1 over some axes, or to root mean square 1, then scaled.
 
-One primitive serves batch, layer, group and instance norm: they differ in the axes. What is saved for the way back is
-of the size of the statistics, not of x.
+One primitive serves batch, layer, group and instance norm, which differ only in the axes. The arrays saved for the
+backward pass have the size of the statistics, not of x.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Axes = tuple[int, ...]
 
 
 def products(a: Array, b: Array, axis: Axes) -> Array:
-    """Return the sum of a b over the axes, kept with length 1, without an array for the products themselves."""
+    """Return the sum of a * b over axes, kept with length 1, without allocating an array for the products."""
     axes = axes_of(axis, a.ndim)
     shape = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
     last = a.ndim
     while last and last - 1 in axes:
         last -= 1
-    if last == a.ndim:  # the last axis stays
+    if last == a.ndim:  # the last axis is not summed
         letters = "abcdefghijklmnop"[: a.ndim]
         rest = "".join([letter for i, letter in enumerate(letters) if i not in axes])
         return np.einsum(f"{letters},{letters}->{rest}", a, b).reshape(shape)
@@ -34,7 +34,7 @@ def products(a: Array, b: Array, axis: Axes) -> Array:
 
 
 def _shared(shape: tuple[int, ...], ndim: int) -> Axes:
-    """Return the axes along which an argument of that shape is repeated in an array of so many axes."""
+    """Return the axes along which an argument of this shape is broadcast against an array of `ndim` axes."""
     first = ndim - len(shape)
     return tuple([i for i in range(ndim) if i < first or shape[i - first] == 1])
 
@@ -47,7 +47,7 @@ def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
     return mean, products(centred, centred, axis) / count(x, axis)
 
 
-_moments = moments  # under a name that the argument of the same name does not hide
+_moments = moments  # a second name, since the argument `moments` below hides the function
 
 
 def _standardize(*arrays: Array, axis: Axes, eps: float = 1e-5, moments: Any = None) -> Any:
@@ -58,9 +58,9 @@ def _standardize(*arrays: Array, axis: Axes, eps: float = 1e-5, moments: Any = N
     Args:
         x: any shape.
         weight, bias: broadcast against x.
-        axis: those that mean and variance are taken over.
-        eps: keeps the root away from 0.
-        moments: mean and variance, if they are known already: a promise that they are those of x.
+        axis: the axes over which mean and variance are taken.
+        eps: keeps the square root away from 0.
+        moments: mean and variance of x, if they are known already; they must be those of x.
 
     Source: Ioffe & Szegedy (2015), algorithm 1; Ba, Kiros & Hinton (2016), equation 3.
 
@@ -88,7 +88,7 @@ def _standardize_vjp(
     d_weight = products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
     over = axes_of(axis, x.ndim)
     if all(i in over for i in _shared(np.shape(weight), x.ndim)) and np.size(weight) == np.size(scale):
-        # Batch norm: the weight is the same all along the axes, and its gradient is the slope that is asked for.
+        # Batch norm: the weight is constant along the axes, so its gradient already holds the sum that is needed.
         slope = d_weight.reshape(scale.shape) / n
         d_bias = g.sum(axis=over, keepdims=True)
         return (g - d_bias / n - x_hat * slope) * (scale * weight), d_weight, d_bias

@@ -1,7 +1,7 @@
 """Norms and condition numbers.
 
-A norm has a kink where it is 0. The slope there is defined to be 0, so that it stays finite in a penalty or a
-normalisation; so is the slope of |x| at an entry that is 0.
+A norm has a kink at 0. Its gradient there is defined to be 0, so that it stays finite in a penalty or a normalisation;
+likewise the slope of |x| at an entry that is 0.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[Any, Any], keepdims: bool) -> A
     row, column = normalize_axis_tuple(axes, x.ndim)
     if ord in (None, "f", "fro"):
         return vector_norm(x, axis=(row, column), keepdims=keepdims)
-    if x.shape[row] * x.shape[column] == 0 and ord in (1, 2, np.inf, "nuc"):  # of a matrix of nothing it is 0
+    if x.shape[row] * x.shape[column] == 0 and ord in (1, 2, np.inf, "nuc"):  # the norm of an empty matrix is 0
         return np.sum(np.abs(x), axis=(row, column), keepdims=keepdims)
     if ord in (1, -1, np.inf, -np.inf):
         sums = np.sum(np.abs(x), axis=row if abs(ord) == 1 else column, keepdims=True)
@@ -54,9 +54,9 @@ OVERRIDES[np.linalg.norm] = _norm
 
 # fmt: off
 def _absolute_power(x: Array, exponent: float, odd: bool = False) -> Array:
-    """Return |x|^a, or sign(x) |x|^a; each is, but for a factor, the slope of the other with one more in the exponent.
+    """Return |x|^a, or sign(x) |x|^a if `odd`; the derivative of either is a times the other with exponent a - 1.
 
-    So it is right to any order at 0 too, where |x| by itself has a kink: x |x| |x| is x³.
+    So derivatives of any order are right at 0 too, where composing them from |x|, which has a kink, would not be.
     """
     if not odd:
         return np.abs(x) ** exponent
@@ -66,7 +66,7 @@ def _absolute_power(x: Array, exponent: float, odd: bool = False) -> Array:
 def _absolute_power_vjp(g: Array, out: Array, x: Array, exponent: float, odd: bool = False) -> Array:
     if exponent == 0:
         return np.zeros_like(x)
-    if exponent < 1:  # the slope at 0 is infinite, but 0 where the cotangent is 0 or x has none
+    if exponent < 1:  # at 0 the slope is infinite, but 0 if the cotangent is 0 or the exponent negative
         x = np.where((x == 0) & ((g == 0) | (exponent < 0)), np.inf, x)
     return g * (exponent * absolute_power(x, exponent=exponent - 1, odd=not odd))
 
@@ -96,7 +96,7 @@ def _vector_norm_vjp(
         return np.where(won, g * sign, 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
     if x.dtype.kind == "c":
         return g * sign * (size / nonzero(out)) ** (ord - 1)
-    if 1 < ord < 2:  # the second derivative at an entry that is 0 is infinite, and the mixed ones are 0: no x / out
+    if 1 < ord < 2:  # at an entry of 0 second derivatives are infinite but mixed ones 0, so do not divide x by out
         return g * absolute_power(x, exponent=ord - 1, odd=True) * nonzero(out) ** (1 - ord)
     return g * absolute_power(x / nonzero(out), exponent=ord - 1, odd=True)
 
@@ -111,7 +111,7 @@ vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1
 
 def _cond(x: Any, p: Any = None) -> Any:
     infinite = np.isposinf(np.linalg.cond(bare(x), p))
-    if infinite.any():  # a constant there; elsewhere its neighbours in the stack have a gradient
+    if infinite.any():  # singular matrices give a constant; other matrices of the stack keep their gradient
         x = np.where(infinite[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
     if p in (None, 2, -2):
         s = np.linalg.svdvals(x)

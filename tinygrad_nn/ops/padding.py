@@ -1,4 +1,4 @@
-"""np.pad in all of its modes: axis by axis, from slices and joins."""
+"""np.pad of Tensors in all of its modes, composed axis by axis of slices and concatenations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NO_FUNCTION = (
 
 @override("pad")
 def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Array:
-    """Return the array with more entries on each side; those that mode "empty" leaves undefined are 0."""
+    """Return np.pad of a Tensor; entries that mode "empty" leaves undefined are 0."""
     if callable(mode):
         raise NotImplementedError(_NO_FUNCTION)
     ndim = array.ndim
     np.pad(np.zeros((1,) * ndim), 0, mode, **{key: _probe(key, value) for key, value in kwargs.items()})
     widths = _widths(pad_width, ndim)
     if array.size == 0 and mode not in ("constant", "empty"):
-        np.pad(bare(array), widths, mode)  # complains of what cannot be extended
+        np.pad(bare(array), widths, mode)  # raises if an empty axis cannot be extended
         return _with_zeros(array, widths)
     if mode == "empty" or (mode == "constant" and _is_zero(kwargs.get("constant_values", 0))):
         return _with_zeros(array, widths)
@@ -38,7 +38,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
 
 
 def _probe(key: str, value: Any) -> Any:
-    """Return an option with which NumPy, padding by nothing, complains of unknown modes, keywords and shapes."""
+    """Return an option for a call of np.pad that pads nothing but checks the mode, the keywords and their shapes."""
     return None if key == "stat_length" else bare(value)
 
 
@@ -47,13 +47,13 @@ def _is_zero(value: Any) -> bool:
 
 
 def _widths(pad_width: Any, ndim: int) -> list[list[int]]:
-    """Return how many entries to add before and after, per axis."""
+    """Return the numbers of entries to add before and after, for each axis."""
     if isinstance(pad_width, dict):
         pairs: list[Any] = [(0, 0)] * ndim
         for axis, width in pad_width.items():
             pairs[axis] = width if isinstance(width, tuple) else (width, width)
         pad_width = pairs
-    np.pad(np.zeros((0,) * ndim), pad_width)  # complains of fractions and negative numbers
+    np.pad(np.zeros((0,) * ndim), pad_width)  # raises for fractions and negative numbers
     return np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()  # type: ignore[no-any-return]
 
 
@@ -63,7 +63,7 @@ def _with_zeros(x: Array, widths: list[list[int]]) -> Array:
 
 
 def _pair(options: Any, axis: int, ndim: int) -> tuple[Any, Any]:
-    """Return an option's values before and after, on one axis."""
+    """Return an option's values for the two ends of one axis."""
     if options is None or isinstance(options, str):
         return options, options
     pairs = np.broadcast_to(array_of(options), (ndim, 2))
@@ -75,22 +75,22 @@ def _join(x: Array, axis: int, before: Array, after: Array) -> Array:
 
 
 def _spread(value: Array, x: Array, axis: int, width: int) -> Array:
-    """Return a value in a block as x, of the width along the axis."""
+    """Return a value broadcast to the shape of x, but with the given width along the axis."""
     return np.broadcast_to(value, (*x.shape[:axis], width, *x.shape[axis + 1 :]))
 
 
 def _gathered(x: Array, axis: int, widths: Any, options: Any, mode: Any) -> Array:
-    """Edge, wrap and even reflections: every new entry is a copy of an old one."""
+    """Pad by copies of entries: modes edge and wrap, and even reflections."""
     return along(x, axis, np.pad(np.arange(x.shape[axis]), widths, mode))
 
 
 def _reflected(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
-    """An odd reflection is turned about the edge by half a circle; longer ones are reflected again."""
+    """Pad by reflections; an odd one is 2 * edge - reflection. If the width exceeds the array, reflect repeatedly."""
     n = x.shape[axis]
     if options[0] != "odd" or n == 1:
         return _gathered(x, axis, widths, options, mode)
     before, after = widths
-    edge = int(mode != "symmetric")  # how many entries at the edge are not reflected themselves
+    edge = int(mode != "symmetric")  # the number of entries at the edge that are not repeated by the reflection
     while before > 0 or after > 0:
         length = x.shape[axis]
         whole = (length - edge) // (n - edge) * (n - edge)
@@ -119,7 +119,7 @@ def _ramp(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
 
 
 def _statistic(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
-    """Mean, median, largest and smallest of the entries next to the edge."""
+    """Pad by the mean, median, maximum or minimum of the entries next to each edge."""
     n = x.shape[axis]
     statistic: Any = {"mean": np.mean, "median": np.median, "maximum": np.max, "minimum": np.min}[mode]
     lengths = [n if option is None else min(n, int(option)) for option in options]

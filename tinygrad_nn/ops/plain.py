@@ -1,7 +1,8 @@
 """NumPy functions without a gradient, such as shapes and comparisons, and those that would write into a Tensor.
 
-A question (where is the largest entry?) is answered with a plain array. Some are questions only of constants: of a
-Tensor that requires gradients they would lose the graph, so they raise. So does everything that writes.
+Functions that only ask something (where is the largest entry?) return a plain array. Some of them accept only
+constants: for a Tensor that requires gradients they would lose the graph, so they raise. Functions that write always
+raise. The module also has the helpers that read plain values from Tensors.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ OF_CONSTANTS: tuple[Any, ...] = (
 )  # fmt: skip
 
 WRITERS: tuple[Any, ...] = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
-QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all that takes a Tensor and has no gradient
+QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all functions here: they take a Tensor and have no gradient
 
-# Methods of an array that read its numbers.
+# The methods of an ndarray that read its values.
 NUMBERS = (
     "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
     "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
@@ -45,7 +46,10 @@ OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Le
 
 
 def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
-    """Have the methods that read numbers answered by a Tensor, of arrays that only stand in for its shape."""
+    """Let an array class that stands only for shape and dtype pass methods that read values on to its Tensor.
+
+    `source` returns the Tensor that an array of the class `kind` stands for.
+    """
 
     def of(name: str) -> Callable[..., Any]:
         return lambda self, *args, **kwargs: getattr(source(self).detach(), name)(*args, **kwargs)
@@ -55,10 +59,10 @@ def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
 
 
 def held_to(x: Any, holds: Any, error: Exception) -> Any:
-    """Return x; raise the error unless something holds everywhere.
+    """Return x; raise the error unless the condition `holds` is true everywhere.
 
-    While a function is compiled nobody knows. What is compiled then looks for an entry that is not there, unless it
-    holds; that fails, and the function itself is called and raises the error.
+    While a function is traced the condition is not known. The compiled function then indexes x out of bounds if it is
+    false; that fails, so the function runs uncompiled and raises the error itself.
     """
     if not is_tensor(holds):
         if not np.all(holds):
@@ -69,7 +73,7 @@ def held_to(x: Any, holds: Any, error: Exception) -> Any:
 
 
 def bare(value: Any) -> Any:
-    """Return a value with the Tensors in it, also inside lists and tuples, replaced by their arrays."""
+    """Return a value with every Tensor in it, also inside lists and tuples, replaced by its array."""
     if isinstance(value, (list, tuple)):
         return type(value)([bare(part) for part in value])
     return value._asked() if is_tensor(value) else value
@@ -81,14 +85,14 @@ def is_tensor(value: Any) -> bool:
 
 
 def tensors(value: Any) -> list[Any]:
-    """Return the Tensors in a value that may be one, or a nest of lists and tuples that holds some."""
+    """Return a list of the Tensors in a value, which may be a Tensor or nested lists and tuples."""
     if isinstance(value, (list, tuple)):
         return [t for part in value for t in tensors(part)]
     return [value] if is_tensor(value) else []
 
 
 def override(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a function run in place of the NumPy functions of these names, as far as this NumPy has them, on Tensors."""
+    """Return a decorator: the function replaces these NumPy functions for Tensors, if this NumPy version has them."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         OVERRIDES.update({getattr(np, name): function for name in names if hasattr(np, name)})
@@ -98,16 +102,16 @@ def override(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def refuse_out(name: str, out: Any) -> None:
-    """Raise if an array to write into was given."""
+    """Raise TypeError if ``out=`` was given."""
     if out is not None:
         raise TypeError(OUT.format(name=f"np.{name}"))
 
 
 def checked(dtype: Any, *arrays: Any) -> Any:
-    """Return the dtype to compute in, if it can hold the entries of the arrays.
+    """Return the given dtype after checking that it is not an integer dtype for floating-point arrays.
 
     Raises:
-        TypeError: it would cut off their fractions, and then every slope is 0.
+        TypeError: it would cut off fractions, so that every derivative would be 0.
     """
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         for kind in (np.result_type(x) for x in arrays):

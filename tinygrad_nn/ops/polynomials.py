@@ -1,7 +1,7 @@
-"""Polynomials by their coefficients, from the highest power down: products, quotients, slopes, roots, fits.
+"""Polynomials given by coefficients, highest power first: products, quotients, derivatives, roots, fits.
 
-All but `roots` are composed of sums, products and least squares. Evaluation is `polyval` in sequence.py; the series of
-numpy.polynomial, which NumPy does not hand over, are in tinygrad_nn/polynomial.py.
+All functions but `roots` are composed of sums, products and least squares. Evaluation is `polyval` in sequence.py. The
+series of numpy.polynomial, which cannot be overridden, are in tinygrad_nn/polynomial.py.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def _roots_vjp(g: Array, out: Array, p: Array) -> Array:
 
 roots = declare(_roots, r"z : \sum_k x_k z^{n - k} = 0",
     (_roots_vjp,        r"-\sum_z \frac{g \, z^{n - k}}{\sum_k (n - k) \, x_k z^{n - k - 1}}"),
-    numpy=np.roots, kinks="a root that is met twice has no slope: it is inf or NaN")
+    numpy=np.roots, kinks="a multiple root has no slope: it is inf or NaN")
 
 
 # fmt: on
 
 
 def _line(p: Any) -> Array:
-    """Return coefficients, also those of a poly1d, as an array of one axis at least."""
+    """Return coefficients, also those of a poly1d, as an array with at least one axis."""
     p = p.coeffs if isinstance(p, np.poly1d) else p
     return np.atleast_1d(p if is_tensor(p) else np.asarray(p))
 
 
 def _vector(p: Any, name: str) -> Array:
-    """Return coefficients as an array of one axis."""
+    """Return coefficients as an array; raise ValueError if it has more than one axis."""
     line = _line(p)
     if line.ndim != 1:
         raise ValueError(f"{name} of a Tensor needs coefficients of one axis; they have shape {line.shape}.")
@@ -50,12 +50,12 @@ def _vector(p: Any, name: str) -> Array:
 
 
 def _like_given(*given: Any) -> Any:
-    """Return what makes the result of the kind of the arguments: a poly1d if one of them is."""
+    """Return np.poly1d if one of the arguments is a poly1d, else the identity function, to convert a result."""
     return np.poly1d if any(isinstance(p, np.poly1d) for p in given) else lambda p: p
 
 
 def _longer(p: Array, n: int) -> Array:
-    """Return n coefficients: zeros, then those of p."""
+    """Return p with leading zeros added up to n coefficients."""
     return np.concatenate([np.zeros(n - len(p), p.dtype), p]) if n > len(p) else p
 
 
@@ -81,16 +81,16 @@ def _without_leading_zeros(p: Array) -> Array:
 
 @override("polymul")
 def _polymul(a1: Any, a2: Any) -> Any:
-    """Return np.polymul of Tensors, which leaves leading zeros out first."""
+    """Return np.polymul of Tensors; like NumPy, it first removes leading zeros."""
     return _like_given(a1, a2)(np.convolve(*(_without_leading_zeros(_line(p)) for p in (a1, a2))))
 
 
 @override("polydiv")
 def _polydiv(u: Any, v: Any) -> Any:
-    """Return quotient and remainder by long division; of the remainder, leading entries that vanish are left out."""
+    """Return np.polydiv of Tensors: quotient and remainder by long division, the latter without leading zeros."""
     rest, by = (_vector(p, "np.polydiv") + 0.0 for p in (u, v))
     m, n = len(rest), len(by)
-    zero = np.where(False, rest[0] + by[0], 0.0)  # of the common dtype
+    zero = np.where(False, rest[0] + by[0], 0.0)  # 0 in the common dtype
     quotient, done = [], []
     for _ in range(m - n + 1):
         d = rest[0] / by[0]
@@ -118,7 +118,7 @@ def _polyder(p: Any, m: int = 1) -> Any:
 
 @override("polyint")
 def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    """Return np.polyint of a Tensor; its constants of integration may be one too."""
+    """Return np.polyint of a Tensor; its constants of integration may be a Tensor too."""
     if (m := int(m)) < 0:
         raise ValueError(f"np.polyint needs an order of 0 or more; it got {m}. np.polyder differentiates.")
     constants = np.zeros(m) if k is None else _line(k)
@@ -133,9 +133,9 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 def _characteristic(A: Array) -> Array:
-    """Return the characteristic polynomial by the method of Faddeev and LeVerrier, smooth at equal eigenvalues.
+    """Return the characteristic polynomial by the Faddeev-LeVerrier method, which is smooth at equal eigenvalues.
 
-    It loses a digit for every few rows, where NumPy multiplies eigenvalues.
+    It loses a digit for every few rows of the matrix, unlike NumPy's method, which multiplies eigenvalues.
     """
     eye = np.eye(len(A), dtype=A.dtype)
     M, coefficients = eye, [np.ones((), A.dtype)]
@@ -148,7 +148,7 @@ def _characteristic(A: Array) -> Array:
 
 @override("poly")
 def _poly(seq_of_zeros: Array) -> Any:
-    """Return the coefficients of the polynomial with these roots, or of the characteristic one of a square matrix."""
+    """Return np.poly of a Tensor: the polynomial with these roots, or a square matrix's characteristic polynomial."""
     zeros = np.atleast_1d(seq_of_zeros)
     if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] != 0:
         return _characteristic(zeros.astype(np.mintypecode(zeros.dtype.char)))
@@ -162,20 +162,20 @@ def _poly(seq_of_zeros: Array) -> Any:
         out = np.convolve(out, np.stack([np.ones((), zeros.dtype), -zeros[i]]))
     if zeros.dtype.kind == "c":
         values = bare(zeros)
-        if np.all(np.sort(values) == np.sort(np.conjugate(values))):  # in pairs
+        if np.all(np.sort(values) == np.sort(np.conjugate(values))):  # roots in conjugate pairs: a real polynomial
             return np.real(out)
     return out
 
 
 def fitted(columns: Array, y: Array, w: Any, rcond: Any, name: str) -> tuple[Any, ...]:
-    """Return the least squares coefficients of columns of length 1, residuals, rank, singular values and cutoff.
+    """Return least squares coefficients, residuals, rank, singular values, cutoff, the scaled columns and their scale.
 
     Args:
-        columns: the functions that are fitted, (points, functions).
+        columns: the functions that are fitted, (points, functions); each is scaled to length 1 for the computation.
         y: the values, (points,) or (points, curves).
         w: a weight per point, or None.
-        rcond: singular values below this part of the largest count as 0; None for the rounding of so many points.
-        name: of the function, for errors.
+        rcond: singular values below rcond times the largest count as 0; None for machine epsilon times the points.
+        name: the name of the calling function, for errors.
     """
     n = len(columns)
     if n == 0:

@@ -1,8 +1,9 @@
 r"""Pooling: the maximum or the mean of each window of an image.
 
-All pixels that one tap of the kernel meets, one at each position, are handled at once. Padding takes no memory: where
-a tap meets no pixel of the image, it has no part. With the places of the largest pixels given, the gradient of a
-maximum is a linear map of g; so it is a primitive, and so is the transpose of that map.
+A tap is one entry of the kernel (of the window). For each tap, the pixels that it covers at all window positions are
+handled in one NumPy call. Padding takes no memory: positions where a tap lies outside the image are skipped. For given
+positions of the largest pixels, the gradient of a maximum is a linear map of g. That map is a primitive, `max_spread`,
+and so is its transpose, `max_collect`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CELLS = "{call}: x of shape {x} has no pixels along a pooled axis, so its {size
 # -- Windows
 
 def _taps(x: Ints, y: Ints, kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[Any, Any]]:
-    """Yield for each tap of the kernel the positions in y at which it meets pixels of x, and those pixels."""
+    """Yield for each tap of the kernel the index of the positions in y where it covers pixels, and of those in x."""
     axes = len(kernel)
     for tap in np.ndindex(*kernel):
         here: list[slice] = []
@@ -44,7 +45,7 @@ def _taps(x: Ints, y: Ints, kernel: Ints, stride: Ints, padding: Ints) -> Iterat
 
 
 def _axis_by_axis(kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[int, Ints, Ints, Ints]]:
-    """Yield kernels along a single axis, one after the other the same as all at once: axis, kernel, stride, padding."""
+    """Yield (axis, kernel, stride, padding) for each axis alone; applied in turn they equal pooling over all axes."""
     for i in range(-len(kernel), 0):
         others = range(-len(kernel), 0)
         yield i, *(
@@ -60,7 +61,7 @@ def _with_length(shape: Ints, axis: int, n: int) -> list[int]:
 
 
 def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints) -> Array:
-    """Return the reduction of each window by a ufunc, along one axis after the other."""
+    """Return the reduction of each window by a ufunc, computed along one axis after the other."""
     for i, *how in _axis_by_axis(kernel, stride, padding):
         at = (x.shape[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1
         out = np.full(_with_length(x.shape, i, at), start, x.dtype)
@@ -78,13 +79,13 @@ def _max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
 pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
     (lambda g, out, x, **how: max_spread(g, x, out, **how),
         r"\sum_{si + u - p \,=\, j} g_i \, \frac{[x_j = y_i]}{\#\{v : x_{si + v - p} = y_i\}}"),
-    name="max_pool", kinks="ties share evenly; where NaN is among them all pixels of the window do")
+    name="max_pool", kinks="ties share evenly; if one pixel is NaN, all pixels of the window share")
 
-BLOCK = 2**18  # pixels at a time, in what needs more memory than its result
+BLOCK = 2**18  # how many pixels are handled at a time by functions that need temporary arrays
 
 
 def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
-    """Yield so many images at a time, of each array, that what is computed of them stays in the cache."""
+    """Yield groups of images from each array, so few at a time that the temporary arrays stay in the cache."""
     images = [a.reshape(math.prod(a.shape[:-axes]), *a.shape[-axes:]) for a in arrays]
     some = max(1, BLOCK // max(1, math.prod(images[0].shape[1:])))
     for i in range(0, len(images[0]), some):
@@ -92,22 +93,22 @@ def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
 
 
 def _won(x: Array, m: Array) -> Any:
-    """Tell which pixels are the largest of their window, m; where that is NaN, all are."""
+    """Tell which pixels x equal the largest pixel m of their window; if m is NaN, all count as largest."""
     return ~np.less(x, m)
 
 
 def _shared(g: Array, x: Array, m: Array, *how: Ints) -> Array:
-    """Return g divided by how many pixels of each window are its largest."""
+    """Return g divided by the number of pixels that tie for the largest in each window."""
     ties = np.zeros(m.shape, g.dtype)
     for here, seen in _taps(x.shape, m.shape, *how):
         ties[here] += _won(x[seen], m[here])
     return g / ties
 
 
-# A product with the mask is ten times as fast as np.where, whose branches the processor cannot predict.
+# Multiplying with the mask is ten times as fast as np.where, whose branches the processor cannot predict.
 
 def _max_spread(g: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
-    """Return the gradient of an image x from the gradient g of its largest pixels m: those that tie share evenly."""
+    """Return the gradient of an image x from the gradient g of its window maxima m; pixels that tie share evenly."""
     out = np.zeros(x.shape, g.dtype)
     for slope, image, best, y in _portions(len(kernel), g, x, m, out):
         shares = _shared(slope, image, best, kernel, stride, padding)
@@ -123,7 +124,7 @@ max_spread: Primitive = declare(_max_spread,
 
 
 def _max_collect(h: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
-    """Return how the largest pixels m change when the image x changes by h: by the mean over those that tie."""
+    """Return the change of the window maxima m if the image x changes by h: the mean change of the pixels that tie."""
     out = np.zeros(m.shape, h.dtype)
     for change, image, best, y in _portions(len(kernel), h, x, m, out):
         for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
@@ -139,7 +140,7 @@ max_collect: Primitive = declare(_max_collect,
 
 
 def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, dtype: Any) -> Any:
-    """Return by how many pixels a window's sum is divided; `whole` counts those of the padding too."""
+    """Return the number of pixels that each window's sum is divided by; with `whole`, padding counts too."""
     if whole or not any(padding):
         return math.prod(kernel)
     return _reduced(np.add, 0, np.ones(size, dtype), kernel, stride, padding)
@@ -158,7 +159,7 @@ pooled_avg: Primitive = declare(_avg_pool, r"y_i = \frac{1}{n_i} \sum_u x_{si + 
 def _avg_spread(
     g: Array, *, size: Ints, kernel: Ints, stride: Ints, padding: Ints, count_include_pad: bool
 ) -> Array:
-    """Return the gradient of an image of this size from the gradient g of its means."""
+    """Return the gradient of an image of the given size from the gradient g of its window means."""
     g = g / _pixels(size, kernel, stride, padding, count_include_pad, g.dtype)
     for i, *how in _axis_by_axis(kernel, stride, padding):
         out = np.zeros(_with_length(g.shape, i, size[i]), g.dtype)
@@ -175,10 +176,10 @@ avg_spread: Primitive = declare(_avg_spread, r"y_j = \sum_{si + u - p \,=\, j} \
 # fmt: on
 
 
-# -- What a person calls
+# -- The public functions, and the checks of their arguments
 
 def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
-    """Return one number per pooled axis: those that are given, or one number for all but batch and channels."""
+    """Return one number per pooled axis: the given tuple, or one number repeated for all axes after the first two."""
     several = isinstance(value, (tuple, list))
     axes = len(value) if several else x.ndim - 2
     if not 1 <= axes <= x.ndim:
@@ -188,7 +189,7 @@ def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
 
 
 def _how(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) -> dict[str, Ints]:
-    """Return kernel, stride and padding per pooled axis, if there is a pixel in every window."""
+    """Return kernel, stride and padding per pooled axis; raise ValueError if a window would contain no pixel."""
     k = _per_axis(call, "kernel", x, kernel, 1)
     s = k if stride is None else sizes(call, "stride", stride, len(k), 1)
     p = sizes(call, "padding", padding, len(k), 0)
@@ -200,22 +201,22 @@ def _how(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) 
 
 
 def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0) -> Array:
-    r"""Keep the largest pixel of each window, over the last axes.
+    r"""Return the largest pixel of each window, over the last axes.
 
     .. math:: y_i = \max_u x_{si + u - p}
 
     Args:
-        x: ``(batch, channels, *spatial)``, or any shape if the kernel has a number for each pooled axis.
-        kernel: size of a window, one number or one per pooled axis.
+        x: ``(batch, channels, *spatial)``, or any shape if the kernel is a tuple with a number for each pooled axis.
+        kernel: the size of a window, one number or one per pooled axis.
         stride: s, one number or one per axis; by default the kernel, so that windows tile the image.
-        padding: p pixels that never win at each end, less than the kernel.
+        padding: p pixels of -inf at each end, fewer than the kernel.
 
     Returns:
-        The same with ``(n + 2 p - k) // s + 1`` windows along each pooled axis. Pixels that tie for the largest share
-        the gradient evenly, as with `max`; PyTorch gives all of it to the first.
+        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis. Pixels that tie for the largest share the
+        gradient evenly, as with `max`; PyTorch gives all of it to the first.
 
     Raises:
-        ValueError: the kernel does not fit into the image, or a size is not a whole number.
+        ValueError: the kernel does not fit into the image, or a size is not an integer.
 
     Source: Ranzato, Huang, Boureau & LeCun, Unsupervised learning of invariant feature hierarchies (2007).
 
@@ -229,17 +230,17 @@ def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Siz
 def avg_pool(
     x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
 ) -> Array:
-    r"""Take the mean of each window, over the last axes.
+    r"""Return the mean of each window, over the last axes.
 
     .. math:: y_i = \frac{1}{n_i} \sum_u x_{si + u - p}
 
     Args:
         x, kernel, stride: as for `max_pool`.
-        padding: p zeros at each end, less than the kernel.
-        count_include_pad: divide by all pixels of the kernel; otherwise only by those that are in the image.
+        padding: p zeros at each end, fewer than the kernel.
+        count_include_pad: whether to divide by the size of the kernel, or only by the number of pixels in the image.
 
     Returns:
-        As `max_pool`.
+        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis.
 
     Raises:
         ValueError: as `max_pool`.
@@ -257,8 +258,8 @@ def avg_pool(
 def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, Any]:
     """Cut the last axes into cells: cell i of m has the pixels ⌊i n / m⌋ to ⌈(i + 1) n / m⌉ - 1 of n.
 
-    Returns the cells, each axis as two (which cell, which of its pixels), the axes within them, and how many pixels
-    each cell has. Where lengths differ shorter cells are filled up.
+    Returns x with each pooled axis split in two (the cell, and the pixel within it), the numbers of the axes within
+    cells, and the number of pixels of each cell. If lengths differ, shorter cells are padded with `fill`.
     """
     many = _per_axis(call, "size", x, size, 1)
     if 0 in x.shape[-len(many) :]:
@@ -280,19 +281,19 @@ def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, An
 
 
 def adaptive_avg_pool(x: Array, size: Size) -> Array:
-    r"""Cut the last axes into so many cells, of lengths as equal as can be, and take the mean of each.
+    r"""Divide the last axes into a given number of cells, as equal in length as possible, and return the mean of each.
 
     .. math:: y_i = \frac{1}{n_i} \sum_{j = \lfloor i n / m \rfloor}^{\lceil (i + 1) n / m \rceil - 1} x_j
 
     Args:
-        x: ``(batch, channels, *spatial)``, or any shape if the size has a number for each pooled axis.
-        size: m, how many cells, one number or one per pooled axis; neighbours share a pixel where m does not divide n.
+        x: ``(batch, channels, *spatial)``, or any shape if `size` is a tuple with a number for each pooled axis.
+        size: m, the number of cells, one number or one per pooled axis; cells may overlap if m does not divide n.
 
     Returns:
-        The same with m cells along each pooled axis; ``size=1`` is the mean of the whole image.
+        x with m entries along each pooled axis; ``size=1`` gives the mean of the whole image.
 
     Raises:
-        ValueError: there are no pixels, or a size is not a whole number.
+        ValueError: there are no pixels, or a size is not an integer.
 
     Source: He, Zhang, Ren & Sun, Spatial pyramid pooling in deep convolutional networks (2014), section 2.
 
@@ -305,7 +306,7 @@ def adaptive_avg_pool(x: Array, size: Size) -> Array:
 
 
 def adaptive_max_pool(x: Array, size: Size) -> Array:
-    r"""Cut the last axes into cells as `adaptive_avg_pool` does, and keep the largest pixel of each.
+    r"""Divide the last axes into cells as `adaptive_avg_pool` does, and return the largest pixel of each.
 
     Args, Returns, Raises, Source: as for `adaptive_avg_pool`; pixels that tie share the gradient evenly.
 

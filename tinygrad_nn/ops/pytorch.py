@@ -1,7 +1,7 @@
-"""Methods of a Tensor by PyTorch's words, over NumPy's: ``t.unsqueeze(0)``, ``t.max(dim=1)``, ``t.clamp(min=0)``.
+"""Methods of a Tensor with PyTorch's names, made of NumPy functions: ``t.unsqueeze(0)``, ``t.clamp(min=0)``, ...
 
-A word that means something in NumPy keeps that meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
-Said with PyTorch's ``dim=``, max, min, std and var mean what they mean there.
+A name that also exists in NumPy keeps NumPy's meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
+But max, min, std and var follow PyTorch if they are called with PyTorch's keyword ``dim=``.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..primitive import METHODS, REGISTRY, as_numpy
-from . import plain, reduce, selection, shape  # noqa: F401 - what their methods mean in NumPy comes first
+from . import plain, reduce, selection, shape  # noqa: F401 - these define NumPy's methods, which _worded looks up
 
 Function = Callable[..., Any]
 
 
 class Found(NamedTuple):
-    """Values, and where along the axis they were found."""
+    """Values, and their indices along an axis."""
 
     values: Any
     indices: Any
 
 
 def places(index: Any) -> Any:
-    """Return an index, or a mask, as a bare array."""
+    """Return an index or a mask as a plain array."""
     return index.data if hasattr(index, "node") else np.asarray(index)
 
 
 def extreme(whole: Function, where: Function, x: Any, dim: int, keepdim: bool = False) -> Found:
-    """Return the largest, or smallest, values along an axis, and their places: of equal ones the first."""
+    """Return the largest (or smallest) values along an axis and their indices; of equal values the first counts."""
     at = where(x.data, axis=dim, keepdims=True)
     values = np.take_along_axis(x, at, dim)
     return Found(values, at) if keepdim else Found(np.squeeze(values, dim), np.squeeze(at, dim))
@@ -38,34 +38,34 @@ def extreme(whole: Function, where: Function, x: Any, dim: int, keepdim: bool = 
 
 def spread(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
            correction: Any = None) -> Any:  # fmt: skip
-    """Return the variance or its root, which in PyTorch divides by n - 1."""
+    """Return the variance or standard deviation; as in PyTorch it divides by n - 1 by default."""
     ddof = int(unbiased) if correction is None else correction
     return function(x, axis=dim if dim is None else axes(dim), ddof=ddof, keepdims=keepdim)
 
 
 def axes(dim: Any) -> Any:
-    """Return a number of an axis, or several as a tuple."""
+    """Return the number of one axis, or several as a tuple."""
     return tuple(dim) if isinstance(dim, (tuple, list)) else dim
 
 
 def lengths(size: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return lengths that were given one by one, or as one tuple."""
+    """Return lengths as a tuple, whether they were given as separate arguments or as one tuple."""
     return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
 
 
 def split(x: Any, size: Any, dim: int = 0) -> tuple[Any, ...]:
-    """Return parts of one size, or of the sizes given; ``np.split`` takes the number of parts instead."""
+    """Return parts of the given size or sizes along an axis; ``np.split`` takes the number of parts instead."""
     cuts = range(size, x.shape[dim], size) if isinstance(size, (int, np.integer)) else np.cumsum(size)[:-1]
     return tuple(np.split(x, list(cuts), axis=dim))
 
 
 def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
-    """Return that many parts of one size, the last of which may be smaller."""
+    """Return at most `chunks` parts of equal size, except that the last may be smaller."""
     return split(x, -(-x.shape[dim] // chunks), dim)
 
 
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
-    """Return the axes from start to end, both included, as one."""
+    """Return x with the axes from start to end, both included, merged into one."""
     if x.ndim == 0:
         return x.reshape(1)
     first, last = start_dim % x.ndim, end_dim % x.ndim
@@ -73,14 +73,14 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def expand(x: Any, *size: Any) -> Any:
-    """Return x repeated along axes of length 1, and along new ones in front; -1 keeps a length."""
+    """Return x broadcast to new lengths along axes of length 1, and along new leading axes; -1 keeps a length."""
     new = lengths(size)
     old = (1,) * (len(new) - x.ndim) + x.shape
     return np.broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(new, old, strict=True)))
 
 
 def gather(x: Any, dim: int, index: Any) -> Any:
-    """Return the entries at the places along an axis, ``np.take_along_axis``."""
+    """Return the entries at the given indices along an axis, as ``np.take_along_axis`` does."""
     index = places(index)
     near = tuple(slice(None if axis == dim % index.ndim else n) for axis, n in enumerate(index.shape))
     return np.take_along_axis(x[near], index, dim)
@@ -93,14 +93,14 @@ def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
-    """Return the k largest, or smallest, values along an axis and their places."""
+    """Return the k largest (or smallest) values along an axis and their indices."""
     order = np.argsort(-x.data if largest else x.data, axis=dim, kind="stable")
     first = np.take(order, range(k), axis=dim)
     return Found(np.take_along_axis(x, first, dim), first)
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
-    """Return the entries within bounds, ``np.clip``."""
+    """Return x with its entries limited to [min, max], as ``np.clip`` does."""
     return np.clip(x, min, max)
 
 
@@ -115,7 +115,7 @@ _NUMPY = "t.numpy() would drop the graph of this Tensor. Write t.data, or t.deta
 
 
 def to(x: Any, *how: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False) -> Any:
-    """Return x in a dtype, or in that of another Tensor; of devices there is ``"cpu"``."""
+    """Return x converted to a dtype, or to that of another Tensor; the only device is ``"cpu"``."""
     for one in (*how, dtype, device):
         if isinstance(one, str):
             if one.split(":")[0] != "cpu":
@@ -126,20 +126,20 @@ def to(x: Any, *how: Any, dtype: Any = None, device: Any = None, non_blocking: b
 
 
 def numpy(x: Any, *, force: bool = False) -> Any:
-    """Return the ndarray of a constant, or, with force, of any Tensor."""
+    """Return the ndarray of a constant, or of any Tensor if `force` is true; raise TypeError otherwise."""
     if x.node is not None and not force:
         raise TypeError(_NUMPY)
     return x.data
 
 
 def requires_grad_(x: Any, requires_grad: bool = True) -> Any:
-    """Say whether gradients are wanted with respect to a leaf, and return it."""
+    """Set whether gradients are wanted with respect to a leaf, and return the leaf."""
     x.requires_grad = requires_grad
     return x
 
 
 def retain_grad(x: Any) -> None:
-    """Have `backward` leave its gradient in ``grad`` although it is no leaf."""
+    """Let `backward` store the gradient of a Tensor that is not a leaf in its ``grad``."""
     if not x.is_leaf:
         node = x.node
 
@@ -161,7 +161,7 @@ def _as(dtype: Any) -> Function:
 
 
 def _worded(name: str, meant: Function) -> Function:
-    """Return a method that means PyTorch's where it is said with dim= or unbiased=, and NumPy's otherwise."""
+    """Return a method that calls PyTorch's version `meant` if dim= or unbiased= is given, and NumPy's otherwise."""
     numpys = METHODS.get(name) or REGISTRY[name]
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -171,7 +171,7 @@ def _worded(name: str, meant: Function) -> Function:
 
 
 def _numpys(function: Function) -> Function:
-    """Return a method that is NumPy's function, and takes dim for axis too."""
+    """Return a method that calls a NumPy function and also accepts dim= for axis= and keepdim= for keepdims=."""
     return lambda x, *args, **kwargs: function(x, *args, **as_numpy(kwargs))
 
 

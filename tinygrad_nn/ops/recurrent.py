@@ -1,7 +1,7 @@
-"""Primitives of recurrent layers: a whole sequence is one operation, and the way back through it is one rule.
+"""Primitives of recurrent layers (RNN, LSTM, GRU): a whole sequence is one operation with one VJP rule.
 
-What the input adds at each time is computed outside, for all times in one matrix product; here is what depends on the
-state before. Arrays are ``(time, batch, ...)``, so that each time is one block of memory.
+The contribution of the input, z, is computed by the caller for all times in one matrix product; only the part that
+depends on the previous state is here. Arrays are ``(time, batch, ...)``, so that each time step is one block of memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _rows(x: Array) -> Array:
 
 
 def _before(states: Array, first: Array) -> Array:
-    """Return the state that each time started from."""
+    """Return the state before each time step."""
     return np.concatenate([first[None], states[:-1]])
 
 
@@ -31,9 +31,9 @@ def _rnn(*arrays: Array, activation: str = "tanh") -> Array:
     .. math:: h_t = \tanh(z_t + h_{t-1} W^T)
 
     Args:
-        z: what the input adds, (time, batch, n).
-        W: (n, n).
-        h: the state before the first time, (batch, n).
+        z: the contribution of the input, (time, batch, n).
+        W: the recurrent weights, (n, n).
+        h: the state before the first time step, (batch, n).
         activation: ``'tanh'`` or ``'relu'``.
 
     Returns:
@@ -47,7 +47,7 @@ def _rnn(*arrays: Array, activation: str = "tanh") -> Array:
         [[[0.762]], [[0.642]]]
     """
     z, W, h = arrays
-    out, W = np.empty(z.shape, np.result_type(*arrays)), W.T.copy()  # which BLAS takes as it is, time after time
+    out, W = np.empty(z.shape, np.result_type(*arrays)), W.T.copy()  # contiguous, so BLAS need not copy it each time
     for z_t, h_t in zip(z, out, strict=True):
         np.matmul(h, W, out=h_t)
         h_t += z_t
@@ -73,19 +73,19 @@ rnn_states = declare(_rnn, r"h_t = \tanh(z_t + h_{t-1} W^T)",
 
 
 def _parts(cells: Array, n: int) -> list[Array]:
-    """Return the last axis cut into parts of n."""
+    """Return the parts of n entries into which the last axis is cut."""
     return [cells[..., start : start + n] for start in range(0, cells.shape[-1], n)]
 
 
 def _lstm(*arrays: Array) -> Any:
-    r"""Return the states of a long short-term memory at all times, and after them its last cell.
+    r"""Return the states of a long short-term memory (LSTM) at all times, followed by its last cell state.
 
     .. math:: c_t = f_t \odot c_{t-1} + i_t \odot u_t, \qquad h_t = o_t \odot \tanh c_t
 
     Args:
-        z: what the input adds, (time, batch, 4 n): to the gates i and f, the candidate u and the gate o.
-        W: (4 n, n), in the same order.
-        h, c: state and cell before the first time, (batch, n).
+        z: the contribution of the input, (time, batch, 4 n): to the gates i and f, the candidate u and the gate o.
+        W: the recurrent weights, (4 n, n), in the same order.
+        h, c: state and cell before the first time step, (batch, n).
 
     Returns:
         (time + 1, batch, n).
@@ -100,7 +100,7 @@ def _lstm(*arrays: Array) -> Any:
     z, W, h, c = arrays
     n, dtype = W.shape[1], np.result_type(*arrays)
     out = np.empty((z.shape[0] + 1, z.shape[1], n), dtype)
-    cells = np.empty((*z.shape[:2], 6 * n), dtype)  # i f u o, then c and its tanh
+    cells = np.empty((*z.shape[:2], 6 * n), dtype)  # i, f, u, o, then c and tanh c
     half = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype), n)  # σ(x) = (1 + tanh(x / 2)) / 2: one tanh for all four
     W, gates, s = W.T * half, cells[..., : 4 * n], np.empty((z.shape[1], 4 * n), dtype)
     W = np.ascontiguousarray(W)
@@ -159,14 +159,14 @@ lstm_states = declare(_lstm, r"h_t = o_t \odot \tanh c_t,\ c_t = f_t \odot c_{t-
 
 
 def _gru(*arrays: Array) -> Any:
-    r"""Return the states of a gated recurrent unit at all times.
+    r"""Return the states of a gated recurrent unit (GRU) at all times.
 
     .. math:: h_t = (1 - u_t) \odot n_t + u_t \odot h_{t-1}, \qquad n_t = \tanh(z_t + r_t \odot q_t)
 
     Args:
-        z: what the input adds, (time, batch, 3 n): to the gates r and u and the candidate.
-        W, b: (3 n, n) and (3 n,), in the same order; q_t = h_{t-1} Wᵀ + b for the candidate.
-        h: the state before the first time, (batch, n).
+        z: the contribution of the input, (time, batch, 3 n): to the gates r and u and the candidate.
+        W, b: recurrent weights (3 n, n) and biases (3 n,), in the same order; q_t is h_{t-1} Wᵀ + b of the candidate.
+        h: the state before the first time step, (batch, n).
 
     Returns:
         (time, batch, n).
@@ -182,7 +182,7 @@ def _gru(*arrays: Array) -> Any:
     z, W, b, h = arrays
     n, dtype = W.shape[1], np.result_type(*arrays)
     out = np.empty((*z.shape[:2], n), dtype)
-    cells = np.empty((*z.shape[:2], 4 * n), dtype)  # r u, the candidate, q
+    cells = np.empty((*z.shape[:2], 4 * n), dtype)  # r, u, the candidate, q
     s, W = np.empty((z.shape[1], 3 * n), dtype), W.T.copy()
     for t in range(z.shape[0]):
         a, (r, u, candidate, q) = cells[t, :, : 2 * n], _parts(cells[t], n)

@@ -1,6 +1,6 @@
-"""Reductions: sums, products, means, extremes and variances over any axes.
+"""Reductions: sums, products, means, maxima, minima and variances over any axes.
 
-``axis``, ``dtype``, ``keepdims``, ``initial`` and ``where`` are as in NumPy; entries outside ``where`` have slope 0.
+``axis``, ``dtype``, ``keepdims``, ``initial`` and ``where`` are as in NumPy; entries outside ``where`` get gradient 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def kept(reduced: Array, x: Array, axis: Any) -> Array:
-    """Return a reduction's result with the reduced axes back as length 1."""
+    """Return a reduction's result with the reduced axes restored with length 1."""
     if axis is None:
         return reduced.reshape((1,) * x.ndim)
     axes = axes_of(axis, x.ndim)
@@ -34,7 +34,7 @@ def spread(g: Array, x: Array, axis: Any) -> Array:
     g = kept(g, x, axis)
     if type(g) is not np.ndarray or not g.flags.c_contiguous:
         return np.broadcast_to(g, x.shape)
-    # The same view as np.broadcast_to makes of an ndarray, in a quarter of its time.
+    # The same view that np.broadcast_to returns, in a quarter of its time.
     strides = [0 if n == 1 else step for n, step in zip(g.shape, g.strides, strict=True)]
     view: Any = np.ndarray(x.shape, g.dtype, g, 0, strides)
     view.flags.writeable = False
@@ -42,7 +42,7 @@ def spread(g: Array, x: Array, axis: Any) -> Array:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Return the options that were given, which are those that are not None."""
+    """Return the options that are not None, which are those that the caller gave."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -68,7 +68,7 @@ sum = declare(_sum, r"\sum_i x_i",
 
 
 def count(x: Array, axis: Any) -> int:
-    """Return how many entries each reduced entry stands for."""
+    """Return how many entries of x are reduced to one entry of the result."""
     if axis is None:
         return x.size  # type: ignore[no-any-return]
     n = 1
@@ -99,7 +99,7 @@ def lines(x: Array, axis: Any) -> Array:
 
 
 def unlines(y: Array, x: Array, axis: Any) -> Array:
-    """Return what `lines` merged in the shape of x again."""
+    """Undo `lines`: return y, of shape (rest, n), in the shape of x."""
     axes = axes_of(axis, x.ndim)
     order = [a for a in range(x.ndim) if a not in axes] + list(axes)
     y = y.reshape(tuple(x.shape[a] for a in order))
@@ -112,7 +112,7 @@ def exclusive(x: Array) -> Array:
 
 
 def _others(x: Array) -> Array:
-    """Return the product of all entries but each one, along the last axis, without a division."""
+    """Return for each entry the product of all others along the last axis, without a division."""
     return exclusive(x) * exclusive(x[..., ::-1])[..., ::-1]
 
 
@@ -130,7 +130,7 @@ prod = declare(_prod, r"\prod_i x_i",
 
 
 def counted(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
-    """Return how many entries each reduced entry stands for; under a mask an array with the reduced axes kept."""
+    """Return how many entries are reduced to one: a number, or under a mask an array with the reduced axes kept."""
     if where is None:
         return count(x, axis)
     return np.broadcast_to(where, x.shape).sum(axis=axis, keepdims=True, dtype=dtype)
@@ -140,7 +140,7 @@ def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = Fals
     """Return the mean over axes."""
     n = count(x, axis)
     if dtype is None and where is None and n and x.dtype.char in "fdFD" and (axis is None or x.ndim):
-        return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
+        return np.add.reduce(x, axis, keepdims=keepdims) / n  # the result of x.mean in half of its time
     return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
 
 
@@ -160,17 +160,17 @@ def among(
     lost: Any, g: Array, best: Array, x: Array, axis: Any,
     keepdims: bool = False, initial: Any = None, where: Any = None,
 ) -> Array:  # fmt: skip
-    """Return g divided evenly among the entries that did not lose, of which `best` is the value."""
+    """Return g divided evenly among the entries that attain the extreme value `best`; `lost` marks all others."""
     if where is not None:
         lost = lost | np.logical_not(where)
     ties = x.size // (best.size or 1) - lost.sum(axis=axis, keepdims=True, dtype=g.dtype)
     if initial is not None:
-        ties = ties + (best == initial)  # it takes its share
+        ties = ties + (best == initial)  # an initial value that ties takes its share of the gradient
     return np.where(lost, 0, g.reshape(best.shape) / ties)
 
 
 def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
-    """Return the largest entry over axes; equal ones share the gradient evenly."""
+    """Return the largest entry over axes; equal entries share the gradient evenly."""
     if initial is None and where is None:
         return np.maximum.reduce(x, axis, keepdims=keepdims)
     return x.max(axis, None, keepdims, **given(initial=initial, where=where))
@@ -182,11 +182,11 @@ def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> A
 
 max = declare(_max, r"\max_i x_i",
     (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
-    numpy=(np.max, np.amax), kinks="ties share evenly; where NaN is among them all entries do")
+    numpy=(np.max, np.amax), kinks="ties share evenly; if one entry is NaN, all entries share")
 
 
 def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
-    """Return the smallest entry over axes; equal ones share the gradient evenly."""
+    """Return the smallest entry over axes; equal entries share the gradient evenly."""
     if initial is None and where is None:
         return np.minimum.reduce(x, axis, keepdims=keepdims)
     return x.min(axis, None, keepdims, **given(initial=initial, where=where))
@@ -198,7 +198,7 @@ def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> A
 
 min = declare(_min, r"\min_i x_i",
     (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
-    numpy=(np.min, np.amin), kinks="ties share evenly; where NaN is among them all entries do")
+    numpy=(np.min, np.amin), kinks="ties share evenly; if one entry is NaN, all entries share")
 
 
 def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
@@ -207,13 +207,13 @@ def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
 
 
 def conj(x: Array) -> Array:
-    """Return the complex conjugate; of real numbers themselves."""
+    """Return the complex conjugate; real arrays are returned unchanged."""
     return np.conjugate(x) if x.dtype.kind == "c" else x
 
 
 def _squares_vjp(g: Array, x: Array, deviation: Array, axis: Any, where: Any, ddof: float) -> Array:
     n = counted(x, axis, where, g.dtype) - ddof
-    # Without a degree of freedom the variance is NaN, and so is its slope.
+    # Without a degree of freedom the variance is NaN, and so is its gradient.
     factor = (2 / n if n > 0 else np.nan) if where is None else 2 / np.where(n > 0, n, np.nan)
     return spread(g, x, axis) * factor * conj(masked(deviation, where))
 
@@ -247,7 +247,7 @@ def _std(
     x: Array, axis: Any = None, dtype: Any = None, *,
     ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
-    """Return the standard deviation over axes; where it is 0 the slope is 0."""
+    """Return the standard deviation over axes; its gradient is 0 where it is 0."""
     if where is None and correction is None:
         return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
     options = _freedom(ddof, correction) | given(where=where)
@@ -266,7 +266,7 @@ def _var_about(
     x: Array, mean: Array, axis: Any = None, dtype: Any = None, *,
     ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
-    """Return the mean squared deviation from a given mean, whose reduced axes are kept."""
+    """Return the mean squared deviation from a given mean, an array in which the reduced axes are kept."""
     options = _freedom(ddof, correction) | given(where=where)
     return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, mean=mean, **options)
 
@@ -289,7 +289,7 @@ var_about = declare(_var_about, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - y|^2
 
 @override("var")
 def _variance(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
-    """Return np.var of a Tensor: `var`, or `var_about` where the mean is given."""
+    """Return np.var of a Tensor: `var`, or `var_about` if the mean is given."""
     return var(x, *args, **options) if mean is None else var_about(x, mean, *args, **options)
 
 
@@ -300,15 +300,15 @@ def _deviation(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
 
 
 def root(x: Array) -> Array:
-    """Return the square root of a variance; where it is 0 the slope is 0, as that of `std`."""
+    """Return the square root of a variance, with gradient 0 where it is 0, like `std`."""
     return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
 
 
 @override("ptp")
 def _ptp(x: Array, axis: Any = None, out: Any = None, keepdims: bool = False) -> Array:
-    """Return the largest entry less the smallest."""
+    """Return np.ptp of a Tensor: the largest entry minus the smallest."""
     refuse_out("ptp", out)
-    if x.dtype.kind == "i" and x.ndim:  # a difference of arrays may overflow without a warning, as in NumPy
+    if x.dtype.kind == "i" and x.ndim:  # keep the axes, since 0-d integers would warn on overflow, unlike np.ptp
         ends = [most(x, axis=axis, keepdims=True) for most in (max, min)]
         return (ends[0] - ends[1]).max(axis=axis, keepdims=keepdims)
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
@@ -316,7 +316,7 @@ def _ptp(x: Array, axis: Any = None, out: Any = None, keepdims: bool = False) ->
 
 @override("average")
 def _average(x: Array, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
-    """Return Σ w x / Σ w over axes, with `returned` also Σ w in the shape of the result."""
+    """Return np.average of a Tensor, Σ w x / Σ w over axes; with `returned` also Σ w in the shape of the result."""
     if weights is None:
         axis = tuple(axis) if isinstance(axis, (list, np.ndarray)) else axis
         out = mean(x, axis=axis, keepdims=keepdims)
@@ -343,7 +343,7 @@ METHODS.update(var=_variance, std=_deviation)
 
 
 def with_initial(reduction: Any, fill: float) -> None:
-    """Let a reduction start from a Tensor with a graph: it is one more entry, and `fill` stands for masked ones."""
+    """Let a reduction take a Tensor with a graph as `initial`, as one more entry; `fill` replaces masked entries."""
 
     def run(
         x: Array, axis: Any = None, *, initial: Array, keepdims: bool = False, where: Any = None, **options: Any

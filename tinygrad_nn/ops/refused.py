@@ -1,7 +1,7 @@
-"""What to write instead of each function or method of NumPy that takes no Tensor, or that it has no derivative.
+"""Advice for error messages: what to write instead of the NumPy functions and methods that take no Tensor.
 
-Code stands in backticks, of a Tensor t of shape (2, 3), vectors v and w of length 3, whole numbers k, and a file; a
-test runs it all, and enumerates NumPy's functions so that none is without a line.
+Code is in backticks. It uses a Tensor t of shape (2, 3), vectors v and w of length 3, an integer Tensor k, and a file.
+A test runs all of this code, and checks that each function of NumPy has a rule or an entry here.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ METHODS_OF_ARRAYS: dict[str, str] = {
 
 
 def _of_method(ufunc: Any, method: str, name: str) -> str:
-    """Return the line of a method of a ufunc."""
+    """Return the advice for a method of a ufunc."""
     if method == "at":
         return "It writes into an array; instead of np.add.at write `t.at[0].add(1.0)`."
     if ufunc.nin != 2 or ufunc.nout != 1 or ufunc.signature is not None:
@@ -90,7 +90,7 @@ def _of_method(ufunc: Any, method: str, name: str) -> str:
 
 
 def advice(function: Any, name: str) -> str | None:
-    """Return what to write instead of a function, or that it has no derivative; None of one that is not NumPy's."""
+    """Return the advice for a NumPy function, or a ufunc's method, that has no rule; None for other functions."""
     if isinstance(function, tuple):
         own, _, method = name.rpartition(".")
         if own.startswith("np.") and not _of_text(function[0]):
@@ -106,7 +106,7 @@ def advice(function: Any, name: str) -> str | None:
 
 
 def _of_text(function: Any) -> bool:
-    """Tell whether it is one of the ufuncs behind np.strings."""
+    """Tell whether a function is one of the ufuncs behind np.strings."""
     strings = sys.modules.get("numpy._core.umath")
     name = getattr(function, "__name__", "")
     known = isinstance(function, np.ufunc) and getattr(strings, name, None) is function

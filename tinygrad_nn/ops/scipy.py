@@ -1,7 +1,7 @@
-"""SciPy's special functions on Tensors: what runs in place of a ufunc of SciPy, found when a Tensor first meets one.
+"""Lookup of the replacements for SciPy's special functions, when a SciPy ufunc is first called with a Tensor.
 
-A ufunc finds its row by its name, and the function of that name in `scipy.special` must be that very ufunc. The rows
-are in modules that are loaded when one is looked for, so that the import of the engine does not wait for them.
+A ufunc finds its row by its name; the function of that name in `scipy.special` must be the very same ufunc. The rows
+are in modules that are imported at the first lookup, so that importing tinygrad_nn stays quick.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .library import FORWARDS, STAND_INS
 ROWS = ("bessel", "entropy", "gamma", "hypergeometric", "incomplete", "integrals", "normal", "sparse", "zeta")
 
 
-# the names of their rows, which no other row may take before these are loaded
+# The names of the rows in these modules; no other row may take one of them before the modules are imported.
 RESERVED.update("""
     airy beta beta_slope betainc betaincc betainccinv betaincinv betaln binom cosh_integral cosine_integral dawsn
     ellipe ellipk ellipkm1 entr erfcinv erfcx erfi erfinv exp1 expi expn fresnel_c fresnel_s gamma gamma_slope
@@ -34,8 +34,8 @@ _loaded: list[str] = []
 
 
 def load() -> None:
-    """Load the rows, which puts them into the registry."""
-    with building:  # whoever else looks for a row waits
+    """Import the modules of rows, which declares their primitives."""
+    with building:  # other threads that look for a row wait
         RESERVED.clear()
         for name in ROWS[len(_loaded) :]:
             _loaded.append(name)
@@ -44,7 +44,7 @@ def load() -> None:
 
 @cache
 def _with_lists(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    """Let what is written with operators take lists as arrays, as rows do."""
+    """Return f with lists and tuples among its arguments converted to arrays, as ufuncs do."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return f(*(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args), **kwargs)
@@ -54,19 +54,19 @@ def _with_lists(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def named(name: str) -> Callable[..., Any] | None:
-    """Return what runs in place of a function of scipy.special on Tensors, None if there is nothing."""
+    """Return the replacement for the function of this name in scipy.special, or None if there is none."""
     load()
     return _with_lists(name, STAND_INS[name]) if name in STAND_INS else REGISTRY.get(name)
 
 
 def names() -> set[str]:
-    """Return the names in scipy.special of the functions whose rows are here."""
+    """Return the names of the functions of scipy.special that have a replacement here."""
     load()
     return {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"}
 
 
 def _find(function: Any) -> Callable[..., Any] | None:
-    """Return what runs in place of a ufunc of SciPy, or the row of a name."""
+    """Return the replacement of a ufunc of SciPy, or the primitive of a given name; None if there is none."""
     if isinstance(function, str):
         load()
         return REGISTRY.get(function)

@@ -1,6 +1,6 @@
-"""Primitives that select, clip or round values: slopes of 0 and 1, and kinks where the selection changes.
+"""Primitives that select, clip or round values: their slopes are 0 or 1, with kinks where the selection changes.
 
-Where a value is NaN nothing loses, so that the cotangent passes rather than vanishes.
+Where a value is NaN no argument counts as the loser, so that the gradient is passed on rather than set to 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MISSING = object()
 
 
 def _share(loses: Any, ties: Any, g: Array) -> Array:
-    """Return 0 where this argument loses, half of g where it ties, else g."""
+    """Return the gradient of one argument: 0 where it loses the comparison, half of g where it ties, else g."""
     return np.where(loses, 0, np.where(ties, 0.5 * g, g))
 
 # fmt: off
@@ -41,14 +41,14 @@ fmax = declare(np.fmax, r"\max(x, y) \text{ of numbers}",
                                                     r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share((y < x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each; against a number NaN loses")
+    kinks="a tie gives half to each; NaN loses against a number")
 
 fmin = declare(np.fmin, r"\min(x, y) \text{ of numbers}",
     (lambda g, out, x, y: _share((x > y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
                                                     r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share((y > x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each; against a number NaN loses")
+    kinks="a tie gives half to each; NaN loses against a number")
 
 where = declare(np.where, r"x \text{ if } c \text{ else } y",
     None,
@@ -86,19 +86,19 @@ def _nan_to_num_vjp(g: Array, out: Array, x: Array, **metadata: Any) -> Array:
 
 nan_to_num = declare(_nan_to_num, r"x \text{ if finite}",
     (_nan_to_num_vjp,                               r"g \, [|x| < \infty]"),
-    numpy=np.nan_to_num, kinks="where x is NaN or infinite the slope is 0; with copy=False too x is not written into")
+    numpy=np.nan_to_num, kinks="where x is NaN or infinite the slope is 0; x is not written into, even with copy=False")
 
 # -- quotients with a remainder
 
 remainder = declare(np.remainder, r"x - y \lfloor x / y \rfloor",
     (lambda g, out, x, y: g,                        r"g"),
     (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-g \, \lfloor x / y \rfloor"),
-    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y as just above it")
+    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y the slope is that just above it")
 
 fmod = declare(np.fmod, r"x - y \operatorname{trunc}(x / y)",
     (lambda g, out, x, y: g,                        r"g"),
     (lambda g, out, x, y: -g * np.rint((x - out) / y), r"-g \operatorname{trunc}(x / y)"),
-    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y as just outside of it")
+    domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y the slope is that just outside it")
 
 
 def _fraction(x: Array) -> Array:
@@ -119,13 +119,13 @@ def _mantissa_vjp(g: Array, out: Array, x: Array) -> Array:
 
 mantissa = declare(_mantissa, r"x \, 2^{-e}",
     (_mantissa_vjp,                                 r"g \, 2^{-e}"),
-    domain=[(1.1, 1.9)], kinks="at powers of 2 as just outside of them; at 0 the slope is 1")
+    domain=[(1.1, 1.9)], kinks="at powers of 2 the slope is that just outside them; at 0 it is 1")
 
 
 def _exponent(x: Array) -> Array:
     return np.frexp(x)[1]
 
-exponent = declare(_exponent, r"\lfloor \log_2 |x| \rfloor + 1", None, kinks="a whole number, so a constant")
+exponent = declare(_exponent, r"\lfloor \log_2 |x| \rfloor + 1", None, kinks="the result is an integer, so a constant")
 
 nextafter = declare(np.nextafter, r"x \pm \varepsilon",
     (lambda g, out, x, y: g,                        r"g"),
@@ -140,7 +140,7 @@ unwrap = declare(_unwrap, r"x + 2 \pi k",
     (lambda g, out, x, **metadata: g,               r"g"),
     numpy=np.unwrap, kinks="the number of periods added is constant")
 
-# -- steps, whose slope is 0 everywhere
+# -- step functions, whose slope is 0 everywhere
 
 floor = declare(np.floor, r"\lfloor x \rfloor", None, kinks="the slope is 0, at the jumps too")
 
@@ -173,14 +173,14 @@ def _where(condition: Any, *choices: Any) -> Any:
 
 
 def _widest(dtype: Any) -> tuple[Any, Any]:
-    """Return bounds of np.clip that cut nothing off, of the dtype."""
+    """Return the smallest and the largest value of a dtype, as bounds for np.clip that change nothing."""
     if dtype.kind in "iu":
         return np.iinfo(dtype).min, np.iinfo(dtype).max
     return (False, True) if dtype.kind == "b" else (-inf, inf)
 
 
 def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any = None, **options: Any) -> Array:
-    """Return np.clip of a Tensor; bounds are ``a_min, a_max`` or ``min=, max=``, each None, a number or an array."""
+    """Return np.clip of a Tensor; the bounds, ``a_min, a_max`` or ``min=, max=``, are None, numbers or arrays."""
     refuse_out("clip", out)
     low, high = options.pop("min", MISSING), options.pop("max", MISSING)
     dtype = options.pop("dtype", None)
@@ -198,7 +198,7 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
 
 
 def _modf(x: Array) -> tuple[Array, Array]:
-    part = fraction(x)  # of integers, a float
+    part = fraction(x)  # for integers this is a float
     return part, trunc(x if x.dtype == part.dtype else x.astype(part.dtype))
 
 
@@ -211,7 +211,7 @@ def _divmod(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Array:
-    """Return for each entry that of the first choice whose condition holds."""
+    """Return np.select of Tensors: for each entry, that of the first choice whose condition is true."""
     if len(condlist) != len(choicelist) or len(condlist) == 0:
         raise ValueError(
             f"np.select needs as many choices as conditions, and at least one; it got {len(condlist)} conditions and "
@@ -226,7 +226,7 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
 
 
 def mask_of(condition: Any, shape: tuple[int, ...]) -> Any:
-    """Return a condition as a mask of all entries; one of fewer axes selects along the first, as an index does."""
+    """Return a condition broadcast to a mask of all entries; with fewer axes it applies to the first, like an index."""
     n = condition.ndim
     if condition.shape != shape[:n]:
         raise IndexError(f"np.piecewise needs conditions of the shape of x, {shape}; one has {condition.shape}.")
@@ -234,12 +234,15 @@ def mask_of(condition: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kwargs: Any) -> Array:
-    """Return for each entry what the function of the last condition that holds makes of it; each sees its own only."""
+    """Return np.piecewise of a Tensor: for each entry, the function of the last condition that is true applies.
+
+    Each function is called only with the entries for which its condition is true.
+    """
     x = x if hasattr(x, "dtype") else np.asarray(x)
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # np.asarray would lose samples
+    conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # asanyarray keeps vmap's arrays
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):
@@ -257,8 +260,8 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
 
 
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:
-    """Return the piecewise linear function through (xp, fp); at a knot its slope is that on the right."""
-    x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # NumPy too computes it in float64
+    """Return np.interp of Tensors: the piecewise linear function through (xp, fp), with the right slope at a knot."""
+    x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # in float64, like NumPy
     if "c" in (x.dtype.kind, xp.dtype.kind):
         raise TypeError(f"np.interp needs real numbers as x and xp; they have the dtypes {x.dtype} and {xp.dtype}.")
     if period is not None:
@@ -273,8 +276,8 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     n = len(knots)
     if n == 0 or knots.shape != np.shape(fp):
         raise ValueError(f"np.interp needs as many values as knots, and some; it got {np.shape(fp)} and {knots.shape}.")
-    j = np.searchsorted(knots[1:-1], at, side="right")  # how many of the inner knots are left of x, or at x
-    near = np.where(at == knots[-1], n - 1, j)  # from the last knot, so that the value there is exact
+    j = np.searchsorted(knots[1:-1], at, side="right")  # the number of inner knots that are at or left of x
+    near = np.where(at == knots[-1], n - 1, j)  # at the last knot start from it, so that the value is exact
     slope = (fp[j + 1] - fp[j]) / (xp[j + 1] - xp[j]) if n > 1 else 0 * fp[j]
     out = fp[near] + slope * (x - xp[near])
     out = where(at < knots[0], fp[0] if left is None else left, out)

@@ -1,7 +1,7 @@
-"""Sequences along an axis: running sums and products, sorting, convolution, polynomials, windows.
+"""Operations along an axis: running sums and products, sorting, convolution, polynomials, sliding windows.
 
-The adjoints are sequences themselves: a running sum from the other end, the order undone, a convolution with the
-other argument reversed, windows added up where they overlap.
+Their VJP rules are operations of the same kind: a running sum from the other end, the inverse permutation, a
+convolution with the other argument reversed, and a sum of overlapping windows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .reduce import conj, exclusive
 
 
 def along(axis: int, part: Any) -> tuple[Any, ...]:
-    """Return the index that takes a part of one axis (not negative) and all of the others."""
+    """Return the index that selects `part` along one axis (not negative) and everything along the others."""
     return (slice(None),) * axis + (part,)
 
 
 def _line(x: Array, axis: int | None) -> tuple[Array, int]:
-    """Return the array and the axis that a running sum goes along; without an axis it is flattened first."""
+    """Return the array and axis of a running sum: x flattened and 0 if no axis is given."""
     return (x.reshape(-1), 0) if axis is None or x.ndim == 0 else (x, axis % x.ndim)
 
 
@@ -31,7 +31,7 @@ def _line(x: Array, axis: int | None) -> tuple[Array, int]:
 # -- Running sums, products, extremes
 
 def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    """Return the sums of all entries up to each one."""
+    """Return for each entry the sum of all entries up to it."""
     return x.cumsum(axis, checked(dtype, x))
 
 
@@ -46,9 +46,10 @@ cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
 
 
 def recur(g: Array, a: Array) -> Array:
-    """Return the s with s_i = g_i + a_i s_{i+1} along the last axis, where a is one entry shorter than g.
+    """Return s with s_i = g_i + a_i s_{i+1} along the last axis, where a is one entry shorter than g.
 
-    Each round doubles how far entries see ahead, so there are log2(n) of them; nothing is divided or subtracted.
+    Each round doubles the number of following entries that are included, so it takes log2(n) rounds. Nothing is divided
+    or subtracted.
     """
     n, step = g.shape[-1], 1
     while step < n:
@@ -59,7 +60,7 @@ def recur(g: Array, a: Array) -> Array:
 
 
 def _cumprod(x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    """Return the products of all entries up to each one; the gradient is right with any number of zeros."""
+    """Return for each entry the product of all up to it; the gradient is right with any number of zeros."""
     return x.cumprod(axis, checked(dtype, x))
 
 
@@ -80,13 +81,13 @@ def _same(x: Array, y: Array) -> Any:
 def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
     won = _same(x, out)
-    going_on = _same(out[..., 1:], out[..., :-1])  # the same value as before
-    ties = recur(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # entries so far that have it
+    going_on = _same(out[..., 1:], out[..., :-1])  # the running extreme is the same as one entry before
+    ties = recur(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # how many entries so far attain it
     return np.where(won, recur(g / ties, going_on), 0).swapaxes(axis, -1)
 
 
 def _cummax(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the largest of all entries up to each one; equal ones share the gradient evenly."""
+    """Return for each entry the largest of all up to it; equal entries share the gradient evenly."""
     return np.maximum.accumulate(x, axis, dtype)
 
 cummax = declare(_cummax, r"y_i = \max_{j \le i} x_j",
@@ -95,7 +96,7 @@ cummax = declare(_cummax, r"y_i = \max_{j \le i} x_j",
 
 
 def _cummin(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the smallest of all entries up to each one; equal ones share the gradient evenly."""
+    """Return for each entry the smallest of all up to it; equal entries share the gradient evenly."""
     return np.minimum.accumulate(x, axis, dtype)
 
 cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
@@ -104,14 +105,14 @@ cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
 
 
 def _logcumsumexp(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the logarithms of the sums of the exponentials of all entries up to each one, without overflow."""
+    """Return for each entry the logarithm of the sum of exponentials of all up to it, without overflow."""
     return np.logaddexp.accumulate(x, axis, dtype)
 
 
 def _logcumsumexp_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
     before, entry, after = out[..., :-1], x[..., 1:], out[..., 1:]
-    own = np.concatenate([np.ones_like(x[..., :1]), softly(entry, before, after)], axis=-1)  # slope of each sum in x
+    own = np.concatenate([np.ones_like(x[..., :1]), softly(entry, before, after)], axis=-1)  # derivative of y_i in x_i
     return (own * recur(g, softly(before, entry, after))).swapaxes(axis, -1)
 
 logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
@@ -123,17 +124,17 @@ def _unsort(g: Array, out: Array, x: Array, *, places: Any, axis: int = -1, **op
     return rearrange(g, places=places, axis=axis, back=True)
 
 
-# -- Order
+# -- Sorting
 
 def _order(x: Array, axis: Any, kind: Any, order: Any, stable: Any) -> Any:
-    """Return where each entry of the sorted array comes from; equal entries keep their order if not told otherwise."""
+    """Return the indices that sort x; equal entries keep their order unless `kind` or `stable` says otherwise."""
     if stable is None:
         return np.argsort(x, axis, kind or "stable", order)
     return np.argsort(x, axis, kind, order, stable=stable)
 
 
 def _sorted(x: Array, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """Return the entries in increasing order along an axis; equal ones keep their order, and so their gradients."""
+    """Return x sorted along an axis, and the indices that sort it; equal entries keep their order."""
     places = _order(x, axis, kind, order, stable)
     return np.take_along_axis(x, places, axis), {"places": places}
 
@@ -144,18 +145,18 @@ sorted_along = declare(_sorted, r"x_\pi, \text{ increasing}",
 
 
 def _partitioned(x: Array, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> Any:
-    """Return the entries such that the k-th is where sorting puts it, none before it larger, none after it smaller."""
+    """Return np.partition of x: the k-th entry is in its sorted place, none before it is larger, none after smaller."""
     places = np.argpartition(x, kth, axis, kind, order)
     return np.take_along_axis(x, places, axis), {"places": places}
 
 partitioned = declare(_partitioned, r"x_\pi",
     (_unsort,            r"g_{\pi^{-1}}"),
     saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
-        x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
+        x, kth, axis, kind, order)}, kinks="equal entries are in the order in which the algorithm puts them")
 
 
 def _rearrange(x: Array, places: Any, axis: int, back: bool = False) -> Array:
-    """Return the entries from these places, or `back` to them."""
+    """Return the entries at the given indices along an axis; with `back`, put the entries at these indices instead."""
     if not back:
         return np.take_along_axis(x, places, axis)
     out = np.empty_like(x)
@@ -168,10 +169,10 @@ rearrange = declare(_rearrange, r"x_\pi",
 
 
 def _full(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Array:
-    """Return the cotangent of a convolution of n and m entries in mode "full", of which other modes are a part."""
+    """Return the cotangent of a convolution of n and m entries, padded with zeros to that of mode "full"."""
     short = n if n < m else m
     start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}["vsf"[mode] if isinstance(mode, int) else mode[0]]
-    if correlating and n < m:  # NumPy swaps the two and reverses the result
+    if correlating and n < m:  # NumPy swaps the arguments and reverses the result
         start = n + m - 1 - start - g.shape[0]
     return REGISTRY["put"](g, index=slice(start, start + g.shape[0]), shape=(n + m - 1,))
 
@@ -240,7 +241,7 @@ def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
 
 
 def _vander_vjp(g: Array, out: Array, x: Array, N: int | None = None, increasing: bool = False) -> Array:
-    powers = np.arange(1, out.shape[1], dtype=x.dtype)  # those whose derivative is not zero
+    powers = np.arange(1, out.shape[1], dtype=x.dtype)  # the powers whose derivative is not zero
     g = g[:, 1:] * powers if increasing else g[:, :-1] * powers[::-1]
     return (g * np.vander(x, len(powers), increasing)).sum(axis=1)
 
@@ -254,7 +255,7 @@ _windows = np.lib.stride_tricks.sliding_window_view
 # -- Windows
 
 def _window(x: Array, n: int, axis: int) -> Array:
-    """Return the windows of n entries along an axis, which are added as a last axis."""
+    """Return all windows of n consecutive entries along an axis; the entries of a window form a new last axis."""
     return _windows(x, n, axis)
 
 window = declare(_window, r"y_{ij} = x_{i+j}",
@@ -262,7 +263,7 @@ window = declare(_window, r"y_{ij} = x_{i+j}",
 
 
 def _overlap_add(x: Array, axis: int) -> Array:
-    """Return the sum of windows (the last axis) that start one entry apart along another axis."""
+    """Return the sum of windows (the last axis) that start one entry apart along another axis: `window` transposed."""
     starts, n = x.shape[axis], x.shape[-1]
     out = np.zeros((*x.shape[:axis], starts + n - 1, *x.shape[axis + 1 : -1]), x.dtype)
     if n <= starts:
@@ -315,7 +316,7 @@ def _cumulative(running: Any, first: Any) -> Any:
 
 
 def _over_numbers(running: Any, neutral: int) -> Any:
-    """Return a running sum or product to which NaN adds nothing."""
+    """Return a running sum or product that replaces NaN by the neutral element, 0 or 1."""
 
     def over_numbers(a: Array, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
         refuse_out(f"nan{running.name}", out)
@@ -333,7 +334,7 @@ override("cumulative_prod")(_cumulative(cumprod, np.ones_like))
 def _sliding_window_view(
     x: Array, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Array:
-    """Return np.lib.stride_tricks.sliding_window_view of a Tensor: one `window` after another."""
+    """Return np.lib.stride_tricks.sliding_window_view of a Tensor: `window` applied to one axis after another."""
     if writeable:
         raise TypeError("windows of a Tensor are not writeable: its graph would not know of what is written.")
     lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)

@@ -1,7 +1,7 @@
-"""Sets of values: which entries are equal has no derivative, the entries that are kept have.
+"""NumPy's set functions (unique, union1d, ...) of Tensors: gradients flow to the entries that are kept.
 
-Each value is read off the first of the entries that are equal, as after a stable sort, and its gradient goes there.
-Which entries these are depends on the values, so a gradient is one of numbers that stay different.
+Of several equal entries the first one is kept, as after a stable sort, and gets the gradient. The gradient holds for
+changes that keep distinct values distinct, since other changes would alter which entries are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _unique(
     ar: Array, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Any = None,
     **options: Any,
 ) -> Any:  # fmt: skip
-    """Return np.unique of a Tensor: the values as a Tensor, places and counts as arrays."""
+    """Return np.unique of a Tensor: the values as a Tensor, indices and counts as arrays."""
     wanted = {"return_inverse": return_inverse, "return_counts": return_counts, "axis": axis, **options}
     _, first, *rest = np.unique(bare(ar), return_index=True, **wanted)
     values = along(ar, axis, first)
@@ -57,19 +57,19 @@ def _unique_all(x: Array) -> Any:
 
 
 def _kept(x: Array, assume_unique: bool) -> Array:
-    """Return each value once, in increasing order, or the entries as they are if they are known to differ."""
+    """Return each value once, in increasing order, or just flatten x if its entries are known to differ."""
     return np.ravel(x) if assume_unique else _unique(x)
 
 
 @override("union1d")
 def _union1d(ar1: Any, ar2: Any) -> Array:
-    """Return the values that are in either."""
+    """Return np.union1d of Tensors: the values that are in either array."""
     return _unique(np.concatenate([np.ravel(_array(ar1)), np.ravel(_array(ar2))]))
 
 
 @override("intersect1d")
 def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
-    """Return the values that are in both, read off the first."""
+    """Return np.intersect1d of Tensors: the values that are in both; gradients flow to the first array only."""
     _, i, j = np.intersect1d(bare(ar1), bare(ar2), assume_unique, True)
     values = np.ravel(_array(ar1))[i]
     return (values, i, j) if return_indices else values
@@ -77,14 +77,14 @@ def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices
 
 @override("setdiff1d")
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
-    """Return the values of the first that are not in the second."""
+    """Return np.setdiff1d of Tensors: the values of the first array that are not in the second."""
     values = _kept(_array(ar1), assume_unique)
     return values[np.isin(bare(values), bare(ar2), assume_unique=True, invert=True)]
 
 
 @override("setxor1d")
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
-    """Return the values that are in one of the two only, in increasing order."""
+    """Return np.setxor1d of Tensors: the values that are in exactly one of the arrays, in increasing order."""
     a, b = (_kept(_array(x), assume_unique) for x in (ar1, ar2))
     alone = [x[np.isin(bare(x), bare(y), invert=True)] for x, y in ((a, b), (b, a))]
     return np.sort(np.concatenate(alone))

@@ -1,7 +1,7 @@
-"""Functions that move entries without changing them: other shapes, other orders of the axes, other orders along them.
+"""Functions that rearrange, repeat or broadcast entries: reshape, transpose, flip, tile, linspace, diag and others.
 
-Where NumPy knows the answer for an array's shape or for the numbers of its entries, it is asked: so every argument
-means what it means there, and errors are NumPy's own.
+Many call NumPy's function on a plain array of the same shape and read off its result where each entry goes. So every
+argument means what it means in NumPy, and errors are NumPy's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _reshape(a: Array, shape: Any, order: Any = "C", copy: bool | None = None) -
 
 
 def _read_order(x: Array, order: Any) -> Any:
-    """Return the order of reading that "A" and "K" stand for, given how x lies in memory."""
+    """Return "C" or "F" for an order of "A" or "K", depending on the memory layout of x."""
     if order not in ("A", "K"):
         return order
     flags = bare(x).flags
@@ -70,7 +70,7 @@ def _roll(a: Array, shift: Any, axis: Any = None) -> Array:
 
 
 def _back(shift: Any) -> Any:
-    """Return the opposite shift, or shifts."""
+    """Return the opposite shift, or a tuple of opposite shifts."""
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 roll = declare(_roll, r"x_{i - s}",
@@ -104,7 +104,7 @@ def astype(
     x: Array, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True,
     *, device: Any = None,
 ) -> Array:  # fmt: skip
-    """Return x in another dtype; in an integer or boolean one it is a constant."""
+    """Return x converted to another dtype; an integer or boolean result is a constant."""
     if np.dtype(dtype).kind not in "fciub":
         raise TypeError(f"a Tensor holds numbers, not {np.dtype(dtype)}; for a plain array write t.data.astype(...).")
     differentiable = np.dtype(dtype).kind in "fc"
@@ -113,7 +113,7 @@ def astype(
 
 @override("ravel")
 def ravel(a: Array, order: Any = "C") -> Array:
-    """Return the entries in a row; "K" reads them as they lie in memory."""
+    """Return x flattened to one axis; order "K" reads the entries as they lie in memory."""
     if order == "K":
         strides = bare(a).strides
         return a.transpose(sorted(range(a.ndim), key=lambda axis: -abs(strides[axis]))).reshape(-1)
@@ -121,7 +121,7 @@ def ravel(a: Array, order: Any = "C") -> Array:
 
 
 def _reshaped(name: str) -> None:
-    """Let a NumPy function that only changes shapes say which; arrays that it leaves alone stay as they are."""
+    """Override a NumPy function that only changes shapes: call it on plain arrays, reshape Tensors to its results."""
     function = getattr(np, name)
 
     def answer(*args: Any, **kwargs: Any) -> Any:
@@ -141,7 +141,7 @@ for _name in ("expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"
 # -- the axes in another order
 
 def _permuted(name: str) -> None:
-    """Let a NumPy function that only permutes axes say how: tell the axes apart by their lengths 0, 1, 2, ..."""
+    """Override a NumPy function that only permutes axes: call it on an array of shape (0, 1, 2, ...) to see how."""
     function = getattr(np, name)
 
     def answer(*args: Any, **kwargs: Any) -> Any:
@@ -166,7 +166,7 @@ def flip(m: Array, axis: Any = None) -> Array:
 @override("fliplr")
 def fliplr(m: Array) -> Array:
     """Return the columns in reverse order."""
-    np.fliplr(bare(m))  # complains of too few axes
+    np.fliplr(bare(m))  # raises if there are too few axes
     return m[:, ::-1]
 
 
@@ -179,7 +179,7 @@ def flipud(m: Array) -> Array:
 
 @override("rot90")
 def rot90(m: Array, k: int = 1, axes: Any = (0, 1)) -> Array:
-    """Return m turned k times by a quarter in the plane of two axes, from the first towards the second."""
+    """Return m rotated k times by 90 degrees in the plane of two axes, from the first towards the second."""
     np.rot90(bare(m), k, axes)
     first, second = axes
     m = m[:] if k % 4 == 0 else m
@@ -199,7 +199,7 @@ def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
 
 @override("meshgrid")
 def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: Any = "xy") -> tuple[Array, ...]:
-    """Return coordinate arrays of the grid that coordinate vectors span."""
+    """Return the coordinate arrays of the grid spanned by coordinate vectors."""
     shapes = [x.shape for x in np.meshgrid(*bare(xi), sparse=True, copy=False, indexing=indexing)]
     grids = tuple(np.reshape(x, shape) for x, shape in zip(xi, shapes, strict=True))
     return grids if sparse else tuple(np.broadcast_arrays(*grids))
@@ -207,7 +207,7 @@ def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: Any 
 
 @override("tile")
 def tile(A: Array, reps: Any) -> Array:
-    """Return x laid out again and again along each axis."""
+    """Return A repeated as a whole `reps` times along each axis."""
     counts = tuple(reps) if np.ndim(reps) else (reps,)
     lengths = (1,) * (len(counts) - A.ndim) + A.shape
     counts = (1,) * (A.ndim - len(counts)) + counts
@@ -218,7 +218,7 @@ def tile(A: Array, reps: Any) -> Array:
 
 @override("repeat")
 def repeat(a: Array, repeats: Any, axis: Any = None) -> Array:
-    """Return x with each entry, or slice along the axis, repeated."""
+    """Return a with each entry, or each slice along an axis, repeated."""
     x = a.reshape(-1) if axis is None or a.ndim == 0 else a
     axis = np.lib.array_utils.normalize_axis_index(0 if axis is None else axis, x.ndim)
     counts = bare(repeats)
@@ -235,7 +235,7 @@ def full_like(
     a: Array, fill_value: Array, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None,
     *, device: Any = None,
 ) -> Array:  # fmt: skip
-    """Return an array like a, holding the fill value everywhere; a gradient flows to the fill value."""
+    """Return an array with the shape and dtype of a, filled with one value, to which the gradient flows."""
     if not is_tensor(fill_value):
         return np.full_like(bare(a), fill_value, dtype, order, subok, shape)
     filled = np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
@@ -244,7 +244,7 @@ def full_like(
 
 @override("full")
 def full(shape: Any, fill_value: Array, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Array:
-    """Return an array that holds the fill value everywhere; NumPy gets here only with ``like=`` a Tensor."""
+    """Return an array filled with one value; NumPy calls this only if ``like=`` is a Tensor."""
     if not is_tensor(fill_value):
         return np.full(shape, fill_value, dtype, order)
     filled = np.broadcast_to(fill_value, shape)
@@ -256,7 +256,7 @@ def linspace(
     start: Array, stop: Array, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
     axis: int = 0, *, device: Any = None,
 ) -> Array:  # fmt: skip
-    """Return numbers evenly spaced between two, both of which it meets exactly."""
+    """Return evenly spaced numbers from start to stop; both ends are met exactly."""
     none = np.linspace(bare(start), bare(stop), 0)
     weights = np.linspace(0, 1, num, endpoint=endpoint).astype(none.dtype).reshape(-1, *(1,) * (none.ndim - 1))
     samples = np.moveaxis(start * (1 - weights) + stop * weights, 0, axis)
@@ -271,7 +271,7 @@ def linspace(
 def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Array:
-    """Return powers of a base whose exponents are evenly spaced between two."""
+    """Return powers of a base with evenly spaced exponents from start to stop."""
     if np.ndim(base):
         ndim = max(np.ndim(start), np.ndim(stop), np.ndim(base))
         start, stop, base = (np.reshape(a, (1,) * (ndim - np.ndim(a)) + np.shape(a)) for a in (start, stop, base))
@@ -284,13 +284,13 @@ def logspace(
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Array:
-    """Return numbers in a constant ratio between two, both of which it meets exactly."""
+    """Return numbers from start to stop in a constant ratio; both ends are met exactly."""
     start, stop = (a if is_tensor(a) else np.asarray(a) for a in (start, stop))
     if np.any(np.equal(start, 0)) or np.any(np.equal(stop, 0)):
         raise ValueError(f"np.geomspace needs numbers other than 0 as its ends; it got {bare(start)} and {bare(stop)}.")
     kind = np.result_type(start.dtype, stop.dtype, float(num), np.zeros((), dtype))
     start, stop = np.broadcast_arrays(start.astype(kind), stop.astype(kind))
-    turn = np.sign(start)  # of complex numbers a rotation, which has a slope
+    turn = np.sign(start)  # for complex numbers the phase, which has a derivative
     low, high = np.log10(start / turn), np.log10(stop / turn)
     made = turn * np.power(np.array(10, kind), np.linspace(low, high, num, endpoint))
     ends = [start[None]] * (num > 0) + [made[1:-1] if endpoint else made[1:]] + [stop[None]] * (num > 1 and endpoint)
@@ -306,13 +306,13 @@ def _below(m: Array, k: int) -> Any:
 
 @override("tril")
 def tril(m: Array, k: int = 0) -> Array:
-    """Return the lower triangle, zeros above."""
+    """Return the lower triangle of m, with zeros above."""
     return np.where(_below(m, k), m, np.zeros(1, m.dtype))
 
 
 @override("triu")
 def triu(m: Array, k: int = 0) -> Array:
-    """Return the upper triangle, zeros below."""
+    """Return the upper triangle of m, with zeros below."""
     return np.where(_below(m, k - 1), np.zeros(1, m.dtype), m)
 
 
@@ -328,7 +328,7 @@ def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
 def diag(v: Array, k: int = 0) -> Array:
     """Return the diagonal of a matrix, or the matrix that has a vector on its diagonal."""
     if v.ndim != 1:
-        np.diag(bare(v))  # complains of other numbers of axes
+        np.diag(bare(v))  # raises unless v has one or two axes
         return np.diagonal(v, k)
     n = v.shape[0] + abs(k)
     i = np.arange(v.shape[0])
@@ -342,9 +342,9 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 
 def _transposed(x: Array, *axes: Any) -> Array:
-    """Return the axes in another order, by default reversed, as ndarray.transpose does.
+    """Return x with its axes permuted, by default reversed, as ndarray.transpose does.
 
-    Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
+    If x has more than two axes and just two are given, which is an error in NumPy, they are swapped, as in PyTorch.
     """
     if len(axes) == 2 < x.ndim:
         return np.swapaxes(x, *axes)

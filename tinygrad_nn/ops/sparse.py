@@ -1,4 +1,4 @@
-r"""Products and solutions with sparse matrices of a fixed pattern, by SciPy; their numbers are an argument."""
+r"""Products and linear systems with sparse matrices, by SciPy: the pattern is fixed, the entries are an argument."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..primitive import Array, Primitive, declare
 
 
 class Pattern:
-    """Where the entries of a sparse matrix are, and its last factorization, which the way back uses again.
+    """The positions of a sparse matrix's entries, and its last factorization, which the backward pass uses again.
 
     Attributes:
-        rows, cols: of each entry; entries at the same place add up.
-        shape: of the matrix.
+        rows, cols: the row and column index of each entry; entries with the same indices add up.
+        shape: the shape of the matrix.
     """
 
     def __init__(self, rows: Array, cols: Array, shape: tuple[int, int], of: Pattern | None = None) -> None:
@@ -28,19 +28,19 @@ class Pattern:
         return self._of or Pattern(self.cols, self.rows, self.shape[::-1], of=self)
 
     def matrix(self, data: Array) -> Any:
-        """Return the matrix in columns."""
+        """Return the sparse matrix with these entries, in SciPy's compressed column format."""
         from scipy.sparse import coo_array
 
         return coo_array((data, (self.rows, self.cols)), shape=self.shape).tocsc()
 
     def solve(self, data: Array, b: Array) -> Array:
-        """Return the solution of the system with these numbers."""
+        """Return the solution x of A x = b for the matrix A with these entries."""
         if self._of is not None:
             return _solved(self._of.factors(data), b, "T")
         return _solved(self.factors(data), b, "N")
 
     def factors(self, data: Array) -> Any:
-        """Return the factorization of the matrix with these numbers, which is made once for the same numbers.
+        """Return the factorization of the matrix with these entries; it is cached until the entries change.
 
         Raises:
             LinAlgError: the matrix is singular.
@@ -60,7 +60,7 @@ class Pattern:
 
 
 def _solved(factors: Any, b: Array, trans: str) -> Array:
-    """Solve with a factorization, of real or complex numbers, for right sides of either."""
+    """Solve with a factorization and right sides that may each be real or complex."""
     kind = factors.L.dtype
     if b.dtype.kind == "c" and kind.kind != "c":
         parts = (np.ascontiguousarray(part, dtype=kind) for part in (b.real, b.imag))
@@ -70,13 +70,13 @@ def _solved(factors: Any, b: Array, trans: str) -> Array:
 
 
 def _at_entries(x: Array, y: Array, pattern: Pattern) -> Array:
-    """Return the entries of x yᵀ where those of the matrix are; of several columns their sum."""
+    """Return the entries of x yᵀ at the positions of the pattern, summed over columns if x and y are matrices."""
     product = x[pattern.rows] * y[pattern.cols]
     return product if product.ndim == 1 else product.sum(axis=-1)
 
 # fmt: off
 def _sparse_matmul(x: Array, y: Array, pattern: Pattern) -> Array:
-    """Return the product of the sparse matrix of these numbers, (entries,), with y, (n,) or (n, k)."""
+    """Return the product of the sparse matrix with entries x, (entries,), and y, (n,) or (n, k)."""
     return pattern.matrix(x) @ y
 
 sparse_matmul: Primitive = declare(_sparse_matmul, r"A \, y, \; A_{r_k c_k} = x_k",
@@ -85,7 +85,7 @@ sparse_matmul: Primitive = declare(_sparse_matmul, r"A \, y, \; A_{r_k c_k} = x_
 
 
 def _sparse_solve(x: Array, y: Array, pattern: Pattern) -> Array:
-    """Return the solution of the system of the sparse matrix of these numbers, (entries,), for y, (n,) or (n, k)."""
+    """Return the solution of the system with the sparse matrix of entries x, (entries,), and right side y."""
     return pattern.solve(x, y)
 
 sparse_solve: Primitive = declare(_sparse_solve, r"A^{-1} y, \; A_{r_k c_k} = x_k",

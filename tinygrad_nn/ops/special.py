@@ -1,8 +1,8 @@
 r"""Special functions in plain NumPy, close to machine precision over the whole range, differentiable to any order.
 
-Where the derivatives of a function are no simpler than itself (sinc, i0, gammaln), its n-th derivative is a primitive
-of its own with the order as metadata, whose rule names the next order.
-They are computed in float64 and returned in the dtype of the argument; integers count as float64.
+If the derivatives of a function are no simpler than the function (sinc, i0, gammaln), its n-th derivative is a
+primitive of its own with the order n as metadata, whose rule uses the order n + 1.
+Values are computed in float64 and returned in the dtype of the argument; integers count as float64.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .elementwise import _live
 from .neural import sigmoid
 
 Table = Sequence[float]
-BLOCK = 4096  # numbers at a time, so that the many intermediate results stay in the cache
+BLOCK = 4096  # entries computed at a time, so that the many intermediate arrays stay in the cache
 
 
 def _horner(t: Array, coefficients: Table) -> Array:
-    """Return a polynomial, the highest coefficient first."""
+    """Return a polynomial at t by Horner's scheme; coefficients begin with the highest power."""
     out = coefficients[0]
     for c in coefficients[1:]:
         out = out * t
@@ -32,7 +32,7 @@ def _horner(t: Array, coefficients: Table) -> Array:
 
 
 def _in_double(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function of a flat float64 array take real arrays of any shape and float dtype, and keep both."""
+    """Extend a function of flat float64 arrays to real arrays of any shape and float dtype, keeping both."""
 
     @wraps(f)
     def forward(x: Any, **metadata: Any) -> Any:
@@ -78,7 +78,7 @@ def _erf_small(x: Array) -> Array:
 
 def _erfc_positive(y: Array) -> Array:
     """Return erfc for y > 0.46875."""
-    y = np.minimum(y, 28)  # from where on it is 0
+    y = np.minimum(y, 28)  # beyond, erfc is 0 in float64
     head = np.trunc(y * 16) / 16  # its square is exact, so that exp(-y²) loses nothing in the exponent
     scale = np.exp(-head * head) * np.exp(-(y - head) * (y + head))
     middle = y <= 4
@@ -147,10 +147,10 @@ _STIRLING = [b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1)]
 
 
 def _gammaln_positive(x: Array) -> Array:
-    """Return ln Γ(x) for x > 0: by its Taylor series at 2, or Stirling's above 10; no step cancels digits."""
+    """Return ln Γ(x) for x > 0, by its Taylor series at 2 or Stirling's series above 10, without cancellation."""
     below, large = x < 1.5, x >= 10
     steps = np.where(large | below, 0, np.rint(x - 2))
-    z = np.where(below, np.where(x < 0.5, x, x - 1), x - steps - 2)  # from 2, within a half
+    z = np.where(below, np.where(x < 0.5, x, x - 1), x - steps - 2)  # distance from 2 after the shift, at most 1/2
     z = np.where(large, 0, z)
     out = z * ((1 - _EULER) + z * _horner(z, _NEAR_2))
     out = out - np.where(below, np.log1p(z), 0) - np.where(x < 0.5, np.log(x), 0)
@@ -210,7 +210,7 @@ def _polygamma_positive(x: Array, n: int) -> Array:
 
 @_in_double
 def _polygamma(x: Array, order: int = 1) -> Array:
-    r"""Return the derivative of that order of the digamma function.
+    r"""Return the derivative of the given order of the digamma function.
 
     .. math:: \psi^{(n)}(x) = \frac{d^{n+1}}{dx^{n+1}} \ln \Gamma(x)
 
@@ -264,7 +264,7 @@ i0 = declare(_i0, r"I_0(x)",
 
 @_in_double
 def _bessel_i(x: Array, order: int = 1) -> Array:
-    r"""Return the modified Bessel function of the first kind of an integer order.
+    r"""Return the modified Bessel function of the first kind, of integer order.
 
     .. math:: I_n(x) = \frac{1}{\pi} \int_0^\pi e^{x \cos t} \cos nt \, dt
 
@@ -289,11 +289,11 @@ bessel_i: Primitive = declare(_bessel_i, r"I_n(x)",
                                                               r"\tfrac{g}{2} (I_{n-1}(x) + I_{n+1}(x))"))
 
 
-SERIES = 2  # below which sin(t)/t is summed
+SERIES = 2  # for |t| below it, sin(t)/t and its derivatives are computed by the Taylor series
 
 
 def _sinc(x: Array, order: int = 0) -> Array:
-    """Return sin(πx)/(πx), or its derivative of some order: by the Taylor series near 0, by recurrence elsewhere."""
+    """Return sin(πx)/(πx) or its derivative of the given order, by Taylor series near 0 and by recurrence elsewhere."""
     if order == 0:
         return np.sinc(x)
     given = np.asarray(x)
@@ -320,7 +320,7 @@ sinc: Primitive = declare(_sinc, r"\frac{d^n}{dx^n} \frac{\sin \pi x}{\pi x}",
 
 @_in_double
 def _logit(x: Array) -> Array:
-    r"""Return the inverse of the sigmoid, ln(x / (1 - x)), accurate near 1/2 as near 0.
+    r"""Return the inverse of the sigmoid, ln(x / (1 - x)), accurate near 1/2 as well as near 0.
 
     Args:
         x: probabilities; at 0 the result is -inf, at 1 inf, outside NaN.

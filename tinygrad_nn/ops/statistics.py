@@ -1,7 +1,7 @@
-"""Order statistics, and reductions that leave NaN out.
+"""Medians, quantiles and percentiles, and reductions that ignore NaN (nansum, nanmean, ...).
 
-A quantile is read off the sorted entries: it is linear in them, so its gradient goes to the one or two entries that it
-lies on or between, of equal entries to those that a stable sort puts there. In q it is linear between two entries.
+A quantile is an entry of the sorted array, or lies between two of them and is linear in both. So its gradient goes to
+one or two entries; among equal entries, to those that a stable sort puts there. Between two entries it is linear in q.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from . import reduce
 from .plain import bare, checked, held_to, is_tensor, override, refuse_out
 from .sequence import sorted_along
 
-# -- Reductions that leave NaN out: NumPy's values and warnings, the rules of `reduce` under a mask
+# -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
 
 def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., Any]:
-    """Return a NumPy function as a forward with the metadata of another reduction."""
+    """Return a NumPy function as a forward with the same metadata as the primitive `like`."""
 
     def forward(x: Array, axis: Any = None, **options: Any) -> Array:
         checked(options.get("dtype"), x)
@@ -35,13 +35,13 @@ def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., An
 
 
 def _numbers(x: Array, where: Any = None) -> Any:
-    """Return the mask of what is not NaN, within another mask if there is one."""
+    """Return the mask of the entries that are not NaN, combined with another mask if one is given."""
     mask = np.logical_not(np.isnan(x))
     return mask if where is None else np.logical_and(mask, where)
 
 
 def _of_numbers(like: Primitive) -> Callable[..., Any]:
-    """Return the rule of a reduction under the mask of what is not NaN."""
+    """Return the rule of a reduction, restricted to the entries that are not NaN."""
     rule: Any = like.vjps[0]
     return lambda g, out, x, where=None, **options: rule(g, out, x, where=_numbers(x, where), **options)
 
@@ -105,7 +105,8 @@ def _nandeviation(x: Array, *args: Any, mean: Any = None, where: Any = None, **o
 
 # -- Quantiles
 
-# For a method that interpolates, the place of a quantile among n sorted entries is n q + α + q (1 - α - β) - 1.
+# (α, β) of the methods that interpolate: the position of a quantile among n sorted entries is
+# n q + α + q (1 - α - β) - 1.
 _PLOTTING_POSITIONS = {
     "interpolated_inverted_cdf": (0, 1),
     "hazen": (0.5, 0.5),
@@ -117,7 +118,7 @@ _PLOTTING_POSITIONS = {
 
 
 def _after(place: Any, keep: Any) -> Any:
-    """Return the place itself where `keep` says so, else the next whole one."""
+    """Return floor(place) where `keep` is true, and floor(place) + 1 elsewhere."""
     return np.floor(place) + np.where(keep, 0, 1)
 
 
@@ -125,7 +126,7 @@ def _weighted(low: Any, high: Any, weight: Any) -> tuple[Any, Any, Any]:
     return low, high, np.full(np.shape(low), weight, dtype=low.dtype)
 
 
-# Methods that step from entry to entry or half-way: from n and q to the two places, and the weight of the second.
+# Methods without linear interpolation: (n, q) -> two positions and the weight of the second, or one position.
 _STEPS: dict[str, Callable[[Any, Any], tuple[Any, Any, Any]]] = {
     "lower": lambda n, q: (np.floor((n - 1) * q), None, None),
     "higher": lambda n, q: (np.ceil((n - 1) * q), None, None),
@@ -140,7 +141,10 @@ _STEPS: dict[str, Callable[[Any, Any], tuple[Any, Any, Any]]] = {
 
 
 def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
-    """Return the two sorted entries that a quantile lies between and the weight of the second, or the one."""
+    """Return the positions of the two sorted entries that a quantile lies between and the weight of the second.
+
+    If the quantile is a single entry, the second position and the weight are None.
+    """
     if method in _STEPS:
         low, high, weight = _STEPS[method](n, bare(q))
     elif method in _PLOTTING_POSITIONS:
@@ -156,19 +160,19 @@ def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
 
 
 def _between(low: Array, high: Array, weight: Array) -> Array:
-    """Return low + weight (high - low), computed from the nearer end as NumPy does."""
+    """Return low + weight * (high - low), computed from the nearer end as NumPy does."""
     step = high - low
     near = bare(weight) >= 0.5
     return np.where(near, high - step * (1 - weight), low + step * weight)
 
 
 def _checked(axis: Any, ndim: int) -> Any:
-    """Return axes as a tuple, all of which there are."""
+    """Return axes as a tuple of non-negative numbers; raise if one does not exist."""
     return axis if axis is None else normalize_axis_tuple(axis, ndim)
 
 
 def _take(entries: Array, places: Any) -> Array:
-    """Return the entries at places of their own in each line: of (..., n) and (m,) or (..., m) it makes (..., m)."""
+    """Return m entries of each line, at common (m,) or separate (..., m) places: (..., n) becomes (..., m)."""
     if places.ndim == 1:
         return entries[..., places]
     grid = np.ix_(*(np.arange(n) for n in (*entries.shape[:-1], 1)))[:-1]
@@ -176,7 +180,7 @@ def _take(entries: Array, places: Any) -> Array:
 
 
 def _arranged(found: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[int, ...]) -> Array:
-    """Return quantiles (rest, m) in the shape NumPy gives them: the axes of q, then those left of x."""
+    """Return quantiles (rest, m) in NumPy's shape: first the axes of q, then the axes of x that remain."""
     axes = reduce.axes_of(axis, x.ndim)
     rest = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
     if q_shape:
@@ -185,7 +189,7 @@ def _arranged(found: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[
 
 
 def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
-    """Return for each q the first sorted entry at which the weights add up to that part of their sum."""
+    """Return for each q the first position at which the running sum of the sorted weights reaches q times their sum."""
     sums = np.take_along_axis(weights, order, axis=-1).cumsum(axis=-1, dtype=np.float64)
     if not np.all(sums[..., -1] > 0) or not np.all(np.isfinite(sums)):
         raise ValueError("Weights included NaN, inf or were all zero.")
@@ -195,7 +199,7 @@ def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
 
 
 def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
-    """Return weights of the shape of x, or of its reduced axes, as lines."""
+    """Return weights, given in the shape of x or of its reduced axes, in the shape (rest, n) of `reduce.lines`."""
     w = bare(weights) if is_tensor(weights) else np.asarray(weights)
     if np.any(w < 0):
         raise ValueError("Weights must be non-negative.")
@@ -210,7 +214,7 @@ def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
 def _quantile_of(
     x: Any, q: Any, axis: Any, method: str, keepdims: bool, weights: Any = None, skip: bool = False
 ) -> Array:
-    """Return quantiles of a Tensor, or of an array where q is one; with `skip` of the entries that are not NaN."""
+    """Return quantiles of x at q, either of which may be a Tensor; with `skip`, of the entries that are not NaN."""
     x = x if is_tensor(x) else np.asarray(x)
     axis = _checked(axis, x.ndim)
     if x.dtype.kind == "c":
@@ -235,7 +239,7 @@ def _quantile_of(
     else:
         order = np.argsort(bare(entries), axis=-1, kind="stable")
         lines = _weights_like(x, weights, axis)
-        if skip:  # of nothing but NaN the result is NaN, whatever the weights
+        if skip:  # lines with nothing but NaN get valid weights; their result becomes NaN below
             lines = np.where(missing.all(axis=-1, keepdims=True), 1, np.where(np.isnan(bare(entries)), 0, lines))
         found = _take(ordered, _weighted_places(order, lines, bare(flat)))
     found = _mark_missing(found, missing, skip)
@@ -243,8 +247,8 @@ def _quantile_of(
 
 
 def _mark_missing(found: Array, missing: Any, skip: bool) -> Array:
-    """Return NaN, with slope 0, where an entry is NaN, or with `skip` where all are."""
-    known = isinstance(missing, np.ndarray)  # while a function is compiled it is not
+    """Return quantiles with NaN, with gradient 0, for lines that contain NaN, or with `skip` for lines of only NaN."""
+    known = isinstance(missing, np.ndarray)  # in a trace it is a Tensor, whose values are not known
     if known and not missing[..., -1:].any():  # NaN sorts to the end
         return found
     gone = missing.all(axis=-1, keepdims=True) if skip else missing[..., -1:]
@@ -296,7 +300,7 @@ def _nanpercentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
 
 
 def _median_of(x: Array, axis: Any, keepdims: bool, skip: bool) -> Array:
-    """Return the mean of the middle entry, or of the two middle ones."""
+    """Return the middle entry, or the mean of the two middle entries, along axes."""
     axis = _checked(axis, x.ndim)
     ordered = sorted_along(reduce.lines(x, axis))
     missing = np.isnan(bare(ordered))

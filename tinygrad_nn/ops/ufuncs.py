@@ -1,7 +1,7 @@
-"""The methods of ufuncs of two arguments: reduce, accumulate, outer.
+"""The methods of ufuncs with two arguments: reduce, accumulate, outer and reduceat.
 
-Those of add, multiply, maximum, minimum and logaddexp are primitives. Others are composed of the ufunc itself, entry
-after entry along the axis, which is what NumPy does; reduceat is a reduction of each part by itself.
+For add, multiply, maximum, minimum and logaddexp, reduce and accumulate are primitives. For other ufuncs they apply the
+ufunc itself to one entry after another along the axis, as NumPy does; reduceat reduces each part separately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _reduction(primitive: Primitive) -> Callable[..., Array]:
     def reduce_all(x: Array, axis: Any = 0, dtype: Any = None, **options: Any) -> Array:
         if options.get("where", False) is True:
             del options["where"]
-        if dtype is not None and "dtype" not in primitive.metadata:  # max and min choose, they do not compute
+        if dtype is not None and "dtype" not in primitive.metadata:  # max and min take no dtype=, so convert x
             x, dtype = x.astype(checked(dtype, bare(x))), None
         return primitive(x, axis=axis, **options, **({} if dtype is None else {"dtype": dtype}))
 
@@ -35,7 +35,7 @@ def _running(primitive: Primitive) -> Callable[..., Array]:
 
 
 def _one_axis(x: Array, axis: Any) -> int:
-    """Return the axis that `accumulate` and `reduceat` go along: None is the only one there is."""
+    """Return the axis of `accumulate` and `reduceat`; None means the only axis of an array with one."""
     if axis is None and x.ndim > 1:
         raise ValueError(f"accumulate and reduceat go along one axis; this array has {x.ndim}. Pass axis=.")
     return normalize_axis_index(0 if axis is None else axis, x.ndim)
@@ -45,16 +45,16 @@ def _logaddexp_reduce(
     x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Array:
     """Return np.logaddexp.reduce of a Tensor."""
-    np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # complains of axes that are not there, of dtypes
+    np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # raises for axes or dtypes that do not fit
     x = x if where is True else np.where(where, x, -np.inf)
     x = x if dtype is None else x.astype(checked(dtype, bare(x)))
-    nothing = reduce.count(x, axis) == 0  # and the logarithm of nothing is -inf
+    nothing = reduce.count(x, axis) == 0  # the logarithm of an empty sum is -inf
     out = x.sum(axis=axis, keepdims=keepdims) - np.inf if nothing else logsumexp(x, axis=axis, keepdims=keepdims)
     return out if initial is None else np.logaddexp(out, initial)
 
 
 def _steps(ufunc: Any, entries: list[Array], masks: Any = None, initial: Any = None) -> list[Array]:
-    """Return what the ufunc has made of the first entry, of the first two, and so on; masked ones change nothing."""
+    """Return the results of the ufunc over the first entry, the first two, and so on; masked entries are skipped."""
     made = [entries.pop(0) if initial is None else initial]
     for i, entry in enumerate(entries):
         new = ufunc(made[-1], entry)
@@ -66,7 +66,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
     def reduce_by_steps(
         x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
-        ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # complains of axes that are not there, or cannot be merged
+        ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # raises for axes that do not exist or cannot be merged
         x = x if dtype is None else x.astype(checked(dtype, bare(x)))
         start = ufunc.identity if initial is None else initial
         lines = reduce.lines(x, axis)  # (rest, n)
@@ -76,7 +76,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
         if (masks is not None or n == 0) and start is None:
             raise ValueError(f"np.{ufunc.__name__}.reduce of no entries, or of some of them, needs initial=.")
         if n == 0:
-            out = lines.sum(axis=-1) + start  # the sum of nothing is 0
+            out = lines.sum(axis=-1) + start  # the empty sum is 0
         else:
             out = _steps(ufunc, [lines[..., i] for i in range(n)], masks, start)[-1]
         return reduce.kept(out, x, axis) if keepdims else out
@@ -122,7 +122,7 @@ segment_sums = declare(_segment_sums, r"y_k = \sum_{i_k \le j < i_{k+1}} x_j",
 
 
 def _spans(indices: Any, n: int) -> list[tuple[int, int]]:
-    """Return from where to where each part goes: to the next index, of the one entry if that is not further on."""
+    """Return (start, stop) of each part of reduceat: up to the next index, or one entry if that is not larger."""
     starts = [int(i) for i in indices]
     stops = [*starts[1:], n]
     return [(i, j if j > i else i + 1) for i, j in zip(starts, stops, strict=True)]
@@ -132,7 +132,7 @@ def _reduceat(ufunc: Any) -> Callable[..., Array]:
     def reduce_parts(x: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Array:
         axis = _one_axis(x, axis)
         indices = np.asarray(bare(indices))
-        ufunc.reduceat(np.ones(x.shape[axis]), indices)  # complains of indices
+        ufunc.reduceat(np.ones(x.shape[axis]), indices)  # raises for invalid indices
         x = x if dtype is None else x.astype(checked(dtype, bare(x)))
         if len(indices) == 0:
             return x[along(axis, slice(0))]
@@ -148,7 +148,7 @@ def _reduceat(ufunc: Any) -> Callable[..., Array]:
 
 
 def _in_double(run: Callable[..., Array]) -> Callable[..., Array]:
-    """Return a method of np.float_power, which computes in float64 at least."""
+    """Return a method of np.float_power that first converts to float64 at least, as this ufunc does."""
     return lambda x, *args, **options: run(np.multiply(x, np.float64(1)), *args, **options)
 
 
@@ -175,13 +175,14 @@ BY_STEPS: dict[str, Callable[[Any], Callable[..., Array]]] = {
 for ufunc, primitive in list(OVERRIDES.items()):
     if isinstance(ufunc, np.ufunc) and isinstance(primitive, Primitive) and ufunc.nin == 2 and ufunc.signature is None:
         for method, make in BY_STEPS.items():
-            # Exponents of ldexp are integers and its results are not; of what takes integers alone nothing is wanted.
+            # ldexp cannot be repeated, since its exponents are integers and its results are floats. Ufuncs that take
+            # only integers have no gradient.
             if "dd->d" in ufunc.types or (ufunc is np.ldexp and method == "outer"):
                 OVERRIDES.setdefault((ufunc, method), make(ufunc))
 
 
 def _method_of_another(function: Any) -> Callable[..., Array] | None:
-    """Return what runs in place of a method of a ufunc of another library that has a rule."""
+    """Return the replacement of a method of another library's ufunc, if that ufunc has one; else None."""
     ufunc, method = function if isinstance(function, tuple) else (None, "")
     known = method in BY_STEPS and ufunc.nin == 2 and ufunc not in OVERRIDES and stand_in(ufunc) is not None
     return BY_STEPS[method](ufunc) if known else None

@@ -20,7 +20,7 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 
 
 
 def _zeta(x: Array, y: Array, order: int = 0) -> Array:
-    r"""Return the derivative of some order, in x, of Hurwitz's zeta function: infinite at x = 1, NaN for y ≤ 0.
+    r"""Return the derivative of the given order in x of Hurwitz's zeta function: infinite at x = 1, NaN for y ≤ 0.
 
     .. math:: \zeta(x, y) = \sum_{k \ge 0} (k + y)^{-x}
     """
@@ -53,7 +53,7 @@ zeta: Primitive = declare(_zeta, r"\frac{\partial^n}{\partial x^n} \zeta(x, y)",
 
 
 def _riemann(x: Array) -> Array:
-    """Return Riemann's zeta function of real numbers, below 0 by its functional equation."""
+    """Return Riemann's zeta function for real x; for x < 0 by its functional equation."""
     below = x < 0
     low, high = np.where(below, x, -1), np.where(below, 2, x)
     mirrored = 2 * (2 * pi) ** (low - 1) * np.sin(0.5 * pi * low) * gamma(1 - low) * zeta(1 - low, 1.0)

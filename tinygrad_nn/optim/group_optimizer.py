@@ -14,7 +14,6 @@ from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer
 from .rule import Optimizer, OptimizerState
 
-Array = Any
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
 RENAMED = {  # PyTorch's name -> the rule's name
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
@@ -159,7 +158,11 @@ class GroupOptimizer:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ValueError(f"{name}: load_state_dict takes what state_dict() returned, a dict with 'param_groups'.")
-        saved = state_dict["param_groups"]
+        saved, entries_of = state_dict["param_groups"], state_dict["state"]
+        if not isinstance(entries_of, Mapping) or not all(isinstance(one, Mapping) for one in entries_of.values()):
+            raise ValueError(f"{name}: 'state' in the saved state is no dict of dicts; nothing was changed.")
+        if not isinstance(saved, list | tuple) or not all(isinstance(g, Mapping) and "params" in g for g in saved):
+            raise ValueError(f"{name}: 'param_groups' is no list of dicts with 'params'; nothing was changed.")
         sizes, others = [len(one["params"]) for one in self.param_groups], [len(one["params"]) for one in saved]
         if sizes != others:
             raise ValueError(
@@ -174,7 +177,7 @@ class GroupOptimizer:
             made.append(new)
             found = []
             for t, number in zip(group.parameters, other["params"], strict=True):
-                entries = state_dict["state"].get(number)
+                entries = entries_of.get(number)
                 found.append(None if entries is None else self._read(t, rule.init(t.data), entries, new))
             states.append(found)
         for given, group, new, found in zip(self.param_groups, self._groups, made, states, strict=True):

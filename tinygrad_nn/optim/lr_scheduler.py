@@ -14,19 +14,8 @@ from typing import Any, ClassVar
 
 from ..spelling import named_options, no_attribute
 from ..tensor import raw
+from . import schedules
 from .plateau import Plateau, PlateauState
-from .schedules import (
-    Constant,
-    Cosine,
-    CosineRestarts,
-    Exponential,
-    MultiStep,
-    OneCycle,
-    Polynomial,
-    Schedule,
-    StepDecay,
-    Warmup,
-)
 
 Rate = Callable[[int, float], float]
 __all__ = [
@@ -138,16 +127,16 @@ class LRScheduler:
             "base_lrs": list(self.base_lrs),
             "_last_lr": list(self._last_lr),
             "bases": list(self._bases),
-            "schedules": [one.state_dict() if isinstance(one, Schedule) else None for one in self.schedules],
+            "schedules": [one.state_dict() if isinstance(one, schedules.Schedule) else None for one in self.schedules],
         }
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Any) -> None:
         """Load the result of `state_dict`; the learning rates themselves are in the optimizer's state.
 
         Raises:
             ValueError: the state is of another schedule; nothing is changed then.
         """
-        here = self.state_dict()
+        here, state_dict = self.state_dict(), state_dict if isinstance(state_dict, Mapping) else {}
         if set(state_dict) != set(here) or state_dict["schedules"] != here["schedules"]:
             raise ValueError(
                 f"{type(self).__name__}: the schedule is {here.get('schedules')} here and "
@@ -164,7 +153,7 @@ class StepLR(LRScheduler):
     """`optim.StepDecay`: multiplies by a factor every `step_size` epochs. As ``torch.optim.lr_scheduler.StepLR``."""
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, StepDecay(step_size, gamma), last_epoch)
+        super().__init__(optimizer, schedules.StepDecay(step_size, gamma), last_epoch)
 
 
 @named_options()
@@ -172,7 +161,7 @@ class MultiStepLR(LRScheduler):
     """`optim.MultiStep`: multiplies by a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
 
     def __init__(self, optimizer: Any, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
+        super().__init__(optimizer, schedules.MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
 
 
 @named_options()
@@ -180,7 +169,7 @@ class ConstantLR(LRScheduler):
     """`optim.Constant`: a factor during the first epochs. As ``torch.optim.lr_scheduler.ConstantLR``."""
 
     def __init__(self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, Constant(factor, total_iters), last_epoch)
+        super().__init__(optimizer, schedules.Constant(factor, total_iters), last_epoch)
 
 
 @named_options()
@@ -191,7 +180,7 @@ class LinearLR(LRScheduler):
         self, optimizer: Any, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:  # fmt: skip
-        super().__init__(optimizer, Warmup(start_factor, end_factor, total_iters), last_epoch)
+        super().__init__(optimizer, schedules.Warmup(start_factor, end_factor, total_iters), last_epoch)
 
 
 @named_options()
@@ -199,7 +188,7 @@ class ExponentialLR(LRScheduler):
     """`optim.Exponential`: multiplies by a factor every epoch. As ``torch.optim.lr_scheduler.ExponentialLR``."""
 
     def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, Exponential(gamma), last_epoch)
+        super().__init__(optimizer, schedules.Exponential(gamma), last_epoch)
 
 
 @named_options()
@@ -207,7 +196,7 @@ class PolynomialLR(LRScheduler):
     """`optim.Polynomial`: decreases to 0. As ``torch.optim.lr_scheduler.PolynomialLR``."""
 
     def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, Polynomial(total_iters, power), last_epoch)
+        super().__init__(optimizer, schedules.Polynomial(total_iters, power), last_epoch)
 
 
 @named_options()
@@ -215,7 +204,7 @@ class CosineAnnealingLR(LRScheduler):
     """`optim.Cosine`: half a cosine down to `eta_min`. As ``torch.optim.lr_scheduler.CosineAnnealingLR``."""
 
     def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, Cosine(T_max, eta_min), last_epoch)
+        super().__init__(optimizer, schedules.Cosine(T_max, eta_min), last_epoch)
 
 
 @named_options()
@@ -224,10 +213,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     overwrites = True
 
-    def __init__(
-        self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
-        super().__init__(optimizer, CosineRestarts(T_0, T_mult, eta_min), last_epoch)
+    def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, schedules.CosineRestarts(T_0, T_mult, eta_min), last_epoch)
 
 
 @named_options()
@@ -287,7 +274,8 @@ class OneCycleLR(LRScheduler):
                 raise ValueError(f"{name} needs its length: total_steps=, or epochs= and steps_per_epoch=.")
             total_steps = epochs * steps_per_epoch
         groups = getattr(optimizer, "param_groups", [])
-        curve = OneCycle(total_steps, None, pct_start, anneal_strategy, div_factor, final_div_factor, three_phase)
+        form = pct_start, anneal_strategy, div_factor, final_div_factor, three_phase
+        curve = schedules.OneCycle(total_steps, None, *form)
         tops = _for_each(name, "max_lr", max_lr, len(groups))
         self.momenta: list[tuple[float, float]] | None = None
         if cycle_momentum:
@@ -315,8 +303,41 @@ class OneCycleLR(LRScheduler):
                 group["momentum"] = here
 
 
+class _Several:
+    """Base of schedulers that consist of other schedulers."""
+
+    optimizer: Any
+    schedulers: list[Any]
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of the schedulers as plain data."""
+        return {"schedulers": [one.state_dict() for one in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load the result of `state_dict`.
+
+        Raises:
+            ValueError: the state is of other schedulers; nothing is changed then.
+        """
+        before = _Several.state_dict(self)["schedulers"]
+        _check_state(self, state_dict)
+        if (count := len(state_dict["schedulers"])) != len(before):
+            raise ValueError(f"{type(self).__name__}: {len(before)} schedulers here and {count} in the saved state.")
+        try:
+            for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+                one.load_state_dict(state)
+        except BaseException:
+            for one, state in zip(self.schedulers, before, strict=True):
+                one.load_state_dict(state)
+            raise
+
+
 @named_options()
-class SequentialLR:
+class SequentialLR(_Several):
     """Several schedulers in sequence: at each milestone the next one begins, at its own step 0.
 
     Args:
@@ -346,23 +367,18 @@ class SequentialLR:
         k = bisect_right(self.milestones, self.last_epoch)
         self.schedulers[k].step(*((0,) if self.last_epoch in self.milestones else ()))
 
-    def get_last_lr(self) -> list[float]:
-        """Return the learning rate of each group."""
-        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data, including that of the schedulers."""
-        return {"last_epoch": self.last_epoch, "schedulers": [one.state_dict() for one in self.schedulers]}
+        return {"last_epoch": self.last_epoch, **super().state_dict()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load the result of `state_dict`."""
-        for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
-            one.load_state_dict(state)
-        self.last_epoch = state_dict["last_epoch"]
+        """Load the result of `state_dict`; raise as `ChainedScheduler` does."""
+        super().load_state_dict(state_dict)
+        self.last_epoch = int(state_dict["last_epoch"])
 
 
 @named_options()
-class ChainedScheduler:
+class ChainedScheduler(_Several):
     """Several schedulers at once; each continues from the learning rate that the one before has set.
 
     Args:
@@ -380,19 +396,6 @@ class ChainedScheduler:
         """Advance each scheduler by one."""
         for one in self.schedulers:
             one.step()
-
-    def get_last_lr(self) -> list[float]:
-        """Return the learning rate of each group."""
-        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the states of the schedulers as plain data."""
-        return {"schedulers": [one.state_dict() for one in self.schedulers]}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load the result of `state_dict`."""
-        for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
-            one.load_state_dict(state)
 
 
 @named_options()
@@ -456,6 +459,7 @@ class ReduceLROnPlateau:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load the result of `state_dict`."""
+        _check_state(self, state_dict)
         self.seen, self.last_epoch = PlateauState(*state_dict["plateau"]), state_dict["last_epoch"]
 
 
@@ -485,3 +489,10 @@ def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
             raise TypeError(f"{name}: {one!r:.60} is no scheduler that steps without a metric, such as StepLR(...).")
         if one.optimizer is not optimizer:
             raise ValueError(f"{name}: {type(one).__name__} belongs to another optimizer; make all for the same one.")
+
+
+def _check_state(scheduler: Any, saved: Any) -> None:
+    """Raise if a saved state has other keys than that of this scheduler."""
+    name, keys = type(scheduler).__name__, sorted(scheduler.state_dict())
+    if not isinstance(saved, Mapping) or sorted(saved) != keys:
+        raise ValueError(f"{name}: load_state_dict takes what state_dict() returned, a dict of {', '.join(keys)}.")

@@ -30,7 +30,7 @@ class Plateau(Schedule):
         patience: number of epochs in a row without improvement that are tolerated.
         threshold: the smallest improvement that counts, relative (``threshold_mode='rel'``) or absolute (``'abs'``).
         cooldown: number of epochs after a reduction that do not count as bad.
-        min_lr: the smallest learning rate; eps: a reduction by less than this is not made.
+        min_lr: the smallest learning rate; eps: a reduction by at most this is not made.
 
     Source: as ``ReduceLROnPlateau``.
 

@@ -16,7 +16,6 @@ from .schedules import Schedule
 if TYPE_CHECKING:
     from .minimizer import Group, Minimizer
 
-Array = Any
 ARRAYS = np.ndarray, np.generic  # NumPy returns scalars for 0-d results
 
 

@@ -1,7 +1,7 @@
-"""The playground: data, a network and its training in a page, each number computed by the engine itself.
+"""The playground: a web page to choose data, build a network and watch it train, computed by this package.
 
-`play` serves it. A `Session` is one playground, a `Training` the network in it, which needs no server; `script` is the
-Python that makes it again.
+`play` serves the page. A `Session` is the state of one playground, and a `Training` is the network in it, which needs
+no server. `script` returns a Python script that trains the same network again.
 """
 
 from .app import play

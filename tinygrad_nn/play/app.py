@@ -1,4 +1,4 @@
-"""play: the playground's page and what it asks, served at 127.0.0.1."""
+"""`play`: the playground's page and its routes, served on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ SCRIPTS = ("colours.js", "frame.js", "boundary.js", "network.js", "charts.js", "
 def play(
     choices: Choices | None = None, table: TableFile | None = None, *, port: int = 0, open_browser: bool = True
 ) -> Server:
-    """Serve the playground at 127.0.0.1, and open it in the browser.
+    """Serve the playground on 127.0.0.1, and open it in the browser.
 
-    Each tab that opens the address has a playground of its own; a page that is loaded again, or its address in another
-    tab, shows the same one. Its state lives in this process.
+    Each tab that opens the printed address gets its own playground. Reloading a page, or opening the address of that
+    page in another tab, shows the same playground. The state is kept in this process.
 
     Args:
-        choices: to begin with; table: the file of a table.
-        port: to listen at; 0 takes a free one.
+        choices: the initial choices; table: the file of a table.
+        port: the port to listen on; 0 takes a free one.
         open_browser: whether to open the page.
 
     Returns:
-        The `Server`, which runs; ``server.wait()`` waits for its end.
+        The running `Server`; ``server.wait()`` blocks until it stops.
 
     Raises:
         ImportError: the extra ``play`` is not installed.
         OSError: the port is taken.
-        ValueError: the table cannot be learnt from as it is chosen.
+        ValueError: a network cannot be trained on the table with these choices.
 
     Example:
         >>> with play(open_browser=False) as server:
         ...     server.url.startswith("http://127.0.0.1:")
         True
     """
-    first = Session(choices, table)  # here, so that what is wrong is said before a server runs
+    first = Session(choices, table)  # created here, so that errors are raised before a server starts
     waiting = [first]
     sessions: Sessions[Session] = Sessions(lambda: waiting.pop() if waiting else Session(choices, table))
 
@@ -58,7 +58,7 @@ def play(
 
 
 def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:
-    """Return what each path does."""
+    """Return the handlers of all paths."""
 
     def of(request: Request) -> Session:
         return sessions[request.session]
@@ -97,7 +97,7 @@ def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:
 
 
 def page(state: dict[str, Any]) -> str:
-    """Return the HTML of the playground. Everything foreign is in one block of JSON, and is shown as text only."""
+    """Return the HTML of the playground. All user data is in one block of JSON and is displayed as text only."""
     folder = resources.files(__package__) / "page"
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
     style, script = read["page.css"], "\n".join([client(), *(read[name] for name in SCRIPTS)])
@@ -106,10 +106,10 @@ def page(state: dict[str, Any]) -> str:
     text = json.dumps(state, allow_nan=False, separators=(",", ":"))
     parts = {"policy": escape(policy), "style": style, "script": script,
              "state": text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")}  # fmt: skip
-    pieces = re.split(r"\{\{(policy|style|state|script)\}\}", read["page.html"])  # one pass: parts hold no places
+    pieces = re.split(r"\{\{(policy|style|state|script)\}\}", read["page.html"])  # in one pass over the HTML
     return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
 
 
 def _hash(text: str) -> str:
-    """Return the source of a content security policy that allows exactly this text."""
+    """Return the source expression of a content security policy that allows exactly this script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

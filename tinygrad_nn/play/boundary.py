@@ -1,4 +1,4 @@
-"""The picture of a decision: a plane through the inputs, what the network says there, and what each neuron says."""
+"""Pictures of the decision boundary: the outputs of the network and of its neurons on a plane through the inputs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..printable import printable
 from .training import Training
 
 Array = np.ndarray[Any, Any]
-CELLS, SMALL = 64, 16  # a side of the picture, and of that of a neuron
-NEURONS = 12  # of a layer that are shown
-MOST_DOTS = 1500  # rows that are drawn
+CELLS, SMALL = 64, 16  # cells along a side of the picture, and of a neuron's picture
+NEURONS = 12  # of each layer that are shown at most
+MOST_DOTS = 1500  # rows that are drawn at most
 MAIN = ("main direction 1", "main direction 2")
 
 
 class Axis(NamedTuple):
-    """One axis: its name, its range in the network's own scale, and what takes that to the unit of the table."""
+    """One axis: name, range in the scaled inputs of the network, and factor and offset to the units of the table."""
 
     name: str
     low: float
@@ -27,17 +27,17 @@ class Axis(NamedTuple):
 
 
 class Plane:
-    """A plane through the inputs of a network.
+    """A two-dimensional plane in the input space of a network.
 
     Args:
-        training: whose inputs; across, up: names of two features, or of `MAIN`, the directions in which the rows
-            differ most. Other features are at their mean over the rows to train on.
+        training: the network and its data; across, up: the axes, as names of two features or of `MAIN`, the two
+            principal components of the training rows. All other features have their mean over the training rows.
 
     Attributes:
-        axes: the two; points: ``(rows, 2)`` the rows as they fall on it.
+        axes: the two axes; points: the rows projected on the plane, ``(rows, 2)``.
 
     Raises:
-        ValueError: there is no such feature.
+        ValueError: there is no feature of this name.
     """
 
     def __init__(self, training: Training, across: str = "", up: str = "") -> None:
@@ -46,14 +46,14 @@ class Plane:
         mean = training.split.x_train.mean(axis=0)
         if across in MAIN:
             _, _, rows = np.linalg.svd(training.split.x_train - mean, full_matrices=False)
-            # the sign of a direction is arbitrary: its largest entry is positive, so that it does not flip
+            # the sign of a component is arbitrary: its largest entry is made positive, lest the picture flip
             u, v = (rows[k] * np.sign(rows[k][np.abs(rows[k]).argmax()]) if k < len(rows) else 0 * mean for k in (0, 1))
             self.origin, self.points = mean, (x - mean) @ np.stack([u, v], axis=1)
             units = [(name, 1.0, 0.0) for name in MAIN]
         else:
             places = [names.index(across), names.index(up)]
             u, v = (np.eye(len(names))[k] for k in places)
-            if places[0] == places[1]:  # a single feature: nothing changes upwards
+            if places[0] == places[1]:  # a single feature: the vertical axis has no meaning
                 v = 0 * v
             self.origin = np.where(u + v > 0, 0.0, mean)
             self.points = np.stack([x @ u, x @ v], axis=1)
@@ -68,7 +68,7 @@ class Plane:
         self._grids: dict[int, Array] = {}
 
     def grid(self, cells: int) -> Array:
-        """Return the inputs of a picture of so many cells a side, ``(cells², n_in)``, row by row from the top."""
+        """Return the inputs of a picture of ``cells`` by ``cells``, ``(cells², n_in)``, row by row from the top."""
         if cells not in self._grids:
             across, up = self.axes
             at = (np.arange(cells) + 0.5) / cells
@@ -81,7 +81,7 @@ class Plane:
 
 
 def _chosen(training: Training, across: str, up: str) -> tuple[str, str]:
-    """Return the names of two axes, for those that are not given the usual ones."""
+    """Return the names of the two axes, with defaults for those that are empty."""
     names = training.data.features
     for name in (across, up):
         if name and name not in (*names, *MAIN):
@@ -92,9 +92,9 @@ def _chosen(training: Training, across: str, up: str) -> tuple[str, str]:
 
 
 def decision(training: Training, plane: Plane) -> tuple[Array, Array]:
-    """Return what the network says on a plane: for each cell the class and how sure it is, as bytes.
+    """Return the predictions on a plane: for each cell the class and how sure the network is, as uint8.
 
-    Of a regression the first are zeros, and the second go from the smallest to the largest target.
+    In a regression, the first array is zeros, and the second is the output, from 0 (smallest target) to 255 (largest).
     """
     output = _outputs(training, plane.grid(CELLS))[-1]
     if training.data.kind == "classification":
@@ -106,9 +106,9 @@ def decision(training: Training, plane: Plane) -> tuple[Array, Array]:
 
 
 def neurons(training: Training, plane: Plane) -> list[Array]:
-    """Return what the first neurons of each hidden layer say on a plane, ``(neurons, SMALL²)`` bytes each.
+    """Return the outputs of the first neurons of each hidden layer on a plane, as uint8 ``(neurons, SMALL²)``.
 
-    128 is zero, 1 and 255 are the largest absolute value of that neuron.
+    128 means zero; 1 and 255 mean minus and plus the largest absolute value of the neuron.
     """
     found = []
     for a in _outputs(training, plane.grid(SMALL))[:-1]:
@@ -133,9 +133,9 @@ def _bytes(share: Array) -> Array:
 
 
 def dots(training: Training, plane: Plane) -> dict[str, Any]:
-    """Return the rows as the page draws them: places from 0 to 1, classes or targets, which are to train on.
+    """Return the rows as dots for the page: positions from 0 to 1, classes or targets, and how many are training rows.
 
-    Of many rows the first are taken, of each part in proportion.
+    Of more than `MOST_DOTS` rows, only the first are drawn, the same share of the training and of the test rows.
     """
     train, test = training.numbers
     share = min(1.0, MOST_DOTS / (len(train) + len(test)))

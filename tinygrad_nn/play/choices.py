@@ -1,4 +1,4 @@
-"""Choices: what a person sets in the playground, checked when it is made."""
+"""`Choices`: the settings of the playground, validated on construction."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ DATASETS = {"moons": "two moons", "spirals": "two spirals", "three spirals": "th
             "digits": "digits", "table": "a table of your own"}  # fmt: skip
 KINDS = ("auto", "classification", "regression")
 MISSING = ("refuse", "mean", "median", "most-frequent", "drop")
-HIDDEN = tuple(name for name in PRIMITIVES if name != "softmax")  # which couples the neurons of its layer
+HIDDEN = tuple(name for name in PRIMITIVES if name != "softmax")  # softmax couples the neurons of its layer
 MOST_LAYERS, MOST_WIDTH, MOST_ROWS, MOST_BATCH = 8, 256, 5000, 4096
 ANEW = ("dataset", "rows", "noise", "train_size", "hidden", "seed", "target", "kind", "missing",
         "leave_out")
-"""What makes another network, or other data for it; all else is changed while the training goes on."""
+"""Choices that need a new network or new data; all others can be changed while training continues."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the playground trains, and how.
+    """The data, the network and the training settings of the playground.
 
     Args:
-        dataset: a key of `DATASETS`; rows, noise: of those that are drawn at random.
-        train_size: the share of rows to train on, the others are to test on.
+        dataset: a key of `DATASETS`; rows, noise: size and noise of a data set that is drawn at random.
+        train_size: the share of rows to train on; the network is tested on the others.
         hidden: width and activation of each hidden layer.
-        optimizer, learning_rate, regularization, lam, dropout, batch_size: as of `Solver` and `Settings`.
-        seed: of data, split, weights, order and dropout.
-        target, kind, missing: of a table, as for `read_table`; leave_out: columns that are not learnt from.
+        optimizer, learning_rate, regularization, lam, dropout, batch_size: as in `Solver` and `Settings`.
+        seed: the seed of data, split, weights, order of the rows and dropout.
+        target, kind, missing: how to read a table, as in `read_table`; leave_out: columns that are not features.
 
     Raises:
-        ValueError: one of them cannot be; the message says which, and what can.
+        ValueError: a value is not allowed; the message names it and says which values are.
 
     Example:
         >>> Choices(hidden=((4, "relu"),)).solver("crossentropy").optimizer
@@ -97,10 +97,10 @@ class Choices:
         object.__setattr__(self, name, value)
 
     def changed(self, given: Any) -> Choices:
-        """Return these choices with some of them changed, as they came from a page.
+        """Return a copy of these choices with the changes that a page sent.
 
         Raises:
-            ValueError: a name that is none, or a value that cannot be.
+            ValueError: there is no choice of a name, or a value is not allowed.
         """
         known = {part.name for part in fields(self)}
         if not isinstance(given, Mapping):
@@ -112,17 +112,17 @@ class Choices:
         return replace(self, **given)
 
     def anew(self, other: Choices) -> bool:
-        """Whether other choices need another network or other data."""
+        """Whether changing to other choices needs a new network or new data."""
         return any(getattr(self, name) != getattr(other, name) for name in ANEW)
 
     def solver(self, loss: str) -> Solver:
-        """Return the solver of a training with this loss."""
+        """Return the `Solver` of these choices for a loss."""
         lam = self.lam if self.regularization != "none" else 0.0
         penalty = Regularization(self.regularization, lam, dropout=self.dropout)
         return Solver(loss, self.optimizer, self.learning_rate, penalty)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return them as JSON can hold them."""
+        """Return the choices as a dict that JSON can hold."""
         return {part.name: getattr(self, part.name) for part in fields(self)} | {
             "hidden": [list(layer) for layer in self.hidden], "leave_out": list(self.leave_out)
         }

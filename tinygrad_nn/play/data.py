@@ -1,4 +1,4 @@
-"""The data sets of the playground: drawn at random, bundled, or a person's own table."""
+"""The data sets of the playground: drawn at random, bundled, or the user's own table."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MOST_BYTES, MOST_TABLE_ROWS, MOST_COLUMNS = 10_000_000, 50_000, 500
 
 
 class PlayData(NamedTuple):
-    """What there is to learn from.
+    """A data set of the playground.
 
     Attributes:
-        name: as a person calls it; x, targets: ``(rows, n_in)``, unscaled, and ``(rows, n_out)``.
-        kind: of the target; features, target, classes: names; columns: how a table is read.
+        name: the name shown to the user; x, targets: unscaled inputs ``(rows, n_in)`` and targets ``(rows, n_out)``.
+        kind: of the target; features, target, classes: their names; columns: the encoding of a table's columns.
         scaled: whether inputs are scaled for the network; code: the lines of Python that make `x` and `y`.
-        notes: what was done with a table.
+        notes: remarks on how a table was read.
     """
 
     name: str
@@ -44,10 +44,10 @@ class PlayData(NamedTuple):
 
 @dataclass(frozen=True)
 class TableFile:
-    """A CSV file that a person gave: its name (a path, as it was given, on the command line), and its bytes.
+    """A CSV file of the user: its name (on the command line, the path as it was given) and its bytes.
 
     Raises:
-        ValueError: it is larger than the playground takes.
+        ValueError: the file is larger than the playground accepts.
     """
 
     name: str
@@ -62,10 +62,10 @@ class TableFile:
 
     @classmethod
     def from_path(cls, path: str) -> TableFile:
-        """Return the file at a path.
+        """Read the file at a path.
 
         Raises:
-            OSError: there is none that can be read.
+            OSError: the file does not exist or cannot be read.
         """
         place = Path(path)
         if place.is_file() and place.stat().st_size > MOST_BYTES:
@@ -82,7 +82,7 @@ class TableFile:
         return self._read(read_header)  # type: ignore[no-any-return]
 
     def _read(self, read: Any, *args: Any, **options: Any) -> Any:
-        """Call a function of a path with these bytes; errors name the file as the person does."""
+        """Call a reader with a temporary file of these bytes; errors show the user's file name instead of its path."""
         with tempfile.TemporaryDirectory(prefix="tinygrad_nn-play-") as folder:
             path = Path(folder) / "table.csv"
             path.write_bytes(self.content)
@@ -92,10 +92,10 @@ class TableFile:
                 raise ValueError(_in_words(str(error).replace(printable(path), printable(self.name)))) from None
 
     def table(self, choices: Choices) -> PlayData:
-        """Return the table as data to learn from.
+        """Return the table as a data set.
 
         Raises:
-            ValueError: the file is no table, or no network can learn from it; the message says where and why.
+            ValueError: the file is not a table, or no network can be trained on it; the message says where and why.
         """
         header = self.header
         if len(header) > MOST_COLUMNS:
@@ -135,8 +135,8 @@ class TableFile:
 
 
 def _in_words(message: str) -> str:
-    """Return a message of `read_table` in which its options are those of the page."""
-    for words, better in (  # what holds another stands before it
+    """Return a message of `read_table` with its options replaced by the controls of the page."""
+    for words, better in (  # a text that contains another one comes before it
         ("say missing='mean' ('median', 'most-frequent', 'drop')", "choose what stands in for missing cells"),
         ("Say missing='mean'", "Choose what stands in for missing cells"),
         ("say missing='drop'", "choose to drop rows with missing cells"),
@@ -149,10 +149,10 @@ def _in_words(message: str) -> str:
 
 
 def load(choices: Choices, table: TableFile | None, rng: np.random.Generator) -> PlayData:
-    """Return the data that is chosen.
+    """Return the chosen data set.
 
     Raises:
-        ValueError: it is a table, and there is none or it cannot be learnt from.
+        ValueError: a table was chosen, but there is no table or no network can be trained on it.
     """
     if choices.dataset == "table":
         if table is None:

@@ -1,4 +1,4 @@
-"""One sample, forward and back: what each layer makes of it, and what flows back, by the graph of its loss."""
+"""Forward and backward pass of one sample: outputs and gradients of each layer, from the graph of its loss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..tensor import Tensor
 from .training import Training
 
 Array = np.ndarray[Any, Any]
-MOST = 64  # numbers of a layer that are told
+MOST = 64  # numbers of a layer that are sent to the page
 
 
 def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
-    """Return the loss of one row of the data with its graph, the row, and its target, without dropout and penalty.
+    """Return the loss of one row (a Tensor with its graph), its input and its target, without dropout and penalty.
 
     Raises:
-        ValueError: there is no such row.
+        ValueError: there is no row of this number.
     """
     if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(training.inputs):
         raise ValueError(f"There is no row {row!r:.20}; there are the rows 0 to {len(training.inputs) - 1}.")
@@ -31,11 +31,12 @@ def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
 
 
 def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
-    """Return the numbers of one sample as JSON can hold them.
+    """Return the numbers of the forward and backward pass of one sample as a dict that JSON can hold.
 
     Returns:
-        Its `loss`, `target`, `output`, the inputs `x` and ∂L/∂x, and for each layer `z`, `a`, `dz`, `da` (what arrived
-        at z and at a), and the sizes of ∂L/∂W and ∂L/∂b. Of a wide layer only the first numbers are told.
+        A dict with the loss, the target, the prediction (`said`), the inputs `x`, ∂L/∂x as `dx`, and for each layer
+        `z`, `a`, the gradients `dz` and `da`, and the root mean squares of ∂L/∂W and ∂L/∂b. Of a wide layer, only the
+        first 64 numbers are included.
 
     Raises:
         ValueError: there is no such row.
@@ -51,7 +52,7 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
             values.append((z[0], np.asarray(a)[0]))
     arrived = {part.node: gradients[part.number] for part in view if part.number in gradients}
     at_z = [part.number for part in view if part.operation == "affine"]
-    before = {edge.target: edge.source for edge in view.edges if edge.slot == 0}  # of z, the layer's input
+    before = {edge.target: edge.source for edge in view.edges if edge.slot == 0}  # z -> the input of its layer
     layers: list[dict[str, Any]] = []
     for k, (layer, (z, a)) in enumerate(zip(training.layers, values, strict=True)):
         last = k + 1 == len(training.layers)
@@ -80,7 +81,7 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
 
 
 def explorer_page(training: Training, row: Any) -> str:
-    """Return the explorer's page of the loss of one sample.
+    """Return the explorer's page for the loss of one sample.
 
     Raises:
         ValueError: there is no such row.
@@ -98,7 +99,7 @@ def _told(values: Array) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    """Return a number with seven digits, None for what JSON has no word for."""
+    """Return a number rounded to seven digits, or None if it is not finite, as JSON has no NaN and infinity."""
     return float(f"{value:.7g}") if np.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""The Python that makes a network of the playground again, with the same numbers."""
+"""A Python script that reproduces the training of a playground, with the same numbers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ history = [losses()]
 
 
 def script(training: Training) -> str:
-    """Return a script that trains the same network on the same data, and writes it to model.safetensors.
+    """Return a script that trains the same network on the same data and saves it to model.safetensors.
 
-    It takes each of the updates that were made, with the settings of its time, so that weights and losses are the same
-    to the last bit.
+    The script repeats every update with the settings that were active when it was made, so that weights and losses are
+    the same to the last bit.
 
     Example:
         >>> from tinygrad_nn.play.choices import Choices
@@ -87,7 +87,7 @@ def script(training: Training) -> str:
 
 
 OWN = {"iris": ("{}.feature_names", "{}.class_names"), "digits": ("{}.feature_names", "{}.class_names"),
-       "table": ("{}.feature_names", "{}.classes")}  # where the names stand in what the script reads
+       "table": ("{}.feature_names", "{}.classes")}  # expressions for the names of features and classes in the script
 PUBLIC = ("load_iris", "load_digits", "read_table")  # names of `tinygrad_nn` itself
 
 

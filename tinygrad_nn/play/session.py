@@ -1,4 +1,4 @@
-"""Session: one playground, its training in a thread of this process, as any number of tabs see it."""
+"""`Session`: the state of one playground, which trains in a thread and can be shown by any number of tabs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from .training import Training
 
 Array = np.ndarray[Any, Any]
 PACES = {"batch": "2 batches a second", "epoch": "up to 30 epochs a second", "full": "as fast as it can"}
-OF_TABLE = ("dataset", "target", "kind", "missing", "leave_out")  # by these a table that was offered is taken
-TURN, GAP = 0.01, 0.001  # seconds that a training holds its lock for, and gives it up for
-PICTURE, SLOW = 1 / 30, 0.5  # seconds between two turns at the other paces
-AWAY = 300.0  # seconds without a look after which a training pauses
-PATIENCE = 0.5  # seconds that a look waits for news
-SHOWN = 64  # rows of a batch that are told
+OF_TABLE = ("dataset", "target", "kind", "missing", "leave_out")  # choosing one of these accepts an uploaded table
+TURN, GAP = 0.01, 0.001  # seconds for which the training thread holds the lock, and then releases it
+PICTURE, SLOW = 1 / 30, 0.5  # seconds between two epochs at pace "epoch", and between two batches at pace "batch"
+AWAY = 300.0  # seconds without a request after which training pauses
+PATIENCE = 0.5  # seconds that a request for a frame waits for news
+SHOWN = 64  # rows of a batch that are sent to the page
 
 
 class Session:
-    """A playground: what is chosen, the training of it, and what a person looks at.
+    """One playground: the choices, their training, and what the page displays of it.
 
     Args:
-        choices: to begin with; table: the file of a table, if there is one.
+        choices: the initial choices; table: the file of a table, if there is one.
 
     Raises:
-        ValueError: the choices do not go together, or the table cannot be learnt from.
+        ValueError: the choices contradict each other, or no network can be trained on the table.
 
     Example:
         >>> session = Session()
@@ -48,7 +48,7 @@ class Session:
     """
 
     def __init__(self, choices: Choices | None = None, table: TableFile | None = None) -> None:
-        self.changed: Condition = renewed(Condition())  # its lock is that of everything here
+        self.changed: Condition = renewed(Condition())  # its lock protects all state of this object
         self.choices = choices or Choices()
         self.table, self.offered = table, table
         self.training = Training(self.choices, table)
@@ -60,16 +60,16 @@ class Session:
         self._worker: Thread | None = None
         self._drawn: tuple[Any, dict[str, Array]] = (None, {})
 
-    # -- What a person does
+    # -- Actions of the user
 
     def do(self, what: Any, pace: Any = None) -> dict[str, Any]:
-        """Train, pause, step (one batch) or reset; return the state.
+        """Carry out ``"train"``, ``"pause"``, ``"step"`` (one batch) or ``"reset"``, and return the state.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: there is no action or pace of this name.
         """
         if what not in ("train", "pause", "step", "reset"):
-            raise ValueError(f"{what!r:.60} is nothing that can be done; train, pause, step and reset are.")
+            raise ValueError(f"{what!r:.60} is not an action; the actions are train, pause, step and reset.")
         if pace is not None and pace not in PACES:
             raise ValueError(f"{pace!r:.60} is no pace; there are {', '.join(PACES)}.")
         with self.changed:
@@ -91,10 +91,10 @@ class Session:
             return self.state()
 
     def choose(self, given: Any) -> dict[str, Any]:
-        """Change some of the choices; return the state.
+        """Change some of the choices, and return the state.
 
         Raises:
-            ValueError: they cannot be so; everything is as it was.
+            ValueError: the choices are not allowed; nothing has changed then.
         """
         with self.changed:
             choices = self.choices.changed(given)
@@ -110,12 +110,12 @@ class Session:
             return self.state()
 
     def take(self, name: str, content: bytes) -> dict[str, Any]:
-        """Take a CSV file, and learn from it if it can be learnt from at once; return the state.
+        """Accept an uploaded CSV file, switch to it if a network can be trained on it, and return the state.
 
-        Where it needs other options (another target, say) the state holds its columns and says so in `message`.
+        If the table needs other options, such as another target, the state has its columns and a `message`.
 
         Raises:
-            ValueError: it is no table; everything is as it was.
+            ValueError: the file is not a table; nothing has changed then.
         """
         table = TableFile(name, content)
         header = table.header
@@ -130,16 +130,16 @@ class Session:
             return self.state()
 
     def look(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Look at other axes, or another row; return the state.
+        """Display other axes, another row or another moment, and return the state.
 
         Raises:
-            ValueError: there are none such.
+            ValueError: there are no such axes, or no such row or moment.
         """
         with self.changed:
             view = self.view | {name: given[name] for name in self.view if name in given}
             if not isinstance(view["across"], str) or not isinstance(view["up"], str):
                 raise ValueError("The axes are names of features.")
-            forward_and_back(self.training, view["row"])  # which raises for a row that is none
+            forward_and_back(self.training, view["row"])  # raises if there is no such row
             moments = 2 * len(self.training.layers) + 2
             if isinstance(view["moment"], bool) or not isinstance(view["moment"], int) or view["moment"] < 0:
                 raise ValueError("A moment is a whole number from 0 on.")
@@ -150,10 +150,10 @@ class Session:
             self._tell(settled=True)
             return self.state()
 
-    # -- What a person sees
+    # -- What the page displays
 
     def state(self) -> dict[str, Any]:
-        """Return all that changes by what a person does, as JSON can hold it."""
+        """Return everything that changes by actions of the user, as a dict that JSON can hold."""
         with self.changed:
             training, data = self.training, self.training.data
             table = self.offered or self.table
@@ -178,19 +178,19 @@ class Session:
             }  # fmt: skip
 
     def sample(self) -> dict[str, Any]:
-        """Return the numbers of the row that is looked at, see `forward_and_back`."""
+        """Return the numbers of the displayed row, see `forward_and_back`."""
         with self.changed:
             return forward_and_back(self.training, self.view["row"])
 
     def frame(self, known: int = -1, curve: tuple[int, int] = (-1, 0)) -> bytes:
-        """Return what moves while it trains, packed; nothing if there is nothing new within half a second.
+        """Return what changes during training as bytes; empty if nothing is new within half a second.
 
-        The length of a JSON text (4 bytes, little-endian), the text, and the arrays that it names, each with its type,
-        its shape and where it begins behind the text.
+        The bytes are the length of a JSON text (4 bytes, little-endian), the text, and the arrays. The text has an
+        entry ``arrays`` with the dtype, the shape and the offset (from the end of the text) of each array.
 
         Args:
             known: the version that the page has drawn.
-            curve: which curve it has, and how many points of it.
+            curve: the number of the curve that the page has (`Training.rewritten`), and how many points of it.
         """
         with self.changed:
             self.looked = time.monotonic()
@@ -216,7 +216,7 @@ class Session:
             return pack(head, arrays | more)
 
     def _pictures(self) -> dict[str, Array]:
-        """Return what is drawn of the network as it is now, computed once for all tabs."""
+        """Return the arrays that are drawn of the current network, computed once for all tabs."""
         key = self.training, self.training.updates, self.plane
         if self._drawn[0] is None or any(a is not b and a != b for a, b in zip(key, self._drawn[0], strict=True)):
             best, sure = decision(self.training, self.plane)
@@ -229,24 +229,24 @@ class Session:
         return self._drawn[1]
 
     def network(self) -> bytes:
-        """Return the network as the content of its file."""
+        """Return the content of the network's safetensors file."""
         with self.changed:
             return to_bytes(self.training.saved())
 
     def script(self) -> str:
-        """Return the Python that makes the network."""
+        """Return a Python script that reproduces the network."""
         with self.changed:
             return script(self.training)
 
     def explorer(self) -> str:
-        """Return the explorer's page of the row that is looked at."""
+        """Return the explorer's page for the displayed row."""
         with self.changed:
             return explorer_page(self.training, self.view["row"])
 
-    # -- The training
+    # -- Training
 
     def _begin(self, choices: Choices, table: TableFile | None) -> None:
-        """Begin anew; where that cannot be, everything is as it was."""
+        """Start a new training; if that raises, nothing has changed."""
         training = Training(choices, table)
         same = training.data.features == self.training.data.features
         view: dict[str, Any] = dict(self.view) if same else {"across": "", "up": "", "row": -1, "moment": 0}
@@ -258,7 +258,7 @@ class Session:
         self.view = view
 
     def _tell(self, settled: bool = False) -> None:
-        """Wake those who wait for news; the lock is held."""
+        """Count a new version and wake the requests that wait for one; the caller holds the lock."""
         self.version += 1
         self.settled += settled
         self.changed.notify_all()
@@ -271,13 +271,13 @@ class Session:
             self._tell(settled=True)
 
     def _train(self) -> None:
-        """Train until somebody pauses it; a turn at a time, so that others can look."""
-        begun = time.monotonic()  # the epoch
+        """Train until paused. The lock is released after each turn, so that requests are answered meanwhile."""
+        begun = time.monotonic()  # start of the current epoch
         while True:
             began = time.monotonic()
             with self.changed:
                 if not self.running or current_thread() is not self._worker:
-                    return  # paused, and perhaps begun again by another thread
+                    return  # paused, and possibly restarted in another thread
                 ended = self._turn(began)
                 if began - self.looked > AWAY:
                     self.running, self.message = False, "Paused, since no page was open for five minutes."
@@ -290,7 +290,7 @@ class Session:
                 time.sleep(min(left, PICTURE))
 
     def _turn(self, began: float) -> bool:
-        """Take the steps of one turn, and say whether an epoch ended with it."""
+        """Make the updates of one turn, and return whether an epoch ended with it."""
         training = self.training
         while self.running:
             self._step()
@@ -301,7 +301,7 @@ class Session:
 
 
 def pack(head: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
-    """Return a JSON text and arrays as bytes, see `Session.frame`."""
+    """Return a JSON text and arrays as bytes, in the format of `Session.frame`."""
     parts, table, at = [], {}, 0
     for name, array in arrays.items():
         content = np.ascontiguousarray(array).tobytes()
@@ -310,7 +310,7 @@ def pack(head: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
         parts.append(content)
         at += len(content)
     text = json.dumps(head | {"arrays": table}, allow_nan=False, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 4) % 8)  # so that each array begins where its numbers may
+    text += b" " * (-(len(text) + 4) % 8)  # so that each array is aligned for its dtype
     return len(text).to_bytes(4, "little") + text + b"".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Training: a network on its data, a batch at a time, with what it remembers of the way."""
+"""`Training`: a network that is trained one batch at a time, with its learning curve and the history of settings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .choices import Choices
 from .data import TableFile, load
 
 Array = np.ndarray[Any, Any]
-MOST_POINTS = 400  # of a curve; beyond that every second one is kept
+MOST_POINTS = 400  # of a curve; if there are more, every second one is dropped
 
 
 class Stretch(NamedTuple):
-    """Updates that were made with the same settings, from the start of an epoch on."""
+    """Consecutive updates with the same settings; a stretch starts with a new epoch."""
 
     solver: Solver
     batch_size: int
@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where a training stood: losses and scores of all rows, and how large the gradients of the last batch were.
+    """One point of the learning curve: losses and scores over all rows, and the sizes of the last batch's gradients.
 
     `gradients` holds for each layer the root mean square of ∂L/∂W; empty before the first batch.
     """
@@ -48,7 +48,7 @@ class Point(NamedTuple):
 
 
 class _Mark(NamedTuple):
-    """All that changes in a training: arrays are replaced, never written into, so that they need no copies."""
+    """A snapshot of a training. Training replaces arrays and never writes into them, so nothing is copied."""
 
     weights: list[Array]
     states: list[Any]
@@ -62,15 +62,15 @@ class _Mark(NamedTuple):
 
 
 class Training:
-    """A network in training.
+    """A network, its data and the state of its training.
 
     Attributes:
-        choices, data: what is trained; split: the rows, scaled; network: with what is needed to use and to save it.
-        stretches: what was done so far, from which a script can do it again.
-        updates: how many; curve: `Point` by `Point`; batch: the rows of the last batch, as numbers of `data.x`.
+        choices, data: settings and data set; split: the rows, scaled; network: the `Network` that is used and saved.
+        stretches: the updates so far with their settings, from which a script can repeat them.
+        updates: the number of updates; curve: a list of `Point`; batch: indices in `data.x` of the last batch's rows.
 
     Raises:
-        ValueError: the data cannot be learnt from.
+        ValueError: no network can be trained on the data.
 
     Example:
         >>> training = Training(Choices(rows=40, hidden=()))
@@ -80,17 +80,17 @@ class Training:
 
     def __init__(self, choices: Choices, table: TableFile | None = None) -> None:
         self.choices = choices
-        self.rng = np.random.default_rng(choices.seed)  # one from beginning to end, as in the script
+        self.rng = np.random.default_rng(choices.seed)  # a single generator for everything, as in the script
         self.data = load(choices, table, self.rng)
         share, rows = choices.train_size, len(self.data.x)
         if not 1 <= int(rows * share + 1e-9) < rows:
             raise ValueError(f"{rows} rows with a share of {share:g} to train on leave none for one of the parts.")
         numbers = np.arange(rows)
         parts = data_split(numbers, numbers, train_size=share, rng=self.rng)
-        self.numbers = parts.train.x, parts.test.x  # which rows of the table each part holds
+        self.numbers = parts.train.x, parts.test.x  # indices of the rows in each part
         self.columns = self.data.columns
         x, y = self.data.x, self.data.targets
-        if self.columns is not None:  # what stands in for missing cells is of the rows to learn from
+        if self.columns is not None:  # values for missing cells come from the training rows only
             self.columns = self.columns.fitted(x[parts.train.x])
             x, _ = self.columns.filled(x)
         self.x = x
@@ -116,14 +116,14 @@ class Training:
         self.curve: list[Point] = []
         self.batch: Array = numbers[:0]
         self.gradients: list[Array] = []
-        self.rewritten = 0  # how often the curve became another, rather than longer
-        self._every = 1  # how many epochs lie between two points of the curve
+        self.rewritten = 0  # how often the curve was changed other than by adding points
+        self._every = 1  # epochs between two points of the curve
         self._first = math.nan
         self._use(choices)
         self.note()
 
     def _use(self, choices: Choices) -> None:
-        """Go on with other settings, at the start of an epoch."""
+        """Continue with other settings, at the start of a new epoch."""
         self.choices = choices
         solver = choices.solver(self.loss)
         self.settings = Settings(1, min(choices.batch_size, len(self.split.x_train)))
@@ -139,23 +139,23 @@ class Training:
 
     @property
     def solver(self) -> Solver:
-        """With which it trains now."""
+        """The solver of the current settings."""
         return self.stretches[-1].solver
 
     @property
     def epoch(self) -> float:
-        """How often it has seen the rows to train on."""
+        """The number of epochs so far, with fractions."""
         return self.seen / len(self.split.x_train)
 
     def change(self, choices: Choices) -> None:
-        """Go on with other settings of the same network and data."""
+        """Continue with other settings of the same network and data."""
         self._use(choices)
 
     def step(self) -> float:
-        """Train on the next batch, and return its loss before that.
+        """Update the network on the next batch, and return the batch's loss before the update.
 
         Raises:
-            FloatingPointError: the training diverged; it stands where its last whole epoch ended.
+            FloatingPointError: the training diverged; it was reset to the end of the last complete epoch.
         """
         if self.place >= len(self.order):
             self.order, self.place = self.rng.permutation(len(self.split.x_train)), 0
@@ -180,7 +180,7 @@ class Training:
         return float(loss)
 
     def _ended(self) -> None:
-        """Look at the network at the end of an epoch, and remember where it stands if all is well."""
+        """At the end of an epoch, check the network for divergence, add a point to the curve and keep a snapshot."""
         point = self.look()
         for name, parameter in zip(self.task.names, self.task.parameters, strict=True):
             if not np.isfinite(parameter.data).all():
@@ -203,7 +203,7 @@ class Training:
         return Point(self.updates, self.epoch, loss, test_loss, score, test_score, norms)
 
     def note(self) -> None:
-        """Put where the training stands on the curve."""
+        """Add the current losses and scores to the curve."""
         point = self.look()
         if math.isnan(self._first):
             self._first = point.loss
@@ -224,7 +224,7 @@ class Training:
         )  # fmt: skip
 
     def _back(self) -> None:
-        """Go back to where all was well."""
+        """Restore the last snapshot."""
         mark = self._mark
         for parameter, w in zip(self.task.parameters, mark.weights, strict=True):
             parameter.data = parameter.node.out = w
@@ -246,7 +246,7 @@ class Training:
         )
 
     def saved(self) -> Network:
-        """Return the network with a note of how it was trained, to be saved."""
+        """Return the network for saving, with a record of how it was trained."""
         return replace(self.network, about={
             "data": self.data.name, "seed": self.choices.seed, "loss": self.loss, "updates": self.updates,
             "stretches": [
@@ -259,5 +259,5 @@ class Training:
 
 
 def _explained(y: Array, output: Array) -> float:
-    """Return R², or NaN where the target of these rows never changes."""
+    """Return R², or NaN if the target is the same in all rows."""
     return float(r2_score(y, output)) if len(y) > 1 and np.ptp(y) > 0 else math.nan

@@ -1,4 +1,4 @@
-"""What the numbers of a profile say, and the edit that follows from them."""
+"""Turn a profile into sentences of advice: what is slow, and which edit of the user's code makes it faster."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from .result import AROUND, Operation, Profile, total
 from .table import amount, called, seconds, share
 
-MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call that are worth a sentence
-FAR, NEAR = 4.0, 1.5  # times its floor, from where something is far from it, and up to where it is at it
-SMALL, OFTEN = 4096, 20  # bytes of small arrays, and runs of one line, from where a loop is worth a sentence
+MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call's time from which on advice is given
+FAR, NEAR = 4.0, 1.5  # an operation is slow from FAR times its floor, and at its floor up to NEAR times
+SMALL, OFTEN = 4096, 20  # advise against a loop if a line runs OFTEN times on arrays of at most SMALL bytes
 COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "concatenate", "stack", "cast"})
 
 
 def advice(found: Profile) -> tuple[str, ...]:
-    """Return what the numbers say, as sentences that name the edit; nothing where they say nothing."""
+    """Return sentences that say what takes time and name the edit; an empty tuple if there is nothing to advise."""
     said = (_python, _around, _mixed, _copies, _parts_of_arrays, _loops, _slow, _at_the_floor)
     return tuple(sentence for say in said for sentence in say(found))
 

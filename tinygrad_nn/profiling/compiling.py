@@ -1,4 +1,4 @@
-"""What compiling a function would save: by compiling it, or, where that cannot be, by an estimate that says so."""
+"""Measure what compiling a profiled function saves; if it cannot be compiled, give an estimate, and the reason."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ..transforms import value_and_grad
 from ..tree import flatten
 from .result import AROUND, GRADIENTS, SUMS, Compiling, Profile
 
-MOST = {"numpy": 2000, "numba": 200}  # operations that are compiled without being asked
-LONGEST = 400  # letters of a reason
+MOST = {"numpy": 2000, "numba": 200}  # a larger number of operations is compiled only if asked for
+LONGEST = 400  # characters of a reason
 
 
 def compiled_times(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], found: Profile,
     wanted: bool | str | None, run: Callable[[], Any], walks: bool, graph: Graph | None,
 ) -> tuple[Compiling, ...]:  # fmt: skip
-    """Return what a call takes compiled, by each backend that there is.
+    """Return the time of a compiled call, measured with each installed backend or estimated.
 
     Args:
         function, args, kwargs: the step.
         found: its profile.
-        wanted: whether to compile it, or with which backend; ``None`` where that is quick.
-        run: calls it as it is.
-        walks: whether the walk back from the result is part of the step.
-        graph: of the walk back, which is compiled where the function itself cannot be.
+        wanted: whether to compile it, or with which backend; ``None`` compiles it if that is quick.
+        run: a function that makes one call of the step that is not compiled.
+        walks: whether the backward walk from the result is part of the step.
+        graph: the graph of the first backward walk, which is compiled if the function itself cannot be.
     """
     if wanted is False or not found.operations:
         return ()
@@ -59,7 +59,7 @@ def compiled_times(
         try:
             pure = value_and_grad(_summed(step), places) if walks else step
             return tuple(_measured(pure, one, _bare(list(args)), _bare(kwargs), run, found.runs) for one in backends)
-        except Exception as error:  # whatever a function does in a trace that it does not do on arrays
+        except Exception as error:  # tracing can raise any error that the function does not raise on arrays
             why = _reason(error)
         finally:
             kept.restore()
@@ -68,7 +68,7 @@ def compiled_times(
         given = [graph.learned, graph.data]
         try:
             times = [_measured(pure, one, given, {}, partial(pure, *given), found.runs) for one in backends]
-            now = found.seconds - found.parts[AROUND]  # the operations here are called from a list, which takes longer
+            now = found.seconds - found.parts[AROUND]  # Graph.run calls from a list, which is slower
             return tuple(replace(one, before=min(one.before, now), part=GRADIENTS, why=why) for one in times)
         except Exception as error:
             why = _reason(error) if walks and not places else why
@@ -76,16 +76,16 @@ def compiled_times(
 
 
 def _reason(error: Exception) -> str:
-    """Return why something was not compiled, in short."""
+    """Return as short text why something was not compiled."""
     text = printable(str(error).removeprefix("there is no plan: "))
     return " ".join(text.split())[:LONGEST] or type(error).__name__
 
 
 class Graph:
-    """The operations behind a result, as a function of its leaves and of the arrays that they meet.
+    """The recorded operations behind a result, as a function of the leaves and of the constant arrays.
 
     Attributes:
-        learned, data: the arrays of the leaves, and the others.
+        learned, data: the arrays of the leaves, and the constant arrays.
     """
 
     def __init__(self, root: Node) -> None:
@@ -114,7 +114,7 @@ class Graph:
             self._steps.append((node.primitive, meta, given))
 
     def run(self, learned: Sequence[Any], data: Sequence[Any]) -> Any:
-        """Run the operations on other arrays, and return the sum of the result."""
+        """Run the operations on the given arrays, and return the sum of the result."""
         made: list[Any] = []
         of = {"learned": learned, "data": data, "made": made}
         for primitive, meta, given in self._steps:
@@ -124,18 +124,18 @@ class Graph:
 
 
 def _learned(argument: Any) -> bool:
-    """Return whether an argument holds a Tensor that gradients arrive at."""
+    """Return whether an argument contains a Tensor that requires gradients."""
     return any(isinstance(x, Tensor) and x.requires_grad for x in flatten(argument)[0])
 
 
 def _bare(argument: Any) -> Any:
-    """Return an argument with plain arrays for its Tensors, as compiled functions take them."""
+    """Return an argument with its Tensors replaced by plain arrays, as compiled functions take them."""
     leaves, rebuild = flatten(argument)
     return rebuild([x.data if isinstance(x, Tensor) else x for x in leaves])
 
 
 def _summed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function with the sum of its first result, which is what is walked back from."""
+    """Return a function that computes the sum of the first result, the number to differentiate."""
 
     def summed(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
@@ -152,7 +152,7 @@ def _measured(
     """Compile a function and time its fastest call, which other work on the machine disturbs least.
 
     Raises:
-        RuntimeError: it cannot be traced.
+        RuntimeError: it cannot be traced, or this backend cannot run it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -174,6 +174,6 @@ def _measured(
 
 
 def _estimate(found: Profile, why: str) -> Compiling:
-    """Return what the operations take without Python between them."""
+    """Return an estimate: the time of the operations without the Python between them."""
     left = sum(one.seconds for one in found.operations) + found.parts.get(SUMS, 0.0)
     return Compiling("numpy", left, found.seconds, estimated=True, why=why)

@@ -1,8 +1,8 @@
-"""What an operation has to do, by its name and the shapes that met: bytes that it reads and writes, and arithmetic.
+"""Count the work of an operation, from its name and its arrays: bytes read and written, and arithmetic.
 
-An array counts once however often it is read, by the memory behind it: along a broadcast axis nothing is read twice. A
-view is neither read nor written. Of arithmetic, a product of matrices counts its multiplications and additions,
-anything else one for each entry of the largest array that takes part, and what only moves entries nothing.
+Each array counts once, by the memory behind it, however often it is read; a broadcast axis needs no memory of its own.
+Making a view reads and writes nothing. For matrix products and the like, multiplications and additions are counted.
+Operations that only move entries count no arithmetic, and all others count one per entry of the largest array.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 
 Arrays = Sequence[Any]
 
-ABOUT = frozenset({"shape", "ndim", "dtype", "size"})  # what tells of an array without reading it
+ABOUT = frozenset({"shape", "ndim", "dtype", "size"})  # attributes of an array that are known without reading it
 MOVING = frozenset({
     "reshape", "transpose", "swapaxes", "broadcast_to", "roll", "copy", "cast", "concatenate", "stack", "getitem",
     "put", "at_set", "rearrange", "alias", "real", "imag", "embedding", "window",
 })  # fmt: skip
-PICKING = frozenset({"getitem", "embedding"})  # they read of their first argument only what they return
-# What the rules look at that hand an argument on for its shape alone: positions in (g, out, *arguments).
+PICKING = frozenset({"getitem", "embedding"})  # they read only those entries of their first argument that they return
+# Rules that pass an argument on only for its shape: positions in (g, out, *arguments) that they really read.
 LOOKED_AT = {("mean", 0): [0], ("conv", 0): [0, 3], ("conv_transpose", 1): [0, 2], ("conv_weight", 1): [0, 2]}
 
 
 def made(args: Iterable[Any], out: Any) -> list[Any]:
-    """Return the arrays of a result, without those that are arguments or views of them."""
+    """Return the new arrays of a result, without those that are arguments or views of arguments."""
     given = arrays(args)
     return [a for a in _once(arrays([out])) if not any(_shares(a, b) for b in given)]
 
@@ -39,7 +39,7 @@ def size(found: Iterable[Any]) -> int:
 
 
 def read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> int:
-    """Return how many bytes a forward reads that has made these arrays."""
+    """Return how many bytes a forward reads; 0 if it made no new arrays."""
     if not new:
         return 0
     given = [*args, *meta.values()]
@@ -47,7 +47,7 @@ def read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> i
 
 
 def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
-    """Return how many bytes the rule of an argument reads: of what it is given, that which its code looks at."""
+    """Return how many bytes a rule reads: of its arguments, only those whose values its code uses count."""
     if not new:
         return 0
     looked_at = LOOKED_AT.get((name, slot)) or named_in(rule, len(given))
@@ -58,7 +58,7 @@ def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, An
 
 
 def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) -> int:
-    """Return the additions and multiplications of a forward; of complex numbers one counts as one."""
+    """Return the additions and multiplications of a forward; one of complex numbers counts as one."""
     count = COUNTED.get(name)
     if count is not None:
         return int(count(args, meta, out))
@@ -66,7 +66,7 @@ def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) 
 
 
 def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
-    """Return the same of a rule; ``slot`` is -1 for the rule of all arguments."""
+    """Return the additions and multiplications of a rule; ``slot`` is -1 for a rule of all arguments at once."""
     g, out, *args = given
     if not new:
         return 0
@@ -81,7 +81,7 @@ def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: A
 
 
 def _most(given: Iterable[Any], new: Arrays) -> int:
-    """Return the entries of the largest array."""
+    """Return the number of entries of the largest array."""
     return int(max(_memory(a) // a.itemsize for a in (*arrays(given), *new)))
 
 
@@ -109,7 +109,7 @@ def _einsum(args: Arrays, meta: dict[str, Any], out: Any) -> int:
 
 
 def _einsum_back(slot: int, args: Arrays, meta: dict[str, Any]) -> int:
-    """Return the arithmetic of one gradient: a sum of the same letters, with the cotangent for the argument."""
+    """Return the arithmetic of one gradient: an einsum in which the cotangent replaces the argument."""
     inputs, output = meta["subscripts"].split("->")
     terms = inputs.split(",")
     lengths = _lengths(terms, [np.shape(a) for a in args])
@@ -129,7 +129,7 @@ def _lengths(terms: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> dict[st
 
 
 def _contraction(terms: list[str], output: str, shapes: list[tuple[int, ...]], optimize: Any) -> int:
-    """Return the arithmetic of an Einstein sum, all at once or along the path that NumPy finds."""
+    """Return the arithmetic of an einsum, computed all at once or in the order that NumPy chooses with `optimize`."""
     lengths = _lengths(terms, shapes)
     if not optimize or len(terms) < 3:
         return _at_once(terms, output, lengths)
@@ -165,7 +165,7 @@ def _conv_weight(args: Arrays, meta: dict[str, Any], out: Any) -> int:
 
 
 def _attention(args: Arrays, meta: dict[str, Any], out: Any) -> int:
-    """Two products: scores of queries and keys, and weights with values; and one for each score."""
+    """Count two products, queries with keys and weights with values, and one operation per score."""
     q, k, v = args[:3]
     pairs = np.shape(q)[-2] * np.shape(k)[-2] * prod(np.shape(q)[:-2])
     return int(2 * pairs * (np.shape(q)[-1] + np.shape(v)[-1]) + pairs * meta.get("heads", 1))
@@ -178,18 +178,18 @@ def _self_attention(args: Arrays, meta: dict[str, Any], out: Any) -> int:
 
 
 def _twice(count: Callable[..., int]) -> Callable[..., int]:
-    """Of a product that is part of a rule of all arguments: one for each of its two factors."""
+    """Return twice a count: a rule of all arguments computes one product for each of the two factors."""
     return lambda args, meta, out: 2 * count(args, meta, out)
 
 
 def _recurrent(args: Arrays, meta: dict[str, Any], out: Any) -> int:
-    """A product of each state with the weights, and one for each entry of what the input adds."""
+    """Count a product of each state with the weights, and one addition per entry of the weighted input."""
     time, batch, width = np.shape(args[0])
     return int(time * batch * (2 * width * np.shape(args[1])[-1] + width))
 
 
 def _square(factor: float) -> Callable[..., int]:
-    """Return a count of ``factor`` n³ for a factorisation of n × n matrices."""
+    """Return a function that counts ``factor`` n³ for a factorisation of n × n matrices."""
 
     def count(args: Arrays, meta: dict[str, Any], out: Any) -> int:
         *batch, _, n = np.shape(args[0])
@@ -234,7 +234,7 @@ COUNTED_BACK = {
 }  # fmt: skip
 
 
-# -- Arrays, and what a rule looks at
+# -- Arrays, and the arguments that a rule reads
 
 
 def arrays(values: Iterable[Any]) -> list[Any]:
@@ -255,7 +255,7 @@ def arrays(values: Iterable[Any]) -> list[Any]:
 
 
 def _once(found: Iterable[Any]) -> list[Any]:
-    """Return arrays without those that lie in the same memory as an earlier one."""
+    """Return arrays without those that use the same memory as an earlier one."""
     kept: dict[Any, Any] = {}
     for a in found:
         kept.setdefault((a.__array_interface__["data"][0], a.nbytes, a.dtype) if a.base is not None else id(a), a)
@@ -263,7 +263,7 @@ def _once(found: Iterable[Any]) -> list[Any]:
 
 
 def _memory(a: Any) -> int:
-    """Return the bytes behind an array: along an axis of stride 0 there is one entry."""
+    """Return the bytes of memory behind an array; an axis of stride 0 (broadcast) counts as length 1."""
     return int(prod(n for n, step in zip(a.shape, a.strides, strict=True) if step or not n) * a.itemsize)
 
 
@@ -273,7 +273,7 @@ def _shares(a: Any, b: Any) -> bool:
 
 @lru_cache(maxsize=4096)
 def _loaded(code: Any) -> frozenset[str]:
-    """Return the variables that code looks at, but not where it only asks for shape or dtype."""
+    """Return the variables whose values a code object reads, without those of which it reads only shape or dtype."""
     steps = list(dis.get_instructions(code))
     found: set[str] = set()
     for k, step in enumerate(steps):
@@ -287,13 +287,13 @@ def _loaded(code: Any) -> frozenset[str]:
 
 
 def _heeds(rule: Any, option: str) -> bool:
-    """Return whether a rule looks at a keyword argument; of one that takes any it is assumed."""
+    """Return whether a rule reads a keyword argument; a rule with ``**options`` is assumed to read all."""
     code = getattr(rule, "__code__", None)
     return code is None or bool(code.co_flags & 0x08) or option in _loaded(code)  # the flag of **options
 
 
 def named_in(rule: Any, given: int) -> list[int]:
-    """Return the positions of the arguments that a rule looks at, all of those that it does not name.
+    """Return the positions of the arguments that a rule reads; those that it takes by ``*args`` all count as read.
 
     Example:
         >>> named_in(lambda g, out, x, y: g * y.reshape(x.shape), 4)

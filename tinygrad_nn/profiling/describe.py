@@ -1,4 +1,4 @@
-"""What ran, in one run that may take its time: arrays, arithmetic, layer and line of every operation, and the graph."""
+"""Describe every operation of one run, which may be slow: its arrays, arithmetic, layer and line, and the graph."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _OTHERS = tuple({
 
 
 PACKAGE = __name__.partition(".")[0]
-MOST = 2000  # operations of a graph that is held to be compiled
-NOISE = 4096  # bytes, of the objects around arrays
+MOST = 2000  # operations; a larger graph is not kept for compiling
+NOISE = 4096  # bytes; less temporary memory than this may be Python objects, not arrays
 
 
 @dataclass(slots=True)
 class Seen:
-    """What an event did, and where it belongs: the line that called it, and of a rule the event of its forward."""
+    """What an event did, and where it belongs: `line` called it, and `of` is the index of its forward's event."""
 
     event: Event
     read: int = 0
@@ -52,14 +52,14 @@ class Seen:
 
 
 class Description(Watch):
-    """A watch that looks at the arrays of each event.
+    """A Watch that also examines the arrays of each event.
 
     Attributes:
-        seen: one for each event.
-        view: the graph of the first walk back, without its results.
-        numbers: of its nodes, by the event that made each.
-        graph: the same as a function, if it has no more than 2,000 operations.
-        sums: bytes that are read and written where gradients that arrive at one value are added up.
+        seen: one `Seen` per event.
+        view: the graph of the first backward walk, without the arrays of its results.
+        numbers: the numbers of the view's nodes, by the index of the event that made each node.
+        graph: the same graph as a function, if it has no more than 2,000 operations.
+        sums: bytes read and written to add up gradients that arrive at the same value.
     """
 
     def __init__(self) -> None:
@@ -69,13 +69,13 @@ class Description(Watch):
         self.numbers: dict[int, int] = {}
         self.graph: Graph | None = None
         self.sums = 0
-        self._made: dict[int, tuple[Node, int]] = {}  # by the array of a result: its Node, and the event that made it
+        self._made: dict[int, tuple[Node, int]] = {}  # id of a result's array -> its Node, index of its event
         self._arrived: set[Node] = set()
         self._before: Any = thread.mode.inspect
-        self._traces, self._open = not tracemalloc.is_tracing(), False  # a person's own measurement is left alone
+        self._traces, self._open = not tracemalloc.is_tracing(), False  # do not disturb the user's own tracemalloc
 
     def begin(self) -> int:
-        """Return the time at which an event begins, and look at its memory from now on."""
+        """Return the time at which an event begins, and start to track memory."""
         if self._traces and not self._open:
             tracemalloc.start()
             self._open = True
@@ -83,17 +83,17 @@ class Description(Watch):
 
     @property
     def walked(self) -> bool:
-        """Whether a walk back was seen."""
+        """Whether a backward walk was seen."""
         return any(event.kind == BACK for event in self.events)
 
     def close(self) -> None:
-        """Look at memory no more."""
+        """Stop tracking memory."""
         if self._open:
             tracemalloc.stop()
             self._open = False
 
     def inspect(self, node: Node, tensor: Tensor) -> Tensor:
-        """See a new Node, which belongs to the event that ended just now."""
+        """Assign a new Node to the event that ended just now (a hook for every Node); return its Tensor."""
         given: Tensor = tensor if self._before is None else self._before(node, tensor)
         if self.events and self.events[-1].kind == FORWARD and node.primitive is not None:
             at = len(self.events) - 1
@@ -103,7 +103,7 @@ class Description(Watch):
         return given
 
     def saw(self, event: Event, function: Any, call: tuple[Any, ...], meta: dict[str, Any], out: Any) -> None:
-        """Note an event and what it did."""
+        """Record an event, and describe what it did."""
         peak = tracemalloc.get_traced_memory()[1] if self._open else 0
         self.close()
         super().saw(event, function, call, meta, out)
@@ -111,7 +111,7 @@ class Description(Watch):
         self.seen.append(found)
         if event.kind == CALLED:
             found.line = _line()
-        elif event.kind == UPDATED:  # at the least, of parameters and gradients; what an optimizer remembers is its own
+        elif event.kind == UPDATED:  # a lower bound: parameters and gradients, not the optimizer's state
             found.line, found.written = _line(), costs.size(t.data for t, *_ in call[0].entries)
             found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
@@ -137,7 +137,7 @@ class Description(Watch):
             found.temporary = peak - found.written
 
     def _belongs(self, found: Seen, out: Any, gradients: Any) -> None:
-        """Say of the event of a rule which forward it belongs to, and what its gradients are added to."""
+        """Assign the event of a rule to its forward, and count the bytes of adding its gradients to earlier ones."""
         node, at = self._made.get(id(out), (None, -1))
         if node is None:
             return
@@ -158,7 +158,7 @@ class Description(Watch):
                 self._arrived.add(parent)
 
     def _summed(self, found: Seen, call: tuple[Any, ...], out: Any) -> None:
-        """Say of a sum over broadcast axes what it reads and writes, and that it belongs to the rule before it."""
+        """Describe a sum over broadcast axes, and assign it to the rule that ran before it."""
         g, made = call[0], self.seen[-2] if len(self.seen) > 1 else None
         new = costs.made([g], out)
         found.read, found.written, found.arrays = costs.read("sum", [g], {}, new), costs.size(new), len(new)
@@ -168,7 +168,7 @@ class Description(Watch):
             found.scope, found.line, found.of = made.scope, made.line, made.of
 
     def look(self, result: Any) -> None:
-        """Take the graph of a result, without its numbers."""
+        """Keep the graph of a result, without its arrays, and the numbers of its nodes by event."""
         view = GraphView(result)
         for part in view:
             node = part.node
@@ -178,8 +178,8 @@ class Description(Watch):
 
 
 def _outline(view: GraphView) -> GraphView:
-    """Return a graph without the results of its operations, which would keep all of their memory."""
-    outline = object.__new__(GraphView)  # a view has no other way in than a result
+    """Return a graph with placeholders for the results of operations, which would keep all their memory alive."""
+    outline = object.__new__(GraphView)  # the constructor accepts only a result
     nodes = tuple(part if part.operation is None else
                   replace(part, array=np.broadcast_to(np.zeros((), part.array.dtype), part.shape), grad_array=None)
                   for part in view)  # fmt: skip
@@ -189,14 +189,14 @@ def _outline(view: GraphView) -> GraphView:
 
 
 def _is_ours(frame: Any) -> bool:
-    """Return whether a frame is of this package, of a library, or of code that was generated."""
+    """Return whether a frame runs code of this package, of a library, or generated code, that is, no user code."""
     file = frame.f_code.co_filename
     owner = str(frame.f_globals.get("__name__", PACKAGE)).partition(".")[0]
     return file.startswith(_OTHERS) or (file == "<string>" and owner == PACKAGE)
 
 
 def _line() -> tuple[str, int] | None:
-    """Return file and line of the innermost frame of a person's code."""
+    """Return file and line of the innermost frame of user code, or None."""
     frame: Any = sys._getframe(2)
     while frame is not None and _is_ours(frame):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""How fast this machine can be: bytes a second between memory and processor, and arithmetic a second, measured once."""
+"""Measure once how fast this machine is (memory bandwidth, peak arithmetic), for the least time of an operation."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 from ..forks import renewed
 
-SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: what fits into a cache moves faster than what does not
-SECONDS = 0.02  # that one measurement goes on
-ROWS = {"f": 320, "d": 256, "F": 192, "D": 160}  # of the matrices of a product; of other dtypes few, without BLAS
-FEW = 48
+SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: arrays that fit into a cache are faster
+SECONDS = 0.02  # duration of one measurement
+ROWS = {"f": 320, "d": 256, "F": 192, "D": 160}  # rows of the matrices of a measured product, by dtype
+FEW = 48  # rows for other dtypes, which are slow without BLAS
 
 _one_at_a_time = renewed(Lock())
 
 
 def floor(moved: int, flops: int, dtype: Any) -> float:
-    """Return the seconds that an operation takes at least: bytes over bandwidth, or arithmetic over its peak.
+    """Return the least seconds for an operation: bytes / bandwidth or arithmetic / peak, whichever is larger.
 
     Args:
         moved: bytes that are read and written.
         flops: additions and multiplications.
-        dtype: of the numbers.
+        dtype: the dtype of the arithmetic.
     """
     if not moved and not flops:
         return 0.0
@@ -33,13 +33,13 @@ def floor(moved: int, flops: int, dtype: Any) -> float:
 
 
 def bandwidth(moved: int) -> float:
-    """Return the bytes a second at which so many bytes are read and written, in the smallest cache that holds them."""
+    """Return the bandwidth, in bytes per second, measured with arrays of about `moved` bytes (so in the same cache)."""
     return _copied(next((size for size in SIZES if 2 * size >= moved), SIZES[-1]))
 
 
 @cache
 def _copied(size: int) -> float:
-    """Return the bytes a second of a copy of an array of so many bytes, or of its sum where that is faster."""
+    """Return the bytes per second of copying an array of `size` bytes, or of a dot product if that is faster."""
     with _one_at_a_time:
         here, there = np.ones(size // 8), np.ones(size // 8)
         copying = _fastest(lambda: np.copyto(there, here))
@@ -49,7 +49,7 @@ def _copied(size: int) -> float:
 
 @cache
 def peak(char: str) -> float:
-    """Return the additions and multiplications a second of a product of matrices of a dtype, by its character."""
+    """Return the additions and multiplications per second of a matrix product, by the character of a dtype."""
     kind = np.dtype(char)
     if kind.kind not in "fc":
         return peak("d")
@@ -60,7 +60,7 @@ def peak(char: str) -> float:
 
 
 def _fastest(call: Any) -> float:
-    """Return the seconds of the fastest of several calls."""
+    """Return the seconds that the fastest of several calls takes."""
     call()
     best, end = float("inf"), perf_counter() + SECONDS
     while True:

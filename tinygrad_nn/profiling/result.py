@@ -1,4 +1,4 @@
-"""The result of a profile: what every operation took, did and could take at least, summed in several ways."""
+"""The result of `profile`: time, least possible time, bytes and arithmetic of each operation, and sums of them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ WAYS = ("operation", "scope", "line")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation as it ran, or one of its rules.
+    """One call of an operation, or of one of its rules.
 
     Attributes:
-        name: of the primitive.
-        kind: ``"forward"``, ``"back"`` for the rule of an argument, ``"compiled"`` for a call of compiled code,
-            ``"update"`` for that of the parameters by an optimizer.
-        argument: of a rule, the argument whose gradient it makes; ``None`` for all at once.
-        seconds: the median over the runs; of a rule with the sum over broadcast axes after it.
-        floor: the seconds that it takes at least on this machine: bytes over bandwidth, or arithmetic over its peak;
-            no more than it took.
-        read, written: bytes; allocated: bytes of the arrays that it makes and leaves; arrays: how many these are.
-        temporary: bytes that it held besides at once, as tracemalloc saw them, 0 below 4 kB.
+        name: the name of the primitive.
+        kind: ``"forward"``, ``"back"`` for a rule, ``"compiled"`` for a call of compiled code, ``"update"`` for an
+            optimizer's update of the parameters.
+        argument: for a rule, the number of the argument whose gradient it computes; ``None`` for all at once.
+        seconds: the median over the runs; for a rule, including the sum over broadcast axes after it.
+        floor: the least seconds that it can take on this machine: bytes over bandwidth, or arithmetic over its peak;
+            at most `seconds`.
+        read, written: bytes; allocated: bytes of the new arrays that it returns; arrays: the number of these arrays.
+        temporary: further bytes that it held at the same time, as tracemalloc saw them, 0 below 4 kB.
         flops: additions and multiplications.
-        shape, dtype: of the result; mixed: whether floats of several dtypes met.
+        shape, dtype: of the result; mixed: whether floating-point arguments had several dtypes.
         scope: the path of the layer, or ``None``; line: file and line of the code that called it, or ``None``.
         node: the number of its node in the profile's `view`, or ``None``.
     """
@@ -59,13 +59,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Operations that have something in common.
+    """The totals of a group of operations, such as all of one line.
 
     Attributes:
-        name: what they have in common.
-        calls: how many forwards there are.
-        forward, back: seconds; floor: seconds that both take at least.
-        bytes: read and written; allocated: of new arrays; arrays: how many; temporary: bytes held besides, summed.
+        name: the name of the group.
+        calls: the number of forwards.
+        forward, back: seconds; floor: the least seconds that both can take.
+        bytes: read and written; allocated: of new arrays; arrays: their number; temporary: of temporary memory.
         flops: additions and multiplications.
     """
 
@@ -82,25 +82,25 @@ class Sum:
 
     @property
     def new(self) -> int:
-        """Bytes of new memory, left or only held meanwhile."""
+        """Bytes of new memory: of the new arrays and of temporary memory."""
         return self.allocated + self.temporary
 
     @property
     def seconds(self) -> float:
-        """Forward and back."""
+        """Seconds forward and back."""
         return self.forward + self.back
 
 
 @dataclass(frozen=True, slots=True)
 class Compiling:
-    """What compiling would give.
+    """What compiling would save.
 
     Attributes:
         backend: ``"numpy"`` or ``"numba"``.
-        seconds: of the fastest call; before: of the fastest that is not compiled, measured in turns with it.
+        seconds: of the fastest compiled call; before: of the fastest call that is not compiled, timed in turns with it.
         first: seconds of the first call, which compiles; ``None`` for an estimate.
         estimated: whether `seconds` is an estimate.
-        part: what was compiled, if it was not the whole call; why: why that, or an estimate, stands for the whole.
+        part: what was compiled, if not the whole call; why: the reason for compiling only a part, or estimating.
     """
 
     backend: str
@@ -113,24 +113,24 @@ class Compiling:
 
     @property
     def share(self) -> float:
-        """What a compiled call takes of one that is not."""
+        """The time of a compiled call, divided by that of a call that is not compiled."""
         return self.seconds / self.before
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time and memory of a function go: printed tables of 80 columns, in a notebook with a picture.
+    """Where the time and memory of a function go; it prints as tables of 80 columns, in a notebook with a picture.
 
     Attributes:
-        name: of the function.
+        name: the name of the function.
         operations: each `Operation`, in the order in which they ran.
-        seconds: of a call that is not watched, the median; `parts` are its summands, by their names.
-        quartiles: between which half of these calls were.
-        runs: how many calls were watched; other: how many of them did other operations, and do not count.
-        summed: bytes that are read and written where the gradients that arrive at one value are added up.
-        compiling: what compiling would give, a `Compiling` for each backend.
-        view: the graph of the first walk back, ``None`` where no graph was made.
-        advice: what the numbers say, and what to do about it, as sentences.
+        seconds: the median of the calls that are not watched; `parts` are its summands by name.
+        quartiles: the first and third quartile of the seconds of these calls.
+        runs: how many calls were watched; other: how many of them ran different operations, and are ignored.
+        summed: bytes read and written to add up gradients that arrive at the same value.
+        compiling: what compiling would save, a `Compiling` for each backend.
+        view: the graph of the first backward walk, ``None`` if no graph was made.
+        advice: sentences that say what takes time and how to change it.
     """
 
     name: str
@@ -147,14 +147,14 @@ class Profile:
 
     @property
     def python(self) -> float:
-        """Seconds of Python between operations, forward and back."""
+        """Seconds spent in Python between operations, forward and back."""
         return self.parts.get(BETWEEN, 0.0) + self.parts.get(WALKING, 0.0)
 
     def by(self, way: str = "operation") -> list[Sum]:
-        """Return the sums over operations of one ``"operation"``, ``"scope"`` or ``"line"``, the longest first.
+        """Return totals of the operations grouped by ``"operation"``, ``"scope"`` or ``"line"``, the longest first.
 
         Raises:
-            ValueError: another way.
+            ValueError: `way` is none of these.
         """
         if way not in WAYS:
             raise ValueError(f"by({way!r}): a profile is summed by {', '.join(map(repr, WAYS))}.")
@@ -168,19 +168,19 @@ class Profile:
         return sorted(sums, key=lambda one: -one.seconds)
 
     def draw(self, path: Any = None, by: str = "time", **options: Any) -> Any:
-        """Draw the graph: each operation tells what it and its rules take, and at least, and has the colour of it.
+        """Draw the graph: each operation shows its time and least time, with its rules, and is coloured by a measure.
 
         Args:
-            path: also save it there.
-            by: what decides the colours: ``"time"`` forward and back, ``"bytes"`` read and written, or the bytes of
-                ``"new"`` memory.
-            **options: of `viz.draw`.
+            path: also save the drawing to this file.
+            by: the measure for the colours: ``"time"`` forward and back, ``"bytes"`` read and written, or the bytes
+                of ``"new"`` memory.
+            **options: further options of `viz.draw`.
 
         Returns:
             A `viz.Drawing`.
 
         Raises:
-            ValueError: no graph was made, or another measure.
+            ValueError: no graph was made, or `by` is none of these.
         """
         from ..viz import draw
 
@@ -200,7 +200,7 @@ class Profile:
 
 
 class Measures(dict[int, float]):
-    """What the operations of a graph take, by the numbers of their nodes, for a drawing.
+    """The measured value of each operation of a graph, by the number of its node, for a drawing.
 
     Attributes:
         title: what is measured.
@@ -216,7 +216,7 @@ class Measures(dict[int, float]):
         self.update((number, of(total("", parts))) for number, parts in self._parts.items())
 
     def told(self, numbers: Iterable[int]) -> tuple[str, ...]:
-        """Return lines about the operations of these nodes: times, the least of them, bytes, and new arrays."""
+        """Return lines of text about the operations of these nodes: times, least time, bytes and new arrays."""
         one = total("", (part for number in numbers for part in self._parts.get(number, ())))
         made = f"{one.arrays} new array{'' if one.arrays == 1 else 's'}"
         return (
@@ -232,14 +232,14 @@ COLOURS: dict[str, tuple[str, Callable[[Sum], float]]] = {
 }
 
 
-GRADIENTS = "loss and gradients"  # the part of a step that is compiled where the whole cannot be
+GRADIENTS = "loss and gradients"  # the part of a step that is compiled if the whole cannot be
 BETWEEN, WALKING = "Python between operations", "Python of the walk back"
 AROUND = "before, after and around them"
 SUMS = "sums of gradients, at their floor"
 
 
 def total(name: str, operations: Iterable[Operation]) -> Sum:
-    """Return the sum over operations."""
+    """Return the totals of a group of operations."""
     found = list(operations)
     back = [one for one in found if one.kind == "back"]
     return Sum(

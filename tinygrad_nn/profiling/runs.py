@@ -1,4 +1,4 @@
-"""`profile`: runs a function several times and says where its time goes."""
+"""`profile`: run a function several times and measure where its time goes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ OWN = {
     FORWARD: "operations, forward", BACK: "rules of gradients, back", CALLED: "compiled code",
     UPDATED: "update of parameters",
 }  # fmt: skip
-SELDOM = (OWN[CALLED], OWN[UPDATED])  # parts that are told where there are any
-SECONDS, FEWEST, MOST = 1.0, 5, 50  # that calls go on, and how many there are, where that is left to us
+SELDOM = (OWN[CALLED], OWN[UPDATED])  # parts that are shown only if they are not 0
+SECONDS, FEWEST, MOST = 1.0, 5, 50  # default duration of the calls, and limits of their number
 NO_FUNCTION = (
     "profile: {what}. Pass the function that does one step, and what it takes: profile(step, x, y), or "
     "profile(lambda: minimizer.step(lambda: loss(x, y)))."
@@ -41,27 +41,27 @@ def profile(
     function: Callable[..., Any], *args: Any, repeats: int | None = None, compile: bool | str | None = None,
     **kwargs: Any,
 ) -> Profile:  # fmt: skip
-    """Run a function several times and say what each of its operations takes, forward and back, and takes at least.
+    """Run a function several times and measure each of its operations, forward and back, and the least possible time.
 
-    The function is called ``2 * repeats + 5`` times with all that it does: a training step moves its parameters, and a
-    generator draws on. If it returns a Tensor that it did not walk back from, that is done after each call, and the
-    gradients are dropped. Of a compiled function the operations are those of the function that was compiled.
+    The function is called ``2 * repeats + 5`` times, with its side effects: a training step changes its parameters, and
+    a random generator advances. If it returns a Tensor without having run backward from it, that is done after each
+    call, and the gradients are dropped. For a compiled function, the original function is measured.
 
     Args:
         function: one step: a loss, a loss and its gradients, a step of a `Minimizer`, a call of `fit`.
-        *args, **kwargs: what it takes.
-        repeats: how many calls are watched, and as many are timed without being watched; by default what takes about
-            a second, 5 to 50.
+        *args, **kwargs: its arguments.
+        repeats: how many calls are watched; as many are timed without being watched. By default 5 to 50, for about
+            one second.
         compile: whether to compile it to measure what that saves, or with which backend, ``"numpy"`` or ``"numba"``; by
-            default with both if it has few operations. What cannot be compiled is estimated.
+            default with both if it has few operations. If it cannot be compiled, the saving is estimated.
 
     Returns:
         A `Profile`: ``print`` shows its tables, ``draw()`` its graph.
 
     Raises:
-        TypeError: something that cannot be called, or whose calls only make a generator.
-        ValueError: repeats is below 1, or an unknown backend.
-        RuntimeError: a profile within a profile.
+        TypeError: `function` cannot be called, or a call of it only makes a generator.
+        ValueError: repeats is below 1, or the backend is unknown.
+        RuntimeError: another profile is running.
 
     Example:
         >>> w = Tensor(np.ones((3, 2)), name="w")
@@ -97,12 +97,12 @@ def profile(
 
 
 def _count(seconds: float) -> int:
-    """Return how many calls of so many seconds are watched."""
+    """Return the default number of watched calls, if one call takes so many seconds."""
     return int(min(max(SECONDS / (2 * max(seconds, 1e-6)), FEWEST), MOST))
 
 
 def _timed(run: Callable[[], Any], count: int) -> list[float]:
-    """Return the seconds of so many calls, after one that brings code and data into the caches."""
+    """Return the seconds of each of `count` calls, after a first one that fills the caches and is not counted."""
     found = []
     for _ in range(count + 1):
         start = clock()
@@ -112,7 +112,7 @@ def _timed(run: Callable[[], Any], count: int) -> list[float]:
 
 
 def _watched(run: Callable[[], Any], count: int) -> list[tuple[list[Event], int]]:
-    """Return the events of so many calls, after one likewise, and the nanoseconds after the last event of each."""
+    """Return for each of `count` watched calls, after a first one, its events and the nanoseconds after the last."""
     found, watch = [], Watch()
     with watching(watch):
         for _ in range(count + 1):
@@ -123,7 +123,7 @@ def _watched(run: Callable[[], Any], count: int) -> list[tuple[list[Event], int]
 
 
 def _checked(function: Any, repeats: Any, compile: Any) -> None:
-    """Refuse what is no function that does a step.
+    """Check the arguments of `profile`.
 
     Raises:
         TypeError, ValueError: as `profile`.
@@ -142,7 +142,7 @@ def _checked(function: Any, repeats: Any, compile: Any) -> None:
 
 
 class _Run:
-    """A call of the function, and the walk back from its result if it did not walk back itself."""
+    """A call of the function, then the backward walk from its result if the function did not run one itself."""
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
@@ -161,7 +161,7 @@ class _Run:
 
     @staticmethod
     def _root(result: Any) -> Tensor | None:
-        """Return the first Tensor of a result whose graph is still there."""
+        """Return the first Tensor of a result whose graph has not been freed, or None."""
         for part in flatten(result)[0]:
             node = part.node if isinstance(part, Tensor) else None
             if node is not None and node.primitive is not None and node.args is not None:
@@ -170,20 +170,20 @@ class _Run:
 
 
 def _look(described: Description, result: Any) -> None:
-    """Take the graph of a result from which nobody walks back."""
+    """Keep the graph of a result for which no backward walk is run."""
     root = _Run._root(result)
     if root is not None:
         described.look(root)
 
 
 def _middle(column: Sequence[Event]) -> Event:
-    """Return the medians of one event over several runs."""
+    """Return an event with the medians of its times over several runs."""
     taken, before = median(one.taken for one in column), median(one.before for one in column)
     return column[0]._replace(taken=int(taken), before=int(before))
 
 
 def _operations(described: Description, events: Sequence[Event]) -> tuple[Operation, ...]:
-    """Return the operations; a sum over broadcast axes is part of the rule before it."""
+    """Return the operations; a sum over broadcast axes is added to the rule before it."""
     found: list[Operation] = []
     for seen, event in zip(described.seen, events, strict=True):
         if event.kind == SUMMED and found and found[-1].kind == BACK:
@@ -205,7 +205,7 @@ def _operation(seen: Seen, event: Event, described: Description) -> Operation:
 
 
 def _joined(rule: Operation, seen: Seen, event: Event) -> Operation:
-    """Return a rule with the sum over broadcast axes after it."""
+    """Return the operation of a rule with the sum over broadcast axes after it added."""
     taken = event.taken / 1e9
     least = min(floor(seen.read + seen.written, seen.flops, seen.dtype), taken)
     return replace(
@@ -216,11 +216,12 @@ def _joined(rule: Operation, seen: Seen, event: Event) -> Operation:
 
 
 def _parts(events: Sequence[Event], tail: float, seconds: float, sums: int) -> tuple[float, dict[str, float]]:
-    """Return the seconds of a call, and its summands.
+    """Return the seconds of a call, and its parts, which add up to it.
 
-    What is in no operation is the time of a call that is not watched, without them. It is parted as the time between
-    events is in calls that are watched, where the watching makes each event longer by about the same. On a busy machine
-    the median of a call is longer than the sum of the medians of all that is in it, which counts then.
+    The time outside operations is the time of a call that is not watched, minus that of its operations. It is divided
+    in proportion to the gaps between events in watched calls, after subtracting the overhead of watching, which is
+    about the same per event. On a busy machine the median of a call can exceed the sum of the medians of its parts;
+    then that sum is used.
     """
     own = dict.fromkeys(OWN.values(), 0.0)
     for event in events:

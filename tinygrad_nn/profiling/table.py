@@ -1,4 +1,4 @@
-"""A profile as text of 80 columns."""
+"""Print a profile as text tables of 80 columns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from .result import Profile, Sum
 
 WIDTH = 80
-ROWS = 10  # of one table
+ROWS = 10  # at most, in one table
 NAME = 20
-BUSY = 1.5  # times the first quartile, where the third shows that a machine has other work
-HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # and their widths
+BUSY = 1.5  # a third quartile of so many times the first one shows that the machine has other work
+HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # columns and their widths
 
 
 def table(found: Profile) -> str:
@@ -50,7 +50,7 @@ def _parts(found: Profile) -> list[str]:
 
 
 def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], str] = lambda name: "") -> list[str]:
-    """Return a table of sums, the longest first; what is left out is one row."""
+    """Return the rows of a table of sums, the longest first; all that do not fit are summed in one row."""
     if not sums:
         return [f"{what}: nothing ran that is one of the operations here."]
     shown, rest = sums[:ROWS], sums[ROWS:]
@@ -79,7 +79,7 @@ def _row(name: str, one: Sum, found: Profile) -> str:
 
 
 def _code(found: Profile) -> Callable[[str], str]:
-    """Return what gives the code of a line by its short name."""
+    """Return a function that returns the source code of a line by its short name, such as ``train.py:12``."""
     lines = {called(one.line): one.line for one in found.operations if one.line is not None}
     return lambda name: printable(linecache.getline(*lines[name]).strip()) if name in lines else ""
 
@@ -96,7 +96,7 @@ def _compiling(found: Profile) -> list[str]:
 
 
 def called(key: Any) -> str:
-    """Return what a table calls a group of operations by: a name, or the end of a path and a line."""
+    """Return the name of a group of operations in a table: its name, or file name and line."""
     if key is None:
         return "elsewhere"
     if isinstance(key, tuple):
@@ -106,7 +106,7 @@ def called(key: Any) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a time in short.
+    """Return a time as short text.
 
     Example:
         >>> seconds(0), seconds(1.234e-5), seconds(0.25), seconds(123.4)
@@ -123,14 +123,14 @@ def seconds(value: float) -> str:
 
 
 def _three(value: float) -> str:
-    """Return a number at three digits, without an exponent."""
+    """Return a number with three digits, without an exponent."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def amount(value: int) -> str:
-    """Return a number of bytes in short.
+    """Return a number of bytes as short text.
 
     Example:
         >>> amount(0), amount(80), amount(20480)
@@ -145,7 +145,7 @@ def amount(value: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return a share in percent."""
+    """Return a share as text in percent."""
     return f"{100 * part / whole:.0f} %" if whole else ""
 
 

@@ -1,7 +1,7 @@
-"""Watching operations: while a block runs, each row of the table of primitives is timed, forward and rules alike.
+"""Time every primitive while a block runs, both its forward and its rules.
 
-The rows themselves are exchanged for timed ones and put back after the block, whatever happens in it, so that nothing
-is asked of a run that is not watched.
+The functions of each registered primitive are replaced by timed ones and put back after the block, also if it raises.
+So code outside a watched block runs without any overhead.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..optim.update import Updater
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor
 
-SUMMING = "sum_to"  # of `backward`, which sums a gradient over the axes along which its argument was broadcast
+SUMMING = "sum_to"  # the function in `backward` that sums a gradient over the broadcast axes of its argument
 FORWARD, BACK, SUMMED, CALLED, UPDATED = "forward", "back", "summed", "compiled", "update"
 
 _one_at_a_time = renewed(Lock())
 
 
 class Event(NamedTuple):
-    """One thing that ran: what it is called, its kind, the argument of a rule, nanoseconds of itself and before it.
+    """One timed call: name, kind, the argument number `slot` of a rule (-1 for all), and nanoseconds.
 
-    `before` is the time since the last event ended, that of the watching taken away.
+    `taken` is the time of the call. `before` is the time since the last event ended, without the overhead of watching.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Event(NamedTuple):
 
 
 class Watch:
-    """What was seen: the events in order.
+    """Collects the events of a block.
 
     Attributes:
         events: in the order in which they ended.
-        end: when the last one ended, its watching included.
+        end: the time at which the last one ended, including the overhead of watching it.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.owner = get_ident()
         self.inside = False
-        self.inner = 0  # what events within one that lets them be seen have taken, and their watching
+        self.inner = 0  # the time of the events inside an open one, with their overhead
         self.end = clock()
 
     def begin(self) -> int:
@@ -63,25 +63,25 @@ class Watch:
         return clock()
 
     def saw(self, event: Event, function: Any, call: tuple[Any, ...], meta: dict[str, Any], out: Any) -> None:
-        """Note an event: what ran, its arguments and its result."""
+        """Record an event; subclasses also use the function, its arguments and its result."""
         self.events.append(event)
 
     def timed(self, function: Callable[..., Any], name: str, kind: str, slot: int = -1, open: bool = False) -> Any:
-        """Return a function that does the same and is noted.
+        """Return a function that does the same and records an event.
 
-        What runs inside of it is part of it, unless it is open: then that is noted by itself.
+        Calls inside it are part of its event; if it is `open`, they are events of their own.
         """
 
         @wraps(function, updated=())
         def run(*args: Any, **meta: Any) -> Any:
             if self.inside or get_ident() != self.owner or thread.mode.traces:
                 return function(*args, **meta)
-            if kind == BACK and isinstance(args[0], Tensor):  # what a rule does on Tensors is noted by itself
+            if kind == BACK and isinstance(args[0], Tensor):  # it runs primitives, which are recorded
                 return function(*args, **meta)
             before, self.inner, self.inside = self.inner, 0, not open
             start = self.begin()
             gap, was = start - self.end, self.end
-            self.end = start  # for what is noted inside
+            self.end = start  # for events inside this one
             try:
                 out = function(*args, **meta)
             finally:
@@ -98,7 +98,7 @@ class Watch:
 
 @contextmanager
 def watching(watch: Watch) -> Iterator[None]:
-    """Note what runs in this thread inside this block.
+    """Record what runs in this thread inside this block.
 
     Raises:
         RuntimeError: another profile is running.
@@ -106,7 +106,7 @@ def watching(watch: Watch) -> Iterator[None]:
     if not _one_at_a_time.acquire(blocking=False):
         raise RuntimeError("profile: another one is running in this process. Wait for it, or leave the inner one out.")
     swapped: list[tuple[Any, str, Any]] = []
-    own: WeakSet[Primitive] = WeakSet()  # rows that a person's functions make, and let go of with all that they hold
+    own: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
 
     def swap(thing: Any, name: str, new: Any) -> None:
         if thing not in own:
@@ -114,9 +114,9 @@ def watching(watch: Watch) -> Iterator[None]:
         setattr(thing, name, new)
 
     def swap_row(row: Primitive) -> None:
-        known = REGISTRY.get(row.name) is row  # one that a person's function made calls operations that are to be seen
+        known = REGISTRY.get(row.name) is row  # a primitive of user code calls primitives that are recorded too
         if known or isinstance(row.forward, np.ufunc):
-            row.parameters  # noqa: B018 - which reads the signature of the forward
+            row.parameters  # noqa: B018 - reads and caches the signature of the forward before it is replaced
         forward, jointly = row.forward, row.jointly
         swap(row, "forward", watch.timed(forward, row.name, FORWARD, open=not known))
         if jointly is not None:
@@ -154,7 +154,7 @@ def watching(watch: Watch) -> Iterator[None]:
 
 
 class _Apart(Sequence[Any]):
-    """Gradients that a rule computes as they are asked for, each of them noted."""
+    """The gradients of a rule that computes each one when it is indexed; each computation is recorded."""
 
     def __init__(self, watch: Watch, gradients: Any, name: str, given: tuple[Any, ...], meta: dict[str, Any]) -> None:
         self.watch, self.gradients, self.name, self.given, self.meta = watch, gradients, name, given, meta
@@ -168,7 +168,7 @@ class _Apart(Sequence[Any]):
 
 
 def _jointly(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> Callable[..., Any]:
-    """Return a rule of all arguments at once that is noted, also where it computes each gradient as it is asked for."""
+    """Return a rule of all arguments that is recorded, also if it computes each gradient only when it is indexed."""
     noted = watch.timed(rule, name, BACK, open=open)
 
     @wraps(rule, updated=())

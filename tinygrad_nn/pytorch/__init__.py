@@ -1,8 +1,8 @@
-"""PyTorch's names for what is there: with ``import tinygrad_nn.pytorch as torch`` many a script runs as it is written.
+"""tinygrad_nn under PyTorch's names: with ``import tinygrad_nn.pytorch as torch`` many PyTorch scripts run unchanged.
 
-Everything here is thin: a constructor makes a `Tensor`, a function is NumPy's with ``dim`` for ``axis``. Numbers are
-float64 unless a dtype says otherwise, and there is one device, the CPU. What is not there is named at the end of
-``docs/from_pytorch.md``.
+This is a thin layer: constructors make a `Tensor`, functions are NumPy's with ``dim`` instead of ``axis``. Numbers are
+float64 unless a dtype is given, and the only device is the CPU. The end of ``docs/from_pytorch.md`` lists what is
+missing.
 
 Example:
     >>> import tinygrad_nn.pytorch as torch
@@ -31,7 +31,7 @@ utils = _SimpleNamespace(data=data)
 
 
 def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> _Any:
-    """Return a function of one sample as a function of all of them; see `tinygrad_nn.vmap`."""
+    """Turn a function of one sample into a function of a batch of samples; see `tinygrad_nn.vmap`."""
     if options.get("randomness", "different") != "different":
         raise ValueError("vmap: layers draw other numbers for each sample; leave randomness= out, or 'different'.")
     return batching.vmap(func, in_dims, out_dims)
@@ -53,7 +53,7 @@ def enable_grad() -> _Any:
 
 
 def set_grad_enabled(mode: bool) -> _Any:
-    """Record operations inside this block, or do not."""
+    """Record operations inside this block if `mode` is true, else do not."""
     return recording(mode)
 
 

@@ -1,4 +1,4 @@
-"""``torch.autograd``: a Function with a hand-written backward, gradients of a result, and the check of them."""
+"""``torch.autograd``: Function with a hand-written backward, gradients of a result, and gradient checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Context", "Function", "detect_anomaly", "functional", "grad", "gradc
 
 
 class Context:
-    """What `Function.forward` leaves for `Function.backward`: saved Tensors, and any attribute."""
+    """Passes saved Tensors, and any attribute that is set on it, from `Function.forward` to `Function.backward`."""
 
     needs_input_grad: tuple[bool, ...] = ()
 
@@ -35,7 +35,7 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """The Tensors that were saved; inputs and the result with their graph, if `backward` is differentiated."""
+        """The saved Tensors; inputs and results have their graph if `backward` itself is differentiated."""
         return tuple(self._now(t) for t in self._saved)
 
 
@@ -45,10 +45,10 @@ class Function:
     .. math:: (\bar x, \bar y, \dots) = backward(\overline{out})
 
     ``forward(ctx, *inputs)`` computes from Tensors without a graph, ``backward(ctx, grad_output)`` returns the gradient
-    of each input, ``None`` where there is none. Written in functions of Tensors, backward can be differentiated too.
+    of each input, ``None`` if there is none. If backward uses functions of Tensors, it can itself be differentiated.
 
     Raises:
-        ValueError: (when gradients are taken) backward returned another number of gradients than forward has inputs.
+        ValueError: (when gradients are computed) backward did not return one gradient per input of forward.
 
     Example:
         >>> class Cube(Function):
@@ -78,10 +78,10 @@ class Function:
 
     @classmethod
     def apply(cls, *inputs: Any) -> Any:
-        """Call the function."""
+        """Call the function, and record it as one operation with `backward` as its rule."""
         ctx = Context()
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        kept: list[Any] = []  # what forward saw and gave, in the order of the arguments and results of the rule
+        kept: list[Any] = []  # inputs and results of forward, in the order of the rule's arrays and results
 
         def forward(*arrays: Any) -> Any:
             given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
@@ -122,12 +122,12 @@ def grad(
         outputs: a Tensor, of one entry unless grad_outputs is given.
         inputs: a Tensor, or several.
         grad_outputs: the gradient of the result, of its shape.
-        retain_graph, allow_unused, only_inputs: change nothing: no graph is freed here, what the result does not depend
-            on has a gradient of zeros, and no other Tensor gets one.
+        retain_graph, allow_unused, only_inputs: have no effect: no graph is freed here, an input on which the result
+            does not depend gets a gradient of zeros, and no other Tensor gets a gradient.
         create_graph: whether the gradients can be differentiated again.
 
     Raises:
-        ValueError: several entries and no grad_outputs.
+        ValueError: the result has several entries and there is no grad_outputs.
 
     Example:
         >>> x = Tensor([1.0, 2.0])
@@ -146,7 +146,7 @@ def grad(
 
 def gradcheck(func: Any, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
               raise_exception: bool = True, **options: Any) -> bool:  # fmt: skip
-    """Compare the gradients of a function with numerical ones, by `check_gradients`; steps and tolerances are its own.
+    """Compare the gradients of a function with numerical ones, by `check_gradients`; eps, atol and rtol are ignored.
 
     Raises:
         AssertionError: they differ, and raise_exception is true.
@@ -155,7 +155,7 @@ def gradcheck(func: Any, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rto
 
 
 def gradgradcheck(func: Any, inputs: Any, raise_exception: bool = True, **options: Any) -> bool:
-    """Compare the second derivatives too, as `gradcheck` does the first."""
+    """Compare first and second derivatives with numerical ones, as `gradcheck` does for the first."""
     return _checked(func, inputs, 2, raise_exception)
 
 
@@ -167,7 +167,7 @@ def _checked(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
 
 
 def transform(of: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `grad`, `jacobian` or `hessian` as ``torch.func`` has it: a function of a Tensor that gives a Tensor."""
+    """Return `grad`, `jacobian` or `hessian` in the form of ``torch.func``: the function it makes returns Tensors."""
 
     def make(func: Any, argnums: Any = 0, **options: Any) -> Any:
         def call(*args: Any) -> Any:
@@ -180,7 +180,7 @@ def transform(of: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at(of: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `jacobian` or `hessian` as ``torch.autograd.functional`` has it: of a function, and at a place."""
+    """Return `jacobian` or `hessian` in the form of ``torch.autograd.functional``: called with function and inputs."""
     return lambda func, inputs, **options: transform(of)(func)(inputs)
 
 

@@ -16,7 +16,7 @@ __all__ = ["DataLoader", "Dataset", "Subset", "TensorDataset", "random_split"]
 
 
 class Dataset:
-    """Samples by number: write ``__getitem__(index)`` and ``__len__()``."""
+    """Samples by index: subclasses write ``__getitem__(index)`` and ``__len__()``."""
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}: write def __getitem__(self, index): ... in it.")
@@ -50,7 +50,7 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """Some samples of a dataset, by their numbers."""
+    """Some samples of a dataset, given by their indices."""
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, list(indices)
@@ -63,7 +63,7 @@ class Subset(Dataset):
 
 
 def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) -> list[Subset]:
-    """Part a dataset at random into as many samples as the lengths say; shares that sum to 1 do as well.
+    """Split a dataset at random into parts of the given lengths; fractions that sum to 1 are accepted too.
 
     Raises:
         ValueError: the lengths do not sum to the number of samples.
@@ -71,7 +71,7 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
     n = len(dataset)
     if all(isinstance(x, float) for x in lengths) and abs(sum(lengths) - 1) < 1e-9:
         counts = [int(n * x) for x in lengths]
-        lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # what is left goes round, as in PyTorch
+        lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # the first parts share the rest
     if sum(lengths) != n:
         raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
     order = (making._shared if generator is None else generator).permutation(n)
@@ -79,14 +79,14 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
 
 
 class DataLoader:
-    """Batches of the samples of a dataset, as Tensors; it can be iterated as often as one likes.
+    """Batches of the samples of a dataset, as Tensors; it can be iterated repeatedly.
 
     Args:
         dataset: has ``__getitem__`` and ``__len__``; its samples are arrays, numbers, or nests of them.
         batch_size: how many samples a batch has; the last may have fewer, or is left out with drop_last.
         shuffle: whether each iteration has a new order, drawn from the generator.
-        collate_fn: makes a batch of a list of samples.
-        **options: num_workers, pin_memory and their like, which change nothing here.
+        collate_fn: makes a batch from a list of samples.
+        **options: num_workers, pin_memory and similar ones, which have no effect here.
 
     Raises:
         ValueError: a batch size below 1.
@@ -127,7 +127,7 @@ class DataLoader:
 
 
 def collate(samples: list[Any]) -> Any:
-    """Return samples as one batch: their arrays stacked, in the containers that they have."""
+    """Return samples as one batch: their arrays are stacked, in the container structure of one sample."""
     first = samples[0]
     if isinstance(first, Mapping):
         return {key: collate([sample[key] for sample in samples]) for key in first}

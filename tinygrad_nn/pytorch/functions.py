@@ -1,4 +1,7 @@
-"""Functions of Tensors by the names of PyTorch, over those of NumPy: ``dim`` is ``axis``, what differs has a row."""
+"""PyTorch's functions of Tensors: NumPy's functions with ``dim`` for ``axis``, or an entry of their own if they differ.
+
+`FUNCTIONS`, `linalg` and `fft` at the end hold them by PyTorch's names.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k"}
 
 
 def _kept(out: Any) -> Any:
-    """Return arrays as Tensors, in lists and tuples too; True and False stay what they are."""
+    """Return arrays as Tensors, also in lists and tuples; True and False are unchanged."""
     if isinstance(out, words.Found):
         return words.Found(*map(constant, out))
     if isinstance(out, (list, tuple)):
@@ -29,7 +32,7 @@ def _kept(out: Any) -> Any:
 
 
 def adapted(function: Function) -> Function:
-    """Return a function of NumPy's that takes PyTorch's keywords and gives Tensors."""
+    """Wrap a NumPy function so that it takes PyTorch's keywords and returns Tensors."""
 
     @wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +46,7 @@ def adapted(function: Function) -> Function:
 
 
 def _reducing(function: Function) -> Function:
-    """Return a reduction whose second and third arguments are the axis and whether it is kept."""
+    """Wrap a NumPy reduction so that its second and third arguments are ``dim`` and ``keepdim``."""
     inner = adapted(function)
 
     @wraps(inner)
@@ -54,7 +57,7 @@ def _reducing(function: Function) -> Function:
 
 
 def _of_tensor(function: Function) -> Function:
-    """Return one of the methods as a function, which takes arrays too and gives Tensors."""
+    """Return a method of Tensors as a function, which also takes arrays and returns Tensors."""
 
     @wraps(function)
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -64,7 +67,7 @@ def _of_tensor(function: Function) -> Function:
 
 
 def _extreme(whole: Function, where: Function, pair: Function) -> Function:
-    """Return max or min: of all entries, along an axis with the places, or of two Tensors."""
+    """Return max or min: of all entries, along an axis together with the indices, or elementwise of two Tensors."""
 
     def call(input: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
         if other is not None or not isinstance(dim, (int, type(None))):
@@ -77,12 +80,12 @@ def _extreme(whole: Function, where: Function, pair: Function) -> Function:
 
 
 def sort(input: Any, dim: int = -1, descending: bool = False) -> words.Found:
-    """Return the sorted values and their places."""
+    """Return the sorted values and their indices."""
     order = np.argsort(-raw(input) if descending else raw(input), axis=dim, kind="stable")
     return words.Found(constant(np.take_along_axis(constant(input), order, dim)), constant(order))
 
 
-# -- The tables: PyTorch's name, and NumPy's where it is another
+# -- The tables: PyTorch's names, with NumPy's name if it differs
 
 _SAME = """
 abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort argwhere broadcast_to ceil clip concat

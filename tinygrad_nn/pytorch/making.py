@@ -1,4 +1,4 @@
-"""Tensors made from numbers, as ``torch.zeros`` and its like make them, the dtypes, and random numbers."""
+"""Constructors of Tensors, such as ``torch.zeros``, the dtypes, and random numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
 
 
 class device(str):
-    """The one device that there is, ``"cpu"``; for any other it raises ValueError."""
+    """The only device, ``"cpu"``; any other name raises ValueError."""
 
     __slots__ = ()
     type = "cpu"
@@ -40,7 +40,7 @@ class device(str):
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Take float64, which is the default here; for any other raise ValueError."""
+    """Accept float64, which always is the default dtype here; raise ValueError for any other."""
     if np.dtype(dtype) != float64:
         raise ValueError(
             f"the default dtype is float64 and stays so; it was to be {np.dtype(dtype)}. Give dtype={np.dtype(dtype)} "
@@ -62,7 +62,7 @@ def is_tensor(x: Any) -> Any:
 
 
 def constant(x: Any) -> Any:
-    """Return a Tensor as it is, and numbers as one without a graph."""
+    """Return a Tensor unchanged, and an array or number as a Tensor without a graph."""
     return x if isinstance(x, Tensor) else Tensor(np.asarray(x), requires_grad=False)
 
 
@@ -86,7 +86,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place:
 
 
 def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
-    """Return a Tensor of the data, which is not copied unless its dtype has to change; a Tensor stays what it is."""
+    """Return a Tensor of the data, which is copied only if its dtype changes; a Tensor keeps its graph."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
     return _made(np.asarray(_bare(data), dtype=dtype), **place)
@@ -102,7 +102,7 @@ def _bare(data: Any) -> Any:
 
 
 def _shaped(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:
-    """Return the constructor that takes lengths, one by one or as one tuple."""
+    """Return a constructor that takes the shape as separate lengths or as one tuple."""
 
     def construct(*size: Any, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
         array = make(_lengths(size))
@@ -122,12 +122,12 @@ empty = _shaped(np.zeros, "empty")
 
 
 def full(size: Any, fill_value: Any, **options: Any) -> Tensor:
-    """Return a Tensor of one value."""
+    """Return a Tensor filled with one value."""
     return tensor(np.full(_lengths((size,)), raw(fill_value)), **options)
 
 
 def eye(n: Any, m: Any = None, **options: Any) -> Tensor:
-    """Return the unit matrix."""
+    """Return the identity matrix."""
     return tensor(np.eye(n, m), **options)
 
 
@@ -137,12 +137,12 @@ def arange(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor
 
 
 def linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
-    """Return so many numbers from start to end."""
+    """Return `steps` evenly spaced numbers from start to end."""
     return tensor(np.linspace(start, end, steps), **options)
 
 
 def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, **options: Any) -> Tensor:
-    """Return so many powers of the base, from baseˢᵗᵃʳᵗ to baseᵉⁿᵈ."""
+    """Return `steps` powers of the base with evenly spaced exponents, from baseˢᵗᵃʳᵗ to baseᵉⁿᵈ."""
     return tensor(np.logspace(start, end, steps, base=base), **options)
 
 
@@ -185,7 +185,7 @@ rand_like, randn_like = _like(rand, "rand"), _like(randn, "randn")
 
 
 def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
-    """Return random whole numbers: ``randint(high, size)`` or ``randint(low, high, size)``."""
+    """Return random integers: ``randint(high, size)`` or ``randint(low, high, size)``."""
     if isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
     elif high is None:
@@ -194,12 +194,12 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = No
 
 
 def randperm(n: Any, *, generator: Any = None, **options: Any) -> Tensor:
-    """Return the whole numbers below n in a random order."""
+    """Return the integers below n in a random order."""
     return tensor((_shared if generator is None else generator).permutation(n), **options)
 
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
-    """Return normal numbers of a mean and a standard deviation."""
+    """Return normally distributed numbers with a mean and a standard deviation."""
     return tensor((_shared if generator is None else generator).normal(raw(mean), raw(std), size), **options)
 
 
@@ -209,4 +209,4 @@ def bernoulli(p: Any, *, generator: Any = None) -> Tensor:
     return tensor(((_shared if generator is None else generator).random(p.shape) < p).astype(p.dtype))
 
 
-float, int, bool = float32, int32, np.dtype("bool")  # PyTorch's names; last, since they are Python's too
+float, int, bool = float32, int32, np.dtype("bool")  # at the end, since they hide Python's own types

@@ -20,7 +20,7 @@ def save(obj: Any, f: StrPath) -> Path:
     """Write a state, such as ``{"model": model.state_dict(), "epoch": 3}``; nothing that is read back is executed.
 
     Raises:
-        TypeError: it holds something else than arrays, numbers, text, None, and dicts and lists of them.
+        TypeError: it contains anything but arrays, numbers, text, None, and dicts and lists of them.
 
     Example:
         >>> import tempfile
@@ -34,7 +34,7 @@ def save(obj: Any, f: StrPath) -> Path:
 
 
 def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any:
-    """Return what `save` wrote, its Tensors as arrays; tuples have become lists.
+    """Return the state that `save` wrote, with arrays for Tensors and lists for tuples.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it was changed, or `save` did not write it.
@@ -44,7 +44,7 @@ def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any
 
 
 def _parted(obj: Any, arrays: dict[str, Any]) -> Any:
-    """Return a nest as JSON holds it, its arrays put aside under numbers."""
+    """Return a nest in a form that JSON can hold; its arrays are added to `arrays` and replaced by their keys."""
     if isinstance(obj, (Tensor, np.ndarray, np.generic)):
         arrays[str(len(arrays))] = np.asarray(raw(obj))
         return {"array": str(len(arrays) - 1)}

@@ -1,12 +1,13 @@
-"""The one local server: pages of this machine's user with the engine behind them, and nobody else's.
+"""The local web server behind the live explorer and the playground, accessible only to the user of this machine.
 
-`serve` listens at 127.0.0.1 alone. The URL that it opens holds a random token, which every request must show; the
-names `Host` and `Origin` must be this server's own (`access`), so that neither another page in the same browser nor
-another name for this address gets in. What a path does is a function of a `Request` (`routes`); no path is that of a
-file. State is kept in this process, by the session in the URL (`Sessions`), so that a reload and many tabs lose
-nothing. It stops with Ctrl-C, with its terminal and with the process that started it.
+`serve` listens on 127.0.0.1 only. The URL that it opens contains a random token, which every request must send. The
+headers `Host` and `Origin` must be this server's own (`access`), so that neither another page in the same browser nor
+another host name for this address is accepted. Each path is handled by a function of a `Request` (`routes`); no path
+reads a file that the request names. State is kept in this process by the session in the URL (`Sessions`), so that
+reloading or opening further tabs loses nothing. The server stops with Ctrl-C, with its terminal, or with its parent
+process.
 
-This needs the extra ``play``: ``pip install 'tinygrad-nn[play]'``.
+The server needs the extra ``play``: ``pip install 'tinygrad-nn[play]'``.
 """
 
 from .local import Server, serve

@@ -1,4 +1,4 @@
-"""Who may ask: this machine by its own name, a page of this server, with the token."""
+"""Access control of the local server: a request needs a local host name, this server's origin and the token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Access:
-    """The token and the port that a request must name."""
+    """The token and the port against which requests are checked."""
 
     token: str
     port: int
@@ -19,16 +19,16 @@ class Access:
 
         Args:
             method: GET or POST.
-            headers: of the request, their names in small letters.
-            token: that the request shows, by its URL or its header ``X-Token``.
+            headers: the headers of the request, with lowercase names.
+            token: the token that the request sent in its URL or in its header ``X-Token``.
         """
         hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in hosts:  # a name of somebody else's that leads here (DNS rebinding)
+        if host not in hosts:  # a foreign host name that resolves to 127.0.0.1 (DNS rebinding)
             return "this server answers at its own address only"
         if origin is not None and origin != f"http://{host}":
             return "a page of another origin asks"
-        visit = method == "GET" and headers.get("sec-fetch-dest") == "document"  # a link that somebody follows
+        visit = method == "GET" and headers.get("sec-fetch-dest") == "document"  # the user followed a link
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not visit:
             return "a page of another origin asks"
         if not secrets.compare_digest(token.encode(), self.token.encode()):

@@ -1,9 +1,9 @@
-// How a page asks the server it came from. The token and the session stand in the page's own URL.
+// Requests of a page to its own server. Token and session are taken from the URL of the page.
 const server = (() => {
   const own = new URLSearchParams(location.search), token = own.get("token"), session = own.get("session");
   const address = path => `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ session })}`;
 
-  // Send an object, get one; an Error with the server's words where it refuses.
+  // Send an object and return the answer; throws an Error with the server's message if it is refused.
   async function ask(path, body = {}) {
     let reply;
     try {
@@ -18,14 +18,14 @@ const server = (() => {
     return answer;
   }
 
-  // Call a function with each event of a GET; the browser connects again by itself. Close the result to stop.
+  // Call a function with each event of a GET; the browser reconnects by itself. Close the result to stop.
   function listen(path, each) {
     const source = new EventSource(`${address(path)}&${new URLSearchParams({ token })}`);
     source.addEventListener("message", event => each(JSON.parse(event.data)));
     return source;
   }
 
-  // The address of a GET that the browser saves as a file.
+  // The URL of a GET whose result the browser saves as a file.
   const download = path => `${address(path)}&${new URLSearchParams({ token })}`;
   return { ask, listen, download, session };
 })();

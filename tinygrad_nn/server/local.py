@@ -1,4 +1,4 @@
-"""serve: routes at 127.0.0.1, from a thread of their own, until the terminal, the parent or a person stops them."""
+"""`serve`: run routes on 127.0.0.1 in a background thread until the user, the terminal or the parent stops them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from typing import Any
 from .access import Access
 from .routes import Handler, application
 
-EACH = 0.5  # seconds between two looks for the parent
-PATIENCE = 30.0  # seconds until the server must listen
+EACH = 0.5  # seconds between two checks whether the parent process still exists
+PATIENCE = 30.0  # seconds within which the server must have started
 
 
 class Server:
-    """A server that runs; `serve` makes it.
+    """A running server, created by `serve`.
 
     Attributes:
-        url: the address to open, with the token. Each tab that opens it has a session of its own.
-        port: where it listens.
-        token: that every request shows.
+        url: the address to open, with the token. Each tab that opens it gets its own session.
+        port: the port on which it listens.
+        token: the token that every request must send.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Server:
             raise ImportError("a page with the engine behind it needs: pip install 'tinygrad-nn[play]'.") from None
         self.token = secrets.token_urlsafe(24)
         app = application(routes, lambda: Access(self.token, self.port), lambda: bool(self._uvicorn.should_exit))
-        # Named as TCP, so that asyncio sends a body behind its head at once instead of waiting 40 ms for an answer.
+        # IPPROTO_TCP makes asyncio set TCP_NODELAY; else the body would wait 40 ms for the header's acknowledgement.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(("127.0.0.1", port))
         except OSError as problem:
             self._socket.close()
-            raise OSError(f"port {port} cannot be had ({problem.strerror}); port=0 takes a free one.") from None
+            raise OSError(f"port {port} is not available ({problem.strerror}); port=0 takes a free one.") from None
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/?token={self.token}"
         self._ended, self._at_end = Event(), at_end
@@ -56,7 +56,7 @@ class Server:
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
-        # In a script the process lives on until Ctrl-C; an interpreter or a notebook may be left at any time.
+        # In a script the thread keeps the process alive until Ctrl-C; an interpreter or notebook may exit at any time.
         self._thread = Thread(target=self._run, name="tinygrad-nn server", daemon=_interactive())
         self._thread.start()
         end = time.monotonic() + PATIENCE
@@ -68,7 +68,7 @@ class Server:
         Thread(target=self._watch, name="tinygrad-nn server's parent", daemon=True).start()
 
     def wait(self) -> None:
-        """Wait until the server has stopped; Ctrl-C stops it."""
+        """Block until the server has stopped; Ctrl-C stops it."""
         try:
             while not self._ended.wait(EACH):
                 pass
@@ -76,7 +76,7 @@ class Server:
             self.close()
 
     def close(self) -> None:
-        """Stop, and wait until nothing of the server runs."""
+        """Stop the server and wait until its thread has ended."""
         self._uvicorn.should_exit = True
         if current_thread() is not self._thread:
             self._thread.join()
@@ -104,7 +104,7 @@ class Server:
             self._ended.set()
 
     def _watch(self) -> None:
-        """Stop when the process that started this one is gone."""
+        """Stop the server when the parent of this process has ended."""
         parent = os.getppid()
         while not self._ended.wait(EACH):
             if os.getppid() != parent:
@@ -115,22 +115,25 @@ def serve(
     routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = True,
     at_end: Callable[[], object] = lambda: None,
 ) -> Server:  # fmt: skip
-    """Serve functions at 127.0.0.1, and open the first page in the browser.
+    """Serve functions on 127.0.0.1, and open the first page in the browser.
 
-    It returns at once. In a script the process then lives until Ctrl-C, its terminal is closed or its parent ends.
+    It returns immediately. In a script the process then stays alive until Ctrl-C, or until its terminal is closed or
+    its parent process ends.
 
     Args:
-        routes: ``{"GET /": page, "POST /edit": edit}``: functions of a `Request`, each called in some thread. A text
-            is a page, a `Download` a file, an iterator a stream of events (None keeps it open), all else JSON.
-            A TypeError, ValueError or LookupError becomes ``{"error": text}``, as every other error does.
-        port: to listen at; 0 takes a free one.
+        routes: ``{"GET /": page, "POST /edit": edit}``: functions of a `Request`, each called in a worker thread. They
+            may return a str (sent as an HTML page), a `Download` (a file), an iterator (a stream of events, in which
+            None keeps the connection open) or any other value (sent as JSON). An exception is sent as
+            ``{"error": text}``; its status is 400 for TypeError, ValueError, LookupError and NotImplementedError, else
+            500.
+        port: the port to listen on; 0 takes a free one.
         open_browser: whether to open the page.
-        at_end: called once the server has stopped.
+        at_end: a function that is called once the server has stopped.
 
     Raises:
         ImportError: the extra ``play`` is not installed.
         OSError: the port is taken.
-        ValueError: a route of another form.
+        ValueError: the name of a route is not of the form ``"GET /path"`` or ``"POST /path"``.
 
     Example:
         >>> import urllib.request
@@ -147,7 +150,7 @@ def serve(
 
 
 def _stop_at_interrupt(server: Server) -> None:
-    """Let Ctrl-C stop the server also when the script itself has ended, and mean before what it meant before."""
+    """Make Ctrl-C stop the server even after the script has ended; until then the previous handler runs as well."""
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> Any:
@@ -160,10 +163,10 @@ def _stop_at_interrupt(server: Server) -> None:
 
 
 def _interactive() -> bool:
-    """Whether a person types on after this call: at a prompt, or in a notebook."""
+    """Whether Python runs interactively, at a prompt or in a notebook."""
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "get_ipython")
 
 
 def _can_show() -> bool:
-    """Whether there is a screen; without one Python would open a browser in this very terminal."""
+    """Whether there is a graphical display; without one, `webbrowser` would start a text browser in the terminal."""
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

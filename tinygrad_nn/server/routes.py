@@ -1,4 +1,4 @@
-"""What the paths do: functions of a `Request`, and how their results become answers."""
+"""The routes of the local server: handlers are functions of a `Request`, and their results become responses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-MOST_BYTES = 16 * 2**20  # of what comes, and four times as much of what goes
-SENT = 0.02  # seconds in which the last of an answer leaves
+MOST_BYTES = 16 * 2**20  # limit of a request; a response may have four times as much
+SENT = 0.02  # seconds after which the end of a response has been sent
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -31,18 +31,18 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-OF_PAGES = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # what a page's own policy cannot say
+OF_PAGES = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # <meta> does not allow these
 OF_REST = f"default-src 'none'; {OF_PAGES}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a handler is given.
+    """The argument of a handler.
 
     Attributes:
         session: the name of the session, from the URL.
         body: the JSON object of a POST; empty for a GET.
-        query: what else the URL says.
+        query: the other parameters of the URL.
     """
 
     session: str
@@ -62,7 +62,7 @@ Handler = Callable[[Request], Any]
 
 
 def client() -> str:
-    """Return the JavaScript by which a page asks: ``server.ask(path, body)`` and ``server.listen(path, each)``."""
+    """Return the page's JavaScript for requests: ``server.ask(path, body)`` and ``server.listen(path, each)``."""
     return (resources.files(__package__) / "ask.js").read_text(encoding="utf-8")
 
 
@@ -82,7 +82,7 @@ def application(routes: Mapping[str, Handler], access: Callable[[], Access], end
 
 
 class _Door:
-    """Refuse what may not come in, before anything else looks at it."""
+    """Middleware that refuses requests without access before any handler sees them."""
 
     def __init__(self, app: ASGIApp, access: Callable[[], Access]) -> None:
         self.app, self.access = app, access
@@ -113,7 +113,7 @@ def _endpoint(handler: Handler, ending: Callable[[], bool]) -> Callable[[WebRequ
             if asked.method == "POST":
                 return _json({"error": "the URL names no session."}, 400)
             again = urlencode({"token": token, "session": new_session(), **query})
-            return RedirectResponse(f"{asked.url.path}?{again}", 303, HEADERS)  # a tab of its own
+            return RedirectResponse(f"{asked.url.path}?{again}", 303, HEADERS)  # a new tab gets its own session
         try:
             body = await _body(asked) if asked.method == "POST" else {}
             result = await run_in_threadpool(handler, Request(session, body, query))
@@ -122,7 +122,7 @@ def _endpoint(handler: Handler, ending: Callable[[], bool]) -> Callable[[WebRequ
             return _json({"error": str(refused)}, refused.status)
         except (TypeError, ValueError, KeyError, LookupError, NotImplementedError) as wrong:
             return _json({"error": printable(wrong, keep="\n")}, 400)
-        except Exception as wrong:  # what a person's function raises: the page says it, and the server goes on
+        except Exception as wrong:  # an error in user code is shown by the page; the server continues
             return _json({"error": printable(f"{type(wrong).__name__}: {wrong}", keep="\n")}, 500)
 
     return answer
@@ -135,7 +135,7 @@ class _Refused(Exception):
 
 
 async def _body(asked: WebRequest) -> dict[str, Any]:
-    """Return the JSON object that was sent, if it is one and not too large."""
+    """Return the JSON object in the body of a request; refuse other content and bodies that are too large."""
     if asked.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise _Refused(415, "a POST sends JSON, as application/json.")
     parts, size = [], 0
@@ -154,7 +154,7 @@ async def _body(asked: WebRequest) -> dict[str, Any]:
 
 
 def _response(result: Any, ending: Callable[[], bool]) -> Response:
-    """Return HTML for a text, a file for a `Download`, events for an iterator, JSON for the rest."""
+    """Return a response: HTML for a str, a file for a `Download`, events for an iterator, otherwise JSON."""
     from starlette.background import BackgroundTask
     from starlette.responses import HTMLResponse, StreamingResponse
     from starlette.responses import Response as Plain
@@ -174,7 +174,7 @@ def _response(result: Any, ending: Callable[[], bool]) -> Response:
 
 
 def _events(values: Iterator[Any], ending: Callable[[], bool]) -> Iterator[str]:
-    """Write each value as an event; None says nothing, and keeps the line open."""
+    """Yield each value as a server-sent event; None becomes a comment that keeps the connection open."""
     for value in values:
         if ending():
             return
@@ -193,7 +193,7 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 async def _collect() -> None:
-    """Collect garbage once an answer has been sent where Python soon would, so that no answer waits for it."""
+    """Collect garbage after a response if a full collection is near, so that no later response has to wait for it."""
     if gc.isenabled() and 2 * gc.get_count()[2] > gc.get_threshold()[2]:
         await asyncio.sleep(SENT)
         gc.collect()

@@ -1,4 +1,4 @@
-"""What is kept for each session, by the name of the session that stands in the URL."""
+"""The state of each session, found by the session's name in the URL."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ State = TypeVar("State")
 
 
 class Sessions(Generic[State]):
-    """States by session: made at the first look, kept as long as the server lives, the longest unused dropped first.
+    """A mapping from session names to states, which are created at first access; the least recently used are dropped.
 
     Args:
-        make: returns the state of a new session.
-        most: sessions that are kept.
+        make: a function that returns the state of a new session.
+        most: the number of sessions that are kept.
 
     Example:
         >>> counts = Sessions(list)
@@ -49,7 +49,7 @@ class Sessions(Generic[State]):
 
 
 def new_session() -> str:
-    """Return the name of a session that nobody has."""
+    """Return a random name for a new session."""
     return secrets.token_urlsafe(9)
 
 

@@ -29,7 +29,6 @@ from .stopping import Watch
 from .tasks.task import Task
 from .training_step import Rate, TrainingStep
 
-Array = np.ndarray[Any, Any]
 Metric = Callable[[Any, Any], float]
 
 

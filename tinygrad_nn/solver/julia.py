@@ -1,4 +1,4 @@
-"""The Julia project's functions FeedForward, BackProp, Predict and TrainNN, for lists of layers and for modules."""
+"""The functions of the Julia project: FeedForward, BackProp, Predict, TrainNN; all but BackProp also take modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: of a graph, and of a training. Each is a pure function of what it shows."""
+"""Visualization: drawings of graphs and networks, the explorer page, and plots of training runs."""
 
 from ..spelling import no_attribute as _no_attribute
 from .explanation import explain_error

@@ -1,4 +1,4 @@
-"""explain_error: why a forward failed, in words, with its operands and the graph until then."""
+"""`explain_error`: why a forward pass failed, with the operands of the failing operation and the graph before it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .graph.page import html_table
 
 
 class Explanation:
-    """An error explained: the operation that could not be done, its operands, and the graph until then.
+    """An explanation of an error: the operation that failed, its operands, and the graph computed before it.
 
-    A notebook shows it by itself; printed it is text.
+    A notebook displays it as HTML with a drawing; ``print`` shows text.
 
     Attributes:
-        error: what was raised.
-        failure: what failed.
-        drawing: the graph until then, with the failing operation in red.
+        error: the exception.
+        failure: the failing operation with its operands.
+        drawing: the graph computed before the failure, with the failing operation in red.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -28,12 +28,12 @@ class Explanation:
 
     @cached_property
     def drawing(self) -> Drawing:
-        """The graph until then, with the failing operation in red."""
+        """The graph computed before the failure, with the failing operation in red."""
         return draw(self.error)
 
     @property
     def message(self) -> str:
-        """The error in words."""
+        """Type and text of the exception."""
         return printable(f"{type(self.error).__name__}: {self.error}", "\n")
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
@@ -69,18 +69,18 @@ class Explanation:
 
 
 def explain_error(error: BaseException | None = None) -> Explanation:
-    """Explain an error of a forward: which operation could not be done, with what, and what led to it.
+    """Explain an error in a forward pass: the operation that failed, its operands, and the graph that led to it.
 
     Args:
-        error: that was raised; by default the one that is being handled, or the last that reached the top, such as that
-            of the cell before.
+        error: the exception; by default the one being handled, or the last uncaught one, such as that of the previous
+            notebook cell.
 
     Returns:
-        An `Explanation`, which a notebook shows with the graph until then, the failing operation in red.
+        An `Explanation`, which a notebook displays with the graph, the failing operation in red.
 
     Raises:
         RuntimeError: there was no error.
-        ValueError: it came from no operation on Tensors or arrays.
+        ValueError: the error was not raised by an operation on Tensors or arrays.
 
     Example:
         >>> import numpy as np
@@ -97,6 +97,6 @@ def explain_error(error: BaseException | None = None) -> Explanation:
 
 
 def _file(path: str) -> str:
-    """Return the name of a file of a person; that of a cell is a number, which says nothing."""
+    """Return the name of the user's file, or "the cell" for a notebook cell, whose file name is only a number."""
     name = path.replace("\\", "/").rpartition("/")[2]
     return "the cell" if "ipykernel_" in path or name.startswith("<ipython") else name

@@ -1,4 +1,4 @@
-"""A forward that failed: what was computed until then, and the operation that could not be done, with its operands."""
+"""Analysis of a failed forward pass: the operation that failed, its operands, and the graph computed before it."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ NO_OPERANDS = (
 
 @dataclass(frozen=True)
 class Operand:
-    """What an operation was to be done with: its name, if it has one, and the value itself."""
+    """An operand of a failed operation: its name (may be empty) and its value."""
 
     name: str
     value: Any
 
     @property
     def shape(self) -> str:
-        """Its shape in words, or the value where it is none of an array."""
+        """The shape as text; if the value is not an array, the value in short."""
         if not isinstance(self.value, (Tensor, np.ndarray)):
             return brief(self.value)
         return " × ".join(map(str, self.value.shape)) or "scalar"
 
     @property
     def made(self) -> str:
-        """Where it comes from."""
+        """The origin of the value: a leaf, a constant, an array or the result of an operation."""
         if not isinstance(self.value, Tensor):
             return "array" if isinstance(self.value, np.ndarray) else type(self.value).__name__
         node = self.value.node
@@ -56,15 +56,15 @@ class Operand:
 
 @dataclass(frozen=True)
 class Failure:
-    """An operation that could not be done.
+    """An operation that failed.
 
     Attributes:
-        error: what was raised.
-        operation: the name of the operation, the layer, or the person's own line.
-        operands: what it was to be done with.
-        scope: the path of the layer that ran.
-        line: file, number and text of the person's own line that led to it.
-        names: variables of the person on the way to it, by name.
+        error: the exception.
+        operation: the name of the operation or layer, or the user's source line.
+        operands: the operands of the operation.
+        scope: the path of the layer that was running.
+        line: file, number and text of the user's source line that led to the error.
+        names: the local variables in the user's frames of the traceback, by name.
     """
 
     error: BaseException
@@ -76,12 +76,12 @@ class Failure:
 
     @property
     def shapes(self) -> str:
-        """The shapes of the operands in words."""
+        """The shapes of the array operands as text."""
         return " and ".join(operand.shape for operand in self.operands if _has_shape(operand.value)) or "no arrays"
 
 
 def last_error() -> BaseException:
-    """Return the error that is being handled, or the last that reached the top.
+    """Return the exception that is being handled, or the last uncaught one.
 
     Raises:
         RuntimeError: there was none.
@@ -93,17 +93,17 @@ def last_error() -> BaseException:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what failed, as the frames on the way to the error tell it.
+    """Return the failed operation, found in the frames of the traceback.
 
     Raises:
-        ValueError: it came from nothing that has operands.
+        ValueError: no frame has an operation with array operands.
     """
     for one in _causes(error):
         frames = [entry.tb_frame for entry in entries(one.__traceback__)]
         persons = [(entry.tb_frame, entry.tb_lineno) for entry in entries(one.__traceback__)
                    if is_of_a_person(entry.tb_frame)]  # fmt: skip
         names: dict[str, Any] = {}
-        for frame, _ in reversed(persons):  # the innermost knows best
+        for frame, _ in reversed(persons):  # names of the innermost frame take precedence
             for name, value in frame.f_locals.items():
                 if not name.startswith("_"):
                     names.setdefault(name, value)
@@ -123,7 +123,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
+    """Yield an error, then its causes and contexts."""
     seen: list[BaseException] = []
     one: BaseException | None = error
     while one is not None and all(one is not other for other in seen):
@@ -136,7 +136,7 @@ Found = tuple[str, list[tuple[str, Any]]]
 
 
 def _by_operation(frames: list[FrameType]) -> Found | None:
-    """Return the primitive whose forward ran, with its arguments."""
+    """Return the name and the arguments of the primitive whose forward raised the error."""
     for frame in reversed(frames):
         if is_operation(frame):
             primitive, args = frame.f_locals["primitive"], frame.f_locals["args"]
@@ -148,7 +148,7 @@ def _by_operation(frames: list[FrameType]) -> Found | None:
 
 
 def _by_function(frames: list[FrameType]) -> Found | None:
-    """Return the innermost function or layer of ours that was given arrays, with its arguments."""
+    """Return the innermost function or layer of this package that received arrays, with its arguments."""
     last = max((k for k, frame in enumerate(frames) if is_ours(frame)), default=-1)
     if any(is_of_a_person(frame) for frame in frames[last + 1 :]):
         return None
@@ -172,7 +172,7 @@ def _by_function(frames: list[FrameType]) -> Found | None:
 
 
 def _by_line(frame: FrameType, line: tuple[str, int, str] | None) -> Found | None:
-    """Return a line of the person's own, with the arrays that it names."""
+    """Return the user's source line, with the arrays that it names."""
     values = frame.f_globals | frame.f_locals
     words = dict.fromkeys(re.findall(r"[^\W\d]\w*", line[2] if line else ""))
     arrays = [(name, values[name]) for name in words if _has_shape(values.get(name))]
@@ -180,7 +180,7 @@ def _by_line(frame: FrameType, line: tuple[str, int, str] | None) -> Found | Non
 
 
 def _by_results(frame: FrameType, line: tuple[str, int, str] | None) -> Found | None:
-    """Return a line of the person's own that names no array, with what was computed last among the variables there."""
+    """Return the user's source line if it names no array, with the most recent result among the local variables."""
     tensors = {name: value.node for name, value in frame.f_locals.items() if isinstance(value, Tensor)}
     results = [(node.index, name) for name, node in tensors.items() if node is not None and node.primitive is not None]
     name = max(results)[1] if results else ""
@@ -192,13 +192,13 @@ def _has_shape(value: Any) -> bool:
 
 
 def _called(value: Any, name: str, path: str) -> str:
-    """Return what a person calls an operand: its own name, a variable, or the end of a path that names it."""
+    """Return the name of an operand: its own, else that of a variable (or the end of a path), else the parameter's."""
     own = (value.name or "") if isinstance(value, Tensor) else ""
     return own or (name if path.endswith(f".{name}") and name else path) or name
 
 
 def failed_view(failure: Failure) -> GraphView:
-    """Return the graph of what was computed until an operation failed, which is its last node."""
+    """Return the graph computed before the failure, with the failed operation as an additional last node."""
     tensors = []
     for operand in failure.operands:
         if _has_shape(operand.value):
@@ -223,7 +223,7 @@ def failed_view(failure: Failure) -> GraphView:
         rules=(), metadata=", ".join([failure.shapes, *others]), shape=(0,), dtype="", value=empty, grad=None,
         line=None, array=np.zeros(0), grad_array=None,
     ))  # fmt: skip
-    made = object.__new__(GraphView)  # a view has no other way in than a result
+    made = object.__new__(GraphView)  # the constructor accepts only results
     for part, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", (last,))):
         object.__setattr__(made, part, value)
     return made

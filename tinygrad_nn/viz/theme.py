@@ -1,4 +1,4 @@
-"""Colours: after Okabe and Ito, whose set the colour-blind can tell apart, made darker or lighter to be readable.
+"""The colors of drawings: the palette of Okabe and Ito, which is safe for color blindness, adjusted for contrast.
 
 Source: Masataka Okabe and Kei Ito, Color Universal Design (2002).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """How one kind of node looks: its fill, its line, the ink of words in it, and the width of the line."""
+    """The look of one kind of node: colors of fill, outline and text, and the width of the outline."""
 
     fill: str
     line: str
@@ -20,7 +20,7 @@ class Paint:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The colours of a drawing; `kinds` has one `Paint` for each kind of node, and ``"fold"`` for a folded scope."""
+    """The colors of a drawing; `kinds` has a `Paint` for each kind of node, including ``"fold"`` and ``"failed"``."""
 
     background: str
     text: str

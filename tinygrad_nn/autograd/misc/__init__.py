@@ -1,4 +1,4 @@
-"""Containers as one vector, optimizers, fixed points."""
+"""autograd.misc: flatten containers to a vector, simple optimizers, fixed points, functions with a constant graph."""
 
 from .flatten import flatten
 from .tracers import const_graph

@@ -1,4 +1,4 @@
-"""Fixed points, differentiated at the answer rather than through the steps."""
+"""Fixed points, differentiated implicitly at the solution and not through the iterations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..core import defvjp, make_vjp, primitive, vspace
 
 @primitive
 def fixed_point(f: Callable[..., Any], a: Any, x0: Any, distance: Callable[[Any, Any], Any], tol: float) -> Any:
-    r"""Return the x with ``f(a)(x) = x`` that iteration from x0 arrives at.
+    r"""Return the x with ``f(a)(x) = x`` to which iteration from x0 converges.
 
-    .. math:: \\bar a = (\\partial_a f)^T w, \\quad w = \\bar x + (\\partial_x f)^T w
+    .. math:: \bar a = (\partial_a f)^T w, \quad w = \bar x + (\partial_x f)^T w
 
     Args:
-        f: takes a to the function that is iterated.
-        a: what is differentiated.
-        x0: where to begin.
-        distance: of two iterates.
-        tol: the distance at which to stop.
+        f: ``f(a)`` returns the function that is iterated.
+        a: the parameters, with respect to which the fixed point is differentiated.
+        x0: the start of the iteration.
+        distance: a function of two successive iterates that returns a number.
+        tol: iteration stops when the distance is at most this.
     """
     step = f(a)
     x, before = step(x0), x0

@@ -1,4 +1,4 @@
-"""Containers of arrays as one vector, and back."""
+"""Flatten nested containers of arrays to one vector, and rebuild them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Unflatten = Callable[[Any], Any]
 def flatten(value: Any) -> tuple[Any, Unflatten]:
     """Return the numbers of nested lists, tuples and dicts as one vector, and the function that rebuilds them.
 
-    Dicts are taken in the order of their sorted keys. Gradients flow through both ways.
+    Dicts are traversed in the order of their sorted keys. Gradients flow through flattening and rebuilding.
 
     Example:
         >>> vector, unflatten = flatten({"b": 1.0, "a": np.array([2.0, 3.0])})
@@ -56,7 +56,7 @@ def _filled(value: Any, pieces: Any) -> Any:
 
 
 def flatten_func(func: Callable[..., Any], example: Any) -> tuple[Callable[..., Any], Unflatten, Any]:
-    """Return a function of containers as one of vectors, with `unflatten` and the vector of an example."""
+    """Return a function of containers as a function of vectors, then `unflatten`, then the flattened example."""
     vector, unflatten = flatten(example)
     return (lambda x, *args: flatten(func(unflatten(x), *args))[0]), unflatten, vector
 

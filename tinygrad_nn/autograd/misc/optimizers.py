@@ -1,4 +1,4 @@
-"""Optimizers as loops over a function that gives gradients, with the update rules of `tinygrad_nn.optim`."""
+"""sgd, rmsprop and adam as loops that call a gradient function, with the update rules of `tinygrad_nn.optim`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _run(
     rule: optim.Optimizer, state: Any, eta: Any, grad: Callable[[Any, int], Any], x0: Any, callback: Callback,
     steps: int,
 ) -> Any:
-    """Return what a rule makes of x0 in so many steps; the state is made of the flat vector."""
+    """Return x0 after `steps` updates of an optimizer; `state(x)` makes its initial state from the flat vector x."""
     x, unflatten = flatten(x0)
     kept = state(x)
     for i in range(steps):
@@ -34,13 +34,13 @@ def sgd(
     grad: Callable[[Any, int], Any], x0: Any, callback: Callback = None, num_iters: int = 200, step_size: Any = 0.1,
     mass: float = 0.9,
 ) -> Any:  # fmt: skip
-    r"""Return x0 after steps of gradient descent with momentum.
+    r"""Return the result of gradient descent with momentum from x0.
 
     .. math:: v \leftarrow \mu v + (1 - \mu) g, \qquad x \leftarrow x - \eta v
 
     Args:
-        grad: ``grad(x, i)`` returns the gradient in step i, in the containers of x.
-        x0: where to begin: a number, an array, or containers of them.
+        grad: ``grad(x, i)`` returns the gradient in step i, with the structure of x.
+        x0: the start: a number, an array, or containers of them.
         callback: called with ``(x, i, gradient)`` before each step.
         num_iters: the number of steps.
         step_size: η.
@@ -58,14 +58,14 @@ def rmsprop(
     grad: Callable[[Any, int], Any], x0: Any, callback: Callback = None, num_iters: int = 100, step_size: Any = 0.1,
     gamma: float = 0.9, eps: float = 1e-8,
 ) -> Any:  # fmt: skip
-    r"""Return x0 after steps of RMSprop, whose mean of squares begins at 1.
+    r"""Return the result of RMSprop from x0; its moving average of squared gradients starts at 1.
 
     .. math:: v \leftarrow \gamma v + (1 - \gamma) g^2, \qquad x \leftarrow x - \eta \frac{g}{\sqrt v + \epsilon}
 
     Args:
         grad, x0, callback, num_iters, step_size: as in `sgd`.
-        gamma: the memory of the mean.
-        eps: keeps the quotient finite.
+        gamma: the decay rate of the moving average.
+        eps: is added to the denominator to keep the quotient finite.
     """
     rule = optim.rmsprop(alpha=gamma, eps=eps)
     return _run(rule, lambda x: (np.ones_like(x),), step_size, grad, x0, callback, num_iters)
@@ -75,15 +75,15 @@ def adam(
     grad: Callable[[Any, int], Any], x0: Any, callback: Callback = None, num_iters: int = 100, step_size: Any = 0.001,
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8,
 ) -> Any:  # fmt: skip
-    r"""Return x0 after steps of Adam.
+    r"""Return the result of Adam from x0.
 
     .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
               x \leftarrow x - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
     Args:
         grad, x0, callback, num_iters, step_size: as in `sgd`.
-        b1, b2: the memory of the two means.
-        eps: keeps the quotient finite.
+        b1, b2: the decay rates of the two moving averages.
+        eps: is added to the denominator to keep the quotient finite.
     """
     rule = optim.adam(beta1=b1, beta2=b2, eps=eps)
     return _run(rule, rule.init, step_size, grad, x0, callback, num_iters)

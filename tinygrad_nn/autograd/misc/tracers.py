@@ -1,4 +1,4 @@
-"""A function traced once, and run again by its graph."""
+"""`const_graph`: record the graph of a function once, and run the recorded graph in later calls."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ...transforms import enter
 
 
 def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Return fun with its first arguments filled in, whose graph is made by the first call and used by the others.
+    """Return fun with its first arguments bound; the first call records its graph, later calls run that graph.
 
-    The function must do the same each time: what Python decides in the first call stays decided.
+    The function must run the same operations each time: branches that Python took in the first call are kept.
 
     Args:
         fun: a function of numbers and arrays that returns one array.
-        *args, **kwargs: what to fill in.
+        *args, **kwargs: the first arguments, and keyword arguments, to bind.
 
     Raises:
         ValueError: (when it is called) the result does not depend on the arguments.

@@ -1,4 +1,4 @@
-"""NumPy, for Tensors in lists and in what makes arrays as well."""
+"""NumPy's namespace, with functions that also accept Tensors in lists and in constructors such as `np.array`."""
 
 from typing import Any
 
@@ -17,5 +17,5 @@ __version__ = _np.__version__
 
 
 def __getattr__(name: str) -> Any:
-    """Take what is no function of NumPy's own, such as np.polynomial, from NumPy."""
+    """Return from NumPy any name that is not wrapped here, such as np.polynomial."""
     return getattr(_np, name)

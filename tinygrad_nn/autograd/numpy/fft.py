@@ -1,4 +1,4 @@
-"""numpy.fft, for Tensors in lists as well."""
+"""numpy.fft, with functions that also accept Tensors in lists."""
 
 import numpy.fft as _fft
 

@@ -1,4 +1,4 @@
-"""numpy.linalg, for Tensors in lists as well."""
+"""numpy.linalg, with functions that also accept Tensors in lists."""
 
 import numpy.linalg as _linalg
 

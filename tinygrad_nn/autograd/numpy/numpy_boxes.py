@@ -1,4 +1,4 @@
-"""The class of arrays that are being differentiated."""
+"""autograd's name for the class of arrays that are being differentiated: ArrayBox is Tensor."""
 
 from ...tensor import Tensor
 

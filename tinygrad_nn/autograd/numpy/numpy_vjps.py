@@ -1,4 +1,4 @@
-"""What rules of one's own use to undo broadcasting."""
+"""Helper functions for user-defined rules that sum a gradient back to the shape before broadcasting."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ def unbroadcast(x: Any, target_meta: Any) -> Any:
 
     Args:
         x: the gradient.
-        target_meta: the target's shape, or a tuple that begins with it, as autograd's metadata.
+        target_meta: the target's shape, or a tuple that begins with the shape, as in autograd's metadata.
     """
     shape = target_meta[0] if target_meta and isinstance(target_meta[0], tuple) else target_meta
     g = x if isinstance(x, Tensor) else np.asarray(x)
@@ -22,6 +22,6 @@ def unbroadcast(x: Any, target_meta: Any) -> Any:
 
 
 def unbroadcast_f(target: Any, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return the rule f with its gradient summed to the shape of a target."""
+    """Return the rule f with the gradient that it returns summed to the shape of the target."""
     shape = np.shape(target)
     return lambda g: unbroadcast(f(g), (shape,))

@@ -1,7 +1,8 @@
-"""NumPy's functions as programs written for autograd call them: with Tensors in lists, and in what makes arrays.
+"""NumPy's functions as programs for autograd call them: with Tensors inside lists and in array constructors.
 
-A NumPy function finds a Tensor among its arguments by itself. What it cannot find is one inside a list, and what makes
-an array (np.array, np.full, np.r_) never looks; so these are given the list as one Tensor, or are written here.
+A NumPy function dispatches on a Tensor among its arguments, but not on one inside a list, and array constructors
+(np.array, np.full, np.r_) do not dispatch at all. The wrappers here turn such a list into one Tensor first; the
+constructors are written here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from ...tensor import Tensor
 from ..tracer import getval
 
-# What takes a list of arrays: here a list among them is made one Tensor, and not the whole list.
+# Functions whose argument is a list of arrays: each list inside it becomes one Tensor, not the whole list.
 _OF_ARRAYS = frozenset({
     np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack, np.block, np.linalg.multi_dot,
     np.select, np.choose, np.broadcast_arrays, np.meshgrid, np.piecewise, np.lexsort, np.ix_,
@@ -24,27 +25,27 @@ _OF_ARRAYS = frozenset({
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Return the Tensors in a value that may be one, or a nest of lists and tuples that holds some."""
+    """Return all Tensors in a value: the value itself, or those in nested lists and tuples."""
     if isinstance(value, (list, tuple)):
         return [t for part in value for t in tensors_in(part)]
     return [value] if isinstance(value, Tensor) else []
 
 
 def array(A: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return an array of a number, an array or nested lists; a Tensor if there is one among them."""
+    """Return an array made of a number, an array or nested lists; a Tensor if they contain a Tensor."""
     found = tensors_in(A)
     return np.array(A, *args, **kwargs, like=found[0]) if found else np.array(A, *args, **kwargs)
 
 
 def asarray(a: Any, dtype: Any = None, **layout: Any) -> Any:
-    """Return an array of what may be one already."""
+    """Return a value as an array or Tensor, without a copy if it is one already."""
     if isinstance(a, Tensor) and dtype is None:
         return a
     return array(a, dtype) if tensors_in(a) else np.asarray(a, dtype, **layout)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
-    """Return an array of a shape, filled with a number or what broadcasts to the shape."""
+    """Return an array of a shape, filled with a number or with values that broadcast to the shape."""
     fill_value, shape = gathered(fill_value), getval(shape)
     if isinstance(fill_value, Tensor):
         layout["like"] = fill_value
@@ -52,37 +53,37 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
 
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
-    """Return an array of the shape and dtype of another, filled with a number or what broadcasts to the shape."""
+    """Return an array of the shape and dtype of a, filled with a number or values that broadcast to the shape."""
     return full(layout.pop("shape", None) or np.shape(a), fill_value, dtype or np.result_type(a))
 
 
 def where(condition: Any, *choices: Any, **named: Any) -> Any:
-    """Return the entries of x where the condition holds, else those of y; the places where it holds without these."""
+    """Return the entries of x where the condition holds, else of y; without x and y, the indices where it holds."""
     choices = (*choices, *(named[name] for name in ("x", "y") if name in named))
     out = np.where(getval(condition), *map(gathered, choices))
     plain = choices and not any(isinstance(x, (Tensor, np.ndarray, np.generic)) for x in (condition, *choices))
-    return out.tolist() if plain and not tensors_in(choices) else out  # Python's numbers and lists stay such
+    return out.tolist() if plain and not tensors_in(choices) else out  # Python numbers and lists stay so
 
 
 def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:
-    """Return the last axis as the diagonal of matrices."""
+    """Return matrices whose diagonals are the last axis of D."""
     if offset != 0 or {axis1, axis2} != {-1, -2}:
         raise NotImplementedError("make_diagonal has offset=0 and the last two axes only; see np.diag.")
     return D[..., None] * np.eye(np.shape(D)[-1])
 
 
 def isscalar(element: Any) -> bool:
-    """Tell whether it is a number; a Tensor of one number without axes is."""
+    """Tell whether a value is a number or a 0-d Tensor."""
     return element.ndim == 0 if isinstance(element, Tensor) else np.isscalar(element)
 
 
 def gathered(value: Any) -> Any:
-    """Return nested lists with Tensors in them as one Tensor, and anything else as it is."""
+    """Return nested lists that contain Tensors as one Tensor, and any other value unchanged."""
     return array(value) if isinstance(value, (list, tuple)) and tensors_in(value) else value
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a NumPy function that looks for Tensors in lists too."""
+    """Wrap a NumPy function so that it also finds Tensors inside lists."""
     of_arrays = function in _OF_ARRAYS
 
     @wraps(function)
@@ -103,12 +104,12 @@ def _each(arrays: Any) -> Any:
 
 
 def _parts(arrays: Any) -> Any:
-    """Return what a generator, a map or the values of a dict give as a list."""
+    """Return a generator, a map or the values of a dict as a list; lists, tuples and arrays unchanged."""
     return arrays if isinstance(arrays, (list, tuple, np.ndarray, Tensor)) else list(arrays)
 
 
 class _Joined:
-    """What np.r_ and np.c_ are: arrays in brackets, joined along an axis."""
+    """np.r_ and np.c_ for Tensors: join the arrays in brackets along an axis."""
 
     def __init__(self, plain: Any, columns: bool) -> None:
         self.plain, self.columns = plain, columns
@@ -126,7 +127,7 @@ class _Joined:
 
 
 def _integers(kind: type) -> type:
-    """Return a type of whole numbers that takes Tensors, and gives plain numbers."""
+    """Return an integer type that also converts Tensors, to plain NumPy numbers."""
     return type(kind.__name__, (kind,), {"__new__": lambda cls, *args: kind(*map(getval, args))})
 
 
@@ -140,7 +141,7 @@ OWN: dict[str, Any] = {
 
 
 def wrap_namespace(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Put the functions of a module into another namespace, so that they look for Tensors in lists too.
+    """Put the functions of a module into another namespace, wrapped so that they also find Tensors inside lists.
 
     Args:
         old: the namespace of a module of NumPy or SciPy.

@@ -1,4 +1,4 @@
-"""numpy.random as it is: draws are constants."""
+"""numpy.random, unchanged: random numbers are constants, without gradients."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ import numpy.random as _random
 
 
 def __getattr__(name: str) -> Any:
-    """Take each name from numpy.random."""
+    """Return the name from numpy.random."""
     return getattr(_random, name)

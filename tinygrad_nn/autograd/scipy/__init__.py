@@ -1,4 +1,4 @@
-"""SciPy's functions of Tensors; SciPy itself must be installed."""
+"""autograd.scipy: SciPy's functions, which here also accept Tensors; SciPy must be installed."""
 
 from . import integrate, linalg, signal, special, stats
 

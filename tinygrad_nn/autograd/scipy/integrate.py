@@ -1,4 +1,4 @@
-"""scipy.integrate.odeint, differentiated by the adjoint equation."""
+"""scipy.integrate.odeint, differentiated by solving the adjoint equation backward in time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def odeint(func: Callable[..., Any], y0: Any, t: Any, args: Any = (), **kwargs: 
     .. math:: \dot y = func(y, t, \ldots), \qquad y(t_0) = y_0
 
     Args:
-        func: ``func(y, t, *args)`` returns the slope of y.
+        func: ``func(y, t, *args)`` returns dy/dt.
         y0: the values at ``t[0]``, a vector.
         t: the times.
-        args: a tuple of what func takes besides; gradients reach what stands here, not what func closes over.
-        **kwargs: options of SciPy's, such as ``rtol``.
+        args: a tuple of further arguments of func; gradients flow to these, not to variables that func closes over.
+        **kwargs: options of scipy.integrate.odeint, such as ``rtol``.
 
     Returns:
         An array of shape ``(len(t), len(y0))``.
@@ -43,7 +43,7 @@ def _vjps(argnums: tuple[int, ...], ans: Any, given: tuple[Any, ...], kwargs: di
     def slope(y: Any, time: Any, flat: Any) -> Any:
         return func(y, time, *unflatten(flat))
 
-    def backward(state: Any, time: Any, flat: Any) -> Any:  # y, and the gradients of y, of time, of the arguments
+    def backward(state: Any, time: Any, flat: Any) -> Any:  # state: y, gradients of y, time and args
         pull, dy = make_vjp(lambda all: slope(*all), (state[:size], time, flat))
         return np.hstack([np.atleast_1d(x) for x in (dy, *pull(-state[size : 2 * size]))])
 
@@ -51,7 +51,7 @@ def _vjps(argnums: tuple[int, ...], ans: Any, given: tuple[Any, ...], kwargs: di
         gy, gt0, gargs = g[-1], 0.0, np.zeros(np.size(flat))
         times = []
         for i in range(count - 1, 0, -1):
-            moved = np.dot(func(ans[i], t[i], *args), g[i])  # by moving the time of a measurement
+            moved = np.dot(func(ans[i], t[i], *args), g[i])  # gradient with respect to the time t[i]
             times.append(moved)
             state = np.hstack([ans[i], gy, np.atleast_1d(gt0 - moved), gargs])
             state = odeint(backward, state, np.stack([t[i], t[i - 1]]), (flat,), **kwargs)[1]

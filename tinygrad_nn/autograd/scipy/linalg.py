@@ -1,4 +1,4 @@
-"""scipy.linalg, of Tensors too: what NumPy has is NumPy's, the rest has its rules here."""
+"""scipy.linalg, also for Tensors: they go to numpy.linalg where NumPy has the function, else to the rules here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _of_triangle(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, 
     solve = _of_right_side(ans, a, b, trans, lower, **options)
 
     def rule(g: Any) -> Any:
-        outer = -_columns(solve(g)) @ _T(_columns(ans))  # of the matrix that was solved with
+        outer = -_columns(solve(g)) @ _T(_columns(ans))  # gradient of the matrix in the solve: a, a.T or a.T.conj()
         if trans in (1, "T"):
             outer = _T(outer)
         elif trans in (2, "C"):
@@ -104,7 +104,7 @@ def expm(A: Any) -> Any:
 
 
 def _expm_vjp(ans: Any, A: Any) -> Callable[[Any], Any]:
-    """The exponential of [[Aᵀ, g], [0, Aᵀ]] holds the derivative along g in its corner (Mathias 1996)."""
+    """The upper right block of the exponential of [[Aᵀ, g], [0, Aᵀ]] is the derivative along g (Mathias 1996)."""
     n = np.shape(A)[-1]
     return lambda g: expm(np.block([[_T(A), g], [0 * g, _T(A)]]))[..., :n, n:]
 
@@ -116,7 +116,7 @@ defvjp(expm, _expm_vjp)
 
 
 def _band(l_and_u: tuple[int, int], n: int) -> tuple[Any, Any]:
-    """Return the indices of the entries of an n × n matrix that SciPy's form of a banded matrix holds."""
+    """Return the indices of the band's entries in SciPy's banded form, and their indices in the n × n matrix."""
     lower, upper = l_and_u
     rows, columns = np.mgrid[: lower + upper + 1, :n]
     i = rows + columns - upper
@@ -147,7 +147,7 @@ def _of_banded_right_side(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[
     held, (i, j) = _band(l_and_u, n)
     lower, upper = l_and_u
     place = np.zeros((len(i), lower + upper + 1, n))
-    place[np.arange(len(i)), lower + j - i, i] = 1  # where the transposed matrix holds them
+    place[np.arange(len(i)), lower + j - i, i] = 1  # their indices in the banded form of Aᵀ
     turned = np.tensordot(ab[held], place, 1)
     return lambda g: _solve_banded((upper, lower), turned, g)
 
@@ -162,11 +162,11 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **options: Any) -> A
     return _linalg.solve_banded(l_and_u, ab, b, **options)
 
 
-# -- What NumPy has
+# -- Functions that NumPy also has
 
 
 def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return SciPy's function of arrays, and NumPy's of Tensors; options of SciPy's do not apply to these."""
+    """Return a function that calls SciPy's for arrays, NumPy's for Tensors (without the options in `speed`)."""
     of_arrays = getattr(_linalg, function.__name__)
 
     @wraps(of_arrays)

@@ -1,4 +1,4 @@
-"""scipy.signal.convolve, over some axes and with sums over others."""
+"""scipy.signal.convolve with autograd's options: which axes to convolve along, and which to sum over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Axes = Sequence[Sequence[int]]
 
 
 def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ()), mode: str = "full") -> Any:
-    r"""Return the convolution of two arrays along some axes, summed over others, for each pair of the rest.
+    r"""Return the convolution of two arrays along some axes, summed over others, for each pair of remaining indices.
 
     .. math:: out_{k} = \sum_i A_{i} \, B_{k - i}
 
@@ -21,13 +21,14 @@ def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ())
         A, B: the arrays.
         axes: the axes of A and those of B to convolve along, in pairs; all by default.
         dot_axes: the axes of A and those of B to sum over, in pairs.
-        mode: ``full``, ``valid`` (where they overlap wholly) or ``same`` (of the size of A, centred).
+        mode: ``full``, ``valid`` (only where the arrays overlap completely) or ``same`` (of the size of A, centred).
 
     Returns:
-        An array with the other axes of A, then the other axes of B, then those convolved along.
+        An array with the remaining axes of A, then the remaining axes of B, then the axes convolved along.
 
     Raises:
-        ValueError: there is no such mode, or the arrays have different numbers of axes and none are named.
+        ValueError: the mode is unknown; the arrays have different numbers of axes and `axes` is not given; or the
+            mode is ``valid`` and neither array is the larger one along all axes convolved along.
 
     Example:
         >>> convolve(np.array([1.0, 2.0]), np.array([1.0, 0.0, 3.0])).tolist()
@@ -41,7 +42,7 @@ def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ())
     along_a, along_b = [i % np.ndim(A) for i in along_a], [i % np.ndim(B) for i in along_b]
     sizes = [(np.shape(A)[i], np.shape(B)[j]) for i, j in zip(along_a, along_b, strict=True)]
     if mode == "valid" and sizes and all(m >= n for m, n in sizes) and any(m > n for m, n in sizes):
-        out = convolve(B, A, (along_b, along_a), (dot_axes[1], dot_axes[0]), mode)  # the windows lie in the larger one
+        out = convolve(B, A, (along_b, along_a), (dot_axes[1], dot_axes[0]), mode)  # windows lie in the second array
         rest = out.ndim - len(sizes)
         first = np.ndim(B) - len(along_b) - len(dot_axes[1])
         return np.transpose(out, [*range(first, rest), *range(first), *range(rest, out.ndim)])
@@ -50,7 +51,7 @@ def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ())
     flipped = A[tuple(slice(None, None, -1) if i in along_a else slice(None) for i in range(np.ndim(A)))]
     pads = [(0, 0)] * np.ndim(B)
     for j, (m, n) in zip(along_b, sizes, strict=True):
-        start = {"full": 0, "valid": m - 1, "same": (n - 1) // 2}[mode]  # of the entries of `full`
+        start = {"full": 0, "valid": m - 1, "same": (n - 1) // 2}[mode]  # first entry of the full result that is kept
         length = {"full": m + n - 1, "valid": n - m + 1, "same": m}[mode]
         pads[j] = (m - 1 - start, length + start - n)
     cut = tuple(slice(max(-lo, 0), n - max(-hi, 0)) for (lo, hi), n in zip(pads, np.shape(B), strict=True))
@@ -71,7 +72,7 @@ def _windows(x: Any, lengths: tuple[int, ...] = (), axes: tuple[int, ...] = ()) 
 
 
 def _windows_vjp(g: Any, out: Any, x: Any, lengths: tuple[int, ...] = (), axes: tuple[int, ...] = ()) -> Any:
-    """Add each place of the windows to where it lies in x."""
+    """Return the gradient of x: each entry of a window's gradient is added to the entry of x that it shows."""
     total: Any = 0
     for offsets in np.ndindex(*lengths):
         part = g[(..., *offsets)]

@@ -1,4 +1,4 @@
-"""scipy.special, of Tensors too: its ufuncs find the rules of `tinygrad_nn.ops` by themselves, the rest stands here."""
+"""scipy.special, also for Tensors: its ufuncs dispatch to the rules of `tinygrad_nn.ops`; other functions are here."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, mov
 from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, parents_of
 
 MANY = 4000  # the most operations at which mistakes are tried, in the order of the walk
-OFTEN = 400  # groups of operations that are tried together
 ERRORS = (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError)
 
 

@@ -22,8 +22,6 @@ from .places import where
 from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_functions
 
-Array = np.ndarray[Any, Any]
-
 SINGLE = float(np.finfo(np.float32).eps)
 
 

@@ -17,7 +17,7 @@ from ..mistakes import FAR, RARE, Mistake, called, moving
 from ..paths import Array, Traced, args_of, gradients, parents_of, run_again, twin
 from ..pattern import fraction
 
-NEWTON = 8  # the most steps of the search for a constant that the backward may have used
+SECANTS = 8  # the most steps of the search for a constant that the backward may have used
 FACTOR = 1.45  # the cost of leaving out a product with a number, which is better reported as a factor
 MASKS = frozenset({"where", "maximum", "minimum", "clip"})
 Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
@@ -150,7 +150,7 @@ def _fitted(graph: Traced, place: int, mine: Sequence[Array], make: Any, c: floa
 
     one, two = c, 2 * c + 1e-3
     low, high = off(one), off(two)
-    for _ in range(NEWTON):
+    for _ in range(SECANTS):
         if not np.isfinite([low, high]).all() or low == high:
             return None
         one, two, low = two, two - high * (two - one) / (high - low), high

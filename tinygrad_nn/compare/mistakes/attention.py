@@ -21,7 +21,6 @@ class _Way(NamedTuple):
     values: str = "a"
     crossed: bool = False  # whether q stands in place of k, and k in place of q
     keep: bool = True
-    unparted: bool = False  # whether the gradient is that of a single head
 
 
 def _back(s: Site, way: _Way) -> list[Any]:

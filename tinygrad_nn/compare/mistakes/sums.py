@@ -160,12 +160,12 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
                       lambda s: _var(s, s.g * 0.5 * s.out, _centred(s), n(s)), 0)  # fmt: skip
 
 
-@finds("max", "min", "cummax", "cummin")
+@finds("max", "min")
 def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a maximum or minimum that go to other entries than the chosen one."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
-    if name.startswith("cum") or node.meta.get("where") is not None:
+    if node.meta.get("where") is not None:
         return
 
     def won(s: Site) -> Any:

@@ -30,8 +30,6 @@ from .running import Forward, NoGraphError, Passes, as_mapping
 from .step import Step
 from .walked import as_floats, bounds_of, decided, injected
 
-Array = np.ndarray[Any, Any]
-
 
 def compare_steps(
     forward: Any, backward: Any = None, inputs: Any = None, *, names: Mapping[str, str] | None = None, rng: Any = 0

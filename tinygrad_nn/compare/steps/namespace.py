@@ -21,7 +21,6 @@ from .running import Backward, Forward, Given, Passes, Version, as_mapping, chec
 from .statements import Statement, read
 from .tracing import State, is_number, parts
 
-Array = np.ndarray[Any, Any]
 LOSSES = ("loss", "cost", "L", "l", "J", "E")
 NOTHING = Statement(0, 0, "")
 

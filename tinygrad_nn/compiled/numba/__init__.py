@@ -1,10 +1,21 @@
-"""The replay by machine code: loops written as Python source, compiled by numba.
+"""The numba backend: operations are fused into loops, written as Python source, which numba compiles to machine code.
 
-Between two calls that are worth their own (a matrix product, a sort) lie many operations entry by entry. `fuse` puts
-them into one group; `kernels` and `loops` write the group as loops over the entries, each entry computed from first to
-last while it is in a register, so that memory is read and written once; `expressions` says what each operation is for
-one number, `indices` where an entry of a view lies, `lengths` which lengths are the batch's. Of operations on single
-numbers `straight` makes code without loops, which `assembly` hands to LLVM. `machine` lets numba compile the loops, or
-finds them compiled on disk (`cache`), known by what they compute (`fingerprint`). `native` holds loops that are written
-once by hand: products with what is around them, convolution, recurrence, attention.
+NumPy computes ``exp(x * w + b)`` in three passes over memory, one for each operation. A fused kernel does all three for
+one entry while it is in a register, so that memory is read and written only once. Its source is roughly:
+
+    for i0 in range(1000):
+        a3[i0] = exp8(a0[i0] * a1[i0] + a2[i0])
+
+- `calls` turns calls such as indexing, stacking and concatenation into operations that kernels can do.
+- `fuse` groups the operations between two that are better called by themselves (a matrix product, a sort).
+- `kernels` decides which values of a group are stored in arrays; the others exist only as numbers inside a loop.
+- `loops` writes the loops: `expressions` has the formula of each operation for one number, `indices` says where an
+  entry of a view lies; `sums`, `extrema` and `small_products` write the loops that are not elementwise.
+- `lengths` finds the axes of the batch, whose length a kernel takes as an argument.
+- `straight` writes operations on single numbers without loops, and `assembly` passes such code to LLVM directly.
+- `steps` makes one function of all steps of a loop.
+- `machine` has numba compile the sources. `cache` keeps machine code on disk, under a key that is a digest of what a
+  function computes (`fingerprint`). `compilers` compiles in several processes.
+- `native` has functions written by hand: matrix products, also fused with a parameter update, convolution, pooling,
+  normalization, recurrent layers and attention.
 """

@@ -1,8 +1,9 @@
-"""Straight code in machine code: lines of arithmetic on single numbers, handed to LLVM as they are.
+"""Translates straight-line code (lines of arithmetic on single numbers) directly to LLVM, without numba's analysis.
 
-numba infers types and control flow anew for each line, ten milliseconds each. Here are neither: a line such as
-``x3 = x1 * a0[2]`` is parsed by Python and becomes an instruction or two. Each piece of the code is a function, so that
-LLVM's time grows with the number of pieces only. Every operation is rounded as NumPy rounds it; nothing is reordered.
+numba needs ten milliseconds for each line to infer types and control flow. Straight-line code needs neither: a line
+such as ``x3 = x1 * a0[2]`` is parsed by Python and becomes one or two LLVM instructions. Each piece of the code becomes
+a function, so that LLVM's time grows only in proportion to the number of pieces. Every operation is rounded as NumPy
+rounds it; nothing is reordered.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ OF_WHOLES = {
 }  # fmt: skip
 SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 ROUNDED = {name: f"llvm.{name}" for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")}
-NAME = re.compile(r"\ba\d+\b")  # of an argument
-Typed = tuple[Any, str]  # a value of LLVM, and the code of its dtype
+NAME = re.compile(r"\ba\d+\b")  # the name of an argument
+Typed = tuple[Any, str]  # an LLVM value, and the code of its dtype
 
 
 def emit(context: Any, builder: Any, code: str, kinds: Sequence[Any], given: Sequence[Any]) -> None:
-    """Append the code to a function that numba is writing.
+    """Append the code to a function that numba is generating.
 
     Args:
-        context: of numba's compiler.
-        builder: where the function is at.
-        code: lines, its pieces apart by an empty line.
-        kinds: numba's types of a0, a1, ...: arrays in order, and numbers.
-        given: these, as LLVM has them.
+        context: numba's target context.
+        builder: the LLVM builder, positioned in that function.
+        code: the lines, with an empty line between pieces.
+        kinds: numba's types of a0, a1, ...: contiguous arrays, and numbers.
+        given: the LLVM values of a0, a1, ...
     """
     values: dict[str, Typed] = {}
     for place, (kind, x) in enumerate(zip(kinds, given, strict=True)):
@@ -66,13 +67,13 @@ def emit(context: Any, builder: Any, code: str, kinds: Sequence[Any], given: Seq
 
 
 class Piece:
-    """Lines that become one function."""
+    """Translates the lines of one piece, which become one LLVM function."""
 
     def __init__(self, context: Any, builder: Any, names: dict[str, Typed]) -> None:
         self.context, self.builder, self.names = context, builder, names
 
     def lines(self, lines: Sequence[Any]) -> None:
-        """Translate assignments, to names and to entries of arrays."""
+        """Translate assignments to names and to entries of arrays."""
         for line in lines:
             x, code = self.of(line.value)
             target = line.targets[0]
@@ -84,17 +85,17 @@ class Piece:
             self.builder.store(self.builder.zext(x, LLVM["u1"]) if want == "b1" else x, place)
 
     def of(self, node: Any, want: str = "f8") -> Typed:
-        """Translate an expression; plain numbers have the dtype that is wanted."""
+        """Translate an expression; literals in it get the dtype `want`."""
         found: Typed = getattr(self, f"_{type(node).__name__}")(node, want)
         return found
 
     def _entry(self, node: Any) -> tuple[Any, str]:
-        """Return the address of an entry, and the code of its dtype."""
+        """Return the address of an array's entry, and the code of its dtype."""
         data, code = self.names[node.value.id]
         return self.builder.gep(data, [ir.Constant(LLVM["i8"], int(eval(ast.unparse(node.slice), {})))]), code
 
     def _pair(self, left: Any, right: Any, want: str) -> tuple[Any, Any, str]:
-        """Translate two operands of one dtype; a plain number takes that of the other."""
+        """Translate two operands of one dtype; a literal takes the dtype of the other operand."""
         if isinstance(left, ast.Constant):
             b, code = self.of(right, want)
             return self.of(left, code)[0], b, code
@@ -105,7 +106,7 @@ class Piece:
         return a, b, code
 
     def _as(self, value: Typed, want: str) -> Any:
-        """Return a value in another dtype."""
+        """Return a value converted to dtype `want`."""
         x, have = value
         build, to = self.builder, LLVM[want]
         if have == want:
@@ -185,7 +186,7 @@ class Piece:
             sign, infinity = ("<" if name == "isfinite" else "=="), ir.Constant(LLVM[code], np.inf)
             return self.builder.fcmp_ordered(sign, self._absolute(args[0], code), infinity), "b1"
         if name in ROUNDED and code[0] != "f":
-            return args[0], code  # whole numbers are what they are rounded to
+            return args[0], code  # rounding does not change an integer
         if name in ROUNDED:
             return self.builder.call(self._intrinsic(ROUNDED[name], code), args), code
         return self._ufunc(getattr(np, name.removesuffix("8")), args, code)
@@ -202,7 +203,7 @@ class Piece:
         return self.builder.module.declare_intrinsic(name, [LLVM[code]], kind)
 
     def _ufunc(self, ufunc: Any, args: Sequence[Any], code: str) -> Typed:
-        """Append what numba has for a ufunc of numbers."""
+        """Append numba's own implementation of a ufunc for single numbers."""
         letter = np.dtype(code).char
         of: Callable[..., Any] = ufunc_db.get_ufunc_info(ufunc)[f"{letter * len(args)}->{letter}"]
         kind = KINDS[code]

@@ -1,7 +1,8 @@
-"""Machine code kept on disk for the next process: read only from a folder of one's own, and only what fits its digest.
+"""Keeps machine code on disk for later processes, in a folder that only the user can write to, and checks each file.
 
-What numba keeps is a pickle, which is code: whoever can write to the folder can have it run. So the folder and the
-way to it must be the user's, and numba's own cache, which asks for nothing, is not used.
+numba's format is a pickle, and loading a pickle can run any code: whoever can write to the folder could run code here.
+So the folder must belong to the user, and nobody else may be able to write to it or replace it. numba's own cache does
+not check that, so it is not used.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ from ...printable import printable
 from ..trace.nodes import caller
 from .fingerprint import fingerprint, sources
 
-MOST = 4096  # files in the folder; the ones that were not used for longest go
+MOST = 4096  # the most files in the folder; the least recently used ones are deleted
 SETTINGS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USE_RTSAFE_SQRT")
 
 
 def folder() -> Path | None:
-    """Return where machine code is kept, made if need be, or None: TINYGRAD_NN_CACHE, or the user's cache."""
+    """Return the folder for machine code, created if needed: TINYGRAD_NN_CACHE, or one in the user's cache folder.
+
+    Return None, after a warning, if it cannot be used or others could write to it; without a warning if
+    TINYGRAD_NN_CACHE is empty.
+    """
     named = os.environ.get("TINYGRAD_NN_CACHE")
     if named is not None:
         place = Path(named) if named else None
@@ -54,9 +59,9 @@ def folder() -> Path | None:
 
 
 def distrust(place: Path) -> str:
-    """Return why code in a folder may be someone else's, nothing if only this user can have put it there."""
+    """Return why someone else could have put code into a folder; an empty string if only this user can have done so."""
     if not hasattr(os, "getuid"):
-        return ""  # the modes of files say nothing there; the folder is in the user's profile
+        return ""  # file modes mean nothing on this system; the folder is in the user's profile
     if place.is_symlink():
         return f"{place} is a link"
     real = place.resolve()
@@ -66,7 +71,7 @@ def distrust(place: Path) -> str:
             return f"{part} is not a folder"
         if found.st_uid not in ((os.getuid(),) if part == real else (os.getuid(), 0)):
             return f"{part} belongs to someone else"
-        sticky = part != real and found.st_mode & stat.S_ISVTX  # nobody can rename there what is not theirs
+        sticky = part != real and found.st_mode & stat.S_ISVTX  # others cannot rename this user's files in there
         if found.st_mode & 0o022 and not sticky:
             return f"{part} can be written to by others"
     return ""
@@ -76,12 +81,12 @@ _told: set[str] = set()
 
 
 def tell(why: str, cause: str | None = None) -> None:
-    """Warn that nothing is kept, once for each cause, which is the reason unless that names one file of many."""
+    """Warn that machine code is not kept, once for each `cause`; give one if the reason `why` names a single file."""
     warn(f"machine code is not kept for the next process, which compiles it again: {why}", cause or why)
 
 
 def warn(text: str, cause: str) -> None:
-    """Warn, once for each cause."""
+    """Warn with this text, but only once for each cause."""
     if cause not in _told:
         _told.add(cause)
         warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
@@ -93,7 +98,7 @@ def _words(error: Exception) -> str:
 
 @cache
 def versions() -> str:
-    """Return what machine code depends on besides the function: programs, settings, and what stands in `native`."""
+    """Return what machine code depends on besides the function: versions, numba's settings, the files of `native`."""
     import llvmlite
     import numba
 
@@ -103,7 +108,7 @@ def versions() -> str:
 
 @cache
 def await_numba() -> None:
-    """Let forks wait for numba's own lock and for LLVM's, which are also held where a call compiles."""
+    """Make forks of this process wait for numba's and LLVM's locks, which are held during a compilation."""
     from llvmlite.binding import ffi
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -111,10 +116,10 @@ def await_numba() -> None:
 
 
 def kept(dispatcher: Any, apart: bool = False) -> Any:
-    """Return a function of numba's that keeps on disk what it compiles, and finds it there.
+    """Return a numba function that saves its machine code on disk, and loads it from there.
 
-    With `apart` none of the arrays that it writes shares memory with another that it takes. LLVM, which otherwise
-    compares all of them in each call, and does not where they are many, then works on several entries at once.
+    With `apart` the caller promises that no array which it writes shares memory with another argument. LLVM can then
+    vectorize loops. Otherwise it would compare all addresses in each call first, and give up if there are many arrays.
     """
     await_numba()
     dispatcher._cache = Kept(dispatcher)
@@ -125,7 +130,7 @@ def kept(dispatcher: Any, apart: bool = False) -> Any:
 
 
 def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
-    """Return numba's compiler with Python's cyclic collector off meanwhile, which takes an eighth of its time."""
+    """Return numba's compiler with the garbage collector switched off meanwhile, which saves an eighth of its time."""
 
     @wraps(compiling)
     def run(*args: Any) -> Any:
@@ -141,7 +146,7 @@ def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def kept_as(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that has numba compile a function for arguments of these types and no others, as `kept`."""
+    """Return a decorator that compiles a function with numba for these argument types only, and keeps it as `kept`."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         from numba import njit
@@ -160,23 +165,23 @@ def _without_aliases(flags: Any) -> Any:
 
 
 class Kept:
-    """The files of one function: what numba asks before it compiles the function for some types, and tells after.
+    """The cache of one function, with numba's interface of a cache: numba asks it before compiling, and tells it after.
 
-    A file holds what numba made and the digest of that with the key. The key is the name of the file.
+    A file contains numba's result, followed by the digest of that and of the key. The key is the name of the file.
 
     Attributes:
-        compiled: how many functions this process has compiled, since they were not on disk.
+        compiled: how many functions this process has compiled because they were not on disk.
     """
 
     compiled: ClassVar[int] = 0
 
     def __init__(self, dispatcher: Any) -> None:
         self.dispatcher = dispatcher
-        self.useless: dict[Path, str] = {}  # files that were no use, and why: whether they are made again shows later
+        self.useless: dict[Path, str] = {}  # files that could not be loaded -> why; told when they are written anew
 
     @cached_property
     def about(self) -> str | None:
-        """The digest of the function, which also becomes its name in the machine code: two of a name would be one."""
+        """The digest of the function; it becomes part of its name in the machine code, where names must be unique."""
         found = fingerprint(self.dispatcher)
         if found is not None:
             self.dispatcher.py_func.__qualname__ += f"_{found[:16]}"
@@ -191,7 +196,7 @@ class Kept:
         return place / hashlib.sha256(key.encode()).hexdigest()[:40]
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return what was compiled for these types, None if there is nothing whole."""
+        """Return the machine code for these argument types from disk, or None if there is no intact file."""
         from numba.core.caching import IndexDataCacheFile
         from numba.core.compiler import CompileResult
 
@@ -206,13 +211,13 @@ class Kept:
             os.utime(file)
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever a file of other bytes, or another numba, may lead to
+        except Exception as error:  # a damaged file, or one of another numba, can raise anything
             self.useless[file] = _words(error)
             return None
         return made
 
     def save_overload(self, signature: Any, made: Any) -> None:
-        """Keep what was compiled for these types, if that can be."""
+        """Write the machine code for these argument types to disk, if that is possible."""
         from numba.core.serialize import dumps
 
         Kept.compiled += 1
@@ -235,18 +240,18 @@ class Kept:
     cache_path = property(lambda self: str(folder() or ""))
 
     def enable(self) -> None:
-        """Do nothing: it is on."""
+        """Do nothing: the cache is always on."""
 
     disable = flush = enable
 
 
 def digest(file: Path, content: bytes) -> bytes:
-    """Return the digest of a file's content with its name, so that no file stands in for another."""
+    """Return the digest of a file's name and content, so that a file renamed to another key is detected."""
     return hashlib.sha256(file.name.encode() + content).digest()
 
 
 def whole(file: Path) -> None:
-    """Raise if a file is not the user's own, or not as it was written."""
+    """Raise if a file does not belong to the user, can be written by others, or has changed since it was written."""
     with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
         found = os.fstat(opened.fileno())
         if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
@@ -257,10 +262,10 @@ def whole(file: Path) -> None:
 
 
 def prune(place: Path) -> None:
-    """Delete the files that were not used for longest, if there are too many."""
+    """Delete the least recently used files, if there are too many."""
     files = list(place.iterdir())
     if len(files) > MOST:
-        with suppress(FileNotFoundError):  # another process deletes them, too
+        with suppress(FileNotFoundError):  # another process may delete files at the same time
             files.sort(key=lambda file: file.stat().st_mtime)
         for file in files[: len(files) - MOST // 2]:
             file.unlink(missing_ok=True)

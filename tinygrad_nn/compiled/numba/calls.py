@@ -1,8 +1,9 @@
-"""Calls of a trace as operations of kernels: indexing by arrays, joined arrays, cross products, products of vectors.
+"""Turns ``call`` operations into operations of kernels: indexing by arrays, joining, cross products, small products.
 
-``gather`` reads its argument at places, ``scatter`` adds its argument up at places of zeros, ``join`` writes its
-arguments into boxes of an array, and zeros into others. Places that are the same in every call are looked at once;
-others, in each call, before a kernel reads at them.
+Kernels have three kinds of operations for these. ``gather`` reads entries of its argument at given indices (fancy
+indexing). ``scatter`` adds its argument to an array of zeros at given indices, the gradient of a gather. ``join``
+writes its arguments into boxes (slices) of an array, and zeros into the rest. Indices that are constants were checked
+when they were traced; others are checked against the bounds in each call, before a kernel uses them.
 """
 
 from __future__ import annotations
@@ -20,25 +21,27 @@ from ..trace.operations import frozen, thawed
 from .expressions import NAMES, code_of, known
 
 Index = tuple[Any, ...]
-AXES = 10  # of an array that a kernel takes
-PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
+AXES = 10  # the most axes of an array that a kernel takes
+PRODUCT = 16_384  # a matrix product of at most so many multiplications is faster in a kernel than in BLAS
 
 
 def opened(program: Program) -> Program:
-    """Return the program with what kernels can do of its calls."""
+    """Return the program with those calls replaced that kernels can do."""
     opening = Opening(program)
     ops = [new for op in program.ops for new in (opening.sum(op) or opening.of(op))]
     return Program([op for op in ops if op not in opening.gone], program.inputs, program.outputs)
 
 
 class Opening:
-    """From calls to operations of kernels.
+    """The replacement of calls by operations of kernels.
 
     Attributes:
-        count: the numbers of values so far.
-        places: indices that were made fit for an axis of some length, by what they were.
-        users: how often each value is read, or returned.
-        gone: operations that nothing reads any more.
+        count: the largest number of a value so far.
+        places: (index array, length of the axis) -> the same indices, non-negative and checked.
+        made: the operations that the current replacement needs first.
+        users: how often each value is read or returned.
+        gone: operations whose results nothing reads any more.
+        summed: arguments of joins that had 0.0 added, so that they contain no -0.0.
     """
 
     def __init__(self, program: Program) -> None:
@@ -48,12 +51,13 @@ class Opening:
         read = [*(x for op in program.ops for x in op.values), *program.outputs]
         self.users = Counter(x for x in read if isinstance(x, Value))
         self.gone: set[Op] = set()
-        self.summed: set[Value] = set()  # in which no zero is negative
+        self.summed: set[Value] = set()
 
     def sum(self, op: Op) -> list[Op]:
-        """Return what a sum of two arrays of zeros with something in them becomes: one array with both in it.
+        """Return the operations for the sum of two arrays that are zero outside some boxes: one join of both.
 
-        Beside a zero x becomes x + 0.0, so that also the sign of a zero is what it was.
+        Each argument x becomes x + 0.0, as in the sum, so that the signs of zeros stay the same. For any other
+        operation return an empty list.
         """
         if op.function is not np.add or op.out.dtype.kind != "f":
             return []
@@ -81,7 +85,7 @@ class Opening:
         return self.add("ufunc", np.add, [x, y], (), x.shape, x.dtype)
 
     def of(self, op: Op) -> list[Op]:
-        """Return what an operation becomes: itself where nothing is known."""
+        """Return the operations that replace an operation; the operation itself if there is no replacement."""
         way = WAYS.get(op.name) if op.kind == "call" else None
         if way is None or not all(map(_usual, [*op.values, op.out])):
             return [op]
@@ -99,7 +103,7 @@ class Opening:
         return [*self.made, last]
 
     def add(self, kind: str, function: Any, args: list[Any], attrs: Index, shape: tuple[int, ...], dtype: Any) -> Value:
-        """Append an operation with a result of its own."""
+        """Append an operation to `made`, and return its result, a new value."""
         self.count += 1
         out = Value(self.count, "made", shape, np.dtype(dtype))
         out.op = Op(kind, getattr(function, "__name__", "getitem"), function, args, attrs, [out])
@@ -107,7 +111,7 @@ class Opening:
         return out
 
     def placed(self, index: Value, n: int, axis: int) -> Value:
-        """Return an index, which may count from the end, as places on an axis."""
+        """Return an index array for an axis of length n as non-negative indices."""
         key = index, n
         if key not in self.places and index.kind == "constant":
             data = index.data.astype(np.int64) % n
@@ -118,12 +122,12 @@ class Opening:
         return self.places[key]
 
     def parsed(self, index: Any, shape: tuple[int, ...]) -> tuple[Index, list[Any]] | None:
-        """Return an index with arrays, and the arrays.
+        """Return an index as attributes of a gather or scatter, and its index arrays; None if a kernel cannot do it.
 
         Returns:
-            attributes of a gather or scatter: what stands for each axis (a slice, a number, ``("array", place among the
-            arguments)``, or None for an axis that is new), where the axes of the arrays stand in the result, and how
-            many these are.
+            ``(parts, at, axes), arrays``: for each axis a part (a slice, a number, ``("array", place among the
+            arguments)``, or None for a new axis), the place of the arrays' broadcast axes in the result, their number,
+            and the arrays.
         """
         parts: list[Any] = []
         for part in index if isinstance(index, tuple) else (index,):
@@ -146,7 +150,7 @@ class Opening:
                 found.append(("array", len(arrays)))
             elif type(part) in (int, slice):
                 found.append(part)
-            else:  # such as True, which is no axis
+            else:  # such as True, which indexes no axis
                 return None
             axis += 1
         advanced = [k for k, part in enumerate(found) if part is not None and not isinstance(part, slice)]
@@ -157,10 +161,10 @@ class Opening:
 
 
 def places(n: int, axis: int, index: Any) -> Any:
-    """Return places on an axis of n entries, which may count from its end, counted from its start.
+    """Return indices into an axis of n entries with negative ones counted from the start.
 
     Raises:
-        IndexError: there is none.
+        IndexError: an index is out of bounds.
     """
     index = np.asarray(index, np.int64)
     if index.size and (index.min() < -n or index.max() >= n):
@@ -170,7 +174,7 @@ def places(n: int, axis: int, index: Any) -> Any:
 
 
 def _done(op: Op) -> bool:
-    """Tell whether kernels can do an operation, which nothing else does."""
+    """Tell whether kernels can do a gather, scatter or join; there is no other code for these."""
     return known(op) and all(len(x.shape) <= AXES for x in op.values)
 
 
@@ -183,7 +187,7 @@ def _constant(data: Any) -> Value:
 
 
 def _whole(parts: list[Any], ndim: int) -> list[Any]:
-    """Return an index with a part for each axis."""
+    """Return an index with a part for each axis, and no Ellipsis."""
     count = sum(part is not None and part is not Ellipsis for part in parts)
     rest = [slice(None)] * (ndim - count)
     for k, part in enumerate(parts):
@@ -193,14 +197,14 @@ def _whole(parts: list[Any], ndim: int) -> list[Any]:
 
 
 def _picked(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of what an index selects."""
+    """Return the shape of the array that an index selects."""
     like = iter(arrays)
     index = [np.zeros(next(like).shape, int) if isinstance(part, tuple) and part[0] == "array" else part
              for part in attrs[0]]  # fmt: skip
     return np.shape(np.broadcast_to(np.False_, shape)[thawed(tuple(index))])
 
 
-# -- What each call becomes
+# -- The replacement for each kind of call: each function returns the last operation, or None
 
 
 def _getitem(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
@@ -211,6 +215,7 @@ def _getitem(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -
 
 
 def _put(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    # ``put`` is the gradient of an index: a scatter if the index has arrays, else a join with zeros around it.
     x, index, shape = args[0], given["index"], op.out.shape
     found = opening.parsed(index, shape)
     if found is None or code_of(x.dtype) not in NAMES or _picked(*found, shape) != x.shape:
@@ -223,7 +228,7 @@ def _put(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op
 
 
 def _rest(parts: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
-    """Return boxes that hold all entries besides those of an index; more than those where it is of many parts."""
+    """Return boxes that cover all entries outside an index; the whole array if the index cuts more than one axis."""
     axes = [slice(part, part + 1) if isinstance(part, int) else part for part in thawed(parts) if part is not None]
     axes = [slice(n - 1, n) if s == slice(-1, 0) else slice(*s.indices(n)) for s, n in zip(axes, shape, strict=True)]
     cut = [k for k, (s, n) in enumerate(zip(axes, shape, strict=True)) if s != slice(0, n, 1)]
@@ -295,7 +300,7 @@ def _cross(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> 
 
 
 def _matmul(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
-    """Return the product of a matrix and a vector as one of two matrices, if it is small."""
+    """Return a product of vectors as a ``vdot``, and a small product with one vector as a product of matrices."""
     if given or not all(isinstance(x, Value) and x.dtype == op.out.dtype and x.dtype.kind == "f" for x in args):
         return None
     a, b = args

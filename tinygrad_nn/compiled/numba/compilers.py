@@ -1,8 +1,8 @@
-"""Several processes that compile what one plan needs, where that takes seconds.
+"""Compiles the functions of one plan in several processes at once, if that would take seconds.
 
-numba compiles one function at a time in a process. So this process takes the functions of a plan from the front, others
-take them from the back, and what they made is found in the folder on disk where machine code is kept. None of it is
-needed: what no other process has made is compiled here.
+numba compiles only one function at a time in a process. So this process takes functions from the front of a list, other
+processes take them from the back, and their results are loaded from the cache on disk. The other processes are never
+needed for correctness: a function that none of them has compiled is compiled here.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .expressions import code_of
 from .machine import made
 from .native import dtypes_of_products
 
-EACH = 6  # functions for each more process: it takes a second to start, in which five are compiled
-MOST = 3  # more processes
-PATIENCE = 60.0  # seconds that the last functions of another process are waited for
+EACH = 6  # one more process for so many functions: it takes a second to start, in which five are compiled
+MOST = 3  # the most processes that are started
+PATIENCE = 60.0  # how many seconds to wait for the last functions of another process
 ROOT = str(Path(__file__).resolve().parents[3])
 START = f"import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import serve; serve()"
 
-# "kernel": its source; "native": its module and name, and "given": what it is called with; or "product": a dtype.
+# {"kernel": source}, {"native": [module, name], "given": arguments} or {"product": character of a dtype}.
 Job = dict[str, Any]
 
 
 def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
-    """Return what is compiled for kernels and for operations that functions of the package `native` do.
+    """Return the compilation jobs for kernels and for functions of the package `native`.
 
-    One that is quickly done comes first, since it shows whether anything is missing; then, and last, those that take
-    longest, so that no process waits long for another.
+    A quick one comes first, since it shows whether the cache on disk is empty. The longest ones come at the front and
+    at the back, where the processes begin, so that no process waits long for another at the end.
     """
     kernels: list[Job] = [{"kernel": text} for text in sorted(set(sources), key=lambda text: (-len(text), text))]
     ops = list(ops)
@@ -55,7 +55,7 @@ def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
 
 
 def _described(x: Arg | Any) -> Any:
-    """Return an argument for JSON: a number, or dtype and shape of an array, with its entries if these stand."""
+    """Return an argument as JSON data: a number, or an array's dtype and shape, with the entries of constants."""
     if isinstance(x, Value):
         return x.dtype(0) if x.weak else [code_of(x.dtype), list(x.shape)]
     return [x.dtype.str, list(x.shape), x.tolist()] if isinstance(x, np.ndarray) else x
@@ -66,14 +66,14 @@ def _kind(x: Any) -> Any:
 
 
 def _stand_in(x: Any) -> Any:
-    """Return an argument of a kind; an array of zeros takes no memory until somebody looks at it."""
+    """Return an argument made from its description; arrays of zeros take no memory until they are read."""
     if not isinstance(x, list):
         return x
     return np.array(x[2], x[0]).reshape(x[1]) if len(x) == 3 else np.zeros(x[1], x[0])
 
 
 def prepare(job: Job) -> None:
-    """Compile what a job names, or find it on disk."""
+    """Compile the function of a job, or load it from disk."""
     if "kernel" in job:
         made(job["kernel"])
         return
@@ -90,7 +90,7 @@ def prepare(job: Job) -> None:
 
 
 def together(found: list[Job]) -> None:
-    """Compile what jobs name, or find it on disk, with other processes from where it turns out that much is missing."""
+    """Compile the functions of all jobs, or load them; start other processes once it shows that many are missing."""
     left = deque(found)
     helpers: list[Helper] = []
     before = Kept.compiled
@@ -98,7 +98,7 @@ def together(found: list[Job]) -> None:
         while (job := _next(left)) is not None:
             prepare(job)
             if not helpers and Kept.compiled > before:
-                with suppress(OSError, RuntimeError):  # no more processes, or threads, can be had
+                with suppress(OSError, RuntimeError):  # no further process or thread can be started
                     for _ in range(count(len(left))):
                         helpers += [Helper(left)]
         for helper in helpers:
@@ -109,7 +109,7 @@ def together(found: list[Job]) -> None:
 
 
 def _next(left: deque[Job]) -> Job | None:
-    """Return the first of the jobs that are left; another thread takes them too, from the back."""
+    """Return the first remaining job, or None; other threads take jobs from the back at the same time."""
     try:
         return left.popleft()
     except IndexError:
@@ -117,18 +117,18 @@ def _next(left: deque[Job]) -> Job | None:
 
 
 def count(functions: int) -> int:
-    """Return how many more processes so many functions are worth."""
+    """Return how many more processes to start for so many functions."""
     able = bool(sys.executable) and not getattr(sys, "frozen", False) and folder() is not None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(0, min(cores - 1, functions // EACH, MOST)) if able else 0
 
 
 class Helper:
-    """Another process, and a thread that hands it a job whenever it has done one."""
+    """Another process, and a thread that sends it a job whenever it has finished one."""
 
     def __init__(self, left: deque[Job]) -> None:
         self.left = left
-        # No file where this process happens to stand, and no variable, decides what is imported there.
+        # The process must not import files from the current folder, or from where environment variables say.
         given: list[Any] = sys.path
         paths = [path for path in given if isinstance(path, str) and os.path.isabs(path)]
         line = [sys.executable, "-I", *["-O"] * sys.flags.optimize, "-c", START, json.dumps([*paths, ROOT])]
@@ -146,26 +146,26 @@ class Helper:
             raise
 
     def _hand_out(self) -> None:
-        """Answer each line with a job, until none is left or the process has ended."""
-        with suppress(IndexError, OSError, TypeError):  # a TypeError of what JSON has no word for: it is compiled here
+        """Answer each line of the process with a job, until none is left or the process has ended."""
+        with suppress(IndexError, OSError, TypeError):  # TypeError: a job is not JSON data, so it is compiled here
             for _ in self.process.stdout:
                 self.process.stdin.write(json.dumps(self.left.pop()) + "\n")
                 self.process.stdin.flush()
 
     def wait(self) -> None:
-        """Wait until it has done what it took."""
+        """Wait until it has finished the jobs that it took, at most `PATIENCE` seconds."""
         self.thread.join(PATIENCE)
 
     def end(self) -> None:
-        """End it."""
+        """End the process."""
         self.process.kill()
         self.thread.join()
         self.process.communicate()
 
 
 def serve() -> None:
-    """Ask for a job with each line that is printed, and do it. What fails here fails again where it is needed."""
-    from .native import build  # noqa: F401 - which takes its time, before there is a job to wait for
+    """Run in the other process: print a line to ask for a job, and do it; if it fails, so it will in the first."""
+    from .native import build  # noqa: F401 - a slow import, done before the first job is asked for
 
     while True:
         sys.stdout.write("\n")

@@ -1,4 +1,4 @@
-"""The scalar expression of each elementwise operation, as numba compiles it."""
+"""The Python expression of each elementwise operation for single numbers, which a kernel's loops contain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from ..program.values import Op, Value
 
 NAMES = ("f4", "f8", "i4", "i8", "b1", "u1")
-NARROW = ("i4", "u1")  # numba computes with them in 64 bits, where nothing overflows
+NARROW = ("i4", "u1")  # numba computes with these in 64 bits, so results must be cast back to overflow as in NumPy
 
-# What propagates NaN as NumPy does. {0} and {1} are names or numbers, so that they may be repeated.
+# Expressions that propagate NaN as NumPy does. {0} and {1} are names or numbers, so that they may be repeated.
 SCALAR: dict[Any, str] = {
     np.add: "{0} + {1}", np.subtract: "{0} - {1}", np.multiply: "{0} * {1}", np.divide: "{0} / {1}",
     np.negative: "-{0}", np.positive: "{0}", np.square: "{0} * {0}", np.reciprocal: "{one} / {0}",
@@ -36,9 +36,9 @@ COSTLY = frozenset({
     np.exp, np.log, np.log1p, np.expm1, np.tanh, np.sin, np.cos, np.exp2, np.log2, np.log10, np.power, np.arctan,
     np.sinh, np.cosh,
 })  # fmt: skip
-NUMERIC = frozenset({np.multiply, np.add, np.subtract, np.negative, np.absolute})  # of truth values they are others
+NUMERIC = frozenset({np.multiply, np.add, np.subtract, np.negative, np.absolute})  # differ from SCALAR for booleans
 ELEMENTWISE = ("ufunc", "where", "cast")
-ENTRYWISE = (*ELEMENTWISE, "gather")  # what can be computed entry by entry, though it reads others
+ENTRYWISE = (*ELEMENTWISE, "gather")  # computed entry by entry; a gather reads at other indices
 
 
 def code_of(dtype: Any) -> str:
@@ -47,7 +47,7 @@ def code_of(dtype: Any) -> str:
 
 
 def loops(ufunc: Any, args: list[Any]) -> tuple[np.dtype[Any], ...]:
-    """Return the dtypes in which a ufunc computes, result last."""
+    """Return the dtypes to which a ufunc converts its arguments, and the dtype of its result last."""
     weak = (int, float, complex)
     given = [a.dtype if isinstance(a, Value) else type(a) if type(a) in weak else np.asarray(a).dtype for a in args]
     return tuple(ufunc.resolve_dtypes((*given, None)))
@@ -76,27 +76,27 @@ def known(op: Op) -> bool:
 
 
 def _narrow(dtype: np.dtype[Any]) -> bool:
-    """Tell whether there are whole numbers of 64 bits that a dtype of whole numbers does not hold."""
+    """Tell whether a dtype is an integer dtype that cannot hold all int64 numbers."""
     return dtype.kind == "u" or (dtype.kind == "i" and dtype.itemsize < 8)
 
 
 def _whole(x: Any, dtype: np.dtype[Any]) -> bool:
-    """Tell whether an argument is a whole number of Python's that may not fit; NumPy says so, machine code does not."""
+    """Tell whether an argument is a Python int that may not fit a dtype: NumPy would raise, machine code would not."""
     if isinstance(x, Value):
         return x.dtype is int
     return type(x) is int and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
 
 
 def cast(text: str, have: str | None, want: str) -> str:
-    """Return an expression in another dtype."""
+    """Return an expression of dtype `have` cast to dtype `want`."""
     return text if have == want else f"({text} != 0)" if want == "b1" else f"{want}({text})"
 
 
 def literal(x: Any, want: str) -> str:
-    """Return a plain number, written in a dtype."""
+    """Return the expression of a plain number in a dtype."""
     text = "np.nan" if x != x else "np.inf" if x == float("inf") else "-np.inf" if x == -float("inf") else repr(x)
     if want == "b1":
         return repr(bool(x))
     if want != "f8" or not isinstance(x, float):
         return f"{want}({text})"
-    return f"({text})" if text[0] == "-" else text  # a power binds closer than a sign
+    return f"({text})" if text[0] == "-" else text  # parentheses, since ** binds more tightly than a minus sign

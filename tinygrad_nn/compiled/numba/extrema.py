@@ -1,4 +1,7 @@
-"""The lines that find the largest or least of many numbers, where NaN counts, so that compilers do not part them."""
+"""Writes the lines that find the maximum or minimum of many numbers, NaN if one is NaN.
+
+Compilers do not vectorize such a loop by themselves, because of NaN. So many extrema are kept side by side.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ import numpy as np
 
 from .lengths import Length
 
-LANES = 64  # of a long extremum: so many are kept side by side
-LONG = 1024  # entries from which on that is quicker
+LANES = 64  # the number of extrema that are kept side by side
+LONG = 1024  # the number of entries from which on that is faster
 
 
 def further(function: Any, s: str) -> str:
-    """Return the expression of the extremum of what there is so far and of one more number, `v`."""
+    """Return the expression of the extremum of `s`, the extremum so far, and of one more number, `v`."""
     return f"v if v {'>' if function is np.maximum else '<'} {s} or v != v else {s}"
 
 
@@ -22,16 +25,16 @@ def side_by_side(
     function: Any, kind: str, start: str, n: int, depth: int, line: Callable[[int, str], None],
     read: Callable[[str, int], str],
 ) -> None:  # fmt: skip
-    """Write the lines by which `s` becomes the extremum of n numbers.
+    """Append the lines that set `s` to the extremum of n numbers.
 
     Args:
         function: np.maximum or np.minimum.
-        kind: code of the dtype.
-        start: what is not beyond any number.
-        n: how many.
-        depth: of the first line.
+        kind: the code of the dtype.
+        start: the expression to start from, -inf or inf.
+        n: how many numbers there are.
+        depth: the depth of the first line.
         line: appends a line at a depth.
-        read: takes a place and a depth to the expression of a number, after the lines of what it is made of.
+        read: takes a place and a depth, and returns the expression of the number there, after appending its lines.
     """
     lanes, each = f"lanes_{kind}", f"for lane in range({LANES}):"
     line(depth, f"{lanes} = np.empty({LANES}, {kind})")

@@ -1,6 +1,6 @@
-"""What a function computes, as a digest: its code, its constants, and all that it closes over or names, in their turn.
+"""A digest of what a function computes: its bytecode, constants, closed-over variables and globals, recursively.
 
-The text of a function does not tell two apart that were made at one line of it with other functions inside.
+The source text alone is not enough: one ``def`` inside a function makes functions with different closed-over variables.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-VERSIONED = ("math", "numpy", "numba", "llvmlite")  # modules whose versions are in every key
+VERSIONED = ("math", "numpy", "numba", "llvmlite")  # modules whose versions are part of every key of the cache
 
 
 def sources() -> bytes:
-    """Return the digest of `assembly` and of the package `native`: a function may be replaced there by another."""
+    """Return the digest of the files of `assembly` and `native`, on which kernels depend in ways not seen here."""
     files = [HERE / "assembly.py", *sorted(HERE.glob("native/*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
 
 
 def fingerprint(thing: Any) -> str | None:
-    """Return the digest of a function, or None if it uses what cannot be described."""
+    """Return the digest of a function, or None if it uses an object that cannot be described."""
     found = Description()
     return found.digest.hexdigest() if found.add(thing) else None
 
 
 class Description:
-    """The digest of what was added, in order; each thing once, so that functions may name each other."""
+    """The digest of the things that were added, in order; each is described once, so that cycles end."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
-        self.seen: dict[int, tuple[int, Any]] = {}  # with the thing itself, or its place in memory could be another's
+        self.seen: dict[int, tuple[int, Any]] = {}  # by id, with the thing itself, so that its id is not reused
 
     def _write(self, *parts: Any) -> bool:
         for part in parts:
@@ -42,7 +42,7 @@ class Description:
         return True
 
     def add(self, thing: Any) -> bool:
-        """Add one thing and all that it is made of; return whether it could be described."""
+        """Add a thing and everything that it consists of; return whether it could be described."""
         if thing is None or thing is Ellipsis or isinstance(thing, (bool, int, float, complex, str, bytes)):
             return self._write(type(thing).__name__, thing if isinstance(thing, bytes) else repr(thing))
         if id(thing) in self.seen:
@@ -92,10 +92,10 @@ class Description:
         if isinstance(thing, (type, BuiltinFunctionType, np.ufunc)):
             return self._write("named", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing)))
         kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
-        if hasattr(thing, "py_func"):  # what numba made of a function
+        if hasattr(thing, "py_func"):  # a function compiled by numba
             options = [*sorted(thing.targetoptions.items()), getattr(thing, "apart", False)]
             return self._write(kind) and self.add(options) and self.add(thing.py_func)
-        if hasattr(thing, "_defn"):  # what writes machine code itself
+        if hasattr(thing, "_defn"):  # a numba intrinsic, which generates LLVM code
             return self._write(kind) and self.add(thing._defn)
         if kind.startswith("numba.core.types."):
             return self._write(kind, thing)
@@ -105,6 +105,6 @@ class Description:
 
 
 def _names(code: CodeType) -> list[str]:
-    """Return the names that a code, or a code within it, looks up."""
+    """Return the names that a code object, or a code object inside it, looks up."""
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part)]
     return sorted({*code.co_names, *inner})

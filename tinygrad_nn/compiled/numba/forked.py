@@ -1,7 +1,7 @@
-"""The error of machine code for several threads in a process that does not have them."""
+"""`Forked`: the error if machine code for several threads runs in a forked process, which has no such threads."""
 
 from __future__ import annotations
 
 
 class Forked(RuntimeError):
-    """Raised before anything has run, in a process that has not the threads it takes."""
+    """Raised, before anything has run, in a forked process that does not have numba's threads."""

@@ -1,4 +1,4 @@
-"""Which operations become one kernel: everything between two calls of NumPy or BLAS that are worth their own call."""
+"""Decides which operations become one kernel: all between two that are better left to a call of NumPy or BLAS."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .native import choose
 from .native.row import available
 from .straight import Straight, stages
 
-VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
+VECTOR = 16_384  # from this size on, NumPy's vectorized exp and similar functions beat a kernel
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
-LONG = 512  # the most operations that are gathered for one kernel
-LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
+LONG = 512  # the most operations that are collected for one kernel
+LINES = 250  # the most lines of a kernel: longer ones compile disproportionately slowly, or raise a RecursionError
 
 
 def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
-    """Return the program with its operations gathered into kernels, in an order that lets these be long.
+    """Return the program with its operations grouped into kernels, reordered so that the groups are large.
 
-    With `whole` an operation that is alone becomes a kernel as well. `batch` is the length of the batch, with the slots
-    of inputs that have it.
+    With `whole` even a single operation becomes a kernel. `batch` is the length of the batch, with the slots of the
+    inputs that have a batch axis.
     """
     program = opened(program)
     lengths = Lengths(program, batch)
@@ -34,7 +34,7 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
     waiting = list(program.ops)
     straight = stages(waiting, fusable)
     done: set[Value] = set()
-    runs: list[list[Op]] = []  # what runs by itself is a list of one
+    runs: list[list[Op]] = []  # groups in order; an operation that is no part of a kernel is a list of one
     while waiting:
         alone: list[Op] = []
         waiting = _alone(waiting, done, alone)
@@ -59,7 +59,7 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
     _sink(runs, program, straight)
     order: list[Op] = []
     later = {x for x in program.outputs if isinstance(x, Value)}
-    after: list[set[Value]] = []  # what is read after each run
+    after: list[set[Value]] = []  # the values that are read after each run
     for group in reversed(runs):
         after.append(set(later))
         later.update(arg for op in group for arg in op.values)
@@ -73,7 +73,7 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
 
 
 def _number(values: list[Value]) -> None:
-    """Give a number to what has none yet."""
+    """Give a number to each value that has none yet."""
     last = max((value.number for value in values), default=0)
     for value in values:
         if value.number < 0:
@@ -82,7 +82,7 @@ def _number(values: list[Value]) -> None:
 
 
 def _sink(runs: list[list[Op]], program: Program, apart: Container[Op]) -> None:
-    """Move operations to where their results are first used, so that these need not be kept until then."""
+    """Move operations to the kernel in which their results are first used, so that these need not be stored."""
     kernel = [run[0] not in apart and (fusable(run[0]) or run[0].kind in VIEWS) for run in runs]
     returned = {x for x in program.outputs if isinstance(x, Value)}
     rank = {op: k for k, op in enumerate(program.ops)}
@@ -109,7 +109,7 @@ def _ready(op: Op, done: set[Value]) -> bool:
 
 
 def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
-    """Move what runs by itself, and has its arguments, to the order; return the rest."""
+    """Move operations that are no part of a kernel and whose arguments are ready to `order`; return the others."""
     left = waiting
     while True:
         waiting, left = left, []
@@ -126,7 +126,7 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
 def _append(
     group: list[Op], later: set[Value], order: list[Op], make: Callable[..., Kernel | Straight], whole: bool
 ) -> None:  # fmt: skip
-    """Append a group: its kernel, then the views that what reads the values in `later` needs."""
+    """Append a group to `order`: its kernel, then its views that later operations need to read values in `later`."""
     work = [op for op in group if op.kind not in VIEWS]
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
@@ -151,7 +151,7 @@ def _append(
 
 
 def _needed(views: list[Op], later: set[Value]) -> list[Op]:
-    """Return the views that something later looks at, directly or through another view."""
+    """Return the views that are read later, directly or through another view."""
     wanted, kept = set(later), []
     for op in reversed(views):
         if op.out in wanted:
@@ -161,7 +161,7 @@ def _needed(views: list[Op], later: set[Value]) -> list[Op]:
 
 
 def fusable(op: Op) -> bool:
-    """Tell whether a kernel can do this operation, and is likely to do it better."""
+    """Tell whether a kernel can do this operation, and is likely to be faster than NumPy."""
     if op.kind not in KINDS or not known(op):
         return False
     shapes = [arg.shape for arg in op.values]

@@ -1,4 +1,4 @@
-"""Where an entry of a view, or of a part of an array, lies: indices as text, for the loops of kernels."""
+"""Index arithmetic on source text: for an entry of a view, the index of that entry in the array behind the view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .lengths import near
 
 
 def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
-    """Return the place of an entry in an array that begins somewhere in another."""
+    """Return the expression of an entry's place in a flat array in which this array begins at `start`."""
     terms, step = [str(start)] if start else [], 1
     for n, i in zip(reversed(shape), reversed(index), strict=True):
         if i != "0":
@@ -21,18 +21,18 @@ def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
 
 
 def unsigned(place: str) -> str:
-    """Return a place as a number that is never negative, which compilers else look at in every step of a loop."""
+    """Return a place as an unsigned number, so that compiled code does not test in each step if it is negative."""
     return place if place.isdigit() else f"u8({place})"
 
 
 def of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
-    """Return the index of an entry in an array that is broadcast."""
+    """Return the index in an array of an entry of its broadcast view."""
     tail = index[len(index) - len(shape) :] if shape else []
     return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
 
 
 def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
-    """Return the index of an entry in an array of which a part is taken."""
+    """Return the index in an array of an entry of its slice."""
     parts = list(thawed(tuple(taken)))
     count = sum(p is not None and p is not Ellipsis for p in parts)
     if Ellipsis in parts:
@@ -60,13 +60,13 @@ def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -
 def of_gather(
     attrs: tuple[Any, ...], shape: Sequence[int], index: list[str], place: Callable[[int, list[str]], str]
 ) -> list[str]:  # fmt: skip
-    """Return the index of an entry in an array that is read, or added to, at places.
+    """Return the index in an array of an entry of what a gather or scatter selects from it.
 
     Args:
-        attrs: of a gather or scatter.
-        shape: of the array.
-        index: of the entry in what is selected.
-        place: takes the number of an array of places, and an index in it, to the expression of a place.
+        attrs: the attributes of the gather or scatter.
+        shape: the shape of the array.
+        index: the index of the entry in the selected array.
+        place: takes the number of an index array, and an index in that, to the expression of the index stored there.
     """
     parts, at, axes = attrs
     ours, left, axis, found = index[at : at + axes], [*index[:at], *index[at + axes :]], 0, []
@@ -84,7 +84,10 @@ def of_gather(
 
 
 def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) -> list[str]:
-    """Return the index of an entry in an array of another shape: group by group of axes that hold the same entries."""
+    """Return the index in an array of an entry of its reshaped view, for each group of axes that hold the same entries.
+
+    Example: a reshape of (6, 5) to (2, 3, 5) has the groups 6 = 2 * 3 and 5 = 5, so only the first needs arithmetic.
+    """
     left = [(n, i) for n, i in zip(shape, index, strict=True) if n > 1]
     found: list[str] = []
     axes = [n for n in source if n > 1]
@@ -101,7 +104,7 @@ def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) ->
 
 
 def _of_group(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
-    """Return the index in axes of these lengths of an entry whose length and index in ours are given."""
+    """Return the index of an entry in axes of lengths `theirs`, given its (length, index) pairs in other axes."""
     flat = _in(ours[0][1])
     for n, i in ours[1:]:
         flat = f"({flat} * {n} + {_in(i)})"

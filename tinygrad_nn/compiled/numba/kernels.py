@@ -1,8 +1,9 @@
-"""Machine code for a group of operations: loops over arrays, written as plain Python that numba compiles.
+"""A kernel: a group of operations as one function of loops over arrays, in plain Python that numba compiles.
 
-A value that the group makes is either stored in an array or, where only one operation of the same shape uses it, part
-of that operation's loop. Views cost nothing: they are other ways to write an index. Loops over the same rows that read
-only rows already made become one loop, so that a row is worked on while it is in the cache.
+A value that the group makes is stored in an array or, if only one operation of the same shape uses it, computed inside
+the loop of that operation. Views cost nothing: reading a view is reading its base at another index. Loops over the same
+number of rows become one loop if each reads only rows that exist already, so that a row is used while it is in the
+cache.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ class Kernel:
     """A group of operations as one function.
 
     Attributes:
-        args: the arrays and numbers it reads.
-        outs: the arrays it writes; after those that are needed outside, one of each dtype for all others.
-        batch: the length of the batch if it takes that as a number.
-        shapes: of values that have it.
-        axes: that an array has at most where it does not come flat; known once the source is written.
+        args: the arrays and numbers that it reads.
+        outs: the arrays that it writes: first the results that are needed outside, then one array for each dtype that
+            holds all other stored values.
+        batch: the length of the batch, if the kernel takes it as an argument.
+        shapes: the shapes of values that have a batch axis.
+        axes: arrays with more axes than this are flattened first; known once the source is written.
     """
 
     __name__ = "kernel"
@@ -36,7 +38,7 @@ class Kernel:
         self.batch = next((n.batch for shape in self.shapes.values() for n in shape if isinstance(n, Length)), None)
         self.made = {out: op for op in group for out in op.outs}
         self.stored = _stored(self.ops, self.made, set(outside))
-        self.scratch: dict[Value, tuple[Value, int]] = {}  # what is not needed outside -> its array and place in it
+        self.scratch: dict[Value, tuple[Value, int]] = {}  # value not needed outside -> shared array, and start in it
         pools: dict[str, Value] = {}
         ends: dict[Value, int] = {}
         with named(self.shapes):
@@ -51,7 +53,7 @@ class Kernel:
         self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
 
     def over(self, x: Value, out: Value) -> bool:
-        """Tell whether the result may be written over an argument: every read comes before, or is of the same entry."""
+        """Tell whether a result may overwrite an argument: each read comes earlier, or reads the entry written then."""
         if out in self.scratch or out not in self.made:
             return False
         place = {value: k for k, value in enumerate(self.stored)}
@@ -66,7 +68,7 @@ class Kernel:
         return self.made[out].kind in ELEMENTWISE
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
-        """Return the body, where each array goes by the name given; equal names are the same array."""
+        """Return the lines of the body, with the given names of arrays; equal names are the same array."""
         with named(self.shapes):
             for self.axes in (AXES, DEEP):
                 loops = Loops(self.made, self.stored, self.scratch, names, threads, self.lengths, self.axes)
@@ -76,11 +78,11 @@ class Kernel:
             return lines
 
     def length(self) -> int:
-        """Return how many lines its body has."""
+        """Return the number of lines of its body."""
         return len(self.source({value: f"a{k}" for k, value in enumerate([*self.args, *self.outs])}))
 
     def _homes(self) -> dict[Value, Value]:
-        """Return for each value made here the stored one in whose loop it is computed."""
+        """Return for each value made here the stored value whose loop computes it."""
         home = {value: value for value in self.stored}
         for op in reversed(self.ops):
             for arg in op.values:
@@ -91,7 +93,7 @@ class Kernel:
     def _order(self, names: dict[Value, str]) -> list[Value]:
         """Return the stored values in an order in which loops over the same rows follow each other."""
         needs: dict[Value, set[Value]] = {}
-        known: dict[Value, set[Value]] = {}  # what is stored that a value is made of
+        known: dict[Value, set[Value]] = {}  # value -> the stored values that it is computed from
         for op in self.ops:
             found: set[Value] = set()
             for arg in op.values:
@@ -99,7 +101,7 @@ class Kernel:
             known[op.out] = needs[op.out] = found
         home = self._homes()
         over = {names[value]: value for value in self.stored if value not in self.scratch}
-        for op in self.ops:  # whatever reads an array comes before what is written over it
+        for op in self.ops:  # all reads of an array come before the result that overwrites it
             for arg in op.values if op.kind not in VIEWS else ():
                 x = root(self.made, arg)
                 if x not in self.made and names[x] in over and home[op.out] is not over[names[x]]:
@@ -117,7 +119,7 @@ class Kernel:
 
 
 def _all(group: Sequence[Op]) -> set[Value]:
-    """Return all values of a group, and what its views, or those from outside, look at."""
+    """Return all values of a group, and the bases of all views among them."""
     found: set[Value] = set()
     left = [x for op in group for x in (*op.values, *op.outs)]
     while left:
@@ -129,14 +131,14 @@ def _all(group: Sequence[Op]) -> set[Value]:
 
 
 def root(made: dict[Value, Op], value: Value) -> Value:
-    """Return the value that a view of this group, or from outside, looks at."""
+    """Return the base of a view, or the value itself if it is no view."""
     while value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
     return value
 
 
 def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[Value]:
-    """Return the values that get an array, in the order in which they are made."""
+    """Return the values that are stored in arrays, in the order in which they are made."""
     uses: dict[Value, list[tuple[Op, bool]]] = {}
     for op in ops:
         if op.kind not in VIEWS:
@@ -159,7 +161,7 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
 
 
 def _passes(op: Op, x: Value) -> bool:
-    """Tell whether an operation reads each entry of an argument once, in the order in which it goes."""
+    """Tell whether an operation's loop reads each entry of an argument once, at the loop's own index."""
     if op.kind == "join":
         return op.args.count(x) == 1
     if op.kind == "scatter":
@@ -168,6 +170,6 @@ def _passes(op: Op, x: Value) -> bool:
 
 
 def _rows(op: Op) -> int:
-    """Return how many rows an operation goes through."""
+    """Return how many rows an operation's outer loop goes through."""
     shape = op.out.shape if op.kind == "matmul" else space(op)
     return next((n for n in shape[:1] if n > 1), 1)

@@ -1,9 +1,9 @@
-"""The length of the batch in kernels: a number that they take, where all other lengths are written out.
+"""The length of the batch in kernels: an argument called ``rows``, while all other lengths are constants.
 
-Compilers make the most of lengths that they know, and those of weights stay what they are. The batch is often another:
-shorter at the end of the data, longer in use. So the text of a kernel says ``rows`` for it, and the kernel of one batch
-serves all. Which axes are the batch's is followed from the arguments through the program. Where that goes wrong nothing
-is lost but time: the text for another batch is another text then, which is compiled in its turn.
+Compilers make faster code for lengths that they know, and the shapes of weights never change. But the batch often has
+another length: shorter at the end of the data, longer in use. So the source of a kernel has ``rows`` in place of that
+length, and one compiled kernel serves all batches. This module follows the batch axis from the arguments through the
+program. A mistake costs only time: the source for another batch then differs, and is compiled anew.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ..program.values import Op, Program, Value
 from ..trace.operations import thawed
 
 NAME = "rows"
-LESS = 4  # so many rows are left out at the ends, such as in differences of neighbours
+LESS = 4  # a length at most this much below the batch's depends on it, as in differences of adjacent rows
 Shape = tuple[int, ...]
 Batch = tuple[int, Sequence[int]]
 NONE: Batch = (0, ())
 
 
 class Length(int):
-    """A number that is so many times the length of the batch, and some more, and is written like that."""
+    """An int equal to `times` times the length of the batch plus `more`; its text is such as ``(2 * rows + 1)``."""
 
     times: int
     more: int
 
     def __new__(cls, value: int, times: int = 1, more: int = 0) -> Length:
-        """Make a number of its value and of what that is made of."""
+        """Make it from its value and the two numbers of its expression."""
         made = super().__new__(cls, value)
         made.times, made.more = times, more
         return made
@@ -64,14 +64,14 @@ class Length(int):
 
 
 def near(value: int, n: int) -> int:
-    """Return a number as the length of an axis and some less, where the length is the batch's and the rest is small."""
+    """Return a number as a `Length` if `n`, the length of an axis, is one and the number is equal or slightly less."""
     less = int(n) - int(value)
     return n - less if isinstance(n, Length) and (not less or 0 < less <= LESS < value) else value
 
 
 @contextmanager
 def named(shapes: Mapping[Value, Shape]) -> Iterator[None]:
-    """Let values have shapes in which the length of the batch goes by its name."""
+    """Give values shapes with `Length` objects inside the block, so that code written there contains ``rows``."""
     before = {value: value.shape for value in shapes}
     try:
         for value, shape in shapes.items():
@@ -83,15 +83,15 @@ def named(shapes: Mapping[Value, Shape]) -> Iterator[None]:
 
 
 class Lengths:
-    """What a program has of the length of the batch.
+    """Which lengths and numbers in a program depend on the length of the batch.
 
     Args:
-        program: its operations in order.
-        batch: its length, and slots of the inputs that have such an axis.
+        program: its operations, in order.
+        batch: the length of the batch, and the slots of the inputs that have a batch axis.
 
     Attributes:
-        shapes: of the values that have an axis of the batch, with its length by name.
-        counts: of how many entries sums over the batch are, by name: what a mean divides by.
+        shapes: value with a batch axis -> its shape, with a `Length` for that axis.
+        counts: number of entries in a sum over the batch -> the same as a `Length`; a mean divides by it.
     """
 
     def __init__(self, program: Program, batch: Batch) -> None:
@@ -120,7 +120,7 @@ class Lengths:
             self.shapes[value] = tuple(shape)
 
     def number(self, x: float) -> str | None:
-        """Return how a plain number is written that is such a count, or one or two over it; None if it is not."""
+        """Return the text of a number n that is such a count c, 1/c or 2/c, with ``rows`` in it; None for others."""
         for over in (0, 1, 2):
             value = over / abs(x) if over and x else abs(x)
             count = self.counts.get(round(value)) if value < 2**53 else None
@@ -133,7 +133,7 @@ NOTHING = Lengths(Program([], [], []), NONE)
 
 
 def _alike(shape: Shape, rows: int) -> Shape:
-    """Return the shape of what is not known: the first axis of the length of the batch is the batch's."""
+    """Return a shape in which the first axis that has the batch's length is taken for the batch axis: a guess."""
     axis = shape.index(rows) if rows in shape else len(shape)
     return (*shape[:axis], Length(rows), *shape[axis + 1 :]) if axis < len(shape) else shape
 
@@ -143,7 +143,7 @@ def _entrywise(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
 
 
 def _met(shape: Shape, shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of arrays that were broadcast: an axis is the batch's if one of theirs is."""
+    """Return the shape of a broadcast result: its axis is the batch's if the same axis of an argument is."""
     result = list(shape)
     for other in shapes:
         for axis, n in enumerate(reversed(other), 1):
@@ -171,7 +171,7 @@ def _broadcast(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
 
 
 def _reshape(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    """Return the shape of a reshaped array: of axes that hold the entries of the batch's, one that can be is it."""
+    """Return the shape of a reshaped array: among the axes that cover the old batch axis, one is taken for it."""
     ours, result = shapes[0], list(op.out.shape)
     first = next((axis for axis, n in enumerate(ours) if isinstance(n, Length)), None)
     if first is not None:
@@ -186,7 +186,7 @@ def _reshape(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
 
 
 def _slice(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    """Return the shape of a part: an axis that is taken whole is what it was."""
+    """Return the shape of a slice: a batch axis that is taken wholly, or nearly, stays one."""
     shape, axis, result = shapes[0], 0, []
     parts = thawed(op.attrs[0])
     if Ellipsis in parts or sum(part is not None for part in parts) > len(shape):
@@ -210,10 +210,11 @@ WAYS: dict[str, Callable[[Op, Sequence[Shape], int], Shape]] = {
 
 
 def batch_of(parts: Sequence[Sequence[Any]]) -> Batch:
-    """Return the length of the batch, and the slots of the arguments that are one.
+    """Return the length of the batch, and the slots of the leaves that have a batch axis.
 
-    It is the length of all arrays of the last argument whose arrays have one length. Other arguments that are an array
-    with such an axis are of the batch: of ``step(weights, x, y)`` x and y, also where times come first in x.
+    It is the common length of the first axes in the last argument whose arrays have one. Other arguments that consist
+    of one array with an axis of that length belong to the batch too: in ``step(weights, x, y)`` these are x and y, even
+    if the first axis of x is time.
 
     Args:
         parts: the leaves of each argument, in order.
@@ -229,6 +230,6 @@ def batch_of(parts: Sequence[Sequence[Any]]) -> Batch:
 
 
 def _common(shapes: Sequence[Shape]) -> int:
-    """Return the length that the first axes of all arrays have, 0 if there is none."""
+    """Return the common length of the first axes of all arrays, 0 if they differ or there are none."""
     found = {shape[0] for shape in shapes if shape}
     return found.pop() if len(found) == 1 else 0

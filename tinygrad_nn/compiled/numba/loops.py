@@ -1,4 +1,10 @@
-"""The loops of a kernel, written as plain Python that numba compiles."""
+"""Writes the loops of a kernel as lines of plain Python, which numba compiles.
+
+Each stored array gets a nest of loops ``for i0 in range(n0): for i1 in range(n1): ...``, inside which one entry is
+computed. Three things make the loops faster: arrays with the same number of rows share the loop over ``i0``; adjacent
+axes become one loop over all their entries if nothing needs the separate indices; and large loops are cut into parts,
+one for each thread.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +24,10 @@ from .lengths import NOTHING, Lengths, near
 from .small_products import product
 from .sums import product_of_vectors, reduction
 
-LARGE = 2**19  # operations on single numbers from which on several threads share a loop
-DEEP = 4  # loops inside of each other, and axes of an array; more take long to compile
-ALONE = re.compile(r"\b[ijz]_\d")  # the index of one axis of several that are one loop
-AXES = 2  # of an array that stays one of several axes where loops over neighbours become one
+LARGE = 2**19  # scalar operations in a loop from which on several threads share it
+DEEP = 4  # the most nested loops, and the most axes of an array; more take long to compile
+ALONE = re.compile(r"\b[ijz]_\d")  # the index of a single axis among several that are one loop
+AXES = 2  # if loops over adjacent axes are merged, arrays with more axes than this are flattened
 
 
 @dataclass
@@ -29,10 +35,11 @@ class Part:
     """A loop over rows of which each thread runs a part.
 
     Attributes:
-        rows: how many.
-        body: the lines inside, indented by one.
-        sums: name, code of the dtype, and length of what each part adds up for itself; 0 for a single number.
-        after: the lines that follow when the parts have been added.
+        rows: the number of rows.
+        body: the lines inside the loop, indented once.
+        sums: for each sum over rows, which every thread computes for its own part: name, dtype code, and length, 0 for
+            a single number.
+        after: the lines after the loop, which combine the sums of all parts.
     """
 
     rows: int
@@ -42,7 +49,7 @@ class Part:
 
 
 class Known(NamedTuple):
-    """How an array is made: what is read, which entries are written, and whether besides the loop over rows."""
+    """How the loops make an array: which entries are read, which are written, and whether lines surround the loop."""
 
     reads: list[tuple[Value, list[str]]]
     entries: list[list[str]]
@@ -50,31 +57,31 @@ class Known(NamedTuple):
 
 
 class Loops:
-    """The loops of a kernel, line by line."""
+    """Writes the loops of a kernel, line by line."""
 
     def __init__(
         self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
         names: dict[Value, str], threads: int = 1, lengths: Lengths = NOTHING, axes: int = DEEP,
     ) -> None:  # fmt: skip
-        self.axes, self.few = axes, False  # of an array that is no single axis; whether neighbours are one loop
+        self.axes, self.few = axes, False  # most axes of arrays not flattened; whether adjacent axes became one loop
         self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, lengths
-        self.bounds: dict[str, int] = {}  # line of a loop -> over how many
+        self.bounds: dict[str, int] = {}  # the text of a loop's first line -> its number of iterations
         self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
         self.lines: list[str] = []
-        self.before: list[str] = []  # what must be done before the loop over rows, and after it
+        self.before: list[str] = []  # lines before the loop over rows, and lines after it
         self.after: list[str] = []
         self.reads: list[tuple[Value, list[str]]] = []
-        self.sums: list[tuple[str, str, int]] | None = None  # in a loop that is parted, what each part adds up
+        self.sums: list[tuple[str, str, int]] | None = None  # while writing a `Part`, its sums; else None
         self.count = 0
         self.known: dict[Value, Known] = {}
-        self.rows: dict[Value, str] = {}  # arrays of which only a row is there at a time, and names of single numbers
-        self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # an index of several axes that is one loop
-        self.first: tuple[int, int] | None = None  # from which axis on neighbours are one loop, and of how many axes
-        self.joined: list[tuple[list[tuple[int, str]], str]] = []  # lengths and indices of such axes, and their loop
+        self.rows: dict[Value, str] = {}  # arrays that hold one row at a time -> name if the row is a single number
+        self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # index and lengths of several axes in one loop
+        self.first: tuple[int, int] | None = None  # the axis from which on axes are merged, and the number of axes
+        self.joined: list[tuple[list[tuple[int, str]], str]] = []  # (length, index) of merged axes, and their loop
         self.outside = 0  # the depth of the loops over the axes that a sum keeps
 
     def all(self, values: Sequence[Value]) -> list[str | Part]:
-        """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
+        """Return the lines that make all arrays; loops over the same rows are merged, large loops become `Part`s."""
         result: list[str | Part] = []
         blocks = self._blocks(values)
         self.rows = self._passing(blocks)
@@ -95,9 +102,10 @@ class Loops:
         return result
 
     def _written(self, value: Value) -> list[str]:
-        """Return the lines that make an array, in as few loops as what is read and written allows.
+        """Return the lines that make an array, in as few loops as its reads and writes allow.
 
-        Short loops within loops are worth less to a compiler than one long loop.
+        A compiler makes faster code of one long loop than of short nested loops. So first all axes but the outer ones
+        are merged to one loop, and if an index of a single axis is needed, fewer and fewer.
         """
         op, count, sums = self.made[value], self.count, len(self.sums or ())
         axes = len(space(op)) if op.kind in (*ELEMENTWISE, "vdot") or op.function is np.add else 0
@@ -121,11 +129,11 @@ class Loops:
             self.lines[1:1] = self._parts(self.lines[1:])
 
     def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
-        """Return the arrays whose loops over rows are one: none reads rows of another that are not there yet."""
+        """Return groups of arrays that can share one loop over rows: none reads a row that is not made yet."""
         blocks: list[list[Value]] = []
         header = ""
-        written: dict[Any, bool] = {}  # array -> whether a row of it is complete when the next row begins
-        crossed: set[Any] = set()  # arrays of which other rows are read
+        written: dict[Any, bool] = {}  # array -> whether its row is complete at the end of each iteration
+        crossed: set[Any] = set()  # arrays of which rows other than the current one are read
         for value in values:
             first, me = self._written(value)[0], self._array(value)
             across = {self._array(v) for v, index in self.reads if index[:1] != ["i0"]}
@@ -141,9 +149,9 @@ class Loops:
         return blocks
 
     def _passing(self, blocks: list[list[Value]]) -> dict[Value, str]:
-        """Return the arrays of which only a row is there at a time, since the loop that makes it is all that reads it.
+        """Return the arrays that need memory for one row only, since only the loop that makes a row reads it.
 
-        One of a single number a row is a name, given with it.
+        If such a row is a single number, the array becomes a local variable, whose name is returned with it.
         """
         home = {value: number for number, block in enumerate(blocks) for value in block}
         found: dict[Value, str] = {}
@@ -158,7 +166,7 @@ class Loops:
         return found
 
     def _rows(self, block: list[Value]) -> int:
-        """Return over how many rows the loop of a block goes if it is worth being parted, else 0."""
+        """Return the number of rows of a block's loop if the loop is worth several threads, else 0."""
         first = self._written(block[0])[0]
         if self.threads < 2 or not first.startswith("for i0") or any(self.made[v].kind == "matmul" for v in block):
             return 0
@@ -167,12 +175,12 @@ class Loops:
             value = todo.pop()
             op = self.made[value]
             work += prod(space(op)) * (16 if op.function in COSTLY else 1)
-            todo += {x for x in op.values if x in self.inline}  # each has one user, which may read it twice
+            todo += {x for x in op.values if x in self.inline}  # a set, since the only user may read a value twice
         rows = self.bounds[first]
         return rows if work > LARGE and rows >= self.threads else 0
 
     def _part(self, block: list[Value], rows: int) -> Part:
-        """Return the loop of a block as parts."""
+        """Return the loop of a block as a `Part`."""
         self.sums = []
         body: list[str] = []
         after: list[str] = []
@@ -183,7 +191,7 @@ class Loops:
         return part
 
     def _array(self, value: Value) -> Any:
-        """Return what tells arrays apart: two values in the same memory are one array."""
+        """Return a key for the array of a value, equal for values in the same memory."""
         return value if value in self.scratch else self.names[value]
 
     # -- loops
@@ -191,9 +199,10 @@ class Loops:
     def open(
         self, shape: Sequence[int], letter: str = "i", lead: Sequence[str] = (), depth: int = 0, cut: int = 0
     ) -> tuple[list[str], int]:  # fmt: skip
-        """Append loops over a shape, or what is left of it, and return the index, and the depth inside.
+        """Append loops over a shape; return the index of the current entry, and the depth of lines inside the loops.
 
-        Those of axes before `cut` are never one with those after it.
+        With `lead`, the indices of the first axes, only the other axes get loops. Loops over axes before `cut` are
+        never merged with loops over axes after it.
         """
         if self.first is not None:
             return self._few(shape, letter, cut)
@@ -210,9 +219,10 @@ class Loops:
         return index, depth
 
     def _few(self, shape: Sequence[int], letter: str, cut: int) -> tuple[list[str], int]:
-        """Append loops over a shape, of neighbours from some axis on a single one, and return index and depth.
+        """Append loops over a shape with all axes from `first` on merged; return index and depth, as `open` does.
 
-        What is read or written where none of the indices of such neighbours remains does not need them.
+        A merged axis still gets an index, such as ``i_2``. If no line contains such an index at the end, because
+        `offset` could replace them all by the merged loop's index, the axes did not need separate loops.
         """
         first, axes = self.first or (0, 0)
         start = max(0, len(shape) - axes + first)
@@ -231,7 +241,7 @@ class Loops:
         return index, depth
 
     def offset(self, shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
-        """Return the place of an entry in an array, by the loops that there are."""
+        """Return the expression of an entry's place in a flat array, with merged axes by their loop's index."""
         pairs = [(n, i) for n, i in zip(shape, index, strict=True) if n > 1]
         for these, loop in self.joined:
             for k in range(len(pairs) - len(these) + 1):
@@ -241,7 +251,7 @@ class Loops:
         return flat([n for n, _ in pairs], [i for _, i in pairs], start)
 
     def _head(self, shape: Sequence[int]) -> tuple[list[str], int]:
-        """Append one loop over several axes, since compilers take long over deep nests; return index and depth."""
+        """Append one loop over several axes, since deep nests compile slowly; return index and depth."""
         if len(shape) == 1:
             self._over(0, "i0", shape[0])
             return ["i0"], 1
@@ -251,7 +261,7 @@ class Loops:
         return index, 1
 
     def _parts(self, lines: Sequence[str]) -> list[str]:
-        """Return the lines that take the index of several axes apart, as far as others need it."""
+        """Return the lines that compute the index of each single axis of such a loop, if other lines use it."""
         axes, text = self.deep[1], "\n".join(lines)
         needed = set(re.findall(r"\b[kr]\d+\b", text))
         found = []
@@ -264,14 +274,14 @@ class Loops:
         return found
 
     def _shared(self, out: Value, whole: Sequence[int]) -> tuple[list[str], int]:
-        """Append the loop over the first axes of a result, of which arguments have as many in common."""
+        """Append the loop over the first axes of a result, if all arguments cover these axes as a whole."""
         lead = min(whole)
         if sum(n > 1 for n in out.shape) <= DEEP:
             lead = min(lead, 1)
         return self._head(out.shape[:lead]) if lead and prod(out.shape[:lead]) > 1 else ([], 0)
 
     def _over(self, depth: int, name: str, n: int) -> None:
-        """Append the line of a loop."""
+        """Append the first line of a loop."""
         text = f"for {name} in range({n}):"
         self.bounds[text] = n
         self.line(depth, text)
@@ -286,7 +296,7 @@ class Loops:
         self.line(depth, f"{self.place(op.out, index)} = {value}")
 
     def _join(self, op: Op) -> None:
-        """Write zeros into some boxes of an array, and the arguments into others."""
+        """Append loops that write zeros into some boxes (slices) of an array, and the arguments into others."""
         out, (boxes, zeros) = op.out, op.attrs
         lead, start = self._shared(out, [whole(box) for box in boxes])
         for box in zeros:
@@ -300,7 +310,7 @@ class Loops:
             self.line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
 
     def _scatter(self, op: Op) -> None:
-        """Add the entries of an array up at places of zeros."""
+        """Append loops that fill an array with zeros, and then add the argument's entries to it at given places."""
         x, out, code = op.args[0], op.out, code_of(op.out.dtype)
         lead, start = self._shared(out, [min(whole(op.attrs[0]), op.attrs[1])])
         zero, depth = self.open(out.shape, "z", lead, start)
@@ -310,7 +320,7 @@ class Loops:
         self.line(depth, f"{self.place(out, self._picked(op, out.shape, index, depth))} += {text}")
 
     def _picked(self, op: Op, shape: tuple[int, ...], index: list[str], depth: int) -> list[str]:
-        """Return where an entry of what a gather or scatter selects lies in an array."""
+        """Return the index in an array of an entry that a gather or scatter selects."""
 
         def place(number: int, index: list[str]) -> str:
             where = op.args[number]
@@ -330,7 +340,7 @@ class Loops:
     # -- values
 
     def place(self, value: Value, index: Sequence[str]) -> str:
-        """Return the entry of an array that stands for a value."""
+        """Return the expression of an entry of a stored value, such as ``a3[i0, i1]``."""
         if value is self.value:
             self.entries.append(list(index))
         pool, start = self.scratch.get(value, (value, 0))
@@ -349,7 +359,7 @@ class Loops:
         return f"{self.names[pool]}[{unsigned(self.offset(shape, index, start))}]"
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
-        """Return the array behind a view, and the index in it of an entry of the view."""
+        """Return the base of a view, and the index in the base of an entry of the view."""
         while value.op is not None and value.op.kind in VIEWS:
             op, source = value.op, value.op.args[0]
             if op.kind == "transpose":
@@ -367,7 +377,7 @@ class Loops:
         return value, index
 
     def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
-        """Return the expression of an entry of an argument, in a dtype."""
+        """Return the expression of an entry of an argument in dtype `want`, after the lines that it needs."""
         if not isinstance(arg, Value):
             return literal(arg, want)
         if arg.weak:
@@ -384,7 +394,7 @@ class Loops:
         return cast(self.place(value, inner), code_of(value.dtype), want)
 
     def _expression(self, op: Op, index: list[str], depth: int, seen: dict[Value, str]) -> str:
-        """Return the expression of an entry of an elementwise operation, after the lines of what it is made of."""
+        """Return the expression of an entry of an elementwise operation, after appending the lines that it needs."""
         kinds = [code_of(k) for k in loops(op.function, op.args)] if op.kind == "ufunc" else []
         result = code_of(op.out.dtype)
         if op.kind == "gather":
@@ -411,12 +421,12 @@ class Loops:
         return cast(f"({text})", kinds[-1] if exact else None, result)
 
     def _count(self, op: Op, arg: Arg) -> str | None:
-        """Return how a number that makes a mean over the batch is written."""
+        """Return the text of a number that depends on the length of the batch, as in a mean; None for other numbers."""
         by = op.function in (np.multiply, np.divide, np.subtract) and type(arg) in (int, float)
         return self.lengths.number(arg) if by else None
 
     def _named(self, text: str, depth: int) -> str:
-        """Return a name for an expression that is used more than once."""
+        """Return a name for an expression that is used more than once, after the line that assigns it."""
         if text.isidentifier() or text.replace(".", "").isdigit():
             return text
         name = f"x{self.count}"
@@ -426,7 +436,7 @@ class Loops:
 
 
 def whole(box: Sequence[Any]) -> int:
-    """Return how many of the first axes an index takes as they are."""
+    """Return how many of the first axes an index takes as a whole."""
     return next((k for k, part in enumerate(box) if part != ("slice", None, None, None)), len(box))
 
 

@@ -1,4 +1,4 @@
-"""From the loops of kernels to functions that run them: a source that numba compiles, or finds compiled on disk."""
+"""From kernels to callable functions: writes each kernel's complete source, which numba compiles or loads from disk."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
 
-LOOP = re.compile(r"( *)(for \w+ in range\()(\d+)\):")  # over a number of entries that is known
-MANY = 64  # entries of a loop, which gains nothing by being unrolled together with the one around it
-KNOWN = 1024  # kernels that stay at hand, used or not
-PER_LINE = 100  # lines of straight code that take as long to compile as one of loops
+LOOP = re.compile(r"( *)(for \w+ in range\()(\d+)\):")  # a loop with a constant bound
+MANY = 64  # a loop of so many entries gains nothing if the loop around it is unrolled
+KNOWN = 1024  # the most compiled kernels that are kept in memory
+PER_LINE = 100  # lines of straight-line code that take as long to compile as one line of loops
 
 
 class Machine:
-    """The kernels of a plan, collected, and compiled in one go.
+    """The kernels of a plan: their sources are collected first, and compiled together.
 
     Args:
-        rows: whether arrays of no axes come as rows of one entry.
+        rows: whether arrays without axes are passed as vectors of one entry.
     """
 
     def __init__(self, rows: bool = False) -> None:
         self.rows = rows
-        self.functions: dict[str, str] = {}  # text -> name
-        self.parallel = False  # whether one of them runs on several threads
+        self.functions: dict[str, str] = {}  # source text -> name of the function
+        self.parallel = False  # whether a kernel runs on several threads
 
     def add(
         self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool, apart: bool
     ) -> tuple[str, list[str]]:  # fmt: skip
-        """Take a kernel in; return the name of its function, and the expressions to call it with.
+        """Add a kernel; return the name of its function, and the expressions to pass when it is called.
 
         Args:
             kernel: the kernel.
-            codes: the expression of each of its arguments and results where it is called.
-            checks: whether it looks at the shapes of its arguments first, and returns False if they are others.
+            codes: the expression of each of its arguments and results in the calling code.
+            checks: whether it first compares the shapes of its arguments, and returns False if they are wrong.
             apart: whether no array that it writes shares memory with another, unless their expressions are equal.
         """
         values = [*kernel.args, *kernel.outs]
@@ -90,7 +90,7 @@ class Machine:
 
     @staticmethod
     def threads() -> int:
-        """Return over how many threads a large loop is spread."""
+        """Return the number of threads that share a large loop."""
         if not available():
             return 1
         from .native.build import THREADS
@@ -98,7 +98,7 @@ class Machine:
         return THREADS
 
     def _part(self, part: Part, name: str, own: list[str], kinds: list[str], options: str) -> str:
-        """Return the function that runs one part of a loop."""
+        """Return the source of the function that runs one thread's part of a loop."""
         types = ", ".join([*kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums], "i8", "i8"])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
         lines.append(f"for i0 in range(p * {part.rows} // parts, (p + 1) * {part.rows} // parts):")
@@ -112,26 +112,27 @@ class Machine:
         return f"{made}{name}_run = spreading({name})\n\n"
 
     def _run(self, part: Part, name: str, own: list[str]) -> list[str]:
-        """Return the lines that have every thread run its part."""
+        """Return the lines that make every thread run its part, and then combine the parts."""
         threads = self.threads()
         sums = [f"{q} = np.zeros(({threads}, {size + APART}), {kind})" for q, kind, size in part.sums]
         given = ", ".join([*own, *[q for q, _, _ in part.sums]])
         return [*sums, f"{name}_run(({given},), {threads})", *part.after]
 
     def size(self) -> tuple[int, int]:
-        """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
+        """Return the number of kernels and of their lines; lines without loops count less, as they compile faster."""
         lines = sum(text.count("\n") + text.count("\\n") // PER_LINE for text in self.functions)
         return len(self.functions), lines
 
     def compiled(self) -> dict[str, Any]:
-        """Return the functions by name."""
+        """Compile all kernels, and return the functions by name."""
         return {name: made(whole) for whole, name in self.functions.items()}
 
 
 def rolled(lines: list[str], parameters: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the lines of a function so that no loop around a long one is unrolled, which takes LLVM seconds.
+    """Return the lines of a function, changed so that LLVM does not unroll loops around long loops: that takes seconds.
 
-    Over how many entries such a loop goes is not known before the function runs: a zero is added, made of a length.
+    LLVM unrolls loops with constant bounds only. So a variable that is always 0, computed from an array's length, is
+    added to the bound.
     """
     array = next((name for name, kind in parameters if kind.endswith("::1]")), None)
     found = [_rolled(line, lines[k + 1 :]) if array else line for k, line in enumerate(lines)]
@@ -159,7 +160,7 @@ def _type(value: Value, rows: bool) -> str:
 
 @cache
 def _straight() -> Any:
-    """Return what stands for straight code in the source of a kernel."""
+    """Return the numba intrinsic `straight`, which a kernel's source calls with straight-line code as a string."""
     from numba import types
     from numba.extending import intrinsic
 
@@ -180,7 +181,7 @@ def _straight() -> Any:
 
 @cache
 def head() -> dict[str, Any]:
-    """Return the names that a source of kernels may use; all share them."""
+    """Return the global names that all kernel sources may use."""
     from .native.mathematics import exp8, tanh8
     from .native.spread import spreading
 
@@ -191,12 +192,12 @@ def head() -> dict[str, Any]:
 
 @lru_cache(maxsize=KNOWN)
 def made(whole: str) -> Any:
-    """Return the function of a kernel, one for all plans that have it."""
+    """Compile a kernel's source and return the function, which all plans with this kernel share."""
     return load(whole.replace("{name}", "kernel"))["kernel"]
 
 
 def load(text: str) -> dict[str, Any]:
-    """Return what a source of kernels defines."""
+    """Execute a source of kernels, and return its names."""
     space = dict(head())
     exec(compile(text, "<kernels>", "exec"), space)
     return space

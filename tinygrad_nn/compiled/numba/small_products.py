@@ -1,4 +1,4 @@
-"""The loops of a matrix product that is too small for a call of BLAS."""
+"""Writes the loops of a matrix product that is too small to be worth a call of BLAS."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from ..program.values import Op
 from .expressions import code_of
 
-FEW = 8  # a product of so few columns keeps its sums in registers
+FEW = 8  # with at most so many columns, the sums of a row are kept in registers
 
 
 def product(loops: Any, op: Op) -> None:
-    """Append the loops of a product, in the order in which the rows of its arguments lie in memory."""
+    """Append the loops of a product, ordered so that rows of the arguments are read along memory."""
     a, b = op.args
     (n, k), m, kind = a.shape, b.shape[1], code_of(op.out.dtype)
     if k > 1 and loops.index(a, ["i", "i0"])[1][0] == loops.index(b, ["i0", "j"])[1][0] == "i0":
@@ -53,7 +53,7 @@ def product(loops: Any, op: Op) -> None:
 
 
 def _outer(loops: Any, op: Op, n: int, k: int, m: int, kind: str) -> None:
-    """Add up the outer products of rows, which may be rows that the same loop has just made."""
+    """Append the loops of a.T @ b as a sum of outer products of rows, which the same loop may just have made."""
     a, b = op.args
     i, j = "0" if n == 1 else "i", "0" if m == 1 else "j"
     out = loops.place(op.out, [i, j])
@@ -61,7 +61,7 @@ def _outer(loops: Any, op: Op, n: int, k: int, m: int, kind: str) -> None:
     loops.before += [loop[0], f"    {loop[1]}", f"        {out} = {kind}(0)"]
     loops.line(0, f"for i0 in range({k}):")
     left, right = loops.read(a, [i, "i0"], 0, {}, kind), loops.read(b, ["i0", j], 0, {}, kind)
-    if m <= FEW or n <= FEW:  # the short side in registers, the long one in the loop
+    if m <= FEW or n <= FEW:  # the short row is kept in registers, the loop runs over the long one
         short = m if m <= FEW else n
         for c in range(short):
             place = ["i0", str(c)] if m <= FEW else [str(c), "i0"]

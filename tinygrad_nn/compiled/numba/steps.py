@@ -1,7 +1,8 @@
-"""All steps of a `scan`, or of its way back, as one function of machine code.
+"""All steps of a `scan`, or of its gradient, as one function of machine code.
 
-It is made where a body is nothing but kernels. A step reads what is closed over as it is, rows and carries where they
-lie in arrays of all steps, and writes the next ones there: nothing is allocated, and Python runs once a loop.
+This is possible if the body of the loop consists of kernels only. A step reads its rows and carries from arrays with an
+entry for each step, and writes the next carry and its results there. So nothing is allocated in a step, and Python code
+runs once for a whole loop.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from .expressions import NAMES, code_of
 from .fuse import fuse
 from .machine import OPTIONS, Machine, load
 
-PLACES = {"row": "t", "tape": "q", "carry": "a", "next": "b"}  # where in the arrays of all steps each of these lies
+PLACES = {"row": "t", "tape": "q", "carry": "a", "next": "b"}  # role -> the variable that indexes arrays of all steps
 CALLS = frozenset({"kernel", *VIEWS})
 
 
 class Steps:
-    """The code of a loop whose body is nothing but kernels.
+    """The code of a loop whose body consists of kernels only.
 
     Args:
-        program: of the body, whose operations are changed.
-        roles: of each of its inputs: ``"fixed"``, ``"row"`` of this step, ``"tape"`` (a row, from the last one back) or
-            ``"carry"``; and of each output, ``"row"`` or ``"carry"``, these in the order of the inputs.
+        program: the program of the body; its operations are changed.
+        roles: for each of its inputs ``"fixed"``, ``"row"`` of this step, ``"tape"`` (a row, counted from the last one
+            backwards) or ``"carry"``; for each output ``"row"`` or ``"carry"``, the carries in the order of the inputs.
 
     Attributes:
-        program: gathered into kernels, as far as it is.
-        fits: whether these are all.
+        program: the program with its operations grouped into kernels.
+        fits: whether it consists of kernels and views only, so that this code can be used.
     """
 
     bodies: tuple[Any, ...] = ()
@@ -46,7 +47,7 @@ class Steps:
         if not self.fits:
             return
         self.program = fuse(own_outputs(opened(program)), whole=True)
-        packed = any(x.op is not None and x.op.kind in VIEWS for x in self.program.outputs)  # in one array of many
+        packed = any(x.op is not None and x.op.kind in VIEWS for x in self.program.outputs)  # results in a shared array
         self.fits = not packed and all(op.kind in CALLS for op in self.program.ops)
         if not self.fits:
             return
@@ -56,14 +57,15 @@ class Steps:
         self.parallel = self.writer.parallel
 
     def every(self) -> list[replay.Writer]:
-        """Return what wrote this program."""
+        """Return the writer of this program."""
         return [self.writer]
 
     def compiled(self) -> Callable[..., None]:
-        """Return a function of numbers of steps and rows, the arrays of the inputs, and of the outputs that are rows.
+        """Return a function that runs all steps.
 
-        It is called as ``f(n, first, stride, keep, *arrays)``: step s takes row ``first + stride s``, and its carry is
-        the s-th of its array, or without `keep` one of two in turn.
+        It is called as ``f(n, first, stride, keep, *arrays)`` with the arrays of the inputs, and of those outputs that
+        are rows. Step s of n takes row ``first + stride * s``. With `keep` the arrays of carries have an entry for each
+        step; without it they have two entries, used in turn.
         """
         standing = {name: x for name, x in self.names.objects.items() if isinstance(x, np.ndarray)}
         names, types, head = ["n", "first", "stride", "keep"], ["i8"] * 4, []
@@ -97,24 +99,24 @@ class Steps:
 
 
 class Writer(replay.Writer):
-    """The calls of kernels in a step, where an array of no axes is a row of one entry."""
+    """Writes the calls of kernels in a step; an array without axes is passed as a vector of one entry."""
 
     def __init__(self, program: Program, names: Names) -> None:
         super().__init__(program, names)
         self.checked, self.machine = False, Machine(rows=True)
 
     def write(self, op: Op) -> None:
-        """Append the call of a kernel; these look through views by themselves."""
+        """Append the call of a kernel; views need no line, since kernels read through them."""
         if op.kind == "kernel":
             super().write(op)
 
     def output(self, value: Value) -> None:
-        """Let an output lie where the step is told."""
+        """Name an output; the step assigns that name to a part of an array of all steps."""
         self.code[value] = f"o{value.number}"
 
 
 def own_outputs(program: Program) -> Program:
-    """Return the program with outputs that are arrays of their own: no inputs, constants, views or one another."""
+    """Return the program with copies of outputs that are inputs, constants, views or equal to another output."""
     seen, outputs, ops = set(), [], list(program.ops)
     for k, x in enumerate(program.outputs):
         if x.kind != "made" or x in seen or (x.op is not None and x.op.kind in VIEWS):
@@ -133,7 +135,7 @@ def _type(x: Any, stacked: bool) -> str:
 
 
 def _entry(name: str, value: Value, role: str) -> str:
-    """Return the part of an array that is of this step."""
+    """Return the expression of this step's part of an array."""
     if role == "fixed":
         return name
     at = PLACES[role]

@@ -1,7 +1,7 @@
-"""Straight code for operations on single numbers: no loops and no arrays, each value a name.
+"""Straight-line code for operations on single numbers: no loops and no arrays; each value is a local variable.
 
-A group of thousands of such operations is one kernel. Its lines are cut into pieces, which `assembly` makes functions
-of; what one piece makes and another reads goes through an array.
+A group of thousands of such operations is one kernel. Its lines are cut into pieces, which `assembly` turns into
+functions. A value that one piece makes and another reads is passed through an array.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from .expressions import ELEMENTWISE, cast, code_of, literal
 from .indices import flat
 from .loops import DEEP, Loops
 
-PIECE = 200  # operations in a function, of which LLVM's time grows faster than its length
-FEW = 8  # numbers of a dtype that come, or leave, one by one
-MANY = 64  # operations on single numbers that are worth a kernel of their own beside others
+PIECE = 200  # operations in a function; LLVM's time grows faster than the length of a function
+FEW = 8  # up to so many numbers of a dtype are passed or returned one by one, more in one array
+MANY = 64  # the fewest operations on single numbers that get a kernel of their own if there are other kernels
 
 
 def single(op: Op) -> bool:
-    """Tell whether an operation that a kernel can do is one on single numbers."""
+    """Tell whether an operation that a kernel can do is elementwise, or a view, and its result a single number."""
     if op.kind in VIEWS:
         return op.out.size == 1
     return op.kind in ELEMENTWISE and op.out.size == 1
 
 
 def stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
-    """Return the operations that go into straight code, with the stage of each.
+    """Return the operations that become straight-line code, with the stage of each.
 
-    What is in one stage waits only for what is outside and for stages before, so that all of it can run together.
-    Stages of few operations stay in kernels of loops, unless there are no others.
+    The operations of a stage depend only on each other, on earlier stages and on other operations that can run before,
+    so that they can be one kernel. Stages of few operations are left to kernels with loops, if there are such kernels.
     """
     stage: dict[Value, tuple[int, bool]] = {}
     found: dict[int, list[Op]] = {}
@@ -54,15 +54,16 @@ def stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
 class Straight:
     """A group of operations on single numbers as one function.
 
-    Many numbers from outside come in one array of each dtype, and many results leave in one, since each array that a
-    function takes costs numba more than a hundred lines.
+    Many numbers from outside are passed in one array for each dtype, and so are many results. Each array argument of a
+    function takes numba longer to compile than a hundred lines.
 
     Attributes:
         ops: the operations, in order.
-        args: the arrays and numbers it reads.
-        outs: the arrays it writes; after those that are needed outside, one of each dtype for what crosses pieces.
-        scratch: what lies in such an array, or in one of results -> the array and the place in it.
-        before, after: the operations that gather numbers, and look at the results.
+        args: the arrays and numbers that it reads.
+        outs: the arrays that it writes: first the results that are needed outside, then one array for each dtype with
+            the values that pass from one piece to another.
+        scratch: value in such a shared array, or in an array of results -> the array and the place in it.
+        before, after: the operations that collect numbers into arrays, and take the results out of arrays.
     """
 
     __name__ = "kernel"
@@ -74,7 +75,7 @@ class Straight:
         self.pieces = [work[k : k + PIECE] for k in range(0, len(work), PIECE)]
         self.number = {op.out: k for k, op in enumerate(work)}
         self.scratch: dict[Value, tuple[Value, int]] = {}
-        self.last: dict[Value, int] = {}  # what is read from outside -> the last operation that does
+        self.last: dict[Value, int] = {}  # outer value -> the number of the operation that reads it last
         kept, crossing = set(outside), []
         for number, op in enumerate(work):
             for arg in op.values:
@@ -102,19 +103,19 @@ class Straight:
         self.args = [*(x for x in self.last if x not in self.packed), *read]
 
     def over(self, x: Value, out: Value) -> bool:
-        """Tell whether the result may be written over an argument: it has been read for the last time by then."""
+        """Tell whether a result may overwrite an argument: the argument has been read for the last time by then."""
         return out in self.number and out not in self.scratch and self.last.get(x, -1) <= self.number[out]
 
     def length(self) -> int:
-        """Return how many lines it has."""
+        """Return the number of operations, each of which is about one line."""
         return len(self.number)
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str]:
-        """Return the body, where each array goes by the name given; equal names are the same array."""
+        """Return the lines of the body, with the given names of arrays; equal names are the same array."""
         return [f"straight({self.code(names)!r}, ({', '.join(dict.fromkeys(names.values()))},))"]
 
     def code(self, names: dict[Value, str]) -> str:
-        """Return the lines, pieces apart by an empty one; arrays are flat there."""
+        """Return the lines as text, with an empty line between pieces; arrays are indexed as flat arrays."""
         places = {**self.packed, **self.scratch}
         written = [Lines(self.number, self.stored, places, names) for _ in self.pieces]
         for lines, piece in zip(written, self.pieces, strict=True):
@@ -124,14 +125,14 @@ class Straight:
 
 
 def source(value: Value, made: Container[Value]) -> Value:
-    """Return what a value looks at: something that is made here, or comes from outside."""
+    """Return the base of a view: a value that is made here, or an outer value that is no view."""
     while value not in made and value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
     return value
 
 
 def _gathered(values: Sequence[Value]) -> tuple[list[Value], dict[Value, tuple[Value, int]], list[Op]]:
-    """Return an array for each dtype that many numbers have, where each of these lies, and what puts them there."""
+    """Return arrays that collect numbers of one dtype if these are many, the place of each, and the operations."""
     kinds: dict[str, list[Value]] = {}
     for x in values:
         kinds.setdefault(code_of(x.dtype), []).append(x)
@@ -152,7 +153,7 @@ def _packed(dtype: Any, count: int, *numbers: Any) -> Any:
 
 
 class Lines(Loops):
-    """The lines of a piece, in which whatever is read from an array is read once."""
+    """Writes the lines of a piece, in which each entry of an array is read only once."""
 
     def __init__(
         self, made: Container[Value], stored: Container[Value], places: dict[Value, tuple[Value, int]],
@@ -160,7 +161,7 @@ class Lines(Loops):
     ) -> None:  # fmt: skip
         super().__init__({}, (), places, names)
         self.mine, self.stored = made, stored
-        self.local: dict[Any, str] = {}  # a value made here, or the text of an entry -> its name
+        self.local: dict[Any, str] = {}  # value made here, or text of an array's entry -> local variable
 
     def write(self, op: Op) -> None:
         """Append the lines of an operation."""
@@ -170,19 +171,19 @@ class Lines(Loops):
             self.line(0, f"{self.place(op.out, zeros)} = {name}")
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
-        """Return what a view looks at, and the index in it; what is made here may be a view for those outside."""
+        """Return the base of a view and the index in it; a value made here is used directly, even through a view."""
         if source(value, self.mine) in self.mine:
             value = source(value, self.mine)
             return value, ["0"] * len(value.shape)
         return super().index(value, index)
 
     def place(self, value: Value, index: Sequence[str]) -> str:
-        """Return the entry of an array that stands for a value, by its place in memory."""
+        """Return the expression of an entry of a flat array that holds a value."""
         pool, start = self.scratch.get(value, (value, 0))
         return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
 
     def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
-        """Return the expression of an argument, in a dtype."""
+        """Return the expression of an argument in dtype `want`."""
         if not isinstance(arg, Value) or (arg.weak and arg not in self.scratch):
             return super().read(arg, index, depth, seen, want)
         value, inner = self.index(arg, index)

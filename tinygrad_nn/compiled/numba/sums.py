@@ -1,4 +1,4 @@
-"""The loops of sums: along memory where that can be, and row by row, since rounding errors grow with the terms."""
+"""Writes the loops of reductions: along memory if possible, and long sums in parts, to keep rounding errors small."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .expressions import NARROW, cast, code_of
 from .extrema import LONG, further, side_by_side
 from .indices import unsigned
 
-WIDE = 64  # sums of more float32 numbers than this are kept in float64
-ROW, BLOCK = 64, 1024  # entries of a row that is added up for itself, and of a part of one long row
+WIDE = 64  # sums of more float32 numbers than this are accumulated in float64
+ROW, BLOCK = 64, 1024  # the fewest entries of a row that is summed by itself; the entries in a block of a long row
 
 
 def reduction(loops: Any, op: Op) -> None:
@@ -25,11 +25,11 @@ def reduction(loops: Any, op: Op) -> None:
         return _running(loops, op, axes, keep)
     order = [*kept, *axes]
     inner = sum(x.shape[a] > 1 for a in axes)
-    letter = "i" if inner <= 2 or loops.first else "j"  # which are never one loop
+    letter = "i" if inner <= 2 or loops.first else "j"  # loops named j are never merged
     names, depth = loops.open([x.shape[a] for a in order], letter, cut=len(kept))
     inner = depth - loops.outside if loops.first else inner
     index = [names[order.index(a)] for a in range(len(x.shape))]
-    # The accumulator is set where the loops over the kept axes end.
+    # The accumulator is initialized inside the loops over the kept axes.
     many = prod(x.shape[a] for a in axes)
     wide = "f8" if total == "f4" and many > WIDE and op.function is np.add else total
     start = {np.add: f"{wide}(0)", np.maximum: f"{wide}(-np.inf)", np.minimum: f"{wide}(np.inf)"}[op.function]
@@ -60,10 +60,10 @@ def reduction(loops: Any, op: Op) -> None:
 
 
 def _by_rows(loops: Any, depth: int, nest: int, whole: bool = False) -> tuple[int | None, int]:
-    """Have the inner ones of a nest of loops add up `part`, since rounding errors grow with the terms of one sum.
+    """Make the inner loops of a nest accumulate `part`, which is then added to the sum: smaller rounding errors.
 
-    Return the depths at which it is added to the sum, None where the loops stay as they are, and of their inside.
-    Where rows are short the outermost loop becomes two if it is long, unless it is to stay whole.
+    If rows are short, a long outermost loop is split in blocks instead, unless `whole`. Return the depth of the line
+    that adds `part` to the sum, None if the loops stay unchanged, and the depth of lines inside the loops.
     """
     heads = [line.strip() for line in loops.lines[len(loops.lines) - nest :]]
     inner, width = 0, 1
@@ -87,7 +87,7 @@ def _by_rows(loops: Any, depth: int, nest: int, whole: bool = False) -> tuple[in
 
 
 def _running(loops: Any, op: Op, axes: tuple[int, ...], keep: bool) -> None:
-    """Add rows onto rows, so that the inner loop runs along memory."""
+    """Append the loops of a sum that keeps the last axis: rows are added up, so that inner loops run along memory."""
     x, total = op.args[0], code_of(op.out.dtype)
     zero, depth = loops.open(op.out.shape, "z")
     start = f"{total}(0)"

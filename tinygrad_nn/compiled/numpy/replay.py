@@ -1,4 +1,4 @@
-"""The NumPy replay: a program as one straight Python function of bare NumPy calls that write into standing buffers."""
+"""Writes a program as straight-line Python source: one NumPy call for each operation, with a buffer as its ``out``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def _counts() -> tuple[int, int]:
-    """Return the reference counts, as this Python counts them, of what only a list holds: by a name, and without."""
+    """Return `sys.getrefcount` of an object that only a list refers to: with and without a local name for it."""
     pool = [object()]
     one = pool[0]
     named = sys.getrefcount(one)
@@ -28,9 +28,9 @@ def _counts() -> tuple[int, int]:
 
 
 NAMED, LISTED = _counts()
-POISON = False  # whether buffers and outputs are filled with NaN in every run, for tests
-ROW, LARGE = 32, 32_768  # the length of a row, and the bytes of a result, that are worth an array of one number
-SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
+POISON = False  # for tests: whether buffers and outputs are filled with NaN in every run
+ROW, LARGE = 32, 32_768  # maximum and minimum get a number as a row from this row length and result size in bytes on
+SMALL = 2048  # an output of at most so many bytes is allocated anew: faster than a search of the pool
 SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and_": "&", "or_": "|", "xor": "^",
@@ -38,22 +38,22 @@ SYMBOLS = {
 
 
 class Writer:
-    """The source of a program and the objects it refers to.
+    """Writes the source lines of a program, and collects the objects that they refer to.
 
-    Every value has an expression: ``i3`` is an argument, ``t7`` an array that stands between calls, ``o9`` an output
-    of this call, ``n4`` a number, ``w5`` a view made in this call.
+    Every value has an expression: ``i3`` is an argument, ``t7`` an array that is kept between calls, ``o9`` an output
+    of this call, ``n4`` a Python number, ``r2`` a new array or scalar, ``w5`` a view made in this call.
     """
 
     def __init__(self, program: Program, names: Names, donated: frozenset[int] = frozenset()) -> None:
         self.program, self.names, self.donated = program, names, donated
         self.machine = Machine()
         self.lines: list[str] = []
-        self.parallel = False  # whether it uses all cores by itself
+        self.parallel = False  # whether it runs functions that use all cores
         self.code: dict[Value, str] = {}
         self.arrays: dict[Any, Array] = {}
-        self.standing: dict[Value, Array] = {}  # arrays that are the same in every call
+        self.standing: dict[Value, Array] = {}  # value -> its array, if that is the same memory in every call
         made = {x for x in program.outputs if isinstance(x, Value) and x.kind == "made"}
-        # An argument that is returned as it is stays as it is.
+        # An argument that is returned unchanged must not be overwritten, even if it is donated.
         returned = {x for x in program.outputs if isinstance(x, Value)}
         given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype) and v not in returned]
         self.memory = Memory(program.ops, made, given)
@@ -62,7 +62,7 @@ class Writer:
         self.buffers = self.memory.allocate()
         if POISON:
             self.lines.append(f"{names(self.memory.whole, 'whole')}.fill(255)")
-        # A single kernel sees all arrays anyway, and checks their shapes in less time than Python does.
+        # If the program is a single kernel, the kernel checks the arrays' shapes, which is faster than in Python.
         arrays = {v for v in program.inputs if isinstance(v.dtype, np.dtype)}
         first = program.ops[0] if len(program.ops) == 1 else None
         self.checked = first is not None and first.kind == "kernel" and arrays <= set(first.args)
@@ -70,7 +70,7 @@ class Writer:
             self.code[value] = f"i{value.slot}"
 
     def source(self) -> list[str]:
-        """Return the lines of the body: the operations, without what is returned."""
+        """Write all operations, and return the lines, without the return statement."""
         for value in sorted(self.returned, key=lambda v: v.number):
             self.output(value)
         for op in self.program.ops:
@@ -78,13 +78,13 @@ class Writer:
         return self.lines
 
     def output(self, value: Value) -> None:
-        """Get an array for an output: a new one, or one that was returned before and that nobody holds any more."""
+        """Append the line that gets an array for an output: a new one, or an earlier one that nobody refers to."""
         o = self.code[value] = f"o{value.number}"
         if value in self.memory.onto:
             self.code[value] = f"i{self.memory.onto[value].slot}"
             return
         shape, dtype = self.names(value.shape), self.names(value.dtype)
-        if not value.shape:  # what is returned is a scalar read from it
+        if not value.shape:  # a scalar read from this array is returned, so the array can be kept
             self.stand(value, np.empty((), value.dtype))
         elif value.nbytes <= SMALL:
             self.lines.append(f"{o} = empty({shape}, {dtype})")
@@ -95,7 +95,7 @@ class Writer:
             self.lines.append(f"{o}.view('u1').fill(255)")
 
     def of(self, arg: Arg) -> str:
-        """Return the expression of an argument."""
+        """Return the expression of an argument of an operation."""
         if not isinstance(arg, Value):
             return self.names(arg) if not _literal(arg) else repr(arg)
         if arg not in self.code:
@@ -106,7 +106,7 @@ class Writer:
         return self.code[arg]
 
     def stand(self, value: Value, array: Array) -> str:
-        """Let an array that is the same in every call be the value."""
+        """Give a value an array that is the same in every call, and return its expression."""
         self.standing[value] = array
         self.code[value] = self.names(array, "t")
         return self.code[value]
@@ -120,7 +120,7 @@ class Writer:
         array = self.arrays.get((place, value.dtype, value.shape))
         if array is None:
             array = self.buffers[place][: value.nbytes].view(value.dtype).reshape(value.shape)
-            # One array under one name: where a kernel writes over what it reads, its compiler can see that it does.
+            # The same array gets the same name: so a kernel's compiler sees if the kernel overwrites an argument.
             self.arrays[place, value.dtype, value.shape] = array
         return self.stand(value, array)
 
@@ -132,7 +132,7 @@ class Writer:
         if op.kind == "number":
             text = _number(op, args, self.names)
             if op.name == "pow" and op.out.dtype is int and any(one.kind == "kernel" for one in self.program.ops):
-                text = f"{self.names(whole, 'f')}({text})"  # a kernel would cut a fraction off
+                text = f"{self.names(whole, 'f')}({text})"  # raises for a fraction, which a kernel would truncate
             return self.add(f"n{op.out.number}", op.out, text)
         if op.kind == "scalar":
             return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
@@ -164,7 +164,7 @@ class Writer:
         for out in op.outs:
             self.code[out] = self.buffer(out)
         codes = {v: self.of(v) for v in [*op.values, *op.outs]}
-        # The memory of arguments is not ours: one that is written over may be another's as well.
+        # Arguments may share memory, so if one is overwritten, the kernel must not assume that arrays are apart.
         apart = not any(self.memory.target.get(out, out) in self.memory.onto for out in op.outs)
         name, given = self.machine.add(op.function, codes, self.checked, apart)
         self.parallel |= self.machine.parallel
@@ -172,7 +172,7 @@ class Writer:
         self.lines.append(f"if not {call}: return miss" if self.checked else call)
 
     def run_native(self, op: Op) -> None:
-        """Append the call of a function of the package `native`."""
+        """Append the call of a function from the package `native`."""
         from ..numba.native.row import contiguous
 
         self.parallel = True
@@ -192,7 +192,7 @@ class Writer:
         self.lines.append(f"{name} = {expression}")
 
     def look(self, op: Op) -> None:
-        """Make a view once, if the array stands, or in each call."""
+        """Make a view: now, if its array is the same in every call, else append the line that makes it."""
         x = op.args[0]
         self.of(x)
         if x in self.standing:
@@ -212,19 +212,19 @@ class Writer:
         self.add(f"w{op.out.number}", op.out, code)
 
     def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
-        """Write an elementwise operation."""
+        """Return the line for an elementwise operation."""
         kinds = loops(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
         for place, arg in enumerate(op.args):
-            if not isinstance(arg, Value):  # an array of no axes takes NumPy less time than a number
+            if not isinstance(arg, Value):  # NumPy is faster with an array without axes than with a number
                 args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
         out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
         return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
 
     def write_where(self, op: Op, args: list[str], out: str) -> str:
-        """Write a choice: all of the one, then the other where the condition holds."""
+        """Return the line for `np.where`: copy the third argument, then the second where the condition holds."""
         condition = op.args[0]
         known = not isinstance(condition, Value) or condition.dtype == bool
-        holds = args[0] if known else f"{args[0]} != 0"  # of a number; copyto takes no other than truth values
+        holds = args[0] if known else f"{args[0]} != 0"  # copyto accepts only a boolean condition
         first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
         return f"{first}copyto({out}, {args[1]}, 'same_kind', {holds})"
 
@@ -233,15 +233,15 @@ class Writer:
         return isinstance(a, Value) and a in place and b in place and place[a] == place[b]
 
     def write_cast(self, op: Op, args: list[str], out: str) -> str:
-        """Write a change of dtype."""
+        """Return the line for a change of dtype."""
         return f"copyto({out}, {args[0]}, 'unsafe')"
 
     def write_reshape(self, op: Op, args: list[str], out: str) -> str:
-        """Write a reshape of an array whose entries do not lie in order."""
+        """Return the line for a reshape that copies, of an array that is not contiguous."""
         return f"copyto({out}, {args[0]}.reshape({self.names(op.out.shape)}))"
 
     def write_reduce(self, op: Op, args: list[str], out: str) -> str:
-        """Write a reduction."""
+        """Return the line for a reduction."""
         axes, keep, dtype = op.attrs
         ndim = len(op.args[0].shape)
         axis = "None" if len(axes) == ndim else repr(axes[0]) if len(axes) == 1 else repr(axes)
@@ -249,11 +249,11 @@ class Writer:
         return f"{self.names(op.function.reduce, 'f')}({args[0]}, {axis}, {kind}, {out}, {keep})"
 
     def write_matmul(self, op: Op, args: list[str], out: str) -> str:
-        """Write a matrix product."""
+        """Return the line for a matrix product."""
         return f"{self.names(op.function, 'f')}({args[0]}, {args[1]}, {out})"
 
     def write_vdot(self, op: Op, args: list[str], out: str) -> str:
-        """Write an inner product."""
+        """Return the line for an inner product."""
         return f"{out}[()] = vdot({args[0]}, {args[1]})"
 
 
@@ -278,7 +278,10 @@ ON_SCALARS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
 
 
 def scalars(program: Program) -> Program:
-    """Return the program with arithmetic of single numbers done without arrays, where nothing else uses the result."""
+    """Return the program with arithmetic on 0-d arrays as ``scalar`` operations, if nothing else needs an array.
+
+    NumPy scalars are faster than arrays without axes, and need no buffer.
+    """
     returned = {x for x in program.outputs if isinstance(x, Value)}
     users: dict[Value, list[Op]] = {}
     for op in program.ops:
@@ -293,7 +296,7 @@ def scalars(program: Program) -> Program:
 
 
 def _scalar(op: Op, args: list[str]) -> str:
-    """Return the expression of a single number that is a NumPy scalar; one that is an array is read first."""
+    """Return the expression of a ``scalar`` operation; arguments that are 0-d arrays are read with ``[()]``."""
     if op.function is np.vdot:
         return f"vdot({args[0]}, {args[1]})"
     read = [
@@ -304,13 +307,13 @@ def _scalar(op: Op, args: list[str]) -> str:
 
 
 class Pool(list[Array]):
-    """Arrays that were returned for one output; one is returned again when nobody else holds it, or a view of it."""
+    """The arrays of one output; one is used for a later call when nobody else refers to it or to a view of it."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__([np.empty(shape, dtype)])
 
     def fresh(self) -> Array:
-        """Return an array of the pool that nobody holds, or a new one; it comes first from now on."""
+        """Return an array of the pool that nobody else refers to, or a new one, and move it to the front."""
         for place in range(1, len(self)):
             if sys.getrefcount(self[place]) <= LISTED:
                 self.insert(0, self.pop(place))
@@ -321,11 +324,11 @@ class Pool(list[Array]):
 
 
 class Varied(Exception):
-    """Raised where a result has another shape or dtype than in the trace."""
+    """Raised if a result has another shape or dtype than in the trace."""
 
 
 def whole(x: Any) -> Any:
-    """Return a power of whole numbers that is a whole number, as it was in the trace.
+    """Return a power of integers unchanged if it is an integer, as it was in the trace.
 
     Raises:
         Varied: it is a fraction, since the exponent is negative.
@@ -336,13 +339,15 @@ def whole(x: Any) -> Any:
 
 
 def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
-    """Return what makes an array in order, in memory that the plan does not write into, of what a function gave.
+    """Return a function that checks a result of a ``call``, and makes it an array that the plan will not overwrite.
+
+    The array is C-contiguous. A result that is a view of the plan's buffers is copied.
 
     Args:
-        name: of the function.
-        shape, dtype: of its result.
-        whole: the memory of the plan.
-        lent: whether the result may lie in that of an argument.
+        name: of the called function.
+        shape, dtype: of its result in the trace; another one raises `Varied`.
+        whole: the array that holds the plan's buffers.
+        lent: whether the result may share memory with an argument.
     """
 
     def owned(x: Any) -> Array:
@@ -367,7 +372,7 @@ GLOBALS: dict[str, Any] = {
 
 
 def results(program: Program, writer: Any, names: Names) -> list[str]:
-    """Return an expression for each leaf of the result."""
+    """Return an expression for each leaf of the result; views, and arrays that the plan overwrites, are copied."""
     codes = []
     for x in program.outputs:
         if not isinstance(x, Value):

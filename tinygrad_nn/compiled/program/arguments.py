@@ -1,7 +1,7 @@
-"""Code that takes the arguments of a call apart, and puts a result together, for one shape of nested containers.
+"""Generates the code that takes the arguments of a call apart and builds its result, for one nest of containers.
 
-`tree.flatten` does the same for any nest, by recursion; what is generated here is straight code, ten times as quick.
-No text of a person's gets into it: keys, types and flags are objects that the code refers to by number.
+`tree.flatten` does the same for any nest, by recursion. The code generated here is straight-line and ten times as fast.
+It contains no text from the user: keys, types and flags are objects that the code refers to by generated names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..trace.call import NUMBERS, traceable
 
 
 class Names:
-    """Objects that generated code refers to, and the names it knows them by."""
+    """The objects that generated code refers to, and their generated names."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
@@ -34,7 +34,7 @@ class Names:
 
 
 def leaf(x: Any, fixed: bool = False) -> Any:
-    """Return what two leaves must have in common: shape and dtype, or all if it is fixed."""
+    """Return a key that is equal for leaves that can use one plan: shape and dtype, or the value if it is fixed."""
     if fixed:
         return static(x)
     if isinstance(x, Tensor):
@@ -49,7 +49,7 @@ def leaf(x: Any, fixed: bool = False) -> Any:
 
 
 def static(x: Any) -> Any:
-    """Return what an argument that is not traced counts as: itself if it can be compared, else its identity."""
+    """Return the key of a leaf that is not traced: its type and value if it is hashable, else its id."""
     try:
         hash(x)
     except TypeError:
@@ -58,14 +58,14 @@ def static(x: Any) -> Any:
 
 
 def _signed(x: Any) -> bool:
-    """Tell whether a number may equal another whose zeros have other signs."""
+    """Tell whether a number may be ``==`` to a number that differs from it in the sign of a zero."""
     return isinstance(x, complex) or (isinstance(x, float) and x == 0)
 
 
 def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
     """Return the lines that assign the leaves of ``args`` and ``kwargs`` to ``i0, i1, ...`` or return ``miss``.
 
-    Arrays must have the flag `layout`, if it is not empty; where it is None, whoever takes them checks them.
+    Arrays must have the flag `layout`, if it is not empty. If it is None, the kernel checks the arrays, not this code.
     """
     lines: list[str] = []
     counter = iter(range(10**9))
@@ -94,7 +94,7 @@ def _visit(
     lines.append(f"{name} = {source}")
     check = f"type({name}) is not {names(type(part))}"
     if isinstance(part, dict):
-        check += f" or list({name}) != {names(list(part))}"  # in their order, which a function can see
+        check += f" or list({name}) != {names(list(part))}"  # keys in order, since a function can depend on the order
     elif not is_dataclass(part):
         check += f" or len({name}) != {len(part)}"
     lines.append(f"if {check}: return miss")
@@ -112,7 +112,7 @@ def _visit(
 def _take(
     x: Any, source: str, slot: int, fixed: frozenset[int], names: Names, layout: str | None, lines: list[str]
 ) -> None:  # fmt: skip
-    """Append the lines that take one leaf, and see that it is what it was."""
+    """Append the lines that assign one leaf, and return ``miss`` if it is of another kind than in the trace."""
     i = f"i{slot}"
     lines.append(f"{i} = {source}")
     if slot in fixed or not traceable(x):
@@ -147,11 +147,12 @@ def _take(
 
 
 def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
-    """Return an expression that makes the containers of a result around its leaves, of which it keeps none."""
+    """Return an expression that builds the containers of a result from the expressions of its leaves."""
     return _built(tree, iter(leaf_code), names)
 
 
 def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
+    # Return the expression for one container, or the next leaf.
     def every(parts: Iterable[Any]) -> str:
         return ", ".join([_built(x, leaves, names) for x in parts])
 

@@ -1,8 +1,8 @@
-"""Loops and branches of a plan: operations that run programs of their own, and decide in every call.
+"""Loops and branches of a plan: operations that run programs of their own, and decide by values in every call.
 
-The step of a loop, its way back and each branch are a `Body`, a program that is simplified, given memory and written as
-code like the one around it. A loop hands on arrays from one run of its body to the next. It keeps each carry in a list,
-its tape, where a `Pull` finds them, which is the loop that takes cotangents back.
+The step of a loop, its gradient and each branch are a `Body`: a program that is simplified, given buffers and written
+as code like the program around it. A `Loop` passes arrays, the carry, from one run of its body to the next. It keeps
+all carries in a list, the tape. A `Pull`, the gradient of a loop, reads the tape and runs over the steps in reverse.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ Array = np.ndarray[Any, Any]
 
 
 class Body:
-    """A program that others run.
+    """The body of a loop or branch: a program that another program runs.
 
     Args:
         program: its operations.
-        closed: how many of its inputs are closed over; these lie in memory that others use again.
+        closed: how many of its inputs are closed-over values, whose memory the outer program reuses.
 
     Attributes:
-        run: takes the values of its inputs and returns a tuple of arrays.
-        steps: runs all steps of a loop at once, in place of `run`; None where that is not possible.
-        roles: what its inputs and outputs are in a loop.
-        code: a `Code`, or `Steps`, which a plan makes of it.
+        run: the generated function: takes the input arrays and returns a tuple of arrays.
+        steps: a function that runs all steps of a loop at once, in place of `run`; None if that is not possible.
+        roles: the roles of its inputs and outputs in a loop: ``"fixed"``, ``"carry"``, ``"row"`` or ``"tape"``.
+        code: its generated code, a `Code` or `Steps`.
     """
 
     run: Callable[..., tuple[Any, ...]]
-    coded: ClassVar[Callable[[Program, str, int], Any]]  # given by `code`, which stands on this
-    stepped: ClassVar[Callable[[Program, tuple[Sequence[str], Sequence[str]]], Any]]  # and this
+    coded: ClassVar[Callable[[Program, str, int], Any]]  # set by the module `code`, which imports this one
+    stepped: ClassVar[Callable[[Program, tuple[Sequence[str], Sequence[str]]], Any]]  # so is this
 
     def __init__(self, program: Program, closed: int) -> None:
         self.program, self.closed = simplify(program), closed
@@ -46,7 +46,7 @@ class Body:
         self.finish()
 
     def write(self, backend: str) -> None:
-        """Write its code for a backend, and that of all bodies inside it."""
+        """Generate its code for a backend, and the code of all bodies inside it."""
         self.at_once = False
         if backend == "numba" and self.roles is not None:
             self.code = Body.stepped(_copied(self.program), self.roles)
@@ -55,7 +55,7 @@ class Body:
             self.code = Body.coded(_copied(self.program), backend, self.closed)
 
     def finish(self) -> None:
-        """Make a function of its code."""
+        """Compile its code to the function `run` or `steps`."""
         self.steps = None
         if self.at_once:
             self.steps = self.code.compiled()
@@ -64,7 +64,7 @@ class Body:
 
 
 def _copied(program: Program) -> Program:
-    """Return a program with operations of its own, since those that write it change them."""
+    """Return a copy of a program with copied operations, since generating code changes them."""
     ops = [copy(op) for op in program.ops]
     for op in ops:
         op.args = list(op.args)
@@ -74,8 +74,8 @@ def _copied(program: Program) -> Program:
 
 
 def written(program: Program, backend: str) -> list[Body]:
-    """Write the code of all loops and branches in a program for a backend; return their bodies, and those inside."""
-    used = {value for op in program.ops for value in op.values}  # a tape is never returned
+    """Generate the code of all loops and branches in a program, and return their bodies and the bodies inside them."""
+    used = {value for op in program.ops for value in op.values}  # outputs are not looked at: none is a tape
     found = []
     for op in program.ops:
         if isinstance(op.function, Control):
@@ -88,12 +88,12 @@ def written(program: Program, backend: str) -> list[Body]:
 
 
 def ordered(x: Any) -> Any:
-    """Return an array in memory that code takes: its entries in order, and open to writing."""
+    """Return an array as generated code needs it: C-contiguous, aligned and writable."""
     return x if type(x) is not np.ndarray or x.flags.carray else np.array(x, order="C")
 
 
 def arrays(given: Sequence[Any]) -> list[Any]:
-    """Return arrays as code takes them, also of numbers."""
+    """Return arrays and numbers as arrays that generated code can take."""
     return [ordered(x if type(x) is np.ndarray else np.asarray(x)) for x in given]
 
 
@@ -108,22 +108,22 @@ class Control:
         raise NotImplementedError
 
     def __call__(self, *args: Any) -> Any:
-        """Run it as an operation, of which one result is no tuple."""
+        """Run it as an operation: return a tuple, or a single result without a tuple."""
         found = self.results(*args)
         return found if len(found) > 1 else found[0]
 
 
 class Loop(Control):
-    """The forward of a loop: it takes what its bodies close over, the first carry and arrays of rows.
+    """A forward loop: its arguments are the closed-over values of its bodies, the first carry and arrays of rows.
 
     Args:
-        step: takes what it closes over, carry and rows, and returns the next carry and y.
-        test: takes what it closes over and the carry, and tells whether there is another step; None for a scan.
+        step: takes its closed-over values, the carry and rows, and returns the next carry and y.
+        test: takes its closed-over values and the carry, and tells whether there is another step; None for a scan.
         counts: how many values step and test close over, and how many arrays a carry has.
-        length: of a scan.
-        reverse: whether the last row comes first.
+        length: the number of steps of a scan.
+        reverse: whether a scan takes the last row first.
         kinds: shape and dtype of each y.
-        entire: whether all steps are done also where a check looks at the first ones of each scan.
+        entire: whether all steps are run even while a check limits scans to their first rows.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Loop(Control):
     ) -> None:  # fmt: skip
         super().__init__([step] if test is None else [step, test])
         self.entire = entire
-        self.tapes = True  # whether somebody reads the tape
+        self.tapes = True  # whether an operation reads the tape
         self.step, self.test, self.counts, self.kinds = step, test, counts, kinds
         self.order = range(length - 1, -1, -1) if reverse else range(length)
         if test is None:
@@ -147,7 +147,7 @@ class Loop(Control):
         start = closed + more
         if self.step.steps is not None:
             return self._at_once(of_step, args[start : start + width], arrays(args[start + width :]))
-        carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # the tape outlives its memory
+        carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # copied, since the tape keeps it
         rows = arrays(args[start + width :])
         tape: list[Any] = []
         make, order = self._now()
@@ -173,13 +173,13 @@ class Loop(Control):
         return (*_own(carry, args), *ys, kept)
 
     def _now(self) -> tuple[Any, range]:
-        """Return what makes the arrays of y, and the rows of the steps that are done now."""
+        """Return the function that allocates the arrays of y, and the steps to run, which a check may limit."""
         if self.entire or thread.mode.rows is None:
             return np.empty, self.order
         return np.zeros, self.order[: thread.mode.rows]
 
     def _at_once(self, closed: Sequence[Any], init: Sequence[Any], rows: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the same by one call."""
+        """Return the same as `results` by one call, which runs all steps."""
         make, order = self._now()
         n = len(order)
         carries = [np.empty((n + 1 if self.tapes else 2, *x.shape), x.dtype) for x in map(np.asarray, init)]
@@ -195,19 +195,20 @@ class Loop(Control):
 
 
 class Tape:
-    """The carries of so many steps, each in one array."""
+    """The carries of all steps, stacked: for each array of the carry one array with a row for each step."""
 
     def __init__(self, arrays: list[Array], steps: int) -> None:
         self.arrays, self.steps = arrays, steps
 
 
 class Pull(Control):
-    """The way back through a loop: it takes the tape, rows and cotangents.
+    """The backward loop of a `Loop`: its arguments are closed-over values, rows, cotangents and the tape.
 
     Args:
-        step: takes what it closes over, carry, rows, the cotangents of the next carry and of y, and sums of gradients
-            of what the loop closes over; it returns the cotangents of carry and rows, and the sums.
-        loop: the forward.
+        step: takes its closed-over values, the carry, rows, the cotangents of the next carry and of y, and the sums so
+            far of the gradients of the loop's closed-over Tensors. It returns the cotangents of carry and rows, and the
+            new sums.
+        loop: the forward loop.
         counts: how many values it closes over, and how many arrays are rows, cotangents of a carry, and of y.
         rows: shape and dtype of the gradients of a row.
         sums: shape and dtype of the sums.
@@ -252,7 +253,7 @@ class Pull(Control):
     def _at_once(
         self, closed: Sequence[Any], tape: Any, xs: Sequence[Any], gc: Sequence[Any], gys: Sequence[Any]
     ) -> tuple[Any, ...]:
-        """Return the same by one call."""
+        """Return the same as `results` by one call, which runs all steps."""
         n = tape.steps if isinstance(tape, Tape) else len(tape)
         if not isinstance(tape, Tape):
             likes = self.step.program.inputs[self.counts[0] :][: self.loop.counts[2]]
@@ -270,32 +271,35 @@ class Pull(Control):
 
 
 def _nothing(shape: tuple[int, ...], dtype: Any, steps: int) -> Array:
-    """Return what a sum begins with: where there are steps -0.0, which leaves the sign of the first one's zeros."""
+    """Return the start of a sum: -0.0 if there are steps, since adding to -0.0 keeps the signs of zeros."""
     zero = -np.zeros((), dtype)
     return np.full(shape, zero) if steps else np.zeros(shape, dtype)
 
 
 def _added(rows: list[Array], steps: int) -> list[Array]:
-    """Return gradients of rows as sums over the steps, in which the zeros of the other rows take the sign of a -0.0."""
+    """Return the gradients of rows, with 0 added if there are several steps.
+
+    Without compilation each is a sum over the steps, in which the zeros of the other steps turn -0.0 into 0.0.
+    """
     for x in rows if steps > 1 else ():
         x += 0
     return rows
 
 
 def _row_of_one(x: Any) -> Any:
-    """Return an array of no axes as a row of one entry."""
+    """Return an array without axes as a vector of one entry; any other array unchanged."""
     return np.reshape(x, 1) if np.ndim(x) == 0 else x
 
 
 class Choice(Control):
-    """A branch: it takes a truth value, what each of two bodies closes over, and their operands."""
+    """A branch: its arguments are a truth value, the closed-over values of two bodies, and their operands."""
 
     def __init__(self, bodies: Sequence[Body], counts: tuple[int, int]) -> None:
         super().__init__(bodies)
         self.counts = counts
 
     def results(self, *args: Any) -> tuple[Any, ...]:
-        """Return what the chosen body gives."""
+        """Return the results of the chosen body."""
         chosen, *args = args  # type: ignore[assignment]
         first, second = self.counts
         mine = args[:first] if chosen else args[first : first + second]
@@ -305,7 +309,7 @@ class Choice(Control):
 
 
 def _own(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
-    """Return results as arrays that are neither arguments nor one another."""
+    """Return results with copies of those that are the same object as an argument or another result."""
     seen = {id(x) for x in args}
     made = []
     for x in found:
@@ -316,5 +320,5 @@ def _own(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def kind(value: Value) -> tuple[tuple[int, ...], Any]:
-    """Return shape and dtype."""
+    """Return the shape and dtype of a value."""
     return value.shape, value.dtype

@@ -1,4 +1,10 @@
-"""Where every value of a program lives: buffers that are made once and used again when their value is dead."""
+"""Assigns a buffer to every value of a program; a buffer is reused after the last read of the value in it.
+
+Buffers are allocated once, when the plan is made, so that a call allocates no memory for intermediate results. A value
+is alive from the operation that makes it to the last operation that reads it. Two values that are alive at the same
+time never overlap, except if an elementwise operation writes its result over an argument that it reads for the last
+time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,7 @@ import numpy as np
 from .values import VIEWS, Op, Value
 
 ALIGN = 64
-APART = frozenset({np.sign})  # NumPy takes ten times as long over its own argument
+APART = frozenset({np.sign})  # ten times slower in NumPy if the result is written over the argument
 Array = np.ndarray[Any, Any]
 
 
@@ -18,10 +24,15 @@ class Memory:
 
     Attributes:
         slabs: the sizes of the buffers in bytes.
-        starts: where each begins in the array of `bytes` bytes that holds them all.
+        starts: where each begins in the one array of `bytes` bytes that holds them all.
         place: value -> number of its buffer.
-        owner: a view -> the value whose memory it looks at.
-        strided: views whose entries do not lie in memory in their order.
+        owner: a view -> the value whose memory it is a view of.
+        strided: views that are not C-contiguous.
+        last: value -> the number of the operation that reads it last.
+        born: value -> the number of the operation that makes it.
+        outside: the outputs, which lie in arrays of their own, not in buffers.
+        onto: an output -> the donated argument that it is written over.
+        target: an intermediate value -> the output in whose array it is made.
     """
 
     def __init__(self, ops: list[Op], outside: set[Value], donated: list[Value]) -> None:
@@ -32,8 +43,8 @@ class Memory:
         self.last: dict[Value, int] = {}
         self.born: dict[Value, int] = {}
         self.outside = outside
-        self.onto: dict[Value, Value] = {}  # an output -> the donated argument that it is written over
-        self.target: dict[Value, Value] = {}  # a value on the way to an output -> the output, in whose array it is made
+        self.onto: dict[Value, Value] = {}
+        self.target: dict[Value, Value] = {}
         for op in ops:
             self._look(op)
         for number, op in enumerate(ops):
@@ -42,22 +53,22 @@ class Memory:
             self.born.update(dict.fromkeys(op.outs, number))
         for value in outside:
             if value in self.owner:
-                self.last[self.root(value)] = len(ops)  # it is copied at the end
+                self.last[self.root(value)] = len(ops)  # a view that is returned is copied at the end
         self._donate(ops, donated)
         self._aim(ops)
         self._assign(ops)
 
     def root(self, value: Value) -> Value:
-        """Return the value whose memory this one looks at."""
+        """Return the value that a view is a view of; any other value itself."""
         return self.owner.get(value, value)
 
     def _look(self, op: Op) -> None:
-        """Find out whether an operation makes a view, and whether its entries still lie in order."""
+        """Note the owner of a result that is a view, and whether the view is still C-contiguous."""
         if op.kind not in VIEWS:
             return
         x, out = op.args[0], op.out
         if op.kind == "reshape" and x in self.strided:
-            return  # it copies
+            return  # such a reshape copies
         self.owner[out] = self.root(x)
         if op.kind == "reshape":
             return
@@ -67,7 +78,7 @@ class Memory:
             self.strided.add(out)
 
     def _donate(self, ops: list[Op], donated: list[Value]) -> None:
-        """Choose for each output an argument that is needed no more, or is read entry by entry by this operation."""
+        """Choose for each output a donated argument to write it over: no longer read, or read elementwise here."""
         left = list(donated)
         for number, op in enumerate(ops):
             for out in op.outs:
@@ -80,12 +91,12 @@ class Memory:
                         break
 
     def _over(self, op: Op, number: int, x: Value, out: Value) -> bool:
-        """Tell whether an operation may write its result over a value."""
+        """Tell whether operation `number` may write its result `out` over the value `x`."""
         last = self.last.get(x, -1)
         return last < number or (last == number and self._entrywise(op, x, out))
 
     def _entrywise(self, op: Op, x: Value, out: Value) -> bool:
-        """Tell whether an operation reads a value only entry by entry, at the entry that it writes."""
+        """Tell whether an operation is elementwise in `x`: an entry of `out` depends on the same entry of `x` only."""
         if op.kind == "kernel":
             return bool(op.function.over(x, out))
         if op.function in APART:
@@ -98,7 +109,7 @@ class Memory:
         return reads == sum(a is x for a in candidates) and x.shape == out.shape
 
     def _aim(self, ops: list[Op]) -> None:
-        """Let what only becomes an output, entry by entry, be made in the output's array."""
+        """Let a value that is only turned elementwise into an output be computed in the output's array already."""
         seen = set(self.owner.values())
         for number in range(len(ops) - 1, -1, -1):
             op = ops[number]
@@ -111,14 +122,14 @@ class Memory:
                 if (
                     x in self.born and x not in self.outside and x not in self.owner and x not in seen
                     and x not in self.target and self.last[x] == number and self.stored(ops[self.born[x]])
-                    and x.dtype == end.dtype and self._entrywise(op, x, op.out)  # which asks for the shape
+                    and x.dtype == end.dtype and self._entrywise(op, x, op.out)  # checks the shape too
                     and (end not in self.onto or self._over(ops[self.born[x]], self.born[x], self.onto[end], x))
                 ):  # fmt: skip
                     self.target[x] = end
                     break
 
     def _assign(self, ops: list[Op]) -> None:
-        """Give each value a buffer for as long as it lives, or that of an argument which dies as it is made."""
+        """Give each value a buffer while it is alive: a new one, or that of an argument whose last read makes it."""
         spans: list[tuple[int, int]] = []
         dying: dict[int, list[Value]] = {}
         for value, number in self.last.items():
@@ -142,28 +153,32 @@ class Memory:
 
     @staticmethod
     def stored(op: Op) -> bool:
-        """Tell whether an operation writes its result into a buffer of ours."""
+        """Tell whether an operation writes its result into an array that we give it; others return a new one."""
         return op.kind not in ("number", "draw", "call", "scalar")
 
     def _heir(self, op: Op, out: Value, dead: list[Value]) -> Value | None:
-        """Return the argument whose buffer the result may be written over, entry by entry."""
+        """Return an argument, read here for the last time, whose buffer the result may overwrite, or None."""
         for x in dead:
             if x.shape == out.shape and x.dtype == out.dtype and self._entrywise(op, x, out):
                 return x
         return None
 
     def allocate(self) -> list[Array]:
-        """Return the buffers, parts of one array, aligned to cache lines."""
+        """Allocate one array and return the buffers, which are parts of it, aligned to cache lines."""
         self.whole: Array = np.empty(self.bytes + ALIGN, np.uint8)
         first = -self.whole.ctypes.data % ALIGN
         return [self.whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
 
 
 def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
-    """Place intervals of time with a size so that those which overlap in time do not in space, the largest first.
+    """Place buffers in one array so that those in use at the same time do not overlap, the largest first.
+
+    Args:
+        spans: for each buffer the numbers of the first and the last operation that use it.
+        sizes: for each buffer its size in bytes.
 
     Returns:
-        where each starts, a multiple of `ALIGN`, and how much space that is together.
+        the first byte of each buffer, a multiple of `ALIGN`, and the number of bytes of the whole array.
 
     Example:
         >>> packed([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
@@ -182,7 +197,7 @@ def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], i
 
 
 def _leading(op: Op) -> bool:
-    """Tell whether a slice takes whole neighbouring parts of its argument along the first axis."""
+    """Tell whether a slice takes adjacent whole rows along the first axis, so that the result is contiguous."""
     parts = op.attrs[0]
     first, rest = parts[:1], parts[1:]
     whole = all(p in (None, Ellipsis) or p == ("slice", None, None, None) for p in rest)
@@ -190,7 +205,7 @@ def _leading(op: Op) -> bool:
 
 
 def view_of(op: Op, x: Array) -> Array:
-    """Return the view that an operation makes."""
+    """Return the view of an array that a view operation makes."""
     from ..trace.operations import thawed
 
     if op.kind == "reshape":
@@ -204,5 +219,5 @@ def view_of(op: Op, x: Array) -> Array:
 
 
 def whole_index(index: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return an index that makes a view even of a single entry, of which NumPy would make a copy."""
+    """Return an index, with an Ellipsis added, so that NumPy returns a view even for a single entry."""
     return index if any(part is Ellipsis for part in index) else (*index, ...)

@@ -1,4 +1,7 @@
-"""Runs of operations with a period: the same kinds of operations over and over, whatever their arguments are."""
+"""Finds runs of repeating operations: stretches of a program in which the same sequence of operations recurs.
+
+Such a run is what an unrolled Python loop looks like in a trace. Which values the operations read is not compared here.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ import numpy as np
 
 from .values import Op, Value
 
-PERIODS = 4  # that are looked at for each length of a pattern, the most frequent ones
+PERIODS = 4  # for each pattern length, this many periods are tried, the most frequent ones
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Operations `start` to `stop`, of which each is like the one `period` before."""
+    """Operations `start` to `stop` (exclusive), each of the same kind as the one `period` operations before it."""
 
     start: int
     stop: int
@@ -24,7 +27,7 @@ class Run:
 
 
 def runs(ops: Sequence[Op], least: int) -> list[Run]:
-    """Return all runs of at least so many periods, those first that are longest beside their period.
+    """Return all runs of at least `least` periods, those that save most operations first.
 
     Example:
         >>> from tinygrad_nn.compiled.program.values import Op
@@ -43,7 +46,7 @@ def runs(ops: Sequence[Op], least: int) -> list[Run]:
 
 
 def _periods(marks: Array, least: int) -> list[int]:
-    """Return distances at which patterns of some length come again, for lengths 1, 2, 4 and so on."""
+    """Return the distances at which patterns of operations often recur, for patterns of 1, 2, 4, ... operations."""
     n = len(marks)
     draw = np.random.default_rng(0).integers(1, 2**63, marks.max(initial=0) + 1, np.uint64)
     hashes, factor, length = draw[marks], np.uint64(0x9E3779B97F4A7C15), 1
@@ -64,7 +67,7 @@ def _periods(marks: Array, least: int) -> list[int]:
 
 
 def signature(op: Op, number: int) -> Any:
-    """Return what two operations have in common that do the same to arrays of the same kinds."""
+    """Return a key that is equal for operations that do the same to arrays of equal shapes and dtypes."""
     if not op.pure or op.kind == "draw":
         return number
     code = getattr(op.function, "__code__", None) if op.kind == "call" else op.function
@@ -74,7 +77,7 @@ def signature(op: Op, number: int) -> Any:
 
 
 def _part(part: Any) -> Any:
-    """Return a part of an index without its numbers."""
+    """Return a part of an index without its position, so that x[3] and x[4], or x[0:2] and x[2:4], are alike."""
     if isinstance(part, int):
         return int
     if isinstance(part, tuple) and all(type(end) is int and end >= 0 for end in part[1:3]):

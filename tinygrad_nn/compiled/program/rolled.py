@@ -1,15 +1,16 @@
-"""Loops of Python, found again in a program: the same operations over and over become one operation that is a loop.
+"""Turns unrolled Python loops in a program back into loops: repeated operations become one loop operation.
 
-A trace writes down every step of ``for t in range(T)``. Steps that are alike have one period, in what is done and in
-where its arguments are from:
+A trace records every step of ``for t in range(T)``, so a program can have thousands of similar operations. If steps
+consist of the same operations (`periods`), this module looks at where the arguments of each operation come from:
 
-- made in the same step, they are inside the body; made some steps before, a carry;
-- from outside and one in all steps, they are closed over; numbers and constants that differ, and rows of one array that
-  do, are what the loop goes along;
-- what is read after the loop is the last carry, or a row of what the loop stacks.
+- A value made in the same step is inside the loop's body; one made in an earlier step becomes a carry.
+- An outer value that is the same in all steps is closed over. Numbers and constants that differ by step, and different
+  rows of one array, become rows of arrays that the loop runs along (`rows`), like the `xs` of `scan`.
+- A value that is read after the loop is the last carry, or a row of an array in which the loop stacks its results.
 
-The way back is such a run of operations as well, whose rows are what the way forward has stacked. Every operation stays
-in its order, so that each result keeps its bits. What does not fit the period stays outside, as it is.
+The backward pass of such a loop is a run of similar operations too; its rows are the arrays that the forward loop has
+stacked. The order of operations does not change, so each result keeps its bits. Steps at either end that do not fit
+stay outside the loop.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from .rows import Rows, spread, stacks, view
 from .simplify import alive
 from .values import VIEWS, Op, Program, Value
 
-STEPS = 8  # a loop of fewer is not worth it
-LEAST = 256  # operations that all loops together save
-SCALARS = 4096  # of single numbers, which straight code does in less time than a loop
-LAG = 4  # a carry may be read so many steps later
+STEPS = 8  # the fewest steps for which a loop is worth it
+LEAST = 256  # the fewest operations that all loops together must save
+SCALARS = 4096  # the same for a program of single numbers, which is faster as straight-line code
+LAG = 4  # a step may read values that were made at most this many steps before
 NUMBERS: dict[Any, Any] = {
     operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
     operator.neg: np.negative,
@@ -39,7 +40,7 @@ NUMBERS: dict[Any, Any] = {
 
 
 def rolled(program: Program) -> Program:
-    """Return the program with loops for what repeats, or the program itself where that saves little."""
+    """Return the program with repeated operations as loops, or the program itself if that saves too little."""
     before = [op for op in program.ops if op.kind not in VIEWS]
     sizes = [x.size for op in before for x in op.outs if isinstance(x.dtype, np.dtype)]
     least = SCALARS if max(sizes, default=1) == 1 else LEAST
@@ -56,11 +57,11 @@ def rolled(program: Program) -> Program:
 
 
 class Rolling:
-    """The search for loops.
+    """The search for loops in a list of operations.
 
     Attributes:
-        place: where each value is made.
-        last: where each is read last; what is returned, behind all.
+        place: value -> the number of the operation that makes it.
+        last: value -> the number of the operation that reads it last; for outputs, the number of operations.
     """
 
     def __init__(self, ops: list[Op], outputs: list[Any]) -> None:
@@ -83,7 +84,10 @@ class Rolling:
 
 
 def _apart(found: Sequence[Run]) -> list[list[Run]]:
-    """Return runs that save most and do not overlap, in order, each with others that may do where it does not."""
+    """Return the runs that save most and do not overlap each other, in order, each as the first of a list.
+
+    The list goes on with runs that overlap it: these are tried if it is not a loop, or for operations that it leaves.
+    """
     chosen: list[list[Run]] = []
     for run in found:
         over = [some for some in chosen if run.start < some[0].stop and some[0].start < run.stop]
@@ -96,12 +100,12 @@ def _apart(found: Sequence[Run]) -> list[list[Run]]:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where an argument is from.
+    """Where an argument of an operation comes from; without `rows` and `at`, from outside, the same in all steps.
 
     Attributes:
-        rows: of what differs from step to step.
-        at: of what is made inside, the operation of a step, and the place among its results.
-        lag: how many steps before.
+        rows: for an outer argument that differs from step to step, the rows of an array that it is.
+        at: for a value made inside the loop, the number of the operation in a step, and the place among its results.
+        lag: how many steps before it was made.
     """
 
     rows: Rows | None = None
@@ -110,16 +114,16 @@ class Source:
 
 
 class Misfit(Exception):
-    """Raised where operations have no place in a loop."""
+    """Raised if operations cannot be a loop."""
 
 
 class Rolled:
-    """A loop that takes the place of operations.
+    """A loop that may replace a run of operations.
 
     Attributes:
-        start, period, steps: its first operation, how many a step has, and how many steps there are.
-        sources: by operation of a step and place among its arguments.
-        taken: operations of a step that only take a row.
+        start, period, steps: its first operation, the number of operations in a step, and the number of steps.
+        sources: (operation of a step, place among its arguments) -> where that argument comes from.
+        taken: the operations of a step that only take a row of an outer array -> these rows.
     """
 
     def __init__(self, rolling: Rolling, run: Run) -> None:
@@ -130,21 +134,21 @@ class Rolled:
 
     @property
     def stop(self) -> int:
-        """The place of the operation that follows."""
+        """The number of the first operation after the loop."""
         return self.start + self.period * self.steps
 
     def of(self, step: int, offset: int) -> Op:
-        """Return an operation of a step."""
+        """Return operation `offset` of a step."""
         return self.ops[self.start + step * self.period + offset]
 
     def _turn(self, run: Run) -> int:
-        """Return after how many operations a step begins, so that least is carried from one to the next."""
+        """Return after how many operations of the run a step should begin, so that the carries are smallest."""
         p, middle = run.period, run.start + (run.stop - run.start) // run.period // 2 * run.period
         reach: dict[Value, int] = {}
         for i in range(middle, middle + p):
             for x in self.ops[i].values:
                 if self.place.get(x, -1) >= run.start:
-                    reach[x] = i - self.place[x]  # where it is read last
+                    reach[x] = i - self.place[x]  # the distance from its making to its last read
         bytes_of = np.zeros(2 * p)
         for x, distance in reach.items():
             offset, size = (self.place[x] - run.start) % p, 64 + x.nbytes
@@ -156,7 +160,7 @@ class Rolled:
     # -- where arguments are from
 
     def fits(self) -> bool:
-        """Find out where arguments are from, and leave out steps at the ends that differ; tell if a loop is left."""
+        """Find where arguments come from, drop steps at the ends that do not fit, and tell whether a loop is left."""
         try:
             while self.steps >= STEPS:
                 middle, first, last = self.steps // 2, 0, self.steps
@@ -171,7 +175,7 @@ class Rolled:
         return False
 
     def _sorted(self, middle: int) -> list[tuple[list[int], int]]:
-        """Return for each argument which steps do not fit, and from how many steps before it is."""
+        """Find the source of each argument; return for each the steps that do not fit, and its lag."""
         self.sources: dict[tuple[int, int], Source] = {}
         self.taken: dict[int, Rows] = {}
         found = []
@@ -195,7 +199,7 @@ class Rolled:
         return found
 
     def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[Source, list[int]]:
-        """Return where an argument is from, and which steps do not fit."""
+        """Return the source of an argument, judged by step `middle`, and the steps that do not fit it."""
         arg = given[middle]
         if not isinstance(arg, Value):
             if all(type(x) is type(arg) and repr(x) == repr(arg) for x in given):
@@ -219,7 +223,7 @@ class Rolled:
         return Source(rows), rows.wrong
 
     def _begins(self) -> bool:
-        """Tell whether what the first steps read is there, and whether Python numbers are only reckoned with."""
+        """Tell whether the first carries exist before the loop, and Python numbers occur in float arithmetic only."""
         for (offset, q), source in self.sources.items():
             readers = self.of(0, offset).kind
             if source.at is None:
@@ -234,24 +238,24 @@ class Rolled:
         return all(_floats(op) for op in numbers)
 
     def _first(self, offset: int, q: int, source: Source) -> list[Any]:
-        """Return what an argument is before there are steps, the latest first."""
+        """Return what an argument with a lag is in the first steps, before the loop has made it; the latest first."""
         return [self.of(r, offset).args[q] for r in range(source.lag)][::-1]
 
     # -- the loop
 
     def written(self) -> list[Op]:
-        """Return the operations that take the place of these."""
+        """Return the operations that replace the run: the loop, and what prepares and reads its arrays."""
         every = [*self.taken.values(), *(source.rows for source in self.sources.values() if source.rows)]
         self.back = sum(rows.order for rows in every) < 0
-        self.before: list[Op] = []  # that make what the loop takes
-        self.inside: list[Op] = []
-        self.known: dict[Any, Value] = {}  # results of a step
-        self.closed: dict[Value, Value] = {}  # what is outside, and what stands for it inside
+        self.before: list[Op] = []  # operations that make the inputs of the loop
+        self.inside: list[Op] = []  # the operations of the body
+        self.known: dict[Any, Value] = {}  # (operation of a step, place among its results) -> value in the body
+        self.closed: dict[Value, Value] = {}  # closed-over outer value -> input of the body
         self.views: dict[Value, Value] = {}
         self.rows: dict[Value, Value] = {}
         self.arrays: dict[Any, Value] = {}
         self.casts: dict[Any, Value] = {}
-        self.carries: dict[Any, tuple[list[Value], list[Value]]] = {}  # first values, and what stands for them
+        self.carries: dict[Any, tuple[list[Value], list[Value]]] = {}  # first values, and the inputs of the body
         for offset in range(self.period):
             if offset in self.taken:
                 self.known[offset, 0] = self._along(self.taken[offset])
@@ -276,7 +280,7 @@ class Rolled:
         self.inside.append(new)
 
     def _stand_in(self, offset: int, q: int, arg: Any, wanted: Any) -> Any:
-        """Return what an argument is inside the body."""
+        """Return the value or number that an argument is inside the body."""
         source = self.sources[offset, q]
         if source.rows is not None:
             return self._along(source.rows)
@@ -297,7 +301,7 @@ class Rolled:
         return _cast(x, wanted, self.inside, self.casts) if arg.weak and wanted != x.dtype else x
 
     def _closed(self, x: Value) -> Value:
-        """Return what stands for a value that is closed over; one looked at in another way is so inside as well."""
+        """Return the input of the body for a closed-over value; of a view, only the base is an input."""
         if x.kind == "constant":
             return x
         if x not in self.closed and x.op is not None and x.op.kind in VIEWS:
@@ -306,13 +310,13 @@ class Rolled:
         return self.closed.setdefault(x, Value(0, "input", x.shape, x.dtype))
 
     def _along(self, rows: Rows) -> Value:
-        """Return a row, inside the body."""
+        """Return the input of the body that is the current step's row of these rows."""
         x = self.arrays.get(rows.key) or rows.array(self.before, self.back)
         self.arrays[rows.key] = x
         return self.rows.setdefault(x, Value(0, "input", x.shape[1:], x.dtype))
 
     def _loop(self) -> list[Op]:
-        """Return the loop, after what it takes and before what is read of it."""
+        """Return the loop operation, preceded by operations that make its inputs, followed by reads of its results."""
         after: list[Op] = []
         init: list[Value] = []
         carried: list[Value] = []
@@ -361,7 +365,7 @@ class Rolled:
         return [*self.before, op, *after]
 
     def _as_made(self, x: Value, out: Value, after: list[Op]) -> None:
-        """Let what was made before be this: under another name, or as a Python number."""
+        """Append an operation that makes `out`, which the run made before, from `x`: as a view or a Python number."""
         out.op = Op("number", "float", float, [x], (), [out]) if out.weak else Op(
             "slice", "getitem", None, [x], ((Ellipsis,),), [out]
         )  # fmt: skip
@@ -369,7 +373,7 @@ class Rolled:
 
 
 def _wanted(op: Op) -> list[Any]:
-    """Return the dtypes in which an operation takes Python numbers, or None where it takes them as they are."""
+    """Return for each argument the dtype to which the operation converts a Python number, or None if it does not."""
     if op.kind == "ufunc":
         return list(loops(op.function, op.args)[:-1])
     if op.kind == "where":
@@ -378,13 +382,13 @@ def _wanted(op: Op) -> list[Any]:
 
 
 def _floats(op: Op) -> bool:
-    """Tell whether arithmetic of Python numbers is that of float64."""
+    """Tell whether an operation on Python numbers is the same as on float64 scalars."""
     kinds = [x.dtype if isinstance(x, Value) else type(x) for x in op.args]
     return op.function in NUMBERS and op.out.dtype is float and float in kinds and set(kinds) <= {int, float}
 
 
 def _cast(x: Value, dtype: Any, ops: list[Op], known: dict[Any, Value]) -> Value:
-    """Return a value in another dtype, by an operation that is appended where there is none yet."""
+    """Return a value cast to a dtype; append the operation if `known` does not have it yet."""
     if (x, dtype) not in known:
         op = Op("cast", "cast", None, [x], (dtype.str,))
         op.outs.append(Value(0, "made", x.shape, dtype, op))

@@ -1,4 +1,9 @@
-"""Rows of arrays that steps of a loop take or make one by one: found, taken together, and put together again."""
+"""Rows of arrays that an unrolled loop reads or makes one by one, turned into operations on whole arrays.
+
+`Rows` recognizes values that differ only in which row of one array they are. `spread` replaces a sum of arrays that are
+zero except for one row each (the gradient of reading rows) by a stack of these rows. `stacks` replaces a stack of many
+rows of one array by a part of that array.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from ..trace.operations import frozen
 from .memory import view_of
 from .values import VIEWS, Op, Value
 
-MANY = 8  # rows that are worth being taken together
+MANY = 8  # the fewest rows that are worth being taken together
 ALL = ("slice", None, None, None)
 Array = np.ndarray[Any, Any]
 Index = tuple[Any, ...]
@@ -23,7 +28,7 @@ Index = tuple[Any, ...]
 def make(
     ops: list[Op], kind: str, function: Any, args: list[Any], attrs: Index, like: Array, name: str, nest: Any = None
 ) -> Value:  # fmt: skip
-    """Append an operation, and return its result, of the shape and dtype of an array."""
+    """Append an operation, and return its result, a new value with the shape and dtype of `like`."""
     op = Op(kind, name, function, args, attrs, nest=nest, given=None if nest is None else {**nest[1], "numbers": {}})
     op.outs.append(Value(0, "made", like.shape, like.dtype, op))
     ops.append(op)
@@ -31,7 +36,7 @@ def make(
 
 
 def view(ops: list[Op], kind: str, x: Value, attr: Index, out: Value | None = None) -> Value:
-    """Append an operation that looks at an array in another way, and return its result, or let `out` be that."""
+    """Append a view operation on `x`, and return its result: `out` if given, else a new value."""
     op = Op(kind, "getitem" if kind == "slice" else kind, None, [x], (attr,))
     like = view_of(op, like_of(x))
     op.outs.append(out or Value(0, "made", like.shape, like.dtype))
@@ -41,11 +46,15 @@ def view(ops: list[Op], kind: str, x: Value, attr: Index, out: Value | None = No
 
 
 class Rows:
-    """What differs from step to step and can be taken from one array.
+    """Values, one for each step, that are all rows of one array, or all constants.
 
     Attributes:
-        wrong: the steps of which it does not hold.
-        order: 1 or -1 where rows follow each other, or go back, one by one; else 0.
+        wrong: the steps whose values do not fit.
+        base: the array; None for constants.
+        data: the number of each step's row, or for constants their arrays.
+        index: the index that takes a step's row of the base.
+        at: the place in `index` that differs by step.
+        order: 1 if rows follow each other in order, -1 if in reverse order; else 0.
     """
 
     def __init__(self, wrong: list[int], base: Value | None, data: Sequence[Any], index: Index, at: int) -> None:
@@ -55,7 +64,7 @@ class Rows:
 
     @property
     def key(self) -> Any:
-        """What tells which rows these are."""
+        """A key that is equal for equal rows of the same array."""
         if self.base is None:
             return id(self)
         part = self.index[self.at]
@@ -64,12 +73,12 @@ class Rows:
 
     @staticmethod
     def numbers(data: Sequence[Any], dtype: Any) -> Rows:
-        """Return Python numbers that an operation takes in a dtype."""
+        """Return Python numbers as rows of this dtype."""
         return Rows([], None, [np.array(x, dtype) for x in data], (), 0)
 
     @staticmethod
     def over(values: Sequence[Any], m: int) -> Rows | None:
-        """Return values that are rows of one array, or constants; at least those around step `m`."""
+        """Return values as rows of one array or as constants; None unless those at and next to step `m` are."""
         near = [values[m - 1], values[m], values[m + 1]]
         if all(x.kind == "constant" for x in near):
             data = [x.data if x.kind == "constant" else None for x in values]
@@ -81,7 +90,7 @@ class Rows:
 
     @staticmethod
     def of(bases: Sequence[Any], indices: Sequence[Any], m: int) -> Rows | None:
-        """Return what indices that differ in one number take of one array; at least those around step `m`."""
+        """Return the rows that indices of one array take, if they differ in one number only at and next to step `m`."""
         base = bases[m]
         full = [_full(i, base.shape) if b is base else () for b, i in zip(bases, indices, strict=True)]
         index, others = full[m], (full[m - 1], full[m + 1])
@@ -97,9 +106,9 @@ class Rows:
         return Rows([r for r, x in enumerate(data) if x is None], base, data, index, at)
 
     def array(self, ops: list[Op], back: bool) -> Value:
-        """Append what takes all rows, along the first axis, and return the array of them.
+        """Append operations that put all rows along the first axis of one array, and return that array.
 
-        With `back` that of the last step comes first.
+        With `back` the row of the last step comes first.
         """
         data = self.data[::-1] if back else self.data
         base = self.base
@@ -134,7 +143,7 @@ class Rows:
 
 
 def _full(index: Index, shape: tuple[int, ...]) -> Index:
-    """Return an index with a part for each axis, and numbers that count from the start."""
+    """Return an index with a part for each axis, no Ellipsis, and no negative numbers."""
     used = sum(part is not None and part is not Ellipsis for part in index)
     filled = (ALL,) * (len(shape) - used)
     parts: list[Any] = []
@@ -149,7 +158,7 @@ def _full(index: Index, shape: tuple[int, ...]) -> Index:
 
 
 def _number(index: Index, like: Index, at: int) -> int | None:
-    """Return what an index has in one place, if it is as another elsewhere."""
+    """Return the number (or start of a slice) in place `at` of an index, if it equals `like` elsewhere, or None."""
     if (*index[:at], *index[at + 1 :]) != (*like[:at], *like[at + 1 :]):
         return None
     mine, other = index[at], like[at]
@@ -162,13 +171,14 @@ def _number(index: Index, like: Index, at: int) -> int | None:
     return mine[1] if same else None
 
 
-# -- Sums of rows that each lie in an array of zeros
+# -- Sums of arrays that are zero except for one row each
 
 
 def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
-    """Return operations in which the gradient of an array whose rows were taken one by one is a stack of these.
+    """Return the operations with each long sum of arrays that are zero except for one row replaced by a stack of rows.
 
-    The sum of many arrays that are zero but for one row each has these rows, and 0.0 is added to each.
+    Such sums are the gradients of arrays whose rows were read one by one. Since each row had zeros added to it, 0.0 is
+    added to the stack, so that the signs of zeros stay the same.
     """
     users = Counter([*(x for op in ops for x in op.values), *(x for x in outputs if isinstance(x, Value))])
     rank = {op: i for i, op in enumerate(ops)}
@@ -183,7 +193,7 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
         if len(puts) < MANY or len(axes) > 1:
             continue
         rows: dict[int, tuple[Value, Op]] = {}
-        again: dict[Op, list[Op]] = {put: [] for put, _ in puts}  # where a row is taken twice, a sum after the second
+        again: dict[Op, list[Op]] = {put: [] for put, _ in puts}  # gradients of the same row are added after the second
         for put, (_, number) in reversed(puts):
             row, at = put.args[0], put
             if number in rows:
@@ -200,7 +210,7 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
 
 
 def _chain(op: Op, users: Counter[Value]) -> tuple[list[Op], list[tuple[Op, tuple[int, int]]]]:
-    """Return the additions that a sum of arrays of zeros with a row each consists of, and where each row lies."""
+    """Return the additions of a long sum of arrays with one row each, and for each row its operation and place."""
     chain, puts = [op], []
     while True:
         x = chain[-1]
@@ -215,7 +225,7 @@ def _chain(op: Op, users: Counter[Value]) -> tuple[list[Op], list[tuple[Op, tupl
 
 
 def _whole(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> list[Op]:
-    """Return the operations that put rows next to each other on an axis, zeros before and after them."""
+    """Return the operations that stack rows along an axis, from place `low` on, with zeros before and after them."""
     new: list[Op] = []
     one = like_of(rows[0])
     like, n = np.broadcast_to(one, (len(rows), *one.shape)), shape[axis]
@@ -230,7 +240,7 @@ def _whole(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> li
 
 
 def like_of(x: Value) -> Array:
-    """Return an array of the same shape and dtype that has no memory of its own."""
+    """Return an array with the shape and dtype of a value, which takes no memory (all strides are 0)."""
     return np.broadcast_to(np.empty((), x.dtype), x.shape)
 
 
@@ -239,21 +249,21 @@ def _stacked(*parts: Any) -> Any:
 
 
 def _filled(x: Any, n: int, low: int) -> Any:
-    """Return rows with zeros before and after them."""
+    """Return an array of `n` rows: `x` from row `low` on, zeros elsewhere."""
     whole = np.zeros((n, *x.shape[1:]), x.dtype)
     whole[low : low + len(x)] = x
     return whole
 
 
 def _sum(op: Op | None) -> bool:
-    """Tell whether an operation adds two arrays of floats of its shape."""
+    """Tell whether an operation adds two floating-point arrays without broadcasting."""
     if op is None or op.kind != "ufunc" or op.function is not np.add or op.out.dtype.kind != "f":
         return False
     return all(isinstance(x, Value) and (x.shape, x.dtype) == (op.out.shape, op.out.dtype) for x in op.args)
 
 
 def _put(x: Value) -> tuple[int, int] | None:
-    """Return the axis and the place on it of the zeros into which an array was put; None for what is made otherwise."""
+    """Return the axis and the number of the row if a value is zeros with one row written into them, else None."""
     op = x.op
     if op is None or op.name != "put" or op.kind != "call" or not op.given or len(op.args) != 1:
         return None
@@ -267,7 +277,7 @@ def _put(x: Value) -> tuple[int, int] | None:
 
 
 def _in_order(ops: list[Op], x: Value, axis: int) -> None:
-    """Append what moves the first axis there; the entries lie in order then, so that sums run over them as ever."""
+    """Append operations that move the first axis to `axis`; the result is C-contiguous, so sums keep their order."""
     axes = list(range(1, len(x.shape)))
     axes.insert(axis, 0)
     cut = x.op is not None and x.op.kind == "slice"
@@ -284,11 +294,11 @@ def _turned(x: Any, axes: list[int]) -> Any:
     return np.array(x.transpose(axes), order="C")
 
 
-# -- Stacks of rows that lie in one array already
+# -- Stacks of rows that are all taken from one array
 
 
 def stacks(ops: Sequence[Op]) -> list[Op]:
-    """Return operations in which a stack of many rows of one array is made of parts of that array."""
+    """Return the operations with each stack of many rows of one array replaced by parts of that array."""
     made: list[Op] = []
     for op in ops:
         axis = (op.given or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
@@ -310,7 +320,7 @@ def stacks(ops: Sequence[Op]) -> list[Op]:
 
 
 def _taken(ops: list[Op], base: Value, numbers: list[int]) -> Value:
-    """Append what takes rows of an array."""
+    """Append operations that take rows of an array, and return their result."""
     rest = (ALL,) * (len(base.shape) - 1)
     return Rows([], base, numbers, (0, *rest), 0).array(ops, False)
 
@@ -320,7 +330,7 @@ def _joined(*parts: Any) -> Any:
 
 
 def _parts(args: Sequence[Any]) -> list[Any]:
-    """Return values with long runs of rows of one array as this array and the numbers of the rows."""
+    """Return values, with long runs of rows of one array replaced by pairs of this array and the rows' numbers."""
     parts: list[Any] = []
     for base, some in groupby(args, key=lambda x: _row(x)[0]):
         run = list(some)
@@ -329,7 +339,7 @@ def _parts(args: Sequence[Any]) -> list[Any]:
 
 
 def _row(x: Any) -> tuple[Any, int]:
-    """Return the array of which a value is one row, and which; of others None."""
+    """Return the array that a value is a row of, and the row's number; for any other value None and 0."""
     op = x.op if isinstance(x, Value) else None
     if op is None or op.kind != "slice":
         return None, 0

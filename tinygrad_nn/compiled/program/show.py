@@ -17,7 +17,7 @@ WIDTH = 80
 
 
 def table(title: str, program: Program, memory: Memory, donated: frozenset[int]) -> str:
-    """Return a line for each operation: its number, what it does to what, the result and where that is kept."""
+    """Return a table with a line for each operation: its number, name, arguments, result, and where that is stored."""
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
     head = f"{title}: {_plural(count, 'operation')}" + (f" in {_plural(kernels, 'kernel')}" if kernels else "")
@@ -47,7 +47,7 @@ def _line(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
 
 
 def _kept(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
-    """Return in words where a result lives."""
+    """Return a text that says where a result is stored."""
     value = op.out
     if value.weak:
         return ""
@@ -76,7 +76,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def amount(n: int) -> str:
-    """Return a number of bytes in short.
+    """Return a number of bytes as a short text.
 
     Example:
         >>> amount(80), amount(20480), amount(3211264)
@@ -89,7 +89,7 @@ def amount(n: int) -> str:
 
 
 def graph(program: Program) -> GraphView:
-    """Return a graph of a program: its kernels are boxes, its values stand in with zeros of their shape and dtype."""
+    """Return a graph of a program: kernels are boxes, and all arrays are zeros of the right shape and dtype."""
     tensors: dict[Value, Tensor] = {}
     for op in program.ops:
         inner = op.function.ops if op.kind == "kernel" else [op]

@@ -1,8 +1,9 @@
-"""Making a program smaller without changing what it computes: each rewrite gives the same bits.
+"""Simplifies a program: each rewrite keeps all results the same to the last bit.
 
-So x + 0.0 stays, which makes 0.0 of -0.0, and x - 0.0 goes, which makes x of every x; the product of a complex number
-and 1 stays too, since infinity times the 0 in 1 + 0i is NaN. One pass forward replaces operations by values that exist
-already (equal operations, identities), one pass backward drops what nothing uses.
+So x - 0.0 is replaced by x, but x + 0.0 stays, since it turns -0.0 into 0.0. The product of a complex number and 1
+stays too, since infinity times the 0 in 1 + 0i is NaN. One forward pass replaces operations by values that exist
+already (equal operations, identities). One backward pass drops operations that nothing uses. Then operations are
+reordered, so that values are read soon after they are made.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 
 from .values import Arg, Op, Program, Value
 
-MANY = 100_000  # more operations than this stay in the order in which they ran
-# The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
+MANY = 100_000  # a program of more operations is not reordered
+# The second argument with which each ufunc returns the first unchanged; in products and sums it may come first too.
 _KEEPING = {np.multiply: 1.0, np.divide: 1.0, np.power: 1.0, np.subtract: 0.0, np.add: -0.0}
 
 
 def simplify(program: Program) -> Program:
-    """Return the program without dead code, repetitions and operations that change nothing."""
+    """Return the program without unused operations, repetitions and operations that change nothing."""
     new: dict[Value, Arg] = {}
     made: dict[Any, Value] = {}
     ops: list[Op] = []
@@ -53,16 +54,17 @@ def simplify(program: Program) -> Program:
 
 
 def apart(program: Program) -> Program:
-    """Return the program with a copy of each result that would be an argument, or another result, and is not.
+    """Return the program with copies of results that became the same value as an argument or another result.
 
-    A rewrite makes one value of two that are equal, but who writes into one array does not expect the other to change.
+    Simplifying merges values that are equal. But if the function returned two arrays, a caller who writes into one of
+    them does not expect the other to change.
     """
     ops, outputs = list(program.ops), list(program.outputs)
     holder: dict[Value, Any] = {}
     copies: dict[Any, Value] = {}
     for place, (x, whose) in enumerate(zip(outputs, program.whose, strict=True)):
         if not isinstance(x, Value) or not x.shape or x.kind == "constant":
-            continue  # no array, or one that is copied anyway
+            continue  # not an array, or one that is copied anyway
         if holder.setdefault(x, x if x.kind == "input" else whose) == whose:
             continue
         if (x, whose) not in copies:
@@ -81,7 +83,7 @@ def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:
 
 
 def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
-    """Return the operations that an output depends on, and all draws, which move a generator on."""
+    """Return the operations that an output depends on, and all impure ones such as draws, which advance a generator."""
     needed = {x for x in outputs if isinstance(x, Value)}
     kept = []
     for op in reversed(ops):
@@ -92,10 +94,10 @@ def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
 
 
 def early(ops: list[Op]) -> list[Op]:
-    """Return the operations with those that only lead to results moved to where they can first run.
+    """Return the operations reordered: elementwise ones that only outputs depend on move to the first possible place.
 
-    An update then follows its gradient, which is still in the cache, and whose buffer is free afterwards. What such an
-    operation reads of the arguments has been read by all others, so that it may be written over.
+    A parameter update then follows its gradient directly, while that is still in the cache, and the gradient's buffer
+    is free afterwards. Such an operation waits until all others have read its arguments, so these may be overwritten.
     """
     users: dict[Value, list[Op]] = {}
     for op in ops:
@@ -105,12 +107,12 @@ def early(ops: list[Op]) -> list[Op]:
     for op in reversed(ops):
         if op.kind in ("ufunc", "where", "cast", "number") and all(user in last for user in users.get(op.out, ())):
             last.add(op)
-    sums: dict[Value, list[Op]] = {}  # right after what they sum, so that it need not be kept for them
+    sums: dict[Value, list[Op]] = {}  # reductions move right behind their argument, so that its buffer is free earlier
     for op in ops:
         if op.kind == "reduce" and op not in last and op.args[0].kind == "made":
             sums.setdefault(op.args[0], []).append(op)
     waiting = [op for op in ops if op in last]
-    left: list[int] = []  # how many values each of them still waits for: to be made, or to be read by all others
+    left: list[int] = []  # for each of `waiting`: how many arguments are still to be made, or to be read by others
     wakes: dict[Op, list[int]] = {}
     readers = {arg: sum(user not in last for user in set(some)) for arg, some in users.items()}
     read: dict[Value, list[int]] = {}
@@ -128,7 +130,7 @@ def early(ops: list[Op]) -> list[Op]:
     done: set[Op] = set()
 
     def finish(op: Op, here: int, now: list[int], then: list[int]) -> None:
-        """Append an operation; what becomes ready goes into the list of what is still to come, or of the next round."""
+        """Append an operation; waiting operations that are ready now go into `now` if they come later, else `then`."""
         order.append(op)
         done.add(op)
         woken = list(wakes.get(op, ()))
@@ -158,7 +160,7 @@ def early(ops: list[Op]) -> list[Op]:
 
 
 def _late(ops: list[Op], movable: set[Op], users: dict[Value, list[Op]]) -> list[Op]:
-    """Return the operations with those that read nothing but arguments moved to right before their first use."""
+    """Return the operations, with those that read only inputs and constants moved to just before their first use."""
     rank = {op: number for number, op in enumerate(ops)}
     before: dict[Op, list[Op]] = {}
     for op in ops:
@@ -175,7 +177,7 @@ def _key(op: Op) -> Any:
 
 
 def _name(arg: Arg) -> Any:
-    """Return what tells arguments apart; equal numbers are one."""
+    """Return a key for an argument of an operation; constants of one entry with equal bits have equal keys."""
     if not isinstance(arg, Value):
         return type(arg), repr(arg)
     if arg.kind == "constant" and arg.size == 1:
@@ -184,24 +186,24 @@ def _name(arg: Arg) -> Any:
 
 
 def constant(arg: Arg, number: float) -> bool:
-    """Tell whether an argument is this number everywhere, in every call."""
+    """Tell whether an argument is a constant whose entries are all this number."""
     if isinstance(arg, Value):
         return arg.kind == "constant" and arg.data.size > 0 and _everywhere(arg.data, number)
     return type(arg) in (int, float) and _everywhere(np.asarray(arg), number)
 
 
 def _everywhere(array: Any, number: Any) -> bool:
-    """Tell whether all entries are a real number, zeros with its sign."""
+    """Tell whether all entries equal a real number, including the sign of zeros."""
     return bool((array == number).all() and (np.signbit(array) == np.signbit(number)).all())
 
 
 def _kept(op: Op) -> Value | None:
-    """Return the argument that arithmetic with 0 or 1 gives back, or None."""
+    """Return the argument that arithmetic with 0 or 1 returns unchanged, or None."""
     number, (x, y), kind = _KEEPING[op.function], op.args, np.dtype(op.out.dtype).kind
-    if kind == "c":  # each part is computed from both parts of both
+    if kind == "c":  # real and imaginary part each depend on all parts of both arguments
         return None
     if kind != "f":
-        number = abs(number)  # integers have one zero
+        number = abs(number)  # integers have no -0
     if isinstance(x, Value) and _alike(x, op.out) and constant(y, number):
         return x
     swaps = op.function in (np.multiply, np.add)
@@ -209,7 +211,7 @@ def _kept(op: Op) -> Value | None:
 
 
 def _identity(op: Op) -> Arg | None:
-    """Return the argument that an operation leaves as it is, or None."""
+    """Return the argument that an operation returns unchanged, or None."""
     if op.kind == "ufunc" and op.function in _KEEPING:
         return _kept(op)
     x, out = op.args[0] if op.args else None, op.out
@@ -246,23 +248,24 @@ def _rewritten(op: Op) -> Op:
         op.args, op.attrs = before.args, (tuple(before.attrs[0][a] for a in op.attrs[0]),)
     if op.kind in ("reshape", "broadcast") and before:
         op.args = before.args
-    # Sums start from 0, so that of -0.0 they are 0.0, but -0.0 is no sum; products of complex numbers from 1 + 0i.
+    # A sum over one entry is a reshape, except that sums start from 0, which turns -0.0 into 0.0. An argument that is
+    # itself a sum is never -0.0. Products of complex numbers start from 1 + 0i, which can turn an infinity into NaN.
     summed = x.op is not None and x.op.kind == "reduce" and x.op.function is np.add
     kinds = "fc" if op.function is np.add and not summed else "c"
     if op.kind == "reduce" and op.out.dtype.kind not in kinds:
         axes = op.attrs[0]
-        if all(x.shape[a] == 1 for a in axes) and x.dtype == op.out.dtype:  # of one number each
+        if all(x.shape[a] == 1 for a in axes) and x.dtype == op.out.dtype:  # each sum has one term
             return Op("reshape", "reshape", None, [x], (op.out.shape,), op.outs, True, op.scope)
     return op
 
 
 def _unbroadcast(op: Op) -> list[Arg]:
-    """Return the arguments of an elementwise operation, which broadcasts by itself."""
+    """Return the arguments of an elementwise operation without needless broadcasts, since it broadcasts by itself."""
     args = list(op.args)
     for place, arg in enumerate(args):
         if isinstance(arg, Value) and arg.kind == "constant" and arg.size > 1 and _uniform(arg.data):
             shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]
-            if np.broadcast_shapes(*shapes) == op.out.shape:  # one number does for all entries
+            if np.broadcast_shapes(*shapes) == op.out.shape:  # a constant of equal entries becomes one number
                 args[place] = Value(arg.number, "constant", (), arg.dtype, data=np.array(arg.data.flat[0], arg.dtype))
         if isinstance(arg, Value) and arg.op is not None and arg.op.kind == "broadcast":
             source = arg.op.args[0]

@@ -1,10 +1,10 @@
-"""What a trace writes down: values, and the operations that make them, in the order in which they ran.
+"""The classes of a recorded program: values, and the operations that make them, in the order in which they ran.
 
-An operation is of few kinds, each with one meaning in NumPy: ``ufunc``, ``where``, ``cast``, ``reduce``, ``matmul``,
-``vdot``; ``reshape``, ``transpose``, ``broadcast`` and ``slice``, which only look at their argument in another way;
-``number``, which is arithmetic of Python numbers; ``draw``, which asks a random generator; and ``call``, which is any
-other function, run as it is. A plan for numba adds ``kernel``, a group of operations, ``native``, a function of the
-package `native`, and in kernels ``gather``, ``scatter`` and ``join``: see the module `calls`.
+There are few kinds of operations, each with one meaning in NumPy: ``ufunc``, ``where``, ``cast``, ``reduce``,
+``matmul``, ``vdot``; ``reshape``, ``transpose``, ``broadcast`` and ``slice``, whose results are views;
+``number``, arithmetic of Python numbers; ``draw``, a draw from a random generator; and ``call``, any other function,
+called as it is. A plan for numba adds ``kernel``, a group of operations; ``native``, a function of the package
+`native`; and inside kernels ``gather``, ``scatter`` and ``join``, see the module `calls`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "slice"})
-Arg = Any  # a Value, or a plain Python number written into the operation
+Arg = Any  # a Value, or a plain Python number that is part of the operation
 
 
 class Value:
-    """An array, a generator or a Python number that exists in every run: its shape and dtype, and where it is from.
+    """The name of an array, Python number or generator in a program: its shape and dtype, and where it comes from.
 
     Attributes:
-        number: its place in the order of birth.
+        number: its place in the order in which values are made.
         kind: ``"input"``, ``"constant"``, or ``"made"`` by an operation.
         shape, dtype: of the array; for a Python number ``()`` and its type.
         op: the operation that makes it, ``None`` for inputs and constants.
-        data: of a constant, the array.
-        slot: of an input, its place among the leaves of the arguments.
-        label: the name that a person gave it.
+        data: for a constant, the array.
+        slot: for an input, its place among the leaves of the arguments.
+        label: the name that the user gave it.
     """
 
     __slots__ = ("data", "dtype", "kind", "label", "number", "op", "shape", "slot")
@@ -42,7 +42,7 @@ class Value:
 
     @property
     def weak(self) -> bool:
-        """Whether it is a Python number, whose dtype gives way to that of an array."""
+        """Whether it is a Python number; combined with an array, the array's dtype decides."""
         return isinstance(self.dtype, type) and self.dtype is not np.random.Generator
 
     @property
@@ -64,21 +64,21 @@ class Value:
 
 @dataclass(eq=False, slots=True)
 class Op:
-    """One operation: its kind, the function behind it, its arguments, its results, and what else determines them.
+    """One operation: its kind, function, arguments, results and options.
 
     Attributes:
-        kind: see the module.
+        kind: see the module's docstring.
         name: shown when a plan is printed.
-        function: the ufunc, or what a ``call``, ``number`` or ``draw`` runs.
+        function: the ufunc, or the function that a ``call``, ``number`` or ``draw`` runs.
         args: values and plain numbers.
-        attrs: axes, shapes and the like; hashable, so that equal operations are found.
+        attrs: options such as axes and shapes; hashable, so that equal operations are found.
         outs: the values it makes; more than one only for a ``call``.
-        pure: whether two runs on equal arguments are one.
-        scope: the layer that was running.
-        given: metadata of the primitive that a ``call`` is, ``None`` if it is none, or takes arrays as metadata.
-        extra: what a ``native`` function gets besides arrays.
-        nest: of a ``call``, its arguments by position and by name, with values where arrays were.
-        work: of a ``native``, the multiplications of the largest product of matrices in it.
+        pure: whether equal arguments give equal results and nothing else happens, so that it may be merged or dropped.
+        scope: the name of the layer that was running.
+        given: for a ``call`` of a primitive, its metadata; ``None`` if they contain arrays, or for other functions.
+        extra: further arguments of a ``native`` function that are not arrays.
+        nest: for a ``call``, its arguments by position and by name, with values in place of arrays.
+        work: for a ``native``, the number of multiplications in its largest matrix product.
     """
 
     kind: str
@@ -110,13 +110,14 @@ class Op:
 
 @dataclass(slots=True)
 class Program:
-    """A traced call: operations in order, the inputs they start from, and what is returned.
+    """A recorded call: its operations, inputs and outputs.
 
     Attributes:
-        ops: in an order in which they can run.
-        inputs: one value per leaf of the arguments that the operations use.
-        outputs: per leaf of the result a `Value`, or the object itself where it does not depend on the arguments.
-        whose: per leaf of the result the argument that it is, or the number of the first leaf that is the same object.
+        ops: the operations, in an order in which they can run.
+        inputs: one value for each leaf of the arguments that may differ from call to call.
+        outputs: for each leaf of the result a `Value`, or the object itself if it does not depend on the arguments.
+        whose: for each leaf of the result the argument that it is identical to, else the number of the first leaf of
+            the result that is the same object.
         augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 

@@ -1,4 +1,7 @@
-"""The proof that a plan reads nothing that was not written: which value lies where, operation by operation."""
+"""Proves for each new plan that no operation reads memory that was not written, or was overwritten, before.
+
+It goes through the operations in order and keeps track of which value each part of the memory holds at that moment.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from .values import Op, Value
 
 
 class Tenants:
-    """Which value lies in each part of the memory of a plan.
+    """Keeps track of which value each part of a plan's memory holds.
 
-    A place is a buffer, an argument that is written over, or the array of an output; buffers may lie over each other.
+    A place is a buffer, an argument that is overwritten, or the array of an output. Buffers may overlap.
     """
 
     def __init__(self, writer: Any) -> None:
         self.memory: Memory = writer.memory
         self.standing: dict[Value, Any] = writer.standing
-        self.buffers: dict[int, Value] = {}  # the first byte of each value that lies in buffers
-        self.starts: list[int] = []  # these bytes in order; no two values lie over each other
-        self.others: dict[Value, Value] = {}  # argument or output -> what lies there
-        self.free: set[Value] = set()  # made in memory of their own
+        self.buffers: dict[int, Value] = {}  # first byte -> the value in the buffers that starts there
+        self.starts: list[int] = []  # these first bytes, sorted; no two values overlap
+        self.others: dict[Value, Value] = {}  # argument or output -> the value that its array holds
+        self.free: set[Value] = set()  # values in new arrays, which nothing overwrites
 
     def place(self, value: Value) -> tuple[int, int] | Value:
-        """Return where a value is kept: a range of bytes in the buffers, or an argument or output."""
+        """Return where a value is stored: a range of bytes in the buffers, or an argument or output."""
         end = self.memory.target.get(value, value)
         if end in self.memory.onto:
             return self.memory.onto[end]
@@ -37,7 +40,7 @@ class Tenants:
         return end
 
     def write(self, value: Value) -> None:
-        """Let a value lie in its place from now on."""
+        """Note that a value is written to its place; all values that overlap it are gone."""
         place = self.place(value)
         if isinstance(place, Value):
             self.others[place] = value
@@ -55,7 +58,7 @@ class Tenants:
         self.buffers[first] = value
 
     def holds(self, value: Value) -> bool:
-        """Tell whether a value still lies, whole, where it was put."""
+        """Tell whether the place of a value still holds all of it."""
         if value in self.free:
             return True
         place = self.place(value)
@@ -64,7 +67,7 @@ class Tenants:
         return self.buffers.get(place[0]) is value or value.nbytes == 0
 
     def inside(self, value: Value) -> bool:
-        """Tell whether a view that was made once looks at the memory of what it is a view of."""
+        """Tell whether a view that is made once for all calls lies within the memory of the array it is a view of."""
         root = self.memory.root(value)
         if value is root or value not in self.standing or value.size == 0:
             return True
@@ -73,13 +76,13 @@ class Tenants:
 
 
 def prove(writer: Any) -> None:
-    """Raise if an operation reads, or the plan returns, what is not there.
+    """Raise if an operation reads, or the plan returns, a value that its memory does not hold at that moment.
 
     Args:
-        writer: that of a plan, after it has written the source.
+        writer: the `Writer` of a plan, after it has written the source.
 
     Raises:
-        Untraceable: with the operation.
+        Untraceable: the message names the operation.
     """
     tenants = Tenants(writer)
     for op in writer.program.ops:
@@ -109,7 +112,7 @@ def _read(tenants: Tenants, arg: Value, name: str) -> None:
 
 
 def _apart(tenants: Tenants, op: Op, out: Value) -> None:
-    """Raise if an operation writes over what it reads, and not entry by entry."""
+    """Raise if an operation writes over an argument that it reads not only elementwise."""
     place = tenants.place(out)
     for arg in op.values:
         root = tenants.memory.root(arg)

@@ -1,4 +1,4 @@
-"""Running a function once while a thread records, which gives the program that it is."""
+"""`trace`: run a function once with traced arguments, and return the recorded program."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ NUMBERS = (int, float, complex)
 
 @contextmanager
 def tracing(again: bool = False) -> Iterator[Recorder]:
-    """Record what this thread does inside the block."""
+    """Make a `Recorder` the mode of this thread inside the block."""
     before = thread.mode
     thread.mode = mode = Recorder(before, again)
     try:
         yield mode
     finally:
         thread.mode = before
-        mode.inspect = None  # a method of its own, which would keep it and all that it holds
+        mode.inspect = None  # a bound method of `mode`: the cycle would keep all recorded arrays alive
 
 
 def trace(
     function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any],
     static: frozenset[int], again: bool = False,
 ) -> tuple[Program, Any]:  # fmt: skip
-    """Run a function once and return the program it is, with what it returned.
+    """Run a function once, and return the recorded program and the result with plain arrays.
 
     Args:
         function: called as ``function(*args, **kwargs)``.
-        leaves: the leaves of its arguments; arrays and Python numbers become inputs, anything else stays what it is.
+        leaves: the leaves of its arguments; arrays, numbers and generators become inputs, anything else is fixed.
         rebuild: puts leaves into ``(args, kwargs)``.
-        static: leaves that stay what they are although they are numbers.
-        again: whether what forwards save is computed again, so that it can be differentiated.
+        static: places of leaves that are fixed although they are numbers.
+        again: whether arrays saved by forwards are recomputed, so that they can be differentiated.
 
     Raises:
-        Untraceable: the function does what cannot be written down.
-        SecondOrder: it can be with `again` only.
+        Untraceable: the function does something that cannot be recorded.
+        SecondOrder: it can be recorded only with `again`.
     """
     with tracing(again) as record:
         inputs: list[Value] = []
         given: list[Any] = []
-        objects: dict[int, Any] = {}  # all of which live as long as `given` and `found` do
+        objects: dict[int, Any] = {}  # by id; `given` and `found` keep the objects alive
         for slot, x in enumerate(leaves):
             if slot in static or not traceable(x):
                 given.append(x)
@@ -62,7 +62,7 @@ def trace(
                 record.values.append(value)
                 given.append(Drawing.of(x, value))
             else:
-                # A copy, so that its memory is nobody else's: what reads it is then seen to depend on this argument.
+                # A copy, so that no other array shares its memory: a read of that memory then depends on this argument.
                 data = x if type(x) in NUMBERS else np.array(held(x), order="C")
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
@@ -83,7 +83,7 @@ def trace(
         plain = refill([array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
     read = {x for x in outputs if isinstance(x, Value)}
-    for op in reversed(record.ops):  # what nothing reads may be left of an attempt that was given up
+    for op in reversed(record.ops):  # unread operations may be left over from an attempt that was given up
         if not op.pure or not read.isdisjoint(op.outs):
             read.update(op.values)
     if any(value.kind != "constant" and value not in known for value in read):
@@ -92,18 +92,18 @@ def trace(
 
 
 def traceable(x: Any) -> bool:
-    """Tell whether an argument may differ from call to call; what is not a number, such as a flag, is fixed."""
+    """Tell whether an argument may differ from call to call: arrays, numbers and generators may, flags may not."""
     return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
 
 
 def array_or_scalar(x: Any) -> Any:
-    """Return the array that a Tensor holds, as a scalar if it has no axes; anything else as it is."""
+    """Return the array of a Tensor; without axes, as a NumPy scalar. Anything else is returned unchanged."""
     x = held(x)
     return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
 
 
 def canonical(x: Any, keep: bool = False) -> Any:
-    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
+    """Return an argument as a plan takes it: C-contiguous, in native byte order; `keep` leaves Tensors and scalars."""
     if isinstance(x, Tensor):
         return x if keep else as_array(x.data, native(x.dtype))
     if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
@@ -112,12 +112,12 @@ def canonical(x: Any, keep: bool = False) -> Any:
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
+    """Return a dtype in native byte order: NumPy's own object for it, since plans compare dtypes with ``is``."""
     return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
 
 
 def as_array(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
-    """Return what a function gave as an array whose entries lie in order."""
+    """Return the result of a function as a C-contiguous, aligned and writable array."""
     array: np.ndarray[Any, Any] = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
-    # numba tells read-only arrays apart
+    # a read-only array has another type for numba
     return array if array.flags.writeable and array.flags.aligned else array.copy()

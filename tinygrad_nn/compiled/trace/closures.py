@@ -1,4 +1,7 @@
-"""What a function closes over, kept as it was, for the calls of it on the way back."""
+"""A body of a loop or branch is called again in the backward pass: its closed-over variables are kept for that.
+
+Between the two calls the surrounding code may have changed them, like the variable of a Python loop.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,29 @@ from typing import Any
 
 
 class AsItWas:
-    """A person's function, of which each later call sees what it closes over as that was in the first.
-
-    Gradients call it again on the way back, when the variable of the loop that it was made in has gone on.
-    """
+    """A user's function whose later calls see its closed-over variables as they were before the first call."""
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.f = f
         self.kept: Kept | None = None
 
     def __call__(self, *args: Any) -> Any:
-        """Call it."""
+        """Call the function."""
         if self.kept is not None:
             with self.kept.restored() as again:
                 return again(*args)
-        kept = Kept(self.f)  # before the call, which may change what it closes over
+        kept = Kept(self.f)  # before the call, which may change closed-over variables
         result = self.f(*args)
         self.kept = kept
         return result
 
 
 class Kept:
-    """A function whose variables stay what they are, and so does what functions and containers among them hold.
+    """A copy of a function with copies of its closed-over variables, and of functions and containers inside them.
 
     Attributes:
-        function: the function.
-        objects: the attributes of objects of a person among them: as they are, and as they were.
+        function: the copied function.
+        objects: for each closed-over object of a user's class, its ``__dict__`` and a copy of that.
     """
 
     def __init__(self, f: Callable[..., Any]) -> None:
@@ -45,7 +45,7 @@ class Kept:
 
     @contextmanager
     def restored(self) -> Iterator[Callable[..., Any]]:
-        """Let objects have the attributes that they had inside this block."""
+        """Give the closed-over objects their old attributes inside the block."""
         before = [dict(attributes) for attributes, _ in self.objects]
         try:
             for attributes, were in self.objects:
@@ -56,7 +56,7 @@ class Kept:
                 _refill(attributes, were)
 
     def _now(self, x: Any) -> Any:
-        """Return what stays what it is."""
+        """Return a copy of a closed-over thing, which later changes do not reach."""
         if id(x) in self.known:
             return self.known[id(x)]
         if isinstance(x, partial):
@@ -84,13 +84,13 @@ class Kept:
         made.__kwdefaults__ = f.__kwdefaults__
         made.__dict__.update(f.__dict__)
         for cell, old in zip(cells, f.__closure__ or (), strict=True):
-            with suppress(ValueError):  # a variable that has no value
+            with suppress(ValueError):  # the variable has no value yet
                 cell.cell_contents = self._now(old.cell_contents)
         return made
 
 
 def _of_a_person(x: Any) -> bool:
-    """Tell whether an object is of a class that a person wrote, whose attributes may be set anew."""
+    """Tell whether an object is of a user's class and keeps its attributes in a ``__dict__``."""
     package = type(x).__module__.partition(".")[0]
     own = package not in (__name__.partition(".")[0], "numpy", "builtins") and not isinstance(x, (type, ModuleType))
     return own and type(getattr(x, "__dict__", None)) is dict

@@ -1,14 +1,15 @@
-"""`scan`, `while_loop` and `cond` in a trace: each is one operation, whose bodies are programs of their own.
+"""`scan`, `while_loop` and `cond` in a trace: each becomes one operation, whose bodies are programs of their own.
 
-A body runs once, on values of its kind, and what it does is written down apart; whatever it closes over becomes one of
-its arguments. The derivatives of a loop are loops again:
+A body is run once, on arrays of the right shapes and dtypes, and its operations go into a separate list. Every value
+from outside that it reads (closes over) becomes an extra input of its program. The derivatives of a loop are loops too:
 
-- the gradient is the loop backwards, whose body is the walk back through the body;
-- it is linear in the cotangents, and the transpose of the loop of tangents, in which carry and tangent go forward side
-  by side. So the gradient of a gradient is that loop, and the gradient of it, and so on to any order.
+- The gradient is a loop over the steps in reverse order. Its body computes the gradient of one step (`Looping._back`).
+- That loop is linear in the cotangents. It is the transpose of the loop of tangents, which carries values and their
+  tangents forward side by side. So its own gradient needs the loop of tangents, and the gradient of that
+  (`Looping._again`), which works to any order.
 
-The carries of a loop go from forward to backward as a list, so that no array of the program has a length that hangs on
-values.
+The forward loop passes all its carries to the backward loop as one list, the tape. So no array in the program has a
+shape that depends on the number of steps of a `while_loop`.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ Leaves = Sequence[Any]
 
 
 class Part:
-    """A body that was traced.
+    """A traced body of a loop or branch.
 
     Attributes:
-        body: its program, which takes first what it closes over.
-        closed: the values that it closes over.
-        live: the Tensors that it closes over and through which gradients flow.
-        outs: its results, as values of the body.
+        body: its program; the first inputs are the values that it closes over.
+        closed: the outer values that it closes over.
+        live: the outer Tensors that it closes over and through which gradients flow.
+        outs: its results, as values of its own program.
     """
 
     def __init__(self, record: Recorder, f: Callable[[Leaves], Leaves], likes: Leaves) -> None:
@@ -71,13 +72,13 @@ class Part:
         self.body = Body(Program(ops, list(mine.values()), list(self.outs)), len(self.closed))
 
     def data(self, record: Recorder) -> list[Any]:
-        """Return what it closes over, as it is in this trace."""
+        """Return the arrays that the closed-over values are in this trace."""
         return [record.data[v] for v in self.closed]
 
 
 @contextmanager
 def _apart(record: Recorder) -> Iterator[list[Op]]:
-    """Write operations into a list of their own, and know nothing of their results afterwards."""
+    """Record the operations of the block into a separate list, and forget its arrays afterwards."""
     outer, record.ops = record.ops, []
     names = record.by_array.copy(), record.by_memory.copy()
     record.depth += 1
@@ -85,12 +86,12 @@ def _apart(record: Recorder) -> Iterator[list[Op]]:
         yield record.ops
     finally:
         record.ops = outer
-        record.by_array, record.by_memory = names  # a view of what is closed over may be made anew, here or elsewhere
+        record.by_array, record.by_memory = names  # an outer array's view made inside must not be found outside
         record.depth -= 1
 
 
 def _array(record: Recorder, x: Any) -> Tensor:
-    """Return a leaf as a Tensor over an array."""
+    """Return a leaf (Tensor, array or number) as a traced Tensor over an array."""
     x = entered(x)
     if isinstance(x, Still.weak):
         return np.multiply(x, np.ones((), np.asarray(held(x)).dtype))  # type: ignore[no-any-return]
@@ -110,7 +111,7 @@ def _floats(x: Any) -> bool:
 
 
 def _closed_over(roots: Sequence[Node | None], oldest: int) -> list[Node]:
-    """Return the Nodes older than a body from which its results were computed."""
+    """Return the Nodes, older than the body, from which its results were computed."""
     alive = [node for node in roots if node is not None and not isinstance(node, Still)]
     younger = ancestors([node for node in alive if node.index >= oldest], oldest)
     found = [*alive, *(parent for node in younger for parent in node.parents)]  # type: ignore[union-attr]
@@ -124,17 +125,18 @@ def packed(
     record: Recorder, name: str, results: Sequence[tuple[Value, Any]], args: Sequence[Tensor],
     rule: Callable[[list[Any], Leaves], Sequence[Any]],
 ) -> list[Tensor]:  # fmt: skip
-    """Return the results of an operation as Tensors, with a rule for those of floats together.
+    """Return the results of an operation as Tensors, with one joint rule for all floating-point results.
 
-    A Node has one result. So there is one of all floats end to end, which no plan computes as long as nothing asks for
-    it, and each result is a part of it.
+    A Node has only one result. So one Node gets all floating-point results concatenated to a vector, and each result is
+    a part of that. The vector itself is dropped from the plan unless something reads it.
 
     Args:
-        record: of the trace.
+        record: the recorder of the trace.
         name: of the operation.
-        results: each value, with the array that it is in this trace.
+        results: pairs of a value and its array in this trace.
         args: the Tensors that gradients flow to.
-        rule: takes the cotangents of the results of floats, and the arguments, and returns the gradients of these.
+        rule: ``rule(cotangents, args)`` takes the cotangents of the floating-point results, and returns the gradients
+            of `args`.
     """
     stills = [record.still(*pair) for pair in results]
     floats = [x for x in stills if _floats(x)]
@@ -168,7 +170,7 @@ def packed(
 
 
 def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
-    """Run a rule outside of every vmap, for each sample of a cotangent that is mapped."""
+    """Run a rule outside of every vmap: once for each sample if an argument is mapped, and stack the gradients."""
     levels = [x.level for x in args if hasattr(x, "level")]
     if not levels:
         with switched("level", None):
@@ -185,20 +187,20 @@ def _complex(x: Any) -> bool:
 
 
 def _with_rule(x: Tensor, name: str, rule: Callable[..., Any], args: Sequence[Tensor]) -> Tensor:
-    """Return a Tensor of the same value that has a rule."""
+    """Return a Tensor with the same array and a Node with this joint rule."""
     data = held(x)
     return apply(Primitive(name, lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g")), tuple(args))
 
 
 def emitted(record: Recorder, name: str, function: Any, args: Sequence[Value], results: Sequence[Any]) -> list[Any]:
-    """Write an operation down, and return its values with their arrays."""
+    """Record an operation, and return pairs of each result's value and array."""
     op = Op("call", name, function, list(args), ("call", len(record.values)))
     record.emit(op, *results)
     return list(zip(op.outs, results, strict=True))
 
 
 def pulled(outs: Sequence[Any], inputs: Sequence[Tensor], cotangents: Sequence[Any]) -> list[Any]:
-    """Return the gradients of several results together, by one walk."""
+    """Return the gradients of `inputs` from the cotangents of several results, by one walk."""
     pairs = [(x, g) for x, g in zip(outs, cotangents, strict=True) if isinstance(x, Tensor) and x.node is not None]
     end = np.zeros(())
     seeds = lambda g, out, *parts: [conj(g) for _, g in pairs]  # noqa: E731
@@ -210,15 +212,15 @@ def pulled(outs: Sequence[Any], inputs: Sequence[Tensor], cotangents: Sequence[A
 
 
 class Looping:
-    """A loop of a trace.
+    """A `scan` or `while_loop` that is being traced, and its gradient.
 
     Args:
-        record: of the trace.
+        record: the recorder of the trace.
         name: of the operation.
-        step: takes leaves of carry and row to leaves of the next carry and y.
-        test: takes leaves of the carry to the condition; None for a scan.
-        length: of a scan.
-        reverse: whether the last row comes first.
+        step: maps the leaves of carry and row to the leaves of the next carry and of y.
+        test: maps the leaves of the carry to the condition of a `while_loop`; None for a scan.
+        length: the number of steps of a scan.
+        reverse: whether a scan takes the last row first.
     """
 
     def __init__(
@@ -229,7 +231,7 @@ class Looping:
         self.length, self.reverse = length, reverse
 
     def run(self, init: Sequence[Tensor], xs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the last carry and the y of all steps."""
+        """Record the loop, and return the last carry and the stacked y of all steps."""
         record, width = self.record, len(init)
 
         def all_of_step(given: Leaves) -> Leaves:
@@ -255,18 +257,18 @@ class Looping:
         return made[:width], made[width:]
 
     def _rows(self, xs: Sequence[Any]) -> list[Any]:
-        """Return a row of each array, that of the first step."""
+        """Return the row of each array that the first step reads; zeros if there is no step."""
         first = -1 if self.reverse else 0
         return [x[first] if self.length else np.zeros(x.shape[1:], x.dtype) for x in map(held, xs)]
 
     def _split(self, leaves: Leaves) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-        """Return leaves that are of what is closed over, of the carry, of the rows, and what follows."""
+        """Return leaves in four parts: those of closed-over Tensors, of the carry, of the rows, and the rest."""
         ends = np.cumsum([len(self.live), sum(self.of_init), sum(self.of_xs)]).tolist()
         a, b, c = ends
         return list(leaves[:a]), list(leaves[a:b]), list(leaves[b:c]), list(leaves[c:])
 
     def _back(self, cotangents: list[Any], args: Leaves) -> list[Tensor]:
-        """Return the gradients of what is closed over, of the first carry and of the rows: the loop backwards."""
+        """Record the backward loop; return the gradients of closed-over Tensors, of the first carry and of the rows."""
         record, live, width, rows, ends = self.record, self.live, len(self.of_init), len(self.of_xs), sum(self.of_init)
         _, init, xs, _ = self._split(args)
         init, xs = _merged(self.of_init, init, self.others[0]), _merged(self.of_xs, xs, self.others[1])
@@ -293,7 +295,7 @@ class Looping:
         return packed(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
 
     def _again(self, cotangents: list[Any], args: Leaves) -> list[Any]:
-        """Return the gradients of `_back`: the loop of tangents, and the gradients of that."""
+        """Return the gradients of `_back`, by the loop of tangents and its gradient; see the module's docstring."""
         cotangents = [enter(g) if _moves(g) else g for g in cotangents]
         of_live, of_init, of_xs, _ = self._split(cotangents)
         _, init, xs, gs = self._split(args)
@@ -315,7 +317,7 @@ class Looping:
         )
         tangents = [*carry[width:], *ys]
         inputs = [*self.live, *init, *xs]
-        ends = [g for g in cotangents if _moves(g)]  # which may be computed from the inputs; the walk ends there
+        ends = [g for g in cotangents if _moves(g)]  # may themselves depend on the inputs; the walk must end there
         return [*pulled(tangents, [*inputs, *ends], gs)[: len(inputs)], *tangents]
 
 
@@ -324,7 +326,7 @@ def _of(mask: Sequence[bool], leaves: Leaves) -> list[Any]:
 
 
 def _merged(mask: Sequence[bool], wanted: Leaves, others: Leaves) -> list[Any]:
-    """Return leaves in their order."""
+    """Return two lists merged to one, in the order of the mask: True takes from `wanted`, False from `others`."""
     left, right = iter(wanted), iter(others)
     return [next(left) if is_wanted else next(right) for is_wanted in mask]
 
@@ -334,9 +336,9 @@ def _leaves(record: Recorder, tree: Any) -> list[Tensor]:
 
 
 def _typed(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tensor]:
-    """Return the leaves of the first carry, its Python numbers in the dtypes that a step gives them."""
+    """Return the leaves of the first carry, with Python numbers in the dtypes that they have after one step."""
     leaves, rebuild = flatten_or_none(init)
-    arrays(init)  # raises where it holds something else
+    arrays(init)  # raises if a leaf is neither array nor number
     numbers = [type(x) in NUMBERS or isinstance(x, Still.weak) for x in leaves]
     if not any(numbers):
         return _leaves(record, init)
@@ -349,7 +351,7 @@ def _typed(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tens
 def scan(
     record: Recorder, f: Any, init: Any, xs: Leaves, row: Callable[[Leaves], Any], length: int, reverse: bool
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Record a `scan` over the leaves of its rows."""
+    """Record a `scan`, of which `xs` are the leaves of the rows, and return the last carry and the stacked y."""
     f = AsItWas(f)
     again = flatten_or_none(init)[1]
     rebuild: Any = None
@@ -373,7 +375,7 @@ def scan(
 
 
 def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
-    """Record a `while_loop`."""
+    """Record a `while_loop`, and return the last carry."""
     test, step = AsItWas(test), AsItWas(step)
     again = flatten_or_none(init)[1]
 
@@ -392,7 +394,7 @@ def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
 
 
 def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tuple[Any, ...]) -> Any:
-    """Record a `cond`; numbers of Python, which give way to the dtype of an array, stay such inside and behind it."""
+    """Record a `cond`; Python numbers among operands and results stay Python numbers, with their weak dtypes."""
     leaves, again = flatten_or_none(operands)
     moving = [_number(x) is None for x in leaves]
     numbers = [x for x, moves in zip(leaves, moving, strict=True) if not moves]
@@ -415,7 +417,7 @@ def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tup
 
 
 def _number(x: Any) -> Any:
-    """Return the type of a Python number, None of anything else."""
+    """Return the type of a Python number, traced or not; None for anything else."""
     kind = type(held(x) if isinstance(x, Still.weak) else x)
     return kind if kind in (int, float, complex) else None
 
@@ -424,7 +426,7 @@ def choose(
     record: Recorder, name: str, pred: Any, branches: Sequence[Callable[[Leaves], Leaves]], operands: Sequence[Tensor],
     kinds: Sequence[Any] = (),
 ) -> list[Tensor]:  # fmt: skip
-    """Record a choice between functions of leaves."""
+    """Record a choice between two functions of leaves, and return the results with their gradient rule."""
     likes = [held(x) for x in operands]
     one, two = (Part(record, f, likes) for f in branches)
     if kinds and (kinds[0][0] != kinds[1][0] or [kind(v) for v in one.outs] != [kind(v) for v in two.outs]):

@@ -1,4 +1,4 @@
-"""Random generators in a trace: each draw is an operation, drawn again in every call, in the same order."""
+"""Random generators in a trace: each draw is recorded as an operation, so every call draws anew, in the same order."""
 
 from __future__ import annotations
 
@@ -17,41 +17,43 @@ from .recorder import Recorder
 OTHERS = frozenset({"shuffle", "spawn", "bytes"})
 DRAWS = [name for name in dir(np.random.Generator) if name[0] != "_" and name not in OTHERS]
 DRAWS.remove("bit_generator")
-SHAPES = frozenset({"size", "axis", "replace", "shuffle", "endpoint"})  # decide about the shape, or what is drawn
+# These options decide the shape of a draw, or what is drawn, so that they must not be traced Tensors.
+SHAPES = frozenset({"size", "axis", "replace", "shuffle", "endpoint"})
 
 
 class Drawing(np.random.Generator):
-    """A generator of a trace, over the bits of the real one."""
+    """A generator that records its draws; it shares the bit generator of the real one."""
 
     value: Value
 
     @classmethod
     def of(cls, generator: np.random.Generator, value: Value) -> Drawing:
-        """Return it for a generator, and the value that stands for it."""
+        """Return a `Drawing` for a generator and its value in the program."""
         drawing = cls(generator.bit_generator)
         drawing.value = value
         return drawing
 
     def shuffle(self, x: Any, axis: int = 0) -> None:
-        """Refuse: it writes into its argument."""
+        """Refuse: ``shuffle`` writes into its argument."""
         raise Untraceable("rng.shuffle writes into an array; use rng.permutation.")
 
     def spawn(self, n_children: int) -> Any:
-        """Refuse: the children would be the same in every call."""
+        """Refuse: the child generators would be the same in every call."""
         raise Untraceable("rng.spawn inside a compiled call.")
 
 
     def bytes(self, length: int) -> Any:
-        """Refuse: bytes are no numbers."""
+        """Refuse: a bytes object is not an array."""
         raise Untraceable("rng.bytes gives no array. Write rng.integers(0, 256, n, np.uint8).")
 
 
 def _draw(name: str) -> Any:
+    # Make the method of `Drawing` that draws like the method of this name, and records it.
     plain = getattr(np.random.Generator, name)
     parameters = inspect.signature(plain)
 
     def again(generator: np.random.Generator, *args: Any, **kwargs: Any) -> Any:
-        return getattr(generator, name)(*args, **kwargs)  # which a class of generators may have its own way of
+        return getattr(generator, name)(*args, **kwargs)  # by name, since a subclass may override the method
 
     def draw(self: Drawing, *args: Any, **kwargs: Any) -> Tensor:
         record: Recorder = recorder()

@@ -1,4 +1,4 @@
-"""What could make a trace wrong without a sign: random numbers that it does not see, and state that it moves on."""
+"""Guards against random numbers that a trace would freeze: generators that are not among the function's arguments."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 from ...closures import closed_over
 from .nodes import Untraceable
 
-MANY = 20_000  # objects are looked at, nearest first
+MANY = 20_000  # the most objects that the search looks at, nearest first
 MODULE_STATE: Any = np.random.mtrand._rand
 
 
 class Hidden:
-    """The random generators that a function reaches without being given them; a trace must not draw from them."""
+    """The random generators that a function can reach but that are no arguments; a trace must not draw from them."""
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Any] = ()) -> None:
-        given = [x.bit_generator for x in leaves if isinstance(x, np.random.Generator)]  # its draws are recorded
+        given = [x.bit_generator for x in leaves if isinstance(x, np.random.Generator)]  # draws of these are recorded
         self.generators = [g for g in _reachable(function) if not any(_bits(g) is bits for bits in given)]
         self.before: list[Any] = []
 
@@ -34,7 +34,7 @@ class Hidden:
         pass
 
     def check(self) -> None:
-        """Raise if one was drawn from; it is set back first, as if nothing had been drawn."""
+        """Raise `Untraceable` if one of them was drawn from; its old state is restored first."""
         for generator, before in zip(self.generators, self.before, strict=True):
             if _differs(_state(generator), before):
                 generator.bit_generator.state = before
@@ -64,7 +64,7 @@ def _differs(a: Any, b: Any) -> bool:
 
 
 def _reachable(function: Any) -> Iterator[np.random.Generator]:
-    """Find generators in what a function closes over, its globals that it names, its object, and what they hold."""
+    """Yield the generators in a function's closure, the globals that it uses, its object, and in their contents."""
     seen: dict[int, Any] = {}
     queue = deque([function])
     while queue and len(seen) < MANY:
@@ -79,6 +79,7 @@ def _reachable(function: Any) -> Iterator[np.random.Generator]:
 
 
 def _parts(thing: Any) -> list[Any]:
+    # Return the objects that a thing refers to: contents, closure, globals, defaults, and attributes.
     if isinstance(thing, dict):
         return list(thing.values())[:1000]
     if isinstance(thing, (list, tuple)):
@@ -114,14 +115,14 @@ class Draws:
         self.states = [(g, g.bit_generator.state) for g in leaves if isinstance(g, np.random.Generator)]
 
     def rewind(self) -> None:
-        """Set the generators back."""
+        """Restore the state of the generators."""
         for generator, state in self.states:
             generator.bit_generator.state = state
 
 
 @contextmanager
 def restored(leaves: Sequence[Any]) -> Iterator[Draws]:
-    """Set the generators among the arguments back if a trace fails."""
+    """Restore the generators among the arguments if the block raises."""
     draws = Draws(leaves)
     try:
         yield draws

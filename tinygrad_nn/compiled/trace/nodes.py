@@ -1,4 +1,4 @@
-"""The Nodes of a trace, and the error of what cannot be traced."""
+"""The classes of Nodes that a trace uses, and `Untraceable`, the error for what cannot be traced."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PACKAGE, NUMPY = dirname(dirname(dirname(__file__))), dirname(np.__file__)
 
 
 class Untraceable(Exception):
-    """What a trace cannot write down, and the line that did it."""
+    """Raised if a function does something that cannot be recorded; the message has the line of user code."""
 
     def __init__(self, reason: str, slots: Sequence[int] = (), at: tuple[str, int] | None = None) -> None:
         file, line = at or caller()
         super().__init__(f"{file}:{line}: {reason}")
-        self.slots = tuple(slots)  # the numbers among the arguments that were used as plain numbers
+        self.slots = tuple(slots)  # argument leaves whose values were needed; the next trace takes them as fixed
 
 
 def caller() -> tuple[str, int]:
@@ -32,19 +32,19 @@ def caller() -> tuple[str, int]:
 
 
 def foreign(file: str) -> bool:
-    """Tell whether a file is a person's."""
+    """Tell whether a file is user code: not of this package, NumPy or generated."""
     return not file.startswith((PACKAGE, NUMPY, "<"))
 
 
 class Over(TypeError):
-    """Raised where what a trace has left behind is used after it."""
+    """Raised if a traced Tensor is used after its trace has ended."""
 
 
 class Still(Node):
-    """The Node of a value through which no gradient flows: an integer, data, or what was detached."""
+    """The Node of a value through which no gradient flows: an integer, a constant, or a detached Tensor."""
 
     __slots__ = ()
-    weak: ClassVar[Any]  # the class of Tensors that are Python numbers
+    weak: ClassVar[Any]  # the class of traced Python numbers, set by the module `tensors`
 
 
 class Live(Node):
@@ -55,12 +55,12 @@ class Live(Node):
 
     @classmethod
     def of(cls, node: Node) -> Live:
-        """Return the same operation as a Node of this class."""
+        """Return a copy of a Node as a Node of this class."""
         return node.copied(cls())
 
 
 class SecondOrder(Exception):
-    """Raised where a trace needs what it had taken as saved to be differentiated."""
+    """Raised if a trace must differentiate an array saved by a forward; the trace is then repeated with `again`."""
 
 
 def _refuse(self: Node) -> Any:
@@ -72,28 +72,28 @@ def _forget(self: Node, value: Any) -> None:
 
 
 class Saved(Still):
-    """The Node of what a forward kept for its rules, or of what is made of it: right for a first derivative only."""
+    """The Node of an array that a forward saved for its rules, or computed from such: has no derivative itself."""
 
     __slots__ = ()
     p = parents = primitive = property(_refuse, _forget)
 
 
 class Stale(Live):
-    """The Node of an operation on something saved: to go back through it takes the saved results computed again."""
+    """The Node of an operation on a saved array: a walk back through it raises `SecondOrder`."""
 
     __slots__ = ()
     p = parents = property(_refuse, _forget)
 
 
 class Quiet:
-    """Stands for False in `Recorder.grad`: true all the same, so that what runs under `no_grad` is recorded too."""
+    """Replaces False in `Recorder.grad`: its truth value is True, so that operations under `no_grad` are recorded."""
 
 
 QUIET: Any = Quiet()
 
 
 def bases(array: Any) -> Iterator[Any]:
-    """Yield what owns the memory that an array looks at, from near to far."""
+    """Yield the chain ``array.base``, ``array.base.base`` and so on: the owners of a view's memory."""
     base = getattr(array, "base", None)
     while base is not None:
         yield base

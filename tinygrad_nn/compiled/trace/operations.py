@@ -1,7 +1,8 @@
-"""From primitives to the few kinds of operations that a plan is made of.
+"""From primitives to the few kinds of simple operations (`Op`) that a program is made of.
 
-What a primitive's forward does inside is found out by running it on Tensors of the trace. Where that cannot be, or
-does not give the same numbers to the last bit, the primitive stays one operation that is run as it is.
+Some primitives are such an operation by themselves (`basic`). Of any other the forward is run on traced Tensors, which
+records what it does inside (`inside`). If that is not possible, or the result is not the same to the last bit, the
+primitive becomes one ``call`` operation (`whole`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Array = Any
-# These stay one operation, and the rule of all their arguments is one too: their loops over time, heads or statistics
+# Each of these stays one operation, and so does its joint rule: traced inside, their loops over time steps or heads
 # would become many small operations.
 WHOLE = frozenset({"rnn_states", "lstm_states", "gru_states", "attention", "self_attention", "standardize", "rms_norm"})
-RANKS = frozenset({"sum_over_ranks", "sum_of_cotangents", "rows_of_all_ranks"})  # other processes wait for each of them
+RANKS = frozenset({"sum_over_ranks", "sum_of_cotangents", "rows_of_all_ranks"})  # never dropped: other processes wait
 REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -33,7 +34,7 @@ def record(
     record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
-    """Write down one application of a primitive, and return the value of its result."""
+    """Record one application of a primitive, and return the value of its result."""
     name = name_of(primitive)
     if name in RANKS:
         value = whole(record, primitive, values, given, meta, out)
@@ -60,18 +61,18 @@ def record(
 
 
 def name_of(primitive: Primitive) -> str:
-    """Return the name that an operation is known by: one of one's own that has the name of one of ours has another."""
+    """Return a primitive's name; a user's primitive with the name of a built-in one gets the prefix ``own``."""
     ours = REGISTRY.get(primitive.name, primitive) is primitive
     return primitive.name if ours else f"own {primitive.name}"
 
 
 def stays(primitive: Primitive, meta: dict[str, Any]) -> bool:
-    """Tell whether a primitive stays one operation; a normalisation by moments that are known is entry by entry."""
+    """Tell whether a primitive stays one operation; with given moments a normalization is elementwise and does not."""
     return name_of(primitive) in WHOLE and meta.get("moments") is None
 
 
 def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
-    """Return the operation that a primitive is, the argument it leaves as it is, or None."""
+    """Return the one operation that a primitive is, the argument if it returns that unchanged, or None."""
     name, forward = name_of(primitive), primitive.forward
     x: Any = values[0] if values else None
     if isinstance(forward, np.ufunc):
@@ -80,7 +81,7 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not given else None
     if not isinstance(x, Value) and name != "where":
         return None
-    if name == "alias":  # a number that gradients are taken of is an array from then on
+    if name == "alias":  # a Python number that is differentiated becomes an array
         return Op("cast", name, None, values, (out.dtype.str,)) if x.weak else x
     if name == "power":
         return power(values, raw, out)
@@ -96,13 +97,13 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("matmul", "dot", np.dot, values)
     if name == "vdot" and plain and all(np.shape(a) == raw[0].shape and np.result_type(a).kind == "f" for a in raw):
         return Op("vdot", "vdot", np.vdot, values)
-    if name in ("cast", "copy"):  # to the same dtype too, since what is written into a copy is no argument
+    if name in ("cast", "copy"):  # also to the same dtype: the copy may be written into, the argument may not
         return Op("cast", name, None, values, (out.dtype.str,))
     return view(name, x, raw[0], given, out)
 
 
 def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
-    """Return x**y as the ufunc that it is for this exponent."""
+    """Return x**y as square, sqrt, reciprocal or power, by the exponent; None if that does not give the same bits."""
     same: dict[Any, Any] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
     exponent = raw[1]
     if type(exponent) in (int, float) and not isinstance(values[1], Value) and exponent in same:
@@ -117,7 +118,7 @@ def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
 
 
 def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op | None:
-    """Return the operation of a primitive that only moves entries, by shape, or None."""
+    """Return the view operation (reshape, transpose, broadcast, slice) that a primitive is, or None."""
     if name == "reshape" and given.get("order", "C") == "C":
         return Op("reshape", "reshape", None, [x], (out.shape,))
     if name == "transpose":
@@ -140,17 +141,17 @@ def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op
 
 
 def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return an index of slices as something hashable."""
+    """Return an index with its slices as tuples, which are hashable."""
     return tuple(("slice", p.start, p.stop, p.step) if isinstance(p, slice) else p for p in index)
 
 
 def thawed(index: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what `frozen` froze."""
+    """Return an index with slices again: the inverse of `frozen`."""
     return tuple(slice(*p[1:]) if isinstance(p, tuple) else p for p in index)
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Return reduced axes as positive numbers."""
+    """Return the reduced axes as a sorted tuple of non-negative numbers."""
     if axis is None:
         return tuple(range(ndim))
     return tuple(sorted(int(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))) if ndim else ()
@@ -166,7 +167,7 @@ def equal(a: Array, b: Array) -> bool:
     if a.dtype.kind != "f":
         return np.array_equal(a, b)
     if a.dtype.itemsize <= 8 and a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous:
-        bits = np.dtype(f"u{a.dtype.itemsize}")  # the usual case in one pass
+        bits = np.dtype(f"u{a.dtype.itemsize}")  # the usual case needs one pass only
         if np.array_equal(a.view(bits), b.view(bits)):
             return True
     return np.array_equal(a, b, equal_nan=True) and bool((np.isnan(a) | (np.signbit(a) == np.signbit(b))).all())
@@ -176,7 +177,7 @@ def inside(
     record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
     meta: dict[str, Any], out: Array,
 ) -> Value | None:  # fmt: skip
-    """Record what a primitive does inside, if that can be seen and comes to the same numbers."""
+    """Trace a primitive's forward and return the value of its result; None if that fails or gives other bits."""
     mark, count = len(record.ops), len(record.values)
     inputs = [record.still(v, a) if isinstance(v, Value) else v for v, a in zip(values, raw, strict=True)]
     try:
@@ -198,7 +199,7 @@ def inside(
 
 
 def lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with the arrays in it that differ from call to call as Tensors of the trace."""
+    """Return metadata in which arrays that differ from call to call are replaced by traced Tensors."""
     leaves, rebuild = flatten(given)
     known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
     if all(v is None or v.kind == "constant" for v in known):
@@ -211,7 +212,7 @@ def lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
 def whole(
     record: Recorder, primitive: Primitive, values: list[Any], given: dict[str, Any], meta: dict[str, Any], out: Array
 ) -> Value:
-    """Record a primitive as one operation that is run as it is."""
+    """Record a primitive as one ``call`` operation, which runs its forward."""
     more = [meta[key] for key in primitive.saves]
     if not all(isinstance(x, np.ndarray) for x in more):
         first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
@@ -227,14 +228,14 @@ def whole(
 
 
 def with_joint_rule(primitive: Primitive) -> Primitive:
-    """Return a primitive whose joint rule is recorded as one operation: right for a first derivative only."""
+    """Return a copy of a primitive whose joint rule is recorded as one operation, which has no derivative itself."""
     made = object.__new__(Primitive)
     made.__dict__.update(primitive.__dict__, jointly=partial(_back, primitive))
     return made
 
 
 def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
-    """Run the joint rule of a primitive and record it."""
+    """Run the joint rule of a primitive on arrays, and record it as one operation."""
     record: Recorder = recorder()
     given = {key: x for key, x in meta.items() if key not in primitive.saves}
     call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
@@ -263,11 +264,17 @@ def opaque(
     record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
     more: Sequence[Array] = (), given: dict[str, Any] | None = None,
 ) -> Value:  # fmt: skip
-    """Record any function of arrays; those among its arguments that differ from call to call may stand anywhere.
+    """Record a call of any function as one operation, and return the value of its first result.
 
-    It makes `out`, or a tuple of that and `more`. Two calls of the same `identity` with the same arguments are one.
-    Metadata that a compiled function needs are `given`; among them ``numbers`` are the places and values of arguments
-    by position that are plain numbers.
+    Args:
+        record: the recorder.
+        name: shown in the plan.
+        function: returns `out`, or a tuple of `out` and `more`.
+        call: ``[args, kwargs]``, a nest in which arrays and values may stand anywhere.
+        out: its (first) result in this trace.
+        identity: two calls with the same identity and the same arguments are computed once; None for never.
+        more: its further results.
+        given: metadata that a native function needs; ``numbers`` is added: by position, the arguments that are numbers.
     """
     leaves, rebuild = flatten(call)
     args: list[Any] = []
@@ -281,7 +288,7 @@ def opaque(
                 raise Untraceable("an index of true and false selects another number of entries in every call.")
             holes.append(place)
             args.append(known)
-            leaves[place] = None  # what runs later holds no array of the trace
+            leaves[place] = None  # so that the recorded function keeps no array of the trace alive
     plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis))) for x in leaves)
 
     filled = list(leaves)
@@ -310,7 +317,10 @@ def direct(
     function: Callable[..., Any], call: list[Any], rebuild: Callable[[Sequence[Any]], Any], leaves: Sequence[Any],
     holes: Sequence[int],
 ) -> Callable[..., Any]:  # fmt: skip
-    """Return what calls a function with arrays in some places of its arguments: straight code, for the usual nests."""
+    """Return a function of arrays that calls `function` with them in the places `holes` of its nested arguments.
+
+    If the nest consists of lists, tuples and dicts, the returned function is generated code, which is faster.
+    """
     arrays = {place: f"a{k}" for k, place in enumerate(holes)}
     names = [arrays.get(place, f"k{place}") for place in range(len(leaves))]
     fixed = [place for place in range(len(leaves)) if place not in arrays]
@@ -332,7 +342,7 @@ def direct(
 
 
 def _usual(tree: Any) -> bool:
-    """Tell whether a nest is made of lists, tuples and dicts with texts for keys."""
+    """Tell whether a nest consists of lists, tuples and dicts with string keys."""
     parts = children(tree)
     if parts is None:
         return True
@@ -341,7 +351,7 @@ def _usual(tree: Any) -> bool:
 
 
 def _written(tree: Any, leaves: Iterator[str]) -> str:
-    """Return an expression for a usual nest."""
+    """Return the source of an expression for a nest that `_usual` accepts."""
     if tree is None:
         return "None"
     if type(tree) is dict:
@@ -359,7 +369,7 @@ def _code(text: str) -> Callable[..., Any]:
 
 
 def _skeleton(call: Any) -> Any:
-    """Return the containers of a call, without its leaves."""
+    """Return the nested containers of a call with its leaves left out, to compare calls."""
     if isinstance(call, dict):
         return {key: _skeleton(x) for key, x in call.items()}
     return [_skeleton(x) for x in call] if isinstance(call, (list, tuple)) else call is None

@@ -1,9 +1,9 @@
-"""Running a function once on Tensors that write down what is done with them: forward, backward and update in one list.
+"""`Recorder`: the thread mode that appends every operation on traced Tensors (forward, backward, update) to one list.
 
 Every Tensor of a trace is a `Traced`: it holds the real array, so that shapes and dtypes are those of the eager run,
-and its Node says which `Value` it is. An operation on one ends in the funnel of the engine like any other; there the
-inspector of this thread sees the new Node and records it. A gradient inside the trace runs the rules on Tensors, as
-for second derivatives, so that it is recorded too.
+and its Node is mapped to a `Value`, the name of that array in the program. An operation on a Traced goes through the
+engine's funnel like any other, which calls `Recorder.saw` with the new Node. A gradient inside the trace runs the rules
+on Tensors, as for second derivatives, so that its operations are recorded too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .nodes import QUIET, Live, Saved, Stale, Still, Untraceable, bases
 
 
 class Recorder(Mode):
-    """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
+    """The mode of a thread that traces: it records operations, also under `no_grad`."""
 
     traces = True
     __slots__ = (
@@ -34,27 +34,27 @@ class Recorder(Mode):
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
         super().__init__()
-        self.again = again  # whether rules get what forwards saved computed again, for second derivatives
+        self.again = again  # whether arrays saved by forwards are recomputed, as second derivatives need
         self.scope = outer.scope
         self.inspect = self.saw
         self.ops: list[Op] = []
         self.values: list[Value] = []
         self.by_node: dict[Node, Value] = {}
         self.by_array: dict[int, Value] = {}
-        self.data: dict[Value, Any] = {}  # what each value is in this trace
-        self.depth = 0  # of loops and branches whose bodies are being traced
+        self.data: dict[Value, Any] = {}  # the array or number that each value is in this trace
+        self.depth = 0  # how many nested loops and branches are being traced
         self.by_memory: dict[Any, Value] = {}
-        self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
-        self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
+        self.owners: set[int] = set()  # ids of arrays whose memory holds values that differ from call to call
+        self.kept: list[Any] = []  # keeps arrays alive whose id is a key here
         self.start = source(None).index
-        self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
+        self.lowering: list[Primitive] = []  # the primitives whose forwards are being traced
         self.arrays: set[Value] = set()  # arguments that are arrays, not Tensors
-        self.augmented: tuple[Any, ...] = ()  # where a function writes into an array by an operator
-        self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
+        self.augmented: tuple[Any, ...] = ()  # file and line of the first `x += y` on an array
+        self.asked: dict[int, str] = {}  # traced indices that were read, but not yet seen in a recorded operation
 
     @property
     def grad(self) -> Any:
-        """Whether gradients are recorded: ``QUIET`` where they are not."""
+        """Whether gradients are recorded: ``QUIET`` if they are not."""
         return self._grad
 
     @grad.setter
@@ -71,7 +71,7 @@ class Recorder(Mode):
         return value
 
     def name(self, value: Value, data: Any) -> Value:
-        """Let an array stand for a value from now on."""
+        """Remember that an array is this value, and return the value."""
         self.data.setdefault(value, data)
         if isinstance(data, np.ndarray):
             self.kept.append(data)
@@ -82,23 +82,28 @@ class Recorder(Mode):
         return value
 
     def known(self, array: Any) -> Value | None:
-        """Return the value that an array, or another of the same entries in the same memory, stands for."""
+        """Return the value that an array is, recognized by its id or by its memory, shape and strides; or None."""
         value = self.by_array.get(id(array))
         return value if value is not None or not array.size else self.by_memory.get(_memory(array))
 
     def still(self, value: Value, data: Any) -> Tensor:
-        """Return a Tensor that stands for a value and through which no gradient flows."""
+        """Return a traced Tensor for a value, through which no gradient flows."""
         self.name(value, data)
         return self.tensor(value, data, Still)
 
     def tensor(self, value: Value, data: Any, kind: Any) -> Tensor:
-        """Return a Tensor over a new leaf of that kind."""
+        """Return a traced Tensor for a value, with a new leaf Node of the class `kind`."""
         node = source(data, kind=kind)
         self.by_node[node] = value
         return over(data, node, kind.weak if value.weak else kind.tensor)
 
     def find(self, arg: Any, parent: Node | None = None) -> Any:
-        """Return the value of an argument; a plain number as it is, an unknown array as a constant."""
+        """Return the value of an argument of an operation: numbers unchanged, unknown arrays as constants.
+
+        Raises:
+            Untraceable: a Tensor from outside that requires gradients, or an array that shares memory with a value
+                that differs from call to call.
+        """
         if parent is not None and parent in self.by_node:
             return self.by_node[parent]
         if isinstance(arg, Tensor):
@@ -115,7 +120,7 @@ class Recorder(Mode):
             return self.find(source)
         known = self.known(arg)
         if known is None:
-            for base in bases(arg) if arg.size else ():  # none of no entries differs
+            for base in bases(arg) if arg.size else ():  # an empty array cannot differ
                 value = self.by_array.get(id(base))
                 if id(base) in self.owners or (value is not None and value.kind != "constant"):
                     raise Untraceable("it reads the memory of an array that differs from call to call.")
@@ -123,7 +128,11 @@ class Recorder(Mode):
         return known
 
     def entered(self, args: tuple[Any, ...], meta: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return what a primitive is given: arrays in its metadata, and Tensors of the trace where these differ."""
+        """Return a primitive's arguments with plain arrays in its metadata.
+
+        If metadata are arrays that differ from call to call, plain array arguments become traced Tensors, so that the
+        operation is recorded.
+        """
         leaves, rebuild = flatten(meta)
         bare = [_bare(x) for x in leaves]
         if any(a is not b for a, b in zip(bare, leaves, strict=True)):
@@ -135,12 +144,12 @@ class Recorder(Mode):
         return args, meta
 
     def differ(self, meta: Any) -> bool:
-        """Tell whether there is an array among metadata that differs from call to call."""
+        """Tell whether metadata contain an array that differs from call to call."""
         known = [self.known(x) for x in map(_bare, flatten(meta)[0]) if isinstance(x, np.ndarray)]
         return any(value is not None and value.kind != "constant" for value in known)
 
     def lifted(self, x: Any) -> Any:
-        """Return a plain array as a Tensor of the trace, so that what is done with it is recorded."""
+        """Return a plain array as a traced Tensor, so that operations on it are recorded; anything else unchanged."""
         if isinstance(x, (list, tuple)) and x and all(type(part) in (int, float) for part in x):
             x = np.asarray(x)
         return self.still(self.find(x), x) if type(x) is np.ndarray else x
@@ -148,7 +157,7 @@ class Recorder(Mode):
     # -- operations
 
     def emit(self, op: Op, *outs: Any) -> Value:
-        """Append an operation, with the arrays that it made."""
+        """Append an operation with the arrays that it made, and return its first result; fold it if all is constant."""
         if op.pure and op.kind != "call" and all(arg.kind == "constant" for arg in op.values):
             return self.name(self.value("constant", outs[0], data=outs[0]), outs[0])
         op.scope = self.scope
@@ -158,7 +167,7 @@ class Recorder(Mode):
         return op.outs[0]
 
     def saw(self, node: Node, _: Tensor) -> Tensor:
-        """Record what the funnel just ran, and return the Tensor of the trace that stands for its result."""
+        """Record the operation that the funnel just ran, and return its result as a traced Tensor."""
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         args, parents, out, name = node.args, node.parents, node.out, lower.name_of(primitive)
         given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
@@ -190,7 +199,7 @@ class Recorder(Mode):
         return over(out, made, Still.tensor)
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
-        """Let the rules of a node have what its forward saved, and metadata that differ as Tensors."""
+        """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
         given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
         node.meta = {**node.meta, **lower.lifted(self, given)} if given else node.meta
         if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
@@ -202,7 +211,7 @@ class Recorder(Mode):
             node.primitive = lower.with_joint_rule(primitive)
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        """Run a function that answers with plain arrays, or a tuple or list of them, and record it."""
+        """Run a function that returns plain arrays (one, or a nest), and record it as one operation."""
         leaves, rebuild = flatten([list(args), kwargs])
         raws = [np.asarray(x) if isinstance(x, np.ndarray) else held(x) for x in leaves]
         plain, named = rebuild(raws)
@@ -240,13 +249,13 @@ CLOSED = (
 
 
 def _bare(x: Any) -> Any:
-    """Return the array that a leaf of metadata is, or stands for the shape of."""
+    """Return the array of a leaf of metadata; for a `Shape`, the array of its Tensor."""
     asked = isinstance(x, np.ndarray) and getattr(x, "source", None)
     return held(asked) if isinstance(asked, Tensor) else held(x)
 
 
 def _memory(array: Any) -> Any:
-    """Return what two arrays have in common that are the same entries in the same memory."""
+    """Return a key that is equal for two arrays with the same entries in the same memory."""
     interface = array.__array_interface__
     return interface["data"][0], array.shape, array.strides, array.dtype
 

@@ -1,4 +1,4 @@
-"""Tensors used while tracing: their shapes are known, and computations with their values are recorded."""
+"""Tensors used while tracing: shapes are known, operations on values are recorded, questions about values raise."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from ...tree import flatten
 from ..program.values import VIEWS, Op
 from .nodes import Live, Still, Untraceable, caller, recorder
 
-# Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
-# is not an array, cannot be written down. All other questions are recorded.
+# Functions of shape and dtype (STATIC) have the same answer in every call, so they are answered at once. Functions
+# whose result has no fixed shape, or is not an array (UNKNOWN), cannot be traced. All other functions are recorded.
 STATIC = frozenset({
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.may_share_memory, np.shares_memory,
     np.can_cast, np.common_type, np.min_scalar_type, np.zeros_like, np.ones_like, np.empty_like,
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
 })  # fmt: skip
 LIKE = (np.zeros_like, np.ones_like, np.empty_like)
-BY_NUMBER = (np.can_cast, np.min_scalar_type)  # of a Python number they ask for the value
+BY_NUMBER = (np.can_cast, np.min_scalar_type)  # given a Python number, these depend on its value
 UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
-# What gives another number of entries for other values of an argument that only says where, or how many times.
+# Functions whose number of results depends on the values of an argument such as a mask, an index or a count.
 VARYING = frozenset({
     np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros, np.unique, np.unique_all, np.unique_counts,
     np.unique_inverse, np.intersect1d, np.nonzero, np.bincount, np.histogram, np.histogramdd,
 })  # fmt: skip
 VARYING_DTYPE = frozenset({np.real_if_close})
-GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # an array of them need not be a Tensor
+GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # may read a plain array at traced indices
 OTHER_SHAPE = "{name} gives another number of entries for other values, so it has no fixed shape."
 OTHER_DTYPE = "{name} gives real or complex numbers, depending on the values. {way}"
 BY_VALUE = "{call} depends on a value, and so does what the function does next. Use np.where, or a static argument."
 
 
 class Traced(Tensor):
-    """A Tensor whose operations are recorded; it acts as the array, or the Tensor, that was passed."""
+    """A Tensor whose operations are recorded; the traced function gets it in place of an array or a Tensor."""
 
     __slots__ = ()
 
     @property
     def data(self) -> Any:
-        """The same values without a graph, recorded as well; the engine takes the array by `held`."""
+        """The same values without a graph, as a traced Tensor; the engine itself reads the array with `held`."""
         return self.detach()
 
     @data.setter
@@ -84,7 +84,7 @@ class Traced(Tensor):
             self.node.grad = None
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        """Do nothing: ``Tensor(t)`` of a Tensor of a trace is made by `_again`."""
+        """Do nothing: ``Tensor(t)`` of a traced Tensor `t` is made by `_again`."""
 
     def _again(self, requires_grad: bool, name: str | None) -> Tensor:
         record = recorder()
@@ -111,7 +111,7 @@ class Traced(Tensor):
         return made
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False) -> None:
-        """Leave the gradient at every leaf, as `Tensor.backward` does, and record how it is computed."""
+        """Accumulate gradients in the leaves, as `Tensor.backward` does, and record how they are computed."""
         if isinstance(self.node, Still) or self.node is None:
             raise RuntimeError("backward() on a constant.")
         if gradient is None and self.size != 1:
@@ -185,7 +185,7 @@ class Traced(Tensor):
 
     @staticmethod
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
-        if not isinstance(primitive.forward, np.ufunc) and all(map(_weak, args)):  # no array that they give way to
+        if not isinstance(primitive.forward, np.ufunc) and all(map(_weak, args)):  # no array decides the dtype
             args = tuple([x.entered() if isinstance(x, Weak) else x for x in args])
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
@@ -200,14 +200,14 @@ class Traced(Tensor):
 
 
 class Weak(Traced):
-    """A Python number among the arguments, or made of such: its dtype gives way to that of an array."""
+    """A traced Python number: an argument, or computed from such. As in NumPy, an array's dtype wins over its own."""
 
     __slots__ = ()
 
     def _index(self) -> Any:
         if type(held(self)) is not int:
             return self._number("an index")
-        return self.entered()._index()  # whose value may differ from call to call
+        return self.entered()._index()  # as an array, since its value may differ from call to call
 
     def _asked(self) -> Shape:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
@@ -216,7 +216,7 @@ class Weak(Traced):
         return number(round, self) if ndigits is None else number(round, self, ndigits)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Run a NumPy function; of a number alone it makes an array first, as NumPy does."""
+        """Run a NumPy function; a number that no array accompanies becomes an array first, as in NumPy."""
         others = flatten([args[1:], kwargs])[0]
         if function in (np.real, np.imag):
             return getattr(args[0], function.__name__)
@@ -225,7 +225,7 @@ class Weak(Traced):
         return super().__array_function__(function, types, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what an array has and a number has not where an operation asks, which takes it for an array."""
+        """Return an attribute that arrays have and Python numbers do not, from this number as an array."""
         if not hasattr(held(self), name):
             return getattr(self.entered(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
         return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
@@ -234,11 +234,11 @@ class Weak(Traced):
         return self.entered()._again(requires_grad, name)
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
-        """Return an array of one entry."""
+        """Return an array of one entry with this shape."""
         return self.entered().reshape(*shape, **options)
 
     def entered(self) -> Traced:
-        """Return an array of no axes, whose dtype gives way to none."""
+        """Return the number as an array without axes, whose dtype counts like that of any array."""
         record, array = recorder(), np.asarray(held(self))
         op = Op("cast", "array", None, [record.find(self)], (array.dtype.str,))
         return record.still(record.emit(op, array), array)  # type: ignore[no-any-return]
@@ -249,7 +249,7 @@ class Weak(Traced):
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
 
 
-Number.register(Weak)  # np.isscalar asks
+Number.register(Weak)  # for np.isscalar
 
 
 def _missing() -> Any:
@@ -257,7 +257,10 @@ def _missing() -> Any:
 
 
 class Shape(np.ndarray[Any, Any]):
-    """What the operations see of a Tensor when they ask about its shape; what they ask about values is recorded."""
+    """A placeholder array that a primitive's code gets for a traced Tensor where it reads shape and dtype.
+
+    Functions of shape are answered; functions of values are forwarded to the Tensor `source` and so recorded.
+    """
 
     source: Traced | None = None
 
@@ -279,19 +282,19 @@ class Shape(np.ndarray[Any, Any]):
 
     @property
     def flags(self) -> Any:
-        """Refuse: arrays of one shape may lie in memory in several ways."""
+        """Refuse: the memory order of an argument may differ from call to call."""
         raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
 
 
 def shaped(t: Tensor) -> Shape:
-    """Return what the operations see of a Tensor that they only ask about."""
+    """Return the placeholder array that stands for this Tensor where only shape and dtype are read."""
     shape: Shape = held(t).view(Shape)
     shape.source = t  # type: ignore[assignment]
     return shape
 
 
 def _source(x: Any) -> Any:
-    """Return the Tensor that a view of it was made for."""
+    """Return the Tensor that a `Shape` stands for; anything else unchanged."""
     if isinstance(x, Shape):
         if x.source is None:
             raise Untraceable("a part of its values decides what is computed.")
@@ -313,12 +316,12 @@ def _base(x: Any) -> Any:
 
 
 def _plain(handler: Any) -> bool:
-    """Tell whether what stands in for a NumPy function answers with plain arrays."""
+    """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
     return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
 def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Answer a question about values: at once if it is one of shape, else by recording it."""
+    """Run a NumPy function without a gradient: at once if it depends on shapes only, else recorded."""
     if function in STATIC:
         kinds = _held if function in BY_NUMBER else _kind
         answer = function(*kinds(args), **{key: kinds(x) for key, x in kwargs.items()})
@@ -335,7 +338,7 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _kind(x: Any) -> Any:
-    """Return what has the shape and the dtype of a value, also of a Python number."""
+    """Return arrays and Python numbers in place of traced Tensors, for functions that read shape and dtype only."""
     if isinstance(x, (list, tuple)):
         return type(x)([_kind(part) for part in x])
     return held(x) if isinstance(x, Weak) else _held(x)
@@ -350,7 +353,7 @@ def _held(x: Any) -> Any:
 
 
 def _slots(t: Tensor) -> list[int]:
-    """Return the arguments, if they are Python numbers, that a number is made of."""
+    """Return the argument leaves that a traced Python number was computed from; none for an array."""
     value = recorder().find(t)
     if not value.weak:
         return []
@@ -369,7 +372,7 @@ def _weak(other: Any) -> bool:
 
 
 def _operator(function: Callable[..., Any], reflected: bool, primitive: str | None, ufunc: Any) -> Callable[..., Any]:
-    """Return the method of an operator of two arguments."""
+    """Return the method for a binary operator."""
 
     def method(self: Traced, other: Any) -> Any:
         recorder()
@@ -377,7 +380,7 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
         if isinstance(self, Weak) and _weak(other):
             return number(function, *pair)
         if isinstance(self, Weak) and isinstance(other, (str, bytes, NoneType)):
-            return function(held(self), other)  # equal to none, or raises
+            return function(held(self), other)  # a comparison gives False, arithmetic raises
         if isinstance(other, (list, tuple)):
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
         if primitive is not None:
@@ -388,7 +391,7 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
 
 
 def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callable[..., Any]:
-    """Return the method of an operator that writes into an array, and gives a Tensor or a number another name."""
+    """Return the method for an operator such as ``+=``: in place for an array, a new result for a Tensor or number."""
 
     def method(self: Traced, other: Any) -> Any:
         out = operation(self, other)
@@ -402,7 +405,7 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
             raise Untraceable(f"{symbol}= writes into an argument. Write x = x {symbol} y, and return x.")
         if not self.ndim:
             return out
-        if not record.lowering:  # by a person
+        if not record.lowering:  # written in user code, not inside a primitive
             record.augmented = record.augmented or caller()
         alike = out.shape == self.shape
         if not isinstance(out.node, Still) or (alike and out.dtype == self.dtype):
@@ -410,18 +413,18 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
         if alike and np.can_cast(out.dtype, self.dtype, "same_kind"):
             return out.astype(self.dtype)
         like = held(other) if isinstance(other, Tensor) else np.asarray(other)
-        return ufunc(here := np.ones(self.shape, self.dtype), np.ones_like(like), out=here)  # which raises
+        return ufunc(here := np.ones(self.shape, self.dtype), np.ones_like(like), out=here)  # raises NumPy's error
 
     return method
 
 
 def _entry(op: Op) -> bool:
-    """Tell whether a slice is one entry, a number of its own: x[0] of a vector x, not x[..., 0]."""
+    """Tell whether a slice gives one entry that is no view of the array: x[0] of a vector x, not x[..., 0]."""
     return op.kind == "slice" and op.out.shape == () and Ellipsis not in op.attrs[0]
 
 
 def number(function: Callable[..., Any], *args: Any) -> Any:
-    """Compute with Python numbers, and record it."""
+    """Call a function of Python numbers, and record it as a ``number`` operation."""
     record = recorder()
     out = function(*[held(x) for x in args])
     values = [record.find(x) if isinstance(x, Tensor) else x for x in args]
@@ -465,6 +468,6 @@ setattr(Traced, "__neg__", _unary(operator.neg, np.negative, "negative"))  # noq
 setattr(Traced, "__pos__", _unary(operator.pos, np.positive, "positive"))  # noqa: B010
 setattr(Traced, "__abs__", _unary(abs, np.absolute, "absolute"))  # noqa: B010
 setattr(Traced, "__invert__", _unary(operator.invert, np.invert, None))  # noqa: B010
-setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away
-Still.tensor = Live.tensor = Traced  # and so for Saved and Stale
+setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - defining __eq__ removed it
+Still.tensor = Live.tensor = Traced  # Saved and Stale inherit it
 Still.weak = Live.weak = Weak

@@ -1,4 +1,4 @@
-// The plane: what the network says everywhere on it, and the rows of the data.
+// The picture of the plane: the network's prediction at each point, and the rows of the data.
 const boundary = (() => {
   const under = document.getElementById("boundary"), over = document.getElementById("points"), stack = document.getElementById("plane");
   const picture = under.getContext("2d", { alpha: false }), here = document.getElementById("here");
@@ -7,12 +7,12 @@ const boundary = (() => {
   function set(next) {
     state = next;
     const { cells, data } = state;
-    if (under.width !== cells) under.width = under.height = cells; // the style makes it as large as the plane, smoothly
+    if (under.width !== cells) under.width = under.height = cells; // CSS scales it smoothly to the size of the plane
     image = picture.createImageData(cells, cells);
     image.data.fill(255);
     theme();
   }
-  const fits = next => next && next.settled === state.settled; // else it is of other data
+  const fits = next => next && next.settled === state.settled; // else the frame belongs to other data
   function theme() {
     table = state.data.kind === "classification" ? colours.ofClasses(state.data.classes.length) : [colours.ofNumbers()];
     if (fits(frame)) paint(frame);
@@ -20,7 +20,7 @@ const boundary = (() => {
     legend();
   }
 
-  // Draw what the network says.
+  // Draw the predictions of the network.
   function paint(next) {
     frame = next;
     const { values: best } = frame.arrays.class, { values: sure } = frame.arrays.sure, data = image.data;
@@ -37,13 +37,13 @@ const boundary = (() => {
   const place = (k, side) => [state.dots.across[k] * side, (1 - state.dots.up[k]) * side];
   const colour = k => state.data.kind === "classification" ? colours.of(state.dots.value[k]) : colours.rgb(colours.signed(2 * state.dots.value[k] - 1));
 
-  // Draw the rows, the batch, the row that is looked at, and the cross.
+  // Draw the rows, the batch, the chosen row, and the cross.
   function points() {
     if (!state) return;
     const side = stack.clientWidth, context = sharp(over, side, side), { row, value, train } = state.dots;
     context.clearRect(0, 0, side, side);
     const classes = state.data.kind === "classification", text = colours.css("text");
-    row.forEach((number, k) => { // a number may have the colour of the ground, so that its mark has an edge
+    row.forEach((number, k) => { // a number may have the color of the background, so its mark gets an outline
       if (classes) colours.mark(context, ...place(k, side), value[k], colour(k), k >= train);
       else colours.mark(context, ...place(k, side), k < train ? 0 : 3, colour(k), false, 3.6, text);
     });
@@ -70,7 +70,7 @@ const boundary = (() => {
     context.stroke();
   }
 
-  // Say where the cross is, and what the network says there.
+  // Write the position of the cross, and the prediction there.
   function say() {
     if (!fits(frame)) return;
     const { cells, axes, data } = state;
@@ -114,7 +114,7 @@ const boundary = (() => {
   });
   new ResizeObserver(points).observe(stack);
 
-  // What marks and colours mean.
+  // The legend of marks and colors.
   function legend() {
     const list = document.getElementById("classes"), { data } = state;
     const item = (draw, text, wide) => {

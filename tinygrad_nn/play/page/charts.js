@@ -1,9 +1,9 @@
-// The course of the training: losses, scores and sizes of gradients over the updates.
+// The charts of the training: losses, scores and sizes of gradients over the updates.
 const charts = (() => {
   const LEAST = 54, RIGHT = 8, TOP = 8, BOTTOM = 20;
   let points = [], depth = 0, state;
 
-  // Draw lines of [update, value] on a canvas.
+  // Draw curves, lists of [update, value], on a canvas.
   function draw(id, lines, log) {
     const canvas = document.getElementById(id), width = canvas.clientWidth, height = canvas.clientHeight;
     if (!width) return;
@@ -17,7 +17,7 @@ const charts = (() => {
     if (!log) low = Math.min(low, 0);
     if (high - low < (log ? .5 : 1e-9)) { high += log ? .25 : .5; low -= log ? .25 : 0; }
     const told = at => short(log ? 10 ** at : at, 2), levels = [0, .5, 1].map(share => [share, told(low + (high - low) * share)]);
-    const left = Math.max(LEAST, ...levels.map(([, text]) => Math.ceil(context.measureText(text).width) + 8)); // 1.77e−4 is wide
+    const left = Math.max(LEAST, ...levels.map(([, text]) => Math.ceil(context.measureText(text).width) + 8)); // room for labels such as 1.77e−4
     const last = points.length ? Math.max(1, points[points.length - 1][0]) : 1;
     const x = update => left + (width - left - RIGHT) * update / last;
     const y = value => TOP + (height - TOP - BOTTOM) * (high - scale(value)) / (high - low);

@@ -1,4 +1,4 @@
-// The settings: each control shows what the server has, and asks it for a change.
+// The settings: each control shows the server's state, and requests changes from the server.
 const controls = (() => {
   const get = id => document.getElementById(id);
   const NUMBERS = { rows: "rows", noise: "noise", seed: "seed", "learning-rate": "learning_rate", "batch-size": "batch_size", lam: "lam", dropout: "dropout" };
@@ -14,7 +14,7 @@ const controls = (() => {
     select.value = value;
   }
   const same = names => names.map(name => [name, name]);
-  const typed = new Set(); // inputs in which somebody is writing: an answer to something else leaves them alone
+  const typed = new Set(); // inputs that the user is typing in; answers to other requests do not overwrite them
   const put = (id, value) => { if (!typed.has(id)) get(id).value = value; };
 
   function set(next) {
@@ -102,7 +102,7 @@ const controls = (() => {
   function look(changed) {
     const chosen = { across: get("across").value, up: get("up").value }, main = state.main, names = state.data.features;
     const other = changed === "across" ? "up" : "across", usual = { across: names[0], up: names[1] };
-    // the main directions go together
+    // the two principal components can only be chosen together
     if (main.includes(chosen[changed])) chosen[other] = main[changed === "across" ? 1 : 0];
     else if (main.includes(chosen[other])) chosen[other] = usual[other] === chosen[changed] ? names.find(name => name !== chosen[changed]) : usual[other];
     page.look(chosen);

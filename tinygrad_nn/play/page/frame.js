@@ -1,4 +1,4 @@
-// A frame: what moves while it trains, a JSON text and the arrays that it names.
+// Decoding of a frame, the data that changes during training: a JSON text and the arrays that it lists.
 const TYPES = { u1: Uint8Array, f4: Float32Array, i4: Int32Array };
 
 async function askFrame(known, curve) {
@@ -22,7 +22,7 @@ async function askFrame(known, curve) {
   return { ...head, arrays };
 }
 
-// The points of a curve that a page has; a frame brings those that are new, or all of another.
+// The points of the curve that the page has; a frame brings the new points, or all if the curve was rewritten.
 function grow(curve, frame) {
   const [id, begin] = frame.curve, { shape: [count, width], values } = frame.arrays.points;
   const points = id === curve.id ? curve.points.slice(0, begin) : [];
@@ -30,7 +30,7 @@ function grow(curve, frame) {
   return { id, points };
 }
 
-// A number in few words.
+// A number as short text.
 function short(value, digits = 4) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not finite";
   const size = Math.abs(value);

@@ -1,4 +1,4 @@
-// The network: what each neuron says on the plane, its weights, and the numbers of one sample.
+// The drawing of the network: the output of each neuron on the plane, the weights, and the numbers of one sample.
 const network = (() => {
   const canvas = document.getElementById("network"), box = document.getElementById("network-scroll");
   const small = document.createElement("canvas");
@@ -20,11 +20,11 @@ const network = (() => {
   const fits = next => next.settled === state.settled;
   const counts = () => [state.layers[0].inputs, ...state.layers.map(layer => layer.width)];
 
-  // Which numbers of the sample stand at the neurons of a column at this moment, forward (0 ... L), loss, back.
+  // The numbers of the sample at the neurons of a column at a moment: forward (0 ... L), loss, then backward.
   function numbers(column) {
     const depth = state.layers.length;
     if (!sample || moment > 2 * depth + 1) return null;
-    if (moment > depth + 1) { // back: from the last layer to this one
+    if (moment > depth + 1) { // backward: from the last layer to this one
       const from = 2 * depth + 2 - moment;
       const last = moment === 2 * depth + 1;
       if (column >= from && column > 0) return { values: sample.layers[column - 1].dz, gradient: true };
@@ -33,7 +33,7 @@ const network = (() => {
     if (column > moment) return null;
     return { values: column ? sample.layers[column - 1].a : sample.x, gradient: false };
   }
-  // Which column this moment is of.
+  // The column of a moment.
   function lit() {
     const depth = state.layers.length;
     return moment <= depth ? moment : moment === depth + 1 ? depth : 2 * depth + 2 - moment;
@@ -56,7 +56,7 @@ const network = (() => {
     const [muted, text, line, grad] = ["muted", "text", "line", "grad"].map(colours.css), ground = colours.ground();
     const font = '11px system-ui, "Segoe UI", Helvetica, Arial, sans-serif';
     context.lineCap = "round";
-    state.layers.forEach((layer, k) => { // weights, the faintest thin
+    state.layers.forEach((layer, k) => { // weights; small ones are thin and pale
       const { shape: [rows, cols], values } = frame.arrays[`weights ${k}`];
       let largest = 1e-12;
       for (const w of values) largest = Math.max(largest, Math.abs(w));
@@ -118,7 +118,7 @@ const network = (() => {
       sample = next;
       moment = at;
       if (frame) paint(frame);
-      const width = canvas.clientWidth / counts().length; // of a column; the one of this moment is to be seen
+      const width = canvas.clientWidth / counts().length; // width of a column; scroll to the column of this moment
       if (moved && box.scrollWidth > box.clientWidth) box.scrollLeft = (lit() + .5) * width - box.clientWidth / 2;
     },
     theme() { if (state) { table = colours.ofNeurons(); if (frame) paint(frame); } },

@@ -1,14 +1,14 @@
-// The page: it asks for frames while it is seen, draws them, and passes on what a person does.
+// The page: it requests and draws frames while it is visible, and sends the user's actions to the server.
 const page = (() => {
   const get = id => document.getElementById(id);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let state = JSON.parse(get("state").textContent), known = -1, curve = { id: -1, points: [] }, frame = null, sampled = 0, lines = 0, drawn = 0, lost = "", next = null;
-  const LINES = 150; // milliseconds between two drawings of network and charts while it trains
+  const LINES = 150; // milliseconds between two drawings of network and charts during training
 
   function wrong(text) { if (get("wrong").textContent !== text) get("wrong").textContent = text; }
   function say(text) { get("say").textContent = text; }
 
-  // Show a state; where something was refused too, so that controls are what they were.
+  // Show a state; also after a refused request, so that the controls are reset.
   function show(next) {
     const anew = JSON.stringify([next.layers, next.data.name]) !== JSON.stringify([state.layers, state.data.name]);
     state = next;
@@ -24,10 +24,10 @@ const page = (() => {
   function running(is) {
     document.body.classList.toggle("running", is);
     get("train-word").textContent = is ? "Pause" : "Train";
-    for (const id of ["moment", "here"]) get(id).setAttribute("aria-live", is ? "off" : "polite"); // else it would never be silent
+    for (const id of ["moment", "here"]) get(id).setAttribute("aria-live", is ? "off" : "polite"); // else a screen reader would never be silent
   }
 
-  // Ask for something to be done; what is wrong with it is said, and everything is as it was.
+  // Send a request; if it is refused, show the reason and keep the old state.
   async function send(path, body) {
     try {
       show(await server.ask(path, body));
@@ -51,7 +51,7 @@ const page = (() => {
     frame = came;
     boundary.paint(frame);
     const now = performance.now();
-    if (now - lines > LINES || !frame.running) { // less often, what takes longer to draw or cannot be read so fast
+    if (now - lines > LINES || !frame.running) { // parts that are slow to draw, or cannot be read so fast, are drawn less often
       lines = now;
       get("epoch").textContent = frame.epoch.toLocaleString("en", { maximumFractionDigits: 1 });
       get("updates").textContent = frame.updates.toLocaleString("en");
@@ -77,7 +77,7 @@ const page = (() => {
         next = null;
         if (lost) { lost = ""; wrong(state.message); }
         if (!came) continue;
-        if (came.settled !== state.settled) { // somebody did something, here or in another tab
+        if (came.settled !== state.settled) { // the user did something, here or in another tab
           const fresh = await server.ask("/state");
           if (fresh.settled !== state.settled) show(fresh);
           known = -1;
@@ -85,7 +85,7 @@ const page = (() => {
         }
         known = came.version;
         curve = grow(curve, came);
-        if (came.running && !still.matches) (next = askFrame(known, curve)).catch(() => {}); // on its way while this one is drawn
+        if (came.running && !still.matches) (next = askFrame(known, curve)).catch(() => {}); // requested while this one is drawn
         await picture();
         if (came.settled === state.settled) paint(came);
         if (still.matches && came.running) await pause(500 - Math.min(500, performance.now() - drawn));
@@ -98,7 +98,7 @@ const page = (() => {
       }
     }
   }
-  setInterval(() => { if (document.hidden) askFrame(-1, curve).catch(() => {}); }, 20_000); // a tab behind others still looks
+  setInterval(() => { if (document.hidden) askFrame(-1, curve).catch(() => {}); }, 20_000); // a hidden tab keeps the training alive
 
   get("train").onclick = () => act(state.running ? "pause" : "train");
   get("step").onclick = () => act("step");

@@ -1,4 +1,4 @@
-// One sample, forward and back: the numbers of a step, in words and as a table.
+// The panel of one sample: the numbers of a step forward or backward, as a sentence and as a table.
 const sample = (() => {
   const get = id => document.getElementById(id);
   let state, numbers = null, asked = 0;
@@ -15,7 +15,7 @@ const sample = (() => {
     let found;
     try {
       found = await server.ask("/sample");
-    } catch { return; } // the loop says what is wrong
+    } catch { return; } // the loop of frames shows the error
     if (mine !== asked) return;
     numbers = found;
     show();
@@ -33,7 +33,7 @@ const sample = (() => {
     digit();
   }
 
-  // The ink of a handwritten digit, from 0 to 16.
+  // Draw a handwritten digit with pixels from 0 to 16.
   function digit() {
     const canvas = get("digit");
     canvas.hidden = state.choices.dataset !== "digits";
@@ -45,7 +45,7 @@ const sample = (() => {
     canvas.setAttribute("aria-label", `The handwritten digit of row ${numbers.row + 1}, a ${numbers.target}`);
   }
 
-  // What happens at a moment: a sentence, and the columns of its table.
+  // The sentence of a moment, and the columns of its table.
   function step(moment, depth) {
     const n = numbers, part = n.test ? "to test on" : "to train on";
     if (moment === 0) return [`Row ${n.row + 1}, ${part}, goes in; its ${state.data.target} is ${n.target}.`, ["input", "given", "x"], [n.given, n.x], n.features, []];

@@ -1,1 +1,1 @@
-"""A page, and a GIF, that walk through a computation forward and back."""
+"""The explorer: an HTML page or an animated GIF that steps through a computation, forward and backward."""

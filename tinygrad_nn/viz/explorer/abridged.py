@@ -1,4 +1,4 @@
-"""A story that is too long for a film: the same with folded parts, each computed in one step."""
+"""Shortening a `Story` that has too many steps for a GIF: parts of the graph are folded, each shown as one step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .story import Moment, Story
 
 
 def abridge(story: Story, most: int) -> Story:
-    """Return a story of at most so many moments: of each loop one step is told, what is folded is one moment.
+    """Return a story of at most ``most`` moments: one iteration of each loop is shown, each folded part is one moment.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -42,7 +42,7 @@ def abridge(story: Story, most: int) -> Story:
 
 
 class _Abridged:
-    """The moments of a story in the numbers of its folded graph."""
+    """The moments of a story, renumbered for its folded graph."""
 
     def __init__(self, story: Story, folded: Folded) -> None:
         self.story, self.folded = story, folded
@@ -79,7 +79,7 @@ class _Abridged:
         return partial("{}: {:,} operations in one.".format, name[:1].upper() + name[1:], operations)
 
     def _joined(self, moments: list[Moment]) -> tuple[Contribution, ...]:
-        """Return what leaves a part in some moments, the sum for each edge that is shown."""
+        """Return the contributions of several moments, summed for each edge that is visible in the folded graph."""
         found: dict[int, Contribution] = {}
         for c in (c for moment in moments for c in moment.contributions):
             place = self.folded.edge[c.edge]

@@ -1,4 +1,4 @@
-"""The arrays of a page: a few numbers as a table, more as a heat map, each only once."""
+"""The arrays that a page shows: small ones as tables of numbers, large ones as heat maps, equal ones stored once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...graph import short_number, summarize
 from .story import Array, brief
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
-HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of the heat map of an array that is averaged in blocks
-MOST_IN_ALL, FEWEST, MOST = 400_000, 1_024, 20_000  # numbers in the heat maps of a page; in one, however many there are
+HEAT_ROWS, HEAT_COLUMNS = 24, 32  # limits of a heat map; larger arrays are averaged in blocks
+MOST_IN_ALL, FEWEST, MOST = 400_000, 1_024, 20_000  # numbers in all heat maps together; limits of one
 
 
 class Arrays:
-    """The arrays of a page, each as it is shown and only once."""
+    """The arrays of a page in their displayed form; equal arrays are stored once."""
 
     def __init__(self) -> None:
         self.shown: list[dict[str, Any]] = []
@@ -23,7 +23,7 @@ class Arrays:
         self.large: list[tuple[int, Array]] = []
 
     def add(self, array: Array) -> int:
-        """Return the number of an array."""
+        """Return the index of an array in `shown`; an array that is not there yet is added."""
         key = (array.shape, array.dtype.str, array.tobytes())
         if key not in self.known:
             self.known[key] = len(self.shown)
@@ -34,11 +34,11 @@ class Arrays:
         return self.known[key]
 
     def brief(self, array: Array) -> str:
-        """Return an array of the page in a few letters."""
+        """Return the short text of an array, which is added to the page."""
         return str(self.shown[self.add(array)]["brief"])
 
     def finished(self) -> list[dict[str, Any]]:
-        """Return all arrays, each large one with its heat map, in as many numbers as there is room for."""
+        """Return all arrays, the large ones with heat maps whose resolution depends on how many there are."""
         room = min(max(MOST_IN_ALL // max(1, len(self.large)), FEWEST), MOST)
         for place, array in self.large:
             _heated(self.shown[place], array, room)
@@ -47,7 +47,7 @@ class Arrays:
 
 
 def show(array: Array) -> dict[str, Any]:
-    """Return an array as the page shows it: its numbers if they are few, else a heat map; always a summary.
+    """Return an array in its displayed form: a summary, and a table of numbers if it is small, else a heat map.
 
     Example:
         >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
@@ -65,7 +65,7 @@ def _heated(entry: dict[str, Any], array: Array, room: int) -> dict[str, Any]:
 
 
 def described(array: Array) -> dict[str, Any]:
-    """Return an array in words, and its numbers if they are few.
+    """Return the summary of an array, and its table of numbers if it is small.
 
     Example:
         >>> described(np.zeros((20, 20)))["summary"]

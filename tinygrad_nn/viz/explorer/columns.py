@@ -1,17 +1,17 @@
-"""What a page shows, packed: one column a field instead of one object a node, and every text once."""
+"""Compression of a page's data: one column per field instead of one object per node; equal texts are stored once."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-NUMBERS = ("value", "gradient", "width")  # fields of a node that are whole numbers, nearly all different
-TEXTS = ("title", "named", "letter", "scope", "metadata", "line")  # that vary by themselves; all others go together
-OWN, NUMBER = "\x02", "\x01"  # stand in a text for the value of its node in short, and for the number of the node
+NUMBERS = ("value", "gradient", "width")  # integer fields of a node, which are nearly all different
+TEXTS = ("title", "named", "letter", "scope", "metadata", "line")  # stored each by itself; all other fields together
+OWN, NUMBER = "\x02", "\x01"  # placeholders in a text for the node's value and for its number
 
 
 def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
-    r"""Return what `data` gives in the form that the page's columns.js unpacks.
+    r"""Return the result of `explore.data` in the packed form that the page's columns.js unpacks.
 
     Example:
         >>> nodes = [{"title": "sin", "named": f"sin #{i}", "letter": ["v"], "value": i, "gradient": -1, "width": 60}
@@ -59,25 +59,25 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def short(array: dict[str, Any]) -> Any:
-    """Return a single number as its text alone, anything else as it is."""
+    """Return only the text if an array is a single number; return other arrays unchanged."""
     text = array["brief"]
     return text if array == plain(text) else array
 
 
 def plain(text: str) -> dict[str, Any]:
-    """Return what a page shows of a single number; `plain` of columns.js gives the same."""
+    """Return the displayed form of a single number; `plain` in columns.js does the same."""
     return {"brief": text, "tiny": text, "shape": "scalar", "rows": [[text]]}
 
 
 class Interned:
-    """Different values, each once, by the number of its place."""
+    """A list of distinct values, which are referred to by their index."""
 
     def __init__(self, values: Iterable[Any] = ()) -> None:
         self.values = list(values)
         self.known: dict[Hashable, int] = {_key(value): i for i, value in enumerate(self.values)}
 
     def add(self, value: Any) -> int:
-        """Return the place of a value, which is new only if none is equal to it."""
+        """Return the index of a value, which is appended if no equal value is there."""
         key = _key(value)
         place = self.known.setdefault(key, len(self.values))
         if place == len(self.values):

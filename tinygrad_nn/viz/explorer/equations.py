@@ -1,4 +1,4 @@
-"""The equations of a page, each only once, and those of a step."""
+"""The equations of a page, equal ones stored once, and the equations of one step as text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .story import Moment
 
 
 class Equations:
-    """Equations as trees that can only become MathML, each only once.
+    """Equations as MathML trees (see `graph.equations`); equal ones are stored once.
 
-    A tree that holds its own left side has the tag ``whole``.
+    A tree that already includes its left side has the tag ``whole``.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Equations:
         self.spelled: dict[tuple[Any, ...], tuple[int, list[int], tuple[str, ...]]] = {}
 
     def of(self, part: GraphNode, operands: int) -> tuple[int, list[int], tuple[str, ...]]:
-        """Return the equation of a node, those of its rules, one for each operand, and the letters of its operands."""
+        """Return the indices of a node's equation and rules (one rule per operand), and the letters of its operands."""
         if part.tex is None:
             return -1, [], ()
         key = (part.operation, part.tex, part.rules, operands)
@@ -41,7 +41,7 @@ class Equations:
 
 
 def step_equations(view: GraphView, moment: Moment, operands: list[int]) -> list[str]:
-    """Return what a step computes, as lines of Unicode: the equation of the operation, or the rules of the way back."""
+    """Return the equations of a step as lines of Unicode: of the operation (forward), or of its rules (backward)."""
     if moment.phase not in ("forward", "backward"):
         return []
     equation, rules = told(view, view[moment.number], operands)
@@ -57,5 +57,5 @@ def step_equations(view: GraphView, moment: Moment, operands: list[int]) -> list
 
 
 def result_name(view: GraphView) -> str:
-    """Return the letter of the number that is differentiated: L, unless another value is called so."""
+    """Return the letter for the differentiated result: L, or ℒ if another value of the graph is named L."""
     return "ℒ" if any(part.name == "L" and part.number not in view.outputs for part in view) else "L"

@@ -1,4 +1,4 @@
-"""explore: a computation as one page that walks through it, forward and back."""
+"""`explore`: write an HTML page that steps through a computation, forward and backward."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .order import SWEEPS
 from .pictures import Pictures
 from .story import MOST, PHRASES, Story, below, heading_of, shape_text, tell, title
 
-LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
+LETTER = 7.0  # assumed width of a letter in pixels; measuring texts would delay the start of the page
 
 
 @named_options()
@@ -52,28 +52,30 @@ def explore(
     port: int = 0,
     open_browser: bool = True,
 ) -> Any:
-    """Write a page that steps through a computation, forward and back, or serve one whose numbers can be changed.
+    """Write a page that steps through a computation, forward and backward, or serve one whose numbers can be changed.
 
-    The page is one file: it opens from disk, asks no network for anything and works with a keyboard. The graph must
-    still be there: call ``explore`` before `backward`, or after ``backward(retain_graph=True)``. It is not changed.
+    The page is a single file: it opens from disk, needs no network and works with the keyboard. The graph must not have
+    been freed: call ``explore`` before `backward`, or after ``backward(retain_graph=True)``. The graph is not changed.
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or a function or module.
-        path: of the page, ``page.html``; without it the page is what a notebook shows.
-        arguments: for a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the parameters.
-        title: of the page.
-        gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
-        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
-            caller, ``{}`` for none.
-        serve: put the engine behind the page: a change of a number or an operation runs the function again.
-        port, open_browser: of the server, see `docs/explorer.md`.
+        path: the file of the page, ``page.html``; without it the page is returned for display in a notebook.
+        arguments: arguments of a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the
+            parameters.
+        title: the title of the page.
+        gradient: the cotangent of the result, in its shape; by default the gradient that `backward` stored at the
+            result, else ones.
+        names: a dict of names for values without a name of their own, or a model, as in `draw`; by default the
+            variables of the caller; ``{}`` for none.
+        serve: serve a live page: a change of a number or an operation runs the function again.
+        port, open_browser: options of the server, see `docs/explorer.md`.
 
     Returns:
-        The path, or a `Page`, which a notebook shows; served, the running `Server` (``url``, ``close()``).
+        The path, or a `Page`, which a notebook displays; with ``serve``, the running `Server` (``url``, ``close()``).
 
     Raises:
-        TypeError: something without a graph; to be served without its function.
-        ValueError: a path that does not end in .html, or a gradient of another shape.
+        TypeError: the result has no graph, or ``serve`` is given without a function.
+        ValueError: the path does not end in .html, or the gradient has another shape.
         RuntimeError: the graph was freed.
         FileNotFoundError: the folder does not exist.
 
@@ -107,12 +109,12 @@ def explore(
 
 
 def page(story: Story, heading: str | None = None) -> str:
-    """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
+    """Return the HTML of the page. All user data is in one block of JSON and is displayed as text only."""
     return html(pack(data(story)), heading or heading_of(story.view))
 
 
 def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
-    """Return the HTML of a page from what `pack` gives; a served one may ask the server that it came from."""
+    """Return the HTML of a page from packed data; a served page may send requests to its own server."""
     folder = resources.files(__package__) / "page"
 
     def text(name: str) -> str:
@@ -130,7 +132,7 @@ def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
         "script": script,
     }
     pieces = []
-    for part in text("page.html").split("{{"):  # one pass, so that nothing in a part is taken for a place of another
+    for part in text("page.html").split("{{"):  # one pass, so that braces inside a part are not replaced
         name, end, rest = part.partition("}}")
         pieces += [parts[name], rest] if end and name in parts else [part]
     return "".join(pieces)
@@ -143,7 +145,7 @@ SCRIPTS = (
 
 
 def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it; levels that are known need not be found again."""
+    """Return the data of a page as JSON can hold it; `found` passes levels that were already computed."""
     view, walk = story.view, story.walk
     found = found or find_levels(view)
     arrays, equations = Arrays(), Equations()
@@ -167,7 +169,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        letters = 1.3 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        letters = 1.3 * (most[part.number] + 2) if gradient is not None else 0  # bold, with the sign ∂
         longest = max(1.4 * wide(top), 1.18 * wide(under), 1.2 * len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
@@ -214,25 +216,25 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@lru_cache(4096)  # titles come again and again
+@lru_cache(4096)  # titles repeat often
 def wide(text: str) -> float:
-    """Return the width of a text in letters; those of the East are twice as wide."""
+    """Return the width of a text in letters; East Asian wide characters count twice."""
     return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
 
 
 def _line(part: GraphNode) -> list[Any] | None:
-    """Return file, line number and source of the call that made a node, without the folders of this machine."""
+    """Return file name (without folders), line number and source of the call that made a node."""
     if part.line is None:
         return None
     return [printable(Path(part.line[0]).name), part.line[1], printable(linecache.getline(*part.line).strip())]
 
 
 def _safe_json(value: Any) -> str:
-    """Return JSON that can stand inside a script element, whatever texts it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII: U+2028 is written out
+    """Return JSON that is safe inside a script element, whatever texts it contains."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII only, so U+2028 is escaped
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _hash(text: str) -> str:
-    """Return the source of a content security policy that allows exactly this text."""
+    """Return the source expression of a content security policy that allows exactly this script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""animate: the walk forward and back as an animated GIF."""
+"""`animate`: write the forward and backward pass of a computation as an animated GIF."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .story import Moment, Story, below, brief, gradient_letters, tell, title
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-MOST_FRAMES = 400  # a GIF is for looking at; a longer computation is folded, and whole in `explore`
-SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
+MOST_FRAMES = 400  # longer computations are folded; `explore` shows them completely
+SMALLEST = 0.7  # smallest readable scale; a graph too large for it scrolls past
 TALLEST, CAPTION, RIM, LETTER = 900, 90, 14, 8.0
 LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
 Spot = tuple[float, float, float, float]  # left, top, width, height
@@ -42,24 +42,24 @@ def animate(
     gradient: Any = None,
     names: Any = None,
 ) -> Path:
-    """Write an animated GIF of a computation: every operation forward, then every gradient on its way back.
+    """Write an animated GIF of a computation: every operation of the forward pass, then every gradient.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; the graph must still be there.
-        path: of the picture, ``backprop.gif``.
-        seconds: that a step is shown.
-        width: in pixels, at least 300; a graph too wide to be read so moves past.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; the graph must not have been freed.
+        path: the file of the picture, ``backprop.gif``.
+        seconds: the duration of a step.
+        width: width in pixels, at least 300; a graph that would be unreadable at this width scrolls past.
         theme: ``"light"`` or ``"dark"``.
-        gradient: to walk back with, as for `explore`.
-        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
-            caller, ``{}`` for none.
+        gradient: the cotangent of the result, as in `explore`.
+        names: a dict of names for values without a name of their own, or a model, as in `draw`; by default the
+            variables of the caller; ``{}`` for none.
 
     Returns:
-        The path; a notebook shows the animation.
+        The path; a notebook displays the animation.
 
     Raises:
-        TypeError: something without a graph.
-        ValueError: another suffix, an unknown theme, or a width or time that is too small.
+        TypeError: the result has no graph.
+        ValueError: the suffix is not .gif, the theme is unknown, or the width or time is too small.
         RuntimeError: the graph was freed.
 
     Example:
@@ -91,7 +91,7 @@ def animate(
 
 
 class _Film:
-    """The frames of a story."""
+    """Renderer of the frames of a story."""
 
     def __init__(self, story: Story, width: int, theme: str) -> None:
         import matplotlib as mpl
@@ -108,7 +108,7 @@ class _Film:
         self.scale = min(1.4, max(SMALLEST, min(inner / whole, TALLEST / high)))
         self.width = width
         self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
-        self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts that Matplotlib brings
+        self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts included in Matplotlib
         self.gradients: dict[int, Any] = {}
         self.operands: dict[int, list[int]] = {}
         for edge in self.view.edges:
@@ -117,7 +117,7 @@ class _Film:
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
         word = self.story.words[part.number]
-        most = self.letters.get(part.number, -2) + 2  # with its sign
+        most = self.letters.get(part.number, -2) + 2  # with the sign ∂
         letters = [1.15 * wide(title(part, word)), wide(below(part, word)), len(brief(part.array)), 1.08 * most]
         return max(letters) * LETTER + 20, 73.0 if most else 58.0
 
@@ -186,7 +186,7 @@ class _Film:
         return image
 
     def _free(self, points: list[Point], text: str, taken: list[Spot]) -> Spot:
-        """Return where a label can stand on a line: beside its source, or further on if something stands there."""
+        """Return a free rectangle for a label on a line: near its source, or further along if that place is taken."""
         w, h = self._font(11 * self.scale, True).getlength(text) + 10, 18 * self.scale
         length = sum(math.dist(a, b) for a, b in pairwise(points))
         places = [AHEAD / 2, AHEAD / 2 + 22, AHEAD / 2 - 22, *range(100, max(100, int(length / self.scale / 2)), 20)]
@@ -197,11 +197,11 @@ class _Film:
                 return spot
         x, y = _along(points, min(AHEAD / 2 * self.scale, length / 2))
         while any(_touch((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
-            y += 20 * self.scale  # two edges of one bundle, as for x * x: below the other
+            y += 20 * self.scale  # two edges on the same line, as in x * x: below the other label
         return x - w / 2, y - h / 2, w, h
 
     def _camera(self, moment: Moment) -> tuple[float, float]:
-        """Return where the corner of the graph stands: in the middle, or so that the operation of the step is."""
+        """Return the graph's top left corner, such that the graph, or else the operation of the step, is centered."""
         _, _, w, h = (part * self.scale for part in self.spots["b0"])
         room_w, room_h = self.width - 2 * RIM, self.height - CAPTION - 2 * RIM
         number = moment.number if moment.number >= 0 else 0 if moment.phase == "start" else len(self.view) - 1
@@ -211,7 +211,7 @@ class _Film:
         return left + RIM, top + RIM
 
     def _tip(self, pen: ImageDraw.ImageDraw, line: list[Point], colour: str) -> None:
-        """Draw the tip of an arrow where a line begins."""
+        """Draw an arrow tip at the start of a line."""
         (x, y), (u, v) = line[0], _along(line, 8.0)
         size = max(math.dist((x, y), (u, v)), 1e-9)
         a, b = 8 * (x - u) / size, 8 * (y - v) / size
@@ -221,7 +221,7 @@ class _Film:
         theme, scale = self.theme, self.scale
         x, y, w, h = spot
         if not _touch(spot, (0, 0, self.width, self.height)):
-            return  # out of the picture
+            return  # outside the frame
         paint = theme.kinds[part.kind]
         current = part.number == moment.number
         back = moment.phase in ("seed", "backward")
@@ -266,7 +266,7 @@ class _Film:
 
 
 def _along(points: list[Point], far: float) -> Point:
-    """Return the point of a line that is so far from its start."""
+    """Return the point of a polyline at a distance from its start."""
     for a, b in pairwise(points):
         step = math.dist(a, b)
         if 0 < step >= far:

@@ -1,6 +1,6 @@
-"""Where the parts of a graph stand, here and (word for word) in the page's script.
+"""Positions of the nodes and boxes of a graph; the page's layout.js is a line-by-line translation of this module.
 
-Layers that would make too long a row go on in the next line, as words do; the edges between them turn in the gap.
+Layers that do not fit in a row are wrapped into the next line, like words. Edges between two lines run through the gap.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import pairwise
 from ...graph.view import GraphEdge
 from .order import SWEEPS, Arrangement, Box
 
-AHEAD, ASIDE, PAD, HEAD = 136.0, 16.0, 14.0, 24.0  # gaps between and within layers, rim of a box, height of its name
-LINE, TURN = 56.0, 34.0  # gap between lines, and at their ends, where edges turn into the next line
-SHORTER, TRIES = 0.8, 30  # of the lengths of lines that are tried
+AHEAD, ASIDE, PAD, HEAD = 136.0, 16.0, 14.0, 24.0  # gaps between and in layers, padding of a box, height of its name
+LINE, TURN = 56.0, 34.0  # gap between lines, and at their ends, where edges bend to the next line
+SHORTER, TRIES = 0.8, 30  # factor between the line lengths that are tried, and how many are tried
 GIVES_WAY = 0.01
 Size = tuple[float, float]
 Point = tuple[float, float]
@@ -23,7 +23,7 @@ Spots = dict[str, tuple[float, float, float, float]]  # left, top, width, height
 
 @dataclass(slots=True)
 class Placed:
-    """Where everything is, in which line of its box each thing is, and where its layer begins and ends."""
+    """The rectangle of each node and box, the line of its parent box that it is in, and start and end of its layer."""
 
     spots: Spots
     lines: dict[str, int]
@@ -34,12 +34,12 @@ def fit(
     boxes: list[Box], sizes: Callable[[str], Size], down: bool, folded: frozenset[int], room: Size,
     largest: float = 0.85,
 ) -> Placed:  # fmt: skip
-    """Place everything in lines of such a length that the whole is largest in a room of this width and height.
+    """Place everything with the line length at which the whole can be drawn largest in the given room.
 
     Args:
-        boxes: of an `Arrangement`; sizes, down and folded as for `place`.
-        room: width and height.
-        largest: scale that need not be exceeded.
+        boxes: the boxes of an `Arrangement`; sizes, down and folded as in `place`.
+        room: width and height of the available space.
+        largest: scale at which the search stops.
     """
     best = place(boxes, sizes, down, folded)
     length = best.spots["b0"][3 if down else 2]
@@ -66,14 +66,14 @@ def place(
     boxes: list[Box], sizes: Callable[[str], Size], down: bool = False, folded: frozenset[int] = frozenset(),
     longest: float = float("inf"),
 ) -> Placed:  # fmt: skip
-    """Return left, top, width and height of everything that is shown, from the sizes of nodes and folded boxes.
+    """Return the rectangles of everything that is shown, from the sizes of nodes and folded boxes.
 
     Args:
-        boxes: of an `Arrangement`.
+        boxes: the boxes of an `Arrangement`.
         sizes: width and height of a node or a folded box by its key.
         down: from top to bottom instead of from left to right.
-        folded: boxes whose inside is not shown.
-        longest: length of a line of layers; a box within has a little less.
+        folded: boxes whose content is not shown.
+        longest: maximum length of a line of layers; it is a little less in a nested box.
     """
     inside: dict[int, tuple[Size, Spots, dict[str, int], dict[str, tuple[float, float]]]] = {}
     depth = [0] * len(boxes)
@@ -86,7 +86,7 @@ def place(
         number = int(key[1:])
         return inside[number][0] if key[0] == "b" and number not in folded else sizes(key)
 
-    for number in reversed(range(len(boxes))):  # a box is younger than the one it stands in
+    for number in reversed(range(len(boxes))):  # inner boxes have larger numbers than the box around them
         if number not in folded:
             known = {key: size(key) for row in boxes[number].layers for key in row}
             inside[number] = _inside(boxes[number], known, down, longest - 2 * (PAD + TURN) * depth[number])
@@ -108,11 +108,11 @@ def place(
 def _inside(
     box: Box, sizes: Mapping[str, Size], down: bool, longest: float
 ) -> tuple[Size, Spots, dict[str, int], dict[str, tuple[float, float]]]:
-    """Return the size of an open box, the spots in it seen from its corner, and the line and the layer of each."""
+    """Return the size of an open box, the rectangles in it relative to its corner, and the line and layer of each."""
     ahead, aside = (1, 0) if down else (0, 1)
     middle = _middles(box, sizes, aside)
     lengths = [max(sizes[key][ahead] for key in row) for row in box.layers]
-    lines: list[list[int]] = []  # the layers of each
+    lines: list[list[int]] = []  # the layers of each line
     along = 0.0
     for i, length in enumerate(lengths):
         if not lines or along + AHEAD + length > longest:
@@ -146,9 +146,9 @@ def _inside(
 
 
 def _middles(box: Box, sizes: Mapping[str, Size], aside: int) -> dict[str, float]:
-    """Return where the middle of everything in a box stands across its layers: near the mean of its neighbours.
+    """Return the center of everything in a box, in the direction across its layers: near the mean of its neighbours.
 
-    What nothing leads to gives way to the rest, so that a chain of operations with constants stays straight.
+    Parts without predecessors have a small weight, so that a chain of operations with constants stays straight.
     """
     left: dict[str, list[str]] = {}
     right: dict[str, list[str]] = {}
@@ -178,7 +178,7 @@ def _middles(box: Box, sizes: Mapping[str, Size], aside: int) -> dict[str, float
 
 
 def ways(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -> list[list[Point]]:
-    """Return the line of each edge, in a graph from left to right with nothing folded, as points close together."""
+    """Return each edge as a polyline, for a graph drawn from left to right with nothing folded."""
     boxes, spots = arrangement.boxes, placed.spots
     box_of = {f"n{number}": box for number, box in enumerate(arrangement.home)}
     box_of |= {key: number for number, box in enumerate(boxes) for row in box.layers for key in row if key[0] == "l"}
@@ -203,7 +203,7 @@ def ways(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -
 
     paths = [[f"n{e.source}", *arrangement.routes.get(i, ()), f"n{e.target}"] for i, e in enumerate(edges)]
     meetings = [[meet(a, b) for a, b in pairwise(path)] for path in paths]
-    taken: dict[tuple[int, int], list[int]] = {}  # the values that turn at the end of each line
+    taken: dict[tuple[int, int], list[int]] = {}  # the values whose edges bend at the end of each line
     arity: dict[int, int] = {}
     for edge, found in zip(edges, meetings, strict=True):
         arity[edge.target] = max(arity.get(edge.target, 0), edge.slot + 1)
@@ -227,7 +227,7 @@ def ways(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -
                 back = rims[number, line + 1][0] - 8 - (TURN - 8) * share
                 gap = rims[number, line][2] + LINE * share
                 points += [(there, start[1]), (there, gap), (back, gap), (back, end[1])]
-            else:  # the curve is all between two layers, where nothing stands
+            else:  # the curve lies in the empty gap between two layers
                 points += _curve((placed.layers[before][1], start[1]), (placed.layers[after][0], end[1]))
             points.append(end)
         lines.append(points)
@@ -235,7 +235,7 @@ def ways(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -
 
 
 def _curve(start: Point, end: Point) -> list[Point]:
-    """Return points of a curve that leaves and arrives level."""
+    """Return points of a curve that starts and ends horizontally."""
     (p, q), (r, s) = start, end
     bend = max(24.0, abs(r - p) / 2)
     points = []

@@ -1,4 +1,4 @@
-"""The page with the engine behind it: changes come in, the function runs again, and its numbers go out."""
+"""The live explorer page: a change of a number or operation runs the function again and updates the page."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
 
-PREPARED = 2_000  # numbers of nodes and edges that are written as the page shows them before anything changes
+PREPARED = 2_000  # up to this many original arrays are formatted before the first change
 UNSTEADY = (
     "This function gives other numbers each time it is run, so that not every difference comes from your change. Give "
     "it a random generator as an argument, or seed its own inside it."
 )
-ROOM = 150  # of a node, for old → new
+ROOM = 150  # least width of a node, for "old → new"
 OLD = "another tab of this session has made a change"
 
 
 @dataclass
 class Shown:
-    """What a page of one session shows: how to run there, where its numbers come from, and the numbers themselves.
+    """The state of the page in one session: the graph, the origins of its values, the values, and the last answer.
 
-    After those of the nodes come those of arrays that are none, such as class numbers, with the names `others`.
+    The places and numbers of the nodes are followed by those of other arrays, such as integer labels, named `others`.
     """
 
     version: int
@@ -44,13 +44,13 @@ class Shown:
     others: list[str]
 
     def named(self, number: int) -> str:
-        """What a node is called, or an array after them."""
+        """Return the name of a node, or of one of the other arrays after them."""
         return called(self.view[number]) if number < len(self.view) else self.others[number - len(self.view)]
 
 
 @dataclass
 class Session:
-    """The changes of one session: those in force, and those that were undone."""
+    """The changes of one session: the active ones and those that were undone."""
 
     changes: list[Change] = field(default_factory=list)
     undone: list[Change] = field(default_factory=list)
@@ -60,14 +60,14 @@ class Session:
 
 
 class Live:
-    """A function whose page can be changed.
+    """The server side of a live page for a function.
 
     Args:
         rerun: the function with its arguments.
-        data, html: what a page shows of a story, and the page of that.
-        title: of the page.
-        gradient: to walk back with.
-        names: as for `explore`; the variables of the function and those that it knows besides, unless it is ``{}``.
+        data, html: functions that return the data of a story, and the HTML of packed data.
+        title: the title of the page.
+        gradient: the cotangent of the result.
+        names: as in `explore`; the function's local, closure and global variables are added, unless it is ``{}``.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class Live:
     ) -> None:  # fmt: skip
         self.rerun, self.data, self.html = rerun, data, html
         self.title, self.gradient, self.names = title, gradient, names
-        self._forms: dict[Any, tuple[Levels, list[int]]] = {}  # how a graph lies, and how wide its nodes are
-        self._places: dict[Place, int] = {}  # each place by a number, which costs less as a key
+        self._forms: dict[Any, tuple[Levels, list[int]]] = {}  # graph -> its levels and the widths of its nodes
+        self._places: dict[Place, int] = {}  # numbers of places, which are cheaper as keys
         self._before: dict[Any, tuple[Any, Any]] = {}
-        self._old: dict[Any, Any] = {}  # the same as the page shows it
+        self._old: dict[Any, Any] = {}  # the same, formatted for the page
         before = self._before
-        for _ in range(2):  # the second run tells whether the function does the same again
+        for _ in range(2):  # the second run shows whether the function is deterministic
             with rerun.running() as run:
                 before = self._before
                 self._before = {key: (_copy(a), _copy(b)) for key, _, a, b in self._look(run).numbers()}
         pairs = [(before.get(key, (None, None)), arrays) for key, arrays in self._before.items()]
         self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
-        if len(self._before) <= PREPARED:  # so that the first change takes no longer than the others
+        if len(self._before) <= PREPARED:  # so that the first change is not slower than later ones
             for key, arrays in self._before.items():
                 for part, array in enumerate(arrays):
                     if array is not None:
@@ -95,7 +95,7 @@ class Live:
         self.sessions: Sessions[Session] = Sessions(Session)
 
     def serve(self, port: int = 0, open_browser: bool = True) -> Server:
-        """Serve the page."""
+        """Start a server for the page and its requests."""
         routes = {
             "GET /": lambda request: self.page(self.sessions[request.session]),
             "POST /change": self._change, "POST /undo": self._undo, "POST /redo": self._redo,
@@ -104,18 +104,18 @@ class Live:
         return serve(routes, port=port, open_browser=open_browser)
 
     def page(self, session: Session) -> str:
-        """Return the page as it stands in a session."""
+        """Return the page with the changes of a session."""
         with session.lock:
             shown = self._shown(session)
             return self.html(shown.answer, self.title or heading_of(shown.view), served=True)
 
     def file(self) -> str:
-        """Return the page for a file, without changes and without a server."""
+        """Return a static page without changes, for a file."""
         with self.rerun.running() as run:
             story = self._look(run).story
             return self.html(pack(self.data(story)), self.title or heading_of(story.view))
 
-    # -- What a page asks
+    # -- Requests of the page
 
     def _change(self, request: Request) -> Any:
         session, body = self.sessions[request.session], request.body
@@ -126,7 +126,7 @@ class Live:
             change = self._read(shown, body)
             kept = list(session.changes)
             if body.get("more") is True and kept and _target(kept[-1]) == _target(change):
-                kept.pop()  # one movement of the hand is one change
+                kept.pop()  # one drag with the mouse is one change
             return self._try(session, [*kept, change], [])
 
     def _undo(self, request: Request) -> Any:
@@ -149,7 +149,7 @@ class Live:
             return self._try(session, [], session.changes[::-1])
 
     def _numbers(self, request: Request) -> Any:
-        """Return the numbers of a node to the last digit, all or one of them, and what can stand in its place."""
+        """Return the numbers of a node with all digits (all or one of them), and the operations that can replace it."""
         session = self.sessions[request.session]
         with session.lock:
             shown = self._shown(session)
@@ -172,7 +172,7 @@ class Live:
     # -- Running
 
     def _try(self, session: Session, changes: list[Change], undone: list[Change]) -> Any:
-        """Run with other changes; they are kept if that works."""
+        """Run the function with new changes, and keep them if the run succeeds."""
         shown = self._compute(changes, undone, session.version + 1)
         session.changes, session.undone = changes, undone
         session.version, session.shown = shown.version, shown
@@ -212,7 +212,7 @@ class Live:
         return Shown(version, found.view, places, values, operations, answer, names)
 
     def _differences(self, found: _Found) -> dict[str, dict[str, list[Any]]]:
-        """Return what was there before where it is another now, as the page shows it, by the new number."""
+        """Return the original arrays that have changed, formatted for the page, by their node or edge number."""
         differ: dict[str, dict[str, list[Any]]] = {"node": {}, "edge": {}}
         for key, number, *arrays in found.numbers():
             if key in self._before:
@@ -241,7 +241,7 @@ class Live:
         return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles), self._places)
 
     def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
-        """Return the change that a page asks for."""
+        """Return the `Change` in the body of a request."""
         number = _node(shown, body)
         place, array = shown.places[number], shown.numbers[number]
         said = shown.named(number)
@@ -260,7 +260,7 @@ class Live:
 
 
 class _Found:
-    """A run as it is looked at: its graph, its story, and the key by which each node is found in other runs."""
+    """The graph and the story of a run, and a key for each node by which it is found in other runs."""
 
     def __init__(self, view: GraphView, places: list[Place], story: Story, known: dict[Place, int]) -> None:
         self.view, self.places, self.story = view, places, story
@@ -273,9 +273,9 @@ class _Found:
             self.keys.append(f"{number} {seen[number]}")
 
     def numbers(self) -> Iterator[tuple[Any, int, Array | None, Array | None]]:
-        """Yield value and gradient of each node, and what each edge carries, with key and number; an edge's is a tuple.
+        """Yield (key, number, value, gradient) of each node, then (key, number, contribution, total) of each edge.
 
-        The arrays are those of the run, which may change when it is over.
+        The key of an edge is a tuple. The arrays belong to the run and may change when it has ended.
         """
         gradients, edges = self.story.walk.gradients, self.view.edges
         for number, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
@@ -291,7 +291,7 @@ def _copy(array: Array | None) -> Array | None:
 
 
 def _changed(old: Array | None, new: Array | None) -> bool:
-    """Whether an array was there before, and is another now."""
+    """Whether an array existed before and is different now."""
     if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):  # NaN is NaN
         return False
     return old.shape != new.shape or not (old == new).all()
@@ -309,7 +309,7 @@ def _node(shown: Shown, body: Mapping[str, Any]) -> int:
 
 
 def _flat(index: Any, shape: tuple[int, ...]) -> int:
-    """Return the place of an index in the flat array."""
+    """Return the flat index of a multi-index, after checking it."""
     right = isinstance(index, list) and len(index) == len(shape) and all(type(i) is int for i in index)
     if not right or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         needed = ", ".join(f"0 to {n - 1}" for n in shape) or "none"
@@ -318,7 +318,7 @@ def _flat(index: Any, shape: tuple[int, ...]) -> int:
 
 
 def _value(text: Any, kind: str) -> Any:
-    """Return a number that a person wrote, as an array of this kind can hold it."""
+    """Return the number in the user's text, for an array of this dtype kind."""
     words = {"f": "a number, such as 0.5", "c": "a complex number, such as 1+2j", "b": "0 or 1",
              "i": "a whole number", "u": "a whole number, 0 or more"}  # fmt: skip
     try:
@@ -336,5 +336,5 @@ def _value(text: Any, kind: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return a number to its last digit."""
+    """Return a number as text with all its digits."""
     return str(int(value)) if isinstance(value, bool) else repr(value).strip("()")

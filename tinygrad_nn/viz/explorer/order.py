@@ -1,7 +1,7 @@
-"""In which order the parts of a graph stand: scopes as boxes within boxes, in each box layers from its inputs on.
+"""The order of the parts of a drawing: scopes become nested boxes, and each box is divided into layers of nodes.
 
-Which layer a part is in, and at which place, never depends on sizes. So a reader can fold a box and everything else
-keeps its order: `place` turns orders into positions.
+The layer of a part, and its place within the layer, do not depend on sizes. So when a box is folded, everything else
+keeps its order. `layout.place` turns this order into positions.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ SWEEPS = 4
 
 @dataclass(slots=True)
 class Box:
-    """One run of a scope, or the whole graph as box 0.
+    """The consecutive operations of one scope, or the whole graph as box 0.
 
     Attributes:
-        label: the scope's own name; `path` with the names of the scopes around it.
-        parent: the number of the box it stands in, -1 for the whole graph.
-        layers: what stands in each layer: ``n`` and the number of a node, ``b`` of a box, ``l`` of a lane, which keeps
-            a place free where an edge passes.
+        label: the scope's own name; `path` includes the names of the scopes around it.
+        parent: the number of the box around it, -1 for the whole graph.
+        layers: the keys of the parts in each layer: ``n`` and the number of a node, ``b`` and the number of a box, or
+            ``l`` and the number of a lane, which keeps a place free for a passing edge.
         links: pairs of neighbours in consecutive layers.
-        operations: how many operations it holds, in boxes within too.
+        operations: the number of operations in it, including those in nested boxes.
     """
 
     label: str
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(slots=True)
 class Arrangement:
-    """All boxes, the box of each node, and the lanes of each edge that has any, by its place in ``view.edges``."""
+    """All boxes, the box of each node, and the lanes of each edge that has any, by its index in ``view.edges``."""
 
     boxes: list[Box]
     home: list[int]
@@ -57,9 +57,9 @@ def arrange(view: GraphView) -> Arrangement:
     for place, edge in enumerate(view.edges):
         box, source, target = _meet(boxes, home, edge.source, edge.target)
         inner[box].append((source, target, place))
-        for number, child in _within(boxes, box, home[edge.source], edge.source):  # past what stands after it
+        for number, child in _within(boxes, box, home[edge.source], edge.source):  # passes the later layers
             inner[number].append((child, "", place))
-        for number, child in _within(boxes, box, home[edge.target], edge.target):  # past what stands before it
+        for number, child in _within(boxes, box, home[edge.target], edge.target):  # passes the earlier layers
             inner[number].append(("", child, place))
     parts: list[dict[int, list[str]]] = []
     lanes = [0]
@@ -77,7 +77,7 @@ def arrange(view: GraphView) -> Arrangement:
 
 
 def _within(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[int, str]]:
-    """Return the boxes inside another and around a node, the outermost first, each with its child that leads there."""
+    """Return the boxes between another box and a node, outermost first, each with its child that contains the node."""
     around = _chain(boxes, home)
     steps = [*(f"b{box}" for box in around), f"n{number}"]
     first = around.index(outer) + 1
@@ -85,7 +85,7 @@ def _within(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[
 
 
 def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
-    """Return a box for every run of operations of one scope, and which box each node stands in."""
+    """Return a box for each sequence of consecutive operations of one scope, and the box of each node."""
     boxes = [Box("", "", -1)]
     home = [0] * len(view)
     open_boxes = [0]
@@ -113,7 +113,7 @@ def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
 
 
 def _chain(boxes: list[Box], number: int) -> list[int]:
-    """Return the boxes around and including one, the outermost first."""
+    """Return a box and the boxes around it, the outermost first."""
     chain = []
     while number >= 0:
         chain.append(number)
@@ -131,7 +131,7 @@ def _common(boxes: list[Box], numbers: set[int]) -> int:
 
 
 def _in_order(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
-    """Return operations and boxes, each box where its first operation is."""
+    """Return the keys of operations and boxes in order; a box comes directly before its first operation."""
     keys: list[str] = []
     seen = {0}
     for part in view:
@@ -146,7 +146,7 @@ def _in_order(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
 
 
 def _meet(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[int, str, str]:
-    """Return the innermost box that holds both ends of an edge, and which of its children they are or are in."""
+    """Return the innermost box that contains both ends of an edge, and the two children of it that contain them."""
     left, right = _chain(boxes, home[source]), _chain(boxes, home[target])
     same = 0
     while same < min(len(left), len(right)) and left[same] == right[same]:
@@ -159,7 +159,7 @@ def _meet(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[
 def _layers(
     view: GraphView, box: Box, parts: list[str], edges: list[tuple[str, str, int]], lanes: list[int]
 ) -> dict[int, list[str]]:
-    """Fill in the layers and links of a box, and return the lanes of its edges; one without an end is outside there."""
+    """Fill in the layers and links of a box, and return the lanes of its edges; an empty end lies outside the box."""
     layer = dict.fromkeys(parts, 0)
     after: dict[str, list[str]] = {part: [] for part in parts}
     before: dict[str, int] = dict.fromkeys(parts, 0)
@@ -167,7 +167,7 @@ def _layers(
         if source and target:
             after[source].append(target)
             before[target] += 1
-    for part in parts:  # data, then operations and boxes by age: whatever a part goes into comes later in this list
+    for part in parts:  # data, then operations and boxes by age: users of a part come later in this list
         for target in after[part]:
             layer[target] = max(layer[target], layer[part] + 1)
     for part in parts:
@@ -177,7 +177,7 @@ def _layers(
     for part in parts:
         rows[layer[part]].append(part)
     links: dict[tuple[str, str], float] = {}
-    passing: dict[tuple[int, int], str] = {}  # a value that goes several ways takes one lane through each layer
+    passing: dict[tuple[int, int], str] = {}  # all edges of one value share a lane in each layer
     routes: dict[int, list[str]] = {}
     room = 3 * len(parts) + 200
     spans = [(layer.get(source, -1), layer.get(target, len(rows)), place, source, target)
@@ -204,7 +204,7 @@ def _layers(
 
 
 def _untangle(rows: list[list[str]], links: Mapping[tuple[str, str], float]) -> list[list[str]]:
-    """Return the layers with their parts in an order that crosses few edges: each near the mean of its neighbours."""
+    """Return the layers, sorted to reduce edge crossings: each part is moved near the mean of its neighbours."""
     left: dict[str, list[tuple[str, float]]] = {}
     right: dict[str, list[tuple[str, float]]] = {}
     for (source, target), slot in links.items():

@@ -1,6 +1,7 @@
-"""A picture for each family of operations: what it does to the numbers of this step, by the graph's own numbers.
+"""Pictures that explain operations with the actual numbers of a step, one kind for each family of operations.
 
-A picture says which numbers belong together; the page draws it. Equal ones are kept once. `FAMILIES` is the table.
+A picture is data that says which numbers belong together; the page draws it. Equal pictures are stored once. The table
+`FAMILIES` maps each operation to the function that makes its picture.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ from .arrays import Arrays
 from .story import Array
 
 Shown = dict[str, Any] | None
-MOST_PLACES, MOST_ONCE = 2_048, 200  # links between entries in a picture; different pictures
-MANY = 1_500  # nodes; of more, only curves are drawn, and what needs no numbers of its own
-# Functions of each entry that are no ufuncs; glu makes one entry of two.
+MOST_PLACES, MOST_ONCE = 2_048, 200  # limits: linked entries in one picture; different pictures in a page
+MANY = 1_500  # in a graph with more nodes, arrays get only the simple picture of `_maps`
+# Elementwise functions that are not ufuncs. glu is none, as it computes one entry from two.
 EACH = (ACTIVATIONS - {"glu"}) | {"where", "power", "clip", "cast", "xlogy", "erf"}
-SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # of a curve; of a normalisation
+SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # points of a curve; groups of a normalization, and entries of a group
 
 
 class Pictures:
-    """The pictures of a page, each once; those of single nodes only while there are few."""
+    """The pictures of a page; equal ones are stored once, and their number is limited."""
 
     def __init__(self, view: GraphView, arrays: Arrays) -> None:
         self.view, self.arrays = view, arrays
         self.shown: list[dict[str, Any]] = []
         self.known: dict[str, int] = {}
-        self.places: dict[int, int] = {}  # the same by the id of a picture that is shown
-        self.linked: dict[Any, dict[str, Any]] = {}  # by the shapes of the operands and the result
+        self.places: dict[int, int] = {}  # id of a picture in `shown` -> its index
+        self.linked: dict[Any, dict[str, Any]] = {}  # shapes of the result and the operands -> picture
         self.curves: dict[str, tuple[dict[str, Any], Callable[[Array], Any], list[float]]] = {}
         self.operands: list[list[int]] = [[] for _ in view]
         for edge in view.edges:
             self.operands[edge.target].append(edge.source)
 
     def add(self, part: GraphNode) -> int:
-        """Return the number of the picture of a node, -1 for none."""
+        """Return the index of a node's picture, or -1 if it has none."""
         if part.operation is None or part.node is None or part.array.size == 0 or part.array.dtype.kind not in "fiub":
             return -1
         operands = [self.view[number] for number in self.operands[part.number]]
@@ -55,16 +56,16 @@ class Pictures:
         return -1 if picture is None else self.keep(picture)
 
     def softmax(self, part: GraphNode) -> bool:
-        """Whether a quotient is that of a softmax in steps: exponentials by their sum along the last axis."""
+        """Whether a division is part of a softmax written out: exponentials divided by their sum over the last axis."""
         above, below = self.operands[part.number]
-        while self.view[below].operation == "where":  # which keeps a row of masked scores from being divided by 0
+        while self.view[below].operation == "where":  # a where that avoids dividing by 0 in a fully masked row
             below = max(self.operands[below])
         total = self.view[below]
         same = total.operation == "sum" and self.operands[below] == [above]
         return same and self.view[above].operation == "exp" and total.shape == (*part.shape[:-1], 1)
 
     def keep(self, picture: dict[str, Any]) -> int:
-        """Return the number of a picture, which is new only if none is equal to it."""
+        """Return the index of a picture, which is appended if no equal one is there; -1 if there are too many."""
         if id(picture) in self.places:
             return self.places[id(picture)]
         key = json.dumps(picture)
@@ -76,7 +77,7 @@ class Pictures:
         return self.known[key]
 
     def finished(self) -> list[dict[str, Any]]:
-        """Return all pictures, with each curve over the range of all its points."""
+        """Return all pictures; the points of each curve are computed now that its range is known."""
         for curve, function, (low, high) in self.curves.values():
             room = 0.15 * (high - low) or max(1.0, abs(low))
             x = np.linspace(low - room, high + room, SAMPLES)
@@ -87,7 +88,7 @@ class Pictures:
 
 
 def numbers(values: Array) -> list[float | None]:
-    """Return numbers as a page holds them: with five digits, nothing in place of what is not finite."""
+    """Return numbers for JSON, rounded to five digits, with None for those that are not finite."""
     listed = np.asarray(values, dtype=np.float64).ravel().tolist()
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in listed]
 
@@ -98,17 +99,17 @@ def _meta(part: GraphNode, saved: bool = False) -> dict[str, Any]:
 
 
 def _forward(part: GraphNode, *arrays: Any) -> Array:
-    """Return what the operation of a node makes of other arrays."""
+    """Return the result of a node's operation for other arrays."""
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
     out = primitive.forward(*arrays, **_meta(part))
     return np.asarray(out[0] if primitive.saves else out)
 
 
-# -- The families
+# -- The families: each function returns the picture of a node, or None
 
 
 def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot: int = 0) -> Shown:
-    """The graph of a function of one number, on which the numbers of this step lie; and its slope."""
+    """The curve of an elementwise function of one operand and its slope; the page marks the step's numbers on it."""
     primitive = unheld(part.node.primitive)  # type: ignore[union-attr, arg-type]
     others = [operand.array.item() for k, operand in enumerate(operands) if k != slot]
     values = operands[slot].array[np.isfinite(operands[slot].array)].astype(float)
@@ -125,7 +126,7 @@ def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot:
             return y, rule(np.ones_like(x), y, *at, **_meta(part))
 
         curve = {"kind": "curve", "of": key, "slot": slot}
-        pictures.shown[pictures.keep(curve)] = curve  # to which its points are added at the end
+        pictures.shown[pictures.keep(curve)] = curve  # points are added in `finished`
         pictures.curves[key] = curve, function, [np.inf, -np.inf]
     curve, _, ends = pictures.curves[key]
     ends[:] = min(ends[0], float(values.min())), max(ends[1], float(values.max()))
@@ -133,7 +134,7 @@ def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot:
 
 
 def _elementwise(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """A function of each entry: its curve if it has one free number, else which entries make which."""
+    """An elementwise function: its curve if one operand varies, else links from the operands' entries to the result."""
     if part.operation == "divide" and part.array.ndim > 1 and pictures.softmax(part):
         return {"kind": "weights", "array": pictures.arrays.add(part.array), "shares": True}
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
@@ -153,12 +154,12 @@ def _elementwise(pictures: Pictures, part: GraphNode, operands: list[GraphNode])
 
 
 def _maps(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """The operands and the result side by side."""
+    """Any other operation: the operands and the result side by side."""
     return {"kind": "maps"} if part.array.size > 1 or operands[0].array.size > 1 else None
 
 
 def _moved(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """Entries that are only moved: where each comes from."""
+    """An operation that only moves entries: links from each result entry to its source."""
     total, starts = 0, [0]
     for operand in operands:
         total += operand.array.size
@@ -172,7 +173,7 @@ def _moved(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Sh
 
 
 def _picked(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """Rows of a table that are looked up."""
+    """An embedding: links from the result to the rows of the table and to the indices."""
     labels = np.arange(operands[0].array.size).reshape(operands[0].shape)
     if part.array.size > MOST_PLACES:
         return _maps(pictures, part, operands)
@@ -182,7 +183,7 @@ def _picked(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> S
 
 
 def _reduced(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """Many entries that become one: which."""
+    """A reduction: the entries that each result entry is computed from."""
     x, axis = operands[0].array, _meta(part).get("axis")
     if x.size > MOST_PLACES or x.ndim == 0 or len(operands) > 1:
         return _maps(pictures, part, operands)
@@ -192,7 +193,7 @@ def _reduced(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 
 
 def _product(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """A row times a column."""
+    """A matrix product: a row times a column."""
     a, b = operands[0].array, operands[1].array
     if a.ndim < 2 or b.ndim < 2 or (b.ndim > 2 and a.shape[:-2] != b.shape[:-2]):
         return _maps(pictures, part, operands)
@@ -200,7 +201,7 @@ def _product(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 
 
 def _window(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """A window that slides over the input: the kernel of a convolution, or what a pool looks at."""
+    """A window that slides over the input: the kernel of a convolution, or the window of a pooling."""
     meta = _meta(part)
     pooled = "kernel" in meta
     kernel = list(meta["kernel"] if pooled else operands[1].shape[2:])
@@ -210,7 +211,7 @@ def _window(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> S
 
 
 def _bars(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """Each score and its share."""
+    """A softmax over the last axis: bars for each score and its share."""
     axis = _meta(part).get("axis", -1)
     if not isinstance(axis, int) or axis % max(1, part.array.ndim) != part.array.ndim - 1:
         return _maps(pictures, part, operands)
@@ -218,7 +219,7 @@ def _bars(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Sho
 
 
 def _targets(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """What is predicted beside what is true."""
+    """A cross-entropy: the predicted probabilities beside the targets."""
     meta = _meta(part, saved=True)
     p = meta.get("p")
     if p is None:
@@ -230,12 +231,12 @@ def _targets(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 
 
 def _weights(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """Which query looks at which key."""
+    """Attention: the weights of each query for each key."""
     return {"kind": "weights", "array": pictures.arrays.add(np.asarray(_meta(part, saved=True)["a"]))}
 
 
 def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """The numbers of each group before and after, with their mean and their deviation."""
+    """A normalization: the numbers of each group before and after, with mean and standard deviation."""
     meta = _meta(part, saved=True)
     x, out = operands[0].array, part.array
     axes = tuple(int(a) % x.ndim for a in np.atleast_1d(meta["axis"]))
@@ -256,7 +257,7 @@ def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 
 
 def _states(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
-    """What a recurrent layer holds after each time step."""
+    """A recurrent layer: its states after each time step."""
     found = {"kind": "states"}
     cells = _meta(part, saved=True).get("cells")
     return found | {"cells": pictures.arrays.add(np.asarray(cells))} if isinstance(cells, np.ndarray) else found

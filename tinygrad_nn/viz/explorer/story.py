@@ -1,4 +1,4 @@
-"""The story of a computation: forward operation by operation, then back, with what each step shows and says."""
+"""The steps of a computation, for the page and the GIF: each forward operation, then each backward operation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..graph.picture import SYMBOLS, shorten
 from ..model.variables import roles as roles_of
 
 Array = np.ndarray[Any, Any]
-PHRASES = {  # of each step; the page fills in the same ones
+PHRASES = {  # the sentence of each step; the page uses the same templates
     "forward": "Forward {place} of {total}: {node} = {operation}({operands}) = {value}.",
     "seed": "Backward begins: the gradient of {node} in itself is {value}.",
     "backward": "Backward {place} of {total}: through {node}; {parts}.",
@@ -24,19 +24,19 @@ PHRASES = {  # of each step; the page fills in the same ones
     "more": "{node} receives {value} more, {sum} together",
     "rest": "and {number} more",
 }
-MOST = 24  # operands of one operation that are told; the panel of the page shows as many
+MOST = 24  # operands of an operation that a sentence or the page's panel lists at most
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step of the story.
+    """One step of a story.
 
     Attributes:
         phase: ``"start"``, ``"forward"``, ``"seed"``, ``"backward"`` or ``"end"``.
-        number: of the node it is about, -1 for none.
-        gradient: that is complete at the node now.
-        contributions: that leave it in this step.
-        tell: gives the step as a sentence.
+        number: the number of the node of this step, -1 for none.
+        gradient: the complete gradient of the node.
+        contributions: the contributions to the node's arguments in this step.
+        tell: a function that returns the step as a sentence.
     """
 
     phase: str
@@ -47,13 +47,13 @@ class Moment:
 
     @property
     def text(self) -> str:
-        """The step as a sentence, made when asked for: a long walk has many and shows few."""
+        """The step as a sentence, formatted on access, because few of a long walk's steps are shown."""
         return self.tell()
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A graph, its walk back, the moments of both walks, and a word for each node: ``"parameter"``, ``"input"`` ..."""
+    """A graph, its backward pass, all moments, and a word for each node, such as ``"parameter"`` or ``"input"``."""
 
     view: GraphView
     walk: WalkBack
@@ -61,16 +61,16 @@ class Story:
     words: tuple[str, ...]
 
     def called(self, number: int) -> str:
-        """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
+        """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
         return called(self.view[number], self.words[number])
 
 
 def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None = None) -> Story:
-    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with.
+    """Return the story of a graph.
 
     Args:
         view: the graph.
-        gradient: of the result.
+        gradient: the cotangent of the result, with the defaults of `walk_back`.
         roles: which leaves are parameters and which inputs.
     """
     walk = walk_back(view, gradient)
@@ -131,7 +131,7 @@ def _backward(view: GraphView, name: Called, step: Step, place: int, total: int)
 
 
 def _most(parts: Sequence[Part], said: Callable[[Part], str]) -> list[str]:
-    """Return what is said of each of the first parts, and how many more there are."""
+    """Return a phrase for each of the first `MOST` parts, and one with the number of the others."""
     rest = [PHRASES["rest"].format(number=len(parts) - MOST)] if len(parts) > MOST else []
     return [*map(said, parts[:MOST]), *rest]
 
@@ -141,7 +141,7 @@ def _said(name: str, c: Contribution) -> str:
 
 
 def called(part: GraphNode, word: str = "") -> str:
-    """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
+    """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
@@ -150,7 +150,7 @@ def called(part: GraphNode, word: str = "") -> str:
 
 
 def title(part: GraphNode, word: str = "") -> str:
-    """Return the large text on a node."""
+    """Return the title on a node: its name, a plain number, or the symbol of its operation."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
@@ -167,7 +167,7 @@ def below(part: GraphNode, word: str = "") -> str:
 
 
 def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | None = None) -> str:
-    """Return an array in a few letters: its numbers, or its range at so many digits."""
+    """Return an array as short text: its numbers, or its range with ``digits`` significant digits."""
     summary = summary or summarize(array)
     if summary.numbers is not None and len(summary.text) <= longest:
         return summary.text
@@ -182,12 +182,12 @@ def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | N
 
 
 def heading_of(view: GraphView) -> str:
-    """Return the heading of a page that was given none."""
+    """Return the default heading of a page."""
     return f"A computation of {count(sum(part.operation is not None for part in view), 'operation')}"
 
 
 def gradient_letters(story: Story) -> dict[int, int]:
-    """Return for each node the letters of its gradient where they are most, of all that it grows through."""
+    """Return for each node the length of the longest text of its gradient, including the partial sums."""
     most = {number: len(brief(gradient)) for number, gradient in story.walk.gradients.items()}
     for moment in story.moments:
         for c in moment.contributions:
@@ -197,10 +197,10 @@ def gradient_letters(story: Story) -> dict[int, int]:
 
 
 def shape_text(part: GraphNode) -> str:
-    """Return a shape in words: ``2 × 3``."""
+    """Return a shape as text: ``2 × 3``, or ``scalar``."""
     return " × ".join(map(str, part.shape)) if part.shape else "scalar"
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun in singular or plural."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -1,1 +1,1 @@
-"""A graph as a picture: what it shows, as DOT, Mermaid or a page, drawn by Graphviz."""
+"""Drawings of graphs: what they show, and its output as DOT, Mermaid, JSON or HTML; Graphviz draws the DOT text."""

@@ -1,4 +1,4 @@
-"""Colouring the nodes of a drawing by a number: how large a gradient is, where NaN was born, time, bytes, error."""
+"""Coloring the nodes of a drawing by the gradient's norm, the origin of NaN, time, bytes or the gradient's error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ...graph.view import GraphNode, GraphView, Summary, short_number
 from .repeats import called
 
-# Blue to orange for two directions, light to dark brown for one: both can be told apart by the colour-blind.
+# Blue to orange for diverging scales, light to dark brown for rising ones: readable with color blindness as well.
 DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
 RISING = ("#fffbe8", "#fee9a8", "#fec44f", "#f5922a", "#c9560c", "#7a2804")
 NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
@@ -21,9 +21,9 @@ NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """A fill and the ink that can be read on it, and what it stands for, in a node or in the legend.
+    """A fill color, a readable text color on it, and its text in a node or in the legend.
 
-    `lines` are further words about it in a node.
+    `lines` are further lines of text in a node.
     """
 
     fill: str
@@ -34,7 +34,7 @@ class Shade:
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """What the colours mean."""
+    """The meaning of the colors."""
 
     title: str
     entries: tuple[Shade, ...]
@@ -42,13 +42,14 @@ class Legend:
 
 @dataclass(frozen=True)
 class Scale:
-    """Colours in steps: a value below ``limits[i]`` has colour i, a larger one the last.
+    """A stepwise color scale: a value has color i if it is below ``limits[i]``, and the last color above all limits.
 
     Attributes:
-        title: what is measured.
-        limits, fills, words: one more fill and word than limits.
-        show: a value as text in a node.
-        join: several values of one folded node as one.
+        title: the measured quantity.
+        limits, fills, words: limits, colors and legend texts; there is one more color and text than limits.
+        show: formats a value as text in a node.
+        join: combines the values of the nodes in a folded node.
+        zero: whether exact zeros and non-finite values have their own entries in the legend.
     """
 
     title: str
@@ -60,7 +61,7 @@ class Scale:
     zero: bool = False
 
     def shade(self, value: float) -> Shade:
-        """Return the colour of a value."""
+        """Return the color of a value."""
         if not math.isfinite(value):
             return shade(BROKEN, self.show(value))
         if self.zero and value == 0:
@@ -69,7 +70,7 @@ class Scale:
 
     @property
     def legend(self) -> Legend:
-        """Return all steps with their words."""
+        """The legend with all steps of the scale."""
         zero = [shade(ZERO, "exactly 0")] if self.zero else []
         steps = [shade(fill, word) for fill, word in zip(self.fills, self.words, strict=True)]
         broken = [shade(BROKEN, "NaN, infinite")] if self.zero else []
@@ -77,11 +78,11 @@ class Scale:
 
 
 def shade(fill: str, text: str) -> Shade:
-    """Return a fill with black or white ink, whichever is easier to read on it."""
+    """Return a fill with black or white text, whichever has more contrast (relative luminance of WCAG)."""
     parts = [int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
-    return Shade(fill, "#000000" if luminance > 0.179 else "#ffffff", text)  # 0.179: where both contrast equally
+    return Shade(fill, "#000000" if luminance > 0.179 else "#ffffff", text)  # equal contrast at 0.179
 
 
 def _bytes(value: float) -> str:
@@ -137,19 +138,19 @@ COLOURS = (*SCALES, "nan")
 def colour(
     view: GraphView, groups: Mapping[str, Sequence[int]], by: str, given: Any = None, homes: Sequence[str] = ()
 ) -> tuple[dict[str, Shade], Legend]:
-    """Return the colour of each drawn thing and the legend.
+    """Return the color of each drawn item, and the legend.
 
     Args:
         view: the graph.
-        groups: the numbers of the nodes that each drawn thing stands for, by its key.
+        groups: the numbers of the nodes that each drawn item stands for, by its key.
         by: one of `COLOURS`.
-        given: a mapping of names or numbers of nodes to seconds, bytes or relative errors, or a report with ``rows``
-            that have a ``name`` and ``max_rel``; times are measured where none are given. A mapping may have a
-            ``title`` for the legend, and ``told``, which returns lines about the nodes of some numbers.
-        homes: the scope that each node is drawn in; ``"scope name"`` also names a node.
+        given: a mapping from names or numbers of nodes to seconds, bytes or relative errors, or a report with ``rows``
+            that have a ``name`` and ``max_rel``; times are measured if none are given. A mapping may have a
+            ``title`` for the legend, and a method ``told`` that returns lines of text for node numbers.
+        homes: the scope that each node is drawn in; a node is also found as ``"scope name"``.
 
     Raises:
-        ValueError: there is nothing to colour by.
+        ValueError: there is no value for any node.
     """
     if by == "nan":
         births = _births(view)
@@ -160,7 +161,7 @@ def colour(
     values = _values(view, by, given, homes)
     joined = {key: scale.join(found) for key, numbers in groups.items()
               if (found := [values[n] for n in numbers if n in values])}  # fmt: skip
-    own = given if isinstance(given, Mapping) else None  # a report has a title, too, which is another
+    own = given if isinstance(given, Mapping) else None  # a report also has a title, but not for a legend
     legend = replace(scale.legend, title=getattr(own, "title", SHARE if by == "time" and own else scale.title))
     told = getattr(own, "told", lambda numbers: ())
     total = (sum(values.values()) or 1.0) if by == "time" else 1.0
@@ -195,9 +196,9 @@ def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[
 
 
 def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
-    """Run the forward of each operation of a graph again, and return the seconds that each took at its fastest.
+    """Run the forward of each operation of a graph ``repeats`` times, and return the shortest time of each in seconds.
 
-    Nothing is noted while a graph is made, so a graph that is not asked for its times pays nothing for them.
+    The operations are measured only here, so that recording a graph has no overhead for timing.
     """
     seconds = {}
     with np.errstate(all="ignore"):
@@ -216,7 +217,7 @@ def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
 
 
 def _keys(node: GraphNode, homes: Sequence[str]) -> list[Any]:
-    """Return what a person may call a node: its number, its name with or without its scope, its own name."""
+    """Return the keys by which the user can refer to a node: its number, and its names with or without the scope."""
     keys: list[Any] = [node.number]
     home = called(homes[node.number]) if homes else ""
     own = (node.node.notes or {}).get("name") if node.node else None
@@ -231,10 +232,10 @@ def _norm(grad: Summary) -> float:
 
 
 def _births(view: GraphView) -> list[int]:
-    """Return for each node which of `BIRTH` it is: a value is born bad of good ones, and a gradient of good ones."""
+    """Return the index in `BIRTH` of each node; "born" means that all arguments (or later gradients) are finite."""
     bad = [bool(node.value.nan or node.value.infinite) for node in view]
     ill = [node.grad is not None and bool(node.grad.nan or node.grad.infinite) for node in view]
-    had, met = [False] * len(view), [False] * len(view)  # a bad argument; a bad gradient further on
+    had, met = [False] * len(view), [False] * len(view)  # bad arguments; ill gradients of its users
     for edge in view.edges:
         had[edge.target] |= bad[edge.source]
         met[edge.source] |= ill[edge.target]

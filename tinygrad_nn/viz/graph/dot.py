@@ -1,4 +1,4 @@
-"""A picture as DOT, the language of Graphviz."""
+"""Output of a `Picture` in DOT, the language of Graphviz."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..theme import THEMES, Theme
 from .colour import Legend
 from .picture import Arrow, Item, Picture, rows, shorten
 
-FONT = "Helvetica"  # a font whose widths every Graphviz knows, so that text fits its box
+FONT = "Helvetica"  # every Graphviz knows this font's widths, so that text fits its box
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">'
-EDGE_OF_ROUND = 10  # points that a rounded corner takes: no arrow may end there
+EDGE_OF_ROUND = 10  # points at each end of a side that are left free of arrows, for the rounded corner
 
 
 def to_dot(picture: Picture) -> str:
-    """Return the DOT text of a picture: deterministic, ASCII keys, all foreign text escaped."""
+    """Return the DOT text of a picture: deterministic, with ASCII keys, all text from the user escaped."""
     style = picture.style
     theme = style.colours
     font = f'fontname="{FONT}" fontsize=12 fontcolor="{theme.text}"'
@@ -44,7 +44,7 @@ def to_dot(picture: Picture) -> str:
 
 
 def box_numbers(picture: Picture) -> dict[str, int]:
-    """Return the path of each box that holds anything, directly or in boxes within, with its number."""
+    """Return the paths of all boxes that contain items, directly or in nested boxes, with their numbers."""
     numbers: dict[str, int] = {}
     for item in picture.items:
         parts = item.box.split(".") if item.box else []
@@ -54,9 +54,9 @@ def box_numbers(picture: Picture) -> dict[str, int]:
 
 
 def walk_boxes(picture: Picture) -> list[tuple[str, str | Item, int]]:
-    """Return what to write, in order, as ``("open", path, depth)``, ``("item", item, depth)``, ``("close", ...)``.
+    """Return the output steps in order, as ``("open", path, depth)``, ``("item", item, depth)``, ``("close", ...)``.
 
-    Items that stand beside boxes come before them, which keeps inputs above the layers.
+    The items of a box come before the boxes in it, which keeps inputs above the layers.
     """
     numbers = box_numbers(picture)
     inside: dict[str, list[str | Item]] = {path: [] for path in ("", *numbers)}
@@ -122,14 +122,14 @@ def _node(item: Item, theme: Theme, picture: Picture) -> str:
 
 @cache
 def _inked(name: str, ink: str) -> Theme:
-    """Return the theme of that name with one ink for all text, for nodes that are coloured by a number."""
+    """Return a theme with one color for all text, for nodes that are colored by a number."""
     theme = THEMES[name]
     kinds = {kind: replace(paint, ink=ink) for kind, paint in theme.kinds.items()}
     return replace(theme, text=ink, muted=ink, gradient=ink, kinds=kinds)
 
 
 def _legend(legend: Legend, title: str, theme: Theme) -> str:
-    """Return the title and, below it, every colour with what it means."""
+    """Return the title and below it the legend: each color with its meaning."""
     heading = f'<TD ALIGN="LEFT">{_font(_text(legend.title) + ":", 10, theme.text)}</TD>'
     chips = "".join(
         f'<TD BGCOLOR="{entry.fill}" CELLPADDING="4">{_font(_text(entry.text), 10, entry.ink)}</TD>'
@@ -142,7 +142,7 @@ def _legend(legend: Legend, title: str, theme: Theme) -> str:
 
 
 def _label(item: Item, theme: Theme, direction: str) -> str:
-    """Return an HTML-like label: the text, and where operands are numbered a row or column of their numbers."""
+    """Return an HTML-like label: the text and, if operands are numbered, a row or column of their numbers."""
     body = _body(item, theme)
     n = item.slots
     if not n:
@@ -161,7 +161,7 @@ def _label(item: Item, theme: Theme, direction: str) -> str:
 
 
 def _body(item: Item, theme: Theme) -> str:
-    """Return a table: the title, small lines, then the numbers in columns of their own width."""
+    """Return the content of a label: the title, small lines, then the numbers in a table."""
     paint = theme.kinds[item.kind]
     ink = theme.text if item.shade else None
     cells = [f"<TD{_width(item.title, 13)}>{_font(_text(item.title), 13, ink, bold=True)}</TD>"]
@@ -185,15 +185,15 @@ def _row(label: str, columns: tuple[str, ...], theme: Theme) -> str:
 
 
 def _lengths(picture: Picture) -> list[int]:
-    """Return over how many ranks each arrow leads at least.
+    """Return the minimum length of each arrow, in ranks.
 
-    Into a box past the parameters in it: then the box begins where the one before it ends, and both can stand in one
-    row. Otherwise their ranks overlap and Graphviz stacks the boxes, a staircase for every network.
+    An arrow into a box passes the ranks of the box's own parameters. Then a box begins where the previous one ends, and
+    both are drawn in one row. Otherwise their ranks overlap, and Graphviz draws the boxes of a network as a staircase.
     """
     boxes = {item.key: item.box for item in picture.items}
-    ahead = dict.fromkeys(boxes, 0)  # ranks of its own box that nothing from outside leads to
+    ahead = dict.fromkeys(boxes, 0)  # ranks before an item that only data of its own box occupies
     fed: set[str] = set()
-    for arrow in picture.arrows:  # ordered by target, and targets by age
+    for arrow in picture.arrows:  # arrows are in order of target, sources before targets
         if boxes[arrow.source] != boxes[arrow.target] or arrow.source in fed:
             fed.add(arrow.target)
     for arrow in picture.arrows:
@@ -215,7 +215,7 @@ def _arrow(number: int, arrow: Arrow, length: int, direction: str) -> str:
 
 
 def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -> str:
-    """Return escaped text in a size and colour; no text is a space, since Graphviz takes no empty element."""
+    """Return text in a font element; empty text becomes a space, as Graphviz does not accept empty elements."""
     text = text or "&#160;"
     text = f"<B>{text}</B>" if bold else text
     paint = f' COLOR="{colour}"' if colour else ""
@@ -223,12 +223,12 @@ def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -
 
 
 def _text(text: str) -> str:
-    r"""Return text escaped for an HTML-like label, where Graphviz would also replace ``\N`` by the name of the node."""
+    r"""Return text escaped for an HTML-like label; backslashes too, as Graphviz replaces ``\N`` by the node's name."""
     return escape(printable(text)).replace("\\", "&#92;&#92;")
 
 
 def _width(text: str, size: int) -> str:
-    """Return the attribute that makes room for letters whose width Graphviz does not know, empty for plain ones."""
+    """Return a width attribute for text that is not ASCII, as Graphviz does not know its width; else an empty text."""
     if text.isascii():
         return ""
     width = sum(1.05 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text)

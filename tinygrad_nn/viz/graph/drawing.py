@@ -1,4 +1,4 @@
-"""draw: a graph as a picture, in a notebook or a file."""
+"""`draw`: draw a graph in a notebook or into a file."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .page import to_fragment, to_page
 from .picture import Picture, Style, compose, whole
 from .render import render, tidy_svg
 
-LAST_ERROR: Any = object()  # what to draw where nothing is given
-LONGEST = 100  # letters of an error above a drawing
+LAST_ERROR: Any = object()  # default of `result`: the last error is drawn
+LONGEST = 100  # characters of an error message in the title
 SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd", SUFFIX)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn graph. A notebook shows it by itself, as a table where no program draws; `save` writes it.
+    """A drawn graph. A notebook displays it (as a table if Graphviz is missing); `save` writes it to a file.
 
     Attributes:
-        view: the graph that it shows.
-        picture: what it shows of it, in which style; a graph that is too large is folded, as ``picture.note`` says.
-        whole: makes the picture of all of it.
+        view: the graph.
+        picture: the drawn items and their style; a graph that is too large is folded, and ``picture.note`` says how.
+        whole: a function that returns the picture of the whole graph.
     """
 
     view: GraphView
@@ -43,7 +43,7 @@ class Drawing:
 
     @cached_property
     def dot(self) -> str:
-        """The DOT text, of all of the graph at any size: it is for programs."""
+        """The DOT text of the whole graph, never folded, because other programs read it."""
         return to_dot(self.whole() if self.picture.note and self.whole else self.picture)
 
     @cached_property
@@ -53,7 +53,7 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The SVG text, which can stand in an HTML page."""
+        """The SVG text, which can be embedded in an HTML page."""
         return self._drawn(to_dot(self.picture))
 
     def _drawn(self, dot: str) -> str:
@@ -66,17 +66,17 @@ class Drawing:
 
     @cached_property
     def html(self) -> str:
-        """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
+        """An HTML page with the picture and a table of all nodes; without Graphviz, with Mermaid text."""
         if self._missing:
             return to_page(self.view, self.picture, None, self._missing, self.mermaid)
         picture = self.picture
-        bare = replace(picture, note="", style=replace(picture.style, title=None))  # the page has both above
+        bare = replace(picture, note="", style=replace(picture.style, title=None))  # the page shows both itself
         svg = self.svg if picture.style.title is None and not picture.note else self._drawn(to_dot(bare))
         return to_page(self.view, self.picture, svg)
 
     @property
     def source(self) -> Any:
-        """The drawing as a ``graphviz.Source``, for what that library can do: other engines, formats, viewers."""
+        """The drawing as a ``graphviz.Source``, for other engines, formats and viewers of the graphviz package."""
         import graphviz
 
         return graphviz.Source(self.dot)
@@ -89,7 +89,7 @@ class Drawing:
 
     @cached_property
     def _missing(self) -> str:
-        """Why no picture can be drawn here, empty where one can."""
+        """The reason why no picture can be drawn, or an empty text."""
         try:
             self.svg  # noqa: B018
         except RuntimeError as error:
@@ -101,15 +101,15 @@ class Drawing:
         return f"<drawing of {len(self.view)} nodes{folded}; a notebook shows it, .save('graph.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the drawing, whole or not at all, and return the path.
+        """Write the drawing to a file, completely or not at all, and return the path.
 
         Args:
-            path: ends in .svg, .png, .pdf (with Graphviz itself installed), .html (a page without scripts or
+            path: a file that ends in .svg, .png, .pdf (needs Graphviz itself), .html (a page without scripts and
                 network), .dot, .json (the whole graph), .model-explorer.json (for Model Explorer) or .mmd.
 
         Raises:
-            ValueError: another suffix.
-            RuntimeError: no program that draws is installed; .html, .dot, .json and .mmd need none.
+            ValueError: the suffix is not one of these.
+            RuntimeError: no program of Graphviz is installed; .html, .dot, .json and .mmd do not need one.
             FileNotFoundError: the folder does not exist.
         """
         suffix = _suffix(path)
@@ -141,35 +141,35 @@ def draw(
     color: str | None = None,
     measures: Any = None,
 ) -> Drawing:
-    """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
+    """Draw the graph behind a result: data with corners, operations rounded, operands as arrows, scopes as boxes.
 
-    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them. What would have more than
-    300 parts is folded to what can be read, of each loop to one step, and says so; `.dot` and `.json` hold all of it.
+    Gradients are shown if ``backward(retain_graph=True, retain_grads=True)`` was called before. A graph of more than
+    300 parts is folded to a readable size (a loop to one step), with a note; `.dot` and `.json` contain all of it.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an error of a forward, by default the
-            last: then what was computed until it, and the operation that failed in red.
-        path: also save it there; see `Drawing.save` for the suffixes.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an exception, by default the last one:
+            then the graph computed before it is drawn, with the failed operation in red.
+        path: a file to save the drawing to; see `Drawing.save` for the suffixes.
         direction: ``"LR"`` from left to right, or ``"TB"`` from top to bottom.
         values, gradients, constants, shapes: whether to show them.
         theme: ``"light"`` or ``"dark"``.
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
-        names: a dict of names for Tensors and arrays that have none of their own, by default the variables of the
-            caller and what is in them, ``{}`` for none; or a model, whose parameters are called by their attribute
-            paths, ``[0].W`` of a list of layers; what is not in the model then stands outside of its layers.
+        names: a dict of names for Tensors and arrays without a name of their own, by default the variables of the
+            caller and their contents; ``{}`` for none. Or a model, whose parameters are named by their attribute
+            paths, such as ``[0].W`` in a list of layers; other leaves are then drawn outside of its layers.
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
-        color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
-            ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
-        measures: seconds, bytes or relative errors by the name or number of a node, or a `ComparisonReport`.
+        color: color the nodes by ``"gradient"`` (its norm), ``"nan"`` (where NaN and infinity arise and spread),
+            ``"bytes"``, ``"time"`` (measured by running each operation again) or ``"error"`` (given as `measures`).
+        measures: a dict of seconds, bytes or relative errors by the name or number of a node, or a `ComparisonReport`.
 
     Returns:
         A `Drawing`.
 
     Raises:
-        TypeError: something without a graph.
-        ValueError: an unknown option or suffix.
-        RuntimeError: the graph was freed, or no program that draws is installed.
+        TypeError: the result has no graph.
+        ValueError: an option or suffix is unknown.
+        RuntimeError: the graph was freed, or no program of Graphviz is installed.
 
     Example:
         >>> from tinygrad_nn import Tensor

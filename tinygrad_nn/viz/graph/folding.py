@@ -1,4 +1,4 @@
-"""A graph that is too large for a drawing, folded to what can be read: of each loop one step, of the rest little."""
+"""Folding a graph that is too large to draw: of each loop one step is shown, and other parts become single nodes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from ...graph.view import GraphEdge, GraphNode, GraphView
 from .levels import Level, Levels, find_levels
 
-MOST, ARROWS = 300, 600  # nodes and edges that are drawn as they are; what has more is folded first
-READ = 90  # nodes of a folded graph
+MOST, ARROWS = 300, 600  # nodes and edges of the largest graph that is drawn without folding
+READ = 90  # approximate number of nodes of a folded graph
 COUNTED = "{0:,} operation{1}"
 
 
@@ -17,10 +17,10 @@ class Folded:
     """A folded graph.
 
     Attributes:
-        view: of what is shown; a node of kind ``"fold"`` stands for all that it hides.
-        number: of each node of the whole graph, the node of `view` that stands for it.
-        edge: of each edge of the whole graph, its place in `view`, -1 where it is within a folded part.
-        note: what was folded, as a sentence.
+        view: the folded graph; a node of kind ``"fold"`` replaces several nodes.
+        number: for each node of the whole graph, the number of its node in `view`.
+        edge: for each edge of the whole graph, its index in `view`, or -1 inside a folded part.
+        note: a sentence that says what was folded.
     """
 
     view: GraphView
@@ -29,17 +29,17 @@ class Folded:
     note: str
 
     def alone(self, number: int) -> bool:
-        """Return whether a node of the whole graph is shown itself."""
+        """Return whether a node of the whole graph is shown as itself, not folded."""
         return self.view[self.number[number]].kind != "fold"
 
 
 def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
-    """Fold a graph to about so many nodes.
+    """Fold a graph to about ``read`` nodes.
 
     Args:
         view: the whole graph.
-        read: nodes that can be read.
-        small: of at most so many operations only scopes are folded; by default as `find_levels` has it.
+        read: number of nodes that can still be read.
+        small: in a graph of at most so many operations only scopes are folded; by default that of `find_levels`.
 
     Example:
         >>> import numpy as np
@@ -55,12 +55,12 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
     """
     levels = find_levels(view) if small is None else find_levels(view, small)
     failed = [part.number for part in view if part.kind == "failed"]
-    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # what went wrong is shown
+    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # failures stay visible
     return _Folding(view, levels, _open(levels, read, kept)).folded()
 
 
 def _open(found: Levels, read: int, kept: set[int]) -> set[int]:
-    """Return the levels that are open: those that are kept, and the outermost as far as they can be read."""
+    """Return the levels that stay open: the kept ones, then the outermost ones as long as there is room."""
     levels = found.levels
     size = [2 if level.kind == "loop" else len(level.children) for level in levels]
     shown, parts, waiting = {0}, size[0] + sum(size[number] for number in kept - {0}), [0]
@@ -81,14 +81,14 @@ def _open(found: Levels, read: int, kept: set[int]) -> set[int]:
 
 
 class _Folding:
-    """The making of a folded graph."""
+    """Builder of a folded graph."""
 
     def __init__(self, view: GraphView, found: Levels, shown: set[int]) -> None:
         self.view, self.found, self.shown = view, found, shown
         levels = found.levels
-        self.standing: list[tuple[str, int] | None] = [None] * len(levels)  # what stands for a level that is hidden
+        self.standing: list[tuple[str, int] | None] = [None] * len(levels)  # the part that replaces a hidden level
         turned = {levels[number].parent: number for number in shown - {0}
-                  if levels[levels[number].parent].kind == "loop"}  # the step of each loop that is shown
+                  if levels[levels[number].parent].kind == "loop"}  # loop -> its visible step
         for number, level in enumerate(levels[1:], 1):
             if self.standing[level.parent] is not None:
                 self.standing[number] = self.standing[level.parent]
@@ -99,15 +99,15 @@ class _Folding:
 
     def folded(self) -> Folded:
         view = self.view
-        last: dict[tuple[str, int], int] = {}  # the youngest node that each part stands for
+        last: dict[tuple[str, int], int] = {}  # the latest node in each part
         for part in view:
             key = self._key(part.number)
             last[key] = part.number
-        order = sorted(last, key=lambda key: last[key])  # so that a part comes after all that goes into it
+        order = sorted(last, key=lambda key: last[key])  # so that a part comes after its inputs
         new = {key: number for number, key in enumerate(order)}
         number = tuple(new[self._key(part.number)] for part in view)
         nodes = [self._node(new[key], key, last[key]) for key in order]
-        joined = []  # one from each part to a folded one; one an operand of a node
+        joined = []  # one edge between two parts if one of them is folded; else one for each operand
         for edge in view.edges:
             source, target = number[edge.source], number[edge.target]
             many = "fold" in (nodes[source].kind, nodes[target].kind)
@@ -121,7 +121,7 @@ class _Folding:
                 slots[target] = slots.get(target, -1) + 1
                 places[wire] = len(listed)
                 listed.append(GraphEdge(source, target, slots[target]))
-        small = object.__new__(GraphView)  # a view has no other way in than a result
+        small = object.__new__(GraphView)  # the constructor accepts only results
         outputs = tuple(dict.fromkeys(number[output] for output in view.outputs))
         for name, value in (("nodes", tuple(nodes)), ("edges", tuple(listed)), ("outputs", outputs)):
             object.__setattr__(small, name, value)
@@ -131,7 +131,7 @@ class _Folding:
         return self.standing[self.found.home[number]] or ("node", number)
 
     def _node(self, number: int, key: tuple[str, int], last: int) -> GraphNode:
-        """Return the node that stands for a part, in the scope of the level around it."""
+        """Return the node of a part, in the scope of the level around it."""
         kind, place = key
         levels = self.found.levels
         if kind == "node":
@@ -152,7 +152,7 @@ class _Folding:
         )  # fmt: skip
 
     def _scope(self, number: int) -> str | None:
-        """Return the path of a level; a loop and its step are one box."""
+        """Return the path of a level as a scope; a loop and its step share a box."""
         names = [level.label for level in map(self.found.levels.__getitem__, self.found.chain(number)[1:])
                  if level.kind != "step"]  # fmt: skip
         return ".".join(name.replace(".", "·") for name in names) or None

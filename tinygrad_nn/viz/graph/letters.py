@@ -1,4 +1,4 @@
-"""Equations in the letters of a graph: the name of a person's value where it has one, else a letter with its number."""
+"""Equations of a graph's nodes in terms of its values: named values by their name, others by a letter and number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...graph.equations import Tree, in_letters, line, result_letter, tree
 from ...graph.walk import symbols
 from ...printable import printable
 
-# Letters by which values without a name are known where backpropagation is taught; each has the number of its node.
+# Values without a name get the usual letters of textbooks (a, z, x, v, c) with the number of their node as index.
 ACTIVATIONS = frozenset({
     "tanh", "sigmoid", "relu", "leaky_relu", "softmax", "gelu", "silu", "elu", "selu", "celu", "mish", "softplus",
     "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "prelu", "log_softmax", "log_sigmoid", "glu",
@@ -23,7 +23,7 @@ MOST_LISTED = 8
 
 
 def spelled(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
-    """Return the equation of a node, its rules and letters; the result is ``out`` in each, its gradient ``g``."""
+    """Return the equation of a node, its rules and its letters; ``out`` is the result, ``g`` the gradient in it."""
     if part.operation in LISTED and operands <= MOST_LISTED:
         return _listed(part.operation, operands)
     return _spelled(part.tex or "", part.rules, symbols(part) or JOINT.get(part.operation or "", ())[:operands])
@@ -47,7 +47,7 @@ def _spelled(
 
 
 def _parted(rule: str, count: int) -> list[str | None]:
-    r"""Return the rules that one joint rule lists; what follows them explains each.
+    r"""Return the separate rules listed in a joint rule, each with the definitions of the names that it uses.
 
     Example:
         >>> _parted(r"S k,\ S^T q,\ S = a", 2)
@@ -82,7 +82,7 @@ def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[
 
 
 def letter(part: GraphNode) -> str | list[str]:
-    """Return the letter of a value: the end of its name; in a list one that is told apart by the node's number.
+    """Return the letter of a value: the last part of its name, or (in a list) a letter that needs the node's number.
 
     Example:
         >>> import numpy as np
@@ -104,7 +104,7 @@ def letter(part: GraphNode) -> str | list[str]:
 
 
 def name_tree(part: GraphNode, bar: bool = False) -> Tree:
-    """Return the name of a value in an equation, under a bar if it is that of its gradient."""
+    """Return the name of a value as MathML, with a bar if it stands for the gradient of the value."""
     if not bar and part.kind == "constant" and not part.name and part.array.size == 1:
         return ["mn", {}, short_number(part.array.item()).replace("-", "−")]
     own = letter(part)
@@ -128,14 +128,14 @@ def told(view: GraphView, part: GraphNode, operands: Sequence[int]) -> tuple[str
     names |= {"out": name_tree(part), "g": name_tree(part, bar=True)}
     right = line(in_letters(equation, names))
     lines = [None if rule is None else line(in_letters(rule, names)) for rule in rules]
-    if len(rules) == 1 and not letters:  # one rule for all
+    if len(rules) == 1 and not letters:  # one rule for all operands
         lines *= len(operands)
     lines += [None] * (len(operands) - len(lines))
     return right if equation[0] == "whole" else f"{line(name_tree(part))} = {right}", lines
 
 
 def short(name: str) -> str:
-    """Return the end of a name that is a path.
+    """Return the last part of a name that is a path.
 
     Example:
         >>> short("net.0.weight"), short("layers[0].W"), short("params['W']"), short("h")

@@ -1,8 +1,8 @@
-"""The levels of a graph, each to be unfolded by itself: scopes, loops of equal steps, stretches of what is long.
+"""The hierarchy of a graph, whose levels can be unfolded one by one: scopes, loops of equal steps, and stretches.
 
-A large graph is read like a table of contents. Where the same operations follow one another again and again, as in a
-recurrent network, they are one loop with equal steps, of which one is shown. What is long without being equal is
-cut into stretches where few values cross.
+A large graph can be read like a table of contents. If the same operations are repeated many times, as in a recurrent
+network, they form a loop with equal steps, of which one is shown. A long sequence without repetition is cut into
+stretches, at places where few values are passed on.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 
 from ...graph.view import GraphView
 
-SMALL = 100  # operations; a smaller graph has its scopes alone
-EQUAL, LOOP = 3, 24  # a loop has at least so many steps, and operations in all of them
-LONGEST, STRETCH = 48, 24  # a level that has more parts than the first is cut into stretches of about the second
-DATA = 24  # inputs and constants of one level; more of them are a part of their own
+SMALL = 100  # operations; in a graph of at most so many, only scopes are levels
+EQUAL, LOOP = 3, 24  # a loop has at least so many steps, and in total so many operations
+LONGEST, STRETCH = 48, 24  # a level of more than LONGEST parts is cut into stretches of about STRETCH parts
+DATA = 24  # if a level has more inputs and constants, these form a level of their own
 
 
 @dataclass(slots=True)
 class Level:
-    """One part that can be unfolded.
+    """One part of a graph that can be folded and unfolded.
 
     Attributes:
-        kind: ``"whole"``, ``"scope"``, ``"loop"``, ``"step"`` of a loop without a scope of its own, ``"stretch"``, or
-            ``"data"``, many inputs and constants.
-        label, path: its own name, and the names of the scopes around it with it.
+        kind: ``"whole"``, ``"scope"``, ``"loop"``, ``"step"`` (of a loop, if it has no scope of its own),
+            ``"stretch"`` or ``"data"`` (many inputs and constants).
+        label, path: its own name, and its name with those of the scopes around it.
         parent: the number of the level around it, -1 for the whole graph.
-        children: numbers of nodes, and of levels as ``~number``; those of a loop are its steps.
-        operations: how many it holds, in levels within too.
+        children: the numbers of its nodes, and of its levels as ``~number``; the children of a loop are its steps.
+        operations: the number of operations in it, including nested levels.
     """
 
     kind: str
@@ -44,13 +44,13 @@ class Level:
 
 @dataclass(slots=True)
 class Levels:
-    """All levels, parents before what is in them, and the level each node stands in."""
+    """All levels, each before its children, and the level of each node."""
 
     levels: list[Level]
     home: list[int]
 
     def chain(self, number: int) -> list[int]:
-        """Return the levels around and including one, the outermost first."""
+        """Return a level and the levels around it, the outermost first."""
         chain = []
         while number >= 0:
             chain.append(number)
@@ -59,7 +59,7 @@ class Levels:
 
 
 def find_levels(view: GraphView, small: int = SMALL) -> Levels:
-    """Return the levels of a graph; one of at most so many operations has no loops and stretches.
+    """Return the levels of a graph; a graph of at most ``small`` operations has no loops and stretches.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -74,7 +74,7 @@ def find_levels(view: GraphView, small: int = SMALL) -> Levels:
 
 
 class _Build:
-    """The making of levels: a tree of scopes, in which loops are found from within, then stretches from without."""
+    """Builder of levels: a tree of scopes, in which loops are found bottom-up, then stretches are cut top-down."""
 
     def __init__(self, view: GraphView, small: int) -> None:
         self.view = view
@@ -82,21 +82,21 @@ class _Build:
         last = np.arange(len(view))
         for edge in view.edges:
             self.sources[edge.target].append(edge.source)
-            last[edge.source] = edge.target  # edges stand in the order of their targets
+            last[edge.source] = edge.target  # edges are in order of their targets
         living = np.zeros(len(view) + 1, int)
         for part in view:
             if part.operation is not None:
                 living[part.number + 1] += 1
                 living[min(last[part.number] + 1, len(view))] -= 1
-        self.crossing = np.cumsum(living)  # values that are made before a node and used by it or later
+        self.crossing = np.cumsum(living)  # values that are computed before a node and used by it or later
         self.tree = [Level("whole", "", "")]
         self.first: dict[int, int] = {}  # the first operation of each level
         self.looks: dict[tuple[object, ...], int] = {}
-        self.alike: dict[int, int] = {}  # equal numbers for levels that may be equal
+        self.alike: dict[int, int] = {}  # the same number for levels that look the same
         self._scopes()
         self.total = self.tree[0].operations
         if self.total > small:
-            for number in reversed(range(len(self.tree))):  # what is within comes first
+            for number in reversed(range(len(self.tree))):  # inner levels first
                 level = self.tree[number]
                 level.children = self._loops(level.children)
                 self.alike[number] = self._look(("level", _blank(level.label), *map(self._alike, level.children)))
@@ -109,7 +109,7 @@ class _Build:
                 self._stretches(number)
 
     def _scopes(self) -> None:
-        """Make a level for every run of operations of one scope."""
+        """Make a level for each sequence of consecutive operations of one scope."""
         open_levels = [0]
         for part in self.view:
             if part.operation is None:
@@ -134,7 +134,7 @@ class _Build:
         return self.looks.setdefault(what, len(self.looks))
 
     def _alike(self, child: int) -> int:
-        """Return a number that is the same for operations, or levels, that look the same."""
+        """Return a number that is equal for operations, or levels, that look the same."""
         if child < 0:
             return self.alike[~child]
         part = self.view[child]
@@ -167,7 +167,7 @@ class _Build:
     # -- Loops
 
     def _loops(self, children: list[int]) -> list[int]:
-        """Return the children of a level with runs of equal steps put into loops, the shortest steps first."""
+        """Return the children of a level with sequences of equal steps replaced by loops, the shortest steps first."""
         period = 1
         look = np.array([self._alike(child) for child in children])
         while period * EQUAL <= len(children):
@@ -183,11 +183,11 @@ class _Build:
                 at = begin + steps * period
             children = kept + children[at:]
             look = np.array([self._alike(child) for child in children])
-            period = 1  # loops may be the equal steps of another
+            period = 1  # loops may be the equal steps of an outer loop
         return children
 
     def _repeated(self, children: list[int], look: np.ndarray, period: int) -> list[tuple[int, int]]:
-        """Return where runs of equal steps of so many children begin, and how many steps they have."""
+        """Return start and number of steps of each sequence of equal steps with ``period`` children."""
         same = look[period:] == look[:-period]
         if np.count_nonzero(same) < period * (EQUAL - 1):
             return []
@@ -197,14 +197,14 @@ class _Build:
             most = end - begin + period
             if most < period * EQUAL or (begin and found and begin < found[-1][0] + found[-1][1] * period):
                 continue
-            shifts = range(min(period, most - period * EQUAL + 1))  # the same run can be cut between any two operations
+            shifts = range(min(period, most - period * EQUAL + 1))  # a step may begin at any of the repeated operations
             shift = min(shifts, key=lambda k: (self.crossing[self._start(children[begin + period + k])], k))
             begin, steps = begin + shift, (most - shift) // period
             found += self._equal(children, begin, steps, period)
         return found
 
     def _equal(self, children: list[int], begin: int, steps: int, period: int) -> list[tuple[int, int]]:
-        """Return the parts of a run whose steps have equal wires within them."""
+        """Return the parts of a sequence whose steps also have equal connections inside."""
         found, since, before = [], 0, None
         for k in range(steps + 1):
             at = begin + k * period
@@ -218,12 +218,12 @@ class _Build:
         return found
 
     def _wires(self, step: list[int]) -> list[int]:
-        """Return for each operand in a step which operation of the step it is, -1 for what comes from outside."""
+        """Return, for each operand in a step, the index of the operation that computes it, or -1 if it is outside."""
         inside = {number: k for k, number in enumerate(self._operations(step))}
         return [inside.get(source, -1) for number in inside for source in self.sources[number]]
 
     def _loop(self, steps: list[list[int]]) -> int:
-        """Make a loop of equal steps, each a scope of its own or a new level, and return it as a child."""
+        """Make a loop of equal steps, and return it as a child; a step is an existing scope or becomes a new level."""
         children = []
         for k, step in enumerate(steps, 1):
             alone = len(step) == 1 and step[0] < 0 and self.tree[~step[0]].kind == "scope"
@@ -237,10 +237,10 @@ class _Build:
         self.alike[~loop] = self._look(("loop", len(steps), self.alike[~children[0]]))
         return loop
 
-    # -- Stretches, and the data
+    # -- Stretches and data
 
     def _stretches(self, number: int) -> None:
-        """Cut a level that is too long into stretches, and those again, where few values cross."""
+        """Cut a level with too many children into stretches, repeatedly, at places where few values cross."""
         level = self.tree[number]
         if level.kind == "loop":
             return
@@ -257,7 +257,7 @@ class _Build:
             level.children = cut
 
     def _cut(self, children: list[int], at: int) -> int:
-        """Return where a stretch that begins there ends: where few values cross, at about the usual length."""
+        """Return the end of the stretch that begins at ``at``: near the usual length, where few values cross."""
         if len(children) - at <= STRETCH * 7 // 4:
             return len(children) if len(children) - at <= STRETCH * 3 // 2 else at + STRETCH
         ends = range(at + STRETCH * 3 // 4, at + STRETCH * 5 // 4)
@@ -269,7 +269,7 @@ class _Build:
         return child
 
     def levels(self) -> Levels:
-        """Return the levels in order, with inputs and constants where they are used."""
+        """Return the levels in order, with inputs and constants in the level that uses them."""
         order = self._in_order()
         home = [0] * len(self.view)
         for number in order:
@@ -313,7 +313,7 @@ class _Build:
         return Levels(levels, home)
 
     def _in_order(self) -> list[int]:
-        """Set the parents, and return the levels, each before those within it."""
+        """Set the parents, and return the numbers of the levels, each before its children."""
         order, stack = [], [0]
         while stack:
             number = stack.pop()
@@ -334,5 +334,5 @@ class _Build:
 
 
 def _blank(text: str) -> str:
-    """Return a text with all numbers alike, as in ``block3`` and ``index=(:, 3)``."""
+    """Return a text with all numbers replaced by 0, so that ``block3`` and ``block4`` look the same."""
     return re.sub(r"\d+", "0", text)

@@ -1,4 +1,4 @@
-"""A picture as Mermaid, which code hosts and notebooks draw from text in a Markdown page."""
+"""Output of a `Picture` as Mermaid text, which code hosts and notebooks draw in Markdown pages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ...printable import printable
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, rows, shorten
 
-_PLAIN = frozenset(" .,:+-=()/[]")  # what a quoted Mermaid label takes as it is, besides letters and digits
+_PLAIN = frozenset(" .,:+-=()/[]")  # allowed in a Mermaid label besides letters and digits
 
 
 def to_mermaid(picture: Picture) -> str:
-    """Return the Mermaid text of a picture; every letter of foreign text that could mean something is a number."""
+    """Return the Mermaid text of a picture; in text from the user, special characters become character codes."""
     theme = picture.style.colours
     out = [f"flowchart {picture.style.direction}"]
     if picture.style.title is not None:

@@ -1,4 +1,4 @@
-"""A graph as the JSON that Model Explorer opens, a viewer of large graphs (PyPI `ai-edge-model-explorer`)."""
+"""Output of a graph as JSON for Model Explorer, a viewer of large graphs (PyPI `ai-edge-model-explorer`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUFFIX = ".model-explorer.json"
 
 
 def to_model_explorer(view: GraphView, title: str | None = None) -> str:
-    """Return the JSON text of a collection of one graph, with every node; the scopes are its layers to unfold.
+    """Return the JSON text of a collection of one graph, with every node; scopes become layers that can be unfolded.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -32,7 +32,7 @@ def to_model_explorer(view: GraphView, title: str | None = None) -> str:
     nodes = []
     for part in view:
         scope = part.scope or ""
-        if part.operation is None and len(users[part.number]) == 1:  # a parameter stands in the layer that uses it
+        if part.operation is None and len(users[part.number]) == 1:  # a parameter belongs to the layer that uses it
             [scope] = users[part.number]
         shape = f"{part.dtype}[{','.join(map(str, part.shape))}]"
         nodes.append({
@@ -54,7 +54,7 @@ def _constant(part: GraphNode) -> str:
 
 
 def _attributes(part: GraphNode) -> list[tuple[str, Any]]:
-    """Return what the panel of a node shows."""
+    """Return the names and values that the viewer's side panel shows for a node."""
     rules = [(f"gradient in argument {slot}", rule) for slot, rule in enumerate(part.rules)]
     line = [] if part.line is None else [("line", f"{Path(part.line[0]).name}:{part.line[1]}")]
     return [("kind", part.kind), ("operation", part.operation), ("arguments", part.metadata), ("equation", part.tex),

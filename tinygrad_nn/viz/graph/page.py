@@ -1,4 +1,4 @@
-"""A drawing as a page of its own: no scripts, no network; the picture, or where none can be drawn, a table and text."""
+"""A drawing as an HTML page without scripts or network: the picture, or a table and Mermaid text without Graphviz."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...graph import GraphView
 from ...printable import printable
 from .picture import Picture
 
-MOST_ROWS = 2000  # of the table of nodes
+MOST_ROWS = 2000  # rows of the table of nodes at most
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -44,7 +44,7 @@ summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
 </body>
 </html>
 """
-# Graphviz's smallest letters have 8 points, 10.7 pixels.
+# The smallest text has 8 points, which is 10.7 pixels; scaled by 1.04 it has 11.
 AT_SIZE = """.drawing { overflow-x: auto; }
 .drawing svg { display: block; margin: 0 auto; width: calc(1.04 * var(--w)); max-width: none !important; height: auto; }
 """
@@ -55,7 +55,7 @@ DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #
 def paper(
     title: str, body: str, *, theme: str | None = None, head: str = "", style: str = "", policy: str = POLICY
 ) -> str:
-    """Return a page around a body; the title is escaped here, and a theme of ``None`` follows the reader's system."""
+    """Return a page around an HTML body; the title is escaped, and a theme of ``None`` follows the reader's system."""
     dark = {"dark": DARK, "light": "", None: f"@media (prefers-color-scheme: dark) {{ {DARK} }}"}[theme]
     return PAGE.format(
         policy=policy, head=head, title=escape(printable(title)), scheme=theme or "light dark", dark=dark, style=style,
@@ -64,7 +64,7 @@ def paper(
 
 
 def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
-    """Return a drawing as a page: the SVG and a table to unfold, or a note, the table, and the Mermaid text."""
+    """Return the page of a drawing: the SVG and a folded table, or else a note, the table and the Mermaid text."""
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
@@ -76,7 +76,7 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
 
 
 def at_size(svg: str, name: str) -> str:
-    """Return a drawing in a frame where its smallest letters have 11 pixels or more; what is too wide scrolls."""
+    """Return an SVG in a frame that scrolls if it is too wide; the smallest text has at least 11 pixels."""
     size = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', svg)
     width = f"{float(size[1]):.0f}{size[2] or 'px'}" if size else "100%"
     label = f'tabindex="0" role="region" aria-label="{escape(printable(name))}"'
@@ -84,7 +84,7 @@ def at_size(svg: str, name: str) -> str:
 
 
 def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
-    """Return what stands in for a picture that cannot be drawn: why, the nodes as a table, and the Mermaid text."""
+    """Return the replacement of a picture that cannot be drawn: the reason, a table of the nodes, and Mermaid text."""
     return (
         f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view, roles)}\n<h2>The same as Mermaid text</h2>\n'
         f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
@@ -92,7 +92,7 @@ def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str
 
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
-    """Return an HTML table of escaped text; `numbers` are the columns that stand to the right."""
+    """Return an HTML table of escaped text; `numbers` are the indices of right-aligned columns."""
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         marks = (' class="number"' if k in numbers else "" for k in range(len(texts)))

@@ -1,4 +1,4 @@
-"""What a drawing shows, before it is DOT or Mermaid: items, arrows and nested boxes, with their text."""
+"""The content of a drawing, independent of its output format: items, arrows and nested boxes, with their texts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .folding import ARROWS, MOST, READ, Folded, fold
 from .letters import name_tree, told
 from .repeats import AGAIN, Repeats, called, find_repeats
 
-LONGEST = 36  # letters of a name that are shown
+LONGEST = 36  # characters of a name that are shown at most
 SYMBOLS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "@", "power": "^"}
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The options of a drawing; `draw` explains them."""
+    """The options of a drawing, see `draw`."""
 
     direction: str = "LR"
     values: bool = True
@@ -46,23 +46,23 @@ class Style:
 
     @property
     def colours(self) -> Theme:
-        """The theme of that name."""
+        """The `Theme` of the name `theme`."""
         return THEMES[self.theme]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One drawn thing: a node of the graph, or a folded scope.
+    """One drawn item: a node of the graph, or a folded scope.
 
     Attributes:
         key: ``n`` and the number of the node, or ``s`` and the number of the folded scope's first node.
-        kind: of the node, or ``"fold"``.
-        title: the large text; `operation` the text below it where the title is a name; `lines` small text.
-        value, grad: what to show of them, or ``None``.
-        slots: how many operands to number; 0 where there is only one.
-        box: the path of the scope it stands in, empty for none.
-        about: the whole story in one line, for a reader who points at it or listens.
-        shade: its colour and a line about it, where the drawing is coloured by a number.
+        kind: the kind of the node, or ``"fold"``.
+        title: the large text; `operation` is the text below it if the title is a name; `lines` is small text.
+        value, grad: the summaries to show, or ``None``.
+        slots: the number of operands if they are numbered; 0 if there is only one.
+        box: the path of the scope that the item is drawn in, empty for none.
+        about: a full description in one line, for the tooltip and screen readers.
+        shade: its color and a text about it, if the drawing is colored by a number.
     """
 
     key: str
@@ -80,7 +80,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """A value on its way from one item into another, as operand `slot` where the operands are numbered."""
+    """An edge from one item to another; `slot` is the operand's number if the operands are numbered."""
 
     source: str
     target: str
@@ -90,10 +90,10 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Items, in topological order as far as folding allows, and arrows.
+    """The content of a drawing: items (in topological order as far as folding allows) and arrows.
 
-    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean,
-    `roles` which leaves are parameters and which inputs, `note` what was folded because it was too much.
+    `labels` has the texts of boxes that differ from the last part of their path, `legend` the meaning of colors,
+    `roles` the words for leaves that are parameters or inputs, and `note` a sentence on what was folded.
     """
 
     items: tuple[Item, ...]
@@ -105,20 +105,20 @@ class Picture:
     note: str = ""
 
     def label(self, path: str) -> str:
-        """Return what is written on the box of a scope."""
+        """Return the text on the box of a scope."""
         return self.labels.get(path) or called(path.rpartition(".")[2])
 
 
 def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
             roles: Mapping[int, str] | None = None) -> Picture:  # fmt: skip
-    """Choose what to show of a graph; what has too many parts for a drawing is folded first, which `note` says.
+    """Return the picture of a graph; a graph with too many parts is folded first, and `note` says how.
 
     Args:
         view: the graph.
-        style: how to show it.
-        measures: what to colour by, where that has to be given.
-        inputs: the numbers of leaves that belong to no layer.
-        roles: a word for leaves and data, ``"parameter"`` or ``"input"``.
+        style: the options of the drawing.
+        measures: values to color by, see `draw`.
+        inputs: the numbers of leaves that do not belong to a layer.
+        roles: the words for leaves, ``"parameter"`` or ``"input"``, by node number.
     """
     if len(view) <= MOST or not style.repeats or style.depth is not None:
         picture = whole(view, style, measures, inputs, roles)
@@ -136,7 +136,7 @@ def whole(
     graph: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
     roles: Mapping[int, str] | None = None, folded: Folded | None = None,
 ) -> Picture:  # fmt: skip
-    """Return the picture of all of a graph, or of what it was folded to: constants hidden, scopes folded, boxes."""
+    """Return the picture of a whole graph (or of its folded form), with constants, scopes and repeats as in `style`."""
     view, known = graph, inputs
     told = dict(roles or {})
     if folded is not None:
@@ -154,7 +154,7 @@ def whole(
     owner: list[str] = []
     for node, drawn in zip(view, first, strict=True):
         owner.append(_folded(homes[drawn], style.depth))
-        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # equal blocks within it are its own
+        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # repeats inside it belong to it
             folds.setdefault(owner[-1], []).append(node)
     keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
     items: dict[str, Item] = {}
@@ -180,7 +180,7 @@ def whole(
         arrows.setdefault(same, Arrow(source, target, slot, about))
     legend = None
     if style.color is not None:
-        if folded is not None:  # a colour is that of all that a part stands for
+        if folded is not None:  # the color of a part is computed from all its nodes
             groups = {}
             for part, number in enumerate(folded.number):
                 groups.setdefault(keys[number], []).append(part)
@@ -192,16 +192,16 @@ def whole(
 
 
 def _folded(home: str, depth: int | None) -> str:
-    """Return the path of the scope that something is folded into, empty for none."""
+    """Return the path of the scope that a node is folded into, empty if it is not folded."""
     parts = home.split(".") if home else []
     return "" if depth is None or len(parts) <= depth else ".".join(parts[: depth + 1])
 
 
 def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
-    """Return the path each node is drawn in: parameters and unnamed constants stand with what uses them.
+    """Return the box path of each node; parameters and unnamed constants are drawn in the box that uses them.
 
-    A scope that is left and entered again, as in a loop, is another box each time: folded into one it would be both
-    before and after what lies between.
+    A scope that is left and entered again, as in a loop, gets a new box each time, because a single box would lie both
+    before and after the operations in between.
     """
     homes = [""] * len(view)
     names: list[str] = []
@@ -234,7 +234,7 @@ def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
 
 
 def _common(paths: Collection[str]) -> str:
-    """Return the longest path that all of these lie in."""
+    """Return the longest common outer path of some paths."""
     if len(paths) == 1:
         return next(iter(paths))
     common: list[str] = []
@@ -250,8 +250,8 @@ def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: 
         about = printable(f"{node.name}, folded · {node.operation or 'inputs and constants'}")
         return Item(key, node.kind, shorten(node.name or ""), node.operation or "", (), None, None, 0, home, about)
     lines = []
-    bare = node.kind == "constant" and node.shape == ()  # a plain number says it all by its value
-    failed = node.kind == "failed"  # there is no result
+    bare = node.kind == "constant" and node.shape == ()  # a plain number needs only its value
+    failed = node.kind == "failed"  # without a result
     if style.shapes and not bare and not failed:
         lines.append(f"{_shape(node)} {node.dtype}".strip())
     if node.metadata:
@@ -263,7 +263,7 @@ def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: 
 
 
 def _title(node: GraphNode, word: str) -> tuple[str, str]:
-    """Return the large text of a node and, where that is a name, its operation."""
+    """Return the title of a node and, if the title is a name, its operation."""
     operation = SYMBOLS.get(node.operation or "", node.operation or "")
     if node.name:
         return shorten(node.name), operation
@@ -277,7 +277,7 @@ def _shape(node: GraphNode) -> str:
 
 
 def _call(node: GraphNode, word: str = "") -> str:
-    """Return a node in words."""
+    """Return a short text for a node: name and operation, or kind and number."""
     return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
@@ -318,7 +318,7 @@ def _count(n: int, one: str, many: str | None = None) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return text made printable, with an ellipsis where it is too long for a drawing."""
+    """Return printable text, cut with an ellipsis if it is too long for a drawing."""
     text = printable(text)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""DOT to pictures, by a program of Graphviz."""
+"""Rendering of DOT text as SVG, PNG or PDF by a program of Graphviz."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TOO_LARGE = (
     "arranging this graph was given up after {seconds} seconds. Draw less of it: fold layers with depth=0, hide "
     "constants with constants=False, or draw an earlier result; .dot, .json and .mmd files can be written at any size."
 )
-_STACK = "Helvetica,Arial,'Liberation Sans',sans-serif"  # fonts of the same widths, in the order to try
+_STACK = "Helvetica,Arial,'Liberation Sans',sans-serif"  # fonts of the same widths, in order of preference
 
 
 def programs() -> Iterator[str]:
-    """Find the programs that draw: `dot` of the system first, then `graphviz-pure`, wherever pip put it."""
+    """Yield the paths of the installed programs: `dot` of the system first, then `graphviz-pure`."""
     system = shutil.which("dot")
     if system:
         yield system
@@ -39,7 +39,7 @@ def programs() -> Iterator[str]:
 
 
 def _pure() -> str | None:
-    """Return the path of graphviz-pure; a virtual environment need not be active for that."""
+    """Return the path of graphviz-pure, which is found even if the virtual environment is not active."""
     name = "graphviz-pure.exe" if os.name == "nt" else "graphviz-pure"
     try:
         files = metadata.files("graphviz-pure") or []
@@ -50,10 +50,11 @@ def _pure() -> str | None:
 
 
 def render(dot: str, format: str) -> bytes:
-    """Return DOT text drawn as ``"svg"``, ``"png"`` or ``"pdf"``.
+    """Return DOT text rendered as ``"svg"``, ``"png"`` or ``"pdf"``.
 
     Raises:
-        RuntimeError: no program that can is installed, it failed, or the graph is too large; with what to do then.
+        RuntimeError: no suitable program is installed, the program failed, or the graph is too large; the message says
+            what to do.
     """
     found = list(programs())
     if not found:
@@ -76,12 +77,12 @@ def render(dot: str, format: str) -> bytes:
 
 
 def tidy_svg(svg: str, about: dict[str, str], title: str) -> str:
-    """Return Graphviz's SVG without its prolog, with fonts in reserve and a title to point at on every part.
+    """Return Graphviz's SVG without its prolog, with fallback fonts and a tooltip on every part.
 
     Args:
-        svg: as Graphviz wrote it.
-        about: the text of each part, by its id.
-        title: what the whole picture is.
+        svg: the output of Graphviz.
+        about: the tooltip of each part, by its id.
+        title: the title of the whole picture.
     """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
@@ -98,7 +99,7 @@ def tidy_svg(svg: str, about: dict[str, str], title: str) -> str:
 
 
 def _names_above(svg: str) -> str:
-    """Return the SVG with the names of boxes drawn last, on a rim of the box's colour: an arrow may pass under one."""
+    """Return the SVG with box names drawn last, outlined in the color of the box, so that arrows pass under them."""
     names: list[str] = []
 
     def take(found: re.Match[str]) -> str:

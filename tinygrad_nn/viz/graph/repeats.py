@@ -1,4 +1,4 @@
-"""Blocks that are repeated one after the other: the same operations on the same shapes under sibling scopes."""
+"""Detection of consecutive equal blocks: sibling scopes with the same operations on the same shapes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 
 from ...graph.view import GraphView
 
-AGAIN = "\x1f"  # stands between the name of a scope and its number, where it is entered more than once
+AGAIN = "\x1f"  # separates a scope's name from a number, if it is entered more than once
 
 
 def called(path: str) -> str:
-    """Return the path of a scope as a person wrote it."""
+    """Return the path of a scope with the user's names, without the numbers of repeated entries."""
     return ".".join(part.partition(AGAIN)[0] for part in path.split(".")) if AGAIN in path else path
 
 
 @dataclass
 class Repeats:
-    """What stands for what.
+    """The nodes that represent repeated blocks in a drawing.
 
     Attributes:
-        first: for each node the number of the node that is drawn for it, its own where nothing is repeated.
-        labels: ``block0 … block11 × 12``, by the path of the first block.
-        place: for each node that is repeated, which block of which run it stands in.
+        first: for each node, the number of the node that is drawn in its place; its own number if it is not repeated.
+        labels: texts such as ``block0 … block11 × 12``, by the path of the first block.
+        place: for each repeated node, its runs (by the path of their first block) and the index of its block in them.
     """
 
     first: list[int]
@@ -29,15 +29,16 @@ class Repeats:
     place: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def between(self, source: int, target: int) -> bool:
-        """Return whether two nodes stand in different blocks of one run, so that no arrow can join them."""
+        """Return whether two nodes are in different blocks of a run, so that no arrow is drawn between them."""
         here, there = self.place.get(source, {}), self.place.get(target, {})
         return any(there.get(run, k) != k for run, k in here.items())
 
 
 def find_repeats(view: GraphView, homes: list[str]) -> Repeats:
-    """Find the runs of equal blocks, the outermost first, and the runs within the first block of each.
+    """Find the runs of consecutive equal blocks, the outermost first, then the runs inside the first block of each.
 
-    What the first block takes from a leaf where the others take it from the block before is moved out of it in `homes`.
+    If the first block reads a leaf where the other blocks read the result of the block before them, `homes` is changed
+    so that the leaf is outside of the block.
     """
     found = Repeats(list(range(len(view))))
     blocks = _Blocks(view, homes)
@@ -56,7 +57,7 @@ def find_repeats(view: GraphView, homes: list[str]) -> Repeats:
                     found.first[number] = first
                     found.place.setdefault(number, {})[run[0]] = k
         stack += kept
-    for number, drawn_as in enumerate(found.first):  # a run within the first block of another
+    for number, drawn_as in enumerate(found.first):  # follow chains, as runs may be nested
         while found.first[drawn_as] != drawn_as:
             drawn_as = found.first[drawn_as]
         found.first[number] = drawn_as
@@ -67,7 +68,7 @@ Look = tuple[list[tuple[object, ...]], list[int]]
 
 
 class _Blocks:
-    """The operations of each scope, which follow one another, and what stands beside them."""
+    """The operations of each scope, in order, and the scopes directly inside each scope."""
 
     def __init__(self, view: GraphView, homes: list[str]) -> None:
         self.view, self.homes = view, homes
@@ -85,7 +86,7 @@ class _Blocks:
             self.sources[edge.target].append(edge.source)
 
     def look(self, path: str) -> Look:
-        """Return what a block looks like, and the nodes it is made of in the same order."""
+        """Return a comparable description of a block, and its nodes in the same order."""
         view, homes, within = self.view, self.homes, f"{path}."
         place = {number: k for k, number in enumerate(self.operations[path])}
         data: dict[int, int] = {}
@@ -105,11 +106,11 @@ class _Blocks:
         return rows, [*place, *data]
 
     def runs(self, path: str) -> list[list[str]]:
-        """Return the blocks of a scope, equal neighbours together."""
+        """Return the blocks of a scope, with consecutive equal blocks grouped."""
         found: list[list[str]] = []
         before: Look = [], []
         members: set[int] = set()
-        after: set[int] = set()  # what stands between the blocks of a run and depends on them
+        after: set[int] = set()  # nodes between the blocks of a run that depend on them
         for block in self.children.get(path, []):
             mine = self.operations[block]
             if found:
@@ -131,7 +132,7 @@ class _Blocks:
         return found
 
     def _let_out(self, first: str, second: str) -> None:
-        """Move a leaf that the first block has where the second takes a value from outside."""
+        """Move a leaf out of the first block if the second block reads a value from outside in its place."""
         mine, others = self.operations[first], self.operations[second]
         if len(mine) != len(others):
             return

@@ -1,1 +1,1 @@
-"""What a model is made of: its parts, their shapes and names."""
+"""Inspection of models: their parts with shapes, and names for their parameters and values."""

@@ -1,4 +1,4 @@
-"""Which parts of a model are called, with which shapes, and which Nodes are born meanwhile."""
+"""Recording of the calls of a model's parts: their shapes, and the Nodes that are created during each call."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Shape = tuple[int, ...] | None
 
 @dataclass(slots=True)
 class Call:
-    """One call of a part.
+    """One call of a part of a model.
 
     Attributes:
         name: ``2 Linear(4, 3)`` in a list, ``encoder.norm LayerNorm(8)`` by path.
-        owned: its parameters that belong to no part of it that is watched too.
-        input, output: the shape of the first array that came and went; ``None`` where there was none, or no call.
-        start, end: the Nodes that are born in it have numbers between these.
-        result: what came out, if results are kept.
+        owned: its parameters, without those of its inner parts that are watched too.
+        input, output: the shapes of the first argument and result; ``None`` if there is no array, or no call.
+        start, end: Node indices before and after the call; Nodes created in it have indices between these.
+        result: the returned value, if results are kept.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Call:
 
 
 class Watch:
-    """Runs parts of a model and notes their calls, and those of the modules in them down to a depth."""
+    """Runs parts of a model and records their calls, and those of the modules nested in them up to a depth."""
 
     def __init__(self, results: bool = False) -> None:
         self.calls: list[Call] = []
         self.results = results
 
     def run(self, part: Any, values: list[Any], number: str, depth: int) -> Any:
-        """Call a part, which has this number in a list or none, and return what it returns."""
+        """Call a part and return its result; `number` is its number in a list of layers, or empty."""
         paths = {path: module for path, module in getattr(part, "named_modules", tuple)() if path}
         seen = {path: module for path, module in paths.items()
                 if sum(path.startswith(f"{outer}.") for outer in paths) < depth}  # fmt: skip
@@ -86,14 +86,14 @@ def _shape(value: Any) -> Shape:
 
 
 def _own(path: str, part: Any, seen: Mapping[str, Any]) -> list[Tensor]:
-    """Return the parameters of a part that none of the parts in it that are seen has."""
+    """Return the parameters of a part without those of the watched parts inside it."""
     inner = [module for other, module in seen.items() if other != path and other.startswith(f"{path}." if path else "")]
     theirs = {id(tensor) for module in inner for tensor in parameters(module).values()}
     return [tensor for tensor in parameters(part).values() if id(tensor) not in theirs]
 
 
 def _shown(part: Any) -> str:
-    """Return a part in few words: its ``repr`` if that is one line, else its name or type."""
+    """Return a short text for a part: its ``repr`` if that is a single line, else its name or type."""
     text = repr(part)
     if "\n" in text or text.startswith("<"):
         text = str(getattr(part, "__name__", type(part).__name__))
@@ -101,6 +101,6 @@ def _shown(part: Any) -> str:
 
 
 def _now() -> int:
-    """Return a number between those of the Nodes born before and after."""
+    """Return a Node index between those of the Nodes created before and after this call."""
     node = Tensor(0.0).node
     return node.index if node else 0

@@ -1,4 +1,4 @@
-"""Names from the attribute paths of a model: ``encoder.layers[0].W``."""
+"""Names of a model's Tensors and arrays from their attribute paths, such as ``encoder.layers[0].W``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodT
 
 
 def parameters(model: Any) -> dict[str, Tensor]:
-    """Return the Tensors of a model by the path that leads to each, a shared one under its first path only.
+    """Return the Tensors of a model by their paths; a shared Tensor has only its first path.
 
     Args:
-        model: has a method ``named_parameters()``; or it is a list, tuple or dict, or an object whose attributes are
-            walked in the order they were made. A private attribute goes by the public name of its property.
+        model: an object with a method ``named_parameters()``, a list, tuple or dict, or any object, whose attributes
+            are visited in order of creation. A private attribute with a public property is named by the property.
 
     Example:
         >>> list(parameters([{"W": Tensor([1.0]), "b": Tensor([2.0])}, Tensor([3.0])]))
@@ -30,7 +30,7 @@ def parameters(model: Any) -> dict[str, Tensor]:
 
 
 def arrays(model: Any) -> dict[str, Any]:
-    """Return the Tensors and arrays of a model by the path that leads to each."""
+    """Return the Tensors and arrays of a model by their paths."""
     found: dict[str, Any] = {}
     seen: set[int] = set()
     stack: list[tuple[str, Any]] = [("", model)]
@@ -47,13 +47,13 @@ def arrays(model: Any) -> dict[str, Any]:
 
 
 def prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield parts by the path from one level further out."""
+    """Yield parts with their paths extended by the path of the container."""
     for step, part in parts.items():
         yield path + step if step[:1] == "[" else f"{path}.{step}".strip("."), part
 
 
 def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a model, a container or any object holds, by the steps that lead there."""
+    """Yield the contents of a model, a container or any object, with the path step to each."""
     named = getattr(value, "named_parameters", None)
     if callable(named):
         pairs = named()
@@ -65,7 +65,7 @@ def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
         yield from zip(value._fields, value, strict=True)
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{i}]", part) for i, part in enumerate(value))
-    elif isinstance(value, np.ndarray):  # of objects
+    elif isinstance(value, np.ndarray):  # of dtype object
         yield from ((f"[{', '.join(map(str, index))}]", value[index]) for index in np.ndindex(value.shape))
     else:
         slots = [name for kind in reversed(type(value).__mro__) for name in _slots(kind) if hasattr(value, name)]
@@ -84,7 +84,7 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 
 def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
-    """Return the numbers of the leaves that are none of these Tensors; none if all are strangers."""
+    """Return the numbers of the leaves that are not among these Tensors; an empty set if no leaf is among them."""
     known = {tensor.node for tensor in names.values() if tensor.node is not None}
     leaves = [part for part in view if part.kind == "leaf"]
     strangers = frozenset(part.number for part in leaves if part.node not in known)
@@ -92,17 +92,17 @@ def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
 
 
 def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
-    """Return the view with these names for the nodes that these Tensors are, instead of their own."""
+    """Return the view with the nodes of these Tensors renamed."""
     known = {tensor.node: name for name, tensor in reversed(list(names.items())) if tensor.node is not None}
     return with_names(view, lambda part: (known.get(part.node) if part.node else None) or part.name)
 
 
 def with_names(view: GraphView, name: Callable[[GraphNode], str | None]) -> GraphView:
-    """Return the view with the name that is given for each node."""
+    """Return the view with nodes renamed by a function of the node."""
     nodes = tuple(part if (new := name(part)) == part.name else replace(part, name=new) for part in view)
     if all(new is old for new, old in zip(nodes, view, strict=True)):
         return view
-    renamed = object.__new__(GraphView)  # a view has no other way in than a result
+    renamed = object.__new__(GraphView)  # the constructor accepts only results
     for part, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
         object.__setattr__(renamed, part, value)
     return renamed

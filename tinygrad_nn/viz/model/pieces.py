@@ -1,4 +1,4 @@
-"""Names for pieces of a person's arrays: what was cut out of ``batch`` is ``batch[:, 3]``."""
+"""Names for views of the user's arrays: a view into the array ``batch`` is named ``batch[:, 3]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HARDER = "[…]"
 
 
 def with_parts(view: GraphView, names: Mapping[str, Any]) -> GraphView:
-    """Return the view with names for constants that share the memory of an array with a name.
+    """Return the view with names for constants that share memory with a named array.
 
     Example:
         >>> X = np.zeros((4, 5, 3))
@@ -44,7 +44,7 @@ def _length(name: str) -> tuple[bool, int]:
 
 
 def _owner(array: Array) -> Any:
-    """Return what holds the memory of an array."""
+    """Return the object that owns the memory of an array."""
     base: Any = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
@@ -52,7 +52,7 @@ def _owner(array: Array) -> Any:
 
 
 def cut(piece: Array, whole: Array) -> str | None:
-    """Return what cuts a piece out of an array, ``[…]`` where that is harder to say, and ``None`` where it is no piece.
+    """Return the index expression of a view into an array, ``[…]`` if it is complicated, ``None`` if it is no view.
 
     Example:
         >>> X = np.zeros((4, 5, 3))
@@ -75,7 +75,7 @@ def cut(piece: Array, whole: Array) -> str | None:
 
 
 def _index(piece: Array, whole: Array) -> str | None:
-    """Return whole numbers and slices for the axes of an array, if these cut the piece out."""
+    """Return an index of integers and slices that gives the view, or ``None`` if there is none."""
     rest, starts = _place(piece) - _place(whole), dict[int, int]()
     for axis in sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis]):
         if whole.strides[axis] <= 0:

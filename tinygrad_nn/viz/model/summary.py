@@ -1,4 +1,4 @@
-"""summary, a table of what a model is made of."""
+"""`summary`: a table of the layers of a model, with shapes, parameters, operations and memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SummaryRow:
     """One call of a layer.
 
     Attributes:
-        name: of the layer.
-        input, output: shapes; the input is ``None`` where a model is one function.
-        parameters: how many numbers it learns that no layer above has counted.
-        operations: how many operations its forward recorded.
-        bytes: of those parameters and of all results of its operations, which the way back keeps.
-        shared: whether some of its parameters are those of a layer above.
+        name: the name of the layer.
+        input, output: shapes; the input is ``None`` if the model is a single function.
+        parameters: the number of its parameter entries that no earlier row has counted.
+        operations: the number of operations that its forward recorded.
+        bytes: memory of these parameters and of all results of its operations, which are kept for `backward`.
+        shared: whether it shares parameters with an earlier row.
     """
 
     name: str
@@ -41,7 +41,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A table of layers; printed it is text, a notebook shows it as a table.
+    """A table of layers; ``print`` shows text, a notebook displays a table.
 
     Attributes:
         rows: one for each layer.
@@ -51,17 +51,17 @@ class ModelSummary:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model learns, shared ones counted once."""
+        """The number of parameter entries of the model; shared parameters are counted once."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def operations(self) -> int:
-        """How many operations its forward records."""
+        """The number of operations that the forward records."""
         return sum(row.operations for row in self.rows)
 
     @property
     def bytes(self) -> int:
-        """Bytes of parameters and results."""
+        """The memory of parameters and results in bytes."""
         return sum(row.bytes for row in self.rows)
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -88,16 +88,16 @@ class ModelSummary:
 
 
 def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
-    """Return a table of the layers of a model, as they are when it is called with x.
+    """Return a table of the layers of a model, with the shapes of a call with x.
 
-    Modules are in use meanwhile, so that they stay as they are. A module whose parts have rows of their own counts only
-    what is left.
+    Modules are in evaluation mode during the call, so that they do not change. A module whose inner modules have rows
+    of their own counts only the rest.
 
     Args:
         model: a module; a list of layers, each a function of the output of the one before; or one function, whose
             layers are the outermost scopes that its operations are recorded under.
-        x: a batch, ``(batch, n_in)``; more: what the model takes besides.
-        depth: how many levels of modules within modules have rows of their own.
+        x: a batch, ``(batch, n_in)``; more: further arguments of the model.
+        depth: how many levels of nested modules have rows of their own.
 
     Returns:
         A `ModelSummary`.
@@ -137,14 +137,14 @@ def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
 
 
 def _by_call(calls: list[Call], results: list[Any], entries: list[Tensor]) -> Iterator[SummaryRow]:
-    """Yield a row for each call, but not for containers that have nothing of their own."""
+    """Yield a row for each call, except for containers without operations and parameters of their own."""
     view, outside = GraphView(results), {entry.node for entry in entries}
     nodes: list[list[GraphNode]] = [[] for _ in calls]
     owner = {}
     for part in view:
         if part.node is not None and part.operation:
             inner = [k for k, call in enumerate(calls) if call.start < part.node.index < call.end]
-            owner[part.number] = max(inner)  # the call that began last
+            owner[part.number] = max(inner)  # the innermost call
             nodes[max(inner)].append(part)
     for edge in view.edges:
         source = view[edge.source]

@@ -1,4 +1,4 @@
-"""What the drawings need to know of a model, be it a module, a list of layers or a nest of arrays; they change none."""
+"""Read-only access to models for drawings: a model may be a module, a list of layers or nested arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def array_of(value: Any) -> Array:
 
 
 def modules(model: Any) -> Iterator[Any]:
-    """Yield the modules of a model, those in lists and dicts too."""
+    """Yield the modules of a model, including those in lists and dicts."""
     if hasattr(model, "named_modules"):
         yield from (module for _, module in model.named_modules())
     elif isinstance(model, (list, tuple, dict)):
@@ -29,7 +29,7 @@ def modules(model: Any) -> Iterator[Any]:
 
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
-    """Switch modules to use inside this block, so that nothing is dropped or learned, and each back to what it was."""
+    """Put modules in evaluation mode (``training = False``) inside a block, and restore their modes after it."""
     before = [(module, module.training) for module in modules(model)]
     try:
         for module, _ in before:
@@ -41,14 +41,14 @@ def at_rest(model: Any) -> Iterator[None]:
 
 
 def in_a_row(model: Any) -> list[Any]:
-    """Return the parts of a model that run one after the other, those of a `Sequential` one by one."""
+    """Return the parts of a model that run in sequence; lists and `Sequential` are flattened."""
     if isinstance(model, (list, tuple)) or (hasattr(model, "named_modules") and hasattr(model, "__iter__")):
         return [inner for part in model for inner in in_a_row(part)]
     return [model]
 
 
 def weights(model: Any) -> dict[str, Any]:
-    """Return the Tensors and arrays of a model that have two axes or more: ``layer 1`` in a list of layers, or by path.
+    """Return the Tensors and arrays of a model with at least two axes, by ``layer 1`` (in a list of layers) or by path.
 
     Example:
         >>> weights({"W": np.ones((2, 3)), "b": np.ones(2)})

@@ -1,4 +1,4 @@
-"""The variables of the code that asks for a drawing: by these names a person knows the values."""
+"""Names for the values of a graph, taken from the variables of the user code that requests a drawing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from .names import ENDS, inputs_of, parameters, parts_of, prefixed, rename, with
 from .pieces import with_parts
 
 PACKAGE = __name__.partition(".")[0]
-MOST, DEEPEST = 5_000, 6  # things in a variable that are looked at, one within the other
-OBSERVERS = frozenset({"viz", "graph", "server", "play", "cli", "compare", "compiled"})  # of others' arrays
+MOST, DEEPEST = 5_000, 6  # objects visited in one variable, and levels of nesting
+# parts of this package whose objects refer to the user's arrays; these objects are not searched for names
+OBSERVERS = frozenset({"viz", "graph", "server", "play", "cli", "compare", "compiled"})
 DEEPEST_CALL = 60  # frames
-INTERPRETER = re.compile(r"_+|_i*\d*|_[iod]h|_exit_code|__\w+__|In|Out")  # variables of Python's and IPython's own
+INTERPRETER = re.compile(r"_+|_i*\d*|_[iod]h|_exit_code|__\w+__|In|Out")  # variables of Python and IPython themselves
 STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython", "pandas", "scipy", "sklearn"}) - {
     "__main__", "builtins", "collections", "types",
 }  # fmt: skip
@@ -30,12 +31,12 @@ STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython
 
 @dataclass(frozen=True)
 class Named:
-    """A graph with a person's own names.
+    """A graph whose values have the user's names.
 
     Attributes:
         view: the graph.
-        inputs: the numbers of leaves that belong to no layer of the model that gave the names.
-        roles: ``"parameter"`` or ``"input"`` for each leaf, and for constants that a person gave as data.
+        inputs: the numbers of leaves that do not belong to the model that gave the names.
+        roles: ``"parameter"`` or ``"input"`` for each leaf, and ``"input"`` for constants that are the user's data.
     """
 
     view: GraphView
@@ -44,10 +45,10 @@ class Named:
 
 
 def viewed(result: Any, names: Any = None) -> Named:
-    """Return the graph of a result with names: those of its Tensors, else of the caller's variables and attributes.
+    """Return the graph of a result with names: those of its Tensors, else the caller's variables and attributes.
 
     Args:
-        result: Tensors, or a `GraphView` already.
+        result: Tensors or a `GraphView`.
         names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
     """
     if names is None:
@@ -60,12 +61,12 @@ def viewed(result: Any, names: Any = None) -> Named:
 
 
 def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = False) -> Named:
-    """Return the graph of a result with the names that Tensors and arrays have in spaces of variables.
+    """Return the graph of a result, with the names of Tensors and arrays in some namespaces.
 
     Args:
-        result: Tensors, or a `GraphView` already.
-        spaces: the first comes first.
-        given: whether each name was given as one, also one that no variable of a person has.
+        result: Tensors or a `GraphView`.
+        spaces: namespaces (dicts of variables); earlier ones take precedence.
+        given: whether the names were passed explicitly, so that none is ignored as a variable of the interpreter.
     """
     found, owned, kept = variables(spaces, given)
     view = _filled(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
@@ -75,12 +76,12 @@ def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = Fa
 
 
 def _vague(name: str | None, path: str) -> bool:
-    """Whether a name is only the end of a path, as that of the W of each layer."""
+    """Whether a name is missing or only the last part of a path, such as the ``W`` of every layer."""
     return name is None or (name != path and path.endswith(f".{name}"))
 
 
 def _filled(view: GraphView, given: Mapping[str, Any]) -> GraphView:
-    """Return the view with these names for the values that have none."""
+    """Return the view with names for those values that have none."""
     nodes: dict[Any, str] = {}
     arrays: dict[tuple[Any, ...], str] = {}
     for name, value in given.items():
@@ -101,11 +102,11 @@ def _memory(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
 
 
 def roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = ()) -> dict[int, str]:
-    """Return what each leaf is to the person, and each constant that is data.
+    """Return the role of each leaf, and of each constant that is data: ``"parameter"`` or ``"input"``.
 
-    What a module owns is a parameter, and then the other leaves are inputs. Without a module a leaf is a parameter
-    beside data that takes no gradient, such as the rows of a table; where there is none either, it is an input. What a
-    module keeps, such as a mask, is no data.
+    Leaves that a module owns are parameters, and then all other leaves are inputs. Without a module, leaves are
+    parameters if the graph also has data without gradient, such as the rows of a table, and inputs otherwise. Arrays
+    that a module keeps, such as a mask, do not count as data.
     """
     known = {tensor.node for tensor in owned.values() if tensor.node is not None}
     leaves = [part for part in view if part.kind == "leaf"]
@@ -120,12 +121,12 @@ def roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = 
 def variables(
     spaces: Sequence[Mapping[str, Any]], given: bool = False
 ) -> tuple[dict[str, Any], dict[str, Tensor], set[str]]:
-    """Return the Tensors and arrays in spaces of variables, by what leads to them, and those that modules own.
+    """Return the Tensors and arrays in namespaces by their paths, the Tensors that modules own, and a set of paths.
 
-    The third is what leads to arrays that modules keep besides, such as a mask.
+    The set has the paths of arrays that modules keep without owning them as parameters, such as a mask.
 
-    What a variable holds comes before what is within it: ``W`` before ``params[0]``. Only what a loop left over, as the
-    W of ``for W in weights``, comes last, so that each of the weights is called alike.
+    A variable takes precedence over a path: ``W`` over ``params[0]``. Only variables left over from a loop, such as W
+    of ``for W in weights``, come last, so that all the weights are named in the same way.
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
@@ -150,10 +151,10 @@ def variables(
 
 
 def spaces() -> list[Mapping[str, Any]]:
-    """Return the variables of the frames that are a person's own, and what functions in them hold, the innermost first.
+    """Return the namespaces of the user's stack frames, the innermost first, then those that their functions refer to.
 
-    The caller is the first frame outside of this package; after its own variables come those of the functions that
-    called it, the global ones, and those that functions and modules among all these know.
+    The first is the innermost frame outside of this package. After its local variables come those of its callers, its
+    global variables, and the namespaces of functions and modules found in all of these.
     """
     found: list[Mapping[str, Any]] = []
     worldwide: list[Mapping[str, Any]] = []
@@ -170,18 +171,18 @@ def spaces() -> list[Mapping[str, Any]]:
 
 
 def spaces_of(function: Any) -> list[Mapping[str, Any]]:
-    """Return the variables that a function knows besides its own: those around it, and the global ones."""
+    """Return the namespaces that a function can read besides its local variables: its closure and its globals."""
     own = inspect.unwrap(function) if callable(function) else function
     return [*_known_to(own), told(getattr(getattr(own, "__func__", own), "__globals__", {}))]
 
 
 def told(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables in a space that are a person's own, and none of an interpreter's."""
+    """Return the variables of a namespace without those of the interpreter."""
     return {name: value for name, value in list(space.items()) if _told(name)}
 
 
 def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the variables that a person's function took along, a method's object, and those of a class or module."""
+    """Yield the namespaces reachable from a value: a user function's closure, a method's object, a class, a module."""
     if isinstance(value, MethodType):
         yield {"self": value.__self__}
         value = value.__func__
@@ -200,7 +201,7 @@ def _is_own(module: Any, file: str) -> bool:
 
 
 def _told(name: str) -> bool:
-    """Whether a variable is a person's own: none of an interpreter's."""
+    """Whether a variable belongs to the user, not to the interpreter."""
     return not INTERPRETER.fullmatch(name) and all(part.isidentifier() for part in name.split("."))
 
 
@@ -209,9 +210,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Return what a loop over a list, a tuple or a dict left in variables: its last entries, and no others.
+    """Return the ids of loop variables left over after a loop, that is, the last entries of a list, tuple or dict.
 
-    Results do not count: the last of ``losses`` is ``loss`` to everybody; nor do variables in a dict by their names.
+    Results of operations do not count, as the last of ``losses`` may well be named ``loss``. Nor does a dict that holds
+    variables under their own names.
     """
     bare: dict[int, set[str]] = {}
     for space in spaces:
@@ -230,7 +232,7 @@ def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
 
 
 def _holders(values: list[Any]) -> Iterator[Any]:
-    """Yield the lists, tuples and dicts in values, and in the attributes of a person's objects."""
+    """Yield the lists, tuples and dicts in values, and in the attributes of the user's objects."""
     seen: set[int] = set()
     for _ in range(3):
         inner: list[Any] = []
@@ -249,7 +251,7 @@ def _holders(values: list[Any]) -> Iterator[Any]:
 
 
 def _members(holder: Any, depth: int) -> list[Any]:
-    """Return what is this deep within lists, tuples and dicts, without results of operations."""
+    """Return the entries at a depth of nested lists, tuples and dicts, without results of operations."""
     members = list(holder.values() if isinstance(holder, Mapping) else holder)
     for _ in range(depth - 1):
         inner = [part.values() if isinstance(part, Mapping) else part for part in members
@@ -260,9 +262,9 @@ def _members(holder: Any, depth: int) -> list[Any]:
 
 
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
-    """Yield the Tensors and arrays in a value by their paths, the outer ones first, and whether a module owns them.
+    """Yield the Tensors and arrays in a value with their paths, the outer ones first, and whether a module owns them.
 
-    What it keeps without owning it is marked by ``None``.
+    The last is ``None`` for arrays that a module keeps but that are not parameters.
     """
     level: list[tuple[str, Any, bool | None]] = [(name, value, False)]
     seen: set[int] = set()
@@ -288,13 +290,13 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
                     inner += [(step, child, owns) for step, child in prefixed(path, dict(parts_of(part)))]
                 if owns:
                     inner += [(step, child, None) for step, child in prefixed(path, dict(_kept(part)))]
-            except Exception:  # a variable that has nothing to do with the graph may be anything
+            except Exception:  # an unrelated variable may raise any error
                 continue
         level = inner
 
 
 def _kept(module: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays, and lists of such, that a module and its parts keep beside their parameters, by their paths."""
+    """Yield the attributes of a module and its parts that are arrays or lists of arrays, with their paths."""
     inside = getattr(module, "named_modules", None)
     for path, part in inside() if callable(inside) else [("", module)]:
         for name, value in list(getattr(part, "__dict__", {}).items()):

@@ -1,1 +1,1 @@
-"""A network as neurons and weighted edges."""
+"""Drawings of networks as neurons and weighted edges."""

@@ -1,4 +1,4 @@
-"""A network as neurons and weighted edges, with what a sample makes of it, forward and back."""
+"""`draw_network`: draw a network as neurons and weighted edges, optionally with the values for one sample."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .marks import SIDE, Dot, Link, to_raster, to_svg
 
 Array = np.ndarray[Any, Any]
 SUFFIXES = (".svg", ".png", ".pdf", ".html")
-HEAD, FOOT = 86, 74  # room above and below the neurons
+HEAD, FOOT = 86, 74  # space above and below the neurons
 
 
 @dataclass(frozen=True)
 class NetworkDrawing:
-    """A drawn network. A notebook shows it by itself; `save` writes it.
+    """A drawn network. A notebook displays it; `save` writes it to a file.
 
     Attributes:
-        columns: the neurons of each layer, the input first; `heads` two lines above each.
+        columns: the neurons of each layer, the input first; `heads` has the two lines of text above each.
         links: the weights between neurons that are shown.
-        radius: of a neuron; `size` width and height of the drawing.
+        radius: the radius of a neuron; `size` is the width and height of the drawing.
         largest: the largest absolute weight.
     """
 
@@ -50,7 +50,7 @@ class NetworkDrawing:
 
     @cached_property
     def svg(self) -> str:
-        """The SVG text, which can stand in an HTML page."""
+        """The SVG text, which can be embedded in an HTML page."""
         return to_svg(self)
 
     def _repr_svg_(self) -> str:
@@ -60,10 +60,10 @@ class NetworkDrawing:
         return f"<drawing of {len(self.columns) - 1} layers; a notebook shows it, .save('network.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the drawing, whole or not at all, as .svg, .png, .pdf or .html, and return the path.
+        """Write the drawing as .svg, .png, .pdf or .html, completely or not at all, and return the path.
 
         Raises:
-            ValueError: another suffix.
+            ValueError: the suffix is not one of these.
             FileNotFoundError: the folder does not exist.
         """
         suffix = _suffix(path)
@@ -89,20 +89,20 @@ def draw_network(
     theme: str = "light",
     title: str | None = None,
 ) -> NetworkDrawing:
-    r"""Draw a network: a circle for each neuron, a line for each weight, thick where it is large, orange below zero.
+    r"""Draw a network: a circle for each neuron, a line for each weight, thicker for larger ones, orange if negative.
 
     .. math:: z = a W^T + b, \qquad a = f(z), \qquad \delta = \partial L / \partial z
 
     Args:
         model: a layer, or a list or `Sequential` of layers, with ``W`` (n_out, n_in) and ``b`` (n_out,), or ``weight``
-            and ``bias``; what has no weights, such as ``np.tanh`` or a dropout in use, belongs to the layer before it.
-            All can be called with an array if x is given.
+            and ``bias``; a part without weights, such as ``np.tanh`` or a dropout, belongs to the layer before it. If x
+            is given, all parts must be callable with an array.
         x: one sample, ``(n_in,)`` or ``(1, n_in)``; its z and a are written into the neurons.
-        path: also save it there: .svg, .png, .pdf or .html.
-        deltas: for each layer its delta for that sample, ``(n_out,)``, written below the neurons. For one sample that
-            is the gradient of the bias: ``BackProp(model, FeedForward(model, x), y, solver=solver).db``.
+        path: a file to save the drawing to: .svg, .png, .pdf or .html.
+        deltas: the delta of each layer for this sample, ``(n_out,)``, written below the neurons. For one sample it is
+            the gradient of the bias: ``BackProp(model, FeedForward(model, x), y, solver=solver).db``.
         inputs, outputs: names of the columns of the data and of the classes.
-        limit: draw at most so many neurons of a layer, at least 3; the others are counted.
+        limit: the largest number of neurons drawn per layer, at least 3; the number of the others is written.
         theme: ``"light"`` or ``"dark"``.
         title: text above the drawing.
 
@@ -110,8 +110,8 @@ def draw_network(
         A `NetworkDrawing`.
 
     Raises:
-        TypeError: something that is not a list of layers.
-        ValueError: shapes that do not fit together, or an unknown option.
+        TypeError: the model is not a layer or a list of layers.
+        ValueError: shapes do not fit together, or an option is unknown.
 
     Example:
         >>> class Pair:
@@ -128,7 +128,7 @@ def draw_network(
         _suffix(path)
     before, stages = stages_of(model)
     W, b, kinds = _read(stages)
-    with at_rest(model), np.errstate(all="ignore"):  # numbers that are not finite are shown
+    with at_rest(model), np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
         z, a = _forward(before, stages, x)
     back = _check_deltas(deltas, W)
     widths = [W[0].shape[1], *(w.shape[0] for w in W)]
@@ -169,7 +169,7 @@ def draw_network(
 
 
 class Stage(NamedTuple):
-    """A layer that is drawn, with the parts after it that have no weights."""
+    """A drawn layer, with the parts without weights that follow it."""
 
     layer: Any
     W: Array
@@ -178,7 +178,7 @@ class Stage(NamedTuple):
 
 
 def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
-    """Return the parts before the first layer, and the layers."""
+    """Return the parts before the first layer with weights, and the layers with weights as stages."""
     before: list[Any] = []
     stages: list[Stage] = []
     for part in in_a_row(model):
@@ -200,7 +200,7 @@ def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
 
 
 def _read(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[str]]:
-    """Return weights, biases and names of activations, checked."""
+    """Return weights, biases and names of activations, after checking the shapes."""
     W, b = [stage.W for stage in stages], [stage.b for stage in stages]
     for k, (w, bias) in enumerate(zip(W, b, strict=True), start=1):
         if w.ndim != 2 or (bias is not None and bias.shape != w.shape[:1]):
@@ -215,12 +215,12 @@ def _read(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[st
 def _name_of(part: Any) -> str:
     if isinstance(part, str):
         return part
-    title = part.title() if callable(getattr(part, "title", None)) else type(part).__name__  # of a module
+    title = part.title() if callable(getattr(part, "title", None)) else type(part).__name__  # title of a module
     return str(getattr(part, "__name__", None) or getattr(part, "name", None) or title)
 
 
 def _forward(before: list[Any], stages: list[Stage], x: Any) -> tuple[list[Array], list[Array]]:
-    """Return z of each layer, and a of the input and each layer; both empty without a sample."""
+    """Return z of each layer, and a of the input and of each layer; both lists are empty if there is no sample."""
     if x is None:
         return [], []
     width = stages[0].W.shape[1]
@@ -262,20 +262,20 @@ def _names(what: str, names: Sequence[Any] | None, width: int) -> list[str]:
 
 
 def _radius(numbers: list[Array], tall: int) -> float:
-    """Return the radius at which the numbers stand within the circles, or that of empty ones."""
+    """Return a radius at which the numbers fit into the circles, or a default for empty circles."""
     if not numbers:
         return 15.0 if tall <= 16 else 9.0
     longest = 2 + max(len(_two(number)) for array in numbers for number in array)
-    return max(26.0, math.hypot(3.2 * longest + 3, 11.5))  # half a line, and how far two lines reach up
+    return max(26.0, math.hypot(3.2 * longest + 3, 11.5))  # half the width of a line, and half the height of two
 
 
 def _two(number: Any) -> str:
-    """Return a number at two significant digits, in few letters: ``-1.2e9``."""
+    """Return a number with two significant digits as short text: ``-1.2e9``."""
     return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(number) + 0.0:.2g}")
 
 
 def _choose(width: int, limit: int) -> list[int | None]:
-    """Return which neurons to draw, ``None`` for the gap."""
+    """Return the indices of the neurons to draw, with ``None`` for the gap."""
     if width <= limit:
         return list(range(width))
     head = limit // 2

@@ -1,4 +1,4 @@
-"""The neurons and lines of a drawn network as marks, written as SVG, or by Matplotlib as PNG and PDF."""
+"""The graphical elements of a drawn network, and their output as SVG, or by Matplotlib as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 PLUS = {"light": "#0072b2", "dark": "#5fb2ee"}
 MINUS = {"light": "#c9560c", "dark": "#ff9d5c"}
 FONT = "Helvetica,Arial,'Liberation Sans',sans-serif"
-TITLE = 34.0  # room that a title takes
-SIDE = 40  # room beside the neurons
+TITLE = 34.0  # height of the title
+SIDE = 40  # space beside the neurons
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One neuron, or the gap where several are left out (`index` is ``None``).
+    """One neuron, or the gap for several that are left out (`index` is ``None``).
 
-    `lines` stand inside, `below` under it, `beside` next to it; `about` is told on hover.
+    `lines` are texts inside, `below` is a text under it, `beside` a text next to it; `about` is the tooltip.
     """
 
     index: int | None
@@ -42,7 +42,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One weight, from one point to another; `strength` is its size relative to the largest, with its sign."""
+    """One weight, drawn as a line; `strength` is the weight divided by the largest absolute weight."""
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -52,7 +52,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words at a point: `anchor` is ``start``, ``middle`` or ``end``."""
+    """Text at a point; `anchor` is ``start``, ``middle`` or ``end``."""
 
     x: float
     y: float
@@ -61,7 +61,7 @@ class Text:
     colour: str
     anchor: str = "middle"
     bold: bool = False
-    halo: bool = False  # lines pass behind it
+    halo: bool = False  # outlined in the background color, as lines pass behind it
 
 
 def _texts(net: NetworkDrawing, theme: Theme) -> list[Text]:
@@ -92,13 +92,13 @@ def _texts(net: NetworkDrawing, theme: Theme) -> list[Text]:
 
 
 def _ink(net: NetworkDrawing, strength: float) -> tuple[str, float, float]:
-    """Return colour, width and opacity of a weight."""
+    """Return color, width and opacity of the line of a weight."""
     if not math.isfinite(strength):
         return "#8c2d6b", 3.0, 1.0
     colour = (MINUS if strength < 0 else PLUS)[net.theme]
     tall = max(map(len, net.columns))
     thickest, palest = min(4.0, max(1.2, 26 / tall)), min(0.25, 2 / tall)
-    size = abs(strength) if tall <= 16 else strength * strength  # of many lines only the strong ones should be seen
+    size = abs(strength) if tall <= 16 else strength * strength  # with many lines, small weights fade
     return colour, 0.4 + thickest * size, palest + (0.95 - palest) * size
 
 
@@ -109,7 +109,7 @@ def _keys(net: NetworkDrawing) -> list[Link]:
 
 
 def _ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return where a line touches the two circles."""
+    """Return the points where a line touches its two circles."""
     (x1, y1), (x2, y2) = link.start, link.end
     length = math.hypot(x2 - x1, y2 - y1)
     dx, dy = (x2 - x1) / length * net.radius, (y2 - y1) / length * net.radius
@@ -117,7 +117,7 @@ def _ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[f
 
 
 def to_svg(net: NetworkDrawing, titled: bool = True) -> str:
-    """Return the drawing as SVG text, perhaps without the title above it."""
+    """Return the drawing as SVG text; `titled` says whether the title is drawn."""
     theme = THEMES[net.theme]
     cut = 0.0 if titled or not net.title else TITLE
     width, height = net.size[0], net.size[1] - cut
@@ -165,7 +165,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, ink: tuple[str, float, flo
 
 
 def to_raster(net: NetworkDrawing, kind: str) -> bytes:
-    """Return the same marks drawn by Matplotlib, at a scale of one unit a pixel of 72 to the inch."""
+    """Return the same drawing by Matplotlib as bytes of a PNG or PDF; one unit is a point (1/72 inch)."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle
     from matplotlib.patheffects import withStroke

@@ -1,1 +1,1 @@
-"""What a notebook shows: objects as pictures, pages in frames, a computation that failed, and the magic of a cell."""
+"""Display in notebooks: Tensors and other objects as HTML, pages in frames, and the cell magic ``%%explore``."""

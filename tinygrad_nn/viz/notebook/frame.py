@@ -1,4 +1,4 @@
-"""Pages in the output of a cell: in a frame of their own, out of which no script reaches the notebook."""
+"""HTML pages in the output of a notebook cell, in a sandboxed frame whose scripts cannot access the notebook."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from ...files import write_whole
 from ...printable import printable
 
-HEIGHT = 640  # of a frame, in pixels
-LARGEST = 24_000_000  # bytes of a page that goes into a notebook; a larger one is opened from its file
+HEIGHT = 640  # height of a frame in pixels
+LARGEST = 24_000_000  # bytes; a larger page is not embedded in the notebook, but opened from its file
 PICTURES = {".gif": "image/gif", ".png": "image/png", ".svg": "image/svg+xml"}
 _Path: Any = type(Path())
 
 
 def framed(page: str, title: str, height: int = HEIGHT) -> str:
-    """Return a whole page as a frame of HTML: its scripts run, and can read nothing of what is around it."""
+    """Return an ``<iframe>`` with a page: its scripts run, but cannot read anything outside of the frame."""
     about = escape(printable(title), quote=True)
     style = f"box-sizing:border-box;width:100%;height:{height}px;border:1px solid #8b949e80;border-radius:6px"
     inside = escape(page, quote=True)
@@ -26,11 +26,11 @@ def framed(page: str, title: str, height: int = HEIGHT) -> str:
 
 
 class Page:
-    """A page that was not written to a file. A notebook shows it by itself; `save` writes it.
+    """A page that was not written to a file. A notebook displays it; `save` writes it.
 
     Attributes:
-        html: the page.
-        title: what it is.
+        html: the HTML text.
+        title: the title of the page.
     """
 
     def __init__(self, html: str, title: str) -> None:
@@ -43,10 +43,10 @@ class Page:
         return f"<page {printable(self.title)!r}; a notebook shows it, .save('page.html') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page, whole or not at all, and return its path.
+        """Write the page to a file, completely or not at all, and return its path.
 
         Raises:
-            ValueError: a path that does not end in .html.
+            ValueError: the path does not end in .html.
             FileNotFoundError: the folder does not exist.
         """
         if Path(path).suffix.lower() not in (".html", ".htm"):
@@ -55,7 +55,7 @@ class Page:
 
 
 class Written(_Path):  # type: ignore[misc]
-    """The path of a page or a picture that was written; a notebook shows what is in the file."""
+    """The path of a written page or picture; a notebook displays the content of the file."""
 
     def __repr__(self) -> str:
         return repr(Path(self))

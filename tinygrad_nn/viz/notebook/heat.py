@@ -1,6 +1,6 @@
-"""A Tensor in the output of a cell: its numbers as text and, on a click, its value and gradient as heat maps.
+"""Display of a Tensor in a notebook: its text and, on a click, heat maps of its value and gradient.
 
-No script: what unfolds is ``<details>``, so that every notebook and every page made of one shows it.
+It uses ``<details>`` instead of scripts, so that every notebook and every page exported from one displays it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ..graph.colour import shade
 
 Array = np.ndarray[Any, Any]
 
-# From far below zero to far above, as weights are drawn; NaN and infinity have a colour of their own.
+# From negative (orange) to positive (blue), as for weights; NaN and infinity have the color BROKEN.
 COLOURS = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in
                     ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")], float)  # fmt: skip
 BROKEN = (140, 45, 107)
-NUMBERS, COLUMNS = 192, 12  # arrays of at most so many entries, and columns, have their numbers in the cells
-ROWS, ACROSS = 96, 128  # pixels of a map; a larger one is averaged in blocks
-GROUP, MOST = 12, 96  # maps that stand together, and that are made at all
-WIDE = 320  # pixels of a map, about
-TEXT = 100  # entries of which the text shows all
+NUMBERS, COLUMNS = 192, 12  # arrays of at most so many entries and columns show numbers in the cells
+ROWS, ACROSS = 96, 128  # cells of a map at most; larger arrays are averaged in blocks
+GROUP, MOST = 12, 96  # maps in one group, and maps in total
+WIDE = 320  # approximate width of a map in pixels
+TEXT = 100  # the text shows all entries of arrays of at most this size
 CELL = "padding:2px 6px;text-align:right;min-width:2.2em;border:0"
 
 
 def tensor_html(tensor: Any) -> str | None:
-    """Return a Tensor as HTML: its text, and heat maps to unfold; ``None`` where its values are not known."""
+    """Return a Tensor as HTML: its text and folded heat maps; ``None`` if its values are not known (while tracing)."""
     if not isinstance(tensor.data, np.ndarray):
         return None
     value, grad = tensor.data, tensor.grad if tensor.node is not None else None
@@ -47,7 +47,7 @@ def tensor_html(tensor: Any) -> str | None:
 
 
 def heat_maps(arrays: dict[str, Array]) -> str:
-    """Return arrays of one shape as heat maps beside each other, one for each index of the axes before the last two."""
+    """Return arrays of the same shape as heat maps side by side, one for each index of all but the last two axes."""
     first = next(iter(arrays.values()))
     lead = first.shape[:-2]
     count = int(np.prod(lead))
@@ -68,7 +68,7 @@ def heat_maps(arrays: dict[str, Array]) -> str:
 
 
 def shape_words(shape: tuple[int, ...]) -> str:
-    """Return a shape in words: ``2 × 3``."""
+    """Return a shape as text: ``2 × 3``."""
     return " × ".join(f"{n:,}" for n in shape) if shape else "scalar"
 
 
@@ -88,19 +88,19 @@ def _scale(name: str, array: Array, most: float) -> str:
 
 
 def real(array: Array) -> Array:
-    """Return an array as float64, complex numbers by their absolute values."""
+    """Return an array as float64; complex numbers become their absolute values."""
     with np.errstate(all="ignore"):
         return np.asarray(np.abs(array) if array.dtype.kind == "c" else array, dtype=np.float64)
 
 
 def largest(array: Array) -> float:
-    """Return the largest absolute value that is finite, 1 if all are 0."""
+    """Return the largest finite absolute value, or 1 if all are 0."""
     values = np.abs(real(array))
     return float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
 
 
 def colours(values: Array, most: float) -> Array:
-    """Return the colours of values between -most and most, bytes ``(..., 3)``."""
+    """Return the RGB colors of values between -most and most, as uint8 ``(..., 3)``."""
     with np.errstate(all="ignore"):
         t = (np.clip(np.nan_to_num(values / most), -1, 1) + 1) / 2 * (len(COLOURS) - 1)
     k = np.minimum(t.astype(int), len(COLOURS) - 2)
@@ -111,7 +111,7 @@ def colours(values: Array, most: float) -> Array:
 
 
 def _figure(place: tuple[int, ...], arrays: dict[str, Array], scales: dict[str, float]) -> str:
-    """Return the maps at one index of the leading axes, value and gradient together."""
+    """Return the maps of value and gradient at one index of the leading axes."""
     parts = []
     for name, array in arrays.items():
         table = array[place] if array.ndim >= 2 else array.reshape(1, -1)
@@ -126,7 +126,7 @@ def _figure(place: tuple[int, ...], arrays: dict[str, Array], scales: dict[str, 
 def _map(
     table: Array, most: float, title: str, place: tuple[int, ...] | None, numbers: bool
 ) -> tuple[str, str]:
-    """Return a remark on the caption of a map, and the map: a table of numbers if they are few, else a picture."""
+    """Return a remark for the caption of a map, and the map: a table of numbers if it is small, else a picture."""
     values = real(table)
     height, width = values.shape
     if numbers and width <= COLUMNS:
@@ -145,14 +145,14 @@ def _map(
     block = (-(-height // ROWS), -(-width // ACROSS))
     values = in_blocks(values, block)
     note = f", a cell is the mean of {block[0]} × {block[1]}" if max(block) > 1 else ""
-    size = max(1, min(16, WIDE // max(values.shape)))  # of a cell, in pixels
+    size = max(1, min(16, WIDE // max(values.shape)))  # pixels per cell
     look = f"width:{size * values.shape[1]}px;height:{max(size * values.shape[0], 12)}px;image-rendering:pixelated"
     picture = _png(colours(values, most))
     return note, f'<img style="{look};max-width:100%" alt="heat map of {title}" src="data:image/png;base64,{picture}">'
 
 
 def in_blocks(values: Array, block: tuple[int, int]) -> Array:
-    """Return the means over blocks of rows and columns; what is not finite in a block is seen in its mean."""
+    """Return the means over blocks of rows and columns; a non-finite entry makes the mean of its block non-finite."""
     with np.errstate(all="ignore"):
         for axis, size in enumerate(block):
             if size > 1:
@@ -163,7 +163,7 @@ def in_blocks(values: Array, block: tuple[int, int]) -> Array:
 
 
 def _png(rgb: Array) -> str:
-    """Return a picture as a PNG in base64."""
+    """Return RGB values as a PNG in base64."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""``%load_ext tinygrad_nn``: the magic ``%%explore`` of a cell."""
+"""The IPython extension, loaded by ``%load_ext tinygrad_nn``: the cell magic ``%%explore``."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ USAGE = (
 
 
 def load_magic(shell: Any) -> None:
-    """Give a shell of IPython the magic of cells, short tracebacks, and `explain_error` as a name if it is free."""
+    """Install the cell magic, short tracebacks and (if the name is free) `explain_error` in an IPython shell."""
     shell.register_magic_function(lambda line, cell=None: explore_cell(shell, line, cell), "line_cell", "explore")
     shell.user_ns.setdefault("explain_error", explain_error)
     install()
 
 
 def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
-    """Run a cell and return the page of the computation behind its last expression, or behind what it binds last.
+    """Run a cell and return the explorer page of its last expression, or of the names that its last line assigns.
 
     Args:
-        shell: of IPython.
-        line: what stands after the magic: a title.
-        cell: the code below it.
+        shell: the IPython shell.
+        line: the text after the magic: an optional title.
+        cell: the code of the cell.
 
     Raises:
-        ValueError: the cell has no such expression, or the line is more than a title.
+        ValueError: the cell has no such expression, or the line is not a single title.
     """
     words = shlex.split(line)
     if cell is None or not cell.strip() or len(words) > 1:
         raise ValueError(USAGE)
     code = shell.transform_cell(cell)
-    name = shell.compile.cache(code, len(shell.user_ns.get("In", [0])) - 1)  # an error shows the line of the cell
+    name = shell.compile.cache(code, len(shell.user_ns.get("In", [0])) - 1)  # so that errors show the line of the cell
     body = ast.parse(code, name).body
     value = _last(body)
     if value is None:
@@ -55,7 +55,7 @@ def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
 
 
 def _last(body: list[ast.stmt]) -> ast.expr | None:
-    """Return the last expression of a cell, or the names that its last line binds."""
+    """Return the last expression of a cell, or the names that its last line assigns; ``None`` if neither exists."""
     last = body[-1] if body else None
     if isinstance(last, ast.Expr):
         return last.value

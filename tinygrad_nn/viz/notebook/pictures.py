@@ -1,4 +1,4 @@
-"""What a notebook shows of objects that are not drawings themselves: a Tensor, a history, a data set."""
+"""HTML display in notebooks for objects that are not drawings: Tensors, histories, data sets and profiles."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..graph.page import html_table
 from ..training.live import chart
 from .heat import tensor_html
 
-ROWS = 10  # of a table, at each end
-# The variables that `chart` draws with. They follow the notebook: inks that can be read on light and dark ground.
+ROWS = 10  # rows shown at the start and at the end of a table
+# The CSS variables of `chart`, with colors that are readable on the light and dark backgrounds of notebooks.
 INKS = ("--first:#2f8fd0;--second:#d9641e;--third:#1f9e77;--fourth:#b0589a;--ink:currentColor;--muted:#7d8590;"
         "--line:#8b949e55")  # fmt: skip
 
 
 def picture(thing: Any) -> str | None:
-    """Return an object as HTML for the output of a cell, ``None`` where its text says all."""
+    """Return an object as HTML for the output of a cell, or ``None`` if its text is enough."""
     for kind in type(thing).__mro__:
         if kind.__name__ in KINDS:
             return KINDS[kind.__name__](thing)
@@ -29,7 +29,7 @@ def picture(thing: Any) -> str | None:
 
 
 def history_html(history: Any) -> str | None:
-    """Return a history as its curves and, to unfold, its table."""
+    """Return a history as HTML: its curves and a folded table."""
     if not history.loss:
         return None
     metrics = [name for name in history.metrics if not name.startswith("val_")]
@@ -56,7 +56,7 @@ def history_html(history: Any) -> str | None:
 
 
 def _chart(name: str, training: list[float], validation: list[float]) -> str:
-    """Return one curve or two as a figure that needs no style sheet."""
+    """Return one or two curves as a figure with inline styles."""
     drawn = chart(name, {"training": training} | ({"validation": validation} if validation else {}))
     drawn = drawn.replace("<figure>", '<figure style="margin:0">')
     drawn = drawn.replace('<svg viewBox="0 0 30 10"', '<svg width="30" height="10" viewBox="0 0 30 10"')
@@ -65,7 +65,7 @@ def _chart(name: str, training: list[float], validation: list[float]) -> str:
 
 
 def dataset_html(data: Any) -> str:
-    """Return a data set as the words of its text, and its first rows."""
+    """Return a data set as HTML: the text of its repr and some rows."""
     head, *lines = repr(data).splitlines()
     parts = [line.strip().partition("  ") for line in lines]
     words = "".join(f"<br><b>{escape(a)}</b> {escape(b)}" if b else f"<br>{escape(a)}" for a, _, b in parts)
@@ -81,7 +81,7 @@ def dataset_html(data: Any) -> str:
 
 
 def profile_html(profile: Any) -> str | None:
-    """Return a profile as its tables and, to unfold, its graph coloured by time, where a program draws it."""
+    """Return a profile as HTML: its tables and (if Graphviz is installed) its graph, folded and colored by time."""
     text = f'<pre style="overflow-x:auto">{escape(str(profile))}</pre>'
     svg = profile.draw()._repr_svg_() if profile.view is not None else None
     if svg is None:

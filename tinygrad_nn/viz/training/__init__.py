@@ -1,1 +1,1 @@
-"""A training: its losses, gradients and what was learned, as plots and as a page that renews itself."""
+"""Visualization of training: plots of losses, gradients and weights, recordings, and a page that updates itself."""

@@ -1,4 +1,4 @@
-"""How large the gradients of each layer are, epoch by epoch."""
+"""`GradientFlow`: record the size of each layer's gradients after each epoch, and plot it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 
 class GradientFlow:
-    r"""A callback of `fit` that keeps the norm of the gradient of each layer's weights, epoch by epoch.
+    r"""A callback of `fit` that records the size of the gradient of each layer's weights after each epoch.
 
     .. math:: \lVert \partial L / \partial W^k \rVert_2 / \sqrt{n}
 
-    The root mean square, of n entries, so that wide and narrow layers can be compared.
+    This is the root mean square of the n entries, so that wide and narrow layers can be compared.
 
     Args:
-        gradients: a function of the model that returns its loss, a Tensor, whose gradients in the weights are kept; or
-            the gradients, a list or dict with an array for each layer, or an object whose ``dW`` is one, such as what
-            `BackProp` returns. Modules are in use meanwhile. Without it, call `add` in a loop of your own.
+        gradients: a function of the model that returns the loss (a Tensor), from which the gradients are computed; or
+            that returns the gradients, as a list or dict with an array for each layer, or as an object with such an
+            attribute ``dW``, such as the result of `BackProp`. Modules are in evaluation mode during the call. Without
+            this function, call `add` in your own loop.
 
     Attributes:
-        norms: the name of each layer -> one number an epoch.
+        norms: a dict from the name of each layer to a list with one number per epoch.
 
     Raises:
-        TypeError: it was called by `fit` without a function.
+        TypeError: `fit` called it, and no function was given.
 
     Example:
         >>> flow = GradientFlow()
@@ -54,7 +55,7 @@ class GradientFlow:
         return f"GradientFlow({epochs} epochs of {', '.join(map(printable, self.norms)) or 'no layers yet'})"
 
     def __call__(self, epoch: Any) -> None:
-        """Keep the norms at the end of an epoch."""
+        """Record the norms at the end of an epoch."""
         if self.gradients is None:
             raise TypeError("GradientFlow as a callback needs a function of the model: GradientFlow(lambda m: ...).")
         with at_rest(epoch.model):
@@ -62,7 +63,7 @@ class GradientFlow:
         self.add(_gradients(found, epoch.model) if isinstance(found, Tensor) else found)
 
     def add(self, gradients: Any) -> None:
-        """Keep the norms of an array for each layer, in a list, or in a dict by the names of the layers."""
+        """Record the norms of the gradients: a list with an array for each layer, or a dict by names of layers."""
         given = getattr(gradients, "dW", gradients)
         if not isinstance(given, Mapping):
             given = {f"layer {k}": g for k, g in enumerate(given, start=1)}
@@ -74,7 +75,7 @@ class GradientFlow:
 
 
 def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
-    """Return the gradient of a loss in each weight of a model; nothing is added to any ``.grad``."""
+    """Return the gradient of a loss in each weight of a model; no ``.grad`` is changed."""
     view = GraphView(loss)
     gradients = walk_back(view).gradients
     found = {part.node: gradients.get(part.number) for part in view if part.kind == "leaf"}
@@ -83,17 +84,17 @@ def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
 
 @named_options()
 def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
-    """Plot the size of the gradients of each layer over the epochs, on a log scale, the first layer darkest.
+    """Plot the size of each layer's gradients over the epochs on a log scale; the first layer is the darkest.
 
     Args:
-        flow: a `GradientFlow`, or a mapping of names of layers to one number an epoch.
+        flow: a `GradientFlow`, or a mapping from names of layers to one number per epoch.
         ax: Matplotlib axes to draw on.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: there is nothing in it.
+        ValueError: no gradients were recorded.
 
     Example:
         >>> ax = plot_gradient_flow({"layer 1": [1e-4, 1e-5], "layer 2": [0.1, 0.05]})
@@ -113,7 +114,7 @@ def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: A
     colours = colormaps["viridis"](np.linspace(0, 0.85, len(norms)))
     for k, ((name, values), colour) in enumerate(zip(norms.items(), colours, strict=True)):
         sizes = np.array(values, dtype=float)
-        sizes = np.where((sizes > 0) & np.isfinite(sizes), sizes, np.nan)  # a log scale has no place for 0
+        sizes = np.where((sizes > 0) & np.isfinite(sizes), sizes, np.nan)  # a log scale cannot show 0
         marker = "" if many or sizes.size > 30 else "osD^vPX*"[k]
         ax.plot(np.arange(1, sizes.size + 1), sizes, color=colour, linewidth=1.8, marker=marker, markersize=4.5,
                 label=_plain(name))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Plots in a notebook: they are shown without pyplot, where they are returned and at the latest as their cell ends."""
+"""Display of plots in notebooks without pyplot: when they are the result of a cell, or else when the cell ends."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...printable import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI, PIXELS = 144, 96  # of the picture, and those of a page for an inch: sharp on a fine screen
-_waiting: list[Axes] = []  # plots of the cell that runs, in their order
+DPI, PIXELS = 144, 96  # resolution of the picture, and CSS pixels per inch: sharp on screens of high resolution
+_waiting: list[Axes] = []  # plots of the running cell that have not been displayed, in order
 
 
 @cache
 def shown_axes() -> type[Axes]:
-    """Return the class of axes that a notebook shows as a picture; everywhere else they are Matplotlib's."""
+    """Return a subclass of Matplotlib's ``Axes`` that a notebook displays as a picture."""
     from matplotlib.axes import Axes
 
     class Plot(Axes):
@@ -32,7 +32,7 @@ def shown_axes() -> type[Axes]:
 
 
 def bundle(ax: Axes) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the figure of axes as a notebook takes it: a PNG with its size and words, and its text."""
+    """Return the MIME bundle of the figure of some axes: a PNG with its size and alternative text, and the repr."""
     data, about = {"text/plain": repr(ax)}, {}
     figure = ax.get_figure(root=True)
     _waiting[:] = [other for other in _waiting if other.get_figure(root=True) is not figure]
@@ -41,18 +41,18 @@ def bundle(ax: Axes) -> tuple[dict[str, str], dict[str, Any]]:
         figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
         picture = buffer.getvalue()
         data["image/png"] = base64.b64encode(picture).decode()
-        width, height = (int.from_bytes(picture[start : start + 4], "big") for start in (16, 20))  # of its header
+        width, height = (int.from_bytes(picture[start : start + 4], "big") for start in (16, 20))  # in the PNG header
         about["image/png"] = {"width": width * PIXELS // DPI, "height": height * PIXELS // DPI, "alt": words(ax)}
     return data, about
 
 
 def words(ax: Axes) -> str:
-    """Return what a plot shows: its title, else what stands at its axes."""
+    """Return a description of a plot: its title, else the labels of its axes."""
     return printable(ax.get_title() or " by ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))) or "a plot")
 
 
 def _by_pyplot(figure: Any) -> bool:
-    """Whether pyplot shows a figure as the cell ends, or in a window of its own."""
+    """Whether pyplot will display a figure itself, at the end of the cell or in a window."""
     pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is None or not hasattr(figure, "number") or not pyplot.fignum_exists(figure.number):
         return False
@@ -60,7 +60,7 @@ def _by_pyplot(figure: Any) -> bool:
 
 
 def awaited(ax: Axes) -> None:
-    """Show new axes as the cell ends, if that has not been done before."""
+    """Register new axes for display at the end of the cell, unless they are displayed before."""
     shell = notebook()
     if shell is None:
         return

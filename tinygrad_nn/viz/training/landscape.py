@@ -1,4 +1,4 @@
-"""The loss around trained weights, along two directions."""
+"""`plot_landscape`: the loss around trained weights, along two directions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list[Array]:
-    r"""Return a random direction with, in each row of the weights of each layer, the length of that row.
+    r"""Return a random direction in which each row has the norm of the same row of the weights.
 
     .. math:: d_i \leftarrow d_i \, \lVert W_i \rVert / \lVert d_i \rVert
 
@@ -28,7 +28,7 @@ def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list
     directions = []
     for w in weights:
         d = rng.standard_normal(w.shape)
-        with np.errstate(all="ignore"):  # the loss of weights without measure is not finite either
+        with np.errstate(all="ignore"):  # for weights that are not finite, the loss is not finite either
             length, whole = (np.sqrt((x * x).reshape(x.shape[0], -1).sum(axis=1)) for x in (np.asarray(d), w))
             directions.append(d * (whole / length).reshape(-1, *(1,) * (w.ndim - 1)))
     return directions
@@ -45,27 +45,29 @@ def plot_landscape(
     points: int = 25,
     rng: Any = 0,
 ) -> Axes:
-    r"""Plot the loss around the weights of a network, along two directions, the weights themselves in the middle.
+    r"""Plot the loss around the weights of a network, along two directions; the weights are in the middle.
 
     .. math:: L(W + \alpha d_1 + \beta d_2)
 
-    The model is copied, and its modules are in use; it is not changed. Biases stay as they are.
+    The model is copied, and the modules of the copy are in evaluation mode; the model is not changed. Biases are fixed.
 
     Args:
-        loss: a function of the model, a number or a Tensor: ``lambda m: graph_loss(m, x, y, solver=solver)``.
-        model: a list of layers with ``W`` (n_out, n_in); or a module, or a dict of arrays, whose weights are its arrays
-            of two axes or more.
+        loss: a function of the model that returns a number or a Tensor:
+            ``lambda m: graph_loss(m, x, y, solver=solver)``.
+        model: a list of layers with ``W`` (n_out, n_in); or a module or a dict of arrays, whose weights are its arrays
+            with at least two axes.
         ax: Matplotlib axes to draw on.
-        directions: two lists of arrays like the weights; by default random, normalised row by row.
-        span: alpha and beta run from -span to span; at 1 a random direction is as long as the weights.
-        points: along each side, odd so that the middle is one of them.
-        rng: a Generator or a seed for the directions.
+        directions: two lists of arrays in the shapes of the weights; by default random, normalized row by row.
+        span: alpha and beta run from -span to span; at 1, a random direction is as long as the weights.
+        points: the number of points along each side; odd, so that the middle is one of them.
+        rng: a Generator or a seed for the random directions.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: directions of other shapes, too few points, a model without weights, a loss that is finite nowhere.
+        ValueError: the directions have other shapes, there are too few points, the model has no weights, or the loss is
+            finite nowhere.
 
     Source: Li, Xu, Taylor, Studer, Goldstein, Visualizing the loss landscape of neural nets (2018).
 
@@ -80,7 +82,7 @@ def plot_landscape(
     if points < 3 or not span > 0:
         raise ValueError(f"points={points!r} and span={span!r}; at least 3 points, over a span above 0.")
     mine = copy.deepcopy(model)
-    moving = [array_of(w) for w in weights(mine).values()]  # the arrays themselves
+    moving = [array_of(w) for w in weights(mine).values()]  # the arrays of the copy, changed in place
     if not moving:
         raise ValueError(f"plot_landscape: this {type(model).__name__} has no weights, arrays with two axes or more.")
     middle = [w.copy() for w in moving]

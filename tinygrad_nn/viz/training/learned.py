@@ -1,4 +1,4 @@
-"""Plots of what a network has learned: where it decides, its weights, its activation."""
+"""Plots of a trained network: its decision boundary, its weights, and activation functions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray[Any, Any]
-# Okabe and Ito's colours, in an order that keeps neighbours apart; each class also has a marker of its own.
+# Okabe and Ito's colors, ordered so that neighbors differ clearly; each class also has its own marker.
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#4d4d4d")
 MARKERS = "osD^vPX*"
-WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # the signs as in draw_network
+WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # as in draw_network
 
 
 def predict(model: Any, x: Array) -> Array:
-    """Return what a callable or a list of layers makes of rows, in use."""
+    """Return the output of a callable or a list of layers for some rows, in evaluation mode."""
     with at_rest(model):
         for layer in model if isinstance(model, (list, tuple)) else [model]:
             x = array_of(layer(x))
@@ -41,17 +41,18 @@ def plot_decision_boundary(
     names: Sequence[Any] | None = None,
     resolution: int = 200,
 ) -> Axes:
-    """Plot which class a network gives to each point of the plane of two columns, paler where it is less sure.
+    """Plot the predicted class at each point of the plane of two columns; the color is paler where it is less certain.
 
     Args:
         model: a module, a list of layers, or a function of rows ``(n, n_in)`` that gives scores ``(n, classes)`` or,
-            of two classes, the probability of the second, ``(n,)`` or ``(n, 1)``; modules are asked in use.
-        x: the data ``(rows, n_in)``; columns that are not shown stay at their median.
-        y: its classes: numbers ``(rows,)``, or one-hot ``(rows, classes)``.
+            for two classes, the probability of the second, ``(n,)`` or ``(n, 1)``; modules are called in evaluation
+            mode.
+        x: the data ``(rows, n_in)``; columns that are not shown are set to their median.
+        y: the classes of the data: numbers ``(rows,)``, or one-hot ``(rows, classes)``.
         ax: Matplotlib axes to draw on.
-        columns: which two.
-        names: of the classes.
-        resolution: points along each side.
+        columns: the indices of the two columns.
+        names: the names of the classes.
+        resolution: the number of points along each side.
 
     Returns:
         The axes.
@@ -108,11 +109,11 @@ def plot_decision_boundary(
 
 @named_options()
 def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
-    """Plot the weights: of one layer as a map, of several as the distribution in each layer.
+    """Plot weights: those of one layer as a map, those of several layers as a distribution for each layer.
 
     Args:
-        model: a matrix (n_out, n_in), or a layer, a module, a list or a dict of them, whose arrays of two axes or more
-            are shown; in a map, the axes after the first are joined.
+        model: a matrix (n_out, n_in), or a layer, a module, a list or a dict of them, whose arrays with at least two
+            axes are shown; in a map, the axes after the first are joined.
         ax: Matplotlib axes to draw on.
 
     Returns:
@@ -141,7 +142,7 @@ def _map(array: Array, ax: Axes | None) -> Axes:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
-    w = np.clip(array.reshape(len(array), -1), -1e300, 1e300)  # Matplotlib subtracts the least from the largest
+    w = np.clip(array.reshape(len(array), -1), -1e300, 1e300)  # Matplotlib computes max - min, which could overflow
     ax = _axes(ax, (6.0, 4.4))
     largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
     ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
@@ -170,7 +171,7 @@ def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
     labels = [f"{_plain(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
     if len(found) <= 6 and all(len(name) <= 12 for name in found):
         ax.set_xticks(range(1, len(found) + 1), labels)
-    elif "layer 1" not in found and len(found) <= 40:  # paths, which tell more than numbers
+    elif "layer 1" not in found and len(found) <= 40:  # paths say more than numbers
         ax.set_xticks(range(1, len(found) + 1), map(_plain, found), rotation=90, fontsize=8)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -197,17 +198,17 @@ def plot_activation(
     .. math:: a = f(z), \qquad f'(z) = \partial a / \partial z
 
     Args:
-        f: a function of arrays and Tensors that acts on each entry alone, such as ``tinygrad_nn.relu`` or ``np.tanh``.
+        f: an elementwise function of arrays and Tensors, such as ``tinygrad_nn.relu`` or ``np.tanh``.
         ax: Matplotlib axes to draw on.
-        derivative: of f, a function of arrays; by default the graph gives it.
+        derivative: the derivative of f, a function of arrays; by default computed by the graph.
         low, high: the ends of the plot.
-        name: of the function.
+        name: the name of the function.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: f mixes the entries, as softmax does; or high is not above low.
+        ValueError: f is not elementwise (as softmax), or high is not above low.
 
     Example:
         >>> ax = plot_activation(np.tanh)
@@ -230,7 +231,7 @@ def plot_activation(
             out.backward(np.ones_like(a))
             slope = np.zeros_like(z) if t.grad is None else t.grad
         else:
-            slope = np.zeros_like(z)  # a constant
+            slope = np.zeros_like(z)  # f is constant
     ax = _axes(ax, (5.6, 3.8))
     label = name or getattr(f, "__name__", None) or getattr(f, "name", None) or type(f).__name__
     ax.axhline(0, color=INK, linewidth=0.8)

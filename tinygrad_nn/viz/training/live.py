@@ -1,4 +1,4 @@
-"""LiveReport, a page about a training that is going on: a browser keeps it open, and it renews itself."""
+"""`LiveReport`: a page about a running training, which updates itself in the browser."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")
-MOST_POINTS = 600  # of a curve, about; a line has no more pixels
-W, H, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 80, 22, 14, 50  # of 18 units a letter: 11 pixels on a telephone
+MOST_POINTS = 600  # approximate number of points of a curve; the plot has no more pixels
+W, H, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 80, 22, 14, 50  # text of 18 units has 11 pixels on a phone
 STYLE = """.charts { display: grid; gap: 1.2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
@@ -33,8 +33,8 @@ figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 .charts .key svg { width: 30px; height: 10px; margin-right: .35rem; }
 progress { width: 100%; accent-color: var(--first); }
 """
-# A page from the disk may not read files, but it may show one in a frame: its own, of now. That copy sends what it
-# holds, and only what has changed is replaced, so that the reader's place, selection and focus stay.
+# A page opened from disk may not read files, but it may load its own file again in a hidden frame. The copy in the
+# frame sends its content, and only changed parts are replaced, so that scroll position, selection and focus stay.
 SCRIPT = """"use strict";
 const report = document.getElementById("report");
 const ended = () => report.querySelector("progress").dataset.ended;
@@ -80,21 +80,22 @@ function renew(old, fresh) {
 
 
 class LiveReport:
-    """A callback of `fit` that writes a page after each epoch: losses, metrics, gradients, the confusion matrix.
+    """A callback of `fit` that writes a page after each epoch, with losses, metrics, gradients and a confusion matrix.
 
-    Open the file in a browser: it renews itself until the training has ended, without a server, and the reader's
-    place in it stays.
+    Open the file in a browser: the page updates itself, without a server, until the training has ended, and keeps the
+    reader's scroll position.
 
     Args:
-        path: of the page, ending in .html; it is replaced as a whole, so that no browser ever reads half of it.
-        flow: a `GradientFlow` whose norms are shown; it is called by the report, and need not be a callback itself.
-        confusion: a function of the model that returns counts, (classes, classes); modules are in use meanwhile.
-        names: of the classes.
-        title: of the page.
-        refresh: seconds between two looks of the browser, at least 1.
+        path: the file of the page, ending in .html; it is replaced atomically, so a browser never reads half of it.
+        flow: a `GradientFlow` whose norms are shown; the report calls it, so it need not be a callback itself.
+        confusion: a function of the model that returns counts, (classes, classes); modules are in evaluation mode
+            during the call.
+        names: the names of the classes.
+        title: the title of the page.
+        refresh: seconds between two updates in the browser, at least 1.
 
     Raises:
-        ValueError: another suffix, or a refresh below 1.
+        ValueError: the suffix is not .html, or refresh is below 1.
         FileNotFoundError: the folder does not exist (at the first epoch).
 
     Example:
@@ -128,7 +129,7 @@ class LiveReport:
         self._done, self._all = 0, 0
 
     def __call__(self, epoch: Any) -> None:
-        """Take note of an epoch and write the page."""
+        """Record an epoch and write the page."""
         if epoch.number == 1:
             self.curves = {}
         numbers = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
@@ -144,7 +145,7 @@ class LiveReport:
         self._write(epoch.number >= epoch.epochs)
 
     def finish(self) -> None:
-        """Write the page a last time, so that it stops looking for news: for a training that ended before its time."""
+        """Write the page a last time as ended, so that it stops updating; needed if the training stopped early."""
         self._write(True)
 
     def _repr_html_(self) -> str | None:
@@ -204,7 +205,7 @@ class LiveReport:
 
 
 def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) -> str:
-    """Return curves over the epochs as a figure of HTML, with a key, each line of its own colour and dashes."""
+    """Return curves over the epochs as an HTML figure with a legend; each curve has its own color and dashes."""
     known = {name: np.array(values, dtype=float) for name, values in curves.items()}
     if log:
         known = {name: np.where(v > 0, v, np.nan) for name, v in known.items()}
@@ -246,7 +247,7 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
 
 
 def _pieces(values: np.ndarray[Any, Any]) -> list[list[tuple[int, float]]]:
-    """Return the runs of finite values, each with its epoch; of many, the lowest and highest of every few epochs."""
+    """Return the runs of finite values as (epoch, value); a long curve is reduced to minima and maxima of blocks."""
     few = max(1, values.size // MOST_POINTS)
     shown: list[int] = []
     for start in range(0, values.size, few):
@@ -277,7 +278,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return powers of ten around a range, at most about seven."""
+    """Return about seven powers of ten, at most, around a range."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     step = math.ceil((last - first) / 6)

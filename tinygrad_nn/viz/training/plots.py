@@ -1,4 +1,4 @@
-"""Plots of a training, with Matplotlib. Each takes axes to draw on, or makes its own, and returns them."""
+"""Matplotlib plots of a training. Each function draws on given axes or creates new ones, and returns them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#00714f", "#1b1f24"
 
 @named_options()
 def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", test: float | None = None) -> Axes:
-    """Plot the loss or a metric of each epoch: of the training data, and of the validation and test data if there.
+    """Plot the loss or a metric over the epochs, for the training, validation and test data as far as available.
 
     Args:
-        history: a mapping or an object with ``loss`` and perhaps ``val_loss`` and ``test_loss``, sequences of one
-            number an epoch, and ``metrics``, a dict of more of them: ``accuracy``, ``val_accuracy``.
+        history: a mapping or an object with ``loss`` and optionally ``val_loss`` and ``test_loss`` (sequences of one
+            number per epoch) and ``metrics`` (a dict of further sequences, such as ``accuracy``, ``val_accuracy``).
         ax: Matplotlib axes to draw on.
         metric: ``"loss"``, or the name of a metric.
-        test: the value on the test data at the end, a dotted line.
+        test: the final value on the test data, drawn as a dotted line.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: there is no such curve in it.
+        ValueError: the history has no such curve.
 
     Example:
         >>> ax = plot_history({"loss": [0.9, 0.4, 0.2], "val_loss": [1.0, 0.6, 0.5]})
@@ -71,11 +71,11 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
 
 @named_options()
 def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | None = None) -> Axes:
-    """Plot a confusion matrix: counts as numbers, and as colours the share of each true class.
+    """Plot a confusion matrix: the numbers are counts, the colors are shares of the true class.
 
     Args:
         matrix: counts, (classes, classes); entry [i, j] counts rows of true class i that were predicted as class j.
-        names: of the classes, by default their numbers.
+        names: the names of the classes, by default their numbers.
         ax: Matplotlib axes to draw on.
 
     Returns:
@@ -100,15 +100,15 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
     margin = min(0.08 * longest, 3.0)
     ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + (0.7 * margin if n > 4 else 0.0))))
-    whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, before the layout
-    room = 72 * min(cell, whole / n)  # points a column
+    whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, without the layout
+    room = 72 * min(cell, whole / n)  # points per column
     size = max(5.0, min(11.0 if n <= 12 else 8.0, room / (0.72 * widest)))
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # of each true class
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # share of the row's true class
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
         colour = "white" if share[i, j] > 0.55 else INK
         ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
-    crowded = 6.4 * longest > room  # points of a letter of a tick label
+    crowded = 6.4 * longest > room  # 6.4 points per letter of a tick label
     ax.set_xticks(range(n), labels, rotation=45 if crowded else 0, ha="right" if crowded else "center")
     ax.set_yticks(range(n), labels)
     ax.set(xlabel="predicted class", ylabel="true class")
@@ -124,10 +124,10 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
 
 @named_options()
 def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
-    """Write the figure of some axes, whole or not at all, and return the path; the suffix says the format.
+    """Write the figure of some axes to a file, completely or not at all, and return the path; the suffix is the format.
 
     Raises:
-        ValueError: a suffix that Matplotlib does not write.
+        ValueError: Matplotlib cannot write this suffix, or the axes belong to no figure.
         FileNotFoundError: the folder does not exist.
     """
     import matplotlib as mpl
@@ -148,9 +148,9 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the given axes, or new ones: of pyplot if the caller uses it, else of a figure that no window shows.
+    """Return the given axes or new ones, which belong to pyplot if it was imported, else to a figure without a window.
 
-    A notebook shows the new ones, see `shown_axes`.
+    A notebook displays new axes, see `shown_axes`.
     """
     if ax is not None:
         return ax
@@ -167,14 +167,14 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 
 def tidy(ax: Axes) -> None:
-    """Give axes a light grid below the curves, and no frame on the sides without a scale."""
+    """Add a light grid below the curves, and hide the frame at the top and on the right."""
     ax.grid(True, color="#d0d7de", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def legend(ax: Axes) -> None:
-    """Add a legend in which no line or grid crosses the words."""
+    """Add a legend with a background that hides lines and the grid behind it."""
     ax.legend(facecolor="white", edgecolor="none", framealpha=0.9)
 
 
@@ -183,7 +183,7 @@ def _get(history: Any, key: str) -> Any:
 
 
 def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
-    """Return one curve of a history as floats, with NaN for None; empty if it is not there."""
+    """Return one curve of a history as a float array, with NaN for None; empty if there is no such curve."""
     values = _get(history, key)
     if values is None:
         values = (_get(history, "metrics") or {}).get(key)
@@ -191,12 +191,12 @@ def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
 
 
 def _plain(name: Any) -> str:
-    """Return a name as text that Matplotlib can draw, and does not take for a formula."""
+    """Return a name as text that Matplotlib can draw and does not parse as a formula."""
     return legible(str(name)).replace("$", r"\$")
 
 
 def legible(text: str, weight: str = "normal") -> str:
-    r"""Return text in which what cannot be seen, or is not in the fonts of a plot, is written out.
+    r"""Return text with invisible characters, and those missing in the fonts of a plot, written as escapes.
 
     Example:
         >>> print(legible("é " + chr(0x1f338)))
@@ -210,7 +210,7 @@ def legible(text: str, weight: str = "normal") -> str:
 
 
 def _families() -> tuple[str, ...]:
-    """Return the names of the fonts that Matplotlib looks a letter up in, in their order."""
+    """Return the names of the fonts in which Matplotlib searches a character, in order."""
     import matplotlib as mpl
 
     settings: Any = mpl.rcParams
@@ -219,7 +219,7 @@ def _families() -> tuple[str, ...]:
 
 @cache
 def _letters(families: tuple[str, ...], weight: str) -> frozenset[int]:
-    """Return the letters that these fonts have together, as far as they are installed."""
+    """Return the code points available in any of these fonts, as far as they are installed."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     found: set[int] = set()

@@ -1,4 +1,4 @@
-"""What a model makes of a few rows and of the points of a plane, while it is trained; it is left as it was."""
+"""Evaluation of a model on a few samples and on a plane during training, without changing the model's state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from .steps import parameters_of
 
 Array = np.ndarray[Any, Any]
 GRID = 48  # points along each side of the plane
-MOST_POINTS = 400  # of the data, to be drawn on it
-MOST_CALLS = 64  # of parts of the model whose results are kept
+MOST_POINTS = 400  # data points that are drawn on it at most
+MOST_CALLS = 64  # calls of parts of the model whose results are kept at most
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked of the model at each step that is kept.
+    """The inputs on which the model is evaluated at each recorded step.
 
     Attributes:
-        rows: numbers of the samples; x: their inputs, an array or a nest of them; y: their targets or ``None``.
-        columns: the two of the plane, or ``None``; low, high: its corners; middle: the row that the others come from.
-        points, truth: rows of the data, ``(n, 2)``, and their targets, to be drawn on the plane.
+        rows: the row numbers of the samples; x: their inputs, an array or nested arrays; y: their targets or ``None``.
+        columns: the two columns of the plane, or ``None``; low, high: its corners; middle: the row with the values of
+            all other columns.
+        points, truth: data points, ``(n, 2)``, and their targets, drawn on the plane.
     """
 
     rows: tuple[int, ...]
@@ -40,7 +41,7 @@ class Probe:
     truth: Array | None = None
 
     def plane(self) -> Array:
-        """Return the points of the plane as rows of inputs, from the lower left corner on, row by row upwards."""
+        """Return the points of the plane as rows of inputs, starting at the lower left corner, row by row."""
         if self.columns is None or self.low is None or self.high is None or self.middle is None:
             raise ValueError("there is no plane.")
         across, up = (np.linspace(a, b, GRID) for a, b in zip(self.low, self.high, strict=True))
@@ -50,7 +51,7 @@ class Probe:
 
 
 def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) -> Probe:
-    """Return the probe of some data: the rows to look at, and the plane if there are two inputs or columns are named.
+    """Return the probe for some data: the samples, and the plane if there are two inputs or `columns` is given.
 
     Raises:
         ValueError: there is no such row or column.
@@ -85,7 +86,7 @@ def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) ->
 
 
 def activations(model: Any, x: Any) -> dict[str, Array]:
-    """Return what each part of a model gives for some rows, by the names that `summary` has for them."""
+    """Return the output of each part of a model for some rows, by the names that `summary` uses."""
     watch = Watch(results=True)
     listed = isinstance(model, (list, tuple))
     value = cast(model, x)
@@ -98,7 +99,7 @@ def activations(model: Any, x: Any) -> dict[str, Array]:
         holds = any(inner.result is result for inner in later if inner.start < call.end)
         array = None if holds or not hasattr(result, "shape") else array_of(result)
         if array is None or array.ndim == 0 or array.dtype.kind not in "fiub" or len(found) == MOST_CALLS:
-            continue  # what an inner part has just given is not shown twice
+            continue  # a result passed on unchanged from an inner part is kept once
         name = call.name or "model"
         again = sum(other == name or other.startswith(f"{name} (call ") for other in found)
         found[f"{name} (call {again + 1})" if again else name] = np.array(array)
@@ -106,7 +107,7 @@ def activations(model: Any, x: Any) -> dict[str, Array]:
 
 
 def scores(model: Any, rows: Array) -> Array | None:
-    """Return what a model gives for the points of a plane as ``(points, outputs)``, ``None`` if it is no such table."""
+    """Return the outputs of a model for the points of a plane, ``(points, outputs)``, or ``None`` for other shapes."""
     value = cast(model, rows)
     for part in model if isinstance(model, (list, tuple)) else [model]:
         value = part(value)
@@ -117,19 +118,19 @@ def scores(model: Any, rows: Array) -> Array | None:
 
 
 def looks_into(model: Any) -> bool:
-    """Whether a model is one that can be called with rows: a module, or a list of layers."""
+    """Whether a model can be called with rows: a module or a list of layers."""
     parts = list(model) if isinstance(model, (list, tuple)) else [model]
     return bool(parts) and all(callable(part) for part in parts) and any(hasattr(p, "named_parameters") for p in parts)
 
 
 @contextmanager
 def untouched(model: Any) -> Iterator[None]:
-    """Have modules in use inside this block; then their generators, NumPy's own and their buffers are as they were."""
+    """Put modules in evaluation mode inside a block; after it, random generators and buffers are restored."""
     parts = list(modules(model))
     generators = {id(value): value for part in parts for value in vars(part).values()
                   if isinstance(value, np.random.Generator)}  # fmt: skip
     states = [(generator, generator.bit_generator.state) for generator in generators.values()]
-    everyone = np.random.get_state()  # noqa: NPY002  (a model of a person's own may draw from it)
+    everyone = np.random.get_state()  # noqa: NPY002  (a user's model may draw from it)
     kept = [(part, name, getattr(part, name)) for part in parts for name in getattr(part, "buffer_names", ())]
     copies = [np.array(value) if isinstance(value, np.ndarray) else None for _, _, value in kept]
     try:
@@ -147,7 +148,7 @@ def untouched(model: Any) -> Iterator[None]:
 
 
 def cast(model: Any, x: Any) -> Any:
-    """Return floats in the dtype of the model's first parameter, as a training does; whole numbers stay."""
+    """Return floats in the dtype of the model's first parameter, as in training; integers are returned unchanged."""
     first = next((array_of(value) for value in parameters_of(model, False).values()), None)
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or first is None or first.dtype.kind != "f":
         return x

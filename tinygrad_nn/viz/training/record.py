@@ -1,4 +1,4 @@
-"""Record: weights, activations and gradients of chosen steps of a training, to be looked at later, and as a page."""
+"""`Record`: record weights, activations and gradients of chosen training steps, and show them as a page."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ KINDS = ("weights", "gradients", "activations")
 
 @dataclass(frozen=True)
 class Moment:
-    """A training after so many updates.
+    """The recorded state of a training after a number of updates.
 
     Attributes:
-        step: how many updates; epoch: in which epoch, 0 before the first.
-        loss: of the batch of this update, before it; ``None`` before the first.
-        weights: name -> array, after the update. gradients: those that made it, before clipping; empty at step 0.
-        activations: part of the model -> what it gives for the samples, one row each, with the weights of now.
-        scores: what the model gives for the points of the plane, ``(points, outputs)``, or ``None``.
+        step: the number of updates; epoch: the number of the epoch, 0 before the first.
+        loss: the loss of the batch before this update; ``None`` before the first update.
+        weights: name -> array, after the update. gradients: name -> array used in the update, before clipping; empty
+            at step 0.
+        activations: part of the model -> its output for the samples (one row each), with the weights of this step.
+        scores: the outputs of the model at the points of the plane, ``(points, outputs)``, or ``None``.
     """
 
     step: int
@@ -46,33 +47,35 @@ class Moment:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its arrays."""
+        """The memory of all its arrays in bytes."""
         arrays = [*self.weights.values(), *self.gradients.values(), *self.activations.values()]
         return sum(array.nbytes for array in arrays) + (0 if self.scores is None else self.scores.nbytes)
 
 
 @named_options({"every": "Write Record(10) for every tenth step."})
 class Record:
-    """A callback of `fit` that keeps weights, activations and gradients of chosen steps, and writes them as a page.
+    """A callback of `fit` that records weights, activations and gradients of chosen steps, and shows them as a page.
 
-    A step is an update. The training goes on with the same bits as without it. Where more would be kept than
-    `megabytes`, every other step is dropped and half as many are kept from then on; `notes` says so.
+    A step is an update. The training gives the same bits as without a recording. If the recording would exceed
+    `megabytes`, every other step is dropped and half as many are recorded from then on; `notes` says so.
 
     Args:
-        steps: ``"log"``: all of the first, then about eight of each doubling; a number N: every N-th; or a list of
-            them. Without a list the state before the first update and the last one are kept too.
-        x, y: data to look at; by default the rows that `fit` trains on.
-        samples: how many of them, or which rows, to keep the activations for.
-        columns: two of x whose plane is asked at each step, the others at their median; by default both of two.
-        megabytes: to hold at most.
-        name: of the recording, on the page. classes, features: names of outputs and inputs.
+        steps: ``"log"`` (the first steps, then about eight steps per doubling of the step number), a number N (every
+            N-th step), or a list of steps. Without a list, the state before the first update and the last one are
+            recorded too.
+        x, y: data to evaluate the model on; by default the rows that `fit` trains on.
+        samples: how many rows, or which rows, to record the activations for.
+        columns: two columns of x; at each step the model is evaluated on their plane, with the other columns at their
+            median. By default both columns if x has two.
+        megabytes: the largest size of the recording.
+        name: the name of the recording on the page. classes, features: names of outputs and inputs.
 
     Attributes:
-        steps: the numbers of those that are kept; ``record[step]`` is a `Moment`.
-        notes: what was left out, and why.
+        steps: the numbers of the recorded steps; ``record[step]`` is a `Moment`.
+        notes: sentences on what was left out, and why.
 
     Raises:
-        TypeError, ValueError: steps of another kind; one step needs more than `megabytes` (at the first step).
+        TypeError, ValueError: ``steps`` is invalid, or one step needs more than `megabytes` (raised at the first step).
 
     Example:
         >>> from tinygrad_nn import Layer, Settings, Solver, fit
@@ -111,16 +114,16 @@ class Record:
         self._loop = Loop()
         self._looked = False
 
-    # -- What was kept
+    # -- Access to the recorded steps
 
     @property
     def steps(self) -> list[int]:
-        """The numbers of the steps that are kept."""
+        """The numbers of the recorded steps."""
         return [moment.step for moment in self._moments]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
+        """The memory of the whole recording in bytes."""
         return sum(moment.nbytes for moment in self._moments)
 
     def __len__(self) -> int:
@@ -146,12 +149,12 @@ class Record:
     # -- Recording
 
     def due(self, number: int) -> bool:
-        """Whether a step is kept, by its number."""
+        """Whether the step of this number is recorded."""
         return self._choice.due(number)
 
     def step(self, step: Any) -> None:
-        """Keep a step, as `fit` tells of it."""
-        if step.loss is None and self._moments and step.number <= self._moments[-1].step:  # a training begins anew
+        """Record a step that `fit` reports."""
+        if step.loss is None and self._moments and step.number <= self._moments[-1].step:  # a new training
             self._choice, self._looked, self.notes = self._chosen, False, []
         if self._choice.listed and not self.due(step.number):
             return
@@ -159,18 +162,18 @@ class Record:
         self._keep(step.number, step.epoch, step.loss, step.weights, step.gradients, step.model)
 
     def __call__(self, epoch: Any) -> None:
-        """Note the losses and metrics at the end of an epoch."""
+        """Record the losses and metrics at the end of an epoch."""
         if epoch.number == 1:
             self.epochs = []
         numbers = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
         self.epochs.append({"epoch": epoch.number, **{k: float(v) for k, v in numbers.items() if v is not None}})
 
     def add(self, model: Any, trained: Any = None) -> None:
-        """Keep a step of a loop of your own: call it after each update; and before the first, with the model alone.
+        """Record a step of your own loop: call it after each update, and before the first one with only the model.
 
         Args:
             model: the list of layers or the module that is trained, or a dict of arrays.
-            trained: what `TrainNN` returned; or the loss, a number or a Tensor, where `backward` left the gradients in
+            trained: the result of `TrainNN`; or the loss (a number or a Tensor) if `backward` stored the gradients in
                 ``.grad`` of the parameters.
         """
         taken = self._loop.taken(model, trained)
@@ -180,7 +183,7 @@ class Record:
         self._keep(taken.number, 0, taken.loss, taken.weights, taken.gradients, model)
 
     def _look_at(self, data: Any) -> None:
-        """Choose what to ask the model, once."""
+        """Create the probe from the data, once."""
         x, y = self.given if self.given[0] is not None else data or (None, None)
         if x is None or self._looked:
             return
@@ -189,14 +192,14 @@ class Record:
             self.probe = make_probe(_array(x), None if y is None else _array(y), self.samples, self.columns)
         except ValueError:
             raise
-        except Exception as error:  # inputs of a kind of their own are trained on, and not looked at
+        except Exception as error:  # unusual inputs are trained on, but not recorded
             self._note(f"no activations: {printable(f'{error!s:.120}')}")
 
     def _keep(
         self, number: int, epoch: int, loss: float | None, weights: Mapping[str, Array],
         gradients: Mapping[str, Array], model: Any,
     ) -> None:  # fmt: skip
-        self._moments = [moment for moment in self._moments if moment.step < number]  # a training begins anew
+        self._moments = [moment for moment in self._moments if moment.step < number]  # drops an earlier training
         seen: dict[str, Array] = {}
         plane = None
         if self.probe is not None and looks_into(model):
@@ -204,7 +207,7 @@ class Record:
                 with untouched(model):
                     seen = activations(model, self.probe.x)
                     plane = None if self.probe.columns is None else scores(model, self.probe.plane())
-            except Exception as error:  # a training is not ended by one who looks on
+            except Exception as error:  # a recording must not stop the training
                 self._note(f"no activations: the model raised {type(error).__name__}: {printable(f'{error!s:.120}')}")
         moment = Moment(number, epoch, loss, {name: np.array(w) for name, w in weights.items()},
                         {name: np.array(g) for name, g in gradients.items()}, seen, plane)  # fmt: skip
@@ -212,7 +215,7 @@ class Record:
         self._thin()
 
     def _thin(self) -> None:
-        """Hold no more than is allowed, by dropping every other step."""
+        """Drop every other step until the recording is not larger than allowed."""
         last = self._moments[-1]
         size = last.nbytes + (0 if last.gradients else sum(w.nbytes for w in last.weights.values()))
         needed = size * (len(self._choice.listed) if self._choice.listed else 2)
@@ -230,25 +233,25 @@ class Record:
             self._note(f"{self._choice.words()}: all would take more than the {self.most / 1e6:g} {limit}", limit)
 
     def _note(self, text: str, instead: str = "\0") -> None:
-        """Say what was left out, once, and instead of what was said before."""
+        """Add a note once; it replaces earlier notes that contain the text `instead`."""
         self.notes = [note for note in self.notes if note != text and instead not in note] + [text]
 
     # -- Pages and files
 
     @named_options()
     def page(self, path: str | os.PathLike[str], *, beside: Record | None = None, title: str | None = None) -> Path:
-        """Write a page that goes through the training: boundary, weights, gradients, and the neurons of a sample.
+        """Write a page that steps through the training: boundary, weights, gradients, and the neurons of a sample.
 
         Args:
-            path: of the page, ``training.html``; it opens from disk and asks no network for anything.
-            beside: another recording, shown beside this one with the difference.
-            title: of the page.
+            path: the file of the page, ``training.html``; it opens from disk and needs no network.
+            beside: another recording, shown side by side with this one, with the difference.
+            title: the title of the page.
 
         Returns:
             The path.
 
         Raises:
-            ValueError: nothing was kept yet, or a path that does not end in .html.
+            ValueError: nothing was recorded yet, or the path does not end in .html.
             FileNotFoundError: the folder does not exist.
         """
         if Path(path).suffix.lower() not in (".html", ".htm"):
@@ -261,7 +264,7 @@ class Record:
         return write_whole(path, page([self] if beside is None else [self, beside], title).encode())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the recording to a safetensors file, whole or not at all, and return its path."""
+        """Write the recording to a safetensors file, completely or not at all, and return its path."""
         from ...files.safetensors import seal
 
         arrays: dict[str, Array] = {}
@@ -292,10 +295,10 @@ class Record:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Record:
-        """Read a recording that `save` wrote; nothing in the file is run.
+        """Read a recording that `save` wrote; no code in the file is executed.
 
         Raises:
-            FileNotFoundError: there is no such file; ValueError: it holds no recording, or was cut off or changed.
+            FileNotFoundError: the file does not exist. ValueError: it is not a recording, or was cut off or changed.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -350,7 +353,7 @@ def _words(names: Sequence[Any] | None) -> list[str] | None:
 
 
 def _array(value: Any) -> Any:
-    """Return a nest of arrays: what is no dict or tuple of arrays becomes one."""
+    """Return nested dicts and tuples of arrays; any other value becomes an array."""
     if isinstance(value, dict):
         return {name: _array(part) for name, part in value.items()}
     if isinstance(value, tuple):
@@ -359,7 +362,7 @@ def _array(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number that JSON has a word for, or its name."""
+    """Return a number that JSON can hold; NaN and infinity become text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""A recording, or two beside each other, as one page with a slider; all it shows was computed in the training."""
+"""The page of one recording, or of two side by side, with a slider over the recorded training steps."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 SCRIPTS = ("numbers.js", "heat.js", "chart.js", "plane.js", "recording.js")
-MOST_MOMENTS = 160  # of a run on a page, about
-MOST_NUMBERS = 2_500_000  # of a run on a page; each takes 5.3 bytes
-MOST_ROWS, MOST_COLUMNS = 64, 96  # of a map; a larger array is shown by the means of blocks
-MOST_ARRAYS = 120  # of weights, of gradients
-WIDE = 32  # of a row of numbers that is folded into several
+MOST_MOMENTS = 160  # steps of a run on a page, at most
+MOST_NUMBERS = 2_500_000  # numbers of a run on a page; each takes 5.3 bytes
+MOST_ROWS, MOST_COLUMNS = 64, 96  # cells of a map; larger arrays are averaged in blocks
+MOST_ARRAYS = 120  # arrays of weights, and of gradients
+WIDE = 32  # a vector longer than this is wrapped into several rows
 
 
 def page(records: Sequence[Record], title: str | None) -> str:
-    """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
+    """Return the HTML of the page. All user data is in one block of JSON and is displayed as text only."""
     names = [printable(record.name or "recording") for record in records]
     if len(names) == 2 and names[0] == names[1]:
         names = [f"{name} {letter}" for name, letter in zip(names, "AB", strict=True)]
@@ -50,7 +50,7 @@ def page(records: Sequence[Record], title: str | None) -> str:
         "mode": "single" if len(runs) == 1 and runs[0]["plane"] and any(m[2] for m in runs[0]["moments"]) else "",
     }
     pieces = []
-    for piece in read["recording.html"].split("{"):  # in one pass: no part is searched for places
+    for piece in read["recording.html"].split("{"):  # in one pass, so that braces inside a part are not replaced
         name, end, rest = piece.partition("}")
         pieces += [parts[name], rest] if end and name in parts else [piece]
     policy = f"{POLICY}; script-src {_hash(script)}"
@@ -58,7 +58,7 @@ def page(records: Sequence[Record], title: str | None) -> str:
 
 
 def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
-    """Return what a page shows of a recording, as JSON can hold it, and add to the notes what it leaves out."""
+    """Return the data of a recording for the page as JSON can hold it, and add notes on what is left out."""
     moments = list(record)
     notes += [f"{name}: {printable(note)}." for note in record.notes]
     size = max(sum(_shown_size(array) for kind in (m.weights, m.gradients, m.activations) for array in kind.values())
@@ -88,7 +88,7 @@ def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
 
 
 def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, list[Array], list[int]]]:
-    """Return name, arrays, and the moments that have them, of all arrays of a kind that stay of one shape."""
+    """Return name, arrays and indices of their moments, for each array of a kind; only the final shape is kept."""
     names = list(dict.fromkeys(name for moment in moments for name in getattr(moment, kind)))
     series = []
     for name in names[:most]:
@@ -100,7 +100,7 @@ def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, 
 
 
 def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
-    """Return an array over time as maps: rows by columns, those of large ones the means of blocks."""
+    """Return the maps of an array over time, as rows by columns; large arrays are averaged in blocks."""
     shape = arrays[0].shape
     if len(shape) < 2:
         size = arrays[0].size
@@ -125,7 +125,7 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
 
 
 def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str, Any]:
-    """Return what a part gives for each sample over time."""
+    """Return the outputs of a part for each sample over time."""
     inner = arrays[0].shape[1:]
     each = math.prod(inner)
     note = ""
@@ -149,7 +149,7 @@ def _numbers(tables: Sequence[Array], kept: list[int], rows: int, columns: int) 
 
 
 def _blocks(table: Array, to: tuple[int, int]) -> Array:
-    """Return a table of so many rows and columns by the means of blocks."""
+    """Return a table reduced to at most so many rows and columns by the means of blocks."""
     for axis, many in enumerate(to):
         size = table.shape[axis]
         if size > many:
@@ -161,7 +161,7 @@ def _blocks(table: Array, to: tuple[int, int]) -> Array:
 
 
 def _flow(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
-    """Return the root mean square of the gradient of each weight at each moment, of all arrays if none has two axes."""
+    """Return the root mean square of each weight's gradient at each moment (of all arrays if none has two axes)."""
     names = list(dict.fromkeys(name for m in moments for name, g in m.gradients.items() if g.ndim > 1))
     names = names or list(dict.fromkeys(name for m in moments for name in m.gradients))
 
@@ -176,7 +176,7 @@ def _flow(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
 
 
 def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str, Any] | None:
-    """Return what the model gives on the plane over time, and how to read it: as classes, or as a surface."""
+    """Return the outputs of the model on the plane over time, and whether they are classes or a surface."""
     there = [(k, m.scores) for k, m in enumerate(moments) if m.scores is not None]
     if not there or probe.columns is None or probe.low is None or probe.high is None:
         return None
@@ -188,7 +188,7 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
     labels = None if truth is None else _labels(truth, outputs)
     one = np.concatenate([scores.ravel() for _, scores in there])
     one = one[np.isfinite(one)]
-    sure = outputs > 1 or (one.size and one.min() >= -0.5 and one.max() <= 1.5)  # else logits, or numbers
+    sure = outputs > 1 or (one.size and one.min() >= -0.5 and one.max() <= 1.5)  # else logits or real values
     kind = "classes" if sure and (labels is not None or (truth is None and outputs > 1)) else "surface"
     level = 0.0 if kind == "surface" and truth is not None and set(np.unique(truth)) <= {-1.0, 0.0, 1.0} else None
     many = max(outputs, 2)
@@ -208,7 +208,7 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
 
 
 def _labels(truth: Array, outputs: int) -> list[int] | None:
-    """Return targets as numbers of classes, ``None`` if they are none."""
+    """Return targets as class indices, or ``None`` if they are not classes."""
     if truth.shape[1] > 1:
         hot = truth.shape[1] == outputs and bool(np.isin(truth, (0, 1)).all()) and bool((truth.sum(axis=1) == 1).all())
         return [int(k) for k in truth.argmax(axis=1)] if hot else None
@@ -218,7 +218,7 @@ def _labels(truth: Array, outputs: int) -> list[int] | None:
 
 
 def _samples(record: Record, probe: Probe) -> list[dict[str, Any]]:
-    """Return the rows that are looked at, in words."""
+    """Return the samples as texts: row number, inputs and target."""
     found = []
     for k, row in enumerate(probe.rows):
         y = None if probe.y is None else np.asarray(probe.y[k]).ravel()
@@ -262,5 +262,5 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _json(value: Any) -> Any:
-    """Return a number that JSON has, ``None`` for what is not finite."""
+    """Return a number that JSON can hold, or ``None`` if it is not finite."""
     return None if isinstance(value, float) and not math.isfinite(value) else json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""Which steps of a training are looked at, and what is taken of one in a loop of a person's own."""
+"""The choice of the training steps to record, and the data of a step in the user's own training loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..model.names import arrays, parameters
 from ..model.values import array_of
 
 Array = np.ndarray[Any, Any]
-A_DOUBLING = 8  # steps that are kept of each doubling of their number
+A_DOUBLING = 8  # recorded steps per doubling of the step number, for "log"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which steps are looked at: those of a list, every N-th, or so many of each doubling."""
+    """The choice of steps: those of a list, every N-th, or a fixed number per doubling of the step number."""
 
     listed: frozenset[int] = frozenset()
     every: int = 0
@@ -26,10 +26,10 @@ class Choice:
 
     @classmethod
     def of(cls, call: str, steps: Any) -> Choice:
-        """Return the choice that a person's word, number or list means.
+        """Return the choice for the user's ``"log"``, number or list.
 
         Raises:
-            TypeError, ValueError: it means none.
+            TypeError, ValueError: ``steps`` is none of these.
         """
         if isinstance(steps, str) and steps == "log":
             return cls(a_doubling=A_DOUBLING)
@@ -45,7 +45,7 @@ class Choice:
         return cls(frozenset(map(int, numbers)))
 
     def due(self, number: int) -> bool:
-        """Whether this step is one of them."""
+        """Whether the step of this number is chosen."""
         if self.listed:
             return number in self.listed
         if self.every:
@@ -53,17 +53,17 @@ class Choice:
         return number < 2 or int(self.a_doubling * math.log2(number)) > int(self.a_doubling * math.log2(number - 1))
 
     def coarser(self) -> Choice:
-        """Return a choice of about half as many, each of which is one of these."""
+        """Return a choice of about half of these steps."""
         return replace(self, every=2 * self.every, a_doubling=self.a_doubling / 2)
 
     def words(self) -> str:
-        """Say which they are."""
+        """Return a description of the chosen steps."""
         return f"kept is every step that {self.every} divides" if self.every else (
             f"kept are {self.a_doubling:g} steps of each doubling")  # fmt: skip
 
 
 class Taken(NamedTuple):
-    """A step of a loop: its number, its loss, and the arrays by the names that a training gives them."""
+    """A step of a loop: its number, its loss, and its arrays by the names that `fit` uses."""
 
     number: int
     loss: float | None
@@ -72,16 +72,16 @@ class Taken(NamedTuple):
 
 
 class Loop:
-    """Counts the updates of a loop, and takes of each what a training would tell."""
+    """Counts the updates of the user's own loop, and returns the same data for each as `fit` reports."""
 
     def __init__(self) -> None:
         self.count: int | None = None
 
     def taken(self, model: Any, trained: Any) -> Taken:
-        """Return an update, or the state before the first.
+        """Return the data of an update, or of the state before the first.
 
         Args:
-            trained: what `TrainNN` returned, or the loss; ``None`` before the first update.
+            trained: the result of `TrainNN`, or the loss; ``None`` before the first update.
         """
         self.count = int(trained is not None) if self.count is None else self.count + 1
         found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
@@ -99,10 +99,10 @@ class Loop:
 
 
 def parameters_of(model: Any, listed: bool) -> dict[str, Any]:
-    """Return the parameters of a model by the names that a training gives them.
+    """Return the parameters of a model by the names that `fit` uses.
 
     Args:
-        listed: whether a list of layers is called ``layer 1 W`` and so on; else it goes by paths, ``0.W``.
+        listed: whether the layers of a list are named ``layer 1 W`` and so on, instead of by path, ``0.W``.
     """
     if not isinstance(model, (list, tuple)):
         return dict(parameters(model) or arrays(model))

@@ -1,4 +1,4 @@
-"""TensorBoard, a callback that writes what happens in a training as event files for the program of that name."""
+"""`TensorBoard`: a callback that writes a training as event files for the program of that name."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NEEDS = (
 
 @named_options({"every": "Write TensorBoard(folder, 10) for every tenth step.", "log_dir": "It is the first argument."})
 class TensorBoard:
-    """A callback of `fit` that writes scalars and histograms into a folder, which ``tensorboard --logdir`` shows.
+    """A callback of `fit` that writes scalars and histograms into a folder, to be shown by ``tensorboard --logdir``.
 
-    By epoch: ``epoch/loss``, ``epoch/val_loss`` and the metrics, ``epoch/accuracy``. By update: ``step/loss`` of the
-    batch, and histograms ``weights/...`` and ``gradients/...`` of each parameter. The training stays bit for bit the
-    same.
+    For each epoch: ``epoch/loss``, ``epoch/val_loss`` and the metrics, such as ``epoch/accuracy``. For each update:
+    ``step/loss`` of the batch, and histograms ``weights/...`` and ``gradients/...`` of each parameter. The training
+    gives the same bits as without it.
 
     Args:
-        folder: of this run, made if it is not there; one folder a run, side by side in the one that is shown.
-        steps: which updates are written: every N-th, ``"log"``, or a list, as of `Record`.
+        folder: the folder of this run, created if necessary; use one folder per run, in a common parent folder.
+        steps: the updates to write: every N-th, ``"log"``, or a list, as in `Record`.
 
     Attributes:
-        writer: the ``tensorboardX.SummaryWriter``, to write more with; opened by the first thing that is written.
+        writer: the ``tensorboardX.SummaryWriter``, for writing further data; opened at first use.
 
     Raises:
         ImportError: tensorboardX is not installed. NotADirectoryError: the folder is a file.
@@ -60,23 +60,23 @@ class TensorBoard:
 
     @property
     def writer(self) -> Any:
-        """The writer, which is opened here."""
+        """The ``tensorboardX.SummaryWriter``, opened at first access."""
         if self._open is None:
             self._open = _writers().SummaryWriter(str(self.folder))
         return self._open
 
     def due(self, number: int) -> bool:
-        """Whether an update is written, by its number."""
+        """Whether the update of this number is written."""
         return self._choice.due(number)
 
     def step(self, step: Any) -> None:
-        """Write an update, as `fit` tells of it."""
+        """Write an update that `fit` reports."""
         self._write(step.number, step.loss, step.weights, step.gradients)
-        if step.number and step.loss is None:  # the training ended before its time
+        if step.number and step.loss is None:  # the training stopped early
             self.close()
 
     def add(self, model: Any, trained: Any = None) -> None:
-        """Write an update of a loop of your own, as `Record.add` keeps one."""
+        """Write an update of your own loop; the arguments are those of `Record.add`."""
         taken = self._loop.taken(model, trained)
         if self.due(taken.number):
             self._write(*taken)
@@ -91,7 +91,7 @@ class TensorBoard:
             self.close()
 
     def close(self) -> None:
-        """Write what is left and close the file: for a training that ended before its time, and for loops."""
+        """Write the remaining data and close the file; needed after your own loop or an interrupted training."""
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -114,7 +114,7 @@ class TensorBoard:
 
 
 def _tag(name: str) -> str:
-    """Return a name of the letters that tags have."""
+    """Return a name with the characters that tags may not have replaced by underscores."""
     return re.sub(r"[^\w./-]", "_", str(name), flags=re.ASCII)
 
 

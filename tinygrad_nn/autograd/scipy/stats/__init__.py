@@ -1,4 +1,4 @@
-"""Distributions: densities and cumulative distributions with derivatives, and whatever else SciPy has, without."""
+"""scipy.stats: densities and cumulative distributions are differentiable; SciPy's other methods are as in SciPy."""
 
 from . import beta, chi2, dirichlet, gamma, multivariate_normal, norm, poisson, t
 

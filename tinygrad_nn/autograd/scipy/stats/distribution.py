@@ -1,4 +1,4 @@
-"""Densities and cumulative distributions of Tensors, from the formula of a standard distribution."""
+"""Build pdf, cdf and similar functions for Tensors from formulas of the standard distribution (loc 0, scale 1)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Formula = Callable[..., Any]
 
 
 def of_tensors(law: str, method: str, formula: Formula) -> Formula:
-    """Return SciPy's method of a distribution of plain numbers, and a formula of Tensors.
+    """Return a function that calls SciPy's method for plain numbers, and `formula` if an argument has a Tensor.
 
     Args:
-        law: its name in scipy.stats.
-        method: such as ``logpdf``.
+        law: the name of the distribution in scipy.stats.
+        method: the name of the method, such as ``logpdf``.
         formula: a function with SciPy's arguments.
     """
     plain = getattr(getattr(_stats, law), method)
@@ -46,11 +46,11 @@ def continuous(
     law: str, logpdf: Formula, cdf: Formula, sf: Formula | None = None, logcdf: Formula | None = None,
     logsf: Formula | None = None, support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Formula, ...]:  # fmt: skip
-    """Return ``pdf, logpdf, cdf, logcdf, sf, logsf`` with a place and a scale, made of those of the standard law.
+    """Return ``pdf, logpdf, cdf, logcdf, sf, logsf`` with `loc` and `scale`, from those of the standard distribution.
 
     Args:
-        law: its name in scipy.stats.
-        logpdf, cdf, sf, logcdf, logsf: functions of ``(y, *shapes)``; those that are missing follow from the others.
+        law: the name of the distribution in scipy.stats.
+        logpdf, cdf, sf, logcdf, logsf: functions of ``(y, *shapes)``; missing ones are computed from the others.
         support: the interval outside which the density is 0.
     """
     sf = sf or (lambda y, *shapes: 1 - cdf(y, *shapes))
@@ -85,7 +85,7 @@ def continuous(
 
 
 def _named(formula: Formula, names: list[str]) -> Formula:
-    """Return a formula whose parameters of shape may be given by name too."""
+    """Return a formula whose shape parameters may also be passed by keyword."""
 
     def call(x: Any, *parameters: Any, **named: Any) -> Any:
         shapes = [named.pop(name) for name in names[len(parameters) :] if name in named]
@@ -99,7 +99,7 @@ def _named(formula: Formula, names: list[str]) -> Formula:
 
 
 def others(law: str) -> Callable[[str], Any]:
-    """Return what a module of a distribution gives for a name that it has not: SciPy's method, of plain numbers."""
+    """Return a module's ``__getattr__`` that finds missing names in scipy.stats: methods for plain numbers only."""
 
     def find(name: str) -> Any:
         if name[0] == "_":

@@ -1,4 +1,4 @@
-"""The normal distribution of vectors."""
+"""The multivariate normal distribution."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _logpdf(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
         if live(cov):
             raise NotImplementedError("the density of a singular covariance is not differentiable in the covariance.")
         w, U = np.linalg.eigh(getval(matrix))
-        kept = w > 1e6 * np.finfo(float).eps * np.abs(w).max()  # SciPy's limit of what counts as 0
+        kept = w > 1e6 * np.finfo(float).eps * np.abs(w).max()  # eigenvalues below SciPy's threshold count as 0
         half = d @ (U[:, kept] / np.sqrt(w[kept]))
         rank, logdet, square = int(kept.sum()), np.log(w[kept]).sum(), np.sum(half**2, axis=-1)
     else:
@@ -36,7 +36,7 @@ def _size(mean: Any, cov: Any) -> int:
 
 
 def _matrix(cov: Any, n: int) -> Any:
-    """Return a covariance, be it given as one number or as a diagonal, as a matrix."""
+    """Return a covariance as a matrix; it may be given as one number, as a diagonal, or as a matrix."""
     return cov if np.ndim(cov) == 2 else cov * np.eye(n)
 
 

@@ -1,7 +1,16 @@
-"""Operations that a plan for numba runs as functions of their own: products, convolutions, pooling, recurrence...
+"""Hand-written numba functions for large operations: products, convolution, pooling, norms, recurrence, attention.
 
-What a plan fuses into kernels is written anew for each plan. What is here is written once and compiled once: a row of
-`TABLE` says which function does an operation of a program, when, and what it gets.
+The source of a kernel is generated for each plan. But an operation such as a convolution needs more than a loop over
+entries: blocks that stay in the cache, calls of BLAS, work shared by threads. The functions for these are written here
+by hand, and compiled once for each dtype. They come in pairs of modules: for example `images` contains the loops, and
+`of_images` says which operations of a program these can do, and with which arguments. `TABLE` lists the functions for
+primitives; `choose` goes through a program and replaces operations that a function fits.
+
+- `build` compiles the functions and shares the cores between them and BLAS; `spread` runs a function on threads.
+- `products` (of two matrices), chosen by `matrix_products`; `stacks` (of many), chosen by `of_stacks`; `blocked` and
+  `packed` multiply faster than BLAS in some cases.
+- `images` (convolution), `pools`, `norms`, `recurrent` and `attention`; `mathematics` has their exp and tanh.
+- `row` has the class `Native`, a row of the table.
 """
 
 from __future__ import annotations
@@ -16,11 +25,11 @@ from . import matrix_products, of_attention, of_images, of_norms, of_recurrent
 from .row import SMALL, Native, alike, run_by
 
 TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.ROWS, **of_recurrent.ROWS}
-"""Name of a primitive, with ``_back`` for the rule of all its arguments -> how it is done."""
+"""Name of a primitive, with ``_back`` for its joint rule -> the function that does it."""
 
 
 def choose(program: Program) -> Program:
-    """Return the program with operations of which a function of ours makes more."""
+    """Return the program with operations replaced by native functions, if one fits."""
     for op in program.ops:
         native = TABLE.get(op.name) if op.kind == "call" else None
         if native is not None and op.given is not None and alike(op) and native.fits(op):
@@ -29,5 +38,5 @@ def choose(program: Program) -> Program:
 
 
 def dtypes_of_products(ops: Iterable[Op]) -> list[np.dtype[Any]]:
-    """Return the dtypes of large matrices that functions of ours multiply."""
+    """Return the dtypes of the operations that contain large matrix products."""
     return list(dict.fromkeys(op.out.dtype for op in ops if op.work > SMALL))

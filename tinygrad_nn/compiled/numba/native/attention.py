@@ -1,10 +1,10 @@
-"""Attention forward and back: each head of each sample by itself, its scores in the cache from product to product.
+"""Attention, forward and backward: one head of one sample at a time, so that its scores stay in the cache.
 
-The heads stay where they are, side by side in the last axis: BLAS takes rows that lie apart. Where they are is an array
-`how` of whole numbers: samples, heads, queries, keys, columns of a key and of a value; of queries, keys and values each
-the entries from row to row and where the first one starts; of the mask and then of `keep` whether there is one, and
-the entries from sample to sample, head to head, query to query and key to key; then whether the gradients of all scores
-are kept.
+The heads are not copied. They stay side by side in the last axis, since BLAS takes rows at any distance. Sizes and
+places are passed as an array `how` of integers: samples, heads, queries, keys, columns of a key and of a value; for
+queries, keys and values each the entries from row to row and the place of the first entry; for the mask and then for
+`keep` (the dropout mask) whether there is one, and the entries from sample to sample, head to head, query to query and
+key to key; then whether the gradients of all scores are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .products import gemm
 
 @kernel()
 def _most(row: Any) -> Any:
-    """Return the largest entry; with NaN among them, any."""
+    """Return the largest entry; if some are NaN, any entry."""
     most = row[0]
     for j in range(len(row)):
         most = row[j] if row[j] > most else most
@@ -30,7 +30,7 @@ def _most(row: Any) -> Any:
 
 @kernel()
 def _softmax(row: Any) -> None:
-    """Make weights of the scores of one query; of nothing but -inf, zeros."""
+    """Turn the scores of one query into weights; if all scores are -inf, into zeros."""
     zero, one = row.dtype.type(0), row.dtype.type(1)
     most = _most(row)
     shift = most if np.isfinite(most) else zero
@@ -58,7 +58,7 @@ def _add(row: Any, more: Any, start: Any, step: Any) -> None:
 
 @kernel()
 def _times(row: Any, more: Any, start: Any, step: Any, out: Any) -> None:
-    """Write one row times the entries of `keep`."""
+    """Write one row times the entries of `keep`, from `start` on."""
     if step:
         more = more[start : start + len(row)]
         for j in range(len(row)):
@@ -72,7 +72,7 @@ def _times(row: Any, more: Any, start: Any, step: Any, out: Any) -> None:
 def attention(
     q: Any, k: Any, v: Any, mask: Any, keep: Any, out: Any, a: Any, kept: Any, how: Any, p: Any, parts: Any
 ) -> None:
-    """Write the attention of queries, keys and values, and the weights."""
+    """Write the attention of queries, keys and values into `out`, and the weights into `a`."""
     q, k, v, mask, keep = q.reshape(-1), k.reshape(-1), v.reshape(-1), mask.reshape(-1), keep.reshape(-1)
     out, a, kept = out.reshape(-1), a.reshape(-1), kept.reshape(-1)
     heads, n, m, d, d_v = how[1], how[2], how[3], how[4], how[5]
@@ -99,7 +99,7 @@ def attention(
 
 @kernel(apart=True)
 def _slope(row: Any, a: Any) -> None:
-    """Turn the gradients of one query's weights into those of its scores."""
+    """Turn the gradients of one query's weights into the gradients of its scores."""
     total = row.dtype.type(0)
     for j in range(len(row)):
         total += row[j] * a[j]
@@ -112,7 +112,7 @@ def attention_back(
     g: Any, q: Any, k: Any, v: Any, keep: Any, a: Any, dq: Any, dk: Any, dv: Any, ds: Any, kept: Any, how: Any,
     p: Any, parts: Any,
 ) -> None:  # fmt: skip
-    """Write the gradients of queries, keys and values, where these lie, and of the scores."""
+    """Write the gradients of queries, keys and values, laid out like these, and of the scores."""
     g, q, k, v, keep, a = g.reshape(-1), q.reshape(-1), k.reshape(-1), v.reshape(-1), keep.reshape(-1), a.reshape(-1)
     dq, dk, dv, ds, kept = dq.reshape(-1), dk.reshape(-1), dv.reshape(-1), ds.reshape(-1), kept.reshape(-1)
     heads, n, m, d, d_v = how[1], how[2], how[3], how[4], how[5]
@@ -141,10 +141,10 @@ def attention_back(
 
 
 def self_attention(qkv: Any, *more: Any) -> None:
-    """Write the attention of a sequence to itself, and the weights."""
+    """Write the attention of a sequence to itself, from queries, keys and values side by side, and the weights."""
     attention(qkv, qkv, qkv, *more)
 
 
 def self_attention_back(g: Any, qkv: Any, keep: Any, a: Any, dqkv: Any, *more: Any) -> None:
-    """Write the gradients of queries, keys and values side by side, and those of the scores."""
+    """Write the gradients of queries, keys and values side by side, and of the scores."""
     attention_back(g, qkv, qkv, qkv, keep, a, dqkv, dqkv, dqkv, *more)

@@ -1,10 +1,11 @@
-"""Products of two matrices in blocks that stay in the caches, for processors on which that is ahead of BLAS.
+"""Products of two matrices in blocks that stay in the caches, for processors on which this is faster than BLAS.
 
-Some rows and columns of the second matrix are packed, and some rows of the first, and multiplied tile by tile (Goto and
-van de Geijn, 2008). What goes into an entry of the result is added up in one order, however many threads there are.
+A block of the second matrix and some rows of the first are packed (copied into the order in which they are read), and
+multiplied tile by tile (Goto and van de Geijn, 2008). The terms of an entry are added up in the same order, however
+many threads there are.
 
-The function is compiled once for each dtype, by itself, and called by its address: compiled into all that multiplies
-matrices it would be optimized again for each.
+The function is compiled once for each dtype, separately, and called by its address. Compiled into every function that
+multiplies matrices, it would be optimized again for each of them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from .build import HALVED, kernel
 from .packed import ROWS, VECTOR, VECTORS, block, pack_part
 from .row import LEAST, SMALL
 
-DEEP, BROAD, HIGH = 512, 1024, 64  # rows and columns that are packed at a time, and rows of the other matrix
-AHEAD = VECTORS > 1 and get_host_cpu_name() not in HALVED  # of BLAS; registers hold 64 bytes
-WASTE = 1.2  # how much larger than the result its tiles may be
-ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code finds the address of `multiply`, 0 as long as none is
+DEEP, BROAD, HIGH = 512, 1024, 64  # rows and columns of b that are packed at a time, and rows of a
+AHEAD = VECTORS > 1 and get_host_cpu_name() not in HALVED  # whether this is faster than BLAS: with 64-byte registers
+WASTE = 1.2  # how much larger than the result its tiles together may be
+ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code reads the address of `multiply`, 0 if not compiled
 for _char, _cell in ADDRESSES.items():
     add_symbol(f"tinygrad_nn_multiply_{_char}", addressof(_cell))
 
@@ -42,11 +43,11 @@ def multiply(
     a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
     add: Any, c: Any, ldc: Any,
 ) -> None:  # fmt: skip
-    """Write alpha a b for matrices as `products.gemm` takes them, or add it to what is in c."""
+    """Write alpha a b into c, or add it to c; the arguments are those of `products.gemm`."""
     lanes = VECTOR // c.itemsize
     wide = lanes * VECTORS
-    # Packed b, packed a, and a tile that sticks out, from where a line of the cache begins.
-    deep = (k + (k + DEEP - 1) // DEEP - 1) // ((k + DEEP - 1) // DEEP)  # of blocks that are alike
+    # One array for packed b, packed a, and a tile that exceeds the result's edge; it begins at a cache line.
+    deep = (k + (k + DEEP - 1) // DEEP - 1) // ((k + DEEP - 1) // DEEP)  # depth of blocks of nearly equal size
     broad, high = min(n, BROAD) + wide - 1, min(m, HIGH) + lanes - 1
     of_b, of_a = deep * (broad - broad % wide), deep * (high - high % lanes)
     packed = np.empty(of_b + of_a + (ROWS + 1) * wide, c.dtype)
@@ -80,7 +81,7 @@ def multiply(
 
 
 def ready(dtype: np.dtype[Any]) -> None:
-    """Compile `multiply` for a dtype, or find it on disk, and let machine code know its address."""
+    """Compile `multiply` for a dtype, or load it from disk, and store its address where machine code reads it."""
     cell = ADDRESSES[dtype.char]
     if AHEAD and not cell.value:
         number = types.float32 if dtype.char == "f" else types.float64
@@ -93,7 +94,7 @@ def ready(dtype: np.dtype[Any]) -> None:
 
 @kernel()
 def suits(m: Any, n: Any, k: Any, size: Any) -> bool:
-    """Tell whether a product of such matrices is quicker here than in BLAS, which packs no small ones."""
+    """Tell whether a product of such matrices is faster here than in BLAS, which does not pack small ones."""
     wide = VECTOR * VECTORS // size
     tiles = (m + ROWS - 1) // ROWS * ROWS * ((n + wide - 1) // wide * wide)
     return AHEAD and min(m, n, k) >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
@@ -104,12 +105,13 @@ def multiplied(
     context: Any, a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any,
     b: Any, ldb: Any, add: Any, c: Any, ldc: Any,
 ) -> Any:  # fmt: skip
-    """Call `multiply` by its address, and tell whether that is known."""
+    """Call `multiply` by its address; return False, and do nothing, if the address is not known."""
     w, flag = types.intp, types.boolean
     return flag(flag, flag, w, w, w, c.dtype, a, w, b, w, flag, c, w), _call
 
 
 def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Generate the LLVM code of `multiplied`.
     name = f"tinygrad_nn_multiply_{'f' if signature.args[-2].dtype.bitwidth == 32 else 'd'}"
     cell = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
     address = builder.load(cell)
@@ -119,6 +121,6 @@ def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         status, _ = context.call_conv.call_function(
             builder, builder.inttoptr(address, kind), types.none, signature.args, args
         )
-        with builder.if_then(status.is_error):  # no memory
+        with builder.if_then(status.is_error):  # its work array could not be allocated
             context.call_conv.return_status_propagate(builder, status)
     return known

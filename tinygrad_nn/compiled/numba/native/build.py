@@ -1,8 +1,8 @@
-"""How the functions of this package are compiled, and how they share the cores with BLAS.
+"""Compiles the functions of this package, and shares the cores between numba's threads and BLAS.
 
-Products are made on one core each, many of them by BLAS, and the threads of numba part the work. For the time of a
-call BLAS is told to use one core: two pools of threads that wait for work by asking for it without pause would take the
-cores from each other.
+numba's threads divide the work, and each calls BLAS for products on its own core. So BLAS is told to use one thread
+during a call. Otherwise there would be two pools of threads, which both wait for work in busy loops and take the cores
+from each other.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..cache import kept
 from ..forked import Forked
 from .spread import spread
 
-SPIN = "3000"  # how often a thread of GNU OpenMP asks for work before it sleeps: 50 µs, on other processors 150
-HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
+SPIN = "3000"  # how often a thread of GNU OpenMP looks for work before it sleeps: for 50 to 150 µs
+HALVED = ("znver4",)  # processors that do AVX-512 in two halves: OpenBLAS's kernels for AVX2 are faster on them
 MATH = frozenset({"reassoc", "contract", "nsz"})  # NaN and infinity keep their meaning; sums may be reordered
 
 
 @contextmanager
 def _environment(**wanted: str) -> Iterator[None]:
-    """Set variables that are not set, for what a library reads when it is loaded."""
+    """Set environment variables that are not set yet, for libraries that are loaded inside the block."""
     ours = {key: value for key, value in wanted.items() if key not in os.environ}
     os.environ.update(ours)
     try:
@@ -41,13 +41,13 @@ def _environment(**wanted: str) -> Iterator[None]:
 
 
 with _environment(**({"OPENBLAS_CORETYPE": "Zen"} if get_host_cpu_name() in HALVED else {})):
-    import scipy.linalg.cython_blas  # noqa: F401 - which numba calls
+    import scipy.linalg.cython_blas  # noqa: F401 - numba calls its BLAS
 with _environment(**({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPIN})):
     THREADS: int = numba.get_num_threads()
 
 
 class Cores:
-    """Hands the cores to one compiled call at a time."""
+    """A lock that lets one compiled call at a time use all cores, with BLAS limited to one thread."""
 
     def __init__(self) -> None:
         self.lock = renewed(RLock())
@@ -60,10 +60,10 @@ class Cores:
             os.register_at_fork(after_in_child=self._forked)
 
     def take(self) -> None:
-        """Wait for the cores, and have BLAS use one at a time.
+        """Wait until the cores are free, take them, and limit BLAS to one thread.
 
         Raises:
-            Forked: this process was forked from one whose threads it does not have.
+            Forked: this process is a fork, which does not have the threads of its parent.
         """
         self.lock.acquire()
         if self.forked:
@@ -79,7 +79,7 @@ class Cores:
                 library.set_num_threads(1)
 
     def give(self) -> None:
-        """Hand the cores back."""
+        """Release the cores, and give BLAS its threads back."""
         self.depth -= 1
         if self.depth == 0:
             for library, threads in zip(self.libraries, self.before, strict=True):
@@ -96,15 +96,15 @@ CORES = Cores()
 
 
 def kernel(apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function for each kind of arguments, and keeps the result on disk.
+    """Return a decorator that compiles a function for each combination of argument types, and keeps it on disk.
 
-    With `apart` none of the arrays that it writes shares memory with another that it takes.
+    With `apart` the caller promises that no array which the function writes shares memory with another argument.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
         made = kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
         called = made.get_call_template
-        # Once for all constants of a type: where it is compiled into what calls it, these are known all the same.
+        # Compile once for a type, not for each constant; where LLVM inlines the function, it knows the constants.
         made.get_call_template = lambda args, named: called([numba.types.unliteral(x) for x in args], named)
         return made
 
@@ -116,12 +116,12 @@ def _start(address: Any, parts: Any, *args: Any) -> None:
     spread(address, args, parts)
 
 
-_preparing: set[int] = set()  # threads
+_preparing: set[int] = set()  # identifiers of threads inside `preparing`
 
 
 @contextmanager
 def preparing() -> Iterator[None]:
-    """Let functions be compiled where this thread calls them, and not run."""
+    """Inside the block, calls of native functions in this thread compile them, but do not run them."""
     _preparing.add(get_ident())
     try:
         yield
@@ -132,8 +132,8 @@ def preparing() -> Iterator[None]:
 class Parted:
     """A function ``f(*args, p, parts)`` of which each thread does part p; it is called as ``f(*args, parts)``.
 
-    Its arrays are C-contiguous. Threads call it by its address: compiled into what starts them it would be optimized
-    three times more, and with it all that it calls.
+    Its arrays are C-contiguous. Threads call it by its address: compiled into the function that starts the threads, it
+    would be optimized three more times, with everything that it calls.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -141,7 +141,7 @@ class Parted:
         self.addresses: dict[Any, int] = {}
 
     def __call__(self, *args: Any) -> None:
-        """Run all parts; one by itself without threads."""
+        """Run all parts, each in a thread; if there is only one part, run it in this thread."""
         if _preparing and get_ident() in _preparing:
             self.prepare(*args)
             return
@@ -156,7 +156,7 @@ class Parted:
         _start(address, parts, *args[:-1])
 
     def prepare(self, *args: Any) -> None:
-        """Compile what a call with such arguments runs."""
+        """Compile the code that a call with such arguments runs."""
         self._compiled(args)
         if args[-1] != 1:
             _start.compile((numba.types.intp, numba.types.intp, numba.types.Tuple(_types(args[:-1]))))

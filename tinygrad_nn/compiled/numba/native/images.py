@@ -1,9 +1,10 @@
-"""Convolution over one axis or two, its transpose, and the gradient of its kernels: windows in columns, then a product.
+"""Convolution over one axis or two, its transpose, and the gradient of its kernels, as matrix products (im2col).
 
-The columns of a few rows of positions at a time stay in the cache, where they are multiplied at once. What they are of
-is an array `how` of whole numbers: batch, groups, channels of each, height, width, kernels of each group, their height
-and width, positions down and across, then stride, padding and dilation, each down and across, and rows of positions at
-a time.
+The pixels under the window at each position are copied into a column of a matrix, which is multiplied by the kernels.
+This is done for a few rows of positions at a time, so that the columns stay in the cache. The sizes are passed as an
+array `how` of integers: batch, groups, channels of each group, height, width, kernels of each group, their height and
+width, positions down and across, then stride, padding and dilation, each down and across, and the rows of positions at
+a time. A tap is one of the height times width entries of a kernel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .products import gemm
 
 @kernel()
 def _read(how: Any) -> Any:
-    """Return the numbers of `how`, which the caller names; an array of them costs less to compile for than a tuple."""
+    """Return the numbers in `how` as a tuple; as an argument, an array compiles faster than a tuple."""
     return (
         how[0], how[1], how[2], how[3], how[4], how[5], how[6], how[7], how[8], how[9], how[10], how[11], how[12],
         how[13], how[14], how[15], how[16],
@@ -25,14 +26,14 @@ def _read(how: Any) -> Any:
 
 @kernel()
 def _meets(lo: Any, hi: Any, stride: Any, start: Any, size: Any) -> Any:
-    """Return from lo to hi the positions i, as first and past the last, with 0 <= stride i + start < size."""
+    """Return the range of positions i from lo to hi with 0 <= stride i + start < size, as first and last + 1."""
     first = min(max(lo, -(start // stride)), hi)
     return first, max(first, min(hi, (size - 1 - start) // stride + 1))
 
 
 @kernel(apart=True)
 def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
-    """Write what each tap of each channel meets at the positions in rows lo to hi."""
+    """Write into `columns` the pixel that each tap of each channel meets at the positions in rows lo to hi."""
     _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
     n = (hi - lo) * at
     for k in range(channels * down * across):
@@ -46,7 +47,7 @@ def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any)
                 column[q] = 0
         first, step, start = (c * height + i0 * sy + y0) * width + x0 + j0 * sx, sy * width, (i0 - lo) * at + j0
         rows = i1 - i0 if some else 0
-        if sx == 1 and step == at and rows:  # all rows in one go, and then what they have of the next
+        if sx == 1 and step == at and rows:  # copy all rows at once, then clear entries of neighbouring rows
             some, rows = (rows - 1) * at + some, 1
         for _ in range(rows):
             line, seen = column[start : start + some], image[first : first + (some - 1) * sx + 1]
@@ -64,7 +65,7 @@ def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any)
 
 @kernel()
 def _clear(column: Any, i0: Any, i1: Any, j0: Any, j1: Any, at: Any) -> None:
-    """Write zeros where rows i0 to i1 end after j1, and the next begin before j0."""
+    """Write zeros between position j1 of each of the rows i0 to i1, and position j0 of the next row."""
     for i in range(i0, i1):
         for q in range(i * at + j1, (i + 1) * at + j0):
             column[q] = 0
@@ -72,7 +73,7 @@ def _clear(column: Any, i0: Any, i1: Any, j0: Any, j1: Any, at: Any) -> None:
 
 @kernel(apart=True)
 def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
-    """Add what each tap of each channel has at the positions in rows lo to hi to the pixel that it meets there."""
+    """Add each entry of `columns` to the pixel that its tap meets, at the positions in rows lo to hi."""
     _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
     n = (hi - lo) * at
     for k in range(channels * down * across):
@@ -83,7 +84,7 @@ def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any
         column, some = columns[k * n : (k + 1) * n], j1 - j0
         first, step, start = (c * height + i0 * sy + y0) * width + x0 + j0 * sx, sy * width, (i0 - lo) * at + j0
         rows = i1 - i0 if some else 0
-        if sx == 1 and step == at and rows:  # all rows in one go; what meets no pixel adds nothing
+        if sx == 1 and step == at and rows:  # add all rows at once; entries that meet no pixel are cleared first
             _clear(column, i0 - lo, i1 - lo - 1, j0, j1, at)
             some, rows = (rows - 1) * at + some, 1
         for _ in range(rows):
@@ -100,14 +101,14 @@ def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any
 
 @Parted
 def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
-    """Write the convolution of x with w, some blocks of rows in each part, with a row of `scratch` to itself."""
+    """Write the convolution of x with w; each part does some blocks of rows, in its own row of `scratch`."""
     batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
     image, w, y, columns = x.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
     depth = channels * down * across
     blocks = (rows + some - 1) // some
     jobs = batch * groups * blocks
     for job in range(p * jobs // parts, (p + 1) * jobs // parts):
-        sample, lo = job // blocks, job % blocks * some  # a group of a sample
+        sample, lo = job // blocks, job % blocks * some  # `sample` counts the groups of all samples
         n = (min(rows, lo + some) - lo) * at
         _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
         some_w, some_y = w[sample % groups * kernels * depth :], y[(sample * kernels * rows + lo) * at :]
@@ -116,7 +117,7 @@ def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -
 
 @Parted
 def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
-    """Write the transposed convolution of y with w, some channels of some samples in each part."""
+    """Write the transposed convolution of y with w; each part does some channels of some samples."""
     batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
     y, w, image, columns = y.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
     taps, pixels = down * across, height * width
@@ -138,6 +139,7 @@ def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, par
 
 @Parted
 def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # Write part p's share of the gradient of the kernels into its row of `totals`.
     batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
     y, image, total, columns = y.reshape(-1), x.reshape(-1), totals[p], scratch[p]
     depth = channels * down * across
@@ -155,7 +157,7 @@ def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: 
 
 @kernel(apart=True)
 def _sum(totals: Any, out: Any) -> None:
-    """Write the sum of rows."""
+    """Write the sum of the rows of `totals`."""
     total = out.reshape(-1)
     for q in range(len(total)):
         total[q] = totals[0, q]
@@ -166,6 +168,6 @@ def _sum(totals: Any, out: Any) -> None:
 
 
 def conv_weight(y: Any, x: Any, out: Any, scratch: Any, totals: Any, how: Any, parts: Any) -> None:
-    """Write the gradient of kernels; each part does some blocks of rows, with a row of `totals` to itself."""
+    """Write the gradient of the kernels; each part does some blocks of rows, and sums in its own row of `totals`."""
     _weight(y, x, totals, scratch, how, parts)
     _sum(totals, out)

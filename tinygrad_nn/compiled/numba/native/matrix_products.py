@@ -1,4 +1,4 @@
-"""Which operations of a program become matrix products of ours."""
+"""Decides which operations of a program become native matrix products, some fused with a parameter update."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ...program.values import Arg, Op, Program, Value
 from . import of_stacks
 from .row import LEAST, Native, alike, contiguous, run_by
 
-PRODUCT = 16_384  # a product of fewer multiplications is quicker in the kernel around it than as a call of BLAS
-PARALLEL = 2**19  # a product of fewer is quicker on one core than parted
+PRODUCT = 16_384  # a product of at most so many multiplications is faster inside a kernel than as a call of BLAS
+PARALLEL = 2**19  # a product of at most so many is faster on one core than on several
 
 
 def products(program: Program) -> Program:
-    """Return the program with products as calls of ours, those that only move a parameter as one with the move."""
+    """Return the program with large products as native calls; ``w - eta (a @ b)`` becomes one call."""
     users: dict[Value, list[Op]] = {}
     for op in program.ops:
         for arg in op.values:
@@ -40,7 +40,7 @@ def products(program: Program) -> Program:
 
 
 def large(op: Op) -> bool:
-    """Tell whether an operation is a product of matrices that is worth a call."""
+    """Tell whether an operation is a product of two matrices that is large enough for a native call."""
     if op.kind != "matmul" or not alike(op) or any(not isinstance(x, Value) or len(x.shape) != 2 for x in op.args):
         return False
     (n, k), m = op.args[0].shape, op.args[1].shape[1]
@@ -48,7 +48,7 @@ def large(op: Op) -> bool:
 
 
 def _stored(x: Value) -> tuple[Value, bool] | None:
-    """Return the value that lies in memory row by row, and whether x is its transpose."""
+    """Return a C-contiguous value and whether x is its transpose (else x itself), or None if x is neither."""
     if contiguous(x):
         return x, False
     op = x.op
@@ -69,7 +69,7 @@ def _become(op: Op, native: Native, more: list[Arg]) -> None:
 
 
 def _update(op: Op, users: dict[Value, list[Op]], returned: set[Value]) -> tuple[Op, Op, Value, Any] | None:
-    """Return the two operations after a product G of ``w - eta G``, with w and eta, if G is for nothing else."""
+    """Return the operations ``eta * G`` and ``w - eta * G`` of a product G, with w and eta, if G has no other use."""
     scaled = _only(op.out, users, returned)
     if scaled is None or scaled.function is not np.multiply:
         return None
@@ -86,7 +86,7 @@ def _update(op: Op, users: dict[Value, list[Op]], returned: set[Value]) -> tuple
 
 
 def _only(x: Value, users: dict[Value, list[Op]], returned: set[Value]) -> Op | None:
-    """Return the only operation that uses a value, if it is one entry by entry."""
+    """Return the only operation that uses a value, if it is a ufunc, or None."""
     found = users.get(x, [])
     alone = len(found) == 1 and x not in returned and found[0].kind == "ufunc"
     return found[0] if alone and sum(arg is x for arg in found[0].args) == 1 else None

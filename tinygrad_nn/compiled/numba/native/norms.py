@@ -1,8 +1,8 @@
-"""Normalisation of rows, forward and back: layer, group, instance and root mean square norm, one row at a time.
+"""Normalization of rows, forward and backward: layer, group, instance and root mean square norm, one row at a time.
 
-A weight has `blocks` entries in each row, of which each is for as many neighbouring entries of x, and differs in
-`kinds` rows one after the other: layer norm has one kind of row and blocks of one entry, instance norm as many kinds as
-channels, and one block.
+Row r of x has the weights ``weight[r % kinds]``, `blocks` numbers, each for an equal share of adjacent entries of the
+row. Layer norm has one kind of row, and as many blocks as entries. Instance norm has as many kinds as channels, and one
+block.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from .build import Parted, kernel
 
-RUN = 1024  # so many entries are summed before the sum is added to one of float64
+RUN = 1024  # so many entries are summed in their own dtype; these sums are added up in float64
 
 
 @kernel()
 def _sum(x: Any) -> Any:
     total = 0.0
     for lo in range(0, len(x), RUN):
-        run = x[lo : lo + RUN]  # within a slice no index can be negative, of which vector code would have to think
+        run = x[lo : lo + RUN]  # indices of a slice cannot be negative, so that the loop is vectorized
         part = x.dtype.type(0)
         for j in range(len(run)):
             part += run[j]
@@ -30,7 +30,7 @@ def _sum(x: Any) -> Any:
 
 @kernel()
 def _squares(x: Any, mean: Any) -> Any:
-    """Return the sum of the squares of what is left without the mean."""
+    """Return the sum of (x - mean)²."""
     total = 0.0
     for lo in range(0, len(x), RUN):
         run = x[lo : lo + RUN]
@@ -43,14 +43,14 @@ def _squares(x: Any, mean: Any) -> Any:
 
 @kernel(apart=True)
 def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
-    """Write one row, of which each entry has a weight."""
+    """Write one normalized row in which each entry has its own weight."""
     for j in range(len(x)):
         out[j] = (x[j] - mean) * scale * weight[j] + bias[j]
 
 
 @kernel(apart=True)
 def _blocks(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
-    """Write one row, of which neighbouring entries have one weight."""
+    """Write one normalized row in which blocks of adjacent entries share a weight."""
     size = len(x) // len(weight)
     for c in range(len(weight)):
         factor, more = scale * weight[c], bias[c]
@@ -64,7 +64,7 @@ def forward(
     x: Any, weight: Any, bias: Any, out: Any, first: Any, second: Any, kinds: Any, centred: Any, eps: Any, p: Any,
     parts: Any,
 ) -> None:  # fmt: skip
-    """Write normalised rows times a weight, plus a bias, with mean and variance, or with factors if not `centred`."""
+    """Write normalized rows times weight plus bias; save mean and variance, or the scale if not `centred`."""
     x, weight, bias, out = x.reshape(-1), weight.reshape(-1), bias.reshape(-1), out.reshape(-1)
     means, others = first.reshape(-1), second.reshape(-1) if centred else first.reshape(-1)
     rows, blocks, one = len(others), len(weight) // kinds, x.dtype.type(1)
@@ -87,7 +87,7 @@ def forward(
 
 @kernel(apart=True)
 def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: Any) -> Any:
-    """Add to the gradients of weight and bias, and return two sums of part of a row."""
+    """Add to the gradients of weight and bias, and return the sums of g w z and g w over a part of a row."""
     moved = added = x.dtype.type(0)
     for j in range(len(x)):
         z = (x[j] - mean) * scale
@@ -100,7 +100,7 @@ def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: A
 
 @kernel(apart=True)
 def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
-    """Write the gradient of one row, of which each entry has a weight, and add to those of weight and bias."""
+    """Write the gradient of a row in which each entry has its own weight; add to the gradients of weight and bias."""
     n = len(x)
     slope, rest = 0.0, 0.0
     for lo in range(0, n, RUN):
@@ -115,7 +115,7 @@ def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: A
 
 @kernel(apart=True)
 def _blocks_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
-    """Do the same for a row of which neighbouring entries have one weight."""
+    """Do the same for a row in which blocks of adjacent entries share a weight."""
     n, size = len(x), len(x) // len(weight)
     slope, rest = 0.0, 0.0
     for c in range(len(weight)):
@@ -143,7 +143,7 @@ def rows_back(
     g: Any, x: Any, weight: Any, means: Any, others: Any, dx: Any, dws: Any, dbs: Any, kinds: Any, centred: Any,
     eps: Any, p: Any, parts: Any,
 ) -> None:  # fmt: skip
-    """Write the gradients of rows, and of each part the gradients of weight and bias."""
+    """Write the gradient of x, and for each part its share of the gradients of weight and bias."""
     g, x, weight, dx = g.reshape(-1), x.reshape(-1), weight.reshape(-1), dx.reshape(-1)
     means, others = means.reshape(-1), others.reshape(-1)
     rows, blocks = len(others), len(weight) // kinds
@@ -171,7 +171,7 @@ def rows_back(
 
 @kernel(apart=True)
 def _gather(parted: Any, whole: Any) -> None:
-    """Add up what the parts have."""
+    """Add up the shares of all parts."""
     whole = whole.reshape(-1)
     for j in range(len(whole)):
         whole[j] = parted[0, j]

@@ -1,4 +1,4 @@
-"""Which attention the functions of `attention` do, and what they get."""
+"""Decides which calls of attention the functions of `attention` do, and with which arguments."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ...program.values import Arg, Op, Value
 from .row import Native
 
 Given = list[Arg]
-PARALLEL = 2**18  # fewer multiplications are quicker on one core
+PARALLEL = 2**18  # with at most so many multiplications one core is faster
 
 
 def by_place(op: Op) -> Given:
-    """Return the arguments of a primitive, or of its rule after g and out, each where it stands."""
+    """Return all arguments by position of a primitive or its rule, with plain numbers at their places."""
     numbers = op.given["numbers"]  # type: ignore[index]
     values = iter(op.args)
     given = [numbers[k] if k in numbers else next(values) for k in range(len(op.args) + len(numbers))]
@@ -23,7 +23,7 @@ def by_place(op: Op) -> Given:
 
 
 def _parts(op: Op) -> tuple[Value, Value, Value, Arg, Arg]:
-    """Return queries, keys, values, mask and keep; the first three are one if they lie in one array."""
+    """Return queries, keys, values, mask and keep; for self-attention the first three are the same array."""
     given = by_place(op)[2:] if op.name.endswith("_back") else by_place(op)
     if op.name.startswith("self_"):
         return given[0], given[0], given[0], given[1], given[2]
@@ -31,7 +31,7 @@ def _parts(op: Op) -> tuple[Value, Value, Value, Arg, Arg]:
 
 
 def _sizes(op: Op) -> tuple[int, int, int, int, int, int]:
-    """Return the number of samples, heads, queries and keys, and the columns of a key and of a value."""
+    """Return the numbers of samples, heads, queries and keys, and the columns of a key and of a value."""
     q, k, v, _, _ = _parts(op)
     heads = op.given.get("heads", 1)  # type: ignore[union-attr]
     each = 3 * heads if op.name.startswith("self_") else heads
@@ -39,7 +39,7 @@ def _sizes(op: Op) -> tuple[int, int, int, int, int, int]:
 
 
 def fits(op: Op) -> bool:
-    """Tell whether queries, keys and values have the same axes before time, and the others of all axes or none."""
+    """Tell whether queries, keys and values have equal axes before time, and mask and keep have a usable shape."""
     q, k, v, mask, keep = _parts(op)
     if min(len(x.shape) for x in (q, k, v)) < 2 or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
         return False
@@ -47,7 +47,7 @@ def fits(op: Op) -> bool:
 
 
 def _steps(op: Op, more: Arg) -> list[int] | None:
-    """Return whether there is a mask, and the entries from one sample, head, query and key to the next."""
+    """Return whether there is a mask, and its steps from sample to sample, head, query and key; None if unusable."""
     if not _present(more):
         return [0] * 5
     q = _parts(op)[0]
@@ -61,7 +61,7 @@ def _steps(op: Op, more: Arg) -> list[int] | None:
 
 
 def _present(more: Arg) -> bool:
-    """Tell whether a mask or `keep` is an array; the primitives leave out numbers."""
+    """Tell whether a mask or `keep` is an array; a plain number stands for none."""
     return isinstance(more, Value) and bool(more.shape)
 
 
@@ -70,7 +70,7 @@ def _array(more: Arg, like: Value) -> Value:
 
 
 def arrays(op: Op) -> list[Arg]:
-    """Return queries, keys, values, mask and keep; of the latter, any array for none."""
+    """Return the arrays that the function takes; in place of a missing mask or keep, the queries."""
     q, k, v, mask, keep = _parts(op)
     ours = [q] if op.name.startswith("self_") else [q, k, v]
     if op.name.endswith("_back"):
@@ -79,7 +79,7 @@ def arrays(op: Op) -> list[Arg]:
 
 
 def threads(op: Op) -> int:
-    """Return into how many parts the heads are parted."""
+    """Return into how many parts the heads are divided."""
     from .build import THREADS
 
     n, heads, queries, keys, d, d_v = _sizes(op)
@@ -92,7 +92,7 @@ def _kept(op: Op) -> bool:
 
 
 def memory(op: Op) -> tuple[tuple[int, ...], ...]:
-    """Return room for the scores of one head in each part, and for its weights times `keep`."""
+    """Return the shapes of work arrays: for each part the scores of one head, and its weights times `keep`."""
     _, _, queries, keys, _, _ = _sizes(op)
     one = (threads(op), queries, keys)
     kept = one if _present(_parts(op)[-1]) else (1,)
@@ -100,7 +100,7 @@ def memory(op: Op) -> tuple[tuple[int, ...], ...]:
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return `how`, and the number of parts."""
+    """Return `how` and the number of parts."""
     sizes = _sizes(op)
     q, k, v, mask, keep = _parts(op)
     lie = [q.shape[-1], 0, k.shape[-1], 0, v.shape[-1], 0]
@@ -113,13 +113,13 @@ def numbers(op: Op) -> tuple[Any, ...]:
 
 
 def work(op: Op) -> int:
-    """Return the multiplications of one head."""
+    """Return the number of multiplications in the largest product of one head."""
     _, _, queries, keys, d, d_v = _sizes(op)
     return queries * keys * max(d, d_v)
 
 
 def row(function: str) -> Native:
-    """Return the row of a function."""
+    """Return the row of the table for a function."""
     return Native("attention", function, fits, arrays, memory, numbers, work)
 
 

@@ -1,4 +1,4 @@
-"""Which convolutions and poolings are done by functions of ours, and what these get."""
+"""Decides which convolutions and poolings the functions of `images` and `pools` do, and with which arguments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from ...program.values import Op
 from .row import LEAST, Native
 
-BLOCK = 2**17  # entries of columns at a time: with the image and the kernels they stay in the cache of a core
-LITTLE = 2**16  # products, or pixels times taps, of which there are too few to part them
+BLOCK = 2**17  # entries of the columns that are made at a time: these fit a core's cache with image and kernels
+LITTLE = 2**16  # with at most so many multiplications, or pixels times taps, one core is faster
 
 Ints = tuple[int, ...]
 
 
 def _two(lengths: Ints, fill: int) -> Ints:
-    """Return one number for each of two axes, of those of the last one or two."""
+    """Return one or two numbers as two, with `fill` for the first if there is only one axis."""
     return (fill,) * (2 - len(lengths)) + lengths
 
 
@@ -31,7 +31,7 @@ def _parts(work: int) -> int:
 
 
 def _shapes(op: Op) -> tuple[Ints, Ints, Ints]:
-    """Return the shapes of the images, the kernels, and the positions."""
+    """Return the shapes of the images, of the kernels, and of the result of the convolution."""
     a, b, c = op.args[0].shape, op.args[1].shape, op.out.shape
     return {"conv": (a, b, c), "conv_transpose": (c, b, a), "conv_weight": (b, c, a)}[op.name]
 
@@ -41,7 +41,7 @@ def _of_images(op: Op) -> bool:
 
 
 def _convolved(op: Op) -> tuple[Ints, Ints]:
-    """Return `how` of the functions, and depth and length of the columns."""
+    """Return the numbers of `how`, and the depth and number of the columns that are made at a time."""
     given: dict[str, Any] = op.given or {}
     x, w, y = _shapes(op)
     groups, kernel, at = given["groups"], _two(w[2:], 1), _two(y[2:], 1)
@@ -92,7 +92,7 @@ def _of_pixels(op: Op) -> bool:
 
 
 def _pooled(op: Op) -> Ints:
-    """Return `how` of the functions: that of a convolution of single channels."""
+    """Return the numbers of `how`: those of a convolution of single channels."""
     given: dict[str, Any] = op.given or {}
     axes = len(given["kernel"])
     x, y = _sizes(op)

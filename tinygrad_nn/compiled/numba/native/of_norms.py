@@ -1,4 +1,4 @@
-"""Which normalisations the functions of `norms` do, and what they get."""
+"""Decides which normalizations the functions of `norms` do, and with which arguments."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ...program.values import Arg, Op, Value
 from .of_attention import by_place
 from .row import APART, Native
 
-PARALLEL = 2**14  # fewer entries are quicker on one core
+PARALLEL = 2**14  # with at most so many entries one core is faster
 Shape = tuple[int, ...]
 
 
 def _given(op: Op) -> tuple[Value, Arg, Arg]:
-    """Return x, weight and bias; the number 0 for no bias."""
+    """Return x, weight and bias; the number 0 if there is no bias."""
     given = by_place(op)[2:] if op.name.endswith("_back") else by_place(op)
     return given[0], given[1], given[2] if op.name.startswith("standardize") else 0.0
 
 
 def _first(op: Op) -> int | None:
-    """Return the first of the axes of statistics, if they are the last ones."""
+    """Return the first of the normalized axes if these are the last axes of x, else None."""
     x = _given(op)[0]
     axis = op.given["axis"]  # type: ignore[index]
     axes = sorted(a % len(x.shape) for a in (axis if isinstance(axis, tuple) else (axis,)))
@@ -30,7 +30,7 @@ def _first(op: Op) -> int | None:
 
 
 def fits(op: Op) -> bool:
-    """Tell whether statistics are of rows, and a weight and a bias lie in these in one of the ways that we know."""
+    """Tell whether the normalized axes are the last ones, and weight and bias have one of the layouts in `norms`."""
     x, weight, bias = _given(op)
     if _first(op) is None or any(isinstance(w, Value) and (w.weak or w.dtype != x.dtype) for w in (weight, bias)):
         return False
@@ -40,7 +40,7 @@ def fits(op: Op) -> bool:
 
 
 def _kinds(op: Op) -> int | None:
-    """Return how many rows have weights of their own, if the weights of a row are of blocks along it."""
+    """Return how many rows have different weights, or None if the weights of a row are not those of equal blocks."""
     x, weight, _ = _given(op)
     if not isinstance(weight, Value):
         return 1
@@ -55,7 +55,7 @@ def _kinds(op: Op) -> int | None:
 
 
 def _same(pairs: list[tuple[int, int]]) -> int:
-    """Return how many of the first lengths agree."""
+    """Return how many pairs at the beginning have equal lengths."""
     for count, (w, n) in enumerate(pairs):
         if w != n:
             return count
@@ -63,7 +63,7 @@ def _same(pairs: list[tuple[int, int]]) -> int:
 
 
 def _full(number: Arg, like: Arg, dtype: Any) -> Arg:
-    """Return a number as a constant of the shape of another argument."""
+    """Return a number as a constant array with the shape of `like`; a value unchanged."""
     if isinstance(number, Value):
         return number
     data = np.full(like.shape if isinstance(like, Value) else (1,), number, dtype)
@@ -71,7 +71,7 @@ def _full(number: Arg, like: Arg, dtype: Any) -> Arg:
 
 
 def arrays(op: Op) -> list[Arg]:
-    """Return x, weight and bias, or g, x, weight and what the forward saved."""
+    """Return x, weight and bias; for the rule g, x, weight and the two arrays that the forward saved."""
     x, weight, bias = _given(op)
     w = _full(weight, 1.0, x.dtype)
     if op.name.endswith("_back"):
@@ -81,7 +81,7 @@ def arrays(op: Op) -> list[Arg]:
 
 
 def threads(op: Op) -> int:
-    """Return into how many parts the rows are parted."""
+    """Return into how many parts the rows are divided."""
     from .build import THREADS
 
     x = _given(op)[0]
@@ -89,7 +89,7 @@ def threads(op: Op) -> int:
 
 
 def memory(op: Op) -> tuple[Shape, ...]:
-    """Return room for gradients of weight and bias of each part, and for those that are not asked for."""
+    """Return the shapes of work arrays: for results that are not asked for, and for each part's sums."""
     if not op.name.endswith("_back"):
         return () if op.name == "standardize" else ((1,),)
     weight = _given(op)[1]
@@ -99,7 +99,7 @@ def memory(op: Op) -> tuple[Shape, ...]:
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return how many kinds of rows there are, whether the mean is taken off, eps, and the number of parts."""
+    """Return the number of kinds of rows, whether the mean is subtracted, eps, and the number of parts."""
     eps = float(op.given.get("eps", 1e-5))  # type: ignore[union-attr]
     return _kinds(op), op.name.startswith("standardize"), eps, threads(op)
 

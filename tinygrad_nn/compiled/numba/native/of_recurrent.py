@@ -1,4 +1,4 @@
-"""Which recurrent layers the functions of `recurrent` do, and what they get."""
+"""Decides which recurrent layers the functions of `recurrent` do, and with which arguments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from ...program.values import Arg, Op, Value
 from .row import Native
 
-PARALLEL = 2**18  # fewer multiplications are quicker on one core
-TILE = 64  # so many columns are whole tiles of a packed matrix on any processor
+PARALLEL = 2**18  # with at most so many multiplications one core is faster
+TILE = 64  # a multiple of the columns of a packed matrix's tiles on any processor
 GATES = {"rnn_states": 1, "lstm_states": 4, "gru_states": 3}
 Shape = tuple[int, ...]
 
 
 def _given(op: Op) -> list[Arg]:
-    """Return the arguments of the primitive, of which the first are what the input adds, and the weights."""
+    """Return the arguments of the primitive; the first two are the input's contribution z, and the weights."""
     if not op.name.endswith("_back"):
         return list(op.args)
     return op.args[2:] if op.name.startswith("rnn") else op.args[2:-1]
@@ -25,7 +25,7 @@ def _gates(op: Op) -> int:
 
 
 def fits(op: Op) -> bool:
-    """Tell whether all arguments are arrays of the shapes that the primitive names, and all gradients are asked for."""
+    """Tell whether all arguments are arrays of the shapes that the primitive names, and all gradients are needed."""
     if any(not isinstance(x, Value) or x.weak or x.dtype != op.out.dtype for x in op.args):
         return False
     z, w, *more = _given(op)
@@ -39,7 +39,7 @@ def fits(op: Op) -> bool:
 
 
 def threads(op: Op) -> int:
-    """Return into how many parts the batch is parted."""
+    """Return into how many parts the batch is divided."""
     from .build import THREADS
 
     z, w = _given(op)[:2]
@@ -48,7 +48,7 @@ def threads(op: Op) -> int:
 
 
 def arrays(op: Op) -> list[Arg]:
-    """Return the arguments of a primitive, or what its rule reads."""
+    """Return the arguments of a primitive, or those arguments of its rule that the function reads."""
     if not op.name.endswith("_back"):
         return list(op.args)
     g, out, _, w, *more = op.args
@@ -56,7 +56,7 @@ def arrays(op: Op) -> list[Arg]:
 
 
 def memory(op: Op) -> tuple[Shape, ...]:
-    """Return room for what the rule needs, if that is not a result, for the packed weights, and for one product."""
+    """Return the shapes of work arrays: saved gates if these are no result, packed weights, products of one step."""
     z, w = _given(op)[:2]
     (times, batch, width), n = z.shape, w.shape[1]
     back, gru = op.name.endswith("_back"), op.name.startswith("gru")
@@ -68,13 +68,13 @@ def memory(op: Op) -> tuple[Shape, ...]:
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return whether states go through relu, if there is a choice, and into how many parts the batch is parted."""
+    """Return whether the activation is relu, for a plain network only, and the number of parts."""
     choice = (op.given.get("activation") == "relu",) if op.name.startswith("rnn") else ()  # type: ignore[union-attr]
     return (*choice, threads(op))
 
 
 def work(op: Op) -> int:
-    """Return the multiplications of the gradient of the weights."""
+    """Return the number of multiplications in the gradient of the weights."""
     z, w = _given(op)[:2]
     return z.size * w.shape[1] if op.name.endswith("_back") else 0
 

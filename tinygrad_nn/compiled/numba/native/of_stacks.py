@@ -1,6 +1,6 @@
-"""Which products of stacks of matrices the function of `stacks` does, and how the matrices lie in memory.
+"""Decides which products of stacks of matrices `stacks.stack` does, and finds how the matrices lie in memory.
 
-A matrix may be a view: BLAS takes rows that lie apart, and such that are columns.
+A matrix may be a view: BLAS takes matrices whose rows, or whose columns, are contiguous, at any distance.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ from ...program.memory import view_of
 from ...program.values import VIEWS, Arg, Op, Value
 from .row import Native, alike
 
-PRODUCT = 16_384  # a stack of fewer multiplications is quicker as it is
-PARALLEL = 2**18  # of fewer, on one core
+PRODUCT = 16_384  # a stack of at most so many multiplications is faster with NumPy
+PARALLEL = 2**18  # one of at most so many is faster on one core
 
 
 class Stack(NamedTuple):
-    """The value in whose memory matrices lie, where one starts, steps to others, rows; whether these are columns."""
+    """How a stack of matrices lies in memory.
+
+    Attributes:
+        source: the value whose memory it lies in.
+        start: the place of the first entry.
+        steps: for each axis of the stack, the entries from one matrix to the next.
+        row: the entries from one row to the next.
+        flipped: whether the matrices are stored transposed, so that `row` is for columns.
+    """
 
     source: Value
     start: int
@@ -29,7 +37,7 @@ class Stack(NamedTuple):
 
 
 def lying(x: Arg) -> Stack | None:
-    """Return how the matrices of a stack lie, or None if BLAS cannot take them as they are."""
+    """Return how the matrices of a stack lie in memory, or None if BLAS cannot take them without a copy."""
     views = []
     source = x
     while isinstance(source, Value) and source.op is not None and source.op.kind in VIEWS:
@@ -37,7 +45,7 @@ def lying(x: Arg) -> Stack | None:
         source = source.op.args[0]
     if not isinstance(source, Value) or not isinstance(x, Value) or source.dtype != x.dtype:
         return None
-    base = view = np.empty(source.shape, source.dtype)  # of which nothing is touched
+    base = view = np.empty(source.shape, source.dtype)  # only for its strides: its memory is never touched
     for op in reversed(views):
         view = view_of(op, view)
     if not np.may_share_memory(view, base):
@@ -53,7 +61,7 @@ def lying(x: Arg) -> Stack | None:
 
 
 def _steps(x: Value, stack: Stack, shape: tuple[int, ...]) -> list[int]:
-    """Return the entries from one matrix to the next along each axis of the result's stack; 0 where it is repeated."""
+    """Return for each axis of the result's stack the entries from matrix to matrix; 0 if the axis is broadcast."""
     own = list(zip(x.shape[:-2], stack.steps, strict=True))
     return [0] * (len(shape) - len(own)) + [0 if n == 1 else step for n, step in own]
 
@@ -66,24 +74,24 @@ def _both(op: Op) -> tuple[Stack, Stack] | None:
 
 
 def fits(op: Op) -> bool:
-    """Tell whether an operation is a product of stacks that is worth a call."""
+    """Tell whether an operation is a product of stacks that is large enough for a native call."""
     return _both(op) is not None and op.out.size * op.args[0].shape[-1] > PRODUCT
 
 
 def arrays(op: Op) -> list[Arg]:
-    """Return the arrays that the matrices lie in."""
+    """Return the values in whose memory the matrices lie."""
     return [x.source for x in _both(op) or ()]
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return the axes of the stack, sizes and places of the matrices, and the number of parts."""
+    """Return `axes` and `how` of `stacks.stack`, and the number of parts."""
     from .build import THREADS
 
     a, b = _both(op)  # type: ignore[misc]
     *lead, n, m = op.out.shape
     k = op.args[0].shape[-1]
     axes = list(zip(lead, _steps(op.args[0], a, tuple(lead)), _steps(op.args[1], b, tuple(lead)), strict=True))
-    while axes and not a.flipped and axes[-1][2] == 0 and axes[-1][1] == n * a.row:  # they are rows of one matrix
+    while axes and not a.flipped and axes[-1][2] == 0 and axes[-1][1] == n * a.row:  # a's matrices form one matrix
         n *= axes.pop()[0]
     parts = THREADS if op.out.size * k > PARALLEL else 1
     count = prod(axis[0] for axis in axes)
@@ -93,7 +101,7 @@ def numbers(op: Op) -> tuple[Any, ...]:
 
 
 def work(op: Op) -> int:
-    """Return the multiplications of the product of two matrices."""
+    """Return the number of multiplications in the product of two matrices."""
     _, how, _ = numbers(op)
     return int(how[0] * how[1] * how[2])
 

@@ -1,7 +1,7 @@
-"""Products of a few rows with one matrix, again and again: it is packed once, where BLAS does so in each call.
+"""Repeated products of a few rows with the same matrix: it is packed once, while BLAS would pack it in each call.
 
-A packed matrix is cut into tiles of some columns, each row by row. A block of the result, some rows of one tile, stays
-in registers.
+A packed matrix is cut into tiles of a few columns, each stored row by row. A block of the result (a few rows of one
+tile) is accumulated in registers.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numba.extending import intrinsic
 
 from .build import kernel
 
-VECTOR = 64  # bytes; what a register does not hold becomes two
-NEAR = 16  # rows that are read in turns: each may lie in a page of its own, of which a processor knows a few
-# As many as leave registers for the rest: of 32 there are 16 sums, of 16, which hold half as much, 8.
+VECTOR = 64  # bytes of a vector; without registers of this size LLVM uses two
+NEAR = 16  # rows that are read in turns: each may lie in another memory page, and a processor remembers only a few
+# Of 32 registers 16 hold sums. Without AVX-512 there are 16 registers of half the size, of which 8 hold sums.
 VECTORS, ROWS = (2, 8) if get_host_cpu_features().get("avx512f") else (1, 4)
 
 
 def _block(rows: int) -> Any:
-    """Return a function that makes some rows of one tile of a product, alpha a b, or adds them to what is there.
+    """Return an intrinsic that writes `rows` rows of one tile of alpha a b into c, or adds them to c.
 
-    Of a matrix it gets an array, where in it the first entry is, and how far the next row is and the next column. It is
-    written as LLVM has it, since a loop over entries keeps no sums in registers.
+    A matrix is given by an array, the place of the first entry, and the distances to the next row and column. It is
+    generated as LLVM code, since LLVM would not keep the sums of an ordinary loop in registers.
     """
 
     def typed(
@@ -41,6 +41,7 @@ def _block(rows: int) -> Any:
 
 
 def _code(rows: int) -> Callable[..., Any]:
+    # Return the function that generates the LLVM code of `_block`.
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, _, of_row, of_column, _, _, k, _, _, ldc, alpha, add = args
         size, lanes, vector = _vectors(context, signature.args[7])
@@ -77,7 +78,7 @@ def _code(rows: int) -> Callable[..., Any]:
         fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{lanes}f{8 * size}")
         for r in range(rows):
             for place, total in zip(vectors(to_c, builder.mul(ldc, whole(r))), sums[r], strict=True):
-                with builder.if_then(add):  # rounded once, wherever LLVM puts this code
+                with builder.if_then(add):  # an explicit fma: rounded once, wherever LLVM inlines this code
                     made = builder.call(fma, [factor, builder.load(total), builder.load(place, align=size)])
                     builder.store(made, place, align=size)
                 with builder.if_then(builder.not_(add)):
@@ -88,24 +89,25 @@ def _code(rows: int) -> Callable[..., Any]:
 
 
 def _vectors(context: Any, array: Any) -> tuple[int, int, Any]:
-    """Return the bytes of a number of an array, how many of them a vector has, and the type of one."""
+    """Return the bytes of an array's entry, how many entries a vector holds, and LLVM's type of such a vector."""
     size = array.dtype.bitwidth // 8
     return size, VECTOR // size, ir.VectorType(context.get_data_type(array.dtype), VECTOR // size)
 
 
 def _entry(context: Any, builder: Any, signature: Any, args: Any, i: int) -> Any:
-    """Return where the entry lies that an array, argument i, and the next one name."""
+    """Return the address of the entry of an array, argument i, whose place is the next argument."""
     return builder.gep(context.make_array(signature.args[i])(context, builder, args[i]).data, [args[i + 1]])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _turned(context: Any, a: Any, a_0: Any, lda: Any, out: Any, out_0: Any, ldo: Any) -> Any:
-    """Write the transpose of as many rows of a matrix as a vector has entries, and as many columns."""
+    """Write the transpose of a square part of a matrix, as many rows and columns as a vector has entries."""
     n = types.intp
     return types.void(a, n, n, out, n, n), _turn
 
 
 def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Generate the LLVM code of `_turned`.
     size, lanes, vector = _vectors(context, signature.args[0])
     start, end = [_entry(context, builder, signature, args, i) for i in (0, 3)]
     lda, ldo = args[2], args[5]
@@ -115,7 +117,7 @@ def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 
     rows = [builder.load(row(start, lda, r), align=size) for r in range(lanes)]
     apart = lanes // 2
-    while apart:  # the quarters of a square change places, then those of each quarter
+    while apart:  # exchange the off-diagonal quarters of the square, then those of each quarter, and so on
         for r in range(lanes):
             if not r & apart:
                 up, low = rows[r], rows[r + apart]
@@ -133,7 +135,7 @@ def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _line(context: Any, a: Any, a_0: Any, out: Any, out_0: Any) -> Any:
-    """Copy as many numbers as a vector has."""
+    """Copy as many numbers as a vector holds."""
     return types.void(a, types.intp, out, types.intp), _copy
 
 
@@ -151,9 +153,9 @@ block, _row = _block(ROWS), _block(1)
 
 @kernel(apart=True)
 def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: Any, packed: Any, at: Any) -> None:
-    """Pack k rows and n columns of a matrix, or of its transpose, whose first entry is at `start`; to `at` and on.
+    """Pack k rows and n columns of a matrix, or its transpose, from the entry at `start` on, into `packed` from `at`.
 
-    Tiles have `wide` columns, as many as some vectors.
+    Tiles have `wide` columns, a whole number of vectors.
     """
     lanes = VECTOR // b.itemsize
     of_row, of_column = (1, ldb) if flipped else (ldb, 1)
@@ -180,14 +182,14 @@ def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: 
 
 @kernel()
 def pack(a: Any, flipped: Any, packed: Any) -> None:
-    """Pack a matrix, or its transpose, into an array of the size of both and as many more columns as fill the tiles."""
+    """Pack a matrix, or its transpose, into an array with as many more columns as fill the last tile."""
     k, n = (a.shape[1], a.shape[0]) if flipped else a.shape
     pack_part(a.reshape(-1), 0, a.shape[1], flipped, k, n, VECTOR * VECTORS // a.itemsize, packed.reshape(-1), 0)
 
 
 @kernel()
 def times(a: Any, packed: Any, out: Any, lo: Any, hi: Any) -> None:
-    """Write some rows of a b for a packed b; rows of `out` have room for whole tiles."""
+    """Write rows `lo` to `hi` of a b for a packed b; the rows of `out` have room for whole tiles."""
     wide = VECTOR * VECTORS // a.itemsize
     k, n = a.shape[1], out.shape[1]
     a, b, c = a.reshape(-1), packed.reshape(-1), out.reshape(-1)

@@ -1,6 +1,7 @@
-"""Pooling over one axis or two: each window becomes its largest pixel, or the mean of its pixels; and the transposes.
+"""Max and average pooling over one axis or two, and their gradients.
 
-A channel of a sample is a convolution's image of a single channel: `how` is as in `images`, with such planes as batch.
+Each channel of each sample, a plane, is treated as an image with a single channel. `how` is as in `images`, with the
+number of planes as the batch.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from .images import _gather, _read, _scatter
 
 @kernel(inline="always")
 def _larger(a: Any, b: Any) -> Any:
-    """Return the larger of two numbers, NaN if one is."""
+    """Return the larger of two numbers, NaN if one is NaN."""
     return a if a > b or a != a else b
 
 
 @kernel(apart=True)
 def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
-    """Write the largest of so many entries of t that follow each other, from each stride-th on."""
+    """Write the maximum of `taps` adjacent entries of t, starting at every stride-th entry."""
     n = len(out)
     if stride == 2 and taps == 2:
         pairs = t[: 2 * n].reshape(n, 2)
@@ -38,10 +39,10 @@ def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
 
 @Parted
 def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
-    """Write the largest pixel of each window, some planes in each part."""
+    """Write the largest pixel of each window; each part does some planes."""
     planes, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
     x, out, t = x.reshape(-1), out.reshape(-1), scratch[p]
-    tiled = across == sx  # the windows of the next row follow those of a row
+    tiled = across == sx  # windows do not overlap, so all rows of windows can be done in one loop
     pitch = sx * at if tiled else width + 2 * px
     for q in range(len(t)):
         t[q] = -np.inf
@@ -67,8 +68,8 @@ def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> No
 
 @kernel(apart=True)
 def _four(above: Any, below: Any, m: Any, g: Any) -> None:
-    """Write the gradient of windows of two by two pixels, which lie next to each other, over these."""
-    for j in range(np.uint64(len(m))):  # numba asks of an index that may be negative, and would not vectorize
+    """Overwrite the pixels of adjacent windows of two by two pixels with their gradients."""
+    for j in range(np.uint64(len(m))):  # unsigned, since numba would test each signed index, and not vectorize
         left, best = np.uint64(2) * j, m[j]
         right = left + np.uint64(1)
         a, b = m.dtype.type(not above[left] < best), m.dtype.type(not above[right] < best)
@@ -79,6 +80,7 @@ def _four(above: Any, below: Any, m: Any, g: Any) -> None:
 
 @Parted
 def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # For adjacent windows of two by two pixels: copy pairs of rows, let `_four` compute gradients, copy these back.
     planes, _, _, height, width, _, _, _, rows, at, _, _, _, _, _, _, _ = _read(how)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     n, many = 2 * at, rows * at
@@ -105,7 +107,7 @@ def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: An
 
 @kernel(apart=True)
 def _won(seen: Any, there: Any, m: Any, ties: Any) -> None:
-    """Write for each tap whether it meets the largest pixel of a window, over what it meets; and how many do."""
+    """Overwrite each pixel in `seen` with 1 if it is the largest of its window, else 0; count these in `ties`."""
     n = len(m)
     ties[:] = 0
     for k in range(len(seen) // n):
@@ -117,7 +119,7 @@ def _won(seen: Any, there: Any, m: Any, ties: Any) -> None:
 
 @kernel()
 def _divided(scratch: Any, how: Any) -> Any:
-    """Cut the memory of a part: what each tap meets, whether it meets pixels, and one number for each window."""
+    """Divide the memory of a part: the pixel of each tap, whether it lies in the image, and one number per window."""
     _, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
     n = rows * at
     many = n * down * across
@@ -131,6 +133,7 @@ def _divided(scratch: Any, how: Any) -> Any:
 
 @Parted
 def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    # For any windows: gather their pixels, mark the largest ones, divide g among these, and add it to their pixels.
     planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     seen, there, each, n, pixels = _divided(scratch[p], how)
@@ -149,16 +152,16 @@ def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, pa
 
 
 def max_spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, four: bool, parts: int) -> None:
-    """Write the gradient of images whose windows have m as largest pixels, some planes in each part.
+    """Write the gradient of images x whose windows have the maxima m, from the gradient g; each part does some planes.
 
-    Windows of `four` pixels, two by two, that lie next to each other, have a function of their own.
+    With `four` the windows are adjacent and have two by two pixels; there is a faster function for these.
     """
     (_spread_four if four else _spread)(g, x, m, out, scratch, how, parts)
 
 
 @Parted
 def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
-    """Write the mean of h over those pixels of x that are the largest of their window."""
+    """Write for each window the mean of h over those pixels where x is the largest of the window."""
     planes, _, _, _, _, _, _, _, rows, _, _, _, _, _, _, _, _ = _read(how)
     h, x, m, out = h.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     seen, there, each, n, pixels = _divided(scratch[p], how)
@@ -177,7 +180,7 @@ def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any
 
 @kernel(apart=True)
 def _counted(there: Any, each: Any, whole: Any) -> None:
-    """Write by how many pixels the sum of each window is divided."""
+    """Write by how many pixels the sum of each window is divided: all, or those inside the image."""
     n = len(each)
     each[:] = len(there) // n if whole else 0
     if not whole:
@@ -187,7 +190,7 @@ def _counted(there: Any, each: Any, whole: Any) -> None:
 
 @Parted
 def avg_pool(x: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
-    """Write the mean of each window, whose pixels are all counted, or those in the image."""
+    """Write the mean of each window; with `whole` padding counts as pixels of value 0."""
     planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
     x, out = x.reshape(-1), out.reshape(-1)
     seen, there, each, n, pixels = _divided(scratch[p], how)
@@ -206,7 +209,7 @@ def avg_pool(x: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts
 
 @Parted
 def avg_spread(g: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
-    """Write the gradient of images of which there is the gradient g of the means."""
+    """Write the gradient of the images from the gradient g of the means."""
     planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
     g, out = g.reshape(-1), out.reshape(-1)
     seen, there, each, n, pixels = _divided(scratch[p], how)

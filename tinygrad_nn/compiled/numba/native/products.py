@@ -1,4 +1,4 @@
-"""Matrix products, of which each thread makes a part: calls of BLAS, or of `blocked` for large ones."""
+"""Matrix products shared by threads: each computes a part of the result, by BLAS or, if faster, by `blocked`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .blocked import multiplied, suits
 from .build import Parted, kernel
 from .packed import ROWS
 
-_gemm = types.ExternalFunction(  # that of numba, which looks up the BLAS of SciPy
+_gemm = types.ExternalFunction(  # numba's own wrapper, which calls the BLAS of SciPy
     "numba_xxgemm",
     types.intc(
         types.char, types.char, types.char, types.intp, types.intp, types.intp, types.voidptr, types.voidptr,
@@ -24,7 +24,7 @@ _gemm = types.ExternalFunction(  # that of numba, which looks up the BLAS of Sci
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _there(context: Any, x: Any) -> Any:
-    """Return the address of a place that has a number."""
+    """Return the address of a new memory location that contains a number."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(cgutils.alloca_once_value(builder, args[0]), ir.IntType(8).as_pointer())
@@ -49,7 +49,7 @@ def gemm_in(
     blocks: Any, a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
     add: Any, c: Any, ldc: Any,
 ) -> None:  # fmt: skip
-    """Do what `gemm` does, in blocks or by BLAS: all parts of a product are made in the way that suits the whole."""
+    """Do what `gemm` does, by `blocked` if `blocks`, else by BLAS; all parts of a product must use the same."""
     if not (blocks and multiplied(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)):
         _blas(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)
 
@@ -59,23 +59,24 @@ def gemm(
     a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
     add: Any, c: Any, ldc: Any,
 ) -> None:  # fmt: skip
-    """Write alpha a b, or add it to c, with a (m, k), b (k, n) and c (m, n), for arrays that start at the first entry.
+    """Write alpha a b into c, or with `add` add it to c; shapes are a (m, k), b (k, n) and c (m, n).
 
-    Their rows are lda, ldb and ldc entries apart; a flipped one lies there transposed.
+    Matrices are given as flat arrays that begin at the first entry, with rows lda, ldb and ldc entries apart. A flipped
+    matrix is stored transposed.
     """
     gemm_in(suits(m, n, k, c.itemsize), a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)
 
 
 @kernel()
 def part(n: Any, p: Any, parts: Any) -> Any:
-    """Return where the rows or columns of a part begin and end, of n in all: whole blocks of `blocked`."""
+    """Return the first row (or column) of part p, and the first one after it, of n in all; multiples of `ROWS`."""
     blocks = (n + ROWS - 1) // ROWS
     return min(p * blocks // parts * ROWS, n), min((p + 1) * blocks // parts * ROWS, n)
 
 
 @kernel()
 def _part(a_flipped: Any, b_flipped: Any, alpha: Any, a: Any, b: Any, add: Any, c: Any, p: Any, parts: Any) -> None:
-    """Do one part of a product: some rows of c, or some columns if it has more of these."""
+    """Do one part of a product: some rows of c, or some columns if c has more columns than rows."""
     m, n = c.shape
     k = a.shape[0] if a_flipped else a.shape[1]
     lda, ldb = a.shape[1], b.shape[1]
@@ -88,14 +89,14 @@ def _part(a_flipped: Any, b_flipped: Any, alpha: Any, a: Any, b: Any, add: Any, 
 
 
 def _product(a: Any, b: Any, c: Any, a_flipped: Any, b_flipped: Any, p: Any, parts: Any) -> None:
-    """Write c = a b; a flipped one is given transposed."""
+    """Write c = a b; a flipped matrix is stored transposed."""
     _part(a_flipped, b_flipped, 1.0, a, b, False, c, p, parts)
 
 
 def _update(
     a: Any, b: Any, w: Any, eta: Any, out: Any, a_flipped: Any, b_flipped: Any, p: Any, parts: Any
 ) -> None:  # fmt: skip
-    """Write w - eta a b, without an array for the product; `out` may be `w` itself."""
+    """Write out = w - eta a b, without an array for the product; `out` may be `w` itself."""
     m, n = w.shape
     if out.ctypes.data != w.ctypes.data:
         lo, hi = part(m if m >= n else n, p, parts)

@@ -1,8 +1,8 @@
-"""Recurrent layers: threads part the batch, so that nobody waits for anybody from one time to the next.
+"""Recurrent layers, forward and backward: each thread does some samples of the batch, so it never waits for another.
 
-The equations are those of the primitives, `ops.recurrent`. Each gets memory for the weights, `packed`, of which every
-part has its own, and for the products of one time with them, `s`. What is done entry by entry is a function of rows
-that share no memory.
+The equations are those of the primitives, see `ops.recurrent`. Each function gets two work arrays: `packed` for the
+packed weights, of which every part has its own copy, and `s` for the products of one time step with them. The
+elementwise work is done by functions of rows that share no memory, so that it is vectorized.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _add(a: Any, out: Any) -> None:
 
 @Parted
 def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any) -> None:
-    """Write some rows of the sum over times of dz_t^T h_{t-1}, and entries of the sum of dz, if there is room."""
+    """Write some rows of dw, the sum over times of dz_t^T h_{t-1}, and of db, the sum of dz, unless db is empty."""
     m, n, batch = dz.shape[2], h.shape[1], len(h)
     k = (len(dz) - 1) * batch
     lo, hi = p * m // parts, (p + 1) * m // parts
@@ -54,6 +54,7 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
 
 @kernel(apart=True)
 def _rnn_row(x: Any, a: Any, h: Any, relu: Any) -> None:
+    # One step of one sample: x is the product with the last state, a the input's contribution, h the new state.
     zero = h.dtype.type(0)
     if relu:
         for j in range(len(h)):
@@ -80,7 +81,7 @@ def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
     zero, one = g.dtype.type(0), g.dtype.type(1)
     if relu:
         for j in range(len(g)):
-            delta[j] = (g[j] + back[j]) * (one if h[j] > zero else h[j])  # which is 0, or NaN
+            delta[j] = (g[j] + back[j]) * (one if h[j] > zero else h[j])  # h is 0 or NaN then
     else:
         for j in range(len(g)):
             delta[j] = (g[j] + back[j]) * (one - h[j] * h[j])
@@ -88,6 +89,7 @@ def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
 
 @Parted
 def _rnn_back(g: Any, out: Any, w: Any, dz: Any, dh: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
+    # From the last time to the first; `s` holds the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     for row in range(lo, hi):
@@ -103,7 +105,7 @@ def _rnn_back(g: Any, out: Any, w: Any, dz: Any, dh: Any, packed: Any, s: Any, r
 def rnn_states_back(
     g: Any, out: Any, w: Any, h: Any, dz: Any, dw: Any, dh: Any, packed: Any, s: Any, relu: Any, parts: Any
 ) -> None:
-    """Write the gradients of what the input adds, of the weights and of the first state."""
+    """Write the gradients of the input's contribution z, of the weights and of the first state."""
     _rnn_back(g, out, w, dz, dh, packed, s, relu, parts)
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
@@ -123,7 +125,7 @@ def _lstm_row(
 
 @Parted
 def lstm_states(z: Any, w: Any, h: Any, c: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
-    """Write the states of a long short-term memory, its last cell, and what the rule needs."""
+    """Write the states of a long short-term memory and its last cell, and save what the rule needs in `cells`."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
     pack(w, True, mine)
     n = h.shape[1]
@@ -161,6 +163,7 @@ def _lstm_row_back(
 def _lstm_back(
     g: Any, w: Any, c: Any, cells: Any, dz: Any, dh: Any, dc: Any, packed: Any, s: Any, p: Any, parts: Any
 ) -> None:
+    # From the last time to the first; `s` and `dc` hold the gradients that state and cell get from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape
@@ -184,7 +187,7 @@ def lstm_states_back(
     g: Any, out: Any, w: Any, h: Any, c: Any, cells: Any, dz: Any, dw: Any, dh: Any, dc: Any, packed: Any, s: Any,
     parts: Any,
 ) -> None:  # fmt: skip
-    """Write the gradients of what the input adds, of the weights, and of the first state and cell."""
+    """Write the gradients of the input's contribution z, of the weights, and of the first state and cell."""
     _lstm_back(g, w, c, cells, dz, dh, dc, packed, s, parts)
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
@@ -203,7 +206,7 @@ def _gru_row(
 
 @Parted
 def gru_states(z: Any, w: Any, b: Any, h: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
-    """Write the states of a gated recurrent unit, and what the rule needs."""
+    """Write the states of a gated recurrent unit, and save what the rule needs in `cells`."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
     pack(w, True, mine)
     n = h.shape[1]
@@ -239,6 +242,7 @@ def _gru_row_back(
 def _gru_back(
     g: Any, out: Any, w: Any, h: Any, cells: Any, dz: Any, dh: Any, of_h: Any, packed: Any, s: Any, p: Any, parts: Any
 ) -> None:
+    # From the last time to the first; the sum of `s` and `dh` is the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape
@@ -263,9 +267,9 @@ def gru_states_back(
     g: Any, out: Any, w: Any, h: Any, cells: Any, dz: Any, dw: Any, db: Any, dh: Any, of_h: Any, packed: Any, s: Any,
     parts: Any,
 ) -> None:  # fmt: skip
-    """Write the gradients of what the input adds, of the weights, of the bias and of the first state.
+    """Write the gradients of the input's contribution z, of the weights, of the bias and of the first state.
 
-    For the gradients of the products with a state, of all times, there is memory, `of_h`.
+    The work array `of_h` is for the gradients of the products with the state, at all times.
     """
     _gru_back(g, out, w, h, cells, dz, dh, of_h, packed, s, parts)
     _weights(of_h, h, out, dw, db, parts)

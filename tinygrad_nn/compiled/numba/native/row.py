@@ -1,4 +1,4 @@
-"""A row of the table: which function does an operation of a program, when, and what it gets."""
+"""`Native`, a row of the table of native functions: which function does an operation, when, with which arguments."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 
 from ...program.values import Arg, Op, Value
 
-APART = 32  # numbers between what two threads add up, which else share a line of the cache, and wait for it
-LEAST, SMALL = 16, 10**6  # rows and columns, and multiplications, up to which a product is quicker in BLAS
+APART = 32  # unused numbers between the sums of two threads, so that these do not share a cache line
+LEAST, SMALL = 16, 10**6  # with fewer rows or columns, or at most so many multiplications, BLAS is faster
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def everything(op: Op) -> list[Arg]:
-    """Return the arguments of an operation as they are."""
+    """Return the arguments of an operation unchanged."""
     return list(op.args)
 
 
 def nothing(op: Op) -> tuple[Any, ...]:
-    """Return no numbers, or no memory."""
+    """Return an empty tuple: the function takes no numbers, or no memory."""
     return ()
 
 
@@ -32,13 +32,13 @@ class Native:
     """How an operation is done by a function ``f(*arrays, *results, *memory, *numbers)`` that is compiled by numba.
 
     Attributes:
-        module, function: where it is, under this package.
-        fits: tells whether it can do an operation; its arrays are float32 or float64, all the same.
-        arrays: the arguments it gets, each C-contiguous (a view whose entries lie otherwise is copied first).
-        memory: shapes of arrays of the same dtype that it works in, and whose entries are nothing before and after.
-        numbers: what else it gets; metadata of the primitive are in ``op.given``.
-        work: how many multiplications its largest product of matrices has.
-        over: the place among `arrays` of one that the only result may lie in, -1 for none.
+        module, function: the function's module in this package, and its name.
+        fits: tells whether the function can do an operation whose arrays are all float32 or all float64.
+        arrays: returns the array arguments for an operation; each is passed C-contiguous (other views are copied).
+        memory: returns the shapes of work arrays of the same dtype; their entries mean nothing before and after.
+        numbers: returns the other arguments; metadata of the primitive are in ``op.given``.
+        work: returns the number of multiplications in its largest matrix product.
+        over: the place among `arrays` of one that the only result may overwrite, -1 for none.
     """
 
     module: str
@@ -51,17 +51,17 @@ class Native:
     over: int = -1
 
     def compiled(self) -> Any:
-        """Return the function."""
+        """Import and return the function."""
         return getattr(import_module(f"{__package__}.{self.module}"), self.function)
 
 
 def available() -> bool:
-    """Tell whether what these functions need besides numba is installed: SciPy, whose BLAS they call."""
+    """Tell whether SciPy, whose BLAS these functions call, and threadpoolctl are installed."""
     return find_spec("scipy") is not None and find_spec("threadpoolctl") is not None
 
 
 def run_by(op: Op, native: Native) -> None:
-    """Let an operation be done by a function of ours."""
+    """Turn an operation into one of kind ``native``, which is done by this function."""
     dtype = op.out.dtype
     op.extra, op.work = (*native.numbers(op),), native.work(op)
     outs = [Value(-1, "made", shape, dtype, op=op) for shape in native.memory(op)]
@@ -69,14 +69,14 @@ def run_by(op: Op, native: Native) -> None:
 
 
 def alike(op: Op) -> bool:
-    """Tell whether all arrays are of one dtype that the functions here are for, and none is empty."""
+    """Tell whether all floating-point arrays of an operation have one dtype, float32 or float64, and none is empty."""
     arrays = [x for x in [*op.values, *op.outs] if not x.weak]
     kinds = {x.dtype for x in arrays if x.dtype.kind == "f"}
     return len(kinds) == 1 and kinds <= set(FLOATS) and all(x.size for x in arrays)
 
 
 def contiguous(value: Any) -> bool:
-    """Tell whether the entries of a value lie in memory in their order."""
+    """Tell whether a value is known to be C-contiguous."""
     if not isinstance(value, Value):
         return False
     op = value.op

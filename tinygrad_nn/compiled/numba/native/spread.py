@@ -1,7 +1,7 @@
-"""A loop of which each thread of numba runs some parts.
+"""Runs a function for p = 0, 1, ..., parts - 1 on numba's threads: the parallel loop of this package.
 
-Numba's own parallel loops take its compiler several tenths of a second each, since it first looks for what could be run
-side by side. Here that is known: the threads get one small function, and a pointer to the values that it reads.
+numba's own parallel loops (``prange``) take several tenths of a second each to compile, since numba first analyses what
+can run in parallel. Here that is known: the threads get one small function, and a pointer to the values that it reads.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def spread(typing: Any, address: Any, args: Any, parts: Any) -> Any:
 
 
 def spreading(function: Any) -> Any:
-    """Return what calls a function of numba's, ``f(*args, p, parts)``, for each part p, as ``run(args, parts)``.
+    """Return an intrinsic ``run(args, parts)`` that calls a numba function ``f(*args, p, parts)`` for each part p.
 
-    The function is no argument of it: code that holds the function itself is not kept on disk.
+    The function is not an argument of `run`, because code with a function object in it could not be kept on disk.
     """
 
     def run(typing: Any, args: Any, parts: Any) -> Any:
@@ -53,7 +53,7 @@ def spreading(function: Any) -> Any:
 def _run(
     context: Any, builder: Any, args: Any, packed: Any, count: Any, kinds: Any, place: Any, code: Any
 ) -> None:  # fmt: skip
-    """Have the threads call ``code(builder, place)`` with the arguments that a tuple holds, in the types `kinds`."""
+    """Make the threads call the function ``code(builder, place)`` with the arguments in a tuple, cast to `kinds`."""
     given = [builder.extract_value(packed, k) for k in range(len(args.types))]
     given = [context.cast(builder, x, *pair) for x, *pair in zip(given, args.types, kinds, strict=False)]
     given = [_lent(context, builder, kind, x) for kind, x in zip(kinds, given, strict=False)]
@@ -73,7 +73,7 @@ def _run(
 
 
 def _lent(context: Any, builder: Any, kind: Any, x: Any) -> Any:
-    """Return an array that nobody holds: threads that count its holders would wait for each other at each slice."""
+    """Return an array without an owner, so that threads do not count references: they would wait for each other."""
     if not isinstance(kind, types.Array):
         return x
     array = context.make_array(kind)(context, builder, x)
@@ -82,7 +82,7 @@ def _lent(context: Any, builder: Any, kind: Any, x: Any) -> Any:
 
 
 def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
-    """Have the threads run ``call(builder, values, p)``: each takes some numbers p below a count."""
+    """Make the threads run ``call(builder, values, p)`` for all p below `count`; each thread takes some of them."""
     word, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
     block = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, values))
     kind = ir.FunctionType(ir.VoidType(), [pointer.as_pointer(), word.as_pointer(), word.as_pointer(), pointer])
@@ -95,10 +95,10 @@ def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
         p = inner.add(inner.ptrtoint(inner.load(first), word), loop.index)
         call(inner, [inner.extract_value(held, k) for k in range(len(values))], p)
     inner.ret_void()
-    # As for a ufunc: the number of a part goes by as the address of one byte of an array.
+    # numba's threads run ufuncs over arrays, so the number of a part is passed as an address in an array of bytes.
     given = [share, *(cgutils.alloca_once_value(builder, x) for x in (pointer(None), count, word(1))), block]
     threads = cgutils.get_or_insert_function(builder.module, ir.FunctionType(word, []), "get_num_threads")
     kind = ir.FunctionType(ir.VoidType(), [*[pointer] * 5, *[word] * 3])
     start = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-    numbers = word(0), word(1), builder.call(threads, [])  # axes besides the first, arrays, threads
+    numbers = word(0), word(1), builder.call(threads, [])  # further axes, arrays, and threads
     builder.call(start, [*[builder.bitcast(x, pointer) for x in given], *numbers])

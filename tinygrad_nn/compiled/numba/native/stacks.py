@@ -1,4 +1,4 @@
-"""Products of stacks of matrices: threads share the stack, or the rows of its matrices if these are few."""
+"""Products of stacks of matrices: the threads share the matrices, or the rows of the matrices if these are few."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .products import gemm_in
 def stack(a: Any, b: Any, c: Any, axes: Any, how: Any, p: Any, parts: Any) -> None:
     """Write c = a b, matrix by matrix.
 
-    In `axes` are the lengths of the axes of the stack, and the entries from one matrix to the next of a, and of b; in
-    `how` the rows of c, its columns, and the entries of a sum; of a and of b where the first matrix starts, the entries
-    from row to row, and whether it lies there transposed; and into how many runs of rows a matrix is parted.
+    `axes` has a row for each axis of the stack: its length, and the entries from one matrix to the next in a and in b.
+    `how` is (rows of c, columns of c, terms of a sum, a: first entry, entries from row to row, whether it is stored
+    transposed, b: the same three, number of runs into which the rows of a matrix are divided).
     """
     a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
     n, m, k, lda, ldb, runs = how[0], how[1], how[2], how[4], how[7], how[9]

@@ -1,7 +1,7 @@
 "use strict";
-// The record of the page: columns of numbers, from which objects are made when they are asked for.
+// The data of the page: columns of numbers (see columns.py), from which objects are created on access.
 
-// An array whose entries are made when first read. For loops over everything, read the columns instead.
+// An array whose entries are created when first read. Loops over all entries should read the columns instead.
 function lazy(length, make) {
   const made = new Array(length);
   return new Proxy(made, {
@@ -15,7 +15,7 @@ function lazy(length, make) {
 
 const fill = (phrase, words) => phrase.replace(/\{(\w+)\}/g, (_, name) => words[name]);
 
-// A single number as all that is shown of it.
+// The displayed form of a single number, as `plain` in columns.py.
 const plain = text => ({ brief: text, tiny: text, shape: "scalar", rows: [[text]] });
 
 function unpack(record) {
@@ -34,7 +34,7 @@ function unpack(record) {
     value: column.value[n], gradient: column.gradient[n], width: column.width[n], stored: kept.get(n) ?? -1,
   }));
 
-  // Edges stand in the order of their targets; those of one source are found through `firstOut` and `outgoing`.
+  // Edges are ordered by target; the edges of one source are found through `firstOut` and `outgoing`.
   const source = Int32Array.from(record.sources), many = source.length, target = new Int32Array(many);
   const firstInto = new Int32Array(count + 1), firstOut = new Int32Array(count + 1), outgoing = new Int32Array(many);
   for (let n = 0; n < count; n++) firstInto[n + 1] = firstInto[n] + kinds[column.kind[n]].operands;
@@ -46,7 +46,7 @@ function unpack(record) {
   const edges = lazy(many, e => [source[e], target[e], e - firstInto[target[e]]]);
   const carried = Int32Array.from(record.carried), sums = Int32Array.from(record.sums), summed = new Set(record.summed);
 
-  // Moments: the start, each operation forward, the seeds, each operation that has a gradient back, the end.
+  // Moments: the start, each operation forward, the seeds, each operation with a gradient backward, the end.
   const operations = [], ofKind = kinds.map(kind => kind.operation !== "");
   for (let n = 0; n < count; n++) if (ofKind[column.kind[n]]) operations.push(n);
   const back = operations.filter(n => column.gradient[n] >= 0).reverse(), { seeds } = record;
@@ -58,7 +58,7 @@ function unpack(record) {
 
   const out = { said, nodes, edges, arrays, column, count, source, target, firstInto, firstOut, outgoing, carried, sums, forwardAt, backwardAt, seedAt, length };
 
-  // Of the edges that carry a gradient to a node, youngest target first: how many have at a moment, and the last of them.
+  // Of the edges that carry a gradient to a node, latest target first: how many have at a moment, and the last one.
   out.arrived = (n, moment) => {
     let number = 0, last = -1;
     for (let i = firstOut[n + 1] - 1; i >= firstOut[n]; i--) {
@@ -67,7 +67,7 @@ function unpack(record) {
         if (backwardAt[target[e]] < length) break;
       } else if (carried[e] >= 0) {
         number++;
-        if (last < 0 || target[e] < target[last]) last = e; // of one target the last slot is the last to arrive
+        if (last < 0 || target[e] < target[last]) last = e; // of several edges to one target, the last slot arrives last
       }
     }
     return { number, last };
@@ -83,7 +83,7 @@ function unpack(record) {
     const { last } = out.arrived(n, moment);
     return last >= 0 ? sums[last] : seedAt.has(n) && seedAt.get(n) <= moment ? seedOf.get(n) : -1;
   };
-  out.arrives = n => { // the first part of its gradient
+  out.arrives = n => { // the moment when the first part of its gradient arrives
     if (seedAt.has(n)) return seedAt.get(n);
     for (let i = firstOut[n + 1] - 1; i >= firstOut[n]; i--) if (carried[outgoing[i]] >= 0) return backwardAt[target[outgoing[i]]];
     return length;
@@ -93,7 +93,7 @@ function unpack(record) {
   out.edgeState = (e, moment) => (carried[e] >= 0 && backwardAt[target[e]] <= moment ? 2 : forwardAt[target[e]] <= moment ? 1 : 0);
 
   const carries = n => {
-    const list = [], received = new Map(); // by each operand, so far
+    const list = [], received = new Map(); // by each operand so far
     for (let e = firstInto[n]; e < firstInto[n + 1]; e++) {
       if (carried[e] < 0) continue;
       const number = (received.get(source[e]) ?? out.arrived(source[e], backwardAt[n] - 1).number) + 1;

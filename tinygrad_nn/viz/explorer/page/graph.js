@@ -1,11 +1,11 @@
-// The graph on the stage: parts and lines as SVG where they are in view, folding, the camera, and what is lit.
+// The graph on the page: SVG of the parts and lines in view, folding, the camera, and highlighting.
 
-const READ = 0.79, CLOSE = 0.85, FAINT = 0.3, TINY = 0.12; // scales: letters of 14 have 11 pixels; a part; titles only; nothing
-const GROWN = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.4, 1], FEW = 60; // of nodes, so that a graph of few parts can be read as a whole
-const NARROW = 700; // a window that is read from top to bottom
-const MANY = 300; // parts and lines; of more, only those in the window are in the page
+const READ = 0.79, CLOSE = 0.85, FAINT = 0.3, TINY = 0.12; // scales: text of 14 has 11 pixels; for one part; titles only; no text
+const GROWN = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.4, 1], FEW = 60; // factors of the size of nodes, so that a small graph is readable as a whole
+const NARROW = 700; // a narrower window shows the graph from top to bottom
+const MANY = 300; // if there are more parts and lines, only those in view are in the page
 
-// Give an element a class if it has another; say whether it had.
+// Set the class of an element if it differs; return whether it did.
 function dress(element, kind) {
   if (element.dressed === kind) return false;
   element.dressed = kind;
@@ -29,7 +29,7 @@ class Graph {
     this.hands = new Hands(this);
   }
 
-  // Take other numbers of the same graph.
+  // Replace the numbers of the same graph.
   take(data) {
     Object.assign(this, { data, into: data.into, outof: data.outof });
     this.levels.data = this.make.data = data;
@@ -39,7 +39,7 @@ class Graph {
     return this.levels.standIn(number);
   }
 
-  // -- What is shown, and where
+  // -- The visible parts and their positions
 
   build() {
     const { data, levels } = this;
@@ -59,7 +59,7 @@ class Graph {
     for (const { keys, from } of lines) ways.claim(keys, from);
     cells.edges = lines.map(line => {
       const { keys } = line;
-      const spots = keys.slice(1).map((key, i) => { // of each part of its way
+      const spots = keys.slice(1).map((key, i) => { // of each part of its path
         const [[x, y, w, h], [u, v, r, s]] = [this.spots.get(keys[i]), this.spots.get(key)];
         return [Math.min(x, u), Math.min(y, v), Math.max(x + w, u + r), Math.max(y + h, v + s)];
       });
@@ -80,9 +80,9 @@ class Graph {
     if (cells.nodes.length) this.rove(this.cellOf.has(this.before) ? this.before : cells.nodes[0].key);
   }
 
-  // Place all that is shown, its parts so many times larger beside the gaps between them than in a large graph.
+  // Place all visible parts, enlarged by the factor `grown` compared to a large graph.
   arrange(grown) {
-    const { data, levels, make } = this, { head, ahead } = data.gaps; // names of levels, and numbers between nodes, are as large
+    const { data, levels, make } = this, { head, ahead } = data.gaps; // names of levels, and numbers between nodes, are enlarged alike
     const gaps = { ...data.gaps, head: head * grown, ahead: this.down ? ahead : ahead * (1 + grown) / 2 };
     Object.assign(this, { gaps });
     make.grown = grown;
@@ -91,7 +91,7 @@ class Graph {
     make.pills = arranged.pills;
     this.boxes = arranged.boxes;
     this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, gaps, this.room.map(size => Math.max(size - 8, 100)));
-    const ways = new Ways(arranged.boxes, this.placed, this.down, gaps); // around stubs, too
+    const ways = new Ways(arranged.boxes, this.placed, this.down, gaps); // the paths also avoid stubs
     this.spots = make.withStubs(this.placed.spots, this.down);
     return ways;
   }
@@ -138,14 +138,14 @@ class Graph {
     for (const list of Object.values(this.cells)) for (let i = list.length - 1; i >= 0; i--) this.draw(list[i], true);
   }
 
-  // Have in the page what is in the window, and nothing else.
+  // Put the parts and lines in view into the page, and remove all others.
   cull() {
     if (this.count < MANY) return;
     const { x, y, k } = this.camera, [width, height] = this.size || this.room;
     const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
     const inView = ([a, b, c, d]) => a < right && c > left && b < bottom && d > top;
-    const { heads, edges, nodes } = this.cells, ends = new Set([this.roving]); // a line is never without its ends
-    let flowing = false; // whether a line that carries a number came or went
+    const { heads, edges, nodes } = this.cells, ends = new Set([this.roving]); // a line is always drawn with its ends
+    let flowing = false; // whether a line with a number was added or removed
     const seen = (list, test) => {
       for (let i = list.length - 1; i >= 0; i--) {
         if (test(list[i]) === list[i].drawn) continue;
@@ -163,7 +163,7 @@ class Graph {
     if (flowing) this.label();
   }
 
-  // The levels that are folded, all others being open.
+  // Set the folded levels; all others are open.
   setFolded(folded) {
     const { levels } = this;
     levels.closed = new Set(folded);
@@ -179,7 +179,7 @@ class Graph {
 
   toggle(level) {
     const { levels } = this, open = levels.isOpen(level), up = this.data.level.parent[level];
-    for (const b of levels.loop[up] ? levels.within[up] : [level]) { // the steps of a loop are folded alike
+    for (const b of levels.loop[up] ? levels.within[up] : [level]) { // all steps of a loop are folded together
       levels[open ? "opened" : "closed"].delete(b);
       levels[open ? "closed" : "opened"].add(b);
     }
@@ -192,16 +192,16 @@ class Graph {
     this.rebuild();
   }
 
-  // Unfold what is around a node that the walk comes to; one that the reader looks for, even where it was folded.
+  // Unfold the levels around a node that the walk reaches; for a searched node, also those that the reader folded.
   follow(node, sought) {
     const unfolded = sought && this.levels.chain(this.data.home[node]).map(b => this.levels.closed.delete(b)).includes(true);
     const moved = this.levels.follow(node);
     if (unfolded || moved) this.rebuild();
   }
 
-  // -- Light
+  // -- Highlighting
 
-  // Show what a step has reached; only what is in the page is touched, and of that only what changed.
+  // Show how far a step has come; only elements that are in the page and have changed are updated.
   light(state) {
     const { data, levels } = this;
     this.state = state;
@@ -220,7 +220,7 @@ class Graph {
     const { state, data } = this, { part, line, key } = cell;
     if (line) {
       const kind = this.flowing.has(line) ? "flow" : this.feeding.has(line) ? "on" : line.carried <= state.at ? "carried" : line.done <= state.at ? "done" : "wait";
-      dress(part, `edge ${kind}${line.stub ? " short" : ""}${line.carried < data.length ? "" : " still"}`); // nothing flows back through a still one
+      dress(part, `edge ${kind}${line.stub ? " short" : ""}${line.carried < data.length ? "" : " still"}`); // a still line carries no gradient
       return;
     }
     if (cell.list === this.cells.heads) return;
@@ -297,7 +297,7 @@ class Graph {
     this.look(px - ((px - x) * to) / k, py - ((py - y) * to) / k, to, glide);
   }
 
-  // Bring a part into view, at a size that can be read, and move no more than needed.
+  // Bring a part into view at a readable size, moving as little as possible.
   reveal(key, glide, readable) {
     const spot = this.spots.get(key);
     if (!spot) return;
@@ -316,13 +316,13 @@ class Graph {
     return x >= -1 && y >= -1 && x + w * k <= width + 1 && y + h * k <= height + 1;
   }
 
-  // -- The part that a key reaches
+  // -- The part with the keyboard focus
 
   rove(key) {
     const old = this.cellOf.get(this.roving), cell = this.cellOf.get(key);
     if (old && old.part) old.part.setAttribute("tabindex", "-1");
     this.roving = key;
-    this.draw(cell, true); // else it could not be reached by a key
+    this.draw(cell, true); // else it could not get the focus
     cell.part.setAttribute("tabindex", "0");
     return cell.part;
   }

@@ -1,4 +1,4 @@
-// Hands and keys on the graph: dragging, wheel and fingers; clicks; arrow keys from part to part.
+// Mouse, touch and keyboard on the graph: dragging, wheel, pinching, clicks, and arrow keys from part to part.
 
 class Hands {
   constructor(graph) {
@@ -53,13 +53,13 @@ class Hands {
     this.root.addEventListener("keydown", event => {
       const part = event.target.closest("[data-key]");
       if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
-      const press = event.key === "Enter" || (event.key === " " && part.matches(":focus-visible")); // after a click, it plays
+      const press = event.key === "Enter" || (event.key === " " && part.matches(":focus-visible")); // after a click, space plays
       if (press) this.act(part);
       else if (!this.walk(part, event.key)) return;
       event.preventDefault();
       event.stopPropagation();
     });
-    this.graph.stage.addEventListener("focusin", event => { // on the SVG itself it would make that a stop of its own
+    this.graph.stage.addEventListener("focusin", event => { // a listener on the SVG would make the SVG itself focusable
       const part = event.target.closest("#nodes > *");
       if (part) this.graph.rove(part.dataset.key);
     });
@@ -74,7 +74,7 @@ class Hands {
     else graph.pick(key[0] === "i" ? "origin" : "uses", part.line.from);
   }
 
-  // Show the step of a loop that a line leads to, and return what it leads to there.
+  // Show the step of a loop that a line leads to, and return the part at its end.
   enter(node, hidden, right) {
     const { graph } = this, { data } = graph, end = right ? data.target : data.source;
     const other = end[(right ? data.outof : data.into)[node].find(e => graph.standIn(end[e]) === hidden)];
@@ -82,7 +82,7 @@ class Hands {
     return graph.standIn(other);
   }
 
-  // Arrow keys: along a line, or to the next older or younger part.
+  // Arrow keys: along a line, or to the previous or next part.
   walk(part, pressed) {
     const { graph } = this, { key } = part.dataset, order = graph.cells.nodes, cell = graph.cellOf.get(key);
     if (!cell || cell.list !== order) return false;

@@ -1,10 +1,10 @@
 "use strict";
-// Heat maps: one colour scale for all maps that are seen together, index and value under the pointer or by arrow keys.
+// Heat maps: a common color scale for all maps shown together; index and value at the pointer or by arrow keys.
 
-const TALL = 240, CELL = 14, WRAP = 32; // pixels of a map at most, and of a cell; columns of a long row
+const TALL = 240, CELL = 14, WRAP = 32; // largest height of a map and of a cell in pixels; columns of a wrapped vector
 const GRADIENTS = new Set(["gradient", "contribution", "sum so far", ".grad"]);
 
-// From blue through white (or black) to orange, which the colour-blind can tell apart; NaN is grey.
+// From blue through white (or black) to orange, which is safe for color blindness; NaN is gray.
 function heatColour(t, dark) {
   if (Number.isNaN(t)) return [128, 128, 128];
   const s = Math.min(1, Math.abs(t)), zero = dark ? [24, 29, 36] : [247, 247, 245];
@@ -19,7 +19,7 @@ function number(text) {
   return text.endsWith("inf") ? (text[0] === "-" ? -Infinity : Infinity) : text === "nan" ? NaN : +text;
 }
 
-// The numbers of a map, read once: as texts to be told and as numbers to be coloured.
+// The numbers of a map, parsed once: as texts to show and as numbers to color.
 function heatNumbers(heat) {
   if (!heat.texts) {
     heat.texts = heat.numbers.split(" ");
@@ -31,7 +31,7 @@ function heatNumbers(heat) {
 
 const tell = v => negative(String(+v.toPrecision(4)));
 
-// An array as the map that it is drawn as: one of few numbers, too.
+// An array in the form of a map, also if it is a table of few numbers.
 function asHeat(array) {
   if (array.heat) return array.heat;
   const size = array.shape === "scalar" ? [] : array.shape.split(" × ").map(Number);
@@ -91,7 +91,7 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide, Home: -here, End: rows * columns - 1 - here }[event.key];
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    event.stopPropagation(); // it would step through the walk
+    event.stopPropagation(); // else the key would step through the walk
     if (here + step >= 0 && here + step < rows * columns) show(here + step);
   });
   const sliders = lead.map((n, axis) => {
@@ -108,7 +108,7 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
   });
   const frame = el("div", { class: "heat-frame" }, canvas, cursor);
   let marks = [];
-  canvas.turn = flat => { // to the slice that an entry is in
+  canvas.turn = flat => { // show the slice with an entry
     let left = Math.floor(flat / (rows * columns));
     for (let axis = lead.length - 1; axis >= 0; axis--) {
       at[axis] = left % lead[axis];
@@ -120,7 +120,7 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
     }
     canvas.paint();
   };
-  canvas.mark = places => { // outline entries; those of other slices are not seen
+  canvas.mark = places => { // outline entries; those in other slices are hidden
     for (const mark of marks) mark.remove();
     if (places.length) canvas.turn(places[0]);
     const first = start();
@@ -136,7 +136,7 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
   return [...sliders.filter(Boolean), frame, said];
 }
 
-// Paint the maps of a panel in one scale, of values and of gradients, and say it in words above the first.
+// Paint the maps of a panel with one scale for values and one for gradients, and write the scale above the first map.
 function shareScale(panel) {
   const maps = [...panel.querySelectorAll("canvas.heat")], kinds = ["values", "gradients", "shares"];
   if (!maps.length) return;

@@ -1,9 +1,9 @@
-// Positions from orders: `fit` and `place` of layout.py, of the open boxes that `arrange` gives.
+// Positions of all parts: `fit` and `place` of layout.py, for the open boxes that `arrange` returns.
 
 function fit(boxes, sizes, down, gaps, [width, height], largest = 0.85) {
   const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();
   let best = place(boxes, sizes, down, gaps, Infinity, known), most = scale(best.spots.get("b0"));
-  const [, , w, h] = best.spots.get("b0"), much = best.spots.size > 250; // of much, few lengths are tried, near a likely one
+  const [, , w, h] = best.spots.get("b0"), much = best.spots.size > 250; // for many parts, only a few lengths near a likely one are tried
   const shorter = much ? gaps.shorter ** 2 : gaps.shorter;
   let length = down ? h : w;
   if (much) length = Math.min(length, (1.5 * Math.sqrt((w * h * (down ? height : width)) / (down ? width : height))) / shorter);
@@ -17,7 +17,7 @@ function fit(boxes, sizes, down, gaps, [width, height], largest = 0.85) {
   return best;
 }
 
-// `known` keeps what does not depend on the length of lines.
+// `known` caches what does not depend on the length of lines.
 function place(boxes, sizes, down, gaps, longest = Infinity, known = new Map()) {
   const inside = new Map(), depth = new Map([[0, 0]]);
   for (const box of boxes.slice(1)) depth.set(box.number, depth.get(box.parent) + 1);
@@ -89,7 +89,7 @@ function placeInside(box, sizes, middle, down, gaps, longest) {
   return { spots, size: down ? [Math.max(wide, least), total] : [Math.max(total, box.least || 0), Math.max(wide, 40)] };
 }
 
-// Where the middle of everything in a box stands across its layers: near the mean of its neighbours.
+// The center of everything in a box, in the direction across its layers: near the mean of its neighbors.
 function middles(box, sizes, aside, gaps) {
   const left = new Map(), right = new Map(), middle = new Map();
   for (const [source, target] of box.links) {
@@ -128,13 +128,13 @@ function middles(box, sizes, aside, gaps) {
   return middle;
 }
 
-// The way of each edge as the path of an SVG: through its lanes, and in the gap from line to line.
+// The path of each edge in SVG: through its lanes, and in the gap from line to line.
 class Ways {
   constructor(boxes, placed, down, gaps) {
     Object.assign(this, { gaps, down }, placed);
     this.boxOf = new Map();
-    this.rims = new Map(); // of each line of each box: from, to, and its lower rim
-    this.taken = new Map(); // the values that turn at the end of each line
+    this.rims = new Map(); // start, end and lower edge of each line of each box
+    this.taken = new Map(); // the values whose edges bend at the end of each line
     for (const { number, layers } of boxes) {
       for (const key of layers.flat()) {
         this.boxOf.set(key, number);
@@ -145,7 +145,7 @@ class Ways {
     }
   }
 
-  // Everything below is from left to right; from top to bottom is the same with the axes changed.
+  // The code below draws from left to right; for top to bottom, the axes are swapped.
   turned([x, y, w, h]) {
     return this.down ? [y, x, h, w] : [x, y, w, h];
   }
@@ -154,7 +154,7 @@ class Ways {
     return this.down ? `${y},${x}` : `${x},${y}`;
   }
 
-  // The box in which two things on the way of an edge meet, the things in it that they are in, and the line between.
+  // The innermost box around two parts on the path of an edge, the children of it that contain them, and their line.
   meet(key, after) {
     const up = new Map();
     for (let k = key; ; k = "b" + this.boxOf.get(k)) {
@@ -184,11 +184,11 @@ class Ways {
       const meeting = this.meet(keys[i - 1], keys[i]);
       if (i === 1 || w) d += `${i === 1 ? "M" : "L"}${this.point(start)}`;
       if (meeting.turns) d += this.corners(this.detour(meeting, value, start, end));
-      else { // the curve is all between two layers, where nothing stands
+      else { // the curve lies in the empty gap between two layers
         const from = this.layers.get(meeting.left)[1], to = this.layers.get(meeting.right)[0], bend = Math.max(24, Math.abs(to - from) / 2);
         if (from > start[0]) d += `L${this.point([from, start[1]])}`;
         d += `C${this.point([from + bend, start[1]])} ${this.point([to - bend, end[1]])} ${this.point([to, end[1]])}`;
-        if (end[0] > to) d += `L${this.point(end)}`; // else an arrow would have no direction
+        if (end[0] > to) d += `L${this.point(end)}`; // else the arrow would have no direction
       }
     }
     return d;

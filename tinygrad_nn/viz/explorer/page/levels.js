@@ -1,6 +1,6 @@
-// What is unfolded: levels within levels, of a loop one step at a time; and the lines between what is shown.
+// The open levels (nested; one step of each loop at a time), and the lines between the visible parts.
 
-const EVERYTHING = 150, OPENED = 90; // parts: a graph of so many is shown whole; of a larger one, levels open up to so many
+const EVERYTHING = 150, OPENED = 90; // parts of a graph that is shown whole; else levels are opened up to so many parts
 const MOST = 400; // parts that may be open at once
 
 class Levels {
@@ -8,15 +8,15 @@ class Levels {
     this.data = data;
     const { parent, kind } = data.level, many = parent.length;
     this.count = many;
-    this.within = Array.from({ length: many }, () => []); // the levels in each, the oldest first
+    this.within = Array.from({ length: many }, () => []); // the levels directly inside each level, in order
     for (let b = 1; b < many; b++) this.within[parent[b]].push(b);
     this.index = new Int32Array(many);
     for (const list of this.within) list.forEach((b, k) => { this.index[b] = k; });
     this.nodes = Array.from({ length: many }, () => []);
-    this.first = new Int32Array(many).fill(data.count); // operation in each
+    this.first = new Int32Array(many).fill(data.count); // first operation in each level
     this.last = new Int32Array(many).fill(-1);
     this.operations = new Int32Array(many);
-    this.arrives = new Int32Array(many).fill(data.length); // when the first gradient does
+    this.arrives = new Int32Array(many).fill(data.length); // moment of the first gradient in each level
     for (let n = 0; n < data.count; n++) {
       const home = data.home[n];
       this.nodes[home].push(n);
@@ -34,10 +34,10 @@ class Levels {
       this.arrives[up] = Math.min(this.arrives[up], this.arrives[b]);
     }
     this.loop = Array.from(kind, name => name === "loop");
-    this.shown = new Map(); // the step of each loop that is shown, the first unless said
-    this.opened = new Set(); // by the reader, as what is closed
+    this.shown = new Map(); // loop -> visible step, the first by default
+    this.opened = new Set(); // opened by the reader (`closed` likewise)
     this.closed = new Set();
-    this.path = new Set(); // around what the walk is at
+    this.path = new Set(); // levels around the current step
     this.base = this.beginning();
     this.change();
   }
@@ -46,12 +46,12 @@ class Levels {
     return level === 0 || (!this.closed.has(level) && (this.opened.has(level) || this.base.has(level) || this.path.has(level)));
   }
 
-  // Parts that stand directly in a level when it is open.
+  // The number of parts directly in a level when it is open.
   size(level) {
     return this.loop[level] ? 3 : this.nodes[level].length + this.within[level].length;
   }
 
-  // The levels that are open at first: all of a small graph, else the outermost as far as they can be read.
+  // The levels that are open at first: all of a small graph, else the outermost as long as there is room.
   beginning() {
     const open = new Set(), all = this.data.count + this.count <= EVERYTHING && !this.loop.includes(true);
     let parts = this.size(0);
@@ -80,7 +80,7 @@ class Levels {
     return this.within[loop][this.shown.get(loop) ?? 0];
   }
 
-  // Unfold what is around a node, as far as the reader has not folded it; say whether anything changed.
+  // Unfold the levels around a node that the reader has not folded; return whether anything changed.
   follow(node) {
     const path = node < 0 ? [] : this.chain(this.data.home[node]);
     let changed = false;
@@ -97,7 +97,7 @@ class Levels {
     return changed;
   }
 
-  // What stands for all that is in a level, 0 where it is open: a folded level, or the steps before or after the shown one.
+  // The key of the part that replaces each hidden level, 0 if it is open: a folded level, or the other steps of a loop.
   change() {
     const { data, count } = this, { parent } = data.level;
     this.standing = new Int32Array(count);
@@ -121,7 +121,7 @@ class Levels {
     return this.key(this.standing[this.data.home[node]] || node);
   }
 
-  // The open levels that are shown, each with what stands in it.
+  // The open levels that are visible, each with its parts.
   open() {
     const found = [], stack = [0];
     while (stack.length) {
@@ -146,7 +146,7 @@ class Levels {
     return found.sort((a, b) => a.number - b.number);
   }
 
-  // The lines between what is shown. Into a node there is one an operand, into anything else one from each part.
+  // The lines between visible parts: into a node one for each operand, into any other part one from each source.
   lines() {
     const { data, standing } = this, { source, target, home, forwardAt, backwardAt, carried } = data;
     const lines = (this.current = []), pairs = new Map();
@@ -179,7 +179,7 @@ class Levels {
     return this.lineOfEdge.get(e) || this.lineOfPair.get(from * (data.count + 3 * this.count) + to);
   }
 
-  // When a part is reached by the walk forward, and when its first gradient arrives.
+  // The moments when the forward pass reaches a part, and when its first gradient arrives.
   times(key) {
     const number = +key.slice(1), { data } = this;
     if (key[0] === "n") return { reached: data.forwardAt[number], arrives: data.arrives(number) };
@@ -190,13 +190,13 @@ class Levels {
     return { reached: steps.length ? reached : 0, arrives };
   }
 
-  // The steps of a loop that stand before (p) or after (q) the one that is shown.
+  // The steps of a loop before (p) or after (q) the visible one.
   hidden(key) {
     const loop = +key.slice(1), at = this.shown.get(loop) ?? 0;
     return key[0] === "p" ? this.within[loop].slice(0, at) : this.within[loop].slice(at + 1);
   }
 
-  // All levels one deeper, or as many as can be shown; how many parts are open then.
+  // Open the visible folded levels, as many as there is room for; returns how many were opened and how many were left.
   deeper() {
     let parts = this.open().reduce((sum, box) => sum + box.parts.length, 0);
     const outermost = [];

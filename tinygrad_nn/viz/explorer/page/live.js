@@ -1,15 +1,15 @@
-// Changes on a page that is served: they go to the engine, which runs the function again; its numbers come back.
+// Changes on a served page: they are sent to the server, which runs the function again and returns its numbers.
 
-const SIDES = 200; // steps of a slider to each side
+const SIDES = 200; // positions of a slider to each side
 
 class Changes {
   constructor() {
     this.live = data.live;
     this.pair = true;
-    this.waiting = null; // the latest change that is not yet sent
+    this.waiting = null; // the latest change that has not been sent yet
     this.busy = false;
     this.shown = null; // the node that the editor shows, and at which version
-    this.other = null; // the array that is no node, such as class numbers, while no node is chosen
+    this.other = null; // the array that is not a node, such as class labels, while no node is chosen
     const group = el("div", { class: "changes", role: "group", "aria-label": "Changes" });
     const button = (id, words, title, act) => {
       const part = el("button", { id, type: "button", title }, words);
@@ -29,12 +29,12 @@ class Changes {
     document.querySelector(".tools").append(group);
     document.querySelector(".tools").after(el("p", { id: "changes-said", role: "status", "aria-live": "polite" }));
     $("detail").before(el("section", { id: "touch", "aria-label": "Change" }));
-    $("touch").addEventListener("keydown", event => { // its arrows move a number, not the steps
+    $("touch").addEventListener("keydown", event => { // arrow keys change a number, not the step
       if (event.key !== "Escape" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
     });
     document.addEventListener("keydown", event => {
       const writing = event.target.tagName === "INPUT" && ["text", "search"].includes(event.target.type) && event.target.value !== event.target.sent;
-      if (!(event.ctrlKey || event.metaKey) || writing) return; // there the browser takes letters back
+      if (!(event.ctrlKey || event.metaKey) || writing) return; // there the browser undoes typing
       const id = { z: event.shiftKey ? "redo" : "undo", Z: "redo", y: "redo" }[event.key];
       if (!id) return;
       event.preventDefault();
@@ -43,7 +43,7 @@ class Changes {
     this.tell();
   }
 
-  // -- What a reload keeps
+  // -- State that survives a reload
 
   start() {
     const kept = new URLSearchParams(location.hash.slice(1)), node = kept.get("node");
@@ -57,9 +57,9 @@ class Changes {
     history.replaceState(null, "", `${location.pathname}${location.search}#${kept}`);
   }
 
-  // -- Asking
+  // -- Requests
 
-  // A change is sent when the one before it has come back; of those that come meanwhile only the last counts.
+  // A change is sent after the previous one was answered; of the changes made meanwhile only the last one is sent.
   change(body) {
     this.waiting = body;
     if (!this.busy) this.send();
@@ -90,7 +90,7 @@ class Changes {
     }
   }
 
-  // Other numbers in the same graph are put in place; another graph is drawn anew.
+  // New numbers of the same graph are put in place; a different graph is drawn again.
   take(answer) {
     if (answer.live.form !== this.live.form) return location.reload();
     const words = () => [...nodes.keys()].map(n => [nodes[n].title, nodes[n].under, nodes[n].gradient < 0].join()).join();
@@ -103,7 +103,7 @@ class Changes {
     this.renew();
     this.tell();
     if (!moved) return;
-    const at = chosen ?? moments[step].node; // other words may leave it at another place
+    const at = chosen ?? moments[step].node; // other texts may have moved it
     if (at >= 0) graph.reveal(graph.standIn(at));
     else view();
   }
@@ -140,7 +140,7 @@ class Changes {
     return el("div", { class: "pair" }, side("before", "old", arrayView(old, "before")), side("after", "new", view));
   }
 
-  // Write old → new on a node, and return it in words.
+  // Write old → new on a node, and return it as text.
   mark(part, reached, gradient, partial) {
     const number = +part.dataset.key.slice(1), told = [];
     const touched = this.live.changed.includes(number);
@@ -178,7 +178,7 @@ class Changes {
     else this.load(same ? this.index : undefined, same);
   }
 
-  // Buttons for the arrays of whole numbers that the function reads and that are no nodes.
+  // Buttons for the integer arrays that the function reads and that are not nodes.
   others() {
     const buttons = this.live.others.map((name, k) => {
       const number = nodes.length + k, button = el("button", { type: "button", "aria-pressed": String(this.other === number) }, name);
@@ -199,12 +199,12 @@ class Changes {
     } catch (error) {
       return this.tell(error.message);
     }
-    if (node !== this.node || found.version !== this.live.version || this.busy) return; // newer numbers are on their way
+    if (node !== this.node || found.version !== this.live.version || this.busy) return; // newer numbers will follow
     if (!(same && this.fields && this.fill(found))) this.build(found);
     this.settled = found.version;
   }
 
-  // Put numbers into the fields that are there, but for the one that is being written in.
+  // Put numbers into the existing fields, except the one that the user is typing in.
   fill(found) {
     if (found.few !== this.few || (found.few && found.numbers.length !== this.fields.length)) return false;
     const texts = found.few ? found.numbers : [found.number];
@@ -293,7 +293,7 @@ class Changes {
     return el("div", { class: "slide-row" }, range);
   }
 
-  // Let the slider move one of the fields, around the number that it holds.
+  // Let the slider change one of the fields, around its current number.
   aim(place) {
     this.at = place;
     this.fields.forEach((field, i) => field.classList.toggle("now", i === place && this.fields.length > 1));

@@ -1,4 +1,4 @@
-// The panel of a loop, by which any of its steps is chosen; and long lists of links.
+// The panel of a loop, in which any of its steps can be chosen, and long lists of links.
 
 // Links to nodes, a page of them at a time.
 function links(numbers, most = 60) {

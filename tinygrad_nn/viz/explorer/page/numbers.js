@@ -23,7 +23,7 @@ function math(tag, ...children) {
   return element;
 }
 
-// The tree of an equation as MathML. In place of letters stand names, or numbers where they are known.
+// The tree of an equation as MathML; letters are replaced by names, or by numbers if these are known.
 function equation(tree, names, known) {
   const [tag, attributes, ...children] = tree;
   if (tag === "whole") return equation(children[0], names, known);
@@ -53,13 +53,13 @@ function matrix(array) {
   }
   const rows = array.rows.map(row => math("mtr", ...row.map(n => math("mtd", math("mn", negative(n))))));
   const table = math("mtable", ...rows);
-  table.setAttribute("class", "matrix"); // its brackets are drawn by the style: not every font has ones that grow
+  table.setAttribute("class", "matrix"); // CSS draws the brackets, as not every font has stretchable ones
   return table;
 }
 
 const inline = array => array.rows && array.rows.length <= 4 && array.rows.length * (array.rows[0] || []).length <= 16;
 
-// An array on its own: a table of numbers, or a heat map; with shape and summary.
+// An array as a table of numbers or a heat map, with shape and summary.
 function arrayView(array, label) {
   const figure = el("figure", { class: "array" });
   if (array.heat) figure.append(...heatView(array, label));

@@ -1,10 +1,10 @@
-// In which order the parts that are shown stand: in each open level layers from its inputs on, as in order.py, which a
-// GIF uses. What would run too far, or through too much, ends in a stub with a name instead.
+// The order of the visible parts: each open level is divided into layers, as in order.py (which GIFs use). A line that
+// would be too long, or pass too many parts, ends in a stub with a name instead.
 
-const LANES = 10, FAR = 30; // lanes side by side in a layer; layers that a line passes
-const USES = 12; // of a value; of one that is used more often, only the next are led to by a line
+const LANES = 10, FAR = 30; // limits: lanes side by side in a layer; layers that a line passes
+const USES = 12; // of a value that is used more often, only the nearest uses get a line
 
-// `boxes` are open levels with their `parts`, `lines` what is between them; each line gets its way as `keys`.
+// `boxes` are open levels with their `parts`, `lines` connect them; each line gets its path as `keys`.
 function arrange(boxes, lines, uses, gaps) {
   const inside = new Map(), around = new Map(boxes.map(box => [box.number, box.parent]));
   for (const box of boxes) for (const key of box.parts) inside.set(key, box.number);
@@ -55,7 +55,7 @@ function attempt(boxes, ways, stubs, often, gaps) {
   const routes = new Map();
   for (const box of boxes) {
     const list = pieces.get(box.number);
-    if (box.loop) { // the steps before stand before, those after behind
+    if (box.loop) { // earlier steps come first, later steps last
       box.parts.slice(1).forEach((part, i) => list.push({ start: box.parts[i], end: part, order: true }));
     }
     const parts = [...extra.get(box.number), ...box.parts];
@@ -77,7 +77,7 @@ function attempt(boxes, ways, stubs, often, gaps) {
   return { boxes: placed, over, pills };
 }
 
-// The layers of a level, its links between neighbours, and the lanes of each line; too long ones go into `over`.
+// The layers of a level, its links between neighbors, and the lanes of each line; lines that are too long go to `over`.
 function layered(parts, pieces, lanes, often, over, gaps) {
   const layer = new Map(parts.map(part => [part, 0])), after = new Map(parts.map(part => [part, []])), before = new Map();
   for (const { start, end } of pieces) {
@@ -120,7 +120,7 @@ function layered(parts, pieces, lanes, often, over, gaps) {
   return { layers: untangled(rows.filter(row => row.length), list, gaps), links: list, found };
 }
 
-// The layers with their parts in an order that crosses few lines: each near the mean of its neighbours.
+// The layers, sorted to reduce crossings: each part is moved near the mean of its neighbors.
 function untangled(rows, links, gaps) {
   const left = new Map(), right = new Map(), at = new Map();
   const add = (map, key, entry) => (map.has(key) ? map.get(key).push(entry) : map.set(key, [entry]));

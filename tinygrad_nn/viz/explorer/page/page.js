@@ -3,7 +3,7 @@
 const $ = id => document.getElementById(id);
 let data, nodes, edges, moments, arrays, total;
 
-// Show a record; a page that is served is given another after each change.
+// Show the data of a page; a served page gets new data after each change.
 function show(record) {
   data = unpack(record);
   ({ nodes, edges, moments, arrays } = data);
@@ -24,9 +24,9 @@ const picks = {
   uses: key => (key[0] === "n" ? choose(+key.slice(1), "uses") : graph.reveal(key, true, true)),
 };
 
-const touch = typeof Changes === "undefined" ? null : new Changes(); // of a page that is served
+const touch = typeof Changes === "undefined" ? null : new Changes(); // only on a served page
 
-// -- What is known at a step
+// -- The numbers known at a step
 
 function stateAt(index) {
   const now = moments[index], flowing = new Set(now.carries.map(([e]) => e));
@@ -66,7 +66,7 @@ function refresh(graphOnly) {
 
 function play() {
   if (step === moments.length - 1) go(0);
-  $("play").classList.add("on"); // two bars instead of the triangle
+  $("play").classList.add("on"); // show the pause sign
   $("play").lastElementChild.textContent = "Pause";
   $("play").setAttribute("aria-label", "Pause");
   const tick = () => {
@@ -119,7 +119,7 @@ function foldAll() {
   view(true);
 }
 
-// One level further, of all that is shown.
+// Open all visible levels one level deeper.
 function unfold() {
   const { left } = graph.levels.deeper();
   graph.rebuild();
@@ -128,7 +128,7 @@ function unfold() {
   if (left) $("say").textContent = `So much is open now that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; unfold what you look for by a click.`;
 }
 
-// Another step of a loop; a key that turned to it stays where it is.
+// Show another step of a loop; a button that was used by keyboard keeps the focus.
 function turn(loop, step) {
   const held = document.activeElement.closest && document.activeElement.closest("[data-key]"), { key, step: to } = held ? held.dataset : {};
   graph.turn(loop, step);
@@ -139,7 +139,7 @@ function turn(loop, step) {
   return to;
 }
 
-// The whole graph if it can be read so, else its part that the step is about: its beginning, at first.
+// Show the whole graph if it is readable then, else the part of the current step (at first, the beginning).
 function view(glide) {
   graph.fit();
   if (graph.fitScale() * graph.make.grown >= READ) return;
@@ -172,7 +172,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const tag = event.target.tagName;
   if (tag === "SELECT" || (tag === "INPUT" && event.target.type !== "range")) return;
-  if (event.key === " " && (tag === "BUTTON" || tag === "SUMMARY")) return; // it presses that button
+  if (event.key === " " && (tag === "BUTTON" || tag === "SUMMARY")) return; // space presses the focused button
   if (event.key === "/") {
     event.preventDefault();
     $("search").focus();
@@ -187,8 +187,8 @@ document.addEventListener("keydown", event => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
 let wide = innerWidth;
 addEventListener("resize", () => {
-  if (innerWidth === wide) return; // a phone's bars come and go
-  if (!wide) graph.down = innerWidth < NARROW; // it began in a frame that was not shown
+  if (innerWidth === wide) return; // the browser bars of a phone appear and disappear
+  if (!wide) graph.down = innerWidth < NARROW; // the page was loaded in a hidden frame
   wide = innerWidth;
   graph.build();
   refresh();

@@ -1,6 +1,6 @@
-// The panel beside the graph: what the step, or the chosen node, is about.
+// The panel beside the graph: details of the step or of the chosen node.
 
-// A served page shows what was there before a change beside what is there now.
+// A served page shows the values before a change beside the present ones.
 const beside = (view, kind, number, part) => (touch ? touch.beside(view, kind, number, part) : view);
 
 function section(heading, ...children) {
@@ -13,7 +13,7 @@ function formula(left, sign, right) {
   return el("div", { class: "scroll formula", role: "group", "aria-label": "Equation" }, element);
 }
 
-// The same with numbers, and what comes of it: in the same line where that is short.
+// The equation with numbers, and its result: in the same line if that is short.
 function worked(tree, names, known, index) {
   const right = equation(tree, names, known), array = arrays[index];
   const sign = tree[0] === "whole" ? null : "=";
@@ -24,13 +24,13 @@ function worked(tree, names, known, index) {
 
 const letter = text => math("mi", text);
 
-// The name of a value in an equation, under a bar if it is that of its gradient; `whole` where its end would not do.
+// The name of a value in an equation, with a bar for its gradient; `whole` shows the full name, not only its last part.
 function symbol(number, { bar = false, whole = false } = {}) {
   const node = nodes[number], over = part => {
     if (!bar) return part;
     const mover = math("mover", part, math("mo", "\u00af"));
     mover.setAttribute("accent", "true");
-    mover.setAttribute("class", "bar"); // drawn by the style: not every font has one that can be seen
+    mover.setAttribute("class", "bar"); // CSS draws the bar, as it is hardly visible in some fonts
     return mover;
   };
   if (node.small && !bar) {
@@ -41,7 +41,7 @@ function symbol(number, { bar = false, whole = false } = {}) {
   return over(letter(whole ? node.named : node.letter));
 }
 
-// What stands for the letters of an operation's equations: the names of its operands, of its result and its gradient.
+// The replacements of the letters in an operation's equations: the names of its operands, result and gradient.
 function namesOf(number) {
   const into = graph.into[number].slice(0, data.most), around = [number, ...into.map(e => edges[e][0])];
   const alike = n => !Array.isArray(nodes[n].letter) && around.some(m => m !== n && nodes[m].letter === nodes[n].letter);
@@ -54,14 +54,14 @@ function namesOf(number) {
   return { names, of: name };
 }
 
-// The slope of the result in a value.
+// The derivative of the result in a value.
 function slope(name) {
   return math("mfrac", math("mrow", math("mi", "\u2202"), letter(data.result)), math("mrow", math("mi", "\u2202"), name));
 }
 
 const inText = (...parts) => math("math", math("mrow", ...parts));
 
-// What a bar means, with a value of this step as the example.
+// The meaning of a bar, with a value of this step as the example.
 function barWords(number, { of }) {
   const ends = data.outputs.map(n => nodes[n].named).join(", "), seeds = data.seeds.map(([, gradient]) => ({ gradient }));
   const ones = seeds.every(({ gradient }) => (arrays[gradient].rows || []).flat().every(text => text === "1") && arrays[gradient].rows || arrays[gradient].brief === "all 1");
@@ -71,13 +71,13 @@ function barWords(number, { of }) {
     " is how much ", inText(letter(data.result)), " grows with ", inText(of(number)()), ". ", ...(what === data.result ? [] : [inText(letter(data.result)), ` is ${what}.`]));
 }
 
-// Which values the letters with a number are.
+// The values that the letters with a number stand for.
 function letterWords(numbers) {
   const given = [...new Set(numbers)].filter(n => Array.isArray(nodes[n].letter) && !nodes[n].small);
   return given.length ? [el("p", { class: "where" }, ...given.flatMap((n, i) => [i ? ", " : "", inText(symbol(n)), " is ", link(n)]))] : [];
 }
 
-// The numbers that may stand for the letters of an operation's equations: those of small operands, result and gradient.
+// The numbers that replace letters in an operation's equations: those of small operands, result and gradient.
 function numbersOf(number, gradient) {
   const node = nodes[number], known = new Map();
   const put = (name, index) => {
@@ -131,7 +131,7 @@ function showPanel(state) {
     moment.phase === "backward" ? backwardPanel(moment) : moment.phase === "seed" ? seedPanel(moment) : edgePanel(moment);
   detail.replaceChildren(...content);
   shareScale(detail);
-  for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // to be moved by keys
+  for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // scrollable by keyboard
 }
 
 function heading(words, name, kind) {

@@ -1,4 +1,4 @@
-// The parts of the graph as SVG: nodes, folded and open levels, the steps of a loop beside the one shown, and stubs.
+// The parts of the graph as SVG: nodes, folded and open levels, the hidden steps of a loop, and stubs.
 
 const shortened = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 const times = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
@@ -7,11 +7,11 @@ class Parts {
   constructor(data, levels) {
     Object.assign(this, { data, levels });
     this.widths = this.evenWidths();
-    this.pills = new Map(); // the line that each stub belongs to
-    this.grown = 1; // how much larger than in a large graph everything is drawn
+    this.pills = new Map(); // stub -> its line
+    this.grown = 1; // factor by which parts are larger than in a large graph
   }
 
-  // Equal operations of one loop are equally wide, so that nothing moves when another of its steps is shown.
+  // Equal operations of a loop have equal widths, so that nothing moves when another step is shown.
   evenWidths() {
     const { data, levels } = this, { width, kind } = data.column, loops = new Int32Array(levels.count);
     for (let b = 1; b < levels.count; b++) loops[b] = loops[data.level.parent[b]] || (levels.loop[b] ? b : 0);
@@ -37,7 +37,7 @@ class Parts {
     return [8.4 * this.stubText(key).length + 20, 24];
   }
 
-  // The same with the stub that says how often a value is used: beside it as seen along the lines, where none leaves.
+  // The same including the stub with the number of uses of a value, which is placed where no line leaves the part.
   room(key, down) {
     const [w, h] = this.size(key), stub = this.pills.has("o" + key) && this.size("o" + key);
     if (!stub) return [w, h];
@@ -54,7 +54,7 @@ class Parts {
     return spots;
   }
 
-  // The least width of an open level, whose name and buttons stand on its rim.
+  // The smallest width of an open level, which has its name and buttons on its rim.
   least(number) {
     return (this.levels.loop[number] ? 8.75 * this.label(number).length + 222 : 90) * this.grown;
   }
@@ -91,7 +91,7 @@ class Parts {
       return element;
     };
     const title = line("title", node.small ? 20 : 18.5, node.title), above = title.getAttribute("y") - 11;
-    part.center = last => { // in the middle, however many lines there are
+    part.center = last => { // center the text vertically for any number of lines
       const below = +(last || part.under || title).getAttribute("y") + 1;
       lines.setAttribute("transform", `scale(${this.grown}) translate(0 ${(high - above - below) / 2})`);
     };
@@ -121,7 +121,7 @@ class Parts {
     return operations[level] ? times(operations[level], "operation") : "values";
   }
 
-  // The steps of a loop before or after the one that is shown.
+  // The steps of a loop before or after the visible one.
   steps(key, [x, y, w, h]) {
     const part = this.button(x, y), hidden = this.levels.hidden(key), before = key[0] === "p";
     part.kind = "node fold steps";
@@ -147,7 +147,7 @@ class Parts {
     return head;
   }
 
-  // The buttons on the rim of a loop, which say and choose the step that is shown.
+  // The buttons on the rim of a loop, which show and choose the visible step.
   turning(loop, x) {
     const { levels } = this, many = levels.within[loop].length, at = levels.shown.get(loop) ?? 0;
     const made = [["|‹", 0, "Show the first step", 22], ["‹", at - 1, "Show the step before", 22], [`${at + 1} of ${many}`, -1, `Step ${at + 1} of ${many} is shown; choose another`, 98], ["›", at + 1, "Show the step after", 22], ["›|", many - 1, "Show the last step", 22]];
@@ -162,7 +162,7 @@ class Parts {
     });
   }
 
-  // A value that is used far away: its name beside each use, and how often beside itself.
+  // A value that is used far away: its name beside each use, and the number of uses beside the value.
   stubText(key) {
     const line = this.pills.get(key), name = shortened(this.name(line.from), 24);
     if (key[0] === "i") return name;

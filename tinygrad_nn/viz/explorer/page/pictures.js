@@ -1,5 +1,5 @@
 "use strict";
-// A picture for each family of operations. Which entries belong together comes with the page; their numbers are the graph's.
+// A picture for each family of operations. The page's data says which entries belong together; the numbers are the graph's.
 
 function svgText(x, y, text, more = {}) {
   return svg("text", { x, y, "font-size": 11, fill: "var(--muted)", ...more }, text);
@@ -9,7 +9,7 @@ function pictureBox(words, ...children) {
   return el("section", { class: "picture" }, el("h3", null, "What it does"), el("p", { class: "muted" }, words), ...children);
 }
 
-// A map with its name above; `canvas` is what can be marked.
+// A map with its name above; entries can be marked on `canvas`.
 function namedMap(index, name, kind = "values") {
   const parts = heatView(arrays[index], name, kind, 18), box = el("div", { class: "named-map" }, el("h4", null, name), ...parts);
   return { box, canvas: box.querySelector("canvas"), said: box.querySelector("output") };
@@ -20,7 +20,7 @@ const factor = text => (text.startsWith("\u2212") ? `(${text})` : text);
 const sizeOf = index => asHeat(arrays[index]).size;
 const listed = (terms, sign) => (terms.length > 6 ? [...terms.slice(0, 5), "…", terms.at(-1)] : terms).join(sign);
 
-// A slider that goes through the entries of the result, and by itself while nobody has touched it.
+// A slider over the entries of the result, which moves by itself until the reader touches it.
 function walker(count, name, go) {
   const slider = el("input", { type: "range", min: 0, max: count - 1, value: 0, "aria-label": name });
   slider.addEventListener("keydown", event => event.stopPropagation());
@@ -40,7 +40,7 @@ function walker(count, name, go) {
   return label;
 }
 
-// Maps of the operands and the result; an entry of the result shows from which others it comes.
+// Maps of the operands and the result; for an entry of the result, its source entries are marked.
 function linkedMaps(number, words, from, explain) {
   const sources = graph.into[number].slice(0, 3).map(e => edges[e][0]), out = namedMap(nodes[number].value, nodes[number].named);
   const maps = sources.map(n => namedMap(nodes[n].value, nodes[n].named));
@@ -65,7 +65,7 @@ function linkedMaps(number, words, from, explain) {
     }
     go(flat);
   };
-  queueMicrotask(() => go(0)); // when the maps are painted
+  queueMicrotask(() => go(0)); // after the maps are painted
   return pictureBox(words, ...(walk ? [walk] : []), said, strip(...maps, out));
 }
 
@@ -132,7 +132,7 @@ const PICTURES = {
     const [input, weight] = graph.into[number].map(e => nodes[edges[e][0]].value), X = sizeOf(input), Y = sizeOf(nodes[number].value);
     const n = kernel.length, channels = pooled ? 1 : sizeOf(weight)[1], area = X.slice(-n), over = Y.slice(-n), each = kernel.reduce((p, q) => p * q, 1);
     const product = list => list.reduce((p, q) => p * q, 1);
-    const places = flat => { // of the patch, -1 where it is beyond the edge, and of the kernel
+    const places = flat => { // places of the patch (-1 beyond the edge) and of the kernel
       let left = flat;
       const spot = over.slice().reverse().map(size => {
         const at = left % size;

@@ -1,9 +1,9 @@
-// Search: names, operations and layers that hold what is typed, the best first.
+// Search: names, operations and layers that contain the typed text, the best matches first.
 
 let at = -1;
 function search() {
   const text = $("search").value.trim().toLowerCase();
-  const ranks = new Map(); // of the same words
+  const ranks = new Map(); // ranks of equal texts are computed once
   const rank = words => {
     if (!ranks.has(words)) ranks.set(words, [name => name === text, name => name.startsWith(text), name => name.includes(text)].findIndex(fits => fits(words.toLowerCase())));
     return ranks.get(words) < 0 ? 3 : ranks.get(words);

@@ -1,4 +1,4 @@
-// Curves over the steps that were kept, with a line at the current one.
+// Curves over the recorded steps, with a line at the current one.
 
 const INKS = ["--first", "--second", "--third", "--fourth", "--ink", "--muted"];
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 5", "4 2"];
@@ -46,7 +46,7 @@ class Chart {
       values.forEach((value, place) => {
         const ok = Number.isFinite(value) && (!this.log || value > 0);
         if (ok) path += `${pen ? "L" : "M"}${this.x(place).toFixed(1)} ${y(value).toFixed(1)}`;
-        pen = ok || (value === null && pen); // a step that one of two recordings did not keep
+        pen = ok || (value === null && pen); // null: a step that one of two recordings does not have
       });
       picture.append(drawn("path", { d: path, ...this.look(k) }));
     });

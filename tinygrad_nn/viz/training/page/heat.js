@@ -1,11 +1,11 @@
-// An array as coloured cells, of which the pointer or the arrow keys show index and value.
+// An array as colored cells; the pointer or the arrow keys show index and value of a cell.
 
 class Heat {
-  // `where(row, column)` says which entry a cell is.
+  // `where(row, column)` returns the entry of a cell as text.
   constructor(rows, columns, name, where) {
     Object.assign(this, { rows, columns, name, where, at: null, values: null, rest: "\u00a0" });
     this.canvas = el("canvas", { class: "heat", tabindex: "0", role: "img" });
-    this.across = Math.max(1, Math.min(42, 296 / columns)); // pixels of a cell
+    this.across = Math.max(1, Math.min(42, 296 / columns)); // width of a cell in pixels
     this.down = Math.max(Math.min(26, this.across, 240 / rows), Math.min(22, 44 / rows));
     this.canvas.style.width = `${columns * this.across}px`;
     this.canvas.style.height = `${rows * this.down}px`;
@@ -45,7 +45,7 @@ class Heat {
     this.says.textContent = this.at && there ? `${there}: ${number(value)}` : this.rest;
   }
 
-  // Paint values, of which `largest` gets the deepest colour; without values the cells are empty.
+  // Paint values; `largest` gets the deepest color. Without values, the cells are empty.
   show(values, largest, words) {
     this.values = values;
     const { canvas, columns, rows, across, down } = this, dense = Math.min(2, devicePixelRatio || 1);

@@ -1,5 +1,5 @@
 "use strict";
-// Numbers, elements, colours.
+// Helpers for numbers, elements and colors.
 
 const $ = id => document.getElementById(id);
 const DATA = JSON.parse($("data").textContent);
@@ -23,7 +23,7 @@ function drawn(tag, attributes, ...children) {
 const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const floatsOf = text => new Float32Array(bytesOf(text).buffer);
 
-// Four digits, as a person writes them.
+// A number with four digits.
 function number(value) {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
@@ -32,14 +32,14 @@ function number(value) {
   return text.replaceAll("-", "−");
 }
 
-// Two digits, for a cell.
+// A number with two digits, for a cell.
 function brief(value) {
   if (!Number.isFinite(value)) return number(value);
   const size = Math.abs(value), text = size !== 0 && (size < 0.001 || size >= 1e4) ? value.toExponential(0) : String(Number(value.toPrecision(size < 0.01 ? 1 : 2)));
   return text.replace(/^(-?)0\./, "$1.").replace("e+", "e").replaceAll("-", "−");
 }
 
-// From orange through white (or black) to blue, which the colour-blind can tell apart; what is no number is grey.
+// From orange through white (or black) to blue, which is safe for color blindness; NaN is gray.
 function signed(t) {
   if (Number.isNaN(t)) return [128, 128, 128];
   const s = Math.min(1, Math.abs(t)), night = dark.matches;
@@ -51,13 +51,13 @@ function signed(t) {
 const CLASSES = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [213, 94, 0], [140, 109, 49], [120, 120, 120]];
 const classColour = k => CLASSES[k % CLASSES.length];
 
-// The colour of a class, paler where the model is less sure.
+// The color of a class, paler if the model is less certain.
 function shade(k, sure) {
   const paper = dark.matches ? 13 : 255, part = 0.12 + (dark.matches ? 0.5 : 0.38) * Math.min(1, Math.max(0, sure));
   return classColour(k).map(c => Math.round(paper + (c - paper) * part));
 }
 
-// Round numbers around a range: of a log scale powers of ten.
+// Round numbers around a range; powers of ten for a log scale.
 function ticks(low, high, log) {
   if (log) {
     const first = Math.floor(Math.log10(low)), last = Math.max(Math.ceil(Math.log10(high)), first + 1);

@@ -1,4 +1,4 @@
-// The plane of two inputs: what the model says at each point of a grid, where it decides, and the data.
+// The plane of two inputs: the model's output at each point of a grid, the decision boundary, and the data.
 
 class Plane {
   // `plane`: grid, outputs, kind, low, high, features, words, points, truth. A difference has the kind "signed".
@@ -31,7 +31,7 @@ class Plane {
     this.paint();
   }
 
-  // What each class gets at a point; of one output both.
+  // The score of each class at a point; a single output gives two.
   scores(i) {
     const { outputs, kind } = this.plane, out = this.values.subarray(i * outputs, (i + 1) * outputs);
     if (kind !== "classes" || outputs > 1) return out;
@@ -83,7 +83,7 @@ class Plane {
     this.says.textContent = `${there.join(", ")}: ${said}`;
   }
 
-  // Where a number goes from below zero to above: by squares of the grid, straight within each.
+  // The zero level line of a number: a straight piece in each square of the grid.
   border(context, ahead, x, y) {
     const n = this.plane.grid;
     context.strokeStyle = dark.matches ? "#e6edf3" : "#1b1f24";

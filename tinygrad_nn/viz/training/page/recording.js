@@ -1,13 +1,13 @@
-// The page: what was kept of one or two trainings at the place of the slider.
+// The page of one or two recordings: the recorded numbers at the position of the slider.
 
 const RUNS = DATA.runs, TWO = RUNS.length > 1;
 const STEPS = [...new Set(RUNS.flatMap(run => run.moments.map(moment => moment[0])))].sort((a, b) => a - b);
-// of each run and place: the number of its latest moment, -1 before its first
+// for each run and position: the index of its latest moment, -1 before the first
 const MOMENT = RUNS.map(run => STEPS.map(step => run.moments.findLastIndex(moment => moment[0] <= step)));
-const shows = []; // what is done when the slider moves
+const shows = []; // functions that are called when the slider moves
 let place = 0, timer = null;
 
-// What a run kept of an array at a moment, or null; `whole` decodes all of it once.
+// The recorded values of an array at a moment, or null; `whole` decodes all moments once.
 function valuesOf(array, moment) {
   if (!array || moment < 0) return null;
   const slot = array.kept.indexOf(moment);
@@ -27,7 +27,7 @@ function section(heading, words) {
   return body;
 }
 
-// Figures of each run beside each other, and of their difference.
+// Figures of all runs side by side, and of their difference.
 function beside(host, caption, figures) {
   const row = el("div", { class: TWO ? "row two" : "row" });
   figures.forEach(([name, element]) => row.append(el("figure", null, ...(name ? [el("figcaption", null, name)] : []), element)));
@@ -87,7 +87,7 @@ function planes() {
   });
 }
 
-// One array of each run as maps, and their difference.
+// One array of each run as a map, and the difference.
 function maps(host, caption, arrays, pick, where) {
   const figures = [], heats = [], shapes = arrays.map(array => array && `${array.rows} ${array.columns} ${array.shape}`);
   const largest = largestOf(arrays), words = scaleWords(largest);
@@ -114,7 +114,7 @@ function maps(host, caption, arrays, pick, where) {
   };
 }
 
-// Names that stand in any run, in order; parts of other names in the same place go together if only their sort differs.
+// The arrays of a kind, paired between the two runs by name; activations of different names are paired by position.
 function paired(kind) {
   const [a, b] = RUNS.map(run => run[kind]);
   if (!TWO) return Object.keys(a).map(name => [name, [a[name]]]);
@@ -261,7 +261,7 @@ addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target, tag = target.tagName;
   if (tag === "SELECT" || (event.key === " " && (tag === "BUTTON" || tag === "SUMMARY"))) return;
-  if (tag === "INPUT" && event.key !== " ") return; // the slider moves by itself
+  if (tag === "INPUT" && event.key !== " ") return; // the slider handles its own keys
   const act = { " ": toggle, ArrowLeft: () => jump(place - 1), ArrowRight: () => jump(place + 1), Home: () => jump(0), End: () => jump(STEPS.length - 1) }[event.key];
   if (!act) return;
   event.preventDefault();
