@@ -12,8 +12,9 @@ from typing import Any
 from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
 from ..edits.trees import constant
+from .kept import Saved
 from .names import stems
-from .running import Forward, Saved
+from .running import Forward
 
 SUMS = ("sum", "mean", "max", "min", "prod")
 

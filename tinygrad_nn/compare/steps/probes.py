@@ -17,19 +17,11 @@ from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
 from ..edits.running import copied
 from ..function.calling import Inputs
+from .kept import with_arrays
 from .matching import Match, match
 from .mending import as_read, mended
 from .names import Names
-from .running import (
-    Forward,
-    Passes,
-    arguments,
-    checked_mapping,
-    run_backward,
-    run_forward,
-    takes_cotangent,
-    with_arrays,
-)
+from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
 from .tracing import State, is_number
 from .walked import Walked, injected
