@@ -463,9 +463,10 @@ def test_a_form_feed_ends_no_line() -> None:
     assert compare_steps(forward, backward, np.ones(3)).first_wrong == "line 9: dx = x * dy"
 
 
-def told(text: str, inputs: Any) -> list[str]:
+def told(text: str, inputs: Any, *, others: bool = False) -> list[str]:
     report = compare_steps(*both_of(text), inputs)
-    return [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    said = [s for d in report.diagnoses for s in (d.text, *d.evidence)]
+    return [s for s in said if "would be right" in s or (others and "would come of" in s)]
 
 
 def test_a_change_leaves_the_names_of_arguments_as_they_are() -> None:
@@ -582,3 +583,29 @@ forward, backward = net.forward, net.backward
     assert report.first_wrong == f"line 15: dz[:] = dh * (1 + {h} ** 2)"
     said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
     assert bool(said) is (keep.startswith("self"))
+
+
+def test_other_ways_to_say_a_change_are_code_and_no_detours() -> None:
+    text = """def forward(x, w):
+    y = np.stack([(x[i : i + 2] * w).sum() for i in range(3)])
+    return (y**2).sum() / 2
+
+
+def backward(x, w, y):
+    dy = y
+    dx = np.zeros_like(x)
+    dw = np.zeros_like(w)
+    for i in range(3):
+        dx[i : i + 2] = dy[i] * w
+        dw += dy[i] * x[i : i + 2]
+    return dx, dw
+"""
+    report = compare_steps(*both_of(text), {"x": np.array([0.3, 0.4, -0.5, 0.6]), "w": np.array([1.5, 2.0])})
+    said = " ".join(s for d in report.diagnoses for s in (d.text, *d.evidence))
+    assert "dx[i:i + 2] += dy[i] * w would be right" in said
+    assert "np.add.at" not in said
+    text = f"{FORWARD}def backward(x, y):\n    dx = -2 * x\n    return dx\n"
+    said = " ".join(told(text, np.array([0.5, -1.0]), others=True))
+    assert "dx = 2 * x would be right" in said
+    assert "--" not in said
+    assert "-(-" not in said
