@@ -585,6 +585,29 @@ forward, backward = net.forward, net.backward
     assert bool(said) is (keep.startswith("self"))
 
 
+def test_of_entries_that_are_written_one_by_one_the_wrong_one_is_named() -> None:
+    text = """def forward(x, u):
+    a = np.tanh(x[0] * u)
+    z = x[1] * u + a
+    b = np.tanh(z)
+    return (b**2).sum()
+
+
+def backward(x, u, a, b):
+    db = 2 * b
+    dz = db * (1 - b**2)
+    da = dz
+    dx = np.zeros_like(x)
+    dx[1] = dz
+    dx[0] = da * (1 - a**2) * u
+    return dx
+"""
+    report = compare_steps(*both_of(text), {"x": np.array([[0.3, 0.4], [0.5, 0.6]]), "u": np.array([1.5, 2.0])})
+    assert report.first_wrong == "line 13: dx[1] = dz"
+    (said,) = [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    assert said.startswith("Line 13: dx[1] = dz * u would be right; it says dx[1] = dz.")
+
+
 def test_other_ways_to_say_a_change_are_code_and_no_detours() -> None:
     text = """def forward(x, w):
     y = np.stack([(x[i : i + 2] * w).sum() for i in range(3)])

@@ -109,6 +109,9 @@ class Probes:
         if self.budget.over or not wrong.statement.line:
             return found
         which = self._index(self.matches[k].states, wrong)
+        early = which < 0  # an earlier statement that wrote into a part of a result
+        if early:
+            which = self._index(self.matches[k].states, self.walked.states[k])
         if which < 0:
             return found
         name = self.matches[k].given.name
@@ -118,7 +121,7 @@ class Probes:
             wanted = [_wanted(self.matches, self.walked, k, which)]
             wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
             edit = None
-            if wanted[0] is not None:
+            if wanted[0] is not None and not early:
                 edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted,
                                     visit=visit, values=self.called.values)  # fmt: skip
             if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
