@@ -632,3 +632,35 @@ def backward(x, w, y):
     assert "dx = 2 * x would be right" in said
     assert "--" not in said
     assert "-(-" not in said
+
+
+NAMED = {
+    "values called as the methods of a dict": ("", "return loss", "s", "s.keys", "s.values", "keys values"),
+    "a cache called as a value": ("", "return loss, {'keys': keys, 's': s}", "s", "s['keys']", "s['s']", "keys s"),
+    "all values called as one of them": ("", "return loss", "v", "v.keys", "v.v", "keys v"),
+    "an object with slots": (
+        "class Kept:\n    __slots__ = ('a', 'b')\n\n\n", "c = Kept()\n    c.a, c.b = keys, s\n    return loss, c",
+        "cache", "cache.a", "cache.b", "keys s"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "back", "bag", "one", "two", "names"), NAMED.values(), ids=NAMED)
+def test_values_are_handed_over_whatever_they_are_called(
+    before: str, back: str, bag: str, one: str, two: str, names: str
+) -> None:
+    a, b = names.split()
+    text = f"""{before}def forward({a}, w):
+    {b} = {a} * w
+    loss = ({b}**2).sum()
+    {back}
+
+
+def backward({bag}):
+    d{b} = np.empty_like({two})
+    d{b}[:] = [2 * {two}[k] for k in range(len({one}))]
+    dw = d{b} * {one}
+    return {{"w": dw}}
+"""
+    report = compare_steps(*both_of(text), {a: np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
+    assert report.ok, str(report)
+    assert [s.name for s in report.steps] == [f"d{b}", "dw"]

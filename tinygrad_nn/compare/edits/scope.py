@@ -81,7 +81,7 @@ class Scope:
             yield Atom(name(text), value)
         elif isinstance(value, dict):
             dotted = type(value) is not dict and any(key in value for key in fields)  # its keys are read as attributes
-            for key, part in list(value.items())[:ITEMS]:
+            for key, part in list(dict.items(value))[:ITEMS]:
                 if not isinstance(key, (str, int)):
                     continue
                 here = attribute(name(text), str(key)) if dotted else _item(text, ast.Constant(key))
@@ -112,7 +112,7 @@ class Scope:
 
 def _within(whole: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:
     """Yield the arrays in a dict that is itself an item or an attribute."""
-    for key, part in list(value.items())[:ITEMS]:
+    for key, part in list(dict.items(value))[:ITEMS]:
         if isinstance(key, str) and is_array(part):
             yield Atom(ast.Subscript(whole, ast.Constant(key), ast.Load()), part)
 

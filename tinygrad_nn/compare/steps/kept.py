@@ -16,7 +16,10 @@ from ...tensor import Tensor
 
 
 class Saved(dict[str, Any]):
-    """The values of a forward by name, readable as keys and as attributes."""
+    """The values of a forward by name, readable as keys and as attributes, also those named ``values`` or ``copy``."""
+
+    def __getattribute__(self, name: str) -> Any:
+        return self[name] if name in self else super().__getattribute__(name)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -44,7 +47,7 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     elif isinstance(value, dict):
         new = {} if type(value) is dict else copy.copy(value)
         made[id(value)] = new, value  # before its parts: ``cache = locals()`` contains itself
-        new.update({key: as_arrays(part, made, kind) for key, part in value.items()})
+        dict.update(new, {key: as_arrays(part, made, kind) for key, part in dict.items(value)})
     elif type(value) is list:
         new = []
         made[id(value)] = new, value
@@ -54,7 +57,7 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     elif isinstance(value, (list, tuple, deque)):
         new = type(value)(as_arrays(part, made, kind) for part in value)
     elif not callable(value):
-        inside = getattr(value, "__dict__", None) or {}
+        inside = _attributes(value)
         if any(holds_tensors(part) for part in inside.values()):
             new = copy.copy(value)
             made[id(value)] = new, value
@@ -63,9 +66,16 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     return new
 
 
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object by name, also those in its slots."""
+    slots = [name for kind in type(value).__mro__ for name in np.atleast_1d(vars(kind).get("__slots__", ())).tolist()]
+    held = {name: getattr(value, name) for name in slots if name[:2] != "__" and hasattr(value, name)}
+    return held | (getattr(value, "__dict__", None) or {})
+
+
 def holds_tensors(value: Any, deep: int = 3) -> bool:
     """Tell whether a value is a Tensor, or a list, tuple or dict with one."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    inside = dict.values(value) if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return isinstance(value, Tensor) or (deep > 0 and any(holds_tensors(part, deep - 1) for part in inside))
 
 

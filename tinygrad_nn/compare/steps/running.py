@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from itertools import pairwise
+from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,9 +311,10 @@ def arguments(
         if p.kind is p.VAR_POSITIONAL:
             args += [as_arrays(v, made, kind) for v in given.values()] if not args and not kwargs else []
             continue
-        if p.name in given:
+        held = p is parameters[-1] and _holds(backward, p.name, forward.values)
+        if p.name in given and not held:
             value = as_arrays(given[p.name], made, kind)
-        elif p.name in values:
+        elif p.name in values and not held:
             value = as_arrays(values[p.name], made, kind)
         elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, forward.values))):
             value = g
@@ -341,7 +344,22 @@ def arguments(
 def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
     """Tell whether a function reads forward values as attributes or keys, as in ``v.probs``."""
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    return code is not None and bool({*code.co_names, *code.co_consts} & set(values))
+    inside = [code] if code is not None else []
+    for code in inside:  # comprehensions and inner functions as well
+        inside += [part for part in code.co_consts if isinstance(part, CodeType)]
+    return any({*code.co_names, *code.co_consts} & set(values) for code in inside)
+
+
+def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
+    """Tell whether forward values are read from a parameter, ``s.probs`` or ``s['probs']``, so that it is no array."""
+    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    steps = list(dis.get_instructions(code)) if code is not None else []
+    return any(
+        one.opname.startswith("LOAD_") and one.argval == parameter and after.argval in values
+        and (after.opname == "LOAD_CONST" or not hasattr(np.ndarray, after.argval))
+        for one, after in pairwise(steps)
+        if after.opname in ("LOAD_CONST", "LOAD_ATTR", "LOAD_METHOD") and isinstance(after.argval, str)
+    )
 
 
 def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:

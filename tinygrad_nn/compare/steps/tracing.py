@@ -158,7 +158,7 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (dict, list, tuple)) and len(value) > MANY:
         return
     if isinstance(value, dict):
-        for key, part in list(value.items()):
+        for key, part in list(dict.items(value)):
             yield f"{name}[{key!r}]", part
     elif isinstance(value, (list, tuple)):
         for k, part in enumerate(value):
