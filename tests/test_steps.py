@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.step_programs import PROGRAMS, changed
+from tests.test_edit_parts import written
 from tinygrad_nn import Tensor, compare_steps
 
 N, CLASSES = 12, 5
@@ -419,3 +420,165 @@ def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> Non
     assert "WRONG" in capsys.readouterr().out
     assert [s.name for s in report.steps if not s.rule_ok] == ["dlogits", "db1"]
     assert [d.kind for d in report.diagnoses] == ["scale", "wrong_axis_sum"]
+
+
+# ---- However a program is written
+
+FORWARD = """def forward(x):
+    y = x * x
+    return y.sum()
+
+
+"""
+
+
+def both_of(text: str, **names: Any) -> Any:
+    space = written(text, "forward", **names).__globals__
+    return space["forward"], space["backward"]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "right"),
+    [
+        ("dx = (x  # (of y = x * x\n          * dy)  # times dy", "dx = (x * dy)", "dx = (2 * (x * dy))"),
+        ("dx = x \\\n        * dy", "dx = x * dy", "dx = 2 * (x * dy)"),
+        ("dx = np.asarray(\n        # first\n\n        x * dy,\n    )", "dx = np.asarray(x * dy,)",
+         "dx = 2 * np.asarray(x * dy)"),
+    ],
+)  # fmt: skip
+def test_a_statement_of_several_lines_is_shown_on_one_without_comments(line: str, shown: str, right: str) -> None:
+    forward, backward = both_of(f"{FORWARD}def backward(x, y):\n    dy = np.ones_like(y)\n    {line}\n    return dx\n")
+    report = compare_steps(forward, backward, np.array([0.5, -1.0, 2.0]))
+    assert report.first_wrong == f"line 8: {shown}"
+    assert report.steps[-1].source == shown
+    (said,) = [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    start, _, after = said.removesuffix(".").partition(" would be right; it says ")
+    assert after == shown
+    assert start == f"Line 8: {right}"
+
+
+def test_a_form_feed_ends_no_line() -> None:
+    backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
+    forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")
+    assert compare_steps(forward, backward, np.ones(3)).first_wrong == "line 9: dx = x * dy"
+
+
+def told(text: str, inputs: Any) -> list[str]:
+    report = compare_steps(*both_of(text), inputs)
+    return [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+
+
+def test_a_change_leaves_the_names_of_arguments_as_they_are() -> None:
+    text = """def forward(x):
+    axis = x * x
+    ij = axis.sum(axis=1)
+    return (ij**2).sum() / 2
+
+
+def backward(v):
+    dij = v.ij
+    daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis))
+    dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0)
+    return dx
+"""
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said == ("Line 9: daxis = np.einsum('i,ij->ij', dij, np.ones_like(v.axis)) would be right; it says "
+                    "daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis)).")  # fmt: skip
+    text = text.replace("-dij", "dij").replace("np.stack([2", "-np.stack([2")
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said.startswith("Line 10: dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0) would be")
+
+
+def test_a_value_that_a_function_has_not_is_asked_for() -> None:
+    text = """def forward(x, w):
+    z = x @ w
+    h = np.tanh(z)
+    return (h**2).sum()
+
+
+def inner({}z, h, w):
+    dh = 2 * h
+    dz = dh * (1 - h**2)
+    dw = z.T @ dz
+    dx = dz @ w.T
+    return dx, dw
+
+
+def backward(v):
+    return inner({}v.z, v.h, v.w)
+"""
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))}
+    (said,) = told(text.format("", ""), inputs)
+    assert said == ("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. For that, inner has to be "
+                    "given x of the forward. With that it is what its own rule gives, here and at other inputs.")
+    (said,) = told(text.format("x, ", "v.x, "), inputs)
+    assert said.startswith("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. With that it is")
+
+
+def test_a_partial_is_looked_into() -> None:
+    text = """import functools
+
+
+def forward(x):
+    y = x * x
+    return y.sum()
+
+
+def times(factor, x, y):
+    dy = np.ones_like(y)
+    dx = factor * x * dy
+    return dx
+
+
+backward = functools.partial(times, 3)
+"""
+    report = compare_steps(*both_of(text), np.array([0.5, -1.0, 2.0]))
+    assert [(s.name, s.line, s.verdict) for s in report.steps] == [("dy", 10, "ok"), ("dx", 11, "WRONG")]
+
+
+KEPT = {
+    "attributes": ("self.h, self.w = h, w", "self.h", "self.w"),
+    "a dict of an object": ("self.cache = {'h': h, 'w': w}", "self.cache['h']", "self.cache['w']"),
+    "a dict of the module": ("CACHE.update(h=h, w=w)", "CACHE['h']", "CACHE['w']"),
+    "a list of the module": ("CACHE['all'] = [h, w]", "CACHE['all'][0]", "CACHE['all'][1]"),
+}
+
+
+@pytest.mark.parametrize(("keep", "h", "w"), KEPT.values(), ids=KEPT)
+def test_what_a_forward_keeps_are_arrays_in_the_backward(keep: str, h: str, w: str) -> None:
+    text = f"""CACHE = {{}}
+
+
+class Net:
+    def forward(self, x, w):
+        z = x * w
+        h = np.tanh(z)
+        {keep}
+        return (h**2).sum()
+
+    def backward(self):
+        dh = {h}.copy()
+        dh *= 2
+        dz = np.empty_like(dh)
+        dz[:] = dh * (1 - {h} ** 2)
+        dx = np.asarray(dz * {w})
+        return dx
+
+
+net = Net()
+forward, backward = net.forward, net.backward
+"""
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])}
+    backward = written(text)
+    space = backward.__globals__
+    report = compare_steps(space["forward"], backward, inputs)
+    assert report.ok, str(report)
+    assert [s.name for s in report.steps] == ["dh", "dz", "dx"]
+    held = [*space["CACHE"].values(), *vars(space["net"]).values()]
+    assert all(isinstance(part, (Tensor, dict, list)) for part in held)
+    backward = written(text.replace("(1 - ", "(1 + "))
+    report = compare_steps(backward.__globals__["forward"], backward, inputs)
+    assert report.first_wrong == f"line 15: dz[:] = dh * (1 + {h} ** 2)"
+    said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
+    assert bool(said) is (keep.startswith("self"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -185,6 +186,8 @@ def is_own(frame: Any, space: Any) -> bool:
 
 
 def _unwrapped(f: Any) -> Any:
+    while isinstance(f, functools.partial):
+        f = f.func
     f = getattr(f, "__func__", f)
     while hasattr(f, "__wrapped__"):
         f = f.__wrapped__
