@@ -664,3 +664,34 @@ def backward({bag}):
     report = compare_steps(*both_of(text), {a: np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
     assert report.ok, str(report)
     assert [s.name for s in report.steps] == [f"d{b}", "dw"]
+
+
+def test_a_change_leaves_what_else_the_line_gives_as_it_is() -> None:
+    text = """def forward(x, w):
+    z = x * w
+    y = z + x
+    return (y**2).sum()
+
+
+def backward(x, w, y):
+    dy = 2 * y
+    dz = dy
+    dw, dx = dz * x, dz * x + dy
+    return dx, dw
+"""
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])}
+    said = told(text, inputs, others=True)
+    assert "dw, dx = dz * x, dz * w + dy would be right" in said[0]
+    assert not any("dz * w, dz * w" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("back", "right"),
+    [("2 * z * w, 2 * z * w", "2 * z * w, 2 * z * x"),
+     ("{'x': 2 * z * w, 'w': 2 * z * w}", "{'x': 2 * z * w, 'w': 2 * z * x}")],
+)  # fmt: skip
+def test_of_equal_results_the_one_of_the_wrong_input_is_changed(back: str, right: str) -> None:
+    text = "def forward(x, w):\n    z = x * w\n    return (z**2).sum()\n\n\n"
+    text += f"def backward(x, w, z):\n    return {back}\n"
+    (said,) = told(text, {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
+    assert said.partition(" would be right")[0].replace("(", "").replace(")", "") == f"Line 7: return {right}"

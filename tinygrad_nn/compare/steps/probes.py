@@ -20,7 +20,7 @@ from ..function.calling import Inputs
 from .kept import with_arrays
 from .matching import Match, match
 from .mending import as_read, mended
-from .names import Names
+from .names import Names, stems
 from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
 from .tracing import State, is_number
@@ -133,7 +133,7 @@ class Probes:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.written.value) for run in self.called.runs]
         mine = self.walked.states[k].array
-        place = next((i for i, x in enumerate(before[0]) if _close(x, mine)), None)
+        place = self._place(k, [i for i, x in enumerate(before[0]) if _close(x, mine)])
         runs = [probe for probe, want in enumerate(wanted) if want is not None]
         if place is None or len(before) < len(wanted) or runs[:1] != [0]:
             return None
@@ -146,6 +146,20 @@ class Probes:
         return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
                             probes=len(runs), lines=(wrong.statement.line,),
                             values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
+
+    def _place(self, k: int, found: Sequence[int]) -> int | None:
+        """Return which of the results is the gradient of match `k`: of several equal ones, that of its input."""
+        if len(found) < 2:
+            return found[0] if found else None
+        value, whole = self.called.runs[0].written.value, self.matches[k].given.belongs_to
+        if isinstance(value, dict):
+            names = [str(key) for key in value]
+            named = {*stems(self.matches[k].given.name), self.matches[k].given.name, whole}
+            return next((i for i in found if {names[i], *stems(names[i])} & named), None)
+        inputs = self.called.inputs
+        floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.moving)]
+        names = floats if len(value) == len(floats) else list(inputs.names)
+        return next((i for i in found if i < len(names) and names[i] == whole), None)
 
     @staticmethod
     def _index(states: Sequence[State], state: State) -> int:
