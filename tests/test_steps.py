@@ -695,3 +695,18 @@ def test_of_equal_results_the_one_of_the_wrong_input_is_changed(back: str, right
     text += f"def backward(x, w, z):\n    return {back}\n"
     (said,) = told(text, {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
     assert said.partition(" would be right")[0].replace("(", "").replace(")", "") == f"Line 7: return {right}"
+
+
+def test_a_minus_is_no_second_term_where_the_operator_can_be_turned() -> None:
+    text = """def forward(x):
+    h = np.tanh(x)
+    return (h**2).sum()
+
+
+def backward(x, h):
+    dh = 2 * h
+    dx = dh * (1 + h**2)
+    return dx
+"""
+    (said,) = told(text, np.array([0.5, -1.0]), others=True)
+    assert said.startswith("Line 8: dx = dh * (1 - h ** 2) would be right")

@@ -372,7 +372,9 @@ class Writer:
         for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
             yield 1.35 + 0.02 * k, self.np(function, node)
         if factor:
-            if not any(isinstance(getattr(part, "op", None), ast.USub) for part in (_first(node), spot.holder)):
+            other = inside in (ast.Add, ast.Sub) and spot.field == "right"  # then the other operator says the same
+            signs = (getattr(part, "op", None) for part in (_first(node), spot.holder))
+            if not other and not any(isinstance(sign, ast.USub) for sign in signs):
                 yield 1.0, ast.UnaryOp(ast.USub(), node)
             yield 1.1, times(number(2), node)
             yield 1.12, over(node, number(2))
