@@ -2,6 +2,7 @@
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.step_programs import PROGRAMS, changed
 from tests.test_edit_parts import written
 from tinygrad_nn import Tensor, compare_steps
+from tinygrad_nn.compare.function import places
 
 N, CLASSES = 12, 5
 RNG = np.random.default_rng(3)
@@ -710,3 +712,34 @@ def backward(x, h):
 """
     (said,) = told(text, np.array([0.5, -1.0]), others=True)
     assert said.startswith("Line 8: dx = dh * (1 - h ** 2) would be right")
+
+
+def test_a_statement_that_begins_within_a_line_is_shown_from_there() -> None:
+    text = """def backward(x, y):
+    dy = np.ones_like(
+        y); dx = x * dy
+    return dx
+"""
+    report = compare_steps(*both_of(FORWARD + text), np.array([0.5, -1.0]))
+    assert report.first_wrong == "line 8: dx = x * dy"
+
+
+def test_an_operation_without_a_text_of_its_own_has_no_empty_quotation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "line_of", lambda node: places.Line("net.py", 3, "", ""))
+    graph: Any = SimpleNamespace(operations=[SimpleNamespace(primitive=SimpleNamespace(name="alias"))])
+    assert places.where(graph, 0, run=False) == "alias, line 3"
+
+
+def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -> None:
+    x, w = Tensor(np.array([0.5, -1.0])), Tensor(np.array([2.0, 3.0]))
+    z = x * w
+    loss = (z**2).sum()
+    dz = 2 * z.data
+    dx: np.ndarray[Any, Any] = -dz * w.data
+    if (dw := dz) is not None:
+        report = compare_steps(locals())
+    assert (float(loss.data), dx.shape) == (10.0, dw.shape)
+    one, two = (s for s in report.steps if not s.rule_ok)
+    assert {one.source, two.source} == {"dx: np.ndarray[Any, Any] = -dz * w.data", "if (dw := dz) is not None:"}
+    said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
+    assert any("dx: np.ndarray[Any, Any] = dz * w.data would be right" in one for one in said), said

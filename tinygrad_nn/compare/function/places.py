@@ -126,7 +126,7 @@ def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str
     if len(shown) > LONG:
         shown = shown[: LONG - 3] + "..."
     often = f", each of {times} times" if times > 1 else _run(graph, place) if run else ""
-    return f"{name} in `{shown}`, line {line.line}{often}"
+    return f"{name}{f' in `{shown}`' if shown else ''}, line {line.line}{often}"
 
 
 def _run(graph: Traced, place: int) -> str:
