@@ -372,7 +372,8 @@ class Writer:
         for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
             yield 1.35 + 0.02 * k, self.np(function, node)
         if factor:
-            yield 1.0, ast.UnaryOp(ast.USub(), node)
+            if not any(isinstance(getattr(part, "op", None), ast.USub) for part in (_first(node), spot.holder)):
+                yield 1.0, ast.UnaryOp(ast.USub(), node)
             yield 1.1, times(number(2), node)
             yield 1.12, over(node, number(2))
             yield from self._by_sizes(node)
@@ -463,3 +464,10 @@ class Writer:
         tanh = self.np("tanh", other)
         if tanh is not None:
             yield 1.4, times(node, minus(number(1), power(tanh, 2)))
+
+
+def _first(node: ast.expr) -> ast.expr:
+    """Return the first factor of a product, which has its sign: ``-2`` for ``-2 * x @ y``."""
+    while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.MatMult)):
+        node = node.left
+    return node

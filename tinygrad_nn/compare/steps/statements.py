@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from ..one_line import on_one_line
 
 
 class Statement(NamedTuple):
@@ -41,7 +44,7 @@ def read(source: str) -> dict[int, Statement]:
         tree = ast.parse(source)
     except SyntaxError:
         return {}
-    lines = source.splitlines()
+    lines = re.split(r"\r\n?|\n", source)  # a form feed ends no line
     found: dict[int, Statement] = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt):
@@ -49,7 +52,7 @@ def read(source: str) -> dict[int, Statement]:
         body = getattr(node, "body", None)
         first = node.lineno
         last = max(first, body[0].lineno - 1) if body else node.end_lineno or first
-        text = " ".join(part.strip() for part in lines[first - 1 : last if not body else first])
+        text = lines[first - 1].strip() if first == last else on_one_line("\n".join(lines[first - 1 : last]))
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
             there = found.get(line)
