@@ -162,8 +162,8 @@ ROWS: dict[str, list[Row]] = {
     "Transpose": [Row((X,)), Row((X,), {"perm": [1, 2, 0]})], "Expand": [Row((f32(3, 1), i64(2, 1, 4)))],
     "Split": [Row((X,), outs=2), Row((X,), {"axis": 2, "split": [1, 3]}, 2), Row((X, i64(1, 3)), {"axis": -1}, 2),
               Row((f32(7, 2),), {"num_outputs": 3}, 3)],
-    "Slice": [Row((X,), {"starts": [1, -3], "ends": [2, 9]}), Row((X,),
-              {"axes": [2, 1], "starts": [1, 0], "ends": [-1, 2]}),
+    "Slice": [Row((X,), {"starts": [1, -3], "ends": [2, 9]}),
+              Row((X,), {"axes": [2, 1], "starts": [1, 0], "ends": [-1, 2]}),
               Row((X, i64(-2), i64(99))), Row((X, i64(0, 3), i64(2, -100), i64(1, -1), i64(1, -1))),
               Row((X, i64(2), i64(0), i64(1), i64(-1))),
               Row((X, i64(-100), i64(-200), i64(2), i64(-1)), runtime=True)],
@@ -174,8 +174,8 @@ ROWS: dict[str, list[Row]] = {
     "GatherND": [Row((X, np.array([[0, 1], [1, -1]]))), Row((X, np.array([[2], [0]])), {"batch_dims": 1}),
                  Row((f32(2, 3, 4, 5), RNG.integers(4, size=(2, 3, 2, 1))), {"batch_dims": 2})],
     "Concat": [Row((X, f32(2, 1, 4)), {"axis": 1}), Row((X, f32(2, 3, 1)), {"axis": -1}, first=11)],
-    "Pad": [Row((X,), {"pads": [0, 1, 0, 0, 0, 2]}), Row((X,),
-            {"pads": [0, 1, 0, 0, 0, 2], "value": 3.0}, runtime=True),
+    "Pad": [Row((X,), {"pads": [0, 1, 0, 0, 0, 2]}),
+            Row((X,), {"pads": [0, 1, 0, 0, 0, 2], "value": 3.0}, runtime=True),
             *(Row((X,), {"pads": [0, 1, 0, 0, 0, 2], "mode": mode}) for mode in ("reflect", "edge")),
             Row((X, i64(0, 1, 0, 0, 0, 2))), Row((X, i64(0, 1, 0, 0, 0, 2), np.float32(3))),
             *(Row((X, i64(0, 1, 0, 0, 0, 2)), {"mode": mode}) for mode in ("reflect", "edge")),
@@ -184,11 +184,11 @@ ROWS: dict[str, list[Row]] = {
             Row((X, i64(0, -1, 1, -1, 0, -2), np.float32(2)), runtime=True)],
     "Tile": [Row((X, i64(1, 2, 1)))],
     "Cast": [Row((X,), {"to": TensorProto.INT64}), Row((BITS,), {"to": TensorProto.FLOAT}),
-             Row((X,), {"to": TensorProto.DOUBLE, "saturate": 0}), Row((X,),
-             {"to": TensorProto.BOOL, "round_mode": "down"})],
+             Row((X,), {"to": TensorProto.DOUBLE, "saturate": 0}),
+             Row((X,), {"to": TensorProto.BOOL, "round_mode": "down"})],
     "Shape": [Row((X,)), Row((X,), {"start": 1}), Row((X,), {"end": -1})],
-    "Constant": [Row((), {"value": numpy_helper.from_array(f32(2, 3))}), Row((), {"value_float": 0.5}), Row((),
-                 {"value_int": 3}),
+    "Constant": [Row((), {"value": numpy_helper.from_array(f32(2, 3))}), Row((), {"value_float": 0.5}),
+                 Row((), {"value_int": 3}),
                  Row((), {"value_floats": [1.0, 2.0]}), Row((), {"value_ints": [3, 4]})],
     "ConstantOfShape": [Row((i64(2, 3),)), Row((i64(2, 3),), {"value": numpy_helper.from_array(i64(7))})],
     "Range": [Row((np.array(1), np.array(9), np.array(3))), Row((np.float32(5), np.float32(1), np.float32(-1.5))),
@@ -196,8 +196,8 @@ ROWS: dict[str, list[Row]] = {
     "Trilu": [Row((X,)), Row((X,), {"upper": 0}), Row((X, np.array(1))), Row((X, np.array(-1)), {"upper": 0})],
     # windows
     "Conv": [Row((T, f32(5, 4, 3, 2))), Row((T, f32(6, 2, 3, 3), f32(6)), {"group": 2, "kernel_shape": [3, 3]}),
-             Row((T, f32(5, 4, 3, 2)), {"strides": [2, 3], "pads": [1, 0, 2, 1]}), Row((LINE, f32(5, 4, 3)),
-             {"dilations": [2]}),
+             Row((T, f32(5, 4, 3, 2)), {"strides": [2, 3], "pads": [1, 0, 2, 1]}),
+             Row((LINE, f32(5, 4, 3)), {"dilations": [2]}),
              *(Row((T, f32(5, 4, 3, 2)), {"auto_pad": how}) for how in ("SAME_UPPER", "SAME_LOWER", "VALID"))],
     "ConvTranspose": [
         Row((T, f32(4, 3, 3, 3), f32(3)), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
@@ -211,8 +211,8 @@ ROWS: dict[str, list[Row]] = {
     "MaxPool": [
         *(Row((T,), attrs, runtime=True) for attrs in POOLS),
         *(Row((T,), {**attrs, "storage_order": order}, 2, runtime=True) for attrs in POOLS for order in (0, 1)),
-        Row((np.arange(18, dtype=np.int8).reshape(1, 2, 9),), {"kernel_shape": [2], "pads": [1, 0]},
-        first=12, runtime=True),
+        Row((np.arange(18, dtype=np.int8).reshape(1, 2, 9),), {"kernel_shape": [2], "pads": [1, 0]}, first=12,
+            runtime=True),
         Row((T,), POOLS[1]), Row((LINE,), {"kernel_shape": [2]})],
     # before opset 19, onnxruntime counts what lies beyond the padding
     "AveragePool": [*(Row((T,), {**attrs, **more}, first=19 if "ceil_mode" in attrs and more else 7, runtime=True)
@@ -220,7 +220,8 @@ ROWS: dict[str, list[Row]] = {
     "GlobalAveragePool": [Row((T,)), Row((LINE,))], "GlobalMaxPool": [Row((T,)), Row((LINE,), runtime=True)],
     # norms
     "BatchNormalization": [*(Row(BN, attrs, first=first, last=last, runtime=last < 14)
-                             for first, last in ((7, 13), (14, 99)) for attrs in ({}, {"epsilon": 0.1}, {"momentum": 0.3}, {"spatial": 1})),
+                             for first, last in ((7, 13), (14, 99))
+                             for attrs in ({}, {"epsilon": 0.1}, {"momentum": 0.3}, {"spatial": 1})),
                            Row(BN, {"training_mode": 1}, 3), Row(BN, {"training_mode": 1, "momentum": 0.3}, 3)],
     "LayerNormalization": [Row((X, f32(4))), Row((X, f32(4), f32(4)), {"epsilon": 0.1}),
                            Row((X, f32(3, 4), f32(3, 4)), {"axis": 1}),
