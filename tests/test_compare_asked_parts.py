@@ -216,7 +216,7 @@ def test_an_edit_is_told_in_the_diagnoses_of_what_it_mends() -> None:
     (one,) = _told_edit(open_, edit_of((0, 1)), ["x", "w"], set())
     assert (one.kind, one.where, one.text) == ("sign", "x, w, line 7 (back)", text)
     assert (one.evidence, one.alternatives) == (("of x",), ("scale",))
-    also = "the same would come from 1 or of 2"
+    also = "the same would come from 1 or from 2"
     one, two, three = _told_edit([known, *open_], edit_of((0,), others=("1", "2", "3")), ["x"], set())
     assert (one, three) == (known, open_[1])
     assert (two.where, two.evidence) == ("x, line 7 (back)", ("of x", also))

@@ -200,7 +200,7 @@ def test_the_diagnosis_that_a_change_is_about(diagnoses: list[Diagnosis], fixes:
 def test_a_change_of_a_line_in_a_diagnosis() -> None:
     assert _told(FIRST, edit(0)) == replace(FIRST, evidence=("seen", "b would be right."))
     three = edit(0, alternatives=("c", "d", "e"), kinds=("scale",))
-    also = "the same would come from c or of d"
+    also = "the same would come from c or from d"
     assert _told(FIRST, three) == replace(FIRST, evidence=("seen", "b would be right.", also))
     found = _told(ODD, three)
     assert found == Diagnosis(

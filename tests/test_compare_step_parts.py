@@ -259,7 +259,7 @@ def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind()
     found = mended(known, edit(), set())
     assert (found.kind, found.text, found.evidence) == ("transpose", "Text.", ("first", "Line 2: so."))
     found = mended(known, edit(alternatives=("a", "b", "c")), set())
-    assert found.evidence == ("first", "Line 2: so.", "the same would come from a or of b")
+    assert found.evidence == ("first", "Line 2: so.", "the same would come from a or from b")
     found = mended(unknown, edit(alternatives=("a",)), set())
     assert (found.kind, found.text) == (
         "sign", "Line 2: so. With this change, it is what its own rule gives, here and at other inputs.")  # fmt: skip
@@ -373,7 +373,7 @@ class Graph(SmallGraph):
     def match(self, node: Any, *arrays: Array, added: tuple[int, ...] = (), lines: tuple[int, ...] = ()) -> Any:
         states = [State(Statement(lines[k] if lines else k, 0, ""), np.asarray(a), k in added, k)
                   for k, a in enumerate(arrays)]  # fmt: skip
-        return SimpleNamespace(version=SimpleNamespace(node=node), states=states)
+        return SimpleNamespace(version=SimpleNamespace(node=node), states=states, given=SimpleNamespace(states=states))
 
 
 @pytest.mark.parametrize(("off", "first"), [(0.9e-9, True), (1.1e-9, False)])

@@ -90,11 +90,12 @@ def said(report: Any) -> str:
 
 
 @pytest.mark.parametrize(("code", "inputs", "after"), [
-    (Halved(R.normal(size=(4, 3)), R.normal(size=3)), (R.normal(size=(5, 4)),), "self.dW = self.x.T @ dout would"),
+    (Halved(R.normal(size=(4, 3)), R.normal(size=3)), (R.normal(size=(5, 4)),),
+     "self.dW = self.x.T @ dout instead of "),
     (Net(Affine(R.normal(size=(4, 3)), R.normal(size=3)), Tanh()), (R.normal(size=(5, 4)),),
-     "return dout * (1 - self.out ** 2) would"),
-    (Product, (R.normal(size=(5, 4)), R.normal(size=(5, 4))), "return d * b, d * a would"),
-    (loss, (R.normal(size=(4, 3)), R.normal(size=(6, 4)), R.integers(0, 3, 6)), "dW = X.T @ d / N would"),
+     "return dout * (1 - self.out ** 2) instead of "),
+    (Product, (R.normal(size=(5, 4)), R.normal(size=(5, 4))), "return d * b, d * a instead of "),
+    (loss, (R.normal(size=(4, 3)), R.normal(size=(6, 4)), R.integers(0, 3, 6)), "dW = X.T @ d / N instead of "),
 ], ids=["a layer", "a layer of a network", "a function with a context", "a gradient beside the loss"])  # fmt: skip
 def test_the_line_is_found_however_the_code_is_called(code: Any, inputs: Any, after: str) -> None:
     before = vars(Tanh)["backward"], vars(Product)["backward"]

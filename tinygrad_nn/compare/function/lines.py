@@ -86,7 +86,7 @@ def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
 
 def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
     """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
-    also = (f"the same would come from {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    also = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
     done: list[Diagnosis] = []

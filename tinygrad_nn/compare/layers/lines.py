@@ -61,7 +61,7 @@ def _blamed(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
 
 
 def _told(d: Diagnosis, edit: Edit) -> Diagnosis:
-    also = (f"the same would come from {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    also = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if d.kind != "unknown" or "NaN" in d.text:  # the source of a NaN says more than its line
         return replace(d, evidence=(*d.evidence, edit.sentence, *also))
     text = f"{edit.sentence} With this change, the gradients are right, here and at other random inputs."

@@ -181,8 +181,8 @@ def root_mean_squares(graph: Traced, place: int) -> Iterator[Mistake]:
         return (h - inner * through) * scale**power
 
     if 0 in slots:
-        yield Mistake("statistic_as_constant", "The root mean square is taken as a constant: its own dependency on x "
-                      "is forgotten.", lambda s: dx(s, through=False), 0)  # fmt: skip
+        yield Mistake("statistic_as_constant", "The root mean square is treated as a constant: its dependence on x is "
+                      "ignored.", lambda s: dx(s, through=False), 0)  # fmt: skip
         yield Mistake("missing_factor", "gamma is missing in the gradient of x.", lambda s: dx(s, gamma=False), 0)
         yield Mistake("wrong_derivative", "The gradient is divided by the mean square; it should be divided by its "
                       "root.",
