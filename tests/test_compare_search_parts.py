@@ -100,7 +100,7 @@ def test_the_gradient_of_one_value_is_as_wrong_as_those_of_the_inputs() -> None:
             "everything is right except ")
     assert begun(thrice, wrong=(1,)) == [(f"{of_w}that row 1 counts 3 times.", "unknown", -1)]
     alone = begun(lambda dz: np.where(ROWS == 4, np.sin(dz) + 1, dz), wrong=(1,))
-    assert alone == [(f"{of_w}row 4, the last.", "unknown", -1)]
+    assert alone == [(f"{of_w}row 4 (the last).", "unknown", -1)]
     for k, name in ((0, "x"), (1, "w")):
         text = f"{name} is used by matmul, operation 1 of 4: the error is in the gradient that it passes back."
         assert begun(lambda dz: np.sin(dz) + 1, wrong=(k,)) == [(text, "unknown", -1)]

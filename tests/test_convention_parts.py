@@ -170,7 +170,7 @@ def test_what_each_parameter_of_a_backward_takes(f: Any, manual: Any, results: i
         (_two, lambda dh, cache: 0, "returned 2 results and a cache, but manual.* takes the gradient of 1"),
         (_out_al, lambda dh, ds, cache: 0, "manual takes 2 gradients"),
         (_out_al, lambda caches: 0, r"an array of shape \(3,\)"),
-        (lambda x, w: ("a", x), lambda dh, cache: 0, "value 0 is a str"),
+        (lambda x, w: ("a", x), lambda dh, cache: 0, "value 0 that the forward returned is a str"),
     ],
 )  # fmt: skip
 def test_a_backward_that_does_not_fit_its_forward_is_told(f: Any, manual: Any, text: str) -> None:

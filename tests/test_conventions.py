@@ -235,10 +235,10 @@ def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift
 @pytest.mark.parametrize(
     ("options", "where", "kind", "text"),
     [
-        ({"assign": True}, "w", "overwritten_not_accumulated", "axes 0, 2 and 3 of the result the last one only"),
+        ({"assign": True}, "w", "overwritten_not_accumulated", "Only the last position along axes 0, 2 and 3 of"),
         ({"axes": (0, 1, 2)}, "b", "wrong_axis_sum", "over axes 0, 1 and 2; it should be summed over axes 0, 2 and 3"),
         ({"shift": 1}, "x", "wrong_index", "off by one along axis 3"),
-        ({"half": True}, "x", "overwritten_not_accumulated", "along axis 0 of the result the first"),
+        ({"half": True}, "x", "overwritten_not_accumulated", "Only the first position along axis 0 of"),
     ],
 )
 def test_what_arrives_is_used_wrongly_in_a_loop(options: Any, where: str, kind: str, text: str) -> None:
@@ -284,7 +284,7 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
     "a class": (c.Affine, np.ones((4, 3)), None, r"Pass an object instead of the class: compare_gradients\(Affine"),
     "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
     "another argument": (
-        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', and there is nothing for"),
+        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', for which there is no value"),
     "one gradient": (OneOfTwo, (np.ones(3), np.ones(3)), None, "a gradient for each of a, b, in one tuple"),
     "two inputs": (c.affine_forward, AFFINE[:2], c.affine_backward, r"affine_forward\(.*\) -> .* not take 2 inputs"),
     "one input": (c.SoftmaxWithLoss(), np.ones((3, 4)), None, r"do not fit forward\(x, t\): missing a required"),

@@ -64,8 +64,8 @@ def _short(text: str) -> str:
 
 def left(names: str) -> Reason:
     """Return the reason for a forward that ran on Tensors and whose result is not connected with its inputs."""
-    return Reason(f"it runs on them but leaves the graph: the result depends on {names}, and the graph does not lead "
-                  "there (.data, .item(), or an array made of the numbers)")  # fmt: skip
+    return Reason(f"it runs on them but leaves the graph: the result depends on {names}, but not through the graph "
+                  "(.data, .item(), or an array made of the numbers)")  # fmt: skip
 
 
 def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
