@@ -508,7 +508,7 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
     odd.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [2]))
     with pytest.raises(ValueError, match="the operator 'LpPool' is not known"):
         io.load_onnx(odd)
-    with pytest.raises(TypeError, match="one takes 1 inputs, x0; 2 came"):
+    with pytest.raises(TypeError, match="one takes 1 inputs, x0; it got 2"):
         io.load_onnx(model_of("Sin", [X], []))(X, X)
     with pytest.raises(NotImplementedError, match=r"MaxPool .*ceil_mode"):
         io.load_onnx(model_of("MaxPool", [T], [], kernel_shape=[2, 2], ceil_mode=1))(T)
