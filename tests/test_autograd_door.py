@@ -228,6 +228,9 @@ def test_the_namespace_is_that_of_numpy() -> None:
     assert np.pi == onp.pi
     assert np.float32 is onp.float32
     assert np.isscalar(Tensor(1.0))
+    for shape in ((2, 3), (), (0, 2)):
+        assert np.full_like(onp.zeros(4), 4.0, shape=shape).shape == shape
+    assert np.full_like(onp.zeros(4), 4.0, shape=None).shape == (4,)
     assert np.where(True, 1, 2) == 1
     assert np.array([1, 2]).dtype == onp.array([1, 2]).dtype
     with pytest.raises(np.linalg.LinAlgError):

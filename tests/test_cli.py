@@ -460,13 +460,17 @@ def test_a_graph_that_cannot_be_drawn_is_left_as_text(capsys: Capture, monkeypat
 
 @pytest.mark.slow
 def test_an_interrupt_of_a_real_run_keeps_what_there_is() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     call = [*COMMAND, "train", "--epochs", "10000000"]
     with subprocess.Popen(
         call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # the tests may run where it is ignored
     ) as run:  # fmt: skip
-        time.sleep(3)
+        assert run.stdout is not None
+        for line in run.stdout:
+            if "gradients by graph" in line:  # the last line before the training
+                break
+        time.sleep(2)
         run.send_signal(signal.SIGINT)
         try:
             _, err = run.communicate(timeout=30)

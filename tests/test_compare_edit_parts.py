@@ -279,7 +279,7 @@ class Only:
 def test_a_change_of_a_lambda_is_shown_without_return() -> None:
     source = source_of("f = lambda x, g: (g * x, g\n)\n", "f")
     change, _ = change_in(source, "g * x", "-(g * x)")
-    assert after_and_before(source, change) == ("(-(g * x), g )", "(g * x, g )")
+    assert after_and_before(source, change) == ("(-(g * x), g)", "(g * x, g)")
     change, _ = change_in(source, "(g * x, g)", "(g, g * x)")
     assert after_and_before(source, change)[0] == "(g, g * x)"
 

@@ -373,7 +373,7 @@ class Graph(SmallGraph):
     def match(self, node: Any, *arrays: Array, added: tuple[int, ...] = (), lines: tuple[int, ...] = ()) -> Any:
         states = [State(Statement(lines[k] if lines else k, 0, ""), np.asarray(a), k in added, k)
                   for k, a in enumerate(arrays)]  # fmt: skip
-        return SimpleNamespace(version=SimpleNamespace(node=node), states=states)
+        return SimpleNamespace(version=SimpleNamespace(node=node), states=states, given=SimpleNamespace(states=states))
 
 
 @pytest.mark.parametrize(("off", "first"), [(0.9e-9, True), (1.1e-9, False)])

@@ -360,6 +360,23 @@ def test_numbers_are_a_regression_unless_they_are_said_to_be_classes(tmp_path: P
     assert classes.targets.tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("text", "classes", "values"),
+    [
+        ("x;y\n1;10,5\n2;2,5\n3;10,50\n", ("2,5", "10,5"), ["10,5", "2,5", "10,5"]),
+        ('x,y\n1,"1,300"\n2,"200"\n3,1300\n', ("200", "1,300"), ["1,300", "200", "1,300"]),
+        ("x,y\n1,10\n2,2.0\n3,1e1\n", ("2", "10"), ["10", "2", "10"]),
+    ],
+)
+def test_equal_numbers_in_other_spellings_are_one_class(
+    tmp_path: Path, text: str, classes: tuple[str, ...], values: list[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    table = read_table(path, "y", kind="classification")
+    assert (table.classes, list(table.y)) == (classes, values)
+
+
 def test_mixed_targets_can_be_said_to_be_classes(tmp_path: Path) -> None:
     path = write(tmp_path, "x,y\n1,10\n2,ten\n")
     assert read_table(path, "y", kind="classification").classes == ("10", "ten")

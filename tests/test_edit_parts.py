@@ -269,6 +269,20 @@ def test_what_is_in_scope() -> None:
     assert len(long.atoms) == ATOMS
 
 
+class Bag(dict[str, Any]):
+    """A dict whose keys may be read as attributes."""
+
+
+def test_values_are_read_as_the_code_reads_their_container() -> None:
+    x = np.ones(2)
+    row = namedtuple("row", "x n")(x, 3)  # type: ignore[misc]
+    local = {"row": row, "deep": {"kept": {"x": x, 2: x}, "n": 1}, "v": Bag(x=x), "keyed": Bag(x=x)}
+    scope = Scope({}, local, {})
+    scope.find_atoms(set(), {"v": {"x"}, "keyed": {"'x'"}})
+    assert [ast.unparse(atom.node) for atom in scope.atoms] == [
+        "row.x", "deep['kept']['x']", "deep['n']", "v.x", "keyed['x']"]  # fmt: skip
+
+
 def test_the_names_that_are_used_and_what_is_taken_of_them() -> None:
     used, fields = fields_used(ast.parse("y = a.b + a.c[0] * d['e'] + d[i] + f(g).h"))
     assert used == {"y", "a", "d", "i", "f", "g"}

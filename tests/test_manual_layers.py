@@ -741,3 +741,12 @@ def test_mismatching_numbers_are_reported() -> None:
     assert len(mismatches("C", good + " and (C3)", ["x = 1  # (C1)\ny = 2  # (C2)\n"])) == 1
     assert len(mismatches("C", good.replace("C2", "C3"), ["x = 1  # (C1)\ny = 2  # (C3)\n"])) == 1
     assert len(mismatches("C", "", [])) == 1
+
+
+@pytest.mark.parametrize("ids", [[-1], [3], [[0, 2], [1, 5]], [0, -4]])
+def test_an_embedding_refuses_rows_that_its_table_lacks(ids: Any) -> None:
+    words, W = np.array(ids), np.eye(3)
+    with pytest.raises(IndexError, match=r"^the table has the rows 0 to 2; ids holds "):
+        manual.embedding(W, words)
+    with pytest.raises(IndexError, match=r"^the table has the rows 0 to 2; ids holds "):
+        manual.embedding_backward(np.ones((*words.shape, 3)), W, words)

@@ -383,7 +383,7 @@ BITS = X > 0
 UNARY = [
     "Neg", "Abs", "Exp", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Tanh",
     "Asinh", "Erf", "Identity", "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "HardSwish",
-    "Mish", "Softplus", "Softsign", "Softmax", "LogSoftmax", "IsNaN", "IsInf", "Shape", "Size", "Flatten",
+    "Mish", "Softplus", "Softsign", "Softmax", "LogSoftmax", "Hardmax", "IsNaN", "IsInf", "Shape", "Size", "Flatten",
     "Transpose"
 ]  # fmt: skip
 REDUCES = [
@@ -510,8 +510,6 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
         io.load_onnx(odd)
     with pytest.raises(TypeError, match="one takes 1 inputs, x0; it got 2"):
         io.load_onnx(model_of("Sin", [X], []))(X, X)
-    with pytest.raises(NotImplementedError, match=r"MaxPool .*ceil_mode"):
-        io.load_onnx(model_of("MaxPool", [T], [], kernel_shape=[2, 2], ceil_mode=1))(T)
 
 
 def test_without_the_package_it_says_how_to_install_it() -> None:

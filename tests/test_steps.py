@@ -2,13 +2,16 @@
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.step_programs import PROGRAMS, changed
+from tests.test_edit_parts import written
 from tinygrad_nn import Tensor, compare_steps
+from tinygrad_nn.compare.function import places
 
 N, CLASSES = 12, 5
 RNG = np.random.default_rng(3)
@@ -419,3 +422,324 @@ def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> Non
     assert "WRONG" in capsys.readouterr().out
     assert [s.name for s in report.steps if not s.rule_ok] == ["dlogits", "db1"]
     assert [d.kind for d in report.diagnoses] == ["scale", "wrong_axis_sum"]
+
+
+# ---- However a program is written
+
+FORWARD = """def forward(x):
+    y = x * x
+    return y.sum()
+
+
+"""
+
+
+def both_of(text: str, **names: Any) -> Any:
+    space = written(text, "forward", **names).__globals__
+    return space["forward"], space["backward"]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "right"),
+    [
+        ("dx = (x  # (of y = x * x\n          * dy)  # times dy", "dx = (x * dy)", "dx = (2 * (x * dy))"),
+        ("dx = x \\\n        * dy", "dx = x * dy", "dx = 2 * (x * dy)"),
+        ("dx = np.asarray(\n        # first\n\n        x * dy,\n    )", "dx = np.asarray(x * dy,)",
+         "dx = 2 * np.asarray(x * dy)"),
+    ],
+)  # fmt: skip
+def test_a_statement_of_several_lines_is_shown_on_one_without_comments(line: str, shown: str, right: str) -> None:
+    forward, backward = both_of(f"{FORWARD}def backward(x, y):\n    dy = np.ones_like(y)\n    {line}\n    return dx\n")
+    report = compare_steps(forward, backward, np.array([0.5, -1.0, 2.0]))
+    assert report.first_wrong == f"line 8: {shown}"
+    assert report.steps[-1].source == shown
+    (said,) = [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    start, _, after = said.removesuffix(".").partition(" would be right; it says ")
+    assert after == shown
+    assert start == f"Line 8: {right}"
+
+
+def test_a_form_feed_ends_no_line() -> None:
+    backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
+    forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")
+    assert compare_steps(forward, backward, np.ones(3)).first_wrong == "line 9: dx = x * dy"
+
+
+def told(text: str, inputs: Any, *, others: bool = False) -> list[str]:
+    report = compare_steps(*both_of(text), inputs)
+    said = [s for d in report.diagnoses for s in (d.text, *d.evidence)]
+    return [s for s in said if "would be right" in s or (others and "would come of" in s)]
+
+
+def test_a_change_leaves_the_names_of_arguments_as_they_are() -> None:
+    text = """def forward(x):
+    axis = x * x
+    ij = axis.sum(axis=1)
+    return (ij**2).sum() / 2
+
+
+def backward(v):
+    dij = v.ij
+    daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis))
+    dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0)
+    return dx
+"""
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said == ("Line 9: daxis = np.einsum('i,ij->ij', dij, np.ones_like(v.axis)) would be right; it says "
+                    "daxis = np.einsum('i,ij->ij', -dij, np.ones_like(v.axis)).")  # fmt: skip
+    text = text.replace("-dij", "dij").replace("np.stack([2", "-np.stack([2")
+    (said,) = told(text, np.ones((3, 2)) + np.arange(2))
+    assert said.startswith("Line 10: dx = np.stack([2 * axis * d for axis, d in zip(v.x, daxis)], axis=0) would be")
+
+
+def test_a_value_that_a_function_has_not_is_asked_for() -> None:
+    text = """def forward(x, w):
+    z = x @ w
+    h = np.tanh(z)
+    return (h**2).sum()
+
+
+def inner({}z, h, w):
+    dh = 2 * h
+    dz = dh * (1 - h**2)
+    dw = z.T @ dz
+    dx = dz @ w.T
+    return dx, dw
+
+
+def backward(v):
+    return inner({}v.z, v.h, v.w)
+"""
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))}
+    (said,) = told(text.format("", ""), inputs)
+    assert said == ("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. For that, inner has to be "
+                    "given x of the forward. With that it is what its own rule gives, here and at other inputs.")
+    (said,) = told(text.format("x, ", "v.x, "), inputs)
+    assert said.startswith("Line 10, in inner: dw = x.T @ dz would be right; it says dw = z.T @ dz. With that it is")
+
+
+def test_a_partial_is_looked_into() -> None:
+    text = """import functools
+
+
+def forward(x):
+    y = x * x
+    return y.sum()
+
+
+def times(factor, x, y):
+    dy = np.ones_like(y)
+    dx = factor * x * dy
+    return dx
+
+
+backward = functools.partial(times, 3)
+"""
+    report = compare_steps(*both_of(text), np.array([0.5, -1.0, 2.0]))
+    assert [(s.name, s.line, s.verdict) for s in report.steps] == [("dy", 10, "ok"), ("dx", 11, "WRONG")]
+
+
+KEPT = {
+    "attributes": ("self.h, self.w = h, w", "self.h", "self.w"),
+    "a dict of an object": ("self.cache = {'h': h, 'w': w}", "self.cache['h']", "self.cache['w']"),
+    "a dict of the module": ("CACHE.update(h=h, w=w)", "CACHE['h']", "CACHE['w']"),
+    "a list of the module": ("CACHE['all'] = [h, w]", "CACHE['all'][0]", "CACHE['all'][1]"),
+}
+
+
+@pytest.mark.parametrize(("keep", "h", "w"), KEPT.values(), ids=KEPT)
+def test_what_a_forward_keeps_are_arrays_in_the_backward(keep: str, h: str, w: str) -> None:
+    text = f"""CACHE = {{}}
+
+
+class Net:
+    def forward(self, x, w):
+        z = x * w
+        h = np.tanh(z)
+        {keep}
+        return (h**2).sum()
+
+    def backward(self):
+        dh = {h}.copy()
+        dh *= 2
+        dz = np.empty_like(dh)
+        dz[:] = dh * (1 - {h} ** 2)
+        dx = np.asarray(dz * {w})
+        return dx
+
+
+net = Net()
+forward, backward = net.forward, net.backward
+"""
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])}
+    backward = written(text)
+    space = backward.__globals__
+    report = compare_steps(space["forward"], backward, inputs)
+    assert report.ok, str(report)
+    assert [s.name for s in report.steps] == ["dh", "dz", "dx"]
+    held = [*space["CACHE"].values(), *vars(space["net"]).values()]
+    assert all(isinstance(part, (Tensor, dict, list)) for part in held)
+    backward = written(text.replace("(1 - ", "(1 + "))
+    report = compare_steps(backward.__globals__["forward"], backward, inputs)
+    assert report.first_wrong == f"line 15: dz[:] = dh * (1 + {h} ** 2)"
+    said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
+    assert bool(said) is (keep.startswith("self"))
+
+
+def test_of_entries_that_are_written_one_by_one_the_wrong_one_is_named() -> None:
+    text = """def forward(x, u):
+    a = np.tanh(x[0] * u)
+    z = x[1] * u + a
+    b = np.tanh(z)
+    return (b**2).sum()
+
+
+def backward(x, u, a, b):
+    db = 2 * b
+    dz = db * (1 - b**2)
+    da = dz
+    dx = np.zeros_like(x)
+    dx[1] = dz
+    dx[0] = da * (1 - a**2) * u
+    return dx
+"""
+    report = compare_steps(*both_of(text), {"x": np.array([[0.3, 0.4], [0.5, 0.6]]), "u": np.array([1.5, 2.0])})
+    assert report.first_wrong == "line 13: dx[1] = dz"
+    (said,) = [s for d in report.diagnoses for s in (d.text, *d.evidence) if "would be right" in s]
+    assert said.startswith("Line 13: dx[1] = dz * u would be right; it says dx[1] = dz.")
+
+
+def test_other_ways_to_say_a_change_are_code_and_no_detours() -> None:
+    text = """def forward(x, w):
+    y = np.stack([(x[i : i + 2] * w).sum() for i in range(3)])
+    return (y**2).sum() / 2
+
+
+def backward(x, w, y):
+    dy = y
+    dx = np.zeros_like(x)
+    dw = np.zeros_like(w)
+    for i in range(3):
+        dx[i : i + 2] = dy[i] * w
+        dw += dy[i] * x[i : i + 2]
+    return dx, dw
+"""
+    report = compare_steps(*both_of(text), {"x": np.array([0.3, 0.4, -0.5, 0.6]), "w": np.array([1.5, 2.0])})
+    said = " ".join(s for d in report.diagnoses for s in (d.text, *d.evidence))
+    assert "dx[i:i + 2] += dy[i] * w would be right" in said
+    assert "np.add.at" not in said
+    text = f"{FORWARD}def backward(x, y):\n    dx = -2 * x\n    return dx\n"
+    said = " ".join(told(text, np.array([0.5, -1.0]), others=True))
+    assert "dx = 2 * x would be right" in said
+    assert "--" not in said
+    assert "-(-" not in said
+
+
+NAMED = {
+    "values called as the methods of a dict": ("", "return loss", "s", "s.keys", "s.values", "keys values"),
+    "a cache called as a value": ("", "return loss, {'keys': keys, 's': s}", "s", "s['keys']", "s['s']", "keys s"),
+    "all values called as one of them": ("", "return loss", "v", "v.keys", "v.v", "keys v"),
+    "an object with slots": (
+        "class Kept:\n    __slots__ = ('a', 'b')\n\n\n", "c = Kept()\n    c.a, c.b = keys, s\n    return loss, c",
+        "cache", "cache.a", "cache.b", "keys s"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "back", "bag", "one", "two", "names"), NAMED.values(), ids=NAMED)
+def test_values_are_handed_over_whatever_they_are_called(
+    before: str, back: str, bag: str, one: str, two: str, names: str
+) -> None:
+    a, b = names.split()
+    text = f"""{before}def forward({a}, w):
+    {b} = {a} * w
+    loss = ({b}**2).sum()
+    {back}
+
+
+def backward({bag}):
+    d{b} = np.empty_like({two})
+    d{b}[:] = [2 * {two}[k] for k in range(len({one}))]
+    dw = d{b} * {one}
+    return {{"w": dw}}
+"""
+    report = compare_steps(*both_of(text), {a: np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
+    assert report.ok, str(report)
+    assert [s.name for s in report.steps] == [f"d{b}", "dw"]
+
+
+def test_a_change_leaves_what_else_the_line_gives_as_it_is() -> None:
+    text = """def forward(x, w):
+    z = x * w
+    y = z + x
+    return (y**2).sum()
+
+
+def backward(x, w, y):
+    dy = 2 * y
+    dz = dy
+    dw, dx = dz * x, dz * x + dy
+    return dx, dw
+"""
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])}
+    said = told(text, inputs, others=True)
+    assert "dw, dx = dz * x, dz * w + dy would be right" in said[0]
+    assert not any("dz * w, dz * w" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("back", "right"),
+    [("2 * z * w, 2 * z * w", "2 * z * w, 2 * z * x"),
+     ("{'x': 2 * z * w, 'w': 2 * z * w}", "{'x': 2 * z * w, 'w': 2 * z * x}")],
+)  # fmt: skip
+def test_of_equal_results_the_one_of_the_wrong_input_is_changed(back: str, right: str) -> None:
+    text = "def forward(x, w):\n    z = x * w\n    return (z**2).sum()\n\n\n"
+    text += f"def backward(x, w, z):\n    return {back}\n"
+    (said,) = told(text, {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.0, 0.3, -0.2])})
+    assert said.partition(" would be right")[0].replace("(", "").replace(")", "") == f"Line 7: return {right}"
+
+
+def test_a_minus_is_no_second_term_where_the_operator_can_be_turned() -> None:
+    text = """def forward(x):
+    h = np.tanh(x)
+    return (h**2).sum()
+
+
+def backward(x, h):
+    dh = 2 * h
+    dx = dh * (1 + h**2)
+    return dx
+"""
+    (said,) = told(text, np.array([0.5, -1.0]), others=True)
+    assert said.startswith("Line 8: dx = dh * (1 - h ** 2) would be right")
+
+
+def test_a_statement_that_begins_within_a_line_is_shown_from_there() -> None:
+    text = """def backward(x, y):
+    dy = np.ones_like(
+        y); dx = x * dy
+    return dx
+"""
+    report = compare_steps(*both_of(FORWARD + text), np.array([0.5, -1.0]))
+    assert report.first_wrong == "line 8: dx = x * dy"
+
+
+def test_an_operation_without_a_text_of_its_own_has_no_empty_quotation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "line_of", lambda node: places.Line("net.py", 3, "", ""))
+    graph: Any = SimpleNamespace(operations=[SimpleNamespace(primitive=SimpleNamespace(name="alias"))])
+    assert places.where(graph, 0, run=False) == "alias, line 3"
+
+
+def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -> None:
+    x, w = Tensor(np.array([0.5, -1.0])), Tensor(np.array([2.0, 3.0]))
+    z = x * w
+    loss = (z**2).sum()
+    dz = 2 * z.data
+    dx: np.ndarray[Any, Any] = -dz * w.data
+    if (dw := dz) is not None:
+        report = compare_steps(locals())
+    assert (float(loss.data), dx.shape) == (10.0, dw.shape)
+    one, two = (s for s in report.steps if not s.rule_ok)
+    assert {one.source, two.source} == {"dx: np.ndarray[Any, Any] = -dz * w.data", "if (dw := dz) is not None:"}
+    said = [s for d in report.diagnoses for s in d.evidence if "would be right" in s]
+    assert any("dx: np.ndarray[Any, Any] = dz * w.data would be right" in one for one in said), said

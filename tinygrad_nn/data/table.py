@@ -439,8 +439,11 @@ def _target(
     if texts_at:
         classes = sorted(set(cells))
     else:  # '1' and '1.0' are one class, and 2 comes before 10
-        cells = [plain_class(cell) for cell in cells] if form == "number" else cells
-        classes = sorted(set(cells), key=float)
+        names: dict[float | None, str] = {}
+        for value, cell in zip(numbers, cells, strict=True):
+            names.setdefault(value, plain_class(cell))
+        cells = [names[value] for value in numbers]
+        classes = [names[value] for value in sorted(names, key=float)]  # type: ignore[arg-type]
     if len(classes) == 1:
         raise ValueError(
             f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; a classifier needs at least two "

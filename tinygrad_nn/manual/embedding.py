@@ -37,6 +37,7 @@ def embedding(W: Array, ids: Ids) -> Array:
         >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1, 0])).tolist()
         [[3.0, 4.0], [3.0, 4.0], [1.0, 2.0]]
     """
+    _check_rows(ids, len(W))
     return W[ids]  # (E1)
 
 
@@ -65,7 +66,15 @@ def embedding_backward(g: Array, W: Array, ids: Ids) -> Array:
     """
     if g.shape != (*ids.shape, *W.shape[1:]):
         raise ValueError(_COTANGENT.format(got=g.shape, need=(*ids.shape, *W.shape[1:])))
+    _check_rows(ids, len(W))
     dW = np.zeros(W.shape, g.dtype)
     # dW[ids] += g would keep only the last of several gradients of the same row.
     np.add.at(dW, ids, g)  # (E2)
     return dW
+
+
+def _check_rows(ids: Ids, words: int) -> None:
+    """Raise if a row number is not in the table; NumPy would count a negative one from the end."""
+    if ids.size and not 0 <= ids.min() <= ids.max() < words:
+        wrong = ids[(ids < 0) | (ids >= words)][0]
+        raise IndexError(f"the table has the rows 0 to {words - 1}; ids holds {wrong}.")

@@ -54,7 +54,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
     """Return an array of the shape and dtype of a, filled with a number or values that broadcast to the shape."""
-    return full(layout.pop("shape", None) or np.shape(a), fill_value, dtype or np.result_type(a))
+    shape = layout.get("shape")
+    return full(np.shape(a) if shape is None else shape, fill_value, dtype or np.result_type(a))
 
 
 def where(condition: Any, *choices: Any, **named: Any) -> Any:

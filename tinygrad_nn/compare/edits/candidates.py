@@ -372,7 +372,10 @@ class Writer:
         for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
             yield 1.35 + 0.02 * k, self.np(function, node)
         if factor:
-            yield 1.0, ast.UnaryOp(ast.USub(), node)
+            other = inside in (ast.Add, ast.Sub) and spot.field == "right"  # then the other operator says the same
+            signs = (getattr(part, "op", None) for part in (_first(node), spot.holder))
+            if not other and not any(isinstance(sign, ast.USub) for sign in signs):
+                yield 1.0, ast.UnaryOp(ast.USub(), node)
             yield 1.1, times(number(2), node)
             yield 1.12, over(node, number(2))
             yield from self._by_sizes(node)
@@ -463,3 +466,10 @@ class Writer:
         tanh = self.np("tanh", other)
         if tanh is not None:
             yield 1.4, times(node, minus(number(1), power(tanh, 2)))
+
+
+def _first(node: ast.expr) -> ast.expr:
+    """Return the first factor of a product, which has its sign: ``-2`` for ``-2 * x @ y``."""
+    while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.MatMult)):
+        node = node.left
+    return node

@@ -241,6 +241,6 @@ def _digest(value: Any) -> Any:
         parts = [_digest(part) for part in value]
         return None if any(part is None for part in parts) else tuple(parts)
     if isinstance(value, dict):
-        parts = [(str(key), _digest(part)) for key, part in value.items()]
+        parts = [(str(key), _digest(part)) for key, part in dict.items(value)]
         return None if any(part[1] is None for part in parts) else tuple(parts)
     return None

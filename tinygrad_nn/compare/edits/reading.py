@@ -15,6 +15,7 @@ from tokenize import TokenError
 from typing import Any, NamedTuple
 
 from ...closures import closed_over
+from ..one_line import on_one_line
 from .running import MARK, copied
 
 TICK = "__tick__"
@@ -55,7 +56,7 @@ class Source(NamedTuple):
     def words(self, node: ast.AST) -> str:
         """Return the user's own text of a syntax node, on one line."""
         found = ast.get_source_segment("".join(self.lines), node)
-        return " ".join((found or ast.unparse(node)).split())
+        return on_one_line(found or ast.unparse(node))
 
     @property
     def statements(self) -> list[ast.stmt]:

@@ -80,9 +80,19 @@ class Scope:
         if is_array(value) or isinstance(value, (int, float)):
             yield Atom(name(text), value)
         elif isinstance(value, dict):
-            for key, part in list(value.items())[:ITEMS]:
-                if isinstance(key, (str, int)) and (is_array(part) or isinstance(part, (int, float))):
-                    yield Atom(_item(text, ast.Constant(key)), part)
+            dotted = type(value) is not dict and any(key in value for key in fields)  # its keys are read as attributes
+            for key, part in list(dict.items(value))[:ITEMS]:
+                if not isinstance(key, (str, int)):
+                    continue
+                here = attribute(name(text), str(key)) if dotted else _item(text, ast.Constant(key))
+                if is_array(part) or isinstance(part, (int, float)):
+                    yield Atom(here, part)
+                elif isinstance(part, dict):
+                    yield from _within(here, part)
+        elif isinstance(value, tuple) and hasattr(value, "_fields"):
+            for key, part in zip(value._fields[:ITEMS], value, strict=False):
+                if is_array(part):
+                    yield Atom(attribute(name(text), key), part)
         elif isinstance(value, (list, tuple)):
             if fields:
                 for i, part in enumerate(value[:ITEMS]):
@@ -97,10 +107,14 @@ class Scope:
                 if is_array(part) or isinstance(part, (int, float)):
                     yield Atom(attribute(name(text), key), part)
                 elif isinstance(part, dict):
-                    whole = attribute(name(text), key)
-                    for inner, array in list(part.items())[:ITEMS]:
-                        if isinstance(inner, str) and is_array(array):
-                            yield Atom(ast.Subscript(whole, ast.Constant(inner), ast.Load()), array)
+                    yield from _within(attribute(name(text), key), part)
+
+
+def _within(whole: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:
+    """Yield the arrays in a dict that is itself an item or an attribute."""
+    for key, part in list(dict.items(value))[:ITEMS]:
+        if isinstance(key, str) and is_array(part):
+            yield Atom(ast.Subscript(whole, ast.Constant(key), ast.Load()), part)
 
 
 def _item(text: str, key: ast.expr) -> ast.Subscript:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -47,6 +48,7 @@ class Edit:
         function: the name of the function that has the line.
         kind: the kind of mistake that the edit mends, a key of `KINDS`; ``edit`` if no other kind fits.
         kinds: the kinds of the alternatives, if they differ from `kind`.
+        lacks: the names in `after` of values that the function has not: they were offered to the search from outside.
     """
 
     lineno: int
@@ -59,6 +61,7 @@ class Edit:
     function: str = ""
     kind: str = "edit"
     kinds: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 Call = Callable[[Callable[..., Any], int], Any]
@@ -243,6 +246,8 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
     for _cost, key, found in sorted(shown, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
         texts.setdefault(key, found)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
+    lacks = _lacking(source, change)
+    texts = {key: found for key, found in texts.items() if set(_lacking(*found[:2])) <= set(lacks)}
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
     where = f"Line {line}{'' if source is main else _named(source, main)}"
     sentence = f"{where}: {after} would be right; it says {before}." if after else (
@@ -251,7 +256,19 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
     kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
     also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
     return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name, kinds[0],
-                also)  # fmt: skip
+                also, lacks)  # fmt: skip
+
+
+def _lacking(source: Source, change: Change) -> tuple[str, ...]:
+    """Return the names in a change that stand for nothing in its function, its closure or its module."""
+    code, tree = source.function.__code__, source.tree
+    known = {*code.co_varnames, *code.co_freevars, *source.function.__globals__, *vars(builtins)}
+    for part in (tree, change.new):
+        known |= {n.id for n in ast.walk(part) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+        known |= {n.arg for n in ast.walk(part) if isinstance(n, ast.arg)}
+        known |= {n.name for n in ast.walk(part) if isinstance(n, ast.FunctionDef)}
+    used = (n.id for n in ast.walk(change.new) if isinstance(n, ast.Name))
+    return tuple(dict.fromkeys(name for name in used if name not in known))
 
 
 def _kind(source: Source, change: Change) -> str:

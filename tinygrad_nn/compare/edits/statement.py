@@ -25,7 +25,7 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
     target: Any = node.targets[0] if single else getattr(node, "target", None)  # type: ignore[attr-defined]
     if isinstance(node, (ast.Assign, ast.AugAssign)) and isinstance(target, ast.Subscript):
         at = writer.np("add", target.value)
-        if at is not None:
+        if at is not None and not any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
             ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
             place = reading(target)
             yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)

@@ -90,8 +90,9 @@ def _search(
     used, fields = fields_used(owner.tree)
     scope = Scope(first, local, {n: v for n, v in values(0).items() if n not in local})
     scope.find_atoms(used, fields)
-    target = ast.fix_missing_locations(ast.parse(label, mode="eval"))
-    code = compile(target, "<label>", "eval")
+    code = _read(label)
+    kept = [_read(other) for other in _others(place, label)]  # what the line assigns besides keeps its value
+    stays = [[_after(place, env, other, ticker) for other in kept] for env, _, _ in batches]
     holder, field, index = next(s[1:] for s in statements(owner.tree.body) if s[0] is place)
     if isinstance(holder, ast.Module):
         holder, field, index = owner.tree, "body", owner.tree.body.index(place)
@@ -104,11 +105,37 @@ def _search(
         old = change.swap(change.new)
         try:
             stmt = getattr(holder, field)[index]
-            if all(_holds(stmt, env, code, right, ticker) for env, _, right in batches):
+            if all(_holds(stmt, env, code, right, ticker) for env, _, right in batches) and all(
+                    found is None or _holds(stmt, env, other, found, ticker)
+                    for (env, _, _), before in zip(batches, stays, strict=True)
+                    for other, found in zip(kept, before, strict=True)):  # fmt: skip
                 good.append((change.cost, owner, change, frozenset({0})))
         finally:
             change.swap(old)
     return described(good, source) if good else None
+
+
+def _read(text: str) -> Any:
+    """Return the code that reads a name, or an item or attribute of one."""
+    return compile(ast.fix_missing_locations(ast.parse(text, mode="eval")), "<label>", "eval")
+
+
+def _others(place: ast.stmt, label: str) -> list[str]:
+    """Return what a line assigns besides `label`, as in ``dx, dw = ...``."""
+    targets = [part for t in getattr(place, "targets", ()) if isinstance(t, (ast.Tuple, ast.List)) for part in t.elts]
+    return [text for text in map(ast.unparse, targets) if text != ast.unparse(ast.parse(label))]
+
+
+def _after(place: ast.stmt, env: dict[str, Any], code: Any, ticker: Ticker) -> Array | None:
+    """Return what an expression holds after a line ran in a copy of `env`; None if that is no array of numbers."""
+    try:
+        space = copy_names(env)
+        ticker.start()
+        run_statement(place, space)
+        found = np.asarray(eval(code, space))
+    except (Exception, Stopped):
+        return None
+    return found if found.dtype.kind in "fciu" else None
 
 
 def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker: Ticker) -> bool:

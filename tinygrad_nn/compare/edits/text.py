@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from ..one_line import on_one_line
 from .reading import Source
 from .trees import Change
 
@@ -33,7 +34,7 @@ def after_and_before(source: Source, change: Change) -> tuple[str, str]:
     for text in spliced:
         try:
             if ast.dump(ast.parse(text).body[0]) == wanted or _is_return(change.place, text, wanted):
-                return " ".join(text.split()), before
+                return on_one_line(text), before
         except (SyntaxError, ValueError, IndexError):
             continue
     if _of_lambda(source, change.place):

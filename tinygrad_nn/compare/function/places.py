@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...node import Node, switched
+from ..one_line import on_one_line
 from ..paths import Traced
 
 PACKAGE = dirname(dirname(dirname(__file__)))
@@ -76,7 +77,7 @@ def line_of(node: Node) -> Line | None:
     encoded = [line.encode() for line in lines]
     encoded[-1] = encoded[-1][:right]
     encoded[0] = encoded[0][left:]
-    text = " ".join(part.decode(errors="replace").strip() for part in encoded)
+    text = on_one_line(b"".join(encoded).decode(errors="replace"))
     name = _target(linecache.getline(code.co_filename, start), left, right) if start == end else ""
     return Line(code.co_filename, start, text, name)
 
@@ -125,7 +126,7 @@ def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str
     if len(shown) > LONG:
         shown = shown[: LONG - 3] + "..."
     often = f", each of {times} times" if times > 1 else _run(graph, place) if run else ""
-    return f"{name} in `{shown}`, line {line.line}{often}"
+    return f"{name}{f' in `{shown}`' if shown else ''}, line {line.line}{often}"
 
 
 def _run(graph: Traced, place: int) -> str:

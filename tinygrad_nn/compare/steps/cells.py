@@ -110,7 +110,10 @@ def _reads(text: str, label: str) -> set[str] | None:
         body = ast.parse(text.strip()).body
     except SyntaxError:
         return None
-    if len(body) != 1 or not isinstance(body[0], ast.Assign) or [ast.unparse(t) for t in body[0].targets] != [label]:
+    if len(body) != 1 or not isinstance(body[0], (ast.Assign, ast.AnnAssign)) or body[0].value is None:
+        return None
+    targets = body[0].targets if isinstance(body[0], ast.Assign) else [body[0].target]
+    if [ast.unparse(t) for t in targets] != [label]:
         return None
     return {n.id for n in ast.walk(body[0].value) if isinstance(n, ast.Name)}
 

@@ -55,23 +55,33 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
     A statement is right if it adds the contribution of one use of the value, or of several. If exactly one statement
     is left over, it is the wrong one; otherwise `state` is returned.
     """
-    at = next((k for k, s in enumerate(match.states) if s is state), 0)
+    states = match.given.states if any(s is state for s in match.given.states) else match.states
+    at = next((k for k, s in enumerate(states) if s is state), 0)
     first = at
-    while first and match.states[first].added:
+    while first and states[first].added:
         first -= 1
-    chain = match.states[first : at + 1]
+    odd = _left_over(tape, match, state, states[first : at + 1], given)
+    if odd is None and first:  # statements that write into parts of an array add up as well
+        odd = _left_over(tape, match, state, states[: at + 1], given)
+    return odd or state
+
+
+def _left_over(
+    tape: Tape, match: Match, state: State, chain: list[State], given: Mapping[Node, Array]
+) -> State | None:
+    """Return the one state of a chain after which something stands that no use of the value explains, else None."""
     parts: dict[int, tuple[State, Array]] = {}
     for s, before in zip(chain, [None, *chain[:-1]], strict=True):
         if s.array.shape != chain[0].array.shape:
-            return state
+            return None
         added = s.array if before is None else s.array - before.array
         there = parts.get(s.statement.line)
         parts[s.statement.line] = s, added if there is None else there[1] + added
     if not 1 < len(parts) <= FEW:
-        return state
+        return None
     left = _contributions(tape.segment(match.version.node, given))
     if len(left) > USES:
-        return state
+        return None
     odd = []
     for s, part in parts.values():
         if np.abs(part).max(initial=0) <= 1e-9 * np.abs(state.array).max(initial=0):
@@ -82,7 +92,7 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
             odd.append(s)
         else:
             left = [c for k, c in enumerate(left) if k not in found]
-    return odd[0] if len(odd) == 1 else state
+    return odd[0] if len(odd) == 1 else None
 
 
 def _contributions(part: Traced) -> list[Array]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
 from ..edits.trees import constant
+from .kept import Saved
 from .names import stems
+from .running import Forward
 
 SUMS = ("sum", "mean", "max", "min", "prod")
 
@@ -18,11 +22,71 @@ SUMS = ("sum", "mean", "max", "min", "prod")
 def mended(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
     """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
     others = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    said = edit.sentence
+    if edit.lacks:
+        said += f" For that, {edit.function} has to be given {' and '.join(edit.lacks)} of the forward."
     if found.kind != "unknown":
-        return replace(found, evidence=(*found.evidence, edit.sentence, *others))
+        return replace(found, evidence=(*found.evidence, said, *others))
     kind = kind_of(edit.before, edit.after, values)
-    text = f"{edit.sentence} With that it is what its own rule gives, here and at other inputs."
+    text = f"{said} With that it is what its own rule gives, here and at other inputs."
     return replace(found, kind=kind, text=text, evidence=(found.text, *found.evidence, *others))
+
+
+def as_read(edit: Edit, backward: Any, given: Mapping[str, Any], forward: Forward) -> Edit:
+    """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``.
+
+    Args:
+        edit: the edit, in which a value that the line cannot see has its name in the forward.
+        backward: the user's function.
+        given: what it is called with, by the names of its parameters.
+        forward: the run of the forward.
+    """
+    bag = next((name for name, value in given.items() if isinstance(value, Saved)), None)
+    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    if bag is None or code is None or edit.function not in ("", code.co_name):
+        return edit
+    dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(backward)[0])) is not None
+    seen = {*code.co_varnames, *code.co_cellvars, *forward.others, *_names(edit.before)}
+    forms = {name: f"{bag}.{name}" if dotted else f"{bag}[{name!r}]" for name in given[bag]
+             if name.isidentifier() and name not in seen}  # fmt: skip
+    after = _spelled(edit.after, forms)
+    shown = [other.partition(": ") for other in edit.alternatives]
+    others = dict.fromkeys("".join((line, colon, _spelled(text, forms))) for line, colon, text in shown)
+    others.pop(f"line {edit.lineno}: {after}", None)
+    sentence = edit.sentence.replace(edit.after.strip(), after.strip(), 1)
+    lacks = tuple(name for name in edit.lacks if name not in forms)
+    return replace(edit, after=after, sentence=sentence, alternatives=tuple(others), lacks=lacks)
+
+
+def _tree(text: str) -> ast.AST | None:
+    """Return the syntax tree of a statement, also of the first line of one with a body; None if it is no code."""
+    for whole in (text, f"{text} pass"):
+        try:
+            return ast.parse(whole)
+        except SyntaxError:
+            continue
+    return None
+
+
+def _names(text: str) -> set[str]:
+    tree = _tree(text.strip())
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else set()
+
+
+def _spelled(text: str, forms: Mapping[str, str]) -> str:
+    """Return a statement with other words for some names that it reads and does not bind itself."""
+    start = len(text) - len(text.lstrip())
+    tree = _tree(text.strip())
+    if tree is None:
+        return text
+    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    whole = text.strip().encode()
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in forms
+             and node.id not in bound]  # fmt: skip
+    for node in sorted(found, key=lambda node: -node.col_offset):
+        whole = whole[: node.col_offset] + forms[node.id].encode() + whole[node.end_col_offset :]
+    return text[:start] + whole.decode()
 
 
 def kind_of(before: str, after: str, values: set[str]) -> str:

@@ -114,7 +114,7 @@ class Lines:
             return
         for node in ast.walk(tree):
             line = getattr(node, "lineno", 0)
-            if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and first <= line <= last:
+            if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and first <= line <= last:
                 for name in _targets(node):
                     there = self.found.get(name)
                     if there is None or there.line <= line or there not in statements.values():
@@ -125,7 +125,7 @@ class Lines:
         return self.found.get(label) or self.found.get(label.partition("[")[0]) or NOTHING
 
 
-def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> Iterator[str]:
+def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr) -> Iterator[str]:
     targets: Sequence[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
     for target in targets:
         for part in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from ...tensor import raw
 from ..budget import Budget
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
+from ..edits.running import copied
 from ..function.calling import Inputs
+from .kept import with_arrays
 from .matching import Match, match
-from .mending import mended
-from .names import Names
-from .running import Forward, Passes, Saved, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .mending import as_read, mended
+from .names import Names, stems
+from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
 from .tracing import State, is_number
 from .walked import Walked, injected
@@ -39,6 +40,7 @@ class Called:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
+        self.objects: dict[int, Any] = {}  # what the object of a method holds after the forward of each run
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
@@ -47,6 +49,8 @@ class Called:
         mine = run_forward(self.forward, self.inputs, leaves) if single else graph
         cotangents, g = cotangent(self.backward, graph, self.rng)
         known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
+        held = with_arrays(self.backward, {})
+        self.objects[len(self.runs)] = getattr(held, "__self__", None)
         written = run_backward(self.backward, self.inputs, mine, g, known)
         run = Passes(graph, cotangents, written, single, mine, g)
         self.runs.append(run)
@@ -56,24 +60,14 @@ class Called:
         """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
+        if inspect.ismethod(f) and self.objects.get(probe) is not None:
+            f = MethodType(f.__func__, copied(self.objects[probe], {}))
         return f(*args, **kwargs)
 
     def as_written(self, edit: Edit) -> Edit:
         """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
         _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
-        bag = next((name for name, value in kwargs.items() if isinstance(value, Saved)), None)
-        if bag is None:
-            return edit
-        dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
-        own = set(self.backward.__code__.co_varnames)
-        own |= set(self.runs[0].mine.others)
-        names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
-        if not names:  # the backward keeps every value in a variable of its own
-            return edit
-        pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
-        form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
-        after = re.sub(pattern, form, edit.after)
-        return replace(edit, after=after, sentence=edit.sentence.replace(edit.after.strip(), after.strip()))
+        return as_read(edit, self.backward, kwargs, self.runs[0].mine)
 
     def values(self, probe: int) -> dict[str, Array]:
         """Return the values of the forward by name, in the run with number `probe`."""
@@ -115,6 +109,9 @@ class Probes:
         if self.budget.over or not wrong.statement.line:
             return found
         which = self._index(self.matches[k].states, wrong)
+        early = which < 0  # an earlier statement that wrote into a part of a result
+        if early:
+            which = self._index(self.matches[k].states, self.walked.states[k])
         if which < 0:
             return found
         name = self.matches[k].given.name
@@ -124,7 +121,7 @@ class Probes:
             wanted = [_wanted(self.matches, self.walked, k, which)]
             wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
             edit = None
-            if wanted[0] is not None:
+            if wanted[0] is not None and not early:
                 edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted,
                                     visit=visit, values=self.called.values)  # fmt: skip
             if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
@@ -136,7 +133,7 @@ class Probes:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.written.value) for run in self.called.runs]
         mine = self.walked.states[k].array
-        place = next((i for i, x in enumerate(before[0]) if _close(x, mine)), None)
+        place = self._place(k, [i for i, x in enumerate(before[0]) if _close(x, mine)])
         runs = [probe for probe, want in enumerate(wanted) if want is not None]
         if place is None or len(before) < len(wanted) or runs[:1] != [0]:
             return None
@@ -149,6 +146,20 @@ class Probes:
         return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
                             probes=len(runs), lines=(wrong.statement.line,),
                             values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
+
+    def _place(self, k: int, found: Sequence[int]) -> int | None:
+        """Return which of the results is the gradient of match `k`: of several equal ones, that of its input."""
+        if len(found) < 2:
+            return found[0] if found else None
+        value, whole = self.called.runs[0].written.value, self.matches[k].given.belongs_to
+        if isinstance(value, dict):
+            names = [str(key) for key in value]
+            named = {*stems(self.matches[k].given.name), self.matches[k].given.name, whole}
+            return next((i for i in found if {names[i], *stems(names[i])} & named), None)
+        inputs = self.called.inputs
+        floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.moving)]
+        names = floats if len(value) == len(floats) else list(inputs.names)
+        return next((i for i in found if i < len(names) and names[i] == whole), None)
 
     @staticmethod
     def _index(states: Sequence[State], state: State) -> int:

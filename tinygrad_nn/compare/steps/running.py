@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import dis
 import inspect
 import re
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from itertools import pairwise
+from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +19,10 @@ from ...transforms import alias, enter
 from ..conventions.reasons import Reason, left, why
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.places import noting_places
+from .kept import Saved, as_arrays, holds_tensors, in_place_of, with_arrays
 from .names import Names, stems
 from .statements import Statement
-from .tracing import Binding, State, Trace, Value, is_number, parts
+from .tracing import Binding, State, Trace, Value, is_number, parts, space_of
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
@@ -232,60 +233,14 @@ def _runs(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> boo
     return True
 
 
-class Saved(dict[str, Any]):
-    """The values of a forward by name, readable as keys and as attributes."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}") from None
-
-
-def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
-    """Return a copy of a value with arrays instead of Tensors, also inside containers and objects.
-
-    `made` maps ids to copies, so that the same Tensor becomes the same array everywhere.
-    """
-    if id(value) in made:
-        return made[id(value)][0]
-    if isinstance(value, Tensor):
-        key = id(value if value.node is None else value.node)
-        if key not in made:
-            made[key] = (np.array(value.data).view(kind), value)
-        return made[key][0]
-    new: Any = value
-    if isinstance(value, np.ndarray):
-        new = value.copy()
-        made[id(value)] = new, value
-    elif isinstance(value, dict):
-        new = {} if type(value) is dict else copy.copy(value)
-        made[id(value)] = new, value  # before its parts: ``cache = locals()`` contains itself
-        new.update({key: as_arrays(part, made, kind) for key, part in value.items()})
-    elif type(value) is list:
-        new = []
-        made[id(value)] = new, value
-        new.extend(as_arrays(part, made, kind) for part in value)
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        new = type(value)(*(as_arrays(part, made, kind) for part in value))
-    elif isinstance(value, (list, tuple, deque)):
-        new = type(value)(as_arrays(part, made, kind) for part in value)
-    elif not callable(value):
-        inside = getattr(value, "__dict__", None) or {}
-        if any(isinstance(part, Tensor) for part in inside.values()):
-            new = copy.copy(value)
-            made[id(value)] = new, value
-            for name, part in inside.items():
-                setattr(new, name, as_arrays(part, made, kind))
-    return new
-
-
 def run_backward(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, names: Names
 ) -> Backward:
     """Run a backward on arrays and record its gradients; if it raises an error, those computed before the error."""
     made: dict[Any, Any] = {}
     args, kwargs = arguments(backward, inputs, forward, g, made)
+    backward = with_arrays(backward, made)
+    kept = {name: as_arrays(part, made) for name, part in (space_of(backward) or {}).items() if holds_tensors(part)}
     given = {id(x) for x, _ in made.values()}
     helpers: dict[str, None] = {}
 
@@ -306,7 +261,7 @@ def run_backward(
     stopped = None
     returned = None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), in_place_of(space_of(backward) or {}, kept):
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
@@ -356,9 +311,10 @@ def arguments(
         if p.kind is p.VAR_POSITIONAL:
             args += [as_arrays(v, made, kind) for v in given.values()] if not args and not kwargs else []
             continue
-        if p.name in given:
+        held = p is parameters[-1] and _holds(backward, p.name, forward.values)
+        if p.name in given and not held:
             value = as_arrays(given[p.name], made, kind)
-        elif p.name in values:
+        elif p.name in values and not held:
             value = as_arrays(values[p.name], made, kind)
         elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, forward.values))):
             value = g
@@ -388,7 +344,22 @@ def arguments(
 def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
     """Tell whether a function reads forward values as attributes or keys, as in ``v.probs``."""
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    return code is not None and bool({*code.co_names, *code.co_consts} & set(values))
+    inside = [code] if code is not None else []
+    for code in inside:  # comprehensions and inner functions as well
+        inside += [part for part in code.co_consts if isinstance(part, CodeType)]
+    return any({*code.co_names, *code.co_consts} & set(values) for code in inside)
+
+
+def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
+    """Tell whether forward values are read from a parameter, ``s.probs`` or ``s['probs']``, so that it is no array."""
+    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    steps = list(dis.get_instructions(code)) if code is not None else []
+    return any(
+        one.opname.startswith("LOAD_") and one.argval == parameter and after.argval in values
+        and (after.opname == "LOAD_CONST" or not hasattr(np.ndarray, after.argval))
+        for one, after in pairwise(steps)
+        if after.opname in ("LOAD_CONST", "LOAD_ATTR", "LOAD_METHOD") and isinstance(after.argval, str)
+    )
 
 
 def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import linecache
+import math
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from ..one_line import on_one_line
 
 
 class Statement(NamedTuple):
@@ -41,15 +45,18 @@ def read(source: str) -> dict[int, Statement]:
         tree = ast.parse(source)
     except SyntaxError:
         return {}
-    lines = source.splitlines()
+    lines = re.split(r"\r\n?|\n", source)  # a form feed ends no line
     found: dict[int, Statement] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.stmt):
-            continue
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    ends = {node.end_lineno: node.end_col_offset or 0 for node in nodes if node.lineno != node.end_lineno}
+    for node in nodes:
         body = getattr(node, "body", None)
         first = node.lineno
         last = max(first, body[0].lineno - 1) if body else node.end_lineno or first
-        text = " ".join(part.strip() for part in lines[first - 1 : last if not body else first])
+        own = lines[first - 1 : last]
+        if node.col_offset >= ends.get(first, math.inf):  # after the end of a statement that began in a line before
+            own[0] = own[0].encode()[node.col_offset :].decode()
+        text = own[0].strip() if first == last else on_one_line("\n".join(own))
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
             there = found.get(line)

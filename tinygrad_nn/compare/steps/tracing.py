@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -157,7 +158,7 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (dict, list, tuple)) and len(value) > MANY:
         return
     if isinstance(value, dict):
-        for key, part in list(value.items()):
+        for key, part in list(dict.items(value)):
             yield f"{name}[{key!r}]", part
     elif isinstance(value, (list, tuple)):
         for k, part in enumerate(value):
@@ -185,6 +186,8 @@ def is_own(frame: Any, space: Any) -> bool:
 
 
 def _unwrapped(f: Any) -> Any:
+    while isinstance(f, functools.partial):
+        f = f.func
     f = getattr(f, "__func__", f)
     while hasattr(f, "__wrapped__"):
         f = f.__wrapped__
