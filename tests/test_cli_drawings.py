@@ -349,7 +349,7 @@ NO_CHANGE = [
     (["graph", "--inputs", "own.py:inputs"], r"--inputs own\.py:inputs are for a function of your own"),
     (["graph", "--color", "heat"], r"--color heat; it must be one of 'gradient', 'bytes', 'time', 'error', 'nan'"),
     (["graph", "--theme", "pink"], r"--theme pink; it must be one of 'light', 'dark'"),
-    (["graph", "--direction", "up"], r"--direction UP; it is 'LR'"),
+    (["graph", "--direction", "up"], r"--direction UP; it must be 'LR'"),
     (["graph", "--depth", "-1"],
      r"--depth -1; it must be the number of nested scopes to show, 0 or more; without it all"),
     (["graph", "--rows", "1,x"], r"--rows 1,x: write whole numbers.*--rows 1,51"),
