@@ -85,7 +85,7 @@ class Calls(nn.Module):
         return self.layer(self.call(self, x))
 
 
-@fault(r"architecture: ranks 0, 1 have .* \[code \w+.*, rank 2 has .*code of a function counts with", at_once=True)
+@fault(r"architecture: ranks 0, 1 have .* \[code \w+.*, rank 2 has .*code of a function includes the", at_once=True)
 def other_code_of_a_method(comm: Any, _: Path) -> None:
     class Other(Calls):
         inner = [lambda self, x: self.layer(x), lambda self, x: self.layer(x) + 1][comm.rank // 2]
@@ -111,18 +111,18 @@ def other_metrics(comm: Any, _: Path) -> None:
     train(comm, metrics={"mae": lambda y, z: float(np.abs(y - z).mean())} if comm.rank < 2 else {})
 
 
-@fault(r"fit: the prediction of a row is another with the 5 rows after it than alone", at_once=True)
+@fault(r"fit: the prediction of a row alone differs from that with the 5 rows after it", at_once=True)
 def a_model_that_mixes_rows(comm: Any, _: Path) -> None:
     train(comm, Calls(lambda self, x: x - x.mean(axis=0)))
 
 
-@fault(r"fit: the output of the model is another when it is computed again: it draws random numbers", at_once=True)
+@fault(r"fit: the output of the model changes when it is computed again: it draws random numbers", at_once=True)
 def random_numbers_of_its_own(comm: Any, _: Path) -> None:
     rng = np.random.default_rng(0)
     train(comm, Calls(lambda self, x: x * (rng.random(x.shape) < 0.5)))
 
 
-@fault(r"fit: the loss is another when it is computed again: it draws random numbers", at_once=True)
+@fault(r"fit: the loss changes when it is computed again: it draws random numbers", at_once=True)
 def a_function_with_random_numbers(comm: Any, _: Path) -> None:
     rng = np.random.default_rng(0)
 
@@ -132,7 +132,7 @@ def a_function_with_random_numbers(comm: Any, _: Path) -> None:
     train(comm, loss, params={"W": np.ones((5, 1))}, solver=Solver(optimizer="sgd", learning_rate=0.01))
 
 
-@fault(r"the loss is no mean over rows: of 3 rows", at_once=True)
+@fault(r"the loss is not a mean over rows: for 3 rows", at_once=True)
 def a_mean_of_means_of_one_row_each(comm: Any, _: Path) -> None:
     def loss(params: Any, x: Any, y: Any) -> Any:
         return ((x @ params["W"] - y) ** 2).mean() ** 0.5
@@ -210,7 +210,7 @@ def parameters_that_differ(comm: Any, _: Path) -> None:
     train(comm, model, callbacks=[change])
 
 
-@fault(r"the loss is no mean over rows", at_once=True)
+@fault(r"the loss is not a mean over rows", at_once=True)
 def a_mean_of_means(comm: Any, _: Path) -> None:
     def loss(params: Any, x: Any, y: Any) -> Any:
         return ((x @ params["W"] - y) ** 2).mean() ** 0.5
@@ -228,7 +228,7 @@ def a_shape_on_one_rank(comm: Any, _: Path) -> None:
     train(comm, x=data()[0][: 24 - comm.rank // 2])
 
 
-@fault(r"rank 1 of 3 did not come to this call within")
+@fault(r"rank 1 of 3 did not reach this call within")
 def a_rank_that_does_not_come(comm: Any, _: Path) -> None:
     if comm.rank == 1:
         time.sleep(12)
@@ -236,7 +236,7 @@ def a_rank_that_does_not_come(comm: Any, _: Path) -> None:
     train(comm)
 
 
-@fault(r"rank 1 of 3 on .* was not heard of")
+@fault(r"rank 1 of 3 on .* was not heard from")
 def a_rank_that_hangs(comm: Any, _: Path) -> None:
     train(comm, callbacks=[lambda epoch: os.kill(os.getpid(), signal.SIGSTOP) if comm.rank == 1 else None])
 
@@ -259,7 +259,7 @@ def loop(comm: Any, rows: Any = len, share: Any = None, steps: int = 5, leave: i
         minimizer.step(lambda: ((model(x[mine]) - y[mine]) ** 2).mean(), rows=rows(x[mine]))
 
 
-@fault(r"rows= is missing.*The ranks' means have a mean of their own")
+@fault(r"rows= is missing.*The mean of the ranks' losses is the mean over all rows only if")
 def a_mean_of_means_in_a_loop(comm: Any, _: Path) -> None:
     loop(comm, rows=lambda x: None)
 

@@ -21,12 +21,12 @@ def test_the_namespace_is_found_from_the_array() -> None:
     assert xp is array_api
     assert hasattr(Tensor, "__array_namespace__"), "array_api_compat asks the class"
     assert t.__array_namespace__(api_version="2022.12") is array_api
-    with pytest.raises(ValueError, match=r"2024\.12 and those before it; it got '2099\.12'"):
+    with pytest.raises(ValueError, match=r"2024\.12 of the array API and earlier ones; it got '2099\.12'"):
         t.__array_namespace__(api_version="2099.12")
     assert (t.device, t.to_device("cpu") is t, [*xp.__array_namespace_info__().devices()]) == ("cpu", True, ["cpu"])
     with pytest.raises(ValueError, match="the device is 'cpu'; it got 'gpu'"):
         t.to_device("gpu")
-    with pytest.raises(ValueError, match="Leave device= away"):
+    with pytest.raises(ValueError, match="Leave out device="):
         xp.asarray(t, device="gpu")
 
 
@@ -71,7 +71,7 @@ def test_asarray_keeps_the_graph_and_copies_when_told() -> None:
     assert array_api.asarray([t[0], 1.0]).requires_grad
     plain = np.ones(2)
     assert array_api.asarray(plain).data is plain
-    with pytest.raises(ValueError, match="copy=False cannot give float32"):
+    with pytest.raises(ValueError, match="copy=False cannot convert a Tensor of float64 to float32"):
         array_api.asarray(t, dtype=np.float32, copy=False)
     assert array_api.astype(t, np.float64, copy=False) is t
     assert array_api.clip(t).tolist() == [1, 2]
@@ -105,9 +105,9 @@ def test_arrays_are_handed_over_without_a_copy() -> None:
     leaf = Tensor([1.0, 2.0])
     assert np.shares_memory(np.from_dlpack(leaf), leaf.data)
     assert leaf.__dlpack_device__() == (1, 0)
-    with pytest.raises(BufferError, match=r"would not know of the graph.*t\.detach\(\)"):
+    with pytest.raises(BufferError, match=r"would not know the graph.*t\.detach\(\)"):
         np.from_dlpack(leaf * 2)
-    with pytest.raises(BufferError, match="would not know of the graph"):
+    with pytest.raises(BufferError, match="would not know the graph"):
         tg.grad(lambda x: x * np.from_dlpack(x))(2.0)
 
 

@@ -223,7 +223,7 @@ def test_a_wrong_shape_inside_a_block_names_the_part() -> None:
     block = TransformerBlock(8, 2, 16, rng=0)
     with pytest.raises(ValueError, match=r"in TransformerBlock\.self_attn: .*\(3, 2, 7\)"):
         block(np.ones((3, 2, 7)))
-    with pytest.raises(ValueError, match="8 columns do not fall into 3 heads"):
+    with pytest.raises(ValueError, match="8 columns cannot be divided into 3 heads"):
         TransformerBlock(8, 3, 16)
     with pytest.raises(ValueError, match=r"dropout=1\.5"):
         MultiHeadAttention(8, 2, 1.5)

@@ -102,7 +102,7 @@ def test_argnums_by_number_and_in_tuples() -> None:
         ag.grad_named(f, "z")
     with pytest.raises(TypeError, match="argnum=1, but <lambda> was called with 1"):
         grad(f, 1)(X, y=X)
-    with pytest.raises(TypeError, match="argnum is the number"):
+    with pytest.raises(TypeError, match="argnum must be the number"):
         grad(f, "y")
 
 
@@ -235,7 +235,7 @@ def test_the_namespace_is_that_of_numpy() -> None:
     assert np.array([1, 2]).dtype == onp.array([1, 2]).dtype
     with pytest.raises(np.linalg.LinAlgError):
         np.linalg.inv(onp.zeros((2, 2)))
-    with pytest.raises(NotImplementedError, match="make_diagonal has offset=0"):
+    with pytest.raises(NotImplementedError, match="make_diagonal supports only offset=0"):
         np.make_diagonal(X, offset=1)
     with pytest.raises(NotImplementedError, match=r"write np\.concatenate"):
         np.r_["0,2", Tensor(X)]
@@ -370,7 +370,7 @@ def test_a_wrong_rule_is_named() -> None:
     with pytest.raises(TypeError, match="a VJP rule of tripled is 3; give a function"):
         defvjp(tripled, 3)
     odd = primitive(lambda x: object())
-    with pytest.raises(TypeError, match="returned a object, and a gradient flows through numbers only"):
+    with pytest.raises(TypeError, match="returned a object, and gradients flow only through numbers"):
         grad(odd)(1.0)
 
 
@@ -451,7 +451,7 @@ def test_spaces_of_arrays_and_containers() -> None:
     assert len(list(vspace(onp.zeros(2, complex)).standard_basis())) == 4
     assert space.covector(space.scalar_mul(tree, 2.0))["b"][0] == 2.0
     assert vspace(grad(lambda t: np.sum(t["a"]))(tree)) == space
-    with pytest.raises(TypeError, match="a str lies in no vector space"):
+    with pytest.raises(TypeError, match="a str has no vector space"):
         vspace("text")
     with pytest.raises(NotImplementedError, match=r"VSpace has no ones\(\)"):
         VSpace(1).ones()
@@ -651,11 +651,11 @@ def test_convolutions(mode: str) -> None:
 
 
 def test_convolutions_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="it is 'full', 'valid' or 'same'"):
+    with pytest.raises(ValueError, match="it must be 'full', 'valid' or 'same'"):
         sp.signal.convolve(X, X, mode="half")
-    with pytest.raises(ValueError, match="name the pairs"):
+    with pytest.raises(ValueError, match="pass the pairs of axes"):
         sp.signal.convolve(X, A)
-    with pytest.raises(ValueError, match="the larger one along every axis"):
+    with pytest.raises(ValueError, match="as large as the other along every convolved axis"):
         sp.signal.convolve(onp.ones((2, 5)), onp.ones((5, 2)), mode="valid")
 
 

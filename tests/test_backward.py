@@ -29,7 +29,7 @@ def test_gradients_arrive_at_every_leaf_and_at_leaves_only() -> None:
     np.testing.assert_array_equal(x.grad, 2 * X)
     np.testing.assert_array_equal(w.grad, X)
     assert c.grad is None
-    with pytest.warns(tg.GradientWarning, match="made by add, so it is no leaf"):
+    with pytest.warns(tg.GradientWarning, match="made by add, so it is not a leaf"):
         assert y.grad is None
     assert type(x.grad) is np.ndarray
 
@@ -217,7 +217,7 @@ def test_retain_grads_keeps_the_gradients_of_everything_on_the_way() -> None:
     np.testing.assert_allclose(x.grad, 3 * np.cos(3 * X))
     again = np.sin(y.detach() + x)
     again.sum().backward()
-    with pytest.warns(tg.GradientWarning, match="made by sin, so it is no leaf"):
+    with pytest.warns(tg.GradientWarning, match="made by sin, so it is not a leaf"):
         assert again.grad is None
 
 

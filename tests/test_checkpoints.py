@@ -158,7 +158,7 @@ def test_no_other_training_goes_on_with_a_checkpoint(
     before = (tmp_path / STATE).read_bytes()
     with pytest.raises(ValueError, match=f"(?s){message}") as found:
         train(tmp_path, 2, **copy.copy(second))
-    assert "Go on with what it was, or name another folder. Nothing was changed." in str(found.value)
+    assert "Use the same as before, or name another folder. Nothing was changed." in str(found.value)
     assert (tmp_path / STATE).read_bytes() == before
     train(tmp_path, 2, **{**copy.copy(first), **({"settings": Settings(2, 5)} if "settings" not in first else {})})
 
@@ -252,7 +252,7 @@ def test_the_weights_of_another_run_or_moment_are_refused(tmp_path: Path) -> Non
     state = (tmp_path / "a" / STATE).read_bytes()
     train(tmp_path / "a", 3, early_stopping=EarlyStopping(9, monitor="loss"))
     (tmp_path / "a" / "weights-3.safetensors").write_bytes(older)
-    with pytest.raises(ValueError, match=r"weights-3\.safetensors is of another moment of this training"):
+    with pytest.raises(ValueError, match=r"weights-3\.safetensors is from another moment of this training"):
         train(tmp_path / "a", 4, early_stopping=EarlyStopping(9, monitor="loss"))
     (tmp_path / "a" / STATE).write_bytes(state)
     with pytest.raises(FileNotFoundError, match=r"weights-2\.safetensors is missing"):
@@ -377,7 +377,7 @@ def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path
         with pytest.raises(ValueError, match=r"state\.safetensors holds a"):
             load(sealed(broken))
     for number in ("-5", "1" + "0" * 40, "NaN", "2.5", '"2"', "true", "3"):
-        with pytest.raises(ValueError, match=r"state\.safetensors holds no state that a training leaves: .*epoch is"):
+        with pytest.raises(ValueError, match=r"state\.safetensors holds no state that a training wrote: .*epoch is"):
             load(sealed(raw.replace('"epoch": 2', f'"epoch": {number}')))
     for name, array in list(arrays.items()):
         for other in (None, np.zeros(1), np.zeros(3, np.int8), np.zeros((2, 2, 2)), np.zeros(10_000)):
@@ -385,7 +385,7 @@ def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path
                 continue  # a metric may have been asked for only in some epochs
             kept = {key: value for key, value in arrays.items() if key != name or other is not None}
             content = seal("training state", kept | ({} if other is None else {name: other}), raw).content
-            with pytest.raises(ValueError, match="holds no state that a training leaves"):
+            with pytest.raises(ValueError, match="holds no state that a training wrote"):
                 load(content)
     load(sealed(text))
 
@@ -533,7 +533,7 @@ def test_what_a_state_counts_is_a_whole_number_that_a_training_can_reach(value: 
     if ok:
         assert saved.count("epoch", value) == value
     else:
-        with pytest.raises(ValueError, match="holds no state that a training leaves: epoch is"):
+        with pytest.raises(ValueError, match="holds no state that a training wrote: epoch is"):
             saved.count("epoch", value)
 
 
@@ -541,7 +541,7 @@ def test_what_a_state_counts_is_a_whole_number_that_a_training_can_reach(value: 
 def test_metrics_of_a_state_are_a_list_of_names(names: Any, tmp_path: Path) -> None:
     columns = {"history/loss": np.zeros(1), "history/val_loss": np.zeros(1)}
     saved = StateReader(tmp_path, {"metrics": names, "epoch": 1}, columns)
-    with pytest.raises(ValueError, match="holds no state that a training leaves: metrics is"):
+    with pytest.raises(ValueError, match="holds no state that a training wrote: metrics is"):
         saved.history()
 
 
@@ -579,6 +579,6 @@ def test_a_state_of_no_training_is_named_with_its_file(tmp_path: Path) -> None:
     arrays, text, _ = unseal("training state", tmp_path / STATE)
     broken = {**json.loads(text), "epoch": -5}
     write_whole(tmp_path / STATE, seal("training state", arrays, json.dumps(broken)).content)
-    message = rf"{re.escape(str(tmp_path / STATE))} holds no state that a training leaves: epoch is "
+    message = rf"{re.escape(str(tmp_path / STATE))} holds no state that a training wrote: epoch is "
     with pytest.raises(ValueError, match=message):
         train(tmp_path, 2)

@@ -268,8 +268,8 @@ REFUSED = [
     (["--data", "missing.csv", "--target", "b", "--features", "a"], r"line 3.*'b': the cell is empty, and the target"),
     (["--data", "short.csv", "--target", "c"], r"line 3: 2 cells, but the first line names 3"),
     (["--data", "empty.csv", "--target", "c"], r"the file is empty"),
-    (["--data", "head.csv", "--target", "c"], r"only the first line is there"),
-    (["--data", "two.csv", "--target", "c"], r"the name 'a' stands twice"),
+    (["--data", "head.csv", "--target", "c"], r"the file has only its first line"),
+    (["--data", "two.csv", "--target", "c"], r"column 'a' appears twice, as columns"),
     (["--data", "one_class.csv", "--target", "c"], r"every row of the target 'c' is 'x'"),
     (["--data", "tiny.csv", "--target", "c"], r"2 rows with --test-size 0\.2 give 1 train, 0 test.*Raise --test-size"),
     (["--data", "mixed.csv", "--target", "c"], r"mixes texts.*--kind classification"),
@@ -298,16 +298,16 @@ REFUSED = [
     (["--lam", "0.1"], r"no effect without a penalty; add --regularization l2"),
     (["--r", "0.3"], r"--r 0\.3 has no effect without elasticnet; add --regularization elasticnet"),
     (["--r", "0.5", "--regularization", "l2", "--lam", "0.1"], r"--r 0\.5 has no effect without elasticnet"),
-    (["--r", "1"], r"--r 1\.0; it is the share of l1 in elasticnet, at least 0 and below 1"),
-    (["--dropout", "1"], r"--dropout 1\.0; it is the probability of dropping a unit, at least 0 and below 1"),
+    (["--r", "1"], r"--r 1\.0; the share of l1 in elasticnet must be at least 0 and below 1"),
+    (["--dropout", "1"], r"--dropout 1\.0; the probability of dropping a unit must be at least 0 and below 1"),
     (["--epochs", "0"], r"--epochs 0; it must be at least 1"),
     (["--epochs", "many"], r"'many' is not a whole number"),
     (["--batch-size", "0"], r"--batch-size 0; it must be at least 1"),
     (["--learning-rate", "0"], r"--learning-rate 0\.0; a step needs a positive"),
     (["--learning-rate", "inf"], r"--learning-rate inf; a step needs a positive finite size"),
     (["--learning-rate", "fast"], r"'fast' is not a number"),
-    (["--hidden", "40,x"], r"--hidden 40,x: 'x' is no width.*--hidden 64,32"),
-    (["--hidden", "-3"], r"'-3' is no width"),
+    (["--hidden", "40,x"], r"--hidden 40,x: 'x' is not a layer width.*--hidden 64,32"),
+    (["--hidden", "-3"], r"'-3' is not a layer width"),
     (["--seed", "-1"], r"--seed -1; a seed is a whole number of at least 0"),
     (["--dtype", "int8"], r"unknown --dtype int8; known are float64, float32"),
     (["--gradients", "numerical"], r"known are graph, manual"),
@@ -477,7 +477,8 @@ def test_an_interrupt_of_a_real_run_keeps_what_there_is() -> None:
         finally:
             run.kill()
     assert run.returncode == 130
-    said = r"tinygrad-nn: interrupted after epoch ([\d,]+) of 10,000,000; what there is was written; .*--checkpoint DIR"
+    said = (r"tinygrad-nn: interrupted after epoch ([\d,]+) of 10,000,000; the results so far were written; "
+            r".*--checkpoint DIR")  # fmt: skip
     found = re.match(said, err)
     assert found, err
     history = json.loads(Path("tinygrad-nn-out/history.json").read_text(encoding="utf-8"))

@@ -70,8 +70,8 @@ def test_a_network_of_a_table_needs_the_table(saved: Path, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    (["graph", "--hidden", "4"], "--hidden says how a network is trained"),
-    (["explore", "--epochs", "4"], "--epochs says how a network is trained"),
+    (["graph", "--hidden", "4"], "--hidden sets how a network is trained"),
+    (["explore", "--epochs", "4"], "--epochs sets how a network is trained"),
     (["network", "--untrained"], "--untrained is for a network that is trained here"),
     (["graph", "--row", "0"], "there is no row 0"),
     (["explore", "--row", "1", "--rows", "2,3"], "both say which rows"),

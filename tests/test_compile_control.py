@@ -380,7 +380,7 @@ UNTRACED: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "a branch on a value": (
         lambda x: scan(lambda c, _: (c + 1 if c > 0 else c, None), x, length=3)[0],
         (ONE,),
-        "the truth of a value",
+        "the truth value of a Tensor",
     ),
     "what is kept outside": (leaking, (ONE,), "a value from inside a loop or a branch is used outside of it"),
 }
@@ -396,11 +396,11 @@ def test_what_cannot_be_compiled_runs_as_it_is(name: str) -> None:
 
 
 def test_what_is_refused_is_refused_in_the_same_words() -> None:
-    with pytest.raises(TypeError, match="what grows from step to step goes into y"):
+    with pytest.raises(TypeError, match="put values that grow from step to step into y"):
         compile(lambda x: scan(lambda c, _: (np.append(c, 1.0), None), x, length=2)[0], backend="numpy")(np.ones(2))
-    with pytest.raises(TypeError, match=r"Of an array take np\.any"):
+    with pytest.raises(TypeError, match=r"For an array use np\.any"):
         compile(lambda x: cond(x > 0, np.sin, np.cos, x), backend="numpy")(np.ones(2))
-    with pytest.raises(TypeError, match="what cond_fun returns must be one truth value"):
+    with pytest.raises(TypeError, match="what cond_fun returns must be a single truth value"):
         compile(lambda x: while_loop(lambda c: c > 5, np.sin, x), backend="numpy")(np.ones(2))
 
 

@@ -448,7 +448,7 @@ def test_who_keeps_an_array_for_the_next_call_is_told() -> None:
 
     with (
         pytest.warns(RuntimeWarning, match="keeps an array for its next call"),
-        pytest.raises(TypeError, match="belongs to a compiled call that is over"),
+        pytest.raises(TypeError, match="belongs to a compiled call that has ended"),
     ):
         compile(remembers, backend="numpy")(numbers(3))
 

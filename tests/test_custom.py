@@ -90,7 +90,7 @@ def test_other_containers_than_the_argument_has_are_refused(p: Any, given: Any, 
     def own(p: Any) -> Any:
         return np.float64(1.0)
 
-    edit = r"return the same containers, None where there is nothing\."
+    edit = r"return the same containers, with None for parts without one\."
     with pytest.raises(ValueError, match=f"^the rule of own returned {said}; {edit}$"):
         grad(custom_vjp(own, lambda g, out, p: given))(p)
 

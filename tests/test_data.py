@@ -208,7 +208,7 @@ ONE_HOT_ERRORS: list[tuple[Any, Any, str]] = [
     (["a"], ["a", "a"], "class 'a' is named twice"),
     (["a"], 2, "a count, for labels 0 to 1, but the labels are of type <U1"),
     ([0], 0, "there must be at least 1"),
-    (["a"], "a", r"is one text; write a list of names"),
+    (["a"], "a", r"is one string; write a list of names"),
 ]
 
 
@@ -415,7 +415,7 @@ def test_what_is_written_is_read_exactly(
 TABLE_ERRORS: list[tuple[str, str | bytes, str]] = [
     ("empty", "", "the file is empty; it needs a line of column names"),
     ("only blanks", "\n \n", "the file is empty"),
-    ("header only", "a,y\n", r"only the first line is there \(columns: 'a', 'y'\); add one line a sample"),
+    ("header only", "a,y\n", r"the file has only its first line \(columns: 'a', 'y'\); add one line per sample"),
     ("no target", "a,kindd\n1,b\n", r"no target column 'kind'\. It has 'a', 'kindd'\. Did you mean 'kindd'\?"),
     ("letter case", "a,KIND\n1,b\n", r"Did you mean 'KIND'\?"),
     ("no header", "1,2\n3,4\n", "The first line holds numbers: put a line of column names above it"),
@@ -429,21 +429,22 @@ TABLE_ERRORS: list[tuple[str, str | bytes, str]] = [
     ("inf target", "a,kind\n1,2\n2,inf\n", "column 'kind': 'inf' is not a finite number, which the target needs to be"),
     ("short row", "a,b,kind\n1,2,x\n1,y\n", r"line 3: 2 cells, but the first line names 3 \('a', 'b', 'kind'\)"),
     ("long row", "a,kind\n1,x,2\n", r"line 2: 3 cells.*a cell that holds ',' needs quotes"),
-    ("same name", "a,a,kind\n1,2,x\n", r"the name 'a' stands twice, in columns 1 and 2\. Rename or delete"),
+    ("same name", "a,a,kind\n1,2,x\n", r"column 'a' appears twice, as columns 1 and 2\. Rename or delete"),
     ("no name", ",a,kind\n1,2,x\n", r"column 1 has no name.*index=False"),
     ("text", "a,kind\n1,x\nred,y\n", r"line 3 \(row 2\), column 'a': a non-numeric feature: 'red' .*features=\["),
     ("underscore", "a,kind\n1_000,x\n1,y\n", "a non-numeric feature: '1_000'"),
     ("two ways", "a,kind\n01/02/2024,x\n03/04/2024,y\n", r"line 2 .*column 'a'.*day or the month first.*2024-05-31"),
     ("many texts", "a,kind\n" + "".join(f"t{k},{'xy'[k % 2]}\n" for k in range(30)),
      r"column 'a': the column holds 30 different texts.*features=\[\.\.\.\].*categories=30"),
-    ("NUL", "a,kind\n1,x\n\0,y\n", "line 3: a NUL byte"),
+    ("NUL", "a,kind\n1,x\n\0,y\n", "line 3: there is a NUL byte"),
     ("gzip", b"\x1f\x8b\x08\x00cut off", "the gzip file is cut off or damaged"),
     ("mixed", "a,kind\n1,3\n2,x\n", r"mixes texts \('x' in line 3\) and numbers \('3' in line 2\).*say kind="),
-    ("one class", "a,kind\n1,x\n2,x\n", r"every row of the target 'kind' is 'x'; there is nothing to tell apart"),
+    ("one class", "a,kind\n1,x\n2,x\n",
+     r"every row of the target 'kind' is 'x'; a classifier needs at least two classes"),
     ("bytes", b"a,kind\n1,x\n2,\xe9\n", r"line 3: byte 0xe9 at position 13 is not utf-8.*encoding='latin-1'"),
     ("spreadsheet", b"PK\x03\x04\xff\xff", "looks like a spreadsheet file: open it and export it as CSV"),
     ("quote", 'a,kind\n1,"x\n2,y\n', "line 2: .* a quote that is never closed"),
-    ("text after a quote", 'a,kind\n1,x\n2,"y"z\n', "line 3: the row that begins there is no readable CSV"),
+    ("text after a quote", 'a,kind\n1,x\n2,"y"z\n', "line 3: the row that begins there is not valid CSV"),
     ("quote in the header", 'a,"kind\n1,x\n', "line 1: .* a quote that is never closed"),
     ("long cell", f"a,kind\n{'9x' * 100_000},x\n1,y\n",
      r"line 2 \(row 1\), column 'a': a non-numeric feature: '9x9x9x.{,99} is"),
@@ -476,7 +477,7 @@ def test_a_table_may_be_as_wide_and_a_cell_as_long_as_memory_allows(tmp_path: Pa
     ({"kind": "regression"}, r"line 2 \(row 1\), column 'kind': 'b' is not a number, which the target of a regression"),
     ({"features": []}, "there is no column besides the target"),
     ({"features": ["kind"]}, "'kind' is the target and also among the features.*Take 'kind' out"),
-    ({"features": ["height", "height"]}, "the name 'height' stands twice, in the features"),
+    ({"features": ["height", "height"]}, "column 'height' appears twice, in the features"),
     ({"features": ["size", "age"]}, r"no feature column 'size' \(nor 'age'\)"),
     ({"encoding": "utf-99"}, "encoding='utf-99' is not known to Python"),
 ])
@@ -502,7 +503,7 @@ def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
         read_table(tmp_path / "peopel.csv", "kind")
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'people.csv'\?"):  # nothing is close: what there is
         read_features(str(tmp_path / "zzz"), ["a"])
-    with pytest.raises(FileNotFoundError, match=r"no folder .*The path is seen from"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*The path is relative to"):
         read_table(tmp_path / "nowhere" / "people.csv", "kind")
     with pytest.raises(ValueError, match="is a folder; pass the path of the CSV file"):
         read_table(tmp_path, "kind")
@@ -512,5 +513,5 @@ def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
 
 
 def test_a_size_that_is_a_text_is_refused_in_words() -> None:
-    with pytest.raises(TypeError, match=r"data_split: val_size='0\.1' is a text; a size is a number from 0 to 1"):
+    with pytest.raises(TypeError, match=r"data_split: val_size='0\.1' is a string; a size is a number from 0 to 1"):
         data_split(np.ones((5, 1)), np.ones(5), val_size="0.1")

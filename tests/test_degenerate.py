@@ -248,7 +248,8 @@ def test_a_dependent_column_in_qr() -> None:
     np.testing.assert_allclose(np.abs(grad(lambda x: L.qr(x, "r")[0, 0])(x)), wanted, atol=1e-14)
     for f in (lambda x: L.qr(x).Q.sum(), lambda x: L.qr(x, "r")[1, 1], lambda x: L.qr(x).R[0, 1]):
         assert np.isnan(grad(f)(x)).any()
-        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="NaN where a column that depends on those"):
+        kink = "NaN where the loss uses a column that depends on those"
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match=kink):
             f(tg.Tensor(x)).backward()
 
 
@@ -323,7 +324,7 @@ def test_what_functions_of_symmetric_matrices_refuse() -> None:
     t = tg.Tensor(2.0)
     with pytest.raises(TypeError, match=r"gradient would be lost.*symmetric_exp\(t \* X\)"):
         symmetric_function(tg.Tensor(np.eye(2)), lambda w: np.exp(t * w))
-    with pytest.raises(ValueError, match="acts entry by entry"):
+    with pytest.raises(ValueError, match="must act entry by entry"):
         symmetric_function(np.eye(2), lambda w: w[:1])
 
 

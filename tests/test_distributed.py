@@ -100,9 +100,9 @@ def test_draws_that_mix_rows_are_refused() -> None:
     assert sorted(draws.permutation(4)) == [0, 1, 2, 3]  # outside of a shared batch
     with sharing(Shard(Alone(0, 2), 4, 0, 2)), pytest.raises(ValueError, match="mixes the rows of a batch"):
         draws.permutation(4)
-    with pytest.raises(ValueError, match="draws once for all rows"):
+    with pytest.raises(ValueError, match="it must draw for all rows at once"):
         probed(draws, Alone(0, 2).shard(4), lambda n: [draws.random((4,)) for _ in range(n)])
-    with pytest.raises(ValueError, match="it draws as many for each row"):
+    with pytest.raises(ValueError, match="it must draw the same number for each row"):
         probed(draws, Alone(0, 2).shard(4), lambda n: draws.random((n * n,)))
 
 
@@ -133,5 +133,5 @@ def test_no_rank_is_waited_for_longer_than_half_a_minute() -> None:
 
 def test_what_is_no_communicator_is_named() -> None:
     model = nn.Linear(1, 1)
-    with pytest.raises(TypeError, match=r"comm=3 is no communicator; write comm=MPI\.COMM_WORLD"):
+    with pytest.raises(TypeError, match=r"comm=3 is not a communicator; write comm=MPI\.COMM_WORLD"):
         fit(model, [[1.0]], [[1.0]], solver=Solver("mse"), settings=Settings(1, 1), comm=3)

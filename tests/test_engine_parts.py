@@ -60,33 +60,33 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no pair": (
         lambda: scan(lambda c, x: [c], 0.0, np.ones(3)),
-        (f"scan: f returned [{NUMBER}]; it returns a pair, (carry, y), where y may be None "
-        "if there is nothing to stack."),
+        (f"scan: f returned [{NUMBER}]; it must return a pair, (carry, y), where y may be None if there is nothing to "
+        "stack."),
     ),
     "no array": (
         lambda: scan(lambda c, x: (c, x), 0.0, {"a": np.float64(1)}),
-        ("scan: xs holds float64[], which has no axis to go along. Every array of xs has the shape (length, ...): "
-        "write np.array([...]) of numbers; what is the same in every step f closes over."),
+        ("scan: xs holds float64[], which has no axis to scan along. Every array of xs needs the shape (length, ...): "
+        "write np.array([...]) for numbers; f can close over what is the same in every step."),
     ),
     "other rows": (
         lambda: scan(lambda c, x: (c, x), 0.0, (np.ones(3), np.ones(2)), 2),
-        "scan: the arrays of xs have 3 and 2 rows, and length=2; it goes along all of them at once.",
+        "scan: the arrays of xs have 3 and 2 rows, and length=2; all lengths must be equal.",
     ),
     "other rows without a length": (
         lambda: scan(lambda c, x: (c, x), 0.0, (np.ones(3), np.ones(2))),
-        "scan: the arrays of xs have 3 and 2 rows; it goes along all of them at once.",
+        "scan: the arrays of xs have 3 and 2 rows; all lengths must be equal.",
     ),
     "no length": (
         lambda: scan(lambda c, x: (c, x), 0.0), "scan: without xs it needs length=, the number of steps.",
     ),
     "an array without axes": (
         lambda: scan(lambda c, x: (c, x), 0.0, np.array(1.0)),
-        ("scan: xs holds float64[], which has no axis to go along. Every array of xs has the shape (length, ...): "
-        "write np.array([...]) of numbers; what is the same in every step f closes over."),
+        ("scan: xs holds float64[], which has no axis to scan along. Every array of xs needs the shape (length, ...): "
+        "write np.array([...]) for numbers; f can close over what is the same in every step."),
     ),
     "a text before the first step": (
         lambda: tg.while_loop(lambda c: c > 0, lambda c: c, "a"),
-        "a loop hands on arrays of numbers, and got a Python str.",
+        "a loop carries arrays of numbers; it got a Python str.",
     ),
     "branches of two shapes": (
         lambda: vmap(lambda x: tg.cond(x > 0, np.sin, lambda x: np.stack([x, x]), x))(np.ones(3)),
@@ -148,7 +148,7 @@ def test_a_while_loop_goes_no_further_than_is_allowed(allowed: int, monkeypatch:
     if allowed == 3:
         assert run() == 3
         return
-    with pytest.raises(RuntimeError, match=r"a while loop went on for more steps than were allowed\."):
+    with pytest.raises(RuntimeError, match=r"a while loop ran for more steps than allowed\."):
         run()
 
 
@@ -179,8 +179,8 @@ def test_a_text_among_the_arguments_is_no_number_even_if_it_names_a_kind_of_numb
     assert grad(lambda x: scaled(x, "float64") ** 2)(2.0) == 36.0
 
 
-OTHER, LEFT = "the rule of own returned", "None where there is nothing."
-COUNT = f"{OTHER} {{}} gradients for 2 arguments; return a tuple with one per argument, None where there is none."
+OTHER, LEFT = "the rule of own returned", "with None for parts without one."
+COUNT = f"{OTHER} {{}} gradients for 2 arguments; return a tuple with one per argument, None if it has none."
 
 
 def own(x: Any, y: Any) -> Any:
@@ -319,8 +319,8 @@ def test_the_keywords_of_ufuncs() -> None:
     assert call(x, dtype=int, casting="unsafe")[0][0].tolist() == [1, 2]
     with pytest.raises(TypeError, match="Cannot cast"):
         call(x, dtype=int)
-    text = ("np.given(..., where=mask) leaves the other entries undefined, so they have no derivative. Say what they "
-            "are: np.where(mask, np.given(...), other).")  # fmt: skip
+    text = ("np.given(..., where=mask) leaves the other entries undefined, so they have no derivative. Give their "
+            "values: np.where(mask, np.given(...), other).")  # fmt: skip
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         call(x, where=x > 2)
 

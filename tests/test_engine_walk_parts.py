@@ -207,7 +207,7 @@ def test_gradients_are_wanted_or_not() -> None:
     assert (whole.node, whole.label) == (None, None)
     with pytest.raises(TypeError, match="gradients need floats; this Tensor has dtype int64"):
         whole.requires_grad = True
-    with pytest.raises(RuntimeError, match="this Tensor was computed, so it is no leaf"):
+    with pytest.raises(RuntimeError, match="this Tensor was computed, so it is not a leaf"):
         (x * 2.0).requires_grad = False
 
 

@@ -299,9 +299,9 @@ def ask(server: Any, path: str, body: Any, **headers: str) -> tuple[int, Any]:
     ("/change", {"node": 0, "index": [0, True], "value": 1}, "0 to 0, 0 to 1"),
     ("/change", {"node": 0, "index": [0, 0], "value": "__import__('os')"}, "does not fit here"),
     ("/change", {"node": 0, "index": [0, 0]}, "does not fit here"),
-    ("/change", {"node": 3, "operation": "os.system"}, "cannot stand in the place"),
-    ("/change", {"node": 0, "operation": "relu"}, "cannot stand in the place"),
-    ("/undo", {}, "nothing to undo"), ("/redo", {}, "nothing to do again"),
+    ("/change", {"node": 3, "operation": "os.system"}, "cannot replace"),
+    ("/change", {"node": 0, "operation": "relu"}, "cannot replace"),
+    ("/undo", {}, "nothing to undo"), ("/redo", {}, "nothing to redo"),
     ("/numbers", {"node": -1}, "nodes 0 to"),
 ])  # fmt: skip
 def test_what_is_asked_wrongly_is_answered_in_words(server: Any, path: str, body: Any, words: str) -> None:
@@ -367,4 +367,4 @@ def test_a_function_that_draws_anew_each_time_says_so() -> None:
     rng = iter(np.random.default_rng(0).normal(size=100))  # out of reach of what is put back
     with explore(lambda x: x * float(next(rng)), 2.0, serve=True, open_browser=False) as server:
         page = urllib.request.urlopen(server.url).read().decode()
-    assert "other numbers each time" in page
+    assert "different numbers each time" in page

@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_updates_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compile": "fast"}, "compile='fast'; it is True, False, 'numpy' or 'numba'"),
+        ({"compile": "fast"}, "compile='fast'; it must be True, False, 'numpy' or 'numba'"),
         ({"compile": True, "gradients": "manual"}, "leave gradients='manual' out"),
         ({"compile": True, "settings": Settings(1, 8, accumulate=2)}, "leave compile or accumulate out"),
         ({"compile": True, "solver": Solver("mse", "lbfgs", 1.0)}, "lbfgs evaluates the loss as often"),

@@ -346,7 +346,7 @@ def test_batches_from_an_iterable_are_taken_as_they_come() -> None:
             for p in hand.parameters():
                 p.data = p.node.out = p.data - 0.1 * p.grad
     assert weights(model) == weights(hand)
-    with pytest.raises(TypeError, match="generator can be gone through only once"):
+    with pytest.raises(TypeError, match="generator can be iterated over only once"):
         fit(model, (b for b in batches), solver=Solver("mse"), settings=Settings(2))
     with pytest.raises(TypeError, match=r"(?s)batch 0 is .* a batch is a pair"):
         fit(model, [x], solver=Solver("mse"), settings=Settings(2))
@@ -463,7 +463,7 @@ def test_an_iterable_of_no_batches_is_refused(kind: str, compile: Any) -> None:
     }  # fmt: skip
     model = network()
     before = weights(model)
-    with pytest.raises(ValueError, match="fit: the iterable gave no batch; an iterator is used up after one pass"):
+    with pytest.raises(ValueError, match="fit: the iterable yielded no batch; an iterator is exhausted after one pass"):
         fit(model, **given, solver=Solver("mse"), settings=Settings(1), compile=compile)
     assert (weights(model) == before) is (kind in ("x", "list")), "with no batch nothing was learnt"
 
@@ -475,7 +475,8 @@ def test_an_iterable_of_no_batches_is_refused(kind: str, compile: Any) -> None:
         ((np.ones((4, 3)),), TypeError, "(?s)batch 1 is .* of type tuple; a batch is a pair"),
         ((np.ones((4, 3)), np.ones((4, 1)), 0), TypeError, "(?s)batch 1 is .* of type tuple; a batch is a pair"),
         ((np.ones((4, 3)), np.ones((3, 1))), ValueError, "x of batch 1 has 4 rows and y of batch 1 has 3"),
-        ((np.ones((0, 3)), np.ones((0, 1))), ValueError, r"x of batch 1 has shape \(0, 3\); it needs one row a sample"),
+        ((np.ones((0, 3)), np.ones((0, 1))), ValueError,
+         r"x of batch 1 has shape \(0, 3\); it needs one row per sample"),
         ((np.ones((4, 3)), np.full((4, 1), np.nan)), ValueError, r"y of batch 1\[0, 0\] is nan"),
         ((np.ones((4, 3)), None), ValueError, "y of batch 1 is missing"),
     ],
@@ -602,7 +603,7 @@ def test_a_checkpoint_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
          r"mse compares a prediction of shape \(4, 1\) with targets of shape \(4,\)"),
         (lambda x, y: fit(network(), x, y, x, solver=Solver("mse"), settings=Settings(1)), "y_val is missing"),
         (lambda x, y: fit(network(), x, y, solver=Solver("mse", groups={"9.*": {}}), settings=Settings(1)),
-         r"no parameter fits the group '9.\*'; they are called 0.weight"),
+         r"no parameter matches the group '9.\*'; they are called 0.weight"),
         (lambda x, y: fit(network(), x, y, solver=Solver("mse", "sgd", 0.1, Regularization(dropout=0.5)),
                           settings=Settings(1)), r"write Dropout\(0.5\) where it belongs"),
         (lambda x, y: fit(network(), x, y, solver=Solver(lambda p, t: (p - t) ** 2), settings=Settings(1, 4)),

@@ -127,7 +127,7 @@ def test_numbers_of_classes_stay_whole_numbers(kind: Any) -> None:
 def other_columns(kind: Any) -> list[tuple[Any, str]]:
     a, b = NUMBERS.items()
     return [
-        (kind(dict([b, a])), "columns in another order than in training, first 'b' for 'größe'"),
+        (kind(dict([b, a])), "columns in a different order than in training: 'b' where 'größe' was"),
         (kind(dict([a])), "no column 'b', which the network was trained on"),
         (kind({**NUMBERS, "c": a[1]}), "the column 'c', which the network was not trained on. Leave it out"),
         (kind({"größe": a[1], "B": b[1]}), "no column 'b'"),

@@ -171,7 +171,7 @@ def test_writing_is_refused_and_names_the_way() -> None:
         lambda: np.stack([t, t], out=np.zeros((2, 2))), lambda: np.compress([1, 0], t, out=a),
         lambda: np.choose([0], [t, t], out=a),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match="Leave out= away"):
+        with pytest.raises(TypeError, match="Remove out="):
             call()
     assert len(WRITERS) == 6
 

@@ -165,7 +165,7 @@ def test_the_schemes_of_a_layer_are_these() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: init.he_normal((3,)), r"a weight of shape \(3,\) has no fans; .* For a bias use zeros"),
+        (lambda: init.he_normal((3,)), r"a weight of shape \(3,\) has no fan_in and fan_out; .* For a bias use zeros"),
         (lambda: init.fan_in_uniform((3,)), r"fan_in_uniform with the fan of its weight"),
         (lambda: init.orthogonal((3,)), r"orthogonal needs rows and columns, .* the shape is \(3,\)"),
         (lambda: init.truncated_normal((3,), std=0), "std=0, a=-2.0, b=2.0; std must be positive"),

@@ -219,7 +219,7 @@ def test_batch_norm_has_no_statistics_of_a_single_value() -> None:
 
 def test_batch_norm_does_not_keep_a_value_of_a_trace() -> None:
     layer, one = BatchNorm(3), Tensor(np.ones((1, 3)))
-    with pytest.raises(TypeError, match=r"BatchNorm\(3\) in training moves its running statistics"):
+    with pytest.raises(TypeError, match=r"BatchNorm\(3\) in training updates its running statistics"):
         layer._learn(one, one, 5)
     assert layer.num_batches_tracked == 0
     assert layer.running_mean.tolist() == [0.0, 0.0, 0.0]
@@ -351,7 +351,7 @@ def test_an_embedding_of_no_words() -> None:
     (Embedding(5, 3), np.array([1, 5]), r"Embedding\(5, 3\) has the words 0 to 4; x holds 5"),
     (Embedding(5, 3), np.array([1, -1]), "x holds -1"),
     (Embedding(5, 3), Tensor(np.array([1, -1])), "x holds -1"),
-    (Embedding(5, 3), np.array([1.0]), r"takes the numbers of words; x has dtype float64. Write x.astype\(int\)"),
+    (Embedding(5, 3), np.array([1.0]), r"takes indices of words; x has dtype float64. Write x.astype\(int\)"),
 ])  # fmt: skip
 def test_a_wrong_input_is_refused_with_the_path_of_the_layer(layer: Module, x: Array, message: str) -> None:
     model = Sequential(Sequential({"part": layer}))
@@ -366,7 +366,7 @@ def test_a_wrong_input_is_refused_with_the_path_of_the_layer(layer: Module, x: A
     (lambda: Conv2d(3, 4, (3, 3, 3)), "kernel"),
     (lambda: Conv2d(0, 4, 3), "c_in=0"),
     (lambda: Conv2d(1.5, 4, 3), "whole number"),
-    (lambda: GroupNorm(3, 4), "4 channels do not fall into 3 groups"),
+    (lambda: GroupNorm(3, 4), "4 channels cannot be divided into 3 groups"),
     (lambda: LayerNorm(()), "no axis to normalise over"),
     (lambda: LayerNorm(3, dtype=int), "gradients need floats"),
     (lambda: Embedding(3, 2, 3), "padding_idx=3; the 3 words are 0 to 2"),

@@ -65,7 +65,7 @@ def one_number() -> None:
             b -= 0.01 * b.grad
 
 
-LOSES = "this Tensor was made by subtract, so it is no leaf.* instead of w = w - lr"
+LOSES = "this Tensor was made by subtract, so it is not a leaf.* instead of w = w - lr"
 
 
 def lost() -> None:
@@ -78,13 +78,13 @@ def lost() -> None:
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
-        (stepping(lambda ps: optim.SGD(ps, lr=0.1)), "SGD.step: 'w' was moved .* each backward: optimizer.zero_grad"),
-        (stepping(lambda ps: optim.Adam(ps)), "Adam.step: 'w' was moved"),
+        (stepping(lambda ps: optim.SGD(ps, lr=0.1)), "SGD.step: 'w' was updated .* each backward: optimizer.zero_grad"),
+        (stepping(lambda ps: optim.Adam(ps)), "Adam.step: 'w' was updated"),
         (stepping(lambda ps: optim.Minimizer(ps, "adam")), r"step: 'w' .* minimizer.zero_grad\(\), or step\(lambda"),
-        (clipping, "SGD.step: 'w' was moved"),
-        (by_hand(True), "w.grad: 'w' was moved .* before each backward: w.grad = None"),
-        (by_hand(False), "w.grad: 'w' was moved"),
-        (one_number, "w.grad: 'b' was moved"),
+        (clipping, "SGD.step: 'w' was updated"),
+        (by_hand(True), "w.grad: 'w' was updated .* before each backward: w.grad = None"),
+        (by_hand(False), "w.grad: 'w' was updated"),
+        (one_number, "w.grad: 'b' was updated"),
         (lost, LOSES),
     ],
 )  # fmt: skip
@@ -109,7 +109,7 @@ def test_a_gradient_that_grows_in_the_second_group_is_told_too(make: Any) -> Non
             walk_back(w, b)
             optimizer.step()
 
-    with pytest.warns(GradientWarning, match="step: 'b' was moved"):
+    with pytest.warns(GradientWarning, match="step: 'b' was updated"):
         loop()
 
 
@@ -251,5 +251,5 @@ def test_a_parameter_made_a_constant_is_named_where_nothing_is_left_to_walk() ->
     w = Tensor(np.ones(2))
     with no_grad():
         w = w - 0.1
-    with pytest.raises(RuntimeError, match=r"w = w - lr \* w.grad makes a constant of it"):
+    with pytest.raises(RuntimeError, match=r"w = w - lr \* w\.grad makes it a constant"):
         (w * w).sum().backward()

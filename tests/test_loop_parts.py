@@ -105,7 +105,7 @@ def test_a_while_loop_goes_on_as_long_as_its_test_holds() -> None:
     assert loop(np.array(2.0), np.array(30.0), start)[1].item() == []
     with switched("steps", 3):
         np.testing.assert_array_equal(loop(np.array(2.0), np.array(30.0), start)[0], last)
-    with switched("steps", 2), pytest.raises(RuntimeError, match="more steps than were allowed"):
+    with switched("steps", 2), pytest.raises(RuntimeError, match="more steps than allowed"):
         loop(np.array(2.0), np.array(30.0), start)
     stays, _ = loop(np.array(2.0), np.array(4.0), start)
     np.testing.assert_array_equal(stays, start)

@@ -65,7 +65,7 @@ GOOD: dict[str, tuple[str | bytes, list[str], str]] = {
     "names": (rows(30, lambda k, draw: f"{k},{k % 5},{'はい' if k % 2 else 'いいえ'}", "年齢,größe,y"), [],
               "いいえ, はい"),
     "numbers for classes": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 2}"), [],
-                            "y holds numbers (0, 1), so it is taken for a number to predict, a regression"),
+                            "y holds numbers (0, 1), so the kind is taken to be regression"),
     "classes said": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 2}"), ["--kind", "classification"], "0, 1"),
     "15,000 columns": (",".join([*(f"gene_{k}" for k in range(15000)), "y"]) + "\n"
                        + "".join(",".join(["1.5"] * 15000) + f",{'ab'[k % 2]}\n" for k in range(10)), ["--hidden", "2"],
@@ -80,8 +80,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "two ways": (rows(9, lambda k, draw: f"{k},{k + 1:02}/02/2024,x"),
                  r"column 'b'.*day or the month first.*2024-05-31"),
     "texts among numbers": (rows(9, lambda k, draw: f"{k},{'1o' if k == 7 else k},x"), r"line 9 .*column 'b'.*'1o'"),
-    "NUL": ("a,b,y\n1,2,x\n1,\0,x\n", r"line 3: a NUL byte"),
-    "twice": ("a,a,y\n1,2,x\n1,2,z\n", r"the name 'a' stands twice, in columns 1 and 2"),
+    "NUL": ("a,b,y\n1,2,x\n1,\0,x\n", r"line 3: there is a NUL byte"),
+    "twice": ("a,a,y\n1,2,x\n1,2,z\n", r"column 'a' appears twice, as columns 1 and 2"),
     "one row": ("a,b,y\n1,2,x\n", r"every row of the target 'y' is 'x'"),
     "one class": (rows(9, lambda k, draw: f"{k},{k},x"), r"every row of the target 'y' is 'x'.*second class"),
     "cut off": (gzip.compress(rows(300, plain).encode())[:-40], r"the gzip file is cut off"),
@@ -230,7 +230,7 @@ def test_parts_of_a_cross_validation_are_scored(capsys: Capture) -> None:
     assert float(found[1]) == pytest.approx(np.mean(scores), abs=1e-4)
     assert np.mean(scores) > 0.85
     assert main(["train", "--cv", "1"]) == 2
-    assert "--cv 1; there are 150 rows, so it is a whole number from 2 to 150" in capsys.readouterr().err
+    assert "--cv 1; there are 150 rows, so it must be a whole number from 2 to 150" in capsys.readouterr().err
 
 
 def test_each_row_is_scored_once_by_a_network_that_has_not_seen_it(monkeypatch: pytest.MonkeyPatch) -> None:

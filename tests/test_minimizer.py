@@ -169,7 +169,7 @@ def test_a_parameter_that_joins_a_group_later_is_not_left_out_silently(count: in
     w, late = [Tensor([1.0]) for _ in range(count)], Tensor([2.0])
     minimizer = Minimizer([{"parameters": [t]} for t in w], "sgd", 0.1)
     minimizer.groups[-1].parameters.append(late)
-    with pytest.raises(ValueError, match="a group has other parameters than at first; make a new Minimizer for them"):
+    with pytest.raises(ValueError, match="the parameters of a group have changed; create a new Minimizer for them"):
         minimizer.step(lambda: sum([*w[1:], late], w[0]).sum())
     assert [t.data.tolist() for t in [*w, late]] == [*[[1.0]] * count, [2.0]]
 
@@ -452,16 +452,17 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([]), "Minimizer: there are no parameters; pass a list of Tensors"),
         (lambda: Minimizer(w), r"Minimizer: put the Tensor into a list, Minimizer\(\[it\], ...\)"),
         (lambda: Minimizer({"parameters": [w]}), "Minimizer: put the dict into a list"),
-        (lambda: Minimizer([w, w]), "Minimizer: the parameter 'w' comes twice"),
-        (lambda: Minimizer([{"parameters": [w]}, {"parameters": [w]}]), "the parameter 'w' comes twice"),
+        (lambda: Minimizer([w, w]), "Minimizer: the parameter 'w' appears twice"),
+        (lambda: Minimizer([{"parameters": [w]}, {"parameters": [w]}]), "the parameter 'w' appears twice"),
         (lambda: Minimizer([{"parameters": []}]), "Minimizer: a group has no parameters; leave it out"),
-        (lambda: Minimizer([{"weights": [w]}]), "is no group; each is a dict, e.g."),
-        (lambda: Minimizer([{"parameters": [w]}, w]), "is no group"),
-        (lambda: Minimizer([{"parameters": [w]}, 3]), "Minimizer: 3 is no group; each is a dict"),
-        (lambda: Minimizer([{"parameters": [w]}, "parameters"]), "Minimizer: .parameters. is no group; each is a dict"),
-        (lambda: Minimizer([np.ones(2)]), "is no parameter; it needs a Tensor of floats"),
-        (lambda: Minimizer([Tensor([1, 2])]), "is no parameter"),
-        (lambda: Minimizer([w * 2]), "is no parameter"),
+        (lambda: Minimizer([{"weights": [w]}]), "is not a group; each is a dict, e.g."),
+        (lambda: Minimizer([{"parameters": [w]}, w]), "is not a group"),
+        (lambda: Minimizer([{"parameters": [w]}, 3]), "Minimizer: 3 is not a group; each is a dict"),
+        (lambda: Minimizer([{"parameters": [w]}, "parameters"]),
+         "Minimizer: .parameters. is not a group; each is a dict"),
+        (lambda: Minimizer([np.ones(2)]), "is not a parameter; it needs a Tensor of floats"),
+        (lambda: Minimizer([Tensor([1, 2])]), "is not a parameter"),
+        (lambda: Minimizer([w * 2]), "is not a parameter"),
         (lambda: Minimizer([w], "adm"), "unknown optimizer 'adm'; known are sgd"),
         (lambda: Minimizer([w], adam), "<function adam at .* is of type function; it needs a name, e.g. 'adam'"),
         (lambda: Minimizer([w], "sgd", -0.1), "learning_rate=-0.1; it must be a finite number of at least 0"),

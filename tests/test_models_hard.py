@@ -205,7 +205,7 @@ def test_what_is_one_array_here_and_two_in_the_state_is_refused() -> None:
 
 
 def test_a_state_of_which_nothing_fits_is_refused_even_if_not_strict() -> None:
-    with pytest.raises(ValueError, match=r"no name is in both, here they are such as 0\.weight"):
+    with pytest.raises(ValueError, match=r"no name is in both; here, names are such as 0\.weight"):
         network().load_state_dict({"encoder.weight": np.ones(3)}, strict=False)
 
 
@@ -414,7 +414,7 @@ def test_a_training_whose_gradients_are_infinite_says_so_and_spoils_no_checkpoin
         (lambda x, y: TrainNN(network(), x, y, solver=Solver("mse", "lbfgs")), "lbfgs computes the loss many times"),
         (lambda x, y: TrainNN(network(), x, None, solver=ADAM), "data_out is missing"),
         (lambda x, y: fit(network(), x, y, solver=Solver("mse", "lbfgs"), settings=Settings(1, 5, 2)),
-         "lbfgs takes each batch for itself"),
+         "lbfgs treats each batch separately"),
         (lambda x, y: Solver("mse", "lbfgs", clip_norm=1.0), "leave clip_norm and clip_value out"),
         (lambda x, y: fit(Linear(3, 1, rng=0), x, abs(y), solver=Solver("binarycrossentropy"), settings=TWICE),
          "write Solver(nn.losses.cross_entropy)"),
@@ -476,7 +476,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch:
 def test_a_checkpoint_without_its_best_weights_says_so(tmp_path: Path) -> None:
     run(tmp_path, 2)
     next(tmp_path.glob("best-*")).unlink()
-    with pytest.raises(FileNotFoundError, match=r"no longer a whole checkpoint: best-2.safetensors is missing"):
+    with pytest.raises(FileNotFoundError, match=r"an incomplete checkpoint: best-2.safetensors is missing"):
         run(tmp_path, 3)
 
 
@@ -563,7 +563,7 @@ def test_halves_of_either_kind_are_read_and_smaller_numbers_refused(tmp_path: Pa
         io.load_weights(written(tmp_path / "w", kind, [1, 3], content), layer)
         assert layer.weight.data.tolist() == values.tolist()
     assert read(written(tmp_path / "w", "BF16", [], upper[:2]))[0]["weight"] == 1.5
-    with pytest.raises(ValueError, match=r"type F8_E4M3, which NumPy has not"):
+    with pytest.raises(ValueError, match=r"type F8_E4M3, which NumPy does not have"):
         io.load_weights(written(tmp_path / "w", "F8_E4M3", [1, 3], b"123"), layer)
 
 

@@ -235,11 +235,11 @@ def test_containers_compute_what_they_say(rng: np.random.Generator) -> None:
         (lambda: Linear(0, 2), "n_in=0; it must be at least 1"),
         (lambda: Linear(2.5, 2), "n_in=2.5 is of type float; it needs a whole number"),
         (lambda: Linear(2, 2, dtype=int), "gradients need floats"),
-        (lambda: Dropout(1.0), "p=1.0; the share that is dropped"),
+        (lambda: Dropout(1.0), "p=1.0; the dropped share must be"),
         (lambda: Flatten()(np.ones(3)), r"needs an axis 1; x has shape \(3,\)"),
         (lambda: SpatialDropout(0.5)(np.ones((2, 3))), r"needs \(batch, channels, \*spatial\)"),
         (lambda: Module()(1), "Module has no forward; write def forward"),
-        (lambda: Lambda(3), "is no function"),
+        (lambda: Lambda(3), "is not a function"),
     ],
 )
 def test_bad_arguments_are_refused(call: Any, message: str) -> None:
@@ -299,7 +299,8 @@ def test_weights_go_through_a_file_and_what_does_not_fit_is_refused(tmp_path: Pa
         with pytest.raises(ValueError, match=r"w\.safetensors"):
             io.load_weights(path, other)
     path.write_bytes(whole)
-    with pytest.raises(ValueError, match=r"w\.safetensors: this state is of another architecture than Linear; missing"):
+    message = r"w\.safetensors: this state belongs to a different architecture than Linear; missing"
+    with pytest.raises(ValueError, match=message):
         io.load_weights(path, Linear(3, 3, rng=0))
     assert all((other.state_dict()[name] == before[name]).all() for name in before)
 

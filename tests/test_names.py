@@ -62,7 +62,7 @@ OPTIONS = [
     (made(Solver, "mse", epochs=3), "settings=Settings(epochs=20, batch_size=16)"),
     (made(Solver, "mse", optim.Adam), "for fit write its name, 'adam', or its rule, optim.adam()"),
     (made(Solver, "mse", OPTIMIZER), "for fit write its name, 'adam'"),
-    (made(Solver, nn.MSELoss), "loss=MSELoss is a class; make one of it, MSELoss()"),
+    (made(Solver, nn.MSELoss), "loss=MSELoss is a class; create an instance, MSELoss()"),
     (made(Settings, epoch=3), "Did you mean 'epochs'?"),
     (made(Settings, 3, batchsize=4), "Did you mean 'batch_size'?"),
     (made(Settings, 3, lr=0.1), "It belongs to solver=Solver("),

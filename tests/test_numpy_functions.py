@@ -82,7 +82,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.add.reduceat(V, [5]), IndexError, "5"),
     (lambda: np.bitwise_and.reduce(K), TypeError, r"For a plain value write `np.bitwise_and.reduce\(k.data\)`"),
     (lambda: np.bitwise_and(V, 1), TypeError, "bitwise_and"),
-    (lambda: np.apply_over_axes(lambda a, axis: a.sum(), V[None, None], [0]), ValueError, "keeps the axes or takes"),
+    (lambda: np.apply_over_axes(lambda a, axis: a.sum(), V[None, None], [0]), ValueError, "keeps the axes or removes"),
     (lambda: tg.vectorize(abs)(Tensor(np.zeros(0))), ValueError, r"arrays with entries; it got shapes \[\(0,\)\]"),
     (lambda: np.vectorize(lambda x: x * 2)(V), TypeError, r"np.vectorize\(f\)\(t\) write tinygrad_nn.vectorize\(f\)"),
     (lambda: np.full(3, V[0]), TypeError, r"write np.full\(shape, t, like=t\)"),

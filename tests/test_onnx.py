@@ -312,13 +312,13 @@ class Asks(nn.Module):
 
 
 REFUSED: dict[str, tuple[Any, Any, str]] = {
-    "values": (Asks(), numbers(2, 3), r"cannot be written down.*line|cannot be written down"),
+    "values": (Asks(), numbers(2, 3), r"cannot be exported.*line|cannot be exported"),
     "no operator": (lambda x: np.linalg.inv(x), np.eye(3)[None], "has no operator"),
     "texts": ([Layer(3, 2)], np.array(["a"]), "pass an array of numbers"),
     "no rows": ([Layer(3, 2)], np.zeros((0, 3)), "at least one row"),
     "a number": (lambda x: x * 2, np.array(1.0), "no axis 0"),
     "a constant": (lambda x: 3.0, numbers(2, 3), "does not depend on its arguments"),
-    "rows in numbers": (lambda x: x * float(len(x)), numbers(2, 3), "one row more"),
+    "rows in numbers": (lambda x: x * float(len(x)), numbers(2, 3), "one more row"),
     "rows in operations": (lambda x: sum(x[k] for k in range(len(x))), numbers(2, 3), "other operations.*axis=None"),
 }
 
@@ -508,7 +508,7 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
     odd.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [2]))
     with pytest.raises(ValueError, match="the operator 'LpPool' is not known"):
         io.load_onnx(odd)
-    with pytest.raises(TypeError, match="one takes 1 inputs, x0; 2 came"):
+    with pytest.raises(TypeError, match="one takes 1 inputs, x0; it got 2"):
         io.load_onnx(model_of("Sin", [X], []))(X, X)
 
 

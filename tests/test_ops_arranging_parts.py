@@ -228,7 +228,7 @@ SAID: list[tuple[Callable[[], Any], type[Exception], str]] = [
      "np.interp needs as many values as knots, and some; it got (1,) and (2,)."),
     (lambda: np.geomspace(X3, 0, 3), ValueError, "np.geomspace needs numbers other than 0 as its ends;"),
     (lambda: np.apply_over_axes(lambda a, axis: a[0, 0], X3, 0), ValueError,
-     "np.apply_over_axes needs a function that keeps the axes or takes one away; of shape (2, 3) it made (1,)."),
+     "np.apply_over_axes needs a function that keeps the axes or removes one; from shape (2, 3) it made (1,)."),
     (lambda: joining.array([X3, X3[0]]), ValueError,
      "tinygrad_nn.array needs parts of one shape in each list; part 0 has shape (2, 3), part 1 has (3,)."),
     (lambda: joining.vectorize(abs)(np.zeros((0, 2))), ValueError,
@@ -240,7 +240,7 @@ SAID: list[tuple[Callable[[], Any], type[Exception], str]] = [
      "entries of shape (3,), and the value has shape (2,). Give one number, or an array that broadcasts to (3,)."),
     (lambda: X3.at[np.array([0.5])].add(1.0), IndexError, "arrays used as indices must be of integer"),
     (lambda: X3.at[0].add(np.ones((2, 3))), ValueError, "names entries of shape (3,), and the value has shape (2, 3)."),
-    (lambda: X3.at[0].put(1), AttributeError, "t.at[index] has set, add, multiply, min and max, and no 'put'."),
+    (lambda: X3.at[0].put(1), AttributeError, "t.at[index] has set, add, multiply, min and max, but no 'put'."),
 ]  # fmt: skip
 
 

@@ -488,7 +488,7 @@ def test_clipping_is_differentiable() -> None:
         (lambda: adam(beta2=1.0), "adam: beta2=1.0"),
         (lambda: adam(eps=0.0), r"adam: eps=0.0; it must be positive and finite, e.g. 1e-8"),
         (lambda: adam(weight_decay=-1), "adam: weight_decay=-1; it must be at least 0 and finite, e.g. 0.01"),
-        (lambda: adam(amsgrad=1), "adam: amsgrad=1 is of type int; it is True or False"),
+        (lambda: adam(amsgrad=1), "adam: amsgrad=1 is of type int; it must be True or False"),
         (lambda: adam(beta1="0.9"), "adam: beta1='0.9' is of type str; it must be a number at least 0"),
         (lambda: adam(beta1=True), "adam: beta1=True is of type bool"),
         (lambda: optim.adamw(weight_decay=float("inf")), "adamw: weight_decay=inf"),

@@ -178,11 +178,11 @@ def test_lbfgs_keeps_its_rate_in_its_group() -> None:
         (["state", "param_groups"], "load_state_dict takes what state_dict"),
         ({"state": {}}, "load_state_dict takes what state_dict"),
         ({"param_groups": []}, "load_state_dict takes what state_dict"),
-        ({"state": {}, "param_groups": [{"lr": 0.1}]}, "'param_groups' is no list of dicts with 'params'"),
-        ({"state": {}, "param_groups": [3]}, "'param_groups' is no list of dicts with 'params'"),
-        ({"state": {}, "param_groups": 3}, "'param_groups' is no list of dicts with 'params'"),
-        ({"state": [1.0], "param_groups": [{"params": [0]}]}, "'state' in the saved state is no dict of dicts"),
-        ({"state": {0: 1.0}, "param_groups": [{"params": [0]}]}, "'state' in the saved state is no dict of dicts"),
+        ({"state": {}, "param_groups": [{"lr": 0.1}]}, "'param_groups' is not a list of dicts with 'params'"),
+        ({"state": {}, "param_groups": [3]}, "'param_groups' is not a list of dicts with 'params'"),
+        ({"state": {}, "param_groups": 3}, "'param_groups' is not a list of dicts with 'params'"),
+        ({"state": [1.0], "param_groups": [{"params": [0]}]}, "'state' in the saved state is not a dict of dicts"),
+        ({"state": {0: 1.0}, "param_groups": [{"params": [0]}]}, "'state' in the saved state is not a dict of dicts"),
         ({"state": {}, "param_groups": [{"params": [0], "lr": -1.0}]}, "lr=-1.0; it must be a finite number"),
         ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "mu=2.0; it must be"),
     ],
@@ -219,7 +219,7 @@ def test_a_parameter_may_have_a_name_or_no_axes_but_a_pair_is_none() -> None:
     a, b = Tensor(1.0), Tensor(np.ones(2))
     assert optim.SGD([a, ("b", b)]).param_groups[0]["params"] == [a, b]
     for wrong in ((a, b), ("b", b, 1), ("b",)):
-        with pytest.raises(TypeError, match="is no parameter; it needs a Tensor of floats"):
+        with pytest.raises(TypeError, match="is not a parameter; it needs a Tensor of floats"):
             optim.SGD([wrong])
 
 

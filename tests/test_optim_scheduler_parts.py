@@ -139,7 +139,8 @@ def test_a_state_of_another_schedule_is_refused() -> None:
                         ({"last_epoch": 3}, "None")):  # fmt: skip
         with pytest.raises(ValueError, match=r"^StepLR: the schedule is \[\{'name': 'step', 'step_size': 3") as error:
             scheduler.load_state_dict(saved)
-        assert f"here and {told} in the saved state. Make the scheduler as it was when it was saved" in str(error.value)
+        message = f"here and {told} in the saved state. Create the scheduler as it was when it was saved"
+        assert message in str(error.value)
         assert scheduler.state_dict() == before
 
 
@@ -176,7 +177,7 @@ def test_one_scheduler_is_a_sequence_too_and_a_chain_finds_its_optimizer() -> No
         assert S.ChainedScheduler([S.StepLR(optimizer, 3)], *given).optimizer is optimizer
     with pytest.raises(ValueError, match=r"^ChainedScheduler needs at least one scheduler\.$"):
         S.ChainedScheduler([], optimizer)
-    with pytest.raises(TypeError, match=r"^SequentialLR: 3 is no scheduler that steps without a metric"):
+    with pytest.raises(TypeError, match=r"^SequentialLR: 3 is not a scheduler that steps without a metric"):
         S.SequentialLR(optimizer, [3], [])
 
 

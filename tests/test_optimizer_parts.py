@@ -136,7 +136,7 @@ def test_a_saved_state_brings_its_numbers_and_its_own_numbering() -> None:
 
 
 OPTIONS = "params, lr, momentum, dampening, weight_decay, nesterov, maximize"
-AS_IT_WAS = "Make the optimizer as it was when it was saved; nothing was changed."
+AS_IT_WAS = "Create the optimizer as it was when it was saved; nothing was changed."
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ AS_IT_WAS = "Make the optimizer as it was when it was saved; nothing was changed
         *[(lambda o, n=n: getattr(o, n), f"SGD has no attribute '{n}'. {say}") for n, say in (
             ("lr", "Each group has one: optimizer.param_groups[0]['lr']."),
             ("learning_rate", "Each group has one: optimizer.param_groups[0]['lr']."),
-            ("backward", "The loss walks back: loss.backward(), then optimizer.step()."),
+            ("backward", "Call backward on the loss: loss.backward(), then optimizer.step()."),
             ("minimize", "Write loss.backward(), then optimizer.step()."),
             ("apply_gradients", "Write loss.backward(), then optimizer.step()."),
         )],
@@ -155,16 +155,16 @@ AS_IT_WAS = "Make the optimizer as it was when it was saved; nothing was changed
         (lambda o: optim.SGD(leaves(1.0), nope=1),
          f"SGD has no option 'nope'. It takes {OPTIONS}."),
         (lambda o: optim.SGD(leaves(1.0), differentiable=True),
-         "SGD: differentiable=True is not there; differentiate an update with optim rules."),
-        (lambda o: o.add_param_group(3), "SGD: 3 is no group; each is a dict, e.g. {'params': [w, b]}."),
+         "SGD: differentiable=True is not supported; differentiate an update with optim rules."),
+        (lambda o: o.add_param_group(3), "SGD: 3 is not a group; each is a dict, e.g. {'params': [w, b]}."),
         (lambda o: o.add_param_group({"lr": 3}),
-         "SGD: {'lr': 3} is no group; each is a dict, e.g. {'params': [w, b]}."),
+         "SGD: {'lr': 3} is not a group; each is a dict, e.g. {'params': [w, b]}."),
         (lambda o: o.add_param_group({"params": leaves(1.0), "nestrov": True}),
          f"a group of SGD has no option 'nestrov'. Did you mean 'nesterov'? It takes {OPTIONS}."),
         (lambda o: o.add_param_group({"params": leaves(1.0), "lr": -1.0}),
          "SGD: lr=-1.0; it must be a finite number of at least 0, e.g. 0.01."),
         (lambda o: o.add_param_group({"params": o.param_groups[0]["params"]}),
-         "SGD: a parameter is in two groups; it would move twice each step."),
+         "SGD: a parameter is in two groups; it would be updated twice each step."),
         (lambda o: o.load_state_dict({"state": {}}),
          "SGD: load_state_dict takes what state_dict() returned, a dict with 'param_groups'."),
         (lambda o: o.load_state_dict({"state": {}, "param_groups": [{"params": [0, 1, 2]}]}),
@@ -177,7 +177,7 @@ AS_IT_WAS = "Make the optimizer as it was when it was saved; nothing was changed
            f"SGD: lr={lr!r}; it must be a finite number of at least 0, e.g. 0.01.")
           for lr in (True, "0.1", math.inf, math.nan, -1e-9, [0.1])],
         *[(lambda o, b=b: optim.Adam(leaves(1.0), betas=b),
-           f"Adam: betas={b!r}; it is a pair, e.g. betas=(0.9, 0.999).") for b in (0.9, [0.9], (0.9, 0.9, 0.9))],
+           f"Adam: betas={b!r}; it must be a pair, e.g. betas=(0.9, 0.999).") for b in (0.9, [0.9], (0.9, 0.9, 0.9))],
         (lambda o: optim.LBFGS(leaves(1.0), foo=1),
          f"LBFGS has no option 'foo'. It takes params, {', '.join(DEFAULTS['LBFGS'])}."),
         (lambda o: optim.LBFGS([{"params": leaves(1.0)}, {"params": leaves(2.0)}]),
@@ -392,11 +392,11 @@ def test_schedulers_of_schedulers_are_checked() -> None:
         (lambda: S.SequentialLR(optimizer, [S.StepLR(optimizer, 3)], [3]),
          "SequentialLR: 1 schedulers and 1 milestones; give one for each scheduler but the first."),
         (lambda: S.SequentialLR(optimizer, [S.StepLR(other, 3)], []),
-         "SequentialLR: StepLR belongs to another optimizer; make all for the same one."),
+         "SequentialLR: StepLR belongs to another optimizer; create all for the same one."),
         (lambda: S.ChainedScheduler([S.StepLR(optimizer, 3), S.StepLR(other, 3)]),
-         "ChainedScheduler: StepLR belongs to another optimizer; make all for the same one."),
+         "ChainedScheduler: StepLR belongs to another optimizer; create all for the same one."),
         (lambda: S.ChainedScheduler([S.StepLR(optimizer, 3)], other),
-         "ChainedScheduler: StepLR belongs to another optimizer; make all for the same one."),
+         "ChainedScheduler: StepLR belongs to another optimizer; create all for the same one."),
         (lambda: S.ChainedScheduler([]), "ChainedScheduler needs at least one scheduler."),
         (lambda: S.LRScheduler(optimizer, [lambda t, b: b] * 2),
          "LRScheduler: 2 values for schedule, 1 groups; give one for each, or one for all."),
@@ -406,7 +406,8 @@ def test_schedulers_of_schedulers_are_checked() -> None:
     for call, message in cases:
         with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
             call()
-    with pytest.raises(TypeError, match=r"^ChainedScheduler: <.* is no scheduler that steps without a metric, such as"):
+    message = r"^ChainedScheduler: <.* is not a scheduler that steps without a metric, such as"
+    with pytest.raises(TypeError, match=message):
         S.ChainedScheduler([S.ReduceLROnPlateau(optimizer)], optimizer)
     with pytest.raises(TypeError, match=r"^StepLR: 3 of type int has no param_groups; pass optim.SGD\(...\) or its li"):
         S.StepLR(3, 3)
@@ -450,7 +451,8 @@ def test_a_hyper_parameter_is_in_its_range(name: str, key: str) -> None:
     make = optim.OPTIMIZERS[name]
     if key in ("nesterov", "amsgrad", "centered", "decoupled"):
         for bad in (1, "yes", None):
-            with pytest.raises(TypeError, match=rf"^\w+: {key}={bad!r} is of type {type(bad).__name__}; it is True or"):
+            message = rf"^\w+: {key}={bad!r} is of type {type(bad).__name__}; it must be True or"
+            with pytest.raises(TypeError, match=message):
                 make(**{key: bad})
         assert type(dict(make(**{"mu": 0.5} if name == "sgd" else {}, **{key: np.True_}).hyper)[key]) is bool
         return
@@ -542,7 +544,7 @@ def trained(**more: Any) -> optim.Minimizer:
 
 
 NEEDS_RULE = "it needs a name, e.g. 'adam', or an optimizer, e.g. optim.adam(beta1=0.8)."
-HERE = "Make the Minimizer as it was when it was saved; nothing was changed."
+HERE = "Create the Minimizer as it was when it was saved; nothing was changed."
 SAVED_IN = f"saved state. {HERE}"
 COSINE = "{'name': 'cosine', 'T_max': 9, 'eta_min': 0.0}"
 SAVED: list[tuple[str, Any, str]] = [
@@ -655,7 +657,7 @@ def test_groups_have_their_own_rules_and_rates() -> None:
         (lambda: optim.Minimizer([{"parameters": leaves(1.0), "learning_rate": -1.0}]),
          "Minimizer: learning_rate=-1.0; it must be a finite number of at least 0, e.g. 0.01."),
         (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(2)] * 2),
-         "step: 2 gradients for 1 parameters; pass one for each, or None where there is none."),
+         "step: 2 gradients for 1 parameters; pass one for each, or None if it has none."),
         (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(3)]),
          "step: the gradient of parameter 1 has shape (3,); it has (2,)."),
         (lambda: optim.Minimizer(leaves(1.0)).observe(1.0),

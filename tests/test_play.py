@@ -50,8 +50,8 @@ def test_points_come_in_turn_and_the_seed_decides_them(make: Callable[..., Any],
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: two_moons(1), "rows=1; there must be at least 2"),
-    (lambda: two_moons(2.5), "rows=2.5 is no whole number"),  # type: ignore[arg-type]
-    (lambda: two_moons(10, noise=-1), "noise=-1; it is a deviation of at least 0"),
+    (lambda: two_moons(2.5), "rows=2.5 is not a whole number"),  # type: ignore[arg-type]
+    (lambda: two_moons(10, noise=-1), "noise=-1; it must be a standard deviation of at least 0"),
     (lambda: spirals(10, 1), "classes=1; there must be at least 2"),
     (lambda: spirals(2, 3), "rows=2; there must be at least 3"),
 ])  # fmt: skip
@@ -294,18 +294,18 @@ def test_one_sample_has_the_numbers_of_the_equations_written_by_hand(name: str) 
 
 BAD: list[tuple[str, Any, str]] = [
     ("choose", {"learning_rate": 0}, "learning rate is 0"),
-    ("choose", {"learning_rate": None}, "learning rate is None; it is a number"),
-    ("choose", {"learning_rate": -1}, "learning rate is -1; it is a number from 0"),
-    ("choose", {"batch_size": 2.5}, "batch size is 2.5; it is a whole number from 1"),
+    ("choose", {"learning_rate": None}, "learning rate is None; it must be a number"),
+    ("choose", {"learning_rate": -1}, "learning rate is -1; it must be a number from 0"),
+    ("choose", {"batch_size": 2.5}, "batch size is 2.5; it must be a whole number from 1"),
     ("choose", {"batch_size": "32"}, "batch size is '32'"),
-    ("choose", {"optimizer": "adan"}, "no optimizer that is known here.*Did you mean 'adam'"),
-    ("choose", {"optimizer": ["adam"]}, "is no optimizer that is known here"),
-    ("choose", {"dataset": "moon"}, "no data set that is known here.*Did you mean 'moons'"),
+    ("choose", {"optimizer": "adan"}, "not a known optimizer.*Did you mean 'adam'"),
+    ("choose", {"optimizer": ["adam"]}, "is not a known optimizer"),
+    ("choose", {"dataset": "moon"}, "not a known data set.*Did you mean 'moons'"),
     ("choose", {"dataset": "table"}, "There is no table yet"),
     ("choose", {"hidden": [[8, "tnah"]]}, "unknown activation 'tnah'.*Did you mean 'tanh'"),
     ("choose", {"hidden": [[8, "softmax"]]}, "softmax; that is for the output"),
     ("choose", {"hidden": [[0, "tanh"]]}, "width of hidden layer 1 is 0"),
-    ("choose", {"hidden": [[8]]}, "Hidden layer 1 is \\[8\\]; it is a width and an activation"),
+    ("choose", {"hidden": [[8]]}, "Hidden layer 1 is \\[8\\]; it must be a width and an activation"),
     ("choose", {"hidden": [[4, "tanh"]] * 9}, "9 hidden layers; the playground draws up to 8"),
     ("choose", {"hidden": "8"}, "list of pairs"),
     ("choose", {"train_size": 1}, "share of rows to train on is 1"),
@@ -315,7 +315,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("choose", {"leave_out": "a"}, "list of their names"),
     ("choose", [1], "JSON object"),
     ("do", "explode", "'explode' is not an action"),
-    ("look", {"row": 300}, "no row 300; there are the rows 0 to 299"),
+    ("look", {"row": 300}, "no row 300; the rows are 0 to 299"),
     ("look", {"row": True}, "no row True"),
     ("look", {"row": "1"}, "no row '1'"),
     ("look", {"across": "x9"}, "no feature 'x9'"),
@@ -360,18 +360,18 @@ def test_settings_change_while_it_trains_and_layers_begin_anew() -> None:
 
 CSV: list[tuple[str, str]] = [
     ("", "mine.csv: the file is empty"),
-    ("a,b\n", "only the first line is there"),
+    ("a,b\n", "the file has only its first line"),
     ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells, but the first line names 2"),
     ("a,b\n1,2\nx,4\n3,5\n4,1\n", "a non-numeric feature: 'x' is not a number"),
     ("a,b\n" + "".join(f"text {k},{k}\n" for k in range(30)), "30 different texts.*Leave the column out"),
-    ("a,b\n1,2\n,4\n3,1\n2,2\n", "cell is empty.*choose what stands in for missing cells"),
+    ("a,b\n1,2\n,4\n3,1\n2,2\n", "cell is empty.*choose how to fill missing cells"),
     ("a,b\n1,yes\n2,3\n3,no\n4,1\n", "mixes texts.*choose the kind “classification”"),
-    ("a,b\n1,yes\n2,yes\n3,yes\n4,yes\n", "nothing to tell apart"),
+    ("a,b\n1,yes\n2,yes\n3,yes\n4,yes\n", "a classifier needs at least two classes"),
     (",".join(f"c{k}" for k in range(600)) + "\n" + ("1," * 599 + "1\n") * 5, "has 600 columns.*up to 500"),
     ("a,b\n1,2\n2,3\n", "has 2 rows"),
     ("a\n1\n2\n3\n4\n5\n", "no column besides the target 'a'"),
     ("a,b\n1,2\n\0,3\n", "NUL byte"),
-    ('a,b\n1,"2\n3,4\n', "no readable CSV"),
+    ('a,b\n1,"2\n3,4\n', "not valid CSV"),
 ]  # fmt: skip
 
 
@@ -403,7 +403,7 @@ def test_a_table_is_taken_and_another_target_of_it_chosen() -> None:
     assert state["table"] == {"name": "houses.csv", "columns": ["size", "rooms", "price"]}
     state = session.choose({"dataset": "table", "target": "price", "missing": "median"})
     assert (state["data"]["name"], state["data"]["kind"], state["message"]) == ("houses.csv", "regression", "")
-    assert "median of a column stands in" in " ".join(state["data"]["notes"])
+    assert "median of a column replaces" in " ".join(state["data"]["notes"])
     state = session.choose({"dataset": "table", "target": "size", "leave_out": ["rooms"], "missing": "refuse"})
     assert (state["data"]["features"], state["data"]["target"]) == (["price"], "size")
     state = session.choose({"dataset": "moons"})
@@ -543,7 +543,7 @@ def test_two_sessions_are_two_playgrounds_and_one_stays(address: str) -> None:
 @pytest.mark.parametrize(("path", "body", "words"), [
     ("/table", {"name": "a.csv", "base64": "%%%"}, "not base64"),
     ("/table", {"name": 3, "base64": ""}, "A table is sent as"),
-    ("/table", {"name": "../../evil.csv", "base64": "YQ=="}, "evil.csv: only the first line is there"),
+    ("/table", {"name": "../../evil.csv", "base64": "YQ=="}, "evil.csv: the file has only its first line"),
     ("/do", {"what": 1}, "not an action"),
     ("/choose", {"rows": "many"}, "points is 'many'"),
     ("/frame?known=x", None, "whole numbers"),

@@ -379,8 +379,8 @@ def test_what_cannot_be_profiled_is_told() -> None:
 
     x = Tensor([1.0])
     for wrong, message in (
-        (generator, "runs nothing of it yet"), (lambda: generator(), "returned a generator"),
-        (x, "a Tensor is what a function has computed already"), (3, "a int cannot be called"),
+        (generator, "does not run it yet"), (lambda: generator(), "returned a generator"),
+        (x, "a Tensor is already the result of a function"), (3, "a int cannot be called"),
     ):  # fmt: skip
         with pytest.raises(TypeError, match=message):
             tg.profile(wrong)  # type: ignore[arg-type]
@@ -389,7 +389,7 @@ def test_what_cannot_be_profiled_is_told() -> None:
     for repeats in (0, 1.5, True):
         with pytest.raises(ValueError, match="at least 1"):
             tg.profile(lambda: x, repeats=repeats)  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="another one is running"):
+    with pytest.raises(RuntimeError, match="another profile is running"):
         quick(lambda: quick(lambda: x * 2))
 
 
@@ -421,7 +421,7 @@ def test_a_function_that_does_something_else_each_time_says_so() -> None:
 
     found = tg.profile(step, repeats=4, compile=False)
     assert found.other == 2
-    assert "2 of the 4 calls did other operations" in str(found)
+    assert "2 of the 4 calls ran other operations" in str(found)
 
 
 # -- Compiled functions
@@ -466,7 +466,7 @@ def test_where_the_call_is_not_compiled_its_loss_and_gradients_are() -> None:
     assert one.before <= found.seconds
     assert "numpy: loss and gradients" in str(found)
     (one,) = tg.profile(step, repeats=1, compile="numpy").compiling
-    assert "no arguments of it" in one.why
+    assert "not among its arguments" in one.why
 
     def branching(x: Any) -> Any:
         return x * 2 if x.sum() > 0 else x
@@ -539,11 +539,11 @@ ADVICE: dict[str, tuple[Profile, str]] = {
     "nothing to say": (a_profile(*[operation(name=f"f{k}", seconds=0.2) for k in range(4)]), ""),
     "Python": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.3, 1.0, 2.5),)), (
         "Python costs 71 % of this call: compile it, tinygrad_nn.compile(step, backend='numpy'), and a call takes 30 % "
-        "of now; the first call takes 2.50 s.")),
+        "of the time now; the first call takes 2.50 s.")),
     "the faster backend": (a_profile(operation(seconds=0.95), compiling=(
         Compiling("numpy", 0.8, 1.0, 2.5), Compiling("numba", 0.5, 1.0, 9.0))), (
-        "Compile it, tinygrad_nn.compile(step, backend='numba'), and a call takes 50 % of now; the first call takes "
-        "9.00 s.")),
+        "Compile it, tinygrad_nn.compile(step, backend='numba'), and a call takes 50 % of the time now; the first call "
+        "takes 9.00 s.")),
     "compiled in vain": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.95, 1.0, 2.5),)), (
         "Python costs 71 % of this call, and compiling saves little of it.")),
     "not compiled": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.29, 1.0, None, True),)), (
@@ -551,15 +551,15 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "a function of its parameters and data and compile that, or pass compile=True to fit.")),
     "a part": (a_profile(operation(seconds=0.29), compiling=(
         Compiling("numpy", 0.3, 1.0, 2.5, part="loss and gradients", why="no"),)), (
-        "Python costs 71 % of this call: compiled with numpy, loss and gradients take 30 % of now (the first call "
-        "takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or pass "
-        "compile=True to fit.")),
+        "Python costs 71 % of this call: compiled with numpy, loss and gradients take 30 % of the time now (the first "
+        "call takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or "
+        "pass compile=True to fit.")),
     "around": (a_profile(operation(seconds=0.3), operation("sin", seconds=0.3), around=0.4), (
-        "40 % of this call is in no operation on Tensors, such as making batches, clipping, the search of an optimizer "
-        "or NumPy of your own: what is the same in each step belongs before the loop.")),
+        "40 % of this call is outside of operations on Tensors, such as making batches, clipping, the search of an "
+        "optimizer or your own NumPy code: move what is the same in each step before the loop.")),
     "compiled already": (a_profile(operation(kind="compiled", seconds=0.1)), ""),
     "two dtypes": (a_profile(*[operation(seconds=0.45, mixed=True, line=("a.py", n)) for n in (7, 9)]), (
-        "2 operations meet floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
+        "2 operations mix floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
         "parameters one dtype.")),
     "copies": (a_profile(*[operation("reshape", seconds=0.02, flops=0) for _ in range(40)]), (
         "The 40 new arrays of reshape (32.0 kB) take 80 % of this call: keep the array in the order in which it is "
@@ -651,4 +651,4 @@ def test_operations_without_a_graph_are_seen_too() -> None:
     assert [(o.name, o.kind, o.node) for o in found.operations] == [
         ("exp", "forward", None), ("multiply", "forward", None)]  # fmt: skip
     assert quick(lambda: np.ones(3)).operations == ()
-    assert "nothing ran" in str(quick(lambda: np.ones(3)))
+    assert "none of the operations here ran" in str(quick(lambda: np.ones(3)))

@@ -67,7 +67,7 @@ def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) ->
 
 
 # Ranks have one BLAS thread each, and this process what it was given: the bits are not compared.
-@pytest.mark.filterwarnings("ignore:fit. .* goes on in other surroundings:UserWarning")
+@pytest.mark.filterwarnings("ignore:fit. .* continues in a different environment:UserWarning")
 @pytest.mark.parametrize("name", ["mlp", "batches"])
 def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
     """With a plateau and with early stopping; at the end one process without a communicator."""

@@ -263,7 +263,7 @@ def test_memory_is_bounded_and_it_is_said() -> None:
     assert record.steps[0] == 0
     assert record.steps[-1] == 160
     [note] = record.notes
-    assert note.startswith(f"kept is every step that {spaces.pop()} divides")
+    assert note.startswith(f"the steps that {spaces.pop()} divides")
     assert "0.2 MB" in note
     log = Record("log", megabytes=0.2)
     train(layers(), [log], settings=Settings(20, 8))

@@ -163,10 +163,10 @@ def test_dropout_is_fresh_between_layers_in_training_only(kind: type) -> None:
 
 @pytest.mark.parametrize(("layer", "x", "state", "message"), [
     (LSTM(3, 4), np.ones((5, 2, 4)), None,
-     r"LSTM\(3, 4\) takes \(time, batch, 3\), with at least one time; x has shape \(5, 2, 4\)"),
+     r"LSTM\(3, 4\) takes \(time, batch, 3\), with at least one time step; x has shape \(5, 2, 4\)"),
     (GRU(3, 4), np.ones((5, 3)), None, r"x has shape \(5, 3\). One sequence alone is x\[:, None\]"),
     (GRU(3, 4, batch_first=True), np.ones((5, 3)), None, r"takes \(batch, time, 3\).*One sequence alone is x\[None\]"),
-    (RNN(3, 4), np.ones((0, 2, 3)), None, r"at least one time; x has shape \(0, 2, 3\)"),
+    (RNN(3, 4), np.ones((0, 2, 3)), None, r"at least one time step; x has shape \(0, 2, 3\)"),
     (RNN(3, 4, 2), np.ones((5, 2, 3)), np.ones((1, 2, 4)), r"h_0 of shape \(2, 2, 4\).*it got \(1, 2, 4\)"),
     (LSTM(3, 4), np.ones((5, 2, 3)), np.ones((1, 2, 4)), r"starts from a pair \(h_0, c_0\)"),
     (LSTM(3, 4), np.ones((5, 2, 3)), (np.ones((1, 2, 4)), np.ones((1, 2, 3))),
@@ -180,7 +180,7 @@ def test_wrong_shapes_are_refused(layer: Any, x: Array, state: Any, message: str
 def test_options_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="known are 'tanh' and 'relu'"):
         RNN(3, 4, nonlinearity="sigmoid")
-    with pytest.raises(ValueError, match=r"dropout=1\.0; the share"):
+    with pytest.raises(ValueError, match=r"dropout=1\.0; the dropped share"):
         LSTM(3, 4, dropout=1.0)
     with pytest.raises(ValueError, match="layers=0"):
         GRU(3, 4, 0)

@@ -165,7 +165,7 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
     ],
 )  # fmt: skip
 def test_a_part_that_no_training_leaves_is_named(part: str, path: str, value: Any, called: str) -> None:
-    with pytest.raises(ValueError, match=rf"^state holds no state that a training leaves: {called} is "):
+    with pytest.raises(ValueError, match=rf"^state holds no state that a training wrote: {called} is "):
         read(part, changed(path, value))
 
 
@@ -177,7 +177,7 @@ def test_a_part_that_no_training_leaves_is_named(part: str, path: str, value: An
 def test_what_no_plateau_remembers_is_named(bad: Any) -> None:
     reader = changed("schedule", bad)
     reader.text["setup"] = {"schedule": "Plateau(3)"}
-    with pytest.raises(ValueError, match=r"^state holds no state that a training leaves: schedule is "):
+    with pytest.raises(ValueError, match=r"^state holds no state that a training wrote: schedule is "):
         reader.progress()
 
 

@@ -139,8 +139,8 @@ def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> Non
         (lambda: Plateau(factor=1.0), "Plateau: factor=1.0; it must be above 0 and below 1"),
         (lambda: Plateau(patience=-1), "Plateau: patience=-1; it must be a whole number of at least 0"),
         (lambda: optim.Chained([]), r"Chained: schedules=\[\]; it must be at least one schedule"),
-        (lambda: optim.Chained([0.1]), "Chained: 0.1 is no schedule of the step, such as Warmup"),
-        (lambda: optim.Chained([Plateau()]), "is no schedule of the step"),
+        (lambda: optim.Chained([0.1]), "Chained: 0.1 is not a schedule of the step, such as Warmup"),
+        (lambda: optim.Chained([Plateau()]), "is not a schedule of the step"),
         (
             lambda: optim.SequentialSchedule([optim.Warmup()], [3]),
             r"milestones=\(3,\); it must be 0 steps, one for each",

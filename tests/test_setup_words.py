@@ -249,7 +249,7 @@ def test_it_is_written_every_so_many_epochs_and_at_the_end(tmp_path: Path) -> No
 def test_a_folder_with_a_checkpoint_is_not_written_over(tmp_path: Path) -> None:
     train(tmp_path, 1)
     message = (
-        f"fit: {tmp_path} holds the checkpoint of a training. Write resume=True to go on with it, or name another "
+        f"fit: {tmp_path} holds the checkpoint of a training. Write resume=True to continue it, or name another "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}folder\\.$"):
         train(tmp_path, 2)
@@ -267,8 +267,8 @@ def test_other_surroundings_are_told_with_what_to_do(tmp_path: Path) -> None:
         said = "; ".join(f"{key}: {old} then, {here[key]} now" for key, old in changed.items())
         edit = " and ".join(edits[key] for key in changed)
         message = (
-            f"fit: {tmp_path} goes on in other surroundings ({said}): the training is right, but not bit for bit the "
-            f"one that was never interrupted. For that {edit}."
+            f"fit: {tmp_path} continues in a different environment ({said}): the training is correct, but not bit for "
+            f"bit the same as one without interruption. For that {edit}."
         )
         with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
             train(tmp_path, 1, resume=True)
@@ -279,7 +279,8 @@ def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
     arrays, text, _ = unseal("training state", tmp_path / STATE)
     state = {**json.loads(text), "layout": 2}
     (tmp_path / STATE).write_bytes(seal("training state", arrays, json.dumps(state)).content)
-    message = f"{tmp_path} was written by another version of tinygrad_nn. Go on with that one, or name another folder."
+    message = (f"{tmp_path} was written by another version of tinygrad_nn. Continue with that version, or name "
+               "another folder.")  # fmt: skip
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         train(tmp_path, 2, resume=True)
 

@@ -144,8 +144,8 @@ def test_one_rank_alone_need_not_count_rows_and_is_not_compared() -> None:
     assert on_ranks(1, work) == [([9.0, 2.25, 0.5625], [0.375])]  # w halves each time
 
 
-ALIKE = "step: ranks 0 and 1 of 3 both have the very same gradients, so a shard is used twice. Give each rank rows of "
-ROW = "step: ranks 0 and 2 of 3 both have row 3, so a shard is used twice. Give each rank rows of its own: of a batch "
+ALIKE = "step: ranks 0 and 1 of 3 both have the very same gradients, so a shard is used twice. Give each rank its own "
+ROW = "step: ranks 0 and 2 of 3 both have row 3, so a shard is used twice. Give each rank its own rows of a batch: "
 
 
 def test_gradients_that_are_equal_once_are_no_mistake_and_twice_they_are() -> None:
@@ -302,7 +302,8 @@ def test_a_schedule_that_is_a_function_is_told_by_its_name() -> None:
 
 
 def test_what_is_no_minimizer_is_named() -> None:
-    message = r"averaged: 'adam' is no minimizer; write averaged\(optim.Minimizer\(parameters, 'adam', 0.01\), comm\)"
+    message = (r"averaged: 'adam' is not a minimizer; write averaged\("
+               r"optim.Minimizer\(parameters, 'adam', 0.01\), comm\)")  # fmt: skip
     with pytest.raises(TypeError, match=message):
         optim.averaged("adam", object())
 
@@ -386,12 +387,13 @@ def test_a_loss_that_is_a_mean_over_rows_is_told_from_others() -> None:
     check(lambda x, y: x.mean(), np.array([1e9, -1e9 + 0.1, 0.3, -0.4 / 3]))  # its rounding is that of large numbers
     check(lambda x, y: (x**2).mean() ** 0.5, np.arange(1.0))  # one row tells nothing
     message = (
-        "the loss is no mean over rows: of 2 rows it is 5, and the mean of the losses of the first and of the 1 "
-        "others, counted by rows, 4. With comm= each rank computes it of its own rows"
+        "the loss is not a mean over rows: for 2 rows it is 5, but the losses of the first and of the 1 others, "
+        "weighted by rows, have the mean 4. With comm= each rank computes it for its own rows"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         check(lambda x, y: (x**2).mean() ** 0.5, np.array([1.0, 7.0]))
-    with pytest.raises(ValueError, match=r"of 3 rows it is 6, and .* of the 2 others, counted by rows, 3.66667"):
+    message = r"for 3 rows it is 6, but .* of the 2 others, weighted by rows, have the mean 3.66667"
+    with pytest.raises(ValueError, match=message):
         check(lambda x, y: x.sum(), np.array([1.0, 2.0, 3.0]))
 
 

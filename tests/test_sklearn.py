@@ -170,7 +170,7 @@ def test_a_copy_and_what_was_pickled_by_others_predict_the_same(kind: type) -> N
 @pytest.mark.parametrize(("net", "y", "said"), [
     (NeuralClassifier(activation="rely"), Y, "[Dd]id you mean 'relu'"),
     (NeuralClassifier(module=3), Y, "pass a Module, or a function module"),
-    (NeuralClassifier(), np.zeros(150, int), "holds one class, 0; it needs rows of two"),
+    (NeuralClassifier(), np.zeros(150, int), "holds one class, 0; it needs rows of at least two"),
     (NeuralClassifier(optimizer="adamm"), Y, "[Dd]id you mean 'adam'"),
     (NeuralRegressor(loss="mze"), Y, "[Dd]id you mean 'm"),
 ])  # fmt: skip

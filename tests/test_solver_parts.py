@@ -181,7 +181,7 @@ ROAD = "has no equations written by hand; only Layer has. Use gradients='graph',
         (lambda: TrainNN(layers(), X, Y, None, Y, solver=MSE), ValueError,
          "TrainNN: x_val is missing; pass both x_val and y_val, or neither."),
         (lambda: Predict(mixed(), np.ones((0, 3))), ValueError,
-         "Predict: x has shape (0, 3); it needs one row a sample, and at least one row."),
+         "Predict: x has shape (0, 3); it needs one row per sample, and at least one row."),
     ],
 )  # fmt: skip
 def test_what_the_functions_of_the_julia_project_say(call: Any, kind: Any, message: str) -> None:
@@ -204,7 +204,7 @@ def epoch(loss: float, val_loss: float | None = None, number: int = 1, **metrics
     [
         *[({"patience": bad}, f"EarlyStopping: patience={bad!r}; it counts epochs, at least 1.")
           for bad in (0, -1, True, 2.0, "3")],
-        *[({"min_delta": bad}, f"EarlyStopping: min_delta={bad!r}; it is a finite number of at least 0.")
+        *[({"min_delta": bad}, f"EarlyStopping: min_delta={bad!r}; it must be a finite number of at least 0.")
           for bad in (-1e-9, math.inf, math.nan)],
         ({"mode": "least"}, "EarlyStopping: mode='least'; known are 'auto', 'min' and 'max'."),
     ],
@@ -238,7 +238,7 @@ def test_what_is_not_monitored_is_named() -> None:
     with says(ValueError, "f: there is no 'val_loss' in this training; it has loss, r2. Pass x_val and y_val to fit."):
         monitored("f", "val_loss", epoch(2.0, r2=0.5))
     message = "f: there is no 'accurracy' in this training; it has loss, val_loss, accuracy. Did you mean 'accuracy'? "
-    with says(ValueError, message + "Write one of these as monitor=."):
+    with says(ValueError, message + "Pass one of these as monitor=."):
         monitored("f", "accurracy", epoch(2.0, 3.0, accuracy=0.5))
 
 
@@ -250,14 +250,14 @@ def test_a_loss_may_grow_a_million_times_and_no_more() -> None:
         for sign in (1, -1):
             check_growth(sign * most, start, MSE, "now")
             grew = f"the loss grew from {start:.3g} to {sign * 2 * most:.3g} now"
-            with says(FloatingPointError, f"{grew}: {LOWER} Make the model anew for it."):
+            with says(FloatingPointError, f"{grew}: {LOWER} Then create the model again."):
                 check_growth(sign * 2 * most, start, MSE, "now")
             with pytest.raises(FloatingPointError):
                 check_growth(sign * most * 1.001, start, MSE, "now")
     for start in (None, math.nan, math.inf):
         check_growth(1e300, start, MSE, "now")
     for loss in (math.inf, math.nan):
-        with says(FloatingPointError, f"the loss became {loss} in epoch 3: {LOWER} Make the model anew for it."):
+        with says(FloatingPointError, f"the loss became {loss} in epoch 3: {LOWER} Then create the model again."):
             check_growth(loss, None, MSE, "in epoch 3")
 
 
@@ -328,7 +328,7 @@ def test_classes_are_weighed_in_batches_only() -> None:
 
 
 def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
-    with says(TypeError, "fit: list_iterator can be gone through only once, and every epoch goes through all batches. "
+    with says(TypeError, "fit: list_iterator can be iterated over only once, but every epoch goes through all batches. "
               "Pass a list of batches, tinygrad_nn.data_loader(x, y, 32), or an object with __iter__."):  # fmt: skip
         Batches("fit", iter([]))
     rng = np.random.default_rng(0)
@@ -340,7 +340,7 @@ def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
     ):  # fmt: skip
         with pytest.raises(TypeError, match=rf"(?s)^{message}.* of type (tuple|ndarray); a batch is a pair \(x, y\)\."):
             list(Batches("fit", bad).batches(rng))
-    with says(ValueError, "fit: the iterable gave no batch; an iterator is used up after one pass."):
+    with says(ValueError, "fit: the iterable yielded no batch; an iterator is exhausted after one pass."):
         list(Batches("fit", []).batches(rng))
     with says(ValueError, f"fit: x of batch 0 has 2 rows and y of batch 0 has 1 (shape (1, 2)); {PARTNER}"):
         list(Batches("fit", [(X, Y[:1])]).batches(rng))
@@ -361,8 +361,8 @@ def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.zeros(()), Y, "x has shape (); it needs one row a sample, and at least one row."),
-        (X, np.zeros((0, 2)), "y has shape (0, 2); it needs one row a sample, and at least one row."),
+        (np.zeros(()), Y, "x has shape (); it needs one row per sample, and at least one row."),
+        (X, np.zeros((0, 2)), "y has shape (0, 2); it needs one row per sample, and at least one row."),
         ((X, X[:1]), Y, f"x has 2 rows and x has 1 (shape (1, 3)); {PARTNER}"),
         (np.array([[0.0, 1.0], [2.0, np.nan]]), Y, "x[1, 1] is nan; training needs finite numbers."),
         (X, np.array([1.0, np.inf]), "y[1] is inf; training needs finite numbers."),
@@ -545,7 +545,7 @@ SOLVER: list[tuple[dict[str, Any], Any, str]] = [
         ({"schedule_by": bad}, ValueError, f"Solver: schedule_by={bad!r}; known are 'epoch' and 'step'.")
         for bad in ("epochs", None)
     ],
-    ({"groups": {"a": 3}}, TypeError, "Solver: groups['a']=3; it is a dict, e.g. {'learning_rate': 0.001}."),
+    ({"groups": {"a": 3}}, TypeError, "Solver: groups['a']=3; it must be a dict, e.g. {'learning_rate': 0.001}."),
     (
         {"groups": {"a": {"learning_rate": "x"}}},
         TypeError,
@@ -557,7 +557,7 @@ SOLVER: list[tuple[dict[str, Any], Any, str]] = [
     (
         {"groups": {"a": {"optimizer": "lbfgs"}}},
         TypeError,
-        ("Solver: lbfgs moves all parameters together; leave groups out."),
+        ("Solver: lbfgs updates all parameters together; leave groups out."),
     ),
     *[
         (
@@ -567,7 +567,7 @@ SOLVER: list[tuple[dict[str, Any], Any, str]] = [
         )
         for key in ("clip_norm", "clip_value")
     ],
-    ({"loss": Silent}, TypeError, "Solver: loss=Silent is a class; make one of it, Silent()."),
+    ({"loss": Silent}, TypeError, "Solver: loss=Silent is a class; create an instance, Silent()."),
     (
         {"optimizer": optim.SGD},
         TypeError,
@@ -664,7 +664,8 @@ def test_the_first_layer_that_does_not_fit_is_named() -> None:
         ),
         (
             [a, b, twice, twice],
-            (f"layer 4 of 4 ({twice!r}) stands in the model twice; it would be updated twice. Make another Layer."),
+            (f"layer 4 of 4 ({twice!r}) appears twice in the model, so it would be updated twice. "
+             "Create another Layer."),
         ),
     ):
         with says(ValueError, f"f: {message}"):
@@ -706,7 +707,7 @@ def test_the_backend_that_is_meant(compile: Any, backend: str | None) -> None:
 
 def test_a_backend_that_is_not_there_is_named() -> None:
     for bad in ("jit", 1.5, "Numpy"):
-        with says(ValueError, f"fit: compile={bad!r}; it is True, False, 'numpy' or 'numba'."):
+        with says(ValueError, f"fit: compile={bad!r}; it must be True, False, 'numpy' or 'numba'."):
             backend_of("fit", bad, "graph", MSE)
 
 
@@ -860,8 +861,8 @@ def test_a_parameter_that_is_not_finite_is_named() -> None:
     good, bad = SimpleNamespace(data=np.ones(2)), SimpleNamespace(data=np.array([1.0, np.nan]))
     check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, good]), 3)  # type: ignore[arg-type]
     message = (
-        "fit: b became infinite or NaN in epoch 3, by a gradient that was. With tinygrad_nn.detect_anomaly() around "
-        "fit you see which operation made it; clip_norm=1.0 or a lower learning_rate may help."
+        "fit: b became infinite or NaN in epoch 3, because a gradient was. tinygrad_nn.detect_anomaly() around fit "
+        "shows which operation made it; clip_norm=1.0 or a lower learning_rate may help."
     )
     with says(FloatingPointError, message):
         check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, bad]), 3)  # type: ignore[arg-type]
@@ -875,7 +876,7 @@ def test_a_parameter_that_is_not_finite_is_named() -> None:
         ({"metrics": ["r2"]}, "fit: metrics=['r2']; write a dict, metrics={'mae': f(y, prediction)}."),
         ({"callbacks": print}, "fit: callbacks=<built-in function print>; write a list, callbacks=[your_function]."),
         ({"solver": Solver("mse", "lbfgs"), "settings": Settings(1, 2, 2)},
-         "fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger."),
+         "fit: lbfgs treats each batch separately; leave accumulate out, and make batch_size larger."),
         ({"compile": True, "settings": Settings(1, 2, 2)},
          "fit: a compiled step updates after each batch; leave compile or accumulate out."),
         ({"params": {"W": X}}, "fit: params= belongs to a function f(params, x, y); the model is a list."),
@@ -883,9 +884,9 @@ def test_a_parameter_that_is_not_finite_is_named() -> None:
         ({"model": fit_me, "params": {}, "gradients": "manual"},
          "fit: fit_me has no equations written by hand; leave gradients='manual' out."),
         ({"model": fit_me, "params": {}, "class_weight": "balanced"},
-         "fit: fit_me computes its loss itself; weigh the classes there, without class_weight."),
+         "fit: fit_me computes its loss itself; weight the classes there, without class_weight."),
         ({"x": [(X, Y)], "y": None, "class_weight": "balanced"},
-         "fit: class_weight needs arrays x and y; of batches weigh rows in the loss."),
+         "fit: class_weight needs arrays x and y; with batches, weight the rows in the loss."),
         ({"x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),
         ({"y_val": Y}, "fit: x_val is missing; pass both x_val and y_val, or neither."),
         ({"model": mixed(), "x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),

@@ -126,7 +126,7 @@ def test_a_model_that_mixes_rows_is_found_on_two_rows(rows: int, mixes: bool) ->
         return z - z.mean(axis=0)
 
     x = np.random.default_rng(0).normal(size=(rows, 5))
-    message = f"fit: the prediction of a row is another with the {rows - 1} rows after it than alone, so the model"
+    message = f"fit: the prediction of a row alone differs from that with the {rows - 1} rows after it, so the model"
     for make, found in ((mean, mixes), (np.tanh, False)):
         def check(comm: Any, make: Any = make) -> None:
             of_module(comm, Gives(make))._check_rows(x)
@@ -177,7 +177,7 @@ def test_a_loss_is_a_mean_over_rows_to_half_the_digits(
     if additive:
         on_ranks(1, check)
     else:
-        with pytest.raises(ValueError, match="the loss is no mean over rows"):
+        with pytest.raises(ValueError, match="the loss is not a mean over rows"):
             on_ranks(1, check)
 
 

@@ -244,7 +244,7 @@ def test_a_checkpoint_makes_its_folder_and_says_what_is_wrong_with_it(tmp_path: 
     assert checkpoint.exists(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["state.safetensors", "weights-2.safetensors"]
     assert train(folder, 3, resume=True).loss[:2] == first.loss
-    with pytest.raises(ValueError, match=r"its learning_rate was 0\.1, and is 0\.2 now\. Go on with what it was"):
+    with pytest.raises(ValueError, match=r"its learning_rate was 0\.1, and is 0\.2 now\. Use the same as before"):
         train(folder, 4, rate=0.2, resume=True)
     other = tmp_path / "c"
     train(other, 3, rate=0.3)
@@ -254,25 +254,26 @@ def test_a_checkpoint_makes_its_folder_and_says_what_is_wrong_with_it(tmp_path: 
     with pytest.raises(ValueError, match=r"belongs to another training than state\.safetensors beside it\."):
         train(folder, 4, resume=True)
     weights.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no longer a whole checkpoint: weights-3\.safetensors is missing\."):
+    with pytest.raises(FileNotFoundError, match=r"an incomplete checkpoint: weights-3\.safetensors is missing\."):
         train(folder, 4, resume=True)
     weights.write_bytes(whole)
     assert len(train(folder, 4, resume=True).loss) == 4
     weights.write_bytes(whole)
     (folder / "weights-4.safetensors").write_bytes(whole)
-    with pytest.raises(ValueError, match=r"is of another moment of this training than state\.safetensors beside it\."):
+    message = r"is from another moment of this training than state\.safetensors beside it\."
+    with pytest.raises(ValueError, match=message):
         train(folder, 5, resume=True)
 
 
 def test_a_training_that_goes_on_elsewhere_says_so_at_the_line_that_called(tmp_path: Path, monkeypatch: Any) -> None:
     train(tmp_path, 1)
     monkeypatch.setattr(checkpoint, "surroundings", lambda: {"BLAS threads": "77", "NumPy": "0.1"})
-    with pytest.warns(UserWarning, match="goes on in other surroundings") as told:
+    with pytest.warns(UserWarning, match="continues in a different environment") as told:
         train(tmp_path, 2, resume=True)
     assert told[0].filename == __file__
     assert re.search(
         rf"\(BLAS threads: \d+ then, 77 now; NumPy: {re.escape(np.__version__)} then, 0\.1 now\): the training is "
-        r"right, .* For that start Python with OPENBLAS_NUM_THREADS=\d+ and "
+        r"correct, .* For that start Python with OPENBLAS_NUM_THREADS=\d+ and "
         rf"install NumPy {re.escape(np.__version__)}\.$",
         str(told[0].message),
     )

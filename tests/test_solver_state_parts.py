@@ -18,7 +18,7 @@ from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
 
 X, Y = np.arange(6.0).reshape(2, 3) / 6, np.array([[0.5, -1.0], [2.0, 0.25]])
-LEAVES = "holds no state that a training leaves: "
+LEAVES = "holds no state that a training wrote: "
 
 
 def task_of(optimizer: Any) -> ModuleTask:

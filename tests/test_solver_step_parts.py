@@ -179,7 +179,7 @@ def test_the_compiled_step_of_the_same_layers_is_kept(monkeypatch: pytest.Monkey
          "TrainNN: data_out is missing; pass arrays x and y, or an iterable of batches (x, y)."),
         (lambda: settle("fit", nn.Linear(3, 2), X, np.arange(2), None, None, MSE, 1, class_weight="balanced"),
          ("fit: class_weight works with the loss 'crossentropy', and with losses of labels that take weight=; the "
-         "solver has 'mse'. Weigh the classes inside the loss.")),
+         "solver has 'mse'. Weight the classes inside the loss.")),
         *[(lambda name=name: no_equations("fit", [Layer(3, 2), half_frozen(name)]),
            f"fit: part 2 of 2, {half_frozen(name)!r}, is frozen; use gradients='graph'.") for name in "Wb"],
     ],

@@ -45,10 +45,10 @@ def test_nothing_is_offered_where_nothing_is_near() -> None:
         (lambda: nn.DataParallel, AttributeError, "There are no devices; call the model itself."),
         (lambda: tg.train_test_split, AttributeError, "did you mean 'data_split'?"),
         (lambda: tg.Variable, AttributeError, "did you mean 'Tensor'?"),
-        (lambda: tg.manual_seed, AttributeError, "Randomness is passed in: rng=0"),
+        (lambda: tg.manual_seed, AttributeError, "Pass randomness in: rng=0"),
         (lambda: Tensor([1.0]).backwards, AttributeError, "a Tensor has no attribute 'backwards'; did you mean 'back"),
-        (lambda: Tensor([1.0]).add_(1), AttributeError, "Nothing is written in place: use what add(...) returns."),
-        (lambda: Tensor([1.0]).zero_(), AttributeError, "a parameter is filled by nn.init.zeros_(parameter)."),
+        (lambda: Tensor([1.0]).add_(1), AttributeError, "Tensors do not change in place: use what add(...) returns."),
+        (lambda: Tensor([1.0]).zero_(), AttributeError, "fill a parameter with nn.init.zeros_(parameter)."),
         (lambda: Tensor([1.0]).grad_fn, AttributeError, "The operation that made it is t.node.primitive"),
         (lambda: Tensor(np.ones((8, 3))) @ np.ones((4, 3)), ValueError, "The second fits transposed: x @ w.T"),
         (lambda: Tensor(np.ones((3, 8))) @ np.ones((3, 4)), ValueError, "The first fits transposed: x.T @ w"),
@@ -60,7 +60,7 @@ def test_nothing_is_offered_where_nothing_is_near() -> None:
         (lambda: Layer(4, 3, "swish"), ValueError, "Did you mean 'silu'?"),
         (lambda: Solver("bce"), ValueError, "Did you mean 'binarycrossentropy'?"),
         (lambda: Solver("mean_squared_error"), ValueError, "Did you mean 'mse'?"),
-        (lambda: tg.supported("np.sine"), ValueError, "near it are"),
+        (lambda: tg.supported("np.sine"), ValueError, "similar names are"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_gets_the_nearest_right_one(ask: Any, error: Any, text: str) -> None:

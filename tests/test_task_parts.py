@@ -40,7 +40,7 @@ NUMBERS = "it needs 3 finite numbers of at least 0, one for each class."
 @pytest.mark.parametrize(
     ("weight", "targets", "solver", "message"),
     [
-        ("even", TARGETS, CROSS, "fit: class_weight='even'; known is 'balanced', or a number for each class."),
+        ("even", TARGETS, CROSS, "fit: class_weight='even'; it must be 'balanced', or a number for each class."),
         ("balanced", TARGETS[:5], CROSS, ("fit: class 2 has no rows, so its balanced weight would be infinite. Give a "
          "number for each class.")),
         ("balanced", TARGETS[5:], CROSS, ("fit: class 0 has no rows, so its balanced weight would be infinite. Give a "
@@ -55,7 +55,7 @@ NUMBERS = "it needs 3 finite numbers of at least 0, one for each class."
         ([1.0] * 3, [[1, 0, 0]], CROSS, ("fit: class_weight needs one-hot targets; encode labels with "
          "tinygrad_nn.data.one_hot(y).")),
         ([1.0] * 3, TARGETS, Solver("mse"), ("fit: class_weight works with the loss 'crossentropy', and with losses of "
-         "labels that take weight=; the solver has 'mse'. Weigh the classes inside the loss.")),
+         "labels that take weight=; the solver has 'mse'. Weight the classes inside the loss.")),
     ],
 )  # fmt: skip
 def test_weights_that_do_not_fit_the_classes(weight: Any, targets: Any, solver: Solver, message: str) -> None:
@@ -212,8 +212,8 @@ STAY = "The weights are as they were before this step."
             lambda: ModuleTask("fit", Computed(), MSE),
             ValueError,
             (
-                "fit: w is a Tensor that was computed from others, so "
-                "that no training would change it. Compute it of arrays and write Tensor(array), or let "
+                "fit: w is a Tensor that was computed from others, so training would not change it. Compute it from "
+                "arrays and write Tensor(array), or let "
                 "its name begin with an "
                 "underscore."
             ),
@@ -231,7 +231,7 @@ STAY = "The weights are as they were before this step."
         (
             lambda: ModuleTask("fit", pair(), Solver("mse", groups={"0.*": {}, "1.*": {}})),
             ValueError,
-            "fit: no parameter fits the group '1.*'; they are called 0.weight, 0.bias, 2.weight, 2.bias.",
+            "fit: no parameter matches the group '1.*'; they are called 0.weight, 0.bias, 2.weight, 2.bias.",
         ),
         (
             lambda: ModuleTask("fit", pair(), Solver("mse", regularization=Regularization(dropout=0.25))),
@@ -270,7 +270,7 @@ STAY = "The weights are as they were before this step."
         (
             lambda: ModuleTask("fit", Constant(), MSE).gradients(X, Y, None),
             ValueError,
-            "the loss does not depend on any parameter; compute it from them, of Tensors.",
+            "the loss does not depend on any parameter; compute it from them, with Tensors.",
         ),
         (
             lambda: single(np.zeros(2)),
@@ -345,19 +345,19 @@ STAY = "The weights are as they were before this step."
         (
             lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(5)]), Solver("mse", groups={"w": {}})),
             ValueError,
-            ("fit: no parameter fits the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b "
+            ("fit: no parameter matches the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b "
             "and 2 more."),
         ),
         (
             lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(4)]), Solver("mse", groups={"w": {}})),
             ValueError,
-            "fit: no parameter fits the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b.",
+            "fit: no parameter matches the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b.",
         ),
         (
             lambda: layered("rmse", road="manual").shares(True),
             ValueError,
             (
-                "fit: rmse is no mean over rows, so with comm= "
+                "fit: rmse is not a mean over rows, so with comm= "
                 "it is computed from the outputs of all ranks, which the equations written by hand do not know; use "
                 "gradients='graph'."
             ),

@@ -234,7 +234,7 @@ def test_a_plan_that_is_found_again_and_goes_wrong_is_told() -> None:
     f = compile(lambda x: run(x), backend="numpy")
     f(X), f(X[:2])
     broken["now"] = True
-    with pytest.warns(RuntimeWarning, match=r"with numpy it went wrong \(MemoryError: no room\)\. It runs without"):
+    with pytest.warns(RuntimeWarning, match=r"compiling with numpy failed \(MemoryError: no room\)\. It runs without"):
         np.testing.assert_array_equal(f(X), X * 2)
     np.testing.assert_array_equal(f(X), X * 2)
     np.testing.assert_array_equal(f(X[:2]), X[:2] * 2)
@@ -249,11 +249,11 @@ def test_a_function_that_takes_only_tensors_is_not_blamed_for_its_second_run() -
     kept.ops, kept.outputs = [], [2.0]
     trial = check.Trial(only_of_a_trace, None, kept, lambda leaves: (leaves, {}), Draws([]))
     trial.judge([2.0], [2.0], lambda: [X])
-    with pytest.raises(Untraceable, match="the check of what was compiled gave 1 instead of 2"):
+    with pytest.raises(Untraceable, match="the check of the compiled function gave 1 instead of 2"):
         trial.judge([1.0], [2.0], lambda: [X])
     drifting = iter(range(9))
     trial.function = lambda x: float(next(drifting))
-    with pytest.raises(Untraceable, match="its second run gave other numbers"):
+    with pytest.raises(Untraceable, match="its second run gave different numbers"):
         trial.judge([1.0], [2.0], lambda: [X])
 
 

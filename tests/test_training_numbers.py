@@ -289,7 +289,7 @@ def test_what_early_stopping_saw_must_hang_together(crafted: Any, tmp_path: Path
     path = tmp_path / "state.safetensors"
     arrays, text, _ = unseal("training state", path)
     path.write_bytes(seal("training state", arrays, json.dumps({**json.loads(text), "stopping": crafted})).content)
-    with pytest.raises(ValueError, match="holds no state that a training leaves: stopping is"):
+    with pytest.raises(ValueError, match="holds no state that a training wrote: stopping is"):
         train(2)
 
 
@@ -306,7 +306,7 @@ def test_what_a_plateau_remembers_must_be_there_if_and_only_if_there_is_one(plat
     arrays, text, _ = unseal("training state", path)
     changed = {**json.loads(text), "schedule": None if plateau else [0.5, 0, 0, 0]}
     path.write_bytes(seal("training state", arrays, json.dumps(changed)).content)
-    with pytest.raises(ValueError, match="holds no state that a training leaves: schedule is"):
+    with pytest.raises(ValueError, match="holds no state that a training wrote: schedule is"):
         train(2)
 
 
@@ -368,7 +368,7 @@ def test_numbers_that_no_optimizer_has_are_refused(old: str, new: str, tmp_path:
     part = next(part for part in text["optimizer"][0][1] if part.get("kind") == old)
     part["number"] = new
     path.write_bytes(seal("training state", arrays, json.dumps(text)).content)
-    with pytest.raises(ValueError, match="holds no state that a training leaves: optimizer of all is"):
+    with pytest.raises(ValueError, match="holds no state that a training wrote: optimizer of all is"):
         train(2)
 
 

@@ -44,7 +44,7 @@ def wrong(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("function", "part", "why"),
     [(indexed, "TABLE[", "an index depends on a value"),
-     (branched, "if x[0]", "truth of a value"),
+     (branched, "if x[0]", "truth value of a Tensor"),
      (wrong, "raise KeyError", "KeyError")],
 )  # fmt: skip
 def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str) -> None:
@@ -57,7 +57,7 @@ def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str)
 
 def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
     f, x = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy"), np.array([[0.0, 1.0], [-1.0, 0.0]])
-    with pytest.warns(RuntimeWarning, match=r"np\.linalg\.eig of real numbers gives real or complex ones"):
+    with pytest.warns(RuntimeWarning, match=r"np\.linalg\.eig of real numbers returns real or complex ones"):
         np.testing.assert_allclose(f(x), np.linalg.eigvals(x))
     fast = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy")
     np.testing.assert_allclose(fast(x + 0j), np.linalg.eigvals(x))

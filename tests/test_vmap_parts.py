@@ -130,7 +130,7 @@ def test_one_sample_is_run_alone_and_none_is_told() -> None:
     f = lambda x: REGISTRY["reshape"](x, shape=(2, 3), order="F")
     x = np.arange(6.0)
     close(vmap(f)(Tensor(x[None])), x.reshape(1, 2, 3, order="A").reshape(3, 2).T[None])
-    with pytest.raises(ValueError, match=r"^reshape inside vmap over no samples: what shape its result has can only"):
+    with pytest.raises(ValueError, match=r"^reshape inside vmap over no samples: the shape of its result is only"):
         vmap(f)(Tensor(np.ones((0, 6))))
 
 
@@ -288,9 +288,9 @@ def test_tensors_come_back_where_tensors_were_given_or_a_graph_is() -> None:
     assert type(vmap(lambda x: (x > 1) * 1)(Tensor(x))) is Tensor
 
 
-SHARED = "give it one for each, None for what all samples share."
-FOUND = "vmap of add needs one number of samples in all mapped arguments; it found"
-NUMBER = ". in_axes tells along which axis they lie, and None what is not mapped."
+SHARED = "give one for each, None for an argument that all samples share."
+FOUND = "vmap of add needs the same number of samples in all mapped arguments; it found"
+NUMBER = ". in_axes gives the axis of the samples in each argument, None if it is not mapped."
 NESTS = "; give one number or None for all of it, or the same containers."
 
 

@@ -84,7 +84,7 @@ def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleTy
 
 def _on_cpu(device: Any) -> None:
     if device not in (None, "cpu"):
-        raise ValueError(f"Tensors lie in main memory, so the device is 'cpu'; it got {device!r}. Leave device= away.")
+        raise ValueError(f"Tensors are in main memory, so the device is 'cpu'; it got {device!r}. Leave out device=.")
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -92,7 +92,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     _on_cpu(device)
     if isinstance(obj, Tensor):
         if copy is False and dtype is not None and obj.dtype != dtype:
-            raise ValueError(f"copy=False cannot give {np.dtype(dtype)} of a Tensor of {obj.dtype}; leave copy= away.")
+            raise ValueError(
+                f"copy=False cannot convert a Tensor of {obj.dtype} to {np.dtype(dtype)}; leave out copy=."
+            )
         obj = obj if dtype is None or obj.dtype == dtype else obj.astype(dtype)
         return obj.copy() if copy else obj  # type: ignore[no-any-return]
     made = array(obj, dtype) if isinstance(obj, (list, tuple)) else np.asarray(obj, dtype=dtype, copy=copy)
@@ -204,7 +206,9 @@ def namespace(api_version: str | None = None) -> ModuleType:
     import sys
 
     if api_version not in (None, *VERSIONS):
-        raise ValueError(f"the array API of Tensors is {VERSIONS[-1]} and those before it; it got {api_version!r}.")
+        raise ValueError(
+            f"Tensors support version {VERSIONS[-1]} of the array API and earlier ones; it got {api_version!r}."
+        )
     return sys.modules[__name__]
 
 

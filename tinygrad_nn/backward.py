@@ -268,7 +268,7 @@ def backward(
         raise RuntimeError(
             f"backward() on a constant: {self!r:.80} was not computed from any Tensor that requires gradients. "
             "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats. "
-            "Under no_grad() w -= lr * w.grad leaves w a parameter, and w = w - lr * w.grad makes a constant of it."
+            "Under no_grad() w -= lr * w.grad keeps w a parameter, but w = w - lr * w.grad makes it a constant."
         )
     if create_graph:
         raise NotImplementedError(

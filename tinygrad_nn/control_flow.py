@@ -256,7 +256,9 @@ def one_value(pred: Any, what: str) -> Any:
     """Return a truth value; raise TypeError if it has axes or is not a number."""
     if not isinstance(pred, (Tensor, np.ndarray, np.generic, *NUMBERS)) or np.ndim(raw(pred)):
         kind = described(pred)
-        raise TypeError(f"{what} must be one truth value; it is {kind}. Of an array take np.any(...) or np.all(...).")
+        raise TypeError(
+            f"{what} must be a single truth value; it is {kind}. For an array use np.any(...) or np.all(...)."
+        )
     return pred
 
 
@@ -265,8 +267,8 @@ def steps(leaves: Sequence[Any], length: int | None) -> int:
     for x in leaves:
         if not isinstance(x, (Tensor, np.ndarray)) or not x.ndim:
             raise ValueError(
-                f"scan: xs holds {described(x)}, which has no axis to go along. Every array of xs has the shape "
-                "(length, ...): write np.array([...]) of numbers; what is the same in every step f closes over."
+                f"scan: xs holds {described(x)}, which has no axis to scan along. Every array of xs needs the shape "
+                "(length, ...): write np.array([...]) for numbers; f can close over what is the same in every step."
             )
     lengths = list(dict.fromkeys(x.shape[0] for x in leaves))
     if length is not None and (length < 0):
@@ -276,7 +278,7 @@ def steps(leaves: Sequence[Any], length: int | None) -> int:
     if len(lengths) > 1 or (length is not None and lengths and lengths != [length]):
         told = f", and length={length}" if length is not None else ""
         found = " and ".join(map(str, lengths))
-        raise ValueError(f"scan: the arrays of xs have {found} rows{told}; it goes along all of them at once.")
+        raise ValueError(f"scan: the arrays of xs have {found} rows{told}; all lengths must be equal.")
     return int(length if length is not None else lengths[0])
 
 
@@ -284,8 +286,8 @@ def pair(returned: Any) -> tuple[Any, Any]:
     """Return the carry and y that a step returned; raise TypeError if it did not return a pair."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(
-            f"scan: f returned {described(returned)}; it returns a pair, (carry, y), where y may be None "
-            "if there is nothing to stack."
+            f"scan: f returned {described(returned)}; it must return a pair, (carry, y), where y may be None if there "
+            "is nothing to stack."
         )
     return returned[0], returned[1]
 
@@ -296,7 +298,7 @@ def entered(x: Any) -> Any:
         return x
     array = np.asarray(x)
     if array.dtype.kind not in "fciub":
-        raise TypeError(f"a loop hands on arrays of numbers, and got {described(x)}.")
+        raise TypeError(f"a loop carries arrays of numbers; it got {described(x)}.")
     return array[()]
 
 
@@ -328,7 +330,7 @@ def _same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
         if y.shape == np.shape(raw(x)):
             mend = f"Write .astype({x.dtype.name!r}) in the function, or begin with {y.dtype}"
         else:
-            mend = "Keep its shape" + (": what grows from step to step goes into y" if what == "the carry" else "")
+            mend = "Keep its shape" + (": put values that grow from step to step into y" if what == "the carry" else "")
         raise TypeError(f"{who} returned {described(y)} for {path}, which was {described(x)} before. {mend}.")
     return after
 

@@ -72,7 +72,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
             count = len(found) if isinstance(found, (tuple, list)) else 1
             raise ValueError(
                 f"the rule of {_name(f)} returned {count} gradients for {len(args)} arguments; "
-                "return a tuple with one per argument, None where there is none."
+                "return a tuple with one per argument, None if it has none."
             )
         return [r for k, arg in enumerate(args) for r in _like(arg, found[k], f, f"argument {k}")]
 
@@ -241,7 +241,7 @@ def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
     if found is None or set(found) != set(parts):
         raise ValueError(
             f"the rule of {_name(f)} returned {type(given).__name__} for {what}, a {type(tree).__name__} with "
-            f"{', '.join(map(str, parts))}; return the same containers, None where there is nothing."
+            f"{', '.join(map(str, parts))}; return the same containers, with None for parts without one."
         )
     return [leaf for key, part in parts.items() if part is not None for leaf in _like(part, found[key], f, what)]
 

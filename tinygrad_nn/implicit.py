@@ -33,7 +33,7 @@ DENSE = 200  # up to so many unknowns the Jacobian is formed as a matrix; beyond
 ROUNDINGS = 64  # GMRES solves the linear system to a relative residual of so many machine epsilons
 
 SINGULAR = (
-    "{name}: the Jacobian of the equation in its unknowns is singular at the answer ({why}), so that the answer is no "
+    "{name}: the Jacobian of the equation in its unknowns is singular at the answer ({why}), so the answer is not a "
     "differentiable function of the arguments there: it is a multiple root, not the only answer nearby, or the solver "
     "stopped elsewhere. Add what makes it unique, such as a small penalty, or look at the answer."
 )
@@ -175,7 +175,9 @@ def _answer(found: Any, name: str) -> Any:
         found = found.x if hasattr(found, "x") else found.root
     leaves, rebuild = flatten(found)
     if any(isinstance(x, Tensor) for x in leaves):
-        raise TypeError(f"{name}: the solver returned a Tensor; it is called with plain arrays, and returns such.")
+        raise TypeError(
+            f"{name}: the solver returned a Tensor; it is called with plain arrays and must return plain arrays."
+        )
     arrays = [np.asarray(x) for x in leaves]
     return rebuild([x if x.dtype.kind in "fc" else x.astype(float) for x in arrays])
 

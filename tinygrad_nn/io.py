@@ -33,7 +33,7 @@ FORMAT, VERSION = "tinygrad_nn network", "1"
 TASKS = ("classification", "regression")
 DTYPES = ("float32", "float64")
 COUNT = "num_batches_tracked"  # a buffer of PyTorch's batch norm that counts calls; it is not needed here
-_AGAIN = "Train again, or copy the file again from where it came."
+_AGAIN = "Train again, or copy the file again from its source."
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def load_network(path: StrPath) -> Network:
     arrays, notes = read(path)
     if notes.get("format") != FORMAT:
         raise ValueError(
-            f"{printable(path)} is a safetensors file, but none of a network of tinygrad_nn. Pass the "
+            f"{printable(path)} is a safetensors file, but not of a tinygrad_nn network. Pass the "
             "model.safetensors that `tinygrad-nn train` wrote."
         )
     if notes.get("version") != VERSION:
@@ -188,7 +188,9 @@ def load_network(path: StrPath) -> Network:
         return _build(known, arrays)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as error:
         text = printable(f"{type(error).__name__}: {error!s:.200}")
-        raise ValueError(f"{printable(path)} describes no network that can be built ({text}). {_AGAIN}") from None
+        raise ValueError(
+            f"{printable(path)} does not describe a network that can be built ({text}). {_AGAIN}"
+        ) from None
 
 
 def save_weights(path: StrPath, model: Module) -> Path:
@@ -272,7 +274,7 @@ def _weights(path: StrPath) -> dict[str, Array]:
         if notes["format"] != "tinygrad_nn weights":
             kind = printable(f"{notes['format'].partition(' ')[2]:.60}")
             raise ValueError(
-                f"{printable(path)} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network."
+                f"{printable(path)} holds a {kind}, not just weights; read it with tinygrad_nn.io.load_network."
             )
         check(path, "weights" + notes.get("text", "?"), arrays, notes)
     return arrays
@@ -317,7 +319,7 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
             open_.append(f"{', '.join(there) or 'nothing'} for {', '.join(here)} ({said})")
     if open_:
         raise ValueError(
-            f"the names cannot be guessed in one way: in the file {'; '.join(open_)}. Write which is which, such as "
+            f"the names cannot be matched uniquely: in the file {'; '.join(open_)}. Write which is which, e.g. "
             f"rename={pairs}."
         )
     def renamed(name: str) -> str | None:

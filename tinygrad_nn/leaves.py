@@ -17,14 +17,14 @@ from .node import TRANSIENT, Node, thread
 
 Array = np.ndarray[Any, Any]
 LOST = (
-    "this Tensor was made by {made}, so it is no leaf, and `backward` leaves no gradient in it: its grad is None. "
-    "A parameter stays a leaf where its data moves: instead of w = w - lr * w.grad write w.data -= lr * w.grad, or let "
-    "optim.SGD([w], lr=lr).step() or optim.Minimizer([w], 'sgd', lr).step() do it. The gradient of a value on the way "
-    "is kept by backward(retain_grads=True)."
+    "this Tensor was made by {made}, so it is not a leaf, and `backward` stores no gradient in it: its grad is None. "
+    "A parameter stays a leaf if you change its data: instead of w = w - lr * w.grad write w.data -= lr * w.grad, or "
+    "let optim.SGD([w], lr=lr).step() or optim.Minimizer([w], 'sgd', lr).step() do it. backward(retain_grads=True) "
+    "keeps the gradients of intermediate values."
 )
 PILED = (
-    "{call}: {name} was moved by its gradient, and the next backward added to that same gradient, so that it grows "
-    "from step to step. Clear it before each backward: {edit}"
+    "{call}: {name} was updated with its gradient, and the next backward added to that same gradient, so it grows from "
+    "step to step. Clear it before each backward: {edit}"
 )
 FIRST, OFTEN = 20, 50  # the optimizer steps that are watched: the first 20, then 2 of every 50
 

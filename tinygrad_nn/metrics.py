@@ -126,7 +126,7 @@ def cm(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> 
         )
     if width and guessed_width and width != guessed_width:
         raise ValueError(
-            f"cm: y has {width} columns and y_hat {guessed_width}; both need one column a class. "
+            f"cm: y has {width} columns and y_hat {guessed_width}; both need one column per class. "
             f"Encode y with one_hot(labels, classes={guessed_width})."
         )
     columns = width or guessed_width
@@ -203,7 +203,8 @@ def format_cm(matrix: ArrayLike, names: Sequence[Any] | None = None) -> str:
         raise ValueError(f"format_cm: matrix has shape {counts.shape}; it needs (classes, classes), the result of cm.")
     if names is not None and len(names) != len(counts):
         raise ValueError(
-            f"format_cm: {len(names)} names for a matrix of {len(counts)} classes; pass one name a class, in its order."
+            f"format_cm: {len(names)} names for a matrix of {len(counts)} classes; pass one name per class, in its "
+            "order."
         )
     numbers = [f"({k})" for k in range(1, len(counts) + 1)]
     heads = numbers if names is None else [printable(name) for name in names]
@@ -254,7 +255,7 @@ def _numbers(values: ArrayLike, word: str, call: str) -> Floats:
 
 def _check(array: Array, word: str, call: str) -> None:
     if array.ndim == 0 or array.size == 0:
-        raise ValueError(f"{call}: {word} has shape {array.shape}; it needs one row a sample, and at least one.")
+        raise ValueError(f"{call}: {word} has shape {array.shape}; it needs one row per sample, and at least one.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         raise ValueError(
@@ -290,8 +291,8 @@ def _labels(values: ArrayLike, word: str) -> tuple[Array, int]:
         if (array != np.round(array)).any():
             if array.min() < 0 or array.max() > 1:
                 raise ValueError(
-                    f"cm: {word} holds {array[array != np.round(array)][0]:g}, which is no class: one column is either "
-                    "labels, or probabilities of class 1 in [0, 1]. For a regression use r2_score."
+                    f"cm: {word} holds {array[array != np.round(array)][0]:g}, which is not a class: one column is "
+                    "either labels, or probabilities of class 1 in [0, 1]. For a regression use r2_score."
                 )
             array = array >= 0.5
         array = array.astype(np.int64)
@@ -302,7 +303,7 @@ def _class_list(truth: Array, guess: Array, columns: int, classes: Sequence[Any]
     if classes is not None:
         names = np.asarray(classes).tolist()
         if len(set(names)) != len(names) or (columns and len(names) != columns):
-            wanted = f"{columns} different names, one a column" if columns else "each name once"
+            wanted = f"{columns} different names, one per column" if columns else "each name once"
             raise ValueError(f"cm: classes={classes!r}; it needs {wanted}.")
         return list(names)
     kinds = {values.dtype.kind in "US" for values in (truth, guess)}

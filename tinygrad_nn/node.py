@@ -177,7 +177,7 @@ class Mode:
         if self.steps is not None:
             self.steps -= 1
             if self.steps < 0:
-                raise RuntimeError("a while loop went on for more steps than were allowed.")
+                raise RuntimeError("a while loop ran for more steps than allowed.")
 
     @property
     def errors(self) -> Any:

@@ -316,7 +316,7 @@ def declare(
             raise TypeError(f"{name}: numpy= takes a function such as np.sin, not {function!r}.")
         if function in OVERRIDES:
             raise ValueError(
-                f"{numpy_name(function)} has a rule already, so {name} would never run in its place; leave numpy= away "
+                f"{numpy_name(function)} has a rule already, so {name} would never run in its place; leave out numpy= "
                 "and call the primitive itself, or use custom_vjp."
             )
     if isinstance(forward, np.ufunc):
@@ -326,7 +326,7 @@ def declare(
     if name in REGISTRY or name in RESERVED:
         raise ValueError(f"a primitive named {name!r} is declared already; choose another name.")
     if not rules and jointly is None:
-        raise ValueError(f"{name} has no rule; pass (vjp, tex) per array argument, or None where there is no gradient.")
+        raise ValueError(f"{name} has no rule; pass (vjp, tex) per array argument, or None if it has no gradient.")
     if not all([tex, *(rule[1] for rule in (*rules, jointly) if rule)]):
         raise ValueError(f"{name} has a rule without an equation; write its TeX beside it.")
     primitive = Primitive(
@@ -384,8 +384,8 @@ def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dic
     if kwargs.get("where", True) is not True:
         name = handler.__name__.lstrip("_")
         raise TypeError(
-            f"np.{name}(..., where=mask) leaves the other entries undefined, so they have no derivative. Say what they "
-            f"are: np.where(mask, np.{name}(...), other)."
+            f"np.{name}(..., where=mask) leaves the other entries undefined, so they have no derivative. Give their "
+            f"values: np.where(mask, np.{name}(...), other)."
         )
     options = {key: value for key, value in kwargs.items() if key not in ("where", "order", "subok")}
     if "dtype" in options or "casting" in options:

@@ -20,7 +20,7 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as problem:
     raise ImportError(
-        "tinygrad_nn.sklearn needs scikit-learn; install it by: pip install 'tinygrad-nn[sklearn]'"
+        "tinygrad_nn.sklearn needs scikit-learn; install it with: pip install 'tinygrad-nn[sklearn]'"
     ) from problem
 
 from .data import one_hot
@@ -238,7 +238,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; it needs rows of two at least."
+                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; it needs rows of at least two."
             )
         weight = self.class_weight
         if isinstance(weight, dict):
@@ -254,7 +254,9 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         """
         first = not hasattr(self, "model_")
         if first and classes is None:
-            raise ValueError("NeuralClassifier: the first partial_fit needs classes=, all that will ever come.")
+            raise ValueError(
+                "NeuralClassifier: the first partial_fit needs classes=, all classes that will ever occur."
+            )
         x, y = self._checked(X, y, reset=first)
         if classes is not None and not first and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"NeuralClassifier: classes={classes!r:.50} are not those before, {self.classes_!r:.50}.")
@@ -264,7 +266,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         if len(strange):
             raise ValueError(
                 f"NeuralClassifier: y holds the class {strange.tolist()[0]!r}, which is not among classes, "
-                f"{self.classes_.tolist()!r:.60}; name all that will ever come in the first call."
+                f"{self.classes_.tolist()!r:.60}; name all that will ever occur in the first call."
             )
         return self._train_once(x, self._targets(y))
 

@@ -254,39 +254,39 @@ SYNONYMS: dict[str, str] = {
     "tonumpy":                  "numpy data",
 }  # fmt: skip
 
-_DRAWS = "NumPy draws, and a Tensor takes what it drew: Tensor(np.random.default_rng(0).{draw})."
+_DRAWS = "Draw with NumPy and make a Tensor of it: Tensor(np.random.default_rng(0).{draw})."
 _MEMORY = "Arrays are NumPy's and stay in main memory, so there is no device to choose; leave it out."
 _NUMPY = "NumPy's functions take Tensors: {code}."
 # Names of other frameworks without a counterpart of the same kind here -> what to write instead.
 ELSEWHERE: dict[str, str] = {
-    "manual_seed":          "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
-    "seed":                 "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
-    "set_seed":             "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
+    "manual_seed":          "Pass randomness in: rng=0 to a layer, to fit and to data_loader, or model.seed(0).",
+    "seed":                 "Pass randomness in: rng=0 to a layer, to fit and to data_loader, or model.seed(0).",
+    "set_seed":             "Pass randomness in: rng=0 to a layer, to fit and to data_loader, or model.seed(0).",
     **dict.fromkeys(["cuda", "device", "to_device", "is_cuda", "mps", "backends", "set_default_device"], _MEMORY),
     **dict.fromkeys(["DataParallel", "DistributedDataParallel"], "There are no devices; call the model itself."),
     "randn":                _DRAWS.format(draw="normal(size=(2, 3))"),
     "rand":                 _DRAWS.format(draw="random((2, 3))"),
-    "randint":              "NumPy draws: np.random.default_rng(0).integers(10, size=(2, 3)).",
-    "randperm":             "NumPy draws: np.random.default_rng(0).permutation(10).",
+    "randint":              "Draw with NumPy: np.random.default_rng(0).integers(10, size=(2, 3)).",
+    "randperm":             "Draw with NumPy: np.random.default_rng(0).permutation(10).",
     "from_numpy":           "Write Tensor(array), which does not copy.",
     "as_tensor":            "Write Tensor(array), which does not copy.",
     "set_default_dtype":    "A layer takes dtype=np.float32, and Tensor(array) has the dtype of the array.",
     "save":                 "Write tinygrad_nn.io.save_weights(path, model).",
     "load":                 "Write tinygrad_nn.io.load_weights(path, model).",
     "cat":                  _NUMPY.format(code="np.concatenate([t, u], axis=0)"),
-    "set_grad_enabled":     "Write with tinygrad_nn.no_grad(): around what is not to be recorded.",
-    "enable_grad":          "Outside of tinygrad_nn.no_grad() all is recorded; close the block.",
+    "set_grad_enabled":     "Write with tinygrad_nn.no_grad(): around code that should not be recorded.",
+    "enable_grad":          "Outside of tinygrad_nn.no_grad() everything is recorded; end the block.",
 }  # fmt: skip
 
 
-_FILLS = "Nothing is written in place; a parameter is filled by nn.init.{name}(parameter{more})."
+_FILLS = "Tensors do not change in place; fill a parameter with nn.init.{name}(parameter{more})."
 ELSEWHERE |= {
     "fill_":                _FILLS.format(name="constant_", more=", 0.5"),
     "uniform_":             _FILLS.format(name="uniform_", more=", -0.1, 0.1"),
     "normal_":              _FILLS.format(name="normal_", more=", 0.0, 0.01"),
-    "zero_":                _FILLS.format(name="zeros_", more="") + " A gradient is cleared by t.grad = None.",
-    "copy_":                "Nothing is written in place; give a leaf other numbers by t.data = array.",
-    "grad_fn":              "The operation that made it is t.node.primitive, None of a leaf; t.is_leaf tells.",
+    "zero_":                _FILLS.format(name="zeros_", more="") + " Clear a gradient with t.grad = None.",
+    "copy_":                "Tensors do not change in place; give a leaf new numbers with t.data = array.",
+    "grad_fn":              "The operation that made it is t.node.primitive, None for a leaf; see t.is_leaf.",
     "is_cuda":              _MEMORY,
 }  # fmt: skip
 
@@ -294,7 +294,7 @@ ELSEWHERE |= {
 OF_MODELS: dict[str, str] = {
     **ELSEWHERE,
     "add":       "Write model.append(nn.Linear(4, 3)).",
-    "fit":       "A function trains: tinygrad_nn.fit(model, x, y, solver=Solver('mse', 'adam'), "
+    "fit":       "Train with tinygrad_nn.fit(model, x, y, solver=Solver('mse', 'adam'), "
                  "settings=Settings(20, 16)).",
     "compile":   "Loss and optimizer are arguments of fit: fit(model, x, y, solver=Solver('mse', 'adam', 0.01), "
                  "settings=Settings(20, 16)); tinygrad_nn.compile(function) is about speed.",
@@ -311,8 +311,8 @@ OF_MODELS: dict[str, str] = {
     "layers":    "Write list(model.children()), or model.named_modules() for parts of parts.",
     **dict.fromkeys(["count_params", "num_parameters", "num_params"],
                     "Write sum(p.size for p in model.parameters())."),
-    "backward":  "A loss goes back, not a model: loss = nn.MSELoss()(model(x), y), then loss.backward().",
-    "step":      "An optimizer steps: opt = optim.SGD(model.parameters(), lr=0.1); opt.step() after loss.backward().",
+    "backward":  "Call backward on a loss, not a model: loss = nn.MSELoss()(model(x), y), then loss.backward().",
+    "step":      "Use an optimizer: opt = optim.SGD(model.parameters(), lr=0.1); opt.step() after loss.backward().",
     "grad":      "Each parameter has one: for name, p in model.named_parameters(): p.grad.",
     "shape":     "Parameters have shapes: {name: p.shape for name, p in model.named_parameters()}.",
 }  # fmt: skip
@@ -385,7 +385,7 @@ def no_attribute(
     if name in elsewhere:
         return AttributeError(f"{text}. {elsewhere[name]}")
     if name[-1] == "_" and name[:-1] in known:
-        return AttributeError(f"{text}. Nothing is written in place: use what {name[:-1]}(...) returns.")
+        return AttributeError(f"{text}. Tensors do not change in place: use what {name[:-1]}(...) returns.")
     near = near_names(name, known)
     return AttributeError(text + (f"; did you mean {near[0]!r}?" if near else ""))
 

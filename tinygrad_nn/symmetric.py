@@ -216,14 +216,14 @@ def _plain(value: Any, w: Array) -> Array:
     if isinstance(value, Tensor):
         if value.node is not None:
             raise TypeError(
-                "f of a symmetric_function uses a Tensor, whose gradient would be lost. Bring it into the matrix, as "
-                "in symmetric_exp(t * X), or compute with t.detach()."
+                "f of a symmetric_function uses a Tensor, whose gradient would be lost. Put it into the matrix, as in "
+                "symmetric_exp(t * X), or compute with t.detach()."
             )
         value = value.data
     value = np.asarray(value)
     if value.shape not in (w.shape, ()):
         raise ValueError(
-            f"f of a symmetric_function acts entry by entry; of shape {w.shape} it made one of shape {value.shape}."
+            f"f of a symmetric_function must act entry by entry; from shape {w.shape} it made {value.shape}."
         )
     return value if value.shape else np.full(w.shape, value)
 

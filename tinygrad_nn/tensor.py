@@ -250,7 +250,7 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         if not self.is_leaf:
-            raise RuntimeError("this Tensor was computed, so it is no leaf; a constant with its data is t.detach().")
+            raise RuntimeError("this Tensor was computed, so it is not a leaf; a constant with its data is t.detach().")
         if wanted and self.data.dtype.kind not in "fc":
             raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
         if wanted and self.node is None:
@@ -447,7 +447,7 @@ class Tensor:
                 return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
             raise TypeError(
-                f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Leave out= away; "
+                f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Remove out=; "
                 "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
             )
         if handler is None:

@@ -143,7 +143,7 @@ class Call:
         self.single = isinstance(argnums, (int, np.integer, str))
         slots = [slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
         if len(slots) > 1 and len(set(slots)) < len(slots):
-            raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; its gradient is one.")
+            raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; it has only one gradient.")
         given, named = list(args), dict(kwargs)
         places: list[Any] = [(named if isinstance(key, str) else given, key) for key in slots]
         nests = [where[key] for where, key in places]

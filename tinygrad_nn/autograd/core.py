@@ -83,7 +83,7 @@ def defvjp(fun: Callable[..., Any], *vjpmakers: Maker | None, argnums: Iterable[
 def _callable_or_none(rules: dict[int, Any], fun: Any, what: str) -> None:
     for rule in rules.values():
         if rule is not None and not callable(rule) and rule != "same":
-            raise TypeError(f"a {what} rule of {_name(fun)} is {rule!r}; give a function, or None where it is 0.")
+            raise TypeError(f"a {what} rule of {_name(fun)} is {rule!r}; give a function, or None if it is 0.")
 
 
 def _rule(by_number: dict[int, Maker | None], number: int, fun: Any) -> Maker:
@@ -288,7 +288,7 @@ defvjp(
 def _entered(leaf: Any) -> Any:
     """Return the array or Tensor to differentiate for a leaf: integers become floats, Box types a placeholder."""
     if isinstance(leaf, Box):
-        raise NotImplementedError(f"a {type(leaf).__name__} is differentiated once only.")
+        raise NotImplementedError(f"a {type(leaf).__name__} can be differentiated only once.")
     if type(leaf) in Box.type_mappings:
         return placeholder()
     if isinstance(leaf, Tensor):

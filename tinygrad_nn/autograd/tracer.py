@@ -176,7 +176,7 @@ def _recorded(
         arguments = filled(given)
         mine = type(value) in Box.type_mappings
         if isinstance(out, Tensor) and (mine or any(isinstance(leaves[k], Box) for k in places)):
-            raise NotImplementedError(f"{name} has a value of a type of one's own, which is differentiated once only.")
+            raise NotImplementedError(f"{name} has a value of a custom type, which can be differentiated only once.")
         ans = value if mine else results.parted(out)
         g = (g.value if isinstance(g, Cotangent) else vspace(value).zeros()) if mine else results.parted(g)
         found = gradients_by_rule(call, argnums, g, ans, arguments, kwargs)
@@ -233,7 +233,7 @@ def _numbers(value: Any, f: Callable[..., Any]) -> Any:
         if isbox(leaf) or np.asarray(leaf).dtype.kind not in "fciub":
             name, kind = getattr(f, "__name__", "the function"), type(leaf).__name__
             raise TypeError(
-                f"the primitive {name} returned a {kind}, and a gradient flows through numbers only. Return arrays, or "
+                f"the primitive {name} returned a {kind}, and gradients flow only through numbers. Return arrays, or "
                 f"register the type: a subclass of Box with .register({kind}), and a VSpace with .register({kind})."
             )
     return value
@@ -395,7 +395,7 @@ def vspace(value: Any) -> Any:
             return VSpace.mappings[kind](value)
     name = type(value).__name__
     raise TypeError(
-        f"a {name} lies in no vector space: {value!r:.60}. Pass floats, arrays of floats, or containers of them; a "
+        f"a {name} has no vector space: {value!r:.60}. Pass floats, arrays of floats, or containers of them; a "
         f"type of your own needs a subclass of VSpace with .register({name})."
     )
 

@@ -19,15 +19,15 @@ def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
 
     def nary_operator(fun: Callable[..., Any], argnum: Any = 0, *options: Any, **more: Any) -> Callable[..., Any]:
         if type(argnum) not in (int, tuple, list):
-            raise TypeError(f"argnum is the number of an argument, or a tuple of some; it got {argnum!r}.")
+            raise TypeError(f"argnum must be the number of an argument, or a tuple of such numbers; it got {argnum!r}.")
         single = isinstance(argnum, int)
 
         def nary(*args: Any, **kwargs: Any) -> Any:
             needed = max([argnum] if single else argnum, default=-1)
             if needed >= len(args):
                 raise TypeError(
-                    f"argnum={argnum}, but {get_name(fun)} was called with {len(args)} arguments by position. Pass "
-                    "what is differentiated by position."
+                    f"argnum={argnum}, but {get_name(fun)} was called with {len(args)} arguments by position. Pass the "
+                    "differentiated arguments by position."
                 )
 
             def unary(x: Any) -> Any:

@@ -53,7 +53,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
             raise ValueError(
                 f"in_axes={in_axes} has {len(in_axes)} entries, and {name} was called with {len(args)} arguments by "
-                "position; give it one for each, None for what all samples share."
+                "position; give one for each, None for an argument that all samples share."
             )
         leaves, rebuild = flatten([list(args), kwargs])
         each = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
@@ -65,16 +65,16 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
                 continue
             if np.ndim(x) == 0:
                 raise ValueError(
-                    f"vmap of {name}: {x!r:.40} is one number and has no axis of samples. Where all samples share it, "
-                    "say None in its place in in_axes, or bind it: lambda x: f(x, number)."
+                    f"vmap of {name}: {x!r:.40} is one number and has no axis of samples. If all samples share it, "
+                    "write None for it in in_axes, or bind it: lambda x: f(x, number)."
                 )
             axes[place] = axis = normalize_axis_index(axis, np.ndim(x))
             sizes.setdefault(np.shape(x)[axis], f"{np.shape(x)[axis]} along axis {axis} of shape {np.shape(x)}")
         if len(sizes) != 1:
             found = " and ".join(sizes.values()) or f"none, with in_axes={in_axes}"
             raise ValueError(
-                f"vmap of {name} needs one number of samples in all mapped arguments; it found {found}. "
-                "in_axes tells along which axis they lie, and None what is not mapped."
+                f"vmap of {name} needs the same number of samples in all mapped arguments; it found {found}. "
+                "in_axes gives the axis of the samples in each argument, None if it is not mapped."
             )
         with Level(next(iter(sizes))).entered() as level:
             given = [x if axis is None else level.wrap(_first(x, axis)) for x, axis in zip(leaves, axes, strict=True)]
@@ -131,8 +131,8 @@ def _shown(x: Any, axis: int | None, level: Level, name: str, tensors: bool, len
         full = full if isinstance(full, Tensor) else np.array(full)
     elif axis is None:
         raise ValueError(
-            f"out_axes=None says that {name} returns the same for all samples, and this result depends on what is "
-            "mapped. Give the axis on which they are to lie, such as 0."
+            f"out_axes=None means that {name} returns the same for all samples, but this result depends on a mapped "
+            "argument. Give the axis of the samples, such as 0."
         )
     else:
         full = x.full

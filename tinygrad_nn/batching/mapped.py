@@ -33,16 +33,16 @@ GATHERING = frozenset({
 })  # fmt: skip
 TEXT = frozenset({np.array2string, np.array_repr, np.array_str})
 OVER = (
-    "this Tensor stood for one sample of a vmap call that is over: it was kept in a list, an attribute or a global. "
+    "this Tensor stood for one sample of a vmap call that has ended: it was kept in a list, an attribute or a global. "
     "Return it from the vmapped function instead."
 )
 BY_VALUE = (
-    "{call} inside vmap asks for a value that differs from sample to sample, and one run of the function serves all of "
-    "them. Instead of `if x > 0: y = a` write y = np.where(x > 0, a, b), with both of them computed; a loop that ends "
-    "by a value runs for the most steps, with np.where for what is done."
+    "{call} inside vmap needs a value that differs from sample to sample, but the function runs once for all of them. "
+    "Instead of `if x > 0: y = a` write y = np.where(x > 0, a, b), which computes both; let a loop that stops at a "
+    "value run for the most steps, and keep finished samples with np.where."
 )
 NO_MASK = (
-    "an index of true and false selects another number of entries in each sample, which vmap cannot stack. Instead of "
+    "a boolean index selects a different number of entries in each sample, which vmap cannot stack. Instead of "
     "x[mask].sum() write np.where(mask, x, 0).sum(), or x.sum(where=mask)."
 )
 NO_PLAIN = (
@@ -50,8 +50,8 @@ NO_PLAIN = (
     "methods of the Tensor; to index a constant array by it write Tensor(array, False)[index]."
 )
 NO_BACKWARD = (
-    "backward() inside vmap: the leaves are outside, and each has one gradient, not one a sample. Gradients of each "
-    "sample are vmap(grad(f)); that of their sum is backward() of what vmap returns."
+    "backward() inside vmap: the leaves are outside, and each has one gradient, not one per sample. For the gradient "
+    "of each sample write vmap(grad(f)); for that of the sum call backward() on a sum of what vmap returns."
 )
 NO_HOOK = "a hook inside vmap would see all samples at once. Register it on a Tensor outside."
 
@@ -277,7 +277,7 @@ class Mapped(Tensor):
         raise TypeError(NO_HOOK)
 
     def __bool__(self) -> bool:
-        raise TypeError(BY_VALUE.format(call="the truth of a value (if, and, or, while)"))
+        raise TypeError(BY_VALUE.format(call="the truth value of a Tensor (if, and, or, while)"))
 
     def __len__(self) -> int:
         return len(held(self))

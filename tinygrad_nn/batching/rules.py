@@ -24,12 +24,12 @@ ALONG: dict[Any, Any] = {
     np.all: None, np.count_nonzero: None,
 }  # fmt: skip
 NONE = (
-    "{name} inside vmap over no samples: what shape its result has can only be seen by running it on one. Leave out "
-    "the call for an empty batch."
+    "{name} inside vmap over no samples: the shape of its result is only known after running it on one. Skip the call "
+    "for an empty batch."
 )
 RAGGED = (
     "{name} inside vmap gives arrays of different shapes in different samples, {shapes}, which cannot be stacked. Use "
-    "what keeps the shape, such as np.where(mask, x, 0) in place of x[mask]."
+    "an operation that keeps the shape, such as np.where(mask, x, 0) in place of x[mask]."
 )
 
 
@@ -148,7 +148,7 @@ def _each_of_many(level: Level, function: Callable[..., Any], args: Any, options
     calls = [of_sample(level, b, (args, options)) for b in range(level.n)]
     results = [flatten(_sources(function(*mine, **named))) for mine, named in calls]
     if len({len(found) for found, _ in results}) > 1:
-        raise ValueError(RAGGED.format(name=name, shapes="and of different numbers"))
+        raise ValueError(RAGGED.format(name=name, shapes="and different numbers of arrays"))
     parts = zip(*(found for found, _ in results), strict=True)
     return results[0][1]([level.wrap(stacked(name, part)) for part in parts])
 

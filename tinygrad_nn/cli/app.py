@@ -53,7 +53,8 @@ def _better(error: Exception, ctx: Any, message: str) -> str:
     if command:
         near = near_names(command[1], ctx.command.list_commands(ctx))
         listed = ", ".join(ctx.command.list_commands(ctx))
-        return f"No such command {command[1]!r}; there are {listed}" + (f". Did you mean {near[0]!r}?" if near else "")
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        return f"No such command {command[1]!r}; the commands are {listed}{hint}"
     return message
 
 

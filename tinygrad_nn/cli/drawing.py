@@ -127,7 +127,7 @@ def drawn_so_far(source: Source, out: str | None, **style: Any) -> Iterator[None
         if out is not None and source.function is not None and cause is not None:
             with suppress(ValueError, RuntimeError):  # no operation failed, or Graphviz is missing
                 draw(cause, out, **style)
-                tell(source.quiet, f"What was computed until it failed is in {out}, the failing operation in red.")
+                tell(source.quiet, f"The computation up to the error is in {out}, with the failing operation in red.")
         raise
 
 
@@ -202,7 +202,7 @@ def check_theme(theme: str) -> None:
     from ..viz.theme import THEMES
 
     if theme not in THEMES:
-        raise ValueError(f"theme={theme}; it is one of {', '.join(THEMES)}.")
+        raise ValueError(f"theme={theme}; it must be one of {', '.join(THEMES)}.")
 
 
 def tell(quiet: bool, text: str) -> None:

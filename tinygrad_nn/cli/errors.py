@@ -28,11 +28,11 @@ WORDS = {  # phrases of library messages -> phrases for the command
     "scale the data with tinygrad_nn.data.Scaler": "add --scale",
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
     "The weights are as they were before this step.": "Nothing was written.",
-    "Make the model anew for it.": "Nothing was written.",
+    "Then create the model again.": "Nothing was written.",
     "constants=False": "--no-constants",
     "explore(result, 'page.html')": "leave out --gif",
     ", or None for all": "; without it all",
-    "it is None or one of": "it is one of",
+    "it must be None or one of": "it must be one of",
     "'error': pass measures=": "'error': for a function of your own, call draw() with measures=",
 }
 

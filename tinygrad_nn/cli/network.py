@@ -64,7 +64,7 @@ def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -
     check_place(out, SUFFIXES)
     check_theme(style["theme"])
     if style["limit"] < 3:
-        raise ValueError(f"limit={style['limit']}; of a layer at least 3 neurons are drawn.")
+        raise ValueError(f"limit={style['limit']}; it must be at least 3, the fewest neurons drawn per layer.")
     if source.function is not None:
         _own_network(source, source.function, row, style).save(out)
     else:
@@ -86,7 +86,7 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
     model = found.model
     if found.x is None:
         if row is not None:
-            raise ValueError(f"row={row} is a row of data, and {function} returns none; return (model, x).")
+            raise ValueError(f"row={row} is a row of data, but {function} returns no data; return (model, x).")
         return draw_network(model, **style)
     x = _pick(found.x, row or 1, "x")
     plain = draw_network(model, x, **style)  # raises the error for what cannot be drawn

@@ -18,7 +18,7 @@ def play(
     dataset: Annotated[
         str, named(PANEL, "Initial data set: moons, spirals, 'three spirals', iris or digits.")
     ] = "moons",
-    data: Annotated[str | None, option(PANEL, "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
+    data: Annotated[str | None, option(PANEL, "Your own table instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[
         str | None, option(PANEL, "The column to predict; by default the last.", metavar="COLUMN",
                            show_default=False)
@@ -57,7 +57,7 @@ def _play(given: dict[str, Any], data: str | None, port: int, no_browser: bool) 
     elif given["dataset"] == "table":
         raise ValueError("a table is read with data=FILE.csv.")
     if not 0 <= port < 65536:
-        raise ValueError(f"port={port}; it is a number from 1 to 65535, or 0 for a free one.")
+        raise ValueError(f"port={port}; it must be a number from 1 to 65535, or 0 for a free one.")
     choices = Choices(**{name: value for name, value in given.items() if value is not None})
     try:
         server = serve(choices, table, port=port, open_browser=not no_browser)

@@ -122,12 +122,12 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
         firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # the first of each column
         rows, cells = int(holes.any(axis=1).sum()), int(holes[:, firsts].sum())
         what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
-        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the rows to train on stands in"
+        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the training rows is used"
     few: Array | list[float] = np.unique(table.y) if table.kind == "regression" else []
     if kind == "auto" and 2 <= len(few) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in few):
         shown = ", ".join(f"{v:g}" for v in few)
-        yield (f"{table.target} holds numbers ({shown}), so it is taken for a number to predict, a regression; if "
-               "these are classes, say --kind classification")  # fmt: skip
+        yield (f"{table.target} holds numbers ({shown}), so the kind is taken to be regression; if these are classes, "
+               "add --kind classification")  # fmt: skip
 
 
 _FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",

@@ -272,7 +272,7 @@ def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
     """
     x, y, options = plan.problem.x, plan.problem.targets, plan.options
     if not 2 <= folds <= len(x):
-        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it is a whole number from 2 to {len(x)}.")
+        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it must be a whole number from 2 to {len(x)}.")
     order = np.random.default_rng(options.seed).permutation(len(x))
     if plan.problem.task == "classification":
         order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
@@ -384,7 +384,7 @@ def _widths(text: str) -> list[int]:
     for part in text.split(","):
         if not part.strip().isdecimal() or int(part) < 1:
             raise ValueError(
-                f"hidden={text}: {part.strip()!r} is no width of a layer; write whole numbers of at least 1 with "
+                f"hidden={text}: {part.strip()!r} is not a layer width; write whole numbers of at least 1 with "
                 "commas between them, e.g. hidden=64,32 (hidden=none for no hidden layer)."
             )
         widths.append(int(part))

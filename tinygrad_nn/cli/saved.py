@@ -31,7 +31,7 @@ def saved_plan(model: str, options: Options) -> PreparedRun:
     odd = [part.name.replace("_", "-") for part in fields(Options)
            if part.name not in ABOUT_DATA and getattr(options, part.name) != getattr(plain, part.name)]  # fmt: skip
     if odd:
-        raise ValueError(f"--{odd[0]} says how a network is trained, and {model} is trained already; leave it out.")
+        raise ValueError(f"--{odd[0]} sets how a network is trained, but {model} is already trained; leave it out.")
     network = load_network(model)
     problem = _problem(network, options, model)
     solver = Solver(options.loss or network.about.get("loss") or _LOSSES[network.task])

@@ -21,7 +21,7 @@ OUT = "tinygrad-nn-out"
 @app.command()
 def train(
     dataset: Annotated[str, named("Data", "A bundled data set: iris or digits.")] = "iris",
-    data: Annotated[str | None, option("Data", "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
+    data: Annotated[str | None, option("Data", "Your own table instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[str | None, option("Data", "The column to predict.", metavar="COLUMN")] = None,
     features: Annotated[
         str | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
@@ -36,7 +36,9 @@ def train(
         str | None, option("Data", "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
                    "which leaves out their rows. By default they are refused.", metavar="HOW", show_default=False)
     ] = None,
-    categories: Annotated[int, whole("Data", "Most distinct texts in a column; each gets a column of 0 and 1.")] = 20,
+    categories: Annotated[
+        int, whole("Data", "Largest number of distinct texts in a column; each becomes a column of 0 and 1.")
+    ] = 20,
     train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
     val_size: Annotated[float, real("Data", "Share to validate on.")] = 0.1,
     test_size: Annotated[
@@ -82,7 +84,7 @@ def train(
                            metavar="WEIGHTS", show_default=False)
     ] = None,
     cv: Annotated[
-        int | None, whole("Training", "First, cross-validate N networks, each on another part of the rows.",
+        int | None, whole("Training", "First, cross-validate N networks, each tested on a different part of the rows.",
                           show_default=False)
     ] = None,
     checkpoint: Annotated[
@@ -133,7 +135,7 @@ def _train(
 
     check_folder(out)
     if options["resume"] and options["checkpoint"] is None:
-        raise ValueError("resume goes on from a checkpoint; add checkpoint=DIR, the folder of the training before.")
+        raise ValueError("resume continues from a checkpoint; add checkpoint=DIR, the folder of the earlier training.")
     with reading(options["data"], progress) as told:
         plan = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)
@@ -152,7 +154,7 @@ def _train(
     report.written(out, names)
     if outcome.interrupted:
         done, all_of_it, place = len(outcome.history), plan.settings.epochs, options["checkpoint"]
-        again = f"to go on, add --resume (the checkpoint is in {place})" if place else (
-            "a training with --checkpoint DIR can go on from there")  # fmt: skip
-        say(f"interrupted after epoch {done:,} of {all_of_it:,}; what there is was written; {again}.", "")
+        again = f"to continue, add --resume (the checkpoint is in {place})" if place else (
+            "a training with --checkpoint DIR can be continued")  # fmt: skip
+        say(f"interrupted after epoch {done:,} of {all_of_it:,}; the results so far were written; {again}.", "")
         raise typer.Exit(130)

@@ -25,8 +25,8 @@ ARGUMENTS = (
     "{name}(...), or put the arguments into the same file: inputs = (x, W)."
 )
 RESULT = (
-    "{place} gave {what}; a graph is drawn of a Tensor, or of several in a tuple, list or dict: return the result of "
-    "a computation on Tensors, without .data or .item(). A network is returned with its data: (model, x) or "
+    "{place} gave {what}; a graph is drawn from a Tensor, or from several in a tuple, list or dict: return the result "
+    "of a computation on Tensors, without .data or .item(). A network is returned with its data: (model, x) or "
     "(model, x, y)."
 )
 NO_GRAPH = (
@@ -34,7 +34,7 @@ NO_GRAPH = (
     "such as Tensor([1.0, 2.0]), outside of no_grad()."
 )
 MODEL = (
-    "{place} gave {what}; a network is drawn of a list of layers: return model, (model, x) or (model, x, y), with "
+    "{place} gave {what}; a network is drawn from a list of layers: return model, (model, x) or (model, x, y), with "
     "layers that have W and b."
 )
 
@@ -91,7 +91,7 @@ def _module(path: str, place: str) -> Any:
     if module is None:
         spec = importlib.util.spec_from_file_location(key, file)
         if spec is None or spec.loader is None:
-            raise ValueError(f"{path} is no Python file; write FILE.py:NAME.")
+            raise ValueError(f"{path} is not a Python file; write FILE.py:NAME.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[key] = module
         if str(file.parent) not in sys.path:

@@ -358,7 +358,7 @@ class Trial:
         except Exception:  # the function runs only on traced Tensors, so it cannot be compared with itself
             steady = True
         if not steady:
-            raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
+            raise Untraceable("its second run gave different numbers: it depends on something besides its arguments.")
         raise Untraceable(DEFECT.format(text=text, also=self.also))
 
     def _eager(self, leaves: Sequence[Any]) -> Any:
@@ -384,9 +384,9 @@ class Trial:
 
 
 DEFECT = (
-    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler, or the "
-    "function asks for the type of an argument, such as np.ndarray or float: while it is traced, that is a Tensor"
-    "{also}. In the first case please report it with this function."
+    "the check of the compiled function gave {text}, which is not rounding. That is a bug in the compiler, or the "
+    "function checks the type of an argument, such as np.ndarray or float: while it is traced, an argument is a Tensor"
+    "{also}. If it is a bug, please report it with this function."
 )
 
 

@@ -75,7 +75,7 @@ def compile(
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}; known are {', '.join(BACKENDS)}.")
     if maxsize is not None and (type(maxsize) is not int or maxsize < 1):
-        raise ValueError(f"maxsize={maxsize!r}; it is a positive integer, or None to keep every plan.")
+        raise ValueError(f"maxsize={maxsize!r}; it must be a positive integer, or None to keep every plan.")
     automatic = backend == "auto"
     if backend != "numpy":
         try:
@@ -194,7 +194,7 @@ class Compiled:
 
     def _replace(self, backend: str, key: Any, error: Exception) -> None:
         """Replace a backend that failed: numba by NumPy, NumPy by the uncompiled function; and warn."""
-        why = printable(f"with {backend} it went wrong ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
+        why = printable(f"compiling with {backend} failed ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
         self._last = missed
         if backend == "numba":
             self._say(f"{why} It runs with NumPy.")
@@ -297,7 +297,8 @@ class Compiled:
             shapes = [", ".join(map(str, key[1])) for key in list(self.plans)[-3:]]
             self._say(
                 f"was traced {self.traces} times, for arguments such as {'; then '.join(shapes)}. Each new shape, "
-                "dtype or flag is traced anew: pad batches to one size, and pass what changes as an array or a number."
+                "dtype or flag is traced again: pad batches to one size, and pass values that change as arrays or "
+                "numbers."
             )
 
     def _say(self, text: str) -> None:

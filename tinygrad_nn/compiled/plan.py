@@ -106,8 +106,8 @@ class Plan:
             x = leaves[slot]
             if isinstance(x, np.ndarray) and sum(np.may_share_memory(x, other) for other in arrays) > 1:
                 raise SharedArgument(
-                    "an array in a donated argument is also in another place of the arguments, where it would change "
-                    "under the call. Pass a copy of it."
+                    "an array in a donated argument is also elsewhere in the arguments, where it would change during "
+                    "the call. Pass a copy of it."
                 )
 
     def poison(self) -> None:

@@ -259,10 +259,10 @@ class Columns:
             fill = tuple(float(value) for value in fields["fill"])
             found = cls(parts, fields["missing"], fill)
         except (KeyError, TypeError) as problem:
-            raise ValueError(f"Columns.from_dict: {problem} is missing, or of another kind.") from None
+            raise ValueError(f"Columns.from_dict: {problem} is missing or has the wrong type.") from None
         unknown = [p.form for p in parts if p.form not in (*FORMS, "text")]
         if unknown or len(fill) not in (0, len(found.names)):
-            raise ValueError("Columns.from_dict: what stands in does not fit the columns.")
+            raise ValueError("Columns.from_dict: the fill values do not fit the columns.")
         return found
 
 

@@ -36,7 +36,7 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
         values = values[:, 0]
     if values.ndim != 1:
         raise ValueError(
-            f"one_hot: labels have shape {values.shape}; it needs one label a row, (batch,). If the rows are already "
+            f"one_hot: labels have shape {values.shape}; it needs one label per row, (batch,). If the rows are already "
             "one-hot, use them as they are."
         )
     if len(values) == 0:
@@ -68,7 +68,7 @@ def _class_names(values: Array, classes: SupportsIndex | Sequence[Any] | Array |
         return list(np.unique(values).tolist())
     if not isinstance(classes, SupportsIndex) or isinstance(classes, np.ndarray):
         if isinstance(classes, str):
-            raise ValueError(f"one_hot: classes={classes!r} is one text; write a list of names, e.g. [{classes!r}].")
+            raise ValueError(f"one_hot: classes={classes!r} is one string; write a list of names, e.g. [{classes!r}].")
         return list(np.asarray(classes).tolist())
     count = operator.index(classes)
     if count < 1:

@@ -72,9 +72,9 @@ def _asked(call: str, count: Any, least: int, noise: float, name: str = "rows") 
     try:
         number = operator.index(count)
     except TypeError:
-        raise TypeError(f"{call}: {name}={count!r:.60} is no whole number; write e.g. {name}=300.") from None
+        raise TypeError(f"{call}: {name}={count!r:.60} is not a whole number; write e.g. {name}=300.") from None
     if number < least:
         raise ValueError(f"{call}: {name}={number}; there must be at least {least}.")
     if not 0 <= noise < np.inf:
-        raise ValueError(f"{call}: noise={noise!r:.60}; it is a deviation of at least 0, e.g. noise=0.1.")
+        raise ValueError(f"{call}: noise={noise!r:.60}; it must be a standard deviation of at least 0, e.g. noise=0.1.")
     return number

@@ -192,7 +192,9 @@ def _counts(rows: int, train: float, test: float | None, val: float) -> tuple[in
     given = {"train_size": train, "val_size": val} | ({} if test is None else {"test_size": test})
     for name, size in given.items():
         if isinstance(size, str):
-            raise TypeError(f"data_split: {name}={size!r} is a text; a size is a number from 0 to 1, e.g. {name}=0.2.")
+            raise TypeError(
+                f"data_split: {name}={size!r} is a string; a size is a number from 0 to 1, e.g. {name}=0.2."
+            )
         if not 0 <= size <= 1:
             raise ValueError(
                 f"data_split: {name}={size!r}; a size is a share of the rows, from 0 to 1, e.g. {name}=0.2."

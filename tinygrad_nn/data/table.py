@@ -236,10 +236,10 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
     path = Path(path)
     where, text = printable(path), _decode(path, encoding)
     if not text[:1000].strip() and not text.strip():
-        raise ValueError(f"{where}: the file is empty; it needs a line of column names and then one line a sample.")
+        raise ValueError(f"{where}: the file is empty; it needs a line of column names and then one line per sample.")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{where}, line {line}: a NUL byte stands there, which no text has. Write the file again.")
+        raise ValueError(f"{where}, line {line}: there is a NUL byte, which no text contains. Write the file again.")
     begins = 1  # the line in which the row that is being read begins
     header: list[str] = []
     rows: list[list[str]] = []
@@ -273,12 +273,12 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
                 lines.append(reader.line_num)
         except csv.Error as error:
             raise ValueError(
-                f"{where}, line {begins}: the row that begins there is no readable CSV ({error}). Look for a "
+                f"{where}, line {begins}: the row that begins there is not valid CSV ({error}). Look for a "
                 "quote that is never closed."
             ) from None
     if not rows:
         raise ValueError(
-            f"{where}: only the first line is there (columns: {_listed(header)}); add one line a sample below it."
+            f"{where}: the file has only its first line (columns: {_listed(header)}); add one line per sample below it."
         )
     return _Grid(where, header, [list(column) for column in zip(*rows, strict=True)], lines, delimiter)
 
@@ -373,7 +373,7 @@ def _decode(path: Path, encoding: str) -> str:
 def _not_there(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        seen = f"no such file, and no folder {printable(folder)}. The path is seen from {printable(os.getcwd())}"
+        seen = f"no such file, and no folder {printable(folder)}. The path is relative to {printable(os.getcwd())}"
         return f"{printable(path)}: {seen}; correct it."
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     close = near_names(path.name, names, 3) or [name for name in names if name.endswith(".csv")][:5]
@@ -407,8 +407,8 @@ def _check_unique(grid: _Grid, names: Sequence[str]) -> None:
             )
         if there[name] > 1 or asked[name] > 1:
             places = [str(k + 1) for k, other in enumerate(grid.header) if other == name]
-            where = f"columns {' and '.join(places)}" if len(places) > 1 else "the features"
-            twice = f"the name {name!r:.80} stands twice, in {where}"
+            where = f"as columns {' and '.join(places)}" if len(places) > 1 else "in the features"
+            twice = f"column {name!r:.80} appears twice, {where}"
             raise ValueError(f"{grid.path}: {twice}. Rename or delete one of them.")
 
 
@@ -446,8 +446,8 @@ def _target(
         classes = [names[value] for value in sorted(names, key=float)]  # type: ignore[arg-type]
     if len(classes) == 1:
         raise ValueError(
-            f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; there is nothing to tell apart. "
-            "Add rows of a second class, or choose another target."
+            f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; a classifier needs at least two "
+            "classes. Add rows of a second class, or choose another target."
         )
     return "classification", np.array(cells), tuple(classes)
 

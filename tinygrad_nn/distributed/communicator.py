@@ -23,7 +23,7 @@ from .shard import Shard
 Array = np.ndarray[Any, Any]
 INSTALL = "training on several ranks needs mpi4py and an MPI; pip install 'tinygrad-nn[mpi]' brings both."
 LONG, BEFORE = 90, 45  # characters shown of a long value, and how many of these before the first difference
-CODE = " (the code of a function counts with the numbers that it reads from around it)"
+CODE = " (the code of a function includes the variables that it uses from outside)"
 MEETING = 27182  # the tag of the only messages on the user's own communicator
 _KEY: list[int] = []  # the attribute key under which a communicator keeps its Ranks
 _watched: list[subprocess.Popen[bytes]] = []  # the process that watches this host, if this one started it
@@ -88,7 +88,7 @@ class Ranks:
             comm = world()
         if not hasattr(comm, "Get_rank") or not hasattr(comm, "Idup"):
             raise TypeError(
-                f"{call}: comm={comm!r:.60} is no communicator; write comm=MPI.COMM_WORLD, after from mpi4py import "
+                f"{call}: comm={comm!r:.60} is not a communicator; write comm=MPI.COMM_WORLD, after from mpi4py import "
                 "MPI, or comm='world'."
             )
         if own:
@@ -210,9 +210,9 @@ class Ranks:
         self._give_up()
         who = f"rank {missing[0]}" if len(missing) == 1 else "ranks " + ", ".join(map(str, missing))
         raise RuntimeError(
-            f"{call}: {who} of {self.size} did not come to this call within {PATIENCE:.0f} s, so all ranks stop. "
-            "Either it ended before, and its own error says why, or it takes longer to prepare: let all wait for it "
-            "there, with comm.Barrier()."
+            f"{call}: {who} of {self.size} did not reach this call within {PATIENCE:.0f} s, so all ranks stop. "
+            "Either it ended earlier, and its own error says why, or it takes longer to prepare: then let all wait for "
+            "it with comm.Barrier()."
         )
 
     # -- What all ranks compute together
@@ -234,7 +234,7 @@ class Ranks:
                 past = time.monotonic() - start
                 if past > PATIENCE and (beat is None or not beat.alive):
                     self._give_up()
-                    raise RuntimeError(f"{what} did not come within {PATIENCE:.0f} s; another rank is gone.")
+                    raise RuntimeError(f"{what} did not arrive within {PATIENCE:.0f} s; another rank is gone.")
                 time.sleep(0 if past < 0.002 else min(past / 20, 0.002))
         finally:
             if beat is not None:
@@ -359,11 +359,11 @@ class Ranks:
             values = {rank: one.get(name) for rank, one in enumerate(everyone)}
             if len(set(values.values())) > 1:
                 raise ValueError(
-                    f"{when} {name} differs between the ranks ({_by_value(values)}): something changes it by what one "
-                    "rank alone sees. Change parameters and buffers by numbers of the whole batch only."
+                    f"{when} {name} differs between the ranks ({_by_value(values)}): something changes it by values "
+                    "that only one rank has. Change parameters and buffers by numbers of the whole batch only."
                 )
         names = _by_value({rank: list(one) for rank, one in enumerate(everyone)})
-        raise ValueError(f"{when} the ranks hold arrays of other names: {names}.")
+        raise ValueError(f"{when} the ranks hold arrays with different names: {names}.")
 
 
 class _Verdict(Exception):

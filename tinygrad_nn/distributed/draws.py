@@ -56,8 +56,8 @@ class RowDraws(np.random.Generator):
         each, rest = divmod(shape[axis], shard.length) if shape[axis] else (1, 0)  # no rows, in the user's own loop
         if rest or not each:
             raise ValueError(
-                f"random numbers of shape {shape} do not fall into the {shard.length} rows of this rank; with comm= a "
-                "model draws as many for each row of a batch."
+                f"random numbers of shape {shape} cannot be divided among the {shard.length} rows of this rank; with "
+                "comm= a model must draw the same number for each row of a batch."
             )
         return (*shape[:axis], each * shard.total, *shape[axis + 1 :]), axis
 
@@ -99,7 +99,7 @@ def _refusal(name: str) -> Callable[..., Any]:
         if shard is None:
             return plain(self, *args, **kwargs)
         raise ValueError(
-            f"rng.{name} inside a model mixes the rows of a batch, which with comm= lie on several ranks. Draw numbers "
+            f"rng.{name} inside a model mixes the rows of a batch, which with comm= are on several ranks. Draw numbers "
             "for each row, such as rng.random(shape), or prepare the batches before fit."
         )
 
@@ -136,7 +136,7 @@ def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list
     if len(seen[0]) != len(seen[1]):
         raise ValueError(
             f"the model draws {len(seen[0])} times for {PROBES[0]} rows and {len(seen[1])} times for {PROBES[1]}; with "
-            "comm= it draws once for all rows, since a rank has some of them."
+            "comm= it must draw for all rows at once, since each rank has only some of them."
         )
     draws.axes = [_axis(*pair) for pair in zip(*seen, strict=True)]
     return found
@@ -150,6 +150,6 @@ def _axis(few: Shape, more: Shape) -> int | None:
     if len(few) != len(more) or len(differ) != 1 or few[differ[0]] * PROBES[1] != more[differ[0]] * PROBES[0]:
         raise ValueError(
             f"the model draws random numbers of shape {few} for {PROBES[0]} rows and {more} for {PROBES[1]}; with "
-            "comm= it draws as many for each row."
+            "comm= it must draw the same number for each row."
         )
     return differ[0]

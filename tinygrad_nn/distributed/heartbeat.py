@@ -157,7 +157,7 @@ class Heartbeat:
             if all(what is not None for _, what in waits.values()) and len(set(waits.values())) > 1:
                 each = ", ".join(f"rank {r} waits for {what} (its sum or gather {n})" for r, (n, what) in waits.items())
                 self._decide({
-                    "text": f"the ranks wait for different things, so they would wait for ever: {each}. Give all the "
+                    "text": f"the ranks wait for different things, so they would wait forever: {each}. Give all the "
                     "same batches, metrics and callbacks. All ranks stop.", "kind": "RuntimeError",
                 })  # fmt: skip
 
@@ -182,8 +182,8 @@ class Heartbeat:
         who = ", ".join(f"rank {r} of {self.size}" + (f" on {self._places[r][2]}" if r in self._places else "")
                         for r in silent)  # fmt: skip
         return (
-            f"{who} was not heard of for {PATIENCE - 5:.0f} s: it was killed, or its machine is off or hangs. All "
-            "ranks stop; a checkpoint that was written is whole, go on from it with resume=True."
+            f"{who} was not heard from for {PATIENCE - 5:.0f} s: it was killed, or its machine is off or hangs. All "
+            "ranks stop. A written checkpoint is complete; continue from it with resume=True."
         )
 
 

@@ -10,8 +10,8 @@ import select
 import sys
 
 AFTER = (
-    "is gone: it was killed, or ended without Python. All ranks stop; a checkpoint that was written is whole, go on "
-    "from it with resume=True.\n"
+    "is gone: it was killed, or ended without Python. All ranks stop. A written checkpoint is complete; continue from "
+    "it with resume=True.\n"
 )
 
 

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 VERSION = "1"
 MOST_HEAD = 2**24  # bytes of a file's head, which describes the arrays; a model with 10,000 arrays takes 2**20
 MOST_PARTS = 2**20  # brackets, keys and commas in a head: each may become an object of a hundred bytes
-_AGAIN = "Train again, or copy the file again from where it came."
+_AGAIN = "Train again, or copy the file again from its source."
 
 
 def pack(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
@@ -32,7 +32,7 @@ def pack(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
     content = _canonical(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(notes)))
     much = _too_much(content[8 : 8 + int.from_bytes(content[:8], "little")])
     if much is not None:
-        raise ValueError(f"{len(arrays):,} arrays and their notes are too much for one file: its head has {much}.")
+        raise ValueError(f"{len(arrays):,} arrays and their metadata are too much for one file: its header has {much}.")
     return content
 
 
@@ -79,7 +79,7 @@ def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str, str]:
 def check(path: StrPath, text: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
     """Raise ValueError if the checksum in the notes does not fit the text and the arrays."""
     if digest(text, arrays) != notes.get("sha256"):
-        raise ValueError(f"{printable(path)} was changed after it was written: its checksum does not fit. {_AGAIN}")
+        raise ValueError(f"{printable(path)} was changed after it was written: its checksum does not match. {_AGAIN}")
 
 
 def parse(path: StrPath, text: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def read(path: StrPath) -> tuple[dict[str, Array], dict[str, str]]:
             return _arrays(path, header, head, file.read())
     except FileNotFoundError:
         where = printable(os.getcwd())
-        raise FileNotFoundError(f"{printable(path)}: no such file, seen from {where}. Correct the path.") from None
+        raise FileNotFoundError(f"{printable(path)}: no such file in {where}. Correct the path.") from None
 
 
 def digest(text: str, arrays: Mapping[str, Array]) -> str:
@@ -141,9 +141,9 @@ def _canonical(content: bytes) -> bytes:
 def _too_much(head: bytes) -> str | None:
     """Return text about how a head exceeds the limits, or ``None``; its parts are counted without parsing."""
     if len(head) > MOST_HEAD:
-        return f"{len(head):,} bytes, and {MOST_HEAD:,} are taken"
+        return f"{len(head):,} bytes, more than the limit of {MOST_HEAD:,}"
     parts = sum(head.count(mark) for mark in (b"{", b"[", b'":', b","))
-    return f"{parts:,} brackets, keys and commas, and {MOST_PARTS:,} are taken" if parts > MOST_PARTS else None
+    return f"{parts:,} brackets, keys and commas, more than the limit of {MOST_PARTS:,}" if parts > MOST_PARTS else None
 
 
 def _head(path: Path, file: BinaryIO, length: int) -> bytes:
@@ -155,15 +155,16 @@ def _head(path: Path, file: BinaryIO, length: int) -> bytes:
         raise ValueError(f"{printable(path)} {what}. Pass the model.safetensors that `tinygrad-nn train` wrote.")
     if 8 + size > length:
         raise ValueError(
-            f"{printable(path)} is cut off: {length:,} bytes are there, its head alone needs {8 + size:,}. {_AGAIN}"
+            f"{printable(path)} is cut off: {length:,} bytes are there, but its header alone needs {8 + size:,}. "
+            f"{_AGAIN}"
         )
     if size > MOST_HEAD:  # before a byte of it is read
-        much: str | None = f"{size:,} bytes, and {MOST_HEAD:,} are taken"
+        much: str | None = f"{size:,} bytes, more than the limit of {MOST_HEAD:,}"
     else:
         head = start[8:] + file.read(size - 1)
         much = _too_much(head)
     if much is not None:
-        raise ValueError(f"{printable(path)} is no file of a network: its head has {much}. Pass another file.")
+        raise ValueError(f"{printable(path)} is not a network file: its header has {much}. Pass another file.")
     return head
 
 
@@ -180,7 +181,7 @@ def _header(path: Path, head: bytes) -> dict[str, Any]:
                 raise ValueError(name)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(
-            f"{printable(path)} was changed after it was written: its head cannot be read. {_AGAIN}"
+            f"{printable(path)} was changed after it was written: its header cannot be read. {_AGAIN}"
         ) from None
     return header
 
@@ -198,8 +199,8 @@ def _arrays(path: Path, header: dict[str, Any], head: bytes, body: bytes) -> tup
         kind = entry["dtype"]
         if kind == "F4" or kind.startswith(("F6_", "F8_")):
             raise ValueError(
-                f"{printable(path)} holds numbers of the type {printable(kind)}, which NumPy has not. Save them as "
-                "float32."
+                f"{printable(path)} holds numbers of the type {printable(kind)}, which NumPy does not have. Save them "
+                "as float32."
             )
     halves = [name for name, entry in entries.items() if entry["dtype"] == "BF16"]  # bfloat16: upper half of a float32
     if halves:

@@ -93,7 +93,7 @@ def together(folder: StrPath) -> Iterator[Path]:
         for name in names:  # checked before the first move, so that no move fails half-way for this reason
             if (target / name).is_dir():
                 raise IsADirectoryError(
-                    f"{printable(target / name)} is a folder, and a file of that name is to be written there."
+                    f"{printable(target / name)} is a folder, and a file of that name must be written there."
                 )
         for name in names:
             os.replace(staging / name, target / name)
@@ -127,8 +127,8 @@ def alone(folder: StrPath) -> Iterator[None]:
         if not _locked(file):
             os.close(file)
             raise BlockingIOError(
-                f"{printable(path)} is in use{_by(lock)}: what two write into one folder is lost. Wait until it has "
-                "ended, or name another folder."
+                f"{printable(path)} is in use{_by(lock)}: two processes would overwrite each other's files. Wait until "
+                "it has ended, or name another folder."
             )
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file), lock.stat()):

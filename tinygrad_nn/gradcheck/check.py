@@ -60,7 +60,7 @@ class Check:
         kink = f"; {self.kink}, where derivatives are a matter of convention" if self.kink else ""
         return (
             f"order {self.order}, {self.where}: by the rules {self.analytic:.12g}, by {self.method} "
-            f"{self.numerical:.12g}, apart by {self.error:.3g}, tolerance {self.tolerance:.3g}{kink}"
+            f"{self.numerical:.12g}, difference {self.error:.3g}, tolerance {self.tolerance:.3g}{kink}"
         )
 
 

@@ -298,7 +298,7 @@ def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
         tensor = apply(primitive, tuple(args), meta)
     if tensor.data.shape != node.out.shape:
         raise ValueError(
-            f"{primitive.name} gives the shape {tensor.data.shape} where the shape {node.out.shape} was."
+            f"{primitive.name} gives shape {tensor.data.shape} instead of {node.out.shape}."
         )
     if tensor.node is not None:
         tensor.node.notes = node.notes

@@ -104,7 +104,7 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         if callable(function):
             raise ValueError(str(no_rule(function)))
         near = near_names(name, [row.function for row in table], 3, 0.4)
-        raise ValueError(f"{name!r} takes no Tensors; near it are {', '.join(near) or 'none'}.")
+        raise ValueError(f"{name!r} does not take Tensors; similar names are {', '.join(near) or 'none'}.")
     return found
 
 

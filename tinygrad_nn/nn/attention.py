@@ -71,9 +71,9 @@ class MultiHeadAttention(Module):
         self.n_key = self.n if n_key is None else width(name, "n_key", n_key)
         self.n_value = self.n if n_value is None else width(name, "n_value", n_value)
         if self.n % self.heads:
-            raise ValueError(f"{name}: {self.n} columns do not fall into {self.heads} heads of one size.")
+            raise ValueError(f"{name}: {self.n} columns cannot be divided into {self.heads} heads of equal size.")
         if not 0 <= dropout < 1:
-            raise ValueError(f"{name}: dropout={dropout!r}; the share that is dropped is at least 0 and below 1.")
+            raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
         self.dropout, self.batch_first = float(dropout), bool(batch_first)
         self.rng = np.random.default_rng(rng)
         self._together = self.n_key == self.n_value == self.n

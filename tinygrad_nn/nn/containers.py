@@ -99,7 +99,7 @@ class Lambda(Module):
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         if not callable(function):
-            raise TypeError(f"Lambda: {function!r:.60} of type {type(function).__name__} is no function.")
+            raise TypeError(f"Lambda: {function!r:.60} of type {type(function).__name__} is not a function.")
         self._function = function
         self._name = printable(name or getattr(function, "__name__", type(function).__name__))
 
@@ -222,7 +222,7 @@ def as_module(owner: str, part: Any) -> Module:
         return part
     if isinstance(part, type):
         name = part.__name__
-        raise TypeError(f"{owner}: a part is the class {name} itself; make a module of it, with brackets: {name}(...).")
+        raise TypeError(f"{owner}: a part is the class {name} itself; create a module with brackets: {name}(...).")
     if not callable(part):
         hint = f" An activation by name is nn.activation({part!r})." if isinstance(part, str) else ""
         raise TypeError(

@@ -39,7 +39,7 @@ class Dropout(Module):
         if not 0 <= p < 1:
             hint = f" {p:g} % are p={p / 100:g}." if 1 < p < 100 else ""
             raise ValueError(
-                f"{type(self).__name__}: p={p!r}; the share that is dropped is at least 0 and below 1.{hint}"
+                f"{type(self).__name__}: p={p!r}; the dropped share must be at least 0 and below 1.{hint}"
             )
         self.p = float(p)
         self.rng = np.random.default_rng(rng)

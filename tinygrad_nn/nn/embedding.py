@@ -43,7 +43,7 @@ def not_wrapped(x: Any, words: int) -> Any:
 
 
 @pytorch_names(
-    {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are whole"),
+    {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are dense"),
      "scale_grad_by_freq": (False, "scale the gradient yourself")},
     num_embeddings="words", embedding_dim="n_out",
 )  # fmt: skip
@@ -102,8 +102,8 @@ class Embedding(Module):
             x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise TypeError(
-                f"{self!r} takes the numbers of words; x has dtype {x.dtype}. Write x.astype(int) if these are numbers "
-                "of words."
+                f"{self!r} takes indices of words; x has dtype {x.dtype}. Write x.astype(int) if these are indices of "
+                "words."
             )
         missing = unknown(x, self.words)
         if missing is not None:

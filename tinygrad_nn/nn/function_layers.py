@@ -25,7 +25,7 @@ class FunctionLayer(Module):
         moving = any(isinstance(value, Tensor) and value.requires_grad for value in args)
         if moving or len(args) > len(self.known.parameters):
             name = type(self).__name__
-            raise TypeError(f"{name} is made with its options, and called with arrays: {name}()({self.called}).")
+            raise TypeError(f"{name} is created with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
         for name, value in bound(type(self).__name__, self.known, own, args, options).items():
             plain = raw(value)  # arrays of weights, such as class weights, are constants

@@ -174,7 +174,7 @@ def avg_pool1d(
 ) -> Any:  # fmt: skip
     """Return the mean of each window; ceil_mode=True is not supported."""
     if ceil_mode:
-        raise NotImplementedError("avg_pool: ceil_mode=True is not there; pad the input with np.pad(x, widths).")
+        raise NotImplementedError("avg_pool: ceil_mode=True is not supported; pad the input with np.pad(x, widths).")
     return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
 
 
@@ -199,7 +199,7 @@ def dropout(
 ) -> Any:
     """If training, set each entry to zero with probability p, drawn from rng, and scale the others by 1 / (1 - p)."""
     if not 0 <= p < 1:
-        raise ValueError(f"dropout: p={p!r}; the share that is dropped is at least 0 and below 1.")
+        raise ValueError(f"dropout: p={p!r}; the dropped share must be at least 0 and below 1.")
     if not training or p == 0:
         return input
     x = as_input(input, float)
@@ -253,7 +253,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """Normalise each sample over groups of its channels and over its spatial axes; see `nn.GroupNorm`."""
     n, channels = input.shape[:2]
     if channels % num_groups:
-        raise ValueError(f"group_norm: {channels} channels do not fall into {num_groups} groups of one size.")
+        raise ValueError(f"group_norm: {channels} channels cannot be divided into {num_groups} groups of equal size.")
     each = channels // num_groups
     w, b = (fill if p is None else np.reshape(p, (num_groups, each, 1)) for p, fill in ((weight, 1.0), (bias, 0.0)))
     parted = np.reshape(input, (n, num_groups, each, prod(input.shape[2:])))
@@ -269,7 +269,9 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
     numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
     if numbers.dtype.kind not in "iu":
-        raise TypeError(f"embedding: input holds numbers of words; it has dtype {numbers.dtype}. Write x.astype(int).")
+        raise TypeError(
+            f"embedding: input must hold indices of words; it has dtype {numbers.dtype}. Write x.astype(int)."
+        )
     missing = unknown(numbers, words)
     if missing is not None:
         raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
@@ -303,7 +305,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=True)][::-1]
     if len(widths) > input.ndim or mode not in modes:
         raise ValueError(f"pad: pad={pad!r}, mode={mode!r} of shape {input.shape}; modes are {', '.join(modes)}, and "
-                         "pad has two numbers an axis, the last axis first.")  # fmt: skip
+                         "pad needs two numbers per axis, the last axis first.")  # fmt: skip
     fill = {"constant_values": value or 0} if mode == "constant" else {}
     return np.pad(input, [(0, 0)] * (input.ndim - len(widths)) + widths, mode=modes[mode], **fill)  # type: ignore[call-overload]
 
@@ -311,7 +313,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Any:
     """Repeat each pixel of ``(batch, channels, *spatial)`` by an integer factor, or to a size that is a multiple."""
     if mode != "nearest":
-        raise NotImplementedError(f"interpolate: mode={mode!r} is not there; 'nearest' is.")
+        raise NotImplementedError(f"interpolate: mode={mode!r} is not supported; 'nearest' is.")
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate needs either the size or the scale_factor, e.g. scale_factor=2.")
     spatial = input.shape[2:]
@@ -319,7 +321,9 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     each = tuple(given) if isinstance(given, (tuple, list)) else (given,) * len(spatial)
     times = [m / n for m, n in zip(each, spatial, strict=True)] if scale_factor is None else each
     if any(n != int(n) or n < 1 for n in times):
-        raise ValueError(f"interpolate repeats pixels a whole number of times; of {spatial} it is {tuple(times)}.")
+        raise ValueError(
+            f"interpolate repeats pixels a whole number of times; for {spatial} that would be {tuple(times)}."
+        )
     for axis, n in enumerate(times, start=2):
         input = np.repeat(input, int(n), axis=axis)
     return input
@@ -345,8 +349,8 @@ def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
         )
     elif mask is not None and not _broadcast(shapes["attn_mask"], (*np.broadcast_shapes(*fronts), q[-2], k[-2])):
         wrong = (
-            f"attn_mask needs to broadcast to (..., queries, keys), here (..., {q[-2]}, {k[-2]}). Write "
-            "mask[:, None, None, :] of one that says for each sample which keys are there"
+            f"attn_mask needs to broadcast to (..., queries, keys), here (..., {q[-2]}, {k[-2]}). Write mask[:, None, "
+            "None, :] for a mask of the keys of each sample"
         )
     if wrong:
         got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())

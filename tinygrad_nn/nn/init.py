@@ -70,8 +70,8 @@ def fans(shape: Shape) -> tuple[int, int]:
     """
     if len(shape) < 2:
         raise ValueError(
-            f"a weight of shape {tuple(shape)} has no fans; they need (n_out, n_in) or (c_out, c_in, *kernel). "
-            "For a bias use zeros, or fan_in_uniform with the fan of its weight."
+            f"a weight of shape {tuple(shape)} has no fan_in and fan_out; they need (n_out, n_in) or (c_out, c_in, "
+            "*kernel). For a bias use zeros, or fan_in_uniform with the fan of its weight."
         )
     field = prod(shape[2:])
     return shape[1] * field, shape[0] * field

@@ -103,4 +103,4 @@ def _fixed(call: str, name: str, value: Any, only: Any, instead: str) -> None:
     text = str(value) if name == "device" and value is not None else value
     if only is ... or any(np.array_equal(text, each) for each in allowed):
         return
-    raise NotImplementedError(f"{call}: {name}={value!r:.60} is not there; {instead}.")
+    raise NotImplementedError(f"{call}: {name}={value!r:.60} is not supported; {instead}.")

@@ -144,8 +144,8 @@ def unchanged(part: Any) -> TypeGuard[Layer]:
 
 def _hint(shape: tuple[int, ...], n_in: int) -> str:
     if len(shape) == 2 and shape[0] == n_in:
-        return " It looks transposed: pass x.T, one row a sample."
-    return f" Pass one row a sample, (batch, {n_in}), or make the layer with n_in={shape[-1]}." if shape else ""
+        return " It looks transposed: pass x.T, one row per sample."
+    return f" Pass one row per sample, (batch, {n_in}), or make the layer with n_in={shape[-1]}." if shape else ""
 
 
 def _width(name: str, value: Any) -> int:

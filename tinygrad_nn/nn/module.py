@@ -270,7 +270,7 @@ class Module:
             if not np.array_equal(array, new[other][1]) and other != path:
                 differing.append(f"{other} and {path} are one array here and differ in the state")
         if state and not new:
-            differing.append(f"no name is in both, here they are such as {next(iter(places), 'none')}")
+            differing.append(f"no name is in both; here, names are such as {next(iter(places), 'none')}")
         if missing or unknown or differing:
             refuse(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():

@@ -84,7 +84,7 @@ class BatchNorm(Module):
         n = count(x, axis) if shard is None else count(x, axis) // shard.length * shard.total  # over all ranks
         if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
-                f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
+                f"{self!r} in training needs more than one value for each feature, otherwise all become 0; x has shape "
                 f"{x.shape}. Use a larger batch, or eval()."
             )
         out, *known = over_batch(x, weight, bias, axis, self.eps, self.training)
@@ -96,8 +96,8 @@ class BatchNorm(Module):
         """Update the running statistics with those of a batch that has n values per feature."""
         if isinstance(mean, Tensor) and not isinstance(self.running_mean, Tensor):  # traced: it would outlive the trace
             raise TypeError(
-                f"{self!r} in training moves its running statistics in each call, which a compiled function cannot do; "
-                "use eval(), or track_running_stats=False."
+                f"{self!r} in training updates its running statistics in each call, which a compiled function cannot "
+                "do; use eval(), or track_running_stats=False."
             )
         count = self.num_batches_tracked + 1
         self.num_batches_tracked = count if isinstance(count, Tensor) else np.asarray(count)
@@ -258,7 +258,9 @@ class GroupNorm(Module):
     ) -> None:
         self.groups, self.channels = width("GroupNorm", "groups", groups), width("GroupNorm", "channels", channels)
         if self.channels % self.groups:
-            raise ValueError(f"GroupNorm: {self.channels} channels do not fall into {self.groups} groups of one size.")
+            raise ValueError(
+                f"GroupNorm: {self.channels} channels cannot be divided into {self.groups} groups of equal size."
+            )
         self.eps = float(eps)
         one = parameter(np.ones(self.channels), dtype)
         self._dtype = one.dtype

@@ -14,7 +14,7 @@ _FIXED = {
     "dilation":         ((1, (1,), (1, 1)), "windows have no holes"),
     "return_indices":   (False, "the places of the largest pixels are not returned"),
     "ceil_mode":        (False, "windows lie inside the image: pad it with np.pad(x, widths)"),
-    "divisor_override": (None, "multiply what comes out"),
+    "divisor_override": (None, "multiply the result"),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PYTORCH = {"input_size": "n_in", "hidden_size": "n_hidden", "num_layers": "layers"}
 _FIXED = {"proj_size": (0, "put a Linear after the layer")}
-_SEQUENCE = "{layer!r} takes {axes}, with at least one time; x has shape {shape}.{hint}"
+_SEQUENCE = "{layer!r} takes {axes}, with at least one time step; x has shape {shape}.{hint}"
 _STATE = "{layer!r} starts from a {name} of shape {need} (layers times directions, batch, n_hidden); it got {got}."
 
 
@@ -57,7 +57,7 @@ class Recurrent(Module):
         self.n_in, self.n_hidden = width(name, "n_in", n_in), width(name, "n_hidden", n_hidden)
         self.layers, self.batch_first, self.dropout = width(name, "layers", layers), bool(batch_first), float(dropout)
         if not 0 <= dropout < 1:
-            raise ValueError(f"{name}: dropout={dropout!r}; the share that is dropped is at least 0 and below 1.")
+            raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
         self.rng = np.random.default_rng(rng)
         self.bidirectional = bool(bidirectional)
         self._ends, self._dtype = ("", "_reverse") if bidirectional else ("",), np.dtype(dtype)
@@ -252,7 +252,7 @@ class _Cell(Module):
         """
         x = as_input(x, self.weight_ih.dtype)
         if x.ndim != 2 or x.shape[1] != self.n_in:
-            raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time; x has shape {x.shape}.")
+            raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time step; x has shape {x.shape}.")
         pair = len(self._layer.state_names) > 1
         if state is not None:
             state = tuple(as_input(part, x.dtype)[None] for part in state) if pair else as_input(state, x.dtype)[None]

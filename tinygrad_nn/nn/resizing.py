@@ -71,7 +71,7 @@ class Upsample(Module):
 
     def __init__(self, scale_factor: Size, mode: str = "nearest") -> None:
         if mode != "nearest":
-            raise NotImplementedError(f"Upsample: mode={mode!r} is not there; 'nearest' is, followed by a Conv2d.")
+            raise NotImplementedError(f"Upsample: mode={mode!r} is not supported; use 'nearest', followed by a Conv2d.")
         self.scale_factor, self.mode = scale_factor, mode
 
     def forward(self, x: Any) -> Any:

@@ -105,8 +105,8 @@ def refuse(owner: str, missing: list[str], unknown: list[str], differing: list[s
         *([_few(differing)] if differing else []),
     ]
     raise ValueError(
-        f"this state is of another architecture than {owner}; {'; '.join(parts)}. Make the model as it was when the "
-        "state was saved. Nothing was changed."
+        f"this state belongs to a different architecture than {owner}; {'; '.join(parts)}. Create the model as it was "
+        "when the state was saved. Nothing was changed."
     )
 
 

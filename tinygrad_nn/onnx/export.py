@@ -58,7 +58,7 @@ def save_onnx(
     try:
         found = traced(module, examples, axis)
     except Untraceable as problem:
-        raise ValueError(f"save_onnx: the forward cannot be written down: {problem}") from None
+        raise ValueError(f"save_onnx: the forward pass cannot be exported: {problem}") from None
     except Depends as problem:
         raise ValueError(f"save_onnx: {problem}. Pass axis=None for shapes that are fixed.") from None
     finally:
@@ -79,7 +79,7 @@ def package() -> Any:
         import onnx.helper
         import onnx.numpy_helper
     except ImportError as problem:
-        raise ImportError("ONNX needs the package onnx; install it by: pip install 'tinygrad-nn[onnx]'") from problem
+        raise ImportError("ONNX needs the package onnx; install it with: pip install 'tinygrad-nn[onnx]'") from problem
     return onnx
 
 
@@ -90,7 +90,7 @@ def _check(examples: list[np.ndarray[Any, Any]], axis: int | None) -> None:
         if axis is not None and not -x.ndim <= axis < x.ndim:
             raise ValueError(
                 f"save_onnx: the example has shape {x.shape}, and no axis {axis} whose length could be free. Pass an "
-                "array with one row a sample, or axis=None."
+                "array with one row per sample, or axis=None."
             )
         if axis is not None and not x.shape[axis]:
             raise ValueError(f"save_onnx: the example has shape {x.shape}; pass at least one row along axis {axis}.")

@@ -229,7 +229,7 @@ def _getitem(w: Writer, ops: Ops) -> str:
     if None in here or Ellipsis in here or arrays != list(range(first, last + 1)):
         raise Depends("its index mixes arrays and slices in a way that has no operator")
     if any(part.dtype == np.bool_ for part in here if isinstance(part, Value)):
-        raise Depends("it selects by true and false, another number of entries for other values")
+        raise Depends("it has a boolean index, which selects a different number of entries for other values")
     others = tuple(slice(None) if k in arrays else part for k, part in enumerate(here))
     if any(part != slice(None) for part in others):
         raise Depends("its index mixes arrays with numbers or slices")

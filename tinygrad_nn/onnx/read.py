@@ -85,7 +85,7 @@ class OnnxModule(Module):
         """
         if len(inputs) != len(self._inputs):
             raise TypeError(
-                f"{self.title()} takes {len(self._inputs)} inputs, {', '.join(self._inputs)}; {len(inputs)} came."
+                f"{self.title()} takes {len(self._inputs)} inputs, {', '.join(self._inputs)}; it got {len(inputs)}."
             )
         values: dict[str, Any] = {"": None, **self._constants, **self._weights}
         for name, x in zip(self._inputs, inputs, strict=True):
@@ -206,8 +206,8 @@ def _steps(onnx: Any, graph: Any, opset: int) -> list[Step]:
         if node.op_type not in FUNCTIONS and node.op_type != "Scan":
             near = did_you_mean(node.op_type, FUNCTIONS)
             raise ValueError(
-                f"load_onnx: the operator {printable(node.op_type)!r} is not known.{near} The table in "
-                "docs/onnx.md says which are."
+                f"load_onnx: the operator {printable(node.op_type)!r} is not known.{near} The table in docs/onnx.md "
+                "lists the known ones."
             )
         attrs = Node(opset=opset, outputs=len(node.output), dtype_of=onnx.helper.tensor_dtype_to_np_dtype)
         for attribute in node.attribute:
@@ -280,9 +280,9 @@ def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
         except FileNotFoundError:
             raise
         except Exception as problem:
-            raise ValueError(f"load_onnx: {what} is no ONNX model ({printable(str(problem))[:80]}).") from None
+            raise ValueError(f"load_onnx: {what} is not an ONNX model ({printable(str(problem))[:80]}).") from None
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as problem:
-        raise ValueError(f"load_onnx: {what} is no valid ONNX model: {printable(str(problem))[:200]}") from None
+        raise ValueError(f"load_onnx: {what} is not a valid ONNX model: {printable(str(problem))[:200]}") from None
     return OnnxModule(proto, onnx)

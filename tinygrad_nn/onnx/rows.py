@@ -38,7 +38,7 @@ def merged(a: Any, b: Any) -> Any:
     if isinstance(a, (int, np.integer)) and isinstance(b, (int, np.integer)) and not isinstance(a, bool):
         slope = int(b - a) // (ROWS[1] - ROWS[0])
         return Free(slope, int(a) - slope * ROWS[0])
-    raise Depends(f"{a!r:.40} becomes {b!r:.40} with one row more")
+    raise Depends(f"{a!r:.40} becomes {b!r:.40} with one more row")
 
 
 class Traced(NamedTuple):
@@ -69,7 +69,7 @@ def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int |
             break
     one, two = found
     if [(op.kind, op.name) for op in one.ops] != [(op.kind, op.name) for op in two.ops]:
-        raise Depends("the forward does other operations for another number of rows")
+        raise Depends("the forward pass runs other operations for a different number of rows")
     pairs = list(zip(one.inputs, two.inputs, strict=True))
     n = len(parameters)
     own = [(names[a.slot], parameters[a.slot].data, a) for a, _ in pairs[:n]]

@@ -118,7 +118,7 @@ class Writer:
         a, b = pair
         if not isinstance(a, Value):
             if a != b and not (a != a and b != b):
-                raise Depends(f"the number {a!r} becomes {b!r} with one row more")
+                raise Depends(f"the number {a!r} becomes {b!r} with one more row")
             return self.constant(a, dtype if dtype is not None else None)
         if a.kind == "constant":
             name = self._constant_of(a, b)
@@ -138,7 +138,7 @@ class Writer:
         one, two = np.asarray(a.data), np.asarray(b.data)
         if one.shape == two.shape:
             if not np.array_equal(one, two, equal_nan=one.dtype.kind == "f"):
-                raise Depends("a constant has other numbers with one row more")
+                raise Depends("a constant has different numbers with one more row")
             return self.constant(one)
         shape = merged(one.shape, two.shape)
         free = [k for k, n in enumerate(shape) if isinstance(n, Free)]
@@ -151,7 +151,7 @@ class Writer:
             name = self.cast(name, one.dtype) if one.dtype != np.int64 else name
             length = [-1 if k in free else 1 for k in range(one.ndim)]
             return str(name if one.ndim == 1 else self.op("Reshape", name, self.ints(length)))
-        raise Depends("a constant has other numbers with one row more")
+        raise Depends("a constant has different numbers with one more row")
 
     # -- a graph inside an operator
 

@@ -92,7 +92,7 @@ def _celu(x: Array, alpha: float = 1.0) -> Array:
         array([-0.5,  3. ])
     """
     if alpha <= 0:
-        raise ValueError(f"celu divides by alpha and rises only if it is positive; it got alpha={alpha}. Try alpha=1.")
+        raise ValueError(f"celu needs a positive alpha; it got alpha={alpha}. Try alpha=1.")
     return np.where(x > 0, x, alpha * np.expm1(_below(x) / alpha))
 
 celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
@@ -258,7 +258,7 @@ def _halves(x: Array, axis: int) -> tuple[Array, Array]:
     if odd:
         raise ValueError(
             f"glu halves an axis, and axis {axis} of shape {x.shape} has {x.shape[axis]} entries, an odd number; make "
-            "the layer before it twice as wide as what should come out."
+            "the layer before it twice as wide as the result."
         )
     before = (slice(None),) * (axis % x.ndim)
     return x[(*before, slice(0, n))], x[(*before, slice(n, 2 * n))]

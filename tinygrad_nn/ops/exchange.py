@@ -16,7 +16,7 @@ def _dlpack(
         BufferError: the Tensor is part of a graph.
     """
     if t.node is not None and t.node.inner:
-        raise BufferError("another library would not know of the graph of this Tensor. Pass t.detach() for its values.")
+        raise BufferError("another library would not know the graph of this Tensor. Pass t.detach() for its values.")
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
     try:
         return t.data.__dlpack__(**options)

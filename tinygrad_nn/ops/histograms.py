@@ -47,7 +47,7 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     if weights.shape != np.shape(plain):
         raise ValueError(f"np.bincount needs one weight per entry, {np.shape(plain)}; it got shape {weights.shape}.")
     if weights.dtype.kind == "c":
-        raise TypeError("np.bincount takes real weights; add the real and the imaginary parts each by themselves.")
+        raise TypeError("np.bincount takes real weights; add the real and the imaginary parts separately.")
     places = np.asarray(plain).astype(np.intp)
     return _summed(weights, (places,), slice(None), counts.shape)
 

@@ -245,7 +245,7 @@ class At:
 
     def __getattr__(self, name: str) -> Any:
         hint = f" Write {_INSTEAD[name]}." if name in _INSTEAD else ""
-        raise AttributeError(f"t.at[index] has set, add, multiply, min and max, and no {name!r}.{hint}")
+        raise AttributeError(f"t.at[index] has set, add, multiply, min and max, but no {name!r}.{hint}")
 
     def set(self, value: Array) -> Array:
         """Return the Tensor with the entries at the index replaced by the value."""

@@ -251,7 +251,7 @@ def apply_over_axes(func: Callable[..., Any], a: Array, axes: Any) -> Array:
             found = np.expand_dims(found, axis)
         if found.ndim != out.ndim:
             raise ValueError(
-                f"np.apply_over_axes needs a function that keeps the axes or takes one away; of shape {out.shape} it "
+                f"np.apply_over_axes needs a function that keeps the axes or removes one; from shape {out.shape} it "
                 f"made {found.shape}."
             )
         out = found

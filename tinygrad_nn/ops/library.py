@@ -82,7 +82,7 @@ def with_parameters(name: str, f: Primitive, *parameters: str) -> Callable[..., 
         for label, value in zip(parameters, args, strict=False):
             if is_tensor(value) and value.requires_grad:
                 raise TypeError(
-                    f"scipy.special.{name} has no derivative in its {label}: no closed form is known. Where that is "
+                    f"scipy.special.{name} has no derivative in its {label}: no closed form is known. If that is "
                     f"fixed, pass {label}.detach(), or a number."
                 )
         return f(args[-1], **dict(zip(parameters, args[:-1], strict=True)))

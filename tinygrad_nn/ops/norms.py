@@ -25,7 +25,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if len(axes) == 1:
         if isinstance(ord, str):
-            raise ValueError(f"a vector has no norm of order {ord!r}; it has those of numbers, inf and -inf.")
+            raise ValueError(f"a vector has no norm of order {ord!r}; orders are numbers, inf and -inf.")
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
@@ -43,7 +43,9 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[Any, Any], keepdims: bool) -> A
         extreme = np.max if ord > 0 else np.min
         return extreme(sums, axis=(row, column), keepdims=keepdims)
     if ord not in (2, -2, "nuc"):
-        raise ValueError(f"a matrix has no norm of order {ord!r}; it has None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf.")
+        raise ValueError(
+            f"a matrix has no norm of order {ord!r}; orders are None, 'fro', 'nuc', 1, -1, 2, -2, inf, -inf."
+        )
     s = np.linalg.svdvals(np.moveaxis(x, (row, column), (-2, -1)))
     r = s[..., 0] if ord == 2 else s[..., -1] if ord == -2 else s.sum(axis=-1)
     return r.reshape(tuple(1 if i in (row, column) else n for i, n in enumerate(x.shape))) if keepdims else r

@@ -42,7 +42,7 @@ NUMBERS = (
     "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
 )  # fmt: skip
 
-OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Leave out= away and use what it returns."
+OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Remove out= and use what it returns."
 
 
 def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
@@ -145,7 +145,7 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _writes(name: str, way: str) -> Callable[..., Any]:
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{name} writes into an array, and a Tensor's graph would not know of it. {way}")
+        raise TypeError(f"{name} writes into an array, and a Tensor's graph would not record it. {way}")
 
     refuse.__name__ = name.split(".")[-1]
     return refuse

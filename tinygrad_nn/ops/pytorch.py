@@ -108,8 +108,8 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 
 DEVICE = "there is no device {name!r}: arrays are NumPy's and stay in main memory. Leave it out, or write 'cpu'."
 _VIEW = (
-    "t.view takes lengths. For another shape write `t.reshape(3, 2)`, for another dtype `t.astype(np.float32)`. To "
-    "read the bits of floats as something else has no derivative."
+    "t.view takes lengths. For another shape write `t.reshape(3, 2)`, for another dtype `t.astype(np.float32)`. "
+    "Reinterpreting the bits of floats has no derivative."
 )
 _NUMPY = "t.numpy() would drop the graph of this Tensor. Write t.data, or t.detach().numpy()."
 

@@ -19,8 +19,8 @@ BITS = "It works on the bits of whole numbers, which have no derivative. " + PLA
 TEXT = "It works on text, and a Tensor holds numbers."
 DATES = "It works on dates, and a Tensor holds numbers."
 RECORDS = "It works on records with named fields; keep a dict of Tensors, {\"name\": t}, which grad takes as it is."
-READS = "It reads plain numbers; make a leaf of them: tinygrad_nn.Tensor({name}(...))."
-FIXED = "How many entries there are cannot have a derivative; scale a fixed array: `{code}`."
+READS = "It reads plain numbers; make them a leaf: tinygrad_nn.Tensor({name}(...))."
+FIXED = "The number of entries has no derivative; scale a fixed array: `{code}`."
 
 FUNCTIONS: dict[str, str] = {
     # statistics
@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, str] = {
     "np.histogram2d": COUNTS.format(name="np.histogram2d", args="v.data, w.data"),
     "np.histogramdd": COUNTS.format(name="np.histogramdd", args="t.data"),
     "np.histogram_bin_edges": COUNTS.format(name="np.histogram_bin_edges", args="t.data"),
-    "np.bincount": "Counts have no derivative: `np.bincount(k.data)`. Weights have: `np.bincount(k, v)`.",
+    "np.bincount": "Counts have no derivative: `np.bincount(k.data)`. Weights do: `np.bincount(k, v)`.",
     "np.sort_complex": "Write `np.sort(v) + 0j`.",
     # polynomials in two variables
     "np.polynomial.polynomial.polyval2d": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`.",
@@ -43,7 +43,7 @@ FUNCTIONS: dict[str, str] = {
     "np.identity": FIXED.format(code="v[0] * np.identity(3)"),
     "np.tri": FIXED.format(code="v[0] * np.tri(3)"),
     "np.fromfunction": "Call the function on indices: `v[0] * np.arange(3)`.",
-    "np.require": "Of layout in memory a graph knows nothing; for another dtype write `t.astype(np.float32)`.",
+    "np.require": "A graph does not record the layout in memory; for another dtype write `t.astype(np.float32)`.",
     # bits of whole numbers
     **{f"np.{name}": BITS.format(name=f"np.{name}", args="k.data.astype(np.uint8)") for name in (
         "packbits", "unpackbits")},
@@ -79,12 +79,12 @@ def _of_method(ufunc: Any, method: str, name: str) -> str:
     if method == "at":
         return "It writes into an array; instead of np.add.at write `t.at[0].add(1.0)`."
     if ufunc.nin != 2 or ufunc.nout != 1 or ufunc.signature is not None:
-        return f"NumPy has {method} only for functions of two numbers that make one."
+        return f"NumPy has {method} only for functions of two numbers that return one."
     if ufunc is np.ldexp:
         return "Its exponents are whole numbers and its results are not, so that it cannot be repeated. Use products."
     if ufunc in COMPARISONS and method != "outer":
         args = "k.data > 0, [0, 1]" if method == "reduceat" else "k.data > 0"
-        return f"NumPy has it of truth values only, which have no derivative: `{name}.{method}({args})`."
+        return f"NumPy has it only for truth values, which have no derivative: `{name}.{method}({args})`."
     args = "k.data, k.data" if method == "outer" else "k.data, [0, 1]" if method == "reduceat" else "k.data"
     return f"It has no derivative. For a plain value write `{name}.{method}({args})`."
 

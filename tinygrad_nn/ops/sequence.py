@@ -336,7 +336,7 @@ def _sliding_window_view(
 ) -> Array:
     """Return np.lib.stride_tricks.sliding_window_view of a Tensor: `window` applied to one axis after another."""
     if writeable:
-        raise TypeError("windows of a Tensor are not writeable: its graph would not know of what is written.")
+        raise TypeError("windows of a Tensor are not writeable: its graph would not record what is written.")
     lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
     if len(lengths) != len(axes):

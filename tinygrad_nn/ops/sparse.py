@@ -53,8 +53,8 @@ class Pattern:
                 last = self._last = data.copy(), splu(self.matrix(data))
             except RuntimeError as error:
                 raise np.linalg.LinAlgError(
-                    f"the sparse matrix of shape {self.shape} is singular: {error}. Are there entries in each of its "
-                    "rows and columns?"
+                    f"the sparse matrix of shape {self.shape} is singular: {error}. Does each of its rows and columns "
+                    "have an entry?"
                 ) from None
         return last[1]
 

@@ -20,8 +20,8 @@ from .quasi_newton import LBFGSRule
 Array = Any
 EVERY = 100  # of every EVERY steps the first two are checked: gradients that are equal by chance once are not so twice
 MEANS = (
-    "step: rows= is missing: of how many rows the loss of this rank is the mean. The ranks' means have a mean of their "
-    "own, which is that of all rows only where all have as many. Write step(rows=len(x))."
+    "step: rows= is missing, the number of rows in the loss of this rank. The mean of the ranks' losses is the mean "
+    "over all rows only if all ranks have the same number of rows. Write step(rows=len(x))."
 )
 
 
@@ -170,7 +170,7 @@ class Averaged:
                     what = f"row {key}" if mine else "the very same gradients"
                     raise ValueError(
                         f"step: ranks {other} and {rank} of {self.ranks.size} both have {what}, so a shard is used "
-                        "twice. Give each rank rows of its own: of a batch those of minimizer.rows(len(batch))."
+                        "twice. Give each rank its own rows of a batch: those of minimizer.rows(len(batch))."
                     )
         self._alike = alike
         arrays = {t.name or f"parameter {k}": t.data for k, t in enumerate(self.tensors)}
@@ -213,8 +213,8 @@ def averaged(minimizer: Any, comm: Any) -> Averaged:
     """
     if not isinstance(minimizer, (Minimizer, GroupOptimizer)):
         raise TypeError(
-            f"averaged: {minimizer!r:.60} is no minimizer; write averaged(optim.Minimizer(parameters, 'adam', 0.01), "
-            "comm)."
+            f"averaged: {minimizer!r:.60} is not a minimizer; write averaged(optim.Minimizer(parameters, 'adam', "
+            "0.01), comm)."
         )
     return Averaged(minimizer, comm)
 

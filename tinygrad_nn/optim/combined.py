@@ -117,7 +117,7 @@ def _schedules(owner: Any) -> tuple[Schedule, ...]:
     for one in found:
         if not isinstance(one, Schedule) or isinstance(one, Plateau):
             raise TypeError(
-                f"{type(owner).__name__}: {one!r:.60} is no schedule of the step, such as Warmup() or Cosine(100)."
+                f"{type(owner).__name__}: {one!r:.60} is not a schedule of the step, such as Warmup() or Cosine(100)."
             )
     owner._need("schedules", bool(found), "at least one schedule")
     return found

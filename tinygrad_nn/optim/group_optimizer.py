@@ -48,7 +48,9 @@ class GroupOptimizer:
             if key == "maximize":
                 maximize = bool(value)
             elif key == "differentiable" and value:
-                raise ValueError(f"{name}: differentiable=True is not there; differentiate an update with optim rules.")
+                raise ValueError(
+                    f"{name}: differentiable=True is not supported; differentiate an update with optim rules."
+                )
             elif key not in (*CHOICES_OF_SPEED, "differentiable"):
                 raise no_option(name, key, ("params", *defaults, "maximize"), {})
         self.defaults = {**defaults, "maximize": maximize}
@@ -67,7 +69,7 @@ class GroupOptimizer:
         """
         name = type(self).__name__
         if not isinstance(param_group, Mapping) or "params" not in param_group:
-            raise TypeError(f"{name}: {param_group!r:.60} is no group; each is a dict, e.g. {{'params': [w, b]}}.")
+            raise TypeError(f"{name}: {param_group!r:.60} is not a group; each is a dict, e.g. {{'params': [w, b]}}.")
         for key in param_group:
             near = near_names(key, ["params", *self.defaults])
             if near and key != near[0]:  # a name that is not similar to any is the user's own entry
@@ -78,7 +80,7 @@ class GroupOptimizer:
         (group,) = Minimizer(given["params"], self._rule(given), 0.0).groups
         here = {id(t) for other in self._groups for t in other.parameters}
         if any(id(t) in here for t in group.parameters):
-            raise ValueError(f"{name}: a parameter is in two groups; it would move twice each step.")
+            raise ValueError(f"{name}: a parameter is in two groups; it would be updated twice each step.")
         self._groups.append(group)
         self._settled.append([given[key] for key in self.defaults if key != "lr"])
         self.param_groups.append(given)
@@ -87,7 +89,7 @@ class GroupOptimizer:
         raise no_attribute(type(self).__name__, name, (*dir(type(self)), "param_groups", "defaults"), {
             "lr": "Each group has one: optimizer.param_groups[0]['lr'].",
             "learning_rate": "Each group has one: optimizer.param_groups[0]['lr'].",
-            "backward": "The loss walks back: loss.backward(), then optimizer.step().",
+            "backward": "Call backward on the loss: loss.backward(), then optimizer.step().",
             "minimize": "Write loss.backward(), then optimizer.step().",
             "apply_gradients": "Write loss.backward(), then optimizer.step().",
         })  # fmt: skip
@@ -160,14 +162,14 @@ class GroupOptimizer:
             raise ValueError(f"{name}: load_state_dict takes what state_dict() returned, a dict with 'param_groups'.")
         saved, entries_of = state_dict["param_groups"], state_dict["state"]
         if not isinstance(entries_of, Mapping) or not all(isinstance(one, Mapping) for one in entries_of.values()):
-            raise ValueError(f"{name}: 'state' in the saved state is no dict of dicts; nothing was changed.")
+            raise ValueError(f"{name}: 'state' in the saved state is not a dict of dicts; nothing was changed.")
         if not isinstance(saved, list | tuple) or not all(isinstance(g, Mapping) and "params" in g for g in saved):
-            raise ValueError(f"{name}: 'param_groups' is no list of dicts with 'params'; nothing was changed.")
+            raise ValueError(f"{name}: 'param_groups' is not a list of dicts with 'params'; nothing was changed.")
         sizes, others = [len(one["params"]) for one in self.param_groups], [len(one["params"]) for one in saved]
         if sizes != others:
             raise ValueError(
-                f"{name}: the groups have {sizes} parameters here and {others} in the saved state. Make the optimizer "
-                "as it was when it was saved; nothing was changed."
+                f"{name}: the groups have {sizes} parameters here and {others} in the saved state. Create the "
+                "optimizer as it was when it was saved; nothing was changed."
             )
         made, states = [], []
         for given, group, other in zip(self.param_groups, self._groups, saved, strict=True):
@@ -254,7 +256,7 @@ def tensors(params: Any) -> list[Any]:
 
 def _pair(name: str, betas: Any) -> tuple[Any, Any]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise TypeError(f"{name}: betas={betas!r:.60}; it is a pair, e.g. betas=(0.9, 0.999).")
+        raise TypeError(f"{name}: betas={betas!r:.60}; it must be a pair, e.g. betas=(0.9, 0.999).")
     return betas[0], betas[1]
 
 

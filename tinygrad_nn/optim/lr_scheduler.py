@@ -140,7 +140,7 @@ class LRScheduler:
         if set(state_dict) != set(here) or state_dict["schedules"] != here["schedules"]:
             raise ValueError(
                 f"{type(self).__name__}: the schedule is {here.get('schedules')} here and "
-                f"{state_dict.get('schedules')!s:.200} in the saved state. Make the scheduler as it was when it was "
+                f"{state_dict.get('schedules')!s:.200} in the saved state. Create the scheduler as it was when it was "
                 "saved; nothing was changed."
             )
         self.last_epoch = int(state_dict["last_epoch"])
@@ -486,9 +486,9 @@ def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
         raise ValueError(f"{name} needs at least one scheduler.")
     for one in schedulers:
         if isinstance(one, ReduceLROnPlateau) or not hasattr(one, "step"):
-            raise TypeError(f"{name}: {one!r:.60} is no scheduler that steps without a metric, such as StepLR(...).")
+            raise TypeError(f"{name}: {one!r:.60} is not a scheduler that steps without a metric, such as StepLR(...).")
         if one.optimizer is not optimizer:
-            raise ValueError(f"{name}: {type(one).__name__} belongs to another optimizer; make all for the same one.")
+            raise ValueError(f"{name}: {type(one).__name__} belongs to another optimizer; create all for the same one.")
 
 
 def _check_state(scheduler: Any, saved: Any) -> None:

@@ -126,14 +126,16 @@ class Minimizer:
         seen: set[int] = set()
         for t in self.parameters:
             if id(t) in seen:
-                raise ValueError(f"Minimizer: the parameter {_called(t)} comes twice; it would move twice each step.")
+                raise ValueError(
+                    f"Minimizer: the parameter {_called(t)} appears twice; it would be updated twice each step."
+                )
             seen.add(id(t))
 
     def __getattr__(self, name: str) -> Any:
         raise no_attribute("a Minimizer", name, [*dir(type(self)), "groups", "steps"], {
             "param_groups": "Its groups are minimizer.groups, each with a learning_rate.",
-            "backward": "The loss walks back: loss.backward(), then minimizer.step().",
-            "minimize": "Write minimizer.step(lambda: loss), which clears the gradients and walks back.",
+            "backward": "Call backward on the loss: loss.backward(), then minimizer.step().",
+            "minimize": "Write minimizer.step(lambda: loss), which clears the gradients and calls backward.",
         })  # fmt: skip
 
     @property
@@ -183,7 +185,7 @@ class Minimizer:
             for group in self.groups:
                 parameters = group.parameters
                 if group.updater is None or len(parameters) != len(group.updater.entries):
-                    raise ValueError("step: a group has other parameters than at first; make a new Minimizer for them.")
+                    raise ValueError("step: the parameters of a group have changed; create a new Minimizer for them.")
                 if every is None:
                     found.append(self._watch.gradients("step", parameters, CLEARED_BY))
                 else:
@@ -225,13 +227,15 @@ class Minimizer:
         parameters = self.parameters
         if len(gradients) != len(parameters):
             raise ValueError(
-                f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None where "
-                "there is none."
+                f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None if it "
+                "has none."
             )
         for k, (t, g) in enumerate(zip(parameters, gradients, strict=True), 1):
             if g is not None and np.shape(g) != t.shape:
                 called = repr(t.name) if t.name else f"parameter {k}"
-                raise ValueError(f"step: the gradient of {called} has shape {np.shape(g)}; it has {t.shape}.")
+                raise ValueError(
+                    f"step: the gradient of {called} has shape {np.shape(g)}; the parameter has {t.shape}."
+                )
         return [None if g is None else np.asarray(g, t.dtype) for t, g in zip(parameters, gradients, strict=True)]
 
     def _evaluate(self, closure: Callable[[], Any]) -> float:
@@ -320,7 +324,7 @@ def _parted(parameters: Any) -> list[dict[str, Any]]:
         return [{"parameters": found}]
     for one in found:
         if not isinstance(one, Mapping) or "parameters" not in one:
-            raise TypeError(f"Minimizer: {one!r:.60} is no group; each is a dict, e.g. {{'parameters': [w, b]}}.")
+            raise TypeError(f"Minimizer: {one!r:.60} is not a group; each is a dict, e.g. {{'parameters': [w, b]}}.")
     return [dict(one) for one in found]
 
 
@@ -329,7 +333,9 @@ def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Gr
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     for t in parameters:
         if not isinstance(t, Tensor) or t.dtype.kind != "f" or not t.is_leaf:
-            raise TypeError(f"Minimizer: {t!r:.60} is no parameter; it needs a Tensor of floats made by Tensor(data).")
+            raise TypeError(
+                f"Minimizer: {t!r:.60} is not a parameter; it needs a Tensor of floats made by Tensor(data)."
+            )
     if not parameters:
         raise ValueError("Minimizer: a group has no parameters; leave it out.")
     if "optimizer" in given:

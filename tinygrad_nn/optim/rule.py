@@ -141,7 +141,7 @@ _CHOICES = {"adjust": ("original", "match_rms_adamw")}
 def _checked(name: str, key: str, value: Any) -> Hyper:
     if key in _SWITCHES:
         if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name}: {key}={value!r} is of type {type(value).__name__}; it is True or False.")
+            raise TypeError(f"{name}: {key}={value!r} is of type {type(value).__name__}; it must be True or False.")
         return bool(value)
     if key in _CHOICES:
         if value not in _CHOICES[key]:

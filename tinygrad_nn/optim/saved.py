@@ -91,7 +91,7 @@ def _need(saved: Any, where: str, *keys: str) -> None:
 def _same(what: str, here: Any, there: Any) -> None:
     if here != there:
         raise ValueError(
-            f"load_state_dict: {printable(f'{what} is {here} here and {there!s:.200}')} in the saved state. Make the "
+            f"load_state_dict: {printable(f'{what} is {here} here and {there!s:.200}')} in the saved state. Create the "
             "Minimizer as it was when it was saved; nothing was changed."
         )
 

@@ -70,7 +70,7 @@ def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:
         try:
             content = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise ValueError("What was sent of the file is not base64.") from None
+            raise ValueError("The content of the file that was sent is not base64.") from None
         return of(request).take(re.split(r"[/\\]", name)[-1][:200] or "table.csv", content)
 
     def frame(request: Request) -> Any:
@@ -78,7 +78,7 @@ def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:
             known, curve, points = (int(request.query.get(name, plain)) for name, plain in
                                     (("known", "-1"), ("curve", "-1"), ("points", "0")))  # fmt: skip
         except ValueError:
-            raise ValueError("A frame is asked for by whole numbers: known, curve and points.") from None
+            raise ValueError("A frame is requested with whole numbers: known, curve and points.") from None
         return Download("frame", of(request).frame(known, (curve, max(0, points))))
 
     return {

@@ -64,12 +64,13 @@ class Choices:
     def __post_init__(self) -> None:
         for name, known, what in (
             ("dataset", DATASETS, "data set"), ("optimizer", OPTIMIZERS, "optimizer"),
-            ("regularization", PENALTIES, "regularization"), ("kind", KINDS, "kind"), ("missing", MISSING, "way"),
+            ("regularization", PENALTIES, "regularization"), ("kind", KINDS, "kind"),
+            ("missing", MISSING, "way to fill missing cells"),
         ):  # fmt: skip
             value: Any = getattr(self, name)
             if not isinstance(value, str) or value not in known:
                 near = did_you_mean(str(value), known)
-                raise ValueError(f"{value!r:.60} is no {what} that is known here: {', '.join(known)}.{near}")
+                raise ValueError(f"{value!r:.60} is not a known {what}; known are {', '.join(known)}.{near}")
         for name, least, most, what in (
             ("rows", 20, MOST_ROWS, "points"), ("batch_size", 1, MOST_BATCH, "batch size"),
             ("seed", 0, 2**31 - 1, "seed"),
@@ -107,7 +108,7 @@ class Choices:
             raise ValueError(f"Choices are a JSON object such as {{\"rows\": 300}}; this is a {type(given).__name__}.")
         odd = [str(name) for name in given if name not in known]
         if odd:
-            raise ValueError(f"There is no choice {odd[0]!r:.60}; there are {', '.join(sorted(known))}."
+            raise ValueError(f"There is no choice {odd[0]!r:.60}; the choices are {', '.join(sorted(known))}."
                              f"{did_you_mean(odd[0], known)}")  # fmt: skip
         return replace(self, **given)
 
@@ -131,15 +132,15 @@ class Choices:
 def _whole(what: str, value: Any, low: int, high: int) -> int:
     number = _real(what, value, low, high)
     if number != int(number):
-        raise ValueError(f"The {what} is {value!r:.60}; it is a whole number from {low:,} to {high:,}.")
+        raise ValueError(f"The {what} is {value!r:.60}; it must be a whole number from {low:,} to {high:,}.")
     return int(number)
 
 
 def _real(what: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"The {what} is {value!r:.60}; it is a number from {low:,g} to {high:,g}.")
+        raise ValueError(f"The {what} is {value!r:.60}; it must be a number from {low:,g} to {high:,g}.")
     if not (low <= value <= high and math.isfinite(value)):
-        raise ValueError(f"The {what} is {value:g}; it is a number from {low:,g} to {high:,g}.")
+        raise ValueError(f"The {what} is {value:g}; it must be a number from {low:,g} to {high:,g}.")
     return float(value)
 
 
@@ -151,7 +152,7 @@ def _layers(given: Any) -> tuple[tuple[int, str], ...]:
     found = []
     for k, layer in enumerate(given, 1):
         if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) != 2:
-            raise ValueError(f"Hidden layer {k} is {layer!r:.60}; it is a width and an activation, [8, \"tanh\"].")
+            raise ValueError(f"Hidden layer {k} is {layer!r:.60}; it must be a width and an activation, [8, \"tanh\"].")
         width = _whole(f"width of hidden layer {k}", layer[0], 1, MOST_WIDTH)
         name = layer[1] if isinstance(layer[1], str) else ""
         if name.partition("(")[0].strip().lower() == "softmax":

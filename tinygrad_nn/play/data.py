@@ -123,7 +123,7 @@ class TableFile:
             notes.append(f"{len(found.lines):,} rows with a missing cell are left out")
         holes = bool(np.isnan(found.x).any())
         if holes:
-            notes.append(f"the {missing} of a column stands in for what is missing")
+            notes.append(f"the {missing} of a column replaces its missing cells")
         given = (("kind", choices.kind, "auto"), ("features", features, None), ("missing", missing, None),
                  ("fill", not holes, True))  # fmt: skip
         options = "".join(f", {name}={value!r}" for name, value, plain in given if value != plain)
@@ -137,8 +137,8 @@ class TableFile:
 def _in_words(message: str) -> str:
     """Return a message of `read_table` with its options replaced by the controls of the page."""
     for words, better in (  # a text that contains another one comes before it
-        ("say missing='mean' ('median', 'most-frequent', 'drop')", "choose what stands in for missing cells"),
-        ("Say missing='mean'", "Choose what stands in for missing cells"),
+        ("say missing='mean' ('median', 'most-frequent', 'drop')", "choose how to fill missing cells"),
+        ("Say missing='mean'", "Choose how to fill missing cells"),
         ("say missing='drop'", "choose to drop rows with missing cells"),
         ("say kind='classification'", "choose the kind “classification”"),
         (", or leave the column out with features=[...]", ", or leave the column out"),

@@ -25,7 +25,7 @@ def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
         ValueError: there is no row of this number.
     """
     if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(training.inputs):
-        raise ValueError(f"There is no row {row!r:.20}; there are the rows 0 to {len(training.inputs) - 1}.")
+        raise ValueError(f"There is no row {row!r:.20}; the rows are 0 to {len(training.inputs) - 1}.")
     x, y = Tensor(training.inputs[row : row + 1], name="x"), training.outputs[row : row + 1]
     return objective(LayerLoss(training.layers, Solver(training.loss), y), x, y), x, y
 

@@ -71,7 +71,7 @@ class Session:
         if what not in ("train", "pause", "step", "reset"):
             raise ValueError(f"{what!r:.60} is not an action; the actions are train, pause, step and reset.")
         if pace is not None and pace not in PACES:
-            raise ValueError(f"{pace!r:.60} is no pace; there are {', '.join(PACES)}.")
+            raise ValueError(f"{pace!r:.60} is not a pace; the paces are {', '.join(PACES)}.")
         with self.changed:
             self.pace = pace or self.pace
             self.message = ""
@@ -125,7 +125,7 @@ class Session:
             try:
                 self.choose({"dataset": "table", "target": target, "leave_out": ()})
             except ValueError as error:
-                self.message = f"{error} Until then everything is as it was."
+                self.message = f"{error} Until then nothing changes."
                 self._tell(settled=True)
             return self.state()
 
@@ -142,7 +142,7 @@ class Session:
             forward_and_back(self.training, view["row"])  # raises if there is no such row
             moments = 2 * len(self.training.layers) + 2
             if isinstance(view["moment"], bool) or not isinstance(view["moment"], int) or view["moment"] < 0:
-                raise ValueError("A moment is a whole number from 0 on.")
+                raise ValueError("A moment must be a whole number of at least 0.")
             view["moment"] = min(view["moment"], moments - 1)
             if (view["across"], view["up"]) != (self.view["across"], self.view["up"]):
                 self.plane = Plane(self.training, view["across"], view["up"])

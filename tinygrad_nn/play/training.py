@@ -239,7 +239,7 @@ class Training:
 
     def _diverged(self, reason: str, at: int) -> str:
         reason = reason.partition(": the training diverged")[0].partition(". ")[0]
-        way = f"Lower the learning rate ({self.solver.learning_rate:g}) and train on."
+        way = f"Lower the learning rate ({self.solver.learning_rate:g}) and continue training."
         return (
             f"The training diverged at update {at:,}: {printable(reason)}. Nothing is lost: the network is as it was "
             f"after update {self.updates:,}. {way}"

@@ -30,13 +30,13 @@ def _python(found: Profile) -> Iterator[str]:
         first = f"the first call takes {seconds(best.first or 0)}"
         if best.part:
             yield (
-                f"{why}ompiled with {best.backend}, {best.part} take {share(best.share, 1)} of now ({first}). For that "
-                f"{pure}"
+                f"{why}ompiled with {best.backend}, {best.part} take {share(best.share, 1)} of the time now ({first}). "
+                f"For that {pure}"
             )
         else:
             yield (
                 f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
-                f"{share(best.share, 1)} of now; {first}."
+                f"{share(best.share, 1)} of the time now; {first}."
             )
     elif best is not None and found.python >= MUCH * found.seconds:
         yield f"Python costs {part} of this call, and compiling saves little of it."
@@ -49,8 +49,8 @@ def _around(found: Profile) -> Iterator[str]:
     around = found.parts.get(AROUND, 0.0)
     if around >= QUARTER * found.seconds:
         yield (
-            f"{share(around, found.seconds)} of this call is in no operation on Tensors, such as making batches, "
-            "clipping, the search of an optimizer or NumPy of your own: what is the same in each step belongs before "
+            f"{share(around, found.seconds)} of this call is outside of operations on Tensors, such as making batches, "
+            "clipping, the search of an optimizer or your own NumPy code: move what is the same in each step before "
             "the loop."
         )
 
@@ -60,7 +60,7 @@ def _mixed(found: Profile) -> Iterator[str]:
     if mixed and total("", found.operations).forward:
         place = f", the first at {called(mixed[0].line)}" if mixed[0].line else ""
         many = len(mixed) > 1
-        what = f"{len(mixed)} operations meet" if many else f"One operation, {mixed[0].name}, meets"
+        what = f"{len(mixed)} operations mix" if many else f"One operation, {mixed[0].name}, mixes"
         does = "compute" if many else "computes"
         yield f"{what} floats of two dtypes and {does} in the larger{place}: make data and parameters one dtype."
 

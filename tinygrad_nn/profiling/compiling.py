@@ -53,7 +53,7 @@ def compiled_times(
     step: Any = function.function if isinstance(function, Compiled) else function
     places: list[int | str] = [k for k, x in enumerate(args) if _learned(x)]
     places += [k for k, x in kwargs.items() if _learned(x)]
-    why = "the Tensors that it differentiates by are no arguments of it"
+    why = "the Tensors that it takes gradients for are not among its arguments"
     if places or not walks:
         kept = Kept(function, args, kwargs)
         try:
@@ -161,7 +161,7 @@ def _measured(
         plan = compiled.plan(*args, **kwargs)
         first = perf_counter() - start
         if plan.backend != backend:
-            raise RuntimeError(f"with {backend} it went wrong; {plan.backend} runs it")
+            raise RuntimeError(f"compiling with {backend} failed; {plan.backend} runs it")
         times, before = [], []
         for _ in range(repeats + 1):
             start = perf_counter()

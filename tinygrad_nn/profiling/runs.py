@@ -129,16 +129,16 @@ def _checked(function: Any, repeats: Any, compile: Any) -> None:
         TypeError, ValueError: as `profile`.
     """
     if not callable(function):
-        what = "a Tensor is what a function has computed already" if isinstance(function, Tensor) else (
+        what = "a Tensor is already the result of a function" if isinstance(function, Tensor) else (
             f"a {type(function).__name__} cannot be called")  # fmt: skip
         raise TypeError(NO_FUNCTION.format(what=what))
     if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        raise TypeError(NO_FUNCTION.format(what="a call of a generator function runs nothing of it yet"))
+        raise TypeError(NO_FUNCTION.format(what="calling a generator function does not run it yet"))
     if compile not in (None, False, True, "numpy", "numba"):
-        raise ValueError(f"profile: compile={compile!r:.40}; it is True, False, 'numpy' or 'numba'.")
+        raise ValueError(f"profile: compile={compile!r:.40}; it must be True, False, 'numpy' or 'numba'.")
     whole = isinstance(repeats, (int, np.integer)) and not isinstance(repeats, bool)
     if repeats is not None and not (whole and repeats >= 1):
-        raise ValueError(f"profile: repeats={repeats!r:.40}; it is how many calls are watched, at least 1.")
+        raise ValueError(f"profile: repeats={repeats!r:.40}; it must be at least 1, the number of calls to watch.")
 
 
 class _Run:

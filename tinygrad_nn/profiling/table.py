@@ -27,9 +27,9 @@ def table(found: Profile) -> str:
     told = f": {seconds(found.seconds)} a call ({runs}, half of them in {low} to {high})"
     lines = [_cut(found.name, WIDTH - len(told)) + told]
     if found.quartiles[1] > BUSY * found.quartiles[0]:
-        lines += wrap("The calls differ much: something else may run on this machine.", WIDTH)
+        lines += wrap("The calls vary a lot: something else may be running on this machine.", WIDTH)
     if found.other:
-        lines += wrap(f"{found.other} of the {found.runs} calls did other operations and do not count below.", WIDTH)
+        lines += wrap(f"{found.other} of the {found.runs} calls ran other operations and are not counted below.", WIDTH)
     lines += ["", *_parts(found)]
     lines += ["", *_sums("operation", found.by("operation"), found)]
     layers = found.by("scope")
@@ -52,7 +52,7 @@ def _parts(found: Profile) -> list[str]:
 def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], str] = lambda name: "") -> list[str]:
     """Return the rows of a table of sums, the longest first; all that do not fit are summed in one row."""
     if not sums:
-        return [f"{what}: nothing ran that is one of the operations here."]
+        return [f"{what}: none of the operations here ran."]
     shown, rest = sums[:ROWS], sums[ROWS:]
     head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>{width}}" for name, width in HEADS.items())
     rows = [head]

@@ -104,7 +104,9 @@ def watching(watch: Watch) -> Iterator[None]:
         RuntimeError: another profile is running.
     """
     if not _one_at_a_time.acquire(blocking=False):
-        raise RuntimeError("profile: another one is running in this process. Wait for it, or leave the inner one out.")
+        raise RuntimeError(
+            "profile: another profile is running in this process. Wait for it, or leave the inner one out."
+        )
     swapped: list[tuple[Any, str, Any]] = []
     own: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
 

@@ -98,7 +98,7 @@ class Function:
             if len(found) != len(inputs):
                 raise ValueError(
                     f"{cls.__name__}.backward returned {len(found)} gradients for the {len(inputs)} inputs of forward; "
-                    "return one for each, None where there is none."
+                    "return one for each, None if it has none."
                 )
             live = any(isinstance(part, Tensor) for part in arriving)  # the gradient is being differentiated
             bare = found if live else tuple(map(raw, found))

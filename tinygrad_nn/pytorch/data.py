@@ -103,7 +103,7 @@ class DataLoader:
     ) -> None:  # fmt: skip
         unknown = set(options) - {"num_workers", "pin_memory", "persistent_workers", "prefetch_factor", "timeout"}
         if unknown:
-            raise TypeError(f"DataLoader: {', '.join(sorted(unknown))}: not there; see docs/from_pytorch.md.")
+            raise TypeError(f"DataLoader: {', '.join(sorted(unknown))}: not supported; see docs/from_pytorch.md.")
         self.dataset, self.batch_size = dataset, operator.index(batch_size)
         if self.batch_size < 1:
             raise ValueError(f"DataLoader: batch_size={batch_size!r}; it must be at least 1.")

@@ -35,7 +35,9 @@ class device(str):
     def __new__(cls, name: Any = "cpu", index: Any = None) -> device:
         """Return ``"cpu"``, or raise."""
         if str(name).split(":")[0] != "cpu":
-            raise ValueError(f"device {str(name)!r} is not there: arrays are NumPy's. Write 'cpu', or leave it out.")
+            raise ValueError(
+                f"device {str(name)!r} is not available: arrays are NumPy's. Write 'cpu', or leave it out."
+            )
         return super().__new__(cls, "cpu")
 
 
@@ -43,8 +45,8 @@ def set_default_dtype(dtype: Any) -> None:
     """Accept float64, which always is the default dtype here; raise ValueError for any other."""
     if np.dtype(dtype) != float64:
         raise ValueError(
-            f"the default dtype is float64 and stays so; it was to be {np.dtype(dtype)}. Give dtype={np.dtype(dtype)} "
-            "to each Tensor and layer that is to have it, e.g. nn.Linear(3, 4, dtype=np.float32)."
+            f"the default dtype is always float64; it cannot become {np.dtype(dtype)}. Give dtype={np.dtype(dtype)} "
+            "to each Tensor and layer that needs it, e.g. nn.Linear(3, 4, dtype=np.float32)."
         )
 
 

@@ -27,10 +27,10 @@ class Access:
         if host not in hosts:  # a foreign host name that resolves to 127.0.0.1 (DNS rebinding)
             return "this server answers at its own address only"
         if origin is not None and origin != f"http://{host}":
-            return "a page of another origin asks"
+            return "the request comes from a page of another origin"
         visit = method == "GET" and headers.get("sec-fetch-dest") == "document"  # the user followed a link
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not visit:
-            return "a page of another origin asks"
+            return "the request comes from a page of another origin"
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             return "the token is missing or wrong; open the address that was printed when the server started"
         return None

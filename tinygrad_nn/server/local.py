@@ -37,7 +37,7 @@ class Server:
         try:
             import uvicorn
         except ImportError:
-            raise ImportError("a page with the engine behind it needs: pip install 'tinygrad-nn[play]'.") from None
+            raise ImportError("a live page needs: pip install 'tinygrad-nn[play]'.") from None
         self.token = secrets.token_urlsafe(24)
         app = application(routes, lambda: Access(self.token, self.port), lambda: bool(self._uvicorn.should_exit))
         # IPPROTO_TCP makes asyncio set TCP_NODELAY; else the body would wait 40 ms for the header's acknowledgement.

@@ -58,7 +58,7 @@ def settle(
     rows = source(call, x, y, size, names)
     if class_weight is not None:
         if not isinstance(rows, Rows):
-            raise ValueError(f"{call}: class_weight needs arrays x and y; of batches weigh rows in the loss.")
+            raise ValueError(f"{call}: class_weight needs arrays x and y; with batches, weight the rows in the loss.")
         labels = rows.data[1]
         if takes_weight(solver.loss) and isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
             task.weighed = weighing(call, class_weight, labels, solver.loss)
@@ -80,7 +80,7 @@ def _function(
     if road == "manual":
         raise ValueError(f"{call}: {name} has no equations written by hand; leave gradients='manual' out.")
     if class_weight is not None:
-        raise ValueError(f"{call}: {name} computes its loss itself; weigh the classes there, without class_weight.")
+        raise ValueError(f"{call}: {name} computes its loss itself; weight the classes there, without class_weight.")
     task = FunctionTask(call, model, params, solver)
     return task, source(call, x, y, size), _validation(call, x_val, y_val, size)
 
@@ -137,7 +137,7 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
     elif isinstance(model, Module):
         parts = [model]
     else:
-        raise TypeError(f"{call}: {model!r:.60} of type {type(model).__name__} is no model. {_MODEL}")
+        raise TypeError(f"{call}: {model!r:.60} of type {type(model).__name__} is not a model. {_MODEL}")
     if road == "manual":
         no_equations(call, parts)
     if isinstance(model, Module):

@@ -94,7 +94,7 @@ class Batches:
     def __init__(self, call: str, batches: Iterable[Any]) -> None:
         if iter(batches) is batches:
             raise TypeError(
-                f"{call}: {type(batches).__name__} can be gone through only once, and every epoch goes through all "
+                f"{call}: {type(batches).__name__} can be iterated over only once, but every epoch goes through all "
                 "batches. Pass a list of batches, tinygrad_nn.data_loader(x, y, 32), or an object with __iter__."
             )
         self.call, self.source = call, batches
@@ -123,7 +123,7 @@ class Batches:
             none = False
             yield x, y, rows
         if none:
-            raise ValueError(f"{self.call}: the iterable gave no batch; an iterator is used up after one pass.")
+            raise ValueError(f"{self.call}: the iterable yielded no batch; an iterator is exhausted after one pass.")
 
     def still(self, rows: int) -> Iterator[Batch]:
         """Yield the batches, for evaluation."""
@@ -146,7 +146,9 @@ def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
     for k, leaf in enumerate(leaves):
         name = names[0] if k < of_x else names[1]
         if leaf.ndim == 0 or len(leaf) == 0:
-            raise ValueError(f"{call}: {name} has shape {leaf.shape}; it needs one row a sample, and at least one row.")
+            raise ValueError(
+                f"{call}: {name} has shape {leaf.shape}; it needs one row per sample, and at least one row."
+            )
         if len(leaf) != len(leaves[0]):
             raise ValueError(
                 f"{call}: {names[0]} has {len(leaves[0])} rows and {name} has {len(leaf)} (shape {leaf.shape}); each "

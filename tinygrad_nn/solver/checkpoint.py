@@ -106,13 +106,13 @@ def load(
     state = StateReader(folder / STATE, parse(folder / STATE, raw), arrays)
     if state.text.get("layout") != LAYOUT:
         raise ValueError(
-            f"{printable(folder)} was written by another version of tinygrad_nn. Go on with that one, or name another "
-            "folder."
+            f"{printable(folder)} was written by another version of tinygrad_nn. Continue with that version, or name "
+            "another folder."
         )
     for key, then, now in differences(state.mapping("setup"), setup, state.python() == PYTHON):
         raise ValueError(
             f"{printable(folder)} is the checkpoint of another training: its {key} was {_short(then, now)}, and is "
-            f"{_short(now, then)} now. Go on with what it was, or name another folder. Nothing was changed."
+            f"{_short(now, then)} now. Use the same as before, or name another folder. Nothing was changed."
         )
     progress, _ = state.progress(), state.history()  # validate the epoch number before it is used in file names
     stopping = None if watch is None else state.stopping(progress.epoch)
@@ -160,8 +160,8 @@ def _tell(folder: Path, then: Mapping[str, str]) -> None:
         mend = {"BLAS threads": "start Python with OPENBLAS_NUM_THREADS={}", "NumPy": "install NumPy {}"}
         edit = " and ".join(mend[key].format(old) for key, (old, _) in other.items())
         warnings.warn(
-            f"fit: {printable(folder)} goes on in other surroundings ({said}): the training is right, but not bit for "
-            f"bit the one that was never interrupted. For that {edit}.",
+            f"fit: {printable(folder)} continues in a different environment ({said}): the training is correct, but not "
+            f"bit for bit the same as one without interruption. For that {edit}.",
             UserWarning,
             stacklevel=8,  # the line that called fit
         )
@@ -172,14 +172,14 @@ def _weights(folder: Path, run: str, name: str, sha256: str) -> tuple[dict[str, 
     path = folder / name
     if not path.exists():
         raise FileNotFoundError(
-            f"{printable(folder)} is no longer a whole checkpoint: {name} is missing. Put it back, or name another "
+            f"{printable(folder)} is an incomplete checkpoint: {name} is missing. Restore it, or name another "
             "folder."
         )
     arrays, owner, found = unseal("weights", path)
     if owner != run:
         raise ValueError(f"{printable(path)} belongs to another training than {STATE} beside it. {OTHER}")
     if found != sha256:
-        raise ValueError(f"{printable(path)} is of another moment of this training than {STATE} beside it. {OTHER}")
+        raise ValueError(f"{printable(path)} is from another moment of this training than {STATE} beside it. {OTHER}")
     return arrays, found
 
 

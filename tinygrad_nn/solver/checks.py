@@ -48,7 +48,8 @@ def check_model(call: str, model: Any) -> list[Layer]:
             )
         if any(layer is other for other in model[:k]):
             raise ValueError(
-                f"{call}: {where(model, k)} stands in the model twice; it would be updated twice. Make another Layer."
+                f"{call}: {where(model, k)} appears twice in the model, so it would be updated twice. Create another "
+                "Layer."
             )
     return list(model)
 
@@ -90,9 +91,9 @@ def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in
         elif array.ndim == 1 and first.n_in == 1:
             hint = f"One column is {name}[:, None]."
         elif array.ndim == 2 and array.shape[0] == first.n_in:
-            hint = f"It looks transposed: pass {name}.T, one row a sample."
+            hint = f"It looks transposed: pass {name}.T, one row per sample."
         else:
-            hint = f"Make the layer with n_in={array.shape[1]}." if array.ndim == 2 else "Pass one row a sample."
+            hint = f"Make the layer with n_in={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         raise ValueError(
             f"{call}: {where(model, 0)} takes {first.n_in} columns; {name} has shape {array.shape}. {hint}"
         )
@@ -119,7 +120,7 @@ def check_targets(
         hint = (
             f"Encode labels with tinygrad_nn.data.one_hot({name}, {last.n_out})."
             if labels
-            else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row a sample."
+            else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         )
         raise ValueError(
             f"{call}: {where(model, len(model) - 1)} gives {last.n_out} columns; {name} has shape {array.shape}. {hint}"
@@ -163,11 +164,11 @@ def _numbers(call: str, values: Any, name: str) -> Array:
             f"Class names become numbers with tinygrad_nn.data.one_hot({name}); a table of texts with "
             f"np.asarray({name}, dtype=float)."
             if array.dtype.kind in "US"
-            else f"Pass an array of numbers, one row a sample; this is {values!r:.60}."
+            else f"Pass an array of numbers, one row per sample; this is {values!r:.60}."
         )
         raise TypeError(f"{call}: {name} is of type {array.dtype}; a network needs real numbers. {hint}")
     if array.ndim == 0 or len(array) == 0:
-        raise ValueError(f"{call}: {name} has shape {array.shape}; it needs one row a sample, and at least one row.")
+        raise ValueError(f"{call}: {name} has shape {array.shape}; it needs one row per sample, and at least one row.")
     return array
 
 

@@ -15,10 +15,10 @@ FIRST = 10  # number of `TrainNN` calls that form the start; a single batch may 
 def check_growth(loss: float, start: float | None, solver: Solver, when: str) -> None:
     """Raise a FloatingPointError if a loss over all the data is not finite, or has grown too much since the start."""
     if not math.isfinite(loss):
-        raise FloatingPointError(_said(f"the loss became {loss} {when}", solver, "Make the model anew for it."))
+        raise FloatingPointError(_said(f"the loss became {loss} {when}", solver, "Then create the model again."))
     if start is not None and math.isfinite(start) and abs(loss) > GROWTH * max(1.0, abs(start)):
         grew = f"the loss grew from {start:.3g} to {loss:.3g} {when}"
-        raise FloatingPointError(_said(grew, solver, "Make the model anew for it."))
+        raise FloatingPointError(_said(grew, solver, "Then create the model again."))
 
 
 def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:

@@ -64,8 +64,8 @@ class BoundCheckpoint:
             return None
         if not resume:
             raise ValueError(
-                f"fit: {printable(self.place.folder)} holds the checkpoint of a training. Write resume=True to go on "
-                "with it, or name another folder."
+                f"fit: {printable(self.place.folder)} holds the checkpoint of a training. Write resume=True to "
+                "continue it, or name another folder."
             )
         return store.load(self.place.folder, task, self.setup, self.drawn, watch)
 
@@ -198,8 +198,8 @@ def check_finite(task: Task, epoch: int) -> None:
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
-                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
-                "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
+                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, because a gradient was. "
+                "tinygrad_nn.detect_anomaly() around fit shows which operation made it; clip_norm=1.0 or a lower "
                 "learning_rate may help."
             )
 

@@ -66,5 +66,5 @@ def _check_names(call: str, what: str, names: Sequence[str], expected: Sequence[
         said = f"has the column {more[0]!r}, which the network was not trained on. Leave it out."
     else:
         k = next(k for k, (a, b) in enumerate(zip(names, expected, strict=True)) if a != b)
-        said = f"has its columns in another order than in training, first {names[k]!r} for {expected[k]!r}."
+        said = f"has its columns in a different order than in training: {names[k]!r} where {expected[k]!r} was."
     raise ValueError(f"{call}: {what} {said} Pass the columns {list(expected)!r:.200} in this order.")

@@ -33,7 +33,7 @@ SAMPLE = 64  # rows of mapped data that all ranks read to check that their data 
 FEW = 8  # rows of a batch that are used to test the model
 OWN_NUMBERS = (
     "it draws random numbers that are not those of fit, and each rank would draw its own. Draw them in a Module from "
-    "self.rng, which fit gives it: each row then has the numbers that it has on one rank."
+    "self.rng, which fit sets: each row then gets the same numbers as on one rank."
 )
 ADDITIVE = ("mae", "mse", "binarycrossentropy", "crossentropy")  # means over rows: weighted losses of ranks add up
 
@@ -216,7 +216,7 @@ class SharedTraining:
                     "computed from the outputs of all ranks, so each has a row for each row of x, along its first axis."
                 )
         if not all(map(_equal, outputs[0], outputs[2])):
-            raise ValueError(f"fit: the output of the model is another when it is computed again: {OWN_NUMBERS}")
+            raise ValueError(f"fit: the output of the model changes when it is computed again: {OWN_NUMBERS}")
         self._check_rows(x)
 
     def _check_rows(self, x: Any) -> None:
@@ -234,9 +234,9 @@ class SharedTraining:
                          for part in (whole - np.concatenate([first, rest]), whole))  # fmt: skip
             if off > float(np.finfo(self.task.parameters[0].dtype).eps) ** 0.5 * size:
                 raise ValueError(
-                    f"fit: the prediction of a row is another with the {n - 1} rows after it than alone, so the model "
-                    "mixes rows, as a mean over axis 0 does. With comm= a rank has some of the rows of a batch. Use "
-                    "nn.BatchNorm, which knows all, or prepare the rows before fit."
+                    f"fit: the prediction of a row alone differs from that with the {n - 1} rows after it, so the "
+                    "model mixes rows, as a mean over axis 0 does. With comm= a rank has some of the rows of a batch. "
+                    "Use nn.BatchNorm, which knows all, or prepare the rows before fit."
                 )
 
     def _check_additive(self, x: Any, y: Any) -> None:
@@ -255,11 +255,11 @@ class SharedTraining:
         if not abs(whole - mean) > eps**0.5 * (abs(whole) + abs(first) + abs(rest)):
             return
         if whole != loss(slice(n)):
-            raise ValueError(f"fit: the loss is another when it is computed again: {OWN_NUMBERS}")
+            raise ValueError(f"fit: the loss changes when it is computed again: {OWN_NUMBERS}")
         raise ValueError(
-            f"the loss is no mean over rows: of {n} rows it is {whole:.6g}, and the mean of the losses of the "
-            f"first and of the {n - 1} others, counted by rows, {mean:.6g}. With comm= each rank computes it of "
-            "its own rows, and the mean of the ranks' would be another number. Return the mean over rows, or pass "
+            f"the loss is not a mean over rows: for {n} rows it is {whole:.6g}, but the losses of the first and of the "
+            f"{n - 1} others, weighted by rows, have the mean {mean:.6g}. With comm= each rank computes it for its own "
+            "rows, and the mean over the ranks would be a different number. Return the mean over rows, or pass "
             "a model and Solver(your_loss): that is computed from the outputs of all ranks."
         )
 

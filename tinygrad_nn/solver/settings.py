@@ -95,7 +95,7 @@ class Regularization:
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(
-                    f"Regularization: {name}={value}; it is {what}, at least 0 and below 1, e.g. {name}=0.2."
+                    f"Regularization: {name}={value}; {what} must be at least 0 and below 1, e.g. {name}=0.2."
                 )
 
 
@@ -142,7 +142,9 @@ class Solver:
         if self.loss is not None and not callable(self.loss):
             object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
         if isinstance(self.loss, type):
-            raise TypeError(f"Solver: loss={self.loss.__name__} is a class; make one of it, {self.loss.__name__}().")
+            raise TypeError(
+                f"Solver: loss={self.loss.__name__} is a class; create an instance, {self.loss.__name__}()."
+            )
         if isinstance(self.optimizer, (type, GroupOptimizer)):
             name = getattr(self.optimizer, "__name__", type(self.optimizer).__name__)
             raise TypeError(
@@ -192,12 +194,12 @@ class Solver:
         """
         if not isinstance(given, Mapping):
             example = {"learning_rate": 0.001}
-            raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it is a dict, e.g. {example}.")
+            raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it must be a dict, e.g. {example}.")
         hyper = dict(given)
         rate = _real("Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate))
         rule = _rule(hyper.pop("optimizer", self.optimizer))
         if isinstance(rule, LBFGSRule):
-            raise TypeError("Solver: lbfgs moves all parameters together; leave groups out.")
+            raise TypeError("Solver: lbfgs updates all parameters together; leave groups out.")
         return rule.replace(**hyper), rate
 
 

@@ -23,7 +23,7 @@ from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 LAYOUT = 3  # version of the layout of the text
-OTHER = "Put back the file that the training wrote, or name another folder. Nothing was changed."
+OTHER = "Restore the file that the training wrote, or name another folder. Nothing was changed."
 _MOST = 2**62  # upper limit for numbers of epochs, updates and steps
 _ENDS = ("", "early stopping", "a callback")
 
@@ -78,12 +78,12 @@ class StateReader:
         """Raise a ValueError unless `ok`: the part is not what a training writes."""
         if not ok:
             what = f"{printable(name)} is {printable(reprlib.repr(value))}"
-            raise ValueError(f"{printable(self.path)} holds no state that a training leaves: {what}. {OTHER}")
+            raise ValueError(f"{printable(self.path)} holds no state that a training wrote: {what}. {OTHER}")
 
     def get(self, name: str) -> Any:
         """Return a part of the text; raise if it is missing."""
         if name not in self.text:
-            raise ValueError(f"{printable(self.path)} holds no state that a training leaves: it has no {name}. {OTHER}")
+            raise ValueError(f"{printable(self.path)} holds no state that a training wrote: it has no {name}. {OTHER}")
         return self.text[name]
 
     def mapping(self, name: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class StateReader:
         if then != now:
             raise ValueError(
                 f"{printable(self.path.parent)}: its random numbers come from {printable(f'{then:.80}')}, and rng= and "
-                f"the batches give {now}. Pass what it was."
+                f"the batches give {now}. Pass the same as before."
             )
         for rng, bits in zip(rngs, found, strict=True):
             try:
@@ -197,7 +197,7 @@ class StateReader:
         self.need(pairs, "optimizer", found)
         now = _named(task)
         if [name for name, _ in found] != [name for name, _ in now]:
-            raise ValueError(f"{printable(self.path)} holds states of other parameters; make the model as it was.")
+            raise ValueError(f"{printable(self.path)} holds states of other parameters; create the model as it was.")
         states = []
         for k, ((name, layout), (_, current)) in enumerate(zip(found, now, strict=True)):
             state, rule = self.together(name, layout), task.rules[k][0]

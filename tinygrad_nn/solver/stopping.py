@@ -49,7 +49,7 @@ class EarlyStopping:
         if not (type(self.patience) is int and self.patience >= 1):
             raise ValueError(f"EarlyStopping: patience={self.patience!r}; it counts epochs, at least 1.")
         if not 0 <= self.min_delta < math.inf:
-            raise ValueError(f"EarlyStopping: min_delta={self.min_delta!r}; it is a finite number of at least 0.")
+            raise ValueError(f"EarlyStopping: min_delta={self.min_delta!r}; it must be a finite number of at least 0.")
         if self.mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode={self.mode!r}; known are 'auto', 'min' and 'max'.")
 
@@ -96,6 +96,6 @@ def monitored(call: str, name: str, epoch: Epoch) -> float:
         there, near = ", ".join(map(printable, names)), "" if name.startswith("val_") else did_you_mean(name, names)
         raise ValueError(
             f"{call}: there is no {name!r} in this training; it has {there}.{near} "
-            + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")
+            + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Pass one of these as monitor=.")
         )
     return value

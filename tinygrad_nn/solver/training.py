@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         "patience": "Write early_stopping=EarlyStopping(patience=5).",
         **dict.fromkeys(["validation", "validation_data", "val_data", "eval_set"], "Write x_val=x_val, y_val=y_val."),
         "validation_split": "Divide the rows yourself, tinygrad_nn.data_split(x, y), and pass x_val= and y_val=.",
-        "shuffle": "Rows are shuffled anew in every epoch; for an order of your own pass a list of batches.",
-        "sample_weight": "Classes are weighed, class_weight='balanced'; for rows write the loss as a function.",
+        "shuffle": "Rows are shuffled again in every epoch; for your own order pass a list of batches.",
+        "sample_weight": "Classes are weighted, class_weight='balanced'; for rows write the loss as a function.",
         "steps_per_epoch": "Every epoch goes once through all rows.",
     },
     solver="solver=Solver('mse', 'adam', 0.01)", settings="settings=Settings(epochs=20, batch_size=16)",
@@ -172,4 +172,4 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
     if callable(callbacks):
         raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
     if isinstance(getattr(solver, "rule", None), LBFGSRule) and settings.accumulate > 1:
-        raise ValueError("fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger.")
+        raise ValueError("fit: lbfgs treats each batch separately; leave accumulate out, and make batch_size larger.")

@@ -288,7 +288,7 @@ def backend_of(call: str, compile: Any, gradients: str, solver: Solver) -> str |
     if compile is False or compile is None:
         return None
     if compile is not True and compile not in ("auto", "numpy", "numba"):
-        raise ValueError(f"{call}: compile={compile!r:.60}; it is True, False, 'numpy' or 'numba'.")
+        raise ValueError(f"{call}: compile={compile!r:.60}; it must be True, False, 'numpy' or 'numba'.")
     if gradients == "manual":
         raise ValueError(f"{call}: compile= is for the gradients of the graph; leave gradients='manual' out.")
     if isinstance(solver.rule, LBFGSRule):

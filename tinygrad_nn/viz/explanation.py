@@ -46,7 +46,7 @@ class Explanation:
             file, number, text = failure.line
             lines.append(f"in line {number} of {printable(_file(file))}: {printable(text)}")
         where = f" in {printable(failure.scope)}" if failure.scope else ""
-        lines.append(f"{printable(failure.operation)}{where} could not be done with")
+        lines.append(f"{printable(failure.operation)}{where} could not be computed with")
         rows = [tuple(map(printable, row)) for row in self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -61,7 +61,7 @@ class Explanation:
             file, number, text = failure.line
             where = escape(printable(_file(file)))
             parts.append(f"<p>Line {number} of {where}: <code>{escape(printable(text))}</code></p>")
-        parts.append(f"<p>{escape(printable(failure.operation))} could not be done with</p>")
+        parts.append(f"<p>{escape(printable(failure.operation))} could not be computed with</p>")
         parts.append(html_table(("operand", "shape", "dtype", "which is"), self._rows()))
         shown = self.drawing._repr_svg_() or self.drawing._repr_html_() or ""
         shown = shown[shown.find("<svg") :] if "<svg" in shown[:600] else shown

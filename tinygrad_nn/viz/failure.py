@@ -24,8 +24,8 @@ NOTHING = (
     "except ValueError as error: explain_error(error)."
 )
 NO_OPERANDS = (
-    "{error} came from no operation on Tensors or arrays, so that there is nothing to draw; its traceback says where "
-    "it was raised."
+    "{error} did not come from an operation on Tensors or arrays, so there is nothing to draw; its traceback says "
+    "where it was raised."
 )
 
 

@@ -69,7 +69,7 @@ def where(condition: Any, *choices: Any, **named: Any) -> Any:
 def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:
     """Return matrices whose diagonals are the last axis of D."""
     if offset != 0 or {axis1, axis2} != {-1, -2}:
-        raise NotImplementedError("make_diagonal has offset=0 and the last two axes only; see np.diag.")
+        raise NotImplementedError("make_diagonal supports only offset=0 and the last two axes; see np.diag.")
     return D[..., None] * np.eye(np.shape(D)[-1])
 
 

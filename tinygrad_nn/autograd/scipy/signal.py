@@ -35,9 +35,9 @@ def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ())
         [1.0, 2.0, 3.0, 6.0]
     """
     if mode not in ("full", "valid", "same"):
-        raise ValueError(f"mode={mode!r}; it is 'full', 'valid' or 'same'.")
+        raise ValueError(f"mode={mode!r}; it must be 'full', 'valid' or 'same'.")
     if axes is None and np.ndim(A) != np.ndim(B):
-        raise ValueError(f"arrays of {np.ndim(A)} and {np.ndim(B)} axes; name the pairs, as axes=([0], [1]).")
+        raise ValueError(f"arrays of {np.ndim(A)} and {np.ndim(B)} axes; pass the pairs of axes, e.g. axes=([0], [1]).")
     along_a, along_b = axes if axes is not None else (range(np.ndim(A)), range(np.ndim(B)))
     along_a, along_b = [i % np.ndim(A) for i in along_a], [i % np.ndim(B) for i in along_b]
     sizes = [(np.shape(A)[i], np.shape(B)[j]) for i, j in zip(along_a, along_b, strict=True)]
@@ -47,7 +47,9 @@ def convolve(A: Any, B: Any, axes: Axes | None = None, dot_axes: Axes = ((), ())
         first = np.ndim(B) - len(along_b) - len(dot_axes[1])
         return np.transpose(out, [*range(first, rest), *range(first), *range(rest, out.ndim)])
     if mode == "valid" and any(m > n for m, n in sizes):
-        raise ValueError("mode='valid' needs one array to be the larger one along every axis convolved along.")
+        raise ValueError(
+            "mode='valid' needs one array to be at least as large as the other along every convolved axis."
+        )
     flipped = A[tuple(slice(None, None, -1) if i in along_a else slice(None) for i in range(np.ndim(A)))]
     pads = [(0, 0)] * np.ndim(B)
     for j, (m, n) in zip(along_b, sizes, strict=True):

@@ -52,7 +52,7 @@ def folder() -> Path | None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         why = distrust(place)
     except OSError as error:
-        why = f"{place} cannot be made or looked at ({error.strerror})"
+        why = f"{place} cannot be created or read ({error.strerror})"
     if why:
         tell(f"{why}. Set TINYGRAD_NN_CACHE to a folder of your own that only you can write to.")
     return None if why else place.resolve()
@@ -82,7 +82,7 @@ _told: set[str] = set()
 
 def tell(why: str, cause: str | None = None) -> None:
     """Warn that machine code is not kept, once for each `cause`; give one if the reason `why` names a single file."""
-    warn(f"machine code is not kept for the next process, which compiles it again: {why}", cause or why)
+    warn(f"machine code is not cached, so the next process compiles it again: {why}", cause or why)
 
 
 def warn(text: str, cause: str) -> None:
@@ -230,11 +230,11 @@ class Kept:
             write_whole(file, content + digest(file, content)).chmod(0o600)
             prune(file.parent)
         except Exception as error:
-            before = f"is of no use ({useless}) and " if useless else ""
+            before = f"is unusable ({useless}) and " if useless else ""
             tell(f"{file} {before}could not be written ({_words(error)}).", _words(error))
             return
         if useless:
-            text = f"machine code kept by an earlier process is of no use ({useless}), and was made again: {file}"
+            text = f"cached machine code was unusable ({useless}) and was compiled again: {file}"
             warn(text, useless)
 
     cache_path = property(lambda self: str(folder() or ""))

@@ -106,7 +106,7 @@ def _read(tenants: Tenants, arg: Value, name: str) -> None:
     if root.kind == "constant" or (tenants.holds(root) and tenants.inside(arg)):
         return
     raise Untraceable(
-        f"{name} would read {root.dtype}{list(root.shape)} where it is not, or no longer. That is a defect of the "
+        f"{name} would read {root.dtype}{list(root.shape)} where it is not, or no longer. That is a bug in the "
         "compiler; please report it with this function."
     )
 
@@ -125,6 +125,6 @@ def _apart(tenants: Tenants, op: Op, out: Value) -> None:
             over = place[0] < other[1] and other[0] < place[1]
         if over and not tenants.memory._entrywise(op, root, out):
             raise Untraceable(
-                f"{op.name} would write over what it reads. That is a defect of the compiler; please report it with "
-                "this function."
+                f"{op.name} would write over what it reads. That is a bug in the compiler; please report it with this "
+                "function."
             )

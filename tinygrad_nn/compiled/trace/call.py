@@ -76,7 +76,7 @@ def trace(
         result = function(*args, **kwargs)
         for place in record.asked.values():
             file, line = place.rsplit(":", 1)
-            raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
+            raise Untraceable("a constant is indexed by a value that differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
         whose = [objects.setdefault(id(x), place) for place, x in enumerate(found)]

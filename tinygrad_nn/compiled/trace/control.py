@@ -431,8 +431,8 @@ def choose(
     one, two = (Part(record, f, likes) for f in branches)
     if kinds and (kinds[0][0] != kinds[1][0] or [kind(v) for v in one.outs] != [kind(v) for v in two.outs]):
         raise Untraceable(
-            f"cond: true_fn returns {kinds[0][1]} and false_fn {kinds[1][1]}; where a value decides, both return the "
-            "same containers, shapes and dtypes."
+            f"cond: true_fn returns {kinds[0][1]} and false_fn {kinds[1][1]}; both must return the same containers, "
+            "shapes and dtypes if pred is a traced value."
         )
     live = [wrap(node.out, node) for node in dict.fromkeys(t.node for t in (*one.live, *two.live)) if node is not None]
     choice = Choice([one.body, two.body], (len(one.closed), len(two.closed)))

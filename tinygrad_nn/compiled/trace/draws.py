@@ -59,8 +59,8 @@ def _draw(name: str) -> Any:
         record: Recorder = recorder()
         if record.depth:
             raise Untraceable(
-                f"rng.{name} inside a loop or a branch, which the way back would draw again. Draw the numbers before "
-                "it, and pass them as rows of xs or an operand."
+                f"rng.{name} inside a loop or a branch, which the backward pass would draw again. Draw the numbers "
+                "before it, and pass them as rows of xs or an operand."
             )
         given = parameters.bind(self, *args, **kwargs).arguments
         if given.get("out") is not None:
@@ -73,7 +73,7 @@ def _draw(name: str) -> Any:
         call = [[self, *args], kwargs]
         leaves, rebuild = flatten(call)
         if any(isinstance(x, Tensor) and x.requires_grad for x in leaves):
-            raise Untraceable(f"rng.{name} of what gradients flow through. Draw from t.detach().")
+            raise Untraceable(f"rng.{name} of a value that gradients flow through. Draw from t.detach().")
         places = [k for k, x in enumerate(leaves) if isinstance(x, (Drawing, Tensor, np.ndarray))]
         values = [x.value if isinstance(x, Drawing) else record.find(x) for x in (leaves[k] for k in places)]
         raw = [np.random.Generator(x.bit_generator) if isinstance(x, Drawing) else held(x) for x in leaves]

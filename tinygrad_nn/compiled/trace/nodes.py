@@ -105,7 +105,7 @@ def recorder() -> Any:
     mode = thread.mode
     if not mode.traces:
         raise Over(
-            "this Tensor belongs to a compiled call that is over: it was kept in a list, an attribute or a global "
+            "this Tensor belongs to a compiled call that has ended: it was kept in a list, an attribute or a global "
             "while the call was traced. Return it instead."
         )
     return mode

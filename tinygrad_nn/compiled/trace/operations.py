@@ -41,10 +41,12 @@ def record(
         value.op.pure = False  # type: ignore[union-attr]
         return value
     if name == "roots":
-        raise Untraceable("np.roots gives real or complex numbers, and fewer or more, depending on the values.")
+        raise Untraceable(
+            "np.roots returns real or complex numbers, and more or fewer of them, depending on the values."
+        )
     if name == "eig_rows" and raw[0].dtype.kind != "c":
         raise Untraceable(
-            "np.linalg.eig of real numbers gives real or complex ones, depending on the values. Give it complex "
+            "np.linalg.eig of real numbers returns real or complex ones, depending on the values. Give it complex "
             "numbers: a.astype(complex), or a + 0j."
         )
     op = basic(primitive, values, raw, given, out)
@@ -285,7 +287,7 @@ def opaque(
             known = record.find(x)
         if isinstance(known, Value):
             if name == "getitem" and place and known.kind != "constant" and known.dtype == bool:
-                raise Untraceable("an index of true and false selects another number of entries in every call.")
+                raise Untraceable("a boolean index selects a different number of entries in every call.")
             holes.append(place)
             args.append(known)
             leaves[place] = None  # so that the recorded function keeps no array of the trace alive

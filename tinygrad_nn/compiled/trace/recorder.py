@@ -176,14 +176,16 @@ class Recorder(Mode):
             self.asked.pop(id(part), None)
         known = self.known(out)
         if name == "reshape" and given.get("order") == "A":
-            raise Untraceable("order='A' follows how entries lie in memory, which is open. Use order='C' or order='F'.")
+            raise Untraceable(
+                "order='A' follows the order of entries in memory, which is not fixed. Use order='C' or order='F'."
+            )
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
         stale = any(isinstance(p, Saved) for p in parents or ())
         entered = name == "alias"
         if entered and out.dtype.kind not in "fc":
-            raise Untraceable("a gradient with respect to what is not made of floats.")
+            raise Untraceable("it takes a gradient with respect to values that are not floats.")
         if not alive and not entered:
             made = source(out, kind=Saved if stale and self._grad is not QUIET else Still)
         else:

@@ -38,8 +38,8 @@ VARYING = frozenset({
 })  # fmt: skip
 VARYING_DTYPE = frozenset({np.real_if_close})
 GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # may read a plain array at traced indices
-OTHER_SHAPE = "{name} gives another number of entries for other values, so it has no fixed shape."
-OTHER_DTYPE = "{name} gives real or complex numbers, depending on the values. {way}"
+OTHER_SHAPE = "the number of entries that {name} returns depends on the values, so it has no fixed shape."
+OTHER_DTYPE = "{name} returns real or complex numbers, depending on the values. {way}"
 BY_VALUE = "{call} depends on a value, and so does what the function does next. Use np.where, or a static argument."
 
 
@@ -135,7 +135,7 @@ class Traced(Tensor):
         raise Untraceable(BY_VALUE.format(call="t.tolist()"), _slots(self))
 
     def __bool__(self) -> bool:
-        raise Untraceable(BY_VALUE.format(call="the truth of a value (if, and, or, while)"), _slots(self))
+        raise Untraceable(BY_VALUE.format(call="the truth value of a Tensor (if, and, or, while)"), _slots(self))
 
     def _number(self, call: str) -> Any:
         raise Untraceable(BY_VALUE.format(call=call), _slots(self))

@@ -41,7 +41,7 @@ def cross_entropy(
     """
     call = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{call}: label_smoothing={label_smoothing}; it is a share from 0 to 1, e.g. 0.1.")
+        raise ValueError(f"{call}: label_smoothing={label_smoothing}; it must be a share from 0 to 1, e.g. 0.1.")
     z = numbers(call, "logits", logits)
     ln_p = log_softmax(z, axis=axis)
     if np.shape(target) == z.shape:
@@ -323,7 +323,7 @@ def multi_margin(
     """
     call = "multi_margin"
     if p not in (1, 2):
-        raise ValueError(f"{call}: p={p!r}; it is 1 or 2.")
+        raise ValueError(f"{call}: p={p!r}; it must be 1 or 2.")
     x = numbers(call, "scores", scores)
     labels, _ = _labels(call, x, target, None, -1)
     miss = relu(margin - _picked(x, labels)[..., None] + x)  # (..., classes)
@@ -335,7 +335,7 @@ def multi_margin(
 def _misses(call: str, prediction: Array, target: Array) -> Array:
     x, y = pair(call, prediction, target)
     signs = numbers_of(y)
-    refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. Of 0 and 1 write 2 * target - 1.")
+    refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. For 0 and 1 write 2 * target - 1.")
     return relu(1 - y * x)
 
 
@@ -353,7 +353,7 @@ def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: in
             hint = f"Write target.reshape{rows}."
         elif len(got) > len(x.shape):
             hint = "The prediction comes first: loss(prediction, target)."
-        raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers have the "
+        raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers need the "
                          f"shape {rows}; target has {got}. {hint}")  # fmt: skip
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{call}: class numbers are integers; target is of dtype {labels.dtype}. Write "
@@ -380,7 +380,7 @@ def _last(x: Array, axis: int) -> Array:
 def _of_classes(call: str, weight: Any, x: Array) -> Any:
     w = numbers(call, "weight", numbers_of(weight), x)
     if w.shape != x.shape[-1:]:
-        raise ValueError(f"{call}: weight has shape {w.shape}; of {x.shape[-1]} classes it needs {x.shape[-1:]}.")
+        raise ValueError(f"{call}: weight has shape {w.shape}; for {x.shape[-1]} classes it needs {x.shape[-1:]}.")
     return w
 
 
@@ -398,4 +398,4 @@ def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
 
 def _not_below_zero(call: str, gamma: float) -> None:
     if not gamma >= 0:
-        raise ValueError(f"{call}: gamma={gamma}; it is at least 0, e.g. 2.")
+        raise ValueError(f"{call}: gamma={gamma}; it must be at least 0, e.g. 2.")

@@ -50,7 +50,8 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
         if x.size == y.size and len(x.shape) == 1:
             fix = f"{names[0]}.reshape{y.shape}"
         raise ValueError(
-            f"{call} needs the same shape of both; {names[0]} has {x.shape}, {names[1]} has {y.shape}. Write {fix}."
+            f"{call} needs two arrays of the same shape; {names[0]} has {x.shape}, {names[1]} has {y.shape}. Write "
+            f"{fix}."
         )
     return x, y
 

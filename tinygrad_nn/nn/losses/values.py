@@ -105,7 +105,7 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction:
         [0.0625, 2.0]
     """
     if not beta >= 0:
-        raise ValueError(f"smooth_l1: beta={beta}; it is at least 0, e.g. 1.0.")
+        raise ValueError(f"smooth_l1: beta={beta}; it must be at least 0, e.g. 1.0.")
     if beta == 0:
         return l1_loss(prediction, target, reduction=reduction)
     x, y = pair("smooth_l1", prediction, target)
@@ -249,9 +249,9 @@ def cosine_embedding(
     a, b = pair(call, x1, x2, ("x1", "x2"))
     y = numbers_of(target)
     if np.shape(y) != a.shape[:-1]:
-        raise ValueError(f"{call}: of pairs of shape {a.shape} each has one target, {a.shape[:-1]}; target has "
+        raise ValueError(f"{call}: pairs of shape {a.shape} need one target each, {a.shape[:-1]}; target has "
                          f"{np.shape(y)}. Write target.reshape{a.shape[:-1]}.")  # fmt: skip
-    refuse(call, "target", y, np.abs(y) != 1, "it must be 1 (alike) or -1 (not). Of 0 and 1 write 2 * target - 1.")
+    refuse(call, "target", y, np.abs(y) != 1, "it must be 1 (alike) or -1 (not). For 0 and 1 write 2 * target - 1.")
     lengths = ((a * a).sum(axis=-1) + 1e-12) * ((b * b).sum(axis=-1) + 1e-12)
     cosine = (a * b).sum(axis=-1) / np.sqrt(lengths)
     over = cosine - margin

@@ -14,7 +14,7 @@ const network = (() => {
     const widths = [state.layers[0].inputs, ...state.layers.map(layer => layer.width)];
     const text = `${widths.join(" – ")}, ${state.parameters.toLocaleString("en")} parameters`;
     document.getElementById("network-text").textContent = text;
-    canvas.setAttribute("aria-label", `The network, ${text}: the numbers of one sample stand in the table below.`);
+    canvas.setAttribute("aria-label", `The network, ${text}: the table below has the numbers of one sample.`);
     if (frame && fits(frame)) paint(frame);
   }
   const fits = next => next.settled === state.settled;

@@ -44,7 +44,7 @@ const page = (() => {
     const before = state.updates;
     if (!await send("/do", { what, pace: get("pace").value })) return;
     if (what === "step" && state.updates > before) say(`Trained on batch ${state.updates}.`);
-    else say({ train: "Training.", pause: `Paused after ${state.updates} updates.`, reset: "Began anew.", step: "" }[what]);
+    else say({ train: "Training.", pause: `Paused after ${state.updates} updates.`, reset: "Started again.", step: "" }[what]);
   }
 
   function paint(came) {

@@ -24,7 +24,7 @@ def class_weights(call: str, weight: Any, y: Any, solver: Solver) -> Any:
     if solver.loss != "crossentropy":
         raise ValueError(
             f"{call}: class_weight works with the loss 'crossentropy', and with losses of labels that take weight=; "
-            f"the solver has {solver.loss!r:.60}. Weigh the classes inside the loss."
+            f"the solver has {solver.loss!r:.60}. Weight the classes inside the loss."
         )
     if not isinstance(y, np.ndarray) or y.ndim < 2:
         raise ValueError(f"{call}: class_weight needs one-hot targets; encode labels with tinygrad_nn.data.one_hot(y).")
@@ -57,7 +57,7 @@ def _numbers(call: str, weight: Any, counts: Array) -> Array:
     classes = len(counts)
     if isinstance(weight, str):
         if weight != "balanced":
-            raise ValueError(f"{call}: class_weight={weight!r}; known is 'balanced', or a number for each class.")
+            raise ValueError(f"{call}: class_weight={weight!r}; it must be 'balanced', or a number for each class.")
         if (counts == 0).any():
             raise ValueError(
                 f"{call}: class {int((counts == 0).argmax())} has no rows, so its balanced weight would be infinite. "

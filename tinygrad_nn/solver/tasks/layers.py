@@ -228,8 +228,8 @@ class LayerTask(Task):
         """Set whether the loss is computed from the outputs of all ranks."""
         if gather and self.road is manual_step:
             raise ValueError(
-                f"fit: {self.solver.loss} is no mean over rows, so with comm= it is computed from the outputs of all "
-                "ranks, which the equations written by hand do not know; use gradients='graph'."
+                f"fit: {self.solver.loss} is not a mean over rows, so with comm= it is computed from the outputs of "
+                "all ranks, which the equations written by hand do not know; use gradients='graph'."
             )
         self.net.gather = gather
 

@@ -37,8 +37,8 @@ class ModuleTask(Task):
         self.module, self.solver = model, solver
         if (name := computed(model)) is not None:
             raise ValueError(
-                f"{call}: {printable(name)} is a Tensor that was computed from others, so that no training would "
-                "change it. Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
+                f"{call}: {printable(name)} is a Tensor that was computed from others, so training would not change "
+                "it. Compute it from arrays and write Tensor(array), or let its name begin with an underscore."
             )
         trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
         if not trained:
@@ -49,7 +49,7 @@ class ModuleTask(Task):
         if unused:
             more = len(self.names) - 8
             known = printable(", ".join(self.names[:8])) + (f" and {more} more" if more > 0 else "")
-            raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
+            raise ValueError(f"{call}: no parameter matches the group {unused[0]!r}; they are called {known}.")
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGSRule) else None
         if self.search is None:
             self.updater = updater(self.parameters, self.rules)
@@ -120,7 +120,7 @@ class ModuleTask(Task):
         value = self.finite(float(raw(loss)))
         node = getattr(loss, "node", None)
         if node is None:
-            raise ValueError("the loss does not depend on any parameter; compute it from them, of Tensors.")
+            raise ValueError("the loss does not depend on any parameter; compute it from them, with Tensors.")
         arrived: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
         return value, [arrived.get(p.node) for p in self.parameters]
 

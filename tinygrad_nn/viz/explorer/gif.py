@@ -73,9 +73,9 @@ def animate(
     if Path(path).suffix.lower() != ".gif":
         raise ValueError(f"an animation is a GIF; {str(path)!r} should end in .gif.")
     if theme not in THEMES:
-        raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+        raise ValueError(f"theme={theme!r}; it must be one of {', '.join(map(repr, THEMES))}.")
     if width < 300 or seconds < 0.02:
-        raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
+        raise ValueError(f"width={width} and seconds={seconds}; they must be at least 300 and 0.02.")
     named = viewed(result, names)
     story = tell(named.view, gradient, named.roles)
     if len(story.moments) > MOST_FRAMES:

@@ -21,7 +21,7 @@ from .story import Array, Story, called, heading_of, tell
 
 PREPARED = 2_000  # up to this many original arrays are formatted before the first change
 UNSTEADY = (
-    "This function gives other numbers each time it is run, so that not every difference comes from your change. Give "
+    "This function gives different numbers each time it runs, so not every difference comes from your change. Give "
     "it a random generator as an argument, or seed its own inside it."
 )
 ROOM = 150  # least width of a node, for "old → new"
@@ -140,7 +140,7 @@ class Live:
         session = self.sessions[request.session]
         with session.lock:
             if not session.undone:
-                raise ValueError("there is nothing to do again.")
+                raise ValueError("there is nothing to redo.")
             return self._try(session, [*session.changes, session.undone[-1]], session.undone[:-1])
 
     def _reset(self, request: Request) -> Any:
@@ -249,7 +249,7 @@ class Live:
             name = body["operation"]
             if name not in shown.operations[number]:
                 known = ", ".join(shown.operations[number]) or "none"
-                raise ValueError(f"{printable(name)} cannot stand in the place of {said}; what can: {known}.")
+                raise ValueError(f"{printable(name)} cannot replace {said}; these can: {known}.")
             return Change(place, operation=name, said=f"{said}: {shown.view[number].operation} → {name}")
         index = body.get("index", [])
         flat = _flat(index, array.shape)

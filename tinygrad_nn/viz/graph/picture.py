@@ -36,13 +36,15 @@ class Style:
 
     def __post_init__(self) -> None:
         if self.direction not in ("LR", "TB"):
-            raise ValueError(f"direction={self.direction!r}; it is 'LR' (left to right) or 'TB' (top to bottom).")
+            raise ValueError(f"direction={self.direction!r}; it must be 'LR' (left to right) or 'TB' (top to bottom).")
         if self.theme not in THEMES:
-            raise ValueError(f"theme={self.theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+            raise ValueError(f"theme={self.theme!r}; it must be one of {', '.join(map(repr, THEMES))}.")
         if self.depth is not None and self.depth < 0:
-            raise ValueError(f"depth={self.depth!r}; it is how many nested scopes to show, 0 or more, or None for all.")
+            raise ValueError(
+                f"depth={self.depth!r}; it must be the number of nested scopes to show, 0 or more, or None for all."
+            )
         if self.color is not None and self.color not in COLOURS:
-            raise ValueError(f"color={self.color!r}; it is None or one of {', '.join(map(repr, COLOURS))}.")
+            raise ValueError(f"color={self.color!r}; it must be None or one of {', '.join(map(repr, COLOURS))}.")
 
     @property
     def colours(self) -> Theme:

@@ -118,7 +118,7 @@ def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
         total                              12           2  192 B
     """
     if depth < 0:
-        raise ValueError(f"depth={depth!r}; it is how many levels of modules have rows, 0 or more.")
+        raise ValueError(f"depth={depth!r}; it must be the number of module levels that have rows, 0 or more.")
     parts = list(model) if isinstance(model, (list, tuple)) else [model]
     for part in parts or [model]:
         if not callable(part):

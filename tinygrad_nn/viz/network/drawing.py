@@ -121,9 +121,9 @@ def draw_network(
         ((('input', '2'), ('layer 1', '1 linear')), 'weight of layer 1 from neuron 2 to neuron 1: -2')
     """
     if theme not in THEMES:
-        raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+        raise ValueError(f"theme={theme!r}; it must be one of {', '.join(map(repr, THEMES))}.")
     if limit < 3:
-        raise ValueError(f"limit={limit!r}; of a layer at least 3 neurons are drawn.")
+        raise ValueError(f"limit={limit!r}; it must be at least 3, the fewest neurons drawn per layer.")
     if path is not None:
         _suffix(path)
     before, stages = stages_of(model)
@@ -257,7 +257,7 @@ def _names(what: str, names: Sequence[Any] | None, width: int) -> list[str]:
     if names is None:
         return []
     if len(names) != width:
-        raise ValueError(f"{what} are {width} names; there are {len(names)}.")
+        raise ValueError(f"{what} needs {width} names; it got {len(names)}.")
     return [shorten(str(name)) for name in names]
 
 

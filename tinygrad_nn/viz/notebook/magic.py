@@ -13,8 +13,8 @@ from ..explorer.explore import explore
 from ..model.variables import told
 
 USAGE = (
-    "%%explore stands in the first line of a cell and shows the computation of its last expression; after it may stand "
-    "a title in quotes: %%explore 'one step'."
+    "%%explore belongs on the first line of a cell and shows the computation of its last expression; a title in quotes "
+    "may follow it: %%explore 'one step'."
 )
 
 
@@ -44,7 +44,9 @@ def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
     body = ast.parse(code, name).body
     value = _last(body)
     if value is None:
-        raise ValueError("%%explore: this cell ends without an expression; write the result in its last line, loss.")
+        raise ValueError(
+            "%%explore: this cell ends without an expression; write the result on its last line, e.g. loss."
+        )
     if isinstance(body[-1], ast.Expr):
         body = body[:-1]
     space = shell.user_ns

@@ -105,7 +105,10 @@ def plot_landscape(
             with np.errstate(all="ignore"), at_rest(mine):
                 heights[i, j] = float(array_of(loss(mine)))
     if not np.isfinite(heights).any():
-        raise ValueError("plot_landscape: the loss is finite nowhere around these weights; it has to be a number.")
+        raise ValueError(
+            "plot_landscape: the loss is infinite or NaN everywhere around these weights; it must be finite at some of "
+            "the points."
+        )
     ax = _axes(ax, (6.2, 4.8))
     shown = np.ma.masked_invalid(heights)
     low, high = float(shown.min()), float(shown.max())

@@ -130,8 +130,8 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
     found = {name: array_of(w) for name, w in weights(model).items()}
     if not found:
         raise ValueError(
-            "plot_weights takes a layer, a module, a matrix (n_out, n_in), or a list of them, and none is empty: it "
-            "shows arrays of two axes or more."
+            "plot_weights takes a layer, a module, a matrix (n_out, n_in), or a list of them, with at least one array "
+            "of two axes or more."
         )
     if len(found) == 1:
         return _map(next(iter(found.values())), ax)

@@ -120,9 +120,9 @@ class LiveReport:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"the report is a page, and its name ends in .html; this is {str(path)!r}.")
+            raise ValueError(f"the report is a page; {str(path)!r} should end in .html.")
         if refresh < 1:
-            raise ValueError(f"refresh={refresh!r}; it is in seconds, at least 1.")
+            raise ValueError(f"refresh={refresh!r}; it must be at least 1, in seconds.")
         self.flow, self.confusion, self.names, self.title, self.refresh = flow, confusion, names, title, int(refresh)
         self.curves: dict[str, list[float]] = {}
         self._matrix: Any = None
@@ -172,7 +172,7 @@ class LiveReport:
         write_whole(self.path, paper(self.title, body, head=again, style=STYLE, policy=policy).encode())
 
     def _body(self, ended: bool) -> str:
-        state = "ended" if ended else "is going on; this page renews itself"
+        state = "ended" if ended else "is running; this page updates itself"
         over = ' data-ended="1"' if ended else ""
         parts = [
             f'<p role="status">Epoch {self._done} of {self._all}: the training {state}.</p>',

@@ -102,7 +102,7 @@ class Record:
     ) -> None:
         self._choice = self._chosen = Choice.of("Record", steps)
         if not megabytes > 0:
-            raise ValueError(f"Record: megabytes={megabytes!r}; it is how much to hold at most, above 0.")
+            raise ValueError(f"Record: megabytes={megabytes!r}; it must be above 0, the most to hold.")
         self.most = int(megabytes * 1e6)
         self.given, self.samples, self.columns = (x, y), samples, columns
         self.name = name

@@ -35,7 +35,7 @@ class Choice:
             return cls(a_doubling=A_DOUBLING)
         if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
             if steps < 1:
-                raise ValueError(f"{call}: steps={steps}; every how many steps one is kept, at least 1.")
+                raise ValueError(f"{call}: steps={steps}; it must be at least 1, to keep every N-th step.")
             return cls(every=int(steps))
         if isinstance(steps, str) or not hasattr(steps, "__iter__"):
             raise TypeError(f"{call}: steps={steps!r:.60}; write 'log', a number N for every N-th, or a list.")
@@ -58,8 +58,8 @@ class Choice:
 
     def words(self) -> str:
         """Return a description of the chosen steps."""
-        return f"kept is every step that {self.every} divides" if self.every else (
-            f"kept are {self.a_doubling:g} steps of each doubling")  # fmt: skip
+        return f"the steps that {self.every} divides are kept" if self.every else (
+            f"{self.a_doubling:g} steps of each doubling are kept")  # fmt: skip
 
 
 class Taken(NamedTuple):

@@ -53,7 +53,7 @@ class TensorBoard:
         self.folder = Path(folder)
         self._choice = Choice.of("TensorBoard", steps)
         if self.folder.exists() and not self.folder.is_dir():
-            raise NotADirectoryError(f"{printable(self.folder)} is a file; TensorBoard reads a folder, one a run.")
+            raise NotADirectoryError(f"{printable(self.folder)} is a file; TensorBoard reads a folder, one per run.")
         _writers()
         self._open: Any = None
         self._loop = Loop()

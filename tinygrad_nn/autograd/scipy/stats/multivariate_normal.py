@@ -25,7 +25,7 @@ def _logpdf(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
     else:
         sign, logdet = np.linalg.slogdet(matrix)
         if getval(sign) <= 0:
-            raise np.linalg.LinAlgError("the covariance is not positive definite; allow_singular=True takes it so.")
+            raise np.linalg.LinAlgError("the covariance is not positive definite; allow_singular=True accepts it.")
         rank, square = n, np.sum(d * np.linalg.solve(matrix, d.T).T, axis=-1)
     return np.reshape(-0.5 * (rank * np.log(2 * np.pi) + logdet + square), np.shape(x)[:-1])
 

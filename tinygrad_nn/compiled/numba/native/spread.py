@@ -69,7 +69,7 @@ def _run(
     failed = cgutils.alloca_once_value(builder, ir.IntType(8)(0))
     _start(builder, [place, failed, *given, count], count, call)
     with builder.if_then(builder.trunc(builder.load(failed), ir.IntType(1))):
-        context.call_conv.return_user_exc(builder, MemoryError, ("there was none for a part of the work",))
+        context.call_conv.return_user_exc(builder, MemoryError, ("there was no memory for a part of the work",))
 
 
 def _lent(context: Any, builder: Any, kind: Any, x: Any) -> Any:

@@ -16,9 +16,9 @@ class Changes {
       part.addEventListener("click", act);
       group.append(part);
     };
-    button("undo", "Undo", "Take the last change back (Ctrl Z)", () => this.move("undo"));
-    button("redo", "Redo", "Change again what was taken back (Ctrl Shift Z)", () => this.move("redo"));
-    button("reset", "Reset", "Take all changes back", () => this.move("reset"));
+    button("undo", "Undo", "Undo the last change (Ctrl Z)", () => this.move("undo"));
+    button("redo", "Redo", "Redo the last undone change (Ctrl Shift Z)", () => this.move("redo"));
+    button("reset", "Reset", "Undo all changes", () => this.move("reset"));
     const box = el("input", { type: "checkbox", id: "pair" });
     box.checked = true;
     box.addEventListener("change", () => {
@@ -119,7 +119,7 @@ class Changes {
     $("redo").disabled = !redo;
     const words = [];
     if (undo) words.push(`${undo} ${undo === 1 ? "change" : "changes"}; the last: ${said[said.length - 1]}.`);
-    if (lost) words.push(`${lost} of them ${lost === 1 ? "has" : "have"} no place in this run, which took another way.`);
+    if (lost) words.push(`${lost} of them ${lost === 1 ? "has" : "have"} no place in this run, which took another path.`);
     if (note) words.push(note);
     if (!words.length) words.push("Click a node to change its numbers; the function runs again.");
     $("changes-said").textContent = error ? `Not changed: ${error}` : negative(words.join(" "));
@@ -188,7 +188,7 @@ class Changes {
       });
       return button;
     });
-    return buttons.length ? [el("div", { class: "row" }, el("span", { class: "muted" }, "Change what is no node: "), ...buttons)] : [];
+    return buttons.length ? [el("div", { class: "row" }, el("span", { class: "muted" }, "Change other values: "), ...buttons)] : [];
   }
 
   async load(index, same) {

@@ -125,7 +125,7 @@ function unfold() {
   graph.rebuild();
   refresh();
   view(true);
-  if (left) $("say").textContent = `So much is open now that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; unfold what you look for by a click.`;
+  if (left) $("say").textContent = `So many levels are open that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; click what you look for to unfold it.`;
 }
 
 // Show another step of a loop; a button that was used by keyboard keeps the focus.

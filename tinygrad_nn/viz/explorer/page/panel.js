@@ -66,7 +66,7 @@ function barWords(number, { of }) {
   const ends = data.outputs.map(n => nodes[n].named).join(", "), seeds = data.seeds.map(([, gradient]) => ({ gradient }));
   const ones = seeds.every(({ gradient }) => (arrays[gradient].rows || []).flat().every(text => text === "1") && arrays[gradient].rows || arrays[gradient].brief === "all 1");
   const scalar = data.outputs.length === 1 && arrays[nodes[data.outputs[0]].value].shape === "scalar";
-  const what = !ones ? `${ends}, each entry times the gradient that the way back begins with` : scalar ? ends : `the sum of all entries of ${ends}`;
+  const what = !ones ? `${ends}, each entry times the gradient that the backward pass begins with` : scalar ? ends : `the sum of all entries of ${ends}`;
   return el("p", { class: "where" }, "A bar marks a gradient: ", inText(of(number, true)(), math("mo", "="), slope(of(number)())),
     " is how much ", inText(letter(data.result)), " grows with ", inText(of(number)()), ". ", ...(what === data.result ? [] : [inText(letter(data.result)), ` is ${what}.`]));
 }

@@ -105,7 +105,7 @@ const PICTURES = {
 
   linked(number, { at, many }) {
     const operation = nodes[number].operation, sign = SIGNS[operation];
-    return linkedMaps(number, many ? `Each entry of the result is the ${operation} of the marked ones.` : sign ? "Each entry is computed from those that are marked." : "The numbers stay; only their places are others.",
+    return linkedMaps(number, many ? `Each entry of the result is the ${operation} of the marked ones.` : sign ? "Each entry is computed from those that are marked." : "The numbers stay the same; only their places change.",
       flat => at.map(places => [places[flat]].flat()),
       (flat, groups, canvases, out) => {
         const terms = canvases.flatMap((canvas, i) => (groups[i] || []).filter(place => place >= 0).map(canvas.text));
@@ -171,7 +171,7 @@ const PICTURES = {
 
   bars(number) {
     const source = edges[graph.into[number][0]][0];
-    return barPicture("Above the scores, below what they become: all positive, and 1 together." , [nodes[source].value, nodes[number].value], [nodes[source].named, nodes[number].named], nodes[number].operation === "log_softmax" && "Above the scores, below the logarithms of their shares.");
+    return barPicture("Above the scores, below what they become: all positive, with a sum of 1." , [nodes[source].value, nodes[number].value], [nodes[source].named, nodes[number].named], nodes[number].operation === "log_softmax" && "Above the scores, below the logarithms of their shares.");
   },
 
   targets(number, { p }) {
@@ -181,7 +181,7 @@ const PICTURES = {
 
   weights(number, { array, shares }) {
     const map = namedMap(array, shares ? nodes[number].named : "attention weights", "shares");
-    return pictureBox(shares ? "The scores have become shares: each row is positive and 1 together. In attention a row is a query, a column a key." : "Row by row, how much each query takes of each key's value: a row is positive and 1 together.", strip(map));
+    return pictureBox(shares ? "The scores have become shares: each row is positive and sums to 1. In attention a row is a query, a column a key." : "Row by row, how much each query takes of each key's value: a row is positive and sums to 1.", strip(map));
   },
 
   states(number, { cells }) {
@@ -207,7 +207,7 @@ const PICTURES = {
     };
     draw(0);
     const slider = groups.length > 1 ? [walker(groups.length, groups.length < of ? `group, the first ${groups.length} of ${of}` : "group", draw)] : [];
-    return pictureBox("Each group of numbers is moved by its mean (the line) and divided by its deviation (the band); then come scale and shift.", ...slider, holder);
+    return pictureBox("Each group of numbers is shifted by its mean (the line) and divided by its deviation (the band); then come scale and shift.", ...slider, holder);
   },
 
   maps(number) {

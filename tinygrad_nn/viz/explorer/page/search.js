@@ -18,7 +18,7 @@ function search() {
     item.number = n;
     return item;
   });
-  if (text && !items.length) items.push(el("li", { role: "option", "aria-disabled": "true", class: "muted" }, "nothing of that name"));
+  if (text && !items.length) items.push(el("li", { role: "option", "aria-disabled": "true", class: "muted" }, "nothing with that name"));
   else if (found.length > 30) items.push(el("li", { role: "option", "aria-disabled": "true", class: "muted" }, `and ${found.length - 30} more`));
   $("found").replaceChildren(...items);
   $("found").hidden = !items.length;

@@ -77,7 +77,7 @@ function planes() {
   if (same) {
     gap = new Plane({ ...first, kind: "signed", outputs: 1, largest: 1, points: null, level: null }, DIFFERENCE);
     figures.push([DIFFERENCE, el("div", null, gap.element, el("p", { class: "says" }, first.outputs > 1 ? "Half the sum of the differences of all outputs: the deepest blue is 1." : "The deepest blue is 1, the deepest orange −1."))]);
-  } else if (both) figures.push([DIFFERENCE, el("p", { class: "says" }, "The two were asked at other points, so there is no difference.")]);
+  } else if (both) figures.push([DIFFERENCE, el("p", { class: "says" }, "The two were evaluated at different points, so there is no difference.")]);
   beside(body, "", figures);
   shows.push(() => {
     const values = RUNS.map((run, r) => valuesOf(run.plane, MOMENT[r][place]));
