@@ -284,7 +284,8 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
     "a class": (c.Affine, np.ones((4, 3)), None, r"Pass an object instead of the class: compare_gradients\(Affine"),
     "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
     "another argument": (
-        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', for which there is no value"),
+        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None,
+        "has a parameter 'mask', for which there is no value"),
     "one gradient": (OneOfTwo, (np.ones(3), np.ones(3)), None, "a gradient for each of a, b, in one tuple"),
     "two inputs": (c.affine_forward, AFFINE[:2], c.affine_backward, r"affine_forward\(.*\) -> .* not take 2 inputs"),
     "one input": (c.SoftmaxWithLoss(), np.ones((3, 4)), None, r"do not fit forward\(x, t\): missing a required"),
