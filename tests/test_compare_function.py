@@ -115,7 +115,7 @@ def test_the_operation_is_named() -> None:
     report = compare_gradients(f, (X, W, B), manual=backward(lambda z: 2 * (np.tanh(z) - Y) / 6))
     assert report.first_wrong == "tanh in `np.tanh(x @ W + b)`, line 20"
     mended = "2 * (np.tanh(z) - Y) / 6 * (1 - np.tanh(z) ** 2) instead of "
-    assert f"in a lambda: {mended}" in report.diagnoses[0].evidence[1]
+    assert f"in a lambda: write {mended}" in report.diagnoses[0].evidence[1]
     assert report.diagnoses[0].equation == r"g \, (1 - out^2)"
 
 
