@@ -85,7 +85,7 @@ SPOILT = [
     ("a step of time", steps, (X, DEEP), lambda x, u: steps_backward(x, u, (1, 1, 2.5, 1)),
      ["5/2", "times the right one"]),
     ("two steps of time", steps, (X, DEEP), lambda x, u: steps_backward(x, u, (1, 0.5, 2.5, 1)),
-     ["Of the 4 places where u is used all is right but that number 2 (matmul in `h @ u`, line 51, run 2 of 4) ",
+     ["Of the 4 uses of u, number 2 (matmul in `h @ u`, line 51, run 2 of 4) ",
       "counts 1/2 times and number 3 (matmul in `h @ u`, line 51, run 3 of 4) counts 5/2 times."]),
 ]  # fmt: skip
 
