@@ -254,7 +254,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: losses.gaussian_nll(z43, z43, -np.ones((4, 1))), ValueError, r"var\[0, 0\] is -1.0; a variance is at"),
     (lambda: losses.hinge(z43, z43), ValueError,
      r"hinge: target\[0, 0\] is 0.0; it must be -1 or 1. For 0 and 1 write"),
-    (lambda: losses.multi_margin(z43, [0] * 4, p=3), ValueError, "p=3; it is 1 or 2"),
+    (lambda: losses.multi_margin(z43, [0] * 4, p=3), ValueError, "p=3; it must be 1 or 2"),
     (lambda: losses.focal(z43, [0] * 4, gamma=-1), ValueError, "gamma=-1; it must be at least 0"),
     (lambda: losses.cosine_embedding(z43, z43, [1, 1]), ValueError, r"need one target each, \(4,\); target has \(2,\)"),
     (lambda: losses.cosine_embedding(z43, z43, [1, 0, 1, 1]), ValueError, r"target\[1\] is 0; it must be 1"),
