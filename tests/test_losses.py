@@ -232,7 +232,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: losses.focal(z43, z43), ValueError, r"target has \(4, 3\). One-hot rows become .* target.argmax\(-1\)"),
     (lambda: losses.cross_entropy(z43, [0.0, 1.0, 2.0, 0.0]), TypeError,
      r"class numbers are integers; target is of dtype float64. Write target.astype\(int\)"),
-    (lambda: losses.cross_entropy(z43, [0] * 4, weight=[1.0, 2.0]), ValueError, r"weight has shape \(2,\); of 3"),
+    (lambda: losses.cross_entropy(z43, [0] * 4, weight=[1.0, 2.0]), ValueError, r"weight has shape \(2,\); for 3"),
     (lambda: losses.cross_entropy(z43, [0] * 4, label_smoothing=2), ValueError,
      "label_smoothing=2; it must be a share"),
     (lambda: losses.cross_entropy(z43, [0] * 4, reduction="avg"), ValueError,
