@@ -257,7 +257,7 @@ REFUSED = {
     "no length": (lambda: scan(lambda c, x: (c, x), 0.0), ValueError, "without xs it needs length="),
     "another length": (lambda: scan(lambda c, x: (c, x), 0.0, np.ones(3), 4), ValueError, "have 3 rows, and length=4"),
     "two lengths": (lambda: scan(lambda c, x: (c, x), 0.0, (np.ones(3), np.ones(2))), ValueError, "3 and 2 rows"),
-    "less than none": (lambda: scan(lambda c, x: (c, x), 0.0, length=-1), ValueError, "length=-1; it is a whole"),
+    "less than none": (lambda: scan(lambda c, x: (c, x), 0.0, length=-1), ValueError, "length=-1; it must be a whole"),
     "numbers for rows": (lambda: scan(lambda c, x: (c, x), 0.0, [1.0]), ValueError, "write np.array"),
     "no pair": (lambda: scan(lambda c, x: c, 0.0, np.ones(3)), TypeError, r"it must return a pair, \(carry, y\)"),
     "three": (lambda: scan(lambda c, x: (c, x, x), 0.0, np.ones(3)), TypeError, r"it must return a pair, \(carry, y\)"),

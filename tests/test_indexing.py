@@ -366,7 +366,7 @@ def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
     ("name", "instead"),
     [
         ("divide", "t.at[index].multiply(1 / value)"), ("subtract", "t.at[index].add(-value)"), ("get", "t[index]"),
-        ("apply", "t.at[index].set(f(t[index]))"), ("maximum", "t.at[index].max(value)"), ("fill", "and no 'fill'."),
+        ("apply", "t.at[index].set(f(t[index]))"), ("maximum", "t.at[index].max(value)"), ("fill", "but no 'fill'."),
     ],
 )  # fmt: skip
 def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str) -> None:

@@ -475,7 +475,8 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([{"parameters": [w]}, {"parameters": [Tensor(1.0)]}], "lbfgs"), "as one group; there are 2"),
         (lambda: Minimizer([w], "lbfgs").step(), r"pass a function, step\(lambda: loss\(x\)\)"),
         (lambda: Minimizer([w]).step([np.ones(2), None]), "step: 2 gradients for 1 parameters"),
-        (lambda: Minimizer([w]).step([np.ones(3)]), r"step: the gradient of 'w' has shape \(3,\); it has \(2,\)"),
+        (lambda: Minimizer([w]).step([np.ones(3)]),
+         r"step: the gradient of 'w' has shape \(3,\); the parameter has \(2,\)"),
         (lambda: Minimizer([{"parameters": [w], "optimizer": sgd}]), "optimizer=<function sgd"),
     ],
 )

@@ -135,8 +135,8 @@ def test_the_error_names_the_edit(ask: Any, error: Any, text: str) -> None:
         ("train --dtype float23", "Did you mean 'float32'?"),
         ("train --activation swish", "Did you mean 'silu'?"),
         ("trian",
-         ("No such command 'trian'; there are train, predict, evaluate, compare, graph, explore, network, play. "
-          "Did you mean 'train'")),
+         ("No such command 'trian'; the commands are train, predict, evaluate, compare, graph, explore, network, "
+          "play. Did you mean 'train'")),
         ("fit", "Did you mean 'train'?"),
         ("zebra", "explore, network, play. See "),
     ],

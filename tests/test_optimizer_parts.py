@@ -659,7 +659,7 @@ def test_groups_have_their_own_rules_and_rates() -> None:
         (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(2)] * 2),
          "step: 2 gradients for 1 parameters; pass one for each, or None if it has none."),
         (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(3)]),
-         "step: the gradient of parameter 1 has shape (3,); it has (2,)."),
+         "step: the gradient of parameter 1 has shape (3,); the parameter has (2,)."),
         (lambda: optim.Minimizer(leaves(1.0)).observe(1.0),
          "observe: only a Plateau follows a metric; pass schedule=optim.Plateau() to Minimizer."),
         (lambda: optim.Minimizer(leaves(1.0), optim.Adam),

@@ -320,7 +320,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("look", {"row": "1"}, "no row '1'"),
     ("look", {"across": "x9"}, "no feature 'x9'"),
     ("look", {"across": 3}, "names of features"),
-    ("look", {"moment": -1}, "whole number from 0"),
+    ("look", {"moment": -1}, "A moment must be a whole number of at least 0"),
 ]  # fmt: skip
 
 

@@ -68,9 +68,9 @@ def test_they_are_frozen(value: Any) -> None:
         (lambda: Regularization("l2", -0.1), "lam=-0.1; a penalty needs a finite strength of at least 0"),
         (lambda: Regularization("l2", float("nan")), "lam=nan"),
         (lambda: Regularization("l2", "a lot"), "lam='a lot' is of type str; it needs a number"),
-        (lambda: Regularization("elasticnet", 1, 1.0), "r=1.0; it is the share of l1 in elasticnet, at least 0"),
+        (lambda: Regularization("elasticnet", 1, 1.0), "r=1.0; the share of l1 in elasticnet must be at least 0"),
         (lambda: Regularization("elasticnet", 1, -0.1), "r=-0.1"),
-        (lambda: Regularization(dropout=1.0), "dropout=1.0; it is the probability of dropping a unit"),
+        (lambda: Regularization(dropout=1.0), "dropout=1.0; the probability of dropping a unit must be"),
         (lambda: Regularization(dropout=-0.5), "dropout=-0.5"),
         (lambda: Regularization(dropout=float("nan")), "dropout=nan"),
         (

@@ -272,7 +272,7 @@ def steps(leaves: Sequence[Any], length: int | None) -> int:
             )
     lengths = list(dict.fromkeys(x.shape[0] for x in leaves))
     if length is not None and (length < 0):
-        raise ValueError(f"scan: length={length!r}; it is a whole number of steps, 0 or more.")
+        raise ValueError(f"scan: length={length!r}; it must be a whole number of steps, 0 or more.")
     if length is None and not lengths:
         raise ValueError("scan: without xs it needs length=, the number of steps.")
     if len(lengths) > 1 or (length is not None and lengths and lengths != [length]):
