@@ -11,7 +11,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from examples.museum import EXHIBITS, RIGHT, WRONG, report
 from examples.museum.exhibit import Exhibit
-from tinygrad_nn.compare.budget import patience
+from tinygrad_nn.compare.budget import time_limit
 
 HEAD = """\
 # A museum of gradients
@@ -75,5 +75,5 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    with patience(40.0):
+    with time_limit(40.0):
         (DOCS / "museum.md").write_text(page(), encoding="utf-8")

@@ -24,21 +24,21 @@ from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
 from tests.step_programs import PROGRAMS, changed
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
-from tinygrad_nn.compare.edits.candidates import Writer
-from tinygrad_nn.compare.edits.reading import read
+from tinygrad_nn.compare.edits.candidates import CandidateWriter
+from tinygrad_nn.compare.edits.reading import read_source
 from tinygrad_nn.compare.edits.scope import Scope, fields_used
-from tinygrad_nn.compare.edits.search import described, numpy_name, slices_of
-from tinygrad_nn.compare.edits.statement import of_statement
+from tinygrad_nn.compare.edits.search import describe_changes, numpy_name, slices_of
+from tinygrad_nn.compare.edits.statement import statement_changes
 from tinygrad_nn.compare.edits.trees import statements
-from tinygrad_nn.compare.experiment import Experiment, alike, more, stream
+from tinygrad_nn.compare.experiment import Experiment, own_generator, similar_experiments, varied_experiments
 from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.function.cotangents import _variants
 from tinygrad_nn.compare.function.last_steps import last_steps
-from tinygrad_nn.compare.function.mutants import groups, singles
+from tinygrad_nn.compare.function.mutants import group_mutants, single_mutants
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
 from tinygrad_nn.compare.numerical import activations_again, referee
-from tinygrad_nn.compare.numerical.kinks import Folded
+from tinygrad_nn.compare.numerical.kinks import KinkedGraph
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.numerical.referee import Referee
 from tinygrad_nn.compare.numerical.sides import Run, Sides
@@ -46,12 +46,12 @@ from tinygrad_nn.compare.numerical.subgradients import Hull
 from tinygrad_nn.compare.paths import gradients, traced
 from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
-from tinygrad_nn.compare.steps.comparison import judged
+from tinygrad_nn.compare.steps.comparison import judge_run
 from tinygrad_nn.compare.steps.listing import as_html, as_text
-from tinygrad_nn.compare.steps.probes import Called
+from tinygrad_nn.compare.steps.probes import UserPasses
 from tinygrad_nn.compare.steps.running import as_mapping
 from tinygrad_nn.tensor import raw
-from tinygrad_nn.transforms import enter
+from tinygrad_nn.transforms import new_input
 
 Array = Any
 FILE = Path(__file__).parent / "records" / "parts.json"
@@ -149,8 +149,11 @@ def of_experiments(setting: Setting, large: bool = False) -> Callable[[], list[A
             start = Experiment(start.model, np.tile(start.x, (4000, 1)), np.tile(start.y, (4000, 1)),
                                [None] * len(start.W), start.solver, given=True)  # fmt: skip
         found = []
-        for group in (alike(start, np.random.default_rng(5)), more(start, np.random.default_rng(6)),
-                      more(start, np.random.default_rng(6), start.solver)):  # fmt: skip
+        for group in (
+            similar_experiments(start, np.random.default_rng(5)),
+            varied_experiments(start, np.random.default_rng(6)),
+            varied_experiments(start, np.random.default_rng(6), start.solver),
+        ):
             for c in group:
                 reg = c.solver.regularization
                 found.append([c.given, *map(brief, (c.x, c.y, *c.W, *c.b, *c.masks, *c.f)), reg.method,
@@ -170,7 +173,7 @@ def losses_of() -> list[Any]:
                  "elu(0.5)", "celu(0.7)", "softplus(2.0)", "hard_tanh(-0.5,2.0)"):  # fmt: skip
         both = (z, z + 1e-3j * rng.normal(size=z.shape))
         found.append([name, *(brief(referee.activate(name, at)) for at in both), activations_again.kinks(name),
-                      activations_again.numbers(name)])  # fmt: skip
+                      activations_again.parse_parameters(name)])  # fmt: skip
     for loss in ("mae", "mse", "rmse", "crossentropy", "binarycrossentropy"):
         for output in ("softmax", "sigmoid", "linear", "hard_sigmoid"):
             for y in (np.eye(3), np.full((3, 3), 0.25), np.eye(3)[[1, 1, 0]]):
@@ -190,7 +193,7 @@ def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
     cotangent = (0.5 + np.cos(np.arange(out.size)).reshape(out.shape) ** 2).astype(out.dtype)
 
     def run(moved: Any) -> Run:
-        tensors = [enter(x) for x in moved]
+        tensors = [new_input(x) for x in moved]
         for name, t in zip("xyzuvw", tensors, strict=False):
             t.name = name
         found = f(*tensors)
@@ -209,7 +212,7 @@ def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Calla
         with np.errstate(all="ignore"):
             trace = graph_of(f, *arrays)(arrays).trace
             found = []
-            for m in (*singles(trace), *(groups(trace, {}) if every else ())):
+            for m in (*single_mutants(trace), *(group_mutants(trace, {}) if every else ())):
                 if every or m.text:
                     grads = m.walk(trace)
                     made = brief(np.concatenate([np.ravel(g) for g in grads])) if grads else "cannot be made"
@@ -272,19 +275,19 @@ def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
         linecache.cache[file] = len(text), None, text.splitlines(True), file
         space: dict[str, Any] = {"np": np} if numpy else {}
         exec(compile(text, file, "exec"), space)
-        source = read(space["backward"])
+        source = read_source(space["backward"])
         assert source is not None
         used, fields = fields_used(ast.parse(line))
         scope = Scope(space, {n: v for n, v in SEEN.items() if n in {*used, "N", "cache"}}, {"far": np.ones((3, 4))})
         scope.find_atoms(used, fields)
         place, _, field, index = next(statements(source.statements))
-        writer = Writer(place, scope, numpy_name(source), slices_of(source))
+        writer = CandidateWriter(place, scope, numpy_name(source), slices_of(source))
         found: dict[tuple[float, str], list[str]] = {}
         with np.errstate(all="ignore"):
-            changes = [*writer.changes(), *of_statement(writer, source.tree, field, index)]
+            changes = [*writer.changes(), *statement_changes(writer, source.tree, field, index)]
         for change in changes:
             change.swap(change.swap(change.new))
-            edit = described([(change.cost, source, change, frozenset({0}))], source)
+            edit = describe_changes([(change.cost, source, change, frozenset({0}))], source)
             found.setdefault((round(change.cost, 3), edit.kind), []).append(f"{change.writes} {edit.sentence}")
         return [[ast.unparse(atom.node) for atom in scope.atoms],
                 *([*key, len(said), checksum(repr(sorted(said)))] for key, said in sorted(found.items()))]  # fmt: skip
@@ -307,7 +310,7 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
             rounding = sides.rounding(spread=False)
             found += [[brief(b) for b in rounding], [brief(p) for p in sides.parted(rounding)],
                       [brief(p) for p in sides.folds(rounding)]]  # fmt: skip
-            graph = Folded(here.trace, 64 * EPS)
+            graph = KinkedGraph(here.trace, 64 * EPS)
             found.append([graph.add(side) for side in sides.seen])
             for kink in graph.kinks:
                 signs = [int(np.sign(m)) for m in kink.moves]
@@ -337,10 +340,12 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
         forward, backward = make()
         given = arrange(forward, inputs)
         leaves = [given.leaves[i].astype(np.float32) if single else given.leaves[i] for i in given.moving]
-        rng = stream(0)
-        called = Called(forward, backward, given, as_mapping(options.get("names")), rng)
+        rng = own_generator(0)
+        called = UserPasses(forward, backward, given, as_mapping(options.get("names")), rng)
         with np.errstate(all="ignore"):
-            report = judged("steps", called.at(leaves), rng)  # without a search for the change, which has a time limit
+            report = judge_run(
+                "steps", called.at(leaves), rng
+            )  # without a search for the change, which has a time limit
         first = min((step.line for step in report.steps if step.line), default=0)
         found: list[Any] = [[0.0 if isinstance(v, float) and abs(v) < 1e-9 else v for v in (
             s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,

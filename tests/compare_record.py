@@ -23,7 +23,7 @@ from tests import compare_sweep, test_compare, test_compare_function
 from tests.wrong_backward import HELD_OUT, TABLE, Mistake, mistakes
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare import ComparisonReport
-from tinygrad_nn.compare.budget import patience
+from tinygrad_nn.compare.budget import time_limit
 from tinygrad_nn.compare.diagnosis import Row
 from tinygrad_nn.compare.function import comparison
 
@@ -85,7 +85,7 @@ def numbers(text: str) -> list[Any]:
 
 def record(run: Callable[[], ComparisonReport]) -> Any:
     """Run a comparison without time limits, so that its result does not depend on the clock; return its record."""
-    with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0):
+    with mock.patch.object(comparison, "SECONDS", math.inf), time_limit(5.0):
         text = json.dumps(of_report(run()))
     return json.loads(re.sub(r"\blines? \d+", "line", text))  # where a function stands in a file of tests may change
 

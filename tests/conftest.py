@@ -14,7 +14,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from tinygrad_nn.compare.budget import patience
+from tinygrad_nn.compare.budget import time_limit
 
 # programs that need other frameworks; what they found is recorded, and the tests read that
 collect_ignore_glob = [
@@ -29,7 +29,7 @@ os.environ["MPLBACKEND"] = "Agg"
 @pytest.fixture(autouse=True, scope="session")
 def searches_take_time() -> Generator[None]:
     """Give searches more time, so that their results do not depend on the speed of the machine."""
-    with patience(5.0):
+    with time_limit(5.0):
         yield
 
 
@@ -101,12 +101,12 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
         flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}
         exec(code, {**space, **kinds, **flat})
 
-    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
+    monkeypatch.setattr(machine, "kernel_names", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
-    machine.made.cache_clear()
+    machine.kernel_function.cache_clear()
     yield
-    machine.made.cache_clear()
+    machine.kernel_function.cache_clear()
 
 
 @pytest.fixture(scope="session")

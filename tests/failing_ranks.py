@@ -149,11 +149,11 @@ def another_model(comm: Any, _: Path) -> None:
 @fault(r"tinygrad_nn: ranks 0, 2 have .*, rank 1 has 0\.0\.1", at_once=True)
 def another_version(comm: Any, _: Path) -> None:
     if comm.rank == 1:
-        shared.surroundings = lambda: {**surroundings(), "tinygrad_nn": "0.0.1"}
+        shared.rank_environment = lambda: {**surroundings(), "tinygrad_nn": "0.0.1"}
     try:
         train(comm)
     finally:
-        shared.surroundings = surroundings
+        shared.rank_environment = surroundings
 
 
 @fault(r"the rows of the batch, by checksum: rank", at_once=True)
@@ -285,7 +285,7 @@ def a_program_that_ends_early(comm: Any, _: Path) -> None:
     loop(comm, leave=1)
 
 
-surroundings = shared.surroundings
+surroundings = shared.rank_environment
 
 
 def main(folder: Path, names: list[str]) -> None:

@@ -30,7 +30,7 @@ from tests.test_kinds import manual
 from tests.wrong_backward import DEEP, DROPPED2, FLOAT32, HEAVY, NARROW, ONE_ROW, ROOT, SQUARE, Student
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare import ComparisonReport
-from tinygrad_nn.compare.budget import patience
+from tinygrad_nn.compare.budget import time_limit
 from tinygrad_nn.compare.edits.search import _Search as EditSearch
 from tinygrad_nn.compare.edits.text import after_and_before
 from tinygrad_nn.compare.function import comparison
@@ -218,7 +218,7 @@ SEARCHES: tuple[tuple[Any, str, Callable[[Any], list[Any]]], ...] = (
 def record(run: Callable[[], ComparisonReport]) -> Any:
     """Make a report without time limits; return its record and that of the searches."""
     kept: list[Any] = []
-    with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0), ExitStack() as stack:
+    with mock.patch.object(comparison, "SECONDS", math.inf), time_limit(5.0), ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))
         for owner, name, brief in SEARCHES:
             stack.enter_context(watched(owner, name, brief, kept))

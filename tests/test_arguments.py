@@ -31,7 +31,7 @@ class Dict(dict):
 def taker(args: Any, kwargs: Any, fixed: frozenset[int] = frozenset(), layout: str | None = "") -> Any:
     """Return the generated code as a function: the leaves, or None for calls of another kind."""
     names = nest.Names()
-    lines = nest.taking((args, kwargs), fixed, names, layout)
+    lines = nest.unpacking_lines((args, kwargs), fixed, names, layout)
     count = len(flatten([args, kwargs])[0])
     text = "\n".join([
         f"def make({', '.join(names.objects)}):", "    def enter(args, kwargs):", "        try:",
@@ -122,7 +122,9 @@ def test_zeros_with_other_signs_are_other_values(given: Any) -> None:
     take = taker((given,), {}, frozenset({0}))
     assert [take((x,), {}) is not None for x in ZEROS] == [repr(x) == repr(given) for x in ZEROS]
     assert take((type(given)(given),), {}) is not None
-    assert [nest.leaf(x, True) == nest.leaf(given, True) for x in ZEROS] == [repr(x) == repr(given) for x in ZEROS]
+    assert [nest.leaf_key(x, True) == nest.leaf_key(given, True) for x in ZEROS] == [
+        repr(x) == repr(given) for x in ZEROS
+    ]
 
 
 def test_a_layout_is_asked_for_or_left_to_others() -> None:
@@ -144,7 +146,7 @@ def test_a_result_is_put_together_as_it_was(tree: Any) -> None:
     names = nest.Names()
     leaves, _ = flatten(tree)
     names.objects |= {f"x{k}": x for k, x in enumerate(leaves)}
-    made = eval(nest.building(tree, [f"x{k}" for k in range(len(leaves))], names), dict(names.objects))
+    made = eval(nest.packing_expression(tree, [f"x{k}" for k in range(len(leaves))], names), dict(names.objects))
     assert type(made) is type(tree)
     again, _ = flatten(made)
     assert [id(x) for x in again] == [id(x) for x in leaves]
@@ -158,13 +160,13 @@ def test_kinds_of_calls_are_told_apart() -> None:
     kinds = [containers(tree) for tree in trees]
     assert [k for k, kind in enumerate(kinds) if kinds.index(kind) != k] == []
     leaves = [X, Y, Z, W, D, 1, 1.0, True, "a", "b", RNG, np.float32(1), np.sin, np.ones((3, 1)), None, (1,), object()]
-    found = [nest.leaf(x) for x in leaves]
+    found = [nest.leaf_key(x) for x in leaves]
     assert [k for k, kind in enumerate(found) if found.index(kind) != k] == []
-    assert nest.leaf(2) == nest.leaf(3) != nest.leaf(2, fixed=True) != nest.leaf(3, fixed=True)
-    assert nest.leaf(X) == nest.leaf(X + 1)
-    assert nest.leaf(True) != nest.leaf(False)
-    assert nest.leaf(RNG) == nest.leaf(np.random.default_rng(1))
-    assert nest.static([1]) != nest.static([1]), "what cannot be compared is itself alone"
-    assert nest.static(1) != nest.static(1.0)
+    assert nest.leaf_key(2) == nest.leaf_key(3) != nest.leaf_key(2, fixed=True) != nest.leaf_key(3, fixed=True)
+    assert nest.leaf_key(X) == nest.leaf_key(X + 1)
+    assert nest.leaf_key(True) != nest.leaf_key(False)
+    assert nest.leaf_key(RNG) == nest.leaf_key(np.random.default_rng(1))
+    assert nest.static_key([1]) != nest.static_key([1]), "what cannot be compared is itself alone"
+    assert nest.static_key(1) != nest.static_key(1.0)
     names = nest.Names()
     assert (names(X), names(Y), names(X), names(Z, "t")) == ("k0", "k1", "k0", "t2")

@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 
 from tests.compare_parts import graph_of
+from tinygrad_nn.compare.function.advice import GradientData, before_summing, equal_to_rounding, fit_factor
 from tinygrad_nn.compare.function.calling import arrange
-from tinygrad_nn.compare.function.look import Look, close, fit_factor, unsummed
-from tinygrad_nn.compare.numerical.whole import Whole
+from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps.by_numbers import (
     ArrayRun,
     Asked,
-    Bound,
+    BoundValue,
+    _as_tensors,
     _get,
     _holder,
     _is_value,
     _judged,
-    _parts,
     _put,
     _rounding,
-    _wrapped,
+    _split_label,
 )
-from tinygrad_nn.compare.steps.probes import Called
+from tinygrad_nn.compare.steps.probes import UserPasses
 from tinygrad_nn.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -149,7 +149,7 @@ def test_gradients_by_numbers_of_values_and_of_steps() -> None:
         return dz @ w.T, x.T @ dz
 
     inputs = arrange(forward, {"x": X, "w": W})
-    asked = Asked(Called(forward, backward, inputs, {}, np.random.default_rng(0)), [X, W])
+    asked = Asked(UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X, W])
     h = np.tanh(X @ W)
     dz = 2 * h * (1 - h**2)
     run = asked.run
@@ -165,7 +165,9 @@ def test_gradients_by_numbers_of_values_and_of_steps() -> None:
     assert asked.follows(node(run, "x"))
     assert not asked.follows(node(run, "h"))
     assert (asked.single, asked.mine is run) == (False, True)
-    single = Asked(Called(forward, backward, inputs, {}, np.random.default_rng(0)), [X.astype("f4"), W.astype("f4")])
+    single = Asked(
+        UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X.astype("f4"), W.astype("f4")]
+    )
     assert single.single
     assert single.mine is not single.run
     assert single.run.leaves[0].dtype == np.float64
@@ -180,7 +182,7 @@ def test_what_may_be_a_value() -> None:
 
 
 def test_labels_of_values() -> None:
-    assert [_parts(label) for label in ("h", "hs[3]", "cache['x']", 'cache["x y"]', "hs[-1]")] == [
+    assert [_split_label(label) for label in ("h", "hs[3]", "cache['x']", 'cache["x y"]', "hs[-1]")] == [
         ("h", None), ("hs", 3), ("cache", "x"), ("cache", "x y"), ("hs", -1)]  # fmt: skip
     held = SimpleNamespace(w=5, both=[6, 7])
     names = {"h": 1, "hs": [2, 3], "cache": {"x": 4}, "self": held}
@@ -193,8 +195,8 @@ def test_a_value_is_bound_to_a_label() -> None:
     old, new = np.zeros((2, 2)), np.ones((2, 2))
     names: dict[str, Any] = {"h": old, "hs": [old, 2.0]}
 
-    def bound(label: str, written: bool) -> Bound:
-        return Bound(label, 1, (1, 1), 1, old, written)
+    def bound(label: str, written: bool) -> BoundValue:
+        return BoundValue(label, 1, (1, 1), 1, old, written)
 
     _put(names, bound("h", False), new)
     assert names["h"] is not new
@@ -215,25 +217,27 @@ def test_arrays_that_were_returned_become_tensors() -> None:
     a = np.ones(2)
     t = Tensor([5.0])
     made = {id(a): t}
-    assert _wrapped(a, made) is t
-    found = _wrapped((a, 2.0, "x", 3), made)
+    assert _as_tensors(a, made) is t
+    found = _as_tensors((a, 2.0, "x", 3), made)
     assert found[0] is t
     assert (found[1].data, found[2:]) == (2.0, ("x", 3))
     assert isinstance(found[1], Tensor)
-    named = _wrapped({"loss": a, "n": 3}, made)
+    named = _as_tensors({"loss": a, "n": 3}, made)
     assert named["loss"] is t
     assert named["n"] == 3
-    assert isinstance(_wrapped([a], made), tuple)
-    assert _wrapped("x", made) == "x"
-    assert _wrapped(np.float32(2), {}).data.dtype == np.float64
+    assert isinstance(_as_tensors([a], made), tuple)
+    assert _as_tensors("x", made) == "x"
+    assert _as_tensors(np.float32(2), {}).data.dtype == np.float64
 
 
 # -- Rows
 
 
-def whole(value: Any, error: float = 1e-9, directions: Any = ()) -> Whole:
+def whole(value: Any, error: float = 1e-9, directions: Any = ()) -> NumericalGradient:
     value = np.array(value, float)
-    return Whole(value, np.full(value.shape, error), value.copy(), value.copy(), directions=list(directions))
+    return NumericalGradient(
+        value, np.full(value.shape, error), value.copy(), value.copy(), directions=list(directions)
+    )
 
 
 def test_a_gradient_beside_that_by_numbers() -> None:
@@ -258,7 +262,7 @@ def test_a_gradient_beside_that_by_numbers() -> None:
 # -- What explains the numbers
 
 
-def look_of(f: Any, *leaves: Array, mine: Any = None, more: Any = (), single: bool = False) -> Look:
+def look_of(f: Any, *leaves: Array, mine: Any = None, more: Any = (), single: bool = False) -> GradientData:
     run = graph_of(f, *leaves)(list(leaves))
     right = [np.asarray(g) for g in run.grads]
     made = right if mine is None else mine(right)
@@ -270,23 +274,23 @@ def look_of(f: Any, *leaves: Array, mine: Any = None, more: Any = (), single: bo
         probes.append((grads if mine is None else mine(grads), other.trace, grads))
     bads = [np.ones(g.shape, bool) for g in right]
     inputs: Any = SimpleNamespace(labels=["x", "w"], moving=[0, 1])
-    return Look(inputs, made, right, [0 * g for g in right], bads, run.trace, list(leaves), probes)
+    return GradientData(inputs, made, right, [0 * g for g in right], bads, run.trace, list(leaves), probes)
 
 
 def test_two_gradients_that_are_one_to_rounding() -> None:
     look = look_of(lambda x, w: np.tanh(x @ w).sum(), X, W)
     m = np.array([1.0, 10.0])
-    assert close(look, m, m + np.array([9e-7, 0]))
-    assert not close(look, m, m + np.array([1.2e-6, 0]))
-    assert not close(look, m, m - np.array([1.2e-6, 0]))
-    assert not close(look, m, m[:1])
-    assert not close(look, m, np.array([1.0, np.nan]))
-    assert not close(look, m, np.array([1.0, np.inf]))
-    assert close(look, np.zeros(0), np.zeros(0))
+    assert equal_to_rounding(look, m, m + np.array([9e-7, 0]))
+    assert not equal_to_rounding(look, m, m + np.array([1.2e-6, 0]))
+    assert not equal_to_rounding(look, m, m - np.array([1.2e-6, 0]))
+    assert not equal_to_rounding(look, m, m[:1])
+    assert not equal_to_rounding(look, m, np.array([1.0, np.nan]))
+    assert not equal_to_rounding(look, m, np.array([1.0, np.inf]))
+    assert equal_to_rounding(look, np.zeros(0), np.zeros(0))
     single = look_of(lambda x, w: np.tanh(x @ w).sum(), X, W, single=True)
     assert (look.single, single.single) == (False, True)
-    assert close(single, m, m + np.array([2.9e-3, 0]))
-    assert not close(single, m, m + np.array([3.2e-3, 0]))
+    assert equal_to_rounding(single, m, m + np.array([2.9e-3, 0]))
+    assert not equal_to_rounding(single, m, m + np.array([3.2e-3, 0]))
     assert [look.label(0), look.label(1)] == ["x", "w"]
 
 
@@ -330,8 +334,8 @@ def test_what_arrives_before_it_is_summed_back() -> None:
     f = lambda x, b: (np.tanh(x + b) * X).sum()
     look = look_of(f, X, b)
     weight = 0.5 + np.cos(0.0) ** 2
-    (found,) = unsummed(look, 1)
+    (found,) = before_summing(look, 1)
     np.testing.assert_allclose(found, weight * (1 - np.tanh(X + b) ** 2) * X)
-    assert list(unsummed(look, 0)) == []
+    assert list(before_summing(look, 0)) == []
     twice = look_of(lambda x, b: (x * b).sum() + (np.sin(x) * b).sum(), X, b)
-    assert len(list(unsummed(twice, 1))) == 2
+    assert len(list(before_summing(twice, 1))) == 2

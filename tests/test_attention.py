@@ -12,7 +12,7 @@ from tinygrad_nn import Tensor, manual
 from tinygrad_nn.backward import ancestors
 from tinygrad_nn.gradcheck import check_gradients
 from tinygrad_nn.nn import MultiHeadAttention, TransformerBlock, functional
-from tinygrad_nn.ops.attention import attention, joined, parted, self_attention, weights
+from tinygrad_nn.ops.attention import attention, join_heads, self_attention, split_heads, weights
 from tinygrad_nn.transforms import pullback
 
 Array = Any
@@ -33,14 +33,14 @@ def test_attention_is_the_one_derived_by_hand(masked: bool) -> None:
     q, k, v, g = (rng.normal(size=shape) for shape in ((2, 4, 6), (2, 4, 6), (2, 4, 10), (2, 4, 10)))
     seen = np.tri(4, dtype=bool) if masked else None
     mask = np.where(seen, 0.0, -np.inf) if masked else 0.0
-    split = [parted(x, 2) for x in (q, k, v)]  # (batch, heads, time, ...)
+    split = [split_heads(x, 2) for x in (q, k, v)]  # (batch, heads, time, ...)
     by_hand = manual.attention(*split, seen)
     leaves = [Tensor(x) for x in (q, k, v)]
     out = attention(*leaves, mask, 1.0, heads=2)
-    close(parted(out.data, 2), by_hand.y)
+    close(split_heads(out.data, 2), by_hand.y)
     found = pullback(out, leaves, g)
-    for a, b in zip(found, manual.attention_backward(parted(g, 2), *split, by_hand.a), strict=False):
-        close(parted(a, 2), b)
+    for a, b in zip(found, manual.attention_backward(split_heads(g, 2), *split, by_hand.a), strict=False):
+        close(split_heads(a, 2), b)
 
 
 def test_the_two_primitives_agree_with_each_other_and_with_the_weights() -> None:
@@ -50,9 +50,9 @@ def test_the_two_primitives_agree_with_each_other_and_with_the_weights() -> None
     q, k, v = np.split(qkv, 3, axis=-1)
     together = self_attention(qkv, mask, keep, heads=2)
     close(together, attention(q, k, v, mask, keep, heads=2))
-    looks = weights(parted(q, 2), parted(k, 2), mask)
+    looks = weights(split_heads(q, 2), split_heads(k, 2), mask)
     close(looks.sum(axis=-1), np.ones((2, 2, 5)))
-    close(parted(together, 2), (looks * keep) @ parted(v, 2))
+    close(split_heads(together, 2), (looks * keep) @ split_heads(v, 2))
 
 
 # -- Masks
@@ -243,8 +243,8 @@ def test_axes_in_front_broadcast(query: Any, key: Any, value: Any, mask: Any) ->
     added = rng.normal(size=mask) if mask else 0.0
     assert check_gradients(lambda *x: attention(*x, added, 1.0, heads=2), *arrays, entries=0).ok
     found = attention(*arrays, added, 1.0, heads=2)
-    looks = weights(parted(arrays[0], 2), parted(arrays[1], 2), added)
-    np.testing.assert_allclose(found, joined(looks @ parted(arrays[2], 2)), rtol=SAME, atol=SAME)
+    looks = weights(split_heads(arrays[0], 2), split_heads(arrays[1], 2), added)
+    np.testing.assert_allclose(found, join_heads(looks @ split_heads(arrays[2], 2)), rtol=SAME, atol=SAME)
     if mask:
         assert check_gradients(lambda m: attention(*arrays, m, 1.0, heads=2), added, entries=0).ok
 

@@ -16,7 +16,7 @@ from tinygrad_nn.compiled.program.values import Op, Program, Value
 pytest.importorskip("numba", reason="these are kernels of numba")
 
 from tinygrad_nn.compiled.numba import lengths, machine
-from tinygrad_nn.compiled.numba.lengths import Length, Lengths, batch_of, named, near
+from tinygrad_nn.compiled.numba.lengths import Length, Lengths, batch_of, giving_shapes, near_batch_length
 
 Array = Any
 RNG = np.random.default_rng(0)
@@ -26,16 +26,16 @@ RNG = np.random.default_rng(0)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The texts of the kernels that are compiled, or found compiled on disk, from now on."""
     texts: list[str] = []
-    load = machine.load
+    load = machine.load_source
 
     def counting(text: str) -> dict[str, Any]:
         texts.append(text)
         return load(text)
 
-    machine.made.cache_clear()
-    monkeypatch.setattr(machine, "load", counting)
+    machine.kernel_function.cache_clear()
+    monkeypatch.setattr(machine, "load_source", counting)
     yield texts
-    machine.made.cache_clear()
+    machine.kernel_function.cache_clear()
 
 
 def dense(p: Any, x: Array, y: Array) -> Any:
@@ -225,7 +225,15 @@ def test_what_is_written_of_a_length() -> None:
         "rows", "(3 * rows)", "(3 * rows)", "(3 * rows + 2)", "(rows + 2)", "0", "1600", "(10 * rows)", "20", "5",
     ]  # fmt: skip
     assert [str(x) for x in (n - 1, n - n, 3 * n - 2)] == ["(rows + -1)", "0", "(3 * rows + -2)"]
-    ends = [near(38, n), near(35, n), near(40, n), near(41, n), near(3, 4), near(4, Length(8)), near(5, Length(8))]
+    ends = [
+        near_batch_length(38, n),
+        near_batch_length(35, n),
+        near_batch_length(40, n),
+        near_batch_length(41, n),
+        near_batch_length(3, 4),
+        near_batch_length(4, Length(8)),
+        near_batch_length(5, Length(8)),
+    ]
     assert [str(x) for x in ends] == ["(rows + -2)", "35", "rows", "41", "3", "4", "(rows + -3)"]
     assert [(n + 2) * 3, n, hash(n)] == [126, 40, hash(40)]
     assert [str((n + 2) * 3), str(n + n), f"{(n, 2)}"] == ["(3 * rows + 6)", "(2 * rows)", "(40, 2)"]
@@ -342,7 +350,7 @@ def test_a_name_lasts_as_long_as_it_is_needed() -> None:
     texts = []
 
     def look() -> None:
-        with named({x: (Length(4), 3)}):
+        with giving_shapes({x: (Length(4), 3)}):
             texts.append(str(x.shape[0]))
             raise ZeroDivisionError
 

@@ -8,11 +8,30 @@ import pytest
 
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.function import black_box
-from tinygrad_nn.compare.function.black_box import _agrees, _reshaped, in_numbers, no_graph, of_some
-from tinygrad_nn.compare.function.cotangents import _gives, _of_one, _summed, _variants, columns
-from tinygrad_nn.compare.function.question import without_effect
-from tinygrad_nn.compare.numerical import whole as whole_module
-from tinygrad_nn.compare.numerical.whole import Whole, _entry, _unknown, one_side, rounding_of, whole_gradients
+from tinygrad_nn.compare.function.black_box import (
+    _agrees,
+    _shape_diagnoses,
+    by_differences,
+    describe_known_entries,
+    empty_graph,
+)
+from tinygrad_nn.compare.function.cotangents import (
+    _explains,
+    _variants,
+    _variants_of_one,
+    _wrong_axes_diagnosis,
+    columns,
+)
+from tinygrad_nn.compare.function.question import has_no_effect
+from tinygrad_nn.compare.numerical import full_gradients as whole_module
+from tinygrad_nn.compare.numerical.full_gradients import (
+    NumericalGradient,
+    _entry,
+    _unknown,
+    one_side,
+    rounding_of,
+    whole_gradients,
+)
 from tinygrad_nn.compare.rows import judged_row
 from tinygrad_nn.gradcheck.numerical import Line
 
@@ -109,10 +128,10 @@ def test_a_small_error_in_one_entry_shows_whether_it_was_looked_at_or_not(few: N
 # -- Parts
 
 
-def whole(value: Any, known: Any = None, error: float = 1e-9) -> Whole:
+def whole(value: Any, known: Any = None, error: float = 1e-9) -> NumericalGradient:
     value = np.array(value, float)
     value = value if known is None else np.where(known, value, np.nan)
-    return Whole(value, np.where(np.isnan(value), np.nan, error), value.copy(), value.copy())
+    return NumericalGradient(value, np.where(np.isnan(value), np.nan, error), value.copy(), value.copy())
 
 
 def test_entries_that_were_looked_at_in_words() -> None:
@@ -120,22 +139,22 @@ def test_entries_that_were_looked_at_in_words() -> None:
     known = np.array([[True, False], [True, True], [False, True]])
     w = whole(right, known)
     shown = np.where(known, right, 0)
-    assert of_some("w", 2 * right, shown, known, w) == (
+    assert describe_known_entries("w", 2 * right, shown, known, w) == (
         "Of the 4 entries of w that were checked, 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1]. Each entry is 2 "
         "times the right one.")  # fmt: skip
     bad = known & (right > 3)
-    assert of_some("w", np.where(bad, 0, right), shown, bad, w) == (
+    assert describe_known_entries("w", np.where(bad, 0, right), shown, bad, w) == (
         "Of the 4 entries of w that were checked, 2 are wrong: [1, 1] and [2, 1].")  # fmt: skip
     other = right + np.array([[0.1, 0], [0.3, 0.45], [0, 0.9]])
-    assert of_some("w", other, shown, known, w) == (
+    assert describe_known_entries("w", other, shown, known, w) == (
         "Of the 4 entries of w that were checked, 4 are wrong: [0, 0], [1, 0], [1, 1] and [2, 1].")  # fmt: skip
     many = np.ones((10, 10))
-    assert of_some("w", 2 * many, many, many > 0, whole(many)).count("64 in all") == 1
+    assert describe_known_entries("w", 2 * many, many, many > 0, whole(many)).count("64 in all") == 1
 
 
 def reshaped(m: Array, shape: tuple[int, ...]) -> list[tuple[str, Any]]:
     asked: Any = SimpleNamespace(mine=[0, m], leaves=[0, np.zeros(shape)], label=lambda i: "ab"[i])
-    found = list(_reshaped(asked, 1))
+    found = list(_shape_diagnoses(asked, 1))
     assert all(d.where == "b" for d, _ in found)
     return [(d.kind, array.tolist()) for d, array in found]
 
@@ -163,10 +182,10 @@ def test_numbers_that_agree_where_they_are_known() -> None:
 
 
 def test_sentences_speak_of_numbers() -> None:
-    said = in_numbers("with this mistake, the graph gives them")
+    said = by_differences("with this mistake, the graph gives them")
     assert said == "with this mistake, the numerical gradients become them"
-    assert in_numbers("entry: manual 2, graph nan, numerical 1") == "entry: manual 2, numerical 1"
-    graph = no_graph([X, W])
+    assert by_differences("entry: manual 2, graph nan, numerical 1") == "entry: manual 2, numerical 1"
+    graph = empty_graph([X, W])
     assert [node.out is x for node, x in zip(graph.inputs, (X, W), strict=True)] == [True, True]
     assert (graph.operations, graph.outs) == ([], [])
 
@@ -177,13 +196,13 @@ def test_an_input_without_effect_has_gradients_no_larger_than_rounding() -> None
     for leaf, scale in ((x, 0.5), (small, 1e3), (np.zeros(0), 1e3)):
         most = 64 * eps * 10 * scale
         g = np.zeros(3)
-        assert without_effect(10.0, [leaf], [[g]]) == [True]
+        assert has_no_effect(10.0, [leaf], [[g]]) == [True]
         g[1] = 0.9 * most
-        assert without_effect(10.0, [leaf], [[g]]) == [True]
+        assert has_no_effect(10.0, [leaf], [[g]]) == [True]
         g[1] = -1.1 * most
-        assert without_effect(10.0, [leaf], [[g]]) == [False]
-        assert without_effect(10.0, [leaf, x], [[0 * g, 0 * x], [g, 0 * x]]) == [False, True]
-        assert without_effect(10.0, [leaf], [[g * np.nan]]) == [True]
+        assert has_no_effect(10.0, [leaf], [[g]]) == [False]
+        assert has_no_effect(10.0, [leaf, x], [[0 * g, 0 * x], [g, 0 * x]]) == [False, True]
+        assert has_no_effect(10.0, [leaf], [[g * np.nan]]) == [True]
 
 
 # -- Whole gradients by numbers
@@ -286,21 +305,21 @@ def test_how_results_move_with_an_entry() -> None:
 def test_cotangents_that_give_a_gradient() -> None:
     moves = [[np.array([1.0, 2.0])], [np.array([0.0, -1.0])]]
     g = [np.array([3.0, 1.0])]
-    assert _gives(g, moves, np.array([5.0, -1.0]), [(0,), (1,)])
-    assert _gives(g, moves, np.array([5.0 + 4e-7, -1.0]), [(0,), (1,)])
-    assert not _gives(g, moves, np.array([5.0 + 6e-7, -1.0]), [(0,), (1,)])
-    assert not _gives(g, moves, np.array([5.0, 1.0]), [(0,), (1,)])
-    assert not _gives(g, moves, np.array([np.nan, -1.0]), [(0,), (1,)])
+    assert _explains(g, moves, np.array([5.0, -1.0]), [(0,), (1,)])
+    assert _explains(g, moves, np.array([5.0 + 4e-7, -1.0]), [(0,), (1,)])
+    assert not _explains(g, moves, np.array([5.0 + 6e-7, -1.0]), [(0,), (1,)])
+    assert not _explains(g, moves, np.array([5.0, 1.0]), [(0,), (1,)])
+    assert not _explains(g, moves, np.array([np.nan, -1.0]), [(0,), (1,)])
     cancel = [[np.array([1e6, -3e6 + 2e-3])]]  # a thousandth of the terms, times what is close
-    assert _gives(g, cancel, np.array([2e-3 + 5e-4]), [(0,)])
-    assert not _gives(g, cancel, np.array([2e-3 + 7e-4]), [(0,)])
+    assert _explains(g, cancel, np.array([2e-3 + 5e-4]), [(0,)])
+    assert not _explains(g, cancel, np.array([2e-3 + 7e-4]), [(0,)])
 
 
 def test_variants_of_a_cotangent() -> None:
     g = np.array([[1.0, 2.0], [3.0, 4.0]])
-    made = {(kind, text): other.tolist() for kind, text, other in _of_one(g)}
+    made = {(kind, text): other.tolist() for kind, text, other in _variants_of_one(g)}
     texts = {text for _, text in made}
-    assert len(made) == len(list(_of_one(g)))
+    assert len(made) == len(list(_variants_of_one(g)))
 
     def of(*parts: str) -> Any:
         (found,) = [other for (_, text), other in made.items() if all(p in text for p in parts)]
@@ -322,16 +341,16 @@ def test_variants_of_a_cotangent() -> None:
     assert of("The sign of the upstream gradient") == [[1, 1], [1, 1]]
     assert of("is squared") == [[1, 4], [9, 16]]
     assert of("The absolute value of") == g.tolist()
-    one = list(_of_one(np.array([[5.0, 6.0, 7.0]])))  # an axis of length 1 is none
+    one = list(_variants_of_one(np.array([[5.0, 6.0, 7.0]])))  # an axis of length 1 is none
     assert not any("axis 0" in text or "axes" in text or "transposed" in text for _, text, _ in one)
-    assert not any("transposed" in text for _, text, _ in _of_one(np.ones((2, 3))))
+    assert not any("transposed" in text for _, text, _ in _variants_of_one(np.ones((2, 3))))
     two = list(_variants([g, np.ones(2)]))
     (first, second) = [v for v in two if "is not used" in v[1]]
     assert "result 0" in first[1]
     assert "result 1" in second[1]
     assert [x.tolist() for x in first[2]] == [[[0, 0], [0, 0]], [1, 1]]
     assert [x.tolist() for x in second[2]] == [g.tolist(), [0, 0]]
-    assert len(two) == 2 + len(made) + len(list(_of_one(np.ones(2))))
+    assert len(two) == 2 + len(made) + len(list(_variants_of_one(np.ones(2))))
     assert all("is not used" not in text for _, text, _ in _variants([g]))
     assert texts
 
@@ -340,7 +359,7 @@ def summed(m: Array, right: Array, known: Any = None, takes: bool = True) -> str
     g = np.arange(1.0, 13.0).reshape(2, 2, 3) ** 2
     asked: Any = SimpleNamespace(cotangents=[g], code=SimpleNamespace(takes=takes))
     known = np.ones(right.shape, bool) if known is None else np.array(known)
-    found = _summed(asked, m, right, known, "b")
+    found = _wrong_axes_diagnosis(asked, m, right, known, "b")
     return found and found.text
 
 
@@ -389,7 +408,7 @@ def test_a_row_of_what_numbers_know() -> None:
     assert bad.tolist() == [False, False, False, True]
     row, bad, _ = judged_row("x", np.zeros(0), whole(np.zeros(0)), 0.0)
     assert (row.ok, row.bound, row.checked) == (True, 0.0, 0)
-    kink = Whole(np.array([1.0, 5.0]), np.full(2, 1e-3), np.array([-1.0, 5.0]), np.array([3.0, 5.0]), 1)
+    kink = NumericalGradient(np.array([1.0, 5.0]), np.full(2, 1e-3), np.array([-1.0, 5.0]), np.array([3.0, 5.0]), 1)
     for value, ok in ((-1.0, True), (3.0, True), (2.9, True), (-1.1, False), (3.1, False)):
         row, bad, reference = judged_row("x", np.array([value, 5.0]), kink, 0.0)
         assert row.ok is ok

@@ -1,9 +1,9 @@
-"""The time limit of a search: which time counts, and how the option `patience` changes the limit."""
+"""The time limit of a search: which time counts, and how the option `time_limit` changes the limit."""
 
 import pytest
 
 from tinygrad_nn.compare import budget
-from tinygrad_nn.compare.budget import Budget, patience
+from tinygrad_nn.compare.budget import Budget, time_limit
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("times", [1.0, 4.0])
 def test_what_is_done_inside_counts_and_what_is_between_does_not(times: float, clock: list[float]) -> None:
-    with patience(times):
+    with time_limit(times):
         purse = Budget(10.0)
         for spent in (3.0, 6.0):
             with purse:

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import History, Layer, Regularization, Settings, Solver, Tensor, data_loader, fit, nn, optim
-from tinygrad_nn.files import alone, write_whole
+from tinygrad_nn.files import locked_folder, write_whole
 from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
-from tinygrad_nn.solver.arguments import settle
+from tinygrad_nn.solver.arguments import prepare_training
 from tinygrad_nn.solver.state import StateReader
 from tinygrad_nn.solver.stopping import Watch
 
@@ -183,7 +183,7 @@ def test_what_a_docstring_and_a_line_number_change_decides_no_number() -> None:
     for k, text in enumerate(('"one"', '"two"')):
         exec("\n" * k + f"def f(p, y):\n    {text}\n    return (p - y) ** 2", space)
         space[f"f{k}"] = space["f"]
-    assert fingerprint.words(space["f0"]) == fingerprint.words(space["f1"])
+    assert fingerprint.in_words(space["f0"]) == fingerprint.in_words(space["f1"])
     then, now = {"loss": "f [code 0123456789ab]"}, {"loss": "f [code ba9876543210]"}
     assert not list(fingerprint.differences(then, now, same_python=False)), "another Python writes other code"
     assert len(list(fingerprint.differences(then, now, same_python=True))) == 1
@@ -197,13 +197,13 @@ def test_what_a_docstring_and_a_line_number_change_decides_no_number() -> None:
 def test_the_checksum_of_an_array_is_of_type_shape_and_numbers_in_order(array: Any) -> None:
     content = f"\0{array.dtype.str}\0{array.shape}\0".encode() + array.tobytes()
     digest = hashlib.sha256(content).hexdigest()[:16]
-    assert fingerprint.words(array) == f"{array.dtype} {array.shape} sha256 {digest}"
+    assert fingerprint.in_words(array) == f"{array.dtype} {array.shape} sha256 {digest}"
 
 
 def test_the_checksum_of_objects_is_of_their_words() -> None:
     arrays = [np.array(parts, dtype=object) for parts in ([1, None], [1, 2], ["1", None], [[1, None]], None, 1)]
-    assert len({fingerprint.words(array) for array in arrays}) == len(arrays)
-    assert fingerprint.words(arrays[0][::-1][::-1].copy()) == fingerprint.words(arrays[0])
+    assert len({fingerprint.in_words(array) for array in arrays}) == len(arrays)
+    assert fingerprint.in_words(arrays[0][::-1][::-1].copy()) == fingerprint.in_words(arrays[0])
 
 
 def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path
     train(tmp_path, 2, **given)
     arrays, raw, _ = unseal("training state", tmp_path / STATE)
     text = json.loads(raw)
-    task, _, _ = settle("fit", given["model"](), X, Y, None, None, how, 5)
+    task, _, _ = prepare_training("fit", given["model"](), X, Y, None, None, how, 5)
 
     def load(content: bytes) -> None:
         (tmp_path / STATE).write_bytes(content)
@@ -341,7 +341,7 @@ def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path
         before = [p.data.tobytes() for p in task.parameters], rng.bit_generator.state
         raised = None
         try:
-            checkpoint.load(tmp_path, task, text["setup"], [rng], Watch(stopping))
+            checkpoint.load_checkpoint(tmp_path, task, text["setup"], [rng], Watch(stopping))
         except (ValueError, FileNotFoundError) as error:
             raised = error
         if raised is not None:
@@ -412,12 +412,12 @@ def test_a_lock_is_of_the_process_and_ends_with_it(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(BlockingIOError, match=f"in use by process {process.pid}"), alone(tmp_path):
+        with pytest.raises(BlockingIOError, match=f"in use by process {process.pid}"), locked_folder(tmp_path):
             pass
     finally:
         process.kill()
         process.communicate()
-    with alone(tmp_path):  # the file that it left behind holds nobody off
+    with locked_folder(tmp_path):  # the file that it left behind holds nobody off
         pass
     assert not list(tmp_path.iterdir())
 
@@ -428,7 +428,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     def work() -> None:
         for _ in range(50):
             try:
-                with alone(tmp_path):
+                with locked_folder(tmp_path):
                     inside[0] += 1
                     most[0] = max(most[0], inside[0])
                     inside[0] -= 1
@@ -522,8 +522,8 @@ def test_of_a_long_setting_what_differs_is_shown_with_60_characters_before_it(
 ) -> None:
     text = "".join(chr(ord("a") + k % 26) for k in range(length))
     shown = ("..." if start else "") + text[start:end] + ("..." if end < length else "")
-    assert checkpoint._short(text, text[:at] + "#" + text[at + 1 :]) == shown
-    assert checkpoint._short(text, text[:at]) == shown  # one ends where the other goes on
+    assert checkpoint._around_difference(text, text[:at] + "#" + text[at + 1 :]) == shown
+    assert checkpoint._around_difference(text, text[:at]) == shown  # one ends where the other goes on
 
 
 @pytest.mark.parametrize(("value", "ok"), [(0, True), (2**62 - 1, True), (2**62, False), (-1, False), (True, False),
@@ -551,8 +551,8 @@ def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
         exec(f"def f(y, p):\n    def inner(a): return (lambda b: b * {times})(a)\n    return inner(y - p)", space)
         return space["f"]
 
-    assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
-    assert fingerprint.words(made("2")) != fingerprint.words(made("3")), "two functions deep"
+    assert fingerprint.in_words(made("2")) == fingerprint.in_words(made("2"))
+    assert fingerprint.in_words(made("2")) != fingerprint.in_words(made("3")), "two functions deep"
 
 
 def test_a_function_is_told_from_another_by_numbers_inside_what_it_closes_over() -> None:
@@ -560,8 +560,8 @@ def test_a_function_is_told_from_another_by_numbers_inside_what_it_closes_over()
         options = (1.0, (2.0, inner))
         return lambda y, p: (y - p) * options[1][1]
 
-    assert fingerprint.words(made(3.0)) == fingerprint.words(made(3.0))
-    assert fingerprint.words(made(3.0)) != fingerprint.words(made(4.0))
+    assert fingerprint.in_words(made(3.0)) == fingerprint.in_words(made(3.0))
+    assert fingerprint.in_words(made(3.0)) != fingerprint.in_words(made(4.0))
 
 
 def test_functions_that_call_each_other_are_described_to_an_end() -> None:
@@ -570,8 +570,8 @@ def test_functions_that_call_each_other_are_described_to_an_end() -> None:
         exec(f"def f(y, p):\n    return g(y, p)\n\ndef g(y, p):\n    return f(y, p) * {times}", space)
         return space["f"]
 
-    assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
-    assert fingerprint.words(made("2")) != fingerprint.words(made("3"))
+    assert fingerprint.in_words(made("2")) == fingerprint.in_words(made("2"))
+    assert fingerprint.in_words(made("2")) != fingerprint.in_words(made("3"))
 
 
 def test_a_state_of_no_training_is_named_with_its_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from tinygrad_nn import BackProp, FeedForward, Layer, Solver, graph_loss
 from tinygrad_nn.cli import main
 from tinygrad_nn.cli.run import Options, learn, prepare
-from tinygrad_nn.cli.user_code import call, load
+from tinygrad_nn.cli.user_code import call_object, load_object
 from tinygrad_nn.graph import GraphView
 
 QUICK = ["--epochs", "2", "--hidden", "5"]
@@ -216,12 +216,12 @@ def test_a_function_of_ones_own_is_drawn_with_its_names_and_gradients() -> None:
 def test_results_arguments_and_gradients_that_are_there_already() -> None:
     assert main(["graph", "own.py:result", "--out", "g.json"]) == 0
     assert nodes("g.json")["W"]["grad"] is not None
-    load("own.py:W").grad = None
+    load_object("own.py:W").grad = None
     assert main(["graph", "own.py:several", "--out", "g.json"]) == 0
     W = np.array([1.0, -2.0, 0.5, 3.0])
     assert nodes("g.json")["W"]["grad"]["numbers"] == list(2 + 4 * W), "of the sum of both"
     assert nodes("g.json")["a"]["grad"]["numbers"] == list(1 + W)
-    load("own.py:W").grad = None
+    load_object("own.py:W").grad = None
     assert main(["graph", "own.py:walked", "--out", "g.json"]) == 0
     assert nodes("g.json")["W"]["grad"]["numbers"] == list(2 * W), "what the function left stays"
     assert main(["graph", "own.py:needs", "--out", "g.json"]) == 0
@@ -307,7 +307,7 @@ def test_a_module_of_ones_own_is_drawn_by_its_paths() -> None:
 
 
 def test_the_deltas_of_modules_are_the_gradients_of_their_biases() -> None:
-    model, x, y = load("modules.py:row")()
+    model, x, y = load_object("modules.py:row")()
     graph_loss(model.eval(), x[:1], y[:1], solver=Solver("crossentropy")).backward()
     assert main(["network", "modules.py:row"]) == 0
     shown = words("network.svg")
@@ -411,7 +411,7 @@ def test_a_picture_that_was_there_stays_if_the_new_one_fails(monkeypatch: pytest
 
 def test_the_variables_of_a_function_are_seen_and_nothing_is_left_behind() -> None:
     before = sys.getprofile()
-    own = call("own.py:loss")
+    own = call_object("own.py:loss")
     assert sys.getprofile() is before
     assert isinstance(own.names["h"], type(own.value))
     assert "W" in own.names

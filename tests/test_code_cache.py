@@ -35,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def adding(number: float) -> Any:
     """Return a compiled function of one number; it and its like come from one line."""
     function = lambda x: x + number
-    return cache.kept_as(SIGNATURE, error_model="numpy")(function)
+    return cache.kept_for_types(SIGNATURE, error_model="numpy")(function)
 
 
 def hits(function: Any) -> int:
@@ -110,10 +110,10 @@ def test_what_stands_in_place_of_functions_counts(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(fingerprint_of_code, "HERE", tmp_path)
     for file in files:
         (tmp_path / file).write_text("1")
-    found = {fingerprint_of_code.sources()}
+    found = {fingerprint_of_code.file_digest()}
     for file in files:
         (tmp_path / file).write_text("2")
-        found.add(fingerprint_of_code.sources())
+        found.add(fingerprint_of_code.file_digest())
     assert len(found) == 4
 
 
@@ -121,7 +121,7 @@ def test_what_stands_in_place_of_functions_counts(tmp_path: Path, monkeypatch: p
     "change",
     [
         lambda patch: patch.setattr(cache.np, "__version__", "9"),
-        lambda patch: patch.setattr(cache, "sources", lambda: b"others"),
+        lambda patch: patch.setattr(cache, "file_digest", lambda: b"others"),
         lambda patch: patch.setattr("numba.config.BOUNDSCHECK", 0),
     ],
     ids=["NumPy", "functions", "settings"],
@@ -280,7 +280,7 @@ def test_code_is_not_taken_from_where_others_can_write(open_place: Path) -> None
 def test_the_folder_is_made_for_its_owner_alone(place: Path) -> None:
     adding(1.0)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert cache.distrust(place) == ""
+    assert cache.why_untrusted(place) == ""
 
 
 def test_an_empty_name_keeps_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def doubling(apart: bool) -> Any:
     space: dict[str, Any] = {"__name__": __name__}
     exec(f"def f({text}):\n    for i in range(64):\n" + "\n".join(lines), space)
     signature = f"void({', '.join(['f8[::1]'] * 20)})"
-    return cache.kept_as(signature, apart, nogil=True, error_model="numpy")(space["f"])
+    return cache.kept_for_types(signature, apart, nogil=True, error_model="numpy")(space["f"])
 
 
 def test_arrays_that_share_no_memory_are_worked_on_several_entries_at_once(place: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_loop_that_threads_share_is_found_again(place: Path) -> None:
     assert made.machine.parallel
     found = []
     for _ in range(2):
-        machine.made.cache_clear()
+        machine.kernel_function.cache_clear()
         found.append(list(made.machine.compiled().values()))
     assert all(map(hits, found[1]))
 

@@ -11,38 +11,38 @@ import pytest
 from tests.test_what_is_told import look as seen_of
 from tests.test_what_is_told import row as _row
 from tinygrad_nn.compare.conventions.code import Code
-from tinygrad_nn.compare.conventions.read import read
-from tinygrad_nn.compare.conventions.reasons import Reason, left
+from tinygrad_nn.compare.conventions.reasons import Reason, disconnected
+from tinygrad_nn.compare.conventions.recognize import recognize_code
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import black_box, comparison, lines, operations
-from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, without_graph
-from tinygrad_nn.compare.function.calling import lay_out
+from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, compare_without_graph
+from tinygrad_nn.compare.function.calling import make_inputs
 from tinygrad_nn.compare.function.comparison import (
-    _around,
-    _blind,
+    _blind_diagnosis,
     _by_graph_alone,
     _by_numbers,
+    _compare_with_graph,
     _graph,
     _no_value,
     _probes,
     _rows,
-    _with_graph,
+    _side_effects,
     by_graph,
 )
 from tinygrad_nn.compare.function.composed import _functions
 from tinygrad_nn.compare.function.cotangents import other_cotangent
+from tinygrad_nn.compare.function.error_origin import ErrorOrigin
+from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
-from tinygrad_nn.compare.function.lines import _told as _told_edit
+from tinygrad_nn.compare.function.locations import _run_text
 from tinygrad_nn.compare.function.mutants import Mutant
 from tinygrad_nn.compare.function.operations import _joint, explain_graph
-from tinygrad_nn.compare.function.origin import Begun
-from tinygrad_nn.compare.function.other_backwards import Road
-from tinygrad_nn.compare.function.places import _run
-from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
+from tinygrad_nn.compare.function.possible_backwards import PossibleBackward
+from tinygrad_nn.compare.function.question import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.search import Match
 from tinygrad_nn.compare.mistakes import cut
-from tinygrad_nn.compare.numerical.whole import Whole
+from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = np.ndarray[Any, Any]
@@ -56,13 +56,13 @@ A, C, V = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5]), np.ones(3)
 def asked_of(f: Any, manual: Any, *leaves: Array, names: tuple[str, ...] = ("x", "w")) -> Any:
     """A question on a function and its backward at some inputs."""
     given = dict(zip(names, leaves, strict=False))
-    code = read(f, given, manual)
+    code = recognize_code(f, given, manual)
     outs = code.arrays([x.copy() for x in leaves])
     cotangents, g, _ = draw_cotangents(code, list(leaves), outs, np.random.default_rng(3))
     returned = code.back(code.inputs, [x.copy() for x in leaves], g)
     code = code.paired(returned)
     line = Line(lambda *xs: code.arrays(xs), list(leaves))
-    return Question(code, list(leaves), list(leaves), outs, cotangents, g, code.taken(returned), line,
+    return ComparisonInput(code, list(leaves), list(leaves), outs, cotangents, g, code.taken(returned), line,
                     np.random.default_rng(4))  # fmt: skip
 
 
@@ -76,14 +76,14 @@ def scaled_back(x: Any, w: Any, g: Any) -> Any:
 
 def test_cotangents_are_drawn_where_the_backward_takes_them() -> None:
     inputs = {"x": A, "w": C}
-    code = read(scaled, inputs, scaled_back)
+    code = recognize_code(scaled, inputs, scaled_back)
     outs = [A * C]
     cotangents, g, note = draw_cotangents(code, [A, C], outs, np.random.default_rng(0))
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(cotangents[0], rng.uniform(0.5, 1.5, 3) * rng.choice([-1.0, 1.0], 3))
     assert g is cotangents[0]
     assert note == ""
-    code = read(scaled, inputs, lambda x, w: (w, x))
+    code = recognize_code(scaled, inputs, lambda x, w: (w, x))
     cotangents, g, note = draw_cotangents(code, [A, C], outs, np.random.default_rng(0))
     assert cotangents[0].tolist() == [1, 1, 1]
     assert note == (
@@ -93,10 +93,14 @@ def test_cotangents_are_drawn_where_the_backward_takes_them() -> None:
     for out in (np.array(2.0), np.array([2.0])):
         assert draw_cotangents(code, [A, C], [out], np.random.default_rng(0))[2] == ""
     assert draw_cotangents(code, [A, C], [np.ones(1), np.ones(1)], np.random.default_rng(0))[2] == note
-    two = read(lambda x, w: {"a": x * w, "b": [x, 3]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x))
+    two = recognize_code(
+        lambda x, w: {"a": x * w, "b": [x, 3]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x)
+    )
     cotangents, g, _ = draw_cotangents(two, [A, C], [A * C, A], np.random.default_rng(0))
     assert g is cotangents[0]  # the 3 has no cotangent, so the parts cannot be put together
-    both = read(lambda x, w: {"a": x * w, "b": [x]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x))
+    both = recognize_code(
+        lambda x, w: {"a": x * w, "b": [x]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x)
+    )
     cotangents, g, _ = draw_cotangents(both, [A, C], [A * C, A], np.random.default_rng(0))
     assert g["a"] is cotangents[0]
     assert g["b"][0] is cotangents[1]
@@ -107,7 +111,7 @@ def test_cotangents_are_drawn_where_the_backward_takes_them() -> None:
 def around(manual: Any, right: Any = None, again: Any = None, changed: Any = (), f: Any = scaled) -> list[Any]:
     asked = asked_of(f, manual, A, C)
     given = [asked.g * C, asked.g * A] if right is None else right
-    found = _around(asked, [asked.mine] * 2 if again is None else again, list(changed), given)
+    found = _side_effects(asked, [asked.mine] * 2 if again is None else again, list(changed), given)
     return [(d.kind, d.where, d.text, d.evidence) for d in found]
 
 
@@ -142,8 +146,8 @@ def test_what_cannot_be_seen_is_said() -> None:
 
     def blind(which: list[bool], right: list[Array]) -> tuple[Any, list[str]]:
         notes = ["a note"]
-        found = Found(rows, [], right, [], "", which, [], [])
-        return _blind(asked, found, notes), notes[1:]
+        found = ComparisonResult(rows, [], right, [], "", which, [], [])
+        return _blind_diagnosis(asked, found, notes), notes[1:]
 
     ((d,), notes) = blind([True, True], [np.array([np.nan, -2e-17, 1e-17]), np.zeros(0)])
     assert (d.kind, d.where, notes) == ("blind_test", "x, w", [])
@@ -189,7 +193,7 @@ def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
 
     graph, reason = _graph(asked_of(lost, scaled_back, A, C))
     assert graph is None
-    assert reason == left("w")
+    assert reason == disconnected("w")
     graph, reason = _graph(asked_of(scaled, scaled_back, A, C))
     assert (graph is None, reason.text) == (False, "")
     graph, reason = _graph(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
@@ -249,7 +253,7 @@ def test_gradients_that_agree_to_rounding() -> None:
 
 def test_inputs_with_one_row_less() -> None:
     def shapes(**given: Any) -> Any:
-        inputs = lay_out(list(given), list(given.values()))
+        inputs = make_inputs(list(given), list(given.values()))
         fewer = _with_fewer_rows(Code("f", inputs, None, None, False, None))  # type: ignore[arg-type]
         return fewer and [np.shape(x) for x in fewer.inputs.leaves]
 
@@ -299,7 +303,7 @@ class Clock:
     def __exit__(self, *unused: object) -> None: ...
 
 
-def rows_of(asked: Question, monkeypatch: pytest.MonkeyPatch, clock: Clock, parted: Any = None) -> list[Any]:
+def rows_of(asked: ComparisonInput, monkeypatch: pytest.MonkeyPatch, clock: Clock, parted: Any = None) -> list[Any]:
     """Return what each row is made of: the array, the referee, how many entries it is asked for, the directions."""
     made: list[Any] = []
 
@@ -409,7 +413,7 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
     asked = asked_of(scaled, scaled_back, A, C)
     for kind in ("f4", "f8", "c8", "c16"):
         with pytest.raises(StopIteration):
-            _with_graph(asked._replace(own=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
+            _compare_with_graph(asked._replace(own=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
     single, double = float(np.finfo("f4").eps), float(np.finfo("f8").eps)
     assert seen == [single, double, single, double]
     numbers = _by_numbers(asked.code, [A, C], asked.cotangents)
@@ -428,10 +432,10 @@ def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.M
                                  ignored=[np.zeros((4, 2), bool)] * 2)  # fmt: skip
     calls: list[Any] = []
     made: list[Any] = []
-    ways = [Road("target", lambda new, batch: (new, batch), lambda value: value, False)]
+    ways = [PossibleBackward("target", lambda new, batch: (new, batch), lambda value: value, False)]
     first: list[Any] = []
 
-    def roads(code: Any, f: Any, given: Any, manual: Any, batch: Any) -> list[Road]:
+    def roads(code: Any, f: Any, given: Any, manual: Any, batch: Any) -> list[PossibleBackward]:
         first[:] = [code, f, given, manual, batch]
         return ways
 
@@ -439,14 +443,14 @@ def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.M
         calls.append(SimpleNamespace(target=target, call=call, right=right, **more))
         return made
 
-    monkeypatch.setattr(lines, "roads", roads)
+    monkeypatch.setattr(lines, "possible_backwards", roads)
     monkeypatch.setattr(lines, "nearest_edits", edits)
     monkeypatch.setattr(lines, "line_of_result", lambda target, i, labels: (7 + i, f"of {target}, {labels[i]}"))
     monkeypatch.setattr(lines, "line_of_all", lambda target, which, labels: (9, f"of {which}"))
 
     def told(*diagnoses: Diagnosis) -> list[Diagnosis]:
         calls.clear()
-        return lines.with_lines(asked, found, _by_graph_alone, list(diagnoses), ("f", "given", "manual"))
+        return lines.with_source_lines(asked, found, _by_graph_alone, list(diagnoses), ("f", "given", "manual"))
 
     harmless, blind = Diagnosis("convention", "x", ""), Diagnosis("blind_test", "x", "")
     assert told(harmless, blind) == [harmless, blind]
@@ -495,7 +499,7 @@ def test_runs_of_an_expression_are_counted_by_what_they_are() -> None:
     nodes = [SimpleNamespace(primitive=primitives[name], notes={"sites": (site,)})
              for name, site in zip(names, (both, both, both, other, both), strict=True)]  # fmt: skip
     graph: Any = SimpleNamespace(operations=nodes)
-    assert [_run(graph, place) for place in range(5)] == [
+    assert [_run_text(graph, place) for place in range(5)] == [
         ", run 3 of 3", "", ", run 2 of 3", "", ", run 1 of 3"]  # fmt: skip
 
 
@@ -587,11 +591,11 @@ def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyP
     begun: list[Any] = []
     monkeypatch.setattr(operations, "_joint", lambda look, wrong, searches: of.get(tuple(wrong)))
 
-    def begins(look: Any, lost: list[int], others: list[int]) -> list[Begun]:
+    def begins(look: Any, lost: list[int], others: list[int]) -> list[ErrorOrigin]:
         begun.append((lost, others))
-        return of.get("begun", [Begun("There.")])  # type: ignore[call-overload,no-any-return]
+        return of.get("begun", [ErrorOrigin("There.")])  # type: ignore[call-overload,no-any-return]
 
-    monkeypatch.setattr(operations, "begun_at", begins)
+    monkeypatch.setattr(operations, "error_origins", begins)
 
     def told() -> list[tuple[str, str]]:
         begun.clear()
@@ -610,12 +614,12 @@ def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyP
     assert told() == [("unknown", "b"), ("sign", "x"), ("scale", "w")]
     assert begun == []
     of.clear()
-    of["begun"] = [Begun("Here.", "dropout_mask_stale", 1)]  # type: ignore[index]
+    of["begun"] = [ErrorOrigin("Here.", "dropout_mask_stale", 1)]  # type: ignore[index]
     assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
     rows[1] = _row(ok=True)
     assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
     assert begun == [([0], [2])]
-    of["begun"] = [Begun("Here.", "unknown", -1)]  # type: ignore[index]
+    of["begun"] = [ErrorOrigin("Here.", "unknown", -1)]  # type: ignore[index]
     found = explain_graph(seen, rows, [False] * 3)
     assert [d.text.endswith(" Here.") for d in found] == [False, True]
     kink = explain_graph(seen, rows, [True, True, True])
@@ -700,7 +704,7 @@ def test_entries_at_another_point() -> None:
 
 
 def numbers_of(manual: Any, f: Any = scaled, *leaves: Array) -> Any:
-    return without_graph(asked_of(f, manual, *(leaves or (A, C))), Reason("it is so", "Edit."))
+    return compare_without_graph(asked_of(f, manual, *(leaves or (A, C))), Reason("it is so", "Edit."))
 
 
 def test_a_comparison_with_numbers_alone() -> None:
@@ -733,7 +737,7 @@ def test_a_transpose_is_told_where_nothing_that_was_looked_at_is_wrong() -> None
     known = np.eye(2) > 0
     error = np.where(known, 1e-9, np.nan)
     value = np.where(known, right, np.nan)
-    whole = Whole(value, error, value.copy(), value.copy())
+    whole = NumericalGradient(value, error, value.copy(), value.copy())
     row: Any = SimpleNamespace(ok=False, note="", checked=2)
 
     def told(mine: Array) -> list[tuple[str, str]]:
@@ -752,12 +756,12 @@ def test_along_directions_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatc
     asked = asked_of(scaled, lambda x, w, g: (g * w + 0.4, g * x), A, C)
     directions = [np.array([1.0, -1.0, 1.0]), np.array([1.0, 1.0, 1.0])]
 
-    def wholes(line: Any, cotangents: Any, rng: Any, seconds: float) -> list[Whole]:
+    def wholes(line: Any, cotangents: Any, rng: Any, seconds: float) -> list[NumericalGradient]:
         known, found = np.array([False] * 3), []
         for right in (asked.g * C, asked.g * A):
             value = np.where(known, right, np.nan)
             slopes = [(v, float(v @ right), 1e-9) for v in directions]
-            found.append(Whole(value, value.copy(), value.copy(), value.copy(), 0, slopes))
+            found.append(NumericalGradient(value, value.copy(), value.copy(), value.copy(), 0, slopes))
         return found
 
     monkeypatch.setattr(black_box, "whole_gradients", wholes)
@@ -765,7 +769,7 @@ def test_along_directions_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(black_box, "_explain", lambda *given: [])
     for size, ok in ((0.31, True), (0.29, False)):  # and a tenth of the other rounding
         monkeypatch.setattr(black_box, "rounding_of", lambda *given, size=size: [np.full(3, size), np.zeros(3)])
-        rows = without_graph(asked, Reason("it is so")).rows
+        rows = compare_without_graph(asked, Reason("it is so")).rows
         assert [(row.ok, row.odd) for row in rows] == [(ok, "" if ok else "manual"), (True, "")]
 
 
@@ -785,7 +789,7 @@ def test_gradients_are_as_near_as_numbers_can_tell(
 
     monkeypatch.setattr(black_box, "_elsewhere", lambda asked, left: [])
     monkeypatch.setattr(black_box, "explain_graph", told)
-    whole = Whole(*(np.array(x) for x in (value, error, value, value)))
+    whole = NumericalGradient(*(np.array(x) for x in (value, error, value, value)))
     right = np.nan_to_num(whole.value)
     rows = [_row(ok=False)]
     asked: Any = SimpleNamespace(mine=[right + 5], leaves=[right], label=lambda i: "x", labels=["x"], cotangents=[],

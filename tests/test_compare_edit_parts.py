@@ -13,22 +13,22 @@ import pytest
 
 from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
-from tinygrad_nn.compare.edits.candidates import Writer
-from tinygrad_nn.compare.edits.kinds import _about, _called, _is_size, _wraps, kind_of
-from tinygrad_nn.compare.edits.reading import Source, read
+from tinygrad_nn.compare.edits.candidates import CandidateWriter
+from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
+from tinygrad_nn.compare.edits.reading import Source, read_source
 from tinygrad_nn.compare.edits.running import Ticker
 from tinygrad_nn.compare.edits.scope import Scope
-from tinygrad_nn.compare.edits.search import arguments_of, described, nearest_edits, numpy_name, slices_of
-from tinygrad_nn.compare.edits.statement import _everywhere
+from tinygrad_nn.compare.edits.search import arguments_of, describe_changes, nearest_edits, numpy_name, slices_of
+from tinygrad_nn.compare.edits.statement import _renamed_everywhere
 from tinygrad_nn.compare.edits.step import _holds, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
-from tinygrad_nn.compare.edits.trees import Change, Spot, spots, statements
+from tinygrad_nn.compare.edits.trees import Change, Spot, expressions_read, statements
 
 Array = Any
 
 
 def source_of(text: str, name: str = "backward", **names: Any) -> Source:
-    found = read(written(text, name, **names))
+    found = read_source(written(text, name, **names))
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ def change_in(source: Any, old: str, new: str, line: int = 0, which: int = 0) ->
             holder = source.tree if isinstance(holder, ast.Module) else holder
             at = getattr(holder, field).index(stmt)
             return Change(1.0, holder, field, at, made, stmt), stmt
-        found = [s for s in spots(stmt) if ast.unparse(s.node) == old]
+        found = [s for s in expressions_read(stmt) if ast.unparse(s.node) == old]
         if len(found) > which:
             spot = found[which]
             return Change(1.0, spot.holder, spot.field, spot.at, expression(new), stmt), spot.node
@@ -97,7 +97,7 @@ def test_the_kind_of_a_change_of_a_statement(line: str, old: str, new: str, said
 def test_the_kind_of_a_change_of_an_index(line: str, old: str, new: str, said: str) -> None:
     source = source_of(f"def backward(x, skip):\n    {line}\n    return x\n")
     (stmt,) = source.statements[:1]
-    (spot, *_) = [s for s in spots(stmt) if shown(s.node) == old]
+    (spot, *_) = [s for s in expressions_read(stmt) if shown(s.node) == old]
     made = ast.parse(f"q[{new.strip('()')}]", mode="eval").body.slice if ":" in new else expression(new)  # type: ignore[attr-defined]
     assert kind_of(source, Change(1.0, spot.holder, spot.field, spot.at, made, stmt), spot.node) == said
 
@@ -217,9 +217,9 @@ def test_numbers_and_counts_are_sizes(text: str, size: bool) -> None:
      ("f(x)(y)", None, "")],
 )  # fmt: skip
 def test_what_a_reduction_is_about(text: str, about: str | None, called: str) -> None:
-    found = _about(expression(text))
+    found = _operand(expression(text))
     assert (found if found is None else ast.unparse(found)) == about
-    assert _called(expression(text)) == called
+    assert _called_name(expression(text)) == called
 
 
 def test_an_expression_is_wrapped_by_a_call_or_a_sum() -> None:
@@ -293,7 +293,7 @@ def test_the_smallest_change_is_told_and_others_beside_it() -> None:
     def one(cost: float, old: str, new: str, line: int, fixes: tuple[int, ...] = (0,)) -> Any:
         return cost, source, change_in(source, old, new, line)[0], frozenset(fixes)
 
-    found = described([one(1.2, "g * x", "g", 2), one(1.1, "g", "-g", 2, (2, 1)), one(1.3, "d", "2 * d", 3),
+    found = describe_changes([one(1.2, "g * x", "g", 2), one(1.1, "g", "-g", 2, (2, 1)), one(1.3, "d", "2 * d", 3),
                        one(1.31, "d", "d.T", 3), one(1.1, "g", "-g", 2), one(1.4, "d", "np.sum(d)", 3),
                        one(1.5, "d", "4 * d", 3)], source)  # fmt: skip
     assert (found.lineno, found.before, found.after) == (2, "d = g * x", "d = -g * x")
@@ -301,7 +301,7 @@ def test_the_smallest_change_is_told_and_others_beside_it() -> None:
     assert found.alternatives == ("line 2: d = g", "line 3: e = d.T", "line 3: e = 2 * d")
     assert (found.fixes, found.names, found.function) == ((1, 2), ("d",), "backward")
     assert (found.kind, found.kinds) == ("sign", ("wrong_value", "transpose", "scale"))
-    left_out = described([one(1.0, "e = d", "pass", 3), one(1.2, "d = g * x", "pass", 2)], source)
+    left_out = describe_changes([one(1.0, "e = d", "pass", 3), one(1.2, "d = g * x", "pass", 2)], source)
     assert left_out.sentence == "Line 3: remove e = d."
     assert left_out.alternatives == ("line 2: without d = g * x",)
     assert (left_out.kind, left_out.kinds) == ("edit", ())
@@ -312,7 +312,7 @@ def test_costs_that_are_nearly_equal_count_as_one_and_the_shorter_change_is_told
 
     def told(*changes: tuple[float, str]) -> str:
         every = [(cost, source, change_in(source, "g * x", new, 2)[0], frozenset({0})) for cost, new in changes]
-        return described(every, source).after
+        return describe_changes(every, source).after
 
     assert told((1.1, "g * x * 10"), (1.14, "-g")) == "d = -g"
     assert told((1.1, "g * x * 10"), (1.16, "-g")) == "d = g * x * 10"
@@ -322,12 +322,12 @@ def test_costs_that_are_nearly_equal_count_as_one_and_the_shorter_change_is_told
 def test_a_line_of_another_function_is_named_with_it() -> None:
     main, helper = source_of("def backward(x):\n    return x\n"), source_of("def half(x):\n    return x / 2\n", "half")
     file = Path(helper.function.__code__.co_filename).name
-    assert search._named(helper, main) == f", in half of {file}"
-    assert search._named(helper, helper) == ", in half"
+    assert search._helper_text(helper, main) == f", in half of {file}"
+    assert search._helper_text(helper, helper) == ", in half"
     hidden = source_of("f = lambda x: x\n", "f")
-    assert search._named(hidden, hidden) == ", in a lambda"
+    assert search._helper_text(hidden, hidden) == ", in a lambda"
     change, _ = change_in(helper, "x", "3 * x")
-    assert described([(1.0, helper, change, frozenset({0}))], main).sentence == (
+    assert describe_changes([(1.0, helper, change, frozenset({0}))], main).sentence == (
         f"Line 2, in half of {file}: write return 3 * x / 2 instead of return x / 2.")  # fmt: skip
 
 
@@ -391,7 +391,7 @@ def test_what_is_right_in_one_batch_only_is_no_change() -> None:
 def test_the_parts_of_what_is_returned() -> None:
     def parts(end: str, names: list[str]) -> Any:
         source = source_of(f"def backward(x):\n    dW = 1\n    db = 2\n{end}")
-        found = influence._parts(source, names)
+        found = influence._result_expressions(source, names)
         return found and [p and (p[0].lineno, ast.unparse(p[1])) for p in found]
 
     both = ["W", "b"]
@@ -426,11 +426,11 @@ def test_the_line_from_which_all_of_some_results_come() -> None:
 # ---- What is tried in the place of an expression
 
 
-def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any) -> Writer:
+def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any) -> CandidateWriter:
     scope = Scope({"np": np}, local, {})
     scope.find_atoms(set(local), {name: {"0"} for name in local})
     made = [ast.parse(f"q[{text}]", mode="eval").body.slice for text in slices]  # type: ignore[attr-defined]
-    return Writer(ast.parse("pass").body[0], scope, numpy, made)
+    return CandidateWriter(ast.parse("pass").body[0], scope, numpy, made)
 
 
 def said(found: Any) -> list[tuple[float, str]]:
@@ -487,7 +487,7 @@ def test_sizes_in_scope() -> None:
     ],
 )  # fmt: skip
 def test_a_number_becomes_one_more_or_less_its_double_its_half(value: Any, changes: str) -> None:
-    found = said(Writer._number(writer(), value))
+    found = said(CandidateWriter._number(writer(), value))
     assert [float(text) for _, text in found] == pytest.approx([float(text) for text in changes.split()])
     assert all(("." in text) == ("." in change) for (_, text), change in zip(found, changes.split(), strict=True))
     last = [1.1] if changes and isinstance(value, float) and value not in (0.0, 1.0) and value != 2.0 else []
@@ -515,17 +515,17 @@ def test_a_slice_loses_an_end_or_turns(text: str, changes: Any) -> None:
                                              ("1:2:3", "k + 1:k + 2:3")])  # fmt: skip
 def test_a_slice_is_moved_by_a_name(text: str, moved: str) -> None:
     node = ast.parse(f"q[{text}]", mode="eval").body.slice  # type: ignore[attr-defined]
-    assert ast.unparse(Writer._moved(node, expression("k"))) == moved
-    assert Writer._moved(G, expression("k")) is G
+    assert ast.unparse(CandidateWriter._moved(node, expression("k"))) == moved
+    assert CandidateWriter._moved(G, expression("k")) is G
 
 
 def test_subscripts_of_einsum_are_exchanged() -> None:
-    found = said(Writer._einsum("ij, j->i"))
+    found = said(CandidateWriter._einsum("ij, j->i"))
     assert found == [
         (1.0, "'ji,j->i'"), (1.2, "'ij,j->i'"), (1.2, "'jj,j->i'"), (1.2, "'ii,j->i'"), (1.2, "'ij,j->i'"),
         (1.2, "'ij,i->i'"), (1.2, "'ij,j->i'"), (1.2, "'ij,j->i'"), (1.2, "'ij,j->j'"), (1.1, "'j,ij->i'"),
     ]  # fmt: skip
-    assert said(Writer._einsum("ij,j")) == []
+    assert said(CandidateWriter._einsum("ij,j")) == []
 
 
 @pytest.mark.parametrize(
@@ -726,7 +726,9 @@ def test_a_name_in_all_its_places_becomes_another() -> None:
     def renamed(line: str, **local: Any) -> list[tuple[float, str]]:
         w = writer(**local)
         w.place = ast.parse(line).body[0]
-        return said((c.cost, c.new) for c in _everywhere(w, lambda cost, new: Change(cost, None, "", 0, new, w.place)))
+        return said(
+            (c.cost, c.new) for c in _renamed_everywhere(w, lambda cost, new: Change(cost, None, "", 0, new, w.place))
+        )
 
     g = np.ones((2, 2))
     assert renamed("d = g * g + h", g=g, h=g, k=np.ones(2), n=3) == [(1.15, "d = h * h + h")]

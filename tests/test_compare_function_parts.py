@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.conventions import context, objects, reasons
-from tinygrad_nn.compare.conventions.beside import read_beside
 from tinygrad_nn.compare.conventions.cached import read_cached
 from tinygrad_nn.compare.conventions.code import same_draws
 from tinygrad_nn.compare.conventions.context import read_function_class, read_operation
-from tinygrad_nn.compare.conventions.read import is_code, read
+from tinygrad_nn.compare.conventions.recognize import is_code, recognize_code
 from tinygrad_nn.compare.conventions.samples import layout, with_samples
+from tinygrad_nn.compare.conventions.value_with_gradients import read_value_and_gradients
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.function import calling
-from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
-from tinygrad_nn.compare.function.other_backwards import Batch, roads
+from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, inputs_in_order, make_inputs
+from tinygrad_nn.compare.function.possible_backwards import Batch, possible_backwards
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(8)
@@ -63,7 +63,7 @@ def test_inputs_that_a_function_does_not_take(f: Any, inputs: Any, came: str) ->
 
 
 def test_other_leaves_are_put_into_the_containers_of_the_inputs() -> None:
-    found = lay_out(["p", "n", "x"], [{"W": M, "k": 2}, 5, [V, np.arange(2)]])
+    found = make_inputs(["p", "n", "x"], [{"W": M, "k": 2}, 5, [V, np.arange(2)]])
     assert found.labels == ["p['W']", "p['k']", "n", "x[0]", "x[1]"]
     assert (found.moving, found.owner) == ([0, 3], [0, 0, 1, 2, 2])
     p, n, x = found.with_leaves([2 * M, 3 * V])
@@ -72,7 +72,7 @@ def test_other_leaves_are_put_into_the_containers_of_the_inputs() -> None:
     assert found.with_leaves([M, V])[2][1].tolist() == [0, 1]  # each call has arrays of its own
     assert found.leaves[0] is not M
     assert call_function(lambda p, n, x: n * x[0], found, [M, V]).tolist() == [5, 10, 15]
-    by_name = lay_out(["b", "a"], [V, 2.0], by_name=True)
+    by_name = make_inputs(["b", "a"], [V, 2.0], by_name=True)
     assert call_function(lambda a, b: a - b, by_name, [V, np.array(10.0)]).tolist() == [9, 8, 7]
 
 
@@ -80,7 +80,7 @@ def test_inputs_in_the_order_of_parameters() -> None:
     def forward(ctx: Any, a: Any, b: Any = 3, *rest: Any) -> None: ...
 
     def told(inputs: Any, skip: int = 1) -> tuple[list[str], list[Any]]:
-        found = in_order(forward, inputs, skip)
+        found = inputs_in_order(forward, inputs, skip)
         return found.names, found.values
 
     assert told((1.0, 2)) == (["a", "b"], [1.0, 2])
@@ -95,19 +95,19 @@ def test_inputs_in_the_order_of_parameters() -> None:
 
 
 def test_which_parameters_of_a_backward_are_none_of_the_inputs() -> None:
-    inputs = lay_out(["x", "g"], [V, V])
+    inputs = make_inputs(["x", "g"], [V, V])
     assert not calling.takes_cotangent(lambda x, g: 0, inputs)
     assert calling.takes_cotangent(lambda x, g, dout: 0, inputs)
     assert not calling.takes_cotangent(V, inputs)
     assert not calling.takes_cotangent(max, inputs)
-    assert calling.parameter_named_out(lambda out: 0, inputs)
-    assert not calling.parameter_named_out(lambda x: 0, inputs)
-    assert not calling.parameter_named_out(lambda out: 0, lay_out(["out"], [V]))
-    assert not calling.parameter_named_out(max, inputs)
+    assert calling.takes_result(lambda out: 0, inputs)
+    assert not calling.takes_result(lambda x: 0, inputs)
+    assert not calling.takes_result(lambda out: 0, make_inputs(["out"], [V]))
+    assert not calling.takes_result(max, inputs)
 
 
 def called(manual: Any, names: tuple[str, ...] = ("a", "b"), by_name: bool = False) -> Any:
-    inputs = lay_out(list(names), [float(k + 1) for k in range(len(names))], by_name)
+    inputs = make_inputs(list(names), [float(k + 1) for k in range(len(names))], by_name)
     return call_manual(manual, inputs, [10.0 * (k + 1) for k in range(len(names))], "OUT", "G")
 
 
@@ -180,18 +180,18 @@ def nested(x: Any) -> Any:
 
 def test_a_reason_names_the_line_and_what_it_does() -> None:
     first = by_numpy.__code__.co_firstlineno
-    found = reasons.why(raised(by_numpy, np.zeros((2, 2))), by_numpy)
+    found = reasons.why_disconnected(raised(by_numpy, np.zeros((2, 2))), by_numpy)
     what = "raises LinAlgError (Singular matrix) there: return np.linalg.inv(x)"
     assert found == reasons.Reason(f"line {first + 1} {what}")
     assert found.sentence == f"numerical only: the forward cannot run on Tensors, since {found.text}"
     first = nested.__code__.co_firstlineno
-    assert reasons.why(raised(nested, [1]), nested).text == (
+    assert reasons.why_disconnected(raised(nested, [1]), nested).text == (
         f"line {first + 3} raises TypeError (unsupported operand type(s) for /: 'int' and 'str') there: part / 'b'")
-    text = reasons.why(raised(nested, [0]), nested).text
+    text = reasons.why_disconnected(raised(nested, [0]), nested).text
     assert text.startswith(f"line {first + 4} raises TypeError (")
     assert text.endswith("there: return sorted(x, key=lambda v: v / 'c')")
-    assert reasons.why(ValueError("a. b\nc"), by_numpy).text == "by_numpy raised ValueError: a"
-    assert reasons.why(ValueError(), 3).text == "it raised ValueError: ValueError"
+    assert reasons.why_disconnected(ValueError("a. b\nc"), by_numpy).text == "by_numpy raised ValueError: a"
+    assert reasons.why_disconnected(ValueError(), 3).text == "it raised ValueError: ValueError"
 
 
 def test_a_statement_without_what_is_nested_in_it() -> None:
@@ -210,7 +210,7 @@ def test_a_statement_in_short() -> None:
     assert reasons._short("out = x[i]") == "out = x[i]"
     assert reasons._short("a " * 29 + "ab") == "a " * 29 + "ab"  # 60 characters
     assert reasons._short("a " * 29 + "abc") == "a " * 27 + "a ..."
-    assert reasons.left("x, w").text == (
+    assert reasons.disconnected("x, w").text == (
         "it runs on them but leaves the graph: the result depends on x, w, but not through the graph (.data, .item(), "
         "or an array made of the numbers)")  # fmt: skip
 
@@ -336,7 +336,7 @@ def note_of(code: Any) -> str:
 
 
 def test_a_forward_with_a_cache_and_its_backward() -> None:
-    inputs = lay_out(["x", "w"], [V, 2 * V])
+    inputs = make_inputs(["x", "w"], [V, 2 * V])
     back = lambda dout, cache: (dout * cache[1], dout * cache[0])
     code = read_cached(kept, inputs, back)
     assert code is not None
@@ -364,7 +364,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     assert read_cached(kept, inputs, lambda dz, kept: 0) is not None
     assert read_cached(kept, inputs, lambda q, kept: 0) is None
     assert read_cached(kept, inputs, lambda x, w, g: 0) is None
-    assert read_cached(kept, lay_out(["x", "cache"], [V, V]), lambda x, cache: 0) is None
+    assert read_cached(kept, make_inputs(["x", "cache"], [V, V]), lambda x, cache: 0) is None
     with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), but the function returned an array of shape"):
         read_cached(lambda x, w: x * w, inputs, lambda dout, cache: 0)
     with pytest.raises(TypeError, match=r"but the function returned a tuple of 1. It must return"):
@@ -378,14 +378,14 @@ def test_a_forward_that_draws_gives_its_backward_the_same_numbers() -> None:
         drawn.append(np.random.random())  # noqa: NPY002
         return x * w * drawn[-1], (x, w)
 
-    inputs = lay_out(["x", "w"], [V, V])
+    inputs = make_inputs(["x", "w"], [V, V])
     code = read_cached(dropped, inputs, lambda dout, cache: cache)
     assert code is not None
     code.forward([V, V])
     code.back(inputs, [V, V], V)
     assert drawn == [drawn[0]] * 3
     drawn.clear()
-    beside = read_beside(lambda x, w: (dropped(x, w)[0].sum(), w, x), inputs)
+    beside = read_value_and_gradients(lambda x, w: (dropped(x, w)[0].sum(), w, x), inputs)
     beside.forward([V, V])
     beside.back(inputs, [V, V], None)
     assert drawn == [drawn[0]] * 3
@@ -401,8 +401,8 @@ def loss_last(x: Any, w: Any) -> Any:
 
 
 def test_a_value_beside_its_gradients_is_told() -> None:
-    inputs = lay_out(["x", "w"], [V, 2 * V])
-    first, last = read_beside(loss_first, inputs), read_beside(loss_last, inputs)
+    inputs = make_inputs(["x", "w"], [V, 2 * V])
+    first, last = read_value_and_gradients(loss_first, inputs), read_value_and_gradients(loss_last, inputs)
     assert note_of(first) == "Treated as a function that returns its gradients (dx, dw) along with its value."
     assert note_of(last) == "Treated as a function that returns its gradients (?) along with its value."
     assert (first.names, last.names) == (("dx", "dw"), ("",))
@@ -505,21 +505,21 @@ def test_classes_with_a_context_or_a_node() -> None:
 
 
 def test_so_many_gradients_as_arguments_or_as_inputs_of_floats() -> None:
-    inputs = lay_out(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
-    assert context._counted((1, 2, 3), inputs, "backward") == (1, 2, 3)
-    assert context._counted([1, 2], inputs, "backward") == [1, 2]
+    inputs = make_inputs(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
+    assert context._checked_gradients((1, 2, 3), inputs, "backward") == (1, 2, 3)
+    assert context._checked_gradients([1, 2], inputs, "backward") == [1, 2]
     for found, what in (((1,), "a tuple of 1"), ((1,) * 4, "a tuple of 4"), (V, "an array of"), (None, "nothing")):
         with pytest.raises(TypeError, match=f"backward returned {what}.*gradient for each of a, n, b, in one tuple"):
-            context._counted(found, inputs, "backward")
-    one = lay_out(["a"], [V])
-    assert context._counted(V, one, "backward") is V
-    assert [type(x) for x in context._numbers([np.array(2.0), V, 3, np.ones((1,))])] == [
+            context._checked_gradients(found, inputs, "backward")
+    one = make_inputs(["a"], [V])
+    assert context._checked_gradients(V, one, "backward") is V
+    assert [type(x) for x in context._to_numpy_scalars([np.array(2.0), V, 3, np.ones((1,))])] == [
         np.float64, np.ndarray, int, np.ndarray]  # fmt: skip
 
 
 def test_which_convention_is_taken() -> None:
     def note(f: Any, given: Any, manual: Any = None) -> str:
-        return " ".join(read(f, given, manual).notes)
+        return " ".join(recognize_code(f, given, manual).notes)
 
     obj = Doubled()
     x = RNG.normal(size=(3, 2))
@@ -538,14 +538,14 @@ def test_which_convention_is_taken() -> None:
     assert note(kept, (V, V), lambda dout, cache: 0).startswith("Treated as a forward that returns its result and a")
     assert note(lambda x: x, V, lambda x, g: g) == ""
     assert [is_code(f) for f in (Times, obj, Updated, obj.run, len, Product)] == [True, False, True, False, False, True]
-    other = read(updated, x, lambda x, g: 2 * g)  # another backward, of the forward alone
+    other = recognize_code(updated, x, lambda x, g: 2 * g)  # another backward, of the forward alone
     assert other.notes == ()
     assert other.forward([x]).tolist() == (x @ updated.W).tolist()
-    plain = read(lambda x, w: x * w, (V, M[0, 0] * V), lambda x, w, out, g: (out, g))
+    plain = recognize_code(lambda x, w: x * w, (V, M[0, 0] * V), lambda x, w, out, g: (out, g))
     assert [np.asarray(p).tolist() for p in plain.back(plain.inputs, [V, 3 * V], "g")[:1]] == [(3 * V * V).tolist()]
-    several = read(lambda x: (x, 2 * x), V, lambda x, out: out)
+    several = recognize_code(lambda x: (x, 2 * x), V, lambda x, out: out)
     assert [p.tolist() for p in several.back(several.inputs, [V], None)] == [V.tolist(), (2 * V).tolist()]
-    assert read(lambda x: x * 2, V, lambda x: 2.0).takes is False
+    assert recognize_code(lambda x: x * 2, V, lambda x: 2.0).takes is False
 
 
 # -- How an object is run
@@ -560,7 +560,9 @@ def object_of(backward: Any, forward: Any = lambda self, x, t=None: x * 2, **hel
 
 def taken(backward: Any, forward: Any = lambda self, x, t=None: x * 2, name: str = "backward") -> bool:
     obj = object_of(backward, forward)
-    return objects._takes(obj, objects.Way("forward", name, {}, {}), in_order(obj.forward, (V,)))
+    return objects._takes_cotangent(
+        obj, objects.ObjectLayout("forward", name, {}, {}), inputs_in_order(obj.forward, (V,))
+    )
 
 
 def test_whether_a_backward_is_given_a_cotangent() -> None:
@@ -578,7 +580,7 @@ def test_whether_a_backward_is_given_a_cotangent() -> None:
 
 def run_back(backward: Any, takes: bool = True, g: Any = "G") -> Any:
     obj = object_of(backward)
-    return objects._backward(obj, objects.Way("forward", "backward", {}, {}), {"x": 1, "g": 2}, g, takes)
+    return objects._backward(obj, objects.ObjectLayout("forward", "backward", {}, {}), {"x": 1, "g": 2}, g, takes)
 
 
 def test_what_the_parameters_of_a_method_are_given() -> None:
@@ -596,7 +598,9 @@ def test_what_the_parameters_of_a_method_are_given() -> None:
 
 def way_of(obj: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     candidates = dict(objects._arrays(obj, (), set()))
-    found = objects._way(obj, objects.Way("forward", "backward", {}, {}), in_order(obj.forward, (V,)), candidates)
+    found = objects._find_parameters(
+        obj, objects.ObjectLayout("forward", "backward", {}, {}), inputs_in_order(obj.forward, (V,)), candidates
+    )
     return found.parameters, found.gradients
 
 
@@ -632,15 +636,19 @@ def test_a_copy_of_an_object_with_other_parameters() -> None:
     shared = V.copy()
     obj = object_of(None, w=shared, again=[shared], other=M)
     candidates = dict(objects._arrays(obj, (), set()))
-    twin = objects._twin(obj, candidates, objects.Way("forward", "", {"w": (".w",)}, {}), [7 * V])
+    twin = objects._copy_with_parameters(
+        obj, candidates, objects.ObjectLayout("forward", "", {"w": (".w",)}, {}), [7 * V]
+    )
     assert twin.w.tolist() == twin.again[0].tolist() == (7 * V).tolist()
     assert obj.w is shared
     assert twin.other is not M
     arrays = {(".params", "a"): V, (".params", "b"): M, (".w",): 2 * V, (".theta", 0): V}
-    way = objects.Way("", "", {"params['a']": (".params", "a")}, {})
+    way = objects.ObjectLayout("", "", {"params['a']": (".params", "a")}, {})
     assert objects._without_gradient(arrays, way) == ["params['b']"]
     with pytest.raises(TypeError, match=r"Own.forward returned nothing, and set none of output, out, outputs, loss"):
-        objects._forward(object_of(None, lambda self, x: None), objects.Way("forward", "backward", {}, {}), ["x"], [V])
+        objects._forward(
+            object_of(None, lambda self, x: None), objects.ObjectLayout("forward", "backward", {}, {}), ["x"], [V]
+        )
 
 
 # -- Other functions in the place of a backward
@@ -672,10 +680,10 @@ def batch_of(code: Any, leaves: list[Array]) -> Batch:
 
 def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     cell = Cell(3.0)
-    code = read(cell, V, None)
+    code = recognize_code(cell, V, None)
     batch = batch_of(code, [V.copy()])
     tracing = sys.gettrace()
-    found = list(roads(code, cell, V, None, batch))
+    found = list(possible_backwards(code, cell, V, None, batch))
     assert sys.gettrace() is tracing
     assert [road.target for road in found] == [Cell.backward, Cell.slope, Cell.twice]
     assert [road.whole for road in found] == [True] * 3
@@ -691,22 +699,22 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
         return x * w
 
     back = lambda x, w, g: (g * w, g * x)
-    code = read(f, (V, 2 * V), back)
+    code = recognize_code(f, (V, 2 * V), back)
     batch = batch_of(code, [V.copy(), 2 * V])
-    (road,) = roads(code, f, (V, 2 * V), back, batch)
+    (road,) = possible_backwards(code, f, (V, 2 * V), back, batch)
     assert (road.target, road.whole, road.finish("value")) == (back, False, (None, "value"))
     np.testing.assert_array_equal(road.call(lambda x, w, g: (7 * g * w, x), batch), [14 * V, V])
-    assert [road.target for road in roads(code, f, (V, V), lambda x, w, g: 0, batch)] == []
-    code = read(loss_last, (V, 2 * V), None)
+    assert [road.target for road in possible_backwards(code, f, (V, V), lambda x, w, g: 0, batch)] == []
+    code = recognize_code(loss_last, (V, 2 * V), None)
     batch = batch_of(code, [V.copy(), 2 * V])
-    (road,) = roads(code, loss_last, (V, 2 * V), None, batch)
+    (road,) = possible_backwards(code, loss_last, (V, 2 * V), None, batch)
     outs, grads = road.finish(road.call(lambda x, w: ({"x": 9 * w}, x.sum()), batch))
     assert ([float(out) for out in outs or []], road.target, road.whole) == ([6.0], loss_last, False)
     assert grads["x"].tolist() == (18 * V).tolist()
 
 
 def test_a_changed_backward_may_write_into_what_it_is_given() -> None:
-    code = read(lambda x, n, g: x, (V, [1, M], V), lambda x, n, g: 0)
+    code = recognize_code(lambda x, n, g: x, (V, [1, M], V), lambda x, n, g: 0)
     batch = Batch(code, [V, M, V], {"a": V}, [], [], [], [])
     inputs, leaves, g = batch.fresh()
     for one, two in zip((*leaves, g["a"]), (V, M, V, V), strict=True):

@@ -12,15 +12,16 @@ from tests.wrong_backward import Setting
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare import compare_roads
 from tinygrad_nn.compare.experiment import Experiment
+from tinygrad_nn.compare.numerical.full_gradients import rounding_of
 from tinygrad_nn.compare.numerical.kinks import (
-    Folded,
     Kink,
-    Rows,
+    KinkedGraph,
+    SideSlopes,
     _add,
-    _bends,
-    _diagonal,
     _differ,
     _entries,
+    _has_kink,
+    _is_elementwise,
     _join,
     _moves,
     _outputs,
@@ -28,11 +29,10 @@ from tinygrad_nn.compare.numerical.kinks import (
     _turned,
 )
 from tinygrad_nn.compare.numerical.nearest import nearest
-from tinygrad_nn.compare.numerical.noise import _bend, _slope, _through, bounds
+from tinygrad_nn.compare.numerical.noise import _bend, _carry_back, _slope, bounds
 from tinygrad_nn.compare.numerical.referee import TINY, Referee, activate, log_softmax, loss_of
 from tinygrad_nn.compare.numerical.sides import Sides
-from tinygrad_nn.compare.numerical.subgradients import Hull, _choose, _product
-from tinygrad_nn.compare.numerical.whole import rounding_of
+from tinygrad_nn.compare.numerical.subgradients import Hull, _choose, _error_from_groups
 
 Array = np.ndarray[Any, Any]
 EPS = float(np.finfo(float).eps)
@@ -150,7 +150,7 @@ def operation(f: Any, *leaves: Array) -> Any:
     ],
 )  # fmt: skip
 def test_operations_that_act_on_each_entry_alone(f: Any, leaves: list[Array], diagonal: bool) -> None:
-    assert _diagonal(operation(f, *leaves)) is diagonal
+    assert _is_elementwise(operation(f, *leaves)) is diagonal
 
 
 def three(f: Any, x: Array, u: Array) -> list[Any]:
@@ -162,9 +162,9 @@ def test_the_slopes_of_relu_on_one_side() -> None:
     x, u = np.array([0.0, 1.0, 0.0, -1.0]), np.array([1.0, 1.0, -1.0, 1.0])
     nodes = three(tg.relu, x, u)
     rng = np.random.default_rng(0)
-    assert _bends(*nodes, 1e-3, rng)
-    assert not _bends(*three(tg.relu, x, -np.abs(u) * (x == 0)), 1e-3, rng)  # the graph takes 0 there as well
-    assert not _bends(*three(np.sin, x, u), 1e-3, rng)
+    assert _has_kink(*nodes, 1e-3, rng)
+    assert not _has_kink(*three(tg.relu, x, -np.abs(u) * (x == 0)), 1e-3, rng)  # the graph takes 0 there as well
+    assert not _has_kink(*three(np.sin, x, u), 1e-3, rng)
     found = _entries(*nodes, np.array([True, True, True, False]), 1e-3)
     assert found is not None
     assert found.bent == {0}
@@ -214,15 +214,15 @@ def test_the_slopes_of_an_operation_output_by_output() -> None:
     assert [(found.of(o) or [])[0][0].tolist() for o in range(3)] == [[2], [1], [0]]
 
 
-def folded(moves: list[list[float]], places: list[int], crowds: tuple[int, ...] = (), shape: Any = (9,)) -> Folded:
+def folded(moves: list[list[float]], places: list[int], crowds: tuple[int, ...] = (), shape: Any = (9,)) -> KinkedGraph:
     kinks = [Kink(place, o, [slopes([1.0]), slopes([0.0])], [0], m) for o, (place, m) in
              enumerate(zip(places, moves, strict=True))]  # fmt: skip
-    graph: Any = Folded.__new__(Folded)
+    graph: Any = KinkedGraph.__new__(KinkedGraph)
     graph.kinks = kinks
     graph.at = {p: [i for i, q in enumerate(places) if q == p] for p in dict.fromkeys(places)}
-    graph.rows = {p: [Rows(set(), lambda o: None, np.zeros(0), p not in crowds)] for p in graph.at}
+    graph.rows = {p: [SideSlopes(set(), lambda o: None, np.zeros(0), p not in crowds)] for p in graph.at}
     graph.base = SimpleNamespace(operations=[SimpleNamespace(out=np.zeros(shape))] * (1 + max(places)))
-    found: Folded = graph
+    found: KinkedGraph = graph
     return found
 
 
@@ -271,7 +271,7 @@ def test_kinks_whose_slopes_have_the_same_numbers() -> None:
 def test_entries_that_hang_on_the_entry_at_the_same_place_only(f: Any, x: Array, straight: bool) -> None:
     trace = graph_of(f, x)([x]).trace
     place = next(i for i, n in enumerate(trace.operations) if n.primitive and n.primitive.name == "relu")
-    assert Folded(trace, 1e-14)._straight(place, np.size(trace.operations[place].out)) is straight
+    assert KinkedGraph(trace, 1e-14)._straight(place, np.size(trace.operations[place].out)) is straight
 
 
 # -- Which inputs are blamed
@@ -350,16 +350,16 @@ def test_a_mean_of_slopes_of_many_kinks_is_right_and_nothing_beyond() -> None:
     run = graph_of(f, x)
     sides = Sides(run, [x], run([x]), EPS)
     sides.look_around(np.random.default_rng(3), 4)
-    graph = Folded(sides.here.trace, 64 * EPS)
+    graph = KinkedGraph(sides.here.trace, 64 * EPS)
     assert all(graph.add(side) for side in sides.seen)
     assert len(graph.kinks) == 6
     g = np.arange(1.0, 7) * sides.here.trace.outs[0][1]
     alone, allowed = [[k] for k in range(6)], np.full(6, 1e-9)
-    assert _product(graph, alone, g * share, allowed, [0], [g]) is None
+    assert _error_from_groups(graph, alone, g * share, allowed, [0], [g]) is None
     for far, place in ((1.05, 1), (-0.05, 0)):
         beyond = share.copy()
         beyond[place] = far
-        away = _product(graph, alone, g * beyond, allowed, [0], [g])
+        away = _error_from_groups(graph, alone, g * beyond, allowed, [0], [g])
         assert away is not None
         assert np.flatnonzero(np.abs(away) > 1).tolist() == [place]
         assert away[place] == pytest.approx(0.05 * g[place] / 1e-9 * np.sign(far), rel=1e-6)
@@ -532,7 +532,7 @@ def test_bounds_through_an_activation(name: str, dropped: bool) -> None:
     else:
         wanted = slope * n + g * (1 + z0 * _bend(case, 0))
     np.testing.assert_allclose(found.delta[0], wanted, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(_through(case, 0, n, g, z0), wanted, rtol=1e-12)
+    np.testing.assert_allclose(_carry_back(case, 0, n, g, z0), wanted, rtol=1e-12)
     d = np.abs(case.right.delta[0])
     np.testing.assert_allclose(found.dW[0], (found.delta[0] + d).T @ np.abs(case.x), rtol=1e-12, atol=1e-13)
     d = np.abs(case.right.delta[1])
@@ -577,7 +577,7 @@ def test_bounds_of_the_output(loss: str, name: str) -> None:
             n = {
                 "mse": g + 2 * reach / N, "mae": g, "rmse": g * (2 + reach.max() / value) + reach / N / value,
             }.get(loss, g * (1 + e / np.abs(a) + (e + 1) / np.abs(1 - a)))  # fmt: skip
-        wanted = _through(case, 1, n, g, z)
+        wanted = _carry_back(case, 1, n, g, z)
     floor = EPS * max(float(part.max()) for arrays in (found.dW, found.db, found.delta) for part in arrays)
     np.testing.assert_allclose(found.delta[1], wanted, rtol=1e-12, atol=2 * floor)
 

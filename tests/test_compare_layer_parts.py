@@ -13,18 +13,18 @@ from tinygrad_nn.compare.layers.explain import (
     Finding,
     Option,
     State,
-    _array,
     _compute,
     _deltas,
+    _explain_array,
+    _explain_parameters,
     _follows,
-    _from_answers,
     _kink_of_penalty,
     _layer,
-    _parts,
+    _with_recovered_delta,
     explain,
-    needed,
+    needed_factors,
 )
-from tinygrad_nn.compare.layers.fit import Witness, _multiples, penalty_alone, penalty_found, scaled
+from tinygrad_nn.compare.layers.fit import Witness, _multiples, find_wrong_penalty, fit_scale, penalty_alone
 from tinygrad_nn.compare.layers.suspects import output_suspects
 from tinygrad_nn.compare.layers.used_delta import recover
 from tinygrad_nn.compare.numerical.noise import Noise, bounds
@@ -137,7 +137,7 @@ def test_what_a_suspect_computes_and_where_it_cannot_be() -> None:
 def test_a_factor_is_looser_in_a_batch_of_float32_that_was_given(given: bool, dtype: Any, loose: bool) -> None:
     def name(factor: float, seen: list[Witness]) -> str | None:
         base = [w.case.right.dW[0] for w in seen]
-        fit = scaled(seen, [factor * p for p in base], base, [0.0] * len(seen), 0)
+        fit = fit_scale(seen, [factor * p for p in base], base, [0.0] * len(seen), 0)
         return fit and fit.factor.name
 
     seen = seen_of("none", given=given, dtype=dtype)
@@ -158,7 +158,7 @@ def parts_of(seen: list[Witness], k: int, spoil: Any = None, **more: Any) -> Any
     for w in seen:
         if spoil is not None:
             spoil(w.case, w.case.answer)
-    found = _parts(seen, k, deltas_of(seen, k), False, **more)
+    found = _explain_parameters(seen, k, deltas_of(seen, k), False, **more)
     return found if found is None else (round(found.cost, 6), [(f.part, f.kind) for f in found.found])
 
 
@@ -267,14 +267,14 @@ def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, k
     for w in seen:
         made = of(w.case.right.delta[0], w.case.x, w.case.penalty(0))
         (w.case.answer.dW if part == "W" else w.case.answer.db)[0] = made
-    found = _array(seen, 0, part, deltas_of(seen, 0), False)
+    found = _explain_array(seen, 0, part, deltas_of(seen, 0), False)
     (f,) = found.found
     assert (found.cost, f.layer, f.part, f.kind, f.text) == (pytest.approx(cost), 0, part, kind, text)
     if kind == "unknown":
         case = seen[0].case
         np.testing.assert_array_equal(f.got, (case.answer.dW if part == "W" else case.answer.db)[0])  # type: ignore[arg-type]
         np.testing.assert_allclose(f.wanted, (case.right.dW if part == "W" else case.right.db)[0])  # type: ignore[arg-type]
-        other = _array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
+        other = _explain_array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
         (g,) = other.found
         assert (other.cost, g.layer, g.part, g.kind, g.text, g.got, g.wanted) == (4.0, 0, part, kind, text, None, None)
 
@@ -285,7 +285,7 @@ def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
         for w in seen:
             penalty = w.case.penalty(0)
             w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0] + (penalty.T if turn else penalty)
-        found = _array(seen, 0, "W", deltas_of(seen, 0), False)
+        found = _explain_array(seen, 0, "W", deltas_of(seen, 0), False)
         assert (found.cost, found.found[0].kind, found.found[0].text) == (1.0, "transpose", TURNED)
 
 
@@ -293,28 +293,28 @@ def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
     seen = seen_of()
     for w in seen:
         w.case.answer.dW[0] = 2 * w.case.x.T @ w.case.right.delta[0] + w.case.penalty(0).T
-    (f,) = _array(seen, 0, "W", deltas_of(seen, 0), False).found
+    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).found
     assert f.factor is not None
     assert f.factor.name == "2"
     for w in seen:
         w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0]
-    (f,) = _array(seen, 0, "W", deltas_of(seen, 0), False).found
+    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).found
     assert f.factor is None
 
 
 def test_where_no_penalty_is_asked_for_and_none_is_added_nothing_is_said_of_one() -> None:
     seen = seen_of("none")
     right = [w.case.right.dW[0] for w in seen]
-    assert penalty_found(seen, right, right, 0, "W", False) is None
+    assert find_wrong_penalty(seen, right, right, 0, "W", False) is None
     right = [w.case.right.db[0] for w in seen]
-    assert penalty_found(seen, right, right, 0, "b", False) is None
+    assert find_wrong_penalty(seen, right, right, 0, "b", False) is None
 
 
 def test_a_loss_with_the_penalty_twice_makes_twice_its_gradient_that_of_another_lambda() -> None:
     seen = seen_of()
     for w in seen:
         w.case.answer.dW[0] = w.case.right.dW[0] + w.case.penalty(0)
-    found = _array(seen, 0, "W", deltas_of(seen, 0), True)
+    found = _explain_array(seen, 0, "W", deltas_of(seen, 0), True)
     assert (found.cost, found.found[0].kind) == (1.0, "wrong_penalty")
 
 
@@ -334,8 +334,8 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
         for far, follows in ((NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False), (np.nan, False)):
             arrays[k] = before * (1 + far)
             assert _follows([w], k, part, [d]) is follows
-            assert needed(w, right, Finding(k, part, "scale", "")) is not follows
-            assert needed(w, right, Finding(k, "W and b", "scale", "")) is not follows
+            assert needed_factors(w, right, Finding(k, part, "scale", "")) is not follows
+            assert needed_factors(w, right, Finding(k, "W and b", "scale", "")) is not follows
             assert _follows([w, w], k, part, [d, d]) is follows
         size = float(np.abs(before).max())
         for far, follows in ((0.98e-3, True), (1.03e-3 + 1e-8 * size, False)):
@@ -347,10 +347,10 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
         arrays[k] = before
     for far, fits in ((NEAR, True), (OFF, False)):
         mine = [*right[:k], d * (1 + far), *right[k + 1 :]]
-        assert needed(w, mine, Finding(k, "delta", "scale", "")) is not fits  # type: ignore[arg-type]
+        assert needed_factors(w, mine, Finding(k, "delta", "scale", "")) is not fits  # type: ignore[arg-type]
     moved = [*right[:k], d + 0.9e-3, *right[k + 1 :]]
-    assert needed(w, moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
-    assert not needed(Witness(w.case, huge), moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+    assert needed_factors(w, moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+    assert not needed_factors(Witness(w.case, huge), moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
 
 
 def across(x: Array, *others: Array) -> Array:
@@ -376,7 +376,7 @@ def test_how_far_what_stands_in_the_place_of_a_penalty_may_be_off(far: float, fi
     (w,) = seen_of("l1", rows=(4,))
     got = data_of(w, 0) + LAM * np.abs(w.case.W[0])
     off = far * float(np.abs(got).max()) * across(RNG.normal(size=got.shape), np.sign(w.case.W[0]), w.case.W[0])
-    found = penalty_found([w], [got + off], [data_of(w, 0)], 0, "W", False)
+    found = find_wrong_penalty([w], [got + off], [data_of(w, 0)], 0, "W", False)
     assert (found is not None) is fits
     w.case.W[0][0, 0] = 0.0
     right = w.case.right.delta[0].T @ w.case.x + w.case.penalty(0)
@@ -393,20 +393,20 @@ def test_how_far_a_multiple_of_an_equation_may_be_off(far: float, fits: bool) ->
     got = 3 * p + extra
     size = float(np.abs(got).max())
     off = size * across(RNG.normal(size=p.shape), p)
-    assert (scaled([w], [got + far * off], [p], [extra], 0) is not None) is fits
-    assert (scaled([w], [got + 7 * far * off], [p], [extra], 0, [7 * size]) is not None) is fits
+    assert (fit_scale([w], [got + far * off], [p], [extra], 0) is not None) is fits
+    assert (fit_scale([w], [got + 7 * far * off], [p], [extra], 0, [7 * size]) is not None) is fits
     zero = 0 * p  # what is zero has any factor, and still needs what is added
     size = float(np.abs(extra).max())
-    assert (scaled([w], [extra + far * size * across(p, extra)], [zero], [extra], 0) is not None) is fits
+    assert (fit_scale([w], [extra + far * size * across(p, extra)], [zero], [extra], 0) is not None) is fits
     got = extra + 7 * far * size * across(p, extra)
-    assert (scaled([w], [got], [zero], [extra], 0, [7 * size]) is not None) is fits
+    assert (fit_scale([w], [got], [zero], [extra], 0, [7 * size]) is not None) is fits
 
 
 def test_an_equation_is_zero_where_it_is_less_than_rounding_of_what_else_there_is() -> None:
     (w,) = seen_of(rows=(4,))
     p = np.array([1.0, -2.0])
     for low, name in ((1.9e8, "2"), (2.1e8, "1")):
-        fit = scaled([w], [2 * p], [p], [0.0], 0, [low])
+        fit = fit_scale([w], [2 * p], [p], [0.0], 0, [low])
         assert fit is not None
         assert fit.factor.name == name
 
@@ -506,7 +506,7 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
         w.case.answer.dW[0], w.case.answer.db[0] = d.T @ w.case.x + w.case.penalty(0), d.sum(axis=0)
     above = [w.case.right.delta[1] for w in seen]
     before = State(tuple(above), (Finding(1, "W", "sign", ""),), 0.25)
-    (state,) = _from_answers(seen, 0, above, before, [0, 1], False)
+    (state,) = _with_recovered_delta(seen, 0, above, before, [0, 1], False)
     assert state.cost == 5.25
     _, f = state.found
     where = "" if given else f"In a random batch of {rows[0]} row{'s' if rows[0] > 1 else ''}: "
@@ -523,7 +523,7 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
 
 def test_what_is_wrong_in_the_last_layer_is_held_against_the_loss() -> None:
     seen = spoiled(lambda c, d: np.cos(np.arange(d.size)).reshape(d.shape), 1, (4, 5))
-    (state,) = _from_answers(seen, 1, [None, None], State((None, None), (), 0.0), [0, 1], False)
+    (state,) = _with_recovered_delta(seen, 1, [None, None], State((None, None), (), 0.0), [0, 1], False)
     np.testing.assert_allclose(state.found[0].wanted, seen[0].case.right.delta[1])  # type: ignore[arg-type]
 
 
@@ -532,7 +532,7 @@ def test_a_delta_read_from_the_answers_explains_both_arrays_or_is_none() -> None
     for w in seen:
         w.case.answer.db[0] = w.case.answer.db[0] + 1.0
     above = [w.case.right.delta[1] for w in seen]
-    found = list(_from_answers(seen, 0, above, State(tuple(above), (), 0.0), [0, 1], False))
+    found = list(_with_recovered_delta(seen, 0, above, State(tuple(above), (), 0.0), [0, 1], False))
     assert all(state.found[0].kind == "unknown" and len(state.found) == 1 for state in found)
 
 
@@ -541,7 +541,7 @@ def test_another_mask_is_told_before_a_delta_that_nothing_explains() -> None:
         c.right.delta[1] @ c.W[1] * (1 - c.f[0] ** 2))  # fmt: skip
     seen = spoiled(stale, 0, (3, 4), dropout=0.5)
     above = [w.case.right.delta[1] for w in seen]
-    one, two = _from_answers(seen, 0, above, State(tuple(above), (), 0.25), [0, 1], False)
+    one, two = _with_recovered_delta(seen, 0, above, State(tuple(above), (), 0.25), [0, 1], False)
     assert (one.cost, two.cost) == (1.75, 5.25)
     assert [f.kind for f in (*one.found, *two.found)] == ["dropout_mask_stale", "unknown"]
     assert one.found[0].evidence == ("read from dW and db in 2 of 2 experiments",)
@@ -568,7 +568,7 @@ def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
     for w in seen:
         w.case.answer.db[0] = np.cos(w.case.right.db[0])
     assert explain(seen).unknown
-    assert isinstance(_parts(seen, 0, deltas_of(seen, 0), False), Option)
+    assert isinstance(_explain_parameters(seen, 0, deltas_of(seen, 0), False), Option)
 
 
 def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> None:

@@ -11,8 +11,18 @@ import pytest
 import tinygrad_nn as tg
 from tests.compare_parts import graph_of
 from tinygrad_nn.compare.mistakes import elementwise, images, products, uses_of, why_lost
-from tinygrad_nn.compare.mistakes.cuts import ADDED, DETACHED, cut, kept_alone
-from tinygrad_nn.compare.mistakes.mistake import FAR, FURTHER, RARE, Mistake, Site, begun, called, mistakes_at, nothing
+from tinygrad_nn.compare.mistakes.missing_edges import ADDED, DETACHED, cut, kept_alone
+from tinygrad_nn.compare.mistakes.mistake import (
+    FAR,
+    FURTHER,
+    RARE,
+    Mistake,
+    Site,
+    capitalized,
+    mistakes_at,
+    no_gradients,
+    value_name,
+)
 from tinygrad_nn.compare.paths import Traced, gradients
 from tinygrad_nn.graph.walk import rule_results
 
@@ -74,7 +84,7 @@ def test_values_of_the_same_shape_are_looked_for_from_the_nearest() -> None:
     trace = graph(chain, values(3), values(3, seed=1))
     found = list(elementwise.values_like(trace, 20, (3,), 7))
     assert [v.key for v in found] == [1, -1, 2, -2, 3, -3, 4, "input 0", "input 1"]
-    assert [v.name for v in found] == [called(trace.operations[20 + v.key]) for v in found[:7]] + ["x", "y"]
+    assert [v.name for v in found] == [value_name(trace.operations[20 + v.key]) for v in found[:7]] + ["x", "y"]
     site = Site(trace, 20, np.ones(3), [])
     for v in found[:7]:
         assert v.of(site) is trace.operations[20 + v.key].out
@@ -108,7 +118,7 @@ def test_values_far_away_are_left_out() -> None:
      ((2, 2), (2,), False), ((1,), (), False), ((2,), (2,), True), ((1, 1), (3, 2), True), ((2, 1), (3, 2), False)],
 )  # fmt: skip
 def test_what_an_array_can_be_multiplied_by(shape: Any, into: Any, fits: bool) -> None:
-    assert products._fits(shape, into) is fits
+    assert products._can_broadcast(shape, into) is fits
 
 
 def test_a_gradient_may_be_multiplied_or_divided_once_too_often() -> None:
@@ -121,14 +131,14 @@ def test_a_gradient_may_be_multiplied_or_divided_once_too_often() -> None:
     site = Site(trace, 20, np.ones(3), [np.full(3, 3.0)])
     assert [v.of(site) is trace.operations[20 + v.key].out for v in near[:-2]] == [True] * 13
     assert [v.of(site) is leaf.out for v, leaf in zip(near[-2:], trace.inputs, strict=True)] == [True] * 2
-    for m in products.once_more(trace, 20):
+    for m in products.repeated_factors(trace, 20):
         step, power = m.key
         other = trace.operations[20 + step].out if isinstance(step, int) else trace.inputs[int(step[-1])].out
         word = {1: "multiplied", -1: "divided"}[power]
         assert m.text.startswith(f"The gradient is {word} by ")
         assert (m.kind, m.slot, m.cost) == ("wrong_derivative", 0, FURTHER)
         np.testing.assert_allclose(m.wrong(site), 3 * other**power, rtol=1e-14)
-    assert sum(1 for _ in products.once_more(trace, 20)) == 2 * len(near)
+    assert sum(1 for _ in products.repeated_factors(trace, 20)) == 2 * len(near)
 
 
 # ---- Products
@@ -500,15 +510,15 @@ def test_a_cut_is_any_factor_of_one_argument_or_of_all() -> None:
     assert cut(3, 1).kind == "scale"
     p = at(lambda x, y: x * y, values(3), values(3), name="multiply")
     assert one.at(p.site) == [p.site.slots[0], None]
-    assert every.at(p.site) == nothing(p.site) == [None, None]
+    assert every.at(p.site) == no_gradients(p.site) == [None, None]
 
 
 def test_what_a_value_is_called() -> None:
     trace = graph(lambda x: np.sin(x), values(3))
-    assert [called(trace.inputs[0]), called(trace.operations[0])] == ["x", "the result of sin"]
+    assert [value_name(trace.inputs[0]), value_name(trace.operations[0])] == ["x", "the result of sin"]
     plain = graph(lambda *xs: sum(xs), *(values(2) for _ in range(7)))
-    assert called(plain.inputs[6]) == "the input"
-    assert [begun(t) for t in ("the input is", "what is", "x is", "theta is")] == [
+    assert value_name(plain.inputs[6]) == "the input"
+    assert [capitalized(t) for t in ("the input is", "what is", "x is", "theta is")] == [
         "The input is", "What is", "x is", "theta is"]  # fmt: skip
 
 
@@ -518,7 +528,7 @@ def test_what_a_value_is_called() -> None:
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (2, 5), (4, 2)])
 def test_an_array_is_cut_or_filled_with_zeros(rows: int, columns: int) -> None:
     x = values(3, 3)
-    found = images._fitted(x, (rows, columns))
+    found = images._crop_or_pad(x, (rows, columns))
     wanted = np.zeros((rows, columns))
     for i in range(min(3, rows)):
         for j in range(min(3, columns)):

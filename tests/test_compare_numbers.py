@@ -12,7 +12,7 @@ from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Set
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare.experiment import Answer, Experiment, _targets
 from tinygrad_nn.compare.factors import PLAIN, name_factor
-from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, explain
+from tinygrad_nn.compare.layers.explain import Finding, State, _with_alternatives, explain
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.suspects import _slope_from
 from tinygrad_nn.compare.layers.used_delta import recover
@@ -335,7 +335,7 @@ def test_a_mistake_is_told_with_the_others_that_compute_the_same_at_hardly_more_
     mine = State((d, None, d), (before, Finding(0, "delta", "mine", "")), 1.0)
     other = State((d * (1 + apart), d, None), (before, Finding(0, part, kind, "")), cost)
     right = State((d, d, d), (before,), 0.0)
-    after = _with_twins([mine, other, right], 1)
+    after = _with_alternatives([mine, other, right], 1)
     assert after[0].found == (before, replace(mine.found[1], alternatives=(kind,) if told else ()))
     assert after[2] == right
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare import ComparisonReport
-from tinygrad_nn.compare.diagnosis import Diagnosis, Row, number
+from tinygrad_nn.compare.diagnosis import Diagnosis, Row, compact_text
 from tinygrad_nn.compare.page import COLOURS, HIGH, LOW, NOT_FINITE, STYLE, _colours, _png, page
 
 GOLDEN = Path(__file__).parent / "records"
@@ -108,7 +108,7 @@ def test_the_verdict_of_a_report(report: ComparisonReport, ok: bool, verdict: st
      (INF, 2, "inf"), (NAN, 2, "nan"), (0.123456789, 5, "0.12346")],
 )  # fmt: skip
 def test_a_number_is_short(value: float, digits: int, text: str) -> None:
-    assert number(value, digits) == text
+    assert compact_text(value, digits) == text
 
 
 def test_a_colour_is_between_those_of_the_decades_beside_it() -> None:

@@ -13,18 +13,18 @@ from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.mistakes import recurrent
-from tinygrad_nn.compare.numerical.whole import Whole
+from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps import by_numbers, matching, probes
-from tinygrad_nn.compare.steps.by_numbers import ArrayRun, Changes, _explained
-from tinygrad_nn.compare.steps.explain import _summed
+from tinygrad_nn.compare.steps.by_numbers import ArrayRun, EditSearch, _explained
+from tinygrad_nn.compare.steps.explain import _broadcast_axes
 from tinygrad_nn.compare.steps.names import Names
-from tinygrad_nn.compare.steps.probes import Called, Probes
+from tinygrad_nn.compare.steps.probes import Probes, UserPasses
 from tinygrad_nn.compare.steps.running import Forward, arguments, run_backward, run_forward, takes_cotangent
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import State, Trace
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import apply
-from tinygrad_nn.transforms import alias, enter
+from tinygrad_nn.transforms import alias, new_input
 
 Array = Any
 X, C = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -1.0])
@@ -49,7 +49,7 @@ def test_a_result_has_a_cotangent_of_its_own_unless_it_is_the_loss(
 ) -> None:
     monkeypatch.setattr(probes, "takes_cotangent", lambda backward, graph: takes)
     graph: Any = SimpleNamespace(outs=[Tensor(np.zeros(shape)) for shape in shapes])
-    found, g = probes.cotangent(None, graph, np.random.default_rng(2))
+    found, g = probes.draw_cotangents(None, graph, np.random.default_rng(2))
     rng = np.random.default_rng(2)
     for c, shape in zip(found, shapes, strict=True):
         wanted = np.ones(shape) if ones else rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
@@ -129,7 +129,7 @@ def test_a_name_of_both_passes_is_a_gradient_where_the_backward_binds_it_anew() 
 )  # fmt: skip
 def test_of_wrong_states_the_one_of_nearest_direction_is_meant(states: Any, arrived: Array, index: int) -> None:
     given = [state(x, k) for k, x in enumerate(states)]
-    found, right = matching.chosen(given, arrived, np.full(arrived.shape, 1e-9))
+    found, right = matching.choose_state(given, arrived, np.full(arrived.shape, 1e-9))
     assert found is given[index]
     assert not right
 
@@ -148,11 +148,11 @@ def test_bindings_of_one_value_are_one_round_and_the_others_are_counted() -> Non
      ((1,), (2, 1), (0,))],
 )  # fmt: skip
 def test_a_value_with_more_axes_than_the_result_was_not_broadcast(shape: Any, out: Any, axes: Any) -> None:
-    assert _summed(shape, out) == axes
+    assert _broadcast_axes(shape, out) == axes
 
 
 def test_one_gradient_that_is_right_counts_more_than_two_of_the_right_shape() -> None:
-    values: Any = [SimpleNamespace(node=alias(enter(X)).node, echo=False) for _ in range(3)]
+    values: Any = [SimpleNamespace(node=alias(new_input(X)).node, echo=False) for _ in range(3)]
     right = {v.node: array for v, array in zip(values, (X, C, 2 * C), strict=True)}
     for arrays, wanted in (((X, 7 * X), [(0, 0)]), ((7 * X, 5 * X), [(2, 0), (1, 1)]), ((2 * C, X), [(2, 0), (0, 1)]),
                            ((2 * C, C), [(2, 0), (1, 1)]), ((C, 7 * X), [(1, 0), (0, 1)])):  # fmt: skip
@@ -238,7 +238,7 @@ def test_values_are_named_as_the_backward_reaches_them() -> None:
     inputs, run = forward_of(forward)
     said = []
     for backward in (dotted, keyed, named):
-        called = Called(forward, backward, inputs, {}, np.random.default_rng(0))
+        called = UserPasses(forward, backward, inputs, {}, np.random.default_rng(0))
         called.runs = [SimpleNamespace(mine=run, g=np.ones(()))]  # type: ignore[list-item]
         said.append(called.as_written(edit("dx = z * z2 + x.z - n * 'z'")))
         assert called.values(0).keys() == {"x", "z"}
@@ -284,7 +284,7 @@ def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin")
     monkeypatch.setattr(probes, "nearest_edit", by_result)
     states = [state(X, 3), state(2 * X, 6, OTHER), state(3 * X, 8)]
     one = SimpleNamespace(name="dx", states=states)
-    node = enter(X) if primitive is None else alias(enter(X))
+    node = new_input(X) if primitive is None else alias(new_input(X))
     match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node.node))
     walked = SimpleNamespace(states=[states[2]], arrived={node.node: C})
     runs = [SimpleNamespace(written=SimpleNamespace(found=[one, SimpleNamespace(name="dq", states=states)],
@@ -363,7 +363,7 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Kept, Any, l
     one = SimpleNamespace(name="dx", states=states)
     node = "a node"
     match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node, value=X))
-    whole = Whole(C, np.zeros(3), C, C)
+    whole = NumericalGradient(C, np.zeros(3), C, C)
 
     def asked(called: Any, leaves: Any) -> Any:
         there.append(leaves)
@@ -375,14 +375,14 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Kept, Any, l
                            run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0})))  # fmt: skip
     inputs = SimpleNamespace(leaves=["no", X], moving=[1])
     called = SimpleNamespace(backward="backward", rng=np.random.default_rng(6), inputs=inputs)
-    made: Any = Changes(called, here)  # type: ignore[arg-type]
+    made: Any = EditSearch(called, here)  # type: ignore[arg-type]
     made.there = there
     return kept, made, states
 
 
 def test_a_change_is_asked_for_where_the_right_gradients_are_known_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, made, _ = numbered(edit(), monkeypatch)
-    own = Whole(2 * C, np.zeros(3), C, C)
+    own = NumericalGradient(2 * C, np.zeros(3), C, C)
     found = made.mended(FOUND, 0, 1, own)
     assert found.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = kept.asked
@@ -399,7 +399,7 @@ def test_a_change_is_asked_for_where_the_right_gradients_are_known_by_numbers(mo
 
 def test_by_numbers_too_nothing_is_asked_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, made, states = numbered(edit(), monkeypatch)
-    own, partly = Whole(C, np.zeros(3), C, C), Whole(C.copy(), np.zeros(3), C, C)
+    own, partly = NumericalGradient(C, np.zeros(3), C, C), NumericalGradient(C.copy(), np.zeros(3), C, C)
     partly.value[1] = np.nan
     assert made.mended(FOUND, 0, 0, own) is FOUND
     assert partly.known.tolist() == [True, False, True]
@@ -416,7 +416,7 @@ def test_by_numbers_too_nothing_is_asked_where_nothing_can_be(monkeypatch: pytes
     assert len(kept.asked) == 1
 
 
-def explained(mine: Array, whole: Whole) -> Diagnosis:
+def explained(mine: Array, whole: NumericalGradient) -> Diagnosis:
     match: Any = SimpleNamespace(version=SimpleNamespace(value=SimpleNamespace(data=X)),
                                  given=SimpleNamespace(belongs_to="x"))  # fmt: skip
     row = by_numbers._judged("dx", mine, whole, 2.0**-52)[0]
@@ -425,11 +425,11 @@ def explained(mine: Array, whole: Whole) -> Diagnosis:
 
 
 def test_a_factor_is_told_by_numbers_and_of_some_entries_what_is_known() -> None:
-    found = explained(2 * C, Whole(C.copy(), np.full(3, 1e-12), C.copy(), C.copy()))
+    found = explained(2 * C, NumericalGradient(C.copy(), np.full(3, 1e-12), C.copy(), C.copy()))
     assert (found.kind, found.where) == ("scale", "dx")
     assert "the gradient of dx" not in found.text
     some = np.array([1.0, np.nan, -1.0])
-    found = explained(2 * C, Whole(some, np.full(3, 1e-12), some.copy(), some.copy()))
+    found = explained(2 * C, NumericalGradient(some, np.full(3, 1e-12), some.copy(), some.copy()))
     assert (found.kind, found.where) == ("unknown", "dx")
 
 
@@ -509,7 +509,7 @@ def test_the_weights_of_a_recurrent_layer_get_their_gradient_of_some_steps(layer
     p = recurrence(*layer)
     right = [np.asarray(r) for r in p.site.slots]
     way = {"rnn_states": recurrent._rnn, "lstm_states": recurrent._lstm, "gru_states": recurrent._gru}[layer[0]]
-    for found, wanted in zip(way(p.site, recurrent._Way()), right, strict=True):
+    for found, wanted in zip(way(p.site, recurrent._Variant()), right, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
     first = p.site.args[-1 if layer is not LSTM else 2]
     outs = p.site.out[:3]

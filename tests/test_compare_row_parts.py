@@ -14,12 +14,12 @@ from tests.test_compare_layer_parts import seen_of
 from tinygrad_nn import BackProp, compare_gradients, compare_steps
 from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.diagnosis import NO_GRAPH, Row
-from tinygrad_nn.compare.experiment import _random, answer_of
+from tinygrad_nn.compare.experiment import _random, users_gradients
 from tinygrad_nn.compare.factors import name_factor
 from tinygrad_nn.compare.layers import comparison
 from tinygrad_nn.compare.layers.comparison import ThreeRoads
+from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.numerical.noise import bounds
-from tinygrad_nn.compare.numerical.whole import Whole
 from tinygrad_nn.compare.rows import (
     HEAT,
     Checked,
@@ -245,7 +245,9 @@ def test_what_a_row_has_where_an_array_is_not_known_or_has_another_shape() -> No
 def judged(manual: Any, **more: Any) -> Any:
     """The row of an array whose right value is G where it is known, to 0.05, with a rounding bound of 0.05."""
     value = more.get("value", G)
-    whole = Whole(value, np.where(np.isnan(value), np.nan, 0.05), more.get("low", value), more.get("high", value))
+    whole = NumericalGradient(
+        value, np.where(np.isnan(value), np.nan, 0.05), more.get("low", value), more.get("high", value)
+    )
     row, bad, reference = judged_row("x", np.asarray(manual), whole, np.full((2, 2), 0.05))
     return row, bad.tolist(), reference
 
@@ -298,7 +300,7 @@ def test_a_row_of_an_array_by_numbers_alone() -> None:
 )  # fmt: skip
 def test_what_is_no_answer_of_two_layers(found: Any, what: str) -> None:
     with pytest.raises(TypeError) as raised:
-        answer_of(found, [np.ones(2), np.ones(3)])
+        users_gradients(found, [np.ones(2), np.ones(3)])
     assert str(raised.value) == (
         f"compare_gradients: manual returned {what}; it must return (loss, dW, db), or (loss, dW, db, delta), where dW "
         "and db are lists with one array for each of the 2 layers."
@@ -307,20 +309,20 @@ def test_what_is_no_answer_of_two_layers(found: Any, what: str) -> None:
 
 def test_an_answer_in_arrays_of_its_own() -> None:
     W, b = [np.ones((2, 3), np.float32), np.ones((3, 2), int)], [np.ones((1, 2)), np.ones((3, 1))]
-    answer = answer_of([np.array(2.5), W, b, None], [np.ones(2), np.ones(3)])
+    answer = users_gradients([np.array(2.5), W, b, None], [np.ones(2), np.ones(3)])
     assert (answer.loss, answer.delta, answer.overwritten) == (2.5, None, ())
     assert [g.dtype for g in answer.dW] == [np.float32, np.float64]
     assert [g.shape for g in answer.db] == [(2,), (3,)]
     assert answer.kept == ("layer 1 b has shape (1, 2)", "layer 2 b has shape (3, 1)")
     W[0][0, 0] = 9
     assert answer.dW[0][0, 0] == 1
-    told = answer_of((1, W, [np.ones((2, 2)), np.ones((1, 4))], [np.ones(1)] * 2), [np.ones(2), np.ones(3)])
+    told = users_gradients((1, W, [np.ones((2, 2)), np.ones((1, 4))], [np.ones(1)] * 2), [np.ones(2), np.ones(3)])
     assert (told.kept, [g.shape for g in told.db]) == ((), [(2, 2), (1, 4)])
     assert told.delta is not None
-    single = answer_of((1, [W[0]], [np.ones((1, 1))]), [np.ones(1)])
+    single = users_gradients((1, [W[0]], [np.ones((1, 1))]), [np.ones(1)])
     assert (single.kept, single.db[0].shape) == (("layer 1 b has shape (1, 1)",), (1,))
     named = SimpleNamespace(data=np.array([[4.0]]))
-    found = answer_of((SimpleNamespace(data=np.array(2.5)), [named], [np.ones(1)]), [np.ones(1)])
+    found = users_gradients((SimpleNamespace(data=np.array(2.5)), [named], [np.ones(1)]), [np.ones(1)])
     assert (found.loss, found.dW[0].tolist()) == (2.5, [[4.0]])
 
 
@@ -396,7 +398,7 @@ def test_a_line_is_looked_for_where_a_gradient_is_wrong_and_nowhere_else(monkeyp
         asked.append((manual, [(case.given, case.rows) for case in cases]))
         return list(diagnoses)
 
-    monkeypatch.setattr(comparison, "with_lines", with_lines)
+    monkeypatch.setattr(comparison, "with_source_lines", with_lines)
     case = seen_of(rows=(4,))[0].case
 
     def twice(model: Any, cache: Any, y: Any, *, solver: Any) -> Any:

@@ -12,26 +12,26 @@ from tests.test_array_run import look_of
 from tests.test_origin_parts import MASK, look, node_of, traced_of
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import search as searching
-from tinygrad_nn.compare.function.composed import _functions, _norms, _sources, recognised
+from tinygrad_nn.compare.function.composed import _functions, _norms, _sources, find_known_functions
+from tinygrad_nn.compare.function.error_origin import _part_sentence, _uses_sentence, error_origins, propagate_errors
 from tinygrad_nn.compare.function.last_steps import last_steps
+from tinygrad_nn.compare.function.locations import recording_locations
 from tinygrad_nn.compare.function.mutants import (
     Mutant,
-    _alike,
     _exchanges,
     _lost,
-    arriving,
-    groups,
-    local,
-    singles,
+    _similar_places,
+    group_mutants,
+    local_mutants,
+    right_cotangents,
+    single_mutants,
 )
-from tinygrad_nn.compare.function.operations import _joint, _told
+from tinygrad_nn.compare.function.operations import _cost_and_diagnosis, _joint
 from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
-from tinygrad_nn.compare.function.origin import _part, _ways, begun_at, spread
-from tinygrad_nn.compare.function.places import noting_places
-from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
-from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
+from tinygrad_nn.compare.function.recomputed import _added_epsilon, _fitted, _left_out, recomputed
+from tinygrad_nn.compare.function.search import Match, Search, _fitting_factor, _missing_sums
 from tinygrad_nn.compare.mistakes import Mistake, cut, uses_of, why_lost
-from tinygrad_nn.compare.paths import twin
+from tinygrad_nn.compare.paths import copy_node
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(8)
@@ -46,9 +46,9 @@ WEIGHT = 0.5 + np.cos(0.0) ** 2  # of a result that is one number
 def part(f: Any, mine: Any) -> str | None:
     trace, right = traced_of(f, X, W)
     seen = look(trace, right, mine(*right))
-    known = spread(seen, [0, 1])
+    known = propagate_errors(seen, [0, 1])
     assert known is not None
-    found = _part(seen, known, uses_of(trace), "NAMES")
+    found = _part_sentence(seen, known, uses_of(trace), "NAMES")
     return found and found.text
 
 
@@ -78,9 +78,9 @@ def square(x: Any, w: Any) -> Any:
 def begun(spoil: Any, f: Any = square, wrong: tuple[int, ...] = (0, 1)) -> list[tuple[Any, ...]]:
     """Make the gradient of a product wrong, and return where the search says that the errors of the inputs begin."""
     trace, right = traced_of(f, X5, W3)
-    dz = spoil(np.asarray(arriving(trace)[places_of(trace, "matmul")[0]]))
+    dz = spoil(np.asarray(right_cotangents(trace)[places_of(trace, "matmul")[0]]))
     mine = [dz @ W3.T if 0 in wrong else right[0], X5.T @ dz if 1 in wrong else right[1]]
-    return [tuple(found) for found in begun_at(look(trace, right, mine), list(wrong))]
+    return [tuple(found) for found in error_origins(look(trace, right, mine), list(wrong))]
 
 
 def test_the_gradient_of_one_value_is_as_wrong_as_those_of_the_inputs() -> None:
@@ -113,13 +113,13 @@ def test_the_gradient_of_a_value_is_wrong_each_time() -> None:
             total = total + (np.sin(x[row] @ w) * C5[row]).sum()
         return total
 
-    with noting_places():
+    with recording_locations():
         trace, right = traced_of(loop, X5, W3)
     line = loop.__code__.co_firstlineno + 3
     dz = WEIGHT * np.cos(X5 @ W3) * C5
 
     def said(wrong: Array) -> str:
-        (found,) = begun_at(look(trace, right, [wrong @ W3.T, X5.T @ wrong]), [0, 1])
+        (found,) = error_origins(look(trace, right, [wrong @ W3.T, X5.T @ wrong]), [0, 1])
         assert (found.kind, found.place) == ("unknown", -1)
         return found.text
 
@@ -143,13 +143,13 @@ def test_errors_that_begin_apart_and_another_mask() -> None:
     texts = [f"{name} is used by multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in the "
              "gradient that one of these passes "
              "back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
-    assert [b.text for b in begun_at(wrong, [0, 1])] == texts
-    assert [b.text for b in begun_at(wrong, [1], [0])] == texts[1:]
+    assert [b.text for b in error_origins(wrong, [0, 1])] == texts
+    assert [b.text for b in error_origins(wrong, [1], [0])] == texts[1:]
     trace, right = traced_of(lambda x, w: np.tanh(np.tanh(x @ w) * MASK).sum(), X5, W3)
     other = np.where((ROWS == 0) & (np.arange(3) != 1), 2 - MASK, MASK)
     place = places_of(trace, "multiply")[0]
-    dz = arriving(trace)[place] * other * (1 - np.tanh(X5 @ W3) ** 2)
-    (found,) = begun_at(look(trace, right, [dz @ W3.T, X5.T @ dz]), [0, 1])
+    dz = right_cotangents(trace)[place] * other * (1 - np.tanh(X5 @ W3) ** 2)
+    (found,) = error_origins(look(trace, right, [dz @ W3.T, X5.T @ dz]), [0, 1])
     assert (found.kind, found.place) == ("dropout_mask_stale", place)
     assert found.text == (
         "The gradient is multiplied by a mask other than that of the forward pass: 2 of 15 entries that can be checked "
@@ -158,9 +158,9 @@ def test_errors_that_begin_apart_and_another_mask() -> None:
 
 def test_one_operation_or_several_that_an_input_goes_into() -> None:
     def said(f: Any) -> str:
-        with noting_places():
+        with recording_locations():
             trace, right = traced_of(f, X5, W3)
-        return _ways(look(trace, right), 0).text.partition(": ")[2]
+        return _uses_sentence(look(trace, right), 0).text.partition(": ")[2]
 
     def loop(x: Any, w: Any) -> Any:
         total: Any = 0.0
@@ -266,13 +266,15 @@ def test_an_operation_that_is_left_out_has_a_kind_by_what_it_is() -> None:
 
 def test_a_small_number_that_is_added() -> None:
     def added(f: Any) -> float:
-        return _added(traced_of(f, A, C)[0].operations[0])
+        return _added_epsilon(traced_of(f, A, C)[0].operations[0])
 
     assert added(lambda x, w: x + 0.1) == 0.1
     assert added(lambda x, w: np.array([0.02]) + x) == 0.02
     assert added(lambda x, w: x + 0.11) == added(lambda x, w: x + 0.0) == added(lambda x, w: x - 0.1) == 0
     assert added(lambda x, w: x + np.array([0.1, 0.1, 0.1])) == added(lambda x, w: x + w) == 0
-    assert added(lambda x, w: x * 0.1) == _added(None) == _added(traced_of(norm, A, C)[0].inputs[0]) == 0
+    assert (
+        added(lambda x, w: x * 0.1) == _added_epsilon(None) == _added_epsilon(traced_of(norm, A, C)[0].inputs[0]) == 0
+    )
 
 
 def test_the_constant_that_fits_a_gradient() -> None:
@@ -282,7 +284,7 @@ def test_the_constant_that_fits_a_gradient() -> None:
     def fitted(value: float, c: float = 0.01, mine: Any = None) -> float | None:
         def make(graph: Any, place: int, value: float) -> Any:
             node = graph.operations[place]
-            return twin(node, out=np.asarray(s + value))
+            return copy_node(node, out=np.asarray(s + value))
 
         return _fitted(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
 
@@ -323,7 +325,7 @@ def test_what_a_mistake_adds_is_seen_without_a_walk() -> None:
     seen = look_again(layer)
     search = Search(seen)
     mutants, sums, sizes = search._each()
-    every = [m for m in singles(seen.trace) if not m.wide]
+    every = [m for m in single_mutants(seen.trace) if not m.wide]
     assert len(mutants) > 80
     assert len(every) - len(mutants) <= 1
     assert sums is not None
@@ -346,15 +348,15 @@ def test_what_one_mistake_adds_and_the_size_of_its_terms() -> None:
     trace = traced_of(lambda x, w: x * w, A, C)[0]
     g, slots = np.array([1.0, -1.0, 2.0]), [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])]
     tangents = [np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 1.0]]), np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])]
-    both = searching._added(trace, 0, cut(0, None), g, slots, tangents)
+    both = searching._added_derivatives(trace, 0, cut(0, None), g, slots, tangents)
     assert both is not None
     assert [part.tolist() for part in both] == [[-1 + 3 - 5, -4 - 3 + 4], [1 + 3 + 5, 4 + 3 + 4]]
-    one = searching._added(trace, 0, cut(0, 1), g, slots, tangents)
+    one = searching._added_derivatives(trace, 0, cut(0, 1), g, slots, tangents)
     assert one is not None
     assert [part.tolist() for part in one] == [[-5, 4], [5, 4]]
-    assert searching._added(trace, 0, cut(0, 1), g, slots, [tangents[0], None]) is None
-    assert searching._added(trace, 0, cut(0, None), g, [None, None], tangents) is None
-    assert searching._added(trace, 0, cut(0, 1), g, [slots[0], slots[1] * np.inf], tangents) is None
+    assert searching._added_derivatives(trace, 0, cut(0, 1), g, slots, [tangents[0], None]) is None
+    assert searching._added_derivatives(trace, 0, cut(0, None), g, [None, None], tangents) is None
+    assert searching._added_derivatives(trace, 0, cut(0, 1), g, [slots[0], slots[1] * np.inf], tangents) is None
 
 
 def test_how_arguments_move_with_the_inputs() -> None:
@@ -392,7 +394,7 @@ def test_the_numbers_held_beside_the_point_are_bounded(monkeypatch: pytest.Monke
 def test_mistakes_that_give_the_numbers_of_a_person() -> None:
     seen = look_again(layer)
     trace, right = seen.trace, seen.right
-    for k, mutant in enumerate(singles(trace)):
+    for k, mutant in enumerate(single_mutants(trace)):
         made = mutant.walk(trace)
         if k % 4 or mutant.wide or mutant.kind == "scale" or made is None or not all(np.abs(m).any() for m in made):
             continue
@@ -523,8 +525,12 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
     one = traced_of(layer, X, W)[0]
     two = traced_of(lambda x, w: x @ w + w[0] * w[1] + w[1], X, W)[0]
     three = traced_of(lambda x, w: x @ w + w[0] + w[1] + np.sin(w[0]), X, W)[0]
-    assert [[len(m.parts) for m in _wide(t)] for t in (one, two, three)] == [[1], [1, 1, 2], [1, 1, 1, 2, 2, 2, 3]]
-    every = list(_wide(three))
+    assert [[len(m.parts) for m in _missing_sums(t)] for t in (one, two, three)] == [
+        [1],
+        [1, 1, 2],
+        [1, 1, 1, 2, 2, 2, 3],
+    ]
+    every = list(_missing_sums(three))
     assert [m.cost for m in every[3:]] == [1.05] * 4
     a, b, c = (m.parts for m in every[:3])
     assert [m.parts for m in every[3:]] == [a + b, a + c, b + c, a + b + c]
@@ -534,8 +540,8 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
     assert all(m.wide and m.kind == "broadcast_not_summed" for m in every)
     many = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 22)), X, W)[0]
     fewer = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 21)), X, W)[0]
-    assert len(list(_wide(many))) == 20
-    assert len(list(_wide(fewer))) == 19 + 19 * 18 // 2 + 1
+    assert len(list(_missing_sums(many))) == 20
+    assert len(list(_missing_sums(fewer))) == 19 + 19 * 18 // 2 + 1
 
 
 def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
@@ -548,7 +554,7 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     assert made is not None
 
     def name(mutant: Any, mine: list[Array], over: tuple[int, ...] = (0, 1)) -> str | None:
-        found = _fits(seen._replace(mine=mine), mutant, list(over))
+        found = _fitting_factor(seen._replace(mine=mine), mutant, list(over))
         return found and found.name
 
     assert name(plain, made) == "1"
@@ -561,8 +567,10 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     assert name(linear, [r + 6 * (r - m) for r, m in zip(right, made, strict=True)]) == "7"
     assert name(linear, [r + 1e-3 * np.sin(r) for r in right]) is None
     probes = [(made, trace, right)]
-    assert (_fits(seen._replace(mine=made, probes=probes), plain, [0, 1]) or Factor("", 0)).name == "1"
-    assert _fits(seen._replace(mine=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]) is None
+    assert (_fitting_factor(seen._replace(mine=made, probes=probes), plain, [0, 1]) or Factor("", 0)).name == "1"
+    assert (
+        _fitting_factor(seen._replace(mine=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]) is None
+    )
 
 
 # -- Mistakes at one operation, and at several
@@ -579,7 +587,7 @@ def four(x: Any, y: Any, z: Any, u: Any) -> Any:
 def test_two_factors_of_a_sum_of_products_have_the_gradient_of_each_other() -> None:
     leaves = [np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([7.0, -1.0]), np.array([0.5, 4.0])]
     trace, right = traced_of(four, *leaves)
-    g = arriving(trace)[0]
+    g = right_cotangents(trace)[0]
     np.testing.assert_allclose(right, [g * leaves[k] for k in (1, 0, 3, 2)])
     found = list(_exchanges(trace, {}))
     assert {m.kind for m in found} == {"wrong_gate"}
@@ -623,21 +631,21 @@ def test_what_a_mistake_adds_at_the_arguments_of_an_operation() -> None:
     trace = traced_of(lambda x, w: x * w, A, C)[0]
     g, slots = np.array([1.0, -1.0, 2.0]), [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])]
     twice = Mistake("scale", "", lambda s: 3 * s.slots[1] + s.g, 1)
-    found = local(trace, 0, twice, g, slots)
+    found = local_mutants(trace, 0, twice, g, slots)
     assert found is not None
     assert found[0] is None
     assert np.asarray(found[1]).tolist() == [2 * 4 + 1, 2 * 5 - 1, 2 * 6 + 2]
-    lost = local(trace, 0, cut(0, 0), g, slots)
+    lost = local_mutants(trace, 0, cut(0, 0), g, slots)
     assert lost is not None
     assert (np.asarray(lost[0]).tolist(), lost[1]) == ([-1, -2, -3], None)
 
     def stops(s: Any) -> Any:
         raise ValueError
 
-    assert local(trace, 0, Mistake("scale", "", stops, 1), g, slots) is None
+    assert local_mutants(trace, 0, Mistake("scale", "", stops, 1), g, slots) is None
     row = traced_of(lambda x, w: x * w[:1], A, C)[0]
-    (summed,) = [d for d in local(row, 0, Mistake("scale", "", lambda s: np.ones(3), 1), g, [g, np.array([7.0])]) or []
-                 if d is not None]  # fmt: skip
+    found = local_mutants(row, 0, Mistake("scale", "", lambda s: np.ones(3), 1), g, [g, np.array([7.0])])
+    (summed,) = [d for d in found or [] if d is not None]
     assert summed.tolist() == [3 - 7.0]  # what is wider is summed
 
 
@@ -647,7 +655,7 @@ def test_places_that_one_line_made_or_that_take_one_input() -> None:
 
     trace = traced_of(f, A, C)[0]
     sines, products = places_of(trace, "sin"), places_of(trace, "multiply")
-    without = [sorted(p) for p in _alike(trace, {})]
+    without = [sorted(p) for p in _similar_places(trace, {})]
     of_x = [p for p in sines if (trace.operations[p].parents or ())[0] is trace.inputs[0]]
     assert len(of_x) == 2
     assert of_x in without
@@ -655,7 +663,7 @@ def test_places_that_one_line_made_or_that_take_one_input() -> None:
     assert all(len(p) > 1 for p in without)
     sites = dict.fromkeys(sines, (("a",), ("a", "b")))
     sites[sines[0]] = (("a",), ("a", "c"))
-    named = [sorted(p) for p in _alike(trace, sites)]
+    named = [sorted(p) for p in _similar_places(trace, sites)]
     assert sorted(sines) in named
     assert sorted(sines[1:]) in named
     assert len(named) == len({tuple(p) for p in named})
@@ -678,13 +686,15 @@ def test_what_is_lost_at_each_of_several_times() -> None:
 def test_mistakes_at_all_operations_of_a_line() -> None:
     trace = traced_of(steps, X, W)[0]
     tanhs = places_of(trace, "tanh")
-    found = [m for m in groups(trace, dict.fromkeys(tanhs, (("line",),))) if {p for p, _ in m.parts} <= set(tanhs)]
+    found = [
+        m for m in group_mutants(trace, dict.fromkeys(tanhs, (("line",),))) if {p for p, _ in m.parts} <= set(tanhs)
+    ]
     lost = [m for m in found if m.kind == "not_carried_back"]
     assert [(m.times, m.linear, m.cost) for m in lost] == [(4, False, 1.02)]
     assert [p for p, _ in lost[0].parts] == sorted(tanhs)
     assert all(m.times > 2 for m in found)  # of four at least three
     assert {m.kind for m in found} >= {"missing_activation_derivative", "activation_derivative_at_wrong_value"}
-    singly = {(m.kind, m.text): m.cost for m in singles(trace) if m.place in tanhs and m.cost < 1.3}
+    singly = {(m.kind, m.text): m.cost for m in single_mutants(trace) if m.place in tanhs and m.cost < 1.3}
     for m in found:
         if m not in lost:
             assert m.cost == pytest.approx(singly[m.kind, m.text] + 0.02)
@@ -695,7 +705,7 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
 
 def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
     seen = look_of(f, *(leaves or (X, W)))
-    return _told(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor))
+    return _cost_and_diagnosis(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor))
 
 
 def test_a_match_in_words_and_what_it_costs() -> None:
@@ -770,7 +780,7 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
     trace, right = loop_of(7)
     one, three = last_steps(trace)
     tanhs = places_of(trace, "tanh")
-    first = next(m for m in singles(trace) if m.place == tanhs[0] and m.kind == "missing_activation_derivative")
+    first = next(m for m in single_mutants(trace) if m.place == tanhs[0] and m.kind == "missing_activation_derivative")
     every = first._replace(parts=tuple((p, first.parts[0][1]) for p in tanhs))
     made = every.walk(trace)
     assert made is not None
@@ -842,13 +852,13 @@ def test_the_values_that_all_paths_lead_to_are_near() -> None:
         trace = chain(count)
         found = list(_sources(trace.operations[0]))
         assert found == [*trace.operations[1:], trace.inputs[0]][:most]
-    assert [k.name for k in recognised(chain(4))] == []
+    assert [k.name for k in find_known_functions(chain(4))] == []
     trace = traced_of(lambda x, w: 1 / (1 + np.exp(-np.sin(x))) + w, A, C)[0]
-    (known,) = recognised(trace)
+    (known,) = find_known_functions(trace)
     assert (known.name, trace.operations[known.place].primitive.name) == ("sigmoid", "divide")  # type: ignore[union-attr]
     assert known.source == trace.operations.index(node_of(trace, "sin"))
     trace = traced_of(lambda x, w: 1 / (1 + np.exp(-w)) + x, A, C)[0]
-    assert [k.source for k in recognised(trace)] == [-2]
+    assert [k.source for k in find_known_functions(trace)] == [-2]
 
 
 def test_a_factor_of_all_inputs_is_one_of_the_last_operation() -> None:

@@ -12,17 +12,17 @@ import pytest
 import tinygrad_nn.compare.layers.lines as lines_module
 from tests.compare_parts import graph_of
 from tests.test_compare_layer_parts import seen_of
-from tinygrad_nn.compare.behaviour import _grows, _near, same, unsteady, written_into
-from tinygrad_nn.compare.diagnosis import Diagnosis, Difference, Distances, Row, number
+from tinygrad_nn.compare.behaviour import _grows, _is_close, is_unsteady, overwrite_diagnosis, same_results
+from tinygrad_nn.compare.diagnosis import Diagnosis, Difference, Distances, Row, compact_text
 from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.factors import Factor, name_factor
 from tinygrad_nn.compare.layers.comparison import DIRECTIONS, _answered, _method, _no_loss
 from tinygrad_nn.compare.layers.equations import ACTIVATION, EQUATIONS, FUSED, LOSS, PENALTY, right_equation
-from tinygrad_nn.compare.layers.lines import _blamed, _close, _told, with_lines
+from tinygrad_nn.compare.layers.lines import _add_edit, _close, _diagnosis_index, with_source_lines
 from tinygrad_nn.compare.numerical import precision
-from tinygrad_nn.compare.numerical.noise import is_single
-from tinygrad_nn.compare.numerical.precision import MOST, SAMPLE, _apart, _cast, measured_rounding
-from tinygrad_nn.compare.paths import again, gradients, run_again
+from tinygrad_nn.compare.numerical.noise import has_float32_values
+from tinygrad_nn.compare.numerical.precision import MOST, SAMPLE, _cast, _rounding_bound, measured_rounding
+from tinygrad_nn.compare.paths import gradients, rerun_nodes, rerun_operation
 from tinygrad_nn.compare.roads import NUMERICAL, ROUNDING, Parameter, RoadsReport, _sample
 
 Array = np.ndarray[Any, Any]
@@ -80,10 +80,10 @@ ONE, TWO = np.array([1.0, -2.0]), np.array([[3.0, 4.0]])
 
 def test_calls_that_are_equal_bit_for_bit() -> None:
     nan = np.array([np.nan, 1.0])
-    assert same([ONE, nan], [ONE.copy(), nan.copy()])
-    assert not same([ONE, TWO], [ONE, TWO * (1 + EPS)])
-    assert not same([ONE], [ONE[None]])
-    assert unsteady([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
+    assert same_results([ONE, nan], [ONE.copy(), nan.copy()])
+    assert not same_results([ONE, TWO], [ONE, TWO * (1 + EPS)])
+    assert not same_results([ONE], [ONE[None]])
+    assert is_unsteady([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     ],
 )  # fmt: skip
 def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str, evidence: str) -> None:
-    found = unsteady(calls, ["a", "b"], "Fix the seed.")
+    found = is_unsteady(calls, ["a", "b"], "Fix the seed.")
     assert found is not None
     assert (found.kind, found.where, found.evidence) == (kind, where, (evidence,))
     assert found.text == (
@@ -137,15 +137,15 @@ def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str
     ],
 )  # fmt: skip
 def test_arrays_that_are_near(p: Any, q: Any, size: float, near: bool) -> None:
-    assert _near(np.array(p), np.array(q), size) is near
+    assert _is_close(np.array(p), np.array(q), size) is near
 
 
 def test_arrays_of_float32_and_of_whole_numbers_are_near_by_their_own_digits() -> None:
     one = np.ones(1, np.float32)
-    assert _near(one, one + np.float32(60 * EPS4))
-    assert not _near(one, one + np.float32(70 * EPS4))
-    assert _near(np.array([3]), np.array([3]))
-    assert not _near(np.array([3]), np.array([4]))
+    assert _is_close(one, one + np.float32(60 * EPS4))
+    assert not _is_close(one, one + np.float32(70 * EPS4))
+    assert _is_close(np.array([3]), np.array([3]))
+    assert not _is_close(np.array([3]), np.array([4]))
 
 
 def test_a_third_call_that_adds_what_the_second_did() -> None:
@@ -162,7 +162,7 @@ def test_a_third_call_that_adds_what_the_second_did() -> None:
 
 def test_arrays_that_were_written_into() -> None:
     names = ["a", "b", "c", "d", "e"]
-    found = written_into(names)
+    found = overwrite_diagnosis(names)
     assert (found.kind, found.where) == ("inplace_overwrite", "a")
     assert found.text == (
         "The code overwrote what it was given: a, b, c, d, e. Code that reads it later no longer gets the numbers of "
@@ -194,22 +194,22 @@ def edit(*fixes: int, **more: Any) -> Edit:
     ],
 )  # fmt: skip
 def test_the_diagnosis_that_a_change_is_about(diagnoses: list[Diagnosis], fixes: Any, at: int | None) -> None:
-    assert _blamed(diagnoses, edit(*fixes)) == at
+    assert _diagnosis_index(diagnoses, edit(*fixes)) == at
 
 
 def test_a_change_of_a_line_in_a_diagnosis() -> None:
-    assert _told(FIRST, edit(0)) == replace(FIRST, evidence=("seen", "b would be right."))
+    assert _add_edit(FIRST, edit(0)) == replace(FIRST, evidence=("seen", "b would be right."))
     three = edit(0, alternatives=("c", "d", "e"), kinds=("scale",))
     also = "the same would come from c or from d"
-    assert _told(FIRST, three) == replace(FIRST, evidence=("seen", "b would be right.", also))
-    found = _told(ODD, three)
+    assert _add_edit(FIRST, three) == replace(FIRST, evidence=("seen", "b would be right.", also))
+    found = _add_edit(ODD, three)
     assert found == Diagnosis(
         "sign", "layer 1 W", "b would be right. With this change, the gradients are right, here and at other random "
         "inputs.",
         ("dW is wrong.", "an entry", also), alternatives=("scale",),
     )  # fmt: skip
     none = replace(ODD, text="3 of 4 not finite: NaN and infinity come of it.")
-    assert _told(none, edit(0)) == replace(none, evidence=("an entry", "b would be right."))
+    assert _add_edit(none, edit(0)) == replace(none, evidence=("an entry", "b would be right."))
 
 
 @pytest.mark.parametrize(
@@ -245,14 +245,14 @@ def test_when_a_line_is_looked_for_and_for_how_long(monkeypatch: pytest.MonkeyPa
 
     def found(*diagnoses: Diagnosis, manual: Any = backward, cases: Any = cases) -> Any:
         asked.clear()
-        return with_lines(diagnoses, manual, cases), list(asked)
+        return with_source_lines(diagnoses, manual, cases), list(asked)
 
     for kind, seconds in (("scale", 1.5), ("sign", 1.5), ("unknown", 1.5), ("transpose", 0.6)):
         d = Diagnosis(kind, "layer 2 W", "dW is wrong.")
         made, calls = found(ODD, d)
         assert calls == [(2, 1.5)]
         made, calls = found(d)
-        assert made == [_told(d, edit(2))]
+        assert made == [_add_edit(d, edit(2))]
         assert calls == [(2, seconds)]
     for other in (MEAN, Diagnosis("blind_test", "x", ""), Diagnosis("rounding", "x", "")):
         assert found(other) == ([other], [])
@@ -412,12 +412,12 @@ def test_the_entries_that_are_differentiated_numerically() -> None:
 def test_how_far_another_precision_is_apart() -> None:
     g = np.array([1.0, -50.0, 3.0, 0.0])
     other = g + np.array([1e-3, 0.04, 1.0, np.nan])
-    np.testing.assert_allclose(_apart(other, g, 2.0), [2e-3, 0.08, 2 * MOST * 50, 0.0], rtol=1e-9)
-    assert _apart(np.array([1.0]), np.array([np.inf]), 2.0).tolist() == [0.0]
-    assert _apart(np.zeros(0), np.zeros(0), 2.0).shape == (0,)
-    assert _apart(g.astype(np.longdouble), g, 2.0).dtype == np.float64
+    np.testing.assert_allclose(_rounding_bound(other, g, 2.0), [2e-3, 0.08, 2 * MOST * 50, 0.0], rtol=1e-9)
+    assert _rounding_bound(np.array([1.0]), np.array([np.inf]), 2.0).tolist() == [0.0]
+    assert _rounding_bound(np.zeros(0), np.zeros(0), 2.0).shape == (0,)
+    assert _rounding_bound(g.astype(np.longdouble), g, 2.0).dtype == np.float64
     with np.errstate(invalid="ignore"):
-        infinite = _apart(np.array([1.5, np.inf]), np.array([1.0, np.inf]), 1.0)
+        infinite = _rounding_bound(np.array([1.5, np.inf]), np.array([1.0, np.inf]), 1.0)
     assert infinite.tolist() == [MOST, 0.0]
 
 
@@ -456,13 +456,13 @@ def test_rounding_is_measured_in_the_best_precision_that_a_function_takes(monkey
 
 def test_numbers_that_float32_has() -> None:
     third = np.array([1 / 3, 0.5])
-    assert not is_single(third)
-    assert is_single(third.astype(np.float32).astype(float))
-    assert is_single(third.astype(np.float32) * (1 + 1j))
-    assert not is_single(third * 1j)
-    assert not is_single(np.array([1e300]))
-    assert not is_single(np.array([0.5, np.nan]))
-    assert is_single(np.zeros(0))
+    assert not has_float32_values(third)
+    assert has_float32_values(third.astype(np.float32).astype(float))
+    assert has_float32_values(third.astype(np.float32) * (1 + 1j))
+    assert not has_float32_values(third * 1j)
+    assert not has_float32_values(np.array([1e300]))
+    assert not has_float32_values(np.array([0.5, np.nan]))
+    assert has_float32_values(np.zeros(0))
 
 
 # -- Walks back
@@ -503,11 +503,11 @@ def test_operations_behind_a_node_are_run_again_with_another_in_its_place() -> N
     x, b = np.arange(6.0).reshape(3, 2) + 1, np.array([0.5, -1.0])
     trace = graph_of(lambda x, b: np.sin(x) + np.cos(b) * x, x, b)([x, b]).trace
     place = {node.primitive.name: node for node in trace.operations if node.primitive}
-    out, meta = again(place["sin"], [x + 1])
+    out, meta = rerun_operation(place["sin"], [x + 1])
     np.testing.assert_array_equal(out, np.sin(x + 1))
     assert meta == place["sin"].meta
     (new,) = (n for n in [place["cos"]])
-    changed = run_again(trace.operations, {new: new.copied(type(new)(), out=np.array([2.0, 3.0]))})
+    changed = rerun_nodes(trace.operations, {new: new.copied(type(new)(), out=np.array([2.0, 3.0]))})
     assert {n.primitive.name for n in changed if n.primitive} == {"cos", "multiply", "add"}  # nothing before it
     np.testing.assert_array_equal(changed[place["multiply"]].out, np.array([2.0, 3.0]) * x)
     np.testing.assert_array_equal(changed[place["add"]].out, np.sin(x) + np.array([2.0, 3.0]) * x)
@@ -559,4 +559,4 @@ def test_a_number_is_a_size_only_where_it_changes_with_it() -> None:
     (0.5, 3, "0.5"), (99.6, 2, "1e2"),
 ])  # fmt: skip
 def test_a_number_in_few_letters(value: float, digits: int, text: str) -> None:
-    assert number(value, digits) == text
+    assert compact_text(value, digits) == text

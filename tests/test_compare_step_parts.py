@@ -13,21 +13,21 @@ from tinygrad_nn import Tensor
 from tinygrad_nn.compare.diagnosis import Diagnosis, Row
 from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.function.calling import arrange
-from tinygrad_nn.compare.numerical.whole import Whole
+from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.compare.rows import Checked
-from tinygrad_nn.compare.steps import cells, comparison, listing, probes, referee, walked
+from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
-from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _same, blamed, by_shape
-from tinygrad_nn.compare.steps.mending import kind_of, mended
+from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
+from tinygrad_nn.compare.steps.mending import add_edit, kind_of
 from tinygrad_nn.compare.steps.namespace import read_namespace
-from tinygrad_nn.compare.steps.referee import Referee, silent
+from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.step import Step
 from tinygrad_nn.compare.steps.tape import Tape
 from tinygrad_nn.compare.steps.tracing import State
-from tinygrad_nn.compare.steps.walked import as_floats, bounds_of, decided, injected
+from tinygrad_nn.compare.steps.walk import as_floats, bounds_of, gradient_decisions, injected
 from tinygrad_nn.gradcheck.numerical import AT_POINT, Estimate
 
 Array = Any
@@ -97,7 +97,7 @@ def test_a_direction_moves_each_entry_by_its_size_and_may_be_off_by_the_errors_o
 
 
 def test_what_answers_nothing() -> None:
-    value, bound, kink = silent((0,))
+    value, bound, kink = ignore_message((0,))
     assert math.isnan(value)
     assert (bound, kink) == (0.0, True)
 
@@ -256,17 +256,17 @@ def edit(**more: Any) -> Edit:
 
 def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind() -> None:
     known, unknown = (Diagnosis(kind, "dx", "Text.", ("first",)) for kind in ("transpose", "unknown"))
-    found = mended(known, edit(), set())
+    found = add_edit(known, edit(), set())
     assert (found.kind, found.text, found.evidence) == ("transpose", "Text.", ("first", "Line 2: so."))
-    found = mended(known, edit(alternatives=("a", "b", "c")), set())
+    found = add_edit(known, edit(alternatives=("a", "b", "c")), set())
     assert found.evidence == ("first", "Line 2: so.", "the same would come from a or from b")
-    found = mended(unknown, edit(alternatives=("a",)), set())
+    found = add_edit(unknown, edit(alternatives=("a",)), set())
     assert (found.kind, found.text) == (
         "sign", "Line 2: so. With this change, it is what its own rule gives, here and at other inputs.")  # fmt: skip
     assert found.evidence == ("Text.", "first", "the same would come from a")
-    found = mended(unknown, edit(before="d = 1", after="d = dh"), {"h"})
+    found = add_edit(unknown, edit(before="d = 1", after="d = dh"), {"h"})
     assert found.kind == "cotangent_ignored"
-    assert mended(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
+    assert add_edit(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
 
 
 @pytest.mark.parametrize(
@@ -335,32 +335,34 @@ def test_a_report_of_a_backward_that_stopped() -> None:
     ],
 )  # fmt: skip
 def test_the_names_that_an_assignment_of_one_name_reads(text: str, label: str, read: set[str] | None) -> None:
-    assert cells._reads(text, label) == read
+    assert notebook_cells._reads(text, label) == read
 
 
 def test_a_line_alone_is_a_function_of_arrays() -> None:
-    f = cells._function("dx = a * (\n   b) + k", "dx", {"a": 0, "b": 0}, {"k": 5})
+    f = notebook_cells._function("dx = a * (\n   b) + k", "dx", {"a": 0, "b": 0}, {"k": 5})
     assert f(2, 3) == f(b=3, a=2) == 11
     assert f.__code__.co_varnames[:2] == ("a", "b")
     assert f.__code__.co_firstlineno == 1
-    found = cells._at(edit(sentence="Line 2: Line 2: a", alternatives=("line 2: b", "line 2: line 2: c")), 31)
+    found = notebook_cells._with_cell_line(
+        edit(sentence="Line 2: Line 2: a", alternatives=("line 2: b", "line 2: line 2: c")), 31
+    )
     assert (found.lineno, found.sentence) == (31, "Line 31: Line 2: a")
     assert found.alternatives == ("line 31: b", "line 31: line 2: c")
 
 
 def test_an_array_becomes_what_the_other_one_was() -> None:
     x = np.ones(2)
-    like = cells._like(x, Tensor(np.zeros(2)))
+    like = notebook_cells._like(x, Tensor(np.zeros(2)))
     assert isinstance(like, Tensor)
     assert not like.requires_grad
     like.data[0] = 5
-    plain = cells._like(x, np.zeros(2))
+    plain = notebook_cells._like(x, np.zeros(2))
     assert type(plain) is np.ndarray
     plain[0] = 6
     assert x.tolist() == [1, 1]
-    assert cells.Cells._held("text") == "text"
-    assert type(cells.Cells._held(x)) is np.ndarray
-    assert cells.Cells._held(x) is not x
+    assert notebook_cells.Cells._held("text") == "text"
+    assert type(notebook_cells.Cells._held(x)) is np.ndarray
+    assert notebook_cells.Cells._held(x) is not x
 
 
 # ---- The backward walk with the user's gradients
@@ -418,17 +420,17 @@ def test_of_wrong_states_that_one_is_meant_with_which_the_lines_that_follow_are_
     for which in (0, 1):
         states = [2 * g.ds + 0.3, 5 * g.ds - 0.1]
         of_y = C * np.sin(X * W) + states[which] * np.cos(X * W)
-        found = decided(g.tape, [g.match(g.s, *states), g.match(g.y, of_y)], bounds)
+        found = gradient_decisions(g.tape, [g.match(g.s, *states), g.match(g.y, of_y)], bounds)
         assert [s.time for s in found.states] == [which, 0]
         np.testing.assert_allclose(found.arrived[g.y], of_y, rtol=1e-12)
-    right = decided(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
+    right = gradient_decisions(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
     assert [s.time for s in right.states] == [0, 0]
     for states in ([2 * g.ds + 0.3, 5 * g.ds - 0.1], [5 * g.ds - 0.1, 2 * g.ds + 0.3]):
         both = [g.match(g.s, *states), g.match(g.y, 9 * X)]  # whichever is meant, both lines are wrong
-        assert decided(g.tape, both, bounds).states[0] is injected(g.tape, both, bounds).states[0]
+        assert gradient_decisions(g.tape, both, bounds).states[0] is injected(g.tape, both, bounds).states[0]
     three = [2 * g.ds + 0.3, 7 * g.ds + 0.2, 5 * g.ds - 0.1]
     of_y = C * np.sin(X * W) + three[1] * np.cos(X * W)
-    found = decided(g.tape, [g.match(g.s, *three), g.match(g.y, of_y)], bounds)
+    found = gradient_decisions(g.tape, [g.match(g.s, *three), g.match(g.y, of_y)], bounds)
     assert [s.time for s in found.states] == [1, 0]
 
 
@@ -449,7 +451,7 @@ def test_how_far_rounding_may_take_a_gradient() -> None:
 def test_rounding_is_twice_the_most_that_shaken_steps_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     still = SimpleNamespace(look_around=lambda rng, count: seen.append(count), rounding=lambda: [np.zeros(3)] * 2)
     seen: list[Any] = []
-    monkeypatch.setattr(walked, "Sides", lambda *args: still)
+    monkeypatch.setattr(walk, "Sides", lambda *args: still)
     x, w = Tensor(X), Tensor(W)
     y = x * w
     tape = Tape([(y.node, C)])  # type: ignore[list-item]
@@ -484,10 +486,10 @@ def test_what_each_use_of_a_value_adds_to_its_gradient() -> None:
     ],
 )  # fmt: skip
 def test_two_parts_of_a_gradient_are_one_to_rounding(part: Any, other: Any, same: bool) -> None:
-    assert _same(np.array(part), np.array(other)) is same
+    assert _is_close(np.array(part), np.array(other)) is same
     close = np.array(part) + 0.9e-4 * np.abs(part).max()
-    assert _same(np.array(part, np.float32), close) is True
-    assert _same(np.array(part, np.float32), close + 0.3e-4 * np.abs(part).max()) is not np.any(part)
+    assert _is_close(np.array(part, np.float32), close) is True
+    assert _is_close(np.array(part, np.float32), close + 0.3e-4 * np.abs(part).max()) is not np.any(part)
 
 
 def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
@@ -497,7 +499,7 @@ def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
     def of(*parts: Array, lines: tuple[int, ...] = ()) -> int:
         sums = np.cumsum(parts, axis=0)
         m = g.match(g.y, *sums, added=tuple(range(1, len(parts))), lines=lines)
-        return blamed(g.tape, m, m.states[-1], {}).statement.line
+        return blamed_steps(g.tape, m, m.states[-1], {}).statement.line
 
     assert of(one, 2 * two) == 1
     assert of(2 * one, two) == 0
@@ -508,9 +510,9 @@ def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
     assert of(0 * one, 3 * one, two) == 1  # zeros to begin with
     assert of(one / 4, 2 * two, 3 * one / 4, lines=(4, 5, 4)) == 5  # a loop of two lines
     m = g.match(g.y, one, 7 * two)
-    assert blamed(g.tape, m, m.states[0], {}) is m.states[0]
+    assert blamed_steps(g.tape, m, m.states[0], {}) is m.states[0]
     m = g.match(g.y, one[:2], one + two, added=(1,))
-    assert blamed(g.tape, m, m.states[1], {}) is m.states[1]
+    assert blamed_steps(g.tape, m, m.states[1], {}) is m.states[1]
     many = [np.ones(3), *(0.1 * one for _ in range(6))]
     assert of(*many) == 6  # too many: nothing is reported
 
@@ -520,18 +522,18 @@ def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:
     nothing = Traced([], [g.x], [])
     assert _in_hull(nothing, X, X, False, np.random.default_rng(0)) is False
     assert _in_hull(g.tape.segment(g.y, {}), X[:2], X, False, np.random.default_rng(0)) is False
-    found = by_shape(nothing, "dx", "x", np.ones((3, 2)), np.arange(6.0).reshape(2, 3))
+    found = shape_diagnosis(nothing, "dx", "x", np.ones((3, 2)), np.arange(6.0).reshape(2, 3))
     assert found is not None
     assert (found.kind, found.text) == ("transpose", ("dx is (3, 2), x is (2, 3): a gradient has the shape of its value"
                                                       ", and this one is transposed: dx.T."))  # fmt: skip
     for off, kind in ((5e-7, "edit"), (5e-6, "transpose")):
         near = np.arange(1.0, 7).reshape(3, 2) * (1 + off)
-        found = by_shape(nothing, "dx", "x", near, np.arange(1.0, 7).reshape(2, 3))
+        found = shape_diagnosis(nothing, "dx", "x", near, np.arange(1.0, 7).reshape(2, 3))
         assert found is not None
         assert found.kind == kind
-    assert by_shape(nothing, "dx", "x", X, X) is None
-    assert by_shape(nothing, "dx", "x", X[None], X) is None
-    assert by_shape(nothing, "dx", "x", np.ones(5), X) is None
+    assert shape_diagnosis(nothing, "dx", "x", X, X) is None
+    assert shape_diagnosis(nothing, "dx", "x", X[None], X) is None
+    assert shape_diagnosis(nothing, "dx", "x", np.ones(5), X) is None
 
 
 # ---- By numbers
@@ -563,7 +565,7 @@ def test_the_parameter_of_a_function_that_is_called_has_a_value_of_its_own() -> 
 
 def test_rounding_may_move_an_entry_as_far_as_the_largest_one_allows() -> None:
     right = np.array([1.0, 1e3, 0.0])
-    whole = Whole(right, np.full(3, 1e-20), right.copy(), right.copy())
+    whole = NumericalGradient(right, np.full(3, 1e-20), right.copy(), right.copy())
     unit = 64 * 2.0**-52
     for off, ok in ((240 * unit, True), (262 * unit, False)):
         row, bad = _judged("dz", right + np.array([off, 0, 0]), whole, 2.0**-52)
@@ -573,7 +575,7 @@ def test_rounding_may_move_an_entry_as_far_as_the_largest_one_allows() -> None:
 def test_a_wrong_shape_by_numbers_is_named_with_its_value() -> None:
     match: Any = SimpleNamespace(version=SimpleNamespace(value=SimpleNamespace(data=np.ones((2, 3)))),
                                  given=SimpleNamespace(belongs_to="x"))  # fmt: skip
-    whole = Whole(np.ones((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3)))
+    whole = NumericalGradient(np.ones((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3)))
     mine = np.arange(6.0).reshape(3, 2)
     found = _explained("dx", match, mine, whole, row(), np.ones((2, 3), bool), np.ones((2, 3)), np.zeros((2, 3)))
     assert found.where == "dx"
@@ -653,7 +655,7 @@ def cell_of(k: int = 0) -> tuple[Any, Graph]:
     graph = SimpleNamespace(versions=versions, tensors=list(g.kept[:2]))
     matches = [SimpleNamespace(version=SimpleNamespace(node=n), given=SimpleNamespace(name=name))
                for n, name in ((g.s, "ds"), (g.y, "dy"))]  # fmt: skip
-    made: Any = cells.Cells({"x": 1, "a "
+    made: Any = notebook_cells.Cells({"x": 1, "a "
                              "b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
                             np.random.default_rng(0))  # fmt: skip
     return made, g
@@ -678,7 +680,7 @@ def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
 
 def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(cells, "edit_of_step", lambda *args, **named: asked.append((args, named)) or answer)
+    monkeypatch.setattr(notebook_cells, "edit_of_step", lambda *args, **named: asked.append((args, named)) or answer)
     answer: Any = edit(sentence="Line 2: so.")
     made, g = cell_of()
     ds = np.array([3.0, -1.0, 0.5])

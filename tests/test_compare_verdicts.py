@@ -18,23 +18,23 @@ from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.verdict import (
     NOTHING,
     SINGLE,
-    _as_far_as_explained,
-    _behind_a_right_answer,
     _blamed,
-    _borne_out,
     _cheapest,
-    _convention,
+    _confirmed_findings,
+    _convention_diagnosis,
     _diagnosis,
     _evidence,
     _explained,
+    _explained_deltas,
+    _given_deltas,
+    _hidden_mistakes,
+    _is_right,
+    _is_rounding,
     _loss_doubled,
     _merged,
-    _own,
-    _right,
-    _rounded,
-    _said,
     _unsteady,
     _written,
+    _wrong_part_text,
     diagnose,
 )
 from tinygrad_nn.compare.numerical.noise import bounds
@@ -68,9 +68,9 @@ def test_errors_of_float32_are_held_against_the_bound_of_each_entry(bound: float
     rows = [row("layer 1 W"), row("layer 1 b")]
     for share, rounded in ((3.9, True), (-3.9, True), (4.1, False), (-4.1, False)):
         right = float(np.float32(1.5)) - share * SINGLE * bound
-        assert _rounded(rows, single(1.5, right, bound, (2, 3), (2,))) is rounded
-        assert _rounded(rows[:1], single(1.5, right, bound, (2, 3), (2,))) is rounded
-        assert _rounded(rows[1:], single(1.5, right, bound, (2, 3), (4,))) is rounded
+        assert _is_rounding(rows, single(1.5, right, bound, (2, 3), (2,))) is rounded
+        assert _is_rounding(rows[:1], single(1.5, right, bound, (2, 3), (2,))) is rounded
+        assert _is_rounding(rows[1:], single(1.5, right, bound, (2, 3), (4,))) is rounded
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,12 @@ def test_rounding_is_in_more_than_three_entries_and_in_more_than_three_of_ten(
 ) -> None:
     verdict = single(1.5, 1.5 + SINGLE, 1.0, (1, size), (size,))
     for name in ("layer 1 W", "layer 1 b"):
-        assert _rounded([row(name, wrong=share)], verdict) is rounded
+        assert _is_rounding([row(name, wrong=share)], verdict) is rounded
     both = [row("layer 1 W", wrong=share), row("layer 1 b", wrong=share)]
-    assert _rounded(both, verdict) is (2 * share * size > 3 and share > 0.3)
-    assert _rounded([row("layer 1 W", wrong=share), row("layer 1 b", wrong=0.0)], verdict) is (share * size > 0.6 * size
-                                                                                              and share * size > 3)
+    assert _is_rounding(both, verdict) is (2 * share * size > 3 and share > 0.3)
+    assert _is_rounding([row("layer 1 W", wrong=share), row("layer 1 b", wrong=0.0)], verdict) is (
+        share * size > 0.6 * size and share * size > 3
+    )
 
 
 def test_rounding_is_looked_for_in_the_layer_that_a_row_names() -> None:
@@ -98,8 +99,8 @@ def test_rounding_is_looked_for_in_the_layer_that_a_row_names() -> None:
     case: Any = SimpleNamespace(answer=answer, right=right)
     verdict: Any = SimpleNamespace(given=Witness(case, noise))
     for part in "Wb":
-        assert _rounded([row(f"layer 1 {part}")], verdict)
-        assert not _rounded([row(f"layer 2 {part}")], verdict)
+        assert _is_rounding([row(f"layer 1 {part}")], verdict)
+        assert not _is_rounding([row(f"layer 2 {part}")], verdict)
 
 
 def mean_of(factor: Any, loss: Any = None, method: str = "l2") -> list[Witness]:
@@ -128,7 +129,7 @@ BY_N = Finding(1, "delta", "scale", "", Factor("N", 4.0))
 )  # fmt: skip
 def test_loss_and_gradient_times_one_factor_are_a_convention(loss: Any, agrees: bool) -> None:
     seen = mean_of(lambda w: w.case.rows, loss)
-    found = _convention(verdict_of(seen), [BY_N])
+    found = _convention_diagnosis(verdict_of(seen), [BY_N])
     assert (found is not None) is agrees
     if found is not None:
         case = seen[0].case
@@ -147,17 +148,17 @@ def test_what_is_no_other_mean() -> None:
         [], [BY_N, BY_N], [replace(BY_N, kind="sign")], [replace(BY_N, layer=0)], [replace(BY_N, part="W")],
         [replace(BY_N, part="b")], [replace(BY_N, factor=None)], [replace(BY_N, factor=Factor("N", 4.1))],
     ):  # fmt: skip
-        assert _convention(verdict_of(seen), found) is None
-    assert _convention(SimpleNamespace(given=seen[0], seen=[]), [BY_N]) is None
+        assert _convention_diagnosis(verdict_of(seen), found) is None
+    assert _convention_diagnosis(SimpleNamespace(given=seen[0], seen=[]), [BY_N]) is None
     bare = [Witness(w.case, None) for w in seen]
-    assert _convention(verdict_of(bare), [BY_N]) is None
+    assert _convention_diagnosis(verdict_of(bare), [BY_N]) is None
     plain = mean_of(lambda w: w.case.rows, method="none")
-    found_ = _convention(verdict_of(plain), [BY_N])
+    found_ = _convention_diagnosis(verdict_of(plain), [BY_N])
     assert found_ is not None
     assert found_.text.startswith("Loss and gradient are both N (the number of samples) times ours: ")
     for w in plain:
         w.case.right = w.case.right._replace(db=[0 * g for g in w.case.right.db])
-    assert _convention(verdict_of(plain), [BY_N]) is None  # there is no ratio
+    assert _convention_diagnosis(verdict_of(plain), [BY_N]) is None  # there is no ratio
 
 
 RIGHT3 = np.array([[1.0, 2.0, 4.0], [8.0, -1.0, 0.5]])
@@ -173,7 +174,7 @@ def said(got: Any, f: Finding, noise: float | None = None, dtype: Any = np.float
     case: Any = SimpleNamespace(answer=SimpleNamespace(dW=[W], db=[b]), right=right, given=True, dtype=np.dtype(dtype))
     W3, b3 = (None if noise is None else [np.full_like(x, noise)] for x in (RIGHT3, RIGHT3[0]))
     each: Any = None if noise is None else SimpleNamespace(dW=W3, db=b3, delta=W3)
-    return _said(verdict_of([Witness(case, each)]), f)  # type: ignore[arg-type]
+    return _wrong_part_text(verdict_of([Witness(case, each)]), f)  # type: ignore[arg-type]
 
 
 def moved(by: float, at: tuple[int, ...] = (1, 0), right: Array = RIGHT3) -> Array:
@@ -322,7 +323,7 @@ def test_what_a_finding_rests_on(f: Finding, seen: Any, more: Any, evidence: tup
 )  # fmt: skip
 def test_deltas_below_what_is_unexplained_are_not_known(found: list[Finding], known: str) -> None:
     deltas: Any = list("abc")
-    made = _as_far_as_explained(deltas, State((), tuple(found), 0.0))
+    made = _explained_deltas(deltas, State((), tuple(found), 0.0))
     assert "".join(d for d in made if d is not None) == known  # type: ignore[misc]
     assert len(made) == 3
     assert deltas == list("abc")
@@ -333,21 +334,21 @@ def test_an_answer_is_right_within_rounding_delta_too_if_it_was_told() -> None:
         for noise in (False, True):
             (w,) = seen_of(rows=(4,), told=told)
             w = Witness(w.case, bounds(w.case) if noise else None)
-            assert _right(w)
+            assert _is_right(w)
             for arrays in (w.case.answer.dW, w.case.answer.db, *([w.case.answer.delta] if told else [])):
                 for k in (0, 1):
                     before = arrays[k]  # type: ignore[index]
                     arrays[k] = before * (1 + 0.9e-8)  # type: ignore[index]
-                    assert _right(w)
+                    assert _is_right(w)
                     arrays[k] = before * (1 + 1.2e-8)  # type: ignore[index]
-                    assert not _right(w)
+                    assert not _is_right(w)
                     arrays[k] = before  # type: ignore[index]
     (w,) = seen_of(rows=(4,))
     huge = bounds(w.case)
     huge.dW[0][...] = 1e-3 / 8 / 2.0**-52
     w.case.answer.dW[0] = w.case.answer.dW[0] + 0.9e-3
-    assert _right(Witness(w.case, huge))
-    assert not _right(w)
+    assert _is_right(Witness(w.case, huge))
+    assert not _is_right(w)
 
 
 @pytest.mark.parametrize(("twice", "off", "doubled"), [
@@ -366,8 +367,8 @@ def test_the_deltas_of_an_explanation_in_the_batch_that_was_given() -> None:
     seen = seen_of()
     deltas: Any = (("a1", "b1"), ("a0", "b0"))
     state = State((), (), 0.0, deltas)
-    assert _own(seen[0], seen, state) == ["a0", "a1"]
-    assert _own(seen[1], seen, state) == ["b0", "b1"]
+    assert _given_deltas(seen[0], seen, state) == ["a0", "a1"]
+    assert _given_deltas(seen[1], seen, state) == ["b0", "b1"]
 
 
 def test_findings_that_the_batch_bears_out() -> None:
@@ -425,17 +426,17 @@ def test_a_mistake_behind_a_right_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     state, nothing = State((), (f,), 1.0), State((), (), 0.0)
     sure = {"state": state}
     monkeypatch.setattr(verdict_module, "explain", lambda seen, doubled: sure["state"])
-    assert _behind_a_right_answer(given, [near], unsummed, [given], False) == (state, [near], True)
-    assert _behind_a_right_answer(given, [], state, [given], False) == (NOTHING, [], False)
+    assert _hidden_mistakes(given, [near], unsummed, [given], False) == (state, [near], True)
+    assert _hidden_mistakes(given, [], state, [given], False) == (NOTHING, [], False)
     for none in (nothing, State((), (f, unknown), 1.0)):
         sure["state"] = none
-        assert _behind_a_right_answer(given, [near], state, [given], False) == (NOTHING, [], False)
+        assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
     given.case.answer = replace(given.case.answer, kept=("layer 1 b has shape (1, 4)",))
-    assert _behind_a_right_answer(given, [near], unsummed, [given], False) == (unsummed, [given], True)
-    assert _behind_a_right_answer(given, [near], state, [given], False) == (NOTHING, [], False)
+    assert _hidden_mistakes(given, [near], unsummed, [given], False) == (unsummed, [given], True)
+    assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
     (several,) = seen_of(rows=(2,))
     several.case.answer = replace(several.case.answer, kept=("layer 1 b has shape (1, 4)",))
-    assert _behind_a_right_answer(several, [near], unsummed, [several], False) == (NOTHING, [], False)
+    assert _hidden_mistakes(several, [near], unsummed, [several], False) == (NOTHING, [], False)
 
 
 def test_of_what_is_not_finite_nothing_is_explained() -> None:
@@ -485,19 +486,22 @@ def test_findings_that_rows_show() -> None:
     one, two = Finding(0, "W", "scale", ""), Finding(1, "delta", "scale", "")
     three = Finding(1, "b", "unknown", "")
     every = [row("layer 1 W"), row("layer 2 b")]
-    assert _borne_out(verdict_of(seen, one, two, three), every) == [two, three, one]
-    assert _borne_out(verdict_of(seen, one, two, three), every[:1]) == [one]
-    assert _borne_out(verdict_of(seen, one, two, three), [row("layer 1 W", ok=True), every[1]]) == [two, three]
-    assert _borne_out(verdict_of(seen, one, two, three, hidden=True), []) == [two, three, one]
+    assert _confirmed_findings(verdict_of(seen, one, two, three), every) == [two, three, one]
+    assert _confirmed_findings(verdict_of(seen, one, two, three), every[:1]) == [one]
+    assert _confirmed_findings(verdict_of(seen, one, two, three), [row("layer 1 W", ok=True), every[1]]) == [two, three]
+    assert _confirmed_findings(verdict_of(seen, one, two, three, hidden=True), []) == [two, three, one]
     wrote = replace(seen[0].case.answer, overwritten=("layer 2 W",))
     seen[0].case.answer = wrote
     above = Finding(0, "delta", "scale", "")
-    assert _borne_out(verdict_of(seen, above, one, two), every) == [two, one]  # made of weights that were overwritten
-    assert _borne_out(verdict_of(seen, above, hidden=True), every) == [above]
+    assert _confirmed_findings(verdict_of(seen, above, one, two), every) == [
+        two,
+        one,
+    ]  # made of weights that were overwritten
+    assert _confirmed_findings(verdict_of(seen, above, hidden=True), every) == [above]
     seen[0].case.answer = replace(wrote, overwritten=("layer 1 W",))
-    assert _borne_out(verdict_of(seen, above, one, two), every) == [two, above, one]
+    assert _confirmed_findings(verdict_of(seen, above, one, two), every) == [two, above, one]
     seen[0].case.answer.db[0][0] = np.nan
-    assert _borne_out(verdict_of(seen, one, two, three), every) == [two, one]
+    assert _confirmed_findings(verdict_of(seen, one, two, three), every) == [two, one]
 
 
 def test_what_is_blamed_where_rows_are_wrong() -> None:

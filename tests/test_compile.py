@@ -22,7 +22,7 @@ import tinygrad_nn as tg
 from tests.machine_code import EVERY
 from tinygrad_nn import compile, optim
 from tinygrad_nn.compiled.numba import small_products
-from tinygrad_nn.compiled.program.memory import packed
+from tinygrad_nn.compiled.program.memory import place_intervals
 from tinygrad_nn.tree import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -697,7 +697,7 @@ def test_buffers_that_are_needed_at_once_share_no_memory() -> None:
         births = rng.integers(0, 100, count)
         spans = [(int(a), int(a + b)) for a, b in zip(births, rng.integers(0, 30, count), strict=True)]
         sizes = [int(n) for n in rng.integers(0, 3, count) * rng.integers(1, 1000, count)]
-        starts, total = packed(spans, sizes)
+        starts, total = place_intervals(spans, sizes)
         assert total <= sum(-(-size // 64) * 64 for size in sizes)
         for k in range(count):
             assert starts[k] % 64 == 0
@@ -706,9 +706,9 @@ def test_buffers_that_are_needed_at_once_share_no_memory() -> None:
                 in_time = spans[k][0] <= spans[j][1] and spans[j][0] <= spans[k][1]
                 in_space = starts[k] < starts[j] + sizes[j] and starts[j] < starts[k] + sizes[k]
                 assert not (in_time and in_space)
-    assert packed([(0, 1), (0, 5), (3, 5)], [640, 320, 64]) == ([0, 640, 0], 960), "a gap is used"
+    assert place_intervals([(0, 1), (0, 5), (3, 5)], [640, 320, 64]) == ([0, 640, 0], 960), "a gap is used"
     spans = [(0, 1), (2, 3)] * 10
-    assert packed(spans, [640] * 20)[1] == 6400, "what is over leaves its memory to the next"
+    assert place_intervals(spans, [640] * 20)[1] == 6400, "what is over leaves its memory to the next"
 
 
 @pytest.mark.parametrize("donate", [(), (0, 1, 2)], ids=["kept", "donated"])

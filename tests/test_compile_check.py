@@ -232,7 +232,7 @@ def test_rounding_is_no_defect(name: str, backend: str) -> None:
 
 def test_other_arguments_have_other_values_and_other_memory() -> None:
     leaves = [np.arange(6.0).reshape(2, 3), np.array([True, False]), np.arange(3), TABLE, 2, 0.5, "mean", np.float32(2)]
-    new = check.others(leaves, frozenset(), frozenset(), 0)
+    new = check.other_arguments(leaves, frozenset(), frozenset(), 0)
     for a, b in zip(leaves, new, strict=True):
         assert type(a) is type(b)
         assert isinstance(a, str) or np.any(a != b)
@@ -240,7 +240,7 @@ def test_other_arguments_have_other_values_and_other_memory() -> None:
             assert (a.shape, a.dtype) == (b.shape, b.dtype)
     assert [x.flags.c_contiguous for x in new if isinstance(x, np.ndarray)] == [True, False, False, False]
     assert new[0].base is not None
-    same = check.others(leaves, frozenset(), frozenset(), check.SAME)
+    same = check.other_arguments(leaves, frozenset(), frozenset(), check.SAME)
     agree(same, leaves)
 
 
@@ -248,7 +248,7 @@ def test_other_arguments_have_other_values_and_other_memory() -> None:
     ("attempt", "whole", "real"), [(0, 3, True), (1, 3, True), (2, 2, True), (3, 2, False), (4, 2, False)]
 )
 def test_plain_numbers_change_as_much_as_an_attempt_says(attempt: int, whole: int, real: bool) -> None:
-    new = check.others([2, 0.5, 2, 0.5], frozenset({2, 3}), frozenset(), attempt)
+    new = check.other_arguments([2, 0.5, 2, 0.5], frozenset({2, 3}), frozenset(), attempt)
     assert new[0] == whole
     assert 0.5 < new[1] <= 0.55 if real else new[1] == 0.5, "so little that a plan stays inside a domain"
     assert new[2:] == [2, 0.5], "what the plan depends on stays"
@@ -260,7 +260,7 @@ def test_plain_numbers_change_as_much_as_an_attempt_says(attempt: int, whole: in
 def _overlapping(patch: pytest.MonkeyPatch) -> None:
     from tinygrad_nn.compiled.program import memory
 
-    patch.setattr(memory, "packed", lambda spans, sizes: ([0] * len(sizes), max(sizes, default=0)))
+    patch.setattr(memory, "place_intervals", lambda spans, sizes: ([0] * len(sizes), max(sizes, default=0)))
 
 
 def _copied_views(patch: pytest.MonkeyPatch) -> None:

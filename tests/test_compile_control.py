@@ -11,7 +11,7 @@ import pytest
 import tinygrad_nn as tg
 from tests.test_control_flow import CASES, close, leaves_of, moving
 from tinygrad_nn import Tensor, compile, cond, grad, hessian, jacobian, jvp, scan, value_and_grad, vjp, while_loop
-from tinygrad_nn.compiled.check import others
+from tinygrad_nn.compiled.check import other_arguments
 from tinygrad_nn.compiled.program import control
 from tinygrad_nn.tree import flatten
 
@@ -217,7 +217,7 @@ ON_NUMBA = ("numbers", "an LSTM", "descent", "complex", "an index that is handed
 
 def again(args: tuple[Any, ...]) -> tuple[Any, ...]:
     leaves, rebuild = flatten(list(args))
-    return tuple(rebuild(others(leaves, frozenset(), frozenset(), 1)))
+    return tuple(rebuild(other_arguments(leaves, frozenset(), frozenset(), 1)))
 
 
 def same(quick: Any, f: Callable[..., Any], args: tuple[Any, ...], rtol: float = 1e-11) -> None:
@@ -434,7 +434,7 @@ def test_numbers_are_drawn_after_loops_and_branches() -> None:
 
 def test_two_results_of_a_body_are_two_arrays() -> None:
     x, given = np.ones(2), np.zeros(2)
-    first, second, third = control._own([x, x, given], [given])
+    first, second, third = control._copy_shared([x, x, given], [given])
     assert first is x
     assert not np.shares_memory(first, second)
     assert not np.shares_memory(third, given)

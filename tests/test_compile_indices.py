@@ -246,9 +246,9 @@ def test_gradients_of_parts_are_written_beside_each_other(plain_kernels: None) -
 
 @pytest.mark.parametrize("wrong", [5, 6, -6, -7])
 def test_places_are_counted_from_the_start_and_are_none_beyond_the_ends(wrong: int) -> None:
-    assert calls_of_kernels.places(5, 1, np.array([[-5, 4], [0, -1]], np.int8)).tolist() == [[0, 4], [0, 4]]
+    assert calls_of_kernels.from_start(5, 1, np.array([[-5, 4], [0, -1]], np.int8)).tolist() == [[0, 4], [0, 4]]
     with pytest.raises(IndexError, match=f"index {wrong} is out of bounds for axis 1 with size 5"):
-        calls_of_kernels.places(5, 1, np.array([0, wrong]))
+        calls_of_kernels.from_start(5, 1, np.array([0, wrong]))
 
 
 @pytest.mark.parametrize("wrong", [5, 6, -6, -7])  # of the five columns, or of the six rows too
@@ -278,7 +278,7 @@ def test_an_index_out_of_bounds_is_refused_as_numpy_does(wrong: int, plain_kerne
     ],
 )
 def test_zeros_are_written_where_nothing_else_is(index: Any, shape: tuple[int, ...], zeros: list[Any]) -> None:
-    assert list(calls_of_kernels._rest(frozen(index), shape)) == zeros
+    assert list(calls_of_kernels._boxes_outside(frozen(index), shape)) == zeros
 
 
 def test_boxes_are_apart_that_have_no_entry_in_common() -> None:

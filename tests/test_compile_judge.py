@@ -18,7 +18,7 @@ EPS = np.finfo(float).eps
 
 
 def run(text: str, given: str, noise: Any = None) -> list[np.ndarray]:
-    return [np.asarray(x) for x in check.Kept(program(text, given)).run(function(text, given)[1], noise)]
+    return [np.asarray(x) for x in check.OpCopies(program(text, given)).run(function(text, given)[1], noise)]
 
 
 TEXTS = [(text, given) for table in (KERNELS, PLACES) for given in table for text in table[given]]
@@ -36,7 +36,7 @@ def test_operations_one_by_one_give_what_the_function_gives() -> None:
 
 def test_operations_are_kept_as_they_were() -> None:
     made = program("a * 2 + b", "v v")
-    kept = check.Kept(made)
+    kept = check.OpCopies(made)
     made.ops[0].function, made.ops[1].args[0] = np.divide, made.ops[1].args[1]
     made.outputs[0] = None
     arguments = function("a * 2 + b", "v v")[1]
@@ -61,7 +61,7 @@ def test_an_operation_rounds_as_often_as_it_adds(text: str, given: str, terms: i
     known: dict[Value, Any] = {v: arguments[v.slot] for v in made.inputs}
     for other in made.ops:
         values = [known.get(a, getattr(a, "data", None)) if isinstance(a, Value) else a for a in other.args]
-        results = check._done(other, values)
+        results = check._run_operation(other, values)
         if other is op:
             assert check._rounded(op, values, results) == terms
             return
@@ -131,31 +131,31 @@ APART: Any = [
 
 @pytest.mark.parametrize(("found", "wanted", "slack", "text"), APART)
 def test_two_leaves_differ_by_more_than_rounding(found: Any, wanted: Any, slack: Any, text: str | None) -> None:
-    assert check._apart(found, wanted, slack) == text
+    assert check._leaf_difference(found, wanted, slack) == text
 
 
 @pytest.mark.parametrize(("found", "wanted", "slack", "text"), APART)
 def test_two_large_arrays_differ_as_small_ones_do(found: Any, wanted: Any, slack: Any, text: str | None) -> None:
     if isinstance(wanted, np.ndarray) and found.shape == wanted.shape and slack is None:
         large = [np.resize(x, check.TILE + 8) for x in (found, wanted)]
-        assert (check._apart(*large, slack) is None) == (text is None)
+        assert (check._leaf_difference(*large, slack) is None) == (text is None)
         for at in (0, check.TILE // 2, -1):  # one entry among many that are equal
             one = np.array(large[1])
             one[at] = large[0][at]
-            assert check._apart(one, large[1], slack) is None or text is not None
+            assert check._leaf_difference(one, large[1], slack) is None or text is not None
             one[at] = wanted.flat[0] + 1 if wanted.dtype.kind in "fc" else wanted.flat[0] + 2
             same = not np.isfinite(wanted.flat[0]) and one[at] == large[1][at]
-            assert (check._apart(one, large[1], slack) is None) == same
+            assert (check._leaf_difference(one, large[1], slack) is None) == same
 
 
 def test_what_noise_was_seen_grows() -> None:
     still = np.array([1.0, 2.0, np.inf, np.nan, 5.0, 6.0])
     again = np.array([1.5, 2.0, np.inf, np.nan, np.nan, np.inf])
-    seen = check._grown(None, again, still)
+    seen = check._largest_distance(None, again, still)
     np.testing.assert_array_equal(seen, [0.5, 0, 0, 0, np.inf, np.inf])
-    np.testing.assert_array_equal(check._grown(seen, still + 0.25, still), [0.5, 0.25, 0, 0, np.inf, np.inf])
-    assert check._grown(seen, still[:2], still) is seen
-    np.testing.assert_array_equal(check._grown(None, np.array([1, 2]), np.array([1, 3])), [0, np.inf])
+    np.testing.assert_array_equal(check._largest_distance(seen, still + 0.25, still), [0.5, 0.25, 0, 0, np.inf, np.inf])
+    assert check._largest_distance(seen, still[:2], still) is seen
+    np.testing.assert_array_equal(check._largest_distance(None, np.array([1, 2]), np.array([1, 3])), [0, np.inf])
 
 
 def test_noise_is_looked_for_only_where_it_counts() -> None:
@@ -191,7 +191,7 @@ def test_noise_is_looked_for_only_where_it_counts() -> None:
 def test_arguments_change_less_and_less(attempt: int) -> None:
     rng = np.random.default_rng(0)
     x = np.arange(1.0, 41).reshape(20, 2)
-    new, words = check._changed(x, attempt, rng), np.array(["a", "b"])
+    new, words = check._other_values(x, attempt, rng), np.array(["a", "b"])
     if attempt == check.SAME:
         assert new is x
     elif attempt == 3:
@@ -202,18 +202,18 @@ def test_arguments_change_less_and_less(attempt: int) -> None:
         assert len(np.unique(np.round(np.abs(new) / x, 6))) > 20, "each entry by itself"
         assert new.flat[0] < 0 if attempt == 0 else (new > 0).all()
         assert 5 < (new < 0).sum() < 35 or attempt
-    assert check._changed(words, attempt, rng) is words
+    assert check._other_values(words, attempt, rng) is words
     for dtype in ("f4", "c8", "i4", "u1", "?"):
         y = np.array([1, 0, 1], dtype)
-        other = check._changed(y, attempt, rng)
+        other = check._other_values(y, attempt, rng)
         assert (other.dtype, other.shape) == (y.dtype, y.shape)
         assert (other != y).any() == (attempt != check.SAME)
-    whole = check._changed(np.array(5), attempt, rng)
+    whole = check._other_values(np.array(5), attempt, rng)
     assert whole == (6 if attempt < 2 else 5)
-    assert check._changed(np.array(True), attempt, rng)
-    one = check._changed(np.array(2.0), attempt, rng)
+    assert check._other_values(np.array(True), attempt, rng)
+    one = check._other_values(np.array(2.0), attempt, rng)
     assert 2 < one <= 2.2 if attempt < 3 else one == 2
-    zeros = check._changed(np.zeros(5), attempt, rng)
+    zeros = check._other_values(np.zeros(5), attempt, rng)
     assert ((zeros > 0) & (zeros < 0.1)).all() == (attempt < 3)
 
 
@@ -221,7 +221,7 @@ def test_arguments_change_less_and_less(attempt: int) -> None:
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
 def test_large_arguments_change_as_small_ones_do(dtype: str, attempt: int) -> None:
     x = np.arange(1.0, 400_001).reshape(1000, 400).astype(dtype)
-    new = check._changed(x, attempt, np.random.default_rng(0))
+    new = check._other_values(x, attempt, np.random.default_rng(0))
     assert (new.dtype, new.shape) == (x.dtype, x.shape)
     if attempt > 2:
         np.testing.assert_array_equal(new, np.roll(x, 1, axis=0) if attempt == 3 else x)
@@ -232,7 +232,7 @@ def test_large_arguments_change_as_small_ones_do(dtype: str, attempt: int) -> No
     assert not any((row == factors[0]).all() for row in factors[1:]), "no row as another"
     assert (factors.real[0, 0] < 0) == (attempt == 0)
     assert 0.4 < (factors.real < 0).mean() < 0.6 or attempt
-    zeros = check._changed(np.zeros_like(x), attempt, np.random.default_rng(0))
+    zeros = check._other_values(np.zeros_like(x), attempt, np.random.default_rng(0))
     assert ((zeros.real > 0) & (zeros.real < 0.1)).all()
     assert zeros.dtype == x.dtype
 
@@ -241,7 +241,7 @@ def test_large_arguments_change_as_small_ones_do(dtype: str, attempt: int) -> No
 @pytest.mark.parametrize("attempt", range(3))
 @pytest.mark.parametrize("period", [check.TILE, check.OTHER_TILE])
 def test_no_entry_of_a_large_argument_is_as_a_later_one(period: int, attempt: int, filled: float) -> None:
-    x = check._changed(np.full(3 * period + 5, filled), attempt, np.random.default_rng(0))
+    x = check._other_values(np.full(3 * period + 5, filled), attempt, np.random.default_rng(0))
     for times in (1, 2, 3):
         assert (x[: -times * period] == x[times * period :]).mean() < 0.01
 
@@ -249,21 +249,21 @@ def test_no_entry_of_a_large_argument_is_as_a_later_one(period: int, attempt: in
 @pytest.mark.parametrize(("kind", "strides"), [(0, (16, 8)), (1, (32, 16)), (2, (-16, 8)), (3, (8, 24)), (4, (16, 8))])
 def test_arguments_lie_elsewhere(kind: int, strides: tuple[int, ...]) -> None:
     x = np.arange(6.0).reshape(3, 2)
-    new = check.elsewhere(x, kind)
+    new = check.in_other_layout(x, kind)
     np.testing.assert_array_equal(new, x)
     assert new.strides == strides
     assert (new.base is not None) == (kind % 4 != 3)
     assert not np.shares_memory(new, x)
-    single = check.elsewhere(np.array(3.0), kind)
+    single = check.in_other_layout(np.array(3.0), kind)
     assert (single.shape, single[()], single.base.shape) == ((), 3.0, (3,))
-    assert check.elsewhere(np.zeros((0, 2)), kind).shape == (0, 2)
+    assert check.in_other_layout(np.zeros((0, 2)), kind).shape == (0, 2)
 
 
 def test_arguments_of_every_kind_have_others() -> None:
     rng = np.random.default_rng(0)
     tensors = [tg.Tensor([1.0, 2.0], name="w"), tg.Tensor([1.0, 2.0], requires_grad=False)]
     leaves = [rng, "word", np.float32(2), *tensors, np.ones((2, 2)), np.ones((2, 2))]
-    new = check.others(leaves, frozenset({5}), frozenset({6}), 1)
+    new = check.other_arguments(leaves, frozenset({5}), frozenset({6}), 1)
     assert new[0] is rng
     assert new[1] == "word"
     assert type(new[2]) is np.float32
@@ -271,13 +271,13 @@ def test_arguments_of_every_kind_have_others() -> None:
     assert new[5] is leaves[5], "what the plan depends on stays"
     assert new[6].base is None or new[6].flags.c_contiguous, "what is written into lies in order"
     assert (new[6] != 1).all()
-    same = check.others(leaves, frozenset(), frozenset({5, 6}), check.SAME)
+    same = check.other_arguments(leaves, frozenset(), frozenset({5, 6}), check.SAME)
     assert not any(np.shares_memory(same[k], leaves[k]) for k in (5, 6)), "what is written into is no person's array"
 
 
 def test_two_numbers_change_by_different_factors() -> None:
     """With equal factors, a frozen value that depends only on their quotient would go unnoticed."""
-    new = check.others([2.0, 2.0, 3, 1j, True], frozenset(), frozenset(), 0)
+    new = check.other_arguments([2.0, 2.0, 3, 1j, True], frozenset(), frozenset(), 0)
     assert new[0] != new[1]
     assert new[2:] == [4, new[3], True]
     assert 1 < abs(new[3]) <= 1.1
@@ -285,7 +285,7 @@ def test_two_numbers_change_by_different_factors() -> None:
 
 def test_numbers_that_are_not_finite_are_counted() -> None:
     nest = {"a": [np.array([np.inf, 1, np.nan])], "b": (float("nan"), "inf"), "c": np.array([complex(0, np.inf)])}
-    assert check._strange([nest, 3, np.arange(3)]) == 4
+    assert check._count_non_finite([nest, 3, np.arange(3)]) == 4
 
 
 # -- The proof that no array is read from memory where it no longer is
@@ -302,7 +302,7 @@ def tenants(starts: dict[Value, int], onto: dict[Value, Value] | None = None) ->
         target={}, onto=onto or {}, place={v: k for k, v in enumerate(starts)}, starts=list(starts.values()),
         root=lambda v: v, _entrywise=lambda op, x, out: False,
     )  # fmt: skip
-    return verify.Tenants(SimpleNamespace(memory=memory, standing={}))
+    return verify.MemoryContents(SimpleNamespace(memory=memory, standing={}))
 
 
 @pytest.mark.parametrize(
@@ -321,13 +321,13 @@ def test_what_is_written_drives_out_what_lay_there(first: Any, second: Any, stay
     assert found.holds(a) == stays
     op = Op("ufunc", "g", np.sin, [a], outs=[b])
     if stays:
-        verify._apart(found, op, b)
-        verify._read(found, a, "g")
+        verify._check_overwrite(found, op, b)
+        verify._check_read(found, a, "g")
         return
     with pytest.raises(Untraceable, match=r"g would write over what it reads\. .*defect"):
-        verify._apart(found, op, b)
+        verify._check_overwrite(found, op, b)
     with pytest.raises(Untraceable, match=r"g would read float64\[\d\] where it is not, or no longer\. .*defect"):
-        verify._read(found, a, "g")
+        verify._check_read(found, a, "g")
 
 
 def test_an_argument_is_there_until_it_is_written_over() -> None:
@@ -342,8 +342,8 @@ def test_an_argument_is_there_until_it_is_written_over() -> None:
     found.write(other)
     assert found.holds(other)
     with pytest.raises(Untraceable, match="over what it reads"):
-        verify._apart(tenants({}, {out: given}), Op("ufunc", "g", np.sin, [given], outs=[out]), out)
-    verify._apart(tenants({}, {out: given}), Op("ufunc", "g", np.sin, [other], outs=[out]), out)
+        verify._check_overwrite(tenants({}, {out: given}), Op("ufunc", "g", np.sin, [given], outs=[out]), out)
+    verify._check_overwrite(tenants({}, {out: given}), Op("ufunc", "g", np.sin, [other], outs=[out]), out)
 
 
 @pytest.mark.parametrize(("low", "high", "inside"), [(0, 4, True), (1, 3, True), (3, 4, True), (4, 5, False)])

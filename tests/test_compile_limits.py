@@ -132,7 +132,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 @needs_numba
 @pytest.mark.parametrize("error", [RecursionError("too deep"), MemoryError(), TypeError("\x1b[2J")], ids=repr)
 def test_where_numba_fails_numpy_runs_and_one_warning_says_so(error: Exception, monkeypatch: Any) -> None:
-    monkeypatch.setattr(machine, "load", raising(error))
+    monkeypatch.setattr(machine, "load_source", raising(error))
     f = compile(doubled)
     x = np.arange(3.0)
     results, texts = told(lambda: [f(x), f(x + 1), f(np.ones(5))])

@@ -22,7 +22,7 @@ pytest.importorskip("numba", reason="these are functions of numba")
 pytest.importorskip("scipy", reason="whose BLAS they call")
 
 from tinygrad_nn.compiled.numba import compilers, machine
-from tinygrad_nn.compiled.numba.cache import Kept
+from tinygrad_nn.compiled.numba.cache import FunctionCache
 from tinygrad_nn.compiled.numba.native import build, norms, products
 from tinygrad_nn.compiled.program.values import Op, Value
 
@@ -36,13 +36,13 @@ KERNEL = (
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, with no kernels in memory either."""
     monkeypatch.setenv("TINYGRAD_NN_CACHE", str(tmp_path / "code"))
-    machine.made.cache_clear()
+    machine.kernel_function.cache_clear()
     return tmp_path / "code"
 
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compilers, "count", lambda functions: 0)
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 0)
 
 
 def network(kind: str) -> tuple[Any, Any]:
@@ -78,20 +78,20 @@ def test_whatever_the_first_call_runs_has_been_compiled_before(kind: str, monkey
     function, values = gradients(made)
     wanted = function(values, x)
     counts: list[int] = []
-    together = compilers.together
+    together = compilers.compile_all
 
     def counting(found: list[Any]) -> None:
-        counts.append(Kept.compiled)
+        counts.append(FunctionCache.compiled)
         together(found)
-        counts.append(Kept.compiled)
+        counts.append(FunctionCache.compiled)
 
     for body in _parted():  # what an earlier test has compiled in this process would hide what is missing
         monkeypatch.setattr(body, "addresses", {})
-    monkeypatch.setattr(compilers, "together", counting)
+    monkeypatch.setattr(compilers, "compile_all", counting)
     run = tg.compile(function, backend="numba")
     got = run(values, x)
     assert counts, "nothing was prepared"
-    assert Kept.compiled == counts[-1]
+    assert FunctionCache.compiled == counts[-1]
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
@@ -106,17 +106,17 @@ def _parted() -> list[Any]:
 @pytest.mark.slow
 def test_another_process_makes_a_part_of_them(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [{"kernel": KERNEL.format(k)} for k in range(1, 81)]
-    monkeypatch.setattr(compilers, "count", lambda functions: 1)
-    before = Kept.compiled
-    compilers.together(found)
-    here = Kept.compiled - before
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 1)
+    before = FunctionCache.compiled
+    compilers.compile_all(found)
+    here = FunctionCache.compiled - before
     assert len(list(place.iterdir())) == 80
     assert 0 < here < 80
     row = np.zeros(3)
     for k, job in enumerate(found, 1):
-        machine.made(job["kernel"])(row)
+        machine.kernel_function(job["kernel"])(row)
         assert row.tolist() == [k] * 3
-    assert Kept.compiled - before == here
+    assert FunctionCache.compiled - before == here
 
 
 @pytest.mark.slow
@@ -131,17 +131,17 @@ def test_another_process_makes_functions_of_native(place: Path) -> None:
     ]
     for op in ops:
         op.extra = False, False, 2
-    left = deque(compilers.jobs([], ops))
+    left = deque(compilers.compile_jobs([], ops))
     helper = compilers.Helper(left)
     try:
         helper.wait()
     finally:
         helper.end()
     assert not left
-    before = Kept.compiled
-    for job in compilers.jobs([], ops):
+    before = FunctionCache.compiled
+    for job in compilers.compile_jobs([], ops):
         compilers.prepare(job)
-    assert Kept.compiled == before
+    assert FunctionCache.compiled == before
 
 
 class Lost:
@@ -160,12 +160,12 @@ def refused(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize("started", [Lost, refused])
 def test_without_another_process_all_is_compiled_here(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", started)
-    monkeypatch.setattr(compilers, "count", lambda functions: 1)
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 1)
     found = [{"kernel": KERNEL.format(k)} for k in range(1, 5)]
-    compilers.together(found)
+    compilers.compile_all(found)
     row = np.zeros(2)
     for k, job in enumerate(found, 1):
-        machine.made(job["kernel"])(row)
+        machine.kernel_function(job["kernel"])(row)
         assert row.tolist() == [k, k]
 
 
@@ -183,8 +183,8 @@ def test_without_another_thread_all_is_compiled_here(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(compilers, "Thread", NoThread)
-    monkeypatch.setattr(compilers, "count", lambda functions: 1)
-    compilers.together([{"kernel": KERNEL.format(k)} for k in range(1, 3)])
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 1)
+    compilers.compile_all([{"kernel": KERNEL.format(k)} for k in range(1, 3)])
     assert [process.poll() is not None for process in started] == [True] * len(started)
     assert started
 
@@ -217,8 +217,8 @@ class Taken(deque[Any]):
 
 def test_the_last_job_may_be_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilers, "deque", Taken)
-    monkeypatch.setattr(compilers, "count", lambda functions: 0)
-    compilers.together([{"kernel": KERNEL.format(1)}])
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 0)
+    compilers.compile_all([{"kernel": KERNEL.format(1)}])
 
 
 def test_a_job_without_words_in_json_is_left_to_this_process() -> None:
@@ -243,24 +243,24 @@ def test_an_error_here_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
             ended.append(self.left)
 
     monkeypatch.setattr(compilers, "Helper", Waiting)
-    monkeypatch.setattr(compilers, "count", lambda functions: 2)
+    monkeypatch.setattr(compilers, "process_count", lambda functions: 2)
     found = [{"kernel": KERNEL.format(1)}, {"kernel": "this is no source"}]
     with pytest.raises(SyntaxError):
-        compilers.together(found)
+        compilers.compile_all(found)
     assert len(ended) == 2
 
 
 def test_what_is_on_disk_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [{"kernel": KERNEL.format(k)} for k in range(1, 4)]
     with monkeypatch.context() as patch:
-        patch.setattr(compilers, "count", lambda functions: 0)
-        compilers.together(found)
-    machine.made.cache_clear()
+        patch.setattr(compilers, "process_count", lambda functions: 0)
+        compilers.compile_all(found)
+    machine.kernel_function.cache_clear()
     asked: list[int] = []
-    monkeypatch.setattr(compilers, "count", lambda functions: asked.append(functions) or 0)
-    compilers.together(found)
+    monkeypatch.setattr(compilers, "process_count", lambda functions: asked.append(functions) or 0)
+    compilers.compile_all(found)
     assert asked == []
-    compilers.together([{"kernel": KERNEL.format(4)}, *found])
+    compilers.compile_all([{"kernel": KERNEL.format(4)}, *found])
     assert asked == [3, 2, 1, 0]
 
 
@@ -269,26 +269,26 @@ def test_what_is_on_disk_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_how_many_processes(cores: int, functions: int, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert compilers.count(functions) == wanted
+    assert compilers.process_count(functions) == wanted
 
 
 def test_no_process_without_a_folder_or_a_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert compilers.count(50) == 1
+    assert compilers.process_count(50) == 1
     with monkeypatch.context() as patch:
         patch.setenv("TINYGRAD_NN_CACHE", "")
-        assert compilers.count(50) == 0
+        assert compilers.process_count(50) == 0
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "")
-        assert compilers.count(50) == 0
+        assert compilers.process_count(50) == 0
     with monkeypatch.context() as patch:
         patch.setattr(sys, "frozen", True, raising=False)
-        assert compilers.count(50) == 0
+        assert compilers.process_count(50) == 0
 
 
 def test_those_that_take_longest_come_at_both_ends() -> None:
     sources = [KERNEL.format("7" * k) for k in (3, 1, 4, 2)]
-    found = [job["kernel"] for job in compilers.jobs([*sources, sources[0]], [])]
+    found = [job["kernel"] for job in compilers.compile_jobs([*sources, sources[0]], [])]
     assert [text.count("7") for text in found] == [1, 4, 2, 3]
 
 
@@ -301,7 +301,7 @@ def test_functions_of_native_are_told_apart_by_types_alone() -> None:
         op.extra = False, False, 2
         return op
 
-    assert len(compilers.jobs([], [product(4, "f8"), product(9, "f8"), product(4, "f4")])) == 2
+    assert len(compilers.compile_jobs([], [product(4, "f8"), product(9, "f8"), product(4, "f4")])) == 2
 
 
 def test_numbers_that_differ_from_call_to_call_keep_their_type() -> None:
@@ -311,7 +311,7 @@ def test_numbers_that_differ_from_call_to_call_keep_their_type() -> None:
     eta, many = Value(4, "input", (), float), Value(5, "input", (), int)
     op = Op("native", "update", UPDATE, [a, b, w, eta, many], (), [w])
     op.extra = True, 2, np.array([7, 8])
-    (job,) = compilers.jobs([], [op])
+    (job,) = compilers.compile_jobs([], [op])
     array = ["f8", [3, 3]]
     found = [array, array, array, 0.0, 0, array, True, 2, ["<i8", [2], [7, 8]]]
     assert job == {"native": ["products", "update"], "given": found}

@@ -295,8 +295,8 @@ def test_what_cannot_be_is_told(name: str) -> None:
 def test_rows_that_are_not_run_are_zeros() -> None:
     y = np.arange(1.0, 7).reshape(2, 3)
     zeros = np.zeros((3, 3))
-    assert np.array_equal(control_flow._whole(y, 5, False), np.concatenate([y, zeros]))
-    assert np.array_equal(control_flow._whole(y, 5, True), np.concatenate([zeros, y]))
+    assert np.array_equal(control_flow._pad_rows(y, 5, False), np.concatenate([y, zeros]))
+    assert np.array_equal(control_flow._pad_rows(y, 5, True), np.concatenate([zeros, y]))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_rows_that_are_not_run_are_zeros() -> None:
     ],
 )  # fmt: skip
 def test_a_nest_in_a_few_words(tree: Any, said: str) -> None:
-    assert control_flow.described(tree) == said
+    assert control_flow.nest_text(tree) == said
 
 
 def test_a_choice_by_a_constant_is_made_once_in_a_compiled_function() -> None:

@@ -10,14 +10,20 @@ import pytest
 from tests import courses as c
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.conventions import objects
-from tinygrad_nn.compare.conventions.beside import beside, place_of
-from tinygrad_nn.compare.conventions.cached import Parts, _parts, _unlike
+from tinygrad_nn.compare.conventions.cached import ReturnLayout, _find_layout, _has_unnamed_cache
 from tinygrad_nn.compare.conventions.code import results, same_draws
 from tinygrad_nn.compare.conventions.context import Context, is_function_class, is_operation
 from tinygrad_nn.compare.conventions.samples import layout, with_samples
-from tinygrad_nn.compare.conventions.signatures import is_cache, of_gradient, parameters, returned_names, shown
+from tinygrad_nn.compare.conventions.signatures import (
+    describe_value,
+    is_cache,
+    names_for_gradient,
+    parameters,
+    returned_names,
+)
+from tinygrad_nn.compare.conventions.value_with_gradients import besides_value, value_position
 from tinygrad_nn.compare.diagnosis import Diagnosis
-from tinygrad_nn.compare.function.calling import in_order, lay_out
+from tinygrad_nn.compare.function.calling import inputs_in_order, make_inputs
 
 Array = Any
 V, M = np.ones(3), np.ones((2, 3))
@@ -38,7 +44,7 @@ V, M = np.ones(3), np.ones((2, 3))
     ],
 )  # fmt: skip
 def test_what_a_name_says_that_a_gradient_is_of(name: str, found: tuple[str, ...]) -> None:
-    assert of_gradient(name) == found
+    assert names_for_gradient(name) == found
 
 
 def test_names_of_caches() -> None:
@@ -72,7 +78,7 @@ def test_the_names_in_the_last_return_of_a_function() -> None:
      (3.0, "a float"), ({}, "a dict")],
 )  # fmt: skip
 def test_what_a_value_is_in_words(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert describe_value(value) == text
 
 
 # ---- A value beside its gradients
@@ -89,24 +95,24 @@ def test_what_a_value_is_in_words(value: Any, text: str) -> None:
     ],
 )  # fmt: skip
 def test_where_the_value_stands_among_what_was_returned(value: Any, place: int, rest: Any) -> None:
-    assert place_of(value) == place
-    found = beside(value, place)
+    assert value_position(value) == place
+    found = besides_value(value, place)
     assert found is rest or (len(found) == len(rest) and all(a is b for a, b in zip(found, rest, strict=True)))
 
 
 @pytest.mark.parametrize("value", [1.0, (1.0,), (M, V), (3, V), ("a", V), (1.0, 2.0, 3.0, V)[1:1], M])
 def test_what_holds_no_loss_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"this one returned"):
-        place_of(value)
+        value_position(value)
 
 
 # ---- A cache
 
 
 def test_the_results_and_the_cache_of_a_forward() -> None:
-    assert Parts(1, [], []).split((M, "c")) == ([M], "c")
-    assert Parts(1, [], []).split((M, "c", "d")) == ([M], ("c", "d"))
-    assert Parts(2, [], []).split([M, V, "c"]) == ([M, V], "c")
+    assert ReturnLayout(1, [], []).split((M, "c")) == ([M], "c")
+    assert ReturnLayout(1, [], []).split((M, "c", "d")) == ([M], ("c", "d"))
+    assert ReturnLayout(2, [], []).split([M, V, "c"]) == ([M, V], "c")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,7 @@ def test_the_results_and_the_cache_of_a_forward() -> None:
     ],
 )  # fmt: skip
 def test_a_backward_of_two_parameters_that_no_input_has(manual: Any, names: list[str], unlike: bool) -> None:
-    assert _unlike(manual, lay_out(names, [V] * len(names))) is unlike
+    assert _has_unnamed_cache(manual, make_inputs(names, [V] * len(names))) is unlike
 
 
 def _out_al(x: Any, w: Any) -> Any:
@@ -159,7 +165,7 @@ def _loss(x: Any, w: Any) -> Any:
     ],
 )  # fmt: skip
 def test_what_each_parameter_of_a_backward_takes(f: Any, manual: Any, results: int, slots: Any) -> None:
-    found = _parts(f, manual, lay_out(["x", "w"], [V, V]), f(V, V))
+    found = _find_layout(f, manual, make_inputs(["x", "w"], [V, V]), f(V, V))
     assert (found.results, found.slots) == (results, slots)
     assert found.names == returned_names(f, len(f(V, V)))
 
@@ -175,7 +181,7 @@ def test_what_each_parameter_of_a_backward_takes(f: Any, manual: Any, results: i
 )  # fmt: skip
 def test_a_backward_that_does_not_fit_its_forward_is_told(f: Any, manual: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
-        _parts(f, manual, lay_out(["x", "w"], [V, V]), f(V, V))
+        _find_layout(f, manual, make_inputs(["x", "w"], [V, V]), f(V, V))
 
 
 def test_the_results_that_are_made_of_floats_and_the_same_draws() -> None:
@@ -240,14 +246,14 @@ def test_the_arrays_of_an_object_the_shortest_paths_first() -> None:
     own.me = own
     found = dict(objects._arrays(own, (), set()))
     assert [objects._label(path) for path in found] == ["again", "params['b']", "layers[0].z", "layers[1].W"]
-    assert [objects._at(own, path) is value for path, value in found.items()] == [True] * 4
+    assert [objects._value_at(own, path) is value for path, value in found.items()] == [True] * 4
     deep: Any = x
     for _ in range(objects.DEPTH + 1):
         deep = [deep]
     assert len(dict(objects._arrays(deep, (), set()))) == 1
     assert not dict(objects._arrays([deep], (), set()))
     assert objects._parts({".a": 1}) == [(".a", 1)]
-    assert objects._at({".a": x}, (".a",)) is x
+    assert objects._value_at({".a": x}, (".a",)) is x
     assert objects._parts(Slotted()) == [(".W", V)]
     assert all(objects._parts(v) == [] for v in (1, 1.5, "a", b"a", len, np, objects._parts, np.float64(1), int))
 
@@ -281,7 +287,7 @@ def test_which_paths_lead_to_gradients(path: Any, gradient: bool) -> None:
 def test_where_an_object_holds_the_gradient_of_one_of_its_arrays(own: dict[str, Any], path: Any, place: Any) -> None:
     if path[0] not in (f".{k}" for k in own):
         own = {**own, path[0][1:]: V}
-    assert objects._gradient_of(SimpleNamespace(**own), path) == place
+    assert objects._gradient_path(SimpleNamespace(**own), path) == place
 
 
 def test_gradients_that_the_backward_returned_by_name() -> None:
@@ -306,8 +312,8 @@ def forward(x: Any, t: Any) -> Any:
     ],
 )  # fmt: skip
 def test_the_gradients_of_what_was_passed_to_the_forward(returned: Any, own: dict[str, Any], found: list[str]) -> None:
-    data = in_order(forward, (V, M))
-    assert list(objects._of_data(returned, SimpleNamespace(**own), ["x", "t"], data)) == found
+    data = inputs_in_order(forward, (V, M))
+    assert list(objects._input_gradients(returned, SimpleNamespace(**own), ["x", "t"], data)) == found
 
 
 def test_methods_of_objects_and_cotangents_of_ones() -> None:
@@ -321,9 +327,9 @@ def test_methods_of_objects_and_cotangents_of_ones() -> None:
     assert [objects.methods(f) for f in (len, np, [1], (1,), {}, 3)] == [None] * 6
     ones = objects._ones((M, [V, 2.0]))
     assert (type(ones), type(ones[1]), ones[0].shape, ones[1][1].shape) == (tuple, list, (2, 3), ())
-    assert objects._found(SimpleNamespace(a=[1]), (".a", 3)) is None
-    assert objects._found(SimpleNamespace(a=[1]), (".b",)) is None
-    assert objects._found(SimpleNamespace(a=[1]), (".a", 0)) == 1
+    assert objects._value_or_none(SimpleNamespace(a=[1]), (".a", 3)) is None
+    assert objects._value_or_none(SimpleNamespace(a=[1]), (".b",)) is None
+    assert objects._value_or_none(SimpleNamespace(a=[1]), (".a", 0)) == 1
 
 
 # ---- Rows and columns

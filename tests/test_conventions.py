@@ -10,7 +10,7 @@ import pytest
 from tests import courses as c
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.conventions.returned import Pairing
-from tinygrad_nn.compare.function.calling import lay_out
+from tinygrad_nn.compare.function.calling import make_inputs
 
 Array = Any
 
@@ -433,7 +433,7 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
 
 @pytest.mark.parametrize(("inputs", "found", "expected"), BELONGS)
 def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: Any, expected: list[Array]) -> None:
-    gradients = Pairing(lay_out(list(inputs), list(inputs.values())), found).gradients(found)
+    gradients = Pairing(make_inputs(list(inputs), list(inputs.values())), found).gradients(found)
     assert [(g.dtype, g.tolist()) for g in gradients] == [(np.float64, e.tolist()) for e in expected]
 
 
@@ -452,7 +452,7 @@ def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: A
 )  # fmt: skip
 def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found: Any, what: str) -> None:
     with pytest.raises(TypeError) as told:
-        Pairing(lay_out(list(inputs), list(inputs.values())), found).gradients(found)
+        Pairing(make_inputs(list(inputs), list(inputs.values())), found).gradients(found)
     assert str(told.value) == (
         f"compare_gradients: manual gave {what}; it needs a gradient for each of {', '.join(inputs)}: a tuple in that "
         "order, or a dict with those names."
@@ -479,16 +479,16 @@ NONE = "The backward returns no gradient of "
 def test_gradients_of_some_inputs_are_enough_where_they_are_asked_for(
     inputs: dict[str, Any], found: Any, names: list[str], moving: list[str], expected: list[Array], note: list[str]
 ) -> None:
-    pairing = Pairing(lay_out(list(inputs), list(inputs.values())), found, names, some=True)
+    pairing = Pairing(make_inputs(list(inputs), list(inputs.values())), found, names, some=True)
     assert [pairing.inputs.labels[i] for i in pairing.inputs.moving] == moving
     assert [g.tolist() for g in pairing.gradients(found)] == [e.tolist() for e in expected]
     assert pairing.notes == note
 
 
 def test_each_call_gives_what_the_first_did() -> None:
-    pairing = Pairing(lay_out(["x", "w"], [G, H]), {"dx": G, "dw": H}, some=True)
+    pairing = Pairing(make_inputs(["x", "w"], [G, H]), {"dx": G, "dw": H}, some=True)
     assert [g.tolist() for g in pairing.gradients({"dw": 2 * H, "dx": G})] == [[1, 2], [6, 8, 10]]
     with pytest.raises(TypeError, match="manual gave no gradient of w in a later call; it needs a gradient for each"):
         pairing.gradients({"dx": G})
     with pytest.raises(TypeError, match="manual gave no gradient of any input; it needs a gradient for each of x, w"):
-        Pairing(lay_out(["x", "w"], [G, H]), (None, None), some=True)
+        Pairing(make_inputs(["x", "w"], [G, H]), (None, None), some=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, fit, nn
-from tinygrad_nn.distributed import Ranks, RowDraws, Shard, probed, sharing
+from tinygrad_nn.distributed import Ranks, RowDraws, Shard, find_row_axes, on_shard
 from tinygrad_nn.distributed.heartbeat import BEAT, GATHER, PATIENCE
 from tinygrad_nn.solver.batches import Rows
 from tinygrad_nn.solver.ranks import SharedTraining
@@ -78,9 +78,9 @@ def test_a_rank_keeps_its_part_of_what_is_drawn_for_all(case: str, name: str) ->
     for rank in range(3):
         draws = RowDraws.of(np.random.default_rng(3))
         shard = Alone(rank, 3).shard(6)
-        probed(draws, shard, lambda n, draws=draws: getattr(draws, name)(*before, size=shape(n)))
+        find_row_axes(draws, shard, lambda n, draws=draws: getattr(draws, name)(*before, size=shape(n)))
         draws.begin()
-        with sharing(shard):
+        with on_shard(shard):
             parts.append(getattr(draws, name)(*before, shape(2)))
         assert draws.bit_generator.state["state"] == _after(name, before, shape(6))
     if axis is None:
@@ -98,12 +98,12 @@ def _after(name: str, before: Any, shape: Any) -> Any:
 def test_draws_that_mix_rows_are_refused() -> None:
     draws = RowDraws.of(np.random.default_rng(0))
     assert sorted(draws.permutation(4)) == [0, 1, 2, 3]  # outside of a shared batch
-    with sharing(Shard(Alone(0, 2), 4, 0, 2)), pytest.raises(ValueError, match="mixes the rows of a batch"):
+    with on_shard(Shard(Alone(0, 2), 4, 0, 2)), pytest.raises(ValueError, match="mixes the rows of a batch"):
         draws.permutation(4)
     with pytest.raises(ValueError, match="it must draw for all rows at once"):
-        probed(draws, Alone(0, 2).shard(4), lambda n: [draws.random((4,)) for _ in range(n)])
+        find_row_axes(draws, Alone(0, 2).shard(4), lambda n: [draws.random((4,)) for _ in range(n)])
     with pytest.raises(ValueError, match="it must draw the same number for each row"):
-        probed(draws, Alone(0, 2).shard(4), lambda n: draws.random((n * n,)))
+        find_row_axes(draws, Alone(0, 2).shard(4), lambda n: draws.random((n * n,)))
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import pytest
 
 from tinygrad_nn.compare.edits import running
 from tinygrad_nn.compare.edits.influence import _names, influencing
-from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, stored
-from tinygrad_nn.compare.edits.reading import read, with_ticks
-from tinygrad_nn.compare.edits.running import Stopped, Ticker, copied, copy_names, quiet
-from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, fields_used, is_array, is_whole, spreads
+from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, assigned_names
+from tinygrad_nn.compare.edits.reading import read_source, with_ticks
+from tinygrad_nn.compare.edits.running import Stopped, Ticker, copy_names, copy_value, without_output
+from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, can_broadcast, fields_used, is_array, is_integer
 from tinygrad_nn.compare.edits.step import CLOSE, _holds, _statement
-from tinygrad_nn.compare.edits.trees import constant, located, spots, statements
+from tinygrad_nn.compare.edits.trees import constant, expressions_read, statements, with_location
 
 Array = Any
 _counter = itertools.count()
@@ -59,7 +59,7 @@ def statement(text: str) -> Any:
 def test_what_a_statement_does(text: str, returns: bool, writes: bool, names: str) -> None:
     tree = statement(text)
     assert (_returns(tree), _writes(tree)) == (returns, writes)
-    assert " ".join(sorted(stored([tree]))) == names
+    assert " ".join(sorted(assigned_names([tree]))) == names
 
 
 def test_a_count_of_rounds_is_no_writing() -> None:
@@ -114,8 +114,8 @@ def test_numbers_that_are_written(text: str, value: Any) -> None:
     ],
 )  # fmt: skip
 def test_the_expressions_that_are_read(text: str, found: list[str]) -> None:
-    assert [ast.unparse(spot.node) for spot in spots(statement(text))] == found
-    for spot in spots(statement(text)):
+    assert [ast.unparse(spot.node) for spot in expressions_read(statement(text))] == found
+    for spot in expressions_read(statement(text)):
         held = getattr(spot.holder, spot.field)
         assert (held if spot.at is None else held[spot.at]) is spot.node
 
@@ -132,7 +132,7 @@ def test_statements_inside_of_others_come_with_what_holds_them() -> None:
 
 def test_new_nodes_get_the_place_of_the_old_one_and_a_persons_own_keep_theirs() -> None:
     old: Any = statement("x = aa * bb")
-    new = located(ast.BinOp(old.value, ast.Add(), ast.Constant(1)), old)
+    new = with_location(ast.BinOp(old.value, ast.Add(), ast.Constant(1)), old)
     assert (new.lineno, new.col_offset, new.right.col_offset) == (1, 0, 0)
     assert new.left is old.value
     assert (new.left.col_offset, new.left.right.col_offset) == (4, 9)
@@ -180,7 +180,7 @@ def test_copies_share_nothing_and_what_was_one_object_is_one_again() -> None:
     x, plain = np.ones(2), [1, "a", None, np.sum, math.pi, range(3)]
     own = Own(x)
     whole = {"a": x, "b": [x, (x,)], "c": Pair(x, 1), "d": own, "e": plain}
-    new = copied(whole, {})
+    new = copy_value(whole, {})
     assert new["a"] is new["b"][0] is new["b"][1][0] is new["c"].a is new["d"].x
     assert new["a"] is not x
     assert (type(new["c"]), type(new["d"]), new["d"].me) == (Pair, Own, new["d"])
@@ -188,11 +188,11 @@ def test_copies_share_nothing_and_what_was_one_object_is_one_again() -> None:
     assert new["e"] is not plain
     assert new["d"] is not own
     rng = np.random.default_rng(0)
-    other = copied(rng, {})
+    other = copy_value(rng, {})
     assert other is not rng
     assert other.random() == rng.random()
     stubborn = Stubborn()
-    assert copied(stubborn, {}) is stubborn
+    assert copy_value(stubborn, {}) is stubborn
     names = copy_names({"__builtins__": plain, "x": x, "y": x})
     assert names["__builtins__"] is plain
     assert names["x"] is names["y"]
@@ -215,7 +215,7 @@ def test_a_loop_is_ended_after_so_many_rounds() -> None:
 def test_what_runs_quietly_leaves_the_random_numbers_where_they_were(capsys: pytest.CaptureFixture[str]) -> None:
     np.random.seed(3)  # noqa: NPY002
     state = np.random.get_state()[2]  # noqa: NPY002
-    with quiet():
+    with without_output():
         np.random.rand()  # noqa: NPY002
         print("here", np.log(-1.0))  # noqa: T201
     assert np.random.get_state()[2] == state  # noqa: NPY002
@@ -232,7 +232,7 @@ def test_what_runs_quietly_leaves_the_random_numbers_where_they_were(capsys: pyt
     ],
 )  # fmt: skip
 def test_arrays_and_whole_numbers(value: Any, array: bool, whole: bool) -> None:
-    assert (is_array(value), is_whole(value)) == (array, whole)
+    assert (is_array(value), is_integer(value)) == (array, whole)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_arrays_and_whole_numbers(value: Any, array: bool, whole: bool) -> None:
      ((3,), (2,), False), ((2, 2), (2, 2), True), ((1,), (1,), True), ((1,), (), False)],
 )  # fmt: skip
 def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: Any, to: Any, ok: bool) -> None:
-    assert spreads(small, to) is ok
+    assert can_broadcast(small, to) is ok
 
 
 def test_what_is_in_scope() -> None:
@@ -293,7 +293,7 @@ def test_the_names_that_are_used_and_what_is_taken_of_them() -> None:
 
 
 def program(text: str, *args: Any, **names: Any) -> Program:
-    source = read(written(text, **names))
+    source = read_source(written(text, **names))
     assert source is not None
     return Program(source, args, {}, {})
 
@@ -388,14 +388,14 @@ def total(g):
 )  # fmt: skip
 def test_the_lines_from_which_a_result_comes(wrong: list[int], blamed: dict[int, float]) -> None:
     x, W, b = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
-    source = read(written(BACKWARD))
+    source = read_source(written(BACKWARD))
     assert source is not None
     found = influencing(Program(source, (x, W, b), {}, {}), wrong, ["W", "b"])
     assert {stmt.lineno: round(less, 3) for stmt, less in found.items()} == blamed
 
 
 def test_the_statement_of_a_line_and_the_function_it_is_in() -> None:
-    source = read(written(BACKWARD))
+    source = read_source(written(BACKWARD))
     assert source is not None
     for line, text, name in ((4, "dW = x.T @ dz", "backward"), (6, "dW = dW + 0", "backward"),
     (13, "s = g.sum(axis=0)", "total")):

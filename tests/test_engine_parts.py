@@ -16,7 +16,7 @@ from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.node import thread
 from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.tensor import raw
-from tinygrad_nn.transforms import enter
+from tinygrad_nn.transforms import new_input
 
 # -- Loops and branches
 
@@ -156,9 +156,9 @@ def test_rows_are_taken_from_blocks_where_there_are_many_and_a_gradient() -> Non
     many = np.ones((control_flow.LONG, 2))
     few = Tensor(many[1:])
     for x in (many, Tensor(many, False), few):
-        assert control_flow._rows(x) == x.__getitem__
+        assert control_flow._row_reader(x) == x.__getitem__
     wide = Tensor(many)
-    row = control_flow._rows(wide)
+    row = control_flow._row_reader(wide)
     blocks = [ancestors([row(t).node])[1] for t in range(len(many))]
     assert len(set(blocks)) == 4
 
@@ -166,7 +166,7 @@ def test_rows_are_taken_from_blocks_where_there_are_many_and_a_gradient() -> Non
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 30])
 def test_every_row_of_a_tensor_is_that_row(length: int) -> None:
     x = Tensor(np.arange(2.0 * length).reshape(length, 2))
-    row = control_flow._rows(x)
+    row = control_flow._row_reader(x)
     for order in (range(length), reversed(range(length))):
         assert all(np.array_equal(row(t).data, x.data[t]) for t in order)
 
@@ -229,7 +229,7 @@ def test_a_function_of_ones_own_is_named_in_equations() -> None:
 
 
 def test_what_is_an_input_moves_as_it_is_told_though_it_depends_on_another() -> None:
-    x = enter(np.array(2.0))
+    x = new_input(np.array(2.0))
     y = x * 3.0
     out = y * y
     through = path([out.node], [x.node, y.node])
@@ -335,7 +335,7 @@ def test_the_keywords_of_ufuncs() -> None:
 )  # fmt: skip
 def test_the_shapes_that_met_are_told_once(text: str, shapes: Any, wanted: str) -> None:
     error = ValueError(text)
-    primitive.say_shapes(error, Primitive("row", np.add, (), "x"), [np.ones(shape) for shape in shapes])
+    primitive.add_shapes(error, Primitive("row", np.add, (), "x"), [np.ones(shape) for shape in shapes])
     assert str(error) == wanted
 
 
@@ -359,11 +359,11 @@ def test_what_has_no_rule_is_told_what_to_write(
 
 
 def test_what_stands_in_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert primitive.stand_in(np.sin) is REGISTRY["sin"]
+    assert primitive.find_replacement(np.sin) is REGISTRY["sin"]
     monkeypatch.setattr(primitive, "FINDERS", [lambda f: None, lambda f: "second", lambda f: "third"])
-    assert primitive.stand_in("unknown") == "second"
+    assert primitive.find_replacement("unknown") == "second"
     monkeypatch.setattr(primitive, "FINDERS", [])
-    assert primitive.stand_in("unknown") is None
+    assert primitive.find_replacement("unknown") is None
 
 
 def test_an_array_of_another_library_that_is_no_array_with_named_axes_is_taken() -> None:
@@ -371,11 +371,11 @@ def test_an_array_of_another_library_that_is_no_array_with_named_axes_is_taken()
         dims = ("x",)
 
     plain = np.ones(2).view(type("Plain", (np.ndarray,), {}))
-    assert primitive.constant(plain, REGISTRY["add"]).tolist() == [1.0, 1.0]
-    assert primitive.constant([1, 2], REGISTRY["add"]).tolist() == [1, 2]
-    assert primitive.constant(type("Listed", (list,), {"dims": 1})([1, 2]), REGISTRY["add"]).tolist() == [1, 2]
-    with pytest.raises(primitive.Wraps, match=r"^add of a Tensor and a Named: write it as an operator, t \* a\.$"):
-        primitive.constant(np.ones(2).view(Named), REGISTRY["add"])
+    assert primitive.as_constant(plain, REGISTRY["add"]).tolist() == [1.0, 1.0]
+    assert primitive.as_constant([1, 2], REGISTRY["add"]).tolist() == [1, 2]
+    assert primitive.as_constant(type("Listed", (list,), {"dims": 1})([1, 2]), REGISTRY["add"]).tolist() == [1, 2]
+    with pytest.raises(primitive.NamedAxes, match=r"^add of a Tensor and a Named: write it as an operator, t \* a\.$"):
+        primitive.as_constant(np.ones(2).view(Named), REGISTRY["add"])
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_an_array_of_another_library_that_is_no_array_with_named_axes_is_taken()
     ],
 )  # fmt: skip
 def test_names_of_pytorch_are_those_of_numpy_where_these_are_known(options: Any, known: Any, wanted: Any) -> None:
-    assert primitive.as_numpy(options, known) == wanted
+    assert primitive.numpy_options(options, known) == wanted
 
 
 def test_a_row_that_is_declared_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

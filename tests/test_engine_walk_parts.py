@@ -14,7 +14,7 @@ from tinygrad_nn import Tensor, backward, grad, jacobian, primitive, transforms,
 from tinygrad_nn.node import SPARE, Mode, Node, scope, thread
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.tensor import raw
-from tinygrad_nn.transforms import enter
+from tinygrad_nn.transforms import new_input
 from tinygrad_nn.tree import children, containers, flatten, slot
 
 # -- The backward walk
@@ -71,14 +71,14 @@ def test_gradients_share_no_memory() -> None:
     g = np.ones(3)
     nodes = [Tensor(1.0).node for _ in range(4)]
     given = dict(zip(nodes, (g, g, g[:2], np.float64(2)), strict=True))
-    owned = list(backward._own(given, g).values())
+    owned = list(backward._copy_shared(given, g).values())
     assert [type(x) for x in owned] == [np.ndarray] * 4
     assert [x.tolist() for x in owned] == [[1, 1, 1], [1, 1, 1], [1, 1], 2]
-    twice = backward._own(dict.fromkeys(nodes[:2], owned[0]), g)
+    twice = backward._copy_shared(dict.fromkeys(nodes[:2], owned[0]), g)
     assert not np.shares_memory(*twice.values())
     assert not any(np.shares_memory(a, b) for i, a in enumerate([*owned, g]) for b in [*owned, g][:i])
     alone = np.ones(2)
-    assert backward._own({nodes[0]: alone}, g)[nodes[0]] is alone
+    assert backward._copy_shared({nodes[0]: alone}, g)[nodes[0]] is alone
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
@@ -315,8 +315,8 @@ def test_a_leaf_can_be_pickled_and_what_is_calculated_cannot() -> None:
     plain = Tensor([1.0])
     plain.node.note(used=1)
     assert pickle.loads(pickle.dumps(plain)).node.notes is None
-    assert [t.node.inner for t in (x, plain, Tensor(1.0), enter(1.0), x * 2.0)] == [False] * 3 + [True] * 2
-    for inner in (x * 2.0, enter(1.0)):
+    assert [t.node.inner for t in (x, plain, Tensor(1.0), new_input(1.0), x * 2.0)] == [False] * 3 + [True] * 2
+    for inner in (x * 2.0, new_input(1.0)):
         with pytest.raises(TypeError, match=r"a graph cannot be pickled"):
             pickle.dumps(inner)
 
@@ -387,8 +387,8 @@ def test_equal_values_are_decided_for_each_direction(met: bool, monkeypatch: pyt
     np.testing.assert_allclose(jacobian(f)(x), rows, atol=1e-14)
     out = Tensor(x)
     w = f(out)
-    assert transforms._tied(w.node, frozenset((out.node,))) is met
-    assert transforms._tied(w.node, frozenset()) is met
+    assert transforms._has_ties(w.node, frozenset((out.node,))) is met
+    assert transforms._has_ties(w.node, frozenset()) is met
 
 
 def test_a_direction_through_a_factorisation_of_several_arguments() -> None:

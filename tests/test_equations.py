@@ -9,7 +9,7 @@ import pytest
 from tinygrad_nn import Tensor, compare_gradients, sigmoid
 from tinygrad_nn.compare.layers.equations import EQUATIONS
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.graph.equations import in_letters, line, result_letter, tree, unicode_math
+from tinygrad_nn.graph.equations import equation_tree, replace_letters, result_letter, unicode_line, unicode_math
 from tinygrad_nn.graph.supported import load
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.viz import draw
@@ -84,7 +84,9 @@ def test_an_operand_that_is_there_twice_has_a_gradient_for_each_place() -> None:
 
 def test_letters_give_way_to_names() -> None:
     names = {letter: ["mi", {}, name] for letter, name in {"x": "h", "W": "W1", "b": "bias"}.items()}
-    assert line(in_letters(tree(r"x \, W^T + b"), names)) == "h W1ᵀ + bias"
-    assert line(in_letters(tree(r"\frac{g}{n - \mathrm{bx}}"), names)) == "g/(n − bx)"  # a word is no letter
+    assert unicode_line(replace_letters(equation_tree(r"x \, W^T + b"), names)) == "h W1ᵀ + bias"
+    assert (
+        unicode_line(replace_letters(equation_tree(r"\frac{g}{n - \mathrm{bx}}"), names)) == "g/(n − bx)"
+    )  # a word is no letter
     assert result_letter(r"y_{oi} = \sum w_{ocu}", ("x", "w")) == "y"
     assert result_letter(r"x = 1", ("x",)) == ""

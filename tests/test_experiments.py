@@ -14,12 +14,12 @@ from tinygrad_nn.compare.experiment import (
     _random,
     _targets,
     _without_kept_axes,
-    alike,
-    answer_of,
-    copied,
-    first,
-    more,
-    stream,
+    copy_layers,
+    given_experiment,
+    own_generator,
+    similar_experiments,
+    users_gradients,
+    varied_experiments,
 )
 from tinygrad_nn.compare.numerical.referee import loss_of
 
@@ -35,11 +35,11 @@ def sizes(case: Experiment) -> tuple[list[int], int]:
 def test_experiments_of_the_same_sizes_and_of_others(name: str) -> None:
     start = experiment(SETTINGS[name])
     widths, rows = sizes(start)
-    near = alike(start, np.random.default_rng(0))
+    near = similar_experiments(start, np.random.default_rng(0))
     assert [sizes(case) for case in near] == [(widths, rows)] * 2
     assert all(case.solver is start.solver and not case.given for case in near)
     assert not np.array_equal(near[0].x, near[1].x)
-    found = more(start, np.random.default_rng(0))
+    found = varied_experiments(start, np.random.default_rng(0))
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
     wider[-1] = max(2, wider[-1])
     wanted = [(widths, rows), (widths, 2), (widths, 3), (wider, 5), (widths, 1)]
@@ -55,7 +55,7 @@ def test_experiments_of_the_same_sizes_and_of_others(name: str) -> None:
         assert case.solver.loss == start.solver.loss
         assert [m is not None for m in case.masks] == [m is not None for m in start.masks]
         assert np.isfinite(case.right.loss)
-    same = more(start, np.random.default_rng(0), start.solver)
+    same = varied_experiments(start, np.random.default_rng(0), start.solver)
     assert all(case.solver is start.solver for case in same)
 
 
@@ -82,9 +82,9 @@ def test_of_a_large_model_small_ones_are_made() -> None:
     assert not start.large
     widths = sizes(large)[0]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
-    found = more(large, np.random.default_rng(0))
+    found = varied_experiments(large, np.random.default_rng(0))
     assert sizes(found[0]) == (small, 9)
-    assert len(alike(large, np.random.default_rng(0))) == 1
+    assert len(similar_experiments(large, np.random.default_rng(0))) == 1
 
 
 def test_numbers_are_drawn_around_zero_and_in_proportion_to_the_inputs() -> None:
@@ -134,51 +134,53 @@ def test_targets_are_of_the_kind_that_was_given() -> None:
 
 def test_the_first_experiment_is_the_batch_itself() -> None:
     start = experiment(SETTINGS["dropped"])
-    made = first(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
+    made = given_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
     assert made.given
     np.testing.assert_array_equal(made.x, start.x)
     assert [m is None for m in made.masks] == [m is None for m in start.masks]
-    again = first(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
+    again = given_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
     for m, n in zip(made.masks, again.masks, strict=True):
         np.testing.assert_array_equal(m, n)
     plain = replace(start.solver, regularization=replace(start.solver.regularization, dropout=0.0))
-    assert first(start.model, start.x, start.y, plain, np.random.default_rng(0)).masks == [None] * len(start.W)
+    assert given_experiment(start.model, start.x, start.y, plain, np.random.default_rng(0)).masks == [None] * len(
+        start.W
+    )
 
 
 def test_one_who_draws_with_the_same_seed_draws_other_numbers() -> None:
-    assert stream(0).integers(2**60) != np.random.default_rng(0).integers(2**60)
-    assert stream(0).integers(2**60) == stream(0).integers(2**60)
-    assert stream(0).integers(2**60) != stream(1).integers(2**60)
+    assert own_generator(0).integers(2**60) != np.random.default_rng(0).integers(2**60)
+    assert own_generator(0).integers(2**60) == own_generator(0).integers(2**60)
+    assert own_generator(0).integers(2**60) != own_generator(1).integers(2**60)
     shared = np.random.default_rng(0)
-    assert stream(shared).integers(2**60) != stream(shared).integers(2**60)
+    assert own_generator(shared).integers(2**60) != own_generator(shared).integers(2**60)
 
 
 def test_what_a_backward_returned_as_arrays() -> None:
     b = [np.zeros(3), np.zeros(2)]
     dW = [np.ones((3, 4)), np.ones((2, 3))]
-    found = answer_of((1.5, dW, [np.ones((1, 3)), np.ones(2)]), b)
+    found = users_gradients((1.5, dW, [np.ones((1, 3)), np.ones(2)]), b)
     assert found.loss == 1.5
     assert [g.shape for g in found.db] == [(3,), (2,)]
     assert found.kept == ("layer 1 b has shape (1, 3)",)
     assert found.delta is None
-    found = answer_of([2, dW, [np.ones(3), np.ones((2, 1))], [np.ones((5, 3)), np.ones((5, 2))]], b)
+    found = users_gradients([2, dW, [np.ones(3), np.ones((2, 1))], [np.ones((5, 3)), np.ones((5, 2))]], b)
     assert found.kept == ("layer 2 b has shape (2, 1)",)
     assert [d.shape for d in found.delta or ()] == [(5, 3), (5, 2)]
-    assert [g.dtype.kind for g in answer_of((1, dW, [np.ones(3, int), np.ones(2)]), b).db] == ["f", "f"]
+    assert [g.dtype.kind for g in users_gradients((1, dW, [np.ones(3, int), np.ones(2)]), b).db] == ["f", "f"]
     for wrong in ((1.5, dW), (1.5, dW, b, b, b), 3.0, (1.5, dW[:1], b), (1.5, dW, ["a", "b"]),
                   (1.5, dW, [np.ones(3, complex), b[1]])):  # fmt: skip
         with pytest.raises(TypeError):
-            answer_of(wrong, b)
+            users_gradients(wrong, b)
     with_rest = SimpleNamespace(dW=dW, db=[np.ones((3, 2)), np.ones((2, 2))], kept=())
     assert replace is not None
-    unchanged: Any = answer_of((0.0, dW, with_rest.db), b)
+    unchanged: Any = users_gradients((0.0, dW, with_rest.db), b)
     assert unchanged.kept == ()
     assert _without_kept_axes(unchanged, b).db[0].shape == (3, 2)
 
 
 def test_copied_layers_have_numbers_of_their_own() -> None:
     start = experiment(SETTINGS["deep"])
-    for layer, new in zip(start.model, copied(start.model), strict=True):
+    for layer, new in zip(start.model, copy_layers(start.model), strict=True):
         assert new is not layer
         np.testing.assert_array_equal(new.W.data, layer.W.data)
         new.W.data[...] = 0

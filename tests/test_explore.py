@@ -15,10 +15,10 @@ from tinygrad_nn.graph import GraphView, short_number
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.node import scope
 from tinygrad_nn.viz import animate, explore
-from tinygrad_nn.viz.explorer.explore import data, page
-from tinygrad_nn.viz.explorer.layout import Placed, fit, place, ways
+from tinygrad_nn.viz.explorer.explore import page, page_data
+from tinygrad_nn.viz.explorer.layout import Placed, edge_lines, fit_lines, place_nodes
 from tinygrad_nn.viz.explorer.order import Arrangement, arrange
-from tinygrad_nn.viz.explorer.story import brief, tell
+from tinygrad_nn.viz.explorer.story import brief_array, tell_story
 
 HOSTILE = ["</script><img src=x onerror=alert(1)>", '"; }', "{{script}}", "<!--<script>", "a\u2028b", "日本語 & <b>"]
 
@@ -142,7 +142,7 @@ def test_contributions_add_up_to_what_backward_leaves(make: Any) -> None:
 def test_the_walk_changes_nothing() -> None:
     result = network()
     before = GraphView(result).to_json()
-    tell(GraphView(result))
+    tell_story(GraphView(result))
     assert GraphView(result).to_json() == before
 
 
@@ -157,7 +157,7 @@ def layouts(make: Any, down: bool) -> Iterator[tuple[Arrangement, frozenset[int]
     for folded in (frozenset(), frozenset({1}), frozenset(range(1, len(arrangement.boxes), 2))):
         for room in ROOMS:
             sizes = lambda key: (110.0 + 7 * (int(key[1:]) % 9), 58.0 + 15 * (int(key[1:]) % 2))
-            yield arrangement, folded, fit(arrangement.boxes, sizes, down, folded, room)
+            yield arrangement, folded, fit_lines(arrangement.boxes, sizes, down, folded, room)
 
 
 @pytest.mark.parametrize("down", [False, True])
@@ -190,7 +190,7 @@ def test_edges_run_between_the_nodes_and_stay_in_the_boxes_of_their_ends(make: A
             while home > 0:
                 around[n].add(f"b{home}")
                 home = boxes[home].parent
-        for edge, points in zip(view.edges, ways(view.edges, arrangement, placed), strict=True):
+        for edge, points in zip(view.edges, edge_lines(view.edges, arrangement, placed), strict=True):
             ends = around[edge.source], around[edge.target]
             for key, (x, y, w, h) in spots.items():
                 if key[0] == "l" or key == "b0":
@@ -205,9 +205,9 @@ def test_edges_run_between_the_nodes_and_stay_in_the_boxes_of_their_ends(make: A
 def test_a_long_chain_is_folded_into_lines_that_fill_the_room() -> None:
     boxes = arrange(GraphView(chain(3))).boxes
     sizes = lambda key: (120.0, 60.0)
-    one = place(boxes, sizes)
+    one = place_nodes(boxes, sizes)
     assert set(one.lines.values()) == {0}
-    _, _, w, h = fit(boxes, sizes, False, frozenset(), (800.0, 500.0)).spots["b0"]
+    _, _, w, h = fit_lines(boxes, sizes, False, frozenset(), (800.0, 500.0)).spots["b0"]
     assert min(800 / w, 500 / h) > 5 * 800 / one.spots["b0"][2]
 
 
@@ -261,7 +261,7 @@ def tables(arrays: Any) -> list[list[list[str]]]:
 @pytest.mark.parametrize("make", EVERY)
 def test_the_numbers_of_every_step_are_the_graphs_own(show: Any, make: Any) -> None:
     result = make()
-    story = tell(GraphView(result))
+    story = tell_story(GraphView(result))
     tab = show(result)
     for at, moment in enumerate(story.moments):
         assert tab.locator("#count").inner_text() == f"{at} / {len(story.moments) - 1}"
@@ -272,12 +272,12 @@ def test_the_numbers_of_every_step_are_the_graphs_own(show: Any, make: Any) -> N
             assert numbers(tab, "gradient") == tables([moment.gradient])
             assert numbers(tab, "contribution") == tables(c.array for c in moment.contributions)
             assert numbers(tab, "sum so far") == tables(c.total for c in moment.contributions if c.count > 1)
-            carried = sorted(brief(c.array, 11, 2).replace("-", "−") for c in moment.contributions)
+            carried = sorted(brief_array(c.array, 11, 2).replace("-", "−") for c in moment.contributions)
             assert sorted(tab.locator(".carry").all_text_contents()) == carried
             arrived = {story.view.edges[c.edge].source: c.total for c in moment.contributions}  # the last sum of each
             for number, sum_ in arrived.items():
                 node = tab.locator(f'[data-key="n{number}"] .gradient')
-                assert node.text_content() == "∂ " + brief(sum_).replace("-", "−")
+                assert node.text_content() == "∂ " + brief_array(sum_).replace("-", "−")
         if moment.number >= 0:
             assert tab.locator(".node.current").get_attribute("data-key") == f"n{moment.number}"
             assert tab.locator(".edge.flow").count() == len(moment.contributions)
@@ -339,7 +339,7 @@ def test_a_node_tells_its_story_and_search_finds_it(show: Any) -> None:
     tab.keyboard.press("Enter")
     assert tab.locator("#detail h2").inner_text() == "W2"
     assert numbers(tab, "value") == [texts(view.find("W2").array)]
-    assert numbers(tab, "gradient") == [texts(tell(view).walk.gradients[view.find("W2").number])]
+    assert numbers(tab, "gradient") == [texts(tell_story(view).walk.gradients[view.find("W2").number])]
     tab.locator("#detail .links button").first.click()
     assert tab.locator("#detail h2").inner_text().startswith("affine")
     assert tab.locator("#detail").get_by_text("Rules").count() == 1
@@ -369,7 +369,7 @@ def test_the_equations_hold_the_numbers_of_the_step(show: Any) -> None:
     tab.locator("#slider").fill("3")
     assert ["v2" in text for text in said()[:2]] == [True, False]  # the result may stand in a rule, too
     result = network()
-    tab, story = show(result), tell(GraphView(result))
+    tab, story = show(result), tell_story(GraphView(result))
     last = next(i for i, m in enumerate(story.moments) if m.phase == "backward" and m.contributions[0].array.size == 6)
     tab.locator("#slider").fill(str(last))
     rows = tab.locator("#detail .formula math").last.locator("mtr").all()
@@ -506,21 +506,21 @@ def test_letters_have_11_pixels_and_stand_in_the_middle_of_their_nodes(show: Any
 @pytest.mark.parametrize("make", [network, shared, wide, leaving])
 def test_the_page_places_as_python_does(show: Any, make: Any) -> None:
     result = make()
-    shown = data(tell(GraphView(result)))
+    shown = page_data(tell_story(GraphView(result)))
     tab = show(result, 2600, 900)
     tab.evaluate("GROWN.splice(1); graph.build()")  # at its natural size, though letters are small then
     sizes = {f"n{i}": (n["width"], 30 if n["small"] else 73 if n["gradient"] >= 0 else 58)
              for i, n in enumerate(shown["nodes"])}  # fmt: skip
     room = [float(size) - 8 for size in tab.evaluate("graph.room")]
     arrangement = arrange(GraphView(result))
-    python = fit(arrangement.boxes, sizes.__getitem__, False, frozenset(), (room[0], room[1]))
+    python = fit_lines(arrangement.boxes, sizes.__getitem__, False, frozenset(), (room[0], room[1]))
     assert {key: pytest.approx(spot) for key, spot in python.spots.items()} == dict(tab.evaluate("[...graph.spots]"))
     assert python.lines == dict(tab.evaluate("[...graph.placed.lines]"))
     drawn = tab.evaluate("""() => graph.edgeParts.map(path => {
         const steps = [...Array(Math.ceil(path.getTotalLength() / 3)).keys()];
         return steps.map(step => path.getPointAtLength(3 * step)).map(({ x, y }) => [x, y]);
     })""")
-    for points, line in zip(drawn, ways(GraphView(result).edges, arrangement, python), strict=True):
+    for points, line in zip(drawn, edge_lines(GraphView(result).edges, arrangement, python), strict=True):
         apart = np.linalg.norm(np.array(line)[:, None] - np.array(points), axis=2).min(axis=1)
         assert apart.max() < 6  # the page rounds corners, and its points are 3 apart
 
@@ -533,7 +533,7 @@ def test_hostile_names_are_text(show: Any) -> None:
         shown = tab.locator(f'[data-key="n{i}"] .title').text_content()
         assert shown[:30] == name.replace("\u2028", "\\u2028")[:30]
     assert tab.locator("img").count() == 0
-    html = page(tell(GraphView(result)), HOSTILE[0])
+    html = page(tell_story(GraphView(result)), HOSTILE[0])
     assert html.count("</script") == 2
     assert "onerror=alert(1)>" not in html
 
@@ -541,7 +541,7 @@ def test_hostile_names_are_text(show: Any) -> None:
 def test_large_arrays_are_heat_maps(show: Any) -> None:
     x = np.linspace(-1, 1, 160 * 150).reshape(160, 150)
     result = (Tensor(x, name="x") * 2.0).sum()
-    shown = data(tell(GraphView(result)))
+    shown = page_data(tell_story(GraphView(result)))
     heat = shown["arrays"][shown["nodes"][0]["value"]]["heat"]
     assert (heat["size"], heat["block"]) == ([24, 32], [7, 5])
     means = np.array(heat["numbers"].split(), float)
@@ -642,7 +642,7 @@ def test_motion_is_there_for_those_who_want_it(show: Any) -> None:
 
 def test_data_is_json_and_small_mistakes_are_explained(tmp_path: Path) -> None:
     result = square()
-    html = page(tell(GraphView(result)))
+    html = page(tell_story(GraphView(result)))
     block = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     assert block
     assert json.loads(block[1])["outputs"] == [3]
@@ -665,7 +665,7 @@ def test_a_gif_has_a_frame_for_every_step(tmp_path: Path) -> None:
     assert path.stat().st_size < 1_500_000
     with Image.open(path) as film:
         assert film.format == "GIF"
-        assert film.n_frames == len(tell(GraphView(result)).moments)
+        assert film.n_frames == len(tell_story(GraphView(result)).moments)
         assert film.size[0] == 1200
     with pytest.raises(ValueError, match=r"end in \.gif"):
         animate(result, tmp_path / "walk.png")
@@ -678,4 +678,4 @@ def test_a_gif_that_is_too_narrow_moves_past(make: Any, tmp_path: Path) -> None:
     result = make()
     with Image.open(animate(result, tmp_path / "walk.gif", width=300, theme="dark")) as film:
         assert film.size[0] == 300
-        assert film.n_frames == len(tell(GraphView(result)).moments)
+        assert film.n_frames == len(tell_story(GraphView(result)).moments)

@@ -15,9 +15,9 @@ from tinygrad_nn import Tensor
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
 from tinygrad_nn.viz import explore
-from tinygrad_nn.viz.explorer.abridged import abridge
 from tinygrad_nn.viz.explorer.gif import MOST_FRAMES
-from tinygrad_nn.viz.explorer.story import tell
+from tinygrad_nn.viz.explorer.shortened import abridge
+from tinygrad_nn.viz.explorer.story import tell_story
 from tinygrad_nn.viz.graph.levels import find_levels
 
 
@@ -77,7 +77,7 @@ def test_a_panel_tells_of_a_few_operands_and_how_many_more_there_are(show: Any) 
 def test_a_sentence_tells_of_a_few_operands_and_how_many_more_there_are(show: Any) -> None:
     tab = show(many_operands)
     result = many_operands()
-    story = tell(GraphView(result))
+    story = tell_story(GraphView(result))
     texts = tab.evaluate("Array.from({ length: moments.length }, (_, i) => moments[i].text)")
     assert texts == [moment.text for moment in story.moments]
     long = [text for text in texts if "and 36 more" in text]
@@ -212,7 +212,7 @@ def test_every_node_stands_in_one_level_and_none_is_too_long(make: Any) -> None:
 @pytest.mark.parametrize("make", [large_graphs.loop, large_graphs.rnn, large_graphs.resnet])
 def test_a_film_of_a_long_walk_tells_one_step_of_each_loop(make: Any) -> None:
     result = make()
-    story = tell(GraphView(result))
+    story = tell_story(GraphView(result))
     short = abridge(story, MOST_FRAMES)
     assert len(short.moments) <= MOST_FRAMES < len(story.moments)
     assert "operations are shown as" in short.moments[0].text

@@ -16,7 +16,7 @@ import tinygrad_nn
 from tinygrad_nn import Layer, Module, Settings, Solver, Tensor, explain_error, fit, nn, no_grad, viz
 from tinygrad_nn.cli import main
 from tinygrad_nn.solver import checks
-from tinygrad_nn.tracebacks import SWITCH, entries, is_ours, on_purpose, short, shortened
+from tinygrad_nn.tracebacks import SWITCH, entries, is_call_error, is_ours, short_traceback, shortening_tracebacks
 from tinygrad_nn.viz.failure import failed_view, failure_of
 from tinygrad_nn.viz.theme import THEMES
 
@@ -214,21 +214,21 @@ def test_an_error_that_was_raised_from_another_is_explained_by_it() -> None:
 
 
 def frames(error: BaseException) -> list[str]:
-    return [("ours" if is_ours(entry.tb_frame) else "theirs") for entry in entries(short(error)[0])]
+    return [("ours" if is_ours(entry.tb_frame) else "theirs") for entry in entries(short_traceback(error)[0])]
 
 
 @pytest.mark.parametrize("f", [product, layer, training, option, joined, images, layers], ids=lambda f: f.__name__)
 def test_of_our_frames_the_last_alone_is_shown(f: Callable[[], Any]) -> None:
     error = error_of(f)
     whole = entries(error.__traceback__)
-    shown = entries(short(error)[0])
+    shown = entries(short_traceback(error)[0])
     assert frames(error).count("ours") == 1
     assert [e.tb_frame for e in shown if not is_ours(e.tb_frame)] == [
         e.tb_frame for e in whole if not is_ours(e.tb_frame)]  # fmt: skip
     ours = [e.tb_frame for e in whole if is_ours(e.tb_frame)]
     assert [e.tb_frame for e in shown if is_ours(e.tb_frame)] == ours[-1:]
     assert entries(error.__traceback__) == whole  # the error itself keeps them all
-    assert short(error)[1] == len(whole) - len(shown)
+    assert short_traceback(error)[1] == len(whole) - len(shown)
 
 
 def test_an_error_of_a_persons_function_keeps_it() -> None:
@@ -249,9 +249,11 @@ def in_our_house(source: str) -> dict[str, Any]:
 
 
 DEFECTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "a name that is gone": lambda patch: patch.delattr(checks, "where"),
-    "None in place of a function": lambda patch: patch.setattr(checks, "where", None),
-    "a wrong index": lambda patch: patch.setattr(checks, "where", in_our_house("def where(*_): return [][0]")["where"]),
+    "a name that is gone": lambda patch: patch.delattr(checks, "layer_name"),
+    "None in place of a function": lambda patch: patch.setattr(checks, "layer_name", None),
+    "a wrong index": lambda patch: patch.setattr(
+        checks, "layer_name", in_our_house("def where(*_): return [][0]")["where"]
+    ),
 }
 
 
@@ -260,15 +262,15 @@ def test_a_defect_of_ours_is_shown_whole(name: str, monkeypatch: pytest.MonkeyPa
     DEFECTS[name](monkeypatch)
     error = error_of(lambda: fit([Layer(2, 1, rng=0)], np.ones((4, 3)), np.ones((4, 1)), solver=Solver("mse"),
                                  settings=Settings(1, 2)))  # fmt: skip
-    assert not on_purpose(error, entries(error.__traceback__))
-    assert short(error) == (error.__traceback__, 0)
+    assert not is_call_error(error, entries(error.__traceback__))
+    assert short_traceback(error) == (error.__traceback__, 0)
 
 
 def test_a_switch_shows_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     error = error_of(training)
-    assert short(error)[1] > 5
+    assert short_traceback(error)[1] > 5
     monkeypatch.setenv(SWITCH, "full")
-    assert short(error)[1] == 0
+    assert short_traceback(error)[1] == 0
 
 
 def test_causes_are_short_too_and_whole_again_after() -> None:
@@ -276,8 +278,8 @@ def test_causes_are_short_too_and_whole_again_after() -> None:
     second = RuntimeError("x")
     second.__cause__ = first
     before = entries(first.__traceback__)
-    with shortened(second) as left_out:
-        assert left_out == short(first)[1] > 0 or left_out > 5
+    with shortening_tracebacks(second) as left_out:
+        assert left_out == short_traceback(first)[1] > 0 or left_out > 5
         assert len(entries(first.__traceback__)) == len(before) - left_out
     assert entries(first.__traceback__) == before
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn.compiled.numba.fingerprint import Description, fingerprint
+from tinygrad_nn.compiled.numba.fingerprint import Digest, fingerprint
 
 
 def defined(text: str, **names: Any) -> Any:
@@ -113,7 +113,7 @@ def test_functions_may_name_each_other_and_close_over_what_is_not_there_yet() ->
 def test_each_thing_counts_once_and_by_its_place() -> None:
     one, other = [1], [1]
     assert fingerprint((one, other, one)) != fingerprint((one, other, other))
-    found = Description()
+    found = Digest()
     assert found.add(one)
     assert found.add(one)
     assert list(found.seen.values()) == [(0, one)]

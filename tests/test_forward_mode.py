@@ -12,7 +12,7 @@ import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, jacobian, jvp, vjp
 from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.primitive import REGISTRY, Primitive
-from tinygrad_nn.transforms import enter
+from tinygrad_nn.transforms import new_input
 from tinygrad_nn.tree import flatten
 
 EPS = np.finfo(float).eps
@@ -94,7 +94,7 @@ def test_a_sum_that_starts_elsewhere_is_affine() -> None:
 
 
 def test_the_function_runs_once_and_what_is_not_on_the_path_is_left_out() -> None:
-    runs, x, y = [], enter(np.array(2.0)), enter(np.array(3.0))
+    runs, x, y = [], new_input(np.array(2.0)), new_input(np.array(3.0))
 
     def f(t: Any) -> Any:
         runs.append(t)

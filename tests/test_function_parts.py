@@ -7,8 +7,15 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import compare_gradients
-from tinygrad_nn.compare.function.composed import _all_paths, _functions, _norms, _sources, collapsed, recognised
-from tinygrad_nn.compare.function.operations import other_shape
+from tinygrad_nn.compare.function.composed import (
+    _all_paths,
+    _functions,
+    _norms,
+    _sources,
+    collapse_functions,
+    find_known_functions,
+)
+from tinygrad_nn.compare.function.operations import is_harmless_shape
 from tinygrad_nn.compare.function.search import _are_multiples, _direction
 from tinygrad_nn.compare.paths import gradients, traced
 
@@ -85,8 +92,8 @@ def test_what_is_recognised_in_a_graph_has_the_gradient_of_the_graph(f: Any, nam
     out = f(x)
     g = np.cos(np.arange(out.size)).reshape(out.shape)
     graph = traced([(out.node, g)], [x.node])
-    known = recognised(graph)
-    small = collapsed(graph, known)
+    known = find_known_functions(graph)
+    small = collapse_functions(graph, known)
     there = {node.primitive.name for node in graph.operations}
     assert [node.primitive.name for node in small.operations if node.primitive.name not in there] == names
     assert len(known) == len(names)
@@ -137,7 +144,7 @@ def test_a_direction_has_the_size_of_its_input() -> None:
      ((1, 2, 3), (2, 3), "convention")],
 )  # fmt: skip
 def test_another_shape_is_harmless_where_axes_of_length_1_stand_before_it_only(got: Any, shape: Any, kind: str) -> None:
-    found = other_shape("x", got, shape)
+    found = is_harmless_shape("x", got, shape)
     assert (found.kind, found.where) == (kind, "x")
     assert f"the shape is {got} and should be {shape}" in found.text
     assert (f"Write .reshape({shape})" in found.text) is (kind == "wrong_shape")

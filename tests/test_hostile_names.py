@@ -16,7 +16,7 @@ import tinygrad_nn as tg
 from tinygrad_nn import History, Layer, Settings, Solver, Tensor, fit, io, optim, viz
 from tinygrad_nn.cli import main
 from tinygrad_nn.data import Scaler, one_hot, read_features, read_table
-from tinygrad_nn.files import alone, check_folder, together, write_whole
+from tinygrad_nn.files import check_folder, locked_folder, write_folder, write_whole
 from tinygrad_nn.files.safetensors import pack, seal
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.metrics import format_cm
@@ -236,12 +236,12 @@ def raising(name: str) -> str:
 
 def in_the_way(folder: Path, name: str) -> None:
     taken = made(folder, name).name
-    with together(folder) as staging:
+    with write_folder(folder) as staging:
         (staging / taken).write_text("x")
 
 
 def twice(folder: Path, name: str) -> None:
-    with alone(made(folder, name)), alone(made(folder, name)):
+    with locked_folder(made(folder, name)), locked_folder(made(folder, name)):
         pass
 
 

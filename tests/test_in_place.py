@@ -24,8 +24,8 @@ from tinygrad_nn.optim import (
     sgd,
 )  # fmt: skip
 from tinygrad_nn.optim.in_place import in_place
-from tinygrad_nn.optim.rule import alone
-from tinygrad_nn.optim.update import SMALL, attached
+from tinygrad_nn.optim.rule import is_reusable
+from tinygrad_nn.optim.update import SMALL, attached_memory
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
@@ -125,19 +125,19 @@ def test_an_update_that_was_replaced_is_called_as_it_is() -> None:
 def test_an_array_that_others_hold_is_not_alone() -> None:
     w = np.zeros((4, 5))
     g = np.ones((4, 5))
-    assert alone(g, w)
+    assert is_reusable(g, w)
     held = [g]
-    assert not alone(g, w)
+    assert not is_reusable(g, w)
     held.clear()
     part = g[0]
-    assert not alone(g, w)
-    assert not alone(part, w[0])
+    assert not is_reusable(g, w)
+    assert not is_reusable(part, w[0])
     del part
-    assert alone(g, w)
-    assert not alone(g, w.astype(np.float32))
-    assert not alone(g, np.zeros((5, 4)).T)
+    assert is_reusable(g, w)
+    assert not is_reusable(g, w.astype(np.float32))
+    assert not is_reusable(g, np.zeros((5, 4)).T)
     g.flags.writeable = False
-    assert not alone(g, w)
+    assert not is_reusable(g, w)
 
 
 # ---- training
@@ -179,7 +179,7 @@ def test_what_was_taken_from_a_model_before_training_stays(name: str) -> None:
     fit(model, x, y, solver=solver, settings=Settings(2, 4), rng=0)
     loss = ((model[1](model[0](x)) - y) ** 2).mean()  # a graph of before
     taken = [p.data for layer in model for p in (layer.W, layer.b)]
-    states = [attached(p).state for layer in model for p in (layer.W, layer.b)]
+    states = [attached_memory(p).state for layer in model for p in (layer.W, layer.b)]
     before = tuple(w.copy() for w in taken), tuple(copied(s) for s in states)
     loss.backward(retain_graph=True)
     right, model[0].W.grad = model[0].W.grad, None

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.batching.mapped import Sample
-from tinygrad_nn.compiled.trace.tensors import Shape
-from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, answered_by
+from tinygrad_nn.batching.mapped import SamplePlaceholder
+from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
+from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import held
 
@@ -354,12 +354,12 @@ def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
         """An array of zeros."""
 
     array, args = READ[name]
-    answered_by(StandsIn, lambda _: Tensor(array))
+    delegate_methods(StandsIn, lambda _: Tensor(array))
     wanted, found = (getattr(x, name)(*args) for x in (array, np.zeros_like(array).view(StandsIn)))
     wanted, found = (list(x) if name == "__iter__" else x for x in (wanted, found))
     np.testing.assert_array_equal(held(found), wanted)
-    assert name in vars(Shape)
-    assert name in vars(Sample)
+    assert name in vars(ShapePlaceholder)
+    assert name in vars(SamplePlaceholder)
 
 
 @pytest.mark.parametrize(

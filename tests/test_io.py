@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Layer, Predict, Scaler, io
-from tinygrad_nn.files import check_folder, safetensors, together, write_whole
+from tinygrad_nn.files import check_folder, safetensors, write_folder, write_whole
 from tinygrad_nn.io import Network, load_network, load_weights, save_network, to_bytes
 from tinygrad_nn.nn import Linear
 
@@ -276,7 +276,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"tinygrad_nn.files.whole.os.{broken}", fail)
+    monkeypatch.setattr(f"tinygrad_nn.files.atomic.os.{broken}", fail)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
@@ -296,12 +296,12 @@ def test_the_folder_is_synced_after_a_rename(tmp_path: Path, monkeypatch: pytest
         done.append("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file")
         sync(file)
 
-    monkeypatch.setattr("tinygrad_nn.files.whole.os.replace", replaced)
-    monkeypatch.setattr("tinygrad_nn.files.whole.os.fsync", synced)
+    monkeypatch.setattr("tinygrad_nn.files.atomic.os.replace", replaced)
+    monkeypatch.setattr("tinygrad_nn.files.atomic.os.fsync", synced)
     write_whole(tmp_path / "f", b"new")
     assert done == ["file", "rename", "folder"]
     done.clear()
-    with together(tmp_path) as staging:
+    with write_folder(tmp_path) as staging:
         (staging / "x").write_text("new")
     assert done == ["rename", "folder"]
 
@@ -314,7 +314,7 @@ def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path: Path, mo
             raise OSError(errno.EINVAL, "Invalid argument")
         sync(file)
 
-    monkeypatch.setattr("tinygrad_nn.files.whole.os.fsync", synced)
+    monkeypatch.setattr("tinygrad_nn.files.atomic.os.fsync", synced)
     assert write_whole(tmp_path / "f", b"new").read_bytes() == b"new"
 
 
@@ -326,7 +326,7 @@ def test_write_whole_needs_its_folder(tmp_path: Path) -> None:
 def test_together_moves_all_files_and_keeps_others(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     for text in ("one", "two"):
-        with together(out) as staging:
+        with write_folder(out) as staging:
             (staging / "x").write_text(text)
             assert not (out / "x").exists() or (out / "x").read_text() == "one"
             (staging / "y").write_text(text)
@@ -339,7 +339,7 @@ def test_together_moves_all_files_and_keeps_others(tmp_path: Path) -> None:
 def test_together_never_writes_into_a_file_that_someone_reads(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("old")
     with (tmp_path / "x").open() as reader:
-        with together(tmp_path) as staging:
+        with write_folder(tmp_path) as staging:
             (staging / "x").write_text("new")
         assert reader.read() == "old"
     assert (tmp_path / "x").read_text() == "new"
@@ -348,7 +348,7 @@ def test_together_never_writes_into_a_file_that_someone_reads(tmp_path: Path) ->
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_together_leaves_nothing_of_a_block_that_fails(error: type[BaseException], tmp_path: Path) -> None:
     def write(folder: Path) -> None:
-        with together(folder) as staging:
+        with write_folder(folder) as staging:
             (staging / "x").write_text("new")
             raise error
 
@@ -364,7 +364,7 @@ def test_together_leaves_nothing_of_a_block_that_fails(error: type[BaseException
 
 def test_together_moves_nothing_if_a_folder_has_the_name(tmp_path: Path) -> None:
     def write() -> None:
-        with together(tmp_path) as staging:
+        with write_folder(tmp_path) as staging:
             (staging / "x").write_text("new")
             (staging / "y").write_text("new")
 
@@ -380,6 +380,6 @@ def test_check_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (tmp_path / "f", tmp_path / "f" / "g"):
         with pytest.raises(NotADirectoryError, match="is a file; a folder is needed"):
             check_folder(path)
-    monkeypatch.setattr("tinygrad_nn.files.whole.os.access", lambda *_: False)
+    monkeypatch.setattr("tinygrad_nn.files.atomic.os.access", lambda *_: False)
     with pytest.raises(PermissionError, match="is read-only"):
         check_folder(tmp_path)

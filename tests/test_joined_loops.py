@@ -77,8 +77,8 @@ def nest(text: str) -> int:
 )
 def test_how_deep_the_loops_are(f: Callable[..., Array], deep: int, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
-    load = machine.load
-    monkeypatch.setattr(machine, "load", lambda text: (texts.append(text), load(text))[1])
+    load = machine.load_source
+    monkeypatch.setattr(machine, "load_source", lambda text: (texts.append(text), load(text))[1])
     x, b = np.ones((2, 3, 4, 5)), np.ones((3, 1, 1))
     np.testing.assert_allclose(tg.compile(f, backend="numba")(x, b), f(x, b))
     assert [nest(text) for text in texts] == [deep]
@@ -107,9 +107,9 @@ def written(*bounds: str) -> list[str]:
     ],
 )
 def test_loops_around_long_ones_are_not_unrolled(given: tuple[str, ...], wanted: tuple[str, ...] | None) -> None:
-    found = machine.rolled(written(*given), [NUMBER, ARRAY])
+    found = machine.without_unrolling(written(*given), [NUMBER, ARRAY])
     assert found == (["zero = len(a1) >> 62", *written(*wanted)] if wanted else written(*given))
-    assert machine.rolled(written(*given), [NUMBER, ("a2", "Array(f4, 0, 'C')")]) == written(*given)
+    assert machine.without_unrolling(written(*given), [NUMBER, ("a2", "Array(f4, 0, 'C')")]) == written(*given)
 
 
 @pytest.mark.slow
@@ -117,8 +117,8 @@ def test_a_loop_over_channels_and_pixels_is_little_machine_code(monkeypatch: pyt
     monkeypatch.setenv("TINYGRAD_NN_CACHE", "")
     monkeypatch.setattr(loops, "LARGE", 2**40)
     texts: list[dict[str, Any]] = []
-    load = machine.load
-    monkeypatch.setattr(machine, "load", lambda text: (texts.append(load(text)), texts[-1])[1])
+    load = machine.load_source
+    monkeypatch.setattr(machine, "load_source", lambda text: (texts.append(load(text)), texts[-1])[1])
     x, b = np.ones((4, 16, 28, 28), np.float32), np.ones((16, 1, 1), np.float32)
     tg.compile(lambda x, b: np.maximum(x + b, 0), backend="numba")(x, b)
     ((code,),) = [made["kernel"].inspect_llvm().values() for made in texts]

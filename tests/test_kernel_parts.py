@@ -12,7 +12,7 @@ from test_rolled_loops import program
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, grad
-from tinygrad_nn.compiled.numba import calls, fuse, indices, straight
+from tinygrad_nn.compiled.numba import calls, fuse, indices, scalars
 from tinygrad_nn.compiled.numba.lengths import Length
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen, thawed
@@ -49,7 +49,7 @@ PARTS: list[Any] = [
 @pytest.mark.parametrize("parts", PARTS, ids=str)
 def test_an_entry_of_a_part(parts: Any, sums: bool) -> None:
     view = X[parts]
-    check(view, X, indices.of_slice(frozen(parts), X.shape, names_of(view.shape, sums)))
+    check(view, X, indices.slice_index(frozen(parts), X.shape, names_of(view.shape, sums)))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_entry_of_a_part(parts: Any, sums: bool) -> None:
     ],
 )  # fmt: skip
 def test_how_an_entry_of_a_part_is_written(parts: Any, shape: Any, index: Any, texts: list[str]) -> None:
-    assert indices.of_slice(frozen(parts), shape, index) == texts
+    assert indices.slice_index(frozen(parts), shape, index) == texts
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_how_an_entry_of_a_part_is_written(parts: Any, shape: Any, index: Any, t
 )
 def test_an_entry_of_an_array_that_is_broadcast(shape: tuple[int, ...], wide: tuple[int, ...]) -> None:
     x = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    check(np.broadcast_to(x, wide), x, indices.of_broadcast(shape, names_of(wide)))
+    check(np.broadcast_to(x, wide), x, indices.broadcast_index(shape, names_of(wide)))
 
 
 SHAPES = [(24, 5), (4, 6, 5), (2, 12, 5), (120,), (8, 15), (3, 8, 5), (1, 24, 1, 5), (2, 2, 2, 3, 5), (5, 24), (10, 12)]
@@ -87,30 +87,30 @@ SHAPES = [(24, 5), (4, 6, 5), (2, 12, 5), (120,), (8, 15), (3, 8, 5), (1, 24, 1,
 def test_an_entry_of_an_array_of_another_shape(shape: tuple[int, ...], sums: bool) -> None:
     for source in SHAPES:
         x = np.arange(120).reshape(source)
-        check(x.reshape(shape), x, indices.of_reshape(shape, source, names_of(shape, sums)))
+        check(x.reshape(shape), x, indices.reshape_index(shape, source, names_of(shape, sums)))
 
 
 def test_axes_that_stay_keep_their_index() -> None:
-    assert indices.of_reshape((4, 30), (4, 5, 6), ["i", "j"]) == ["i", "(j // 6)", "j % 6"]
-    assert indices.of_reshape((4, 5, 6), (4, 30), ["i", "j", "k"]) == ["i", "(j * 6 + k)"]
-    assert indices.of_reshape((1, 4), (4, 1, 1), ["0", "i + 1"]) == ["(i + 1)", "0", "0"]
+    assert indices.reshape_index((4, 30), (4, 5, 6), ["i", "j"]) == ["i", "(j // 6)", "j % 6"]
+    assert indices.reshape_index((4, 5, 6), (4, 30), ["i", "j", "k"]) == ["i", "(j * 6 + k)"]
+    assert indices.reshape_index((1, 4), (4, 1, 1), ["0", "i + 1"]) == ["(i + 1)", "0", "0"]
 
 
 @pytest.mark.parametrize("start", [0, 7])
 @pytest.mark.parametrize("shape", [(4, 5, 6), (4, 1, 6), (1, 5), (6,), (1, 1), ()])
 def test_the_place_of_an_entry_in_memory(shape: tuple[int, ...], start: int) -> None:
     for sums in (False, True):
-        text = indices.flat(shape, names_of(shape, sums), start)
+        text = indices.flat_index(shape, names_of(shape, sums), start)
         found = np.broadcast_to(eval(text, every(shape)), shape)
         np.testing.assert_array_equal(found, start + np.arange(np.prod(shape, dtype=int)).reshape(shape))
 
 
 def test_how_the_place_of_an_entry_is_written() -> None:
-    assert indices.flat((4, 5), ["i", "j"]) == "j + 5 * i"
-    assert indices.flat((4, 5), ["i + 1", "j + 1"], 3) == "3 + (j + 1) + 5 * (i + 1)"
-    assert indices.flat((4, 5), ["2", "3"]) == "3 + 10"
-    assert indices.flat((4, 5), ["0", "0"]) == "0"
-    assert indices.flat((4, 5), ["0", "0"], 2) == "2"
+    assert indices.flat_index((4, 5), ["i", "j"]) == "j + 5 * i"
+    assert indices.flat_index((4, 5), ["i + 1", "j + 1"], 3) == "3 + (j + 1) + 5 * (i + 1)"
+    assert indices.flat_index((4, 5), ["2", "3"]) == "3 + 10"
+    assert indices.flat_index((4, 5), ["0", "0"]) == "0"
+    assert indices.flat_index((4, 5), ["0", "0"], 2) == "2"
 
 
 def test_an_entry_that_is_read_at_places() -> None:
@@ -135,7 +135,7 @@ def test_an_entry_that_is_read_at_places() -> None:
         ours.clear()
         names = [f"i{k}" for k in range(view.ndim)]
         known_parts = tuple(part if isinstance(part, tuple) else frozen((part,))[0] for part in parts)
-        texts = indices.of_gather((known_parts, at, 2), x.shape, names, place)
+        texts = indices.gather_index((known_parts, at, 2), x.shape, names, place)
         assert ours == [names[at : at + 2]] * len(ours)
         index = tuple(eval(text, {**known, **every(view.shape)}) for text in texts)
         np.testing.assert_array_equal(np.broadcast_to(x[index], view.shape), view, err_msg=str(texts))
@@ -155,7 +155,7 @@ def test_an_entry_that_is_read_at_places() -> None:
     ],
 )  # fmt: skip
 def test_an_index_has_a_part_for_each_axis(parts: list[Any], whole: list[Any]) -> None:
-    assert calls._whole(parts, 3) == whole
+    assert calls._full_index(parts, 3) == whole
 
 
 BOXES: list[tuple[Any, ...]] = [
@@ -184,7 +184,7 @@ def test_boxes_that_have_no_entry_in_common() -> None:
 
 def test_what_is_left_beside_a_box() -> None:
     for index in BOXES:
-        boxes = calls._rest(frozen(index), (4, 5))
+        boxes = calls._boxes_outside(frozen(index), (4, 5))
         mask = np.zeros((4, 5), int)
         for box in boxes:
             mask[tuple(slice(*ends) for ends in box)] += 1
@@ -197,17 +197,17 @@ def test_what_is_left_beside_a_box() -> None:
 
 
 def test_places_that_count_from_the_end() -> None:
-    np.testing.assert_array_equal(calls.places(4, 1, np.array([[0, 3], [-1, -4]], np.int8)), [[0, 3], [3, 0]])
-    assert calls.places(4, 1, np.array([-1], np.int8)).dtype == np.int64
-    assert calls.places(4, 0, np.zeros(0, int)).shape == (0,)
+    np.testing.assert_array_equal(calls.from_start(4, 1, np.array([[0, 3], [-1, -4]], np.int8)), [[0, 3], [3, 0]])
+    assert calls.from_start(4, 1, np.array([-1], np.int8)).dtype == np.int64
+    assert calls.from_start(4, 0, np.zeros(0, int)).shape == (0,)
     for wrong in (4, -5):
         with pytest.raises(IndexError) as told:
-            calls.places(4, 1, np.array([1, wrong, 9]))
+            calls.from_start(4, 1, np.array([1, wrong, 9]))
         assert str(told.value) == f"index {wrong} is out of bounds for axis 1 with size 4"
 
 
 def kinds(f: Any, *args: Any) -> str:
-    return " ".join(op.kind for op in calls.opened(program(f, list(args))).ops)
+    return " ".join(op.kind for op in calls.replace_calls(program(f, list(args))).ops)
 
 
 U, V, W, AT = np.ones(3), np.ones((4, 3)), np.ones((2, 4, 3)), np.array([2, 0, -1, 1])
@@ -266,7 +266,7 @@ def test_a_call_becomes_what_kernels_can_do(name: str) -> None:
     assert kinds(f, *args) == wanted
     made = program(f, list(args))
     called = [(op.name, op.out) for op in made.ops if op.kind == "call"]
-    calls.opened(made)
+    calls.replace_calls(made)
     for call, out in called:
         op = out.op
         assert op is not None
@@ -284,7 +284,7 @@ def test_cross_products_in_kernels(plain_kernels: None, rng: np.random.Generator
 
 def test_what_crosses_pieces_of_straight_code_lies_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
-    monkeypatch.setattr(straight, "PIECE", 4)
+    monkeypatch.setattr(scalars, "PIECE", 4)
 
 
     def chain(x: Any, n: int) -> Any:
@@ -293,7 +293,7 @@ def test_what_crosses_pieces_of_straight_code_lies_side_by_side(monkeypatch: pyt
         return x
 
     made = fuse.fuse(program(lambda x, y: chain(x * y, 12) + chain(y, 12) * x, [np.array(0.5), np.array(0.25)]))
-    (kernel,) = [op.function for op in made.ops if isinstance(op.function, straight.Straight)]
+    (kernel,) = [op.function for op in made.ops if isinstance(op.function, scalars.Straight)]
     assert [len(piece) for piece in kernel.pieces[:-1]] == [4] * (len(kernel.pieces) - 1)
     piece = {op.out: k for k, some in enumerate(kernel.pieces) for op in some}
     crossing = {x for op in piece if op.op for x in op.op.values if x in piece and piece[x] != piece[op]}
@@ -309,10 +309,10 @@ def single(number: int, kind: str) -> Value:
 
 
 def test_more_than_a_few_numbers_of_one_dtype_come_in_one_array() -> None:
-    few = [single(k, "f8") for k in range(straight.FEW)]
-    assert straight._gathered(few) == ([], {}, [])
-    many, flags = [*few, single(99, "f8")], [single(k, "b1") for k in range(straight.FEW + 3)]
-    (pool, other), places, (first, second) = straight._gathered([*many, *flags, single(5, "f4")])
+    few = [single(k, "f8") for k in range(scalars.FEW)]
+    assert scalars._gathered(few) == ([], {}, [])
+    many, flags = [*few, single(99, "f8")], [single(k, "b1") for k in range(scalars.FEW + 3)]
+    (pool, other), places, (first, second) = scalars._gathered([*many, *flags, single(5, "f4")])
     assert [(x.kind, x.shape, x.dtype.str, x.op) for x in (pool, other)] == [
         ("made", (len(many),), "<f8", first), ("made", (len(flags),), "|b1", second)
     ]  # fmt: skip
@@ -325,9 +325,9 @@ def test_more_than_a_few_numbers_of_one_dtype_come_in_one_array() -> None:
 
 
 def test_many_results_are_parts_of_one_array() -> None:
-    n = straight.FEW + 1
+    n = scalars.FEW + 1
     made = fuse.fuse(program(lambda x: [x * k + 1.0 for k in range(2, n + 2)], [np.array(0.5)]))
-    (kernel,) = [op.function for op in made.ops if isinstance(op.function, straight.Straight)]
+    (kernel,) = [op.function for op in made.ops if isinstance(op.function, scalars.Straight)]
     (pool,) = kernel.outs
     assert [kernel.scratch[x] for x in made.outputs] == [(pool, k) for k in range(n)]
     assert [(op.kind, op.name, op.function, op.args, op.attrs, op.outs) for op in kernel.after] == [
@@ -339,7 +339,7 @@ def test_many_results_are_parts_of_one_array() -> None:
 
 @pytest.mark.parametrize("count", range(2, 10))
 def test_every_operation_lies_in_a_piece(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(straight, "PIECE", 4)
+    monkeypatch.setattr(scalars, "PIECE", 4)
 
     def f(x: Any) -> Any:
         for k in range(count):
@@ -348,7 +348,7 @@ def test_every_operation_lies_in_a_piece(count: int, monkeypatch: pytest.MonkeyP
 
     made = program(f, [np.array(0.5)])
     work = list(made.ops)
-    kernel = straight.Straight(work, [made.outputs[0]])
+    kernel = scalars.Straight(work, [made.outputs[0]])
     assert [op for piece in kernel.pieces for op in piece] == work
     assert [len(piece) for piece in kernel.pieces] == [*[4] * (count // 4), *[count % 4] * (count % 4 > 0)]
     assert kernel.length() == count
@@ -364,7 +364,7 @@ INDICES: list[Any] = [
 @pytest.mark.parametrize("index", INDICES, ids=lambda index: " ".join("P" if x is P else str(x) for x in index))
 def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
     given = tuple(calls._constant(part) if isinstance(part, np.ndarray) else part for part in index)
-    found = calls.Opening(Program([], [], [])).parsed(given, X.shape)
+    found = calls.CallReplacer(Program([], [], [])).parsed(given, X.shape)
     assert found is not None
     (parts, at, axes), arrays = found
     selected = X[index].shape
@@ -373,7 +373,7 @@ def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
     filled = [arrays[part[1] - 1].data if isinstance(part, tuple) and part[0] == "array" else part for part in parts]
     np.testing.assert_array_equal(X[thawed(tuple(filled))], X[index])
     assert all((array.data >= 0).all() for array in arrays)
-    assert calls._picked((parts, at, axes), arrays, X.shape) == selected
+    assert calls._selected_shape((parts, at, axes), arrays, X.shape) == selected
 
 
 def boxed(x: Value, shape: tuple[int, ...], *boxes: Any, more: tuple[Value, ...] = ()) -> Value:
@@ -429,7 +429,7 @@ def test_a_sum_of_zeros_with_something_in_them_is_one_array(name: str) -> None:
     total.op = Op("ufunc", "add", np.add, [a, b], (), [total])
     before = [a.op, b.op, total.op]
     sums = computed(before, dict(known))[total]
-    ops = calls.opened(Program(before, list(known), [total])).ops
+    ops = calls.replace_calls(Program(before, list(known), [total])).ops
     assert " ".join(op.name for op in ops).replace("put", "join") == wanted
     found = computed(ops, known)[total]
     np.testing.assert_array_equal(found, sums)
@@ -457,7 +457,7 @@ def test_other_sums_stay(name: str) -> None:
     out = Value(3, "made", np.broadcast_shapes(a.shape, b.shape), np.result_type(a.dtype, b.dtype))
     out.op = Op("ufunc", "f", function, [a, b], (), [out])
     before = [x.op for x in (a, b, out) if x.op]
-    assert calls.opened(Program(before, [], [out])).ops == before
+    assert calls.replace_calls(Program(before, [], [out])).ops == before
 
 
 def test_an_array_of_zeros_that_something_else_reads_is_made() -> None:
@@ -465,12 +465,12 @@ def test_an_array_of_zeros_that_something_else_reads_is_made() -> None:
     out = Value(3, "made", (4, 5), np.dtype(float))
     out.op = Op("ufunc", "add", np.add, [a, b], (), [out])
     before = [a.op, b.op, out.op]
-    assert calls.opened(Program(before, [], [out, a])).ops == before
+    assert calls.replace_calls(Program(before, [], [out, a])).ops == before
 
 
 def test_zeros_that_are_added_once_are_not_added_again() -> None:
     of_rows = grad(lambda a: np.sin(a[:1]).sum() + np.cos(a[1:2]).sum() + np.exp(a[2:3]).sum())
-    ops = calls.opened(program(of_rows, [V])).ops
+    ops = calls.replace_calls(program(of_rows, [V])).ops
     assert [op.args[1] for op in ops if op.function is np.add] == [0.0] * 3
     (joined,) = [op for op in ops if op.kind == "join"]
     assert len(joined.args) == len(joined.attrs[0]) == 3

@@ -13,8 +13,8 @@ import pytest
 from test_passes import name, program
 
 from tinygrad_nn.compiled.numba import fuse, loops
-from tinygrad_nn.compiled.numba.expressions import known
-from tinygrad_nn.compiled.numba.straight import Straight
+from tinygrad_nn.compiled.numba.expressions import kernel_can_do
+from tinygrad_nn.compiled.numba.scalars import Straight
 from tinygrad_nn.compiled.program.values import VIEWS, Op
 
 FILE = Path(__file__).with_name("kernels.txt")
@@ -89,7 +89,7 @@ def test_kernels_are_written_as_these_loops(given: str, plain: None, monkeypatch
     ],
 )  # fmt: skip
 def test_a_kernel_can_do_an_operation(text: str, given: str, can: bool) -> None:
-    assert known(program(text, given).ops[-1]) == can
+    assert kernel_can_do(program(text, given).ops[-1]) == can
 
 
 # -- Over what a kernel may write

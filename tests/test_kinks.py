@@ -353,14 +353,14 @@ def test_a_graph_with_other_operations_on_a_side_is_not_folded(outs: Any, names:
     traces[2].signature = [names]
     side: Any = SimpleNamespace(near=SimpleNamespace(trace=traces[1]), far=SimpleNamespace(trace=traces[2]))
     base: Any = traces[0]
-    assert kinks.Folded(base, EPS).add(side) is False
+    assert kinks.KinkedGraph(base, EPS).add(side) is False
 
 
 def test_an_operation_of_one_number_is_diagonal_where_no_gradient_has_another_shape() -> None:
     x = tg.Tensor([2.0])
     for one in (x * 3.0, np.where(np.array([True]), x, 0.0), x**2, x[np.array([0])]):
-        assert kinks._diagonal(one.node) is True
-    assert kinks._diagonal(tg.softmax_crossentropy(tg.Tensor([[1.0]]), np.ones((1, 1))).node) is False
+        assert kinks._is_elementwise(one.node) is True
+    assert kinks._is_elementwise(tg.softmax_crossentropy(tg.Tensor([[1.0]]), np.ones((1, 1))).node) is False
 
 
 def test_uneven_sides_move_some_inputs_by_much_less() -> None:

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn.compare.layers.fit import EXACT, SINGLE, Witness, _terms, misfit, penalty_alone, penalty_found, scaled
+from tinygrad_nn.compare.layers.fit import (
+    EXACT,
+    SINGLE,
+    Witness,
+    _terms,
+    find_wrong_penalty,
+    fit_scale,
+    misfit,
+    penalty_alone,
+)
 
 Array = Any
 LAM, R = 0.3, 0.25
@@ -79,31 +88,31 @@ PAIR = [witness(4), witness(5, seed=1)]
     ],
 )  # fmt: skip
 def test_a_factor_is_found_by_one_name_in_all_experiments(of: Any, name: str | None) -> None:
-    fit = scaled(PAIR, [of(w, p) for w, p in zip(PAIR, BASES, strict=True)], BASES, [0.0, 0.0], 0)
+    fit = fit_scale(PAIR, [of(w, p) for w, p in zip(PAIR, BASES, strict=True)], BASES, [0.0, 0.0], 0)
     assert (fit and fit.factor.name) == name
 
 
 def test_what_is_added_and_what_is_zero_beside_a_factor() -> None:
     extra = [np.array([0.1, 0.2, 0.3]), 0.5]
     got = [3 * p + e for p, e in zip(BASES, extra, strict=True)]
-    fit = scaled(PAIR, got, BASES, extra, 0)
+    fit = fit_scale(PAIR, got, BASES, extra, 0)
     assert fit is not None
     assert fit.factor.name == "3"
     assert fit.misfit < 1e-6
-    assert scaled(PAIR, got, BASES, [np.ones(2), 0.5], 0) is None
-    assert scaled(PAIR, [0 * BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]],
+    assert fit_scale(PAIR, got, BASES, [np.ones(2), 0.5], 0) is None
+    assert fit_scale(PAIR, [0 * BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]],
     [0.0, 0.0], 0).factor.name == "2"
-    assert scaled(PAIR, [BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]], [0.0, 0.0], 0) is None
-    none = scaled(PAIR, [0 * p for p in BASES], [0 * p for p in BASES], [0.0, 0.0], 0)
+    assert fit_scale(PAIR, [BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]], [0.0, 0.0], 0) is None
+    none = fit_scale(PAIR, [0 * p for p in BASES], [0 * p for p in BASES], [0.0, 0.0], 0)
     assert none is not None
     assert (none.factor.name, none.misfit) == ("1", 0.5)
     tiny = [1e-9 * p for p in BASES]  # zero but for rounding, beside what else there is
-    assert scaled(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0).factor.name == "2"
-    assert scaled(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0, [10.0,
+    assert fit_scale(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0).factor.name == "2"
+    assert fit_scale(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0, [10.0,
     10.0]).factor.name == "1"
     one = [np.array([1.0])]
-    assert scaled(PAIR[:1], [1.2345 * one[0]], one, [0.0], 0) is None  # one number is some multiple of any other
-    assert scaled(PAIR[:1], [3 * one[0]], one, [0.0], 0).factor.name == "3"
+    assert fit_scale(PAIR[:1], [1.2345 * one[0]], one, [0.0], 0) is None  # one number is some multiple of any other
+    assert fit_scale(PAIR[:1], [3 * one[0]], one, [0.0], 0).factor.name == "3"
 
 
 def of(a: float, b: float, method: str = "elasticnet", by_rows: Any = None, doubled: bool = False,
@@ -114,7 +123,7 @@ part: str = "W") -> Any:
     values = [getattr(w.case, part)[0] for w in seen]
     got = [p + (by_rows(w.case.rows) if by_rows else 1) * (a * np.sign(v) + b * v)
            for w, p, v in zip(seen, base, values, strict=True)]  # fmt: skip
-    found = penalty_found(seen, got, base, 0, part, doubled)
+    found = find_wrong_penalty(seen, got, base, 0, part, doubled)
     return found and (found.kind, found.text)
 
 
@@ -155,16 +164,16 @@ def test_what_is_no_penalty_is_not_called_one() -> None:
     assert of(0, 0, part="b") is None
     seen = [witness(4), witness(5, seed=1)]
     base = [np.zeros((2, 3))] * 2
-    assert penalty_found(seen, [np.cos(w.case.W[0]) for w in seen], base, 0, "W", False) is None
-    assert penalty_found(seen, [np.zeros((3, 2))] * 2, base, 0, "W", False) is None
+    assert find_wrong_penalty(seen, [np.cos(w.case.W[0]) for w in seen], base, 0, "W", False) is None
+    assert find_wrong_penalty(seen, [np.zeros((3, 2))] * 2, base, 0, "W", False) is None
     for method, l1, l2 in (("l1", 1.0, 0.0), ("elasticnet", R, 1 - R)):
         two = [witness(4, method), witness(5, method, seed=1)]
         got = [LAM * (l1 * np.abs(w.case.W[0]) + l2 * w.case.W[0]) for w in two]
-        found = penalty_found(two, got, base, 0, "W", False)
+        found = find_wrong_penalty(two, got, base, 0, "W", False)
         assert found is not None
         assert found.text == "The gradient of the penalty |W| is written as |W|; it should be sign(W)."
     flat = [witness(4, "l2"), witness(5, "l2", seed=1)]
-    assert penalty_found(flat, [LAM * np.abs(w.case.W[0]) for w in flat], base, 0, "W", False) is None
+    assert find_wrong_penalty(flat, [LAM * np.abs(w.case.W[0]) for w in flat], base, 0, "W", False) is None
 
 
 def test_a_penalty_alone_is_told() -> None:

@@ -14,18 +14,18 @@ from tinygrad_nn.compare.layers.explain import (
     Option,
     State,
     _allowed,
+    _apply_factor,
     _by_factor,
+    _cheapest_option,
     _delta_finding,
     _extended,
-    _fits,
+    _fitting_factors,
     _follows,
     _kink_of_penalty,
-    _or_else,
     _penalty,
-    _times,
-    _told_alone,
-    _with_twins,
-    needed,
+    _with_alternatives,
+    _with_unknown_delta,
+    needed_factors,
 )
 from tinygrad_nn.compare.layers.fit import (
     Witness,
@@ -34,12 +34,12 @@ from tinygrad_nn.compare.layers.fit import (
     _Multiple,
     _multiples,
     _terms,
+    find_wrong_penalty,
+    fit_scale,
     misfit,
     penalty_alone,
-    penalty_found,
-    scaled,
 )
-from tinygrad_nn.compare.layers.notes import what_was_seen
+from tinygrad_nn.compare.layers.notes import batch_notes
 from tinygrad_nn.compare.layers.used_delta import recover, stale_mask
 
 Array = np.ndarray[Any, Any]
@@ -99,7 +99,7 @@ def test_rounding_is_allowed_on_top() -> None:
 def fit(factors: Any, extra: Any = 0.0, base: Any = P, rows: Any = (5, 7), **more: Any) -> str | None:
     seen = [witness(rows=n, **more) for n in rows]
     got = [f * base + extra for f in factors]
-    found = scaled(seen, got, [base] * len(seen), [extra] * len(seen), 0)
+    found = fit_scale(seen, got, [base] * len(seen), [extra] * len(seen), 0)
     return found and found.factor.name
 
 
@@ -123,21 +123,21 @@ def test_the_factor_that_explains_all_experiments() -> None:
     assert fit([1, 1], A[0]) is None  # of another shape
     assert fit([np.nan, 1]) is None
     seen = [witness(rows=n) for n in (5, 7)]
-    found = scaled(seen, [P, P + 1e-3], [P, P], [0.0, 0.0], 0)
+    found = fit_scale(seen, [P, P + 1e-3], [P, P], [0.0, 0.0], 0)
     assert found is None
-    found = scaled(seen, [5 * P, 7 * P], [P, P], [0.0, 0.0], 0)
+    found = fit_scale(seen, [5 * P, 7 * P], [P, P], [0.0, 0.0], 0)
     assert found is not None
     assert found.factor.value == pytest.approx(5)
     assert found.misfit < 1
     # where an equation says zero, any factor would do: it tells nothing, if what was returned is zero as well
-    found = scaled(seen, [0 * P, 7 * P], [0 * P, P], [0.0, 0.0], 0)
+    found = fit_scale(seen, [0 * P, 7 * P], [0 * P, P], [0.0, 0.0], 0)
     assert found is not None
     assert (found.factor.name, found.misfit) == ("7", 0.5)
-    assert scaled(seen, [P, 7 * P], [0 * P, P], [0.0, 0.0], 0) is None
-    assert scaled(seen, [A, A], [0 * P, 0 * P], [A, A], 0) == (Factor("1", 1.0), 0.5)
+    assert fit_scale(seen, [P, 7 * P], [0 * P, P], [0.0, 0.0], 0) is None
+    assert fit_scale(seen, [A, A], [0 * P, 0 * P], [A, A], 0) == (Factor("1", 1.0), 0.5)
     tiny = 1e-10 * P
-    assert scaled(seen, [5 * tiny, 7 * tiny], [tiny, tiny], [0.0, 0.0], 0, [1.0, 1.0]) == (Factor("1", 1.0), 0.5)
-    found = scaled(seen, [5 * tiny, 7 * tiny], [tiny, tiny], [0.0, 0.0], 0, [1e-3, 1e-3])
+    assert fit_scale(seen, [5 * tiny, 7 * tiny], [tiny, tiny], [0.0, 0.0], 0, [1.0, 1.0]) == (Factor("1", 1.0), 0.5)
+    found = fit_scale(seen, [5 * tiny, 7 * tiny], [tiny, tiny], [0.0, 0.0], 0, [1e-3, 1e-3])
     assert found is not None
     assert found.factor.name == "N"
 
@@ -186,25 +186,25 @@ def test_what_stands_in_the_place_of_the_penalty(method: str, made: Any, kind: s
     strengths = ((0.2, 5), (0.5, 8)) if method != "none" else ((0.0, 5), (0.0, 8))
     seen = [witness(method, lam, 0.3, rows) for lam, rows in strengths]
     got = [P + made(w.case.solver.regularization.lam, w.case.rows) for w in seen]
-    found = penalty_found(seen, got, [P, P], 0, "W", False)
+    found = find_wrong_penalty(seen, got, [P, P], 0, "W", False)
     assert found is not None
     assert found.kind == kind
     assert text in found.text
     if "twice" in text:
-        found = penalty_found(seen, got, [P, P], 0, "W", True)
+        found = find_wrong_penalty(seen, got, [P, P], 0, "W", True)
         assert found is not None
         assert found.kind == "wrong_penalty"
         assert "lambda is used instead of lambda/2" in found.text
-    assert penalty_found(seen, [g + 0.01 * RNG.normal(size=g.shape) for g in got], [P, P], 0, "W", False) is None
+    assert find_wrong_penalty(seen, [g + 0.01 * RNG.normal(size=g.shape) for g in got], [P, P], 0, "W", False) is None
 
 
 def test_a_penalty_on_biases_and_one_that_stands_alone() -> None:
     seen = [witness("l2", lam, rows=n) for lam, n in ((0.2, 5), (0.5, 8))]
-    found = penalty_found(seen, [P[0] + 0.3 * A[0]] * 2, [P[0]] * 2, 0, "b", False)
+    found = find_wrong_penalty(seen, [P[0] + 0.3 * A[0]] * 2, [P[0]] * 2, 0, "b", False)
     assert found is not None
     assert found.kind == "extra_penalty"
     assert "on the biases" in found.text
-    assert penalty_found(seen, [P[0]] * 2, [P[0]] * 2, 0, "b", False) is None
+    assert find_wrong_penalty(seen, [P[0]] * 2, [P[0]] * 2, 0, "b", False) is None
     assert "multiple of W," in (penalty_alone(seen, [0.2 * A, 0.4 * A], 0) or "")
     assert "multiple of sign(W)," in (penalty_alone(seen, [0.2 * SIGNS, 0.2 * SIGNS], 0) or "")
     assert penalty_alone(seen, [0.2 * A, 0 * A], 0) is None
@@ -313,7 +313,8 @@ def test_options_that_say_the_same_numbers_as_cheaply_are_told_too() -> None:
         return Option(cost, (Finding(0, "W", kind, text, factor),))
 
     best = option(1.0, "scale", "A.")
-    found = _or_else([option(1.6, "sign", "far"), best, option(1.4, "transpose", "B."), option(1.2, "sign", "C."),
+    found = _cheapest_option([option(1.6, "sign", "far"),
+                      best, option(1.4, "transpose", "B."), option(1.2, "sign", "C."),
                       option(1.1, "scale", "D."), option(1.0, "other", "A."),
                       option(1.1, "transpose", "times", Factor("2", 2.0)),
                       option(1.1, "scale", "E.", Factor("2", 2.0))])  # fmt: skip
@@ -321,9 +322,9 @@ def test_options_that_say_the_same_numbers_as_cheaply_are_told_too() -> None:
     assert (found.cost, f.kind, f.text) == (1.0, "scale", "A.")
     assert f.alternatives == ("transpose", "sign")
     assert f.evidence == tuple(f"the same numbers would come from this: {t}" for t in ("B.", "C."))
-    (f,) = _or_else([best, option(1.45, "sign", "near")]).found
+    (f,) = _cheapest_option([best, option(1.45, "sign", "near")]).found
     assert f.alternatives == ("sign",)
-    (f,) = _or_else([best, option(1.46, "sign", "beyond")]).found
+    (f,) = _cheapest_option([best, option(1.46, "sign", "beyond")]).found
     assert f.alternatives == ()
 
 
@@ -334,7 +335,7 @@ def test_mistakes_in_delta_that_compute_the_same_are_twins() -> None:
     states = [state(1.0, "sign", A), state(1.59, "scale", A), state(1.0, "kink", A), state(1.0, "unknown", A),
               state(1.0, "transpose", P), state(1.0, "other", A, "W"), state(1.7, "far", A),
               State((A, None), (Finding(2, "W", "scale", ""),), 0.5)]  # fmt: skip
-    found = _with_twins(states, 1)
+    found = _with_alternatives(states, 1)
     assert [s.found[1].alternatives for s in found if len(s.found) > 1] == [
         ("scale",), ("far", "sign"), ("scale", "sign"), ("scale", "sign"), (), (), ("scale", "sign")]  # fmt: skip
     assert [(s.cost, s.found[0]) for s in found] == [(s.cost, s.found[0]) for s in states]
@@ -358,14 +359,14 @@ def test_a_state_is_carried_on() -> None:
     assert (after.found, after.cost, after.deltas) == ((*before.found, mine), 1.75, ((P, P, P), (P, None, A)))
     seen: Any = [SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(delta=[A, P]),
                                                       right=SimpleNamespace(delta=[P, A])))]  # fmt: skip
-    told = _told_alone(seen, 1, before)
+    told = _with_unknown_delta(seen, 1, before)
     (f,) = told.found[1:]
     assert (f.layer, f.part, f.kind, told.cost) == (1, "delta", "unknown", 5.5)
     assert f.got is P
     assert f.wanted is A
     assert told.delta == (None, None, None)
     seen[0].case.answer.delta = None
-    assert _told_alone(seen, 1, before).found[1].got is None
+    assert _with_unknown_delta(seen, 1, before).found[1].got is None
 
 
 # -- Equations on experiments
@@ -404,20 +405,20 @@ def test_a_finding_is_needed_where_the_right_equation_fails(seen: list[Witness])
     last = len(right) - 1
     for k in range(last + 1):
         for part in ("W", "b", "W and b", "delta"):
-            assert not needed(w, right, Finding(k, part, "scale", ""))
+            assert not needed_factors(w, right, Finding(k, part, "scale", ""))
         wrong = [*right[:k], 2 * right[k], *right[k + 1 :]]
-        assert needed(w, wrong, Finding(k, "delta", "scale", ""))
-        assert needed(w, wrong, Finding(k, "W", "scale", ""))
-        assert needed(w, wrong, Finding(k, "b", "scale", ""))
+        assert needed_factors(w, wrong, Finding(k, "delta", "scale", ""))
+        assert needed_factors(w, wrong, Finding(k, "W", "scale", ""))
+        assert needed_factors(w, wrong, Finding(k, "b", "scale", ""))
         unknown = [*right[:k], None, *right[k + 1 :]]
-        assert needed(w, unknown, Finding(k, "delta", "scale", ""))
+        assert needed_factors(w, unknown, Finding(k, "delta", "scale", ""))
         if k:
-            assert needed(w, unknown, Finding(k - 1, "delta", "scale", ""))
-            assert not needed(w, unknown, Finding(k - 1, "W", "scale", ""))
+            assert needed_factors(w, unknown, Finding(k - 1, "delta", "scale", ""))
+            assert not needed_factors(w, unknown, Finding(k - 1, "W", "scale", ""))
     w.case.answer.dW[0] = 2 * w.case.answer.dW[0]
-    assert needed(w, right, Finding(0, "W and b", "scale", ""))
-    assert needed(w, right, Finding(0, "W", "scale", ""))
-    assert not needed(w, right, Finding(0, "b", "scale", ""))
+    assert needed_factors(w, right, Finding(0, "W and b", "scale", ""))
+    assert needed_factors(w, right, Finding(0, "W", "scale", ""))
+    assert not needed_factors(w, right, Finding(0, "b", "scale", ""))
 
 
 def test_below_a_delta_that_is_not_known_a_finding_is_needed_whatever_the_delta() -> None:
@@ -427,7 +428,7 @@ def test_below_a_delta_that_is_not_known_a_finding_is_needed_whatever_the_delta(
     below = len(made.W) - 2
     assert made.right.delta[below].shape == out.shape
     deltas = [*made.right.delta[:below], out, None]  # what would be right in the last layer
-    assert needed(Witness(made, None), deltas, Finding(below, "delta", "scale", ""))
+    assert needed_factors(Witness(made, None), deltas, Finding(below, "delta", "scale", ""))
 
 
 def test_a_delta_is_read_from_what_follows_from_it(seen: list[Witness]) -> None:
@@ -501,23 +502,25 @@ def test_another_mask_than_that_of_the_forward_pass() -> None:
 def test_a_factor_by_its_name_in_each_experiment() -> None:
     w = witness(rows=6)
     for name, value in (("N", 6), ("-N", -6), ("1/N", 1 / 6), ("width", 2), ("n_out", 2), ("1", 1), ("-1", -1)):
-        np.testing.assert_allclose(_times(w, Factor(name, 99.0), A, 0), value * A, rtol=1e-15)
-    np.testing.assert_allclose(_times(w, Factor("-3.5", -3.5), A, 0), -3.5 * A, rtol=1e-15)
-    np.testing.assert_allclose(_times(w, Factor("3.5", 3.5), A, 0), 3.5 * A, rtol=1e-15)
+        np.testing.assert_allclose(_apply_factor(w, Factor(name, 99.0), A, 0), value * A, rtol=1e-15)
+    np.testing.assert_allclose(_apply_factor(w, Factor("-3.5", -3.5), A, 0), -3.5 * A, rtol=1e-15)
+    np.testing.assert_allclose(_apply_factor(w, Factor("3.5", 3.5), A, 0), 3.5 * A, rtol=1e-15)
 
 
 def test_factors_with_and_without_the_penalty() -> None:
     w = [witness("l2", 0.5, rows=n) for n in (5, 7)]
     extra: list[Any] = [0.5 * A, 0.5 * A]
     base = [P, 2 * P]
-    found = [(f.factor.name, beside) for f, beside in _fits(w, [5 * p + e for p, e in zip(base, extra, strict=True)],
-                                                            base, extra, 0)]  # fmt: skip
+    mine = [5 * p + e for p, e in zip(base, extra, strict=True)]
+    found = [(f.factor.name, beside) for f, beside in _fitting_factors(w, mine, base, extra, 0)]
     assert found == [("5", True)]
-    found = [(f.factor.name, b) for f, b in _fits(w, [5 * (P + 0.5 * A), 7 * (2 * P + 0.5 * A)], base, extra, 0)]
+    found = [
+        (f.factor.name, b) for f, b in _fitting_factors(w, [5 * (P + 0.5 * A), 7 * (2 * P + 0.5 * A)], base, extra, 0)
+    ]
     assert found == [("N", False)]
-    found = [(f.factor.name, b) for f, b in _fits(w, [P + 0.5 * A, 2 * P + 0.5 * A], base, extra, 0)]
+    found = [(f.factor.name, b) for f, b in _fitting_factors(w, [P + 0.5 * A, 2 * P + 0.5 * A], base, extra, 0)]
     assert found == [("1", True), ("1", False)]
-    found = [(f.factor.name, b) for f, b in _fits(w, [5 * P, 14 * P], base, [0.0, 0.0], 0)]
+    found = [(f.factor.name, b) for f, b in _fitting_factors(w, [5 * P, 14 * P], base, [0.0, 0.0], 0)]
     assert found == [("N", False)]
 
 
@@ -562,7 +565,7 @@ def notes(loss: float, others: int = 3, names: tuple[str, ...] = ("tanh",), z: A
                 answer=SimpleNamespace(loss=loss), **more)  # fmt: skip
     rows = [SimpleNamespace(name=f"layer {k} {p}", role="parameter") for k in (1, 2) for p in "Wb"]
     rows.append(SimpleNamespace(name="layer 1 delta", role="input"))
-    return " | ".join(what_was_seen(Witness(made, None), others, rows))  # type: ignore[arg-type]
+    return " | ".join(batch_notes(Witness(made, None), others, rows))  # type: ignore[arg-type]
 
 
 def test_notes_on_a_batch() -> None:
@@ -636,40 +639,40 @@ def test_a_gradient_that_is_a_multiple_of_the_right_one() -> None:
 
 
 def test_gradients_that_differ_by_rounding_to_float32() -> None:
-    from tinygrad_nn.compare.layers.verdict import SINGLE, _rounded, _rounding
+    from tinygrad_nn.compare.layers.verdict import SINGLE, _is_rounding, _rounding
 
     rows = [SimpleNamespace(name="layer 1 W", note="", odd="manual", wrong=1.0, max_rel=2e-7),
             SimpleNamespace(name="layer 1 b", note="", odd="", wrong=0.5, max_rel=5e-7)]  # fmt: skip
     single = A.astype("f4").astype(float), B.astype("f4").astype(float)
     right: Any = rows
     verdict = judged(*single)
-    assert _rounded(right, verdict)
-    assert _rounded(right[:1], verdict)
-    assert not _rounded(right[1:], verdict)  # of so few entries nothing can be told
-    assert not _rounded(right, judged(*single, noise=False))
-    assert not _rounded(right, judged(A, B))
-    assert not _rounded(right, judged(single[0], B + 0.1))
+    assert _is_rounding(right, verdict)
+    assert _is_rounding(right[:1], verdict)
+    assert not _is_rounding(right[1:], verdict)  # of so few entries nothing can be told
+    assert not _is_rounding(right, judged(*single, noise=False))
+    assert not _is_rounding(right, judged(A, B))
+    assert not _is_rounding(right, judged(single[0], B + 0.1))
     off = single[0].copy()
     off[0, 0] = np.float32(A[0, 0] + 3.5 * SINGLE)
-    assert _rounded(right, judged(off, single[1]))
+    assert _is_rounding(right, judged(off, single[1]))
     off[0, 0] = np.float32(A[0, 0] + 5.5 * SINGLE)
-    assert not _rounded(right, judged(off, single[1]))
+    assert not _is_rounding(right, judged(off, single[1]))
     for change in ({"note": "has shape"}, {"odd": "graph"}, {"odd": "numerical"}):
-        assert not _rounded([SimpleNamespace(**{**vars(rows[0]), **change}), rows[1]], verdict)
+        assert not _is_rounding([SimpleNamespace(**{**vars(rows[0]), **change}), rows[1]], verdict)
     few = [SimpleNamespace(**{**vars(row), "wrong": 0.2}) for row in rows]
-    assert not _rounded(few, verdict)
+    assert not _is_rounding(few, verdict)
     text = _rounding(right)
     assert (text.kind, text.where) == ("rounding", "layer 1 W, layer 1 b")
     assert text.evidence[0].startswith("the largest relative difference is 5.0e-07; the machine epsilon of float32 is")
 
 
 def test_the_experiments_in_which_an_explanation_is_looked_for() -> None:
-    from tinygrad_nn.compare.layers.verdict import _tries
+    from tinygrad_nn.compare.layers.verdict import _experiment_sets
 
     given: Any = SimpleNamespace(case=SimpleNamespace(large=False))
     one, two, three = ([SimpleNamespace(k=k)] for k in range(3))
     every: Any = (one, two, three)
-    assert _tries(given, *every) == [[given, *one], [given, *two], [given, *three], [given]]
+    assert _experiment_sets(given, *every) == [[given, *one], [given, *two], [given, *three], [given]]
     given.case.large = True
-    assert _tries(given, *every) == [one]
-    assert _tries(given, [], two, three) == [three]  # type: ignore[arg-type]
+    assert _experiment_sets(given, *every) == [one]
+    assert _experiment_sets(given, [], two, three) == [three]  # type: ignore[arg-type]

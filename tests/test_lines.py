@@ -9,7 +9,7 @@ import tinygrad_nn as tg
 from tests.test_source import Judge, written
 from tests.wrong_lines import text_of
 from tinygrad_nn import Layer, Solver, compare_gradients
-from tinygrad_nn.compare.function import places
+from tinygrad_nn.compare.function import locations
 from tinygrad_nn.compare.paths import traced
 
 Array = Any
@@ -188,9 +188,9 @@ def test_a_function_in_a_page_has_a_source(tmp_path: Any) -> None:
     ],
 )  # fmt: skip
 def test_the_variable_that_a_whole_expression_is_assigned_to(line: str, left: int, name: str) -> None:
-    assert places._target(line, left, len(line.encode())) == name
-    assert places._target(f"{line} + c", left, len(line.encode())) == ""  # the variable holds the sum
-    assert places._target(f"{line}  # why", left, len(line.encode())) == name
+    assert locations._target(line, left, len(line.encode())) == name
+    assert locations._target(f"{line} + c", left, len(line.encode())) == ""  # the variable holds the sum
+    assert locations._target(f"{line}  # why", left, len(line.encode())) == name
 
 
 def test_operations_are_named_by_their_line_or_by_their_number() -> None:
@@ -198,31 +198,31 @@ def test_operations_are_named_by_their_line_or_by_their_number() -> None:
     y = np.exp(x)
     z = np.sin(y)
     bare = traced([(z.node, np.ones(2))], [x.node])
-    assert places.sites_of(bare) == {0: (), 1: ()}
-    assert [places.line_of(node) for node in bare.operations] == [None, None]
-    assert [places.where(bare, k) for k in (0, 1)] == ["sin, operation 2 of 2", "exp, operation 1 of 2"]
-    places.name_values(bare)
+    assert locations.call_sites(bare) == {0: (), 1: ()}
+    assert [locations.line_of(node) for node in bare.operations] == [None, None]
+    assert [locations.describe_operation(bare, k) for k in (0, 1)] == ["sin, operation 2 of 2", "exp, operation 1 of 2"]
+    locations.name_values(bare)
     assert z.node.notes is None
 
     f = written(
         "def f(x):\n    h = np.exp(x)\n    out = np.sin(\n        h) * 2\n    return inner(out)\n\n\n"
         f"def inner(out):\n    return out + '{'a' * 60}'.count('a') * 1.0\n", "f",
     )  # fmt: skip
-    with places.noting_places():
+    with locations.recording_locations():
         out = f(x)
     graph = traced([(out.node, np.ones(2))], [x.node])
-    sites = places.sites_of(graph)
-    assert [[len(site) for site in sites[k]] for k in range(4)] == [[*range(1, places.DEEP + 1)]] * 4
+    sites = locations.call_sites(graph)
+    assert [[len(site) for site in sites[k]] for k in range(4)] == [[*range(1, locations.DEEP + 1)]] * 4
     assert [[code.co_name for code, _ in sites[k][1]] for k in (0, 1)] == [
         ["inner", "f"], ["f", "test_operations_are_named_by_their_line_or_by_their_number"],
     ]  # fmt: skip
-    found = [(line.line, line.text, line.name) for line in map(places.line_of, graph.operations) if line]
+    found = [(line.line, line.text, line.name) for line in map(locations.line_of, graph.operations) if line]
     assert found[1:] == [(3, "np.sin( h) * 2", ""), (3, "np.sin( h)", ""), (2, "np.exp(x)", "h")]
-    said = [places.where(graph, k, times) for k, times in ((0, 1), (1, 1), (3, 1), (3, 2))]
+    said = [locations.describe_operation(graph, k, times) for k, times in ((0, 1), (1, 1), (3, 1), (3, 2))]
     assert said[0].startswith("add in `out + 'aaa")
     assert said[0].endswith("...`, line 9")
-    assert len(said[0]) == len("add in ``, line 9") + places.LONG
+    assert len(said[0]) == len("add in ``, line 9") + locations.LONG
     assert said[1:] == ["multiply in `np.sin( h) * 2`, line 3", "exp in `h = np.exp(x)`, line 2",
                         "exp in `h = np.exp(x)`, line 2, in each of 2 runs"]  # fmt: skip
-    places.name_values(graph)
+    locations.name_values(graph)
     assert [(node.notes or {}).get("name") for node in graph.operations] == [None, None, None, "h"]

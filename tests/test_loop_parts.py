@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compiled.program import control
-from tinygrad_nn.compiled.program.control import Choice, Loop, Pull, Tape
+from tinygrad_nn.compiled.program.control import BackwardLoop, Choice, Loop, Tape
 from tinygrad_nn.node import switched
 
 FLOAT = np.dtype(float)
@@ -115,14 +115,14 @@ def test_a_while_loop_goes_on_as_long_as_its_test_holds() -> None:
 # -- The backward loop
 
 
-def pull(loop: Loop, at_once: bool) -> Pull:
+def pull(loop: Loop, at_once: bool) -> BackwardLoop:
     """Return the backward loop of `scan`; its sums are the gradient of c, here one for each column."""
 
     def back(c: Any, h: Any, x: Any, g: Any, gy: Any, total: Any) -> Any:
         return c * g + gy * x, g + gy * h, total + g * h
 
     step = body(back, 6, *(("fqtctc", "ctc") if at_once else ()))
-    return Pull(step, loop, (1, 1, 1, 1), [((2,), FLOAT)], [((2,), FLOAT)])
+    return BackwardLoop(step, loop, (1, 1, 1, 1), [((2,), FLOAT)], [((2,), FLOAT)])
 
 
 @pytest.mark.parametrize("kept_at_once", [False, True])
@@ -151,7 +151,7 @@ def test_the_way_back_through_a_while_loop_runs_over_its_tape() -> None:
     step, test = body(lambda c, h: (h * c,), 2), body(lambda h: (h.sum() < 30,), 1)
     loop = Loop(step, test, (1, 0, 1), 0, False, [])
     back = body(lambda c, h, g, total: (c * g, total + (g * h).sum()), 4)
-    of_all = Pull(back, loop, (1, 0, 1, 0), [], [((), FLOAT)])
+    of_all = BackwardLoop(back, loop, (1, 0, 1, 0), [], [((), FLOAT)])
     _, tape = loop(np.array(2.0), np.ones(4))
     total, first = of_all(np.array(2.0), np.ones(4), tape)
     np.testing.assert_array_equal(first, np.full(4, 8.0))
@@ -163,7 +163,7 @@ def test_inputs_of_a_body_have_their_parts() -> None:
     loop = Loop(step, None, (1, 0, 2), 5, False, [((), FLOAT)])
     assert step.roles == (["fixed", "carry", "carry", "row", "row", "row"], ["carry", "carry", "row"])
     back = body(lambda *_: (), 0)
-    Pull(back, loop, (2, 3, 1, 1), [((), FLOAT)] * 3, [((), FLOAT)] * 2)
+    BackwardLoop(back, loop, (2, 3, 1, 1), [((), FLOAT)] * 3, [((), FLOAT)] * 2)
     given = ["fixed"] * 2 + ["tape"] * 2 + ["row"] * 3 + ["carry"] + ["row"] + ["carry"] * 2
     assert back.roles == (given, ["carry"] + ["row"] * 3 + ["carry"] * 2)
 
@@ -187,16 +187,16 @@ def test_arrays_that_code_takes_lie_in_order_and_are_open_to_writing() -> None:
     x = np.arange(6.0).reshape(2, 3)
     closed = x.copy()
     closed.flags.writeable = False
-    assert control.ordered(x) is x
+    assert control.contiguous_array(x) is x
     for other in (x.T, closed, x[:, ::-1], np.asfortranarray(x)):
-        found = control.ordered(other)
+        found = control.contiguous_array(other)
         assert found.flags.carray
         assert not np.shares_memory(found, other)
         np.testing.assert_array_equal(found, other)
     generator = np.random.default_rng(0)
-    assert control.ordered(generator) is generator
-    assert control.ordered(2.5) == 2.5
-    made = control.arrays([x, x.T, 2.5, np.float32(1)])
+    assert control.contiguous_array(generator) is generator
+    assert control.contiguous_array(2.5) == 2.5
+    made = control.as_arrays([x, x.T, 2.5, np.float32(1)])
     assert made[0] is x
     assert [(type(a), a.shape, a.dtype.str, a.flags.carray) for a in made[1:]] == [
         (np.ndarray, (3, 2), "<f8", True), (np.ndarray, (), "<f8", True), (np.ndarray, (), "<f4", True)
@@ -208,7 +208,7 @@ def test_arrays_that_code_takes_lie_in_order_and_are_open_to_writing() -> None:
 
 def test_results_are_neither_arguments_nor_one_another() -> None:
     x, y, z = np.ones(2), np.zeros(2), np.full(2, 3.0)
-    found = control._own([y, x, y, z], [x])
+    found = control._copy_shared([y, x, y, z], [x])
     assert found[0] is y
     assert found[3] is z
     assert len({id(a) for a in (*found, x)}) == 5

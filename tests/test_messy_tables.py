@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_nn.cli import main
 from tinygrad_nn.data import Columns, read_table
-from tinygrad_nn.data.columns import Refused, columns_of
+from tinygrad_nn.data.columns import CellError, columns_of
 from tinygrad_nn.io import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,7 +182,7 @@ def test_columns_that_are_none_are_refused(fields: dict[str, object]) -> None:
 
 def test_a_date_among_dates_must_be_one() -> None:
     columns = columns_of(["d"], [["2024-01-02", "2024-01-03"]], ",")
-    with pytest.raises(Refused, match="'2024-13-01' is not a date, as the others of its column are"):
+    with pytest.raises(CellError, match="'2024-13-01' is not a date, as the others of its column are"):
         columns.numbers([["2024-13-01"]])
 
 

@@ -27,7 +27,7 @@ from tinygrad_nn import (
 from tinygrad_nn.files.safetensors import read
 from tinygrad_nn.nn import Dropout, Linear, Module, Parallel, Sequential
 from tinygrad_nn.solver import EarlyStopping
-from tinygrad_nn.solver.fingerprint import words
+from tinygrad_nn.solver.fingerprint import in_words
 
 Array = Any
 ADAM = Solver("mse", "adam", 0.02)
@@ -481,7 +481,7 @@ def test_a_checkpoint_without_its_best_weights_says_so(tmp_path: Path) -> None:
 
 
 def test_a_loss_with_a_function_in_it_has_the_same_name_in_every_process() -> None:
-    assert "0x" not in words(functools.partial(lambda inner, p, y: inner(p, y), table, weight=np.ones(2)))
+    assert "0x" not in in_words(functools.partial(lambda inner, p, y: inner(p, y), table, weight=np.ones(2)))
 
 
 class Drawn:

@@ -14,7 +14,7 @@ import pytest
 from examples.museum import EXHIBITS, RIGHT, WRONG, report
 from examples.museum.__main__ import main
 from examples.museum.exhibit import Exhibit
-from tinygrad_nn.compare.budget import patience
+from tinygrad_nn.compare.budget import time_limit
 from tinygrad_nn.compare.diagnosis import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ NAMED = 36  # of the wrong ones, at least
 @pytest.fixture(autouse=True, scope="module")
 def reports_like_those_of_the_page() -> Generator[None]:
     report.cache_clear()  # others may have asked in less time
-    with patience(40.0):
+    with time_limit(40.0):
         yield
     report.cache_clear()
 

@@ -173,10 +173,10 @@ def test_products_with_a_packed_matrix(rows: int, k: int, n: int, flipped: bool,
     room = -(-n // wide) * wide
     a, b = rng.integers(-4, 5, (rows, k)).astype(dtype), rng.integers(-4, 5, (k, n)).astype(dtype)
     made = np.full((k, room), np.nan, dtype)
-    plain(packed, "pack")(np.ascontiguousarray(b.T) if flipped else b, flipped, made)
+    plain(packed, "pack_matrix")(np.ascontiguousarray(b.T) if flipped else b, flipped, made)
     for lo, hi in ((0, rows), (1, rows), (0, rows - 1), (rows // 2, rows // 2)):
         out = np.full((rows, room), -99, dtype)
-        plain(packed, "times")(a, made, out, lo, hi)
+        plain(packed, "multiply_packed")(a, made, out, lo, hi)
         np.testing.assert_array_equal(out[lo:hi, :n], (a @ b)[lo:hi])
         np.testing.assert_array_equal(out[lo:hi, n:], 0)
         assert (out[:lo] == -99).all()

@@ -11,7 +11,7 @@ import tinygrad_nn
 from tinygrad_nn import Layer, Tensor, no_grad, relu
 from tinygrad_nn.nn import activation
 from tinygrad_nn.nn.activations import PRIMITIVES
-from tinygrad_nn.optim.update import attached
+from tinygrad_nn.optim.update import attached_memory
 
 VARIANCE = {  # of the initial weights of a layer 300 -> 200
     "relu": 2 / 300,
@@ -179,12 +179,12 @@ def test_operations_carry_the_name_of_their_layer() -> None:
 
 def test_assigned_weights_are_copied_converted_and_make_a_fresh_leaf() -> None:
     layer, W = Layer(2, 3), np.arange(6).reshape(3, 2)
-    attached(layer.W).rule = "something"
+    attached_memory(layer.W).rule = "something"
     layer.W = W
     W[0, 0] = 9
     assert layer.W.data[0, 0] == 0.0
     assert layer.W.dtype == np.float64
-    assert attached(layer.W).rule is None
+    assert attached_memory(layer.W).rule is None
     layer.b = Tensor([1.0, 2.0, 3.0]) * 2
     assert layer.b.is_leaf
     assert layer.b.tolist() == [2.0, 4.0, 6.0]
@@ -196,11 +196,11 @@ def test_a_copied_layer_goes_its_own_way() -> None:
     twin.W = twin.W.data + 1
     assert (layer.W.data != twin.W.data).all()
     assert twin.W.name == "W"
-    attached(layer.W).rule = ["adam"]
+    attached_memory(layer.W).rule = ["adam"]
     again = copy.deepcopy(layer)
-    assert attached(again.W).rule == ["adam"]
-    assert attached(again.W).rule is not attached(layer.W).rule
-    assert attached(again.b).rule is None
+    assert attached_memory(again.W).rule == ["adam"]
+    assert attached_memory(again.W).rule is not attached_memory(layer.W).rule
+    assert attached_memory(again.b).rule is None
 
 
 @pytest.mark.parametrize(

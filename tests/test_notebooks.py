@@ -15,7 +15,7 @@ import pytest
 from tinygrad_nn import History, Layer, Tensor, load_digits, load_iris, viz
 from tinygrad_nn.display import PICTURES, picture
 from tinygrad_nn.solver import progress_bar
-from tinygrad_nn.viz.notebook import heat
+from tinygrad_nn.viz.notebook import heat_map
 from tinygrad_nn.viz.notebook.magic import explore_cell
 from tinygrad_nn.viz.training import inline
 
@@ -94,8 +94,8 @@ def test_a_tensor_is_its_text_and_on_a_click_every_slice_of_value_and_gradient()
     assert "gradient [0, 0]" in html
     assert html.split("<details>")[0].count("\n") < 25
     many = leaf(200, 2, 3)._repr_html_()
-    assert many.count("<figure") == 2 * heat.MOST
-    assert f"{200 - heat.MOST} more are not shown" in many
+    assert many.count("<figure") == 2 * heat_map.MOST
+    assert f"{200 - heat_map.MOST} more are not shown" in many
     assert "<details>" not in Tensor(2.0)._repr_html_()
     assert "gradient" not in Tensor([1.0, 2.0])._repr_html_()
 
@@ -115,7 +115,7 @@ def test_cells_of_a_small_map_say_index_and_number() -> None:
 def test_a_picture_of_an_array_has_its_signs(array: np.ndarray[Any, Any]) -> None:
     from PIL import Image
 
-    _, html = heat._map(array, heat.largest(array), "x", (), numbers=False)
+    _, html = heat_map._heat_map(array, heat_map.largest_value(array), "x", (), numbers=False)
     data = re.search(r"base64,([^\"]+)", html)
     assert data is not None
     rgb = np.asarray(Image.open(io.BytesIO(base64.b64decode(data[1])))).astype(int)
@@ -126,7 +126,7 @@ def test_a_picture_of_an_array_has_its_signs(array: np.ndarray[Any, Any]) -> Non
 
 def test_means_over_blocks_are_those_of_the_entries() -> None:
     x = np.arange(35.0).reshape(5, 7)
-    found = heat.in_blocks(x, (2, 3))
+    found = heat_map.block_means(x, (2, 3))
     wanted = [[x[i : i + 2, j : j + 3].mean() for j in range(0, 7, 3)] for i in range(0, 5, 2)]
     np.testing.assert_allclose(found, wanted, rtol=1e-14)  # sums of six numbers
 
@@ -204,7 +204,7 @@ def test_a_figure_that_pyplot_shows_is_not_shown_twice(shell: Any, monkeypatch: 
 def test_the_bar_of_a_notebook_changes_one_output(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.arange(0.0, 1000.0, 0.2).tolist())
     monkeypatch.setattr(progress_bar.time, "monotonic", lambda: next(clock))
-    with progress_bar.bar(3, 0) as shown:
+    with progress_bar.showing_progress(3, 0) as shown:
         for k in range(3):
             list(shown.batches(iter([1, 2]), 2))
             shown.epoch(types.SimpleNamespace(loss=1.0 / (k + 1), val_loss=0.5))  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compare_gradients
-from tinygrad_nn.compare.conventions.reasons import EDIT, WRITES, _doing, _edit
-from tinygrad_nn.compare.numerical.whole import DIRECTIONS, FEW, one_side, rounding_of, whole_gradients
+from tinygrad_nn.compare.conventions.reasons import EDIT, WRITES, _edit_advice, _obstacle_clauses
+from tinygrad_nn.compare.numerical.full_gradients import DIRECTIONS, FEW, one_side, rounding_of, whole_gradients
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = Any
@@ -217,13 +217,13 @@ MATH, ARRAY = "calls plain Python math, {}, which takes numbers only", "makes an
     ],
 )  # fmt: skip
 def test_what_a_statement_does_that_a_tensor_does_not_take(text: str, what: list[str]) -> None:
-    assert list(_doing(text)) == what
+    assert list(_obstacle_clauses(text)) == what
 
 
 @pytest.mark.parametrize(("text", "name"), [("y = sqrt(x)", "sqrt"), ("y = pow(x, 2)", "pow"),
 ("y = np.sqrt(x)", ""), ("y = f(x)", "")])
 def test_a_bare_name_of_math_is_told_where_it_raised(text: str, name: str) -> None:
-    assert list(_doing(text, TypeError())) == ([MATH.format(name)] if name else [])
+    assert list(_obstacle_clauses(text, TypeError())) == ([MATH.format(name)] if name else [])
 
 
 def test_the_edit_is_told_where_nothing_but_writing_is_in_the_way() -> None:
@@ -239,9 +239,11 @@ def test_the_edit_is_told_where_nothing_but_writing_is_in_the_way() -> None:
         out[0] = x[0]
         return float(out[0])
 
-    assert _edit(writes.__code__, "out[i, 0] = np.sin(x[i])") == EDIT.format(out="out", index="i, 0", method="set")
-    assert _edit(writes.__code__, "out[1:] += x") == EDIT.format(out="out", index="1:", method="add")
-    assert _edit(writes.__code__, "self.out[0] -= x") == EDIT.format(out="self.out", index="0", method="set")
-    assert _edit(writes.__code__, "out += x") == ""
-    assert _edit(writes.__code__, "f(x)") == ""
-    assert _edit(more.__code__, "out[0] = x[0]") == ""
+    assert _edit_advice(writes.__code__, "out[i, 0] = np.sin(x[i])") == EDIT.format(
+        out="out", index="i, 0", method="set"
+    )
+    assert _edit_advice(writes.__code__, "out[1:] += x") == EDIT.format(out="out", index="1:", method="add")
+    assert _edit_advice(writes.__code__, "self.out[0] -= x") == EDIT.format(out="self.out", index="0", method="set")
+    assert _edit_advice(writes.__code__, "out += x") == ""
+    assert _edit_advice(writes.__code__, "f(x)") == ""
+    assert _edit_advice(more.__code__, "out[0] = x[0]") == ""

@@ -70,7 +70,7 @@ def test_more_rows_leave_more_rounding_in_which_a_column_depends_on_another(rows
 def test_values_are_equal_where_they_differ_by_eight_roundings_of_their_sum() -> None:
     w = np.array([[1.0, 2.0, 2.0 + 32 * EPS], [1.0, 2.0, 2.0 + 64 * EPS], [-1.0, 1.0, 1.0]])
     np.testing.assert_allclose(decomposition._tolerance(w), [[40 * EPS], [40 * EPS], [24 * EPS]], rtol=1e-12)
-    same, pair = decomposition._same(w), np.zeros((3, 3), bool)
+    same, pair = decomposition._equal_pairs(w), np.zeros((3, 3), bool)
     pair[1, 2] = pair[2, 1] = True
     for found, wanted in zip(same, (pair, 0 * pair, pair), strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -78,16 +78,16 @@ def test_values_are_equal_where_they_differ_by_eight_roundings_of_their_sum() ->
 
 def test_gaps_are_differences_and_of_equal_values_those_of_the_direction_in_which_they_part() -> None:
     w = np.array([[1.0, 4.0, 4.0], [2.0, 3.0, 7.0]], np.float32)
-    np.testing.assert_array_equal(decomposition._apart(w), [1, 2, 3])
-    gaps = decomposition._gaps(w, decomposition._same(w))
+    np.testing.assert_array_equal(decomposition._separating_direction(w), [1, 2, 3])
+    gaps = decomposition._gaps(w, decomposition._equal_pairs(w))
     assert gaps.dtype == np.float32
     np.testing.assert_array_equal(gaps, [[[1, 3, 3], [-3, 1, 1], [-3, -1, 1]], [[1, 1, 5], [-1, 1, 4], [-5, -4, 1]]])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.float32])
 def test_a_turn_mixes_vectors_of_equal_values_and_no_others(dtype: type) -> None:
-    same = decomposition._same(np.array([[1.0, 4.0, 4.0], [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
-    Q, other = decomposition._turn(same, dtype), decomposition._turn(same, dtype, 1)
+    same = decomposition._equal_pairs(np.array([[1.0, 4.0, 4.0], [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
+    Q, other = decomposition._random_rotation(same, dtype), decomposition._random_rotation(same, dtype, 1)
     assert Q.dtype == dtype
     np.testing.assert_allclose(Q @ Q.mT.conj(), np.broadcast_to(np.eye(3), (3, 3, 3)), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(np.abs(Q) > 1e-3, same | np.eye(3, dtype=bool))
@@ -101,14 +101,14 @@ def test_what_is_beside_nothing_counts_as_nothing_up_to_half_of_the_digits() -> 
     half = np.sqrt(EPS)
     for size, wanted in ((0.9, [True, True]), (1.1, [False, False])):
         x = size * half * np.array([[[4.0, 0.0]], [[0.0, -1.0]]])
-        np.testing.assert_array_equal(decomposition._nothing(x, whole).all(axis=(1, 2)), wanted)
-    assert decomposition._nothing(np.zeros((1, 2)), np.zeros((1, 2))).all()
-    assert decomposition._nothing(np.zeros((0, 0)), np.zeros((0, 0))).shape == (0, 0)
+        np.testing.assert_array_equal(decomposition._is_zero(x, whole).all(axis=(1, 2)), wanted)
+    assert decomposition._is_zero(np.zeros((1, 2)), np.zeros((1, 2))).all()
+    assert decomposition._is_zero(np.zeros((0, 0)), np.zeros((0, 0))).shape == (0, 0)
 
 
 @pytest.mark.parametrize(("w", "size"), [([0.0, -3.0], 3), ([0.0, 0.0], 1), ([0.5], 0.5), (np.zeros((2, 0)), [1, 1])])
 def test_the_size_of_values_is_that_of_the_largest_or_one(w: object, size: object) -> None:
-    np.testing.assert_array_equal(decomposition._size(np.array(w)), size)
+    np.testing.assert_array_equal(decomposition._largest_or_one(np.array(w)), size)
 
 
 def test_where_what_follows_cannot_be_run_again_only_a_cotangent_of_0_goes_on() -> None:

@@ -108,7 +108,7 @@ def test_the_defaults_of_lbfgs_are_those_of_pytorch() -> None:
 def test_where_the_cubic_through_two_points_is_lowest(a: Any, b: Any, lowest: float) -> None:
     (t, loss, slope), (u, other, steep) = a, b
     points = quasi_newton._Point(t, loss, np.zeros(1), slope), quasi_newton._Point(u, other, np.zeros(1), steep)
-    assert quasi_newton._lowest(*points, min(t, u), max(t, u)) == pytest.approx(lowest, rel=1e-12)
+    assert quasi_newton._cubic_minimum(*points, min(t, u), max(t, u)) == pytest.approx(lowest, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, optim
-from tinygrad_nn.optim.update import attached
+from tinygrad_nn.optim.update import attached_memory
 
 DECAY = {"eps": 0.01, "weight_decay": 0.125}
 BETAS = {"betas": (0.5, 0.75), **DECAY}
@@ -225,10 +225,10 @@ def test_a_parameter_may_have_a_name_or_no_axes_but_a_pair_is_none() -> None:
 
 def test_the_memory_of_a_parameter_stays_with_it() -> None:
     w, v = Tensor(np.ones(2)), Tensor(np.ones(2))
-    memory = attached(w)
+    memory = attached_memory(w)
     memory.rule, memory.state = optim.adam(), (1,)
-    assert attached(w) is memory
-    assert attached(v) is not memory
+    assert attached_memory(w) is memory
+    assert attached_memory(v) is not memory
     memory.forget()
     assert (memory.rule, memory.state, memory.start) == (None, None, None)
 

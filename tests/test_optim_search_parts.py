@@ -193,7 +193,7 @@ def test_a_search_tries_these_lengths(
     points: Any, options: dict[str, Any], tried: list[float], found: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cubic = iter(options.get("cubic", []))
-    monkeypatch.setattr(quasi_newton, "_lowest", lambda *_: next(cubic))
+    monkeypatch.setattr(quasi_newton, "_cubic_minimum", lambda *_: next(cubic))
     along, start = Script(points, options.get("size", 1.0)), _Point(0.0, 10.0, None, options.get("slope", -2.0))
     end = quasi_newton._strong_wolfe(
         along, options.get("t", 1.0), start, options.get("tolerance", 1e-9), options.get("most", 20)
@@ -213,7 +213,7 @@ def test_the_cubic_is_bounded_by_a_hundredth_and_ten_times_or_by_the_two_points(
         asked.append((a.t, b.t, least, most))
         return next(answers)
 
-    monkeypatch.setattr(quasi_newton, "_lowest", lowest)
+    monkeypatch.setattr(quasi_newton, "_cubic_minimum", lowest)
     points = [(9.0, STEEP), HIGH, (8.0, 1.9), (8.5, 0.0), (8.25, 0.0)]
     quasi_newton._strong_wolfe(Script(points, 1.0), 1.0, _Point(0.0, 10.0, None, -2.0), 1e-9, 4)
     assert asked == [(0.0, 1.0, 1.01, 10.0), (1.0, 3.0, 1.0, 3.0), (2.0, 1.0, 1.0, 2.0), (2.0, 1.5, 1.5, 2.0)]
@@ -245,9 +245,9 @@ def test_the_lowest_point_of_a_cubic_is_found_from_two_of_its_points(
 ) -> None:
     a, b = cubic(low, inflection, size, left), cubic(low, inflection, size, right)
     for pair in ((a, b), (b, a)):
-        assert quasi_newton._lowest(*pair, -9.0, 9.0) == pytest.approx(low, rel=1e-12)
-        assert quasi_newton._lowest(*pair, low + 0.25, 9.0) == low + 0.25
-        assert quasi_newton._lowest(*pair, -9.0, low - 0.25) == low - 0.25
+        assert quasi_newton._cubic_minimum(*pair, -9.0, 9.0) == pytest.approx(low, rel=1e-12)
+        assert quasi_newton._cubic_minimum(*pair, low + 0.25, 9.0) == low + 0.25
+        assert quasi_newton._cubic_minimum(*pair, -9.0, low - 0.25) == low - 0.25
 
 
 @pytest.mark.parametrize(
@@ -262,4 +262,4 @@ def test_the_lowest_point_of_a_cubic_is_found_from_two_of_its_points(
 )
 def test_where_no_point_is_lowest_the_middle_of_the_bounds_is_taken(a: Any, b: Any, expected: float) -> None:
     one, two = _Point(a[0], a[1], None, a[2]), _Point(b[0], b[1], None, b[2])
-    assert quasi_newton._lowest(one, two, 0.0, 8.0) == expected
+    assert quasi_newton._cubic_minimum(one, two, 0.0, 8.0) == expected

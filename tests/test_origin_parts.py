@@ -7,25 +7,25 @@ import numpy as np
 import pytest
 
 from tests.compare_parts import graph_of
-from tinygrad_nn.compare.function import origin
-from tinygrad_nn.compare.function.mutants import arriving
-from tinygrad_nn.compare.function.origin import (
+from tinygrad_nn.compare.function import error_origin
+from tinygrad_nn.compare.function.error_origin import (
     Spread,
     _at_one_line,
-    _begun,
+    _axis_word,
     _candidates,
-    _counted,
-    _index,
-    _line,
-    _listed,
+    _capitalized,
+    _index_text,
+    _keep_only,
     _local,
-    _only,
-    _parts,
-    _stale,
-    _ways,
-    begun_at,
-    spread,
+    _miscounted_text,
+    _operations_text,
+    _stale_mask_sentence,
+    _uses_sentence,
+    _wrong_parts_text,
+    error_origins,
+    propagate_errors,
 )
+from tinygrad_nn.compare.function.mutants import right_cotangents
 from tinygrad_nn.compare.mistakes import uses_of
 from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.node import Node
@@ -67,7 +67,7 @@ def test_errors_of_a_value_reach_the_inputs_by_its_jacobian() -> None:
     trace, right = traced_of(net, X, W)
     weight = 0.5 + np.cos(0.0) ** 2  # of the sum
     mine = [g + 0.1 * RNG.normal(size=g.shape) for g in right]
-    known = spread(look(trace, right, mine), [0, 1])
+    known = propagate_errors(look(trace, right, mine), [0, 1])
     assert known is not None
     slope = 1 - np.tanh(X @ W) ** 2
     np.testing.assert_allclose(right[1], weight * X.T @ (slope * C))
@@ -89,7 +89,7 @@ def test_errors_of_a_value_reach_the_inputs_by_its_jacobian() -> None:
     assert known.reached[trace.inputs[1]].tolist() == [False] * 10 + [True] * 6
     assert known.reached[node_of(trace, "tanh")].all()
     assert known.near == 1e-6
-    only = spread(look(trace, right, mine, single=True), [1])
+    only = propagate_errors(look(trace, right, mine, single=True), [1])
     assert only is not None
     assert only.near == 1e-3
     np.testing.assert_allclose(only.of[node_of(trace, "matmul")] @ e.ravel(), reaches(e)[10:], atol=1e-14)
@@ -99,14 +99,14 @@ def test_errors_of_a_value_reach_the_inputs_by_its_jacobian() -> None:
 def test_of_many_equations_random_sums_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     trace, right = traced_of(net, X, W)
     mine = [g + 0.1 * RNG.normal(size=g.shape) for g in right]
-    whole = spread(look(trace, right, mine), [0, 1])
-    monkeypatch.setattr(origin, "EQUATIONS", 16)
-    same = spread(look(trace, right, mine), [0, 1])
+    whole = propagate_errors(look(trace, right, mine), [0, 1])
+    monkeypatch.setattr(error_origin, "EQUATIONS", 16)
+    same = propagate_errors(look(trace, right, mine), [0, 1])
     assert whole is not None
     assert same is not None
     np.testing.assert_array_equal(same.errors, whole.errors)
-    monkeypatch.setattr(origin, "EQUATIONS", 15)
-    mixed = spread(look(trace, right, mine), [0, 1])
+    monkeypatch.setattr(error_origin, "EQUATIONS", 15)
+    mixed = propagate_errors(look(trace, right, mine), [0, 1])
     assert mixed is not None
     mix = np.random.default_rng(0).normal(size=(15, 16)) / 4
     np.testing.assert_allclose(mixed.errors, mix @ whole.errors, atol=1e-14)
@@ -114,20 +114,20 @@ def test_of_many_equations_random_sums_are_looked_at(monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(mixed.of[node], mix @ matrix, atol=1e-13)
     for node, there in whole.reached.items():
         np.testing.assert_array_equal(mixed.reached[node], there)
-    monkeypatch.setattr(origin, "MOST", 46)  # 15 + 15 + 15 + 1 entries
-    assert spread(look(trace, right, mine), [0, 1]) is not None
-    monkeypatch.setattr(origin, "MOST", 45)
-    assert spread(look(trace, right, mine), [0, 1]) is None
+    monkeypatch.setattr(error_origin, "MOST", 46)  # 15 + 15 + 15 + 1 entries
+    assert propagate_errors(look(trace, right, mine), [0, 1]) is not None
+    monkeypatch.setattr(error_origin, "MOST", 45)
+    assert propagate_errors(look(trace, right, mine), [0, 1]) is None
 
 
 def test_what_cannot_be_computed() -> None:
     complex_, grads = traced_of(lambda x: (x * x).sum(), X + 1j)
-    assert spread(look(complex_, grads), [0]) is None
+    assert propagate_errors(look(complex_, grads), [0]) is None
     nothing = Traced([], [SimpleNamespace(out=X)], [])  # type: ignore[list-item]
-    assert spread(look(nothing, [X]), [0]) is None
+    assert propagate_errors(look(nothing, [X]), [0]) is None
     with np.errstate(all="ignore"):
         infinite, grads = traced_of(lambda x: np.sqrt(x).sum(), np.array([0.0, 1.0]))
-        assert spread(look(infinite, grads), [0]) is None
+        assert propagate_errors(look(infinite, grads), [0]) is None
 
 
 def test_the_jacobian_of_each_rule() -> None:
@@ -176,7 +176,7 @@ def counted(times: list[float], *, near: float = 1e-6, extra: float = 0.0, zeros
     rng = np.random.default_rng(1)
     columns = np.hstack([rng.normal(size=(9, len(times))), np.zeros((9, zeros))])
     errors = columns[:, : len(times)] @ (np.array(times) - 1) + extra * rng.normal(size=9)
-    return _counted(columns, Spread(errors, {}, {}, {}, near), np.ones(9, bool), lambda k: f"row {k}")
+    return _miscounted_text(columns, Spread(errors, {}, {}, {}, near), np.ones(9, bool), lambda k: f"row {k}")
 
 
 def test_contributions_that_count_otherwise_than_once() -> None:
@@ -194,20 +194,21 @@ def test_contributions_that_count_otherwise_than_once() -> None:
     assert counted([1, 1, 3, 1], zeros=2) == "row 2 counts 3 times"
     assert counted([1, 1, 3, 1, 1, 1, 1, 1, 1]) == ""  # as many equations as contributions
     columns = np.ones((5, 2))
-    assert _counted(columns, Spread(np.ones(5), {}, {}, {}, 1e-6), np.ones(5, bool), str) == ""  # which of two?
+    assert _miscounted_text(columns, Spread(np.ones(5), {}, {}, {}, 1e-6), np.ones(5, bool), str) == ""  # which of two?
 
 
 def test_lines_of_an_array() -> None:
     g = np.arange(1.0, 13.0).reshape(3, 4)
-    np.testing.assert_array_equal(_only(g, 0, 1), [[0] * 4, [5, 6, 7, 8], [0] * 4])
-    np.testing.assert_array_equal(_only(g, 1, 3), np.where(np.arange(4) == 3, g, 0))
-    assert [_index(g, 0, 1), _index(g, 0, 2), _index(g, 1, 2), _index(g, 1, 3)] == [
+    np.testing.assert_array_equal(_keep_only(g, 0, 1), [[0] * 4, [5, 6, 7, 8], [0] * 4])
+    np.testing.assert_array_equal(_keep_only(g, 1, 3), np.where(np.arange(4) == 3, g, 0))
+    assert [_index_text(g, 0, 1), _index_text(g, 0, 2), _index_text(g, 1, 2), _index_text(g, 1, 3)] == [
         "row 1", "row 2 (the last)", "column 2", "column 3 (the last)"]  # fmt: skip
-    assert [_index(np.ones(3), 0, 0), _index(np.ones((2, 2, 2)), 1, 1)] == [
+    assert [_index_text(np.ones(3), 0, 0), _index_text(np.ones((2, 2, 2)), 1, 1)] == [
         "entry 0", "part along axis 1, number 1 (the last)"]  # fmt: skip
-    assert [_line(2, 0, True), _line(2, 1, True), _line(1, 0, True), _line(3, 2, True), _line(1, 0, False)] == [
+    asked = [(2, 0, True), (2, 1, True), (1, 0, True), (3, 2, True), (1, 0, False)]
+    assert [_axis_word(*given) for given in asked] == [
         "rows", "columns", "entries", "parts along axis 2", "entry"]  # fmt: skip
-    assert _begun("abc d") == "Abc d"
+    assert _capitalized("abc d") == "Abc d"
 
 
 def test_the_parts_of_a_gradient_that_alone_are_wrong() -> None:
@@ -217,10 +218,10 @@ def test_the_parts_of_a_gradient_that_alone_are_wrong() -> None:
 
     def said(spoilt: Array, by: Any = lambda g: g) -> str:
         mine = [spoilt @ W.T, X.T @ spoilt]
-        known = spread(look(trace, right, mine), [0, 1])
+        known = propagate_errors(look(trace, right, mine), [0, 1])
         assert known is not None
         node = node_of(trace, "matmul")
-        return _parts(known, known.of[node], known.reached[node], dz, lambda axis: f"axis {axis}")
+        return _wrong_parts_text(known, known.of[node], known.reached[node], dz, lambda axis: f"axis {axis}")
 
     rows, columns = np.arange(5)[:, None], np.arange(3)
     assert said(np.where(rows == 2, 3 * dz, dz)) == "in axis 0, everything is right except that row 2 counts 3 times."
@@ -241,9 +242,9 @@ def begun(spoil: Any, f: Any = net, wrong: Any = (0, 1), at: str = "matmul") -> 
     trace, right = traced_of(f, X, W)
     node = node_of(trace, at)
     place = trace.operations.index(node)
-    dz = spoil(np.asarray(arriving(trace)[place]))
+    dz = spoil(np.asarray(right_cotangents(trace)[place]))
     mine = [dz @ W.T if 0 in wrong else right[0], X.T @ dz if 1 in wrong else right[1]]
-    return begun_at(look(trace, right, mine), list(wrong)), trace
+    return error_origins(look(trace, right, mine), list(wrong)), trace
 
 
 def test_the_value_of_which_only_the_gradient_is_wrong() -> None:
@@ -253,20 +254,20 @@ def test_the_value_of_which_only_the_gradient_is_wrong() -> None:
     assert ("Row 1 of the gradient of" in found.text) or ("except row 1" in found.text)
     ((found,), trace) = begun(lambda dz: 1.3 * dz + 0.2, wrong=(1,))
     assert found.text.startswith("w is used by ") or "w is wrong as if" in found.text
-    assert _ways(look(trace, [X, W]), 1).text.startswith("w is used by ")
-    none = begun_at(look(trace, [X, W], [X[:1], W]), [0])
-    assert [b.text for b in none] == [_ways(look(trace, [X, W]), 0).text]
-    assert begun_at(look(trace, [X, W], [X.T, W]), [0]) == none
-    nan = begun_at(look(trace, [X, W], [X * np.nan, W]), [0])
+    assert _uses_sentence(look(trace, [X, W]), 1).text.startswith("w is used by ")
+    none = error_origins(look(trace, [X, W], [X[:1], W]), [0])
+    assert [b.text for b in none] == [_uses_sentence(look(trace, [X, W]), 0).text]
+    assert error_origins(look(trace, [X, W], [X.T, W]), [0]) == none
+    nan = error_origins(look(trace, [X, W], [X * np.nan, W]), [0])
     assert nan == none
 
 
 def test_candidates_are_values_that_give_all_errors_the_least_free_first() -> None:
     trace, right = traced_of(net, X, W)
     uses = uses_of(trace)
-    dz = np.asarray(arriving(trace)[trace.operations.index(node_of(trace, "matmul"))])
+    dz = np.asarray(right_cotangents(trace)[trace.operations.index(node_of(trace, "matmul"))])
     mine = [2 * dz @ W.T, 2 * X.T @ dz]
-    known = spread(look(trace, right, mine), [0, 1])
+    known = propagate_errors(look(trace, right, mine), [0, 1])
     assert known is not None
     found = _candidates(trace, known, uses)
     names = [c.nodes[0].primitive.name for c in found if c.nodes[0].primitive]
@@ -299,19 +300,19 @@ def test_operations_in_words() -> None:
         return np.sin(x).sum() + np.cos(x).sum() + np.tan(x).sum() + np.exp(x).sum() + np.tanh(x).sum() + x.sum()
 
     trace, right = traced_of(many, X)
-    text = _ways(look(trace, right), 0).text
+    text = _uses_sentence(look(trace, right), 0).text
     assert text.startswith("x is used by ")
     assert " and 2 more: the error is in the gradient that " in text
     assert text.endswith(" back.")
     places = [p for p, n in enumerate(trace.operations) if n.primitive and n.primitive.name in ("sin", "cos")]
-    assert _listed(trace, places).count(" and ") == 1
-    assert " more" not in _listed(trace, range(len(places)))
+    assert _operations_text(trace, places).count(" and ") == 1
+    assert " more" not in _operations_text(trace, range(len(places)))
     names = {"sin", "cos", "tan", "exp"}
     four = [p for p, n in enumerate(trace.operations) if n.primitive and n.primitive.name in names]
-    assert _listed(trace, four).count(", ") >= 3
-    assert " more" not in _listed(trace, four)
+    assert _operations_text(trace, four).count(", ") >= 3
+    assert " more" not in _operations_text(trace, four)
     alone = Traced([], [Node()], [])
-    assert _ways(look(alone, [X]), 0).text == ""
+    assert _uses_sentence(look(alone, [X]), 0).text == ""
 
 
 # -- Another mask
@@ -320,8 +321,8 @@ def test_operations_in_words() -> None:
 def stale(got: Any, *, known: Array | None = None, f: Any = dropped, extra: tuple[int, ...] = ()) -> str:
     trace, _ = traced_of(f, X, W)
     place = trace.operations.index(node_of(trace, "multiply"))
-    g = np.asarray(arriving(trace)[place])
-    return _stale(trace, [place, *extra], got(g), np.ones(g.shape, bool) if known is None else known)
+    g = np.asarray(right_cotangents(trace)[place])
+    return _stale_mask_sentence(trace, [place, *extra], got(g), np.ones(g.shape, bool) if known is None else known)
 
 
 def test_a_gradient_that_was_multiplied_by_another_mask() -> None:
@@ -344,4 +345,4 @@ def test_a_gradient_that_was_multiplied_by_another_mask() -> None:
     assert stale(lambda g: g * other, f=lambda x, w: np.tanh(np.tanh(x @ w) * C).sum()) == ""
     trace, _ = traced_of(dropped, X, W)
     tanh = trace.operations.index(node_of(trace, "tanh"))
-    assert _stale(trace, [tanh], np.ones((5, 3)), np.ones((5, 3), bool)) == ""
+    assert _stale_mask_sentence(trace, [tanh], np.ones((5, 3)), np.ones((5, 3), bool)) == ""

@@ -11,14 +11,14 @@ import pytest
 
 from tinygrad_nn import Layer, Tensor, nn, sigmoid
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.graph.equations import in_letters, line
+from tinygrad_nn.graph.equations import replace_letters, unicode_line
 from tinygrad_nn.graph.rerun import Rerun
 from tinygrad_nn.viz import Drawing, draw, explore
-from tinygrad_nn.viz.explorer.explore import data, page
+from tinygrad_nn.viz.explorer.explore import page, page_data
 from tinygrad_nn.viz.explorer.live import Live
-from tinygrad_nn.viz.explorer.story import tell
-from tinygrad_nn.viz.graph.letters import spelled
-from tinygrad_nn.viz.model.pieces import cut, with_parts
+from tinygrad_nn.viz.explorer.story import tell_story
+from tinygrad_nn.viz.graph.symbols import node_equation
+from tinygrad_nn.viz.model.slices import slice_text, with_parts
 
 X = np.linspace(-1, 1, 12).reshape(4, 3)
 
@@ -228,7 +228,7 @@ ROWS, COLUMNS = np.zeros((5, 3)), np.asfortranarray(np.zeros((6, 4)))
     ],
 )
 def test_what_cuts_a_piece_out(piece: Any, whole: Any, said: str | None) -> None:
-    assert cut(piece, whole) == said
+    assert slice_text(piece, whole) == said
 
 
 def test_of_several_names_for_a_piece_one_that_says_where_it_is_comes_first() -> None:
@@ -245,7 +245,7 @@ def test_names_of_a_function_that_is_run_come_before_those_around_it() -> None:
         h = x * scale[0]
         return h * scale[1]
 
-    shown = Live(Rerun(loss, 0.5), data, page)
+    shown = Live(Rerun(loss, 0.5), page_data, page)
     with shown.rerun.running() as run:
         assert {part.name for part in shown._look(run).view if part.name} == {"x", "h", "scale[0]", "scale[1]"}
     del h
@@ -286,10 +286,10 @@ def test_stories_and_tooltips_say_parameter_and_input() -> None:
     about = {item.title: item.about for item in drawing.picture.items}
     assert " · parameter · " in about["W"]
     assert " · input · " in about["X"]
-    story = tell(drawing.view, None, dict(drawing.picture.roles))
+    story = tell_story(drawing.view, None, dict(drawing.picture.roles))
     assert story.moments[0].text == "Start: 1 input, 1 parameter, 2 operations."
     assert story.moments[-1].text == "Done: 1 parameter has its gradient."
-    assert tell(GraphView(out)).called(0) == "input #0"
+    assert tell_story(GraphView(out)).called(0) == "input #0"
 
 
 # -- Rules in these letters
@@ -298,10 +298,10 @@ def test_stories_and_tooltips_say_parameter_and_input() -> None:
 def rule(result: Any, slot: int, **letters: str) -> str:
     view = GraphView(result)
     part, operands = view[len(view) - 1], sum(edge.target == len(view) - 1 for edge in view.edges)
-    equation, rules, symbols = spelled(part, operands)
+    equation, rules, symbols = node_equation(part, operands)
     names = {old: ["mi", {}, new] for old, new in zip(symbols, letters["of"].split(), strict=True)}
     names |= {"out": ["mi", {}, "r"], "g": ["mi", {}, "q"]}
-    return line(in_letters(equation if slot < 0 else rules[slot], names))  # type: ignore[arg-type]
+    return unicode_line(replace_letters(equation if slot < 0 else rules[slot], names))  # type: ignore[arg-type]
 
 
 A, B = Tensor(np.ones((2, 2))), Tensor(np.ones((2, 2)))

@@ -773,7 +773,7 @@ def test_work_that_is_read_often_is_counted_once(
         monkeypatch.setattr(loops, "LARGE", limit)
         (*_, last) = op.function.source(names, 10)
         assert getattr(last, "rows", 0) == parted
-        assert not any(isinstance(one, loops.Part) for one in op.function.source(names, 11))
+        assert not any(isinstance(one, loops.ParallelLoop) for one in op.function.source(names, 11))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -884,8 +884,8 @@ def test_code_is_large_that_has_more_kernels_or_lines_than_so_many(text: str) ->
 
 
 def test_what_is_long_is_cut() -> None:
-    assert [show._cut(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
-    amounts = [show.amount(n) for n in (0, 999, 1000, 1_000_000, 10**9)]
+    assert [show._truncate(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
+    amounts = [show.bytes_text(n) for n in (0, 999, 1000, 1_000_000, 10**9)]
     assert amounts == ["0 B", "999 B", "1 kB", "1 MB", "1 GB"]
     long = compile(lambda x: [x * k for k in range(2, 30)], backend="numpy").plan(np.ones(2))
     assert max(map(len, str(long).splitlines())) == 80

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.pattern import (
-    _both,
+    _entry_text,
     _factor,
     _multiple,
     _order,
@@ -15,9 +15,9 @@ from tinygrad_nn.compare.pattern import (
     _shift,
     _where,
     describe,
+    distinct_text,
     fraction,
-    listed,
-    unlike,
+    list_text,
 )
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +50,7 @@ def test_a_number_is_a_fraction_of_small_numbers_where_it_is_one(value: float, t
     ],
 )  # fmt: skip
 def test_a_number_does_not_read_like_another(value: float, other: float, text: str) -> None:
-    assert unlike(value, other) == text
+    assert distinct_text(value, other) == text
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_number_does_not_read_like_another(value: float, other: float, text: s
 )  # fmt: skip
 def test_what_an_entry_is_and_what_belongs_there(got: complex, right: complex, text: str) -> None:
     with np.errstate(all="raise"):
-        assert _both(np.array([0, got]), np.array([0, right]), (1,)) == text
+        assert _entry_text(np.array([0, got]), np.array([0, right]), (1,)) == text
 
 
 def test_numbers_are_listed_the_first_six_of_them() -> None:
-    assert [listed(range(n)) for n in (1, 2, 3, 6, 7, 9)] == [
+    assert [list_text(range(n)) for n in (1, 2, 3, 6, 7, 9)] == [
         "0", "0 and 1", "0, 1 and 2", "0, 1, 2, 3, 4 and 5", "0, 1, 2, 3, 4, 5, ... (7 in all)",
         "0, 1, 2, 3, 4, 5, ... (9 in all)",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from tinygrad_nn.viz import explore
 from tinygrad_nn.viz.explorer.arrays import Arrays
 from tinygrad_nn.viz.explorer.equations import step_equations
 from tinygrad_nn.viz.explorer.pictures import FAMILIES, Pictures
-from tinygrad_nn.viz.explorer.story import tell
+from tinygrad_nn.viz.explorer.story import tell_story
 
 RNG = np.random.default_rng(0)
 A, B = Tensor(RNG.normal(size=(3, 4)), name="A"), Tensor(RNG.normal(size=(4, 2)), name="B")
@@ -123,7 +123,7 @@ def test_attention_shows_its_weights_fused_or_in_steps() -> None:
 def test_a_step_of_the_gif_has_its_equation() -> None:
     h = np.tanh(A @ B)
     total = h.sum()
-    story = tell(GraphView(total, names={"h": h}))
+    story = tell_story(GraphView(total, names={"h": h}))
     operands = {0: [], 1: []} | {part.number: [] for part in story.view}
     for edge in story.view.edges:
         operands[edge.target].append(edge.source)

@@ -25,7 +25,7 @@ from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.profiling import Compiling, Operation, Profile
 from tinygrad_nn.profiling.advice import advice
 from tinygrad_nn.profiling.compiling import Graph
-from tinygrad_nn.profiling.machine import SIZES, bandwidth, floor, peak
+from tinygrad_nn.profiling.machine import SIZES, bandwidth, least_seconds, peak
 from tinygrad_nn.profiling.result import Measures
 from tinygrad_nn.viz.graph.colour import RISING
 
@@ -192,9 +192,9 @@ def test_memory_that_an_operation_holds_meanwhile_is_seen() -> None:
 
 
 def test_floors_follow_the_machine() -> None:
-    assert floor(0, 0, float) == 0
-    assert floor(2 * SIZES[-1], 1, float) == pytest.approx(2 * SIZES[-1] / bandwidth(2 * SIZES[-1]))
-    assert floor(8, 10**9, np.float32) == pytest.approx(10**9 / peak("f"))
+    assert least_seconds(0, 0, float) == 0
+    assert least_seconds(2 * SIZES[-1], 1, float) == pytest.approx(2 * SIZES[-1] / bandwidth(2 * SIZES[-1]))
+    assert least_seconds(8, 10**9, np.float32) == pytest.approx(10**9 / peak("f"))
     assert peak("l") == peak("?") == peak("d")
     assert bandwidth(1) == bandwidth(2 * SIZES[0])  # what fits into the smallest is not held to memory
     found = quick(np.matmul, *of((50, 50), (50, 50)))

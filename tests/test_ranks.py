@@ -119,7 +119,7 @@ def test_a_fault_of_one_rank_is_named_by_all(fault: str, tmp_path: Path) -> None
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
 def test_the_witness_says_when_it_watches_and_names_all_that_are_gone() -> None:
-    program = Path(communicator.__file__).with_name("witness.py")
+    program = Path(communicator.__file__).with_name("watchdog.py")
     waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     ranks = [subprocess.Popen(waits, stdin=subprocess.PIPE) for _ in range(3)]
     who = [f"{rank.pid} rank {k}" for k, rank in enumerate(ranks)]

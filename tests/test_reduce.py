@@ -172,17 +172,17 @@ def test_methods_of_ndarrays_answer_as_they_do():
 
 
 def test_spread_is_the_view_that_numpy_makes():
-    from tinygrad_nn.ops.reduce import spread
+    from tinygrad_nn.ops.reduce import expand
 
     x = np.zeros((3, 2, 4))
     for axis, g in ((None, np.asarray(2.0)), (1, np.arange(12.0).reshape(3, 4)), ((0, 2), np.arange(2.0)),
                     (0, np.arange(8.0).reshape(4, 2).T)):  # fmt: skip
         wanted = np.broadcast_to(np.expand_dims(g, axis if axis is not None else (0, 1, 2)), x.shape)
-        found = spread(g, x, axis)
+        found = expand(g, x, axis)
         np.testing.assert_array_equal(found, wanted)
         assert not found.flags.writeable
-    assert spread(np.zeros(2), np.zeros((2, 0)), 1).shape == (2, 0)
-    assert spread(np.zeros(0), np.zeros((2, 0)), 0).shape == (2, 0)
+    assert expand(np.zeros(2), np.zeros((2, 0)), 1).shape == (2, 0)
+    assert expand(np.zeros(0), np.zeros((2, 0)), 0).shape == (2, 0)
 
 
 def test_an_option_that_would_lose_a_graph_is_refused() -> None:

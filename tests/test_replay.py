@@ -82,20 +82,22 @@ def test_an_array_is_returned_again_when_nobody_holds_it() -> None:
 
 def test_what_a_function_gives_is_made_into_an_array_in_order() -> None:
     whole = np.zeros(24, np.uint8)
-    owned = replay.own("f", (3,), np.dtype(float), whole, True)
+    owned = replay.owned_copy("f", (3,), np.dtype(float), whole, True)
     x = np.ones(3)
     assert owned(x) is x
     assert owned(x[:]).base is x
     inside = whole.view(float)
     assert owned(inside) is not inside, "the memory of the plan is written again"
     assert owned(np.ones(6)[::2]).flags.carray
-    assert replay.own("f", (3,), np.dtype(float), whole, False)(x[:]).base is None, "nor may it lie in an argument"
+    assert replay.owned_copy("f", (3,), np.dtype(float), whole, False)(x[:]).base is None, (
+        "nor may it lie in an argument"
+    )
     lent = np.frombuffer(bytearray(48))  # memory that is nobody's array
     assert owned(lent[:3]).base is None
     assert owned(np.frombuffer(bytearray(24))).base is None
-    assert replay.own("f", (), np.dtype(float), whole, True)(2.0).shape == ()
+    assert replay.owned_copy("f", (), np.dtype(float), whole, True)(2.0).shape == ()
     for wrong in (np.ones(4), np.ones(3, "f4"), np.ones((3, 1))):
-        with pytest.raises(replay.Varied, match=r"f gave .* and float64\[3\] when it was traced"):
+        with pytest.raises(replay.Mismatch, match=r"f gave .* and float64\[3\] when it was traced"):
             owned(wrong)
 
 

@@ -10,17 +10,17 @@ import pytest
 
 from tinygrad_nn import Tensor, affine, custom_vjp, relu, softmax_crossentropy
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.graph.rerun import Change, Place, Rerun, stand_ins
+from tinygrad_nn.graph.rerun import Change, Place, Rerun, replacement_names
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.nn import BatchNorm, Conv2d, Dropout, Embedding, Linear, LSTMCell, Sequential
 from tinygrad_nn.nn.functional import cross_entropy
 from tinygrad_nn.server import Request
 from tinygrad_nn.tree import flatten
 from tinygrad_nn.viz.explorer.columns import pack
-from tinygrad_nn.viz.explorer.explore import data
+from tinygrad_nn.viz.explorer.explore import page_data
 from tinygrad_nn.viz.explorer.live import Live
-from tinygrad_nn.viz.explorer.story import tell
-from tinygrad_nn.viz.model.variables import viewed
+from tinygrad_nn.viz.explorer.story import tell_story
+from tinygrad_nn.viz.model.variables import view_with_names
 
 Same = lambda value: value
 
@@ -254,7 +254,7 @@ def test_another_operation_in_its_place(case: Any) -> None:
         with rerun.running() as run:
             view = GraphView(run.result)
             place = rerun.places(run, view)[[p.number for p in view if p.operation == "tanh"][-1]]
-    assert {"sin", "relu"} <= set(stand_ins(part)) or case is lstm
+    assert {"sin", "relu"} <= set(replacement_names(part)) or case is lstm
     with rerun.running([Change(place, operation="sin")]) as run:
         assert numbers(GraphView(run.result)) == fresh(case(np.sin))[0]
         assert not run.lost
@@ -291,7 +291,7 @@ def test_a_result_that_is_held_is_as_if_it_were_set_in_the_function(case: Any) -
 @each_case
 def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     """Each text and number on the page, not only the arrays behind it."""
-    live = Live(again(case), data, str)
+    live = Live(again(case), page_data, str)
     request = lambda **body: Request("s", body)
     first = live._numbers(request(node=0))
     number = next(n for n, part in enumerate(live.sessions["s"].shown.view) if part.operation in (  # type: ignore[union-attr]
@@ -302,8 +302,8 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     assert shown is not None
     change = live.sessions["s"].changes[0]
     with live.rerun.running([change]) as run:
-        named = viewed(run.result, run.names)
-        wanted = data(tell(named.view, None, named.roles))
+        named = view_with_names(run.result, run.names)
+        wanted = page_data(tell_story(named.view, None, named.roles))
     wanted, shown = pack(wanted), dict(answer)
     shown["nodes"]["columns"].pop("width"), wanted["nodes"]["columns"].pop("width")  # there is room for old → new
     assert {key: shown[key] for key in wanted} == wanted
@@ -317,7 +317,7 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
 
 @each_case
 def test_each_result_can_be_held_on_the_page_and_let_go(case: Any) -> None:
-    live = Live(again(case), data, str)
+    live = Live(again(case), page_data, str)
     request = lambda **body: Request("s", body)
     session = live.sessions["s"]
     for number, part in enumerate(live._shown(session).view):
@@ -335,7 +335,7 @@ def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> Non
     def loss(x: Any, targets: Any) -> Any:
         return cross_entropy(model(x)[order], targets["kinds"])
 
-    live = Live(Rerun(loss, x, {"kinds": classes}), data, str)
+    live = Live(Rerun(loss, x, {"kinds": classes}), page_data, str)
     session = live.sessions["s"]
     shown = live._shown(session)
     assert shown.others == ["targets.kinds", "order"]
@@ -354,7 +354,7 @@ def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> Non
 
 
 def test_a_change_is_told_of_the_changed_node_itself_and_of_what_comes_after_it() -> None:
-    live = Live(Rerun(lambda x: np.sin(x) * 2.0, 1.0), data, str)
+    live = Live(Rerun(lambda x: np.sin(x) * 2.0, 1.0), page_data, str)
     answer = live._change(Request("s", {"node": 0, "index": [], "value": "2", "version": live.sessions["s"].version}))
     assert answer["live"]["was"] == {"0": ["1", "1.081"], "1": ["0.8415", None], "3": ["1.683", None]}
     assert answer["live"]["carried"] == {"0": ["1.081", "1.081"]}
@@ -363,7 +363,7 @@ def test_a_change_is_told_of_the_changed_node_itself_and_of_what_comes_after_it(
 def test_a_gradient_that_is_an_array_of_a_person_is_told_as_it_was() -> None:
     slope = np.array([1.0, 2.0])
     f = custom_vjp(lambda x, w: np.sum(x * w), lambda g, out, x, w: (slope, None))
-    live = Live(Rerun(lambda x: f(x, slope), np.ones(2)), data, str)
+    live = Live(Rerun(lambda x: f(x, slope), np.ones(2)), page_data, str)
     session = live.sessions["s"]
     assert live._shown(session).view[1].name == "slope"
     answer = live._change(Request("s", {"node": 1, "index": [1], "value": "5", "version": session.version}))
@@ -380,7 +380,7 @@ def test_a_gradient_that_is_an_array_of_a_person_is_told_as_it_was() -> None:
 )
 def test_what_is_no_node_is_refused_beside_arrays_that_are_none(body: Any, said: str) -> None:
     order = np.array([1, 0])
-    live = Live(Rerun(lambda x: np.sin(x[order]), np.ones(2)), data, str)
+    live = Live(Rerun(lambda x: np.sin(x[order]), np.ones(2)), page_data, str)
     session = live.sessions["s"]
     assert (len(live._shown(session).view), live._shown(session).others) == (3, ["order"])
     with pytest.raises(ValueError, match=said):

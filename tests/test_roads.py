@@ -10,7 +10,7 @@ from tinygrad_nn.cli.run import Options, prepare
 from tinygrad_nn.compare import RoadsReport, compare_roads, roads
 from tinygrad_nn.compare.layers import comparison as model
 from tinygrad_nn.compare.numerical.referee import Referee
-from tinygrad_nn.optim.update import attached
+from tinygrad_nn.optim.update import attached_memory
 
 
 def problem(activation: str = "tanh", output: str = "softmax", dtype: type = np.float64) -> tuple[object, ...]:
@@ -63,7 +63,7 @@ def test_nothing_is_changed() -> None:
         assert (layer.W.data == W).all()
         assert (layer.b.data == b).all()
         assert layer.W.grad is grad is None
-        assert attached(layer.W).state is None
+        assert attached_memory(layer.W).state is None
 
 
 def test_of_a_large_model_a_sample_of_each_parameter_is_checked() -> None:

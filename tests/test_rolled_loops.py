@@ -11,12 +11,12 @@ from hypothesis import given, settings
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, grad, value_and_grad
-from tinygrad_nn.compiled.check import Kept
+from tinygrad_nn.compiled.check import OpCopies
 from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.compiled.program.control import Loop
-from tinygrad_nn.compiled.program.periods import Run, runs
-from tinygrad_nn.compiled.program.rolled import rolled
-from tinygrad_nn.compiled.program.rows import spread
+from tinygrad_nn.compiled.program.periods import Run, find_runs
+from tinygrad_nn.compiled.program.rolled import roll_loops
+from tinygrad_nn.compiled.program.rows import stack_row_gradients
 from tinygrad_nn.compiled.program.simplify import simplify
 from tinygrad_nn.compiled.program.values import VIEWS, Op, Program
 from tinygrad_nn.compiled.trace.call import canonical, trace
@@ -216,7 +216,7 @@ def program(f: Callable[..., Any], args: list[Any]) -> Program:
 
 
 def run(made: Program, args: list[Any]) -> list[bytes]:
-    found = Kept(made).run([canonical(x) for x in flatten([args, {}])[0]], None)
+    found = OpCopies(made).run([canonical(x) for x in flatten([args, {}])[0]], None)
     return [np.asarray(x).tobytes() + np.asarray(x).dtype.str.encode() for x in found]
 
 
@@ -231,7 +231,7 @@ def test_a_loop_is_found_and_gives_the_same_bits(name: str, dtype: str) -> None:
     args = typed(args, dtype)
     made = program(f, args)
     wanted = run(made, args)
-    short = rolled(made)
+    short = roll_loops(made)
     assert len(loops_of(short)) == count
     assert run(short, args) == wanted
 
@@ -254,9 +254,9 @@ def test_rows_of_a_gradient_lie_where_they_were_taken(f: Any) -> None:
     args = [numbers(2 * T, 3)]
     made = program(grad(f), args)
     wanted = run(made, args)
-    spread_out = Program(spread(made.ops, made.outputs), made.inputs, made.outputs)
+    spread_out = Program(stack_row_gradients(made.ops, made.outputs), made.inputs, made.outputs)
     assert run(spread_out, args) == wanted
-    assert run(rolled(program(grad(f), args)), args) == wanted
+    assert run(roll_loops(program(grad(f), args)), args) == wanted
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_what_is_compiled_does_not_grow_with_the_steps(name: str) -> None:
     sizes = []
     for n in (T, 3 * T):
         f, args, _ = case(name, n)
-        made = rolled(program(f, args))
+        made = roll_loops(program(f, args))
         bodies = [loop.step.program for loop in loops_of(made)]
         sizes.append([len(made.ops), *(len(body.ops) for body in bodies)])
     assert sizes[0] == sizes[1]
@@ -276,7 +276,7 @@ def same(f: Callable[..., Any], *args: Any) -> Program:
     """Return the program with its loops rolled, which gives the same bits."""
     made = program(f, list(args))
     wanted = run(made, list(args))
-    short = rolled(made)
+    short = roll_loops(made)
     assert run(short, list(args)) == wanted
     return short
 
@@ -292,7 +292,7 @@ def test_loops_in_loops() -> None:
 
     (loop,) = loops_of(same(nested, numbers(3), numbers(3)))
     assert len(loop.order) == 9
-    (inner,) = loops_of(rolled(loop.step.program))
+    (inner,) = loops_of(roll_loops(loop.step.program))
     assert len(inner.order) == 60
 
 
@@ -302,22 +302,22 @@ def test_random_draws_stay_where_they_are() -> None:
             x = np.tanh(x) * 0.9 + rng.normal(size=3) * 0.1
         return x
 
-    assert not loops_of(rolled(program(walk, [numbers(3), np.random.default_rng(0)])))
+    assert not loops_of(roll_loops(program(walk, [numbers(3), np.random.default_rng(0)])))
 
 
 def test_few_operations_stay_as_they_are() -> None:
     short = program(of_all(rnn, 2), [numbers(3, 3), numbers(3, 2), numbers(4, 2)])
-    assert rolled(short) is short
+    assert roll_loops(short) is short
 
 
 def test_a_loop_is_rolled_where_it_saves_so_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = program(of_all(rnn, 2), [numbers(3, 3), numbers(3, 2), numbers(20, 2)])
-    before, after = (sum(op.kind not in VIEWS for op in some.ops) for some in (whole, rolled(whole)))
+    before, after = (sum(op.kind not in VIEWS for op in some.ops) for some in (whole, roll_loops(whole)))
     saved = before - after
     monkeypatch.setattr(rolling, "LEAST", saved)
-    assert rolled(whole) is not whole
+    assert roll_loops(whole) is not whole
     monkeypatch.setattr(rolling, "LEAST", saved + 1)
-    assert rolled(whole) is whole
+    assert roll_loops(whole) is whole
 
 
 def test_single_numbers_stay_straight_code_up_to_some_thousand() -> None:
@@ -327,7 +327,7 @@ def test_single_numbers_stay_straight_code_up_to_some_thousand() -> None:
         return x
 
     x = np.asarray(0.5)
-    assert not loops_of(rolled(program(lambda x: chain(x, 300), [x])))
+    assert not loops_of(roll_loops(program(lambda x: chain(x, 300), [x])))
     assert loops_of(same(lambda x: chain(x, 1500), x))
 
 
@@ -485,4 +485,4 @@ def test_numba_compiles_a_step_once(dtype: str) -> None:
 
 def test_runs_of_a_pattern() -> None:
     ops = [Op("ufunc", name, name, []) for name in "xy" + "abcab" * 9 + "zz" + "pq" * 8]
-    assert runs(ops, 8) == [Run(2, 47, 5), Run(49, 65, 2)]
+    assert find_runs(ops, 8) == [Run(2, 47, 5), Run(49, 65, 2)]

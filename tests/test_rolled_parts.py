@@ -10,8 +10,8 @@ from test_rolled_loops import run as bits_of
 from tinygrad_nn import grad
 from tinygrad_nn.compiled.program import rows
 from tinygrad_nn.compiled.program.memory import view_of
-from tinygrad_nn.compiled.program.periods import Run, runs
-from tinygrad_nn.compiled.program.rolled import Rolled, Rolling, _apart, rolled
+from tinygrad_nn.compiled.program.periods import Run, find_runs
+from tinygrad_nn.compiled.program.rolled import LoopSearch, Rolled, _best_runs, roll_loops
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen
 
@@ -42,7 +42,7 @@ def test_runs_are_all_that_repeats_with_their_periods(least: int) -> None:
         letters = lambda n: "".join(rng.choice(list("abcdef"), n))
         pattern, times = letters(int(rng.integers(1, 9))), least + int(rng.integers(0, 4))
         text = letters(int(rng.integers(0, 5))) + pattern * times + letters(int(rng.integers(0, 5)))
-        found = runs(named(text), least)
+        found = find_runs(named(text), least)
         for p in {run.period for run in found}:
             assert [run for run in sorted(found, key=lambda run: run.start) if run.period == p] == longest(
                 text, p, least
@@ -55,7 +55,7 @@ def test_runs_are_all_that_repeats_with_their_periods(least: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["aabaababab", "bbbabbbab", "bbabababba", "aaaaaabaaaaaaabaa"])
 def test_a_pattern_whose_parts_repeat_in_it_is_found_by_its_whole_length(pattern: str) -> None:
-    assert Run(0, 8 * len(pattern), len(pattern)) in runs(named(pattern * 8), 8)
+    assert Run(0, 8 * len(pattern), len(pattern)) in find_runs(named(pattern * 8), 8)
 
 
 def test_a_step_begins_where_least_is_carried_to_the_next() -> None:
@@ -77,24 +77,24 @@ def test_a_step_begins_where_least_is_carried_to_the_next() -> None:
         for cut in range(start + p * (steps // 2), start + p * (steps // 2 + 1)):
             crossing = {x for op in ops[cut:] for x in op.values if start <= x.number < cut}
             carried.append(sum(64 + 8 * x.size for x in crossing))
-        found = Rolled(Rolling(ops, []), Run(start, len(ops), p))
+        found = Rolled(LoopSearch(ops, []), Run(start, len(ops), p))
         assert found.start == start + carried.index(min(carried))
         assert found.steps == (len(ops) - found.start) // p
 
 
 def test_nothing_repeats_where_there_is_little() -> None:
-    assert runs([], 4) == runs(named("a"), 4) == runs(named("ab"), 4) == []
+    assert find_runs([], 4) == find_runs(named("a"), 4) == find_runs(named("ab"), 4) == []
 
 
 def test_runs_that_touch_lie_apart_and_those_that_overlap_are_tried_where_the_first_is_no_loop() -> None:
     first, second, third = Run(0, 16, 2), Run(16, 32, 2), Run(40, 48, 1)
     inside, over_two = Run(4, 12, 4), Run(8, 24, 2)
-    assert _apart([second, third, first, inside, over_two]) == [[first, inside], [second], [third]]
+    assert _best_runs([second, third, first, inside, over_two]) == [[first, inside], [second], [third]]
 
 
 def test_a_program_of_no_operation_stays_as_it_is() -> None:
     for made in (Program([], [], []), program(lambda x: x.T, [np.ones((2, 3))])):
-        assert rolled(made) is made
+        assert roll_loops(made) is made
 
 
 def test_what_is_alike_is_told_from_what_is_not() -> None:
@@ -117,9 +117,9 @@ def test_what_is_alike_is_told_from_what_is_not() -> None:
         (sliced(("slice", 0, -2, None)), sliced(("slice", 1, -1, None))), (sliced(None), sliced(1)),
     ]  # fmt: skip
     for a, b in alike:
-        assert runs([a, b] * 4, 8) == [Run(0, 8, 1)], (a, b)
+        assert find_runs([a, b] * 4, 8) == [Run(0, 8, 1)], (a, b)
     for a, b in apart:
-        assert runs([a, b] * 4, 8) == [], (a, b)
+        assert find_runs([a, b] * 4, 8) == [], (a, b)
 
 
 # rows of an array (4, 5, 6), step by step
@@ -189,7 +189,7 @@ def test_steps_that_take_something_else_are_told() -> None:
 def test_constants_that_differ_are_those_around_the_middle(other: int, wrong: Any) -> None:
     base = Value(0, "input", (9, 2), np.dtype(float))
     of = [Value(0, "constant", (2,), base.dtype, data=np.full(2, t)) for t in range(5)]
-    of[other] = rows.view([], "slice", base, (other,))
+    of[other] = rows.append_view([], "slice", base, (other,))
     found = rows.Rows.over(of, 2)
     assert (found and found.wrong) == wrong
 
@@ -197,7 +197,7 @@ def test_constants_that_differ_are_those_around_the_middle(other: int, wrong: An
 def test_a_view_goes_by_the_name_of_what_it_does() -> None:
     x, ops = Value(0, "input", (4, 5), np.dtype(float)), []
     for kind, attr in (("slice", (1,)), ("reshape", (20,)), ("transpose", (1, 0))):
-        rows.view(ops, kind, x, attr)
+        rows.append_view(ops, kind, x, attr)
     assert [(op.name, op.function) for op in ops] == [("getitem", None), ("reshape", None), ("transpose", None)]
 
 
@@ -276,7 +276,7 @@ def test_a_stack_of_rows_is_made_of_parts_of_their_array(name: str) -> None:
     f, wanted = STACKED[name]
     made = program(f, [A, B])
     before, bits = list(made.ops), bits_of(made, [A, B])
-    after = rows.stacks(made.ops)
+    after = rows.stack_rows(made.ops)
     assert new(before, after) == wanted
     assert len(after) == len(before) + len(wanted) - bool(wanted)
     assert bits_of(Program(after, made.inputs, made.outputs), [A, B]) == bits
@@ -340,7 +340,7 @@ def test_a_sum_of_rows_in_zeros_is_a_stack(name: str) -> None:
     f, wanted = SPREAD[name]
     made = program(f, [A])
     before, bits = list(made.ops), bits_of(made, [A])
-    after = rows.spread(made.ops, made.outputs)
+    after = rows.stack_row_gradients(made.ops, made.outputs)
     found = [f"stack of {len(op.args)}" if op.name == "stack" else shown(op) for op in after if op not in before]
     assert found == wanted
     assert bits_of(Program(after, made.inputs, made.outputs), [A]) == bits

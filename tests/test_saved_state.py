@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn.solver.fingerprint import PYTHON, surroundings
-from tinygrad_nn.solver.state import StateReader, _alike
+from tinygrad_nn.solver.fingerprint import PYTHON, environment
+from tinygrad_nn.solver.state import StateReader, _is_same_kind
 
 Array = Any
 W = np.ones((2, 3), np.float32)
@@ -21,7 +21,7 @@ HISTORY = {"history/loss": np.array([3.0, 2.0]), "history/val_loss": np.zeros(0)
 M, V, COUNT = {"array": "m"}, {"array": "v"}, {"number": "4", "kind": "int"}
 ADAM = [["W", [M, V, COUNT]], ["b", None]]
 RIGHT: dict[str, Any] = {
-    "python": PYTHON, "surroundings": surroundings(), "epoch": 2, "updates": 8, "schedule": None, "ended": "",
+    "python": PYTHON, "surroundings": environment(), "epoch": 2, "updates": 8, "schedule": None, "ended": "",
     "run": RUN, "setup": {}, "metrics": ["r2"], "files": {"weights": {"name": "weights-2.safetensors", "sha256": "ab"}},
     "rngs": [BITS], "stopping": ["0.25", 1, 1], "optimizer": ADAM,
 }  # fmt: skip
@@ -105,7 +105,7 @@ def test_a_plateau_a_history_generators_and_an_optimizer() -> None:
     ],
 )  # fmt: skip
 def test_what_is_alike_in_two_states_of_an_optimizer(wanted: Any, found: Any, alike: bool) -> None:
-    assert _alike(wanted, found) is alike
+    assert _is_same_kind(wanted, found) is alike
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "bool", "NoneType"])
@@ -127,7 +127,7 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
         ("python", "python", 3, "python"), ("python", "python", "3", "python"), ("python", "python", "3.1x", "python"),
         ("surroundings", "surroundings", [], "surroundings"),
         ("surroundings", "surroundings", {"x": "y"}, "surroundings"),
-        ("surroundings", f"surroundings/{next(iter(surroundings()))}", 3, "surroundings"),
+        ("surroundings", f"surroundings/{next(iter(environment()))}", 3, "surroundings"),
         *[(part, part, bad, part) for part in ("epoch", "updates") for bad in (-1, 2**62, 1.0, True, None, "2")],
         ("ended", "ended", "x", "ended"), ("ended", "ended", None, "ended"),
         ("ended", "ended", [""], "ended"),

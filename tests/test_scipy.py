@@ -301,8 +301,8 @@ def test_whoever_looks_for_a_row_loads_all_of_them_first(monkeypatch: pytest.Mon
     rows.load()
     loaded: list[int] = []
     monkeypatch.setattr(rows, "load", lambda: loaded.append(len(loaded)))
-    assert rows.named("gamma") is REGISTRY["gamma"]
-    assert rows.named("no such name") is None
+    assert rows.replacement_named("gamma") is REGISTRY["gamma"]
+    assert rows.replacement_named("no such name") is None
     assert "gamma" in rows.names()
     assert rows._find("gamma") is REGISTRY["gamma"]
     assert loaded == [0, 1, 2, 3]

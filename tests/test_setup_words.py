@@ -16,7 +16,7 @@ from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.solver import Checkpoint, EarlyStopping
 from tinygrad_nn.solver.batches import Batches, Rows
 from tinygrad_nn.solver.checkpoint import STATE
-from tinygrad_nn.solver.fingerprint import _data, _is_plain, _plain, differences, seed, words
+from tinygrad_nn.solver.fingerprint import _data, _is_plain, _plain_options, differences, in_words, seed
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
 CODE = r"\[code [0-9a-f]{12}\]"
@@ -55,21 +55,21 @@ class Silent:
     ],
 )  # fmt: skip
 def test_a_value_in_words(value: Any, text: str) -> None:
-    assert words(value) == text
+    assert in_words(value) == text
 
 
 def test_what_can_be_called_is_told_by_its_options_and_its_code() -> None:
-    assert re.fullmatch(rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}", words(Scaled(2.0)))
+    assert re.fullmatch(rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}", in_words(Scaled(2.0)))
     assert re.fullmatch(
-        rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}\.Scaled\.other {CODE}", words(Scaled(2.0).other)
+        rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}\.Scaled\.other {CODE}", in_words(Scaled(2.0).other)
     )
-    assert re.fullmatch(rf"test_\w+\.<locals>\.<lambda> {CODE}", words(lambda x: x))
-    assert words(Scaled(2.0)) != words(Scaled(3.0))
+    assert re.fullmatch(rf"test_\w+\.<locals>\.<lambda> {CODE}", in_words(lambda x: x))
+    assert in_words(Scaled(2.0)) != in_words(Scaled(3.0))
 
 
 def test_an_array_is_told_by_type_shape_and_numbers() -> None:
     content = f"\0{X.dtype.str}\0{X.shape}\0".encode() + X.tobytes()
-    assert words([[[[X]]]]) == f"((((float64 (2, 3) sha256 {hashlib.sha256(content).hexdigest()[:16]}))))"
+    assert in_words([[[[X]]]]) == f"((((float64 (2, 3) sha256 {hashlib.sha256(content).hexdigest()[:16]}))))"
 
 
 GLOBAL = 2.0
@@ -116,12 +116,12 @@ ALIKE: dict[str, tuple[Any, Any]] = {
 
 @pytest.mark.parametrize("what", OTHER)
 def test_functions_that_compute_other_numbers_have_other_words(what: str) -> None:
-    assert words(OTHER[what][0]) != words(OTHER[what][1])
+    assert in_words(OTHER[what][0]) != in_words(OTHER[what][1])
 
 
 @pytest.mark.parametrize("what", ALIKE)
 def test_functions_that_compute_the_same_have_the_same_words(what: str) -> None:
-    assert words(ALIKE[what][0]) == words(ALIKE[what][1])
+    assert in_words(ALIKE[what][0]) == in_words(ALIKE[what][1])
 
 
 def test_options_are_plain_attributes_in_order() -> None:
@@ -134,10 +134,10 @@ def test_options_are_plain_attributes_in_order() -> None:
             self.act, self.array, self.inner, self.kind, self.table = np.tanh, X, nn.Tanh(), float, {"a": 1}
             self.parts, self.mixed = [1, "a"], [1, X]
 
-    found = _plain(Part())
+    found = _plain_options(Part())
     assert list(found) == ["a", "act", "flag", "parts", "z"]
     assert found == {"a": (1, ("x", np.float32(2))), "act": np.tanh, "flag": False, "parts": [1, "a"], "z": 1.0}
-    assert _plain(3) == {}
+    assert _plain_options(3) == {}
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, fit, nn, optim
 from tinygrad_nn.solver import EarlyStopping, History
-from tinygrad_nn.solver.epochs import Epoch, Training, _plateau, _schedule
+from tinygrad_nn.solver.epochs import Epoch, Training, _plateau, _rate_function
 from tinygrad_nn.solver.state import Progress
 from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
-from tinygrad_nn.solver.tasks.task import clipped
+from tinygrad_nn.solver.tasks.task import clip_gradients
 from tinygrad_nn.solver.training_step import TrainingStep
 
 MSE = Solver("mse", "sgd", 0.1)
@@ -74,7 +74,7 @@ def test_either_limit_clips_an_update(limit: dict[str, float]) -> None:
     task = task_of(solver)
     before, (_, plain) = [p.data.copy() for p in task.parameters], task.gradients(X, Y, rng)
     TrainingStep(task, solver)(X, Y, rng)
-    right = clipped(solver, plain)
+    right = clip_gradients(solver, plain)
     assert any((g != h).any() for g, h in zip(right, plain, strict=True))  # type: ignore[union-attr]
     for p, w, g in zip(task.parameters, before, right, strict=True):
         np.testing.assert_allclose(p.data, w - 0.1 * g, rtol=1e-13)  # type: ignore[operator]
@@ -122,10 +122,10 @@ def test_a_folder_is_made_with_those_that_it_is_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("by", "state"), [("epoch", 4), ("step", 17)])
 def test_a_schedule_counts_epochs_or_updates(by: str, state: int) -> None:
     solver = Solver("mse", schedule=lambda t, base: (t, base), schedule_by=by)  # type: ignore[arg-type, return-value]
-    rate = _schedule(solver, Progress(epoch=4))
+    rate = _rate_function(solver, Progress(epoch=4))
     assert rate is not None
     assert rate(17)(0.5) == (state, 0.5)
-    assert _schedule(MSE, Progress()) is None
+    assert _rate_function(MSE, Progress()) is None
 
 
 def noted(solver: Solver, watch: Watch | None, *found: tuple[float, float | None]) -> Training:

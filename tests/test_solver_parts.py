@@ -25,19 +25,26 @@ from tinygrad_nn import (
 )
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import EarlyStopping, History, graph_loss, progress_bar
-from tinygrad_nn.solver.arguments import accuracy, by_layers, choose, is_layer_list, label_accuracy, settle
-from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
+from tinygrad_nn.solver.arguments import (
+    accuracy,
+    can_train_layers,
+    default_metric,
+    is_layer_list,
+    label_accuracy,
+    prepare_training,
+)
+from tinygrad_nn.solver.batches import Batches, Rows, as_nested_arrays, batch_source, check_rows
 from tinygrad_nn.solver.callbacks import Listeners, Step
 from tinygrad_nn.solver.checks import check_model, check_targets
 from tinygrad_nn.solver.divergence import check_growth, watch_growth
-from tinygrad_nn.solver.epochs import Epoch, _joined, _losses, check_finite
-from tinygrad_nn.solver.history import cell
-from tinygrad_nn.solver.prediction import as_dtype, by_chunks, evaluating
+from tinygrad_nn.solver.epochs import Epoch, _join_rows, _losses, check_finite
+from tinygrad_nn.solver.history import cell_text
+from tinygrad_nn.solver.prediction import as_dtype, evaluating, predict_in_chunks
 from tinygrad_nn.solver.ranks import SharedTraining
-from tinygrad_nn.solver.stopping import Watch, monitored
+from tinygrad_nn.solver.stopping import Watch, monitored_value
 from tinygrad_nn.solver.tasks.function import FunctionTask
 from tinygrad_nn.solver.tasks.module import ModuleTask
-from tinygrad_nn.solver.training_step import _foreseen, _mean, backend_of
+from tinygrad_nn.solver.training_step import _coming_gradients, _mean, backend_of
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
 MSE = Solver("mse", "sgd", 0.1)
@@ -233,13 +240,13 @@ def test_better_is_by_more_than_min_delta(monitor: str, mode: str, sign: int) ->
 
 
 def test_what_is_not_monitored_is_named() -> None:
-    assert monitored("f", "loss", epoch(2.0)) == 2.0
-    assert monitored("f", "r2", epoch(2.0, r2=0.0)) == 0.0
+    assert monitored_value("f", "loss", epoch(2.0)) == 2.0
+    assert monitored_value("f", "r2", epoch(2.0, r2=0.0)) == 0.0
     with says(ValueError, "f: there is no 'val_loss' in this training; it has loss, r2. Pass x_val and y_val to fit."):
-        monitored("f", "val_loss", epoch(2.0, r2=0.5))
+        monitored_value("f", "val_loss", epoch(2.0, r2=0.5))
     message = "f: there is no 'accurracy' in this training; it has loss, val_loss, accuracy. Did you mean 'accuracy'? "
     with says(ValueError, message + "Pass one of these as monitor=."):
-        monitored("f", "accurracy", epoch(2.0, 3.0, accuracy=0.5))
+        monitored_value("f", "accurracy", epoch(2.0, 3.0, accuracy=0.5))
 
 
 LOWER = "the training diverged. Lower learning_rate=0.1, or scale the data with tinygrad_nn.data.Scaler."
@@ -354,8 +361,8 @@ def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
 
     assert Batches("fit", Loader()).generators == [rng]
     assert Batches("fit", Loader()).count is None
-    assert isinstance(source("fit", [(X, Y)], None, 2), Batches)
-    assert source("fit", X.tolist(), Y, 1).count == 2
+    assert isinstance(batch_source("fit", [(X, Y)], None, 2), Batches)
+    assert batch_source("fit", X.tolist(), Y, 1).count == 2
 
 
 @pytest.mark.parametrize(
@@ -387,16 +394,16 @@ def test_rows_that_do_not_fit_are_named(x: Any, y: Any, message: str) -> None:
 )  # fmt: skip
 def test_what_is_no_data_is_named(data: Any, kind: Any, message: str) -> None:
     with says(kind, f"fit: {message}"):
-        nest("fit", data, "x")
+        as_nested_arrays("fit", data, "x")
 
 
 def test_data_in_nests_stays_in_them() -> None:
-    found = nest("fit", {"a": X, "b": (Y, np.float32(2))}, "x")
+    found = as_nested_arrays("fit", {"a": X, "b": (Y, np.float32(2))}, "x")
     assert found["a"] is X
     assert found["b"][0] is Y
-    assert nest("fit", ([1.0], [2.0]), "x").tolist() == [[1.0], [2.0]]
+    assert as_nested_arrays("fit", ([1.0], [2.0]), "x").tolist() == [[1.0], [2.0]]
     for kind in ("f4", "i2", "u1", "?"):
-        assert nest("fit", np.zeros(2, kind), "x").dtype == np.dtype(kind)
+        assert as_nested_arrays("fit", np.zeros(2, kind), "x").dtype == np.dtype(kind)
 
 
 # -- Predictions, metrics
@@ -411,7 +418,7 @@ def test_many_rows_are_predicted_some_at_a_time(rows: int, calls: list[int]) -> 
         seen.append(len(part))
         return {"double": Tensor(part * 2), "row": part[:, 0]}
 
-    found = by_chunks(forward, x, lambda part: part)
+    found = predict_in_chunks(forward, x, lambda part: part)
     assert seen == calls
     np.testing.assert_array_equal(found["double"], x * 2)
     np.testing.assert_array_equal(found["row"], x[:, 0])
@@ -426,7 +433,7 @@ def test_what_has_no_row_for_each_row_is_predicted_at_once() -> None:
         return part.sum(axis=0)
 
     x = np.ones((257, 1))
-    assert by_chunks(total, x, lambda part: part).tolist() == [257.0]
+    assert predict_in_chunks(total, x, lambda part: part).tolist() == [257.0]
     assert seen == [256, 257]
 
 
@@ -717,7 +724,7 @@ def test_gradients_that_are_foreseen_leave_no_trace() -> None:
     rng = np.random.default_rng(3)
     before = {name: np.array(value) for name, value in model.state_dict().items()}
     with task.training(rng):
-        foreseen = _foreseen(task, X, Y, rng)
+        foreseen = _coming_gradients(task, X, Y, rng)
         assert rng.bit_generator.state == np.random.default_rng(3).bit_generator.state
         for name, value in model.state_dict().items():
             np.testing.assert_array_equal(value, before[name])
@@ -755,7 +762,7 @@ def test_a_history_in_one_line_and_in_many() -> None:
     ],
 )  # fmt: skip
 def test_a_number_fits_its_column(value: float, width: int, text: str) -> None:
-    assert cell(value, width) == text
+    assert cell_text(value, width) == text
 
 
 def test_a_history_goes_to_text_and_back() -> None:
@@ -801,7 +808,7 @@ class Cell:
 def test_a_bar_in_a_notebook_counts_epochs_and_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     shell = Cell(monkeypatch)
     monkeypatch.setattr(progress_bar, "notebook", lambda: shell)
-    with progress_bar.bar(1200, 2) as shown:
+    with progress_bar.showing_progress(1200, 2) as shown:
         assert [text for text, *_ in shell.shown] == ["epoch 2 of 1,200"]
         shell.now += 0.0625
         shown.epoch(epoch(0.5))
@@ -832,7 +839,7 @@ def test_a_bar_in_a_notebook_counts_epochs_and_says_how_long_it_takes(monkeypatc
 
 
 def test_no_bar_is_shown_of_no_epochs() -> None:
-    with progress_bar.bar(0, 0) as shown:
+    with progress_bar.showing_progress(0, 0) as shown:
         assert shown.epoch(epoch(1.0)) is None
         assert list(shown.batches(iter("abc"), 3)) == ["a", "b", "c"]
 
@@ -851,10 +858,10 @@ def test_losses_of_parts_count_by_their_rows_and_roots_under_the_root() -> None:
         ]  # fmt: skip
         assert _losses(task, Batches("fit", parts), Solver(loss), False, None) == (found, [(None, None)] * 2)
         assert _losses(task, Rows(X, Y, 1), Solver(loss), False, None)[0] == 2.0
-    assert _joined([X[:1], X]).tolist() == [*X[:1].tolist(), *X.tolist()]
-    assert _joined([X]) is X
-    assert _joined([{"a": X}]) == {"a": X}
-    assert _joined([{"a": X}, {"a": X}]) is None
+    assert _join_rows([X[:1], X]).tolist() == [*X[:1].tolist(), *X.tolist()]
+    assert _join_rows([X]) is X
+    assert _join_rows([{"a": X}]) == {"a": X}
+    assert _join_rows([{"a": X}, {"a": X}]) is None
 
 
 def test_a_parameter_that_is_not_finite_is_named() -> None:
@@ -903,7 +910,7 @@ def test_the_metric_that_fits_the_targets() -> None:
     def chosen(y: Any, z: Any, loss: Any = "mse", kind: Any = SimpleNamespace) -> list[str]:
         task = object.__new__(kind) if kind is not SimpleNamespace else SimpleNamespace()
         vars(task)["solver"] = SimpleNamespace(loss=loss)
-        return list(choose(task, y, z))
+        return list(default_metric(task, y, z))
 
     labels, two = np.array([0, 1]), np.zeros((2, 3))
     assert chosen(Y, Y) == ["r2"]
@@ -924,7 +931,7 @@ def test_the_metric_that_fits_the_targets() -> None:
     (Solver("mse", "adam"), True),
 ])  # fmt: skip
 def test_the_way_by_layers_knows_names_of_losses_and_no_groups(solver: Solver, known: bool) -> None:
-    assert by_layers(solver) is known
+    assert can_train_layers(solver) is known
 
 
 class Held:
@@ -944,14 +951,14 @@ class Held:
 ])  # fmt: skip
 def test_only_what_is_stored_as_an_array_goes_by_layers(x: Any, task: str, rows: str) -> None:
     model, y = [Layer(3, 2, "linear")], np.zeros((4, 2))
-    found = settle("fit", model, x, y, None, None, Solver("mse"), 2)
+    found = prepare_training("fit", model, x, y, None, None, Solver("mse"), 2)
     assert [type(part).__name__ for part in found] == [task, rows, "NoneType"]
 
 
 def test_one_batch_goes_by_layers_whatever_holds_it(tmp_path: Any) -> None:
     model, y, mapped = [Layer(3, 2, "linear")], np.zeros((4, 2)), np.memmap(tmp_path / "x", float, "w+", shape=(4, 3))
     for x in (np.ones((4, 3)), Held(), mapped):
-        task, rows, _ = settle("BackProp", model, x, y, None, None, Solver("mse"), 4, single=True)
+        task, rows, _ = prepare_training("BackProp", model, x, y, None, None, Solver("mse"), 4, single=True)
         assert type(task).__name__ == "LayerTask"
         assert isinstance(rows, Rows)
 
@@ -960,7 +967,7 @@ def test_batches_of_pairs_and_mapped_rows_go_by_modules(tmp_path: Any) -> None:
     model, pairs = [Layer(3, 2, "linear")], [(np.ones((4, 3)), np.zeros((4, 2)))]
     mapped = np.memmap(tmp_path / "x", float, "w+", shape=(4, 3))
     for x, y, rows in ((pairs, None, "Batches"), (mapped, np.zeros((4, 2)), "Rows")):
-        found = settle("fit", model, x, y, None, None, Solver("mse"), 2)
+        found = prepare_training("fit", model, x, y, None, None, Solver("mse"), 2)
         assert [type(part).__name__ for part in found] == ["ModuleTask", rows, "NoneType"]
 
 

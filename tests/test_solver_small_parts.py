@@ -13,8 +13,8 @@ import pytest
 
 from tinygrad_nn import FeedForward, Layer, Predict, Settings, Solver, Tensor, TrainNN, fit, nn
 from tinygrad_nn.solver import Checkpoint, EarlyStopping, checkpoint, graph_loss
-from tinygrad_nn.solver.fingerprint import DEEP, _called, blas_threads, differences, seed, words
-from tinygrad_nn.solver.frames import keep_names, names_of, table_like
+from tinygrad_nn.solver.fingerprint import DEEP, _called_methods, blas_threads, differences, in_words, seed
+from tinygrad_nn.solver.frames import names_of, remember_names, table_like
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
 
@@ -32,7 +32,7 @@ def test_a_module_keeps_its_names_itself_and_a_list_at_its_ends() -> None:
     x, y = pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame(Y, columns=["u", "v"])
     whole, parts = nn.Sequential(*layers()), layers()
     for model in (whole, parts, tuple(layers())):
-        keep_names(model, x, y)
+        remember_names(model, x, y)
         assert names_of(model, "input_names") == ("a", "b", "c")
         assert names_of(model, "output_names") == ("u", "v")
         assert list(table_like(x, model, Y).columns) == ["u", "v"]
@@ -98,7 +98,7 @@ SCALE = r"Scale{'factor': 2.0, 'steps': \(1, 2\)}Scale.__call__" + CODE
     (Scale().method, SCALE + r"\.Scale\.method" + CODE), (Scale([[[1]]]).method, r"Scale{'factor': \(list\).*"),
 ], ids=lambda value: "" if isinstance(value, str) else type(value).__name__)  # fmt: skip
 def test_values_in_words(value: Any, text: str) -> None:
-    assert re.fullmatch(text, words(value)), words(value)
+    assert re.fullmatch(text, in_words(value)), in_words(value)
     assert DEEP == 4
 
 
@@ -181,7 +181,7 @@ ADDS = "def f(x, y=1, *, z=2):\n    return x + a"
     (_made("def f(x): return x.sum()"), _made("def f(x): return x.max()"), False),
 ])  # fmt: skip
 def test_functions_are_told_apart_by_what_they_compute(one: Any, other: Any, same: bool) -> None:
-    assert (words(one) == words(other)) is same
+    assert (in_words(one) == in_words(other)) is same
 
 
 class Model(nn.Module):
@@ -196,7 +196,7 @@ class Model(nn.Module):
 
 
 def test_the_methods_of_ones_own_that_a_forward_calls_count_once() -> None:
-    assert _called(Model) == [Model.forward, Model.twice, Model.once]
+    assert _called_methods(Model) == [Model.forward, Model.twice, Model.once]
 
 
 # -- Checkpoints
@@ -229,7 +229,7 @@ def test_what_was_left_of_earlier_epochs_is_deleted_and_nothing_else(tmp_path: P
     ("c" * 20 + "a" * 60 + "b" * 121, "c" * 20 + "a" * 60, "..." + "a" * 60 + "b" * 120 + "..."),
 ], ids=["short", "long", "at the start", "inside", "to the end", "one more"])  # fmt: skip
 def test_of_a_long_text_the_place_that_differs_is_shown(value: str, other: str, text: str) -> None:
-    assert checkpoint._short(value, other) == text
+    assert checkpoint._around_difference(value, other) == text
 
 
 def train(folder: Any, epochs: int = 2, rate: float = 0.1, **options: Any) -> Any:
@@ -239,9 +239,9 @@ def train(folder: Any, epochs: int = 2, rate: float = 0.1, **options: Any) -> An
 
 def test_a_checkpoint_makes_its_folder_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    assert not checkpoint.exists(folder)
+    assert not checkpoint.checkpoint_exists(folder)
     first = train(folder)
-    assert checkpoint.exists(folder)
+    assert checkpoint.checkpoint_exists(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["state.safetensors", "weights-2.safetensors"]
     assert train(folder, 3, resume=True).loss[:2] == first.loss
     with pytest.raises(ValueError, match=r"its learning_rate was 0\.1, and is 0\.2 now\. Use the same as before"):
@@ -267,7 +267,7 @@ def test_a_checkpoint_makes_its_folder_and_says_what_is_wrong_with_it(tmp_path: 
 
 def test_a_training_that_goes_on_elsewhere_says_so_at_the_line_that_called(tmp_path: Path, monkeypatch: Any) -> None:
     train(tmp_path, 1)
-    monkeypatch.setattr(checkpoint, "surroundings", lambda: {"BLAS threads": "77", "NumPy": "0.1"})
+    monkeypatch.setattr(checkpoint, "environment", lambda: {"BLAS threads": "77", "NumPy": "0.1"})
     with pytest.warns(UserWarning, match="continues in a different environment") as told:
         train(tmp_path, 2, resume=True)
     assert told[0].filename == __file__

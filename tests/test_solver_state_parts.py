@@ -13,7 +13,7 @@ from tinygrad_nn import Solver, nn, optim
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.solver import EarlyStopping, History, checkpoint
 from tinygrad_nn.solver.checkpoint import STATE, _tidy
-from tinygrad_nn.solver.state import Progress, StateReader, _alike, taken_apart
+from tinygrad_nn.solver.state import Progress, StateReader, _is_same_kind, split_state
 from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
 
@@ -34,7 +34,7 @@ def searched(steps: int, **options: Any) -> ModuleTask:
 
 def reader(task: Any, history: History | None = None, **changed: Any) -> StateReader:
     history = History() if history is None else history
-    text, arrays = taken_apart(task, {"schedule": "None"}, Progress(len(history)), [], history, None, {})
+    text, arrays = split_state(task, {"schedule": "None"}, Progress(len(history)), [], history, None, {})
     return StateReader(Path("state"), json.loads(json.dumps({**text, **changed})), arrays)
 
 
@@ -118,7 +118,7 @@ LONG = 2**62
     ],
 )  # fmt: skip
 def test_parts_of_states_are_alike(wanted: Any, found: Any, alike: bool) -> None:
-    assert _alike(wanted, found) is alike
+    assert _is_same_kind(wanted, found) is alike
 
 
 CHANGED: list[tuple[str, Any, str]] = [
@@ -174,7 +174,7 @@ def test_files_of_a_training_that_are_not_named_are_deleted_and_no_others(tmp_pa
 
 def written(folder: Path, watch: Watch, done: Progress) -> None:
     task = ModuleTask("fit", nn.Linear(2, 1, rng=0), Solver("mse"))
-    checkpoint.save(folder, task, {"schedule": "None"}, done, [], History([0.5] * done.epoch), watch)
+    checkpoint.save_checkpoint(folder, task, {"schedule": "None"}, done, [], History([0.5] * done.epoch), watch)
 
 
 def test_early_stopping_goes_on_with_the_best_weights_of_the_file(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_early_stopping_goes_on_with_the_best_weights_of_the_file(tmp_path: Path
     watch.weights, watch.epoch, watch.best, watch.since = {"weight": np.ones((1, 2)), "bias": np.ones(1)}, 1, 0.5, 1
     written(tmp_path, watch, done)
     task, again = ModuleTask("fit", nn.Linear(2, 1, rng=1), Solver("mse")), Watch(EarlyStopping(3))
-    progress, history = checkpoint.load(tmp_path, task, {"schedule": "None"}, [], again)
+    progress, history = checkpoint.load_checkpoint(tmp_path, task, {"schedule": "None"}, [], again)
     assert (progress, history) == (done, History([0.5, 0.5]))
     assert (again.best, again.epoch, again.since, again.written, again.sha256) == (0.5, 1, 1, 1, watch.sha256)
     assert again.weights is not None

@@ -11,15 +11,15 @@ import pytest
 
 from tests.thread_ranks import ThreadRanks, on_ranks
 from tinygrad_nn import Layer, Settings, Solver, fit, nn, optim
-from tinygrad_nn.distributed import Shard, sharing
+from tinygrad_nn.distributed import Shard, on_shard
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import training_step
-from tinygrad_nn.solver.arguments import no_equations, settle
+from tinygrad_nn.solver.arguments import prepare_training, raise_no_equations
 from tinygrad_nn.solver.callbacks import Listeners
 from tinygrad_nn.solver.divergence import watch_growth
 from tinygrad_nn.solver.tasks import layers
 from tinygrad_nn.solver.tasks.module import ModuleTask
-from tinygrad_nn.solver.training_step import CompiledGradients, CompiledStep, recent
+from tinygrad_nn.solver.training_step import CompiledGradients, CompiledStep, reused_step
 
 MSE = Solver("mse", "sgd", 0.1)
 X = np.arange(6.0).reshape(2, 3) / 6
@@ -51,7 +51,7 @@ def test_compiled_gradients_are_those_of_the_graph_and_leave_the_same_behind() -
         with tasks[0].training(rngs[0]), tasks[1].training(rngs[1]):
             for rows in (6, 6, 5, 6):
                 x, y = numbers(rows)
-                with sharing(comm.shard(rows)):
+                with on_shard(comm.shard(rows)):
                     found.append((tasks[0].gradients(x, y, rngs[0]), compiled(x, y, rngs[1])))
         states = [model.state_dict() for model in models]
         return found, states, [rng.bit_generator.state for rng in rngs], sorted(compiled.compiled)
@@ -147,7 +147,7 @@ def test_the_compiled_step_of_the_same_layers_is_kept(monkeypatch: pytest.Monkey
     solver, y, model = Solver("crossentropy"), np.eye(2), pair()
 
     def step(model: Any, solver: Solver = solver, y: Any = y, backend: str = "numpy") -> CompiledStep:
-        return recent(layers.LayerTask(layers.LayerLoss(model, solver, y), "graph"), solver, backend)
+        return reused_step(layers.LayerTask(layers.LayerLoss(model, solver, y), "graph"), solver, backend)
 
     kept = step(model)
     assert kept.tell
@@ -164,7 +164,7 @@ def test_the_compiled_step_of_the_same_layers_is_kept(monkeypatch: pytest.Monkey
     model[0].act = model[1].act
     assert step(model) is not kept
     module = ModuleTask("TrainNN", nn.Sequential(nn.Linear(3, 2, rng=0)), MSE)
-    assert recent(module, MSE, "numpy") is recent(module, MSE, "numpy")
+    assert reused_step(module, MSE, "numpy") is reused_step(module, MSE, "numpy")
 
 
 # -- Arguments
@@ -173,14 +173,14 @@ def test_the_compiled_step_of_the_same_layers_is_kept(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: settle("TrainNN", nn.Linear(3, 2), None, X, None, None, MSE, 1, single=True),
+        (lambda: prepare_training("TrainNN", nn.Linear(3, 2), None, X, None, None, MSE, 1, single=True),
          "TrainNN: data_in is missing; pass arrays x and y, or an iterable of batches (x, y)."),
-        (lambda: settle("TrainNN", nn.Linear(3, 2), X, None, None, None, MSE, 1, single=True),
+        (lambda: prepare_training("TrainNN", nn.Linear(3, 2), X, None, None, None, MSE, 1, single=True),
          "TrainNN: data_out is missing; pass arrays x and y, or an iterable of batches (x, y)."),
-        (lambda: settle("fit", nn.Linear(3, 2), X, np.arange(2), None, None, MSE, 1, class_weight="balanced"),
+        (lambda: prepare_training("fit", nn.Linear(3, 2), X, np.arange(2), None, None, MSE, 1, class_weight="balanced"),
          ("fit: class_weight works with the loss 'crossentropy', and with losses of labels that take weight=; the "
          "solver has 'mse'. Weight the classes inside the loss.")),
-        *[(lambda name=name: no_equations("fit", [Layer(3, 2), half_frozen(name)]),
+        *[(lambda name=name: raise_no_equations("fit", [Layer(3, 2), half_frozen(name)]),
            f"fit: part 2 of 2, {half_frozen(name)!r}, is frozen; use gradients='graph'.") for name in "Wb"],
     ],
 )  # fmt: skip
@@ -200,7 +200,7 @@ def test_a_loss_that_is_a_mean_over_rows_asks_no_other_rank() -> None:
     tasks = by_layer, ModuleTask("fit", nn.Sequential(*pair()), MSE)
     for task in tasks:
         alone = float(task.recorded(X, y).data)
-        with sharing(Shard(ranks, 4, 0, 2)):
+        with on_shard(Shard(ranks, 4, 0, 2)):
             assert float(task.recorded(X, y).data) == alone
             task.shares(True)
             with pytest.raises(AttributeError):

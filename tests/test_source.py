@@ -16,9 +16,9 @@ import pytest
 import tinygrad_nn as tg
 from tests.wrong_lines import RIGHT, WRONG, text_of
 from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
-from tinygrad_nn.compare.edits.candidates import Writer
+from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.scope import Scope
-from tinygrad_nn.compare.edits.statement import of_statement
+from tinygrad_nn.compare.edits.statement import statement_changes
 
 Array = Any
 
@@ -346,8 +346,8 @@ def test_a_statement_as_a_whole_is_changed_in_these_ways(line: str, changes: lis
     tree = ast.parse(f"def f():\n    {line}")
     body: Any = tree.body[0]
     env = {"x": np.ones(3), "g": np.ones(3), "d": {}, "t": SimpleNamespace(a=1)}
-    writer = Writer(body.body[0], Scope({}, env, {}), "np", [])
-    found = sorted(of_statement(writer, body, "body", 0), key=lambda change: change.cost)
+    writer = CandidateWriter(body.body[0], Scope({}, env, {}), "np", [])
+    found = sorted(statement_changes(writer, body, "body", 0), key=lambda change: change.cost)
     texts = [" ".join(ast.unparse(ast.fix_missing_locations(change.new)).split()) for change in found]
     assert [(c.cost, text, c.writes) for c, text in zip(found, texts, strict=True)] == changes
     for change in found:

@@ -4,11 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.compare.steps.matching import _begun, _by_line, _paired, _single, _without_echoes, match, parts_of
-from tinygrad_nn.compare.steps.running import Given, Version
+from tinygrad_nn.compare.steps.matching import (
+    _by_line,
+    _paired,
+    _single,
+    _without_echoes,
+    _without_zeros,
+    match,
+    parts_of,
+)
+from tinygrad_nn.compare.steps.running import UserGradient, Version
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import State
-from tinygrad_nn.transforms import alias, enter
+from tinygrad_nn.transforms import alias, new_input
 
 Array = np.ndarray[Any, Any]
 A, B, C = np.array([1.0, 2.0]), np.array([-3.0, 0.5]), np.array([4.0, 4.0])
@@ -16,23 +24,23 @@ ZERO = np.zeros(2)
 
 
 def value(name: str = "h", room: str = "", inner: bool = True, echo: bool = False) -> Version:
-    t = enter(np.ones(2))
+    t = new_input(np.ones(2))
     t = alias(t) if inner else t
     assert t.node is not None
     return Version(t.node, t, Statement(1, 1, name), "", {room}, echo)
 
 
-def given(*arrays: Any, name: str = "dh", whole: str = "h", line: int = 1, **more: Any) -> Given:
+def given(*arrays: Any, name: str = "dh", whole: str = "h", line: int = 1, **more: Any) -> UserGradient:
     states = [State(Statement(line, line, ""), np.asarray(array)) for array in arrays]
     options: dict[str, Any] = {"rooms": {""}, **more}
-    return Given(name, whole, states, "", **options)
+    return UserGradient(name, whole, states, "", **options)
 
 
 def rights(values: list[Version], *arrays: Any) -> dict[Any, Array]:
     return {v.node: np.asarray(x) for v, x in zip(values, arrays, strict=True)}
 
 
-def pairs(found: list[Any], values: list[Version], gs: list[Given]) -> list[tuple[int, int]]:
+def pairs(found: list[Any], values: list[Version], gs: list[UserGradient]) -> list[tuple[int, int]]:
     """Return the pairs by the places of the value and of the gradient."""
     nodes = [v.node for v in values]
     return [(nodes.index(m.version.node), [g is m.given for g in gs].index(True)) for m in found]
@@ -113,12 +121,12 @@ def test_bindings_of_the_gradient_of_one_value() -> None:
 def test_zeros_that_a_gradient_begins_with_are_left_out() -> None:
     v = value()
     zero, one = given(ZERO), given(A)
-    assert _begun([zero, one], [v], rights([v], A)) == [one]
-    assert _begun([zero, one], [v], rights([v], ZERO)) == [zero, one]
-    assert _begun([zero], [v], rights([v], A)) == [zero]
-    assert _begun([one, one], [v], rights([v], A)) == [one, one]
-    assert _begun([given(ZERO, A), one], [v], rights([v], A))[0].states[0].array is not None
-    assert len(_begun([given(ZERO, A), one], [v], rights([v], A))) == 2
+    assert _without_zeros([zero, one], [v], rights([v], A)) == [one]
+    assert _without_zeros([zero, one], [v], rights([v], ZERO)) == [zero, one]
+    assert _without_zeros([zero], [v], rights([v], A)) == [zero]
+    assert _without_zeros([one, one], [v], rights([v], A)) == [one, one]
+    assert _without_zeros([given(ZERO, A), one], [v], rights([v], A))[0].states[0].array is not None
+    assert len(_without_zeros([given(ZERO, A), one], [v], rights([v], A))) == 2
 
 
 def test_the_parts_of_a_list_of_values_in_the_order_of_their_making() -> None:
@@ -133,7 +141,7 @@ def test_the_parts_of_a_list_of_values_in_the_order_of_their_making() -> None:
 
 
 def matched(
-    gs: list[Given], versions: dict[str, list[Version]], right: dict[Any, Array]
+    gs: list[UserGradient], versions: dict[str, list[Version]], right: dict[Any, Array]
 ) -> tuple[list[tuple[str, str, int]], list[str]]:
     found, notes = match(gs, versions, right)
     every = {v.node: (name, k) for name, values in versions.items() for k, v in enumerate(values)}

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compare_steps
-from tinygrad_nn.compare.steps.explain import _left, _summed, same_but_ones
-from tinygrad_nn.compare.steps.matching import chosen, meant, right_by
+from tinygrad_nn.compare.steps.explain import _broadcast_axes, _summed_shape, same_but_ones
+from tinygrad_nn.compare.steps.matching import candidate_states, choose_state, is_within_bound
 from tinygrad_nn.compare.steps.mending import kind_of
-from tinygrad_nn.compare.steps.names import MOST, Names, aligned, stems
+from tinygrad_nn.compare.steps.names import MOST, Names, names_for_gradient, pair_in_reverse
 from tinygrad_nn.compare.steps.namespace import Lines, _loss
 from tinygrad_nn.compare.steps.running import results
-from tinygrad_nn.compare.steps.statements import Statement, read
-from tinygrad_nn.compare.steps.tracing import MANY, State, Value, is_number, parts
+from tinygrad_nn.compare.steps.statements import Statement, read_statements
+from tinygrad_nn.compare.steps.tracing import MANY, State, Value, is_number, labelled_parts
 from tinygrad_nn.tensor import Tensor
 
 Array = Any
@@ -33,7 +33,7 @@ Array = Any
     ],
 )  # fmt: skip
 def test_what_a_gradient_of_a_name_is_of(name: str, found: list[str]) -> None:
-    assert list(stems(name)) == found
+    assert list(names_for_gradient(name)) == found
 
 
 NAMES = Names(
@@ -70,7 +70,7 @@ def test_the_value_that_a_gradient_belongs_to(label: str, whole: str | None) -> 
 )  # fmt: skip
 def test_versions_are_paired_from_the_last_so_that_they_fit_best(fits: Any, pairs: list[tuple[int, int]]) -> None:
     fits = np.asarray(fits, float)
-    assert aligned(*fits.shape, lambda i, j: float(fits[i, j])) == pairs
+    assert pair_in_reverse(*fits.shape, lambda i, j: float(fits[i, j])) == pairs
 
 
 def test_of_very_many_versions_the_fit_is_not_looked_at() -> None:
@@ -78,9 +78,9 @@ def test_of_very_many_versions_the_fit_is_not_looked_at() -> None:
         raise AssertionError
 
     old, new = 2, MOST // 2 + 1
-    assert aligned(old, new, never) == [(1, 0), (0, 1)]
-    assert aligned(new, old, never) == [(new - 1, 0), (new - 2, 1)]
-    assert len(aligned(2, MOST // 2, lambda i, j: float(j > 5))) == 2
+    assert pair_in_reverse(old, new, never) == [(1, 0), (0, 1)]
+    assert pair_in_reverse(new, old, never) == [(new - 1, 0), (new - 2, 1)]
+    assert len(pair_in_reverse(2, MOST // 2, lambda i, j: float(j > 5))) == 2
 
 
 # ---- Statements
@@ -125,21 +125,24 @@ READ = {
 
 
 def test_the_statement_of_each_line() -> None:
-    found = {line: (s.line, s.end, s.text, " ".join(sorted(s.added)), s.writes) for line, s in read(SOURCE).items()}
+    found = {
+        line: (s.line, s.end, s.text, " ".join(sorted(s.added)), s.writes)
+        for line, s in read_statements(SOURCE).items()
+    }
     assert found == READ
-    assert read("x = (") == {}
+    assert read_statements("x = (") == {}
 
 
 def test_the_parts_of_a_value_by_their_labels() -> None:
     own = SimpleNamespace(W=1.0, h=[2.0, 3.0], d={"a": 4.0})
-    assert list(parts("self", own)) == [("W", 1.0), ("h[0]", 2.0), ("h[1]", 3.0), ("d['a']", 4.0)]
-    assert list(parts("layer", own)) == [("layer", own)]
+    assert list(labelled_parts("self", own)) == [("W", 1.0), ("h[0]", 2.0), ("h[1]", 3.0), ("d['a']", 4.0)]
+    assert list(labelled_parts("layer", own)) == [("layer", own)]
     value = np.zeros(2).view(Value)
-    assert [label for label, _ in parts("x", value)] == ["x"]
+    assert [label for label, _ in labelled_parts("x", value)] == ["x"]
     value.grad = np.ones(2)
-    assert [label for label, _ in parts("x", value)] == ["x.grad", "x"]
-    assert len(list(parts("t", (0,) * MANY))) == MANY
-    assert not list(parts("t", (0,) * (MANY + 1)))
+    assert [label for label, _ in labelled_parts("x", value)] == ["x.grad", "x"]
+    assert len(list(labelled_parts("t", (0,) * MANY))) == MANY
+    assert not list(labelled_parts("t", (0,) * (MANY + 1)))
 
 
 @pytest.mark.parametrize(
@@ -170,10 +173,10 @@ def test_what_may_be_a_gradient(value: Any, ok: bool) -> None:
 def test_the_axes_along_which_a_value_was_broadcast_and_what_is_left_without_them(
     shape: Any, out: Any, axes: Any, left: Any, kept: Any
 ) -> None:
-    assert _summed(shape, out) == axes
-    assert _left(out, axes, shape) == left
-    assert _left(out, axes, None, keep=True) == kept
-    assert _left(out, axes, None) == tuple(n for k, n in enumerate(out) if k not in axes)
+    assert _broadcast_axes(shape, out) == axes
+    assert _summed_shape(out, axes, shape) == left
+    assert _summed_shape(out, axes, None, keep=True) == kept
+    assert _summed_shape(out, axes, None) == tuple(n for k, n in enumerate(out) if k not in axes)
 
 
 @pytest.mark.parametrize(
@@ -234,10 +237,10 @@ def state(array: Any, added: bool = False) -> State:
 
 def test_states_that_are_added_to_are_parts_of_a_gradient() -> None:
     one, two, three = state(A), state(A + B, added=True), state(B)
-    assert meant([one, two, three]) == [two, three]
-    assert meant([one]) == [one]
-    assert meant([one, three]) == [one, three]
-    assert meant([one, two]) == [two]
+    assert candidate_states([one, two, three]) == [two, three]
+    assert candidate_states([one]) == [one]
+    assert candidate_states([one, three]) == [one, three]
+    assert candidate_states([one, two]) == [two]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_the_state_that_is_meant_is_the_last_right_one_or_the_nearest(
     states: list[Array], index: int, right: bool
 ) -> None:
     given = [state(x) for x in states]
-    found, ok = chosen(given, A, np.full(2, 1e-8))
+    found, ok = choose_state(given, A, np.full(2, 1e-8))
     assert found is given[index]
     assert ok is right
 
@@ -266,7 +269,7 @@ def test_the_state_that_is_meant_is_the_last_right_one_or_the_nearest(
     ],
 )  # fmt: skip
 def test_what_is_right_to_rounding(mine: Array, arrived: Array, right: bool) -> None:
-    assert right_by(mine, arrived, np.full(arrived.shape, 1.0001e-8)) is right
+    assert is_within_bound(mine, arrived, np.full(arrived.shape, 1.0001e-8)) is right
 
 
 # ---- Changes

@@ -14,25 +14,25 @@ from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.steps.names import Names
 from tinygrad_nn.compare.steps.running import (
     Forward,
-    Given,
     Saved,
+    UserGradient,
     _is_size,
-    _note,
     _reads,
+    _record_version,
     _returned,
     arguments,
     as_arrays,
     as_mapping,
     checked_mapping,
     collected,
-    room,
+    name_stem,
     run_backward,
     run_forward,
     takes_cotangent,
 )
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import Binding, State
-from tinygrad_nn.transforms import enter
+from tinygrad_nn.transforms import new_input
 
 LINE = Statement(1, 1, "d = 1")
 X, W = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[1.0], [-1.0]])
@@ -147,7 +147,7 @@ class Pair(NamedTuple):
 
 
 def test_tensors_become_arrays_of_their_own_each_once() -> None:
-    t, other, plain = enter(np.array([1.0, 2.0])), Tensor([3.0]), np.array([5.0])
+    t, other, plain = new_input(np.array([1.0, 2.0])), Tensor([3.0]), np.array([5.0])
     made: dict[Any, Any] = {}
     for value, parts in (
         ([t, other, plain], lambda new: new), ((t, 3), lambda new: new[:1]), (deque([t]), list),
@@ -210,8 +210,8 @@ def test_a_number_of_the_forward_is_no_gradient(label: str, value: Any, own: boo
     assert forward.is_other("rows", rows, False)
 
 
-def one(name: str, belongs_to: str, value: Any, text: str = "d = 1", added: bool = False) -> Given:
-    return Given(name, belongs_to, [State(Statement(1, 1, text), np.asarray(value), added)], "", set())
+def one(name: str, belongs_to: str, value: Any, text: str = "d = 1", added: bool = False) -> UserGradient:
+    return UserGradient(name, belongs_to, [State(Statement(1, 1, text), np.asarray(value), added)], "", set())
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,9 @@ def one(name: str, belongs_to: str, value: Any, text: str = "d = 1", added: bool
         (one("d_k", "k", 3, "d_k = k.size"), [], [np.full(3, 3)], True),
     ],
 )  # fmt: skip
-def test_a_whole_number_that_stays_is_a_size(given: Given, others: list[Given], returned: Any, size: bool) -> None:
+def test_a_whole_number_that_stays_is_a_size(
+    given: UserGradient, others: list[UserGradient], returned: Any, size: bool
+) -> None:
     value = lambda array: SimpleNamespace(value=np.asarray(array))
     versions: Any = {"k": [value(X)], "s": [value(1.0)], "z": [value(Z)]}
     forward = Forward(versions, [], [], None, None, [], {})
@@ -253,7 +255,7 @@ def test_a_whole_number_that_stays_is_a_size(given: Given, others: list[Given], 
 )  # fmt: skip
 def test_the_part_of_a_name_that_both_passes_share(function: str, frame: int, part: str) -> None:
     bound: Any = SimpleNamespace(function=function, frame=frame)
-    assert room(bound) == part
+    assert name_stem(bound) == part
 
 
 def test_what_a_forward_returned_under_a_name_has_that_name() -> None:
@@ -273,18 +275,18 @@ def test_what_a_forward_returned_under_a_name_has_that_name() -> None:
 
 def test_versions_of_a_name_are_its_values() -> None:
     versions: dict[str, Any] = {}
-    t, u = enter(np.ones(2)), enter(np.zeros(2))
+    t, u = new_input(np.ones(2)), new_input(np.zeros(2))
     for value, where in ((t, ""), (t, "f"), (u, ""), (Tensor([1]), ""), (Tensor([1.0]).detach(), "")):
-        _note(versions, "z", value, LINE, "f", where)
+        _record_version(versions, "z", value, LINE, "f", where)
     assert [(v.node, v.rooms, v.echo) for v in versions["z"]] == [(t.node, {"", "f"}, False), (u.node, {""}, False)]
-    from tinygrad_nn.compare.steps.running import _entered
+    from tinygrad_nn.compare.steps.running import _alias_parameter
 
-    _note(versions, "z", _entered(u), LINE, "f", "g")
+    _record_version(versions, "z", _alias_parameter(u), LINE, "f", "g")
     assert versions["z"][-1].echo
-    _note(versions, "w", _entered(u), LINE, "f", "g")
+    _record_version(versions, "w", _alias_parameter(u), LINE, "f", "g")
     assert not versions["w"][-1].echo
-    assert _entered(3) == 3
-    assert _entered(Tensor([1.0]).detach()).node is None
+    assert _alias_parameter(3) == 3
+    assert _alias_parameter(Tensor([1.0]).detach()).node is None
 
 
 def returned(value: Any, *bound: tuple[str, Any]) -> list[tuple[str, str]]:

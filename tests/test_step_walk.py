@@ -9,8 +9,8 @@ import pytest
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.budget import Budget
 from tinygrad_nn.compare.paths import gradients
-from tinygrad_nn.compare.steps.probes import Probes, _close, _parts, _wanted
-from tinygrad_nn.compare.steps.referee import Referee, silent
+from tinygrad_nn.compare.steps.probes import Probes, _is_close, _parts, _wanted
+from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tape import LOST, Tape
 from tinygrad_nn.compare.steps.tracing import State
@@ -155,13 +155,13 @@ def test_the_referee_differentiates_from_a_value_on() -> None:
     assert abs(mine - numerical) <= allowed < 1e-7
     assert abs(mine) > 1e-3
     for node in (SimpleNamespace(out=np.ones(2, complex)), SimpleNamespace(out=np.zeros(0))):
-        assert referee.of(node, np.zeros(0), np.zeros(0), rng) == (silent, [])
+        assert referee.of(node, np.zeros(0), np.zeros(0), rng) == (ignore_message, [])
     referee.budget = Budget(0.0)
     with referee.budget:
         sum(range(1000))
-    assert referee.of(g.y, g.dy, np.full(3, 1e-9), rng) == (silent, [])
+    assert referee.of(g.y, g.dy, np.full(3, 1e-9), rng) == (ignore_message, [])
     assert np.isnan(ask((0,)).value)
-    assert silent((0,))[1:] == (0.0, True)
+    assert ignore_message((0,))[1:] == (0.0, True)
 
 
 def test_the_direction_of_the_referee_weighs_each_entry_differently() -> None:
@@ -199,7 +199,7 @@ def test_the_referee_sees_a_kink() -> None:
     ],
 )  # fmt: skip
 def test_gradients_that_are_close(x: Any, y: Any, close: bool) -> None:
-    assert _close(x, y) is close
+    assert _is_close(x, y) is close
 
 
 def test_the_gradients_that_a_backward_returned() -> None:

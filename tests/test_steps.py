@@ -11,7 +11,7 @@ import pytest
 from tests.step_programs import PROGRAMS, changed
 from tests.test_edit_parts import written
 from tinygrad_nn import Tensor, compare_steps
-from tinygrad_nn.compare.function import places
+from tinygrad_nn.compare.function import locations
 
 N, CLASSES = 12, 5
 RNG = np.random.default_rng(3)
@@ -726,9 +726,9 @@ def test_a_statement_that_begins_within_a_line_is_shown_from_there() -> None:
 
 
 def test_an_operation_without_a_text_of_its_own_has_no_empty_quotation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "line_of", lambda node: places.Line("net.py", 3, "", ""))
+    monkeypatch.setattr(locations, "line_of", lambda node: locations.Line("net.py", 3, "", ""))
     graph: Any = SimpleNamespace(operations=[SimpleNamespace(primitive=SimpleNamespace(name="alias"))])
-    assert places.where(graph, 0, run=False) == "alias, line 3"
+    assert locations.describe_operation(graph, 0, run=False) == "alias, line 3"
 
 
 def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -> None:

@@ -156,7 +156,7 @@ def test_both_roads_say_the_same(piece: str) -> None:
         text = judge.edit(case, mistake)[0] if mistake else judge.text_of(case.work)
         with judge.loaded(text, f"student_{case.work}") as module:
             by_graph = judge.compare(case, case.call(module, 0))
-            with mock.patch.object(probes.Called, "at", refused):
+            with mock.patch.object(probes.UserPasses, "at", refused):
                 by_numbers = judge.compare(case, case.call(module, 0))
         said = [sorted((s.name, s.line, s.verdict) for s in report.steps) for report in (by_graph, by_numbers)]
         assert said[0] == said[1]

@@ -12,9 +12,9 @@ from test_passes import name, program
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile
-from tinygrad_nn.compiled.numba import fuse, straight
+from tinygrad_nn.compiled.numba import fuse, scalars
 from tinygrad_nn.compiled.numba.expressions import BITS, COSTLY, SCALAR
-from tinygrad_nn.compiled.numba.straight import Straight
+from tinygrad_nn.compiled.numba.scalars import Straight
 from tinygrad_nn.compiled.program.values import VIEWS, Op
 
 pytest.importorskip("numba")
@@ -151,7 +151,7 @@ def total(f: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_pieces_of_random_programs_give_the_bits_of_numpy(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(straight, "PIECE", 9)
+    monkeypatch.setattr(scalars, "PIECE", 9)
     f = random(seed, 90)
     plain = compile(f, backend="numba")
     both = tg.value_and_grad(total(f))
@@ -235,8 +235,8 @@ V = np.arange(4.0)
         (lambda x: chain(x[2], 3) * x[0], (V,), "straight"),
         (lambda x: chain(x, 3), (V,), "kernel"),
         (lambda x: x * chain(x.sum(), 3), (V,), "kernel"),  # too few to be worth a call
-        (lambda x: x * chain((x * x).sum(), straight.MANY), (V,), "kernel straight ufunc"),
-        (lambda x, y: (chain(y, straight.MANY), np.sin(x) * 2), (V, F8(1.0)), "straight kernel"),
+        (lambda x: x * chain((x * x).sum(), scalars.MANY), (V,), "kernel straight ufunc"),
+        (lambda x, y: (chain(y, scalars.MANY), np.sin(x) * 2), (V, F8(1.0)), "straight kernel"),
         (lambda x: chain(chain(chain(x.sum(), 40) * x, 1).sum(), 40), (V,), "kernel straight kernel straight"),
         (lambda x, y: x * chain(y, 20) * chain(x.sum(), 20), (V, F8(1.0)), "kernel"),  # two stages, each too short
         (lambda x: chain(np.linalg.det(x.reshape(2, 2)), 40), (V,), "call straight"),
@@ -304,7 +304,7 @@ def test_many_numbers_come_and_leave_in_one_array_of_each_dtype() -> None:
 
     def given(seed: int) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
-        n = straight.FEW + 3
+        n = scalars.FEW + 3
         x, a, c, d, e = (rng.normal(size=n), rng.normal(size=n), rng.normal(size=n).astype(F4),
                          rng.integers(-9, 9, n), rng.random(n) < 0.5)  # fmt: skip
         return {"weak": x.tolist(), "f8": [*map(F8, a)], "f4": [*map(np.asarray, c)], "i8": list(d), "b1": list(e)}

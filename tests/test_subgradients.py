@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.numerical.nearest import _affine, nearest
-from tinygrad_nn.compare.numerical.subgradients import _among, _apart, _choices, _flat, _look_from, _positions, _still
+from tinygrad_nn.compare.numerical.subgradients import (
+    _choices,
+    _error_from_means,
+    _error_where_smooth,
+    _flat,
+    _flat_effects,
+    _independent_groups,
+    _look_from,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -110,20 +118,24 @@ def test_arrays_in_one_row() -> None:
 def test_where_all_sides_agree_there_is_a_derivative() -> None:
     sides = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.5, 3.0, 4.1])]
     allowed = np.array([0.1, 0.1, 0.2, 0.1])
-    assert _still(sides, np.array([1.19, 9.0, 3.39, 4.19]), allowed) is None
-    np.testing.assert_allclose(_still(sides, np.array([1.21, 9.0, 3.41, 4.21]), allowed), [2.1, 0, 2.05, 2.1])
-    np.testing.assert_allclose(_still(sides, np.array([0.79, -9.0, 3.0, 4.0]), allowed), [-2.1, 0, 0, 0])
-    np.testing.assert_allclose(_still(sides[::-1], np.array([0.79, -9.0, 3.0, 4.0]), allowed), [-2.1, 0, 0, 0])
+    assert _error_where_smooth(sides, np.array([1.19, 9.0, 3.39, 4.19]), allowed) is None
+    np.testing.assert_allclose(
+        _error_where_smooth(sides, np.array([1.21, 9.0, 3.41, 4.21]), allowed), [2.1, 0, 2.05, 2.1]
+    )
+    np.testing.assert_allclose(_error_where_smooth(sides, np.array([0.79, -9.0, 3.0, 4.0]), allowed), [-2.1, 0, 0, 0])
+    np.testing.assert_allclose(
+        _error_where_smooth(sides[::-1], np.array([0.79, -9.0, 3.0, 4.0]), allowed), [-2.1, 0, 0, 0]
+    )
 
 
 def test_among_the_means_of_sides() -> None:
     sides, allowed = [np.array([0.0, 0.0]), np.array([4.0, 0.0])], np.array([0.5, 0.25])
     for wanted in ([2.0, 0.0], [0.0, 0.2], [4.4, -0.2], [-0.4, 0.0]):
-        assert _among(sides, np.array(wanted), allowed) is None
-    way = _among(sides, np.array([1.0, 3.0]), allowed)
+        assert _error_from_means(sides, np.array(wanted), allowed) is None
+    way = _error_from_means(sides, np.array([1.0, 3.0]), allowed)
     assert way is not None
     assert way[1] == 12
-    np.testing.assert_allclose(_among(sides, np.array([-7.0, 0.0]), allowed), [-14, 0], atol=1e-12)
+    np.testing.assert_allclose(_error_from_means(sides, np.array([-7.0, 0.0]), allowed), [-14, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1], [2, 1], [0]])
@@ -135,7 +147,7 @@ def test_places_in_the_flat_row(order: list[int]) -> None:
     like = [likes[i] for i in order]
     allowed = rng.uniform(1, 2, _flat(like, like).size)
     parts = [(i, np.arange(effects[i].size)[1:], effects[i].reshape(-1)[1:]) for i in (2, 1, 0)]
-    ((where, values), none) = _positions([parts, []], order, like, allowed)
+    ((where, values), none) = _flat_effects([parts, []], order, like, allowed)
     found = np.zeros(len(allowed))
     found[where] = values
     kept = [e.copy() for e in effects]
@@ -164,7 +176,7 @@ def effect(*places: list[int]) -> list[tuple[Array, Array]]:
     ids=str,
 )  # fmt: skip
 def test_kinks_that_meet_in_no_entry_are_apart(effects: Any, wanted: Any) -> None:
-    found = sorted(_apart(effects, 6), key=lambda part: part[0])
+    found = sorted(_independent_groups(effects, 6), key=lambda part: part[0])
     assert [(members, entries.tolist()) for members, entries in found] == wanted
 
 

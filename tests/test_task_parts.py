@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Layer, Predict, Regularization, Solver, Tensor, loss_fct, nn, optim
-from tinygrad_nn.solver.tasks.class_weight import class_weights, takes_weight, weighing
-from tinygrad_nn.solver.tasks.function import FunctionTask, _parts
+from tinygrad_nn.solver.tasks.class_weight import class_weights, takes_weight, weighted_loss
+from tinygrad_nn.solver.tasks.function import FunctionTask, _loss_and_prediction
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
-from tinygrad_nn.solver.tasks.loss import single
+from tinygrad_nn.solver.tasks.loss import check_single_number
 from tinygrad_nn.solver.tasks.module import ModuleTask
-from tinygrad_nn.solver.tasks.task import clipped
+from tinygrad_nn.solver.tasks.task import clip_gradients
 
 CROSS = Solver("crossentropy")
 TARGETS = np.eye(3)[[0, 0, 0, 1, 1, 2]]
@@ -69,25 +69,25 @@ def test_a_loss_of_labels_is_given_the_weight_of_each_class() -> None:
     ]  # fmt: skip
     seen: list[Any] = []
     labels = np.array([[0, 0, 1], [2, 0, 1]])
-    weighed = weighing("fit", "balanced", labels, lambda output, y, weight: seen.append(weight) or (output, y))
+    weighed = weighted_loss("fit", "balanced", labels, lambda output, y, weight: seen.append(weight) or (output, y))
     output = np.zeros((6, 3), np.float32)
     assert weighed(output, "labels") == (output, "labels")
     np.testing.assert_allclose(seen[0], [6 / 9, 6 / 6, 6 / 3], rtol=1e-6)
     assert seen[0].dtype == np.float32
-    given = weighing("fit", {3: 5.0}, labels, lambda output, y, weight: seen.append(weight))
+    given = weighted_loss("fit", {3: 5.0}, labels, lambda output, y, weight: seen.append(weight))
     for classes in (4, 5, 4):
         given(np.zeros((6, 2, classes)), None)
         assert seen[-1].tolist() == [1.0, 1.0, 1.0, 5.0, 1.0][:classes]
     with pytest.raises(ValueError, match=r"^fit: class 3 has no rows, so its balanced weight would be infinite\."):
-        weighing("fit", "balanced", labels, nn.losses.cross_entropy)(np.zeros((6, 4)), labels)
+        weighted_loss("fit", "balanced", labels, nn.losses.cross_entropy)(np.zeros((6, 4)), labels)
 
 
 def test_values_are_cut_off_before_the_norm_is_taken() -> None:
     g = [np.array([3.0, -9.0]), None]
-    assert clipped(CROSS, g) is g
-    assert clipped(Solver("mse", clip_value=4.0), g)[0].tolist() == [3.0, -4.0]
-    np.testing.assert_allclose(clipped(Solver("mse", clip_norm=1.0), g)[0], g[0] / 90**0.5, rtol=1e-6)
-    both, none = clipped(Solver("mse", clip_norm=1.0, clip_value=4.0), g)
+    assert clip_gradients(CROSS, g) is g
+    assert clip_gradients(Solver("mse", clip_value=4.0), g)[0].tolist() == [3.0, -4.0]
+    np.testing.assert_allclose(clip_gradients(Solver("mse", clip_norm=1.0), g)[0], g[0] / 90**0.5, rtol=1e-6)
+    both, none = clip_gradients(Solver("mse", clip_norm=1.0, clip_value=4.0), g)
     np.testing.assert_allclose(both, [0.6, -0.8], rtol=1e-6)
     assert none is None
 
@@ -153,8 +153,8 @@ def test_a_function_may_return_its_loss_alone() -> None:
     value, (g,) = task.gradients(X, Y, np.random.default_rng(0))
     assert value == pytest.approx((Y**2).mean())
     np.testing.assert_allclose(g, -2 * X.T @ Y / 3, rtol=1e-12)
-    assert _parts((1.0, 2.0)) == (1.0, 2.0)
-    assert _parts((1.0, 2.0, 3.0)) == ((1.0, 2.0, 3.0), None)
+    assert _loss_and_prediction((1.0, 2.0)) == (1.0, 2.0)
+    assert _loss_and_prediction((1.0, 2.0, 3.0)) == ((1.0, 2.0, 3.0), None)
 
 
 def test_parameters_that_are_put_back_stand_in_the_nest_too() -> None:
@@ -273,7 +273,7 @@ STAY = "The weights are as they were before this step."
             "the loss does not depend on any parameter; compute it from them, with Tensors.",
         ),
         (
-            lambda: single(np.zeros(2)),
+            lambda: check_single_number(np.zeros(2)),
             ValueError,
             "the loss has shape (2,); it must be a single number. Use reduction='mean', or .mean().",
         ),

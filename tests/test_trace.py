@@ -74,7 +74,7 @@ def found(kind: str, wanted: str) -> set[str]:
 
 
 def test_frames_are_looked_at_for_what_is_told_only() -> None:
-    shown = {"compare/function/places.py:_note", "compare/steps/comparison.py:compare_steps"}  # with their source
+    shown = {"compare/function/locations.py:_note", "compare/steps/comparison.py:compare_steps"}  # with their source
     lines = {"backward.py:_caller", "compiled/trace/nodes.py:caller", "leaves.py:_outside",
              "profiling/describe.py:_line"}  # fmt: skip
     named = {"viz/model/variables.py:spaces"}  # the user's own names of values

@@ -9,7 +9,7 @@ import pytest
 
 from tinygrad_nn import compile
 from tinygrad_nn.compiled import check
-from tinygrad_nn.compiled.numba.expressions import known
+from tinygrad_nn.compiled.numba.expressions import kernel_can_do
 from tinygrad_nn.compiled.numba.lengths import batch_of
 from tinygrad_nn.compiled.program.values import Op, Value
 
@@ -63,7 +63,7 @@ def test_a_kernel_takes_a_whole_number_that_its_dtype_holds(kind: str, dtype: st
         "where": lambda: Op("where", "where", np.where, [mask, x, number], ()),
     }[kind]()
     op.outs.append(Value(3, "made", (3,), x.dtype if kind == "where" else np.dtype(bool), op))
-    assert known(op) is fits
+    assert kernel_can_do(op) is fits
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -112,10 +112,10 @@ def made(dtype: str = "f8", *shape: int) -> Value:
 
 def test_an_operation_by_itself_gives_all_its_results_in_their_dtypes() -> None:
     both = Op("call", "both", lambda x: (x, x * 2), [X], outs=[made("f8", 3), made("f4", 3)])
-    found = check._done(both, [X])
+    found = check._run_operation(both, [X])
     assert [(x.dtype, x.tolist()) for x in found] == [("f8", [3, -1, 2]), ("f4", [6, -2, 4])]
     total = Op("reduce", "sum", np.add, [X], ((0,), False, "<f8"), outs=[made("f8")])
-    assert check._done(total, [np.array([1e8, 1, 1, 1], "f4")]) == (1e8 + 3,)
+    assert check._run_operation(total, [np.array([1e8, 1, 1, 1], "f4")]) == (1e8 + 3,)
 
 
 @pytest.mark.parametrize(

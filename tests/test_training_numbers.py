@@ -12,7 +12,7 @@ from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, activation
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.solver import EarlyStopping
-from tinygrad_nn.solver.arguments import accuracy, label_accuracy, settle
+from tinygrad_nn.solver.arguments import accuracy, label_accuracy, prepare_training
 from tinygrad_nn.solver.batches import Rows
 from tinygrad_nn.solver.settings import Regularization
 
@@ -247,7 +247,9 @@ def test_rows_of_targets_sum_to_one_within_rounding() -> None:
 
 def test_class_weights_leave_float32_what_it_is() -> None:
     model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
-    task, data, _ = settle("fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced")
+    task, data, _ = prepare_training(
+        "fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced"
+    )
     x, y, _ = next(data.batches(np.random.default_rng(0)))
     with task.training(np.random.default_rng(0)):
         assert task.recorded(*task.batch(x, y, np.random.default_rng(0))).dtype == np.float32

@@ -10,9 +10,9 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile
-from tinygrad_nn.compiled.trace import hidden
-from tinygrad_nn.compiled.trace.hidden import Hidden
+from tinygrad_nn.compiled.trace import side_effects
 from tinygrad_nn.compiled.trace.nodes import Untraceable
+from tinygrad_nn.compiled.trace.side_effects import HiddenGenerators
 
 TABLE = [0.5, 1.5, 2.5]
 
@@ -127,9 +127,9 @@ def reaching(rng: np.random.Generator) -> dict[str, Any]:
 def test_a_generator_that_is_reached_is_found_and_set_back(way: str) -> None:
     rng = np.random.default_rng(7)
     function = reaching(rng)[way]
-    assert Hidden(function).generators == [rng]
+    assert HiddenGenerators(function).generators == [rng]
     f, state = compile(function, backend="numpy"), rng.bit_generator.state
-    with Hidden(function) as found:
+    with HiddenGenerators(function) as found:
         rng.random(3)
         with pytest.raises(Untraceable, match="not among its arguments"):
             found.check()
@@ -143,22 +143,22 @@ def test_a_generator_that_is_reached_is_found_and_set_back(way: str) -> None:
 def test_generators_elsewhere_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     given = np.random.Generator(rng.bit_generator)
-    assert Hidden(of_global).generators == [GENERATOR]
-    assert Hidden(lambda x: x * rng.random(), [given]).generators == [], "its draws are recorded"
-    assert Hidden(lambda x: x * Slots.__name__).generators == []
+    assert HiddenGenerators(of_global).generators == [GENERATOR]
+    assert HiddenGenerators(lambda x: x * rng.random(), [given]).generators == [], "its draws are recorded"
+    assert HiddenGenerators(lambda x: x * Slots.__name__).generators == []
     empty = types.FunctionType((lambda: later).__code__, {})  # noqa: F821
-    assert Hidden(empty).generators == []
+    assert HiddenGenerators(empty).generators == []
     many = [[] for _ in range(50)]
     function = lambda x: (x, many, rng)
-    assert Hidden(function).generators == [rng]
-    monkeypatch.setattr(hidden, "MANY", 2)
-    assert Hidden(lambda x: (x, many)).generators == []
-    with Hidden(function) as found:
+    assert HiddenGenerators(function).generators == [rng]
+    monkeypatch.setattr(side_effects, "MANY", 2)
+    assert HiddenGenerators(lambda x: (x, many)).generators == []
+    with HiddenGenerators(function) as found:
         found.check()
 
 
 def test_numpys_own_state_is_set_back() -> None:
-    with Hidden(np.sin) as found:
+    with HiddenGenerators(np.sin) as found:
         first = np.random.mtrand._rand.random()
         with pytest.raises(Untraceable, match=r"draws from np\.random itself"):
             found.check()

@@ -11,15 +11,15 @@ from tinygrad_nn.compare.diagnosis import Diagnosis, Row
 from tinygrad_nn.compare.layers.explain import Finding
 from tinygrad_nn.compare.layers.verdict import (
     SPAN,
-    _arrays,
-    _as_numbers_say,
-    _conventions,
+    _affected_rows,
     _evidence,
+    _filter_kinks,
     _first_wrong,
     _kept_axes,
     _layer_of,
     _left_over,
     _merged,
+    _row_sentence,
     _true_of_all_calls,
 )
 
@@ -34,9 +34,9 @@ KINK, SCALE = Finding(1, "W", "kink", "a"), Finding(2, "delta", "scale", "b")
 
 def test_slopes_at_kinks_are_conventions_where_the_sides_span_the_gradients_and_nowhere_else() -> None:
     wrong = [row("layer 1 b"), row("layer 3 W"), row("layer 3 b"), row("layer 2 W")]
-    assert _conventions([KINK, SCALE], wrong, at_kink=False) == [SCALE]
-    assert _conventions([SCALE, KINK], wrong, at_kink=True) == [KINK]
-    found = _conventions([SCALE], wrong, at_kink=True)
+    assert _filter_kinks([KINK, SCALE], wrong, at_kink=False) == [SCALE]
+    assert _filter_kinks([SCALE, KINK], wrong, at_kink=True) == [KINK]
+    found = _filter_kinks([SCALE], wrong, at_kink=True)
     assert [(f.layer, f.part, f.kind, f.evidence) for f in found] == [
         (2, "b", "kink", (SPAN,)), (2, "W", "kink", (SPAN,)), (1, "W", "kink", (SPAN,)), (0, "b", "kink", (SPAN,)),
     ]  # fmt: skip
@@ -52,9 +52,9 @@ def test_the_layer_that_an_array_belongs_to(name: str, layer: int) -> None:
 
 
 def test_the_rows_of_which_one_is_wrong_where_a_finding_shows() -> None:
-    assert _arrays(Finding(1, "W", "scale", ""), told=False) == ["layer 2 W"]
-    assert _arrays(Finding(0, "delta", "scale", ""), told=False) == ["layer 1 W", "layer 1 b"]
-    assert _arrays(Finding(0, "delta", "scale", ""), told=True) == ["layer 1 W", "layer 1 b", "layer 1 delta"]
+    assert _affected_rows(Finding(1, "W", "scale", ""), told=False) == ["layer 2 W"]
+    assert _affected_rows(Finding(0, "delta", "scale", ""), told=False) == ["layer 1 W", "layer 1 b"]
+    assert _affected_rows(Finding(0, "delta", "scale", ""), told=True) == ["layer 1 W", "layer 1 b", "layer 1 delta"]
 
 
 def test_what_is_said_of_W_and_b_of_a_layer_in_the_same_words_is_said_once() -> None:
@@ -124,7 +124,7 @@ def test_a_kept_axis_is_a_convention_of_the_batch_that_was_given() -> None:
     ],
 )  # fmt: skip
 def test_what_a_row_says_by_itself(more: dict[str, Any], said: str) -> None:
-    found = _as_numbers_say(row("layer 1 W", **more))
+    found = _row_sentence(row("layer 1 W", **more))
     assert said in found
     assert bool(said) == bool(found)
 

@@ -10,8 +10,8 @@ from test_vmap import close
 
 from tinygrad_nn import Tensor, grad, vmap
 from tinygrad_nn.backward import ancestors
-from tinygrad_nn.batching import drawn, rules
-from tinygrad_nn.batching.mapped import Level, standing
+from tinygrad_nn.batching import draw_for_samples, rules
+from tinygrad_nn.batching.mapped import Level, placeholder
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import raw
 
@@ -90,7 +90,7 @@ def test_a_question_of_one_sample_has_one_answer() -> None:
     x, y = np.ones((1, 3)), np.array([[1.0, 1.0, 2.0]])
     close(vmap(np.array_equal)(x, y), np.array([False]))
     with pytest.raises(ValueError, match=r"^f inside vmap gives arrays of different shapes in different samples, \("):
-        rules.stacked("f", [np.ones(1), np.ones(2)])
+        rules.stack_samples("f", [np.ones(1), np.ones(2)])
 
 
 def test_equal_values_stay_in_order_where_that_is_asked_by_position() -> None:
@@ -166,7 +166,7 @@ def test_what_is_asked_of_shapes_that_do_not_meet_says_so() -> None:
 
 def test_results_of_another_number_in_each_sample_cannot_be_stacked() -> None:
     def asked(x: Any) -> Any:
-        return rules._each_of_many(rules.level_of(x), lambda t: [t] * (1 + int(t > 0)), (x,), {})
+        return rules._call_each_sample(rules.level_of(x), lambda t: [t] * (1 + int(t > 0)), (x,), {})
 
     with pytest.raises(ValueError, match=r"inside vmap gives arrays of different shapes in different samples, and"):
         vmap(asked)(np.array([-1.0, 1.0]))
@@ -323,7 +323,7 @@ def test_what_stands_for_a_sample_holds_the_worst_values() -> None:
     for dtype, worst in ((np.float32, np.nan), (np.float64, np.nan), (np.complex128, complex(np.nan, 0)),
                          (np.int8, -128), (np.int64, -(2**63)), (np.uint8, 0), (np.bool_, True)):  # fmt: skip
         for shape in ((), (3,), (2, 3)):
-            found = standing.__wrapped__(shape, np.dtype(dtype))
+            found = placeholder.__wrapped__(shape, np.dtype(dtype))
             assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
             assert np.array_equal(found, np.full(shape, worst, dtype), equal_nan=found.dtype.kind in "fc")
 
@@ -369,6 +369,6 @@ def test_all_samples_of_values_of_two_levels() -> None:
             assert np.array_equal(again.full.full, both.full.full)
             assert [inner.beyond(x) for x in (inner, outer, None)] == [outer, outer, None]
             assert [outer.beyond(x) for x in (inner, outer, None)] == [None, None, None]
-            shape = drawn(np.ones, (5,), both)
+            shape = draw_for_samples(np.ones, (5,), both)
             assert (shape.level, shape.full.level, shape.full.full.shape) == (inner, outer, (2, 4, 5))
         assert (outer.open, inner.open) == (True, False)

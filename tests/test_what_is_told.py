@@ -10,20 +10,20 @@ import pytest
 from tests.test_array_run import look_of
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
-from tinygrad_nn.compare.function.look import Look
+from tinygrad_nn.compare.function.advice import GradientData
+from tinygrad_nn.compare.function.error_origin import ErrorOrigin
 from tinygrad_nn.compare.function.operations import (
     SINGLE,
-    _by_kind,
-    _by_shape,
+    _direct_diagnosis,
+    _factor_text,
+    _is_computed_from,
     _joint,
-    _located,
-    _reaches,
     _scaled,
+    _shape_diagnosis,
     _unknown,
-    _words,
-    other_shape,
+    _with_origin,
+    is_harmless_shape,
 )
-from tinygrad_nn.compare.function.origin import Begun
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(7)
@@ -34,7 +34,7 @@ def net(x: Any, w: Any, b: Any) -> Any:
     return (np.tanh(x @ w + b) * np.arange(1.0, 16.0).reshape(5, 3)).sum()
 
 
-def look(change: Any = None, rounding: float = 1e-12, single: bool = False) -> Look:
+def look(change: Any = None, rounding: float = 1e-12, single: bool = False) -> GradientData:
     made = look_of(net, X, W, B)
     mine = list(made.right) if change is None else change(*made.right)
     mine = [np.asarray(m, np.float32).astype(float) if single else np.asarray(m) for m in mine]
@@ -56,7 +56,7 @@ ENTRY = "entry [1, 2]: manual 2, graph 1, numerical 1.5"
 
 
 def shaped(change: Any, i: int) -> tuple[str, str] | None:
-    found = _by_shape(look(change), i)
+    found = _shape_diagnosis(look(change), i)
     return found and (found.kind, found.text[:45])
 
 
@@ -89,7 +89,7 @@ def test_a_gradient_of_another_shape() -> None:
      ((6,), (2, 3), "wrong_shape"), ((1, 1, 3), (3,), "convention"), ((3,), (3, 1), "wrong_shape")],
 )  # fmt: skip
 def test_another_shape_that_is_harmless(got: Any, shape: Any, kind: str) -> None:
-    found = other_shape("b", got, shape)
+    found = is_harmless_shape("b", got, shape)
     assert (found.kind, found.where) == (kind, "b")
     assert f"the shape is {got} and should be {shape}" in found.text
     assert (f".reshape({shape})" in found.text) is (kind == "wrong_shape")
@@ -101,7 +101,7 @@ def test_another_shape_that_is_harmless(got: Any, shape: Any, kind: str) -> None
 def kind(
     change: Any, i: int, in_hull: bool = False, single: bool = False, rounding: float = 1e-12, **of_row: Any
 ) -> Any:
-    found = _by_kind(look(change, rounding, single), i, row(**of_row), in_hull)
+    found = _direct_diagnosis(look(change, rounding, single), i, row(**of_row), in_hull)
     return found and (found.kind, found.text[:40])
 
 
@@ -131,10 +131,10 @@ def test_the_conjugate_of_a_complex_gradient() -> None:
     made = look()
     g = made.right[0] + 1j * RNG.normal(size=(5, 3))
     both = made._replace(right=[g, *made.right[1:]], mine=[g.conj(), *made.mine[1:]], bads=[np.ones((5, 3), bool)] * 3)
-    found = _by_kind(both, 0, row(), False)
+    found = _direct_diagnosis(both, 0, row(), False)
     assert found is not None
     assert found.kind == "convention"
-    assert _by_kind(both._replace(mine=[g.conj() + 1e-9, *made.mine[1:]]), 0, row(), False) is None
+    assert _direct_diagnosis(both._replace(mine=[g.conj() + 1e-9, *made.mine[1:]]), 0, row(), False) is None
 
 
 # -- What nothing explains
@@ -165,14 +165,14 @@ def test_a_penalty_that_the_function_has_not() -> None:
 def test_where_it_begins_is_told_of_the_first_of_them() -> None:
     made = look()
     one, two = Diagnosis("unknown", "x", "A."), Diagnosis("unknown", "w", "B.")
-    begun = [Begun("begins here."), Begun("")]
-    assert _located(made, one, [0, 1], begun).text == "A. begins here."
-    assert _located(made, two, [0, 1], begun) is two
-    assert _located(made, two, [0, 1], begun[:1]) is two
-    assert _located(made, two, [1], begun).text == "B. begins here."
+    begun = [ErrorOrigin("begins here."), ErrorOrigin("")]
+    assert _with_origin(made, one, [0, 1], begun).text == "A. begins here."
+    assert _with_origin(made, two, [0, 1], begun) is two
+    assert _with_origin(made, two, [0, 1], begun[:1]) is two
+    assert _with_origin(made, two, [1], begun).text == "B. begins here."
     sign = Diagnosis("sign", "x", "A.")
-    assert _located(made, sign, [0], begun) is sign
-    assert _located(made, one, [], []) is one
+    assert _with_origin(made, sign, [0], begun) is sign
+    assert _with_origin(made, one, [], []) is one
 
 
 # -- Factors
@@ -200,8 +200,8 @@ def test_the_factor_that_explains_some_inputs() -> None:
 def test_factors_in_words() -> None:
     made = look()
     many = Factor("5", 5.0, ("N",))
-    assert _words(made, many) == "5 (here the same as N, the number of rows of x)"
-    assert _words(made._replace(leaves=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
+    assert _factor_text(made, many) == "5 (here the same as N, the number of rows of x)"
+    assert _factor_text(made._replace(leaves=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
     on = _scaled(made, "x", Factor("2", 2.0), "e", "tanh")
     assert (on.kind, on.text, on.factor, on.where) == (
         "scale", "The gradient is 2 times the right one from here on.", "2", "x")  # fmt: skip
@@ -215,8 +215,8 @@ def test_factors_in_words() -> None:
 def test_what_an_operation_is_made_of() -> None:
     made = look()
     last = made.trace.operations[0]
-    assert [_reaches(last, n) for n in made.trace.inputs] == [True] * 3
+    assert [_is_computed_from(last, n) for n in made.trace.inputs] == [True] * 3
     matmul = next(n for n in made.trace.operations if n.primitive and n.primitive.name == "matmul")
-    assert [_reaches(matmul, n) for n in made.trace.inputs] == [True, True, False]
-    assert not _reaches(made.trace.inputs[0], last)
+    assert [_is_computed_from(matmul, n) for n in made.trace.inputs] == [True, True, False]
+    assert not _is_computed_from(made.trace.inputs[0], last)
     assert replace(Diagnosis("sign", "x", "A."), text="B.").text == "B."

@@ -63,7 +63,7 @@ def _as_tensors(value: Any) -> Any:
     return type(value)(map(_as_tensors, value)) if isinstance(value, (tuple, list)) else value
 
 
-def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
+def _tensor_function(place: Any, name: str) -> Callable[..., Any]:
     """Return a NumPy function wrapped so that its results are Tensors."""
     function = getattr(place, name)
 
@@ -78,18 +78,18 @@ def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
 def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleType:
     """Return an extension of the standard, such as ``linalg``, as a module; `own` holds functions made here."""
     module = ModuleType(f"{__name__}.{name}", f"The extension {name} of the standard, over Tensors.")
-    module.__dict__.update({f: _over_tensors(getattr(np, name), f) for f in functions}, **own)
+    module.__dict__.update({f: _tensor_function(getattr(np, name), f) for f in functions}, **own)
     return module
 
 
-def _on_cpu(device: Any) -> None:
+def _check_device(device: Any) -> None:
     if device not in (None, "cpu"):
         raise ValueError(f"Tensors are in main memory, so the device is 'cpu'; it got {device!r}. Leave out device=.")
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
     """Return a Tensor unchanged, with its graph, and anything else as a constant; `dtype` converts, `copy` copies."""
-    _on_cpu(device)
+    _check_device(device)
     if isinstance(obj, Tensor):
         if copy is False and dtype is not None and obj.dtype != dtype:
             raise ValueError(
@@ -108,7 +108,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """Return the entries in another dtype; if they have it already and `copy` is false, return x itself."""
-    _on_cpu(device)
+    _check_device(device)
     x = asarray(x)
     return x if x.dtype == dtype and not copy else x.astype(dtype)  # type: ignore[no-any-return]
 
@@ -165,7 +165,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 
 def _frequencies(function: Callable[..., Any]) -> Callable[..., Any]:
     def frequencies(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
-        _on_cpu(device)
+        _check_device(device)
         return _as_tensors(function(n, d).astype(dtype or np.float64))  # type: ignore[no-any-return]
 
     frequencies.__name__ = function.__name__
@@ -212,7 +212,7 @@ def namespace(api_version: str | None = None) -> ModuleType:
     return sys.modules[__name__]
 
 
-globals().update({name: _over_tensors(np, name) for name in SAME_NAMES})
+globals().update({name: _tensor_function(np, name) for name in SAME_NAMES})
 globals().update({name: getattr(np, name) for name in CONSTANTS})
 globals().update({name: getattr(np, name) for name in DTYPES})
 linalg = _extension("linalg", LINALG, {})

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from .degenerate import rules_at_ties
-from .forks import renewed
-from .leaves import summed
+from .forks import renewed_after_fork
+from .leaves import add_gradient
 from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
@@ -31,8 +31,8 @@ DOUBLE = np.dtype(float)  # the dtype of most gradients; one object, so `is` com
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
     if hasattr(_part, "lock"):  # before Python 3.12, a cached_property has a lock, which a forked child must renew
-        renewed(_part.lock)
-_accumulating = renewed(Lock())  # threads that share leaves add to their gradients one at a time
+        renewed_after_fork(_part.lock)
+_accumulating = renewed_after_fork(Lock())  # threads that share leaves add to their gradients one at a time
 _PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
 # The memory allocator of Linux returns the arrays that a training step frees to the system, so the next step pays a
@@ -110,7 +110,7 @@ def walk(
         notes = node.notes
         inspected = False
         if notes is not None:
-            g = _heed(node, g, differentiable)
+            g = _check_and_run_hooks(node, g, differentiable)
             inspected = "where" in notes
         if wanted is not None and node in wanted:
             arrived[node] = conj(g)
@@ -180,7 +180,7 @@ def walk(
         node.out, node.meta = None, NO_METADATA
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
-            g = pending[leaf] = _heed(leaf, g, differentiable)
+            g = pending[leaf] = _check_and_run_hooks(leaf, g, differentiable)
         if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**arrived, **pending} if arrived else pending
@@ -220,7 +220,7 @@ def cast(r: Any, dtype: np.dtype[Any]) -> Any:
     return r.astype(dtype)
 
 
-def _heed(node: Node, g: Any, differentiable: bool) -> Any:
+def _check_and_run_hooks(node: Node, g: Any, differentiable: bool) -> Any:
     """Check that a Node's arrays were not written into since the forward; run its hooks; return the gradient."""
     notes: dict[str, Any] = node.notes  # type: ignore[assignment]
     if "checksum" in notes and node.args is not None and notes["checksum"] != _checksum(node):
@@ -280,8 +280,8 @@ def backward(
     keep = kept.__setitem__ if retain_grads else None
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
-        for node, g in _own({**kept, **arrived} if kept else arrived, seed).items():
-            node.grad = g if node.grad is None or node in kept else summed(node, g)
+        for node, g in _copy_shared({**kept, **arrived} if kept else arrived, seed).items():
+            node.grad = g if node.grad is None or node in kept else add_gradient(node, g)
 
 
 class Handle:
@@ -340,7 +340,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
     return seed
 
 
-def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
+def _copy_shared(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
     """Copy the gradients that may share memory with each other or with other arrays; return the same dict."""
     lent = {id(seed)}
     for node, g in gradients.items():
@@ -379,12 +379,12 @@ def detect_anomaly() -> Iterator[None]:
 
 def _inspect(node: Node, tensor: Tensor) -> Tensor:
     # Note the calling line and a checksum on a new Node; raise if its result is the first that is not finite.
-    node.note(where=_caller(), checksum=_checksum(node))
-    bad = _not_finite(node.out)
+    node.note(where=_calling_line(), checksum=_checksum(node))
+    bad = _non_finite_text(node.out)
     if bad is None:
         return tensor
     for slot, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True)):  # type: ignore[arg-type]
-        if _not_finite(arg) is not None:
+        if _non_finite_text(arg) is not None:
             if parent is None and np.isnan(arg).any():
                 raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
             return tensor  # an earlier operation made it, or the user put an infinity in on purpose
@@ -393,8 +393,8 @@ def _inspect(node: Node, tensor: Tensor) -> Tensor:
 
 def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     # Raise if a rule made a gradient r that is not finite from a cotangent g that is finite.
-    bad = _not_finite(raw(r))
-    if bad is not None and _not_finite(raw(g)) is None:
+    bad = _non_finite_text(raw(r))
+    if bad is not None and _non_finite_text(raw(g)) is None:
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         ties, why = primitive.ties, ""
         if ties is not None and ties.found(node.out, node.args[0]).any():  # type: ignore[index]
@@ -406,7 +406,7 @@ def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
         )
 
 
-def _not_finite(array: Any) -> str | None:
+def _non_finite_text(array: Any) -> str | None:
     """Return, in words, the first entry that is NaN or infinite and its index; None if all are finite."""
     array = np.asarray(array)
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
@@ -415,7 +415,7 @@ def _not_finite(array: Any) -> str | None:
     return f"{array[where]} of finite numbers at entry {where}"
 
 
-def _caller() -> tuple[str, int]:
+def _calling_line() -> tuple[str, int]:
     """Return the file and line of the innermost frame outside this package and NumPy."""
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):

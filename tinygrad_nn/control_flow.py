@@ -19,7 +19,7 @@ from .tree import Tree, children, containers, flatten
 
 NUMBERS = (int, float, complex, bool)
 CONDITION = "while_loop: what cond_fun returns"
-LONG = 16  # arrays with at least this many rows are read in blocks, see `_rows`
+LONG = 16  # arrays with at least this many rows are read in blocks, see `_row_reader`
 
 
 def scan(
@@ -51,36 +51,36 @@ def scan(
         4.25 [0.  1.  2.5]
     """
     leaves, row = flatten_or_none(xs)
-    count = steps(leaves, length)
+    count = step_count(leaves, length)
     if thread.mode.traces and thread.mode.level is None:
         return thread.mode.scan(f, init, leaves, row, count, reverse)  # type: ignore[attr-defined, no-any-return]
-    of = [_rows(x) for x in leaves]
+    of = [_row_reader(x) for x in leaves]
     order = range(count - 1, -1, -1) if reverse else range(count)
     one = row([x[order[0]] if count else np.zeros(x.shape[1:], raw(x).dtype) for x in leaves])
-    carry, kinds = typed(lambda carry: f(carry, one), init), None
+    carry, kinds = typed_carry(lambda carry: f(carry, one), init), None
     found: list[list[Any]] = []
     short = order[: thread.mode.rows]
     for t in short:
         new, y = pair(f(carry, row([part(t) for part in of])))
         carry = next_carry(carry, new, "scan: f")
-        kinds = arrays(y) if kinds is None else next_y(kinds, y)
+        kinds = as_scalars(y) if kinds is None else next_y(kinds, y)
         found.append(flatten_or_none(kinds)[0])
     if count:
         rebuild = flatten_or_none(kinds)[1]
         ys = [np.stack(parts) for parts in zip(*(found[::-1] if reverse else found), strict=True)]
-        return carry, rebuild(ys if len(short) == count else [_whole(y, count, reverse) for y in ys])
+        return carry, rebuild(ys if len(short) == count else [_pad_rows(y, count, reverse) for y in ys])
     with recording(False), np.errstate(all="ignore"):  # this call of f only tells the shapes of y
-        empty, rebuild = flatten_or_none(arrays(pair(f(carry, one))[1]))
+        empty, rebuild = flatten_or_none(as_scalars(pair(f(carry, one))[1]))
     return carry, rebuild([np.zeros((0, *y.shape), raw(y).dtype) for y in empty])
 
 
-def _whole(y: Any, count: int, reverse: bool) -> Any:
+def _pad_rows(y: Any, count: int, reverse: bool) -> Any:
     """Return the y of the rows that ran, padded to `count` rows with zeros for the rows that did not run."""
     zeros = np.zeros((count - len(y), *y.shape[1:]), raw(y).dtype)
     return np.concatenate([zeros, y] if reverse else [y, zeros])
 
 
-def typed(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
+def typed_carry(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
     """Return the first carry with each Python number converted to the dtype that a step returns in its place."""
     leaves, rebuild = flatten_or_none(init)
     if not any(type(x) in NUMBERS for x in leaves):
@@ -117,11 +117,11 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
         0.25 0.0
     """
     for function in (true_fn, false_fn):
-        called(function, "cond", "cond(pred, true_fn, false_fn, *operands)")
+        check_callable(function, "cond", "cond(pred, true_fn, false_fn, *operands)")
     one_value(pred, "cond: pred")
     if _mapped(pred):
-        one, other = arrays(true_fn(*operands)), arrays(false_fn(*operands))
-        return _where(pred, one, _same(one, other, "cond: false_fn", "the result", "both"))
+        one, other = as_scalars(true_fn(*operands)), as_scalars(false_fn(*operands))
+        return _where(pred, one, _check_same(one, other, "cond: false_fn", "the result", "both"))
     if isinstance(pred, Tensor) and thread.mode.traces and thread.mode.level is None:
         return thread.mode.cond(pred, true_fn, false_fn, operands)  # type: ignore[attr-defined]
     if isinstance(pred, Tensor) and thread.mode.traces:
@@ -155,11 +155,11 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         0.625 0.125
     """
     for function in (cond_fun, body_fun):
-        called(function, "while_loop", "while_loop(cond_fun, body_fun, init_val)")
+        check_callable(function, "while_loop", "while_loop(cond_fun, body_fun, init_val)")
     if thread.mode.traces and thread.mode.level is None:
         return thread.mode.while_loop(cond_fun, body_fun, init_val)  # type: ignore[attr-defined]
     carry = init_val
-    arrays(carry)  # raises if it holds anything but arrays and numbers
+    as_scalars(carry)  # raises if it holds anything but arrays and numbers
     while True:
         pred = one_value(cond_fun(carry), CONDITION)
         if thread.mode.traces and isinstance(pred, Tensor):
@@ -169,7 +169,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         thread.mode.spend()
         new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
         carry = _where(pred, new, carry) if _mapped(pred) else new
-    return arrays(carry)
+    return as_scalars(carry)
 
 
 # -- Inside vmap, where values differ from sample to sample
@@ -191,7 +191,9 @@ def _of_all_samples(
     level: Any, cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Tree
 ) -> Tree:
     """Run a traced loop inside vmap as one loop over whole batches, outside the vmap, until every sample has ended."""
-    leaves, rebuild = flatten_or_none(typed(lambda carry: (body_fun(carry), None), init_val, "while_loop: body_fun"))
+    leaves, rebuild = flatten_or_none(
+        typed_carry(lambda carry: (body_fun(carry), None), init_val, "while_loop: body_fun")
+    )
 
     def sample(full: Sequence[Any]) -> Tree:
         return rebuild([level.wrap(x) for x in full])
@@ -209,7 +211,7 @@ def _of_all_samples(
         return [level.full(x) for x in found]
 
     with level.left():
-        found = while_loop(goes_on, step, [level.full(entered(x)) for x in leaves])
+        found = while_loop(goes_on, step, [level.full(checked_leaf(x)) for x in leaves])
     return sample(found)
 
 
@@ -221,14 +223,14 @@ def _where(pred: Any, new: Tree, old: Tree) -> Tree:
 
 def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree) -> Tree:
     """Return the result of `cond` inside a vmap and a trace, for a traced `pred` that is the same for all samples."""
-    leaves, again = flatten_or_none(arrays(operands))
+    leaves, again = flatten_or_none(as_scalars(operands))
     rebuild: Any = None
 
     def of_all(f: Callable[..., Any]) -> Callable[[Any], Any]:
         def run(full: Any) -> Any:
             nonlocal rebuild
             with level.again():
-                found, rebuild = flatten_or_none(arrays(f(*again([level.wrap(x) for x in full]))))
+                found, rebuild = flatten_or_none(as_scalars(f(*again([level.wrap(x) for x in full]))))
             return [level.full(x) for x in found]
 
         return run
@@ -246,7 +248,7 @@ def flatten_or_none(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tr
     return ([], lambda new: None) if tree is None else flatten(tree)
 
 
-def called(function: Any, name: str, call: str) -> None:
+def check_callable(function: Any, name: str, call: str) -> None:
     """Raise TypeError if an argument that must be a function is not callable."""
     if not callable(function):
         raise TypeError(f"{name} got {type(function).__name__} in place of a function; it is called as {call}.")
@@ -255,19 +257,19 @@ def called(function: Any, name: str, call: str) -> None:
 def one_value(pred: Any, what: str) -> Any:
     """Return a truth value; raise TypeError if it has axes or is not a number."""
     if not isinstance(pred, (Tensor, np.ndarray, np.generic, *NUMBERS)) or np.ndim(raw(pred)):
-        kind = described(pred)
+        kind = nest_text(pred)
         raise TypeError(
             f"{what} must be a single truth value; it is {kind}. For an array use np.any(...) or np.all(...)."
         )
     return pred
 
 
-def steps(leaves: Sequence[Any], length: int | None) -> int:
+def step_count(leaves: Sequence[Any], length: int | None) -> int:
     """Return the number of steps of a scan; raise ValueError if the lengths of `xs` and `length` disagree."""
     for x in leaves:
         if not isinstance(x, (Tensor, np.ndarray)) or not x.ndim:
             raise ValueError(
-                f"scan: xs holds {described(x)}, which has no axis to scan along. Every array of xs needs the shape "
+                f"scan: xs holds {nest_text(x)}, which has no axis to scan along. Every array of xs needs the shape "
                 "(length, ...): write np.array([...]) for numbers; f can close over what is the same in every step."
             )
     lengths = list(dict.fromkeys(x.shape[0] for x in leaves))
@@ -286,42 +288,42 @@ def pair(returned: Any) -> tuple[Any, Any]:
     """Return the carry and y that a step returned; raise TypeError if it did not return a pair."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(
-            f"scan: f returned {described(returned)}; it must return a pair, (carry, y), where y may be None if there "
+            f"scan: f returned {nest_text(returned)}; it must return a pair, (carry, y), where y may be None if there "
             "is nothing to stack."
         )
     return returned[0], returned[1]
 
 
-def entered(x: Any) -> Any:
+def checked_leaf(x: Any) -> Any:
     """Return a leaf as an array, a NumPy scalar or a Tensor; raise TypeError if it is not made of numbers."""
     if isinstance(x, (Tensor, np.ndarray, np.generic)):
         return x
     array = np.asarray(x)
     if array.dtype.kind not in "fciub":
-        raise TypeError(f"a loop carries arrays of numbers; it got {described(x)}.")
+        raise TypeError(f"a loop carries arrays of numbers; it got {nest_text(x)}.")
     return array[()]
 
 
-def arrays(tree: Tree) -> Tree:
+def as_scalars(tree: Tree) -> Tree:
     """Return a nest with its Python numbers converted to NumPy scalars."""
     leaves, rebuild = flatten_or_none(tree)
-    return rebuild([entered(x) for x in leaves])
+    return rebuild([checked_leaf(x) for x in leaves])
 
 
 def next_carry(before: Tree, after: Tree, who: str) -> Tree:
     """Return the carry for the next step; raise if its containers, shapes or dtypes differ from those before."""
-    return _same(before, arrays(after), who, "the carry", "init" if who.startswith("scan") else "init_val")
+    return _check_same(before, as_scalars(after), who, "the carry", "init" if who.startswith("scan") else "init_val")
 
 
 def next_y(before: Tree, after: Tree) -> Tree:
     """Return the y of a step; raise if its containers, shapes or dtypes differ from those of the step before."""
-    return _same(before, arrays(after), "scan: f", "y", "every step")
+    return _check_same(before, as_scalars(after), "scan: f", "y", "every step")
 
 
-def _same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
+def _check_same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
     if containers(before) != containers(after):
         raise TypeError(
-            f"{who} returned {described(after)} for {what}, which was {described(before)} before. Return the "
+            f"{who} returned {nest_text(after)} for {what}, which was {nest_text(before)} before. Return the "
             f"containers of {like}, dicts with their keys in the same order."
         )
     for (path, x), (_, y) in zip(_named(before, what), _named(after, what), strict=True):
@@ -331,7 +333,7 @@ def _same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
             mend = f"Write .astype({x.dtype.name!r}) in the function, or begin with {y.dtype}"
         else:
             mend = "Keep its shape" + (": put values that grow from step to step into y" if what == "the carry" else "")
-        raise TypeError(f"{who} returned {described(y)} for {path}, which was {described(x)} before. {mend}.")
+        raise TypeError(f"{who} returned {nest_text(y)} for {path}, which was {nest_text(x)} before. {mend}.")
     return after
 
 
@@ -346,12 +348,12 @@ def _named(tree: Tree, name: str) -> Iterator[tuple[str, Any]]:
         yield from _named(part, f"{name}.{key}" if attribute else f"{name}[{printable(repr(key))}]")
 
 
-def described(tree: Tree) -> str:
+def nest_text(tree: Tree) -> str:
     """Return a short text with the containers, shapes and dtypes of a nest."""
     parts = None if tree is None else children(tree)
     if parts is not None:
         inner = [
-            f"{printable(repr(k))}: {described(x)}" if isinstance(tree, dict) else described(x)
+            f"{printable(repr(k))}: {nest_text(x)}" if isinstance(tree, dict) else nest_text(x)
             for k, x in list(parts.items())[:6]
         ]
         text = ", ".join([*inner, *(["..."] if len(parts) > 6 else [])])
@@ -361,7 +363,7 @@ def described(tree: Tree) -> str:
     return "None" if tree is None else f"a Python {type(tree).__name__}"
 
 
-def _rows(x: Any) -> Callable[[int], Any]:
+def _row_reader(x: Any) -> Callable[[int], Any]:
     """Return a function from t to row t of an array.
 
     The gradient of ``x[t]`` has the shape of x, so n rows would cost n arrays of n rows. The rows of a long Tensor are

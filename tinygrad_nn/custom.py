@@ -14,7 +14,7 @@ from .node import Node, recording
 from .ops.linalg import conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, held, raw, wrap
-from .transforms import enter, pullback
+from .transforms import new_input, pullback
 from .tree import Tree, children, flatten
 
 
@@ -74,7 +74,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
                 f"the rule of {_name(f)} returned {count} gradients for {len(args)} arguments; "
                 "return a tuple with one per argument, None if it has none."
             )
-        return [r for k, arg in enumerate(args) for r in _like(arg, found[k], f, f"argument {k}")]
+        return [r for k, arg in enumerate(args) for r in _leaves_of(arg, found[k], f, f"argument {k}")]
 
     return _operation(f, gradients)
 
@@ -110,12 +110,14 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         leaves, rebuild = flatten(args)
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
         with recording(True):
-            inputs = {k: enter(np.zeros_like(leaves[k])) for k in moving}
+            inputs = {k: new_input(np.zeros_like(leaves[k])) for k in moving}
             still = [np.zeros_like(x) if _numeric(x) else None for x in leaves]
             directions = rebuild([inputs.get(k, x) for k, x in enumerate(still)])
             moved = rule(directions[0] if len(args) == 1 else tuple(directions), out, *args, **metadata)
             total: list[Any] = [None] * len(leaves)
-            for made, c, value in zip(_like(out, moved, f, "the result"), flatten(g)[0], flatten(out)[0], strict=True):
+            for made, c, value in zip(
+                _leaves_of(out, moved, f, "the result"), flatten(g)[0], flatten(out)[0], strict=True
+            ):
                 if not isinstance(made, Tensor) or made.node is None:
                     continue  # its derivative does not depend on the directions
                 if made.shape != np.shape(value):
@@ -226,7 +228,7 @@ def _array(x: Any) -> Any:
     return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
 
-def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
+def _leaves_of(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
     """Return the leaves of a rule's result for the nest `tree`; a ``None`` counts for all leaves of its container.
 
     Raises:
@@ -243,7 +245,7 @@ def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
             f"the rule of {_name(f)} returned {type(given).__name__} for {what}, a {type(tree).__name__} with "
             f"{', '.join(map(str, parts))}; return the same containers, with None for parts without one."
         )
-    return [leaf for key, part in parts.items() if part is not None for leaf in _like(part, found[key], f, what)]
+    return [leaf for key, part in parts.items() if part is not None for leaf in _leaves_of(part, found[key], f, what)]
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -285,8 +287,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 raise TypeError(f"checkpoint needs a function returning one Tensor; it returned {type(out).__name__}.")
             return out
 
-        oldest: int = enter(0.0).node.index  # type: ignore[union-attr]
-        inputs = [enter(leaves[i]) for i in places]
+        oldest: int = new_input(0.0).node.index  # type: ignore[union-attr]
+        inputs = [new_input(leaves[i]) for i in places]
         with recording(True):
             out = run(inputs)
         if out.node is None:
@@ -296,7 +298,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         del out
 
         def rule(g: Any, out: Any, *arrays: Any) -> list[Any]:
-            entered = [enter(x) for x in arrays[: len(places)]]
+            entered = [new_input(x) for x in arrays[: len(places)]]
             with recording(True):
                 result = run(entered)
                 found = pullback(result, [*entered, *captured], g)

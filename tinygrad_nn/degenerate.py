@@ -125,13 +125,13 @@ def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: A
     start, live = leaf(values), isinstance(seed, Tensor)
     seed = seed if isinstance(seed, Tensor) else wrap(seed, None)
     with recording(True):
-        g = _arrived(walk, _again(path, node, root, start, live), seed, start)
+        g = _gradient_of(walk, _rerun(path, node, root, start, live), seed, start)
         unit = leaf(np.ones_like(values))
-        slope = _arrived(walk, _arrived(walk, g, unit, start), wrap(parted, None), unit)
+        slope = _gradient_of(walk, _gradient_of(walk, g, unit, start), wrap(parted, None), unit)
     return np.conj(g), np.conj(slope)
 
 
-def _arrived(walk: Walk, out: Tensor, seed: Tensor, wanted: Tensor) -> Tensor:
+def _gradient_of(walk: Walk, out: Tensor, seed: Tensor, wanted: Tensor) -> Tensor:
     """Return the gradient of `out` with respect to `wanted`, as a Tensor; zeros if `out` does not depend on it."""
     if out.node is not None and wanted.node is not None:
         found = walk(out.node, seed, wanted=frozenset({wanted.node}), differentiable=True).get(wanted.node)
@@ -149,7 +149,7 @@ def _path(later: Sequence[Node], node: Node) -> list[Node]:
     return list(depend)[1:]
 
 
-def _again(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bool) -> Tensor:
+def _rerun(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bool) -> Tensor:
     """Run the operations from `node` to `root` again, with the Tensor `start` as the result of `node`.
 
     If `live`, the other arguments stay linked to the graph, so that the result can be differentiated in them too.

@@ -19,33 +19,33 @@ _awaited: list[Any] = [building]
 _taken: list[Any] = []
 
 
-def renewed(lock: Any) -> Any:
+def renewed_after_fork(lock: Any) -> Any:
     """Register a lock to be made free in a forked child, whichever thread held it; return the lock."""
     _renewed.add(lock)
     return lock
 
 
-def await_too(*locks: Any) -> None:
+def wait_before_fork(*locks: Any) -> None:
     """Let forks also wait for these locks, which they take in this order, as the threads do."""
     _awaited.extend(locks)
 
 
-def _before() -> None:
+def _lock_before_fork() -> None:
     _taken[:] = [lock for lock in _awaited if lock.acquire(timeout=LONGEST)]
 
 
-def _after() -> None:
+def _unlock_after_fork() -> None:
     while _taken:
         _taken.pop().release()
 
 
-def _in_child() -> None:
+def _reset_in_child() -> None:
     late = [lock for lock in _awaited if lock not in _taken]
-    _after()
+    _unlock_after_fork()
     for lock in [*late, *_renewed]:
         if not (hasattr(lock, "_is_owned") and lock._is_owned()):  # the forking thread lives on and releases its own
             lock._at_fork_reinit()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)
+    os.register_at_fork(before=_lock_before_fork, after_in_parent=_unlock_after_fork, after_in_child=_reset_in_child)

@@ -115,7 +115,7 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
         out = wrap(node.out, None)
         meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
                 for key, x in node.meta.items()}
-    cotangent = leaf(any_numbers(held(out)))
+    cotangent = leaf(generic_cotangent(held(out)))
     level = level_of(*given.values())  # the vmap over directions; outside it, rules run once for all directions
     with recording(True):
         with level.left() if level else nullcontext():
@@ -143,6 +143,6 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
     return total
 
 
-def any_numbers(like: Any) -> Any:
+def generic_cotangent(like: Any) -> Any:
     """Return an irregular cotangent of the same shape and dtype; ones could cancel by a symmetry of the function."""
     return np.cos(np.arange(like.size)).reshape(like.shape).astype(like.dtype)

@@ -112,10 +112,10 @@ def fixed_point(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[.
         >>> round(float(grad(fixed_point(babylonian, iterate))(4.0)), 12)  # of the square root
         0.25
     """
-    return _implicit(lambda x, *args: _less(f(x, *args), x), solver, "fixed_point")
+    return _implicit(lambda x, *args: _subtract(f(x, *args), x), solver, "fixed_point")
 
 
-def _less(new: Tree, x: Tree) -> Tree:
+def _subtract(new: Tree, x: Tree) -> Tree:
     leaves, rebuild = flatten(new)
     return rebuild([a - b for a, b in zip(leaves, flatten(x)[0], strict=True)])
 
@@ -139,7 +139,7 @@ def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> C
                 return pack(f(unpack(v), *args))
 
             v, wanted = pack(out), pack(g)
-            moving = [k for k, x in enumerate(given) if _floats(x)]
+            moving = [k for k, x in enumerate(given) if _is_float(x)]
 
             def of_moving(*moved: Any) -> Any:
                 full = list(given)
@@ -189,8 +189,9 @@ def _check(f: Callable[..., Any], x: Any, args: list[Any], name: str) -> None:
     shapes = [np.shape(raw(value)) for value in values], [leaf.shape for leaf in flatten(x)[0]]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{name}: the equation has values of shape {_shown(shapes[0])}, and the answer of the solver has shape "
-            f"{_shown(shapes[1])}; there must be one equation for each unknown."
+            f"{name}: the equation has values of shape {_shape_text(shapes[0])}, and the answer of the solver has "
+            "shape "
+            f"{_shape_text(shapes[1])}; there must be one equation for each unknown."
         )
     if any(isinstance(value, Tensor) and value.requires_grad for value in values):
         raise TypeError(
@@ -199,7 +200,7 @@ def _check(f: Callable[..., Any], x: Any, args: list[Any], name: str) -> None:
         )
 
 
-def _shown(shapes: list[tuple[int, ...]]) -> str:
+def _shape_text(shapes: list[tuple[int, ...]]) -> str:
     return printable(" and ".join(map(str, shapes)) or "nothing")
 
 
@@ -221,7 +222,7 @@ def _packing(tree: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     return pack, unpack
 
 
-def _floats(x: Any) -> bool:
+def _is_float(x: Any) -> bool:
     return isinstance(x, (Tensor, np.ndarray, np.generic, float, complex)) and np.asarray(raw(x)).dtype.kind in "fc"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from .data import Columns, Scaler
 from .files import StrPath, write_whole
 from .files.pytorch import is_pytorch, read_pytorch
-from .files.safetensors import check, digest, pack, parse, read, seal
+from .files.safetensors import check_digest, digest, pack, parse, read, seal
 from .nn.containers import Lambda, Sequential
 from .nn.layer import Layer
 from .nn.module import Module
@@ -182,7 +182,7 @@ def load_network(path: StrPath) -> Network:
             f"{VERSION!r}. Install the version that wrote it, or train again."
         )
     text = notes.get("network", "")
-    check(path, text, arrays, notes)
+    check_digest(path, text, arrays, notes)
     known = parse(path, text)
     try:
         return _build(known, arrays)
@@ -251,7 +251,7 @@ def load_weights(
         >>> bool((head[0].weight.data == model.old.weight.data).all())
         True
     """
-    arrays = _weights(path)
+    arrays = _read_weights(path)
     try:
         guessed = rename == "guess"
         if guessed:
@@ -265,7 +265,7 @@ def load_weights(
         raise ValueError(f"{printable(path)}: {printable(error)}{_hint(arrays, model, prefix)}") from None
 
 
-def _weights(path: StrPath) -> dict[str, Array]:
+def _read_weights(path: StrPath) -> dict[str, Array]:
     """Return the arrays of a file of weights, by name."""
     if is_pytorch(path):
         return read_pytorch(path)
@@ -276,7 +276,7 @@ def _weights(path: StrPath) -> dict[str, Array]:
             raise ValueError(
                 f"{printable(path)} holds a {kind}, not just weights; read it with tinygrad_nn.io.load_network."
             )
-        check(path, "weights" + notes.get("text", "?"), arrays, notes)
+        check_digest(path, "weights" + notes.get("text", "?"), arrays, notes)
     return arrays
 
 
@@ -312,7 +312,7 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
         here = [name for name, found in ours.items() if found == shapes]
         same = {name for name in here if name in there}  # a part with the same name in both is the same part
         pairs.update({name: name for name in same})
-        there, here = (sorted({*names} - same, key=_in_order) for names in (there, here))
+        there, here = (sorted({*names} - same, key=_numeric_sort_key) for names in (there, here))
         pairs.update(zip(there, here, strict=False))  # if there are several, a first suggestion in order of their names
         if here and (len(there) != 1 or len(here) != 1):
             said = ", ".join(f"{leaf} {'x'.join(map(str, shape)) or 'of one number'}" for leaf, shape in shapes[:3])
@@ -329,7 +329,7 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
     return renamed
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
+def _numeric_sort_key(name: str) -> list[tuple[int, str]]:
     """Return a sort key by which "layer.10" comes after "layer.9"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 

@@ -57,13 +57,13 @@ def jacobian(
         call = Call(f, argnums, args, kwargs)
         outs, rebuild = flatten(call.value)
         outs = [result_of(f, out) for out in outs]
-        found = [call.arrange(blocks) for blocks in _columns(outs, call.inputs) or _rows(outs, call.inputs)]
+        found = [call.arrange(blocks) for blocks in _by_forward(outs, call.inputs) or _by_reverse(outs, call.inputs)]
         return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
 
     return wraps(f)(matrix)
 
 
-def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
+def _by_forward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
     """Return the derivatives for each result and input, computed by forward mode for all entries of the inputs.
 
     Return None if the results do not have more entries than the inputs (reverse mode is then better), or if any array
@@ -116,7 +116,7 @@ def _pulled(out: Tensor, inputs: Sequence[Tensor], unit: Any) -> list[Any]:
     return pullback(out, inputs, unit.reshape(out.shape))
 
 
-def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
+def _by_reverse(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
     """Return the derivatives for each result and input, computed by reverse mode for all entries of a result."""
     blocks = []
     for out in outs:

@@ -44,12 +44,12 @@ class _Read:
         self.gradient, self.w, self.g, self.moves, self.rate = gradient, w, g, moves, rate
 
 
-def say(text: str) -> None:
+def warn_user(text: str) -> None:
     """Emit a `GradientWarning` that points at the line of user code which called this package."""
-    warnings.warn(text, GradientWarning, stacklevel=_outside())
+    warnings.warn(text, GradientWarning, stacklevel=_stacklevel())
 
 
-def moved(t: Any, new: Any) -> Any:
+def updated_in_place(t: Any, new: Any) -> Any:
     """Return the result of ``t -= step``: under no_grad the leaf itself with new data, otherwise the new Tensor."""
     mode, node = thread.mode, t.node
     if mode.grad or mode.traces or node is None or node.inner or t.data.shape != new.data.shape:
@@ -58,7 +58,7 @@ def moved(t: Any, new: Any) -> Any:
     return t
 
 
-def summed(node: Node, g: Any) -> Array:
+def add_gradient(node: Node, g: Any) -> Array:
     """Return a leaf's gradient plus `g`, and note on the Node whether the old gradient was used or read before.
 
     The note ``summed`` is (reference to the sum, an optimizer used the old gradient, user code read the old gradient).
@@ -74,14 +74,14 @@ def summed(node: Node, g: Any) -> Array:
     return total
 
 
-def cleared(node: Node, value: Array | None = None) -> None:
+def assign_gradient(node: Node, value: Array | None = None) -> None:
     """Set a leaf's gradient to ``None`` or to an assigned array, and drop the notes about the old gradient."""
     node.grad = value
     if node.notes is not None and not TRANSIENT.isdisjoint(node.notes):
         node.notes = {key: note for key, note in node.notes.items() if key not in TRANSIENT} or None
 
 
-def replaced(node: Node, g: Any) -> None:
+def replace_gradient(node: Node, g: Any) -> None:
     """Set a leaf's gradient to one computed from it, such as a clipped one, and keep the notes about its sum."""
     g = np.asarray(g)  # NumPy makes scalars of 0-d results
     last = (node.notes or {}).get("summed")
@@ -90,18 +90,18 @@ def replaced(node: Node, g: Any) -> None:
     node.grad = g
 
 
-def read(node: Node, data: Array) -> Array | None:
+def read_gradient(node: Node, data: Array) -> Array | None:
     """Return the gradient that user code reads; warn if there is none because this is no leaf, or if it only grows."""
     g = node.grad
     if g is None:
         if node.primitive is not None:
-            say(LOST.format(made=node.primitive.name))
+            warn_user(LOST.format(made=node.primitive.name))
     elif node.notes is not None and "summed" in node.notes:
-        _look(node, g, data, node.notes)
+        _warn_if_summed(node, g, data, node.notes)
     return g
 
 
-def _look(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
+def _warn_if_summed(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
     """Warn if, twice in a row, a parameter moved along the gradient read before, and the next was added to that one."""
     last, before = notes["summed"], notes.get("read")
     if last[0]() is not g or "used" in notes or (before is not None and before.gradient() is g):
@@ -113,7 +113,7 @@ def _look(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
         moves = before.moves + 1 if rate and (not before.moves or abs(rate - before.rate) < 1e-6 * rate) else 0
     if moves == 2:  # two moves along the gradient at the same rate are no coincidence
         name = f"{notes['name']!r}" if "name" in notes else f"a parameter of shape {g.shape}"
-        say(PILED.format(call="w.grad", name=name, edit="w.grad = None."))
+        warn_user(PILED.format(call="w.grad", name=name, edit="w.grad = None."))
     node.note(read=_Read(ref(g), w, some, moves if moves < 2 else -(2**62), rate))
 
 
@@ -136,7 +136,7 @@ class Watch:
             if last is not None and last[1] and last[0]() is node.grad and not self.said:
                 self.said = True
                 name = repr(t.name) if t.name else f"a parameter of shape {t.shape}"
-                say(PILED.format(call=call, name=name, edit=edit))
+                warn_user(PILED.format(call=call, name=name, edit=edit))
         return found
 
     def after(self, groups: Sequence[Any]) -> None:
@@ -163,8 +163,8 @@ def _rate(d: Array, g: Array, size: float, dtype: Any) -> float:
     return c if fits else 0.0
 
 
-def _outside() -> int:
-    """Return the ``stacklevel`` with which `warnings.warn` in `say` names the first frame outside this package."""
+def _stacklevel() -> int:
+    """Return the ``stacklevel`` with which `warnings.warn` in `warn_user` names the first frame outside the package."""
     import sys
 
     frame, level = sys._getframe(1), 1

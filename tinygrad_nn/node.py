@@ -206,7 +206,7 @@ class _Thread(threading.local):
 thread = _Thread()
 
 
-def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
+def leaf_node(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
     """Make the Node of a leaf with this data; `kind` is its class."""
     node, mode = kind(), thread.mode
     node.primitive = node.grad = None

@@ -40,7 +40,7 @@ def _numbers(x: Any) -> Array:
     return x if x.dtype.kind in "fc" else x.astype(float)
 
 
-def _along(matrix: Any, c: Array, axis: int) -> Array:
+def _apply_along(matrix: Any, c: Array, axis: int) -> Array:
     """Return the product of a matrix with coefficients along an axis."""
     return np.moveaxis(np.tensordot(matrix.astype(c.dtype), c, (1, axis)), 0, axis)
 
@@ -127,7 +127,7 @@ class Series:
         c, *found = fitted(self.vander(x, int(degrees[-1]))[:, degrees], y, w, rcond, f"{self.prefix}fit")[:5]
         if np.ndim(deg):
             places = np.eye(degrees[-1] + 1)[:, degrees]  # zeros for the degrees that were left out
-            c = _along(places, c, 0)
+            c = _apply_along(places, c, 0)
         if not full and found[1] != len(degrees):
             warnings.warn("The fit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=2)
         return (c, found) if full else c
@@ -135,7 +135,7 @@ class Series:
     def der(self, c: Any, m: int = 1, scl: float = 1, axis: int = 0) -> Array:
         """Return the coefficients of the m-th derivative; each differentiation multiplies by `scl`."""
         c = np.atleast_1d(_numbers(c))
-        return _along(self._numpy("der")(np.eye(c.shape[axis]), m, scl), c, axis)
+        return _apply_along(self._numpy("der")(np.eye(c.shape[axis]), m, scl), c, axis)
 
     def int(self, c: Any, m: int = 1, k: Any = (), lbnd: Any = 0, scl: float = 1, axis: int = 0) -> Array:
         """Return the coefficients of the m-th integral; the successive integrals have the values `k` at `lbnd`."""
@@ -143,7 +143,7 @@ class Series:
         if len(k) > m:
             raise ValueError(f"{self.prefix}int of order {m} takes at most {m} constants k; it got {len(k)}.")
         for i in range(m):
-            c = _along(self._numpy("int")(np.eye(len(c)), scl=scl), c, 0)
+            c = _apply_along(self._numpy("int")(np.eye(len(c)), scl=scl), c, 0)
             at_bound = self.val(lbnd, c) if is_tensor(lbnd) or lbnd != 0 else 0
             first = c[:1] - at_bound + (k[i] if i < len(k) else 0)
             c = np.concatenate([first.astype(c.dtype), c[1:]])

@@ -37,7 +37,7 @@ SHORT, FEW = 8, 256  # NumPy is slow at summing along a short last axis of a lar
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # types that need neither conversion nor a funnel
 
 
-class Wraps(TypeError):
+class NamedAxes(TypeError):
     """Raised if an argument is an array with named axes (an xarray), which may itself hold a Tensor as its data."""
 
 
@@ -217,7 +217,7 @@ class Primitive:
             arrays, metadata = self._bind_by_name(args, dict(kwargs))
         unknown = [name for name in metadata if name not in self.metadata]
         if unknown:
-            metadata = as_numpy(metadata, self.metadata)
+            metadata = numpy_options(metadata, self.metadata)
             unknown = [name for name in metadata if name not in self.metadata]
         if unknown:
             from .spelling import did_you_mean
@@ -241,7 +241,7 @@ class Primitive:
         return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
 
 
-def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:
+def numpy_options(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:
     """Rename PyTorch's dim and keepdim to NumPy's axis and keepdims, if those are in `known` and not given already."""
     names = {theirs: ours for theirs, ours in _PYTORCH.items() if ours in known and ours not in options}
     return {names.get(name, name): value for name, value in options.items()}
@@ -250,7 +250,7 @@ def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims"
 def registered(name: str) -> Primitive:
     """Return the primitive of this name."""
     if name not in REGISTRY:
-        stand_in(name)  # loads the module that contains its row
+        find_replacement(name)  # loads the module that contains its row
     return REGISTRY[name]
 
 
@@ -366,10 +366,10 @@ def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Arr
     return g.sum(axis=axes, keepdims=True)
 
 
-def constant(arg: Any, primitive: Primitive) -> Any:
+def as_constant(arg: Any, primitive: Primitive) -> Any:
     """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
-        raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
+        raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(
@@ -443,7 +443,7 @@ def numpy_name(function: Any) -> str:
     return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{name}"
 
 
-def stand_in(function: Any) -> Callable[..., Any] | None:
+def find_replacement(function: Any) -> Callable[..., Any] | None:
     """Return the replacement of a NumPy function or of another library's ufunc for Tensors; None if there is none.
 
     Given a name instead, load the module that declares the primitive of that name, and return the primitive.
@@ -464,16 +464,16 @@ def no_rule(function: Any) -> TypeError:
     return TypeError(f"{name} has no derivative rule here, so its result would silently lose the graph. {lines[0]}")
 
 
-def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
+def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
     shapes = [np.shape(arg) for arg in raw]
     text = str(error)
     if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
         met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
-        error.args = (f"{text.rstrip()} ({met}){_mended(primitive.name, shapes)}",)
+        error.args = (f"{text.rstrip()} ({met}){_shape_hint(primitive.name, shapes)}",)
 
 
-def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
+def _shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
     """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
     if len(shapes) != 2 or not all(shapes):
         return ""

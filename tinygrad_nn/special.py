@@ -20,7 +20,7 @@ import numpy as np
 from .ops import neural
 from .ops.library import STAND_INS
 from .ops.plain import bare
-from .ops.scipy import named, names
+from .ops.scipy import names, replacement_named
 from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
 from .ops.special import sinc as _sinc
@@ -185,7 +185,7 @@ def _several(x: Any, axis: Any) -> bool:
 def __getattr__(name: str) -> Any:
     if name not in _KNOWN:
         raise no_attribute(f"module {__name__!r}", name, __dir__())
-    globals()[name] = function = named(name)
+    globals()[name] = function = replacement_named(name)
     return function
 
 

@@ -198,12 +198,12 @@ def _family(f: Callable[[Array], Array], slope: Callable[[Array], Array] | None)
     def derivative(k: int) -> Callable[[Array], Array]:
         while len(made) <= k:
             made.append(elementwise_grad(made[-1]))
-        return lambda w: _plain(_alone(made[k], w), w)
+        return lambda w: _plain(_call_alone(made[k], w), w)
 
     return derivative
 
 
-def _alone(f: Callable[[Array], Array], w: Array) -> Any:
+def _call_alone(f: Callable[[Array], Array], w: Array) -> Any:
     """Call f with a fresh `Mode`, so that nothing that is recorded, traced or mapped in this thread affects it."""
     before, thread.mode = thread.mode, Mode()
     try:
@@ -233,17 +233,17 @@ def _exp(k: int) -> Callable[[Array], Array]:
 
 
 def _log(k: int) -> Callable[[Array], Array]:
-    return (lambda w: np.log(_least(w, 0, "log"))) if k == 0 else lambda w: (-1) ** (k - 1) * factorial(k - 1) / w**k
+    return (lambda w: np.log(_at_least(w, 0, "log"))) if k == 0 else lambda w: (-1) ** (k - 1) * factorial(k - 1) / w**k
 
 
 def _sqrt(k: int) -> Callable[[Array], Array]:
     scale = np.prod([0.5 - i for i in range(k)])
     if k == 0:
-        return lambda w: np.sqrt(np.maximum(_least(w, np.abs(w).max(initial=0) * -1e-6, "sqrt"), 0))
+        return lambda w: np.sqrt(np.maximum(_at_least(w, np.abs(w).max(initial=0) * -1e-6, "sqrt"), 0))
     return lambda w: scale * np.maximum(w, 0) ** (0.5 - k)
 
 
-def _least(w: Array, bound: Any, name: str) -> Array:
+def _at_least(w: Array, bound: Any, name: str) -> Array:
     """Return the eigenvalues w; raise LinAlgError if the smallest is below what the function `name` allows."""
     if w.size and (w.min() <= bound if name == "log" else w.min() < bound):
         needs = "definite" if name == "log" else "semidefinite"

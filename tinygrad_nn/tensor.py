@@ -10,22 +10,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .leaves import cleared, moved, read
-from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, source, thread
+from .leaves import assign_gradient, read_gradient, updated_in_place
+from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
     NO_METADATA,
     OVERRIDES,
     REGISTRY,
+    NamedAxes,
     Primitive,
-    Wraps,
+    add_shapes,
+    as_constant,
     call_function,
     call_ufunc,
-    constant,
+    find_replacement,
     no_rule,
-    say_shapes,
-    stand_in,
 )
 
 _new, _ndarray = object.__new__, np.ndarray
@@ -83,7 +83,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 parents.append(parent := arg.node)
                 live = live or parent is not None
             else:
-                bare.append(constant(arg, primitive))
+                bare.append(as_constant(arg, primitive))
                 parents.append(None)
         x, p = tuple(bare), tuple(parents) if live else None
     made = arity > 0 and primitive.fills  # a ufunc with out=... always makes a new ndarray
@@ -95,7 +95,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         else:
             out = forward(*x) if arity == 0 else forward(x) if arity == 1 else forward(x, y)
     except ValueError as error:
-        say_shapes(error, primitive, list((x, y)[:arity] if arity else x))
+        add_shapes(error, primitive, list((x, y)[:arity] if arity else x))
         raise
     if not made:
         if primitive.saves:
@@ -126,7 +126,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a leaf Tensor, which receives a gradient, from a floating-point array."""
-    return over(data, source(data, name), Tensor)
+    return over(data, leaf_node(data, name), Tensor)
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:
@@ -151,13 +151,13 @@ def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
     def forward(self: Any, other: Any) -> Tensor:
         try:
             return apply(REGISTRY[name], (self, other))
-        except Wraps:
+        except NamedAxes:
             return NotImplemented  # type: ignore[no-any-return]
 
     return [
         forward,
         lambda self, other: apply(REGISTRY[name], (other, self)),
-        lambda self, other: moved(self, apply(REGISTRY[name], (self, other))),
+        lambda self, other: updated_in_place(self, apply(REGISTRY[name], (self, other))),
     ]
 
 
@@ -215,7 +215,7 @@ class Tensor:
                 "np.asarray(data, dtype=float); text classes become numbers with tinygrad_nn.data.one_hot."
             )
         self.data, self.label = array, name
-        self.node = source(array, name) if requires_grad and array.dtype.kind in "fc" else None
+        self.node = leaf_node(array, name) if requires_grad and array.dtype.kind in "fc" else None
 
     @property
     def name(self) -> str | None:
@@ -232,7 +232,7 @@ class Tensor:
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` accumulated, or ``None``; assign ``None`` to start afresh."""
-        return None if self.node is None else read(self.node, self.data)
+        return None if self.node is None else read_gradient(self.node, self.data)
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -240,7 +240,7 @@ class Tensor:
             raise ValueError("this Tensor is a constant and has no gradient; make it with Tensor(data) of floats.")
         if value is not None and (value := np.asarray(value, dtype=self.data.dtype)).shape != self.data.shape:
             raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
-        cleared(self.node, value)
+        assign_gradient(self.node, value)
 
     @property
     def requires_grad(self) -> bool:
@@ -254,7 +254,7 @@ class Tensor:
         if wanted and self.data.dtype.kind not in "fc":
             raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
         if wanted and self.node is None:
-            self.node = source(self.data, self.label)
+            self.node = leaf_node(self.data, self.label)
         elif not wanted and self.node is not None:
             self.label, self.node = self.name or "", None  # a module still finds a parameter that has a label
 
@@ -436,7 +436,7 @@ class Tensor:
             if not kwargs and type(handler) is Primitive:
                 try:
                     return apply(handler, inputs)
-                except Wraps:
+                except NamedAxes:
                     return NotImplemented
         else:
             handler = OVERRIDES.get((ufunc, method))
@@ -452,7 +452,7 @@ class Tensor:
             )
         if handler is None:
             function = ufunc if method == "__call__" else (ufunc, method)
-            if (handler := stand_in(function)) is None:
+            if (handler := find_replacement(function)) is None:
                 raise no_rule(function)
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 

@@ -26,7 +26,7 @@ def is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(OURS)
 
 
-def is_of_a_person(frame: FrameType) -> bool:
+def is_user_code(frame: FrameType) -> bool:
     """Whether a frame is user code: not of this package, nor of Python or an installed library."""
     import sysconfig
 
@@ -49,7 +49,7 @@ def is_operation(frame: FrameType) -> bool:
     return is_ours(frame) and frame.f_code.co_name == "apply" and frame.f_code.co_filename == f"{OURS}tensor.py"
 
 
-def on_purpose(error: BaseException, trace: list[TracebackType]) -> bool:
+def is_call_error(error: BaseException, trace: list[TracebackType]) -> bool:
     """Whether an error is the fault of the call, and not a bug of this package.
 
     It is if the last frame of this package has a raise statement there, if a function of the user that this package
@@ -61,7 +61,7 @@ def on_purpose(error: BaseException, trace: list[TracebackType]) -> bool:
     code, at = trace[last].tb_frame.f_code.co_code, trace[last].tb_lasti
     if 0 <= at < len(code) and dis.opname[code[at]] == "RAISE_VARARGS":
         return True
-    if any(is_of_a_person(entry.tb_frame) for entry in trace[last + 1 :]):
+    if any(is_user_code(entry.tb_frame) for entry in trace[last + 1 :]):
         return True
     forward = [k for k, entry in enumerate(trace) if is_operation(entry.tb_frame)]
     inner = trace[forward[-1] + 1 : last + 1] if forward else []
@@ -72,10 +72,10 @@ def _file(entry: TracebackType) -> str:
     return entry.tb_frame.f_code.co_filename
 
 
-def short(error: BaseException) -> tuple[TracebackType | None, int]:
+def short_traceback(error: BaseException) -> tuple[TracebackType | None, int]:
     """Return an error's traceback with only the last of this package's frames, and how many frames are left out."""
     trace = entries(error.__traceback__)
-    if os.environ.get(SWITCH) == "full" or not on_purpose(error, trace):
+    if os.environ.get(SWITCH) == "full" or not is_call_error(error, trace):
         return error.__traceback__, 0
     ours = [entry for entry in trace if is_ours(entry.tb_frame)]
     kept = [entry for entry in trace if entry is ours[-1] or not is_ours(entry.tb_frame)]
@@ -86,7 +86,7 @@ def short(error: BaseException) -> tuple[TracebackType | None, int]:
 
 
 @contextmanager
-def shortened(error: BaseException) -> Iterator[int]:
+def shortening_tracebacks(error: BaseException) -> Iterator[int]:
     """Give an error and its causes short tracebacks inside this block; yields how many frames are left out."""
     before: list[tuple[BaseException, TracebackType | None]] = []
     one: BaseException | None = error
@@ -96,7 +96,7 @@ def shortened(error: BaseException) -> Iterator[int]:
     left_out = 0
     try:
         for one, _ in before:
-            trace, count = short(one)
+            trace, count = short_traceback(one)
             left_out += count
             one.__traceback__ = trace
         yield left_out
@@ -105,7 +105,7 @@ def shortened(error: BaseException) -> Iterator[int]:
             one.__traceback__ = trace
 
 
-def note(left_out: int, how: str) -> str:
+def hidden_frames_note(left_out: int, how: str) -> str:
     """Return the line that says how many frames are not shown, and how to see them."""
     frames = "1 frame of tinygrad_nn is" if left_out == 1 else f"{left_out} frames of tinygrad_nn are"
     return f"({frames} left out; {how}.)"
@@ -122,15 +122,15 @@ def install() -> None:
 
 
 def _in_a_terminal(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    with shortened(error) as left_out:
+    with shortening_tracebacks(error) as left_out:
         sys.__excepthook__(kind, error, error.__traceback__)
     if left_out and sys.stderr is not None:
-        sys.stderr.write(f"{note(left_out, f'{SWITCH}=full shows them')}\n")
+        sys.stderr.write(f"{hidden_frames_note(left_out, f'{SWITCH}=full shows them')}\n")
 
 
 def _in_a_cell(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offset: int | None = None) -> None:
     """Show an error as IPython does; for a wrong call show the message first, and then the short traceback."""
-    with shortened(error) as left_out:
+    with shortening_tracebacks(error) as left_out:
         if not left_out or shell.call_pdb:
             lines = None
         else:
@@ -143,4 +143,4 @@ def _in_a_cell(shell: Any, kind: Any, error: BaseException, trace: Any, tb_offse
     sys.last_exc = error  # type: ignore[attr-defined,unused-ignore]
     drawn = hasattr(error, "module_path") or any(is_operation(entry.tb_frame) for entry in entries(trace))
     more = "; tinygrad_nn.explain_error() draws what led to it" if drawn else ""
-    shell._showtraceback(kind, error, [lines[-1], *lines[:-1], note(left_out, f"%tb shows them{more}")])
+    shell._showtraceback(kind, error, [lines[-1], *lines[:-1], hidden_frames_note(left_out, f"%tb shows them{more}")])

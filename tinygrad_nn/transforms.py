@@ -15,7 +15,7 @@ import numpy as np
 
 from .backward import ancestors, walk
 from .batching import level_of
-from .forward_mode import any_numbers, path, push
+from .forward_mode import generic_cotangent, path, push
 from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
@@ -26,10 +26,10 @@ _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
 
 
-def enter(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
+def new_input(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
     """Return an array or Tensor as a new input Tensor for a function to be differentiated, also inside vmap."""
     if (level := thread.mode.level) is not None:
-        return level.outside(lambda xs: [enter(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
+        return level.outside(lambda xs: [new_input(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
         return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, f)
     return _leaf(np.asarray(value), f)
@@ -47,7 +47,7 @@ def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
     return tensor
 
 
-def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
+def _has_outside_graph(root: Node | None, inputs: frozenset[Node]) -> bool:
     """Tell whether a result or its inputs depend on Nodes older than the inputs, or whether a trace is running.
 
     If so, an enclosing transform or a trace needs the graph, and the results of a transform must be Tensors.
@@ -82,14 +82,14 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
     arrived: dict[Node, Any] = {}
-    live = _alive(cotangent) or _outside(out.node, nodes)
+    live = _wants_graph(cotangent) or _has_outside_graph(out.node, nodes)
     directions = level_of(cotangent)
-    if directions is not None and out.node is not None and _tied(out.node, nodes):
+    if directions is not None and out.node is not None and _has_ties(out.node, nodes):
         return directions.one_by_one(lambda c: pullback(out, inputs, c), cotangent)
     if out.node is not None and directions is not None:
         with recording(live):
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
-        arrived = found if live else {node: _plain(g) for node, g in found.items()}
+        arrived = found if live else {node: _without_graph(g) for node, g in found.items()}
     elif out.node is not None and not live:
         found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
@@ -105,7 +105,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     return gradients
 
 
-def _tied(root: Node, inputs: frozenset[Node]) -> bool:
+def _has_ties(root: Node, inputs: frozenset[Node]) -> bool:
     """Tell whether a factorisation in the graph has equal eigenvalues or singular values.
 
     Its gradient is then not linear in the cotangent, so each direction needs a walk of its own.
@@ -156,9 +156,9 @@ class Call:
         for once in (True, False) if shared else (False,):
             if once:
                 with level.left(), recording(thread.mode.grad):
-                    self.inputs = [enter(x, f) for x in leaves]
+                    self.inputs = [new_input(x, f) for x in leaves]
             else:
-                self.inputs = [enter(x, f) for x in leaves]
+                self.inputs = [new_input(x, f) for x in leaves]
             entered = self.rebuild(self.inputs)
             for (where, key), x in zip(places, entered if self.nested else [entered], strict=True):
                 where[key] = x
@@ -222,7 +222,7 @@ def value_and_grad(
         gradients = pullback(out, call.inputs, one)
         outside = any([isinstance(g, Tensor) for g in gradients] + [bool(t.node and t.node.p) for t in call.inputs])
         if thread.mode.level is not None and level_of(*call.inputs) is not None:
-            shown = _shown(out, call.inputs)
+            shown = _as_result(out, call.inputs)
         else:
             shown = out if outside else out.data.copy()[()]  # a copy, since arrays in a graph are read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
@@ -298,14 +298,14 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
             total = found if not total else [a + b for a, b in zip(total, found, strict=True)]
         return call.arrange(total)
 
-    return rebuild([_shown(out, call.inputs) for out in outs]), pull
+    return rebuild([_as_result(out, call.inputs) for out in outs]), pull
 
 
-def _shown(out: Tensor, inputs: Sequence[Tensor]) -> Any:
+def _as_result(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return a value as a Tensor if an enclosing transform needs its graph, else as an ndarray."""
     if (level := level_of(*inputs)) is not None:
-        return level.outside(lambda o, xs: [_shown(o[0], xs)], [out], inputs)[0]
-    return out if _outside(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
+        return level.outside(lambda o, xs: [_as_result(o[0], xs)], [out], inputs)[0]
+    return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -342,7 +342,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs, rebuild = flatten(call.value)
     outs = [result_of(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
-    shown = [_shown(out, call.inputs) for out in outs]
+    shown = [_as_result(out, call.inputs) for out in outs]
     return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
 
 
@@ -356,12 +356,12 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     roots = [out.node for out in outs if out.node is not None]
     through = path(roots, nodes)
-    outside = any(_outside(root, nodes) for root in roots)
+    outside = any(_has_outside_graph(root, nodes) for root in roots)
 
     def pushed(directions: Sequence[Any]) -> list[Any]:
         if through is None and (many := level_of(*directions)) is not None:
             return many.one_by_one(lambda *vs: pushed(vs), *directions)
-        live = outside or any(_alive(v) for v in directions)
+        live = outside or any(_wants_graph(v) for v in directions)
         tangents = {}
         for t, v in zip(inputs, directions, strict=True):
             if t.node is None:
@@ -375,18 +375,18 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
             found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
         if live:
             return [v if isinstance(v, Tensor) else wrap(v, None) for v in found]
-        return [_plain(v) for v in found]
+        return [_without_graph(v) for v in found]
 
     return pushed
 
 
-def _plain(v: Any) -> Any:
+def _without_graph(v: Any) -> Any:
     """Return a value without its graph: an array, or inside vmap a mapped Tensor over a plain array."""
     level = level_of(v)
-    return np.array(raw(v)) if level is None else level.wrap(_plain(v.full))
+    return np.array(raw(v)) if level is None else level.wrap(_without_graph(v.full))
 
 
-def _alive(v: Any) -> bool:
+def _wants_graph(v: Any) -> bool:
     """Tell whether a direction asks for results with a graph: a Tensor does, unless it is mapped and constant."""
     return isinstance(v, Tensor) and (v.node is not None or level_of(v) is None)
 
@@ -399,7 +399,7 @@ def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
 
 def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
     """Return the derivative along directions by transposing the whole walk back: a walk back through its graph."""
-    dummy = leaf(any_numbers(held(out)))
+    dummy = leaf(generic_cotangent(held(out)))
     derivative: Any = _zeros(out, inputs)
     for row, v in zip(pullback(out, inputs, dummy), directions, strict=True):
         if isinstance(row, Tensor) and row.node is not None:

@@ -72,7 +72,7 @@ def _stacks() -> None:
 def _products() -> None:
     from tinygrad_nn.compiled.numba.native import matrix_products
 
-    matrix_products.large = lambda op: False
+    matrix_products.is_large = lambda op: False
 
 
 def _blocks() -> None:
@@ -111,15 +111,15 @@ def _kinds(*kinds: str) -> Callable[[], None]:
 
 
 def _straight() -> None:
-    from tinygrad_nn.compiled.numba import straight
+    from tinygrad_nn.compiled.numba import scalars
 
-    straight.single = lambda op: False
+    scalars.is_scalar_operation = lambda op: False
 
 
 def _rolled() -> None:
     from tinygrad_nn.compiled import code
 
-    code.rolled = lambda program: program
+    code.roll_loops = lambda program: program
 
 
 def _small_products() -> None:
@@ -143,8 +143,8 @@ def _passing() -> None:
 def _apart() -> None:
     from tinygrad_nn.compiled.numba import cache
 
-    kept = cache.kept
-    cache.kept = lambda dispatcher, apart=False: kept(dispatcher)
+    kept = cache.kept_on_disk
+    cache.kept_on_disk = lambda dispatcher, apart=False: kept(dispatcher)
 
 
 def _threads() -> None:
@@ -154,11 +154,11 @@ def _threads() -> None:
 
 
 def _one_loop() -> None:
-    from tinygrad_nn.compiled.numba.loops import Known, Loops
+    from tinygrad_nn.compiled.numba.loops import ArrayAccess, Loops
 
     def written(self: Loops, value: Any) -> list[str]:
         self._write(value, self.made[value])
-        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
+        self.known[value] = ArrayAccess(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 
     Loops._written = written

@@ -24,16 +24,16 @@ from .tracer import (
     Box,
     Cotangent,
     VSpace,
-    boxed,
     conj,
     getval,
+    is_live,
     isbox,
-    live,
     notrace_primitive,
     placeholder,
     primitive,
-    settled,
     vspace,
+    without_ended_graph,
+    wrap_in_box,
 )
 
 Maker = Callable[..., Any]
@@ -285,7 +285,7 @@ defvjp(
 # -- Through a function, backward and forward
 
 
-def _entered(leaf: Any) -> Any:
+def _differentiable_leaf(leaf: Any) -> Any:
     """Return the array or Tensor to differentiate for a leaf: integers become floats, Box types a placeholder."""
     if isinstance(leaf, Box):
         raise NotImplementedError(f"a {type(leaf).__name__} can be differentiated only once.")
@@ -297,12 +297,12 @@ def _entered(leaf: Any) -> Any:
     return array if array.dtype.kind in "fc" else array.astype(float)
 
 
-def _moving(leaf: Any) -> bool:
+def _is_differentiable(leaf: Any) -> bool:
     """Tell whether a leaf of an argument can be differentiated; a string or a function cannot."""
     return isbox(leaf) or type(leaf) in Box.type_mappings or np.asarray(leaf).dtype.kind in "fciub"
 
 
-def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def marking_ended(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Wrap fun so that, when it returns, the nodes of its input go into `ENDED`: their differentiation is over."""
 
     def call(x: Any) -> Any:
@@ -321,15 +321,15 @@ class _Unary:
     def __init__(self, fun: Callable[[Any], Any], x: Any) -> None:
         self.fun = fun
         self.leaves, self.rebuild = flatten(x)
-        self.places = [k for k, leaf in enumerate(self.leaves) if _moving(leaf)]
-        self.inputs = [_entered(self.leaves[k]) for k in self.places]
+        self.places = [k for k, leaf in enumerate(self.leaves) if _is_differentiable(leaf)]
+        self.inputs = [_differentiable_leaf(self.leaves[k]) for k in self.places]
 
     def __call__(self, inputs: list[Any]) -> Any:
         filled = list(self.leaves)
         for k, x in zip(self.places, inputs, strict=True):
-            filled[k] = boxed(filled[k], x) if type(filled[k]) in Box.type_mappings else x
-        value = ending(self.fun)(self.rebuild(filled))
-        if not live(value):
+            filled[k] = wrap_in_box(filled[k], x) if type(filled[k]) in Box.type_mappings else x
+        value = marking_ended(self.fun)(self.rebuild(filled))
+        if not is_live(value):
             warnings.warn("Output seems independent of input.", stacklevel=5)
         return value
 
@@ -341,19 +341,19 @@ class _Unary:
                 found = g.item()  # a Cotangent in an object array; or zeros if no gradient arrived
                 filled[k] = found.value if isinstance(found, Cotangent) else vspace(self.leaves[k]).zeros()
             else:
-                filled[k] = _number(conj(g))
+                filled[k] = _as_scalar(conj(g))
         return self.rebuild(filled)
 
 
-def _number(x: Any) -> Any:
+def _as_scalar(x: Any) -> Any:
     """Return a 0-d array as a scalar; return a Tensor as its array if no input that it depends on is still live."""
-    return settled(x) if isinstance(x, Tensor) else x[()]
+    return without_ended_graph(x) if isinstance(x, Tensor) else x[()]
 
 
-def numbers(value: Any) -> Any:
-    """Return a result with its arrays copied, 0-d arrays as scalars, and finished Tensors as arrays (`settled`)."""
+def plain_result(value: Any) -> Any:
+    """Return a result with its arrays copied, 0-d arrays as scalars, and finished Tensors as arrays."""
     leaves, rebuild = flatten(value)
-    return rebuild([_number(x if isinstance(x, Tensor) else np.array(x)) for x in leaves])
+    return rebuild([_as_scalar(x if isinstance(x, Tensor) else np.array(x)) for x in leaves])
 
 
 def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], Any]:
@@ -368,13 +368,13 @@ def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], A
     leaves, rebuild = flatten(value)
 
     def back(g: Any) -> Any:
-        parts = [conj(_like(part, leaf)) for part, leaf in zip(flatten(g)[0], leaves, strict=True)]
+        parts = [conj(_broadcast_like(part, leaf)) for part, leaf in zip(flatten(g)[0], leaves, strict=True)]
         return unary.arranged(pull(rebuild(parts))[0])
 
-    return back, numbers(value)
+    return back, plain_result(value)
 
 
-def _like(g: Any, value: Any) -> Any:
+def _broadcast_like(g: Any, value: Any) -> Any:
     """Return a scalar cotangent (or tangent) broadcast to the shape of the value; others unchanged."""
     shape = np.shape(raw(value))
     return np.broadcast_to(g, shape) if np.ndim(raw(g)) == 0 and shape else g
@@ -386,9 +386,9 @@ def make_jvp(fun: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[Any, An
     def along(v: Any) -> tuple[Any, Any]:
         unary = _Unary(fun, x)
         directions = flatten(v)[0]
-        given = [_like(directions[k], t) for k, t in zip(unary.places, unary.inputs, strict=True)]
+        given = [_broadcast_like(directions[k], t) for k, t in zip(unary.places, unary.inputs, strict=True)]
         value, derivative = jvp(unary, (unary.inputs,), (given,))
-        return numbers(value), numbers(derivative)
+        return plain_result(value), plain_result(derivative)
 
     return along
 

@@ -18,25 +18,25 @@ from ..custom import checkpoint as recomputed
 from ..jacobians import jacobian as jacobian_of
 from ..tree import flatten
 from . import core
-from .tracer import getval, live, vspace
+from .tracer import getval, is_live, vspace
 from .wrap_util import unary_to_nary
 
 make_vjp = unary_to_nary(core.make_vjp)
 make_jvp = unary_to_nary(core.make_jvp)
 
 
-def _scalar(ans: Any, what: str) -> Any:
+def _scalar_cotangent(ans: Any, what: str) -> Any:
     """Return the cotangent 1 for a result that must be one real number."""
     space = vspace(ans)
     if space.size != 1 or space.iscomplex:
         raise TypeError(
-            f"{what} only applies to real scalar-output functions; this one gave {_shape(space)}. Take its sum or "
+            f"{what} only applies to real scalar-output functions; this one gave {_space_text(space)}. Take its sum or "
             "mean, or try jacobian, elementwise_grad or holomorphic_grad."
         )
     return space.ones()
 
 
-def _shape(space: Any) -> str:
+def _space_text(space: Any) -> str:
     return f"{'complex' if space.iscomplex else 'real'} numbers of shape {getattr(space, 'shape', '()')}"
 
 
@@ -44,14 +44,14 @@ def _shape(space: Any) -> str:
 def grad(fun: Any, x: Any) -> Any:
     """Return the gradient of a function whose result is one real number."""
     back, ans = core.make_vjp(fun, x)
-    return back(_scalar(ans, "Grad"))
+    return back(_scalar_cotangent(ans, "Grad"))
 
 
 @unary_to_nary
 def value_and_grad(fun: Any, x: Any) -> Any:
     """Return the value and the gradient of a function whose result is one real number."""
     back, ans = core.make_vjp(fun, x)
-    return ans, back(_scalar(ans, "value_and_grad"))
+    return ans, back(_scalar_cotangent(ans, "value_and_grad"))
 
 
 @unary_to_nary
@@ -72,12 +72,12 @@ def deriv(fun: Any, x: Any) -> Any:
 @unary_to_nary
 def jacobian(fun: Any, x: Any) -> Any:
     """Return the derivatives of each entry of the result, of shape ``(*out, *in)``."""
-    return core.numbers(jacobian_of(core.ending(fun))(_floats(x)))
+    return core.plain_result(jacobian_of(core.marking_ended(fun))(_floats(x)))
 
 
 def _floats(x: Any) -> Any:
     leaves, rebuild = flatten(x)
-    return rebuild([leaf if live(leaf) or np.asarray(leaf).dtype.kind in "fc" else np.asarray(leaf, float)
+    return rebuild([leaf if is_live(leaf) or np.asarray(leaf).dtype.kind in "fc" else np.asarray(leaf, float)
                     for leaf in leaves])  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def grad_and_aux(fun: Any, x: Any) -> Any:
         return value
 
     back, ans = core.make_vjp(first, x)
-    return back(_scalar(ans, "grad_and_aux")), getval(kept[0])
+    return back(_scalar_cotangent(ans, "grad_and_aux")), getval(kept[0])
 
 
 def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,7 +197,7 @@ def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(fun)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return again(*args, **kwargs) if live([list(args), kwargs]) else fun(*args, **kwargs)
+        return again(*args, **kwargs) if is_live([list(args), kwargs]) else fun(*args, **kwargs)
 
     return call
 

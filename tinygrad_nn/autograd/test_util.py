@@ -17,7 +17,7 @@ def scalar_close(a: Any, b: Any) -> bool:
     return bool(abs(a - b) < TOL or abs(a - b) / abs(a + b) < RTOL)
 
 
-def _numerical(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
+def _finite_difference(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
     """Return the central finite difference of f at x along the direction v."""
     here, there = vspace(x), vspace(f(x))
     ahead, behind = (f(here.add(x, here.scalar_mul(v, side * EPS / 2))) for side in (1, -1))
@@ -32,7 +32,7 @@ def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
     gradient = here.covector(back(there.covector(c)))
     if vspace(gradient) != here:
         raise AssertionError(f"the gradient of {get_name(f)} lies in {vspace(gradient)}; the argument in {here}.")
-    exact, numeric = here.inner_prod(v, gradient), there.inner_prod(c, _numerical(f, x, v))
+    exact, numeric = here.inner_prod(v, gradient), there.inner_prod(c, _finite_difference(f, x, v))
     if not scalar_close(numeric, exact):
         raise AssertionError(
             f"Derivative (VJP) check of {get_name(f)} failed with arg {x}:\nanalytic: {exact}\nnumeric:  {numeric}"
@@ -42,7 +42,7 @@ def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
 def check_jvp(f: Callable[[Any], Any], x: Any) -> None:
     """Raise AssertionError unless the derivative of f at x along a random direction agrees with finite differences."""
     v = vspace(x).randn()
-    check_equivalent(make_jvp(f, x)(v)[1], _numerical(f, x, v))
+    check_equivalent(make_jvp(f, x)(v)[1], _finite_difference(f, x, v))
 
 
 def check_equivalent(x: Any, y: Any) -> None:

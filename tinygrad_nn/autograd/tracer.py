@@ -18,9 +18,9 @@ from ..custom import Results
 from ..node import recording
 from ..primitive import Primitive
 from ..tensor import Tensor, apply, raw
-from ..transforms import enter, pullback
+from ..transforms import new_input, pullback
 from ..tree import flatten
-from .transposed import transposed
+from .transposed import record_vjp
 
 VJPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, ans, args, kwargs) -> (g -> gradients)
 JVPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, tangents, ans, args, kwargs) -> tangent
@@ -52,7 +52,7 @@ class Box:
         Box.type_mappings[value_type] = cls
 
 
-def boxed(value: Any, handle: Tensor) -> Any:
+def wrap_in_box(value: Any, handle: Tensor) -> Any:
     """Wrap a value of a registered type in its Box; the Tensor `handle` represents the value in the graph."""
     kind = Box.type_mappings[type(value)]
     box = kind.__new__(kind)
@@ -99,7 +99,7 @@ def getval(x: Any) -> Any:
     return x
 
 
-def settled(x: Any) -> Any:
+def without_ended_graph(x: Any) -> Any:
     """Return a Tensor as its array if all inputs that it depends on are in `ENDED`; other values unchanged."""
     if isinstance(x, Tensor):
         over = x.node is None or all(node in ENDED for node in ancestors((x.node,)) if node.primitive is None)
@@ -107,11 +107,11 @@ def settled(x: Any) -> Any:
     return x
 
 
-def live(x: Any) -> bool:
+def is_live(x: Any) -> bool:
     """Tell whether a gradient may flow through a value or, if it is a container, through one of its leaves."""
     if isinstance(x, Tensor):
         return x.node is not None
-    return isinstance(x, Box) or (isinstance(x, (list, tuple, dict)) and any(live(leaf) for leaf in flatten(x)[0]))
+    return isinstance(x, Box) or (isinstance(x, (list, tuple, dict)) and any(is_live(leaf) for leaf in flatten(x)[0]))
 
 
 def primitive(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,10 +135,10 @@ def primitive(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        argnums = tuple(k for k, x in enumerate(args) if live(x))
+        argnums = tuple(k for k, x in enumerate(args) if is_live(x))
         if not argnums:
             return f(*map(getval, args), **kwargs)
-        return _recorded(call, f, argnums, args, kwargs)
+        return _record_call(call, f, argnums, args, kwargs)
 
     call.fun = f  # type: ignore[attr-defined]
     return call
@@ -154,23 +154,23 @@ def notrace_primitive(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _recorded(
+def _record_call(
     call: Callable[..., Any], f: Callable[..., Any], argnums: tuple[int, ...], args: Any, kwargs: dict[str, Any]
 ) -> Any:
     """Run f on plain values and record it as one node; the backward walk uses the rules registered for `call`."""
     parts = [flatten(x) for x in args]
     leaves = [leaf for found, _ in parts for leaf in found]
-    places = [k for k, leaf in enumerate(leaves) if live(leaf)]
+    places = [k for k, leaf in enumerate(leaves) if is_live(leaf)]
     results, value, name = Results(), None, getattr(f, "__name__", "custom").strip("<>")
 
     def filled(given: Any) -> list[Any]:
-        new = iter(_mixed(leaves, places, given))
+        new = iter(_replace_leaves(leaves, places, given))
         return [rebuild([next(new) for _ in found]) for found, rebuild in parts]
 
     def forward(*given: Any) -> Any:
         nonlocal value
         value = f(*filled(given), **kwargs)
-        return placeholder() if type(value) in Box.type_mappings else results.packed(_numbers(value, f))
+        return placeholder() if type(value) in Box.type_mappings else results.packed(_check_result(value, f))
 
     def backward(g: Any, out: Any, *given: Any) -> list[Any]:
         arguments = filled(given)
@@ -182,11 +182,11 @@ def _recorded(
         found = gradients_by_rule(call, argnums, g, ans, arguments, kwargs)
         by_leaf: list[Any] = []
         for k, (flat, _) in enumerate(parts):
-            by_leaf += _leaves_of(found[k], len(flat)) if k in found else [None] * len(flat)
-        return [_gradient(by_leaf[k], leaves[k], call) for k in places]
+            by_leaf += _leaf_gradients(found[k], len(flat)) if k in found else [None] * len(flat)
+        return [_check_gradient(by_leaf[k], leaves[k], call) for k in places]
 
     def along(n: int, v: Any, *given: Any) -> Any:
-        v, *given = map(settled, (v, *given))  # type: ignore[assignment]
+        v, *given = map(without_ended_graph, (v, *given))  # type: ignore[assignment]
         tangent = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
         if results.rebuild is None:
             return tangent
@@ -197,7 +197,7 @@ def _recorded(
         if not (both and isinstance(g, Tensor) and g.node is not None):
             return backward(g, out, *given)
         return [
-            transposed(name, lambda g, out, *xs, i=i: backward(g, out, *xs)[i], partial(along, n), run, conj, g, given)
+            record_vjp(name, lambda g, out, *xs, i=i: backward(g, out, *xs)[i], partial(along, n), run, conj, g, given)
             for i, n in enumerate(argnums)
         ]
 
@@ -207,14 +207,14 @@ def _recorded(
     both = call in VJPS and call in JVPS and all(isinstance(args[n], Tensor) for n in argnums)
     operation = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(rule, "rule(g)"))
     out = apply(operation, tuple(_handle(leaves[k]) for k in places))
-    return boxed(value, out) if type(value) in Box.type_mappings else results.parted(out)
+    return wrap_in_box(value, out) if type(value) in Box.type_mappings else results.parted(out)
 
 
 def _handle(leaf: Any) -> Tensor:
     return leaf._handle if isinstance(leaf, Box) else leaf
 
 
-def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
+def _replace_leaves(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
     """Return all leaves as plain values, replacing those at `places` by the `given` arrays or Tensors, except Boxes."""
     new = [getval(leaf) for leaf in leaves]
     for k, x in zip(places, given, strict=True):
@@ -223,7 +223,7 @@ def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
     return new
 
 
-def _numbers(value: Any, f: Callable[..., Any]) -> Any:
+def _check_result(value: Any, f: Callable[..., Any]) -> Any:
     """Return the result of a primitive unchanged, after checking that all its leaves are numbers or arrays.
 
     Raises:
@@ -239,14 +239,14 @@ def _numbers(value: Any, f: Callable[..., Any]) -> Any:
     return value
 
 
-def _leaves_of(gradient: Any, count: int) -> list[Any]:
+def _leaf_gradients(gradient: Any, count: int) -> list[Any]:
     """Return the gradient of an argument as one gradient per leaf, ``None`` for each if there is none."""
     if gradient is None:
         return [None] * count
     return [gradient] if count == 1 and not isinstance(gradient, (list, tuple, dict)) else flatten(gradient)[0]
 
 
-def _gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
+def _check_gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
     """Check the gradient that a rule returned for a leaf, and return it in the form that the backward walk accepts.
 
     Raises:
@@ -288,17 +288,17 @@ def gradients_by_rule(
             "maker per argument."
         )
     linear = set(filter(LINEAR[call], argnums)) if call in LINEAR else set()
-    found = {n: _transposed(call, n, g, args, kwargs) for n in linear}
+    found = {n: _transpose_linear(call, n, g, args, kwargs) for n in linear}
     curved = tuple(n for n in argnums if n not in linear)
     with recording(True):
-        inputs = [enter(np.zeros_like(raw(args[n]))) for n in curved]
+        inputs = [new_input(np.zeros_like(raw(args[n]))) for n in curved]
         moved = JVPS[call](curved, inputs, ans, args, kwargs) if curved else None
     if isinstance(moved, Tensor) and moved.node is not None:
         found |= dict(zip(curved, map(conj, pullback(moved, inputs, conj(g))), strict=True))
     return found
 
 
-def _transposed(call: Callable[..., Any], n: int, g: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def _transpose_linear(call: Callable[..., Any], n: int, g: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Return the gradient of an argument in which a function is linear, by one call per entry of the argument."""
     shape = np.shape(raw(args[n]))
     basis = np.eye(int(np.prod(shape))).reshape(-1, *shape)
@@ -443,7 +443,7 @@ def trace(start_node: Node, fun: Callable[[Any], Any], x: Any) -> tuple[Any, Any
         x: the input; integers become floats.
     """
     with recording(True):
-        start = enter(np.asarray(x, float) if np.asarray(x).dtype.kind in "iub" else x)
+        start = new_input(np.asarray(x, float) if np.asarray(x).dtype.kind in "iub" else x)
         out = fun(start)
     if not isinstance(out, Tensor) or out.node is None or start.node is None:
         return getval(out), None

@@ -12,10 +12,10 @@ from typing import Any
 from ..node import recording
 from ..primitive import Primitive
 from ..tensor import Tensor, apply, raw
-from ..transforms import enter, pullback
+from ..transforms import new_input, pullback
 
 
-def transposed(
+def record_vjp(
     name: str,
     vjp: Callable[..., Any],
     jvp: Callable[..., Any],
@@ -42,7 +42,7 @@ def transposed(
     def of_array(k: int) -> Callable[..., Any]:
         def rule(c: Any, out: Any, g: Any, *arrays: Any) -> Any:
             with recording(True):
-                inputs = [enter(x) for x in arrays]
+                inputs = [new_input(x) for x in arrays]
                 found = vjp(g, run(*inputs), *inputs)
             return conj(pullback(found, inputs, conj(c))[k]) if isinstance(found, Tensor) else None
 

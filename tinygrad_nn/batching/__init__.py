@@ -21,6 +21,6 @@ inner vmap runs operations in the outer one.
 
 from . import rules as _rules  # noqa: F401 - sets the functions that Mapped calls
 from .function import vmap
-from .mapped import Level, Mapped, drawn, level_of
+from .mapped import Level, Mapped, draw_for_samples, level_of
 
-__all__ = ["Level", "Mapped", "drawn", "level_of", "vmap"]
+__all__ = ["Level", "Mapped", "draw_for_samples", "level_of", "vmap"]

@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..node import thread
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply
-from .mapped import Level, source
+from .mapped import Level, mapped_behind
 
 Rule = Callable[["Call"], Any]
 RULES: dict[str, Rule] = {}
@@ -127,7 +127,7 @@ rule(*ENTRYWISE)(entrywise)
 
 
 @rule("alias", "cast", "copy")
-def _same(call: Call) -> Any:
+def _copies(call: Call) -> Any:
     return call.run(*call.args)
 
 
@@ -149,7 +149,7 @@ def reduction(call: Call) -> Any:
 
 
 @rule("softmax", "log_softmax")
-def _shares(call: Call) -> Any:
+def _softmaxes(call: Call) -> Any:
     (x,) = call.args
     if x.ndim == 1:
         return call.run(x.reshape(call.n, 1), axis=1).reshape(call.n)
@@ -162,7 +162,7 @@ _LINES = {"cumsum": None, "cumprod": None, "cummax": 0, "cummin": 0, "logcumsume
 
 
 @rule(*_LINES)
-def _line(call: Call) -> Any:
+def _along_axis(call: Call) -> Any:
     (x,), axis = call.args, call.meta.get("axis", _LINES[call.row.name])
     if axis is None:
         return call.run(x.reshape(call.n, math.prod(call.shape(0))), axis=1)
@@ -321,7 +321,7 @@ def _solve(call: Call) -> Any:
 
 # -- Indices
 
-class _Place:
+class _IndexParts:
     """An index of one sample, split into parts.
 
     Attributes:
@@ -333,8 +333,8 @@ class _Place:
 
     def __init__(self, index: Any, rank: int) -> None:
         parts = list(index) if isinstance(index, tuple) else [index]
-        self.parts = parts = [np.asarray(p) if isinstance(p, (list, bool)) else source(p) for p in parts]
-        taken = sum(p.ndim if _mask(p) else p is not None and p is not Ellipsis for p in parts)
+        self.parts = parts = [np.asarray(p) if isinstance(p, (list, bool)) else mapped_behind(p) for p in parts]
+        taken = sum(p.ndim if _is_mask(p) else p is not None and p is not Ellipsis for p in parts)
         fill = [slice(None)] * (rank - taken)
         if any(p is Ellipsis for p in parts):
             dots = next(i for i, p in enumerate(parts) if p is Ellipsis)
@@ -343,21 +343,21 @@ class _Place:
         arrays = [i for i, p in enumerate(parts) if np.ndim(p)]
         self.arrays = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)] if arrays else []
         self.apart = bool(self.arrays) and self.arrays != list(range(self.arrays[0], self.arrays[-1] + 1))
-        self.plain = all(isinstance(p, (int, np.integer, slice, type(None))) or _numbers(p) for p in parts)
+        self.plain = all(isinstance(p, (int, np.integer, slice, type(None))) or _is_index_array(p) for p in parts)
 
 
-def _mask(p: Any) -> bool:
+def _is_mask(p: Any) -> bool:
     return isinstance(p, np.ndarray) and p.dtype == np.bool_
 
 
-def _numbers(p: Any) -> bool:
-    return hasattr(p, "dtype") and (p.dtype.kind in "iu" or (_mask(p) and p.ndim > 0))
+def _is_index_array(p: Any) -> bool:
+    return hasattr(p, "dtype") and (p.dtype.kind in "iu" or (_is_mask(p) and p.ndim > 0))
 
 
 @rule("getitem", options=True)
 def _getitem(call: Call) -> Any:
     (x,), index = call.args, call.meta["index"]
-    place = _Place(index, call.rank(0))
+    place = _IndexParts(index, call.rank(0))
     if not place.plain:
         return NotImplemented
     moving = [call.level.has(p) for p in place.parts]
@@ -365,21 +365,21 @@ def _getitem(call: Call) -> Any:
         return _gather(call, place, moving)
     out = call.run(x, index=(slice(None), *place.parts))
     if place.apart:  # NumPy puts the axes of the index arrays first, before that of the samples
-        count = np.broadcast(*(_shaped(place.parts[i]) for i in place.arrays)).ndim
+        count = np.broadcast(*(_as_broadcast(place.parts[i]) for i in place.arrays)).ndim
         return np.moveaxis(out, count, 0)
     return out
 
 
-def _shaped(p: Any) -> Any:
+def _as_broadcast(p: Any) -> Any:
     """Return an array with the shape that an index array has when index arrays are broadcast."""
-    return np.nonzero(p)[0] if _mask(p) else p
+    return np.nonzero(p)[0] if _is_mask(p) else p
 
 
-def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
+def _gather(call: Call, place: _IndexParts, moving: list[bool]) -> Any:
     """Read an array at indices that differ from sample to sample."""
     x, parts = call.args[0], list(place.parts)
     numbers = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)]
-    if any(_mask(parts[i]) for i in numbers):
+    if any(_is_mask(parts[i]) for i in numbers):
         return NotImplemented
     rank = max(np.ndim(parts[i]) for i in numbers)
     apart = numbers != list(range(numbers[0], numbers[-1] + 1))
@@ -397,16 +397,16 @@ def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
     return np.moveaxis(out, before, 0) if before else out
 
 
-def _ahead(call: Call) -> Any:
+def _index_for_all(call: Call) -> Any:
     """Return the index for all samples of an update at an index of one sample, or None if the rule cannot do it."""
-    place = _Place(call.meta["index"], call.rank(0) if call.row.name != "put" else len(call.meta["shape"]))
+    place = _IndexParts(call.meta["index"], call.rank(0) if call.row.name != "put" else len(call.meta["shape"]))
     moving = [call.level.has(p) for p in place.parts]
     if not place.plain or place.apart:
         return None
     if not any(moving):
         return (slice(None), *place.parts)
     numbers = [i for i, p in enumerate(place.parts) if not isinstance(p, slice)]
-    if any(p is None or _mask(p) for p in place.parts) or numbers != list(range(len(numbers))):
+    if any(p is None or _is_mask(p) for p in place.parts) or numbers != list(range(len(numbers))):
         return None
     rank = max(np.ndim(place.parts[i]) for i in numbers)
     found = [padded(p.full, rank) if m else p for p, m in zip(place.parts, moving, strict=True)]
@@ -416,7 +416,7 @@ def _ahead(call: Call) -> Any:
 
 @rule("put", options=True)
 def _put(call: Call) -> Any:
-    index = _ahead(call)
+    index = _index_for_all(call)
     if index is None:
         return NotImplemented
     return run("put", (call.spread(0),), {"index": index, "shape": (call.n, *call.meta["shape"])})
@@ -424,7 +424,7 @@ def _put(call: Call) -> Any:
 
 @rule("at_set", "at_add", "at_multiply", "at_min", "at_max", options=True)
 def _update(call: Call) -> Any:
-    index = _ahead(call)
+    index = _index_for_all(call)
     if index is None:
         return NotImplemented
     x, y = call.spread(0), call.args[1]

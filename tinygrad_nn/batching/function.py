@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..printable import printable
 from ..tensor import Tensor, wrap
 from ..tree import Tree, children, flatten
-from .mapped import Level, source
+from .mapped import Level, mapped_behind
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
@@ -57,10 +57,10 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             )
         leaves, rebuild = flatten([list(args), kwargs])
         each = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
-        axes = _spread([each, 0], [list(args), kwargs], "in_axes", name)
+        axes = _per_leaf([each, 0], [list(args), kwargs], "in_axes", name)
         sizes: dict[int, str] = {}
         for place, (x, axis) in enumerate(zip(leaves, axes, strict=True)):
-            if not _maps(x) or axis is None:
+            if not _can_map(x) or axis is None:
                 axes[place] = None
                 continue
             if np.ndim(x) == 0:
@@ -81,17 +81,17 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             mine, named = rebuild(given)
             value = f(*mine, **named)
         results, refill = flatten(value)
-        places = _spread(out_axes, value, "out_axes", name)
+        places = _per_leaf(out_axes, value, "out_axes", name)
         tensors = any(isinstance(x, Tensor) for x in leaves)
         lent = [x for x in leaves if isinstance(x, np.ndarray)]
         return refill([
-            _shown(x, axis, level, name, tensors, lent) for x, axis in zip(results, places, strict=True)
+            _as_result(x, axis, level, name, tensors, lent) for x, axis in zip(results, places, strict=True)
         ])  # fmt: skip
 
     return wraps(f)(of_all)
 
 
-def _maps(x: Any) -> bool:
+def _can_map(x: Any) -> bool:
     return isinstance(x, (Tensor, np.ndarray, np.generic)) or (type(x) in (int, float, complex))
 
 
@@ -99,7 +99,7 @@ def _first(x: Any, axis: int) -> Any:
     return x if axis == 0 else np.moveaxis(x, axis, 0)
 
 
-def _spread(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
+def _per_leaf(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
     """Return the axis for each leaf of a tree; one number or None in `axes` counts for all leaves of a container."""
     if axes is None or isinstance(axes, int):
         return [axes for _ in flatten(tree)[0]]
@@ -109,7 +109,7 @@ def _spread(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
             f"{what} of vmap({name}) has {_kind(axes)} where there is {_kind(tree)}; give one number or None for all "
             "of it, or the same containers."
         )
-    return [axis for key, part in parts.items() if part is not None for axis in _spread(found[key], part, what, name)]
+    return [axis for key, part in parts.items() if part is not None for axis in _per_leaf(found[key], part, what, name)]
 
 
 def _kind(tree: Tree) -> str:
@@ -117,13 +117,13 @@ def _kind(tree: Tree) -> str:
     return type(tree).__name__ if parts is None else f"a {type(tree).__name__} with {', '.join(map(str, parts))}"
 
 
-def _shown(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
+def _as_result(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
     """Return a result with the samples along `axis`: an array, unless Tensors were given or it has a graph."""
-    x = source(x)
+    x = mapped_behind(x)
     if not level.has(x):
         if x is None:
             return None
-        if not _maps(x) and not isinstance(x, bool):
+        if not _can_map(x) and not isinstance(x, bool):
             raise TypeError(f"{name} returned a {type(x).__name__} inside vmap; it needs to return arrays.")
         if axis is None:
             return x

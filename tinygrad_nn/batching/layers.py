@@ -10,14 +10,14 @@ import numpy as np
 from .families import Call, aligned, padded, product, rule, run
 
 
-def _merged(x: Any, axis: int) -> Any:
+def _merge(x: Any, axis: int) -> Any:
     """Return an array of all samples with the axis of the samples merged into an axis of one sample."""
     x = np.moveaxis(x, 0, axis)
     return x.reshape((*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
-def _parted(x: Any, axis: int, n: int) -> Any:
-    """Return an array with the samples along the first axis again: the inverse of `_merged`."""
+def _unmerge(x: Any, axis: int, n: int) -> Any:
+    """Return an array with the samples along the first axis again: the inverse of `_merge`."""
     x = x.reshape((*x.shape[:axis], n, x.shape[axis] // n, *x.shape[axis + 1 :]))
     return np.moveaxis(x, axis, 0)
 
@@ -38,7 +38,7 @@ def _affine(call: Call) -> Any:
     return np.add(*aligned((out, b), (over_x or over_w, over_b)))
 
 
-def _means(terms: Any, call: Call) -> Any:
+def _sample_means(terms: Any, call: Call) -> Any:
     """Return for each sample the sum of all terms, divided by the number of rows in a sample."""
     rows = math.prod(call.shape(0)[:-1])
     axes = tuple(range(1, terms.ndim))
@@ -50,7 +50,7 @@ def _softmax_crossentropy(call: Call) -> Any:
     if call.shape(0) != call.shape(1) or not call.rank(0):
         return NotImplemented
     z, y = call.args
-    return -_means(run("log_softmax", (z,)) * y, call)
+    return -_sample_means(run("log_softmax", (z,)) * y, call)
 
 
 @rule("sigmoid_crossentropy")
@@ -58,7 +58,7 @@ def _sigmoid_crossentropy(call: Call) -> Any:
     if call.shape(0) != call.shape(1):
         return NotImplemented
     z, y = call.args
-    return _means(run("softplus", (z,)) - z * y, call)
+    return _sample_means(run("softplus", (z,)) - z * y, call)
 
 
 # -- Convolution and pooling
@@ -67,36 +67,36 @@ def _sigmoid_crossentropy(call: Call) -> Any:
 def _conv(call: Call) -> Any:
     (x, w), n = call.args, call.n
     if not call.mapped[1]:
-        return _parted(call.run(_merged(x, 0), w), 0, n)
+        return _unmerge(call.run(_merge(x, 0), w), 0, n)
     if not call.mapped[0]:
         x = call.spread(0)
-    out = call.run(_merged(x, 1), _merged(w, 0), groups=n * call.meta["groups"])
-    return _parted(out, 1, n)
+    out = call.run(_merge(x, 1), _merge(w, 0), groups=n * call.meta["groups"])
+    return _unmerge(out, 1, n)
 
 
 @rule("conv_weight")
 def _conv_weight(call: Call) -> Any:
     x, y = call.spread(0), call.spread(1)
-    return _parted(call.run(_merged(x, 1), _merged(y, 1), groups=call.n * call.meta["groups"]), 0, call.n)
+    return _unmerge(call.run(_merge(x, 1), _merge(y, 1), groups=call.n * call.meta["groups"]), 0, call.n)
 
 
 @rule("max_pool", "avg_pool", "avg_spread")
 def _pool(call: Call) -> Any:
     if call.rank(0) <= len(call.meta["kernel"]):
         return NotImplemented
-    return _parted(call.run(_merged(call.args[0], 0)), 0, call.n)
+    return _unmerge(call.run(_merge(call.args[0], 0)), 0, call.n)
 
 
 @rule("max_spread", "max_collect")
-def _of_pool(call: Call) -> Any:
+def _pool_gradient(call: Call) -> Any:
     if call.rank(0) <= len(call.meta["kernel"]):
         return NotImplemented
-    return _parted(call.run(*(_merged(call.spread(i), 0) for i in range(3))), 0, call.n)
+    return _unmerge(call.run(*(_merge(call.spread(i), 0) for i in range(3))), 0, call.n)
 
 
 # -- Normalisation
 
-def _normalised(call: Call, scales: tuple[int, ...]) -> Any:
+def _aligned_arguments(call: Call, scales: tuple[int, ...]) -> Any:
     rank, axis = call.rank(0), call.meta["axis"]
     if not call.mapped[0] or call.meta.get("moments") is not None or any(call.rank(i) > rank for i in scales):
         return NotImplemented
@@ -107,13 +107,13 @@ def _normalised(call: Call, scales: tuple[int, ...]) -> Any:
 
 @rule("standardize")
 def _standardize(call: Call) -> Any:
-    found = _normalised(call, (1, 2))
+    found = _aligned_arguments(call, (1, 2))
     return found if found is NotImplemented else call.run(*found[0], axis=found[1])
 
 
 @rule("rms_norm")
 def _rms_norm(call: Call) -> Any:
-    found = _normalised(call, (1,))
+    found = _aligned_arguments(call, (1,))
     return found if found is NotImplemented else call.run(*found[0], axis=found[1])
 
 
@@ -141,8 +141,8 @@ def _states(call: Call) -> Any:
     weights = (1, 2) if call.row.name == "gru_states" else (1,)
     if any(call.mapped[i] for i in weights):
         return NotImplemented
-    args = [x if i in weights else _merged(call.spread(i), 0 if i else 1) for i, x in enumerate(call.args)]
-    return _parted(call.run(*args), 1, call.n)
+    args = [x if i in weights else _merge(call.spread(i), 0 if i else 1) for i, x in enumerate(call.args)]
+    return _unmerge(call.run(*args), 1, call.n)
 
 
 @rule("embedding")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..node import thread
-from ..ops.plain import answered_by
+from ..ops.plain import delegate_methods
 from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
 from ..tensor import Tensor, held, hold
 from ..tree import flatten
@@ -114,7 +114,7 @@ class Level:
         made: Mapped = object.__new__(Mapped)
         made.full, made.level, made.label = full, self, None
         made.node = full.node if isinstance(full, Tensor) else None
-        hold(made, standing(full.shape[1:], full.dtype))
+        hold(made, placeholder(full.shape[1:], full.dtype))
         return made
 
     def has(self, x: Any) -> bool:
@@ -164,14 +164,14 @@ def level_of(*values: Any) -> Level | None:
     return found
 
 
-def drawn(draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...], x: Any) -> Any:
+def draw_for_samples(draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...], x: Any) -> Any:
     """Return random numbers of a shape; if x is Mapped, different numbers for each sample, as in a loop."""
     level = level_of(x)
-    return draw(shape) if level is None else level.wrap(drawn(draw, (level.n, *shape), x.full))
+    return draw(shape) if level is None else level.wrap(draw_for_samples(draw, (level.n, *shape), x.full))
 
 
 @lru_cache(maxsize=1024)
-def standing(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return a placeholder array of this shape that takes no memory; its entries are NaN, or an impossible index.
 
     With such entries, code that reads a value of the placeholder by mistake gives an error or NaN.
@@ -190,7 +190,7 @@ def mapped_in(values: Iterable[Any]) -> list[Mapped]:
             found += mapped_in(value.values())
         elif isinstance(value, slice):
             found += mapped_in((value.start, value.stop, value.step))
-        elif isinstance(value := source(value), Mapped):
+        elif isinstance(value := mapped_behind(value), Mapped):
             found.append(value)
     return found
 
@@ -244,8 +244,8 @@ class Mapped(Tensor):
         """Return the same values without a graph."""
         return self.level.wrap(self.full.detach()) if isinstance(self.full, Tensor) else self
 
-    def _asked(self) -> Sample:
-        found: Sample = held(self).view(Sample)
+    def _asked(self) -> SamplePlaceholder:
+        found: SamplePlaceholder = held(self).view(SamplePlaceholder)
         found.source = self
         return found
 
@@ -295,18 +295,18 @@ class Mapped(Tensor):
         raise TypeError(NO_PLAIN)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and "out" not in kwargs and _plain(OVERRIDES.get(ufunc)):
+        if method == "__call__" and "out" not in kwargs and _returns_plain(OVERRIDES.get(ufunc)):
             return Mapped.answer_entrywise(ufunc, inputs, kwargs)
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC:
-            return function(*_stand(args), **{key: _stand(x) for key, x in kwargs.items()})
+            return function(*_placeholder_of(args), **{key: _placeholder_of(x) for key, x in kwargs.items()})
         if function in TEXT:
             return repr(self)
         if (handler := OVERRIDES.get(function)) is None:
             raise no_rule(function)
-        if _plain(handler):
+        if _returns_plain(handler):
             return Mapped.answer(function, args, kwargs)
         if function in GATHERING:
             args = tuple(Tensor(x, False) if type(x) is np.ndarray else x for x in args)
@@ -314,7 +314,7 @@ class Mapped(Tensor):
 
     def __getattr__(self, name: str) -> Any:
         function: Any = getattr(np, name, None)
-        if name[0] != "_" and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
+        if name[0] != "_" and hasattr(np.ndarray, name) and _returns_plain(OVERRIDES.get(function)):
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         found = super().__getattr__(name)
         if name not in METHODS:
@@ -323,7 +323,7 @@ class Mapped(Tensor):
         return lambda *args, **kwargs: Mapped.attempt(method, None, (), (self, *args), kwargs)
 
 
-class Sample(np.ndarray[Any, Any]):
+class SamplePlaceholder(np.ndarray[Any, Any]):
     """A placeholder array that a primitive's code gets for a Mapped Tensor where it reads shape and dtype.
 
     Functions of shape are answered by the placeholder; functions of values are run for each sample.
@@ -333,43 +333,43 @@ class Sample(np.ndarray[Any, Any]):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":
-            return seen(Mapped.answer(getattr(ufunc, method), inputs, kwargs))
-        return getattr(ufunc, method)(*[source(x) for x in inputs], **kwargs)
+            return as_operations_see(Mapped.answer(getattr(ufunc, method), inputs, kwargs))
+        return getattr(ufunc, method)(*[mapped_behind(x) for x in inputs], **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC or function in MOVING or function is np.full_like:
-            return function(*_stand(args), **{key: _stand(x) for key, x in kwargs.items()})
-        return seen(Mapped.answer(function, args, kwargs))
+            return function(*_placeholder_of(args), **{key: _placeholder_of(x) for key, x in kwargs.items()})
+        return as_operations_see(Mapped.answer(function, args, kwargs))
 
     def __getitem__(self, index: Any) -> Any:
-        return _known(self).detach()[index]
+        return _require_source(self).detach()[index]
 
 
-def seen(tree: Any) -> Any:
+def as_operations_see(tree: Any) -> Any:
     """Return a nest with its Mapped Tensors replaced by placeholder arrays."""
     found, refill = flatten(tree)
     return refill([x._asked() if isinstance(x, Mapped) else x for x in found])
 
 
-def source(x: Any) -> Any:
+def mapped_behind(x: Any) -> Any:
     """Return the Mapped Tensor of a placeholder array; anything else unchanged."""
-    return _known(x) if isinstance(x, Sample) else x
+    return _require_source(x) if isinstance(x, SamplePlaceholder) else x
 
 
-def _known(x: Sample) -> Mapped:
+def _require_source(x: SamplePlaceholder) -> Mapped:
     if x.source is None:
         raise TypeError(NO_PLAIN)
     return x.source
 
 
-def _stand(x: Any) -> Any:
+def _placeholder_of(x: Any) -> Any:
     """Return a plain array with the shape that a value has in one sample."""
     if isinstance(x, (list, tuple)):
-        return type(x)([_stand(part) for part in x])
-    return x.view(np.ndarray) if isinstance(x, Sample) else held(x)
+        return type(x)([_placeholder_of(part) for part in x])
+    return x.view(np.ndarray) if isinstance(x, SamplePlaceholder) else held(x)
 
 
-def _plain(handler: Any) -> bool:
+def _returns_plain(handler: Any) -> bool:
     """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
     return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
@@ -386,4 +386,4 @@ for _name, _ufunc in (
 setattr(Mapped, "__hash__", Tensor.__hash__)  # noqa: B010 - defining __eq__ removed it
 
 
-answered_by(Sample, _known)
+delegate_methods(SamplePlaceholder, _require_source)

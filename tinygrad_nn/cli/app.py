@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..spelling import near_names
-from .errors import say
+from .errors import print_error
 
 app = typer.Typer(
     name="tinygrad-nn", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -40,7 +40,7 @@ def _root(
     """Train a network and look at its gradients, by hand, by the graph and numerically."""
 
 
-def _better(error: Exception, ctx: Any, message: str) -> str:
+def _with_nearest_name(error: Exception, ctx: Any, message: str) -> str:
     """Return the parser's message for an unknown option or command, with the nearest known name."""
     if ctx is None:
         return message
@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ctx = getattr(error, "ctx", None)
         where = getattr(ctx, "command_path", "tinygrad-nn")
         if error.format_message():  # empty if the help was shown instead
-            text = _better(error, ctx, error.format_message()).rstrip(".")
-            say(f"{text}{'' if text[-1] == '?' else '.'} See {where} --help.")
+            text = _with_nearest_name(error, ctx, error.format_message()).rstrip(".")
+            print_error(f"{text}{'' if text[-1] == '?' else '.'} See {where} --help.")
         return 2
     except KeyboardInterrupt:  # outside of a command
         return 130

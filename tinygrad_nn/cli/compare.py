@@ -11,26 +11,29 @@ import typer
 
 from ..printable import printable
 from .app import app
-from .errors import teach
+from .errors import reporting_errors
 from .train import train
-from .user_code import guarded, load, parts
+from .user_code import load_object, split_place, with_error_lines
 
 _PANEL = "Gradients"
 _LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")
 
 
-def _file(text: str, what: str = "FILE.py:NAME") -> Any:
+def _file_option(text: str, what: str = "FILE.py:NAME") -> Any:
     return typer.Option(help=text, rich_help_panel=_PANEL, metavar=what)
 
 
 def _compare(
-    manual: Annotated[str | None, _file("Your own BackProp, or with --function your own backward.")] = None,
-    function: Annotated[str | None, _file("A function of your own instead of a network.")] = None,
+    manual: Annotated[str | None, _file_option("Your own BackProp, or with --function your own backward.")] = None,
+    function: Annotated[str | None, _file_option("A function of your own instead of a network.")] = None,
     inputs: Annotated[
-        str | None, _file("Its inputs, an array, a tuple, or a dict; by default `inputs` in the file of --function.")
+        str | None,
+        _file_option("Its inputs, an array, a tuple, or a dict; by default `inputs` in the file of --function."),
     ] = None,
-    html: Annotated[str | None, _file("Write the report as a page, with heat maps and equations.", "FILE.html")] = None,
-    json: Annotated[str | None, _file("Write the report as JSON.", "FILE.json")] = None,
+    html: Annotated[
+        str | None, _file_option("Write the report as a page, with heat maps and equations.", "FILE.html")
+    ] = None,
+    json: Annotated[str | None, _file_option("Write the report as JSON.", "FILE.json")] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print nothing but errors; see the exit code.", rich_help_panel=_PANEL)
     ] = False,
@@ -41,7 +44,7 @@ def _compare(
     Without options: the equations of this package, on the first batch of iris. Exit code 1 if a gradient is wrong.
     """
     found: list[bool] = []
-    teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
+    reporting_errors(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
     if not all(found):
         raise typer.Exit(1)
 
@@ -55,13 +58,15 @@ def _run(
 
     if inputs is not None and function is None:
         raise ValueError("inputs belong to a function; add --function FILE.py:NAME.")
-    backward = None if manual is None else guarded(load(manual), manual)
+    backward = None if manual is None else with_error_lines(load_object(manual), manual)
     if function is not None:
         if backward is None:
             raise ValueError("a function of your own needs its backward; add --manual FILE.py:NAME.")
-        values = load(inputs if inputs is not None else f"{parts(function)[0]}:inputs")
+        values = load_object(inputs if inputs is not None else f"{split_place(function)[0]}:inputs")
         values = values() if callable(values) else values
-        report = compare_gradients(guarded(load(function), function), values, manual=backward, rng=options["seed"])
+        report = compare_gradients(
+            with_error_lines(load_object(function), function), values, manual=backward, rng=options["seed"]
+        )
     else:
         from .run import Options, prepare
 

@@ -9,9 +9,9 @@ def deltas_of(model: Any, x: Any, y: Any, solver: Any) -> Any:
     """Return the delta of each layer for one row (the gradients of the biases), or ``None`` if the loss is infinite."""
     from ..nn import Layer
     from ..solver import BackProp, FeedForward
-    from ..viz.model.values import in_a_row
+    from ..viz.model.values import sequential_parts
 
-    layers = in_a_row(model)
+    layers = sequential_parts(model)
     if not all(isinstance(layer, Layer) for layer in layers):
         return _deltas_by_graph(model, x, y, solver)
     try:
@@ -25,10 +25,10 @@ def _deltas_by_graph(model: Any, x: Any, y: Any, solver: Any) -> Any:
     from ..graph.view import GraphView
     from ..graph.walk import walk_back
     from ..solver import graph_loss
-    from ..viz.model.values import at_rest
+    from ..viz.model.values import in_eval_mode
     from ..viz.network.drawing import stages_of
 
-    with at_rest(model):
+    with in_eval_mode(model):
         loss = graph_loss(model, x, y, solver=solver)
     view = GraphView(loss)
     gradients = walk_back(view).gradients

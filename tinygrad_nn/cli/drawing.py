@@ -14,8 +14,8 @@ import typer
 from ..printable import printable
 from .app import app
 from .compare import with_options_of
-from .errors import WRONG, Theirs
-from .options import flag, named, option
+from .errors import WRONG, UserError
+from .options import flag, option, word
 from .train import train
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Model = Annotated[
 ]  # fmt: skip
 Untrained = Annotated[bool, flag("--untrained", PANEL, "Use the initial weights, without training.")]
 Title = Annotated[str | None, option(PANEL, "Title of the drawing.", metavar="TEXT", show_default=False)]
-Theme = Annotated[str, named(PANEL, "light or dark.")]
+Theme = Annotated[str, word(PANEL, "light or dark.")]
 NoNames = Annotated[bool, flag("--no-names", PANEL, "Do not name values after the variables of your function.")]
 Quiet = Annotated[bool, flag("--quiet", PANEL, "Print nothing but errors.")]
 
@@ -74,24 +74,30 @@ def drawing_command(name: str) -> Callable[[Callable[..., None]], Callable[..., 
 def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, PreparedRun | None]:
     """Return the result to draw, names for its values, a title, and the plan if the result is a network's loss."""
     if source.function is not None:
-        from .user_code import call, names_of, result_of
+        from .user_code import call_object, drawn_tensors, variable_names
 
         refuse_unused(source)
-        own = call(source.function, source.inputs)
-        return result_of(own, source.options["loss"]), names_of(own) if source.named else None, None, None
+        own = call_object(source.function, source.inputs)
+        return drawn_tensors(own, source.options["loss"]), variable_names(own) if source.named else None, None, None
     from ..solver import graph_loss
 
     rows = row_numbers(source.rows)
-    plan = trained(source, rows)
+    plan = source_plan(source, rows)
     x, y = plan.rows(rows)
     loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)
     many = f"{len(x)} rows" if len(x) > 1 else "1 row"
     title = f"{plan.solver.loss} of {many} of {Path(plan.problem.name).name}"
-    when = "before training" if source.untrained else "after training" if source.model is None else _by(source.model)
+    when = (
+        "before training"
+        if source.untrained
+        else "after training"
+        if source.model is None
+        else _model_text(source.model)
+    )
     return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when}", plan
 
 
-def _by(model: str) -> str:
+def _model_text(model: str) -> str:
     return f"by {Path(model).name}"
 
 
@@ -116,22 +122,24 @@ def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict
 
 
 @contextmanager
-def drawn_so_far(source: Source, out: str | None, **style: Any) -> Iterator[None]:
+def drawing_on_failure(source: Source, out: str | None, **style: Any) -> Iterator[None]:
     """If the user's function fails in this block, draw the graph up to the failure, and raise the error again."""
     try:
         yield
     except WRONG as error:
         from ..viz.graph.drawing import draw
 
-        cause = error.__cause__ if isinstance(error, Theirs) else None  # a refused result is not drawn
+        cause = error.__cause__ if isinstance(error, UserError) else None  # a refused result is not drawn
         if out is not None and source.function is not None and cause is not None:
             with suppress(ValueError, RuntimeError):  # no operation failed, or Graphviz is missing
                 draw(cause, out, **style)
-                tell(source.quiet, f"The computation up to the error is in {out}, with the failing operation in red.")
+                print_line(
+                    source.quiet, f"The computation up to the error is in {out}, with the failing operation in red."
+                )
         raise
 
 
-def trained(source: Source, rows: list[int]) -> PreparedRun:
+def source_plan(source: Source, rows: list[int]) -> PreparedRun:
     """Return the plan of a network: trained now, untrained if the user asked for that, or loaded from a file."""
     from .run import Options, learn, prepare
 
@@ -150,7 +158,7 @@ def trained(source: Source, rows: list[int]) -> PreparedRun:
     if not source.untrained:
         history = learn(plan, progress=not source.quiet and sys.stderr.isatty())
         how = f"{history.epochs:,} {'epoch' if history.epochs == 1 else 'epochs'}"
-        tell(source.quiet, f"Trained on {plan.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
+        print_line(source.quiet, f"Trained on {plan.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
     return plan
 
 
@@ -205,7 +213,7 @@ def check_theme(theme: str) -> None:
         raise ValueError(f"theme={theme}; it must be one of {', '.join(THEMES)}.")
 
 
-def tell(quiet: bool, text: str) -> None:
+def print_line(quiet: bool, text: str) -> None:
     """Print a line, unless nothing is to be printed."""
     if not quiet:
         typer.echo(printable(text, "\n"))

@@ -37,24 +37,24 @@ WORDS = {  # phrases of library messages -> phrases for the command
 }
 
 
-class Theirs(RuntimeError):
+class UserError(RuntimeError):
     """An error in the user's own code; its message is printed unchanged."""
 
 
-def teach(work: Callable[[], None]) -> None:
+def reporting_errors(work: Callable[[], None]) -> None:
     """Call a function; turn an expected error into one line and exit code 2, or 1 if the training diverged."""
     try:
         work()
     except typer.Exit:
         raise
     except KeyboardInterrupt:
-        say("interrupted; nothing was written.", "")
+        print_error("interrupted; nothing was written.", "")
         raise typer.Exit(130) from None
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except WRONG as error:
-        say(str(error) if isinstance(error, Theirs) else as_options(_message(error)))
+        print_error(str(error) if isinstance(error, UserError) else as_options(_message(error)))
         diverged = isinstance(error, FloatingPointError) and "diverged" in str(error)
         raise typer.Exit(1 if diverged else 2) from None  # 2 is for wrong usage
 
@@ -76,15 +76,15 @@ def as_options(message: str) -> str:
     for words, better in WORDS.items():
         message = message.replace(words, better)
     names = rf"(?<![\w.-])({'|'.join(NAMES)})"
-    message = re.sub(rf"{names}='([^']*)'", lambda m: f"{_dashed(m[1])} {m[2]}", message)
-    message = re.sub(rf"{names}=(?=\S)", lambda m: f"{_dashed(m[1])} ", message)
+    message = re.sub(rf"{names}='([^']*)'", lambda m: f"{_option_name(m[1])} {m[2]}", message)
+    message = re.sub(rf"{names}=(?=\S)", lambda m: f"{_option_name(m[1])} ", message)
     return re.sub(r"\b(train|test|val)_size\b", r"--\1-size", message)
 
 
-def _dashed(name: str) -> str:
+def _option_name(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def say(text: str, label: str = "error: ") -> None:
+def print_error(text: str, label: str = "error: ") -> None:
     """Print a line on standard error."""
     typer.echo(f"tinygrad-nn: {label}{printable(' '.join(text.split()))}", err=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .errors import teach
+from .errors import reporting_errors
 
 
 @app.command()
@@ -19,7 +19,7 @@ def evaluate(
     encoding: Annotated[str, typer.Option(help="Text encoding of the table, which may be gzipped.")] = "utf-8",
 ) -> None:
     """Score a network saved by train on a table with known targets."""
-    teach(lambda: _evaluate(model, data, encoding))
+    reporting_errors(lambda: _evaluate(model, data, encoding))
 
 
 def _evaluate(model: str, data: str, encoding: str) -> None:

@@ -22,14 +22,14 @@ from .drawing import (
     check_place,
     check_theme,
     drawing_command,
-    drawn_so_far,
+    drawing_on_failure,
+    print_line,
     rows_of,
     source_function,
     source_result,
-    tell,
 )  # fmt: skip
-from .errors import teach
-from .options import flag, named, option, real, whole
+from .errors import reporting_errors
+from .options import decimal, flag, integer, option, word
 
 SECONDS, WIDTH = 1.2, 1200  # seconds per step of a GIF, and its width in pixels
 PLAIN = {"seconds": SECONDS, "width": WIDTH, "theme": "light"}
@@ -45,14 +45,14 @@ def explore(
     gif: Annotated[
         str | None, option(PANEL, "Write the same steps as an animated GIF.", metavar="FILE.gif", show_default=False)
     ] = None,
-    seconds: Annotated[float, real(PANEL, "Duration of a step of the GIF.")] = SECONDS,
-    width: Annotated[int, whole(PANEL, "Width of the GIF in pixels.")] = WIDTH,
-    theme: Annotated[str, named(PANEL, "Theme of the GIF: light or dark; pages follow the system.")] = "light",
+    seconds: Annotated[float, decimal(PANEL, "Duration of a step of the GIF.")] = SECONDS,
+    width: Annotated[int, integer(PANEL, "Width of the GIF in pixels.")] = WIDTH,
+    theme: Annotated[str, word(PANEL, "Theme of the GIF: light or dark; pages follow the system.")] = "light",
     title: Title = None,
     serve: Annotated[
         bool, flag("--serve", PANEL, "Serve a live page, on which numbers and operations can be changed.")
     ] = False,
-    port: Annotated[int, whole(PANEL, "Port of the served page; 0 takes a free one.")] = 0,
+    port: Annotated[int, integer(PANEL, "Port of the served page; 0 takes a free one.")] = 0,
     no_browser: Annotated[bool, flag("--no-browser", PANEL, "Do not open the served page in the browser.")] = False,
     rows: Rows = None,
     row: Row = None,
@@ -79,7 +79,7 @@ def explore(
             raise ValueError(f"--{'port' if port else 'no-browser'} is for a page that is served; add --serve.")
         _explore(source, out, gif, film, title)
 
-    teach(work)
+    reporting_errors(work)
 
 
 def _serve(source: Source, out: str | None, plain: bool, title: str | None, port: int, open_browser: bool) -> None:
@@ -111,11 +111,11 @@ def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, A
         check_place(gif, (".gif",))
     if out is not None:
         check_place(out, (".html", ".htm"))
-    with drawn_so_far(source, out):
+    with drawing_on_failure(source, out):
         result, names, found, _ = source_result(source)
     if gif is not None:  # first, because it can fail for being too long
         viz.animate(result, gif, names=names, **film)
-        tell(source.quiet, f"The animation is in {gif}.")
+        print_line(source.quiet, f"The animation is in {gif}.")
     if out is not None:
         viz.explore(result, out, title=title or found, names=names)
-        tell(source.quiet, f"The page is in {out}; open it in a browser.")
+        print_line(source.quiet, f"The page is in {out}; open it in a browser.")

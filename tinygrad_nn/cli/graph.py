@@ -19,14 +19,14 @@ from .drawing import (
     Untrained,
     check_place,
     drawing_command,
-    drawn_so_far,
+    drawing_on_failure,
+    print_line,
     row_numbers,
     rows_of,
     source_result,
-    tell,
 )  # fmt: skip
-from .errors import teach
-from .options import flag, named, option
+from .errors import reporting_errors
+from .options import flag, option, word
 
 if TYPE_CHECKING:
     from .run import PreparedRun
@@ -41,14 +41,14 @@ def graph(
                     metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
-        str | None, named(PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
+        str | None, word(PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
                           "written by hand).", show_default=False),
     ] = None,
     depth: Annotated[
         int | None, option(PANEL, "Fold layers nested deeper than this; 0 folds all.", metavar="N",
                             show_default=False),
     ] = None,
-    direction: Annotated[str, named(PANEL, "LR, left to right, or TB, top to bottom.")] = "LR",
+    direction: Annotated[str, word(PANEL, "LR, left to right, or TB, top to bottom.")] = "LR",
     theme: Theme = "light",
     title: Title = None,
     rows: Rows = None,
@@ -80,7 +80,7 @@ def graph(
         source = Source(function, inputs, options, quiet, untrained, rows_of(rows, row), not no_names, model)
         _graph(source, out, style)
 
-    teach(work)
+    reporting_errors(work)
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
@@ -89,19 +89,19 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
 
     check_place(out, SUFFIXES)
     Style(**style)  # checked before a long training
-    with drawn_so_far(source, out, theme=style["theme"], direction=style["direction"]):
+    with drawing_on_failure(source, out, theme=style["theme"], direction=style["direction"]):
         result, names, title, plan = source_result(source)
-    measures = _errors(plan, source) if style["color"] == "error" and plan is not None else None
+    measures = _gradient_errors(plan, source) if style["color"] == "error" and plan is not None else None
     if style["gradients"] or style["color"] in ("gradient", "nan"):
-        backward(result)
+        ensure_gradients(result)
     style["title"] = title if style["title"] is None else style["title"]
     drawing = draw(result, out, names=names, measures=measures, **style)
-    tell(source.quiet, f"The graph of {len(drawing.view):,} nodes is in {out}.")
+    print_line(source.quiet, f"The graph of {len(drawing.view):,} nodes is in {out}.")
     if drawing.picture.note and not out.endswith(".json"):
-        tell(source.quiet, f"It is folded to what can be read: {drawing.picture.note}")
+        print_line(source.quiet, f"It is folded to what can be read: {drawing.picture.note}")
 
 
-def backward(result: Any) -> None:
+def ensure_gradients(result: Any) -> None:
     """Run a backward pass from ones, so that gradients can be drawn, unless the graph already has gradients."""
     import numpy as np
 
@@ -115,7 +115,7 @@ def backward(result: Any) -> None:
             sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)
 
 
-def _errors(plan: PreparedRun, source: Source) -> Any:
+def _gradient_errors(plan: PreparedRun, source: Source) -> Any:
     from ..compare import compare_gradients
 
     x, y = plan.rows(row_numbers(source.rows))

@@ -19,12 +19,12 @@ from .drawing import (
     check_place,
     check_theme,
     drawing_command,
+    print_line,
     refuse_unused,
-    tell,
-    trained,
+    source_plan,
 )  # fmt: skip
-from .errors import teach
-from .options import option, whole
+from .errors import reporting_errors
+from .options import integer, option
 
 if TYPE_CHECKING:
     from ..viz import NetworkDrawing
@@ -39,7 +39,7 @@ def network(
         int | None, option(PANEL, "Write into the neurons their values for this row of the table, counted from 1: "
                             "z, a, and the delta of the backward pass.", metavar="N", show_default=False),
     ] = None,
-    limit: Annotated[int, whole(PANEL, "Largest number of neurons drawn per layer.")] = 12,
+    limit: Annotated[int, integer(PANEL, "Largest number of neurons drawn per layer.")] = 12,
     theme: Theme = "light",
     title: Title = None,
     model: Model = None,
@@ -54,7 +54,9 @@ def network(
     A function of your own returns a list of layers, or (model, x), or (model, x, y).
     """
     style = {"limit": limit, "theme": theme, "title": title}
-    teach(lambda: _network(Source(function, inputs, options, quiet, untrained, model=model), out, row, style))
+    reporting_errors(
+        lambda: _network(Source(function, inputs, options, quiet, untrained, model=model), out, row, style)
+    )
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
@@ -68,21 +70,21 @@ def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -
     if source.function is not None:
         _own_network(source, source.function, row, style).save(out)
     else:
-        plan = trained(source, [] if row is None else [row])
+        plan = source_plan(source, [] if row is None else [row])
         if row is not None and style["title"] is None:
             classes = plan.problem.classes
             name = f": {classes[plan.problem.targets[row - 1].argmax()]}" if classes else ""
             style["title"] = f"Row {row} of {Path(plan.problem.name).name}{name}"
         draw_plan(plan, None if row is None else plan.rows([row]), **style).save(out)
-    tell(source.quiet, f"The network is in {out}.")
+    print_line(source.quiet, f"The network is in {out}.")
 
 
 def _own_network(source: Source, function: str, row: int | None, style: dict[str, Any]) -> NetworkDrawing:
     from ..viz import draw_network
-    from .user_code import call, network_of, solver_for
+    from .user_code import call_object, network_of, solver_for
 
     refuse_unused(source)
-    found = network_of(call(function, source.inputs))
+    found = network_of(call_object(function, source.inputs))
     model = found.model
     if found.x is None:
         if row is not None:

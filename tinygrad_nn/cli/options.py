@@ -13,17 +13,17 @@ def option(panel: str, text: str, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=panel, **more)
 
 
-def named(panel: str, text: str, **more: Any) -> Any:
+def word(panel: str, text: str, **more: Any) -> Any:
     """Return an option whose value is a name."""
     return option(panel, text, metavar="NAME", **more)
 
 
-def whole(panel: str, text: str, **more: Any) -> Any:
+def integer(panel: str, text: str, **more: Any) -> Any:
     """Return an option whose value is an integer."""
     return option(panel, text, metavar="N", parser=lambda value: _number(int, value, "whole number, e.g. 16"), **more)
 
 
-def real(panel: str, text: str, **more: Any) -> Any:
+def decimal(panel: str, text: str, **more: Any) -> Any:
     """Return an option whose value is a real number."""
     return option(panel, text, metavar="X", parser=lambda value: _number(float, value, "number, e.g. 0.1"), **more)
 

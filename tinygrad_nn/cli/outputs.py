@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import together, write_whole
+from ..files import write_folder, write_whole
 from ..io import save_network
 from .pictures import draw_graph
 from .run import Outcome
@@ -33,7 +33,7 @@ def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[lis
     from ..viz import plot_confusion, plot_history, save_figure
 
     names, note = ["loss.png", "graph.svg", "history.json", "model.safetensors"], ""
-    with together(folder) as staging:
+    with write_folder(folder) as staging:
         save_figure(plot_history(outcome.history), staging / "loss.png")
         if outcome.scores:
             names.insert(1, "confusion.png")

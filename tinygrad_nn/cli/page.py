@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..printable import printable
 from .pictures import draw_plan, row_loss
-from .report import apart, facts, listed
+from .report import difference_table, short_list, training_facts
 from .run import Options, Outcome, Scores
 
 SHOWN = 30  # epochs in the table; the curves and history.json have all
@@ -48,7 +48,7 @@ details > summary { padding: .3rem 0; }
 def page(outcome: Outcome) -> str:
     """Return the report of a run as HTML. All text from the user is escaped; the only script is the explorer's."""
     from ..files import POLICY
-    from ..viz.graph.page import AT_SIZE, paper
+    from ..viz.graph.page import AT_SIZE, html_page
     from ..viz.training.live import STYLE as CHARTS
 
     plan = outcome.plan
@@ -62,7 +62,7 @@ def page(outcome: Outcome) -> str:
         ("graph", "The computation graph", _graph(outcome)),
         ("network", "The network", _network(outcome)),
         ("explorer", "One step, forward and back", _frame(walk)),
-        ("made", "How it was made", _made(outcome)),
+        ("made", "How it was made", _reproduction(outcome)),
     ]
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in parts)
     body = [_cards(outcome), f'<nav aria-label="Contents">{links}</nav>']
@@ -70,17 +70,17 @@ def page(outcome: Outcome) -> str:
     body += [f'<section id="{key}">\n<h2>{escape(name)}</h2>\n{html}\n</section>' for key, name, html in parts]
     body.append("</main>")
     title = f"{Path(plan.problem.name).name}: a network trained to predict {plan.problem.target}"
-    return paper(title, "\n".join(body), style=CHARTS + AT_SIZE + STYLE, policy=policy)
+    return html_page(title, "\n".join(body), style=CHARTS + AT_SIZE + STYLE, policy=policy)
 
 
 def _cards(outcome: Outcome) -> str:
     """Return the four most important numbers as HTML cards."""
     history, scored = outcome.history, outcome.scored
     number = outcome.scores.accuracy.overall if outcome.scores else outcome.errors.r2 if outcome.errors else 0.0
-    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _fixed(number), ""),
-             ("training loss", _fixed(history.loss[-1]), "")]  # fmt: skip
+    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _number_text(number), ""),
+             ("training loss", _number_text(history.loss[-1]), "")]  # fmt: skip
     if history.val_loss:
-        cards.append(("validation loss", _fixed(history.val_loss[-1]), ""))
+        cards.append(("validation loss", _number_text(history.val_loss[-1]), ""))
     agree = outcome.roads.agree
     cards.append(("gradients", "agree" if agree else "do NOT agree", "" if agree else ' class="bad"'))
     return '<dl class="cards">' + "".join(
@@ -88,7 +88,7 @@ def _cards(outcome: Outcome) -> str:
     ) + "</dl>"
 
 
-def _fixed(number: float) -> str:
+def _number_text(number: float) -> str:
     """Return a number with four decimals, or in scientific notation if it is huge."""
     return f"{number:.4f}" if abs(number) < 1e5 else f"{number:.3e}"
 
@@ -116,7 +116,7 @@ def _scores(outcome: Outcome) -> str:
 
 def _confusion(scores: Scores, classes: Iterable[str]) -> str:
     """Return the confusion matrix as an HTML table; darker cells have a larger share of their true class."""
-    names = [_text(str(name)) for name in classes]
+    names = [_escaped(str(name)) for name in classes]
     totals = scores.matrix.sum(axis=1)
     heads = "".join(f'<th scope="col" class="number">{name}</th>' for name in names)
     lines = []
@@ -157,7 +157,7 @@ def _roads(outcome: Outcome) -> str:
     from ..viz.graph.page import html_table
 
     roads = outcome.roads
-    table = html_table(*apart(roads), frozenset({1, 2, 3, 4}))
+    table = html_table(*difference_table(roads), frozenset({1, 2, 3, 4}))
     mark = "" if roads.agree else ' class="bad"'
     return (
         "<p>The gradient of the first batch before training: by the equations written by hand, by the graph, and "
@@ -170,12 +170,12 @@ def _graph(outcome: Outcome) -> str:
     from ..viz import draw
 
     loss, names, title = row_loss(outcome.plan, outcome.scored)
-    words = f"<p>The {_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
+    words = f"<p>The {_escaped(title)}. Each box holds a value and the gradient that arrived at it.</p>"
     light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
     try:
         return words + _picture(lambda theme: (light if theme == "light" else dark).svg, "Computation graph")
     except RuntimeError as error:  # Graphviz is not installed
-        return f'{words}<p class="note">{_text(str(error))}</p><pre>{escape(light.mermaid)}</pre>'
+        return f'{words}<p class="note">{_escaped(str(error))}</p><pre>{escape(light.mermaid)}</pre>'
 
 
 def _network(outcome: Outcome) -> str:
@@ -189,29 +189,29 @@ def _network(outcome: Outcome) -> str:
         "neurons, δ below them. Blue weights are positive, orange ones negative, thick ones large."
     )
     drawn = _picture(lambda theme: draw_plan(plan, (x, y), theme=theme, title="").svg, "Network")
-    return f"<p>{_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
+    return f"<p>{_escaped(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
 
 
 def _picture(svg: Callable[[str], str], name: str) -> str:
     """Return a drawing in both themes; the color scheme of the reader's system selects one."""
-    from ..viz.graph.page import at_size
+    from ..viz.graph.page import at_readable_size
 
     parts = []
     for theme in ("light", "dark"):
         text = svg(theme)
         if theme == "dark":
             text = re.sub(r'\bid="', 'id="dark-', text)
-        parts.append(f'<div class="{theme}">{at_size(text, name)}</div>')
+        parts.append(f'<div class="{theme}">{at_readable_size(text, name)}</div>')
     return f'<div class="picture">{"".join(parts)}</div>'
 
 
 def _explorer(outcome: Outcome) -> str:
     from ..graph.view import GraphView
     from ..viz.explorer.explore import page as explorer
-    from ..viz.explorer.story import tell
+    from ..viz.explorer.story import tell_story
 
     loss, names, title = row_loss(outcome.plan, outcome.scored)
-    return explorer(tell(GraphView(loss, names=names)), title[:1].upper() + title[1:])
+    return explorer(tell_story(GraphView(loss, names=names)), title[:1].upper() + title[1:])
 
 
 def _frame(walk: str) -> str:
@@ -223,13 +223,14 @@ def _frame(walk: str) -> str:
     )
 
 
-def _made(outcome: Outcome) -> str:
+def _reproduction(outcome: Outcome) -> str:
     plan = outcome.plan
-    rows = [(name, text) for name, text in facts(plan)]
-    rows += [("features", listed(plan.problem.features, "columns")), ("versions", _versions())]
-    lines = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_text(text)}</td></tr>' for name, text in rows)
+    rows = [(name, text) for name, text in training_facts(plan)]
+    rows += [("features", short_list(plan.problem.features, "columns")), ("versions", _versions())]
+    lines = "".join(f'<tr><th scope="row">{_escaped(name)}</th><td>{_escaped(text)}</td></tr>' for name, text in rows)
     return (
-        f"<p>This command makes the same network again, bit for bit:</p>\n<pre>{_text(command(plan.options))}</pre>\n"
+        f"<p>This command makes the same network again, bit for bit:</p>\n"
+        f"<pre>{_escaped(command(plan.options))}</pre>\n"
         f'<table class="facts"><tbody>{lines}</tbody></table>'
     )
 
@@ -261,6 +262,6 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-def _text(words: str) -> str:
+def _escaped(words: str) -> str:
     """Return text from the user escaped for HTML, with invisible characters written as escapes."""
     return escape(printable(words))

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from .app import app
-from .errors import teach
-from .options import flag, named, option, whole
+from .errors import reporting_errors
+from .options import flag, integer, option, word
 
 PANEL = "Playground"
 
@@ -16,7 +16,7 @@ PANEL = "Playground"
 @app.command()
 def play(
     dataset: Annotated[
-        str, named(PANEL, "Initial data set: moons, spirals, 'three spirals', iris or digits.")
+        str, word(PANEL, "Initial data set: moons, spirals, 'three spirals', iris or digits.")
     ] = "moons",
     data: Annotated[str | None, option(PANEL, "Your own table instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[
@@ -27,8 +27,8 @@ def play(
         str | None, option(PANEL, "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
                    "which leaves out their rows. By default they are refused.", metavar="HOW", show_default=False)
     ] = None,
-    seed: Annotated[int, whole(PANEL, "Seed of data, split, weights and order.")] = 0,
-    port: Annotated[int, whole(PANEL, "Port to listen on; by default a free one.", show_default=False)] = 0,
+    seed: Annotated[int, integer(PANEL, "Seed of data, split, weights and order.")] = 0,
+    port: Annotated[int, integer(PANEL, "Port to listen on; by default a free one.", show_default=False)] = 0,
     no_browser: Annotated[bool, flag("--no-browser", PANEL, "Print the address, and do not open a browser.")] = False,
 ) -> None:
     """Train a network on a page in your browser, a batch or a thousand at a time, and watch it learn.
@@ -36,7 +36,7 @@ def play(
     This command serves the page on 127.0.0.1 only, until it ends: by Ctrl-C, or with its terminal.
     """
     choices = {"dataset": dataset, "target": target, "missing": missing, "seed": seed}
-    teach(lambda: _play(choices, data, port, no_browser))
+    reporting_errors(lambda: _play(choices, data, port, no_browser))
 
 
 def _play(given: dict[str, Any], data: str | None, port: int, no_browser: bool) -> None:

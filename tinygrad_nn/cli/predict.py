@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .errors import teach
+from .errors import reporting_errors
 
 
 @app.command()
@@ -25,7 +25,7 @@ def predict(
 ) -> None:
     """Predict each row of a table with a network saved by train."""
     columns = [] if keep is None else [name.strip() for name in keep.split(",")]
-    teach(lambda: _predict(model, data, out, columns, encoding, quiet))
+    reporting_errors(lambda: _predict(model, data, out, columns, encoding, quiet))
 
 
 def _predict(model: str, data: str, out: str | None, keep: list[str], encoding: str, quiet: bool) -> None:

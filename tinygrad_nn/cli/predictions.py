@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import Column, Columns, one_hot, read_columns
-from ..data.columns import plain_class, target_number
+from ..data.columns import class_name, target_number
 from ..files import write_whole
 from ..io import Network, load_network
 from ..printable import printable
@@ -32,7 +32,7 @@ class Prediction(NamedTuple):
     numbers: list[int]
 
 
-def read_for(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
+def read_for_network(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
     """Return the inputs of a network from a table, the indices of their rows, and the texts of the extra columns."""
     columns = network.columns or Columns(tuple(Column(name, "number") for name in network.features))
     with reading(table) as progress:
@@ -51,7 +51,7 @@ def predict_table(model: str, table: str, encoding: str = "utf-8", keep: Sequenc
         ValueError, OSError: one of the files is invalid.
     """
     network = load_network(model)
-    x, numbers, texts = read_for(network, table, encoding, keep)
+    x, numbers, texts = read_for_network(network, table, encoding, keep)
     output = network.predict(x)  # (batch, n_out)
     # repr gives as many digits as are needed to read the same float back
     rows = [[repr(float(value)) for value in row] for row in output]
@@ -72,13 +72,13 @@ def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Net
         ValueError, OSError: one of the files is invalid.
     """
     network = load_network(model)
-    x, _, texts = read_for(network, table, encoding, [network.target])
+    x, _, texts = read_for_network(network, table, encoding, [network.target])
     output, cells = network.predict(x), texts[network.target]
     try:
         if network.task == "regression":
             y = np.array([target_number(cell) for cell in cells])[:, None]
             return network, errors(y, output), len(x)
-        names = [cell if cell in network.classes else plain_class(cell) for cell in cells]
+        names = [cell if cell in network.classes else class_name(cell) for cell in cells]
         return network, score(one_hot(names, list(network.classes)), output), len(x)
     except ValueError as problem:
         raise ValueError(f"{printable(table)}: column {network.target!r:.60}: {problem}") from None

@@ -55,7 +55,7 @@ class Report:
 
     def start(self, plan: PreparedRun) -> None:
         """Print the data, the network and the settings before training."""
-        self.facts(facts(plan))
+        self.facts(training_facts(plan))
 
     def outcome(self, outcome: Outcome) -> None:
         """Print losses, scores, and the comparison of the roads."""
@@ -97,7 +97,7 @@ class Report:
 
     def roads(self, roads: RoadsReport) -> None:
         """Print the differences between the three gradients."""
-        heads, rows = apart(roads)
+        heads, rows = difference_table(roads)
         table = _table(*heads)
         for row in rows:
             table.add_row(*map(printable, row))
@@ -124,19 +124,19 @@ class Report:
         table = _table("row", *heads)
         for k, cells in enumerate(zip(*columns, strict=True), start=1):
             task = found.network.task
-            shown = (cell if j < kept else _short(cell, j - kept, task) for j, cell in enumerate(cells))
+            shown = (cell if j < kept else _cell_text(cell, j - kept, task) for j, cell in enumerate(cells))
             table.add_row(str(found.numbers[k - 1]), *(Text(printable(text)) for text in shown))
         self.console.print(table)
         if len(found.rows) > SHOWN:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
 
 
-def facts(plan: PreparedRun) -> list[tuple[str, str]]:
+def training_facts(plan: PreparedRun) -> list[tuple[str, str]]:
     """Return the description of a plan (data, network, training) as pairs of name and text."""
     problem, solver, settings = plan.problem, plan.solver, plan.settings
     layers = plan.network.layers
     scaled = ", scaled as well" if plan.network.target_scaler else ""
-    what = listed(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
+    what = short_list(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
     rows = {name: len(x) for name, (x, _) in plan.parts.items()}
     parameters = sum(layer.W.size + layer.b.size for layer in layers)
     widths = [str(layers[0].n_in), *(f"{layer.n_out} {layer.activation}" for layer in layers)]
@@ -162,7 +162,7 @@ def facts(plan: PreparedRun) -> list[tuple[str, str]]:
     ]
 
 
-def apart(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def difference_table(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return heads and rows of a table with the differences between the three gradients of each parameter."""
     heads = ("parameter", "largest", "manual - graph", "graph - numerical", "manual - numerical")
     rows = [
@@ -173,7 +173,7 @@ def apart(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return heads, rows
 
 
-def listed(names: Sequence[str], what: str = "classes") -> str:
+def short_list(names: Sequence[str], what: str = "classes") -> str:
     """Return the names of classes or columns as one text, shortened if there are many."""
     more = f", ... ({len(names)} {what})" if len(names) > MOST_CLASSES else ""
     return ", ".join(map(str, names[:MOST_CLASSES])) + more
@@ -187,7 +187,7 @@ def _table(*heads: str) -> Table:
     return table
 
 
-def _short(cell: str, column: int, task: str) -> str:
+def _cell_text(cell: str, column: int, task: str) -> str:
     """Return the text of a cell for printing: a class unchanged, a probability or number with few digits."""
     if task == "regression":
         return f"{float(cell):.6g}"

@@ -184,7 +184,7 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported as an error
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
         kept = _flow(plan) if flow else None
-        history, interrupted = _until_interrupted(plan, progress, kept)
+        history, interrupted = _train_until_interrupt(plan, progress, kept)
     scored = "test" if len(plan.parts["test"][0]) else "train"
     x, y = plan.parts[scored]
     y_hat = Predict(model, x)
@@ -195,7 +195,7 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept, interrupted)
 
 
-def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
+def _train_until_interrupt(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
     """Train; on Ctrl-C, restore the weights of the last complete epoch and return the history up to it, and True."""
     kept = History()
     layers = plan.network.layers
@@ -229,12 +229,13 @@ def learn(
     with np.errstate(over="ignore", invalid="ignore"):
         return fit(
             plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
-            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else []), *more],
-            comm=plan.comm, **_more(plan),
+            gradients=plan.options.gradients, progress=progress,
+            callbacks=[_stop_if_diverged, *([flow] if flow else []), *more],
+            comm=plan.comm, **_fit_options(plan),
         )  # fmt: skip
 
 
-def _more(plan: PreparedRun) -> dict[str, Any]:
+def _fit_options(plan: PreparedRun) -> dict[str, Any]:
     """Return the optional arguments of `fit` that the user requested."""
     options = plan.options
     found: dict[str, Any] = {}
@@ -307,7 +308,7 @@ def _flow(plan: PreparedRun) -> GradientFlow:
     return GradientFlow(lambda model: BackProp(model, FeedForward(model, x), y, solver=plan.solver))
 
 
-def _alive(epoch: Epoch) -> None:
+def _stop_if_diverged(epoch: Epoch) -> None:
     """Callback that stops the training if a loss is NaN or infinite."""
     if not all(math.isfinite(loss) for loss in (epoch.loss, epoch.val_loss or 0.0)):
         raise FloatingPointError(

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from ..data import one_hot
-from ..data.columns import plain_class, target_number
+from ..data.columns import class_name, target_number
 from ..io import Network, load_network
 from ..printable import printable
 from ..solver import Settings, Solver
-from .predictions import read_for
+from .predictions import read_for_network
 from .problem import DATASETS, Problem, read_problem
 from .run import FEW, Options, PreparedRun
 
@@ -59,13 +59,13 @@ def _problem(network: Network, options: Options, model: str) -> Problem:
                 f"{model} learned from other columns ({shown}, ...) than those of {name}; add the table: data=FILE.csv."
             )
         return problem
-    x, _, texts = read_for(network, options.data, options.encoding, [network.target])
+    x, _, texts = read_for_network(network, options.data, options.encoding, [network.target])
     cells = texts[network.target]
     try:
         if network.task == "regression":
             targets = np.array([target_number(cell) for cell in cells])[:, None]
         else:
-            names = [cell if cell in network.classes else plain_class(cell) for cell in cells]
+            names = [cell if cell in network.classes else class_name(cell) for cell in cells]
             targets = one_hot(names, list(network.classes))
     except ValueError as problem:
         raise ValueError(f"{printable(options.data)}: column {network.target!r:.60}: {problem}") from None

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from .app import app
-from .errors import say, teach
-from .options import flag, named, option, real, whole
+from .errors import print_error, reporting_errors
+from .options import decimal, flag, integer, option, word
 
 # Each command imports the modules that compute, draw and print, so that `--help` and wrong options answer quickly.
 
@@ -20,79 +20,105 @@ OUT = "tinygrad-nn-out"
 
 @app.command()
 def train(
-    dataset: Annotated[str, named("Data", "A bundled data set: iris or digits.")] = "iris",
+    dataset: Annotated[str, word("Data", "A bundled data set: iris or digits.")] = "iris",
     data: Annotated[str | None, option("Data", "Your own table instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[str | None, option("Data", "The column to predict.", metavar="COLUMN")] = None,
     features: Annotated[
         str | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
     ] = None,
-    kind: Annotated[str, named("Data", "classification, regression, or auto: numbers are a regression.")] = "auto",
+    kind: Annotated[str, word("Data", "classification, regression, or auto: numbers are a regression.")] = "auto",
     scale: Annotated[
         bool | None,
         option("Data", "Scale columns to mean 0 and deviation 1; by default a table of your own.", show_default=False),
     ] = None,
-    encoding: Annotated[str, named("Data", "Text encoding of the CSV file, which may be gzipped.")] = "utf-8",
+    encoding: Annotated[str, word("Data", "Text encoding of the CSV file, which may be gzipped.")] = "utf-8",
     missing: Annotated[
-        str | None, option("Data", "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
-                   "which leaves out their rows. By default they are refused.", metavar="HOW", show_default=False)
+        str | None,
+        option(
+            "Data",
+            "How to fill missing cells: mean, median or most-frequent of the column; or drop, "
+            "which leaves out their rows. By default they are refused.",
+            metavar="HOW",
+            show_default=False,
+        ),
     ] = None,
     categories: Annotated[
-        int, whole("Data", "Largest number of distinct texts in a column; each becomes a column of 0 and 1.")
+        int, integer("Data", "Largest number of distinct texts in a column; each becomes a column of 0 and 1.")
     ] = 20,
-    train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
-    val_size: Annotated[float, real("Data", "Share to validate on.")] = 0.1,
+    train_size: Annotated[float, decimal("Data", "Share of rows to train on.")] = 0.7,
+    val_size: Annotated[float, decimal("Data", "Share to validate on.")] = 0.1,
     test_size: Annotated[
-        float | None, real("Data", "Share to test on; by default the rest.", show_default=False)
+        float | None, decimal("Data", "Share to test on; by default the rest.", show_default=False)
     ] = None,
     stratify: Annotated[bool, flag("--stratify", "Data", "Keep the share of each class in every part.")] = False,
     hidden: Annotated[
         str, option("Network", "Widths of the hidden layers: 64,32 (or none).", metavar="N,N,...")
     ] = "40",
     activation: Annotated[
-        str, named("Network", "For hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
+        str, word("Network", "For hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
     ] = "relu",
     output: Annotated[
-        str | None, named("Network", "Activation of the output; by default what fits the loss.", show_default=False)
+        str | None, word("Network", "Activation of the output; by default what fits the loss.", show_default=False)
     ] = None,
-    distribution: Annotated[str, named("Network", "Distribution of the initial weights: n normal, u uniform.")] = "n",
-    dtype: Annotated[str, named("Network", "float64 or float32.")] = "float64",
+    distribution: Annotated[str, word("Network", "Distribution of the initial weights: n normal, u uniform.")] = "n",
+    dtype: Annotated[str, word("Network", "float64 or float32.")] = "float64",
     loss: Annotated[
         str | None,
-        named("Training", "mae, mse, rmse, binarycrossentropy or crossentropy; by default crossentropy for classes, "
-                "mse for numbers.", show_default=False),
+        word(
+            "Training",
+            "mae, mse, rmse, binarycrossentropy or crossentropy; by default crossentropy for classes, mse for numbers.",
+            show_default=False,
+        ),
     ] = None,
     optimizer: Annotated[
-        str, named("Training", "sgd, momentum, nesterov, adam, adamw, amsgrad, nadam, radam, adamax, rmsprop, adagrad, "
-                   "adadelta, lion, muon or lbfgs.")
+        str,
+        word(
+            "Training",
+            "sgd, momentum, nesterov, adam, adamw, amsgrad, nadam, radam, adamax, rmsprop, adagrad, "
+            "adadelta, lion, muon or lbfgs.",
+        ),
     ] = "sgd",
-    learning_rate: Annotated[float, real("Training", "Size of a step.")] = 0.03,
-    epochs: Annotated[int, whole("Training", "Number of passes through the data.")] = 20,
-    batch_size: Annotated[int, whole("Training", "Rows per step.")] = 16,
-    regularization: Annotated[str, named("Training", "Penalty on weights: none, l1, l2, elasticnet.")] = "none",
-    lam: Annotated[float | None, real("Training", "Strength of the penalty.", show_default=False)] = None,
+    learning_rate: Annotated[float, decimal("Training", "Size of a step.")] = 0.03,
+    epochs: Annotated[int, integer("Training", "Number of passes through the data.")] = 20,
+    batch_size: Annotated[int, integer("Training", "Rows per step.")] = 16,
+    regularization: Annotated[str, word("Training", "Penalty on weights: none, l1, l2, elasticnet.")] = "none",
+    lam: Annotated[float | None, decimal("Training", "Strength of the penalty.", show_default=False)] = None,
     r: Annotated[
-        float | None, real("Training", "Share of l1 in elasticnet; by default 0.5.", show_default=False)
+        float | None, decimal("Training", "Share of l1 in elasticnet; by default 0.5.", show_default=False)
     ] = None,
-    dropout: Annotated[float, real("Training", "Probability of dropping a hidden unit.")] = 0.0,
-    gradients: Annotated[str, named("Training", "graph, or manual (the equations written by hand).")] = "graph",
+    dropout: Annotated[float, decimal("Training", "Probability of dropping a hidden unit.")] = 0.0,
+    gradients: Annotated[str, word("Training", "graph, or manual (the equations written by hand).")] = "graph",
     early_stopping: Annotated[
-        int | None, whole("Training", "Stop after N epochs without a better validation loss; keep the best weights.",
-                          show_default=False)
+        int | None,
+        integer(
+            "Training",
+            "Stop after N epochs without a better validation loss; keep the best weights.",
+            show_default=False,
+        ),
     ] = None,
     class_weight: Annotated[
-        str | None, option("Training", "Weights of rows by their class: balanced, or NAME=2,NAME=0.5.",
-                           metavar="WEIGHTS", show_default=False)
+        str | None,
+        option(
+            "Training",
+            "Weights of rows by their class: balanced, or NAME=2,NAME=0.5.",
+            metavar="WEIGHTS",
+            show_default=False,
+        ),
     ] = None,
     cv: Annotated[
-        int | None, whole("Training", "First, cross-validate N networks, each tested on a different part of the rows.",
-                          show_default=False)
+        int | None,
+        integer(
+            "Training",
+            "First, cross-validate N networks, each tested on a different part of the rows.",
+            show_default=False,
+        ),
     ] = None,
     checkpoint: Annotated[
-        str | None, option("Training", "Folder that keeps the state after each epoch.", metavar="DIR",
-                           show_default=False)
+        str | None,
+        option("Training", "Folder that keeps the state after each epoch.", metavar="DIR", show_default=False),
     ] = None,
     resume: Annotated[bool, flag("--resume", "Training", "Continue from the checkpoint, if there is one.")] = False,
-    seed: Annotated[int, whole("Training", "The same seed gives the same network, bit for bit.")] = 0,
+    seed: Annotated[int, integer("Training", "The same seed gives the same network, bit for bit.")] = 0,
     out: Annotated[str, option("Output", "Folder for plots, graph, history and weights.", metavar="DIR")] = OUT,
     report: Annotated[bool, flag("--report", "Output", "Also write report.html, one page with everything.")] = False,
     progress: Annotated[bool, option("Output", "Show a progress bar on a terminal.")] = True,
@@ -104,8 +130,9 @@ def train(
     Started by mpiexec -n 4, four processes share each batch, and the first prints and writes.
     """
     given = dict(locals())
-    teach(lambda: _on_ranks({name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")},
-                          Path(out), report, progress and not quiet and sys.stderr.isatty(), quiet))  # fmt: skip
+    options = {name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")}
+    shown = progress and not quiet and sys.stderr.isatty()
+    reporting_errors(lambda: _on_ranks(options, Path(out), report, shown, quiet))
 
 
 def _on_ranks(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
@@ -150,11 +177,11 @@ def _train(
         return
     names, note = write_run(out, outcome, page)
     if note:
-        say(note, "warning: ")
+        print_error(note, "warning: ")
     report.written(out, names)
     if outcome.interrupted:
         done, all_of_it, place = len(outcome.history), plan.settings.epochs, options["checkpoint"]
         again = f"to continue, add --resume (the checkpoint is in {place})" if place else (
             "a training with --checkpoint DIR can be continued")  # fmt: skip
-        say(f"interrupted after epoch {done:,} of {all_of_it:,}; the results so far were written; {again}.", "")
+        print_error(f"interrupted after epoch {done:,} of {all_of_it:,}; the results so far were written; {again}.", "")
         raise typer.Exit(130)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .errors import Theirs
+from .errors import UserError
 
 if TYPE_CHECKING:
     from ..solver import Solver
@@ -39,7 +39,7 @@ MODEL = (
 )
 
 
-class Own(NamedTuple):
+class UserResult(NamedTuple):
     """The value that the user's function returned, with its local variables and the globals of its file."""
 
     place: str
@@ -47,7 +47,7 @@ class Own(NamedTuple):
     names: dict[str, Any]
 
 
-class Parts(NamedTuple):
+class UserNetwork(NamedTuple):
     """A network of the user: its layers, and the inputs and targets if these were returned too."""
 
     model: Any
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     y: Any = None
 
 
-def parts(place: str) -> tuple[str, str]:
+def split_place(place: str) -> tuple[str, str]:
     """Split ``FILE.py:NAME`` into file and name.
 
     Raises:
@@ -67,14 +67,14 @@ def parts(place: str) -> tuple[str, str]:
     return path, name
 
 
-def load(place: str) -> Any:
+def load_object(place: str) -> Any:
     """Return the object that ``FILE.py:NAME`` names. The file is run once and may import modules from its folder.
 
     Raises:
         ValueError: the file does not exist, or has no such name.
         RuntimeError: the file raises an error; the message names its line.
     """
-    path, name = parts(place)
+    path, name = split_place(place)
     module = _module(path, place)
     if not hasattr(module, name):
         known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
@@ -100,21 +100,21 @@ def _module(path: str, place: str) -> Any:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[key]
-            raise Theirs(_where(error, file, path)) from error
+            raise UserError(_error_with_line(error, file, path)) from error
     return module
 
 
-def guarded(f: Any, place: str) -> Any:
+def with_error_lines(f: Any, place: str) -> Any:
     """Return a function wrapped so that its errors name the user's source line; return other objects unchanged."""
     if not callable(f):
         return f
-    path = parts(place)[0]
+    path = split_place(place)[0]
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return f(*args, **kwargs)
         except (Exception, SystemExit) as error:
-            raise Theirs(_where(error, Path(path).resolve(), path)) from error
+            raise UserError(_error_with_line(error, Path(path).resolve(), path)) from error
 
     call.__name__ = getattr(f, "__name__", "function")
     with suppress(TypeError, ValueError):  # some NumPy functions have no signature
@@ -122,7 +122,7 @@ def guarded(f: Any, place: str) -> Any:
     return call
 
 
-def _where(error: BaseException, file: Path, path: str) -> str:
+def _error_with_line(error: BaseException, file: Path, path: str) -> str:
     """Return the text of an error with the last line of the user's file in its traceback."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     number = lines[-1] if lines else getattr(error, "lineno", None)  # a SyntaxError has its own line
@@ -133,7 +133,7 @@ def _where(error: BaseException, file: Path, path: str) -> str:
     return f"{path}, line {number}: {what}{f'; the line is: {source}' if source else ''}"
 
 
-def call(place: str, inputs: str | None = None) -> Own:
+def call_object(place: str, inputs: str | None = None) -> UserResult:
     """Load an object and, if it is a function, call it: without arguments, or with the `inputs` of its file.
 
     Args:
@@ -145,16 +145,16 @@ def call(place: str, inputs: str | None = None) -> Own:
         ValueError: the object does not exist, or it needs arguments and there are none.
         RuntimeError: the code raises an error; the message names its line.
     """
-    found = load(place)
-    module = _module(parts(place)[0], place)
+    found = load_object(place)
+    module = _module(split_place(place)[0], place)
     around = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     if not callable(found) or hasattr(found, "named_modules"):  # a module is callable, but is itself the result
         if inputs is not None:
-            raise ValueError(f"inputs={inputs} are for a function, and {place} is {_a(found)}.")
-        return Own(place, found, around)
+            raise ValueError(f"inputs={inputs} are for a function, and {place} is {_with_article(found)}.")
+        return UserResult(place, found, around)
     given: list[Any] = []
     keywords: dict[str, Any] = {}
-    if inputs is not None or _needed(found):
+    if inputs is not None or _required_names(found):
         given, keywords = _arguments(place, found, inputs, module)
     inner: dict[str, Any] = {}
     code = getattr(inspect.unwrap(found), "__code__", None)
@@ -167,13 +167,13 @@ def call(place: str, inputs: str | None = None) -> Own:
     sys.setprofile(note)  # the only way to see the variables of a function as it returns
     try:
         with np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
-            value = guarded(found, place)(*given, **keywords)
+            value = with_error_lines(found, place)(*given, **keywords)
     finally:
         sys.setprofile(before)
     if inspect.iscoroutine(value):
         value.close()
         raise ValueError(f"{place} is async, and nothing runs it; write a function around it: return asyncio.run(...).")
-    return Own(place, value, around | inner)
+    return UserResult(place, value, around | inner)
 
 
 def function_of(
@@ -181,31 +181,32 @@ def function_of(
 ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
     """Return the user's function, which will be run repeatedly, with its arguments.
 
-    The returned function gives the Tensors whose graph is drawn, as `result_of` does.
+    The returned function gives the Tensors whose graph is drawn, as `drawn_tensors` does.
 
     Raises:
         ValueError: ``place`` names a finished result, not a function.
     """
-    found = load(place)
-    module = _module(parts(place)[0], place)
+    found = load_object(place)
+    module = _module(split_place(place)[0], place)
     if not callable(found) or hasattr(found, "named_modules"):
         raise ValueError(
-            f"{place} is {_a(found)}, and a change needs the function that makes the graph, to run it again; write "
+            f"{place} is {_with_article(found)}, and a change needs the function that makes the graph, to run it "
+            "again; write "
             "a function around it that returns the result."
         )
     given: list[Any] = []
     keywords: dict[str, Any] = {}
-    if inputs is not None or _needed(found):
+    if inputs is not None or _required_names(found):
         given, keywords = _arguments(place, found, inputs, module)
 
     @wraps(found)
     def again(*args: Any, **kwargs: Any) -> Any:
-        return result_of(Own(place, guarded(found, place)(*args, **kwargs), {}), loss)
+        return drawn_tensors(UserResult(place, with_error_lines(found, place)(*args, **kwargs), {}), loss)
 
     return again, given, keywords
 
 
-def _needed(f: Callable[..., Any]) -> list[str]:
+def _required_names(f: Callable[..., Any]) -> list[str]:
     """Return the names of the required parameters of a function."""
     try:
         parameters = inspect.signature(f).parameters.values()
@@ -219,10 +220,10 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
     from ..tensor import Tensor
 
     if inputs is None and not hasattr(module, "inputs"):
-        name = parts(place)[1]
-        raise ValueError(ARGUMENTS.format(place=place, name=name, wanted=", ".join(_needed(f))))
-    values = module.inputs if inputs is None else load(inputs)
-    values = guarded(values, inputs or place)() if callable(values) else values
+        name = split_place(place)[1]
+        raise ValueError(ARGUMENTS.format(place=place, name=name, wanted=", ".join(_required_names(f))))
+    values = module.inputs if inputs is None else load_object(inputs)
+    values = with_error_lines(values, inputs or place)() if callable(values) else values
     found = arrange(f, values)
     moving = set(found.moving)
     leaves = [Tensor(x, name=label) if i in moving else x
@@ -231,11 +232,11 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
     return ([], dict(zip(found.names, done, strict=True))) if found.by_name else (done, {})
 
 
-def result_of(own: Own, loss: str | None = None) -> Any:
+def drawn_tensors(own: UserResult, loss: str | None = None) -> Any:
     """Return the Tensors whose graph is drawn: those returned, or the output or loss of a returned network.
 
     Args:
-        own: the result of `call`.
+        own: the result of `call_object`.
         loss: the loss for a network that was returned with targets; by default the one that fits its output.
 
     Raises:
@@ -252,13 +253,13 @@ def result_of(own: Own, loss: str | None = None) -> Any:
     try:
         view = GraphView(value)
     except TypeError:
-        raise ValueError(RESULT.format(place=own.place, what=_a(value))) from None
+        raise ValueError(RESULT.format(place=own.place, what=_with_article(value))) from None
     if all(part.operation is None for part in view):
         raise ValueError(NO_GRAPH.format(place=own.place))
     return value
 
 
-def _output(found: Parts, loss: str | None) -> Any:
+def _output(found: UserNetwork, loss: str | None) -> Any:
     from ..solver import graph_loss
 
     if found.y is not None:
@@ -274,15 +275,15 @@ def _output(found: Parts, loss: str | None) -> Any:
 def solver_for(model: Any, loss: str | None) -> Solver:
     """Return a solver with this loss; the default fits the activation of the last layer, or the last function."""
     from ..solver import Solver
-    from ..viz.model.values import in_a_row
+    from ..viz.model.values import sequential_parts
 
     fits = {"softmax": "crossentropy", "sigmoid": "binarycrossentropy"}
-    last = in_a_row(model)[-1]
+    last = sequential_parts(model)[-1]
     name = str(getattr(last, "activation", None) or getattr(last, "__name__", repr(last)))
     return Solver(loss or fits.get(name, "mse"))
 
 
-def names_of(own: Own) -> dict[str, Any]:
+def variable_names(own: UserResult) -> dict[str, Any]:
     """Return the user's variables by name and, for a returned model, its parameters by their paths."""
     from ..viz.model.names import parameters
 
@@ -290,7 +291,7 @@ def names_of(own: Own) -> dict[str, Any]:
     return own.names | (parameters(found.model) | {"x": found.x, "y": found.y} if found else {})
 
 
-def network_of(own: Own) -> Parts:
+def network_of(own: UserResult) -> UserNetwork:
     """Return the user's network, with its data if that was returned.
 
     Raises:
@@ -298,12 +299,12 @@ def network_of(own: Own) -> Parts:
     """
     found = as_network(own.value)
     if found is None:
-        raise ValueError(MODEL.format(place=own.place, what=_a(own.value)))
+        raise ValueError(MODEL.format(place=own.place, what=_with_article(own.value)))
     return found
 
 
-def as_network(value: Any) -> Parts | None:
-    """Return a model, or a tuple (model, x) or (model, x, y), as `Parts`; ``None`` for anything else."""
+def as_network(value: Any) -> UserNetwork | None:
+    """Return a model, or a tuple (model, x) or (model, x, y), as `UserNetwork`; ``None`` for anything else."""
     from ..tensor import Tensor
 
     def is_model(part: Any) -> bool:
@@ -312,11 +313,11 @@ def as_network(value: Any) -> Parts | None:
         return callable(part) and not isinstance(part, Tensor)
 
     if isinstance(value, tuple) and 2 <= len(value) <= 3 and is_model(value[0]) and not callable(value[1]):
-        return Parts(*value)
-    return Parts(value) if is_model(value) else None
+        return UserNetwork(*value)
+    return UserNetwork(value) if is_model(value) else None
 
 
-def _a(value: Any) -> str:
+def _with_article(value: Any) -> str:
     if value is None:
         return "nothing (None)"
     name = type(value).__name__

@@ -14,12 +14,12 @@ WHOLE = "the whole backward pass"
 MOVING = ("nondeterministic", "accumulated_over_calls")
 
 
-def same(first: Sequence[Array], second: Sequence[Array]) -> bool:
+def same_results(first: Sequence[Array], second: Sequence[Array]) -> bool:
     """Tell whether two calls gave the same arrays, bit for bit."""
     return all(np.array_equal(p, q, equal_nan=True) for p, q in zip(first, second, strict=True))
 
 
-def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
+def is_unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
     """Return the diagnosis of a backward whose equal calls gave different arrays, or None if they gave the same.
 
     Args:
@@ -28,12 +28,12 @@ def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str
         advice: a sentence that is added to the diagnosis if the calls seem to draw random numbers.
     """
     first, second, third = calls
-    if same(first, second) and same(second, third):
+    if same_results(first, second) and same_results(second, third):
         return None
-    apart = [n for n, p, q, r in zip(names, first, second, third, strict=True) if not same([p, p], [q, r])]
+    apart = [n for n, p, q, r in zip(names, first, second, third, strict=True) if not same_results([p, p], [q, r])]
     where = WHOLE if len(apart) == len(names) else ", ".join(apart)
     if all(_grows(p, q, r) for p, q, r in zip(first, second, third, strict=True)):
-        doubled = all(_near(q, 2 * p) or same([p], [q]) for p, q in zip(first, second, strict=True))
+        doubled = all(_is_close(q, 2 * p) or same_results([p], [q]) for p, q in zip(first, second, strict=True))
         grown = "twice what the first returned" if doubled else ("more than the first, by the amount that the third "
                                                                  "added again")  # fmt: skip
         return Diagnosis(
@@ -53,17 +53,17 @@ def _grows(first: Array, second: Array, third: Array) -> bool:
     if not first.shape == second.shape == third.shape:
         return False
     with np.errstate(invalid="ignore", over="ignore"):
-        return _near(third - second, second - first, float(np.abs(third).max(initial=0)))
+        return _is_close(third - second, second - first, float(np.abs(third).max(initial=0)))
 
 
-def _near(p: Array, q: Array, size: float = 0.0) -> bool:
+def _is_close(p: Array, q: Array, size: float = 0.0) -> bool:
     if p.shape != q.shape or not (np.isfinite(p).all() and np.isfinite(q).all()):
         return False
     eps = float(np.finfo(p.dtype if p.dtype.kind in "fc" else np.float64).eps)
     return bool((np.abs(p - q) <= 64 * eps * max(size, float(np.abs(p).max(initial=0)))).all())
 
 
-def written_into(names: Sequence[str]) -> Diagnosis:
+def overwrite_diagnosis(names: Sequence[str]) -> Diagnosis:
     """Return the diagnosis of a backward that changed arrays it was given; `where` is the first of these names."""
     return Diagnosis(
         "inplace_overwrite", names[0], f"The code overwrote what it was given: {', '.join(names)}. Code that reads it "

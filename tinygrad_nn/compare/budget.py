@@ -11,7 +11,7 @@ PATIENCE = 1.0  # every time limit is multiplied by this
 
 
 @contextmanager
-def patience(times: float) -> Iterator[None]:
+def time_limit(times: float) -> Iterator[None]:
     """Multiply all time limits by `times` inside the ``with``, so that a slow machine finds what a fast one finds."""
     global PATIENCE
     before, PATIENCE = PATIENCE, times

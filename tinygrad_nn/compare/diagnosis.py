@@ -185,7 +185,7 @@ class Row:
     apart: Distances | None = field(default=None, repr=False, compare=False)
 
 
-def number(value: float, digits: int = 2) -> str:
+def compact_text(value: float, digits: int = 2) -> str:
     """Return a number as text of about 8 characters at most."""
     if not math.isfinite(value):
         return str(value)

@@ -110,7 +110,7 @@ class Experiment:
 
     def ask(self, manual: Manual) -> Answer:
         """Run the user's backward on copies of all arrays, and note which of the copies it wrote into."""
-        model, cache, y = copied(self.model), self.cache(), self.y.astype(self.dtype)
+        model, cache, y = copy_layers(self.model), self.cache(), self.y.astype(self.dtype)
         named = {"data_cache.x": cache.x, "data_out": y}
         for k, layer in enumerate(model):
             named |= {f"layer {k + 1} W": layer.W.data, f"layer {k + 1} b": layer.b.data}
@@ -118,7 +118,7 @@ class Experiment:
             if cache.masks[k] is not None:
                 named[f"data_cache.masks[{k}]"] = cache.masks[k]  # type: ignore[assignment]
         before = {name: array.copy() for name, array in named.items()}
-        answer = answer_of(manual(model, cache, y, solver=self.solver), self.b)
+        answer = users_gradients(manual(model, cache, y, solver=self.solver), self.b)
         changed = tuple(n for n, array in named.items() if not np.array_equal(array, before[n], equal_nan=True))
         changed += tuple(
             f"layer {k + 1} {p}" for k, layer in enumerate(model) for p in ("W", "b")
@@ -127,7 +127,7 @@ class Experiment:
         return replace(answer, overwritten=changed)
 
 
-def answer_of(found: Any, b: Sequence[Array]) -> Answer:
+def users_gradients(found: Any, b: Sequence[Array]) -> Answer:
     """Return the result of the user's backward as an `Answer`, with each db in the shape of its bias in `b`."""
     return _without_kept_axes(_read(found, len(b)), b)
 
@@ -166,12 +166,12 @@ def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
     return replace(answer, db=db, kept=tuple(kept))
 
 
-def stream(rng: Any) -> np.random.Generator:
+def own_generator(rng: Any) -> np.random.Generator:
     """Return a new Generator seeded from `rng`; its numbers differ from those that user code draws with `rng`."""
     return np.random.default_rng(np.random.default_rng(rng).integers(2**63, size=4))
 
 
-def copied(model: Sequence[Layer]) -> list[Layer]:
+def copy_layers(model: Sequence[Layer]) -> list[Layer]:
     """Return copies of the layers whose parameters are copied arrays."""
     layers = []
     for layer in model:
@@ -181,20 +181,20 @@ def copied(model: Sequence[Layer]) -> list[Layer]:
     return layers
 
 
-def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
+def given_experiment(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
     """Return the experiment with the batch that was given."""
     masks = draw_masks(LayerLoss(model, solver), len(x), rng)
     return Experiment(model, x, y, masks, solver, given=True)
 
 
-def alike(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
+def similar_experiments(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     """Return experiments with the given sizes and solver, and other random numbers."""
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     found = [_random(start, widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
     return [case for case in found if case is not None]
 
 
-def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
+def varied_experiments(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
     """Return experiments with random numbers: some with the widths given, some with others, of 1 to 64 rows.
 
     The strengths of penalty and dropout are random as well, unless a solver is given.

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..nn.layer import Layer
 from ..solver import BackProp
-from .conventions.read import is_code
+from .conventions.recognize import is_code
 from .function.comparison import compare_function
 from .layers.comparison import compare_model
 from .report import ComparisonReport

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..files import POLICY
 from ..printable import printable
-from .diagnosis import KINDS, Diagnosis, Row, number
+from .diagnosis import KINDS, Diagnosis, Row, compact_text
 from .steps import listing
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def fragment(report: ComparisonReport) -> str:
     parts.append(f"<h1>{escape(report.title)}</h1>")
     parts.append(f"<p class='verdict {'good' if report.ok else 'bad'}'>{escape(report.verdict)}</p>")
     if report.losses:
-        text = ", ".join(f"{road} {number(value, 8)}" for road, value in report.losses.items())
+        text = ", ".join(f"{road} {compact_text(value, 8)}" for road, value in report.losses.items())
         parts.append(f"<p>Loss: {escape(text)}</p>")
     if report.steps:
         parts += ["<h2>Your lines, from the loss backwards</h2>", listing.as_html(report.steps)]
@@ -141,8 +141,9 @@ def _table(report: ComparisonReport) -> str:
         if row.ok and row.note:
             verdict = row.note
         cells = [
-            "×".join(map(str, row.shape)) or "number", number(row.max_abs), number(row.max_rel), number(row.cosine, 6),
-            number(row.ratio, 5), f"{row.wrong:.1%}" if row.wrong else "0", f"{row.checked:,}",
+            "×".join(map(str, row.shape)) or "number", compact_text(row.max_abs), compact_text(row.max_rel),
+            compact_text(row.cosine, 6), compact_text(row.ratio, 5),
+            f"{row.wrong:.1%}" if row.wrong else "0", f"{row.checked:,}",
         ]  # fmt: skip
         cells = [cell if cell != "nan" else "–" for cell in cells]
         mark = "bad" if not row.ok else "soft" if row.note else "good"
@@ -156,7 +157,8 @@ def _table(report: ComparisonReport) -> str:
 def _worst(rows: list[Row]) -> str:
     lines = "".join(
         f"<tr><td>{escape(row.name)}{list(row.worst)}</td>"
-        + "".join(f"<td>{'–' if math.isnan(v) else number(v, 8)}</td>" for v in (row.manual, row.graph, row.numerical))
+        + "".join(f"<td>{'–' if math.isnan(v) else compact_text(v, 8)}</td>"
+                  for v in (row.manual, row.graph, row.numerical))
         + "</tr>" for row in rows
     )  # fmt: skip
     head = "<tr><th>entry</th><th>manual</th><th>graph</th><th>numerical</th></tr>"
@@ -169,7 +171,11 @@ def _map(row: Row) -> str:
         return ""
     height, width = error.shape
     wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels, limited so that a map fits the page
-    where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
+    where = (
+        f"worst at {list(row.worst)}, largest difference {compact_text(row.max_abs)}"
+        if row.max_abs
+        else "no difference"
+    )
     return (
         f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
         f"alt='errors of {escape(row.name, quote=True)}'>"

@@ -76,7 +76,11 @@ def gradients(
             continue
         if arrived is not None:
             arrived[place] = g
-        slots = rule_results(node, np.asarray(g)) if np.shape(g) == np.shape(node.out) else _wide(node, np.asarray(g))
+        slots = (
+            rule_results(node, np.asarray(g))
+            if np.shape(g) == np.shape(node.out)
+            else _wide_gradients(node, np.asarray(g))
+        )
         if changes and place in changes:
             slots = changes[place](node, g, slots)
         for slot, (parent, arg, r) in enumerate(zip(parents_of(node), args_of(node), slots, strict=True)):
@@ -89,7 +93,7 @@ def gradients(
     return [conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))) for node in graph.inputs]
 
 
-def _wide(node: Node, g: Array) -> Slots:
+def _wide_gradients(node: Node, g: Array) -> Slots:
     """Return the gradients of the arguments for a cotangent `g` that was wrongly left larger than the result.
 
     The rule is applied to a cotangent of ones, and the slopes that it returns are multiplied by `g` with broadcasting.
@@ -99,7 +103,7 @@ def _wide(node: Node, g: Array) -> Slots:
             for r, arg in zip(ones, args_of(node), strict=True)]  # fmt: skip
 
 
-def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+def rerun_operation(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     """Run an operation on other arguments; return its result, and its metadata with what the forward saves."""
     primitive: Any = node.primitive
     meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
@@ -110,7 +114,7 @@ def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     return out, meta
 
 
-def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
+def rerun_nodes(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
     """Run operations again with some nodes replaced, as `changed` says; return a dict from old nodes to new nodes.
 
     Only operations that depend on a replaced node are run.
@@ -121,12 +125,12 @@ def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[
         if node in twins or not any(parent in twins for parent in parents):
             continue
         args = [twins[p].out if p in twins else arg for p, arg in zip(parents, args_of(node), strict=True)]
-        out, meta = again(node, args)
-        twins[node] = twin(node, out=np.asarray(out), args=args, meta=meta,
+        out, meta = rerun_operation(node, args)
+        twins[node] = copy_node(node, out=np.asarray(out), args=args, meta=meta,
                            parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip
     return twins
 
 
-def twin(node: Node, **other: Any) -> Node:
+def copy_node(node: Node, **other: Any) -> Node:
     """Return a copy of a node with some of its fields replaced."""
     return node.copied(Node(), **other)

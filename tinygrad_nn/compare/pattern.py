@@ -38,7 +38,7 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
     where = where[0].upper() + where[1:] if " " in name else where
     if int(bad.sum()) == 1:
         index = tuple(int(i) for i in np.argwhere(bad)[0])
-        return f"{where}: {_both(got, right, index)}."
+        return f"{where}: {_entry_text(got, right, index)}."
     how = next(_relations(got, right, bad, close), "")
     if how:
         each = "Each entry" if bad.all() else "Each wrong entry"
@@ -46,10 +46,10 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
     with np.errstate(invalid="ignore"):
         apart = np.where(bad, np.abs(got - right), -1)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart)), bad.shape))
-    return f"{where}. The largest difference is at {list(index)}: {_both(got, right, index)}."
+    return f"{where}. The largest difference is at {list(index)}: {_entry_text(got, right, index)}."
 
 
-def short(value: Any) -> str:
+def number_text(value: Any) -> str:
     """Return a number with six digits; for a complex number, both parts."""
     return f"{value:.6g}"
 
@@ -65,30 +65,30 @@ def fraction(value: float, tolerance: float = 1e-9) -> str:
         return str(value)
     found = Fraction(value).limit_denominator(64)
     small = found.denominator == 1 or (abs(found.numerator) <= 64 and found.denominator not in (10, 20, 25, 40, 50))
-    return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else unlike(value, 1.0)
+    return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else distinct_text(value, 1.0)
 
 
-def unlike(value: float, other: float) -> str:
+def distinct_text(value: float, other: float) -> str:
     """Return a number with at least six digits, and with as many as it takes to look different from `other`."""
     return next((text for n in range(6, 18) if (text := f"{value:.{n}g}") != f"{other:.{n}g}"), f"{value:.17g}")
 
 
-def _times(s: float) -> str:
+def _factor_text(s: float) -> str:
     """Return a factor other than 1 as text that does not read ``1``."""
     text = fraction(s)
-    return unlike(s, 1.0) if text == "1" else text
+    return distinct_text(s, 1.0) if text == "1" else text
 
 
-def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
+def _entry_text(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
     if np.iscomplexobj(g) or np.iscomplexobj(r):
-        return f"it is {short(g)}, and should be {short(r)}"
+        return f"it is {number_text(g)}, and should be {number_text(r)}"
     known = abs(r) > NOTHING * np.abs(g)  # if the right entry is 0 up to rounding, the factor means nothing
-    times = f" (ratio {unlike(g / r, 1.0)})" if known and np.isfinite(g / r) else ""
-    return f"it is {unlike(g, r)}, and should be {unlike(r, g)}{times}"
+    times = f" (ratio {distinct_text(g / r, 1.0)})" if known and np.isfinite(g / r) else ""
+    return f"it is {distinct_text(g, r)}, and should be {distinct_text(r, g)}{times}"
 
 
-def listed(numbers: Sequence[Any]) -> str:
+def list_text(numbers: Sequence[Any]) -> str:
     """Return numbers as a list in words; of a long list, the first ones and how many there are."""
     texts = [str(n) for n in numbers]
     if len(texts) > FEW:
@@ -114,7 +114,7 @@ def _where(name: str, bad: Array) -> str:
             lines, one = np.flatnonzero(hit).tolist(), int(hit.sum()) == 1
             what = called.capitalize() + ("" if one else "s")
             verb = "is" if one else "are"
-            return f"{what} {listed(lines)} of {name} {verb} wrong, {_rest(len(hit) - len(lines))}"
+            return f"{what} {list_text(lines)} of {name} {verb} wrong, {_rest(len(hit) - len(lines))}"
     if bad.ndim == 2 and bad.shape[0] == bad.shape[1]:
         eye = np.eye(len(bad), dtype=bool)
         for shape, called in ((eye, "The diagonal"), (~eye, "All but the diagonal"),
@@ -127,10 +127,10 @@ def _where(name: str, bad: Array) -> str:
         hit = np.asarray(bad.any(axis=others))
         if (bad == np.expand_dims(hit, others)).all():
             lines = np.flatnonzero(hit).tolist()
-            return f"Index {listed(lines)} along axis {axis} of {name} is wrong, the rest is right"
+            return f"Index {list_text(lines)} along axis {axis} of {name} is wrong, the rest is right"
     if wrong == 1:
         return f"Entry {[int(i) for i in places[0]]} of {name} is wrong, {_rest(size - 1)}"
-    text = listed([[int(i) for i in place] for place in places])
+    text = list_text([[int(i) for i in place] for place in places])
     return f"Entries {text} of {name} are wrong, {_rest(size - wrong)}"
 
 
@@ -152,18 +152,18 @@ def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[s
         if len(g) > 1:
             s = _multiple(g, r)
             if holds(s * r):
-                yield "minus the right one" if abs(s + 1) < close else f"{_times(s)} times the right one"
+                yield "minus the right one" if abs(s + 1) < close else f"{_factor_text(s)} times the right one"
             c = float(np.mean(g - r))
             if holds(r + c):
-                yield f"the right one plus {short(c)}" if c > 0 else f"the right one minus {short(-c)}"
+                yield f"the right one plus {number_text(c)}" if c > 0 else f"the right one minus {number_text(-c)}"
             if holds(float(g[0])):
-                yield f"{short(g[0])} throughout"
+                yield f"{number_text(g[0])} throughout"
         if len(g) > 2:
             top = float(np.abs(g).max())
             for text, wanted in (
                 ("the absolute value of the right one", np.abs(r)), ("the sign of the right one", np.sign(r)),
                 ("the square of the right one", r * r), ("the right one cubed", r**3), ("1 over the right one", 1 / r),
-                (f"the right one, cut off at ±{short(top)}", np.clip(r, -top, top)),
+                (f"the right one, cut off at ±{number_text(top)}", np.clip(r, -top, top)),
             ):  # fmt: skip
                 if holds(wanted):
                     yield text
@@ -182,14 +182,14 @@ def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[s
         lines = np.flatnonzero(b.any(axis=1))
         for find, text in ((_factor, "{} is {} times the right one"), (_shift, "{} is the right one plus {}")):
             values = [find(g[i], r[i], allowed) for i in lines]
-            said = [text.format(f"{called} {i}", unlike(v, 1.0)) for i, v in zip(lines, values, strict=True)
+            said = [text.format(f"{called} {i}", distinct_text(v, 1.0)) for i, v in zip(lines, values, strict=True)
                     if v is not None]  # fmt: skip
             if len(said) == len(lines):
-                yield f"{listed(said).capitalize()}."
+                yield f"{list_text(said).capitalize()}."
         order = _order(g, r, allowed)
         if order is not None:
             said = [f"{called} {i} holds what belongs in {called} {j}" for i, j in enumerate(order) if i != j]
-            yield f"Its {called}s are right, but in another order: {listed(said)}."
+            yield f"Its {called}s are right, but in another order: {list_text(said)}."
 
 
 def _multiple(g: Array, r: Array) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..printable import printable
-from .diagnosis import NO_GRAPH, Diagnosis, Row, number
+from .diagnosis import NO_GRAPH, Diagnosis, Row, compact_text
 from .steps import listing
 from .steps.step import Step
 
@@ -88,12 +88,12 @@ class ComparisonReport:
         rows = []
         for row in self.rows:
             plain = {key: value for key, value in vars(row).items() if key not in ("error", "apart")}
-            rows.append(_plain(plain))
+            rows.append(_to_json_value(plain))
         found = {
             "title": self.title, "ok": self.ok, "verdict": self.verdict, "first_wrong": self.first_wrong,
-            "losses": _plain(self.losses), "method": self.method, "rows": rows,
-            "diagnoses": [_plain(asdict(d)) for d in self.diagnoses], "notes": list(self.notes),
-            **({"steps": [_plain(step.as_dict()) for step in self.steps]} if self.steps else {}),
+            "losses": _to_json_value(self.losses), "method": self.method, "rows": rows,
+            "diagnoses": [_to_json_value(asdict(d)) for d in self.diagnoses], "notes": list(self.notes),
+            **({"steps": [_to_json_value(step.as_dict()) for step in self.steps]} if self.steps else {}),
         }  # fmt: skip
         return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -122,12 +122,12 @@ class ComparisonReport:
         return fragment(self)
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     """Return a value converted to types that JSON can hold."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _to_json_value(part) for key, part in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(part) for part in value]
+        return [_to_json_value(part) for part in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else str(float(value))
     return value.item() if isinstance(value, np.generic) else value
@@ -152,19 +152,19 @@ def as_text(report: ComparisonReport) -> str:
             continue
         share = "-" if not row.wrong else "100%" if row.wrong == 1 else f"{max(row.wrong, 0.001):.1%}"
         lines.append(
-            f"{name:<{wide}} {shape:>10} {number(row.max_abs):>8} {number(row.max_rel):>8} "
-            f"{number(row.ratio, 4):>7} {share:>6}  {verdict}"
+            f"{name:<{wide}} {shape:>10} {compact_text(row.max_abs):>8} {compact_text(row.max_rel):>8} "
+            f"{compact_text(row.ratio, 4):>7} {share:>6}  {verdict}"
         )
     shown = [row for row in report.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
     if shown and not report.steps:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:
             where = f"{printable(row.name)}{list(row.worst)}"
-            values = ["-" if math.isnan(v) else number(v, 7) for v in (row.graph, row.numerical)]
-            lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {values[0]:>13} "
+            values = ["-" if math.isnan(v) else compact_text(v, 7) for v in (row.graph, row.numerical)]
+            lines.append(f"{where[: wide + 11]:<{wide + 11}} {compact_text(row.manual, 7):>13} {values[0]:>13} "
                          f"{values[1]:>13}")  # fmt: skip
     if report.losses:
-        lines += ["", "loss: " + ", ".join(f"{road} {number(v, 8)}" for road, v in report.losses.items())]
+        lines += ["", "loss: " + ", ".join(f"{road} {compact_text(v, 8)}" for road, v in report.losses.items())]
     if report.method:
         lines += _wrapped(report.method, "")
     lines += ["", *_wrapped(report.verdict, "")]

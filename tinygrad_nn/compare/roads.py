@@ -10,7 +10,7 @@ import numpy as np
 
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
-from ..solver.checks import check_inputs, check_model, check_named, check_targets
+from ..solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from .diagnosis import Difference, Row
 from .experiment import Experiment
 from .layers.comparison import ThreeRoads
@@ -172,7 +172,7 @@ def compare_roads(
         (True, 43, 'layer 1 W')
     """
     layers = check_model("compare_roads", model)
-    check_named("compare_roads", solver)
+    check_manual_loss("compare_roads", solver)
     x = check_inputs("compare_roads", layers, x, "x")
     y = check_targets("compare_roads", layers, y, len(x), solver.loss, ("x", "y"))
     if most < 1:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..gradcheck.numerical import pair
+from ..gradcheck.numerical import inner_product
 from .diagnosis import NO_GRAPH, Difference, Distances, Row
-from .numerical.whole import Whole
+from .numerical.full_gradients import NumericalGradient
 
 Array = np.ndarray[Any, Any]
 
@@ -176,8 +176,8 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
         m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # so that no square overflows or underflows
-        square, product = pair(g, g), pair(m, g)
-        length = math.sqrt(square) * math.sqrt(pair(m, m))
+        square, product = inner_product(g, g), inner_product(m, g)
+        length = math.sqrt(square) * math.sqrt(inner_product(m, m))
         same = largest == 0
     return {
         "max_abs": float(np.max(error)), "max_rel": relative,
@@ -213,7 +213,7 @@ def _heat(error: Array, graph: Array) -> Array | None:
     return matrix
 
 
-def judged_row(name: str, manual: Array, whole: Whole, rounding: Any) -> tuple[Row, Array, Array]:
+def judged_row(name: str, manual: Array, whole: NumericalGradient, rounding: Any) -> tuple[Row, Array, Array]:
     """Return the row of an array that has no graph, a mask of its wrong entries, and the array it was compared with.
 
     Args:

@@ -23,11 +23,11 @@ from ..primitive import AtEqualValues
 from ..tensor import Tensor, raw
 from ..tree import flatten
 from .numba.expressions import COSTLY
-from .numpy.replay import Varied
+from .numpy.replay import Mismatch
 from .program.memory import view_of
 from .program.values import VIEWS, Op, Program, Value
 from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
-from .trace.nodes import Over, Untraceable
+from .trace.nodes import TraceEnded, Untraceable
 
 STEPS, ROWS = 10_000, 24  # steps of while loops before an attempt is given up; rows of a scan that are run
 TILE, OTHER_TILE = 65_521, 65_519  # periods of the random numbers in large arrays; primes, so they do not coincide
@@ -42,7 +42,7 @@ ROUNDED = COSTLY | {
 now = local()  # per thread: `now.checking` is True while a check runs the function
 
 
-class Kept:
+class OpCopies:
     """A copy of a program's operations, made before they are fused into kernels."""
 
     def __init__(self, program: Program) -> None:
@@ -64,14 +64,14 @@ class Kept:
 
         for op in self.ops:
             args = [of(arg) for arg in op.args]
-            results = _done(op, args)
+            results = _run_operation(op, args)
             if noise is not None and (terms := _rounded(op, args, results)):
-                results = _done(op, [_noisy(x, terms, noise) for x in args])
+                results = _run_operation(op, [_noisy(x, terms, noise) for x in args])
             known.update(zip(op.outs, results, strict=True))
         return [of(x) for x in self.outputs]
 
 
-def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
+def _run_operation(op: Op, args: list[Any]) -> tuple[Any, ...]:
     """Run one operation on arrays, and return its results."""
     if op.kind in ("call", "draw"):
         made = op.function(*args)
@@ -140,7 +140,11 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
     slack: list[Any] = [None] * len(right)
     still: Sequence[Any] = ()
     for count in range(RUNS + 1):
-        wrong = {k: text for k, (a, b) in enumerate(zip(left, right, strict=True)) if (text := _apart(a, b, slack[k]))}
+        wrong = {
+            k: text
+            for k, (a, b) in enumerate(zip(left, right, strict=True))
+            if (text := _leaf_difference(a, b, slack[k]))
+        }
         if not wrong:
             return None
         if count == RUNS or any(not isinstance(right[k], (np.ndarray, np.generic, float, complex)) for k in wrong):
@@ -148,11 +152,11 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
         still = still or run(False)
         again = run(True)
         for k in wrong:
-            slack[k] = _grown(slack[k], again[k], still[k])
+            slack[k] = _largest_distance(slack[k], again[k], still[k])
     return next(iter(wrong.values()))
 
 
-def _grown(slack: Any, again: Any, still: Any) -> Any:
+def _largest_distance(slack: Any, again: Any, still: Any) -> Any:
     """Return, for each entry, the largest distance so far between a run with noise and the run without."""
     a, b = np.asarray(array_or_scalar(again)), np.asarray(array_or_scalar(still))
     if a.shape != b.shape:
@@ -164,7 +168,7 @@ def _grown(slack: Any, again: Any, still: Any) -> Any:
     return apart if slack is None else np.maximum(slack, apart)
 
 
-def _apart(a: Any, b: Any, slack: Any) -> str | None:
+def _leaf_difference(a: Any, b: Any, slack: Any) -> str | None:
     """Return a text that says how leaf `a` differs from the wanted leaf `b`, or None; `slack` is what noise changes."""
     counted = type(b) in (int, bool) and isinstance(a, np.generic)  # a branch of a plan returns NumPy scalars
     if not (counted or isinstance(b, (np.ndarray, np.generic, float, complex))):
@@ -198,7 +202,7 @@ def _apart(a: Any, b: Any, slack: Any) -> str | None:
 # -- Other arguments of the same kind
 
 
-def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], attempt: int) -> list[Any]:
+def other_arguments(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], attempt: int) -> list[Any]:
     """Return arguments of the same shapes and dtypes with other values, in memory of another layout.
 
     Args:
@@ -220,20 +224,20 @@ def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], 
                 changed.append(x + 1 if type(x) is int else x * (1 + 0.1 * rng.random()))
         elif isinstance(x, (np.ndarray, np.generic, Tensor)):
             data = np.asarray(raw(x))
-            new = _changed(data, attempt, rng)
+            new = _other_values(data, attempt, rng)
             if new is data:
                 new = np.array(data)
             if isinstance(x, np.generic):
                 changed.append(new[()])
                 continue
-            new = new if slot in plain else elsewhere(new, slot)
+            new = new if slot in plain else in_other_layout(new, slot)
             changed.append(Tensor(new, x.node is not None, x.name) if isinstance(x, Tensor) else new)
         else:
             changed.append(x)
     return changed
 
 
-def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
+def _other_values(x: Any, attempt: int, rng: np.random.Generator) -> Any:
     """Return an array with other values, or the array itself if this attempt does not change its dtype."""
     if attempt == SAME or x.dtype.kind not in "fciub":
         return x
@@ -271,7 +275,7 @@ def _drawn(x: Any, draw: Callable[[Any, float], Any]) -> Any:
     return one
 
 
-def elsewhere(x: Any, kind: int) -> Any:
+def in_other_layout(x: Any, kind: int) -> Any:
     """Return the same entries in memory of another layout: a part of a larger array, reversed, or in Fortran order.
 
     Example:
@@ -289,7 +293,7 @@ def elsewhere(x: Any, kind: int) -> Any:
     return np.asfortranarray(x)
 
 
-def running() -> bool:
+def check_is_running() -> bool:
     """Tell whether this thread runs a function for a check; compiled functions inside it then run uncompiled."""
     return getattr(now, "checking", False)
 
@@ -306,7 +310,7 @@ class Trial:
         augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
-    def __init__(self, function: Any, plan: Any, kept: Kept, rebuild: Any, draws: Any, augmented: Any = ()) -> None:
+    def __init__(self, function: Any, plan: Any, kept: OpCopies, rebuild: Any, draws: Any, augmented: Any = ()) -> None:
         self.function, self.plan, self.kept, self.rebuild, self.draws = function, plan, kept, rebuild, draws
         at = ":".join(map(str, augmented))
         self.also = f", or that {at} writes into an array that has two names" if at else ""
@@ -320,18 +324,18 @@ class Trial:
         Raises:
             Untraceable: the results differ.
         """
-        strange = _strange(traced)
+        strange = _count_non_finite(traced)
         for attempt in range(SAME + 1):
-            make = partial(others, leaves, fixed, self.plan.donated, attempt)
+            make = partial(other_arguments, leaves, fixed, self.plan.donated, attempt)
             rows = ROWS if attempt < SAME else None
             try:
                 with switched("steps", STEPS if attempt < SAME else None), switched("rows", rows):
                     wanted = self._eager(make())
-            except Over as error:  # every further call would raise it too
+            except TraceEnded as error:  # every further call would raise it too
                 raise Untraceable("it keeps an array for its next call, which a plan would not see.") from error
             except Exception:  # the function refuses such values, or takes Tensors only
                 continue
-            if attempt == SAME or _strange(wanted) <= strange:
+            if attempt == SAME or _count_non_finite(wanted) <= strange:
                 steps = 2 * STEPS if attempt < SAME else None
                 with suppress(AtEqualValues), switched("steps", steps), switched("rows", rows):
                     return self.judge(self._replayed(make()), wanted, make)
@@ -379,7 +383,7 @@ class Trial:
             return _quietly(self.plan.run, *map(canonical, leaves)) if found is MISS else found
         except AtEqualValues:
             raise
-        except Varied as error:
+        except Mismatch as error:
             raise Untraceable(str(error)) from error
 
 
@@ -390,7 +394,7 @@ DEFECT = (
 )
 
 
-def _strange(result: Any) -> int:
+def _count_non_finite(result: Any) -> int:
     """Return how many numbers in a nest are NaN or infinite."""
     leaves = [np.asarray(x) for x in flatten(result)[0] if isinstance(x, (np.ndarray, np.generic, float, complex))]
     return sum(int(np.sum(~np.isfinite(x))) for x in leaves if x.dtype.kind in "fc")
@@ -398,7 +402,7 @@ def _strange(result: Any) -> int:
 
 def _quietly(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function as part of a check: without warnings, and with compiled functions inside it uncompiled."""
-    before, now.checking = running(), True
+    before, now.checking = check_is_running(), True
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,8 +8,8 @@ from typing import Any
 from .numba.lengths import NONE, Batch
 from .numpy import replay
 from .program.arguments import Names
-from .program.control import Body, written
-from .program.rolled import rolled
+from .program.control import Body, write_bodies
+from .program.rolled import roll_loops
 from .program.values import Program
 
 
@@ -28,8 +28,8 @@ class Code:
     def __init__(
         self, program: Program, backend: str, donated: frozenset[int] = frozenset(), batch: Batch = NONE
     ) -> None:  # fmt: skip
-        program = rolled(program) if backend == "numba" else program
-        self.bodies = written(program, backend)
+        program = roll_loops(program) if backend == "numba" else program
+        self.bodies = write_bodies(program, backend)
         if backend == "numba":
             from .numba.fuse import fuse
 
@@ -52,9 +52,9 @@ class Code:
         written = [writer.machine.functions for writer in self.every()]
         natives = [op for writer in self.every() for op in writer.program.ops if op.kind == "native"]
         if sum(map(len, written)) + len(natives) > 1:
-            from .numba.compilers import jobs, together
+            from .numba.compilers import compile_all, compile_jobs
 
-            together(jobs([text for functions in written for text in functions], natives))
+            compile_all(compile_jobs([text for functions in written for text in functions], natives))
         if natives:
             from .numba.native import dtypes_of_products
             from .numba.native.blocked import ready
@@ -96,11 +96,11 @@ class BodyCode(Code):
         return scope["make"](**self.names.objects)  # type: ignore[no-any-return]
 
 
-def steps(program: Program, roles: Any) -> Any:
-    """Return a `Steps`: all steps of a loop in one kernel; its attribute `fits` tells whether that is possible."""
-    from .numba.steps import Steps
+def loop_code(program: Program, roles: Any) -> Any:
+    """Return a `LoopCode`: all steps of a loop in one kernel; its attribute `fits` tells whether that is possible."""
+    from .numba.steps import LoopCode
 
-    return Steps(rolled(program), roles)
+    return LoopCode(roll_loops(program), roles)
 
 
-Body.coded, Body.stepped = BodyCode, steps
+Body.coded, Body.stepped = BodyCode, loop_code

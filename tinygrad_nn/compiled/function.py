@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import building, renewed
+from ..forks import building, renewed_after_fork
 from ..node import thread
 from ..primitive import AtEqualValues
 from ..printable import printable
@@ -18,15 +18,15 @@ from ..tensor import Tensor
 from ..tree import containers, flatten
 from . import check
 from .numba.forked import Forked
-from .numpy.replay import Varied
+from .numpy.replay import Mismatch
 from .plan import MISS, Plan, SharedArgument
 from .program import arguments as nest
 from .program import verify
-from .program.simplify import apart, simplify
+from .program.simplify import copy_shared_results, simplify
 from .trace.call import array_or_scalar, canonical, trace
-from .trace.hidden import Draws, Hidden, restored
-from .trace.nodes import SecondOrder, Untraceable, caller
+from .trace.nodes import SecondOrder, Untraceable, calling_line
 from .trace.recorder import Recorder
+from .trace.side_effects import GeneratorStates, HiddenGenerators, restoring_generators
 
 BACKENDS = ("auto", "numpy", "numba")
 OFTEN = 8  # a function that is traced this many times gets a warning
@@ -90,7 +90,7 @@ def compile(
     return Compiled(function, backend, tuple(donate), automatic, maxsize)
 
 
-class Broken(Exception):
+class BackendError(Exception):
     """Wraps an error of the compiler or backend, not of the function, while a plan was made or first run."""
 
     def __init__(self, cause: Exception) -> None:
@@ -98,7 +98,7 @@ class Broken(Exception):
         self.cause = cause
 
 
-def missed(args: Any, kwargs: Any) -> Any:
+def no_plan(args: Any, kwargs: Any) -> Any:
     """Return ``MISS``: stands in for a plan's `enter` while no plan is current."""
     return MISS
 
@@ -122,8 +122,8 @@ class Compiled:
         self.plans: dict[Any, Plan | str] = {}
         self.traces = 0
         self._fixed: dict[Any, frozenset[int]] = {}
-        self._last: Callable[..., Any] = missed
-        self._lock = renewed(RLock())
+        self._last: Callable[..., Any] = no_plan
+        self._lock = renewed_after_fork(RLock())
         self._warned = False
         update_wrapper(self, function)
 
@@ -142,7 +142,7 @@ class Compiled:
                 if self.donate:  # the donated arguments may be overwritten already
                     raise
                 return bare_tree(self.function(*args, **kwargs))
-            except Varied as error:
+            except Mismatch as error:
                 return self._varied(str(error), args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
@@ -152,7 +152,7 @@ class Compiled:
             RuntimeError: the function could not be traced; the message says where.
         """
         with self._lock:
-            draws = Draws(flatten([args, kwargs])[0])
+            draws = GeneratorStates(flatten([args, kwargs])[0])
             plan, _ = self._found(args, kwargs, keep=False)
             draws.rewind()
         if isinstance(plan, str):
@@ -163,7 +163,7 @@ class Compiled:
         # The result of a call that the last used plan does not fit: find or make its plan, and run that.
         leaves = flatten([args, kwargs])[0]
         graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
-        if graph or isinstance(thread.mode, Recorder) or check.running():
+        if graph or isinstance(thread.mode, Recorder) or check.check_is_running():
             return self.function(*args, **kwargs)  # an argument has a graph, or another trace or a check runs this
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
@@ -181,7 +181,7 @@ class Compiled:
 
     def _instead(self, error: Exception, args: Any, kwargs: Any) -> Any:
         """Return the result of the function itself after its plan raised; drop the plan unless the function raises."""
-        if isinstance(error, (AtEqualValues, Varied)):
+        if isinstance(error, (AtEqualValues, Mismatch)):
             raise error
         key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
         if plan.spends and not isinstance(error, Forked):
@@ -195,7 +195,7 @@ class Compiled:
     def _replace(self, backend: str, key: Any, error: Exception) -> None:
         """Replace a backend that failed: numba by NumPy, NumPy by the uncompiled function; and warn."""
         why = printable(f"compiling with {backend} failed ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
-        self._last = missed
+        self._last = no_plan
         if backend == "numba":
             self._say(f"{why} It runs with NumPy.")
             self.backend = "numpy"
@@ -216,8 +216,8 @@ class Compiled:
             raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
         kind = containers((args, kwargs))
         fixed = self._fixed.get(kind, frozenset())
-        self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
-        self._last = missed
+        self.plans[kind, tuple(nest.leaf_key(x, slot in fixed) for slot, x in enumerate(leaves))] = text
+        self._last = no_plan
         self._say(f"{text} It runs without compilation.")
         return bare_tree(self.function(*args, **kwargs))
 
@@ -228,7 +228,7 @@ class Compiled:
         kind = containers((args, kwargs))
         while True:
             fixed = self._fixed.get(kind, frozenset())
-            key = kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))
+            key = kind, tuple(nest.leaf_key(x, slot in fixed) for slot, x in enumerate(leaves))
             if key not in self.plans:
                 try:
                     self.plans[key], result = self._make(leaves, rebuild, (args, kwargs), fixed, keep)
@@ -238,7 +238,7 @@ class Compiled:
                         continue
                     self.plans[key] = str(error)
                     self._say(f"{error} It runs without compilation.")
-                except Broken as error:
+                except BackendError as error:
                     again = self.backend == "numba"
                     self._replace(self.backend, key, error.cause)
                     if again:
@@ -253,7 +253,7 @@ class Compiled:
         while self.maxsize is not None and len(self.plans) > self.maxsize:
             gone = self.plans.pop(next(iter(self.plans)))
             if isinstance(gone, Plan) and gone.enter is self._last:
-                self._last = missed
+                self._last = no_plan
         kinds = {kind for kind, _ in self.plans}
         for kind in [kind for kind in self._fixed if kind not in kinds]:
             del self._fixed[kind]
@@ -261,7 +261,7 @@ class Compiled:
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
         # Trace the function, make its plan, check the plan, and return it with the result of its first run.
         given = [canonical(x, keep=True) for x in leaves]
-        with Hidden(self.function, given) as hidden, restored(given) as draws:
+        with HiddenGenerators(self.function, given) as hidden, restoring_generators(given) as draws:
             try:
                 program, result = trace(self.function, given, rebuild, fixed)
             except SecondOrder:
@@ -271,23 +271,23 @@ class Compiled:
                 raise
             except Exception as error:  # if the function raises on plain arrays too, its own error is raised here
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
+                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=users_line(error)) from error
             hidden.check()
             try:
-                program = apart(simplify(program))
-                kept = check.Kept(program)
+                program = copy_shared_results(simplify(program))
+                kept = check.OpCopies(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
                 for writer in plan.code.every():
-                    verify.prove(writer)
+                    verify.check_memory(writer)
                 trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
                 trial.on_others(given, fixed, result)
                 draws.rewind()
                 again = plan.first(given, keep, lambda found, were: trial.judge(found, result, lambda: were))
-            except (Untraceable, SharedArgument, AtEqualValues, Varied):
+            except (Untraceable, SharedArgument, AtEqualValues, Mismatch):
                 raise
             except Exception as error:
-                raise Broken(error) from error
+                raise BackendError(error) from error
         return plan, again
 
     def _count(self) -> None:
@@ -303,7 +303,7 @@ class Compiled:
 
     def _say(self, text: str) -> None:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
-        file, line = caller()
+        file, line = calling_line()
         warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
 
     def __repr__(self) -> str:
@@ -311,14 +311,14 @@ class Compiled:
         return f"<compiled {name} with {self.backend}>"
 
 
-def where(error: BaseException) -> tuple[str, int]:
+def users_line(error: BaseException) -> tuple[str, int]:
     """Return file and line of the innermost frame of user code in a traceback."""
-    from .trace.nodes import foreign
+    from .trace.nodes import is_user_code
 
     found = ("?", 0)
     step = error.__traceback__
     while step is not None:
-        if foreign(step.tb_frame.f_code.co_filename):
+        if is_user_code(step.tb_frame.f_code.co_filename):
             found = step.tb_frame.f_code.co_filename, step.tb_lineno
         step = step.tb_next
     return found

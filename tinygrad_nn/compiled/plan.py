@@ -57,7 +57,7 @@ class Plan:
         code.prepare()
         for inner in code.bodies:
             inner.finish()
-        back = f"return {nest.building(result, self._leaves(program), names)}"
+        back = f"return {nest.packing_expression(result, self._leaves(program), names)}"
         body = [*code.lines, back]
         if code.parallel:
             from .numba.native.build import CORES
@@ -65,7 +65,7 @@ class Plan:
             names.objects["cores"] = CORES
             body = ["cores.take()", "try:", *(f"    {line}" for line in body), "finally: cores.give()"]
         layout = None if writer.checked else "" if self.exact else "carray"
-        taking = nest.taking(call, fixed, names, layout)
+        taking = nest.unpacking_lines(call, fixed, names, layout)
         names.objects.update(writer.machine.compiled())
         every = ", ".join(f"i{k}" for k in range(len(leaves)))
         caught = "Exception" if writer.checked else "(KeyError, IndexError, AttributeError, TypeError)"

@@ -48,8 +48,8 @@ def functional(
         # A traced Tensor has another class, so while tracing it replaces the parameter in the attributes of its owners;
         # code that reads the parameter from elsewhere then cannot be traced. Without a trace the parameter itself gets
         # the other's data and Node, so it does not matter from where it is read.
-        exchanged = _exchange(owners, parameters, others) if traced else _stand_in(parameters, others)
-        with exchanged, _put(places, kept):
+        exchanged = _exchanging_tensors(owners, parameters, others) if traced else _swapping_data(parameters, others)
+        with exchanged, _setting_attributes(places, kept):
             result = call(*args)
             left = [getattr(owner, name) for owner, name in places]
         return result, [None if isinstance(x, np.random.Generator) else x for x in left]
@@ -58,7 +58,7 @@ def functional(
 
 
 @contextmanager
-def _stand_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+def _swapping_data(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
     """Give Tensors the data and the Nodes of `others` inside the block, and restore their own afterwards."""
     before = [(t.data, t.node) for t in tensors]
     try:
@@ -70,25 +70,25 @@ def _stand_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[N
             t.data, t.node = data, node
 
 
-def _exchange(
+def _exchanging_tensors(
     owners: Sequence[Any], tensors: Sequence[Tensor], others: Sequence[Tensor]
 ) -> AbstractContextManager[Any]:
     """Return a context in which the attributes of the owners hold `others` in place of `tensors`."""
     by_id = {id(t): other for t, other in zip(tensors, others, strict=True)}
     held = [(owner, name, value) for owner in owners for name, value in vars(owner).items()]
-    found = [(owner, name, value, _exchanged(value, by_id)) for owner, name, value in held]
+    found = [(owner, name, value, _replace_tensors(value, by_id)) for owner, name, value in held]
     moved = [(owner, name, new) for owner, name, old, new in found if new is not old]
-    return _put([(owner, name) for owner, name, _ in moved], [new for *_, new in moved])
+    return _setting_attributes([(owner, name) for owner, name, _ in moved], [new for *_, new in moved])
 
 
-def _exchanged(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = ()) -> Any:
+def _replace_tensors(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = ()) -> Any:
     """Return a nest of Tensors with each Tensor replaced as `others` says; the same object if nothing is replaced."""
     if isinstance(value, Tensor):
         return others.get(id(value), value)
     if not isinstance(value, (list, tuple, dict)) or id(value) in outer:  # a list may hold itself
         return value
     old = list(value.values()) if isinstance(value, dict) else value
-    new = [_exchanged(part, others, (*outer, id(value))) for part in old]
+    new = [_replace_tensors(part, others, (*outer, id(value))) for part in old]
     if all(a is b for a, b in zip(old, new, strict=True)):
         return value
     if isinstance(value, dict):
@@ -97,7 +97,7 @@ def _exchanged(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = (
 
 
 @contextmanager
-def _put(places: Places, kept: Sequence[Any]) -> Iterator[None]:
+def _setting_attributes(places: Places, kept: Sequence[Any]) -> Iterator[None]:
     """Set attributes of objects to values inside the block, and restore the old values afterwards."""
     before = [getattr(owner, name) for owner, name in places]
     try:

@@ -35,8 +35,8 @@ class Dataset(NamedTuple):
         classes = [f"{name} {count}" for name, count in zip(self.class_names, counts, strict=True)]
         lines = [
             f"Dataset(x={brief(self.x)}, y={brief(self.y)})",
-            f"  features  {_listed(self.feature_names)}",
-            f"  classes   {_listed(classes)}",
+            f"  features  {_list_text(self.feature_names)}",
+            f"  classes   {_list_text(classes)}",
             f"  {self.description}",
         ]
         return "\n".join(printable(line) for line in lines)
@@ -45,7 +45,7 @@ class Dataset(NamedTuple):
         return picture(self)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_text(names: Sequence[str]) -> str:
     """Return names with commas between them; if there are too many for a line, only the first few and the last."""
     line = ", ".join(names)
     return line if len(line) <= WIDE else f"{', '.join(names[:FEW])}, ..., {names[-1]} ({len(names)} in all)"

@@ -24,7 +24,7 @@ _COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # 30,913.44
 _POINTS = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")  # 30.913,44
 
 
-class Refused(ValueError):
+class CellError(ValueError):
     """Raised for a cell that cannot be read: `row` (from 0), `column`, and `reason`, which says what to change."""
 
     def __init__(self, row: int, column: str, reason: str) -> None:
@@ -68,15 +68,15 @@ def iso_date(cell: str) -> float | None:
 
 def day_first(cell: str) -> float | None:
     """Return the days from 1970 to a date such as 31.05.2024 or 31/5/2024."""
-    return _written(cell, r"(?P<d>\d{1,2})[./-](?P<m>\d{1,2})[./-](?P<y>\d{4})")
+    return _parse_date(cell, r"(?P<d>\d{1,2})[./-](?P<m>\d{1,2})[./-](?P<y>\d{4})")
 
 
 def month_first(cell: str) -> float | None:
     """Return the days from 1970 to a date such as 5/31/2024."""
-    return _written(cell, r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})")
+    return _parse_date(cell, r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})")
 
 
-def _written(cell: str, pattern: str) -> float | None:
+def _parse_date(cell: str, pattern: str) -> float | None:
     found = re.fullmatch(pattern, cell)
     try:
         return None if found is None else _days(datetime(int(found["y"]), int(found["m"]), int(found["d"])))
@@ -102,7 +102,7 @@ def target_number(cell: str) -> float:
     raise ValueError(f"{cell!r:.60} is not a number; correct it, or delete that line.")
 
 
-def plain_class(cell: str) -> str:
+def class_name(cell: str) -> str:
     """Return the name of a class as `read_table` writes it: ``1`` for ``1.0``; a text stays as it is."""
     value = number(cell)
     return cell if value is None else str(int(value)) if value == int(value) else repr(value)
@@ -167,10 +167,10 @@ class Column:
             wrong = number(cell)
             what = f"is not a {kind}, as the others of its column are" if wrong is None else "is not a finite number"
             shown = f"{cell!r:.80}" if kind == "date" or wrong is not None else f"a non-numeric feature: {cell!r:.80}"
-            raise Refused(row, self.name, f"{shown} {what}. Correct it, or delete that line.")
+            raise CellError(row, self.name, f"{shown} {what}. Correct it, or delete that line.")
         if not holes:
             what = f"{cell!r:.80} stands for a missing value" if cell else "the cell is empty"
-            raise Refused(
+            raise CellError(
                 row, self.name, f"{what}, and a feature needs a value in every row. Fill it in, or delete that "
                 "line, or say missing='mean' ('median', 'most-frequent', 'drop').",
             )  # fmt: skip
@@ -300,7 +300,7 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
     ways = [form for form in ("day first", "month first") if all(FORMS[form](cell) is not None for cell in there)]
     if len(ways) == 2 and any(FORMS[ways[0]](cell) != FORMS[ways[1]](cell) for cell in there):
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
-        raise Refused(row, name, f"{cells[row]!r:.80} and the others may have the day or the month first. Write them "
+        raise CellError(row, name, f"{cells[row]!r:.80} and the others may have the day or the month first. Write them "
                                  "as year-month-day, such as 2024-05-31.")  # fmt: skip
     if ways:
         return Column(name, ways[0])
@@ -309,11 +309,11 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         cell, point = cells[row], cells[row].replace(",", ".", 1)
         fix = f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
-        raise Refused(row, name, f"a non-numeric feature: {cell!r:.80} is not a number, as others of the column are; "
+        raise CellError(row, name, f"a non-numeric feature: {cell!r:.80} is not a number, as others of the column are; "
                                  f"{fix}, delete that line, or leave the column out with features=[...].")  # fmt: skip
     if len(count) > categories:
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
-        raise Refused(row, name, f"the column holds {len(count):,} different texts, such as {cells[row]!r:.80}; up to "
-                                 f"{categories} become columns of 0 and 1. Leave it out with features=[...], or say "
+        raise CellError(row, name, f"the column holds {len(count):,} different texts, such as {cells[row]!r:.80}; up "
+                                 f"to {categories} become columns of 0 and 1. Leave it out with features=[...], or say "
                                  f"categories={len(count)}.")  # fmt: skip
     return Column(name, "text", tuple(sorted(count)))

@@ -97,7 +97,7 @@ def _numbers(column: Any, name: str, call: str, what: str) -> Array:
     """Return a column as an array of numbers, and raise if it holds anything else or has missing cells."""
     found = np.asarray(column.to_numpy())
     if found.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in found):
-        found = np.array([np.nan if _missing(cell) else cell for cell in found])  # nullable integers and booleans
+        found = np.array([np.nan if _is_missing(cell) else cell for cell in found])  # nullable integers and booleans
     where = f"{call}: column {name!r} of {what}" if name else f"{call}: {what}"
     if found.dtype.kind not in "biuf":
         kind = "dates" if found.dtype.kind in "mM" else "texts" if found.dtype.kind in "OUS" else str(found.dtype)
@@ -112,5 +112,5 @@ def _numbers(column: Any, name: str, call: str, what: str) -> Array:
     return found
 
 
-def _missing(cell: Any) -> bool:
+def _is_missing(cell: Any) -> bool:
     return cell is None or type(cell).__name__ == "NAType" or cell != cell

@@ -36,7 +36,7 @@ def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None)
     >>> moons.y, np.hypot(*(moons.x - [[0, 0], [1, 0.5], [0, 0], [1, 0.5]]).T).round(12)
     (array([0, 1, 0, 1]), array([1., 1., 1., 1.]))
     """
-    rows, generator = _asked("two_moons", rows, 2, noise), np.random.default_rng(rng)
+    rows, generator = _check_count("two_moons", rows, 2, noise), np.random.default_rng(rng)
     y = np.arange(rows) % 2
     t = generator.uniform(0, np.pi, rows)
     upper = np.stack([np.cos(t), np.sin(t)], axis=1)
@@ -59,8 +59,8 @@ def spirals(
     >>> x.shape, np.bincount(y)
     ((300, 2), array([100, 100, 100]))
     """
-    classes = _asked("spirals", classes, 2, noise, "classes")
-    rows, generator = _asked("spirals", rows, classes, noise), np.random.default_rng(rng)
+    classes = _check_count("spirals", classes, 2, noise, "classes")
+    rows, generator = _check_count("spirals", rows, classes, noise), np.random.default_rng(rng)
     y = np.arange(rows) % classes
     r = generator.uniform(0, turns * classes, rows)
     angle = 2 * np.pi * (r + y) / classes
@@ -68,7 +68,7 @@ def spirals(
     return Plane(x + generator.normal(0, noise, (rows, 2)), y)
 
 
-def _asked(call: str, count: Any, least: int, noise: float, name: str = "rows") -> int:
+def _check_count(call: str, count: Any, least: int, noise: float, name: str = "rows") -> int:
     try:
         number = operator.index(count)
     except TypeError:

@@ -96,12 +96,12 @@ def data_split(
     >>> x_train.shape, x_test.shape, x_val.shape
     ((7, 2), (2, 2), (1, 2))
     """
-    x, y = _aligned(x, y, "data_split", frames=True)
+    x, y = _check_aligned(x, y, "data_split", frames=True)
     rows = len(x)
-    n_train, n_test, _ = _counts(rows, train_size, test_size, val_size)
+    n_train, n_test, _ = _part_sizes(rows, train_size, test_size, val_size)
     cuts = [slice(0, n_train), slice(n_train, n_train + n_test), slice(n_train + n_test, rows)]
     if not (shuffle or stratify):
-        return Split(*(Part(_taken(x, cut), _taken(y, cut)) for cut in cuts))
+        return Split(*(Part(_take_rows(x, cut), _take_rows(y, cut)) for cut in cuts))
     generator = np.random.default_rng(rng)
     order = generator.permutation(rows) if shuffle else np.arange(rows)
     if stratify:
@@ -109,14 +109,14 @@ def data_split(
     parts = [order[cut] for cut in cuts]
     if stratify:  # interleaved rows cycle through the classes: shuffle (or sort) them again inside each part
         parts = [generator.permutation(part) if shuffle else np.sort(part) for part in parts]
-    return Split(*(Part(_taken(x, part), _taken(y, part)) for part in parts))
+    return Split(*(Part(_take_rows(x, part), _take_rows(y, part)) for part in parts))
 
 
 class DataLoader:
     """Iterable of minibatches of aligned rows, also repeatedly; `len()` is their number. Made by `data_loader`."""
 
     def __init__(self, x: ArrayLike, y: ArrayLike, batch_size: SupportsIndex, *, shuffle: bool, rng: Rng) -> None:
-        self.x, self.y = _aligned(x, y, "data_loader")
+        self.x, self.y = _check_aligned(x, y, "data_loader")
         self.batch_size = _batch_size(batch_size)
         self.shuffle = shuffle
         self._generator = np.random.default_rng(rng) if shuffle else None
@@ -157,19 +157,19 @@ def data_loader(
     return DataLoader(x, y, batch_size, shuffle=shuffle, rng=rng)
 
 
-def _taken(x: Any, rows: Any) -> Any:
+def _take_rows(x: Any, rows: Any) -> Any:
     """Return rows of an array or table, given by a slice or by their indices."""
     if is_frame(x):
         return frame_rows(x, np.arange(len(x))[rows])
     return x[rows]
 
 
-def _aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, Any]:
+def _check_aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, Any]:
     """Return x and y as arrays (tables stay tables if `frames`), and raise unless both have the same rows."""
     x, y = (a if frames and is_frame(a) else frame_array(a, call, name) if is_frame(a) else np.asarray(a)
             for a, name in ((x, "x"), (y, "y")))  # fmt: skip
     if is_frame(x) or is_frame(y):
-        _aligned(np.empty((len(x), 1)), np.empty((len(y), 1)), call)
+        _check_aligned(np.empty((len(x), 1)), np.empty((len(y), 1)), call)
         return x, y
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(
@@ -188,7 +188,7 @@ def _aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, A
     return x, y
 
 
-def _counts(rows: int, train: float, test: float | None, val: float) -> tuple[int, int, int]:
+def _part_sizes(rows: int, train: float, test: float | None, val: float) -> tuple[int, int, int]:
     given = {"train_size": train, "val_size": val} | ({} if test is None else {"test_size": test})
     for name, size in given.items():
         if isinstance(size, str):

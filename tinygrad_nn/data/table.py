@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from tinygrad_nn.data.columns import (
     CATEGORIES,
     FORMS,
+    CellError,
     Column,
     Columns,
-    Refused,
+    class_name,
     columns_of,
     is_missing,
     number,
-    plain_class,
 )
 from tinygrad_nn.data.encode import one_hot
 from tinygrad_nn.display import tuple_in_few_lines
-from tinygrad_nn.forks import renewed
+from tinygrad_nn.forks import renewed_after_fork
 from tinygrad_nn.printable import printable
 from tinygrad_nn.spelling import did_you_mean, near_names
 
@@ -136,7 +136,7 @@ def read_table(
         )
     if not features:
         raise ValueError(
-            f"{grid.path}: there is no column besides the target {target!r} (columns: {_listed(grid.header)}); "
+            f"{grid.path}: there is no column besides the target {target!r} (columns: {_list_text(grid.header)}); "
             "a network needs a number to learn from. Add a column, or check that the delimiter is , ; or tab."
         )
     names, left_out = list(features), tuple[int, ...]()
@@ -147,8 +147,8 @@ def read_table(
     try:
         columns = columns_of(names, cells, grid.delimiter, missing, categories)
         x = columns.numbers(cells) if grid.table is None else grid.table[:, places]
-    except Refused as refused:
-        raise ValueError(_at(grid, refused)) from None
+    except CellError as refused:
+        raise ValueError(_cell_message(grid, refused)) from None
     found, y, classes = _target(grid, target_column, target, kind)
     if fill:
         columns = columns.fitted(x)
@@ -187,8 +187,8 @@ def read_columns(
     cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature")]
     try:
         x, rows = columns.filled(columns.numbers(cells))
-    except Refused as refused:
-        raise ValueError(_at(grid, refused)) from None
+    except CellError as refused:
+        raise ValueError(_cell_message(grid, refused)) from None
     texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "kept"), strict=True)}
     return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
 
@@ -206,7 +206,7 @@ def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
     return _read_grid(path, encoding).header
 
 
-def _at(grid: _Grid, refused: Refused) -> str:
+def _cell_message(grid: _Grid, refused: CellError) -> str:
     """Return the message for a cell that cannot be read, with its file, line and column."""
     line = grid.lines[refused.row]
     return f"{grid.path}, line {line} (row {refused.row + 1}), column {refused.column!r:.80}: {refused.reason}"
@@ -244,7 +244,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
     header: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
-    with _fields_of_any_length(len(text)):
+    with _allowing_long_fields(len(text)):
         # look only at the beginning of a large text, since copying all of it takes long
         start = text[: max(LARGE, text.find("\n", LARGE))]
         first = next(line for line in (start if start.strip() else text).splitlines() if line.strip())
@@ -266,7 +266,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
                 if len(cells) != len(header):
                     raise ValueError(
                         f"{where}, line {reader.line_num}: {len(cells)} cells, but the first line names "
-                        f"{len(header)} ({_listed(header)}). Complete or delete that line; a cell that holds "
+                        f"{len(header)} ({_list_text(header)}). Complete or delete that line; a cell that holds "
                         f"{delimiter!r} needs quotes."
                     )
                 rows.append(cells)
@@ -278,7 +278,8 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
             ) from None
     if not rows:
         raise ValueError(
-            f"{where}: the file has only its first line (columns: {_listed(header)}); add one line per sample below it."
+            f"{where}: the file has only its first line (columns: {_list_text(header)}); add one line per sample "
+            "below it."
         )
     return _Grid(where, header, [list(column) for column in zip(*rows, strict=True)], lines, delimiter)
 
@@ -321,11 +322,11 @@ def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | No
     return _Grid(where, header, columns, range(2, len(table) + 2), delimiter, table if every else None)
 
 
-_FIELDS = renewed(Lock())
+_FIELDS = renewed_after_fork(Lock())
 
 
 @contextmanager
-def _fields_of_any_length(length: int) -> Iterator[None]:
+def _allowing_long_fields(length: int) -> Iterator[None]:
     """Let `csv` read fields of more than 128 KB; its limit is global, so a lock lets one thread at a time set it."""
     import csv
 
@@ -345,7 +346,7 @@ def _decode(path: Path, encoding: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(_not_there(path)) from None
+        raise FileNotFoundError(_missing_file_text(path)) from None
     try:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
@@ -370,14 +371,14 @@ def _decode(path: Path, encoding: str) -> str:
         ) from None
 
 
-def _not_there(path: Path) -> str:
+def _missing_file_text(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         seen = f"no such file, and no folder {printable(folder)}. The path is relative to {printable(os.getcwd())}"
         return f"{printable(path)}: {seen}; correct it."
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     close = near_names(path.name, names, 3) or [name for name in names if name.endswith(".csv")][:5]
-    near = f"Did you mean {_listed(close)}?" if close else "There is no CSV file in that folder; correct the path."
+    near = f"Did you mean {_list_text(close)}?" if close else "There is no CSV file in that folder; correct the path."
     return f"{printable(path)}: no such file in {printable(folder.resolve())}. {near}"
 
 
@@ -389,9 +390,9 @@ def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
         hint = did_you_mean(missing[0], grid.header, 0.5)
         if all(number(name) is not None for name in grid.header):
             hint = " The first line holds numbers: put a line of column names above it."
-        also = f" (nor {_listed(missing[1:])})" if missing[1:] else ""
+        also = f" (nor {_list_text(missing[1:])})" if missing[1:] else ""
         raise ValueError(
-            f"{grid.path}: there is no {role} column {missing[0]!r:.80}{also}. It has {_listed(grid.header)}.{hint}"
+            f"{grid.path}: there is no {role} column {missing[0]!r:.80}{also}. It has {_list_text(grid.header)}.{hint}"
         )
     _check_unique(grid, names)
     return [places[name] for name in names]
@@ -423,7 +424,7 @@ def _target(
     numbers = [FORMS[form](text) for text in cells]
     for row, (text, value) in enumerate(zip(cells, numbers, strict=True)):
         if is_missing(text) or (value is not None and not np.isfinite(value)):
-            raise ValueError(_bad_target(grid, row, name, text, "the target"))
+            raise ValueError(_bad_target_text(grid, row, name, text, "the target"))
     texts_at = [row for row, value in enumerate(numbers) if value is None]
     if kind == "auto" and texts_at and len(texts_at) < len(cells):
         row, number_row = texts_at[0], next(row for row, value in enumerate(numbers) if value is not None)
@@ -434,14 +435,16 @@ def _target(
         )
     if kind == "regression" or (kind == "auto" and not texts_at):
         if texts_at:
-            raise ValueError(_bad_target(grid, texts_at[0], name, cells[texts_at[0]], "the target of a regression"))
+            raise ValueError(
+                _bad_target_text(grid, texts_at[0], name, cells[texts_at[0]], "the target of a regression")
+            )
         return "regression", np.array(numbers, dtype=np.float64), ()
     if texts_at:
         classes = sorted(set(cells))
     else:  # '1' and '1.0' are one class, and 2 comes before 10
         names: dict[float | None, str] = {}
         for value, cell in zip(numbers, cells, strict=True):
-            names.setdefault(value, plain_class(cell))
+            names.setdefault(value, class_name(cell))
         cells = [names[value] for value in numbers]
         classes = [names[value] for value in sorted(names, key=float)]  # type: ignore[arg-type]
     if len(classes) == 1:
@@ -458,7 +461,7 @@ def _form_of_target(cells: Sequence[str], delimiter: str) -> str:
     return next((form for form in forms if all(FORMS[form](cell) is not None for cell in cells)), "number")
 
 
-def _bad_target(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
+def _bad_target_text(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
     where = f"{grid.path}, line {grid.lines[row]} (row {row + 1}), column {name!r:.80}"
     value, shown = number(text), f"{text!r:.80}"
     if is_missing(text):
@@ -472,6 +475,6 @@ def _bad_target(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
     return f"{where}: {shown} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_text(names: Sequence[str]) -> str:
     shown = ", ".join(f"{name!r:.60}" for name in names[:20])
     return shown + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

@@ -8,24 +8,24 @@ a communicator is passed to `fit`, and mpi4py only by user code that makes a com
 from .batch_norm import moments_of_ranks, standardize_of_ranks
 from .collectives import in_all_ranks, total
 from .communicator import Ranks, launched, world
-from .draws import RowDraws, probed
+from .draws import RowDraws, find_row_axes
 from .gradients import Sum
-from .shard import Shard, current, sharing
-from .versions import surroundings
+from .shard import Shard, current_shard, on_shard
+from .versions import rank_environment
 
 __all__ = [
     "Ranks",
     "RowDraws",
     "Shard",
     "Sum",
-    "current",
+    "current_shard",
     "in_all_ranks",
     "launched",
     "moments_of_ranks",
-    "probed",
-    "sharing",
+    "find_row_axes",
+    "on_shard",
     "standardize_of_ranks",
-    "surroundings",
+    "rank_environment",
     "total",
     "world",
 ]

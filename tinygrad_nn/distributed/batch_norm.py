@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.normalisation import products
+from ..ops.normalisation import sum_of_products
 from ..ops.reduce import count
 from ..primitive import Primitive
 from .collectives import total, weighted
@@ -35,7 +35,7 @@ def _of_ranks_vjp(
     x, weight, _ = arrays
     scale = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * scale
-    d_weight, d_bias = products(g, x_hat, axis), g.sum(axis=axis, keepdims=True)
+    d_weight, d_bias = sum_of_products(g, x_hat, axis), g.sum(axis=axis, keepdims=True)
     slope, level = weighted(np.stack([d_weight, d_bias])) / n
     return (g - level - x_hat * slope) * (scale * weight), d_weight, d_bias
 

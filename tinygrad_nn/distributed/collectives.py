@@ -13,13 +13,13 @@ import numpy as np
 
 from ..primitive import Primitive
 from ..tree import flatten
-from .shard import Shard, current
+from .shard import Shard, current_shard
 
 Array = np.ndarray[Any, Any]
 
 
 def _shard() -> Shard:
-    shard = current()
+    shard = current_shard()
     if shard is None:
         raise RuntimeError("a sum over ranks outside of a shared batch.")
     return shard

@@ -153,7 +153,7 @@ class Ranks:
             raise error
         self._give_up()
         kind = getattr(builtins, verdict.get("kind", ""), RuntimeError)
-        own = error if not isinstance(error, _Verdict) else None
+        own = error if not isinstance(error, _WaitEnded) else None
         raise kind(f"{call}: {verdict['text']}") from own
 
     def _give_up(self) -> None:
@@ -161,7 +161,7 @@ class Ranks:
         if not self.broken:
             self.broken = True
             if not _failed:
-                atexit.register(_leave)
+                atexit.register(_exit_process)
             _failed[:] = [True]
 
     def _meet(self, call: str) -> None:
@@ -200,11 +200,11 @@ class Ranks:
         if _watched or self.rank != here[0] or not hasattr(os, "pidfd_open"):
             return
         who = [f"{everyone[r][1]} rank {r} of {self.size} (process {everyone[r][1]} on {host})" for r in here]
-        command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("witness.py")), *who]
+        command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("watchdog.py")), *who]
         watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         watching.stdout.read(1)  # type: ignore[union-attr]  # it watches from now on; earlier deaths are not told apart
         _watched.append(watching)
-        atexit.register(_unwatched, watching)
+        atexit.register(_end_watcher, watching)
 
     def _absent(self, call: str, missing: Sequence[int]) -> None:
         self._give_up()
@@ -230,7 +230,7 @@ class Ranks:
         try:
             while not request.Test():
                 if beat is not None and beat.verdict is not None:
-                    raise _Verdict
+                    raise _WaitEnded
                 past = time.monotonic() - start
                 if past > PATIENCE and (beat is None or not beat.alive):
                     self._give_up()
@@ -335,7 +335,7 @@ class Ranks:
         for key in dict.fromkeys(key for one in everyone for key in one):
             values = {rank: one[key] for rank, one in enumerate(everyone) if key in one}
             if len(set(values.values())) > 1:
-                wrong.append(f"{key}: " + _by_value(values))
+                wrong.append(f"{key}: " + _values_text(values))
         if wrong:
             raise ValueError(
                 f"{call}: the ranks do not run the same training. {'; '.join(wrong)}. Start the same script, with the "
@@ -359,18 +359,18 @@ class Ranks:
             values = {rank: one.get(name) for rank, one in enumerate(everyone)}
             if len(set(values.values())) > 1:
                 raise ValueError(
-                    f"{when} {name} differs between the ranks ({_by_value(values)}): something changes it by values "
+                    f"{when} {name} differs between the ranks ({_values_text(values)}): something changes it by values "
                     "that only one rank has. Change parameters and buffers by numbers of the whole batch only."
                 )
-        names = _by_value({rank: list(one) for rank, one in enumerate(everyone)})
+        names = _values_text({rank: list(one) for rank, one in enumerate(everyone)})
         raise ValueError(f"{when} the ranks hold arrays with different names: {names}.")
 
 
-class _Verdict(Exception):
+class _WaitEnded(Exception):
     """Raised to end a wait because of what another rank did."""
 
 
-def _by_value(values: Mapping[int, Any]) -> str:
+def _values_text(values: Mapping[int, Any]) -> str:
     """Return text that says which ranks have which value; long values are cut around the first difference."""
     found: dict[str, list[int]] = {}
     for rank, value in values.items():
@@ -387,13 +387,13 @@ def _by_value(values: Mapping[int, Any]) -> str:
     return ", ".join(parts) + CODE * ("[code" in str(found))
 
 
-def _unwatched(watching: subprocess.Popen[bytes]) -> None:
+def _end_watcher(watching: subprocess.Popen[bytes]) -> None:
     """Tell the watching process to end silently."""
     with suppress(OSError, ValueError):
         watching.communicate(b"x", timeout=5)
 
 
-def _leave() -> None:
+def _exit_process() -> None:
     """End the process without MPI's finalization, after flushing its output, with exit code 1 if a training failed.
 
     It is unknown here whether the program caught the error, or how it called `sys.exit`.
@@ -401,6 +401,6 @@ def _leave() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     for watching in _watched:
-        _unwatched(watching)
+        _end_watcher(watching)
     time.sleep(1.0)  # the first rank that ends may make mpiexec kill the others; let them print first
     os._exit(int(_failed[0] or getattr(sys, "last_value", None) is not None))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .shard import Shard, current, sharing
+from .shard import Shard, current_shard, on_shard
 
 Shape = tuple[int, ...]
 SIZES = {  # the position of the argument `size` in each method
@@ -27,8 +27,8 @@ class RowDraws(np.random.Generator):
 
     Attributes:
         axes: for each draw of a step the axis of the rows, ``None`` if all rows share the drawn numbers; axis: the
-            axis of the rows for all draws that `probed` did not see.
-        seen: during `probed`, the shapes that were requested; else ``None``.
+            axis of the rows for all draws that `find_row_axes` did not see.
+        seen: during `find_row_axes`, the shapes that were requested; else ``None``.
     """
 
     axes: list[int | None]
@@ -67,7 +67,7 @@ def _row_draw(name: str, place: int) -> Callable[..., Any]:
 
     def draw(self: RowDraws, *args: Any, **kwargs: Any) -> Any:
         size = kwargs.get("size", args[place] if len(args) > place else None)
-        shard = current()
+        shard = current_shard()
         if size is None or shard is None:
             return plain(self, *args, **kwargs)
         shape = (int(size),) if isinstance(size, int | np.integer) else tuple(int(n) for n in size)
@@ -95,7 +95,7 @@ def _refusal(name: str) -> Callable[..., Any]:
     plain = getattr(np.random.Generator, name)
 
     def refuse(self: RowDraws, *args: Any, **kwargs: Any) -> Any:
-        shard = current()
+        shard = current_shard()
         if shard is None:
             return plain(self, *args, **kwargs)
         raise ValueError(
@@ -113,7 +113,7 @@ for _name in OTHERS:
     setattr(RowDraws, _name, _refusal(_name))
 
 
-def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list[Any]:
+def find_row_axes(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list[Any]:
     """Find out which axis of each draw is that of the rows, by two passes with different numbers of rows.
 
     Args:
@@ -129,7 +129,7 @@ def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list
     bits, seen, found = draws.bit_generator.state, [], []
     for rows in PROBES:
         draws.seen = []
-        with sharing(Shard(shard.ranks, rows, 0, rows, alone=True)):
+        with on_shard(Shard(shard.ranks, rows, 0, rows, alone=True)):
             found.append(forward(rows))
         seen.append(draws.seen)
     draws.seen, draws.bit_generator.state = None, bits

@@ -75,7 +75,7 @@ class Heartbeat:
         end = time.monotonic() + PATIENCE
         while self.verdict is None and time.monotonic() < end:
             time.sleep(0.01)
-        return self.verdict or {"text": self._words({self.rank: (kind, text)}), "kind": _builtin(kind)}
+        return self.verdict or {"text": self._words({self.rank: (kind, text)}), "kind": _exception_name(kind)}
 
     # -- The thread
 
@@ -147,7 +147,7 @@ class Heartbeat:
             return
         if self._failed and (len(self._failed) == self.size or now - self._first > GATHER):
             alike = len(self._failed) == self.size and len(set(self._failed.values())) == 1
-            kinds = {_builtin(kind) for kind, _ in self._failed.values()}
+            kinds = {_exception_name(kind) for kind, _ in self._failed.values()}
             kind = kinds.pop() if len(kinds) == 1 else "RuntimeError"
             self._decide({"text": self._words(self._failed), "kind": kind, "alike": alike})
         elif silent:
@@ -187,6 +187,6 @@ class Heartbeat:
         )
 
 
-def _builtin(kind: str) -> str:
+def _exception_name(kind: str) -> str:
     found = getattr(builtins, kind, None)
     return kind if isinstance(found, type) and issubclass(found, Exception) else "RuntimeError"

@@ -52,20 +52,20 @@ class Shard:
         return self.rows.stop - self.rows.start  # type: ignore[no-any-return]
 
 
-class _Here(threading.local):
+class _ThreadShard(threading.local):
     shard: Shard | None = None
 
 
-_here = _Here()
+_here = _ThreadShard()
 
 
-def current() -> Shard | None:
+def current_shard() -> Shard | None:
     """Return the shard that this thread computes on, ``None`` if the batch is not shared."""
     return _here.shard
 
 
 @contextmanager
-def sharing(shard: Shard | None) -> Iterator[None]:
+def on_shard(shard: Shard | None) -> Iterator[None]:
     """Compute on a shard inside this block: batch norm, dropout and losses then see the whole batch."""
     before, _here.shard = _here.shard, shard
     try:

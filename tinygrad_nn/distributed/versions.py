@@ -15,10 +15,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def surroundings() -> dict[str, str]:
+def rank_environment() -> dict[str, str]:
     """Return the versions and checksums that must be equal on all ranks."""
     return {
-        "tinygrad_nn": _version(), "the code of tinygrad_nn": _code(), "NumPy": np.__version__,
+        "tinygrad_nn": _version(), "the code of tinygrad_nn": _package_checksum(), "NumPy": np.__version__,
         "Python": platform.python_version(), **_own_files(),
     }  # fmt: skip
 
@@ -47,7 +47,7 @@ def _version() -> str:
 
 
 @cache
-def _code() -> str:
+def _package_checksum() -> str:
     """Return a checksum of the files of this package."""
     digest = hashlib.sha256()
     for path in sorted(ROOT.rglob("*.py")):

@@ -1,5 +1,5 @@
 """Files on disk: written completely or not at all, folders locked for one process, arrays as safetensors."""
 
-from .whole import POLICY, StrPath, alone, check_folder, sync_folder, together, write_whole
+from .atomic import POLICY, StrPath, check_folder, locked_folder, sync_folder, write_folder, write_whole
 
-__all__ = ["POLICY", "StrPath", "alone", "check_folder", "sync_folder", "together", "write_whole"]
+__all__ = ["POLICY", "StrPath", "locked_folder", "check_folder", "sync_folder", "write_folder", "write_whole"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..printable import printable
-from .whole import StrPath
+from .atomic import StrPath
 
 Array = np.ndarray[Any, Any]
 _BEFORE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # first bytes before PyTorch 1.6; now they are zip files

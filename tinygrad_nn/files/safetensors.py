@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..printable import printable
-from .whole import StrPath
+from .atomic import StrPath
 
 Array = np.ndarray[Any, Any]
 VERSION = "1"
@@ -30,7 +30,7 @@ def pack(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
     from safetensors.numpy import save
 
     content = _canonical(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(notes)))
-    much = _too_much(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    much = _excess_text(content[8 : 8 + int.from_bytes(content[:8], "little")])
     if much is not None:
         raise ValueError(f"{len(arrays):,} arrays and their metadata are too much for one file: its header has {much}.")
     return content
@@ -72,11 +72,11 @@ def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str, str]:
             f"{printable(path)} has version {notes.get('version')!r:.60} of the format; this reads {VERSION!r}."
         )
     text = notes.get("text", "?")  # without its text, the checksum does not fit
-    check(path, kind + text, arrays, notes)
+    check_digest(path, kind + text, arrays, notes)
     return arrays, text, notes["sha256"]
 
 
-def check(path: StrPath, text: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
+def check_digest(path: StrPath, text: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
     """Raise ValueError if the checksum in the notes does not fit the text and the arrays."""
     if digest(text, arrays) != notes.get("sha256"):
         raise ValueError(f"{printable(path)} was changed after it was written: its checksum does not match. {_AGAIN}")
@@ -112,8 +112,8 @@ def read(path: StrPath) -> tuple[dict[str, Array], dict[str, str]]:
         raise ValueError(f"{printable(path)} is a device or a pipe; pass a file.")
     try:
         with path.open("rb") as file:
-            head = _head(path, file, os.fstat(file.fileno()).st_size)
-            header = _header(path, head)
+            head = _read_head(path, file, os.fstat(file.fileno()).st_size)
+            header = _parse_head(path, head)
             return _arrays(path, header, head, file.read())
     except FileNotFoundError:
         where = printable(os.getcwd())
@@ -138,7 +138,7 @@ def _canonical(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
-def _too_much(head: bytes) -> str | None:
+def _excess_text(head: bytes) -> str | None:
     """Return text about how a head exceeds the limits, or ``None``; its parts are counted without parsing."""
     if len(head) > MOST_HEAD:
         return f"{len(head):,} bytes, more than the limit of {MOST_HEAD:,}"
@@ -146,7 +146,7 @@ def _too_much(head: bytes) -> str | None:
     return f"{parts:,} brackets, keys and commas, more than the limit of {MOST_PARTS:,}" if parts > MOST_PARTS else None
 
 
-def _head(path: Path, file: BinaryIO, length: int) -> bytes:
+def _read_head(path: Path, file: BinaryIO, length: int) -> bytes:
     """Return the head of a file, the part that describes its arrays, after checking its size before reading it."""
     start = file.read(9)
     size = int.from_bytes(start[:8], "little")
@@ -162,13 +162,13 @@ def _head(path: Path, file: BinaryIO, length: int) -> bytes:
         much: str | None = f"{size:,} bytes, more than the limit of {MOST_HEAD:,}"
     else:
         head = start[8:] + file.read(size - 1)
-        much = _too_much(head)
+        much = _excess_text(head)
     if much is not None:
         raise ValueError(f"{printable(path)} is not a network file: its header has {much}. Pass another file.")
     return head
 
 
-def _header(path: Path, head: bytes) -> dict[str, Any]:
+def _parse_head(path: Path, head: bytes) -> dict[str, Any]:
     """Return the parsed head: type, shape, begin and end of each array, and the notes."""
     try:
         header: dict[str, Any] = json.loads(head)

@@ -12,9 +12,9 @@ import numpy as np
 from ..node import recording
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, raw, wrap
-from ..transforms import enter, pullback
+from ..transforms import new_input, pullback
 from ..tree import flatten
-from .numerical import EPS, SAFETY, Line, double, is_float, pair
+from .numerical import EPS, SAFETY, Line, inner_product, is_float, to_double
 
 VISIBLE = 5e-4  # a check that would overlook a relative error above this is blind
 UNSTEADY = "not checked: the function returned two different results for the same arguments. Fix its random seed."
@@ -171,7 +171,7 @@ def check_gradients(
     rng = np.random.default_rng(rng)
     flat, rebuild = flatten(args)
     moving = [i for i, x in enumerate(flat) if is_float(raw(x))]
-    leaves = [double(raw(flat[i])) for i in moving]
+    leaves = [to_double(raw(flat[i])) for i in moving]
     labels = [label for k, arg in enumerate(args) for label in _labels(k, len(flatten(arg)[0]))]
     names = ["the argument"] if len(moving) == 1 else [labels[i] for i in moving]
     if not moving:
@@ -203,7 +203,7 @@ def check_gradients(
                     found = line.along({i: v}, cotangents, complex_step if first else False)
                 size = float(np.abs(gradients[i] * v).sum()) + abs(found.value)
                 tolerance = SAFETY * found.error + EPS ** (2 / 3) * size
-                slope = pair(gradients[i], v)
+                slope = inner_product(gradients[i], v)
                 checks.append(Check(level, where, slope, found.value, tolerance, found.kink, found.method))
         call, leaves, along = up, [*leaves, *cotangents], None
         names = [*names, *(f"a cotangent of order {level}" for _ in cotangents)]
@@ -247,7 +247,7 @@ def _gradients(call: Callable[..., list[Any]], n: int) -> Callable[..., list[Any
 
     def gradients(*values: Any) -> list[Any]:
         with recording(True):
-            inputs = [enter(x) for x in values[:n]]
+            inputs = [new_input(x) for x in values[:n]]
             outs = call(*inputs)
             total: list[Any] = [0.0] * n
             for out, c in zip(outs, values[n:], strict=True):

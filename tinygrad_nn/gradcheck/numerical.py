@@ -75,7 +75,7 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
     while step > 0 and sweeps < SWEEPS and not sweep.ends:
         least = step * 0.5**LEVELS
         if step == NEAR or math.isfinite(at(least) - at(-least)):
-            sweep, sweeps = _nearer(sweep, _sweep(at, noise, step), step), sweeps + 1
+            sweep, sweeps = _better_sweep(sweep, _sweep(at, noise, step), step), sweeps + 1
             if sweep.settled:
                 break
         step = least
@@ -136,7 +136,7 @@ def _slope(phi: Callable[[float], float], h: float) -> float:
     return (phi(h) - phi(-h)) / (2 * h)
 
 
-def _nearer(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
+def _better_sweep(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
     """Return the sweep of smaller steps if it is better or contradicts the first: wide steps may agree by chance."""
     found, near = before.found, after.found
     apart = abs(near.value - found.value) > SAFETY * (found.error + near.error)
@@ -212,7 +212,7 @@ class Line:
             return list(self.f(*(x + move for x, move in zip(self.leaves, moves, strict=True))))
 
         def phi(t: float) -> float:
-            return sum(pair(c, out) for c, out in zip(cotangents, at(t), strict=True))
+            return sum(inner_product(c, out) for c, out in zip(cotangents, at(t), strict=True))
 
         eps = max((np.finfo(out.dtype).eps for out in self.outs if out.dtype.kind in "fc"), default=0.0)
         noise = self.noise(cotangents)
@@ -224,7 +224,7 @@ class Line:
         agrees = exact is not None and abs(exact - found.value) <= SAFETY * found.error + 1e-6 * abs(exact)
         if exact is not None and agrees and math.isfinite(exact):
             error = float(eps) * (abs(exact) + noise / float(eps or 1))
-            if not _analytic(at, phi, cotangents, exact, noise):
+            if not _is_analytic(at, phi, cotangents, exact, noise):
                 error = max(error, found.error, abs(exact - found.value))
             return Estimate(exact, error, found.kink, "complex step")
         if complex_step:
@@ -235,7 +235,7 @@ class Line:
         return found
 
 
-def _analytic(
+def _is_analytic(
     at: Callable[[complex], list[Any]], phi: Callable[[float], float], cotangents: Sequence[Any], slope: float,
     noise: float,
 ) -> bool:  # fmt: skip
@@ -265,12 +265,12 @@ def _complex_step(at: Callable[[complex], list[Any]], cotangents: Sequence[Any],
     return sum(float(np.sum(c * out.imag)) for c, out in zip(cotangents, outs, strict=True)) / COMPLEX_STEP
 
 
-def pair(a: Any, b: Any) -> float:
+def inner_product(a: Any, b: Any) -> float:
     """Return the real inner product, in which complex numbers are pairs of real ones."""
     return float(np.sum((np.conj(a) * b).real))
 
 
-def double(x: Any) -> Any:
+def to_double(x: Any) -> Any:
     """Return an array of floats in double precision, and any other value unchanged."""
     array = np.asarray(x)
     return array.astype(np.result_type(array.dtype, np.float64)) if array.dtype.kind in "fc" else x
@@ -310,7 +310,7 @@ def numerical_gradient(f: Callable[..., Any], *args: Any, argnums: int = 0) -> A
             raise ValueError(f"a gradient needs one number; the function returned an array of shape {np.shape(value)}.")
         return [np.asarray(value)]
 
-    leaves = [double(raw(x)) for x in leaves]
+    leaves = [to_double(raw(x)) for x in leaves]
     with recording(False):
         line = Line(call, leaves)
         gradients = [np.zeros_like(x) for x in leaves]

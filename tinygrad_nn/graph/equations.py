@@ -23,7 +23,7 @@ PREFIX = set("−-+±¬#∂∇")
 SAME = str.maketrans("-∗≔", "−*≔")
 
 
-def tree(tex: str) -> Tree:
+def equation_tree(tex: str) -> Tree:
     """Return TeX as a MathML tree of nested lists; TeX that the converter cannot parse becomes a single text element.
 
     Example:
@@ -35,7 +35,7 @@ def tree(tex: str) -> Tree:
     from latex2mathml.converter import convert
 
     try:
-        found = _plain(ET.fromstring(convert(re.sub(r"(?<![A-Za-z\\])out(?![A-Za-z])", OUT, tex))))
+        found = _element_tree(ET.fromstring(convert(re.sub(r"(?<![A-Za-z\\])out(?![A-Za-z])", OUT, tex))))
         return found[2] if len(found) == 3 and isinstance(found[2], list) else ["mrow", {}, *found[2:]]
     except Exception:  # a user's primitive may have any TeX; a drawing must not fail because of it
         return ["mtext", {}, tex]
@@ -51,16 +51,16 @@ def unicode_math(tex: str) -> str:
         >>> print(unicode_math(r"\bar W = \textstyle\sum_n g_n x_n^T"))
         W̄ = Σₙ gₙ xₙᵀ
     """
-    return line(tree(tex))
+    return unicode_line(equation_tree(tex))
 
 
-def line(part: Tree) -> str:
+def unicode_line(part: Tree) -> str:
     """Return a MathML tree as a line of Unicode."""
     text = re.sub(r"[ \xa0]{2,}|\xa0", " ", _text(part).replace("∑", "Σ")).strip()
     return unicodedata.normalize("NFC", re.sub(r" ?([:+×]) = ", r" \1= ", text))
 
 
-def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
+def replace_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
     """Return a copy of a MathML tree in which single letters are replaced by other trees.
 
     Example:
@@ -70,7 +70,7 @@ def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
     tag, attributes, *children = part
     if tag == "mi" and children and children[0] in letters and "mathvariant" not in attributes:
         return letters[children[0]]
-    return [tag, attributes, *(c if isinstance(c, str) else in_letters(c, letters) for c in children)]
+    return [tag, attributes, *(c if isinstance(c, str) else replace_letters(c, letters) for c in children)]
 
 
 def result_letter(tex: str, symbols: tuple[str, ...]) -> str:
@@ -84,7 +84,7 @@ def result_letter(tex: str, symbols: tuple[str, ...]) -> str:
     return found[1] if found and found[1] not in symbols else ""
 
 
-def _plain(element: ET.Element) -> Tree:
+def _element_tree(element: ET.Element) -> Tree:
     tag = element.tag.rpartition("}")[2]
     if not (tag.isalpha() and tag.startswith("m")):
         raise ValueError(tag)
@@ -92,7 +92,7 @@ def _plain(element: ET.Element) -> Tree:
     text = [element.text.replace(OUT, "out")] if element.text and not len(element) else []
     if tag == "mi" and text and text[0] in MARKS:
         tag = "mo"
-    parts = list(map(_plain, element))
+    parts = list(map(_element_tree, element))
     if tag == "mrow" and len(parts) > 1 and all(part[1].get("mathvariant") == "normal" for part in parts):
         return ["mi", {"mathvariant": "normal"}, "".join(part[2] for part in parts)]  # an upright word
     return [tag, attributes, *text, *parts]
@@ -107,42 +107,43 @@ def _text(part: Tree) -> str:
     if tag == "mfrac":
         over, under = children
         if attributes.get("linethickness") == "0":
-            return f"{line(over)} choose {line(under)}"
-        return f"{_numerator(over)}/{line(under) if _one(under) else f'({line(under)})'}"
+            return f"{unicode_line(over)} choose {unicode_line(under)}"
+        return f"{_numerator(over)}/{unicode_line(under) if _is_single(under) else f'({unicode_line(under)})'}"
     if tag == "msup":
-        return _base(children[0]) + _raised(line(children[1]))
+        return _base_text(children[0]) + _superscript(unicode_line(children[1]))
     if tag in ("msub", "munder"):
-        return _base(children[0]) + _lowered(line(children[1]))
+        return _base_text(children[0]) + _subscript(unicode_line(children[1]))
     if tag in ("msubsup", "munderover"):
-        return _base(children[0]) + _lowered(line(children[1])) + _raised(line(children[2]))
+        return _base_text(children[0]) + _subscript(unicode_line(children[1])) + _superscript(unicode_line(children[2]))
     if tag == "mover":
-        return _over(line(children[0]), line(children[1]))
+        return _accented(unicode_line(children[0]), unicode_line(children[1]))
     if tag == "msqrt":
         inside = ["mrow", {}, *children]
-        return f"√{line(inside)}" if _one(inside) else f"√({line(inside)})"
+        return f"√{unicode_line(inside)}" if _is_single(inside) else f"√({unicode_line(inside)})"
     if tag == "mroot":
-        return f"{_raised(line(children[1]))}√{line(children[0]) if _one(children[0]) else f'({line(children[0])})'}"
+        base, index = map(unicode_line, children)
+        return f"{_superscript(index)}√{base if _is_single(children[0]) else f'({base})'}"
     if tag == "mtable":
-        return "; ".join(" ".join(map(line, row[2:])) for row in children)
+        return "; ".join(" ".join(map(unicode_line, row[2:])) for row in children)
     return _row(children)
 
 
-def _one(part: Tree) -> bool:
+def _is_single(part: Tree) -> bool:
     """Whether a tree needs no parentheses as an operand: a letter, a derivative, or a function with its argument."""
     tag, _, *children = part
     if tag in ("mrow", "mstyle"):
-        shown = [child for child in children if line(child)]
-        texts = [line(child) for child in shown]
+        shown = [child for child in children if unicode_line(child)]
+        texts = [unicode_line(child) for child in shown]
         if len(shown) == 1:
-            return _one(shown[0])
+            return _is_single(shown[0])
         if texts[:1] == ["∂"] or (texts[:1] == ["d"] and len(texts) == 2):
             return "/" not in texts and len([child for child in shown if child[0] not in ("mo", "mspace")]) <= 2
         function = shown and shown[0][0] != "mfrac" and not re.match(r"[a-z](?![a-z])", texts[0])
-        return _embraced(texts) or bool(function and _embraced(texts[1:]))
+        return _is_parenthesized(texts) or bool(function and _is_parenthesized(texts[1:]))
     return tag in ("mi", "mn", "mo", "mtext", "msup", "msub", "msubsup", "mover", "msqrt", "mroot")
 
 
-def _embraced(texts: list[str]) -> bool:
+def _is_parenthesized(texts: list[str]) -> bool:
     """Whether the first text opens a parenthesis that is closed by the last one, and not earlier."""
     depth = 0
     if texts[:1] == ["|"]:
@@ -156,9 +157,11 @@ def _embraced(texts: list[str]) -> bool:
 
 def _numerator(part: Tree) -> str:
     inner = [child for child in part[2:] if not isinstance(child, str)] if part[0] in ("mrow", "mstyle") else [part]
-    signs = [k for k, child in enumerate(inner) if k and child[0] in ("mo", "mi") and line(child) in SPACED | {"/"}]
+    signs = [
+        k for k, child in enumerate(inner) if k and child[0] in ("mo", "mi") and unicode_line(child) in SPACED | {"/"}
+    ]
     loose = signs or any(child[0] == "mfrac" for child in inner)
-    return f"({line(part)})" if loose and not _one(part) else line(part)
+    return f"({unicode_line(part)})" if loose and not _is_single(part) else unicode_line(part)
 
 
 def _row(children: list[Tree]) -> str:
@@ -174,45 +177,45 @@ def _row(children: list[Tree]) -> str:
         elif child[0] == "mo" and sign in {",", ";"}:
             text = f"{before}{sign} "
         else:
-            apart = before and piece and text[-1:] != " " and _meets(children[place - 1], before, piece, child)
+            apart = before and piece and text[-1:] != " " and _needs_space(children[place - 1], before, piece, child)
             text += f" {piece}" if apart else piece
     return text
 
 
-def _meets(previous: Tree, before: str, piece: str, child: Tree) -> bool:
+def _needs_space(previous: Tree, before: str, piece: str, child: Tree) -> bool:
     """Whether two neighbours need a space between them: names of several letters, a sum and its terms, a fraction."""
-    if _inner(previous) == "mfrac" and (piece[0].isalnum() or piece[0] in "([Σ∑∏∫"):
+    if _inner_tag(previous) == "mfrac" and (piece[0].isalnum() or piece[0] in "([Σ∑∏∫"):
         return True
     if child[0] == "mo" and not piece.isalpha():
         return False
     if before[-1] in "([{⟨|√∂Δ∇−+¬#/⌊⌈" or piece[0] in ",;'′)]}⟩|⌋⌉":
         return False
-    if "mfrac" in (_inner(previous), _inner(child)) or _base_of(previous) in "∑∏∫":
+    if "mfrac" in (_inner_tag(previous), _inner_tag(child)) or _innermost_text(previous) in "∑∏∫":
         return True
     last, first = re.split(r"[ (\[{]", before)[-1], re.split(r"[ )(\]\[]", piece)[0]
     return piece[0] not in "([{" and (sum(map(str.isalpha, last)) > 1 or sum(map(str.isalpha, first)) > 1)
 
 
-def _inner(part: Tree) -> str:
+def _inner_tag(part: Tree) -> str:
     """Return the tag of a tree, or of its only child if it is a row with a single child."""
     shown = [child for child in part[2:] if not isinstance(child, str)]
-    return _inner(shown[0]) if part[0] in ("mrow", "mstyle") and len(shown) == 1 else str(part[0])
+    return _inner_tag(shown[0]) if part[0] in ("mrow", "mstyle") and len(shown) == 1 else str(part[0])
 
 
-def _base_of(part: Tree) -> str:
+def _innermost_text(part: Tree) -> str:
     inner = part[2] if len(part) > 2 else " "
-    return inner if isinstance(inner, str) else _base_of(inner)
+    return inner if isinstance(inner, str) else _innermost_text(inner)
 
 
-def _base(part: Tree) -> str:
-    text = line(part)
+def _base_text(part: Tree) -> str:
+    text = unicode_line(part)
     if text == "∑":
         return "Σ"
-    alone = _embraced(list(text)) or (_one(part) and " " not in text and "/" not in text)
+    alone = _is_parenthesized(list(text)) or (_is_single(part) and " " not in text and "/" not in text)
     return text if alone or not text else f"({text})"
 
 
-def _raised(text: str) -> str:
+def _superscript(text: str) -> str:
     if text in {"′", "'", "*"}:
         return "′" if text != "*" else "*"
     tight = text.replace(" ", "")
@@ -221,7 +224,7 @@ def _raised(text: str) -> str:
     return f"^{tight}" if len(tight) == 1 else f"^({text})"
 
 
-def _lowered(text: str) -> str:
+def _subscript(text: str) -> str:
     tight = text.replace(" ", "")
     if tight[:1] == "[" and tight[-1:] == "]":
         return tight
@@ -231,7 +234,7 @@ def _lowered(text: str) -> str:
     return f"_{tight}" if len(tight) == 1 else f"_({short})"
 
 
-def _over(text: str, sign: str) -> str:
+def _accented(text: str, sign: str) -> str:
     mark = HAT if sign in {"^", "ˆ", "̂"} else MACRON
     if len(text) == 1:
         return text + mark

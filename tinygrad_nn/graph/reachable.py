@@ -20,7 +20,7 @@ OTHERS = ("numpy", "scipy", "tinygrad_nn", "builtins", "collections", "functools
 _ENDS = (str, bytes, int, float, complex, type, ModuleType, np.generic, np.dtype, Primitive, type(None))
 
 
-class Kept:
+class Snapshot:
     """A snapshot of all that a call can reach: arrays, attributes, containers, variables and random generators.
 
     It follows arguments, closure variables, the global names that a function uses, and attributes. After `restore`,
@@ -64,7 +64,7 @@ class Kept:
                 yield from value.flat
         elif isinstance(value, Tensor):
             if value.node is None or value.node.primitive is None:
-                self._back.append(_put_back(value, value.data, value.node))
+                self._back.append(_leaf_restorer(value, value.data, value.node))
                 yield value.data
         elif isinstance(value, np.random.Generator):
             self._draws.append(partial(_set_state, value.bit_generator, deepcopy(value.bit_generator.state)))
@@ -99,19 +99,19 @@ class Kept:
             self._back.append(partial(setattr, cell, "cell_contents", content))
             yield content
         space = function.__globals__
-        used = {name: space[name] for name in _names(function.__code__) if name in space}
+        used = {name: space[name] for name in _used_names(function.__code__) if name in space}
         self._back.append(partial(space.update, used))
         yield from used.values()
         yield from (function.__defaults__ or (), function.__kwdefaults__ or {}, vars(function))
 
 
-def _names(code: CodeType) -> set[str]:
+def _used_names(code: CodeType) -> set[str]:
     """Return the global and attribute names that a code object and the functions nested in it look up."""
     inner = [part for part in code.co_consts if isinstance(part, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+    return set(code.co_names).union(*map(_used_names, inner))
 
 
-def _put_back(tensor: Tensor, data: Any, node: Any) -> Callable[[], None]:
+def _leaf_restorer(tensor: Tensor, data: Any, node: Any) -> Callable[[], None]:
     """Return a function that restores the data, the node and the gradient of a leaf."""
     out, grad, notes = (node.out, node.grad, node.notes) if node is not None else (None, None, None)
 

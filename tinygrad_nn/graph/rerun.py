@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from ..closures import closed_over
-from ..forks import renewed
+from ..forks import renewed_after_fork
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply, wrap
 from ..tree import children, flatten
-from .reachable import Kept
+from .reachable import Snapshot
 from .view import GraphNode, GraphView
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu",
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "logaddexp", "hypot")
 REDUCING = ("sum", "mean", "prod", "max", "min", "std", "var")
 
-_one_at_a_time = renewed(RLock())  # a run writes into the user's arrays, so runs must not overlap
+_one_at_a_time = renewed_after_fork(RLock())  # a run writes into the user's arrays, so runs must not overlap
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class Rerun:
         self.function = function
         self.arguments, self.keywords, names = _leaves(function, arguments, keywords)
         given = [*zip(names, self.arguments, strict=False), *self.keywords.items()]
-        self._whole = _whole_numbers([*given, *_known(function)])
+        self._whole = _whole_numbers([*given, *_outer_variables(function)])
         self._reached = (function, self.arguments, self.keywords)
-        self._start = Kept(*self._reached)  # for its random generators: each run draws the same
+        self._start = Snapshot(*self._reached)  # for its random generators: each run draws the same
         self._lasting: dict[int, Array] = {}  # address -> array; the reference keeps the address from being reused
         self._last: dict[int, Array] = {}
         for _ in range(2):
@@ -119,7 +119,7 @@ class Rerun:
             Exception: whatever the function, or an operation that replaces another, raises.
         """
         with _one_at_a_time:
-            task, kept = _Task(changes), Kept(*self._reached)
+            task, kept = _RunState(changes), Snapshot(*self._reached)
             try:
                 self._start.restore_draws()
                 task.write()
@@ -133,7 +133,7 @@ class Rerun:
                 task.write_back()
                 kept.restore()
 
-    def _run(self, task: _Task) -> Run:
+    def _run(self, task: _RunState) -> Run:
         names: dict[str, Any] = {}
         code = getattr(inspect.unwrap(self.function), "__code__", None)
 
@@ -186,7 +186,7 @@ class Rerun:
         return Place("operand", tuple((run.sites.get(target), slot) for target, slot in uses))
 
 
-class _Task:
+class _RunState:
     """The changes that one run has to make, and the operations, leaves and arrays that it met."""
 
     def __init__(self, changes: Sequence[Change]) -> None:
@@ -216,12 +216,12 @@ class _Task:
 
     def write_back(self) -> None:
         for array, old in reversed(self._before):
-            with _writeable(array):
+            with _making_writeable(array):
                 array[...] = old
 
     def _set(self, array: Array, change: Change) -> None:
         self._before.append((array, array.copy()))
-        with _writeable(array):
+        with _making_writeable(array):
             array.flat[change.index] = change.value
         self.done.add(change)
 
@@ -239,7 +239,7 @@ class _Task:
         names = [change.operation for change in changes if change.operation is not None]
         args = self._operands(node, site)
         if names or args is not None:
-            tensor = _again(node, args, names[-1] if names else None)
+            tensor = _record_again(node, args, names[-1] if names else None)
             node = tensor.node  # type: ignore[assignment]
             self.done.update(change for change in changes if change.operation is not None)
         numbers = [change for change in changes if change.operation is None and change.index < node.out.size]
@@ -266,7 +266,7 @@ class _Task:
                         array.flat[change.index] = change.value
                         self.done.add(change)
                 new: Any = array if isinstance(arg, (np.ndarray, np.generic)) else type(arg)(array.item())
-                new = new if parent is None else wrap(new, _like(parent, new))
+                new = new if parent is None else wrap(new, _leaf_with_data(parent, new))
                 self._swapped[id(arg)] = known = (arg, new)
             found = found or known is not None
             args.append(known[1] if known is not None else arg if parent is None else wrap(arg, parent))
@@ -284,7 +284,7 @@ class _Task:
         return key, count
 
 
-def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
+def _record_again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
     """Record an operation again, with other operands or with another primitive."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
@@ -325,17 +325,17 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
     holding.vjps = tuple(map(masked, primitive.vjps))
     holding.jointly = masked(primitive.jointly)
-    vars(holding)["unheld"] = unheld(primitive)
+    vars(holding)["unheld"] = without_hold(primitive)
     node.primitive, node.out, tensor.data = holding, new, new
 
 
-def unheld(primitive: Primitive) -> Primitive:
+def without_hold(primitive: Primitive) -> Primitive:
     """Return a primitive without the overwritten entries of `hold_result`: its rules take arrays of any shape again."""
     whole: Primitive = vars(primitive).get("unheld", primitive)
     return whole
 
 
-def stand_ins(part: GraphNode) -> list[str]:
+def replacement_names(part: GraphNode) -> list[str]:
     """Return the names of the primitives that can replace a node's, its own included; empty if there is no other."""
     node = part.node
     primitive = node.primitive if node is not None else None
@@ -354,12 +354,12 @@ def stand_ins(part: GraphNode) -> list[str]:
     return groups if primitive.name in groups else [primitive.name, *groups]
 
 
-def _like(leaf: Node, data: Any) -> Node:
+def _leaf_with_data(leaf: Node, data: Any) -> Node:
     """Return a copy of a leaf with other data."""
     return leaf.copied(Node(), out=data)
 
 
-def _known(function: Any) -> list[tuple[str, Any]]:
+def _outer_variables(function: Any) -> list[tuple[str, Any]]:
     """Return names and values of the closure and global variables that a function reads."""
     own = inspect.unwrap(function)
     code, worldwide = getattr(own, "__code__", None), getattr(own, "__globals__", {})
@@ -443,7 +443,7 @@ def _can_change(array: Any) -> bool:
 
 
 @contextmanager
-def _writeable(array: Array) -> Iterator[None]:
+def _making_writeable(array: Array) -> Iterator[None]:
     """Make an array, and the arrays that it is a view of, writeable inside a block."""
     closed = []
     part: Any = array

@@ -52,7 +52,7 @@ def _exact(array: Array) -> Summary | None:
     if len(numbers) > FEW:
         text = f"min {short_number(low)} mean {short_number(mean)} max {short_number(high)}"
         return Summary(text, None, low, mean, high, _round(norm), 0, 0)
-    return Summary(nested(array.tolist()), tuple(map(json_number, numbers)), low, mean, high, _round(norm), 0, 0)
+    return Summary(nested_text(array.tolist()), tuple(map(json_number, numbers)), low, mean, high, _round(norm), 0, 0)
 
 
 def _mean(x: Array) -> Any:
@@ -90,7 +90,7 @@ def summarize(array: Array) -> Summary:
         norm = _round(np.sqrt(np.dot(x, x)))
     if size <= FEW:
         numbers = array.ravel().tolist()
-        text = nested(array.tolist())
+        text = nested_text(array.tolist())
         return Summary(text, tuple(json_number(n) for n in numbers), low, mean, high, norm, nan, infinite)
     parts = [f"{word} {short_number(n)}" for word, n in (("min", low), ("mean", mean), ("max", high)) if n is not None]
     parts += [f"{count} {word}" for count, word in ((nan, "nan"), (infinite, "inf")) if count]
@@ -124,6 +124,6 @@ def json_number(number: Any) -> float | str:
     return number if isinstance(number, int) else _round(number)
 
 
-def nested(value: Any) -> str:
+def nested_text(value: Any) -> str:
     """Return nested lists of numbers as text; the recursion is as deep as an array has axes."""
-    return f"[{', '.join(map(nested, value))}]" if isinstance(value, list) else short_number(value)
+    return f"[{', '.join(map(nested_text, value))}]" if isinstance(value, list) else short_number(value)

@@ -100,7 +100,7 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
     names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"scipy.special.{name}", f"Tensor.{name}", _resolve(name)}
     found = SupportTable(row for row in table if row.function in names)
     if not found:
-        function = _numpy(name)
+        function = _numpy_function(name)
         if callable(function):
             raise ValueError(str(no_rule(function)))
         near = near_names(name, [row.function for row in table], 3, 0.4)
@@ -110,11 +110,11 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
 
 def _resolve(name: str) -> str | None:
     """Return the table's name of a NumPy function that has several: ``np.abs`` is ``np.absolute``."""
-    function = _numpy(name)
+    function = _numpy_function(name)
     return numpy_name(function) if function in OVERRIDES else None
 
 
-def _numpy(name: str) -> Any:
+def _numpy_function(name: str) -> Any:
     function: Any = np
     for part in name.removeprefix("np.").split("."):
         function = getattr(function, part, None)

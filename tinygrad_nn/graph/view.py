@@ -13,7 +13,7 @@ import numpy as np
 from ..node import FREED, Node
 from ..spelling import near_names
 from ..tensor import Tensor
-from .summary import FEW, json_number, nested
+from .summary import FEW, json_number, nested_text
 from .summary import Summary as Summary
 from .summary import short_number as short_number
 from .summary import summarize as summarize
@@ -109,7 +109,7 @@ class GraphView:
     outputs: tuple[int, ...]
 
     def __init__(self, result: Any, *, names: Mapping[str, Any] | None = None) -> None:
-        build = _Build(tensors_of(result), names or {})
+        build = _ViewBuilder(tensors_of(result), names or {})
         object.__setattr__(self, "nodes", tuple(build.nodes))
         object.__setattr__(self, "edges", tuple(build.edges))
         object.__setattr__(self, "outputs", build.outputs)
@@ -153,7 +153,7 @@ class GraphView:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the view as dicts, lists, strings and numbers that JSON can hold (NaN and infinity as text)."""
-        nodes, edges = map(_plain, self.nodes), map(_plain, self.edges)
+        nodes, edges = map(_as_json, self.nodes), map(_as_json, self.edges)
         return {"nodes": list(nodes), "edges": list(edges), "outputs": list(self.outputs)}
 
     def to_json(self, indent: int | None = None) -> str:
@@ -162,7 +162,7 @@ class GraphView:
         return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-class _Build:
+class _ViewBuilder:
     """Builder of a view: nodes are numbered in the order in which they were created."""
 
     def __init__(self, results: list[Tensor], names: Mapping[str, Any]) -> None:
@@ -287,22 +287,22 @@ def _read_only(value: Any) -> Array:
 
 def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
     """Return the keyword arguments of an operation that differ from its defaults, without the arrays it saved."""
-    defaults = {p.name: _short(p.default) for p in primitive.parameters}
-    given = {key: _short(value) for key, value in meta.items() if key not in primitive.saves}
+    defaults = {p.name: _value_text(p.default) for p in primitive.parameters}
+    given = {key: _value_text(value) for key, value in meta.items() if key not in primitive.saves}
     return ", ".join(f"{key}={text}" for key, text in given.items() if text != defaults.get(key, "None"))
 
 
-def _short(value: Any, depth: int = 3) -> str:
+def _value_text(value: Any, depth: int = 3) -> str:
     """Return any value as short text that is the same in every run: without addresses and long arrays."""
     if isinstance(value, (np.ndarray, np.generic)):
         if value.size <= FEW and value.ndim <= 1:
-            return nested(value.tolist())
+            return nested_text(value.tolist())
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     if isinstance(value, slice):
-        ends = ["" if part is None else _short(part) for part in (value.start, value.stop, value.step)]
+        ends = ["" if part is None else _value_text(part) for part in (value.start, value.stop, value.step)]
         return ":".join(ends if value.step is not None else ends[:2])
     if isinstance(value, (tuple, list)) and depth:
-        parts = [_short(part, depth - 1) for part in value[:FEW]] + ["..."] * (len(value) > FEW)
+        parts = [_value_text(part, depth - 1) for part in value[:FEW]] + ["..."] * (len(value) > FEW)
         body = ", ".join(parts)
         return f"[{body}]" if isinstance(value, list) else f"({body},)" if len(parts) == 1 else f"({body})"
     if value is Ellipsis:
@@ -314,10 +314,10 @@ def _short(value: Any, depth: int = 3) -> str:
     return str(getattr(value, "__name__", type(value).__name__))
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return a frozen record as a dict that JSON can hold, without its arrays; other values likewise."""
     if isinstance(value, (GraphNode, GraphEdge, Summary)):
-        return {part.name: _plain(getattr(value, part.name)) for part in fields(value) if part.compare}
+        return {part.name: _as_json(getattr(value, part.name)) for part in fields(value) if part.compare}
     if isinstance(value, tuple):
-        return [_plain(part) for part in value]
+        return [_as_json(part) for part in value]
     return json_number(value) if isinstance(value, float) else value

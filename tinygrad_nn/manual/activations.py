@@ -148,7 +148,7 @@ def gelu_vjp(g: Array, z: Array, a: Array) -> Array:
     return g * (_normal_below(z) + z * φ)  # (F10)
 
 
-def _bent(z: Array) -> Array:
+def _tanh_argument(z: Array) -> Array:
     """Return the number u whose tanh approximates the error function in gelu."""
     u: Array = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)  # (F11)
     return u
@@ -156,12 +156,12 @@ def _bent(z: Array) -> Array:
 
 def gelu_tanh(z: Array) -> Array:
     """The approximation of gelu by a tanh."""
-    return z * sigmoid(2 * _bent(z))  # (F12)
+    return z * sigmoid(2 * _tanh_argument(z))  # (F12)
 
 
 def gelu_tanh_vjp(g: Array, z: Array, a: Array) -> Array:
     """Return the gradient of z, by the product rule and the chain rule through u."""
-    u = _bent(z)
+    u = _tanh_argument(z)
     du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)  # (F13)
     dz: Array = g * sigmoid(2 * u) * (1 + 2 * z * sigmoid(-2 * u) * du)  # (F14)
     return dz

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .windows import Size, add_windows, check_cotangent, pair, windows
+from .windows import Size, add_windows, check_cotangent, size_pair, windows
 
 Array = NDArray[np.floating[Any]]
 
@@ -30,7 +30,7 @@ class Conv2dGradients(NamedTuple):
 def _windows(x: Array, W: Array, stride: Size, padding: Size) -> Array:
     if W.ndim != 4 or (x.ndim == 4 and x.shape[1] != W.shape[1]):
         raise ValueError(_KERNELS.format(x=x.shape, W=W.shape))
-    return windows(x, W.shape[2:], pair("stride", stride, 1), pair("padding", padding, 0))
+    return windows(x, W.shape[2:], size_pair("stride", stride, 1), size_pair("padding", padding, 0))
 
 
 def conv2d(x: Array, W: Array, b: Array, *, stride: Size = 1, padding: Size = 0) -> Array:
@@ -92,7 +92,7 @@ def conv2d_backward(g: Array, x: Array, W: Array, *, stride: Size = 1, padding: 
     X = _windows(x, W, stride, padding)
     check_cotangent(g, (len(x), len(W), *X.shape[2:4]))
     dX = np.tensordot(g, W, axes=(1, 0)).transpose(0, 3, 1, 2, 4, 5)  # (C4)
-    dx = add_windows(dX, x.shape[2:], pair("stride", stride, 1), pair("padding", padding, 0))
+    dx = add_windows(dX, x.shape[2:], size_pair("stride", stride, 1), size_pair("padding", padding, 0))
     dW = np.tensordot(g, X, axes=((0, 2, 3), (0, 2, 3)))  # (C7)
     db = g.sum(axis=(0, 2, 3))  # (C8)
     return Conv2dGradients(dx, dW, db)

@@ -106,7 +106,7 @@ def _softplus(z: Array) -> Array:
     return np.logaddexp(0, z)
 
 
-def _sum(z: Array) -> Array:
+def _row_sums(z: Array) -> Array:
     """Sum each row, and keep it a column."""
     total: Array = z.sum(axis=-1, keepdims=True)  # (batch, 1)
     return total
@@ -135,7 +135,7 @@ def crossentropy_softmax(z: Array, y: Array) -> Any:
 def crossentropy_softmax_delta(z: Array, y: Array) -> Array:
     """Return the gradient of z, which is (p - y)/N where y sums to 1; no p near 1 is subtracted from 1."""
     ln_p, ln_q, _ = _log_softmax(z)
-    return (np.exp(ln_p) * (_sum(y) - y) - np.exp(ln_q) * y) / len(y)  # (B31)
+    return (np.exp(ln_p) * (_row_sums(y) - y) - np.exp(ln_q) * y) / len(y)  # (B31)
 
 
 def binarycrossentropy_sigmoid(z: Array, y: Array) -> Any:
@@ -167,10 +167,10 @@ def binarycrossentropy_softmax(z: Array, y: Array) -> Any:
 def binarycrossentropy_softmax_delta(z: Array, y: Array) -> Array:
     """Return the gradient of z: that of (B31), and a term of each 1 - y; p/(1 - p) is formed only for p <= 1/2."""
     ln_p, ln_q, top = _log_softmax(z)
-    p, w, ln_q_top = np.exp(ln_p), 1 - y, _sum(np.where(top, ln_q, 0))
+    p, w, ln_q_top = np.exp(ln_p), 1 - y, _row_sums(np.where(top, ln_q, 0))
     o = w * p / np.where(top, 1, np.exp(ln_q))  # (B37)
     ρ = np.exp(np.where(top, -np.inf, ln_p - ln_q_top))  # (B38)
-    push = o - p * _sum(np.where(top, 0, o)) - ρ * _sum(np.where(top, o, 0))  # (B39)
+    push = o - p * _row_sums(np.where(top, 0, o)) - ρ * _row_sums(np.where(top, o, 0))  # (B39)
     return crossentropy_softmax_delta(z, y) + push / len(y)  # (B40)
 
 
@@ -193,7 +193,7 @@ def _look_up(loss: str, output: str) -> tuple[Loss, Loss | None]:
     return LOSSES[key], FUSED.get((key, output.strip().lower()))
 
 
-def _targets(y: ArrayLike, a: Array) -> Array:
+def _check_targets(y: ArrayLike, a: Array) -> Array:
     """Return targets in the prediction's dtype; another shape raises, as broadcasting would pair rows wrongly."""
     y = np.asarray(y, dtype=a.dtype)
     if y.shape != a.shape:
@@ -229,7 +229,7 @@ def loss_value(loss: str, output: str, z: Array, a: Array, y: ArrayLike) -> Any:
         0.5
     """
     plain, fused = _look_up(loss, output)
-    y = _targets(y, a)
+    y = _check_targets(y, a)
     return fused.value(z, y) if fused else plain.value(a, y)
 
 
@@ -257,7 +257,7 @@ def output_delta(loss: str, output: str, z: Array, a: Array, y: ArrayLike) -> Ar
         [[-0.5, 0.5]]
     """
     plain, fused = _look_up(loss, output)
-    y = _targets(y, a)
+    y = _check_targets(y, a)
     if fused:
         return fused.gradient(z, y)
     return activation(output).vjp(plain.gradient(a, y), z, a)  # (B27)

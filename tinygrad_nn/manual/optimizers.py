@@ -41,7 +41,7 @@ def sgd(
     """Gradient descent; with mu, momentum whose gradients after the first are multiplied by 1 - dampening."""
     η, μ, d, (v,) = float(eta), float(mu), float(dampening), memory
     if nesterov:
-        return rolled_ahead(w, g, (np.zeros_like(w) if v is None else v,), η, μ, weight_decay)
+        return nesterov_momentum(w, g, (np.zeros_like(w) if v is None else v,), η, μ, weight_decay)
     g = penalised(g, w, λ=weight_decay)
     if not μ:
         w = w - η * g  # (O1)
@@ -64,7 +64,7 @@ def momentum(
     return w, (v,)
 
 
-def rolled_ahead(
+def nesterov_momentum(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.9, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
     """Nesterov momentum: the gradient at the point to which the momentum alone would lead, in PyTorch's form."""
@@ -110,7 +110,7 @@ def adamw(
     return adam(w, g, memory, eta, beta1, beta2, eps, 0.0, amsgrad)
 
 
-def highest(
+def adam_amsgrad(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
@@ -235,7 +235,7 @@ def muon(
         return adamw(w, g, memory, eta, weight_decay=weight_decay)
     η, μ, (B,) = float(eta), float(mu), memory
     B = μ * B + (1 - μ) * g  # (O42)
-    X = unit((1 - μ) * g + μ * B if nesterov else B, eps)  # (O43)
+    X = frobenius_normalised((1 - μ) * g + μ * B if nesterov else B, eps)  # (O43)
     for _ in range(5):
         A = X @ X.T
         X = 3.4445 * X - 4.7750 * A @ X + 2.0315 * A @ A @ X  # (O44)
@@ -246,7 +246,7 @@ def muon(
     return w, (B,)
 
 
-def unit(C: Array, ε: float) -> Array:
+def frobenius_normalised(C: Array, ε: float) -> Array:
     """Return an array as a matrix, divided by its Frobenius norm."""
     C = C.reshape(C.shape[0], -1)
     return C / max(float(np.linalg.norm(C)), ε)
@@ -264,11 +264,11 @@ def quasi_newton_direction(g: Array, steps: Sequence[Array], changes: Sequence[A
     return -H @ g  # (O48)
 
 
-def _nothing(w: Array) -> Memory:
+def _no_state(w: Array) -> Memory:
     return (None,)
 
 
-def _zero(w: Array) -> Memory:
+def _one_zero(w: Array) -> Memory:
     return (np.zeros_like(w),)
 
 
@@ -280,25 +280,25 @@ def _three_zeros(w: Array) -> Memory:
     return np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
 
 
-def _moments(w: Array) -> Memory:
+def _adam_state(w: Array) -> Memory:
     return *_three_zeros(w), 0
 
 
 UPDATES: dict[str, Update] = {
-    "sgd":      Update(_nothing,                            sgd),
-    "momentum": Update(_zero,                               momentum),
-    "nesterov": Update(_zero,                               rolled_ahead),
-    "adam":     Update(_moments,                            adam),
-    "adamw":    Update(_moments,                            adamw),
-    "amsgrad":  Update(_moments,                            highest),
+    "sgd":      Update(_no_state,                            sgd),
+    "momentum": Update(_one_zero,                               momentum),
+    "nesterov": Update(_one_zero,                               nesterov_momentum),
+    "adam":     Update(_adam_state,                            adam),
+    "adamw":    Update(_adam_state,                            adamw),
+    "amsgrad":  Update(_adam_state,                            adam_amsgrad),
     "nadam":    Update(lambda w: (*_two_zeros(w), 1.0, 0),  nadam),
     "radam":    Update(lambda w: (*_two_zeros(w), 0),       radam),
     "adamax":   Update(lambda w: (*_two_zeros(w), 0),       adamax),
     "rmsprop":  Update(_three_zeros,                        rmsprop),
     "adagrad":  Update(lambda w: (None, 0),                 adagrad),
     "adadelta": Update(_two_zeros,                          adadelta),
-    "lion":     Update(_zero,                               lion),
-    "muon":     Update(lambda w: _zero(w) if w.ndim > 1 else _moments(w), muon),
+    "lion":     Update(_one_zero,                               lion),
+    "muon":     Update(lambda w: _one_zero(w) if w.ndim > 1 else _adam_state(w), muon),
 }  # fmt: skip
 
 _UNKNOWN = "unknown optimizer {name!r}: use one of {known}"

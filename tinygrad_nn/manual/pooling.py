@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .windows import Size, add_windows, check_cotangent, pair, windows
+from .windows import Size, add_windows, check_cotangent, size_pair, windows
 
 Array = NDArray[np.floating[Any]]
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -20,13 +20,13 @@ _PADDING = "padding {padding} is not smaller than the kernel {kernel}: some wind
 
 def _sizes(kernel: Size, stride: Size | None, padding: Size) -> Sizes:
     """Return kernel, stride and padding as pairs."""
-    k, p = pair("kernel", kernel, 1), pair("padding", padding, 0)
+    k, p = size_pair("kernel", kernel, 1), size_pair("padding", padding, 0)
     if p[0] >= k[0] or p[1] >= k[1]:
         raise ValueError(_PADDING.format(padding=p, kernel=k))
-    return k, k if stride is None else pair("stride", stride, 1), p
+    return k, k if stride is None else size_pair("stride", stride, 1), p
 
 
-def _largest(x: Array, sizes: Sizes) -> tuple[Array, Array]:
+def _window_maxima(x: Array, sizes: Sizes) -> tuple[Array, Array]:
     """Return the windows, padded with minus infinity so that padding is never the largest, and their maxima."""
     X = windows(x, *sizes, fill=-np.inf)
     m: Array = X.max(axis=(4, 5))  # (P1)
@@ -57,7 +57,7 @@ def max_pool2d(x: Array, kernel: Size, *, stride: Size | None = None, padding: S
         >>> max_pool2d(np.array([[[[1.0, 3.0, 2.0, 0.0]]]]), (1, 2)).tolist()
         [[[[3.0, 2.0]]]]
     """
-    return _largest(x, _sizes(kernel, stride, padding))[1]
+    return _window_maxima(x, _sizes(kernel, stride, padding))[1]
 
 
 def max_pool2d_backward(
@@ -85,7 +85,7 @@ def max_pool2d_backward(
         [[[[0.0, 1.0, 0.5, 0.5]]]]
     """
     sizes = _sizes(kernel, stride, padding)
-    X, m = _largest(x, sizes)
+    X, m = _window_maxima(x, sizes)
     check_cotangent(g, m.shape)
     first = ~np.less(X, m[..., None, None])  # no number is less than NaN, so there all pixels share
     share = g / first.sum(axis=(4, 5), dtype=g.dtype)  # (P2)

@@ -80,11 +80,11 @@ def _check(gates: int, x: Array, W_h: Array, **others: Array) -> None:
             )
 
 
-def _weighted(x: Array, W_x: Array, b: Array) -> Array:
+def _weighted_input(x: Array, W_x: Array, b: Array) -> Array:
     return x @ W_x.T + b  # (R1)
 
 
-def _to_arguments(
+def _argument_gradients(
     δ: Array, x: Array, h: Array, h0: Array, W_x: Array, W_h: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return the gradients of x, h0, W_x, W_h and b, from those of z at all times."""
@@ -123,7 +123,7 @@ def rnn(x: Array, h0: Array, W_x: Array, W_h: Array, b: Array) -> Rnn:
         [[[0.762], [0.642]]]
     """
     _check(1, x, W_h, W_x=W_x, b=b, h0=h0)
-    z = _weighted(x, W_x, b)  # (batch, time, n_hidden)
+    z = _weighted_input(x, W_x, b)  # (batch, time, n_hidden)
     h = np.empty_like(z)
     before = h0
     for t in range(z.shape[1]):
@@ -163,7 +163,7 @@ def rnn_backward(g: Array, x: Array, h0: Array, W_x: Array, W_h: Array, z: Array
     for t in reversed(range(z.shape[1])):
         dh = g[:, t] + δ @ W_h  # (R4)
         δ = delta[:, t] = tanh_vjp(dh, z[:, t], h[:, t])  # (R5)
-    return RnnGradients(*_to_arguments(delta, x, h, h0, W_x, W_h), delta)
+    return RnnGradients(*_argument_gradients(delta, x, h, h0, W_x, W_h), delta)
 
 
 def lstm(x: Array, h0: Array, c0: Array, W_x: Array, W_h: Array, b: Array) -> Lstm:
@@ -194,7 +194,7 @@ def lstm(x: Array, h0: Array, c0: Array, W_x: Array, W_h: Array, b: Array) -> Ls
     """
     _check(4, x, W_h, W_x=W_x, b=b, h0=h0, c0=c0)
     n = W_h.shape[-1]
-    z = _weighted(x, W_x, b)  # (batch, time, 4 n_hidden)
+    z = _weighted_input(x, W_x, b)  # (batch, time, 4 n_hidden)
     gates, h, c = np.empty_like(z), np.empty_like(z[..., :n]), np.empty_like(z[..., :n])
     h_t, c_t = h0, c0
     for t in range(z.shape[1]):
@@ -256,5 +256,5 @@ def lstm_backward(
         delta[:, t] = np.concatenate([δ_i, δ_f, δ_u, δ_o], axis=1)
         δ = delta[:, t]
         dc = f * dc  # (R22)
-    dx, dh0, dW_x, dW_h, db = _to_arguments(delta, x, h, h0, W_x, W_h)
+    dx, dh0, dW_x, dW_h, db = _argument_gradients(delta, x, h, h0, W_x, W_h)
     return LstmGradients(dx, dh0, dc, dW_x, dW_h, db, delta)

@@ -23,7 +23,7 @@ _SMALL = (
 _COTANGENT = "g has shape {got}, the result of the forward pass has {need}: give one number for each of its entries"
 
 
-def pair(name: str, value: Size, least: int) -> tuple[int, int]:
+def size_pair(name: str, value: Size, least: int) -> tuple[int, int]:
     """Return a size as the two whole numbers of height and width.
 
     Raises:

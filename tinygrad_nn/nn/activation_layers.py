@@ -26,7 +26,7 @@ from ..ops.special import log_sigmoid, softplus
 from ..tensor import raw
 from .function_layers import FunctionLayer, layer_of
 from .keywords import pytorch_names
-from .linear import as_input, parameter, width
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 
@@ -55,7 +55,7 @@ class PReLU(Module):
     """
 
     def __init__(self, channels: int = 1, slope: float = 0.25, *, dtype: Any = np.float64) -> None:
-        self.channels = width("PReLU", "channels", channels)
+        self.channels = check_count("PReLU", "channels", channels)
         self.weight = parameter(np.full(self.channels, slope), dtype)
 
     def forward(self, x: Any) -> Any:

@@ -102,7 +102,7 @@ def activation(name: str | Callable[..., Any]) -> Activation:
         meta = _options(head, inside[:-1].split(","))
         if meta is not None:
             PRIMITIVES[head](0.0, **meta)  # raises if a number is out of range
-            return Activation(f"{head}({','.join(map(_text, meta.values()))})", PRIMITIVES[head], meta)
+            return Activation(f"{head}({','.join(map(_number_text, meta.values()))})", PRIMITIVES[head], meta)
     hint = did_you_mean(head, PRIMITIVES)
     if head in ("prelu", "glu", "log_softmax"):
         hint = f" {head} is a function to call on the result of a linear layer: tinygrad_nn.{head}."
@@ -130,7 +130,7 @@ def _options(name: str, parts: list[str]) -> dict[str, Any] | None:
     return meta
 
 
-def _text(value: float | str) -> str:
+def _number_text(value: float | str) -> str:
     """Return the shortest text from which the number can be read back exactly."""
     if isinstance(value, str):
         return value

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import drawn
-from ..ops.attention import attention, joined, parted, self_attention, weights
+from ..batching import draw_for_samples
+from ..ops.attention import attention, join_heads, self_attention, split_heads, weights
 from ..ops.neural import affine
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
-from .linear import Linear, as_input, parameter, width
+from .linear import Linear, as_input, check_count, parameter
 from .module import Module
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class MultiHeadAttention(Module):
         n_value: int | None = None, batch_first: bool = False, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        self.n, self.heads = width(name, "n", n), width(name, "heads", heads)
-        self.n_key = self.n if n_key is None else width(name, "n_key", n_key)
-        self.n_value = self.n if n_value is None else width(name, "n_value", n_value)
+        self.n, self.heads = check_count(name, "n", n), check_count(name, "heads", heads)
+        self.n_key = self.n if n_key is None else check_count(name, "n_key", n_key)
+        self.n_value = self.n if n_value is None else check_count(name, "n_value", n_value)
         if self.n % self.heads:
             raise ValueError(f"{name}: {self.n} columns cannot be divided into {self.heads} heads of equal size.")
         if not 0 <= dropout < 1:
@@ -121,7 +121,7 @@ class MultiHeadAttention(Module):
         mask = self._mask(key_padding_mask, attn_mask, causal, (batch, self.heads, queries, keys), query.dtype)
         keep: Any = 1.0
         if self.training and self.dropout:
-            kept = drawn(self.rng.random, (batch, self.heads, queries, keys), query) >= self.dropout
+            kept = draw_for_samples(self.rng.random, (batch, self.heads, queries, keys), query) >= self.dropout
             keep = (kept / (1 - self.dropout)).astype(query.dtype)
         looks = None
         if alone and not need_weights:
@@ -132,8 +132,8 @@ class MultiHeadAttention(Module):
             pairs = zip((query, key, value), self._projections(), strict=True)
             q, k, v = (self._batch_first(affine(x, *p)) for x, p in pairs)  # (batch, time, n)
             if need_weights:
-                looks = weights(parted(q, self.heads), parted(k, self.heads), mask) * keep
-                y = joined(looks @ parted(v, self.heads))
+                looks = weights(split_heads(q, self.heads), split_heads(k, self.heads), mask) * keep
+                y = join_heads(looks @ split_heads(v, self.heads))
             else:
                 y = attention(q, k, v, mask, keep, heads=self.heads)
         out = self._batch_first(self.out_proj(y))

@@ -211,7 +211,7 @@ _JOINS: dict[str, Callable[[list[Any], int], Any]] = {
 }  # fmt: skip
 
 
-def in_a_row(module: Module) -> TypeGuard[Sequential]:
+def is_plain_sequential(module: Module) -> TypeGuard[Sequential]:
     """Return whether a module is a Sequential with `Sequential`'s own forward, not a subclass that overrides it."""
     return isinstance(module, Sequential) and type(module).forward is Sequential.forward
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ops.convolution import conv, conv_transpose, sizes
+from ..ops.convolution import conv, conv_transpose, per_axis
 from ..tensor import Tensor
 from .keywords import pytorch_names
-from .linear import as_input, parameter, width
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ class Convolution(Module):
         groups: int = 1, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        self.c_in, self.c_out = width(name, "c_in", c_in), width(name, "c_out", c_out)
-        self.groups = width(name, "groups", groups)
+        self.c_in, self.c_out = check_count(name, "c_in", c_in), check_count(name, "c_out", c_out)
+        self.groups = check_count(name, "groups", groups)
         if self.c_in % self.groups or self.c_out % self.groups:
             raise ValueError(f"{name}: groups={groups} does not divide {c_in} channels in and {c_out} out.")
-        self.kernel = sizes(name, "kernel", kernel, self.axes, 1)
-        self.stride = sizes(name, "stride", stride, self.axes, 1)
-        self.dilation = sizes(name, "dilation", dilation, self.axes, 1)
+        self.kernel = per_axis(name, "kernel", kernel, self.axes, 1)
+        self.stride = per_axis(name, "stride", stride, self.axes, 1)
+        self.dilation = per_axis(name, "dilation", dilation, self.axes, 1)
         self.padding = self._padding(name, padding)
         ends = (self.c_in, self.c_out) if self.transposed else (self.c_out, self.c_in)
         shape = (ends[0], ends[1] // self.groups, *self.kernel)
@@ -68,7 +68,7 @@ class Convolution(Module):
 
     def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
         """Return how many zeros pad each spatial axis, before and after."""
-        return sizes(name, "padding", padding, self.axes, 0)
+        return per_axis(name, "padding", padding, self.axes, 0)
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, c_out, *positions)`` for ``(batch, c_in, *spatial)``."""
@@ -87,12 +87,13 @@ class Convolution(Module):
     def about(self) -> str:
         """Return channels and kernel, and the options that differ from their defaults."""
         options = "".join(
-            f", {name}={_shown(getattr(self, name))}" for name in ("stride", "padding", "output_padding", "dilation")
+            f", {name}={_sizes_text(getattr(self, name))}"
+            for name in ("stride", "padding", "output_padding", "dilation")
             if getattr(self, name, None) not in (None, (1,) * self.axes if name in ("stride", "dilation") else
                                                  (0,) * self.axes)
         )  # fmt: skip
         options += f", groups={self.groups}" * (self.groups > 1) + ", bias=False" * (self.bias is None)
-        return f"{self.c_in}, {self.c_out}, {_shown(self.kernel)}{options}"
+        return f"{self.c_in}, {self.c_out}, {_sizes_text(self.kernel)}{options}"
 
 
 class _Conv(Convolution):
@@ -105,7 +106,7 @@ class _Conv(Convolution):
         if padding != "same":
             if isinstance(padding, str):
                 raise ValueError(f"{name}: padding={padding!r}; known are 'same', 'valid' and numbers.")
-            return sizes(name, "padding", padding, self.axes, 0)
+            return per_axis(name, "padding", padding, self.axes, 0)
         if self.stride != (1,) * self.axes:
             raise ValueError(f"{name}: padding='same' keeps the size only with stride=1; it got {self.stride}.")
         total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
@@ -170,7 +171,7 @@ class _ConvTranspose(Convolution):
         self, c_in: int, c_out: int, kernel: Size, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
         groups: int = 1, bias: bool = True, dilation: Size = 1, *, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        self.output_padding = sizes(type(self).__name__, "output_padding", output_padding, self.axes, 0)
+        self.output_padding = per_axis(type(self).__name__, "output_padding", output_padding, self.axes, 0)
         super().__init__(c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng=rng, dtype=dtype)
 
     def _run(self, x: Any) -> Tensor:
@@ -223,7 +224,7 @@ class ConvTranspose2d(_ConvTranspose):
     """
 
 
-def _shown(sizes: tuple[int, ...]) -> str:
+def _sizes_text(sizes: tuple[int, ...]) -> str:
     return str(sizes[0] if len(set(sizes)) == 1 else sizes)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import drawn
+from ..batching import draw_for_samples
 from .keywords import pytorch_names
 from .module import Module
 
@@ -48,7 +48,7 @@ class Dropout(Module):
         """Return x; in training mode, with entries dropped."""
         if not self.training or self.p == 0:
             return x
-        mask = (drawn(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
+        mask = (draw_for_samples(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
         return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # integers become floats
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

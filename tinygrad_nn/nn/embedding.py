@@ -11,7 +11,7 @@ from ..node import thread
 from ..ops.embedding import embedding
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
-from .linear import parameter, width
+from .linear import check_count, parameter
 from .module import Module
 from .state import assign
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
-def unknown(x: Any, words: int) -> int | None:
+def find_unknown(x: Any, words: int) -> int | None:
     """Return a number in x that is not an index below `words`, or None if there is none or x is traced."""
     while level_of(x) is not None:
         x = x.full  # the numbers of all samples of a vmap
@@ -30,10 +30,10 @@ def unknown(x: Any, words: int) -> int | None:
     return low if low < 0 else high if high >= words else None
 
 
-def not_wrapped(x: Any, words: int) -> Any:
+def without_wrapping(x: Any, words: int) -> Any:
     """Return the indices x; in a trace, replace indices below 0 so that they are out of range too.
 
-    A trace does not know the values, so `unknown` cannot reject them, and indexing would count them from the end.
+    A trace does not know the values, so `find_unknown` cannot reject them, and indexing would count them from the end.
     """
     if not thread.mode.traces:
         return x
@@ -78,7 +78,7 @@ class Embedding(Module):
     def __init__(
         self, words: int, n_out: int, padding_idx: int | None = None, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
-        self.words, self.n_out = width("Embedding", "words", words), width("Embedding", "n_out", n_out)
+        self.words, self.n_out = check_count("Embedding", "words", words), check_count("Embedding", "n_out", n_out)
         if padding_idx is not None and not -self.words <= padding_idx < self.words:
             raise ValueError(f"Embedding: padding_idx={padding_idx}; the {self.words} words are 0 to {self.words - 1}.")
         self.padding_idx = None if padding_idx is None else padding_idx % self.words
@@ -105,10 +105,10 @@ class Embedding(Module):
                 f"{self!r} takes indices of words; x has dtype {x.dtype}. Write x.astype(int) if these are indices of "
                 "words."
             )
-        missing = unknown(x, self.words)
+        missing = find_unknown(x, self.words)
         if missing is not None:
             raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {missing}.")
-        result: Tensor = embedding(self.weight, not_wrapped(x, self.words), padding_idx=self.padding_idx)
+        result: Tensor = embedding(self.weight, without_wrapping(x, self.words), padding_idx=self.padding_idx)
         return result
 
     def about(self) -> str:
@@ -137,7 +137,7 @@ def sinusoidal_positions(length: int, n: int, dtype: Any = np.float64) -> np.nda
         >>> sinusoidal_positions(2, 4).round(3).tolist()
         [[0.0, 1.0, 0.0, 1.0], [0.841, 0.54, 0.01, 1.0]]
     """
-    length, n = width("sinusoidal_positions", "length", length, 0), width("sinusoidal_positions", "n", n)
+    length, n = check_count("sinusoidal_positions", "length", length, 0), check_count("sinusoidal_positions", "n", n)
     angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, n, 2) / n)  # (length, n / 2, rounded up)
     rows = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, angles.shape[1] * 2)
     return rows[:, :n].astype(dtype)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..tensor import Tensor, raw
-from .keywords import bound
+from .keywords import bind_arguments
 from .module import Module
 
 
@@ -27,7 +27,7 @@ class FunctionLayer(Module):
             name = type(self).__name__
             raise TypeError(f"{name} is created with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
-        for name, value in bound(type(self).__name__, self.known, own, args, options).items():
+        for name, value in bind_arguments(type(self).__name__, self.known, own, args, options).items():
             plain = raw(value)  # arrays of weights, such as class weights, are constants
             vars(self)[name] = np.asarray(plain) if isinstance(plain, (list, np.ndarray)) else plain
 

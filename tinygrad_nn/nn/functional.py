@@ -35,11 +35,11 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
-from .embedding import not_wrapped, unknown
-from .keywords import translated
+from .embedding import find_unknown, without_wrapping
+from .keywords import translate_options
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
-from .norm import over_batch
+from .norm import standardize_batch
 
 Size = int | tuple[int, ...]
 Rng = np.random.Generator | int | None
@@ -67,7 +67,7 @@ def prelu(input: Any, weight: Any) -> Any:
     return rectified_by(input, np.reshape(weight, () if weight.size == 1 else (-1, *(1,) * (input.ndim - 2))))
 
 
-def _in_any_place(function: Any) -> Any:
+def _with_inplace(function: Any) -> Any:
     """Return the function with a keyword inplace=, which has no effect."""
 
     def call(input: Any, *args: Any, inplace: bool = False, **options: Any) -> Any:
@@ -111,7 +111,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return affine(as_input(input, weight.dtype), weight, 0.0 if bias is None else bias)
 
 
-def _convolved(
+def _convolve(
     axes: int, input: Any, weight: Any, bias: Any, stride: Size, padding: Any, dilation: Size, groups: int
 ) -> Any:
     if isinstance(padding, str):
@@ -120,10 +120,10 @@ def _convolved(
         d = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * axes
         total = [s * (k - 1) * (padding == "same") for s, k in zip(d, weight.shape[2:], strict=True)]
         input, padding = np.pad(input, [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in total)]), 0
-    return _plus(conv(input, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), bias)
+    return _add_bias(conv(input, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), bias)
 
 
-def _plus(y: Any, bias: Any) -> Any:
+def _add_bias(y: Any, bias: Any) -> Any:
     return y if bias is None else y + np.reshape(bias, (-1, *(1,) * (y.ndim - 2)))
 
 
@@ -131,7 +131,7 @@ def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Any = 0, dilation: Size = 1, groups: int = 1
 ) -> Any:
     """Convolve ``(batch, c_in, n)`` with ``(c_out, c_in / groups, k)``; see `nn.Conv1d`."""
-    return _convolved(1, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -143,7 +143,7 @@ def conv2d(
         >>> conv2d(np.ones((1, 1, 4, 4)), np.ones((2, 1, 3, 3)), np.zeros(2), padding=1).shape
         (1, 2, 4, 4)
     """
-    return _convolved(2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose1d(
@@ -151,7 +151,7 @@ def conv_transpose1d(
     groups: int = 1, dilation: Size = 1,
 ) -> Any:  # fmt: skip
     """Transposed convolution of ``(batch, c_in, n)`` with ``(c_in, c_out / groups, k)``; see `nn.ConvTranspose1d`."""
-    return _plus(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
+    return _add_bias(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
                                 dilation=dilation, groups=groups), bias)  # fmt: skip
 
 
@@ -208,19 +208,19 @@ def dropout(
 
 def layer_norm(input: Any, normalized_shape: Size, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalise over the last axes, whose lengths are normalized_shape; see `nn.LayerNorm`."""
-    shape = _last_axes("layer_norm", input, normalized_shape)
+    shape = _check_last_axes("layer_norm", input, normalized_shape)
     axis = tuple(range(-len(shape), 0))
     return standardize(input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis=axis, eps=eps)
 
 
 def rms_norm(input: Any, normalized_shape: Size, weight: Any = None, eps: float | None = None) -> Any:
     """Scale to root mean square 1 over the last axes; see `nn.RMSNorm`."""
-    shape = _last_axes("rms_norm", input, normalized_shape)
+    shape = _check_last_axes("rms_norm", input, normalized_shape)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
     return scaled(input, 1.0 if weight is None else weight, axis=tuple(range(-len(shape), 0)), eps=eps)
 
 
-def _last_axes(call: str, x: Any, shape: Size) -> tuple[int, ...]:
+def _check_last_axes(call: str, x: Any, shape: Size) -> tuple[int, ...]:
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"{call}: the input has shape {x.shape}, which does not end in normalized_shape={shape}.")
@@ -242,7 +242,7 @@ def batch_norm(
         scale = w / np.sqrt(np.reshape(raw(running_var), column) + eps)
         return input * scale + (b - np.reshape(raw(running_mean), column) * scale)
     axis = (0, *range(2, input.ndim))
-    out, mean, var, n = over_batch(input, w, b, axis, eps)
+    out, mean, var, n = standardize_batch(input, w, b, axis, eps)
     for running, new in ((running_mean, mean), (running_var, var * (n / np.maximum(n - 1, 1)))):
         if running is not None:
             raw(running)[...] = (1 - momentum) * raw(running) + momentum * new.reshape(-1)
@@ -272,10 +272,10 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
         raise TypeError(
             f"embedding: input must hold indices of words; it has dtype {numbers.dtype}. Write x.astype(int)."
         )
-    missing = unknown(numbers, words)
+    missing = find_unknown(numbers, words)
     if missing is not None:
         raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
-    return rows_of(weight, not_wrapped(numbers, words), padding_idx=padding_idx)
+    return rows_of(weight, without_wrapping(numbers, words), padding_idx=padding_idx)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -329,7 +329,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     return input
 
 
-def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
+def _check_shapes(query: Any, key: Any, value: Any, mask: Any) -> None:
     """Raise a ValueError if the shapes of query, key, value and mask do not fit together."""
     shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
     fronts = [shape[:-2] for shape in shapes.values()]
@@ -342,12 +342,12 @@ def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
         wrong = f"key needs {q[-1]} columns, as many as query. Write key.swapaxes(-1, -2) if keys are columns"
     elif v[-2] != k[-2]:
         wrong = f"value needs {k[-2]} rows, one for each key. Write value.swapaxes(-1, -2) if values are columns"
-    elif not _broadcast(*fronts):
+    elif not _can_broadcast(*fronts):
         wrong = (
             "the axes in front of the last two need to broadcast: equal lengths, or 1, counted from behind. Write "
             "x[:, None] to add an axis of length 1 behind the first one"
         )
-    elif mask is not None and not _broadcast(shapes["attn_mask"], (*np.broadcast_shapes(*fronts), q[-2], k[-2])):
+    elif mask is not None and not _can_broadcast(shapes["attn_mask"], (*np.broadcast_shapes(*fronts), q[-2], k[-2])):
         wrong = (
             f"attn_mask needs to broadcast to (..., queries, keys), here (..., {q[-2]}, {k[-2]}). Write mask[:, None, "
             "None, :] for a mask of the keys of each sample"
@@ -357,7 +357,7 @@ def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
         raise ValueError(f"scaled_dot_product_attention got {got}; {wrong}.")
 
 
-def _broadcast(*shapes: tuple[int, ...]) -> bool:
+def _can_broadcast(*shapes: tuple[int, ...]) -> bool:
     """Return whether the shapes broadcast."""
     try:
         np.broadcast_shapes(*shapes)
@@ -387,7 +387,7 @@ def scaled_dot_product_attention(
     Raises:
         ValueError: the shapes do not fit together.
     """
-    _fit_together(query, key, value, attn_mask)
+    _check_shapes(query, key, value, attn_mask)
     d = query.shape[-1]
     if scale is not None:
         query = query * (scale * sqrt(d))
@@ -411,7 +411,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 # -- functions that need only another name
 
 elu, selu, celu, silu, mish, relu6, hardsigmoid, hardswish = map(
-    _in_any_place, (elu, selu, celu, silu, mish, relu6, hard_sigmoid, hard_swish)
+    _with_inplace, (elu, selu, celu, silu, mish, relu6, hard_sigmoid, hard_swish)
 )
 logsigmoid = log_sigmoid
 binary_cross_entropy = losses.binary_cross_entropy
@@ -439,7 +439,7 @@ _WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input",
           "approximation": "approximate", "W": "weight", "b": "bias", "kernel": "kernel_size"}  # fmt: skip
 
 
-def _checked(function: Any) -> Any:
+def _with_keywords(function: Any) -> Any:
     """Return the function, which then accepts our and NumPy's keywords too, and reports misspelled ones."""
     known = list(signature(function).parameters.values())
     words = {"input": known[0].name}  # losses call this argument `prediction` or `logits`
@@ -448,7 +448,7 @@ def _checked(function: Any) -> Any:
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
         if options:
-            options = translated(function.__name__, options, words, {"inplace": (..., "")}, known, len(args))
+            options = translate_options(function.__name__, options, words, {"inplace": (..., "")}, known, len(args))
         return function(*args, **options)
 
     return call
@@ -456,7 +456,7 @@ def _checked(function: Any) -> Any:
 
 for _name in __all__:
     if isinstance(globals()[_name], FunctionType):
-        globals()[_name] = _checked(globals()[_name])
+        globals()[_name] = _with_keywords(globals()[_name])
 del _name
 
 

@@ -35,7 +35,7 @@ class Hooks:
             given = hook(module, args)
             if given is not None:
                 args = given if isinstance(given, tuple) else (given,)
-        back = _Back(self.back, module) if self.back else None
+        back = _CallGradients(self.back, module) if self.back else None
         if back is not None:
             args = tuple(back.watched(i, x) for i, x in enumerate(args))
         out = module.forward(*args, **kwargs)
@@ -45,7 +45,7 @@ class Hooks:
         return out if back is None else back.answered(out)
 
 
-class _Back:
+class _CallGradients:
     """The gradients of one call: hooks run once the gradients of all outputs and inputs have arrived."""
 
     def __init__(self, hooks: list[Hook], module: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spelling import did_you_mean, no_attribute
-from .state import filled
+from .state import fill_values
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -97,7 +97,7 @@ def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0
     return np.random.default_rng(rng).uniform(low, high, tuple(shape)).astype(dtype, copy=False)
 
 
-def _of_variance(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
+def _random_weights(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
     """Return draws with mean 0 and the given variance, normal or uniform."""
     if distribution == "n":
         return normal(shape, rng, dtype, std=variance**0.5)
@@ -116,7 +116,7 @@ def he_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float
         >>> round(float(he_normal((1000, 50), rng=0).std()), 3)
         0.2
     """
-    return _of_variance("n", _he(shape, slope), shape, rng, dtype)
+    return _random_weights("n", _he_variance(shape, slope), shape, rng, dtype)
 
 
 def he_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float = 0.0) -> Array:
@@ -128,10 +128,10 @@ def he_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: floa
         >>> bool(abs(he_uniform((40, 6), rng=0)).max() <= 1.0)
         True
     """
-    return _of_variance("u", _he(shape, slope), shape, rng, dtype)
+    return _random_weights("u", _he_variance(shape, slope), shape, rng, dtype)
 
 
-def _he(shape: Shape, slope: float) -> float:
+def _he_variance(shape: Shape, slope: float) -> float:
     return 2 / ((1 + slope**2) * max(fans(shape)[0], 1))
 
 
@@ -146,7 +146,7 @@ def xavier_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: fl
         >>> round(float(xavier_normal((1000, 1000), rng=0).std() ** 2), 5)
         0.001
     """
-    return _of_variance("n", _xavier(shape, gain), shape, rng, dtype)
+    return _random_weights("n", _xavier_variance(shape, gain), shape, rng, dtype)
 
 
 def xavier_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
@@ -158,10 +158,10 @@ def xavier_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: f
         >>> bool(abs(xavier_uniform((2, 4), rng=0)).max() <= 1.0)
         True
     """
-    return _of_variance("u", _xavier(shape, gain), shape, rng, dtype)
+    return _random_weights("u", _xavier_variance(shape, gain), shape, rng, dtype)
 
 
-def _xavier(shape: Shape, gain: float) -> float:
+def _xavier_variance(shape: Shape, gain: float) -> float:
     return 2 * gain**2 / max(sum(fans(shape)), 1)
 
 
@@ -176,7 +176,7 @@ def lecun_normal(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
         >>> round(float(lecun_normal((1000, 100), rng=0).std()), 2)
         0.1
     """
-    return _of_variance("n", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
+    return _random_weights("n", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
 
 
 def lecun_uniform(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
@@ -188,7 +188,7 @@ def lecun_uniform(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
         >>> bool(abs(lecun_uniform((2, 3), rng=0)).max() <= 1.0)
         True
     """
-    return _of_variance("u", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
+    return _random_weights("u", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
 
 
 def fan_in_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, fan_in: int | None = None) -> Array:
@@ -337,14 +337,14 @@ def _kaiming(
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"kaiming: mode={mode!r}; known are 'fan_in' and 'fan_out'.")
     fan = max(fans(shape)[mode == "fan_out"], 1)
-    return _of_variance(distribution, calculate_gain(nonlinearity, a) ** 2 / fan, shape, rng, dtype)
+    return _random_weights(distribution, calculate_gain(nonlinearity, a) ** 2 / fan, shape, rng, dtype)
 
 
 def _eye(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
     return np.eye(*shape, dtype=dtype)
 
 
-def _fills(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
+def _make_filler(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
     """Make the function that fills a parameter by a scheme; an option ``a=low`` is PyTorch's a and the scheme's low."""
     names = [option.partition("=")[::2] for option in options]
 
@@ -357,7 +357,7 @@ def _fills(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
             raise TypeError(f"{name} has no option {unknown or args}; it takes {', '.join(takes) or 'none'}.{hint}")
         rng = given.pop("generator", rng)
         how = {ours or theirs: given[theirs] for theirs, ours in names if theirs in given}
-        return filled(tensor, scheme(tensor.shape, rng, tensor.dtype, **how, **fixed))
+        return fill_values(tensor, scheme(tensor.shape, rng, tensor.dtype, **how, **fixed))
 
     fill.__name__ = fill.__qualname__ = name
     fill.__doc__ = (f"Fill a parameter in place by `{scheme.__name__.lstrip('_')}`, and return it; options are "
@@ -365,18 +365,18 @@ def _fills(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
     return fill
 
 
-uniform_ = _fills("uniform_", uniform, "a=low", "b=high")
-normal_ = _fills("normal_", normal, "mean", "std")
-constant_ = _fills("constant_", constant, "val=value")
-zeros_ = _fills("zeros_", zeros)
-ones_ = _fills("ones_", ones)
-eye_ = _fills("eye_", _eye)
-xavier_uniform_ = _fills("xavier_uniform_", xavier_uniform, "gain")
-xavier_normal_ = _fills("xavier_normal_", xavier_normal, "gain")
-kaiming_uniform_ = _fills("kaiming_uniform_", _kaiming, "a", "mode", "nonlinearity", distribution="u")
-kaiming_normal_ = _fills("kaiming_normal_", _kaiming, "a", "mode", "nonlinearity", distribution="n")
-trunc_normal_ = _fills("trunc_normal_", truncated_normal, "mean", "std", "a", "b")
-orthogonal_ = _fills("orthogonal_", orthogonal, "gain")
+uniform_ = _make_filler("uniform_", uniform, "a=low", "b=high")
+normal_ = _make_filler("normal_", normal, "mean", "std")
+constant_ = _make_filler("constant_", constant, "val=value")
+zeros_ = _make_filler("zeros_", zeros)
+ones_ = _make_filler("ones_", ones)
+eye_ = _make_filler("eye_", _eye)
+xavier_uniform_ = _make_filler("xavier_uniform_", xavier_uniform, "gain")
+xavier_normal_ = _make_filler("xavier_normal_", xavier_normal, "gain")
+kaiming_uniform_ = _make_filler("kaiming_uniform_", _kaiming, "a", "mode", "nonlinearity", distribution="u")
+kaiming_normal_ = _make_filler("kaiming_normal_", _kaiming, "a", "mode", "nonlinearity", distribution="n")
+trunc_normal_ = _make_filler("trunc_normal_", truncated_normal, "mean", "std", "a", "b")
+orthogonal_ = _make_filler("orthogonal_", orthogonal, "gain")
 
 
 def __getattr__(name: str) -> object:

@@ -48,7 +48,7 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
 
         @wraps(init)
         def __init__(self: Any, *args: Any, **options: Any) -> None:
-            init(self, *args, **translated(type(self).__name__, options, names, one, known, len(args)))
+            init(self, *args, **translate_options(type(self).__name__, options, names, one, known, len(args)))
 
         cls.__init__ = __init__  # type: ignore[misc]
         for theirs, ours in names.items():
@@ -58,7 +58,7 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
     return extend
 
 
-def translated(
+def translate_options(
     call: str, options: dict[str, Any], names: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]],
     known: list[Parameter], positions: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
@@ -74,7 +74,7 @@ def translated(
             if not (ours == "dtype" and value is None):  # PyTorch's None means the default dtype
                 given[ours] = value
         elif name in fixed:
-            _fixed(call, name, value, *fixed[name])
+            _check_fixed(call, name, value, *fixed[name])
         elif anything:
             given[ours] = value
         else:
@@ -86,18 +86,18 @@ def translated(
     return given
 
 
-def bound(
+def bind_arguments(
     call: str, known: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return all arguments of a call by our names, defaults included; `names` are the accepted aliases."""
     parameters = list(known.parameters.values())
-    options = translated(call, options, names, {"inplace": (..., "")}, parameters, len(args))
+    options = translate_options(call, options, names, {"inplace": (..., "")}, parameters, len(args))
     values = known.bind(*args, **options)
     values.apply_defaults()
     return values.arguments
 
 
-def _fixed(call: str, name: str, value: Any, only: Any, instead: str) -> None:
+def _check_fixed(call: str, name: str, value: Any, only: Any, instead: str) -> None:
     """Raise if an option of PyTorch has a value that is not supported here."""
     allowed = only if isinstance(only, tuple) else (only,)
     text = str(value) if name == "device" and value is not None else value

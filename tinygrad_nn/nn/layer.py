@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights
 from .module import Module
-from .state import forget
+from .state import forget_optimizer
 
 if TYPE_CHECKING:
     from .init import Rng
@@ -95,7 +95,7 @@ class Layer(Module):
             raise ValueError(f"{name} of {self!r} has shape {shape}; this array has shape {array.shape}.")
         for other in (vars(self).get("_W"), vars(self).get("_b")):
             if other is not None:
-                forget(other)  # W and b are trained together, so the optimizer forgets both
+                forget_optimizer(other)  # W and b are trained together, so the optimizer forgets both
         return Tensor(array, name=name)
 
     def forward(self, x: Any) -> Tensor:
@@ -134,7 +134,7 @@ class Layer(Module):
         return repr(self)
 
 
-def unchanged(part: Any) -> TypeGuard[Layer]:
+def is_plain_layer(part: Any) -> TypeGuard[Layer]:
     """Return whether a module is a Layer with `Layer`'s own computation, not a subclass that overrides it."""
     kind = type(part)
     return kind is Layer or (

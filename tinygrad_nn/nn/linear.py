@@ -45,7 +45,7 @@ class Linear(Module):
     def __init__(
         self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
-        self.n_in, self.n_out = width("Linear", "n_in", n_in), width("Linear", "n_out", n_out)
+        self.n_in, self.n_out = check_count("Linear", "n_in", n_in), check_count("Linear", "n_out", n_out)
         generator, limit = np.random.default_rng(rng), self.n_in**-0.5
         self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
@@ -149,7 +149,7 @@ def as_input(x: Any, dtype: Any) -> Any:
     return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
 
 
-def width(layer: str, name: str, value: Any, least: int = 1) -> int:
+def check_count(layer: str, name: str, value: Any, least: int = 1) -> int:
     """Return a count as an int; raise if it is not an integer or is below `least`."""
     try:
         number = operator.index(value)

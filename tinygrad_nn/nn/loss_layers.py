@@ -10,7 +10,7 @@ from ..ops.neural import relu
 from ..ops.special import softplus
 from . import losses
 from .function_layers import FunctionLayer, layer_of
-from .losses.reduction import numbers_of, pair, reduced
+from .losses.reduction import check_pair, plain_values, reduce_values
 
 
 def class_axis(scores: Any) -> int:
@@ -30,8 +30,8 @@ def nll_loss(input: Any, target: Any, **options: Any) -> Any:
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """Return ln(1 + exp(-y x)) for targets y of -1 and 1."""
-    x, y = pair("soft_margin_loss", input, target, ("input", "target"))
-    return reduced("soft_margin_loss", softplus(-y * x), reduction)
+    x, y = check_pair("soft_margin_loss", input, target, ("input", "target"))
+    return reduce_values("soft_margin_loss", softplus(-y * x), reduction)
 
 
 def margin_ranking_loss(
@@ -39,15 +39,15 @@ def margin_ranking_loss(
 ) -> Any:
     """Return max(0, margin - y (x1 - x2)); y is 1 if x1 should be larger, -1 if x2 should be larger."""
     call = "margin_ranking_loss"
-    a, b = pair(call, input1, input2, ("input1", "input2"))
-    a, y = pair(call, a, target, ("input1", "target"))
-    return reduced(call, relu(margin - y * (a - b)), reduction)
+    a, b = check_pair(call, input1, input2, ("input1", "input2"))
+    a, y = check_pair(call, a, target, ("input1", "target"))
+    return reduce_values(call, relu(margin - y * (a - b)), reduction)
 
 
 def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
     """Return x if y is 1, and max(0, margin - x) if y is -1."""
-    x, y = pair("hinge_embedding_loss", input, target, ("input", "target"))
-    return reduced("hinge_embedding_loss", np.where(numbers_of(y) == 1, x, relu(margin - x)),
+    x, y = check_pair("hinge_embedding_loss", input, target, ("input", "target"))
+    return reduce_values("hinge_embedding_loss", np.where(plain_values(y) == 1, x, relu(margin - x)),
                    reduction)  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
-from .state import Slot, refuse, target
+from .state import Slot, raise_mismatch, requested_dtype
 
 Array = np.ndarray[Any, Any]
 MOST = 24  # the largest number of submodule lines that ``repr`` shows
@@ -64,7 +64,7 @@ class Module:
             hooks: Hooks | None = vars(self).get("_hooks")
             return self.forward(*args, **kwargs) if hooks is None else hooks.run(self, args, kwargs)
         except _WRONG as error:
-            _locate(error, mode.scope)
+            _add_path(error, mode.scope)
             raise
         finally:
             mode.scope, mode.module = before, outer
@@ -78,7 +78,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the direct submodules with their paths, such as ``blocks.0``; a shared one is yielded once."""
         seen: set[int] = set()
-        for path, value in _search(self.attributes()):
+        for path, value in _find_members(self.attributes()):
             if isinstance(value, Module) and id(value) not in seen:
                 seen.add(id(value))
                 yield path, value
@@ -106,7 +106,7 @@ class Module:
             prefix: put before each path, followed by a dot.
             recurse: whether to include the parameters of submodules.
         """
-        mine = None if recurse else {id(value) for _, value in _search(self.attributes())}
+        mine = None if recurse else {id(value) for _, value in _find_members(self.attributes())}
         return ((f"{prefix}.{path}" if prefix else path, slot.owner) for path, slot in self._own_slots()
                 if not slot.name and (mine is None or id(slot.owner) in mine))  # fmt: skip
 
@@ -195,14 +195,14 @@ class Module:
             seen.add(id(module))
             yield path, module
             parts = [(f"{path}.{name}" if path else name, part, (*above, id(module)))
-                     for name, part in _search(module.attributes()) if isinstance(part, Module)]  # fmt: skip
+                     for name, part in _find_members(module.attributes()) if isinstance(part, Module)]  # fmt: skip
             stack += reversed(parts)
 
     def _slots(self, once: bool = False) -> Iterator[tuple[str, Slot]]:
         """Yield all parameters and buffers with all their paths, or with once=True by each module's first path."""
         for path, module in self._paths(once):
             start = f"{path}." if path else ""
-            for name, value in _search(module.attributes()):
+            for name, value in _find_members(module.attributes()):
                 if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
                     value.node is not None or value.label is not None  # a frozen parameter has a name
                 ):  # fmt: skip
@@ -272,7 +272,7 @@ class Module:
         if state and not new:
             differing.append(f"no name is in both; here, names are such as {next(iter(places), 'none')}")
         if missing or unknown or differing:
-            refuse(type(self).__name__, missing, unknown, differing)
+            raise_mismatch(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():
             slot.put(array)
 
@@ -323,7 +323,7 @@ class Module:
         Raises:
             RuntimeError: another device.
         """
-        for dtype in (which for which in map(target, (*how, *options.values())) if which is not None):
+        for dtype in (which for which in map(requested_dtype, (*how, *options.values())) if which is not None):
             for _, slot in self._own_slots():
                 slot.cast(dtype)
             for module in self.modules():
@@ -382,7 +382,7 @@ class Module:
     @recursive_repr("...")  # if a submodule refers back to a module above it
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.about()}"
-        lines = _folded([(printable(name), repr(part)) for name, part in self.named_children()])
+        lines = _fold_lines([(printable(name), repr(part)) for name, part in self.named_children()])
         if not lines:
             return f"{head})"
         body = "\n".join(lines).replace("\n", "\n  ")
@@ -392,25 +392,25 @@ class Module:
         """Return the name of a submodule as drawings show it: ``encoder``, ``blocks[0]`` or ``0 Linear``."""
         names: dict[int, str] | None = vars(self).get("_names")
         if names is None or id(part) not in names:
-            names = {id(child): _shown(path, child) for path, child in self.named_children()}
+            names = {id(child): _part_text(path, child) for path, child in self.named_children()}
             names.setdefault(id(part), type(part).__name__)
             self._names = names
         return names[id(part)]
 
 
-def computed(module: Module) -> str | None:
+def find_computed(module: Module) -> str | None:
     """Return the path of a Tensor attribute that was computed outside of modules, or None; e.g. ``0.1 * Tensor(w)``.
 
     Such a Tensor is not a leaf, so it is not found as a parameter.
     """
     for path, part in module.named_modules():
-        for name, value in _search(part.attributes()):
+        for name, value in _find_members(part.attributes()):
             if isinstance(value, Tensor) and value.node is not None and not value.is_leaf and value.node.scope is None:
                 return f"{path}.{name}" if path else name
     return None
 
 
-def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _find_members(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the Tensors and Modules in attributes, and in lists, tuples and dicts in them, with their paths."""
     stack = [(str(name), value) for name, value in reversed(list(attributes.items()))]
     nests: set[int] = set()  # a list that contains itself is searched once
@@ -424,7 +424,7 @@ def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             stack += [(f"{path}.{key}", inner) for key, inner in reversed(list(items))]
 
 
-def _folded(children: list[tuple[str, str]]) -> list[str]:
+def _fold_lines(children: list[tuple[str, str]]) -> list[str]:
     """Return the lines of the ``repr``; several equal submodules in a row become one line: ``0 ... 5: 6 × ...``."""
     lines: list[str] = []
     for text, run in groupby(children, lambda child: child[1]):
@@ -445,7 +445,7 @@ def _inner_first(module: Module, seen: set[int]) -> Iterator[Module]:
         yield module
 
 
-def _shown(path: str, part: Module) -> str:
+def _part_text(path: str, part: Module) -> str:
     first, *rest = path.split(".")
     name = first + "".join(f"[{key}]" for key in rest)
     title = part.title()
@@ -453,7 +453,7 @@ def _shown(path: str, part: Module) -> str:
     return f"{name} {kind}" if first.isdigit() else name
 
 
-def _locate(error: Exception, scope: str | None) -> None:
+def _add_path(error: Exception, scope: str | None) -> None:
     """Add the path of the innermost module to an error: before its text, or as a note if the text is not in args[0]."""
     if hasattr(error, "module_path") or not scope:
         return

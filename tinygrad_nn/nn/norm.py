@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed import current, moments_of_ranks, standardize_of_ranks
+from ..distributed import current_shard, moments_of_ranks, standardize_of_ranks
 from ..ops.normalisation import moments, rms_norm, standardize
 from ..ops.reduce import count
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
-from .linear import as_input, parameter, width
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ class BatchNorm(Module):
         self, features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, *, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        self.features = width("BatchNorm", "features", features)
+        self.features = check_count("BatchNorm", "features", features)
         self.eps, self.momentum = float(eps), None if momentum is None else float(momentum)
         one = parameter(np.ones(self.features), dtype)
         self._dtype = one.dtype
@@ -80,14 +80,14 @@ class BatchNorm(Module):
             scale = weight / np.sqrt(self.running_var.reshape(column) + self.eps)
             return x * scale + (bias - self.running_mean.reshape(column) * scale)
         axis = (0, *range(2, x.ndim))
-        shard = current() if self.training else None
+        shard = current_shard() if self.training else None
         n = count(x, axis) if shard is None else count(x, axis) // shard.length * shard.total  # over all ranks
         if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, otherwise all become 0; x has shape "
                 f"{x.shape}. Use a larger batch, or eval()."
             )
-        out, *known = over_batch(x, weight, bias, axis, self.eps, self.training)
+        out, *known = standardize_batch(x, weight, bias, axis, self.eps, self.training)
         if self.running_mean is not None and self.training:
             self._learn(*known)
         return out
@@ -113,14 +113,14 @@ class BatchNorm(Module):
         return f"{self.features}{options}" + ", track_running_stats=False" * (self.running_mean is None)
 
 
-def over_batch(
+def standardize_batch(
     x: Any, weight: Any, bias: Any, axis: Any, eps: float, training: bool = True
 ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
     """Return x standardized over the axes, with the mean, the variance and the number of values.
 
     In training with several ranks (processes that share a batch), the statistics are those of the rows of all ranks.
     """
-    shard, plain = current() if training else None, raw(x)
+    shard, plain = current_shard() if training else None, raw(x)
     if shard is None or shard.ranks.size == 1:
         mean, var = moments(plain, axis)
         return standardize(x, weight, bias, axis=axis, eps=eps, moments=(mean, var)), mean, var, count(x, axis)
@@ -160,7 +160,7 @@ class LayerNorm(Module):
     def __init__(
         self, shape: int | Shape, eps: float = 1e-5, affine: bool = True, bias: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.shape, self.eps = _shape("LayerNorm", shape), float(eps)
+        self.shape, self.eps = _check_shape("LayerNorm", shape), float(eps)
         one = parameter(np.ones(self.shape), dtype)
         self._dtype = one.dtype
         self.weight = one if affine else None
@@ -169,7 +169,7 @@ class LayerNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
-        _ends_in(self, x, self.shape)
+        _check_last_axes(self, x, self.shape)
         weight, bias = _affine(self.weight, self.bias)
         axis = tuple(range(-len(self.shape), 0))
         return standardize(x, weight, bias, axis=axis, eps=self.eps)
@@ -208,7 +208,7 @@ class RMSNorm(Module):
     def __init__(
         self, shape: int | Shape, eps: float | None = None, affine: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.shape, self.eps = _shape("RMSNorm", shape), None if eps is None else float(eps)
+        self.shape, self.eps = _check_shape("RMSNorm", shape), None if eps is None else float(eps)
         one = parameter(np.ones(self.shape), dtype)
         self._dtype = one.dtype
         self.weight = one if affine else None
@@ -216,7 +216,7 @@ class RMSNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x scaled, of the same shape."""
         x = as_input(x, self._dtype)
-        _ends_in(self, x, self.shape)
+        _check_last_axes(self, x, self.shape)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         weight = 1.0 if self.weight is None else self.weight
         return rms_norm(x, weight, axis=tuple(range(-len(self.shape), 0)), eps=eps)
@@ -256,7 +256,10 @@ class GroupNorm(Module):
     def __init__(
         self, groups: int, channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.groups, self.channels = width("GroupNorm", "groups", groups), width("GroupNorm", "channels", channels)
+        self.groups, self.channels = (
+            check_count("GroupNorm", "groups", groups),
+            check_count("GroupNorm", "channels", channels),
+        )
         if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm: {self.channels} channels cannot be divided into {self.groups} groups of equal size."
@@ -308,7 +311,7 @@ class InstanceNorm(Module):
     """
 
     def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
-        self.channels, self.eps = width("InstanceNorm", "channels", channels), float(eps)
+        self.channels, self.eps = check_count("InstanceNorm", "channels", channels), float(eps)
         one = parameter(np.ones(self.channels), dtype)
         self._dtype = one.dtype
         self.weight = one if affine else None
@@ -338,14 +341,14 @@ def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, An
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 
-def _shape(layer: str, shape: Any) -> Shape:
+def _check_shape(layer: str, shape: Any) -> Shape:
     lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not lengths:
         raise ValueError(f"{layer}: shape=() has no axis to normalise over.")
-    return tuple(width(layer, "shape", n) for n in lengths)
+    return tuple(check_count(layer, "shape", n) for n in lengths)
 
 
-def _ends_in(layer: Module, x: Any, shape: Shape) -> None:
+def _check_last_axes(layer: Module, x: Any, shape: Shape) -> None:
     if x.shape[-len(shape) :] != shape:
         need = ", ".join(map(str, shape))
         raise ValueError(f"{layer!r} takes (..., {need}); x has shape {x.shape}.")

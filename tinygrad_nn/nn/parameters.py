@@ -10,14 +10,14 @@ import numpy as np
 from ..tensor import Tensor, raw
 
 
-class _Leaf(type):
+class _ParameterType(type):
     """The metaclass that makes ``isinstance(t, Parameter)`` true for all Tensors that a module treats as parameters."""
 
     def __instancecheck__(cls, t: object) -> bool:
         return isinstance(t, Tensor) and t.is_leaf and (t.node is not None or t.label is not None)
 
 
-class Parameter(metaclass=_Leaf):
+class Parameter(metaclass=_ParameterType):
     """A parameter: a leaf Tensor, which a module finds among its attributes.
 
     Args:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import drawn
+from ..batching import draw_for_samples
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor
 from .keywords import pytorch_names
-from .linear import as_input, parameter, width
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ class Recurrent(Module):
         dropout: float = 0.0, bidirectional: bool = False, *, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        self.n_in, self.n_hidden = width(name, "n_in", n_in), width(name, "n_hidden", n_hidden)
-        self.layers, self.batch_first, self.dropout = width(name, "layers", layers), bool(batch_first), float(dropout)
+        self.n_in, self.n_hidden = check_count(name, "n_in", n_in), check_count(name, "n_hidden", n_hidden)
+        self.layers, self.batch_first, self.dropout = (
+            check_count(name, "layers", layers),
+            bool(batch_first),
+            float(dropout),
+        )
         if not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
         self.rng = np.random.default_rng(rng)
@@ -91,7 +95,9 @@ class Recurrent(Module):
         starts, ends = self._starts(state, x.shape[1], x.dtype), list[tuple[Any, ...]]()
         for layer in range(self.layers):
             if layer and self.training and self.dropout:
-                x = x * ((drawn(self.rng.random, x.shape, x) >= self.dropout) / (1 - self.dropout)).astype(x.dtype)
+                x = x * ((draw_for_samples(self.rng.random, x.shape, x) >= self.dropout) / (1 - self.dropout)).astype(
+                    x.dtype
+                )
             outs = []
             for end in self._ends:
                 p = {kind: getattr(self, f"{kind}_l{layer}{end}", None)

@@ -26,7 +26,7 @@ class Slot(NamedTuple):
             if self.owner.node is not None:
                 self.owner.node.out = self.owner.data
                 self.owner.node.grad = None
-                forget(self.owner)
+                forget_optimizer(self.owner)
         elif array.dtype.kind == "f":
             self._set(array.astype(dtype))
 
@@ -59,10 +59,10 @@ def assign(parameter: Tensor, value: Any) -> None:
     parameter.data = array
     if parameter.node is not None:
         parameter.node.out = array
-        forget(parameter)
+        forget_optimizer(parameter)
 
 
-def filled(parameter: Any, value: Any) -> Any:
+def fill_values(parameter: Any, value: Any) -> Any:
     """Replace the values of a parameter or of an array, and return it."""
     if isinstance(parameter, Tensor):
         assign(parameter, value)
@@ -71,14 +71,14 @@ def filled(parameter: Any, value: Any) -> Any:
     return parameter
 
 
-def forget(parameter: Tensor) -> None:
+def forget_optimizer(parameter: Tensor) -> None:
     """Drop the optimizer's state of a parameter, since it belongs to the old data."""
     notes = parameter.node.notes if parameter.node else None
     if notes and "attached" in notes:
         notes["attached"].forget()
 
 
-def target(given: Any) -> np.dtype[Any] | None:
+def requested_dtype(given: Any) -> np.dtype[Any] | None:
     """Return the dtype that ``Module.to`` was given, or ``None`` for the device "cpu", a bool or None.
 
     Raises:
@@ -97,12 +97,12 @@ def target(given: Any) -> np.dtype[Any] | None:
     return dtype
 
 
-def refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
+def raise_mismatch(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
     """Raise a ValueError that lists the missing, unknown and differing names."""
     parts = [
-        *(["missing: " + _few(missing)] if missing else []),
-        *(["not known here: " + _few(unknown)] if unknown else []),
-        *([_few(differing)] if differing else []),
+        *(["missing: " + _list_text(missing)] if missing else []),
+        *(["not known here: " + _list_text(unknown)] if unknown else []),
+        *([_list_text(differing)] if differing else []),
     ]
     raise ValueError(
         f"this state belongs to a different architecture than {owner}; {'; '.join(parts)}. Create the model as it was "
@@ -110,6 +110,6 @@ def refuse(owner: str, missing: list[str], unknown: list[str], differing: list[s
     )
 
 
-def _few(names: list[str]) -> str:
+def _list_text(names: list[str]) -> str:
     rest = len(names) - 4
     return ", ".join(map(printable, names[:4])) + (f" and {rest} more" if rest > 0 else "")

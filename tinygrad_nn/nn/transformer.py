@@ -13,7 +13,7 @@ from .attention import MultiHeadAttention
 from .containers import ModuleList
 from .dropout import Dropout
 from .keywords import pytorch_names
-from .linear import Linear, width
+from .linear import Linear, check_count
 from .module import Module
 from .norm import LayerNorm
 
@@ -65,7 +65,7 @@ class TransformerBlock(Module):
         norm_first: bool = False, bias: bool = True, *, causal: bool = False, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         rng = np.random.default_rng(rng)
-        self.n_hidden = width(type(self).__name__, "n_hidden", n_hidden)
+        self.n_hidden = check_count(type(self).__name__, "n_hidden", n_hidden)
         self.self_attn = MultiHeadAttention(n, heads, dropout, bias, batch_first=batch_first, rng=rng, dtype=dtype)
         self.linear1 = Linear(n, n_hidden, bias, rng=rng, dtype=dtype)
         self.linear2 = Linear(n_hidden, n, bias, rng=rng, dtype=dtype)
@@ -133,7 +133,7 @@ class TransformerEncoder(Module):
     """
 
     def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        count = width("TransformerEncoder", "num_layers", num_layers)
+        count = check_count("TransformerEncoder", "num_layers", num_layers)
         self.layers = ModuleList(deepcopy(encoder_layer) for _ in range(count))
         self.norm = norm
 

@@ -12,7 +12,7 @@ from ..files import StrPath, write_whole
 from ..nn.containers import Sequential, as_module
 from ..nn.module import Module
 from ..printable import printable
-from .operators import written
+from .operators import write_operation
 from .rows import Depends, Free, Traced, Untraceable, merged, traced
 from .writer import Writer
 
@@ -48,7 +48,7 @@ def save_onnx(
         >>> [node.op_type for node in model.graph.node if node.op_type != "Constant"]
         ['Transpose', 'MatMul', 'Add', 'Relu', 'Transpose', 'MatMul', 'Add']
     """
-    onnx = package()
+    onnx = onnx_package()
     model = model.as_module() if hasattr(model, "as_module") else model
     module = Sequential(*model) if isinstance(model, (list, tuple)) else as_module("save_onnx", model)
     examples = [np.asarray(x) for x in (example if isinstance(example, tuple) else (example,))]
@@ -71,7 +71,7 @@ def save_onnx(
     return proto
 
 
-def package() -> Any:
+def onnx_package() -> Any:
     """Return the package onnx; if it is missing, raise ImportError with how to install it."""
     try:
         import onnx
@@ -100,17 +100,17 @@ def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
     helper = onnx.helper
     for name, data, value in found.parameters:
         writer.names[value] = writer.initializer(name, data)
-    needed = _needed(found)
+    needed = _needed_operations(found)
     inputs = []
     for k, (one, two) in enumerate(found.inputs):
         writer.names[one] = writer.name(_input_name(module, k, len(found.inputs)))
         shape = merged(one.shape, two.shape)
         writer.rows_of(writer.names[one])
-        inputs.append(helper.make_tensor_value_info(writer.names[one], writer.element(one.dtype), _shown(shape)))
+        inputs.append(helper.make_tensor_value_info(writer.names[one], writer.element(one.dtype), _shape_text(shape)))
     for ops in found.ops:
         if ops[0] in needed:
             writer.scope = f"{ops[0].scope}/" if ops[0].scope else ""
-            writer.names[ops[0].out] = _written(writer, ops)
+            writer.names[ops[0].out] = _write_operation(writer, ops)
     writer.scope = ""
     outputs = []
     many = len(found.outputs) > 1
@@ -119,16 +119,16 @@ def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
             raise ValueError(f"save_onnx: the forward returns {one!r:.40}, which does not depend on its arguments.")
         name = writer.name(f"output_{k + 1}" if many else "output")
         writer.nodes.append(helper.make_node("Identity", [writer.arg((one, two))], [name], name=name))
-        shape = _shown(merged(one.shape, two.shape))
+        shape = _shape_text(merged(one.shape, two.shape))
         outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), shape))
-    _shorten(writer)
+    _remove_identities(writer)
     nodes, weights = writer.constants + writer.nodes, list(writer.initializers.values())
     graph = helper.make_graph(nodes, module.title(), inputs, outputs, weights)
     return helper.make_model(graph, producer_name="tinygrad_nn", ir_version=IR,
                              opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
 
 
-def _needed(found: Traced) -> set[Op]:
+def _needed_operations(found: Traced) -> set[Op]:
     """Return the operations that the outputs depend on."""
     needed: set[Op] = set()
     waiting = [one.op for one, _ in found.outputs if isinstance(one, Value) and one.op is not None]
@@ -140,11 +140,11 @@ def _needed(found: Traced) -> set[Op]:
     return needed
 
 
-def _written(writer: Writer, ops: tuple[Op, Op]) -> str:
+def _write_operation(writer: Writer, ops: tuple[Op, Op]) -> str:
     op = ops[0]
     where = f" in {printable(op.scope)}" if op.scope else ""
     try:
-        return written(writer, ops)
+        return write_operation(writer, ops)
     except KeyError:
         what = "draws random numbers; call it in eval mode, or leave it out" if op.kind == "draw" else "has no operator"
         raise ValueError(f"save_onnx: {op.name}{where} {what}.") from None
@@ -162,7 +162,7 @@ def _input_name(module: Module, k: int, count: int) -> str:
     return names[k] if len(names) >= count else f"input_{k + 1}"
 
 
-def _shown(shape: tuple[Any, ...]) -> list[Any]:
+def _shape_text(shape: tuple[Any, ...]) -> list[Any]:
     """Return a shape with strings such as ``batch`` or ``2*batch+1`` for free lengths."""
     words: list[Any] = []
     for n in shape:
@@ -175,7 +175,7 @@ def _shown(shape: tuple[Any, ...]) -> list[Any]:
     return words
 
 
-def _shorten(writer: Writer) -> None:
+def _remove_identities(writer: Writer) -> None:
     """Remove the Identity before each output whose input nothing else reads; the node before takes over its name."""
     made = {name: node for node in writer.nodes for name in node.output}
     used: dict[str, int] = {}

@@ -27,7 +27,7 @@ def _of(function: Callable[..., Any]) -> Function:
     return lambda node, *inputs: function(*inputs)
 
 
-def _many(function: Callable[[Any, Any], Any]) -> Function:
+def _left_fold(function: Callable[[Any, Any], Any]) -> Function:
     """Return an operator of any number of arguments that applies a function of two arguments from left to right."""
 
     def run(node: Node, first: Any, *others: Any) -> Any:
@@ -146,21 +146,21 @@ def _is_inf(node: Node, x: Any) -> Any:
 # -- norms
 
 
-def _channels(x: Any, ndim: int) -> Any:
+def _along_channels(x: Any, ndim: int) -> Any:
     return np.reshape(x, (-1, *[1] * (ndim - 2)))
 
 
 def _batch_norm(node: Node, x: Any, weight: Any, bias: Any, mean: Any, var: Any) -> Any:
     if getattr(node, "spatial", 1) != 1:
         raise NotImplementedError(f"the attribute spatial={node.spatial} is not supported; 1 is")
-    weight, bias = (_channels(p, np.ndim(x)) for p in (weight, bias))
+    weight, bias = (_along_channels(p, np.ndim(x)) for p in (weight, bias))
     eps = getattr(node, "epsilon", 1e-5)
     if getattr(node, "training_mode", 0):
         axes, momentum = (0, *range(2, np.ndim(x))), getattr(node, "momentum", 0.9)
         now = [f(np.asarray(raw(x)), axis=axes) for f in (np.mean, np.var)]
         running = [momentum * raw(old) + (1 - momentum) * new for old, new in zip((mean, var), now, strict=True)]
         return standardize(x, weight, bias, axis=axes, eps=eps), *running
-    mean, var = (_channels(p, np.ndim(x)) for p in (mean, var))
+    mean, var = (_along_channels(p, np.ndim(x)) for p in (mean, var))
     return (x - mean) * (weight / np.sqrt(var + eps)) + bias
 
 
@@ -179,7 +179,7 @@ def _rms(node: Node, x: Any, weight: Any) -> Any:
 
 
 def _instance_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
-    weight, bias = (_channels(p, np.ndim(x)) for p in (weight, bias))
+    weight, bias = (_along_channels(p, np.ndim(x)) for p in (weight, bias))
     return standardize(x, weight, bias, axis=tuple(range(2, np.ndim(x))), eps=getattr(node, "epsilon", 1e-5))
 
 
@@ -189,7 +189,7 @@ def _group_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
     out = np.reshape(standardize(parts, 1.0, 0.0, axis=(2,), eps=getattr(node, "epsilon", 1e-5)), shape)
     if np.size(weight) == groups != shape[1]:  # before opset 21, weight and bias have one entry per group
         weight, bias = (np.repeat(p, shape[1] // groups) for p in (weight, bias))
-    weight, bias = (_channels(p, len(shape)) for p in (weight, bias))
+    weight, bias = (_along_channels(p, len(shape)) for p in (weight, bias))
     return out * weight + bias
 
 
@@ -255,8 +255,8 @@ FUNCTIONS: dict[str, Function] = {
     "Round": _of(np.rint), "Sin": _of(np.sin), "Cos": _of(np.cos), "Tan": _of(np.tan), "Asin": _of(np.arcsin),
     "Acos": _of(np.arccos), "Atan": _of(np.arctan), "Sinh": _of(np.sinh), "Cosh": _of(np.cosh), "Tanh": _of(np.tanh),
     "Asinh": _of(np.arcsinh), "Acosh": _of(np.arccosh), "Atanh": _of(np.arctanh), "Erf": _of(erf), "Mod": _mod,
-    "Max": _many(np.maximum), "Min": _many(np.minimum), "Sum": _many(np.add),
-    "Mean": lambda node, *x: _many(np.add)(node, *x) / len(x),
+    "Max": _left_fold(np.maximum), "Min": _left_fold(np.minimum), "Sum": _left_fold(np.add),
+    "Mean": lambda node, *x: _left_fold(np.add)(node, *x) / len(x),
     "Clip": _clip, "Identity": _of(lambda x: x),
     # comparisons and logic
     "Greater": _of(np.greater), "GreaterOrEqual": _of(np.greater_equal), "Less": _of(np.less),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
-from ..compiled.program.values import Op, elements
+from ..compiled.program.values import Op, argument_shape
 from .rows import merged
-from .writer import Writer, one, pair_nest, reshaped, shape_of
+from .writer import Writer, pair_nest, reshape, scalar_constant, shape_of
 
 Ops = tuple[Op, Op]
 
@@ -55,7 +55,7 @@ def _standardize(w: Writer, ops: Ops) -> str:
     axes = w.ints(meta["axis"][0])
     off = w.op("Sub", x, w.op("ReduceMean", x, axes, keepdims=1))
     var = w.op("ReduceMean", w.op("Mul", off, off), axes, keepdims=1)
-    out = w.op("Div", off, w.op("Sqrt", w.op("Add", var, one(w, meta["eps"][0], dtype))))
+    out = w.op("Div", off, w.op("Sqrt", w.op("Add", var, scalar_constant(w, meta["eps"][0], dtype))))
     return str(w.op("Add", w.op("Mul", out, w.arg(weight, dtype)), w.arg(bias, dtype)))
 
 
@@ -64,13 +64,13 @@ def _rms_norm(w: Writer, ops: Ops) -> str:
     dtype = ops[0].out.dtype
     x = w.arg(x, dtype)
     square = w.op("ReduceMean", w.op("Mul", x, x), w.ints(meta["axis"][0]), keepdims=1)
-    out = w.op("Div", x, w.op("Sqrt", w.op("Add", square, one(w, meta["eps"][0], dtype))))
+    out = w.op("Div", x, w.op("Sqrt", w.op("Add", square, scalar_constant(w, meta["eps"][0], dtype))))
     return str(w.op("Mul", out, w.arg(weight, dtype)))
 
 
-def _parted(w: Writer, x: str, shape: tuple[Any, ...], heads: int) -> str:
+def _split_heads(w: Writer, x: str, shape: tuple[Any, ...], heads: int) -> str:
     """Write a reshape of (..., time, heads * d) to (..., heads, time, d)."""
-    x = reshaped(w, x, (*shape[:-1], heads, shape[-1] // heads))
+    x = reshape(w, x, (*shape[:-1], heads, shape[-1] // heads))
     n = len(shape) + 1
     return str(w.op("Transpose", x, perm=[*range(n - 3), n - 2, n - 3, n - 1]))
 
@@ -80,36 +80,38 @@ def _attend(w: Writer, parts: list[str], mask: Any, keep: Any, ops: Ops, d: int)
     dtype, shape = ops[0].out.dtype, shape_of(ops)
     n = len(shape) + 1
     flip = [*range(n - 2), n - 1, n - 2]
-    scores = w.op("MatMul", w.op("Mul", q, one(w, 1 / sqrt(d), dtype)), w.op("Transpose", k, perm=flip))
-    if len(elements(mask[0])):
+    scores = w.op("MatMul", w.op("Mul", q, scalar_constant(w, 1 / sqrt(d), dtype)), w.op("Transpose", k, perm=flip))
+    if len(argument_shape(mask[0])):
         scores = w.op("Add", scores, w.arg(mask, dtype))
     last = w.ints([-1])
     most = w.op("ReduceMax", scores, last, keepdims=1)
-    most = w.op("Where", w.op("IsInf", most), one(w, 0.0, dtype), most)
+    most = w.op("Where", w.op("IsInf", most), scalar_constant(w, 0.0, dtype), most)
     e = w.op("Exp", w.op("Sub", scores, most))
     total = w.op("ReduceSum", e, last, keepdims=1)
-    none = w.op("Equal", total, one(w, 0.0, dtype))
-    a = w.op("Div", e, w.op("Where", none, one(w, 1.0, dtype), total))
-    if len(elements(keep[0])):
+    none = w.op("Equal", total, scalar_constant(w, 0.0, dtype))
+    a = w.op("Div", e, w.op("Where", none, scalar_constant(w, 1.0, dtype), total))
+    if len(argument_shape(keep[0])):
         a = w.op("Mul", a, w.arg(keep, dtype))
     out = w.op("Transpose", w.op("MatMul", a, v), perm=[*range(n - 3), n - 2, n - 3, n - 1])
-    return reshaped(w, out, shape)
+    return reshape(w, out, shape)
 
 
 def _attention(w: Writer, ops: Ops) -> str:
     (q, k, v, mask, keep), meta = pair_nest(ops)
     heads, dtype = meta["heads"][0], ops[0].out.dtype
-    parts = [_parted(w, w.arg(x, dtype), merged(elements(x[0]), elements(x[1])), heads) for x in (q, k, v)]
-    return _attend(w, parts, mask, keep, ops, elements(q[0])[-1] // heads)
+    parts = [
+        _split_heads(w, w.arg(x, dtype), merged(argument_shape(x[0]), argument_shape(x[1])), heads) for x in (q, k, v)
+    ]
+    return _attend(w, parts, mask, keep, ops, argument_shape(q[0])[-1] // heads)
 
 
 def _self_attention(w: Writer, ops: Ops) -> str:
     (qkv, mask, keep), meta = pair_nest(ops)
     heads, dtype = meta["heads"][0], ops[0].out.dtype
-    shape = merged(elements(qkv[0]), elements(qkv[1]))
+    shape = merged(argument_shape(qkv[0]), argument_shape(qkv[1]))
     width = shape[-1] // 3
     each = w.op("Split", w.arg(qkv, dtype), w.ints([width] * 3), outs=3, axis=-1)
-    parts = [_parted(w, x, (*shape[:-1], width), heads) for x in each]
+    parts = [_split_heads(w, x, (*shape[:-1], width), heads) for x in each]
     return _attend(w, parts, mask, keep, ops, width // heads)
 
 
@@ -147,7 +149,7 @@ def _rnn(w: Writer, ops: Ops) -> str:
 
 def _lstm(w: Writer, ops: Ops) -> str:
     (z, W, h, c), _ = pair_nest(ops)
-    dtype, n = ops[0].out.dtype, elements(W[0])[1]
+    dtype, n = ops[0].out.dtype, argument_shape(W[0])[1]
     turned = w.op("Transpose", w.arg(W, dtype), perm=[1, 0])
 
     def step(inner: Writer, states: list[str], z_t: str) -> list[str]:
@@ -163,7 +165,7 @@ def _lstm(w: Writer, ops: Ops) -> str:
 
 def _gru(w: Writer, ops: Ops) -> str:
     (z, W, b, h), _ = pair_nest(ops)
-    dtype, n = ops[0].out.dtype, elements(W[0])[1]
+    dtype, n = ops[0].out.dtype, argument_shape(W[0])[1]
     turned, bias = w.op("Transpose", w.arg(W, dtype), perm=[1, 0]), w.arg(b, dtype)
 
     def step(inner: Writer, states: list[str], z_t: str) -> list[str]:

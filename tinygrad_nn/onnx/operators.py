@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled.program.values import Op, Value, elements
+from ..compiled.program.values import Op, Value, argument_shape
 from .layers import LAYERS
 from .rows import Depends, Free, merged
-from .writer import Writer, common, one, pair_nest, pairs, reshaped, shape_of
+from .writer import Writer, common_dtype, pair_nest, pairs, reshape, scalar_constant, shape_of
 
 Ops = tuple[Op, Op]
 Rule = Callable[[Writer, Ops], str]
@@ -43,7 +43,7 @@ def _ufunc(w: Writer, ops: Ops) -> str:
         return str(w.op("Relu", *[w.arg(a, out) for a in args if isinstance(a[0], Value)]))
     if name in SAME:
         return str(w.op(SAME[name], *[w.arg(a, out) for a in args]))
-    inside = common(*ops[0].args)
+    inside = common_dtype(*ops[0].args)
     if name in COMPARED or name == "not_equal":
         found = w.op(COMPARED.get(name, "Equal"), *[w.arg(a, inside) for a in args])
         return str(w.op("Not", found) if name == "not_equal" else found)
@@ -56,10 +56,10 @@ def _ufunc(w: Writer, ops: Ops) -> str:
 
 def _log1p(w: Writer, x: list[str], dtype: Any) -> str:
     # log(1 + x) loses digits of a small x; x log(u) / (u - 1) with u = 1 + x does not (Goldberg, 1991)
-    unit = one(w, 1.0, dtype)
+    unit = scalar_constant(w, 1.0, dtype)
     u = w.op("Add", x[0], unit)
     less = w.op("Sub", u, unit)
-    even = w.op("Equal", less, one(w, 0.0, dtype))
+    even = w.op("Equal", less, scalar_constant(w, 0.0, dtype))
     whole = w.op("Mul", x[0], w.op("Div", w.op("Log", u), w.op("Where", even, unit, less)))
     infinite = w.op("IsInf", u)
     return str(w.op("Where", even, x[0], w.op("Where", infinite, w.op("Log", u), whole)))
@@ -67,8 +67,8 @@ def _log1p(w: Writer, x: list[str], dtype: Any) -> str:
 
 def _expm1(w: Writer, x: list[str], dtype: Any) -> str:
     # e^x - 1 = tanh(x/2) (e^x + 1), which keeps the digits of a small x and gives no NaN for a large one
-    half = w.op("Tanh", w.op("Mul", x[0], one(w, 0.5, dtype)))
-    return str(w.op("Mul", half, w.op("Add", w.op("Exp", x[0]), one(w, 1.0, dtype))))
+    half = w.op("Tanh", w.op("Mul", x[0], scalar_constant(w, 0.5, dtype)))
+    return str(w.op("Mul", half, w.op("Add", w.op("Exp", x[0]), scalar_constant(w, 1.0, dtype))))
 
 
 def _logaddexp(w: Writer, x: list[str], dtype: Any) -> str:
@@ -85,11 +85,11 @@ COMPOSED: dict[str, Callable[[Writer, list[str], Any], str]] = {
     "positive": lambda w, x, dtype: w.op("Identity", x[0]),
     "log1p": _log1p,
     "expm1": _expm1,
-    "log2": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), one(w, np.log(2.0), dtype)),
-    "log10": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), one(w, np.log(10.0), dtype)),
-    "exp2": lambda w, x, dtype: w.op("Pow", one(w, 2.0, dtype), x[0]),
+    "log2": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), scalar_constant(w, np.log(2.0), dtype)),
+    "log10": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), scalar_constant(w, np.log(10.0), dtype)),
+    "exp2": lambda w, x, dtype: w.op("Pow", scalar_constant(w, 2.0, dtype), x[0]),
     "cbrt": lambda w, x, dtype: w.op(
-        "Mul", w.op("Sign", x[0]), w.op("Pow", w.op("Abs", x[0]), one(w, 1 / 3, dtype))),
+        "Mul", w.op("Sign", x[0]), w.op("Pow", w.op("Abs", x[0]), scalar_constant(w, 1 / 3, dtype))),
     "hypot": lambda w, x, dtype: w.op("Sqrt", w.op("Add", w.op("Mul", x[0], x[0]), w.op("Mul", x[1], x[1]))),
     "logaddexp": _logaddexp,
     "isnan": lambda w, x, dtype: w.op("IsNaN", x[0]),
@@ -130,7 +130,7 @@ def _vdot(w: Writer, ops: Ops) -> str:
 
 
 def _reshape(w: Writer, ops: Ops) -> str:
-    return reshaped(w, w.arg(pairs(ops)[0]), shape_of(ops))
+    return reshape(w, w.arg(pairs(ops)[0]), shape_of(ops))
 
 
 def _transpose(w: Writer, ops: Ops) -> str:
@@ -143,7 +143,7 @@ def _broadcast(w: Writer, ops: Ops) -> str:
 
 def _slice(w: Writer, ops: Ops) -> str:
     shape = shape_of(ops, 0)
-    return sliced(w, w.arg(pairs(ops)[0]), shape, _index(ops[0].attrs[0], ops[1].attrs[0]))
+    return write_slice(w, w.arg(pairs(ops)[0]), shape, _index(ops[0].attrs[0], ops[1].attrs[0]))
 
 
 def _index(here: Any, there: Any) -> tuple[Any, ...]:
@@ -155,7 +155,7 @@ def _index(here: Any, there: Any) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def sliced(w: Writer, x: str, shape: tuple[Any, ...], index: tuple[Any, ...]) -> str:
+def write_slice(w: Writer, x: str, shape: tuple[Any, ...], index: tuple[Any, ...]) -> str:
     """Write ``x[index]`` for an index of integers, slices, None and an ellipsis; return the name of the result."""
     given = sum(i is not None and i is not Ellipsis for i in index)
     if Ellipsis not in index:
@@ -216,14 +216,14 @@ def _erf(w: Writer, ops: Ops) -> str:
 
 
 def _erfc(w: Writer, ops: Ops) -> str:
-    return str(w.op("Sub", one(w, 1.0, ops[0].out.dtype), _erf(w, ops)))
+    return str(w.op("Sub", scalar_constant(w, 1.0, ops[0].out.dtype), _erf(w, ops)))
 
 
 def _getitem(w: Writer, ops: Ops) -> str:
     """Write ``x[index]`` for an index that contains integer arrays next to each other, and full slices otherwise."""
     (x, *_), meta = pair_nest(ops)
     here, there = (i if isinstance(i, tuple) else (i,) for i in meta["index"])
-    shape = merged(elements(x[0]), elements(x[1]))
+    shape = merged(argument_shape(x[0]), argument_shape(x[1]))
     arrays = [k for k, part in enumerate(here) if isinstance(part, Value)]
     first, last = arrays[0], arrays[-1]
     if None in here or Ellipsis in here or arrays != list(range(first, last + 1)):
@@ -237,7 +237,7 @@ def _getitem(w: Writer, ops: Ops) -> str:
     if len(arrays) == 1:
         return str(w.op("Gather", name, w.arg((here[first], there[first]), np.int64), axis=first))
     if first == 0:
-        spots = merged(*(np.broadcast_shapes(*map(elements, i)) for i in (here, there)))
+        spots = merged(*(np.broadcast_shapes(*map(argument_shape, i)) for i in (here, there)))
         places = []
         for pair in zip(here, there, strict=True):
             place = w.op("Expand", w.arg(pair, np.int64), w.ints(spots))
@@ -253,7 +253,7 @@ def _getitem(w: Writer, ops: Ops) -> str:
         place = w.arg((here[k], there[k]), np.int64)
         place = w.op("Where", w.op("Less", place, w.constant(np.int64(0))), w.op("Add", place, length), place)
         flat = w.op("Add", w.op("Mul", flat, length), place) if flat else place
-    name = reshaped(w, name, (*shape[:first], prod(lengths), *shape[last + 1 :]))
+    name = reshape(w, name, (*shape[:first], prod(lengths), *shape[last + 1 :]))
     return str(w.op("Gather", name, flat, axis=first))
 
 
@@ -280,12 +280,12 @@ def _clip(w: Writer, ops: Ops) -> str:
     return name
 
 
-def _spread(w: Writer, ops: Ops) -> str:
+def _deviation(w: Writer, ops: Ops) -> str:
     """Write a variance, a standard deviation or a Euclidean norm."""
     (x, *_), meta = pair_nest(ops)
     dtype = ops[0].out.dtype
     axis = meta.get("axis", (None, None))[0]
-    axes = list(range(len(elements(x[0])))) if axis is None else [int(a) for a in np.atleast_1d(axis)]
+    axes = list(range(len(argument_shape(x[0])))) if axis is None else [int(a) for a in np.atleast_1d(axis)]
     keepdims = int(bool(meta.get("keepdims", (False, False))[0]))
     if any(part[0] is not None for key, part in meta.items() if key in ("mean", "where")) or (
         ops[0].name == "vector_norm" and meta.get("ord", (2, 2))[0] not in (None, 2)
@@ -296,11 +296,11 @@ def _spread(w: Writer, ops: Ops) -> str:
         off = w.op("Sub", off, w.op("ReduceMean", off, w.ints(axes), keepdims=1))
     total = w.op("ReduceSum", w.op("Mul", off, off), w.ints(axes), keepdims=keepdims)
     if ops[0].name != "vector_norm":
-        lengths = [merged(elements(x[0]), elements(x[1]))[a] for a in axes]
+        lengths = [merged(argument_shape(x[0]), argument_shape(x[1]))[a] for a in axes]
         count = w.op("ReduceProd", w.ints(lengths), keepdims=0)
         ddof = float(meta.get("ddof", (0, 0))[0] or 0)
         n = w.cast(count, dtype)
-        total = w.op("Div", total, w.op("Sub", n, one(w, ddof, dtype)) if ddof else n)
+        total = w.op("Div", total, w.op("Sub", n, scalar_constant(w, ddof, dtype)) if ddof else n)
     return str(total if ops[0].name == "var" else w.op("Sqrt", total))
 
 
@@ -330,12 +330,12 @@ KINDS: dict[str, Rule] = {
 CALLS: dict[str, Rule] = {
     **LAYERS, "concatenate": _concatenate, "stack": _stack,
     "erf": _erf, "erfc": _erfc, "getitem": _getitem, "embedding": _getitem, "argmax": _argmax, "argmin": _argmax,
-    "put": _put, "clip": _clip, "std": _spread, "var": _spread, "vector_norm": _spread, "einsum": _einsum,
+    "put": _put, "clip": _clip, "std": _deviation, "var": _deviation, "vector_norm": _deviation, "einsum": _einsum,
     "cumsum": _cumsum, "vecdot": _ufunc, "matmul": _matmul, "dot": _matmul,
 }  # fmt: skip
 
 
-def written(w: Writer, ops: Ops) -> str:
+def write_operation(w: Writer, ops: Ops) -> str:
     """Write an operation as ONNX nodes, and return the name of its result.
 
     Raises:

@@ -16,7 +16,7 @@ from ..printable import printable
 from ..spelling import did_you_mean
 from ..tensor import Tensor
 from .attributes import ORDINARY, Node, named, ordinary, refused
-from .export import package
+from .export import onnx_package
 from .functions import CONSTANT_INPUTS, FUNCTIONS
 
 Array = np.ndarray[Any, Any]
@@ -214,14 +214,14 @@ def _steps(onnx: Any, graph: Any, opset: int) -> list[Step]:
             problem = refused(node.op_type, attribute.name)
             if problem:
                 raise ValueError(f"load_onnx: {named(node.op_type, node.name, tuple(node.output))}: {problem}.")
-            _set(onnx, attrs, attribute)
+            _set_attribute(onnx, attrs, attribute)
         path = node.name.rpartition("/")[0] or node.op_type
         steps.append(Step(kind=node.op_type, name=node.name, path=printable(path), inputs=tuple(node.input),
                           outputs=tuple(node.output), node=attrs))  # fmt: skip
     return steps
 
 
-def _set(onnx: Any, attrs: Any, attribute: Any) -> None:
+def _set_attribute(onnx: Any, attrs: Any, attribute: Any) -> None:
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type == onnx.AttributeProto.GRAPH:
         attrs.body = _steps(onnx, value, attrs.opset)
@@ -270,7 +270,7 @@ def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
         >>> net(np.ones((2, 4), np.float32)).shape, [name for name, _ in net.named_parameters()]
         ((2, 3), ['0.W', '0.b'])
     """
-    onnx = package()
+    onnx = onnx_package()
     if isinstance(file, onnx.ModelProto):
         proto, what = file, "the model"
     else:

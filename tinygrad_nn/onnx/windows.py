@@ -37,7 +37,7 @@ def _padding(node: Node, axes: int, lengths: Sequence[int], kernel: Sequence[int
     return (small, large) if how == "SAME_UPPER" else (large, small)
 
 
-def _even(x: Any, node: Node, kernel: Sequence[int], fill: float) -> tuple[Any, list[int]]:
+def _symmetric_padding(x: Any, node: Node, kernel: Sequence[int], fill: float) -> tuple[Any, list[int]]:
     """Return an input and its padding if that is the same on both sides; else the input already padded, and zeros."""
     axes = np.ndim(x) - 2
     before, after = _padding(node, axes, np.shape(x)[2:], kernel)
@@ -47,7 +47,7 @@ def _even(x: Any, node: Node, kernel: Sequence[int], fill: float) -> tuple[Any, 
     return np.pad(x, widths, constant_values=fill), [0] * axes
 
 
-def _biased(out: Any, bias: Any) -> Any:
+def _add_bias(out: Any, bias: Any) -> Any:
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * (np.ndim(out) - 2)))
 
 
@@ -60,10 +60,10 @@ def _kernel_checked(node: Node, kernel: Any) -> None:
 def _conv(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
     strides, dilations = _steps(node, np.ndim(x) - 2)
     _kernel_checked(node, kernel)
-    x, padding = _even(x, node, np.shape(kernel)[2:], 0.0)
+    x, padding = _symmetric_padding(x, node, np.shape(kernel)[2:], 0.0)
     out = conv(x, kernel, stride=tuple(strides), padding=tuple(padding), dilation=tuple(dilations),
                groups=getattr(node, "group", 1))  # fmt: skip
-    return _biased(out, bias)
+    return _add_bias(out, bias)
 
 
 def _conv_transpose(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
@@ -77,7 +77,7 @@ def _conv_transpose(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
     before, after = ([0] * axes, [0] * axes) if same else _padding(node, axes, (), ())
     if before == after and not same and wanted is None:
         out = conv_transpose(x, kernel, padding=tuple(before), output_padding=tuple(more), **how)
-        return _biased(out, bias)
+        return _add_bias(out, bias)
     out = conv_transpose(x, kernel, padding=(0,) * axes, **how)
     cut, fill = [slice(None)] * 2, [(0, 0)] * 2
     for a, full in enumerate(np.shape(out)[2:]):
@@ -89,7 +89,7 @@ def _conv_transpose(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
             start, length = before[a], full + more[a] - before[a] - after[a]
         cut.append(slice(start, start + length))
         fill.append((0, max(0, start + length - full)))  # no entry of x reaches so far
-    return _biased(np.pad(out[tuple(cut)], fill), bias)
+    return _add_bias(np.pad(out[tuple(cut)], fill), bias)
 
 
 # -- pooling
@@ -167,11 +167,11 @@ def _average_pool(node: Node, x: Any) -> Any:
     return sums / sum(_taps(node, pixels))
 
 
-def _over_pixels(function: Callable[..., Any]) -> Function:
+def _reduce_pixels(function: Callable[..., Any]) -> Function:
     return lambda node, x: function(x, axis=tuple(range(2, np.ndim(x))), keepdims=True)
 
 
 WINDOWS: dict[str, Function] = {
     "Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _max_pool, "AveragePool": _average_pool,
-    "GlobalAveragePool": _over_pixels(np.mean), "GlobalMaxPool": _over_pixels(np.max),
+    "GlobalAveragePool": _reduce_pixels(np.mean), "GlobalMaxPool": _reduce_pixels(np.max),
 }  # fmt: skip

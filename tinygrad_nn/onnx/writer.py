@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled.program.values import Op, Value, elements
+from ..compiled.program.values import Op, Value, argument_shape
 from .rows import Depends, Free, merged
 
 Array = np.ndarray[Any, Any]
@@ -179,7 +179,7 @@ def pair_nest(ops: tuple[Op, Op]) -> tuple[list[Any], dict[str, Any]]:
     return list(zip(one, two, strict=True)), {key: (more[key], others[key]) for key in more}
 
 
-def common(*args: Any) -> Any:
+def common_dtype(*args: Any) -> Any:
     """Return the dtype in which NumPy computes an operation of these arguments."""
     arrays = [a.dtype for a in args if isinstance(a, Value) and not a.weak]
     numbers = [a.dtype(0) if isinstance(a, Value) else a for a in args if not isinstance(a, Value) or a.weak]
@@ -189,16 +189,16 @@ def common(*args: Any) -> Any:
 def shape_of(ops: tuple[Op, Op], k: int = -1) -> tuple[Any, ...]:
     """Return the shape of argument k, or by default of the result, with `Free` for lengths that grow with rows."""
     one, two = (op.out if k < 0 else op.args[k] for op in ops)
-    shape: tuple[Any, ...] = merged(elements(one), elements(two))
+    shape: tuple[Any, ...] = merged(argument_shape(one), argument_shape(two))
     return shape
 
 
-def one(w: Writer, number: float, dtype: Any) -> str:
+def scalar_constant(w: Writer, number: float, dtype: Any) -> str:
     """Return the name of a constant with one number of the given dtype."""
     return w.constant(np.asarray(number, dtype))
 
 
-def reshaped(w: Writer, x: str, shape: tuple[Any, ...]) -> str:
+def reshape(w: Writer, x: str, shape: tuple[Any, ...]) -> str:
     """Write a reshape and return its name; a single free length becomes -1."""
     if sum(isinstance(n, Free) for n in shape) == 1 and 0 not in shape:
         shape = tuple(-1 if isinstance(n, Free) else n for n in shape)

@@ -15,7 +15,7 @@ from .neural import sigmoid
 from .special import erfc, softplus
 
 
-def _below(x: Array) -> Array:
+def _negative_part(x: Array) -> Array:
     """Return min(x, 0), so that its exponential cannot overflow."""
     return np.where(x > 0, 0, x)
 
@@ -38,7 +38,7 @@ def _prelu(x: Array, alpha: Array) -> Array:
 
 prelu = declare(_prelu, r"\max(x, 0) + y \min(x, 0)",
     (lambda g, out, x, alpha: np.where(x > 0, g, alpha * g),         r"g \, ([x > 0] + y \, [x \le 0])"),
-    (lambda g, out, x, alpha: g * _below(x),                         r"g \min(x, 0)"),
+    (lambda g, out, x, alpha: g * _negative_part(x),                         r"g \min(x, 0)"),
     kinks="at x = 0 the slope in x is y")
 
 
@@ -51,10 +51,10 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
         >>> elu(np.array([-1000.0, 3.0]), alpha=0.5)
         array([-0.5,  3. ])
     """
-    return np.where(x > 0, x, alpha * np.expm1(_below(x)))
+    return np.where(x > 0, x, alpha * np.expm1(_negative_part(x)))
 
 elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
-    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
+    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_negative_part(x))),
                                                                      r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
     kinks="at 0 every derivative is alpha, as for x < 0; the first jumps unless alpha is 1", entrywise=True)
 
@@ -71,10 +71,10 @@ def _selu(x: Array) -> Array:
         >>> float(selu(1.0))
         1.0507009873554805
     """
-    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(_below(x)))
+    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(_negative_part(x)))
 
 selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
-    (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
+    (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_negative_part(x))),
                                                                      r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
     kinks="at 0 every derivative is 1.7581, as for x < 0", entrywise=True)
 
@@ -93,10 +93,10 @@ def _celu(x: Array, alpha: float = 1.0) -> Array:
     """
     if alpha <= 0:
         raise ValueError(f"celu needs a positive alpha; it got alpha={alpha}. Try alpha=1.")
-    return np.where(x > 0, x, alpha * np.expm1(_below(x) / alpha))
+    return np.where(x > 0, x, alpha * np.expm1(_negative_part(x) / alpha))
 
 celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
-    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * np.exp(_below(x) / alpha)),
+    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * np.exp(_negative_part(x) / alpha)),
                                                                      r"g \, ([x > 0] + e^{x / \alpha} [x \le 0])"),
     kinks="at 0 the derivatives are those from below; the second jumps", entrywise=True)
 

@@ -14,18 +14,18 @@ import numpy as np
 from ..primitive import Array, declare
 
 
-def parted(x: Array, heads: int) -> Array:
+def split_heads(x: Array, heads: int) -> Array:
     """Return (..., time, heads * d) as (..., heads, time, d)."""
     return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).swapaxes(-2, -3)
 
 
-def joined(x: Array) -> Array:
+def join_heads(x: Array) -> Array:
     """Return (..., heads, time, d) as (..., time, heads * d)."""
     x = x.swapaxes(-2, -3)
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
-def _shift(scores: Array) -> Array:
+def _largest_scores(scores: Array) -> Array:
     """Return the largest score of each query, or 0 if all of them are -inf."""
     most = scores.max(axis=-1, keepdims=True)
     return np.where(np.isfinite(most), most, 0)
@@ -42,7 +42,7 @@ def weights(q: Array, k: Array, mask: Array) -> Array:
         (..., queries, keys).
     """
     scores = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2) + mask
-    e = np.exp(scores - _shift(scores))
+    e = np.exp(scores - _largest_scores(scores))
     total = e.sum(axis=-1, keepdims=True)
     return e / np.where(total == 0, 1, total)
 
@@ -52,7 +52,7 @@ def _attend(q: Array, k: Array, v: Array, mask: Array, keep: Array) -> tuple[Arr
     a = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2)
     if np.ndim(mask):
         a = np.add(a, mask, out=a if np.broadcast_shapes(a.shape, np.shape(mask)) == a.shape else None)
-    a -= _shift(a)
+    a -= _largest_scores(a)
     np.exp(a, out=a)
     total = a.sum(axis=-1, keepdims=True)
     a /= np.where(total == 0, 1, total)
@@ -98,19 +98,20 @@ def _attention(*arrays: Array, heads: int = 1) -> Any:
         [[2.0], [3.0]]
     """
     q, k, v, mask, keep = arrays
-    out, a = _attend(parted(q, heads), parted(k, heads), parted(v, heads), mask, keep)
+    out, a = _attend(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), mask, keep)
     return out, {"a": a}
 
 
 def _attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
     q, k, v, mask, keep = arrays
-    dq, dk, dv, scores = _back(parted(g, heads), parted(q, heads), parted(k, heads), parted(v, heads), keep, a)
-    return joined(dq), joined(dk), joined(dv), scores if np.ndim(mask) else None, None
+    g, q, k, v = (split_heads(x, heads) for x in (g, q, k, v))
+    dq, dk, dv, scores = _back(g, q, k, v, keep, a)
+    return join_heads(dq), join_heads(dk), join_heads(dv), scores if np.ndim(mask) else None, None
 
 
 def _weights(*arrays: Array, heads: int = 1) -> Array:
     q, k, _, mask, _ = arrays
-    return weights(parted(q, heads), parted(k, heads), mask)
+    return weights(split_heads(q, heads), split_heads(k, heads), mask)
 
 attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
     jointly=(_attention_vjp,
@@ -118,7 +119,7 @@ attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt
     saves={"a": _weights})
 
 
-def _three(x: Array, heads: int) -> list[Array]:
+def _split_qkv(x: Array, heads: int) -> list[Array]:
     """Split (..., time, 3 n), which holds queries, keys and values side by side, into three (..., heads, time, d)."""
     x = x.reshape(*x.shape[:-1], 3, heads, x.shape[-1] // (3 * heads))
     return [x[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
@@ -141,22 +142,22 @@ def _self_attention(*arrays: Array, heads: int = 1) -> Any:
         [[2.0], [3.0]]
     """
     qkv, mask, keep = arrays
-    q, k, v = _three(qkv, heads)
+    q, k, v = _split_qkv(qkv, heads)
     out, a = _attend(q, k, v, mask, keep)
     return out, {"a": a}
 
 
 def _self_attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
     qkv, mask, keep = arrays
-    q, k, v = _three(qkv, heads)
-    dq, dk, dv, scores = _back(parted(g, heads), q, k, v, keep, a)
-    dqkv = np.concatenate([joined(dq), joined(dk), joined(dv)], axis=-1)
+    q, k, v = _split_qkv(qkv, heads)
+    dq, dk, dv, scores = _back(split_heads(g, heads), q, k, v, keep, a)
+    dqkv = np.concatenate([join_heads(dq), join_heads(dk), join_heads(dv)], axis=-1)
     return dqkv, scores if np.ndim(mask) else None, None
 
 
 def _self_weights(*arrays: Array, heads: int = 1) -> Array:
     qkv, mask, _ = arrays
-    q, k, _ = _three(qkv, heads)
+    q, k, _ = _split_qkv(qkv, heads)
     return weights(q, k, mask)
 
 self_attention = declare(_self_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",

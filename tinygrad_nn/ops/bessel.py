@@ -11,13 +11,13 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import POSITIVE
-from .library import STAND_INS, forward, library, of_arrays, with_parameters
+from .library import STAND_INS, call_scipy, forward, library, with_parameters
 
 
 # fmt: off
 def _jv(x: Array, order: Array) -> Array:
     """Return the Bessel function of the first kind, of real order."""
-    return of_arrays("jv", order, x)
+    return call_scipy("jv", order, x)
 
 jv: Primitive = declare(_jv, r"J_n(x)",
     (lambda g, out, x, order: 0.5 * g * (jv(x, order=order - 1) - jv(x, order=order + 1)),
@@ -27,7 +27,7 @@ jv: Primitive = declare(_jv, r"J_n(x)",
 
 def _yv(x: Array, order: Array) -> Array:
     """Return the Bessel function of the second kind, of real order."""
-    return of_arrays("yv", order, x)
+    return call_scipy("yv", order, x)
 
 yv: Primitive = declare(_yv, r"Y_n(x)",
     (lambda g, out, x, order: 0.5 * g * (yv(x, order=order - 1) - yv(x, order=order + 1)),
@@ -37,7 +37,7 @@ yv: Primitive = declare(_yv, r"Y_n(x)",
 
 def _iv(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the first kind, of real order."""
-    return of_arrays("iv", order, x)
+    return call_scipy("iv", order, x)
 
 iv: Primitive = declare(_iv, r"I_n(x)",
     (lambda g, out, x, order: 0.5 * g * (iv(x, order=order - 1) + iv(x, order=order + 1)),
@@ -47,7 +47,7 @@ iv: Primitive = declare(_iv, r"I_n(x)",
 
 def _kv(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the second kind, of real order."""
-    return of_arrays("kv", order, x)
+    return call_scipy("kv", order, x)
 
 kv: Primitive = declare(_kv, r"K_n(x)",
     (lambda g, out, x, order: -0.5 * g * (kv(x, order=order - 1) + kv(x, order=order + 1)),
@@ -57,7 +57,7 @@ kv: Primitive = declare(_kv, r"K_n(x)",
 
 def _ive(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the first kind, times exp(-|x|), for real x."""
-    return of_arrays("ive", order, x)
+    return call_scipy("ive", order, x)
 
 ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
     (lambda g, out, x, order:
@@ -68,7 +68,7 @@ ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
 
 def _kve(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the second kind, of real order, times exp(x)."""
-    return of_arrays("kve", order, x)
+    return call_scipy("kve", order, x)
 
 kve: Primitive = declare(_kve, r"e^x K_n(x)",
     (lambda g, out, x, order: g * (out - 0.5 * (kve(x, order=order - 1) + kve(x, order=order + 1))),
@@ -119,7 +119,7 @@ k1e: Primitive = declare(forward("k1e"), r"e^x K_1(x)",
 
 def _hankel1(x: Array, order: Array) -> Array:
     """Return the Hankel function of the first kind."""
-    return of_arrays("hankel1", order, x)
+    return call_scipy("hankel1", order, x)
 
 hankel1: Primitive = declare(_hankel1, r"H^{(1)}_n(x) = J_n(x) + i \, Y_n(x)",
     (lambda g, out, x, order: 0.5 * g * (hankel1(x, order=order - 1) - hankel1(x, order=order + 1)),
@@ -129,7 +129,7 @@ hankel1: Primitive = declare(_hankel1, r"H^{(1)}_n(x) = J_n(x) + i \, Y_n(x)",
 
 def _hankel2(x: Array, order: Array) -> Array:
     """Return the Hankel function of the second kind."""
-    return of_arrays("hankel2", order, x)
+    return call_scipy("hankel2", order, x)
 
 hankel2: Primitive = declare(_hankel2, r"H^{(2)}_n(x) = J_n(x) - i \, Y_n(x)",
     (lambda g, out, x, order: 0.5 * g * (hankel2(x, order=order - 1) - hankel2(x, order=order + 1)),
@@ -201,7 +201,7 @@ def _struve_term(x: Array, order: Array) -> Array:
 
 def _struve(x: Array, order: Array) -> Array:
     """Return the Struve function of the given order."""
-    return of_arrays("struve", order, x)
+    return call_scipy("struve", order, x)
 
 struve: Primitive = declare(_struve, r"\mathbf{H}_n(x)",
     (lambda g, out, x, order:
@@ -212,7 +212,7 @@ struve: Primitive = declare(_struve, r"\mathbf{H}_n(x)",
 
 def _modstruve(x: Array, order: Array) -> Array:
     """Return the modified Struve function of the given order."""
-    return of_arrays("modstruve", order, x)
+    return call_scipy("modstruve", order, x)
 
 modstruve: Primitive = declare(_modstruve, r"\mathbf{L}_n(x)",
     (lambda g, out, x, order:

@@ -51,7 +51,7 @@ def _real_if_close(a: Array, tol: float = 100) -> Array:
 
 # -- np.emath: functions with a complex result where the real function is undefined
 
-def _wider(x: Array, outside: Any) -> Array:
+def _widen(x: Array, outside: Any) -> Array:
     """Return x, converted to complex numbers if it is real and any entry is outside the real function's domain."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind == "c" or not np.any(outside(bare(x))):
@@ -67,19 +67,19 @@ def _beyond_one(x: Any) -> Any:
     return abs(x) > 1
 
 
-def _wide(function: Any, outside: Any) -> Any:
-    return lambda x: function(_wider(x, outside))
+def _with_widening(function: Any, outside: Any) -> Any:
+    return lambda x: function(_widen(x, outside))
 
 
 def _logn(n: Any, x: Any) -> Array:
-    return np.log(_wider(x, _negative)) / np.log(_wider(n, _negative))
+    return np.log(_widen(x, _negative)) / np.log(_widen(n, _negative))
 
 
 def _power(x: Any, p: Any) -> Array:
     p = p if hasattr(p, "dtype") else np.asarray(p)
     if p.dtype.kind in "iu" and np.any(np.less(p, 0)):
         p = p * 1.0
-    return np.power(_wider(x, _negative), p)
+    return np.power(_widen(x, _negative), p)
 
 
 overrides: dict[Any, Any] = {
@@ -89,6 +89,6 @@ for function, outside in (
     (np.sqrt, _negative), (np.log, _negative), (np.log2, _negative), (np.log10, _negative),
     (np.arccos, _beyond_one), (np.arcsin, _beyond_one), (np.arctanh, _beyond_one),
 ):  # fmt: skip
-    overrides[getattr(np.emath, function.__name__)] = _wide(function, outside)
+    overrides[getattr(np.emath, function.__name__)] = _with_widening(function, outside)
 OVERRIDES.update(overrides)
 METHODS["conj"] = lambda x: x if x.dtype == bool else conjugate(x)  # np.conj would convert booleans to integers

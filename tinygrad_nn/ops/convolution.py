@@ -37,7 +37,7 @@ _CHANNELS = (
 _NOTHING = "{call}: nothing is left of x, of shape {x}, under w, of shape {w}: padding={padding} crops it to {size}."
 
 
-def sizes(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
+def per_axis(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
     """Return an option, an integer or one integer per axis, as a tuple with one integer per axis."""
     many = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     if len(many) != axes or not all(isinstance(n, (int, np.integer)) and n >= least for n in many):
@@ -66,13 +66,13 @@ def _transposed_size(
     return tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 + more for n, k, s, p, d, more in axes)
 
 
-def _onto(x: Array, g: Array, w: Array, groups: int, **how: Ints) -> Array:
+def _transpose_onto(x: Array, g: Array, w: Array, groups: int, **how: Ints) -> Array:
     """Return the transposed convolution of g whose result has the shape of x."""
     more = tuple(n - m for n, m in zip(x.shape[2:], _transposed_size(g.shape, w.shape, **how), strict=True))
     return transposed(g, w, output_padding=more, groups=groups, **how)
 
 
-def _inside(size: Ints, padding: Ints) -> Any:
+def _inner_index(size: Ints, padding: Ints) -> Any:
     """Return the index that selects the original image in a padded image."""
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
@@ -82,7 +82,7 @@ def _padded(x: Array, padding: Ints) -> Array:
     if not any(padding):
         return x
     out = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x.dtype)
-    out[_inside(x.shape[2:], padding)] = x
+    out[_inner_index(x.shape[2:], padding)] = x
     return out
 
 
@@ -172,14 +172,14 @@ def _conv(x: Array, w: Array, *, stride: Ints, padding: Ints, dilation: Ints, gr
     return out
 
 convolution: Primitive = declare(_conv, r"y_{oi} = \sum_{c,u} w_{ocu} \, x_{c,\, si + du - p}",
-    (lambda g, out, x, w, **how: _onto(x, g, w, **how),
+    (lambda g, out, x, w, **how: _transpose_onto(x, g, w, **how),
                                             r"\sum_{o,\; si + du - p \,=\, j} w_{ocu} \, g_{oi}"),
     (lambda g, out, x, w, **how: conv_weight(g, x, kernel=w.shape[2:], **how),
                                             r"\sum_i g_{oi} \, x_{c,\, si + du - p}"),
     name="conv")
 
 
-def _at(shape: Ints, x: Array, w: Array, **how: Any) -> Array:
+def _cropped_conv(shape: Ints, x: Array, w: Array, **how: Any) -> Array:
     """Return the convolution cut to a shape, since the image may have room for more positions than were used."""
     y = convolution(x, w, **how)
     return y if y.shape == shape else y[tuple(slice(n) for n in shape)]
@@ -200,10 +200,10 @@ def _conv_transpose(
         parts = parts.reshape(len(part), groups, taps, channels, *seen.shape[1 + x.ndim :])
         for i, tap in enumerate(np.ndindex(*kernel)):  # for one tap, no two positions cover the same pixel, so += works
             seen[(slice(None), slice(None), slice(None), *tap)] += parts[:, :, i]
-    return out[_inside(size, padding)].copy() if any(padding) else out
+    return out[_inner_index(size, padding)].copy() if any(padding) else out
 
 transposed: Primitive = declare(_conv_transpose, r"y_{cj} = \sum_{o,\; si + du - p \,=\, j} w_{ocu} \, x_{oi}",
-    (lambda g, out, x, w, output_padding, **how: _at(x.shape, g, w, **how),
+    (lambda g, out, x, w, output_padding, **how: _cropped_conv(x.shape, g, w, **how),
                                             r"\sum_{c,u} w_{ocu} \, g_{c,\, si + du - p}"),
     (lambda g, out, x, w, output_padding, **how: conv_weight(x, g, kernel=w.shape[2:], **how),
                                             r"\sum_i x_{oi} \, g_{c,\, si + du - p}"),
@@ -230,9 +230,9 @@ def _conv_weight(
     return out.reshape(x.shape[1], channels, *kernel)
 
 conv_weight: Primitive = declare(_conv_weight, r"w_{ocu} = \sum_i x_{oi} \, y_{c,\, si + du - p}",
-    (lambda g, out, x, y, kernel, **how: _at(x.shape, y, g, **how),
+    (lambda g, out, x, y, kernel, **how: _cropped_conv(x.shape, y, g, **how),
                                             r"\sum_{c,u} g_{ocu} \, y_{c,\, si + du - p}"),
-    (lambda g, out, x, y, kernel, **how: _onto(y, x, g, **how),
+    (lambda g, out, x, y, kernel, **how: _transpose_onto(y, x, g, **how),
                                             r"\sum_{o,\; si + du - p \,=\, j} g_{ocu} \, x_{oi}"))
 
 
@@ -245,8 +245,8 @@ def _check(call: str, x: Array, w: Array, groups: Any) -> None:
     """Raise ValueError if x and w have the wrong number of axes, or if groups does not divide the channels."""
     if x.ndim != w.ndim or x.ndim < 3:
         raise ValueError(_AXES.format(call=call, x=x.shape, w=w.shape))
-    sizes(call, "kernel", w.shape[2:], w.ndim - 2, 1)
-    sizes(call, "groups", groups, 1, 1)
+    per_axis(call, "kernel", w.shape[2:], w.ndim - 2, 1)
+    per_axis(call, "groups", groups, 1, 1)
     for n, what in ((x.shape[1], "channels of x"), (w.shape[0], "kernels in w")):
         if n % groups:
             may = " or ".join(str(d) for d in range(1, math.gcd(x.shape[1], w.shape[0]) + 1)
@@ -326,7 +326,7 @@ def conv_transpose(
             call="conv_transpose", x=x.shape, w=w.shape, groups=groups, n=w.shape[0], need=(x.shape[1], *w.shape[1:])
         ))  # fmt: skip
     how = _options("conv_transpose", x.ndim - 2, stride, padding, dilation)
-    more = sizes("conv_transpose", "output_padding", output_padding, x.ndim - 2, 0)
+    more = per_axis("conv_transpose", "output_padding", output_padding, x.ndim - 2, 0)
     size = _transposed_size(x.shape, w.shape, output_padding=more, **how)
     if min(*size, *x.shape[2:]) < 1:
         raise ValueError(
@@ -337,8 +337,8 @@ def conv_transpose(
 
 def _options(call: str, axes: int, stride: Size, padding: Size, dilation: Size) -> dict[str, Ints]:
     return {
-        "stride": sizes(call, "stride", stride, axes, 1), "padding": sizes(call, "padding", padding, axes, 0),
-        "dilation": sizes(call, "dilation", dilation, axes, 1),
+        "stride": per_axis(call, "stride", stride, axes, 1), "padding": per_axis(call, "padding", padding, axes, 0),
+        "dilation": per_axis(call, "dilation", dilation, axes, 1),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, declare
-from .plain import bare, held_to, is_tensor, override
+from .plain import bare, is_tensor, override, require_everywhere
 from .reduce import conj
 
 
@@ -27,7 +27,7 @@ within_one = declare(_within_one, r"x \text{ within } [-1, 1]",
 # fmt: on
 
 
-def _rows(m: Any, name: str, dtype: Any = None) -> Array:
+def _samples_as_rows(m: Any, name: str, dtype: Any = None) -> Array:
     """Return the samples as an array; raise ValueError if it has more than two axes."""
     m = m if is_tensor(m) else np.asarray(m)
     if m.ndim > 2:
@@ -41,7 +41,7 @@ def _weights(w: Any, name: str, n: int) -> Any:
         raise RuntimeError(f"np.cov takes one weight per sample, {n} in all; {name} has shape {w.shape}.")
     few = bare(w) < 0
     told = "" if is_tensor(few) else f"; {name} has {bare(w).min(initial=0)}"
-    return held_to(w, np.logical_not(few), ValueError(f"np.cov takes weights that are not negative{told}."))
+    return require_everywhere(w, np.logical_not(few), ValueError(f"np.cov takes weights that are not negative{told}."))
 
 
 @override("cov")
@@ -52,7 +52,7 @@ def _cov(
     """Return np.cov of Tensors."""
     if ddof is not None and ddof != int(ddof):
         raise ValueError(f"np.cov takes a whole number as ddof; it got {ddof}.")
-    m, y = _rows(m, "m"), None if y is None else _rows(y, "y")
+    m, y = _samples_as_rows(m, "m"), None if y is None else _samples_as_rows(y, "y")
     if dtype is None:
         dtype = np.result_type(m.dtype, np.float64, *([] if y is None else [y.dtype]))
     X = np.atleast_2d(m.astype(dtype))
@@ -67,7 +67,7 @@ def _cov(
     if fweights is not None:
         counts = _weights(fweights, "fweights", n)
         whole = TypeError("np.cov takes whole numbers as fweights; aweights= takes others.")
-        w = bare(held_to(counts, bare(counts) == np.around(bare(counts)), whole))
+        w = bare(require_everywhere(counts, bare(counts) == np.around(bare(counts)), whole))
     if aweights is not None:
         aweights = _weights(aweights, "aweights", n)
         w = aweights if w is None else w * aweights

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import NOT_KNOWN, OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare, undetermined
-from .linalg import H, T, conj, diagonal, named, real
+from .linalg import H, T, conj, real, result_class, with_diagonal
 from .plain import bare, is_tensor
 
 
@@ -47,7 +47,7 @@ def _below(x: Array) -> Array:
     return np.where(np.tri(x.shape[-1], k=-1, dtype=bool), x, 0)
 
 
-def _main(x: Array) -> Array:
+def _diagonals(x: Array) -> Array:
     """Return the diagonals of square matrices."""
     return np.diagonal(x, 0, -2, -1)
 
@@ -61,14 +61,14 @@ def _symmetric(x: Array) -> Array:
 
 def _cholesky_vjp(g: Array, out: Array, x: Array) -> Array:
     P = H(out) @ conj(g)
-    P = diagonal(0.5 * _main(P), _below(P))
+    P = with_diagonal(0.5 * _diagonals(P), _below(P))
     return conj(_symmetric(H(np.linalg.solve(H(out), H(np.linalg.solve(H(out), P))))))
 
 cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
     (_cholesky_vjp, r"\operatorname{sym}(L^{-H} \Phi(L^H g) L^{-1}), \; \Phi: \text{lower part, half the diagonal}"),
     name="cholesky", kinks="the gradient is symmetric, though the lower triangle is read")
 
-def _fixed(x: Array) -> Array:
+def _detach(x: Array) -> Array:
     """Return the same numbers as a constant, without a graph."""
     return x.detach() if is_tensor(x) else x
 
@@ -83,14 +83,14 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
     Q, R, gQ, gR = out[..., :m, :], T(out[..., m:, :]), g[..., :m, :], T(g[..., m:, :])
     M = gR @ H(R) - H(Q) @ gQ
     upper = T(_below(T(M)))
-    M = diagonal(real(_main(M)), upper + H(upper))
+    M = with_diagonal(real(_diagonals(M)), upper + H(upper))
     # A column that depends linearly on those before it has an arbitrary vector in Q, and so have all columns after it.
-    size = np.abs(_main(_fixed(R)))
+    size = np.abs(_diagonals(_detach(R)))
     free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
     after = np.cumsum(free, axis=-1) > 0
     of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
     of_R = undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=(-2, -1), keepdims=True)
-    r = np.linalg.solve(diagonal(np.where(free, 1, _main(R)), R), H(gQ + Q @ M))
+    r = np.linalg.solve(with_diagonal(np.where(free, 1, _diagonals(R)), R), H(gQ + Q @ M))
     return conj(H(np.where(free[..., :, None], 0, r)) + of_Q + of_R)
 
 qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
@@ -109,36 +109,36 @@ def _tolerance(w: Array) -> Array:
     return np.sum(np.abs(w), axis=-1, keepdims=True) * (8 * np.finfo(w.dtype).eps)
 
 
-def _same(w: Array) -> Array:
+def _equal_pairs(w: Array) -> Array:
     """Return a boolean matrix that marks the pairs of equal values; its diagonal is False."""
     near = np.abs(w[..., None, :] - w[..., :, None]) <= _tolerance(w)[..., None]
     return near & ~np.eye(w.shape[-1], dtype=bool)
 
 
 def _gaps(w: Array, same: Array) -> Array:
-    """Return w_j - w_i, for equal pairs the same difference of the direction `_apart`, and 1 on the diagonal."""
-    e = _apart(w)
+    """Return w_j - w_i; for equal pairs the difference of their `_separating_direction`, and 1 on the diagonal."""
+    e = _separating_direction(w)
     gaps = np.where(np.eye(w.shape[-1], dtype=bool), 1, w[..., None, :] - w[..., :, None])
     return np.where(same, e - e[:, None], gaps)
 
 
-def _apart(w: Array) -> Array:
+def _separating_direction(w: Array) -> Array:
     """Return a direction along which all values become different: 1, 2, 3, ..."""
     return np.arange(1, w.shape[-1] + 1, dtype=np.finfo(w.dtype).dtype)
 
 
-def _size(w: Array) -> Array:
+def _largest_or_one(w: Array) -> Array:
     size = np.abs(w).max(axis=-1, initial=0)
     return np.where(size == 0, 1, size)
 
 
-def _nothing(x: Array, of: Array) -> Array:
+def _is_zero(x: Array, of: Array) -> Array:
     """Return which entries x of a cotangent are 0 to half of the digits, relative to the largest entry of `of`."""
     whole = np.abs(of).max(axis=(-2, -1), keepdims=True, initial=0)
     return np.abs(x) <= whole * np.sqrt(np.finfo(x.dtype).eps)
 
 
-def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
+def _random_rotation(same: Array, dtype: Any, seed: int = 0) -> Array:
     """Return random unitary matrices that mix the vectors of equal values and leave the other vectors unchanged."""
     rng, n = np.random.default_rng(seed), same.shape[-1]
     A = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if np.dtype(dtype).kind == "c" else 0)
@@ -163,12 +163,12 @@ def _skew(x: Array) -> Array:
     return x - H(x)
 
 
-def _met(found: Array) -> None:
+def _note_ties(found: Array) -> None:
     if found.any():
         Ties.met = True
 
 
-def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
+def _equal_contribution(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
     """Return the contribution of pairs of equal values: 0 if the loss cannot depend on them, else `unknown(cotangent)`.
 
     M is the cotangent of the vectors in terms of each other, gw that of the values. A pair also counts if only the
@@ -177,17 +177,17 @@ def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
     size = np.abs(M)
     alone = np.where(np.eye(M.shape[-1], dtype=bool), size, 0)
     used = size + alone.sum(axis=-1, keepdims=True) + alone.sum(axis=-2, keepdims=True)
-    unequal = same & ~_nothing(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
+    unequal = same & ~_is_zero(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
     return unknown(np.where(same, used, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
 
 
-def _limit(M: Array, slope: Array, of: Array) -> Array:
+def _slope_where_zero(M: Array, slope: Array, of: Array) -> Array:
     """Return the derivative `slope` of a cotangent that must be 0 at equal values, and NaN where it is not 0."""
-    return np.where(_nothing(M, of), slope, np.nan)
+    return np.where(_is_zero(M, of), slope, np.nan)
 
 
 def _turned_eig(out: Array, x: Array) -> Array:
-    V = out[..., 1:, :] @ _turn(_same(out[..., 0, :]), out.dtype)
+    V = out[..., 1:, :] @ _random_rotation(_equal_pairs(out[..., 0, :]), out.dtype)
     return np.concatenate([out[..., :1, :], V / np.linalg.norm(V, axis=-2, keepdims=True)], axis=-2)
 
 
@@ -196,7 +196,7 @@ def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
 
     def parted(out: Array, x: Array) -> Array:
         direction = np.zeros_like(out)
-        direction[..., row(x), :] = _apart(out)
+        direction[..., row(x), :] = _separating_direction(out)
         return direction
 
     return Ties(
@@ -204,31 +204,31 @@ def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
         uses_vectors=vectors,
         parted=parted,
         turned=turned,
-        size=lambda out, x: _size(out[..., row(x), :]),
+        size=lambda out, x: _largest_or_one(out[..., row(x), :]),
         refused=refused,
         why=WHY.format(values=values),
     )
 
 
-OF_EIGEN = _ties(lambda x: 0, lambda g, x: bool(np.any(g[..., 1:, :])), _same, _turned_eig, "eigenvalues")
+OF_EIGEN = _ties(lambda x: 0, lambda g, x: bool(np.any(g[..., 1:, :])), _equal_pairs, _turned_eig, "eigenvalues")
 
 
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     w, V = np.linalg.eigh(x, UPLO)
-    _met(_same(w))
+    _note_ties(_equal_pairs(w))
     return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
 def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
-    same = _same(_fixed(w))
+    same = _equal_pairs(_detach(w))
     M = H(V) @ g[..., 1:, :]
     if along is None:
-        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
+        ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
+        ties = _slope_where_zero(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
-    return conj(_symmetric(V @ diagonal(g[..., 0, :], M) @ H(V)))
+    return conj(_symmetric(V @ with_diagonal(g[..., 0, :], M) @ H(V)))
 
 eigh_rows = declare(_eigh, r"[\lambda; V] : V \Lambda V^H = X",
     (_eigh_vjp, (r"\operatorname{sym} V (\operatorname{diag} g_\lambda + F \circ V^H g_V) V^H, "
@@ -238,27 +238,27 @@ eigh_rows = declare(_eigh, r"[\lambda; V] : V \Lambda V^H = X",
 
 def _eig(x: Array) -> Array:
     w, V = np.linalg.eig(x)
-    _met(_same(w))
+    _note_ties(_equal_pairs(w))
     return np.concatenate([w[..., None, :], V], axis=-2)
 
 
 def _turning(V: Array, g: Array) -> Array:
     M = H(V) @ g[..., 1:, :]
-    return M - H(V) @ V * real(_main(M))[..., None, :]
+    return M - H(V) @ V * real(_diagonals(M))[..., None, :]
 
 
 def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
-    same = _same(_fixed(w))
+    same = _equal_pairs(_detach(w))
     M = _turning(V, g)
     if along is None:
-        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
+        ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _limit(M, _turning(V, conj(along)), g)
+        ties = _slope_where_zero(M, _turning(V, conj(along)), g)
     M = np.where(same, ties, M) / conj(_gaps(w, same))
-    lost = _defective(_fixed(V), same)
+    lost = _defective(_detach(V), same)
     basis = np.where(lost, np.eye(x.shape[-1], dtype=V.dtype), V)
-    return conj(np.linalg.solve(H(basis), diagonal(g[..., 0, :], M) @ H(basis)) * np.where(lost, np.nan, 1))
+    return conj(np.linalg.solve(H(basis), with_diagonal(g[..., 0, :], M) @ H(basis)) * np.where(lost, np.nan, 1))
 
 
 def _defective(V: Array, same: Array) -> Array:
@@ -273,14 +273,14 @@ eig_rows = declare(_eig, r"[\lambda; V] : V \Lambda V^{-1} = X",
     name="eig_rows", kinks=PHASE, ties=OF_EIGEN)
 
 
-def _same_or_zero(s: Array) -> Array:
+def _equal_or_zero_pairs(s: Array) -> Array:
     zero = s <= _tolerance(s)
-    return _same(s) | (zero[..., None, :] & zero[..., :, None])
+    return _equal_pairs(s) | (zero[..., None, :] & zero[..., :, None])
 
 
 def _svd(x: Array) -> Array:
     U, s, Vh = np.linalg.svd(x, full_matrices=False)
-    _met(_same_or_zero(s))
+    _note_ties(_equal_or_zero_pairs(s))
     return np.concatenate([U, s[..., None, :].astype(U.dtype), T(Vh)], axis=-2)
 
 
@@ -295,43 +295,44 @@ def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
     return left + right, left - right
 
 
-def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
+def _outside_columns(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
     """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `along`."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
     if along is None:
-        fixed = _fixed(U)
+        fixed = _detach(U)
         return np.where(at_zero, unknown(np.where(at_zero, g - fixed @ (H(fixed) @ g), 0)), rest)
-    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
+    return np.where(at_zero, _slope_where_zero(rest, along - U @ (H(U) @ along), whole), rest)
 
 
 def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
     (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
-    s, e = real(s), _apart(s)
-    zero, same = _fixed(s) <= _tolerance(_fixed(s)), _same(_fixed(s))
+    s, e = real(s), _separating_direction(s)
+    zero, same = _detach(s) <= _tolerance(_detach(s)), _equal_pairs(_detach(s))
     zeros = zero[..., None, :] & zero[..., :, None]
     # Left and right vectors of equal values can only be rotated together; for values of 0 they rotate independently.
     together, against = _turns(U, Vh, gU, gVh)
     if along is None:
-        loose = np.abs(H(_fixed(U)) @ gU) + np.abs(conj(_fixed(Vh)) @ T(gVh))
-        together = np.where(same, _of_equal(loose, _fixed(gs), same, unknown), together)
+        loose = np.abs(H(_detach(U)) @ gU) + np.abs(conj(_detach(Vh)) @ T(gVh))
+        together = np.where(same, _equal_contribution(loose, _detach(gs), same, unknown), together)
         against = np.where(zeros, unknown(np.where(zeros, loose, 0)), against)
-        gs = np.where(zero & ~_nothing(_fixed(gs)[..., None, :], _fixed(gs)[..., None, :])[..., 0, :], 0, gs)  # as |x|
+        plain = _detach(gs)[..., None, :]
+        gs = np.where(zero & ~_is_zero(plain, plain)[..., 0, :], 0, gs)  # as |x|
         along_U = along_V = None
     else:
         along_U, _, along_V = _svd_parts(x, conj(along))
         slopes = _turns(U, Vh, along_U, along_V)
-        together = np.where(same, _limit(together, slopes[0], g), together)
-        against = np.where(zeros, _limit(against, slopes[1], g), against)
+        together = np.where(same, _slope_where_zero(together, slopes[0], g), together)
+        against = np.where(zeros, _slope_where_zero(against, slopes[1], g), against)
     sums = s[..., None, :] + s[..., :, None]
     together, against = together / _gaps(s, same), against / np.where(zeros, e + e[:, None], sums)
-    phase = 0.5 * _main(against) if x.dtype.kind == "c" else 0
-    r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
+    phase = 0.5 * _diagonals(against) if x.dtype.kind == "c" else 0
+    r = U @ with_diagonal(gs + phase, (together + against) / 2) @ Vh
     grown: Array = np.where(zero, e, s)
     if m > n:
-        r = r + _beyond(U, gU, along_U, zero, unknown, g) / grown[..., None, :] @ Vh
+        r = r + _outside_columns(U, gU, along_U, zero, unknown, g) / grown[..., None, :] @ Vh
     if n > m:
         along_V = None if along_V is None else H(along_V)
-        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), along_V, zero, unknown, g))
+        r = r + U / grown[..., None, :] @ H(_outside_columns(H(Vh), H(gVh), along_V, zero, unknown, g))
     return conj(r)
 
 
@@ -340,16 +341,16 @@ def _turned_svd(out: Array, x: Array) -> Array:
     m = x.shape[-2]
     s = real(out[..., m, :])
     zero = s <= _tolerance(s)
-    zeros, same = zero[..., None, :] & zero[..., :, None], _same(s)
-    left = _turn(same & ~zeros, out.dtype) @ _turn(same & zeros, out.dtype, 1)
-    right = _turn(same & ~zeros, out.dtype) @ _turn(same & zeros, out.dtype, 2)
+    zeros, same = zero[..., None, :] & zero[..., :, None], _equal_pairs(s)
+    left = _random_rotation(same & ~zeros, out.dtype) @ _random_rotation(same & zeros, out.dtype, 1)
+    right = _random_rotation(same & ~zeros, out.dtype) @ _random_rotation(same & zeros, out.dtype, 2)
     U, Vt = out[..., :m, :] @ left * np.where(zero, -1, 1)[..., None, :], out[..., m + 1 :, :] @ conj(right)
     return np.concatenate([U, out[..., m : m + 1, :], Vt], axis=-2)
 
 
 OF_SVD = _ties(
     lambda x: x.shape[-2], lambda g, x: bool(np.any(np.delete(g, x.shape[-2], axis=-2))),
-    lambda s: _same_or_zero(real(s)), _turned_svd, "singular values",
+    lambda s: _equal_or_zero_pairs(real(s)), _turned_svd, "singular values",
 )  # fmt: skip
 
 svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
@@ -385,17 +386,17 @@ def _run_qr(a: Any, mode: str = "reduced") -> Any:
     if mode == "complete" and m > n:
         Q = np.concatenate([Q, _completion(Q, np.linalg.qr(bare(a), mode="complete")[0][..., n:])], axis=-1)
         R = np.concatenate([R, np.zeros((*R.shape[:-2], m - n, n), dtype=R.dtype)], axis=-2)
-    return named(np.linalg.qr)(Q, R)
+    return result_class(np.linalg.qr)(Q, R)
 
 
 def _run_eigh(a: Any, UPLO: Any = "L") -> Any:
     rows = eigh_rows(a, UPLO=UPLO)
-    return named(np.linalg.eigh)(real(rows[..., 0, :]), rows[..., 1:, :])
+    return result_class(np.linalg.eigh)(real(rows[..., 0, :]), rows[..., 1:, :])
 
 
 def _run_eig(a: Any) -> Any:
     rows = eig_rows(a)
-    return named(np.linalg.eig)(rows[..., 0, :], rows[..., 1:, :])
+    return result_class(np.linalg.eig)(rows[..., 0, :], rows[..., 1:, :])
 
 
 def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
@@ -412,7 +413,7 @@ def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermit
             U = np.concatenate([U, _completion(U, rest[0][..., n:])], axis=-1)
         else:
             V = np.concatenate([V, _completion(V, H(rest[2])[..., m:])], axis=-1)
-    return named(np.linalg.svd)(U, s, H(V))
+    return result_class(np.linalg.svd)(U, s, H(V))
 
 
 def _run_svdvals(x: Any, /) -> Any:
@@ -425,7 +426,7 @@ def _svd_of_hermitian(a: Any, compute_uv: bool) -> Any:
     w, V = _run_eigh(a)
     order = np.argsort(np.abs(w))[..., ::-1]
     w, V = np.take_along_axis(w, order, axis=-1), np.take_along_axis(V, order[..., None, :], axis=-1)
-    return named(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, bare(w)).astype(w.dtype)[..., None, :]))
+    return result_class(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, bare(w)).astype(w.dtype)[..., None, :]))
 
 
 OVERRIDES.update({

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import REGISTRY, Array, declare
 from .plain import is_tensor, override
-from .sequence import along
+from .sequence import index_along
 
 _NONE: Any = object()
 
@@ -24,7 +24,8 @@ def _diff(x: Array, n: int = 1, axis: int = -1) -> Array:
 def _diff_vjp(g: Array, out: Array, x: Array, n: int = 1, axis: int = -1) -> Array:
     axis %= x.ndim
     padded = tuple(m + n if a == axis else m for a, m in enumerate(x.shape))
-    turned = diff(REGISTRY["put"](g, index=along(axis, slice(n, n + g.shape[axis])), shape=padded), n=n, axis=axis)
+    inner = index_along(axis, slice(n, n + g.shape[axis]))
+    turned = diff(REGISTRY["put"](g, index=inner, shape=padded), n=n, axis=axis)
     return -turned if n % 2 else turned
 
 diff = declare(_diff, r"\Delta^n x",
@@ -146,5 +147,5 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     if x is not None:
         x = _as_array(x)
         step = diff(x, axis=axis) if x.ndim > 1 else diff(x).reshape((-1,) + (1,) * (y.ndim - 1 - place))
-    ends = y[along(place, slice(1, None))] + y[along(place, slice(None, -1))]
+    ends = y[index_along(place, slice(1, None))] + y[index_along(place, slice(None, -1))]
     return (step * ends / 2.0).sum(axis=axis)

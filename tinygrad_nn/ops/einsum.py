@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, checked, refuse_out
+from .plain import bare, checked_dtype, refuse_out
 
 # fmt: off
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order of the axes of an implicit output
 
 
-def _read(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
+def _subscripts_and_arrays(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
     """Return subscripts and arrays, from either of NumPy's two forms of calling einsum."""
     if isinstance(operands[0], str):
         return operands[0].replace(" ", ""), list(operands[1:])
@@ -52,7 +52,7 @@ def _explicit(subscripts: str, ndims: list[int]) -> str:
 
 def _run(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
     refuse_out("einsum", out)
-    subscripts, arrays = _read(operands)
+    subscripts, arrays = _subscripts_and_arrays(operands)
     return einsum(*arrays, subscripts=_explicit(subscripts, [np.ndim(a) for a in arrays]), optimize=optimize, **options)
 
 
@@ -62,7 +62,7 @@ OVERRIDES[np.einsum] = _run
 def _einsum(
     *arrays: Array, subscripts: str, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe"
 ) -> Array:
-    dtype = checked(dtype, *arrays)
+    dtype = checked_dtype(dtype, *arrays)
     return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 

@@ -23,7 +23,7 @@ def _float_power(x: Array, y: Array) -> Array:
 
 
 def _sign(x: Array) -> Array:
-    return np.where(x == 0, 0, x / nonzero(np.absolute(x))) if np.iscomplexobj(x) else sign(x)
+    return np.where(x == 0, 0, x / divisor(np.absolute(x))) if np.iscomplexobj(x) else sign(x)
 
 # fmt: off
 add = declare(np.add, r"x + y",
@@ -46,7 +46,7 @@ def _regular(*arrays: Array) -> bool:
     return all(type(a) is np.ndarray and np.count_nonzero(np.abs(a) > 0) == a.size for a in arrays)
 
 
-def _live(g: Array, x: Array) -> Array:
+def _safe_divisor(g: Array, x: Array) -> Array:
     """Return a divisor with infinity where it is 0 or NaN and the cotangent is 0: dividing by it gives 0, not 0/0."""
     if type(x) in (int, float, complex) or _regular(x):  # a number divides all entries, so no branch was left out
         return x
@@ -54,11 +54,11 @@ def _live(g: Array, x: Array) -> Array:
 
 
 def _divide_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    y = _live(g, y)
+    y = _safe_divisor(g, y)
     return -(g / y) * (x / y)
 
 divide = declare(np.divide, r"\frac{x}{y}",
-    (lambda g, out, x, y: g / _live(g, y),         r"\frac{g}{y}"),
+    (lambda g, out, x, y: g / _safe_divisor(g, y),         r"\frac{g}{y}"),
     (_divide_vjp_y,                                r"-\frac{g \, x}{y^2}"),
     domain=[(-2, 2), (0.5, 2)], kinks="at y = 0 infinite, and 0 where the cotangent is 0")
 
@@ -69,7 +69,7 @@ positive = declare(np.positive, r"x",
     (lambda g, out, x: g,                          r"g"))
 
 reciprocal = declare(np.reciprocal, r"\frac{1}{x}",
-    (lambda g, out, x: -(g / _live(g, x) / _live(g, x)), r"-\frac{g}{x^2}"),
+    (lambda g, out, x: -(g / _safe_divisor(g, x) / _safe_divisor(g, x)), r"-\frac{g}{x^2}"),
     domain=[(0.5, 2)], kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 square = declare(np.square, r"x^2",
@@ -128,43 +128,43 @@ expm1 = declare(np.expm1, r"e^x - 1",
 ABOVE_ONE, INSIDE_ONE, POSITIVE, APART = [(1.1, 3)], [(-0.9, 0.9)], [(0.1, 3)], [(0.5, 2), (0.5, 2)]
 
 log = declare(np.log, r"\ln x",
-    (lambda g, out, x: g / _live(g, x),            r"\frac{g}{x}"),
+    (lambda g, out, x: g / _safe_divisor(g, x),            r"\frac{g}{x}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 log2 = declare(np.log2, r"\log_2 x",
-    (lambda g, out, x: g / _live(g, x) / LN2,      r"\frac{g}{x \ln 2}"),
+    (lambda g, out, x: g / _safe_divisor(g, x) / LN2,      r"\frac{g}{x \ln 2}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 log10 = declare(np.log10, r"\log_{10} x",
-    (lambda g, out, x: g / _live(g, x) / LN10,     r"\frac{g}{x \ln 10}"),
+    (lambda g, out, x: g / _safe_divisor(g, x) / LN10,     r"\frac{g}{x \ln 10}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 log1p = declare(np.log1p, r"\ln(1 + x)",
-    (lambda g, out, x: g / _live(g, 1 + x),        r"\frac{g}{1 + x}"),
+    (lambda g, out, x: g / _safe_divisor(g, 1 + x),        r"\frac{g}{1 + x}"),
     domain=[(-0.9, 2)], kinks="at -1 infinite, and 0 where the cotangent is 0")
 
 sqrt = declare(np.sqrt, r"\sqrt{x}",
-    (lambda g, out, x: 0.5 * g / _live(g, out),    r"\frac{g}{2 \sqrt{x}}"),
+    (lambda g, out, x: 0.5 * g / _safe_divisor(g, out),    r"\frac{g}{2 \sqrt{x}}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 cbrt = declare(np.cbrt, r"\sqrt[3]{x}",
-    (lambda g, out, x: g / 3 / _live(g, out) / _live(g, out), r"\frac{g}{3 \sqrt[3]{x}^2}"),
+    (lambda g, out, x: g / 3 / _safe_divisor(g, out) / _safe_divisor(g, out), r"\frac{g}{3 \sqrt[3]{x}^2}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 
-def softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
+def logaddexp_slope(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
     """Return the sigmoid of scale * (x - y), the derivative of logaddexp in x; it is 0 where both are -inf."""
     alike = (np.isinf(x) & (x == y)) | (out == -inf)  # inf - inf would be NaN
     return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
 
 logaddexp = declare(np.logaddexp, r"\ln(e^x + e^y)",
-    (lambda g, out, x, y: g * softly(x, y, out),  r"g \, \sigma(x - y)"),
-    (lambda g, out, x, y: g * softly(y, x, out),  r"g \, \sigma(y - x)"),
+    (lambda g, out, x, y: g * logaddexp_slope(x, y, out),  r"g \, \sigma(x - y)"),
+    (lambda g, out, x, y: g * logaddexp_slope(y, x, out),  r"g \, \sigma(y - x)"),
     kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
 
 logaddexp2 = declare(np.logaddexp2, r"\log_2(2^x + 2^y)",
-    (lambda g, out, x, y: g * softly(x, y, out, LN2), r"g \, \sigma((x - y) \ln 2)"),
-    (lambda g, out, x, y: g * softly(y, x, out, LN2), r"g \, \sigma((y - x) \ln 2)"),
+    (lambda g, out, x, y: g * logaddexp_slope(x, y, out, LN2), r"g \, \sigma((x - y) \ln 2)"),
+    (lambda g, out, x, y: g * logaddexp_slope(y, x, out, LN2), r"g \, \sigma((y - x) \ln 2)"),
     kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
 
 # -- trigonometric
@@ -180,7 +180,7 @@ tan = declare(np.tan, r"\tan x",
     domain=[(-1.2, 1.2)])
 
 
-def _circle(x: Array, by_result: Array) -> Array:
+def _root_one_minus_square(x: Array, by_result: Array) -> Array:
     """Return √(1 - x²); for complex x it is `by_result`, computed from the function's result on the right branch.
 
     np.sqrt(1 - x * x) has the wrong sign at x = 2 + 0j, where -3 - 0j is rounded to -3 + 0j.
@@ -188,29 +188,29 @@ def _circle(x: Array, by_result: Array) -> Array:
     return np.where(x * x == 1, 0, by_result) if x.dtype.kind == "c" else np.sqrt((1 - x) * (1 + x))
 
 arcsin = declare(np.arcsin, r"\arcsin x",
-    (lambda g, out, x: g / _live(g, _circle(x, np.cos(out))),  r"\frac{g}{\sqrt{1 - x^2}}"),
+    (lambda g, out, x: g / _safe_divisor(g, _root_one_minus_square(x, np.cos(out))),  r"\frac{g}{\sqrt{1 - x^2}}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
 arccos = declare(np.arccos, r"\arccos x",
-    (lambda g, out, x: -g / _live(g, _circle(x, np.sin(out))), r"-\frac{g}{\sqrt{1 - x^2}}"),
+    (lambda g, out, x: -g / _safe_divisor(g, _root_one_minus_square(x, np.sin(out))), r"-\frac{g}{\sqrt{1 - x^2}}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
 arctan = declare(np.arctan, r"\arctan x",
     (lambda g, out, x: g / (1 + x * x),            r"\frac{g}{1 + x^2}"))
 
 
-def nonzero(x: Array) -> Array:
+def divisor(x: Array) -> Array:
     """Return a divisor with infinity in place of 0: dividing by it gives 0, with derivatives of 0."""
     return np.where(x == 0, inf, x)
 
 arctan2 = declare(np.arctan2, r"\text{atan2}(x, y)",
-    (lambda g, out, x, y: g * (y / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)),  r"\frac{g \, y}{x^2 + y^2}"),
-    (lambda g, out, x, y: -g * (x / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)), r"-\frac{g \, x}{x^2 + y^2}"),
+    (lambda g, out, x, y: g * (y / divisor(np.hypot(x, y))) / divisor(np.hypot(x, y)),  r"\frac{g \, y}{x^2 + y^2}"),
+    (lambda g, out, x, y: -g * (x / divisor(np.hypot(x, y))) / divisor(np.hypot(x, y)), r"-\frac{g \, x}{x^2 + y^2}"),
     domain=APART, kinks="at (0, 0) the slopes are 0")
 
 hypot = declare(np.hypot, r"\sqrt{x^2 + y^2}",
-    (lambda g, out, x, y: g * (x / nonzero(out)),  r"\frac{g \, x}{\sqrt{x^2 + y^2}}"),
-    (lambda g, out, x, y: g * (y / nonzero(out)),  r"\frac{g \, y}{\sqrt{x^2 + y^2}}"),
+    (lambda g, out, x, y: g * (x / divisor(out)),  r"\frac{g \, x}{\sqrt{x^2 + y^2}}"),
+    (lambda g, out, x, y: g * (y / divisor(out)),  r"\frac{g \, y}{\sqrt{x^2 + y^2}}"),
     domain=APART, kinks="at (0, 0) the slopes are 0")
 
 # -- hyperbolic
@@ -231,22 +231,22 @@ arcsinh = declare(np.arcsinh, r"\operatorname{arsinh} x",
 
 def _arccosh_vjp(g: Array, out: Array, x: Array) -> Array:
     if x.dtype.kind == "c":
-        return g / _live(g, np.where(x * x == 1, 0, np.sinh(out)))
-    return g / _live(g, np.sqrt(x - 1)) / _live(g, np.sqrt(x + 1))
+        return g / _safe_divisor(g, np.where(x * x == 1, 0, np.sinh(out)))
+    return g / _safe_divisor(g, np.sqrt(x - 1)) / _safe_divisor(g, np.sqrt(x + 1))
 
 arccosh = declare(np.arccosh, r"\operatorname{arcosh} x",
     (_arccosh_vjp,                                 r"\frac{g}{\sqrt{x - 1} \sqrt{x + 1}}"),
     domain=ABOVE_ONE, kinks="at 1 infinite, and 0 where the cotangent is 0")
 
 arctanh = declare(np.arctanh, r"\operatorname{artanh} x",
-    (lambda g, out, x: g / _live(g, (1 - x) * (1 + x)), r"\frac{g}{1 - x^2}"),
+    (lambda g, out, x: g / _safe_divisor(g, (1 - x) * (1 + x)), r"\frac{g}{1 - x^2}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
 
 # -- absolute values and signs
 
 def _absolute_vjp(g: Array, out: Array, x: Array) -> Array:
-    return g * (np.conjugate(x) / nonzero(out)) if x.dtype.kind == "c" else g * np.sign(x)
+    return g * (np.conjugate(x) / divisor(out)) if x.dtype.kind == "c" else g * np.sign(x)
 
 absolute = declare(np.absolute, r"|x|",
     (_absolute_vjp,                                r"g \, \operatorname{sign} \bar x"),

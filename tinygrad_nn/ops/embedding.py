@@ -29,12 +29,12 @@ def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
     return np.take(W, ids, axis=0)
 
 
-def _learned(g: Array, ids: Array, padding_idx: int | None) -> Array:
+def _without_padding(g: Array, ids: Array, padding_idx: int | None) -> Array:
     """Return g with 0 where the padding row was looked up."""
     return g if padding_idx is None else np.where((ids == padding_idx)[..., None], 0, g)
 
 embedding: Primitive = declare(_embedding, r"W_{[i]}",
-    (lambda g, out, W, ids, padding_idx=None: sum_rows(_learned(g, ids, padding_idx), ids, rows=W.shape[0]),
+    (lambda g, out, W, ids, padding_idx=None: sum_rows(_without_padding(g, ids, padding_idx), ids, rows=W.shape[0]),
      r"\sum_{[i]} g"),
     None)
 

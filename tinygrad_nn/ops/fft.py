@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import OVERRIDES, Array, declare
-from .linalg import array, conj
+from .linalg import as_array, conj
 from .plain import refuse_out
 
 
@@ -93,7 +93,7 @@ irfft = declare(_irfft, r"\tfrac{1}{n} \operatorname{Re} \textstyle\sum_k m_k \,
 
 def _hfft(a: Any, n: int | None = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     refuse_out("fft.hfft", out)
-    a = array(a)
+    a = as_array(a)
     return irfft(conj(a), n=(a.shape[axis] - 1) * 2 if n is None else n, axis=axis, norm=OPPOSITE.get(norm, norm))
 
 
@@ -115,7 +115,7 @@ def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[An
     return [(a.shape[axis] if n in (-1, None) else n, axis) for n, axis in zip(s, axes, strict=True)]
 
 
-def _several(one: Callable[..., Any]) -> Callable[..., Any]:
+def _along_axes(one: Callable[..., Any]) -> Callable[..., Any]:
     """Return the transform along several axes, applied to the last axis first."""
 
     def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
@@ -144,7 +144,7 @@ def _irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any 
     return irfft(a, n=last, axis=end, norm=norm)
 
 
-def _plane(transform: Callable[..., Any]) -> Callable[..., Any]:
+def _along_two_axes(transform: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same transform with the last two axes as its default."""
     return lambda a, s=None, axes=(-2, -1), norm=None, out=None: transform(a, s, axes, norm, out)
 
@@ -157,7 +157,7 @@ def _shift(direction: int) -> Callable[..., Any]:
     return shift
 
 
-_fftn, _ifftn = _several(fft), _several(ifft)
+_fftn, _ifftn = _along_axes(fft), _along_axes(ifft)
 
 OVERRIDES.update({
     np.fft.hfft: _hfft,
@@ -166,10 +166,10 @@ OVERRIDES.update({
     np.fft.ifftn: _ifftn,
     np.fft.rfftn: _rfftn,
     np.fft.irfftn: _irfftn,
-    np.fft.fft2: _plane(_fftn),
-    np.fft.ifft2: _plane(_ifftn),
-    np.fft.rfft2: _plane(_rfftn),
-    np.fft.irfft2: _plane(_irfftn),
+    np.fft.fft2: _along_two_axes(_fftn),
+    np.fft.ifft2: _along_two_axes(_ifftn),
+    np.fft.rfft2: _along_two_axes(_rfftn),
+    np.fft.irfft2: _along_two_axes(_irfftn),
     np.fft.fftshift: _shift(1),
     np.fft.ifftshift: _shift(-1),
 })  # fmt: skip

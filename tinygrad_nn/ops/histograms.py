@@ -11,7 +11,7 @@ from ..primitive import REGISTRY, Array, no_rule
 from .plain import bare, is_tensor, override, tensors
 
 
-def _counted(function: Any, *samples: Any) -> Any:
+def _plain_samples(function: Any, *samples: Any) -> Any:
     """Return the samples as plain arrays; raise if one is a Tensor with a graph, which would be lost."""
     if any(t.node is not None for t in tensors([*samples])):
         raise no_rule(function)
@@ -40,7 +40,7 @@ def _bins(samples: Sequence[Any], edges: Sequence[Any]) -> tuple[tuple[Any, ...]
 @override("bincount")
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """Return np.bincount: a Tensor if the weights are a Tensor, else an array."""
-    (plain,) = _counted(np.bincount, x)
+    (plain,) = _plain_samples(np.bincount, x)
     counts = np.bincount(plain, minlength=minlength)
     if not is_tensor(weights) or np.size(plain) == 0:  # without samples NumPy returns integers
         return counts if weights is None else np.bincount(plain, bare(weights), minlength)
@@ -55,7 +55,7 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 @override("histogram")
 def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """Return np.histogram: the sums are a Tensor if the weights are a Tensor."""
-    sample, bins, range = _counted(np.histogram, a, bins, range)
+    sample, bins, range = _plain_samples(np.histogram, a, bins, range)
     if not is_tensor(weights):
         return np.histogram(sample, bins, range, density, weights)
     sample = np.asarray(sample)
@@ -69,7 +69,7 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
 @override("histogramdd")
 def _histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """Return np.histogramdd: the sums are a Tensor if the weights are a Tensor."""
-    sample, bins, range = _counted(np.histogramdd, sample, bins, range)
+    sample, bins, range = _plain_samples(np.histogramdd, sample, bins, range)
     if not is_tensor(weights):
         return np.histogramdd(sample, bins, range, density, weights)
     _, edges = np.histogramdd(sample, bins, range)
@@ -88,7 +88,7 @@ def _histogram2d(
     x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
     """Return np.histogram2d: the sums are a Tensor if the weights are a Tensor."""
-    x, y, bins, range = _counted(np.histogram2d, x, y, bins, range)
+    x, y, bins, range = _plain_samples(np.histogram2d, x, y, bins, range)
     if not is_tensor(weights):
         return np.histogram2d(x, y, bins, range, density, weights)
     _, *edges = np.histogram2d(x, y, bins, range)

@@ -9,13 +9,13 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import INSIDE_ONE, POSITIVE
-from .library import STAND_INS, forward, library, of_arrays, with_parameters
+from .library import STAND_INS, call_scipy, forward, library, with_parameters
 
 
 # fmt: off
 def _hyp0f1(x: Array, b: Array) -> Array:
     """Return the confluent hypergeometric limit function."""
-    return of_arrays("hyp0f1", b, x)
+    return call_scipy("hyp0f1", b, x)
 
 hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
     (lambda g, out, x, b: g * hyp0f1(x, b=b + 1.0) / b,       r"\frac{g}{b} {}_0F_1(b + 1; x)"))
@@ -23,7 +23,7 @@ hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
 
 def _hyp1f1(x: Array, a: Array, b: Array) -> Array:
     """Return Kummer's confluent hypergeometric function."""
-    return of_arrays("hyp1f1", a, b, x)
+    return call_scipy("hyp1f1", a, b, x)
 
 hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
     (lambda g, out, x, a, b: g * (a / b) * hyp1f1(x, a=a + 1.0, b=b + 1.0),
@@ -32,7 +32,7 @@ hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
 
 def _hyp2f1(x: Array, a: Array, b: Array, c: Array) -> Array:
     """Return Gauss's hypergeometric function."""
-    return of_arrays("hyp2f1", a, b, c, x)
+    return call_scipy("hyp2f1", a, b, c, x)
 
 hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
     (lambda g, out, x, a, b, c: g * (a * b / c) * hyp2f1(x, a=a + 1.0, b=b + 1.0, c=c + 1.0),
@@ -41,7 +41,7 @@ hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
 
 def _hyperu(x: Array, a: Array, b: Array) -> Array:
     """Return Tricomi's confluent hypergeometric function."""
-    return of_arrays("hyperu", a, b, x)
+    return call_scipy("hyperu", a, b, x)
 
 hyperu: Primitive = declare(_hyperu, r"U(a, b, x)",
     (lambda g, out, x, a, b: g * -a * hyperu(x, a=a + 1.0, b=b + 1.0),  r"-g \, a \, U(a + 1, b + 1, x)"),

@@ -29,7 +29,7 @@ DROP = 45.0  # integrals end where the integrand is below exp(-45) of its larges
 BLOCK = 512  # entries that are computed at a time
 
 
-def _reach(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
+def _drop_point(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
     """Return the point on one side of `start` at which a concave function is lower than at `start` by `DROP`."""
     level, near, far = f(start) - DROP, np.zeros_like(start), np.full_like(start, 1e-4)
     for _ in range(40):
@@ -44,13 +44,13 @@ def _reach(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
     return start + sign * far
 
 
-def _side(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Array, lower: Array) -> Array:
+def _side_integral(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Array, lower: Array) -> Array:
     """Return the integral of exp(f) times a factor from -inf to `end`; if not `lower`, minus that from `end` to inf.
 
     `f` is concave with its maximum at 0, and the factor grows slowly.
     """
-    left: Array = _reach(f, np.where(lower, np.minimum(end, 0), 0), -1)
-    right: Array = _reach(f, np.where(lower, 0, np.maximum(end, 0)), 1)
+    left: Array = _drop_point(f, np.where(lower, np.minimum(end, 0), 0), -1)
+    right: Array = _drop_point(f, np.where(lower, 0, np.maximum(end, 0)), 1)
     left = np.where(lower, left, np.maximum(end, left))
     right = np.where(lower, np.minimum(end, right), right)
     half = (right - left)[:, None] / 2
@@ -114,7 +114,7 @@ def _gamma_slope(a: Array, x: Array, order: int = 1) -> Array:
         peak = np.where(a < 10, a * ln - a - gammaln(a), 0.5 * np.log(a / (2 * pi)) - _stirling(a))
         f = lambda v: _column(a, v) * (v - np.expm1(v)) + _column(peak, v)
         factor = lambda v: _bell(_gamma_logs(a[:, None], v + ln[:, None]), order)
-        return _side(f, factor, np.log(x) - ln, np.log(x) < psi)
+        return _side_integral(f, factor, np.log(x) - ln, np.log(x) < psi)
 
     def inside(a: Array, x: Array, strictly: bool = False) -> Array:
         return (a > 0) & (x > 0) & (x < np.inf) & (a < np.inf) if strictly else (a > 0) & (x >= 0)
@@ -210,7 +210,7 @@ def _beta_slope(a: Array, b: Array, x: Array, n: int, m: int) -> Array:
 
         ends = _beta_logs(a, b, np.log(x), np.log1p(-x))
         lower = ends(1, 0) < 0 if n else ends(0, 1) > 0
-        return _side(f, factor, np.log(x) - np.log1p(-x) - np.log(a / b), lower)
+        return _side_integral(f, factor, np.log(x) - np.log1p(-x) - np.log(a / b), lower)
 
     def inside(a: Array, b: Array, x: Array, strictly: bool = False) -> Array:
         return (a > 0) & (b > 0) & ((x > 0) & (x < 1) if strictly else (x >= 0) & (x <= 1))

@@ -20,7 +20,7 @@ getitem = declare(_getitem, r"x_{[i]}",
     (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"), linear=(0,))
 
 
-def _distinct(index: Any) -> bool:
+def _selects_distinct(index: Any) -> bool:
     """Tell whether an index consists of integers, slices and boolean masks only, which select no entry twice."""
     return all(
         part is None or part is Ellipsis or isinstance(part, slice) or np.ndim(part) == 0
@@ -34,7 +34,7 @@ def _accumulate(out: Array, index: Any, x: Array) -> None:
 
     np.add.at is fast for single entries and slow for whole rows, so rows are passed as indices of their entries.
     """
-    if _distinct(index):
+    if _selects_distinct(index):
         out[index] += x
     elif out.ndim > 1 and isinstance(index, np.ndarray) and index.dtype.kind == "i":
         width = out.size // max(len(out), 1)
@@ -49,7 +49,7 @@ def _accumulate(out: Array, index: Any, x: Array) -> None:
 
 def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     out = np.zeros(shape, dtype=x.dtype)
-    if _distinct(index):
+    if _selects_distinct(index):
         out[index] = x
     else:
         _accumulate(out, index, x)
@@ -88,20 +88,20 @@ def _at_set(x: Array, y: Array, index: Any) -> Array:
 def _surviving(g: Array, index: Any) -> Array:
     """Return g at the index, with 0 for values that a later value for the same entry overwrites."""
     picked = g[index]
-    if _distinct(index):
+    if _selects_distinct(index):
         return picked
     serial = np.arange(picked.size).reshape(picked.shape)
     last = at_set(np.zeros(g.shape, dtype=int), serial, index=index)
     return np.where(last[index] == serial, picked, 0)
 
 
-def _like(y: Array, g: Array) -> Array:
+def _match_leading_axes(y: Array, g: Array) -> Array:
     """Return g with leading axes of length 1 added to match y, since an assignment ignores such axes of y."""
     return g.reshape((1,) * (np.ndim(y) - g.ndim) + g.shape) if np.ndim(y) > g.ndim else g
 
 at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
     (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
-    (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
+    (lambda g, out, x, y, index: _match_leading_axes(y, _surviving(g, index)),          r"g_{[i]}"),
     kinks="for equal indices the last value wins, and only it has a gradient")
 
 
@@ -123,7 +123,7 @@ def _at_multiply(x: Array, y: Array, index: Any) -> Array:
 
 def _other_factors(x: Array, y: Array, index: Any) -> Array:
     """Return for each factor the product of the other factors that the update multiplies the same entry by."""
-    if _distinct(index):
+    if _selects_distinct(index):
         return 1
     slots = _slots(x, index)
     flat = slots.reshape(-1)
@@ -273,14 +273,14 @@ METHODS["at"] = At
 
 # -- NumPy's functions that gather
 
-def along(x: Array, axis: Any, part: Any) -> Array:
+def part_along(x: Array, axis: Any, part: Any) -> Array:
     """Return x indexed by `part` along one axis, or x flattened and indexed if axis is None."""
     if axis is None:
         return x.reshape(-1)[part]
     return x[(slice(None),) * np.lib.array_utils.normalize_axis_index(axis, x.ndim) + (part,)]
 
 
-def _lined(x: Array) -> Array:
+def _at_least_vector(x: Array) -> Array:
     """Return a 0-d array as an array of shape (1,), and other arrays unchanged."""
     return x if x.ndim else x.reshape(1)
 
@@ -293,7 +293,7 @@ def _length(x: Array, axis: Any) -> int:
 def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
-    a = _lined(a)
+    a = _at_least_vector(a)
     picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
     if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
@@ -301,7 +301,7 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
         picks = bare(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
     elif mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
-    return along(a, axis, picks)
+    return part_along(a, axis, picks)
 
 
 @override("take_along_axis")
@@ -333,8 +333,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
 def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Array:
     """Return the entries, or slices along an axis, for which the condition is true."""
     refuse_out("compress", out)
-    a = _lined(a)
-    return along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
+    a = _at_least_vector(a)
+    return part_along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
 
 
 METHODS["compress"] = lambda self, condition, axis=None, out=None: compress(condition, self, axis, out)
@@ -349,7 +349,7 @@ def extract(condition: Any, arr: Array) -> Array:
 @override("delete")
 def delete(arr: Array, obj: Any, axis: Any = None) -> Array:
     """Return the array without the entries, or the slices along an axis, at the indices."""
-    return along(arr, axis, np.delete(np.arange(_length(arr, axis)), bare(obj)))
+    return part_along(arr, axis, np.delete(np.arange(_length(arr, axis)), bare(obj)))
 
 
 @override("resize")

@@ -8,9 +8,9 @@ from math import pi, sqrt
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
-from .elementwise import POSITIVE, _live
+from .elementwise import POSITIVE, _safe_divisor
 from .hypergeometric import hyp0f1, hyp2f1
-from .library import STAND_INS, forward, library, of_arrays
+from .library import STAND_INS, call_scipy, forward, library
 from .special import erf, sinc
 
 
@@ -35,14 +35,14 @@ sine_integral = declare(_one_of("sine_integral", 0, "sici"), r"\operatorname{Si}
     (lambda g, out, x: g * sinc(x / pi),                      r"g \frac{\sin x}{x}"))
 
 cosine_integral = declare(_one_of("cosine_integral", 1, "sici"), r"\operatorname{Ci} x",
-    (lambda g, out, x: g * np.cos(x) / _live(g, x),           r"g \frac{\cos x}{x}"),
+    (lambda g, out, x: g * np.cos(x) / _safe_divisor(g, x),           r"g \frac{\cos x}{x}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 sinh_integral = declare(_one_of("sinh_integral", 0, "shichi"), r"\operatorname{Shi} x = \int_0^x \frac{\sinh t}{t} dt",
     (lambda g, out, x: g * _sinh_over(x),                     r"g \frac{\sinh x}{x}"))
 
 cosh_integral = declare(_one_of("cosh_integral", 1, "shichi"), r"\operatorname{Chi} x",
-    (lambda g, out, x: g * np.cosh(x) / _live(g, x),          r"g \frac{\cosh x}{x}"),
+    (lambda g, out, x: g * np.cosh(x) / _safe_divisor(g, x),          r"g \frac{\cosh x}{x}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 fresnel_s = declare(_one_of("fresnel_s", 0, "fresnel"), r"\int_0^x \sin \tfrac{\pi t^2}{2} dt",
@@ -64,7 +64,7 @@ owens_t = declare(forward("owens_t"), r"\frac{1}{2\pi} \int_0^y \frac{e^{-x^2 (1
 
 def _expn(x: Array, n: Array) -> Array:
     """Return the exponential integral E_n of integer order n ≥ 1."""
-    return of_arrays("expn", n, x)
+    return call_scipy("expn", n, x)
 
 
 def _expn_below(x: Array, n: Array) -> Array:

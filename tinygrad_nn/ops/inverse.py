@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
-from .linalg import H, T, array, conj, diagonal, named, real
+from .linalg import H, T, as_array, conj, real, result_class, with_diagonal
 from .plain import bare
 
 NOT_GIVEN: Any = object()
@@ -88,12 +88,12 @@ def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any =
         rcond = 1e-15 if rtol is NOT_GIVEN else rtol
     if rcond is None:
         rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps
-    if _cuts(a, bare(rcond)):
+    if _cutoff_matters(a, bare(rcond)):
         return _truncated((a + H(a)) / 2 if hermitian else a, bare(rcond))
     return pinv(a, rcond=bare(rcond), hermitian=hermitian)
 
 
-def _cuts(a: Array, rcond: Any) -> bool:
+def _cutoff_matters(a: Array, rcond: Any) -> bool:
     """Tell whether a cutoff drops singular values that are not 0 up to rounding; the rules of `pinv` assume not."""
     least = max(1e-15, max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps)
     if np.all(np.asarray(rcond) <= least) or 0 in a.shape:
@@ -111,8 +111,8 @@ def _truncated(a: Array, rcond: Any) -> Array:
 
 
 def _run_lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, int, Any]:
-    a, b = array(a), array(b)
-    x = lstsq(a, b, rcond=rcond) if rcond is None or not _cuts(a, rcond) else _truncated(a, rcond) @ b
+    a, b = as_array(a), as_array(b)
+    x = lstsq(a, b, rcond=rcond) if rcond is None or not _cutoff_matters(a, rcond) else _truncated(a, rcond) @ b
     s = np.linalg.svdvals(a)
     m, n = a.shape
     cutoff = max(m, n) * np.finfo(s.dtype).eps if rcond is None else rcond
@@ -132,7 +132,7 @@ def _tensorinv(a: Any, ind: int = 2) -> Any:
 
 
 def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     if axes is not None:
         last = normalize_axis_tuple(axes, a.ndim)
         a = a.transpose([axis for axis in range(a.ndim) if axis not in last] + [*last])
@@ -163,7 +163,7 @@ det = declare(lambda a: np.linalg.det(a), r"\det X",
 
 def _cofactor(x: Array) -> Array:
     U, s, Vh = np.linalg.svd(x)
-    others = diagonal(np.ones_like(s), s[..., :, None]).prod(axis=-2)  # (..., n), products of all but one
+    others = with_diagonal(np.ones_like(s), s[..., :, None]).prod(axis=-2)  # (..., n), products of all but one
     unit = np.linalg.det(U) * np.linalg.det(Vh)
     return unit[..., None, None] * ((U * others[..., None, :]) @ Vh).conj()
 
@@ -196,7 +196,7 @@ slogdet_rows = declare(_slogdet, r"[\operatorname{sign} \det X, \; \ln |\det X|]
 
 def _run_slogdet(a: Any) -> Any:
     both = slogdet_rows(a)
-    return named(np.linalg.slogdet)(both[..., 0], real(both[..., 1]))
+    return result_class(np.linalg.slogdet)(both[..., 0], real(both[..., 1]))
 
 
 OVERRIDES.update({

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, declare
-from .indexing import along
-from .plain import bare, checked, is_tensor, override, refuse_out, tensors
+from .indexing import part_along
+from .plain import bare, checked_dtype, is_tensor, override, refuse_out, tensors
 
 
 # fmt: off
@@ -47,23 +47,23 @@ stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \d
 
 # -- joining
 
-def _given(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
+def _non_default(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     """Return dtype and casting as metadata, or nothing if both have their defaults, since drawings show metadata."""
     if dtype is not None:
-        checked(dtype, *(t.dtype for t in tensors(arrays) if t.node is not None))
+        checked_dtype(dtype, *(t.dtype for t in tensors(arrays) if t.node is not None))
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
 
 
 @override("concatenate", "concat")
 def _join(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     refuse_out("concatenate", out)
-    return concatenate(*arrays, axis=axis, **_given(arrays, dtype, casting))
+    return concatenate(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
 
 @override("stack")
 def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     refuse_out("stack", out)
-    return stack(*arrays, axis=axis, **_given(arrays, dtype, casting))
+    return stack(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
 
 def _at_least(ndim: int, arrays: Any) -> list[Array]:
@@ -75,7 +75,7 @@ def _at_least(ndim: int, arrays: Any) -> list[Array]:
 @override("vstack")
 def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Return the arrays stacked one below the other."""
-    return concatenate(*_at_least(2, tup), axis=0, **_given(tup, dtype, casting))
+    return concatenate(*_at_least(2, tup), axis=0, **_non_default(tup, dtype, casting))
 
 
 @override("hstack")
@@ -83,7 +83,7 @@ def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Return the arrays stacked side by side."""
     arrays = _at_least(1, tup)
     axis = 0 if arrays and arrays[0].ndim == 1 else 1
-    return concatenate(*arrays, axis=axis, **_given(arrays, dtype, casting))
+    return concatenate(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
 
 @override("dstack")
@@ -197,7 +197,7 @@ def _array_like(value: Any, dtype: Any = None, *, ndmin: int = 0, **layout: Any)
 
 # -- splitting
 
-def _splitting(name: str, axis_of: Callable[[int], int] | None) -> None:
+def _override_split(name: str, axis_of: Callable[[int], int] | None) -> None:
     """Override a NumPy function that splits arrays: it splits the positions along the axis, which tell where to cut."""
     function = getattr(np, name)
     cut = np.array_split if name == "array_split" else np.split
@@ -207,23 +207,23 @@ def _splitting(name: str, axis_of: Callable[[int], int] | None) -> None:
             function(bare(ary), indices_or_sections)  # raises if there are too few axes
             axis = axis_of(ary.ndim)
         pieces = cut(np.arange(ary.shape[axis]), indices_or_sections)
-        return [along(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in pieces]
+        return [part_along(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in pieces]
 
     answer.__name__ = name
     override(name)(answer)
 
 
-_splitting("array_split", None)
-_splitting("split", None)
-_splitting("hsplit", lambda ndim: 0 if ndim == 1 else 1)
-_splitting("vsplit", lambda ndim: 0)
-_splitting("dsplit", lambda ndim: 2)
+_override_split("array_split", None)
+_override_split("split", None)
+_override_split("hsplit", lambda ndim: 0 if ndim == 1 else 1)
+_override_split("vsplit", lambda ndim: 0)
+_override_split("dsplit", lambda ndim: 2)
 
 
 @override("unstack")
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     """Return the slices along an axis as a tuple, each without that axis."""
-    return tuple(along(x, axis, i) for i in range(x.shape[axis]))
+    return tuple(part_along(x, axis, i) for i in range(x.shape[axis]))
 
 
 @override("apply_along_axis")

@@ -47,7 +47,7 @@ def library() -> Any:
     return special
 
 
-def of_arrays(name: str, *arrays: Array) -> Array:
+def call_scipy(name: str, *arrays: Array) -> Array:
     """Call the function of this name in scipy.special.
 
     Python numbers are first converted to the dtype of the arrays, since some of SciPy's functions would otherwise
@@ -64,7 +64,7 @@ def forward(name: str) -> Callable[..., Array]:
     """Return the forward for a row: a function that calls the function of this name in scipy.special."""
 
     def call(*arrays: Array) -> Array:
-        return of_arrays(name, *arrays)
+        return call_scipy(name, *arrays)
 
     FORWARDS.add(name)
     call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of arrays."

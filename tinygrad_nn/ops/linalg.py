@@ -11,10 +11,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, checked, refuse_out
+from .plain import bare, checked_dtype, refuse_out
 
 
-def array(x: Any) -> Array:
+def as_array(x: Any) -> Array:
     """Return lists and numbers as arrays; arrays and array-like objects such as Tensors are returned unchanged."""
     return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
@@ -35,7 +35,7 @@ def real(x: Array) -> Array:
 
 
 @cache
-def named(function: Any) -> Any:
+def result_class(function: Any) -> Any:
     """Return the named tuple class of an np.linalg function's results; it is only found by calling the function."""
     return type(function(np.eye(1)))
 
@@ -72,12 +72,12 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g[..., None] * y  # (..., n)
     if y.ndim == 2:
         return g.dot(y.T)  # (..., n)
-    rest = _product((*y.shape[:-2], y.shape[-1]))
+    rest = _length_product((*y.shape[:-2], y.shape[-1]))
     columns = y.swapaxes(-1, -2).reshape(rest, y.shape[-2])  # (rest, n)
     return g.reshape(*x.shape[:-1], rest).dot(columns)  # (..., n)
 
 
-def _product(lengths: Sequence[int]) -> int:
+def _length_product(lengths: Sequence[int]) -> int:
     """Return a product of lengths, for use in a reshape instead of -1, which fails if a length is 0."""
     n = 1
     for length in lengths:
@@ -90,11 +90,11 @@ def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g * x
     if x.ndim == y.ndim == 2:
         return x.T.dot(g)  # (n, m)
-    count = _product(x.shape[:-1])
+    count = _length_product(x.shape[:-1])
     rows = x.reshape(count, x.shape[-1])  # (batch, n)
     if y.ndim <= 2:
         return rows.T.dot(g.reshape(count, *y.shape[1:]))  # (n,) or (n, m)
-    through = rows.T.dot(g.reshape(count, _product(g.shape[x.ndim - 1 :])))  # (n, rest)
+    through = rows.T.dot(g.reshape(count, _length_product(g.shape[x.ndim - 1 :])))  # (n, rest)
     return through.reshape(y.shape[-2], *y.shape[:-2], y.shape[-1]).transpose(*range(1, y.ndim - 1), 0, -1)
 
 dot = declare(_dot, r"X \, Y",
@@ -127,10 +127,10 @@ cross = declare(lambda x, y: np.cross(x, y), r"x \times y",
 
 
 def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
-    return a.trace(offset, axis1, axis2, checked(dtype, a))
+    return a.trace(offset, axis1, axis2, checked_dtype(dtype, a))
 
 
-def diagonal(d: Array, rest: Any = 0) -> Array:
+def with_diagonal(d: Array, rest: Any = 0) -> Array:
     """Return matrices with the diagonals d and, off the diagonal, the entries of `rest`."""
     return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
 
@@ -164,7 +164,7 @@ def _gufunc(product: Callable[[Any, Any], Any], to_numbers: bool = False) -> Cal
             out = product(x1, x2)
             return out[..., None] if keepdims else out
         first, second, last = (a if isinstance(a, (tuple, list)) else (a,) for a in [*axes, ()][:3])
-        out = product(_to_the_end(array(x1), first), _to_the_end(array(x2), second))
+        out = product(_to_the_end(as_array(x1), first), _to_the_end(as_array(x2), second))
         if keepdims:
             return np.expand_dims(out, first[0])
         return np.moveaxis(out, range(-len(last), 0), last) if last else out
@@ -180,23 +180,23 @@ def _to_the_end(x: Array, axes: Any) -> Array:
 def _matvec(x1: Any, x2: Any) -> Any:
     if np.ndim(x1) < 2:
         raise ValueError(f"np.matvec needs matrices as its first argument; it has shape {np.shape(x1)}.")
-    return matmul(x1, array(x2)[..., None])[..., 0]
+    return matmul(x1, as_array(x2)[..., None])[..., 0]
 
 
 def _vecmat(x1: Any, x2: Any) -> Any:
     if np.ndim(x2) < 2:
         raise ValueError(f"np.vecmat needs matrices as its second argument; it has shape {np.shape(x2)}.")
-    return matmul(conj(array(x1))[..., None, :], x2)[..., 0, :]
+    return matmul(conj(as_array(x1))[..., None, :], x2)[..., 0, :]
 
 
 def _inner(a: Any, b: Any, /) -> Any:
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     return a * b if a.ndim == 0 or b.ndim == 0 else _tensordot(a, b, axes=(-1, -1))
 
 
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
     refuse_out("outer", out)
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     return a.reshape(a.size, 1) * b.reshape(b.size)
 
 
@@ -207,7 +207,7 @@ def _outer_of_vectors(x1: Any, x2: Any, /) -> Any:
 
 
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     pair = axes if hasattr(axes, "__iter__") else (range(-operator.index(axes), 0), range(operator.index(axes)))
     over_a, over_b = (normalize_axis_tuple(over, x.ndim) for over, x in zip(pair, (a, b), strict=True))
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
@@ -218,14 +218,14 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     free_a = [i for i in range(a.ndim) if i not in over_a]
     free_b = [i for i in range(b.ndim) if i not in over_b]
     shape_a, shape_b = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
-    n = _product([a.shape[i] for i in over_a])
-    rows = a.transpose([*free_a, *over_a]).reshape(_product(shape_a), n)
-    columns = b.transpose([*over_b, *free_b]).reshape(n, _product(shape_b))
+    n = _length_product([a.shape[i] for i in over_a])
+    rows = a.transpose([*free_a, *over_a]).reshape(_length_product(shape_a), n)
+    columns = b.transpose([*over_b, *free_b]).reshape(n, _length_product(shape_b))
     return dot(rows, columns).reshape((*shape_a, *shape_b))
 
 
 def _kron(a: Any, b: Any) -> Any:
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     n = max(a.ndim, b.ndim)
     rows, columns = (1,) * (n - a.ndim) + a.shape, (1,) * (n - b.ndim) + b.shape
     blocks = a.reshape([k for i in rows for k in (i, 1)]) * b.reshape([k for j in columns for k in (1, j)])
@@ -236,15 +236,15 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     """Return np.cross of Tensors: vectors of length 3, or of length 2, which NumPy accepts up to version 2.4."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = np.moveaxis(array(a), axisa, -1), np.moveaxis(array(b), axisb, -1)
+    a, b = np.moveaxis(as_array(a), axisa, -1), np.moveaxis(as_array(b), axisb, -1)
     if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
         raise ValueError(f"cross needs vectors of length 2 or 3; these have {a.shape[-1]} and {b.shape[-1]}.")
     if a.shape[-1] == b.shape[-1] == 2:
         return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    return np.moveaxis(cross(_in_space(a), _in_space(b)), -1, axisc)
+    return np.moveaxis(cross(_to_three_dimensions(a), _to_three_dimensions(b)), -1, axisc)
 
 
-def _in_space(x: Array) -> Array:
+def _to_three_dimensions(x: Array) -> Array:
     """Return vectors of length 2 extended by a zero to length 3."""
     if x.shape[-1] == 3:
         return x
@@ -252,7 +252,7 @@ def _in_space(x: Array) -> Array:
 
 
 def _cross_in_space(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    x1, x2 = array(x1), array(x2)
+    x1, x2 = as_array(x1), as_array(x2)
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
         raise ValueError(f"np.linalg.cross needs vectors of length 3; these have {x1.shape[axis]}, {x2.shape[axis]}.")
     return _cross(x1, x2, axis=axis)
@@ -276,7 +276,7 @@ def _matrix_power(a: Any, n: int) -> Any:
 
 def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     refuse_out("linalg.multi_dot", out)
-    chain = [array(a) for a in arrays]
+    chain = [as_array(a) for a in arrays]
     if len(chain) < 2:
         raise ValueError(f"multi_dot needs at least two arrays; it got {len(chain)}.")
     first, last = chain[0].ndim == 1, chain[-1].ndim == 1
@@ -287,7 +287,7 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     wrong = [a.shape for a in chain if a.ndim != 2]
     if wrong:
         raise np.linalg.LinAlgError(f"multi_dot needs matrices, and vectors only at its ends; it got {wrong[0]}.")
-    product = _in_order(chain, _splits([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
+    product = _multiply_chain(chain, _splits([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
     return product.reshape(product.shape[first : 2 - last])
 
 
@@ -308,11 +308,11 @@ def _splits(sizes: list[int]) -> dict[tuple[int, int], int]:
     return split
 
 
-def _in_order(chain: list[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
+def _multiply_chain(chain: list[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
     if i == j:
         return chain[i]
     k = split[i, j]
-    return dot(_in_order(chain, split, i, k), _in_order(chain, split, k + 1, j))
+    return dot(_multiply_chain(chain, split, i, k), _multiply_chain(chain, split, k + 1, j))
 
 
 _run_matmul = _gufunc(matmul)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import SHORT, Array, Primitive, declare
-from .reduce import spread
+from .reduce import expand
 
 ZERO = np.zeros(())  # a float64 array, so that NumPy need not convert the number 0 in each call
 
@@ -74,10 +74,10 @@ def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
 
 
 def _logsumexp_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    below = x - spread(_finite(out), x, axis)
-    infinite = spread(out == np.inf, x, axis)  # then the entries that are inf share the gradient
+    below = x - expand(_finite(out), x, axis)
+    infinite = expand(out == np.inf, x, axis)  # then the entries that are inf share the gradient
     share = np.maximum((x == np.inf).sum(axis=axis, keepdims=keepdims), 1).astype(g.dtype)
-    return spread(g / share, x, axis) * np.exp(np.where(infinite, np.where(x == np.inf, 0, -np.inf), below))
+    return expand(g / share, x, axis) * np.exp(np.where(infinite, np.where(x == np.inf, 0, -np.inf), below))
 
 logsumexp = declare(_logsumexp, r"\ln \sum_j e^{x_j}",
     (_logsumexp_vjp,                                                 r"g \operatorname{softmax}(x)"),
@@ -136,7 +136,7 @@ affine = declare(_affine, r"x \, W^T + b",
                                                                      r"\textstyle\sum_{\text{rows}} g"))
 
 
-def _unlike(name: str, z: Array, y: Array) -> ValueError:
+def _shape_error(name: str, z: Array, y: Array) -> ValueError:
     return ValueError(
         f"{name} needs logits and targets of the same shape; z has {z.shape}, y has {y.shape}. "
         "Class numbers become rows of targets with tinygrad_nn.data.one_hot(labels)."
@@ -161,7 +161,7 @@ def _row_sums(e: Array) -> Array:
     return e.dot(ones)  # a third of the time, and the division that follows need not broadcast along short rows
 
 
-def _batch(z: Array) -> float:
+def _row_count(z: Array) -> float:
     """Return the number of rows, as a float since NumPy divides by those faster; a vector counts as a single row."""
     return float(math.prod(z.shape[:-1]))
 
@@ -181,7 +181,7 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
         ValueError: the shapes differ.
     """
     if z.shape != y.shape:
-        raise _unlike("softmax_crossentropy", z, y)
+        raise _shape_error("softmax_crossentropy", z, y)
     shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
     e = np.exp(shifted)
     total = _row_sums(e)
@@ -191,9 +191,9 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
 
 softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
     (lambda g, out, z, y, p, normalized=False:
-        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * g / _batch(z),
+        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * g / _row_count(z),
      r"\frac{g}{N} (\operatorname{softmax}(z) \textstyle\sum y - y)"),
-    (lambda g, out, z, y, p, normalized=False: log_softmax(z) * (-g / _batch(z)),
+    (lambda g, out, z, y, p, normalized=False: log_softmax(z) * (-g / _row_count(z)),
      r"-\frac{g}{N} \ln \operatorname{softmax}(z)"),
     saves={"p": lambda z, y, normalized=False: softmax(z)})
 
@@ -212,11 +212,11 @@ def _sigmoid_crossentropy(z: Array, y: Array) -> Array:
         ValueError: the shapes differ.
     """
     if z.shape != y.shape:
-        raise _unlike("sigmoid_crossentropy", z, y)
-    return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum() / _batch(z)
+        raise _shape_error("sigmoid_crossentropy", z, y)
+    return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum() / _row_count(z)
 
 sigmoid_crossentropy = declare(_sigmoid_crossentropy,
     r"-\frac{1}{N} \sum \left( y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)) \right)",
-    (lambda g, out, z, y: (sigmoid(z) - y) * (g / _batch(z)),        r"\frac{g}{N} (\sigma(z) - y)"),
-    (lambda g, out, z, y: z * (-g / _batch(z)),                      r"-\frac{g}{N} z"))
+    (lambda g, out, z, y: (sigmoid(z) - y) * (g / _row_count(z)),        r"\frac{g}{N} (\sigma(z) - y)"),
+    (lambda g, out, z, y: z * (-g / _row_count(z)),                      r"-\frac{g}{N} z"))
 # fmt: on

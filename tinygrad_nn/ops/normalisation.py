@@ -16,7 +16,7 @@ from .reduce import axes_of, count
 Axes = tuple[int, ...]
 
 
-def products(a: Array, b: Array, axis: Axes) -> Array:
+def sum_of_products(a: Array, b: Array, axis: Axes) -> Array:
     """Return the sum of a * b over axes, kept with length 1, without allocating an array for the products."""
     axes = axes_of(axis, a.ndim)
     shape = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
@@ -33,7 +33,7 @@ def products(a: Array, b: Array, axis: Axes) -> Array:
     return (rows.sum(axis=others) if others else rows).reshape(shape)
 
 
-def _shared(shape: tuple[int, ...], ndim: int) -> Axes:
+def _broadcast_axes(shape: tuple[int, ...], ndim: int) -> Axes:
     """Return the axes along which an argument of this shape is broadcast against an array of `ndim` axes."""
     first = ndim - len(shape)
     return tuple([i for i in range(ndim) if i < first or shape[i - first] == 1])
@@ -44,7 +44,7 @@ def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
     """Return mean and variance over the axes, which are kept with length 1."""
     mean = x.mean(axis=axis, keepdims=True)
     centred = x - mean
-    return mean, products(centred, centred, axis) / count(x, axis)
+    return mean, sum_of_products(centred, centred, axis) / count(x, axis)
 
 
 _moments = moments  # a second name, since the argument `moments` below hides the function
@@ -85,18 +85,18 @@ def _standardize_vjp(
     n = max(count(x, axis), 1)
     scale = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * scale
-    d_weight = products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    d_weight = sum_of_products(g, x_hat, _broadcast_axes(np.shape(weight), x.ndim)).reshape(np.shape(weight))
     over = axes_of(axis, x.ndim)
-    if all(i in over for i in _shared(np.shape(weight), x.ndim)) and np.size(weight) == np.size(scale):
+    if all(i in over for i in _broadcast_axes(np.shape(weight), x.ndim)) and np.size(weight) == np.size(scale):
         # Batch norm: the weight is constant along the axes, so its gradient already holds the sum that is needed.
         slope = d_weight.reshape(scale.shape) / n
         d_bias = g.sum(axis=over, keepdims=True)
         return (g - d_bias / n - x_hat * slope) * (scale * weight), d_weight, d_bias
     h = g * weight
-    slope = products(h, x_hat, axis) / n
+    slope = sum_of_products(h, x_hat, axis) / n
     d_bias = g
     if np.ndim(bias):
-        d_bias = g.sum(axis=_shared(np.shape(bias), x.ndim), keepdims=True).reshape(np.shape(bias))
+        d_bias = g.sum(axis=_broadcast_axes(np.shape(bias), x.ndim), keepdims=True).reshape(np.shape(bias))
     return (h - h.sum(axis=over, keepdims=True) / n - x_hat * slope) * scale, d_weight, d_bias
 
 standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta",
@@ -118,21 +118,21 @@ def _rms_norm(x: Array, weight: Array, axis: Axes, eps: float) -> Array:
         >>> rms_norm(np.array([3.0, 4.0, 5.0, 0.0]), 5.0, axis=(0,), eps=0.0).round(4).tolist()
         [4.2426, 5.6569, 7.0711, 0.0]
     """
-    scale = _root(x, axis, eps)
+    scale = _inverse_rms(x, axis, eps)
     return x * scale * weight, {"scale": scale}
 
 
-def _root(x: Array, axis: Axes, eps: float) -> Array:
-    return 1 / np.sqrt(products(x, x, axis) / max(count(x, axis), 1) + eps)
+def _inverse_rms(x: Array, axis: Axes, eps: float) -> Array:
+    return 1 / np.sqrt(sum_of_products(x, x, axis) / max(count(x, axis), 1) + eps)
 
 
 def _rms_vjp(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: Axes, eps: float) -> Any:
     h, x_hat = g * weight, x * scale
-    d_weight = products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
-    return (h - x_hat * (products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
+    d_weight = sum_of_products(g, x_hat, _broadcast_axes(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    return (h - x_hat * (sum_of_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
 
 rms_norm = declare(_rms_norm, r"y \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}",
     jointly=(_rms_vjp,
      r"\frac{1}{s} (h - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x \quad (h = y \odot g)"),
-    saves={"scale": lambda x, weight, axis, eps: _root(x, axis, eps)})
+    saves={"scale": lambda x, weight, axis, eps: _inverse_rms(x, axis, eps)})
 # fmt: on

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, Primitive, declare
-from .elementwise import nonzero
-from .linalg import array, conj
+from .elementwise import divisor
+from .linalg import as_array, conj
 from .plain import bare
-from .reduce import kept
+from .reduce import keep_axes
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = array(x)
+    x = as_array(x)
     if axis is None and (ord is None or (x.ndim == 2 and ord in ("f", "fro")) or (x.ndim == 1 and ord == 2)):
         return vector_norm(x, keepdims=keepdims)
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -62,7 +62,7 @@ def _absolute_power(x: Array, exponent: float, odd: bool = False) -> Array:
     """
     if not odd:
         return np.abs(x) ** exponent
-    return np.sign(x) * np.abs(nonzero(x) if exponent < 0 else x) ** exponent
+    return np.sign(x) * np.abs(divisor(x) if exponent < 0 else x) ** exponent
 
 
 def _absolute_power_vjp(g: Array, out: Array, x: Array, exponent: float, odd: bool = False) -> Array:
@@ -84,23 +84,23 @@ def _vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 
 def _vector_norm_vjp(
     g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
 ) -> Array:
-    g, out = kept(g, x, axis), kept(out, x, axis)
+    g, out = keep_axes(g, x, axis), keep_axes(out, x, axis)
     if ord == 0:
         return np.zeros_like(x)
     if ord in (2, None):
-        return g * conj(x) / nonzero(out)
+        return g * conj(x) / divisor(out)
     size = np.abs(x)
-    sign = conj(x) / nonzero(size) if x.dtype.kind == "c" else np.sign(x)  # the slope of |x|, which is 0 at 0
+    sign = conj(x) / divisor(size) if x.dtype.kind == "c" else np.sign(x)  # the slope of |x|, which is 0 at 0
     if ord == 1:
         return g * sign
     if ord in (np.inf, -np.inf):
         won = size == out
         return np.where(won, g * sign, 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
     if x.dtype.kind == "c":
-        return g * sign * (size / nonzero(out)) ** (ord - 1)
+        return g * sign * (size / divisor(out)) ** (ord - 1)
     if 1 < ord < 2:  # at an entry of 0 second derivatives are infinite but mixed ones 0, so do not divide x by out
-        return g * absolute_power(x, exponent=ord - 1, odd=True) * nonzero(out) ** (1 - ord)
-    return g * absolute_power(x / nonzero(out), exponent=ord - 1, odd=True)
+        return g * absolute_power(x, exponent=ord - 1, odd=True) * divisor(out) ** (1 - ord)
+    return g * absolute_power(x / divisor(out), exponent=ord - 1, odd=True)
 
 vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1/p}",
     (_vector_norm_vjp, r"g \, \frac{\bar x_i}{|x_i|} \left( \frac{|x_i|}{out} \right)^{p-1}"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array
-from .indexing import along, put
+from .indexing import part_along, put
 from .joining import array as array_of
 from .plain import bare, override
 
@@ -33,7 +33,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
     options = next(iter(kwargs.values()), None)
     for axis, (before, after) in enumerate(widths):
         if before or after:
-            array = _BY_MODE[mode](array, axis, (before, after), _pair(options, axis, ndim), mode)
+            array = _BY_MODE[mode](array, axis, (before, after), _end_values(options, axis, ndim), mode)
     return array
 
 
@@ -62,7 +62,7 @@ def _with_zeros(x: Array, widths: list[list[int]]) -> Array:
     return put(x, index=inner, shape=tuple(b + n + a for (b, a), n in zip(widths, x.shape, strict=True)))
 
 
-def _pair(options: Any, axis: int, ndim: int) -> tuple[Any, Any]:
+def _end_values(options: Any, axis: int, ndim: int) -> tuple[Any, Any]:
     """Return an option's values for the two ends of one axis."""
     if options is None or isinstance(options, str):
         return options, options
@@ -74,14 +74,14 @@ def _join(x: Array, axis: int, before: Array, after: Array) -> Array:
     return np.concatenate((before, x, after), axis=axis, dtype=x.dtype, casting="unsafe")
 
 
-def _spread(value: Array, x: Array, axis: int, width: int) -> Array:
+def _border(value: Array, x: Array, axis: int, width: int) -> Array:
     """Return a value broadcast to the shape of x, but with the given width along the axis."""
     return np.broadcast_to(value, (*x.shape[:axis], width, *x.shape[axis + 1 :]))
 
 
 def _gathered(x: Array, axis: int, widths: Any, options: Any, mode: Any) -> Array:
     """Pad by copies of entries: modes edge and wrap, and even reflections."""
-    return along(x, axis, np.pad(np.arange(x.shape[axis]), widths, mode))
+    return part_along(x, axis, np.pad(np.arange(x.shape[axis]), widths, mode))
 
 
 def _reflected(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
@@ -95,22 +95,22 @@ def _reflected(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Arr
         length = x.shape[axis]
         whole = (length - edge) // (n - edge) * (n - edge)
         b, a = min(whole, before), min(whole, after)
-        first, last = along(x, axis, slice(0, 1)), along(x, axis, slice(length - 1, length))
-        left = 2 * first - np.flip(along(x, axis, slice(edge, edge + b)), axis)
-        right = 2 * last - np.flip(along(x, axis, slice(length - edge - a, length - edge)), axis)
+        first, last = part_along(x, axis, slice(0, 1)), part_along(x, axis, slice(length - 1, length))
+        left = 2 * first - np.flip(part_along(x, axis, slice(edge, edge + b)), axis)
+        right = 2 * last - np.flip(part_along(x, axis, slice(length - edge - a, length - edge)), axis)
         x = _join(x, axis, left, right)
         before, after = before - b, after - a
     return x
 
 
 def _constant(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
-    return _join(x, axis, *(_spread(value, x, axis, width) for value, width in zip(options, widths, strict=True)))
+    return _join(x, axis, *(_border(value, x, axis, width) for value, width in zip(options, widths, strict=True)))
 
 
 def _ramp(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
     n = x.shape[axis]
     ends = (0, 0) if options[0] is None else options
-    edges = along(x, axis, 0), along(x, axis, n - 1)
+    edges = part_along(x, axis, 0), part_along(x, axis, n - 1)
     left, right = (
         np.linspace(end, edge, width, endpoint=False, dtype=x.dtype, axis=axis)
         for end, edge, width in zip(ends, edges, widths, strict=True)
@@ -125,11 +125,11 @@ def _statistic(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Arr
     lengths = [n if option is None else min(n, int(option)) for option in options]
     if 0 in lengths and mode in ("maximum", "minimum"):
         raise ValueError("stat_length of 0 yields no value for padding")
-    parts = along(x, axis, slice(0, lengths[0])), along(x, axis, slice(n - lengths[1], n))
+    parts = part_along(x, axis, slice(0, lengths[0])), part_along(x, axis, slice(n - lengths[1], n))
     values = [statistic(part, axis=axis, keepdims=True) for part in parts]
     if x.dtype.kind in "iu":
         values = [np.rint(bare(value)) for value in values]
-    return _join(x, axis, *(_spread(value, x, axis, width) for value, width in zip(values, widths, strict=True)))
+    return _join(x, axis, *(_border(value, x, axis, width) for value, width in zip(values, widths, strict=True)))
 
 
 _BY_MODE = {

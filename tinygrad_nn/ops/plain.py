@@ -45,7 +45,7 @@ NUMBERS = (
 OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Remove out= and use what it returns."
 
 
-def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
+def delegate_methods(kind: type, source: Callable[[Any], Any]) -> None:
     """Let an array class that stands only for shape and dtype pass methods that read values on to its Tensor.
 
     `source` returns the Tensor that an array of the class `kind` stands for.
@@ -58,7 +58,7 @@ def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
         setattr(kind, name, of(name))
 
 
-def held_to(x: Any, holds: Any, error: Exception) -> Any:
+def require_everywhere(x: Any, holds: Any, error: Exception) -> Any:
     """Return x; raise the error unless the condition `holds` is true everywhere.
 
     While a function is traced the condition is not known. The compiled function then indexes x out of bounds if it is
@@ -107,7 +107,7 @@ def refuse_out(name: str, out: Any) -> None:
         raise TypeError(OUT.format(name=f"np.{name}"))
 
 
-def checked(dtype: Any, *arrays: Any) -> Any:
+def checked_dtype(dtype: Any, *arrays: Any) -> Any:
     """Return the given dtype after checking that it is not an integer dtype for floating-point arrays.
 
     Raises:

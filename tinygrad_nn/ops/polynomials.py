@@ -35,7 +35,7 @@ roots = declare(_roots, r"z : \sum_k x_k z^{n - k} = 0",
 # fmt: on
 
 
-def _line(p: Any) -> Array:
+def _as_vector(p: Any) -> Array:
     """Return coefficients, also those of a poly1d, as an array with at least one axis."""
     p = p.coeffs if isinstance(p, np.poly1d) else p
     return np.atleast_1d(p if is_tensor(p) else np.asarray(p))
@@ -43,18 +43,18 @@ def _line(p: Any) -> Array:
 
 def _vector(p: Any, name: str) -> Array:
     """Return coefficients as an array; raise ValueError if it has more than one axis."""
-    line = _line(p)
+    line = _as_vector(p)
     if line.ndim != 1:
         raise ValueError(f"{name} of a Tensor needs coefficients of one axis; they have shape {line.shape}.")
     return line
 
 
-def _like_given(*given: Any) -> Any:
+def _result_converter(*given: Any) -> Any:
     """Return np.poly1d if one of the arguments is a poly1d, else the identity function, to convert a result."""
     return np.poly1d if any(isinstance(p, np.poly1d) for p in given) else lambda p: p
 
 
-def _longer(p: Array, n: int) -> Array:
+def _pad_to_length(p: Array, n: int) -> Array:
     """Return p with leading zeros added up to n coefficients."""
     return np.concatenate([np.zeros(n - len(p), p.dtype), p]) if n > len(p) else p
 
@@ -62,17 +62,17 @@ def _longer(p: Array, n: int) -> Array:
 @override("polyadd")
 def _polyadd(a1: Any, a2: Any) -> Any:
     """Return np.polyadd of Tensors."""
-    a, b = _line(a1), _line(a2)
+    a, b = _as_vector(a1), _as_vector(a2)
     n = max(len(a), len(b))
-    return _like_given(a1, a2)(_longer(a, n) + _longer(b, n))
+    return _result_converter(a1, a2)(_pad_to_length(a, n) + _pad_to_length(b, n))
 
 
 @override("polysub")
 def _polysub(a1: Any, a2: Any) -> Any:
     """Return np.polysub of Tensors."""
-    a, b = _line(a1), _line(a2)
+    a, b = _as_vector(a1), _as_vector(a2)
     n = max(len(a), len(b))
-    return _like_given(a1, a2)(_longer(a, n) - _longer(b, n))
+    return _result_converter(a1, a2)(_pad_to_length(a, n) - _pad_to_length(b, n))
 
 
 def _without_leading_zeros(p: Array) -> Array:
@@ -82,7 +82,7 @@ def _without_leading_zeros(p: Array) -> Array:
 @override("polymul")
 def _polymul(a1: Any, a2: Any) -> Any:
     """Return np.polymul of Tensors; like NumPy, it first removes leading zeros."""
-    return _like_given(a1, a2)(np.convolve(*(_without_leading_zeros(_line(p)) for p in (a1, a2))))
+    return _result_converter(a1, a2)(np.convolve(*(_without_leading_zeros(_as_vector(p)) for p in (a1, a2))))
 
 
 @override("polydiv")
@@ -101,7 +101,7 @@ def _polydiv(u: Any, v: Any) -> Any:
     r = np.concatenate([np.stack(done), rest]) if done else rest + zero
     large = np.flatnonzero(~np.isclose(bare(r), 0, rtol=1e-14))
     r = r[large[0] if len(large) else -1 :]
-    made = _like_given(u, v)
+    made = _result_converter(u, v)
     return made(q), made(r)
 
 
@@ -110,10 +110,10 @@ def _polyder(p: Any, m: int = 1) -> Any:
     """Return np.polyder of a Tensor."""
     if (m := int(m)) < 0:
         raise ValueError(f"np.polyder needs an order of 0 or more; it got {m}. np.polyint integrates.")
-    out = _vector(p, "np.polyder") if m else _line(p)
+    out = _vector(p, "np.polyder") if m else _as_vector(p)
     for _ in range(m):
         out = out[:-1] * np.arange(len(out) - 1, 0, -1)
-    return _like_given(p)(out)
+    return _result_converter(p)(out)
 
 
 @override("polyint")
@@ -121,15 +121,15 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """Return np.polyint of a Tensor; its constants of integration may be a Tensor too."""
     if (m := int(m)) < 0:
         raise ValueError(f"np.polyint needs an order of 0 or more; it got {m}. np.polyder differentiates.")
-    constants = np.zeros(m) if k is None else _line(k)
+    constants = np.zeros(m) if k is None else _as_vector(k)
     if len(constants) == 1 and m > 1:
         constants = np.repeat(constants, m)
     if len(constants) < m:
         raise ValueError(f"np.polyint of order {m} needs one constant k, or {m}; it got {len(constants)}.")
-    out = _vector(p, "np.polyint") if m else _line(p)
+    out = _vector(p, "np.polyint") if m else _as_vector(p)
     for i in range(m):
         out = np.concatenate([out / np.arange(len(out), 0, -1), constants[i : i + 1]])
-    return _like_given(p)(out)
+    return _result_converter(p)(out)
 
 
 def _characteristic(A: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, Array, Primitive, declare
-from .convolution import Ints, Size, positions, sizes
+from .convolution import Ints, Size, per_axis, positions
 
 _AXES = (
     "{call}: {name}={value!r} is for {axes}, and x of shape {x} has too few. Give a tuple with one number for each "
@@ -60,7 +60,7 @@ def _with_length(shape: Ints, axis: int, n: int) -> list[int]:
     return lengths
 
 
-def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints) -> Array:
+def _reduce_windows(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints) -> Array:
     """Return the reduction of each window by a ufunc, computed along one axis after the other."""
     for i, *how in _axis_by_axis(kernel, stride, padding):
         at = (x.shape[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1
@@ -74,7 +74,7 @@ def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, 
 # fmt: off
 def _max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    return _reduced(np.maximum, lowest, x, kernel, stride, padding)
+    return _reduce_windows(np.maximum, lowest, x, kernel, stride, padding)
 
 pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
     (lambda g, out, x, **how: max_spread(g, x, out, **how),
@@ -92,16 +92,16 @@ def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
         yield [a[i : i + some] for a in images]
 
 
-def _won(x: Array, m: Array) -> Any:
+def _is_largest(x: Array, m: Array) -> Any:
     """Tell which pixels x equal the largest pixel m of their window; if m is NaN, all count as largest."""
     return ~np.less(x, m)
 
 
-def _shared(g: Array, x: Array, m: Array, *how: Ints) -> Array:
+def _share_ties(g: Array, x: Array, m: Array, *how: Ints) -> Array:
     """Return g divided by the number of pixels that tie for the largest in each window."""
     ties = np.zeros(m.shape, g.dtype)
     for here, seen in _taps(x.shape, m.shape, *how):
-        ties[here] += _won(x[seen], m[here])
+        ties[here] += _is_largest(x[seen], m[here])
     return g / ties
 
 
@@ -111,9 +111,9 @@ def _max_spread(g: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, pad
     """Return the gradient of an image x from the gradient g of its window maxima m; pixels that tie share evenly."""
     out = np.zeros(x.shape, g.dtype)
     for slope, image, best, y in _portions(len(kernel), g, x, m, out):
-        shares = _shared(slope, image, best, kernel, stride, padding)
+        shares = _share_ties(slope, image, best, kernel, stride, padding)
         for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
-            y[seen] += shares[here] * _won(image[seen], best[here])
+            y[seen] += shares[here] * _is_largest(image[seen], best[here])
     return out
 
 max_spread: Primitive = declare(_max_spread,
@@ -128,8 +128,8 @@ def _max_collect(h: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, pa
     out = np.zeros(m.shape, h.dtype)
     for change, image, best, y in _portions(len(kernel), h, x, m, out):
         for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
-            y[here] += change[seen] * _won(image[seen], best[here])
-        y[...] = _shared(y, image, best, kernel, stride, padding)
+            y[here] += change[seen] * _is_largest(image[seen], best[here])
+        y[...] = _share_ties(y, image, best, kernel, stride, padding)
     return out
 
 max_collect: Primitive = declare(_max_collect,
@@ -143,11 +143,11 @@ def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, 
     """Return the number of pixels that each window's sum is divided by; with `whole`, padding counts too."""
     if whole or not any(padding):
         return math.prod(kernel)
-    return _reduced(np.add, 0, np.ones(size, dtype), kernel, stride, padding)
+    return _reduce_windows(np.add, 0, np.ones(size, dtype), kernel, stride, padding)
 
 
 def _avg_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, count_include_pad: bool) -> Array:
-    sums = _reduced(np.add, 0, x, kernel, stride, padding)
+    sums = _reduce_windows(np.add, 0, x, kernel, stride, padding)
     return sums / _pixels(x.shape[-len(kernel) :], kernel, stride, padding, count_include_pad, x.dtype)
 
 pooled_avg: Primitive = declare(_avg_pool, r"y_i = \frac{1}{n_i} \sum_u x_{si + u - p}",
@@ -185,14 +185,14 @@ def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
     if not 1 <= axes <= x.ndim:
         whose = f"the last {axes} axes" if several else "all axes after (batch, channels)"
         raise ValueError(_AXES.format(call=call, name=name, value=value, axes=whose, x=x.shape))
-    return sizes(call, name, value, axes, least)
+    return per_axis(call, name, value, axes, least)
 
 
-def _how(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) -> dict[str, Ints]:
+def _window_options(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) -> dict[str, Ints]:
     """Return kernel, stride and padding per pooled axis; raise ValueError if a window would contain no pixel."""
     k = _per_axis(call, "kernel", x, kernel, 1)
-    s = k if stride is None else sizes(call, "stride", stride, len(k), 1)
-    p = sizes(call, "padding", padding, len(k), 0)
+    s = k if stride is None else per_axis(call, "stride", stride, len(k), 1)
+    p = per_axis(call, "padding", padding, len(k), 0)
     if any(q >= n for q, n in zip(p, k, strict=True)):
         most = tuple(min(q, n - 1) for q, n in zip(p, k, strict=True))
         raise ValueError(_PADDING.format(call=call, padding=p, kernel=k, most=most))
@@ -224,7 +224,7 @@ def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Siz
         >>> max_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
         [[[3.0, 2.0]]]
     """
-    return pooled_max(x, **_how("max_pool", x, kernel, stride, padding))
+    return pooled_max(x, **_window_options("max_pool", x, kernel, stride, padding))
 
 
 def avg_pool(
@@ -251,7 +251,7 @@ def avg_pool(
         >>> avg_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
         [[[2.0, 1.0]]]
     """
-    how = _how("avg_pool", x, kernel, stride, padding)
+    how = _window_options("avg_pool", x, kernel, stride, padding)
     return pooled_avg(x, **how, count_include_pad=bool(count_include_pad))
 
 

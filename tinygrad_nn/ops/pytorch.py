@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..primitive import METHODS, REGISTRY, as_numpy
+from ..primitive import METHODS, REGISTRY, numpy_options
 from . import plain, reduce, selection, shape  # noqa: F401 - these define NumPy's methods, which _worded looks up
 
 Function = Callable[..., Any]
@@ -36,7 +36,7 @@ def extreme(whole: Function, where: Function, x: Any, dim: int, keepdim: bool = 
     return Found(values, at) if keepdim else Found(np.squeeze(values, dim), np.squeeze(at, dim))
 
 
-def spread(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
+def variance_or_std(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
            correction: Any = None) -> Any:  # fmt: skip
     """Return the variance or standard deviation; as in PyTorch it divides by n - 1 by default."""
     ddof = int(unbiased) if correction is None else correction
@@ -149,18 +149,18 @@ def retain_grad(x: Any) -> None:
         x.register_hook(keep)
 
 
-def _absent(word: str) -> Function:
+def _refuse_device(word: str) -> Function:
     def refuse(x: Any, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(DEVICE.format(name=word))
 
     return refuse
 
 
-def _as(dtype: Any) -> Function:
+def _cast_method(dtype: Any) -> Function:
     return lambda x: x.astype(dtype)
 
 
-def _worded(name: str, meant: Function) -> Function:
+def _pytorch_or_numpy(name: str, meant: Function) -> Function:
     """Return a method that calls PyTorch's version `meant` if dim= or unbiased= is given, and NumPy's otherwise."""
     numpys = METHODS.get(name) or REGISTRY[name]
 
@@ -170,9 +170,9 @@ def _worded(name: str, meant: Function) -> Function:
     return method
 
 
-def _numpys(function: Function) -> Function:
+def _numpy_method(function: Function) -> Function:
     """Return a method that calls a NumPy function and also accepts dim= for axis= and keepdim= for keepdims=."""
-    return lambda x, *args, **kwargs: function(x, *args, **as_numpy(kwargs))
+    return lambda x, *args, **kwargs: function(x, *args, **numpy_options(kwargs))
 
 
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -185,7 +185,7 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
         raise TypeError(
             f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {how})."
         )
-    return np.repeat(x, *how, **as_numpy(options))
+    return np.repeat(x, *how, **numpy_options(options))
 
 
 def _view(x: Any, *size: Any) -> Any:
@@ -197,24 +197,24 @@ def _view(x: Any, *size: Any) -> Any:
 METHODS.update({
     "abs":         np.absolute,
     "add":         np.add,
-    "argmax":      _numpys(np.argmax),
-    "argmin":      _numpys(np.argmin),
-    "argsort":     _numpys(np.argsort),
+    "argmax":      _numpy_method(np.argmax),
+    "argmin":      _numpy_method(np.argmin),
+    "argsort":     _numpy_method(np.argsort),
     "bool":        lambda x: x.detach().astype(bool),
     "chunk":       chunk,
     "clamp":       clamp,
     "clone":       lambda x: x.copy(),
     "contiguous":  lambda x: x,
     "cpu":         lambda x: x,
-    "cuda":        _absent("cuda"),
+    "cuda":        _refuse_device("cuda"),
     "dim":         lambda x: x.ndim,
     "div":         np.divide,
-    "double":      _as(np.float64),
+    "double":      _cast_method(np.float64),
     "eq":          np.equal,
     "expand":      expand,
     "expand_as":   lambda x, other: np.broadcast_to(x, other.shape),
     "flatten":     _flatten,
-    "float":       _as(np.float32),
+    "float":       _cast_method(np.float32),
     "gather":      gather,
     "ge":          np.greater_equal,
     "gt":          np.greater,
@@ -227,8 +227,8 @@ METHODS.update({
     "lt":          np.less,
     "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),
     "masked_select": lambda x, mask: x[places(mask)],
-    "max":         _worded("max", lambda x, dim, keepdim=False: extreme(np.max, np.argmax, x, dim, keepdim)),
-    "min":         _worded("min", lambda x, dim, keepdim=False: extreme(np.min, np.argmin, x, dim, keepdim)),
+    "max":         _pytorch_or_numpy("max", lambda x, dim, keepdim=False: extreme(np.max, np.argmax, x, dim, keepdim)),
+    "min":         _pytorch_or_numpy("min", lambda x, dim, keepdim=False: extreme(np.min, np.argmin, x, dim, keepdim)),
     "mm":          np.matmul,
     "bmm":         np.matmul,
     "mul":         np.multiply,
@@ -247,7 +247,7 @@ METHODS.update({
     "reshape_as":  lambda x, other: x.reshape(other.shape),
     "rsqrt":       lambda x: 1 / np.sqrt(x),
     "split":       split,
-    "std":         _worded("std", lambda x, *args, **kwargs: spread(np.std, x, *args, **kwargs)),
+    "std":         _pytorch_or_numpy("std", lambda x, *args, **kwargs: variance_or_std(np.std, x, *args, **kwargs)),
     "sub":         np.subtract,
     "t":           lambda x: x.T,
     "to":          to,
@@ -258,7 +258,7 @@ METHODS.update({
     "type_as":     to,
     "unique":      np.unique,
     "unsqueeze":   lambda x, dim: np.expand_dims(x, dim),
-    "var":         _worded("var", lambda x, *args, **kwargs: spread(np.var, x, *args, **kwargs)),
+    "var":         _pytorch_or_numpy("var", lambda x, *args, **kwargs: variance_or_std(np.var, x, *args, **kwargs)),
     "view":        _view,
     "view_as":     lambda x, other: x.reshape(other.shape),
 })  # fmt: skip

@@ -19,7 +19,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
-def _before(states: Array, first: Array) -> Array:
+def _previous_states(states: Array, first: Array) -> Array:
     """Return the state before each time step."""
     return np.concatenate([first[None], states[:-1]])
 
@@ -64,7 +64,7 @@ def _rnn_vjp(g: Array, out: Array, *arrays: Array, activation: str = "tanh") -> 
         back = delta @ W
         deltas.append(delta)
     dz = np.stack(deltas[::-1])  # (time, batch, n)
-    return dz, _rows(dz).T @ _rows(_before(out, h)), back
+    return dz, _rows(dz).T @ _rows(_previous_states(out, h)), back
 
 rnn_states = declare(_rnn, r"h_t = \tanh(z_t + h_{t-1} W^T)",
     jointly=(_rnn_vjp,
@@ -72,7 +72,7 @@ rnn_states = declare(_rnn, r"h_t = \tanh(z_t + h_{t-1} W^T)",
     name="rnn_states", kinks="with relu the slope at 0 is 0")
 
 
-def _parts(cells: Array, n: int) -> list[Array]:
+def _split_gates(cells: Array, n: int) -> list[Array]:
     """Return the parts of n entries into which the last axis is cut."""
     return [cells[..., start : start + n] for start in range(0, cells.shape[-1], n)]
 
@@ -106,7 +106,7 @@ def _lstm(*arrays: Array) -> Any:
     W = np.ascontiguousarray(W)
     np.multiply(z, half, out=gates)
     for t in range(z.shape[0]):
-        a, (i, f, u, o, c_t, tanh_c) = gates[t], _parts(cells[t], n)
+        a, (i, f, u, o, c_t, tanh_c) = gates[t], _split_gates(cells[t], n)
         a += np.matmul(h, W, out=s)
         np.tanh(a, out=a)
         for gate in (a[:, : 2 * n], o):
@@ -123,7 +123,7 @@ def _lstm_cells(*arrays: Array) -> Array:
     z, W, h, c = arrays
     cells = []
     for t in range(z.shape[0]):
-        i, f, u, o = _parts(z[t] + h @ W.T, W.shape[1])
+        i, f, u, o = _split_gates(z[t] + h @ W.T, W.shape[1])
         i, f, u, o = sigmoid(i), sigmoid(f), np.tanh(u), sigmoid(o)
         c = f * c + i * u
         tanh_c = np.tanh(c)
@@ -135,8 +135,8 @@ def _lstm_cells(*arrays: Array) -> Array:
 def _lstm_vjp(g: Array, out: Array, *arrays: Array, cells: Array) -> Any:
     z, W, h, first = arrays
     n = W.shape[1]
-    i, f, u, o, c, tanh_c = _parts(cells, n)
-    c_before = _before(c, first)
+    i, f, u, o, c, tanh_c = _split_gates(cells, n)
+    c_before = _previous_states(c, first)
     to_c = np.concatenate([u * i * (1 - i), c_before * f * (1 - f), i * (1 - u * u)], axis=-1)
     to_c = to_c.reshape(*z.shape[:2], 3, n)
     to_o, through = tanh_c * o * (1 - o), o * (1 - tanh_c * tanh_c)
@@ -149,7 +149,7 @@ def _lstm_vjp(g: Array, out: Array, *arrays: Array, cells: Array) -> Any:
         back, dc = delta @ W, dc * f[t]
         deltas.append(delta)
     dz = np.stack(deltas[::-1])  # (time, batch, 4 n)
-    return dz, _rows(dz).T @ _rows(_before(out[:-1], h)), back, dc
+    return dz, _rows(dz).T @ _rows(_previous_states(out[:-1], h)), back, dc
 
 lstm_states = declare(_lstm, r"h_t = o_t \odot \tanh c_t,\ c_t = f_t \odot c_{t-1} + i_t \odot u_t",
     jointly=(_lstm_vjp, (
@@ -185,7 +185,7 @@ def _gru(*arrays: Array) -> Any:
     cells = np.empty((*z.shape[:2], 4 * n), dtype)  # r, u, the candidate, q
     s, W = np.empty((z.shape[1], 3 * n), dtype), W.T.copy()
     for t in range(z.shape[0]):
-        a, (r, u, candidate, q) = cells[t, :, : 2 * n], _parts(cells[t], n)
+        a, (r, u, candidate, q) = cells[t, :, : 2 * n], _split_gates(cells[t], n)
         np.matmul(h, W, out=s)
         s += b
         np.add(s[:, : 2 * n], z[t, :, : 2 * n], out=a)
@@ -220,8 +220,8 @@ def _gru_cells(*arrays: Array) -> Array:
 def _gru_vjp(g: Array, out: Array, *arrays: Array, cells: Array) -> Any:
     z, W, _, first = arrays
     n = W.shape[1]
-    r, u, candidate, q = _parts(cells, n)
-    before = _before(out, first)
+    r, u, candidate, q = _split_gates(cells, n)
+    before = _previous_states(out, first)
     to_n, to_u = (1 - u) * (1 - candidate * candidate), (before - candidate) * u * (1 - u)
     to_r = to_n * q * r * (1 - r)
     to_h = np.concatenate([to_r, to_u, to_n * r], axis=-1).reshape(*z.shape[:2], 3, n)

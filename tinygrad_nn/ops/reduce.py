@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import METHODS, Array, declare
-from .plain import checked, override, refuse_out
+from .plain import checked_dtype, override, refuse_out
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -21,7 +21,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def kept(reduced: Array, x: Array, axis: Any) -> Array:
+def keep_axes(reduced: Array, x: Array, axis: Any) -> Array:
     """Return a reduction's result with the reduced axes restored with length 1."""
     if axis is None:
         return reduced.reshape((1,) * x.ndim)
@@ -29,9 +29,9 @@ def kept(reduced: Array, x: Array, axis: Any) -> Array:
     return reduced.reshape(tuple([1 if a in axes else n for a, n in enumerate(x.shape)]))
 
 
-def spread(g: Array, x: Array, axis: Any) -> Array:
+def expand(g: Array, x: Array, axis: Any) -> Array:
     """Return g repeated along the reduced axes to the shape of x."""
-    g = kept(g, x, axis)
+    g = keep_axes(g, x, axis)
     if type(g) is not np.ndarray or not g.flags.c_contiguous:
         return np.broadcast_to(g, x.shape)
     # The same view that np.broadcast_to returns, in a quarter of its time.
@@ -41,7 +41,7 @@ def spread(g: Array, x: Array, axis: Any) -> Array:
     return view
 
 
-def given(**options: Any) -> dict[str, Any]:
+def given_options(**options: Any) -> dict[str, Any]:
     """Return the options that are not None, which are those that the caller gave."""
     return {name: value for name, value in options.items() if value is not None}
 
@@ -52,15 +52,15 @@ def _sum(
 ) -> Array:
     """Return the sum over axes."""
     if initial is None and where is None:
-        return np.add.reduce(x, axis, None if dtype is None else checked(dtype, x), keepdims=keepdims)
-    return x.sum(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
+        return np.add.reduce(x, axis, None if dtype is None else checked_dtype(dtype, x), keepdims=keepdims)
+    return x.sum(axis, checked_dtype(dtype, x), None, keepdims, **given_options(initial=initial, where=where))
 
 
 def _sum_vjp(
     g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
     keepdims: bool = False, initial: Any = None, where: Any = None,
 ) -> Array:  # fmt: skip
-    return spread(g, x, axis) if where is None else np.where(where, spread(g, x, axis), 0)
+    return expand(g, x, axis) if where is None else np.where(where, expand(g, x, axis), 0)
 
 sum = declare(_sum, r"\sum_i x_i",
     (_sum_vjp,      r"g \, \mathbf 1"),
@@ -86,7 +86,7 @@ def _prod(
     x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
 ) -> Array:
     """Return the product over axes; its gradient is right with any number of zeros, to any order."""
-    return x.prod(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
+    return x.prod(axis, checked_dtype(dtype, x), None, keepdims, **given_options(initial=initial, where=where))
 
 
 def lines(x: Array, axis: Any) -> Array:
@@ -121,7 +121,7 @@ def _prod_vjp(
     keepdims: bool = False, initial: Any = None, where: Any = None,
 ) -> Array:  # fmt: skip
     factors = lines(x if where is None else np.where(where, x, 1), axis)
-    g = spread(g if initial is None else g * initial, x, axis)
+    g = expand(g if initial is None else g * initial, x, axis)
     return masked(g * unlines(_others(factors), x, axis), where)
 
 prod = declare(_prod, r"\prod_i x_i",
@@ -129,7 +129,7 @@ prod = declare(_prod, r"\prod_i x_i",
     numpy=np.prod)
 
 
-def counted(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
+def entry_count(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
     """Return how many entries are reduced to one: a number, or under a mask an array with the reduced axes kept."""
     if where is None:
         return count(x, axis)
@@ -141,22 +141,23 @@ def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = Fals
     n = count(x, axis)
     if dtype is None and where is None and n and x.dtype.char in "fdFD" and (axis is None or x.ndim):
         return np.add.reduce(x, axis, keepdims=keepdims) / n  # the result of x.mean in half of its time
-    return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
+    return x.mean(axis, checked_dtype(dtype, x), None, keepdims, **given_options(where=where))
 
 
 def _mean_vjp(
     g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *, keepdims: bool = False, where: Any = None
 ) -> Array:
     if where is None:
-        return spread(g / (count(x, axis) or 1), x, axis)
-    return np.where(where, spread(kept(g, x, axis) / np.maximum(counted(x, axis, where, g.dtype), 1), x, axis), 0)
+        return expand(g / (count(x, axis) or 1), x, axis)
+    counts = np.maximum(entry_count(x, axis, where, g.dtype), 1)
+    return np.where(where, expand(keep_axes(g, x, axis) / counts, x, axis), 0)
 
 mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
     (_mean_vjp,     r"\frac{g}{n} \mathbf 1"),
     numpy=np.mean, linear=(0,))
 
 
-def among(
+def share_extreme(
     lost: Any, g: Array, best: Array, x: Array, axis: Any,
     keepdims: bool = False, initial: Any = None, where: Any = None,
 ) -> Array:  # fmt: skip
@@ -173,12 +174,12 @@ def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = No
     """Return the largest entry over axes; equal entries share the gradient evenly."""
     if initial is None and where is None:
         return np.maximum.reduce(x, axis, keepdims=keepdims)
-    return x.max(axis, None, keepdims, **given(initial=initial, where=where))
+    return x.max(axis, None, keepdims, **given_options(initial=initial, where=where))
 
 
 def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
-    best = kept(out, x, axis)
-    return among(x < best, g, best, x, axis, **more)
+    best = keep_axes(out, x, axis)
+    return share_extreme(x < best, g, best, x, axis, **more)
 
 max = declare(_max, r"\max_i x_i",
     (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
@@ -189,12 +190,12 @@ def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = No
     """Return the smallest entry over axes; equal entries share the gradient evenly."""
     if initial is None and where is None:
         return np.minimum.reduce(x, axis, keepdims=keepdims)
-    return x.min(axis, None, keepdims, **given(initial=initial, where=where))
+    return x.min(axis, None, keepdims, **given_options(initial=initial, where=where))
 
 
 def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
-    best = kept(out, x, axis)
-    return among(x > best, g, best, x, axis, **more)
+    best = keep_axes(out, x, axis)
+    return share_extreme(x > best, g, best, x, axis, **more)
 
 min = declare(_min, r"\min_i x_i",
     (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
@@ -203,7 +204,7 @@ min = declare(_min, r"\min_i x_i",
 
 def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
     """Return ddof or its alias correction; NumPy raises if both are given."""
-    return ({"ddof": ddof} if ddof or correction is None else {}) | given(correction=correction)
+    return ({"ddof": ddof} if ddof or correction is None else {}) | given_options(correction=correction)
 
 
 def conj(x: Array) -> Array:
@@ -212,10 +213,10 @@ def conj(x: Array) -> Array:
 
 
 def _squares_vjp(g: Array, x: Array, deviation: Array, axis: Any, where: Any, ddof: float) -> Array:
-    n = counted(x, axis, where, g.dtype) - ddof
+    n = entry_count(x, axis, where, g.dtype) - ddof
     # Without a degree of freedom the variance is NaN, and so is its gradient.
     factor = (2 / n if n > 0 else np.nan) if where is None else 2 / np.where(n > 0, n, np.nan)
-    return spread(g, x, axis) * factor * conj(masked(deviation, where))
+    return expand(g, x, axis) * factor * conj(masked(deviation, where))
 
 
 def _var_vjp(
@@ -225,7 +226,7 @@ def _var_vjp(
     if where is None:
         center = x.sum(axis=axis, keepdims=True) / (count(x, axis) or 1)
     else:
-        center = x.sum(axis=axis, keepdims=True, where=where) / np.maximum(counted(x, axis, where, x.dtype), 1)
+        center = x.sum(axis=axis, keepdims=True, where=where) / np.maximum(entry_count(x, axis, where, x.dtype), 1)
     return _squares_vjp(g, x, x - center, axis, where, ddof if correction is None else correction)
 
 
@@ -235,9 +236,9 @@ def _var(
 ) -> Array:  # fmt: skip
     """Return the variance over axes."""
     if where is None and correction is None:
-        return x.var(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
+        return x.var(axis, checked_dtype(dtype, x), None, ddof, keepdims=keepdims)
+    options = _freedom(ddof, correction) | given_options(where=where)
+    return np.var(x, axis, checked_dtype(dtype, x), None, keepdims=keepdims, **options)
 
 var = declare(_var, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2",
     (_var_vjp,      r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x)"))
@@ -249,9 +250,9 @@ def _std(
 ) -> Array:  # fmt: skip
     """Return the standard deviation over axes; its gradient is 0 where it is 0."""
     if where is None and correction is None:
-        return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
+        return x.std(axis, checked_dtype(dtype, x), None, ddof, keepdims=keepdims)
+    options = _freedom(ddof, correction) | given_options(where=where)
+    return np.std(x, axis, checked_dtype(dtype, x), None, keepdims=keepdims, **options)
 
 
 def _std_vjp(g: Array, out: Array, x: Array, **options: Any) -> Array:
@@ -267,8 +268,8 @@ def _var_about(
     ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
     """Return the mean squared deviation from a given mean, an array in which the reduced axes are kept."""
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, mean=mean, **options)
+    options = _freedom(ddof, correction) | given_options(where=where)
+    return np.var(x, axis, checked_dtype(dtype, x), None, keepdims=keepdims, mean=mean, **options)
 
 
 def _var_about_vjp(
@@ -296,10 +297,10 @@ def _variance(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
 @override("std")
 def _deviation(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
     """Return np.std of a Tensor."""
-    return std(x, *args, **options) if mean is None else root(var_about(x, mean, *args, **options))
+    return std(x, *args, **options) if mean is None else safe_sqrt(var_about(x, mean, *args, **options))
 
 
-def root(x: Array) -> Array:
+def safe_sqrt(x: Array) -> Array:
     """Return the square root of a variance, with gradient 0 where it is 0, like `std`."""
     return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
 
@@ -351,7 +352,7 @@ def with_initial(reduction: Any, fill: float) -> None:
         entries = lines(x if where is None else np.where(where, x, fill), axis)  # (rest, n)
         start = np.broadcast_to(initial.astype(entries.dtype), (*entries.shape[:-1], 1))
         out = reduction(np.concatenate([entries, start], axis=-1), axis=-1, **options)
-        return kept(out, x, axis) if keepdims else out
+        return keep_axes(out, x, axis) if keepdims else out
 
     reduction.composed["initial"] = run
 

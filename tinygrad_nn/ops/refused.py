@@ -74,7 +74,7 @@ METHODS_OF_ARRAYS: dict[str, str] = {
 }  # fmt: skip
 
 
-def _of_method(ufunc: Any, method: str, name: str) -> str:
+def _method_advice(ufunc: Any, method: str, name: str) -> str:
     """Return the advice for a method of a ufunc."""
     if method == "at":
         return "It writes into an array; instead of np.add.at write `t.at[0].add(1.0)`."
@@ -93,19 +93,19 @@ def advice(function: Any, name: str) -> str | None:
     """Return the advice for a NumPy function, or a ufunc's method, that has no rule; None for other functions."""
     if isinstance(function, tuple):
         own, _, method = name.rpartition(".")
-        if own.startswith("np.") and not _of_text(function[0]):
-            return _of_method(function[0], method, own)
-        return TEXT if _of_text(function[0]) else None
+        if own.startswith("np.") and not _is_string_function(function[0]):
+            return _method_advice(function[0], method, own)
+        return TEXT if _is_string_function(function[0]) else None
     if name.startswith("np.lib.recfunctions."):
         return RECORDS
     if name == "np._ones_like":
         return "It has no derivative: `np.ones_like(t)`."
-    if name.startswith("np.strings.") or _of_text(function):
+    if name.startswith("np.strings.") or _is_string_function(function):
         return TEXT
     return FUNCTIONS.get(name)
 
 
-def _of_text(function: Any) -> bool:
+def _is_string_function(function: Any) -> bool:
     """Tell whether a function is one of the ufuncs behind np.strings."""
     strings = sys.modules.get("numpy._core.umath")
     name = getattr(function, "__name__", "")

@@ -53,7 +53,7 @@ def _with_lists(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def named(name: str) -> Callable[..., Any] | None:
+def replacement_named(name: str) -> Callable[..., Any] | None:
     """Return the replacement for the function of this name in scipy.special, or None if there is none."""
     load()
     return _with_lists(name, STAND_INS[name]) if name in STAND_INS else REGISTRY.get(name)
@@ -73,7 +73,7 @@ def _find(function: Any) -> Callable[..., Any] | None:
     name = getattr(function, "__name__", "")
     places = (sys.modules.get(place) for place in ("scipy.special", "scipy.special._ufuncs"))
     known = isinstance(function, np.ufunc) and any(getattr(place, name, None) is function for place in places)
-    return named(name) if known else None
+    return replacement_named(name) if known else None
 
 
 FINDERS.append(_find)

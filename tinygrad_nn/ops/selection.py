@@ -17,19 +17,19 @@ inf = np.inf
 MISSING = object()
 
 
-def _share(loses: Any, ties: Any, g: Array) -> Array:
+def _selected_gradient(loses: Any, ties: Any, g: Array) -> Array:
     """Return the gradient of one argument: 0 where it loses the comparison, half of g where it ties, else g."""
     return np.where(loses, 0, np.where(ties, 0.5 * g, g))
 
 # fmt: off
 maximum = declare(np.maximum, r"\max(x, y)",
-    (lambda g, out, x, y: _share(x < y, x == y, g), r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share(y < x, x == y, g), r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
+    (lambda g, out, x, y: _selected_gradient(x < y, x == y, g), r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
+    (lambda g, out, x, y: _selected_gradient(y < x, x == y, g), r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
     kinks="a tie gives half to each")
 
 minimum = declare(np.minimum, r"\min(x, y)",
-    (lambda g, out, x, y: _share(x > y, x == y, g), r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share(y > x, x == y, g), r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
+    (lambda g, out, x, y: _selected_gradient(x > y, x == y, g), r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
+    (lambda g, out, x, y: _selected_gradient(y > x, x == y, g), r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
     kinks="a tie gives half to each")
 
 
@@ -37,16 +37,16 @@ def _tie(x: Array, y: Array) -> Any:
     return (x == y) | (np.isnan(x) & np.isnan(y))
 
 fmax = declare(np.fmax, r"\max(x, y) \text{ of numbers}",
-    (lambda g, out, x, y: _share((x < y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
+    (lambda g, out, x, y: _selected_gradient((x < y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
                                                     r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share((y < x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
+    (lambda g, out, x, y: _selected_gradient((y < x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
     kinks="a tie gives half to each; NaN loses against a number")
 
 fmin = declare(np.fmin, r"\min(x, y) \text{ of numbers}",
-    (lambda g, out, x, y: _share((x > y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
+    (lambda g, out, x, y: _selected_gradient((x > y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
                                                     r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share((y > x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
+    (lambda g, out, x, y: _selected_gradient((y > x) | (np.isnan(y) & ~np.isnan(x)), _tie(x, y), g),
                                                     r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
     kinks="a tie gives half to each; NaN loses against a number")
 
@@ -172,7 +172,7 @@ def _where(condition: Any, *choices: Any) -> Any:
     return where(condition, *choices) if choices else np.nonzero(bare(condition))
 
 
-def _widest(dtype: Any) -> tuple[Any, Any]:
+def _dtype_bounds(dtype: Any) -> tuple[Any, Any]:
     """Return the smallest and the largest value of a dtype, as bounds for np.clip that change nothing."""
     if dtype.kind in "iu":
         return np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -192,7 +192,7 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
     x = x if hasattr(x, "dtype") else np.asarray(x)
     x = x if dtype is None else x.astype(dtype)
     low, high = (
-        end if b is None or b is MISSING else b for b, end in zip(bounds, _widest(x.dtype), strict=True)
+        end if b is None or b is MISSING else b for b, end in zip(bounds, _dtype_bounds(x.dtype), strict=True)
     )
     return clip(x, low, high)
 

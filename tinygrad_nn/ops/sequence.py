@@ -12,17 +12,17 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
-from .elementwise import softly
-from .plain import checked, override, refuse_out
+from .elementwise import logaddexp_slope
+from .plain import checked_dtype, override, refuse_out
 from .reduce import conj, exclusive
 
 
-def along(axis: int, part: Any) -> tuple[Any, ...]:
+def index_along(axis: int, part: Any) -> tuple[Any, ...]:
     """Return the index that selects `part` along one axis (not negative) and everything along the others."""
     return (slice(None),) * axis + (part,)
 
 
-def _line(x: Array, axis: int | None) -> tuple[Array, int]:
+def _array_and_axis(x: Array, axis: int | None) -> tuple[Array, int]:
     """Return the array and axis of a running sum: x flattened and 0 if no axis is given."""
     return (x.reshape(-1), 0) if axis is None or x.ndim == 0 else (x, axis % x.ndim)
 
@@ -32,12 +32,12 @@ def _line(x: Array, axis: int | None) -> tuple[Array, int]:
 
 def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
     """Return for each entry the sum of all entries up to it."""
-    return x.cumsum(axis, checked(dtype, x))
+    return x.cumsum(axis, checked_dtype(dtype, x))
 
 
 def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    g, axis = _line(g, axis)
-    back = along(axis, slice(None, None, -1))
+    g, axis = _array_and_axis(g, axis)
+    back = index_along(axis, slice(None, None, -1))
     return g[back].cumsum(axis=axis)[back].reshape(x.shape)
 
 cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
@@ -45,7 +45,7 @@ cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
     numpy=np.cumsum, linear=(0,))
 
 
-def recur(g: Array, a: Array) -> Array:
+def recurrence(g: Array, a: Array) -> Array:
     """Return s with s_i = g_i + a_i s_{i+1} along the last axis, where a is one entry shorter than g.
 
     Each round doubles the number of following entries that are included, so it takes log2(n) rounds. Nothing is divided
@@ -61,13 +61,13 @@ def recur(g: Array, a: Array) -> Array:
 
 def _cumprod(x: Array, axis: Any = None, dtype: Any = None) -> Array:
     """Return for each entry the product of all up to it; the gradient is right with any number of zeros."""
-    return x.cumprod(axis, checked(dtype, x))
+    return x.cumprod(axis, checked_dtype(dtype, x))
 
 
 def _cumprod_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    (line, axis), g = _line(x, axis), g if axis is not None else g.reshape(-1)
+    (line, axis), g = _array_and_axis(x, axis), g if axis is not None else g.reshape(-1)
     line, g = line.swapaxes(axis, -1), g.swapaxes(axis, -1)
-    return (exclusive(line) * recur(g, line[..., 1:])).swapaxes(axis, -1).reshape(x.shape)
+    return (exclusive(line) * recurrence(g, line[..., 1:])).swapaxes(axis, -1).reshape(x.shape)
 
 cumprod = declare(_cumprod, r"y_i = \prod_{j \le i} x_j",
     (_cumprod_vjp,       r"\sum_{i \ge j} g_i \prod_{k \le i, k \ne j} x_k"),
@@ -82,8 +82,8 @@ def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = 
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
     won = _same(x, out)
     going_on = _same(out[..., 1:], out[..., :-1])  # the running extreme is the same as one entry before
-    ties = recur(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # how many entries so far attain it
-    return np.where(won, recur(g / ties, going_on), 0).swapaxes(axis, -1)
+    ties = recurrence(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # how many attain it so far
+    return np.where(won, recurrence(g / ties, going_on), 0).swapaxes(axis, -1)
 
 
 def _cummax(x: Array, axis: int = 0, dtype: Any = None) -> Array:
@@ -112,8 +112,8 @@ def _logcumsumexp(x: Array, axis: int = 0, dtype: Any = None) -> Array:
 def _logcumsumexp_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
     before, entry, after = out[..., :-1], x[..., 1:], out[..., 1:]
-    own = np.concatenate([np.ones_like(x[..., :1]), softly(entry, before, after)], axis=-1)  # derivative of y_i in x_i
-    return (own * recur(g, softly(before, entry, after))).swapaxes(axis, -1)
+    own = np.concatenate([np.ones_like(x[..., :1]), logaddexp_slope(entry, before, after)], axis=-1)  # dy_i / dx_i
+    return (own * recurrence(g, logaddexp_slope(before, entry, after))).swapaxes(axis, -1)
 
 logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
     (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"),
@@ -168,7 +168,7 @@ rearrange = declare(_rearrange, r"x_\pi",
                          r"g_{\pi^{-1}}"))
 
 
-def _full(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Array:
+def _full_cotangent(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Array:
     """Return the cotangent of a convolution of n and m entries, padded with zeros to that of mode "full"."""
     short = n if n < m else m
     start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}["vsf"[mode] if isinstance(mode, int) else mode[0]]
@@ -188,11 +188,11 @@ def _convolve(a: Array, v: Array, mode: Any = "full") -> Array:
 
 
 def _convolve_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
-    return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(v), "valid")
+    return np.convolve(_full_cotangent(g, np.size(a), np.size(v), mode), _reversed(v), "valid")
 
 
 def _convolve_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
-    return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(a), "valid")
+    return np.convolve(_full_cotangent(g, np.size(a), np.size(v), mode), _reversed(a), "valid")
 
 convolve = declare(_convolve, r"x * y",
     (_convolve_vjp_a,    r"g * y_{-i}"),
@@ -205,11 +205,11 @@ def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
 
 
 def _correlate_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
-    return np.convolve(_full(g, np.size(a), np.size(v), mode, True), conj(np.reshape(v, -1)), "valid")
+    return np.convolve(_full_cotangent(g, np.size(a), np.size(v), mode, True), conj(np.reshape(v, -1)), "valid")
 
 
 def _correlate_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
-    return conj(np.convolve(_full(g, np.size(a), np.size(v), mode, True), _reversed(a), "valid")[::-1])
+    return conj(np.convolve(_full_cotangent(g, np.size(a), np.size(v), mode, True), _reversed(a), "valid")[::-1])
 
 correlate = declare(_correlate, r"x * \bar y_{-i}",
     (_correlate_vjp_a,   r"g * \bar y"),
@@ -268,11 +268,11 @@ def _overlap_add(x: Array, axis: int) -> Array:
     out = np.zeros((*x.shape[:axis], starts + n - 1, *x.shape[axis + 1 : -1]), x.dtype)
     if n <= starts:
         for j in range(n):
-            out[along(axis, slice(j, j + starts))] += x[..., j]
+            out[index_along(axis, slice(j, j + starts))] += x[..., j]
     else:
         x = np.moveaxis(x, -1, axis + 1)
         for i in range(starts):
-            out[along(axis, slice(i, i + n))] += x[along(axis, i)]
+            out[index_along(axis, slice(i, i + n))] += x[index_along(axis, i)]
     return out
 
 overlap_add = declare(_overlap_add, r"y_k = \sum_{i + j = k} x_{ij}",
@@ -315,7 +315,7 @@ def _cumulative(running: Any, first: Any) -> Any:
     return cumulative
 
 
-def _over_numbers(running: Any, neutral: int) -> Any:
+def _skipping_nan(running: Any, neutral: int) -> Any:
     """Return a running sum or product that replaces NaN by the neutral element, 0 or 1."""
 
     def over_numbers(a: Array, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
@@ -325,8 +325,8 @@ def _over_numbers(running: Any, neutral: int) -> Any:
     return over_numbers
 
 
-override("nancumsum")(_over_numbers(cumsum, 0))
-override("nancumprod")(_over_numbers(cumprod, 1))
+override("nancumsum")(_skipping_nan(cumsum, 0))
+override("nancumprod")(_skipping_nan(cumprod, 1))
 override("cumulative_sum")(_cumulative(cumsum, np.zeros_like))
 override("cumulative_prod")(_cumulative(cumprod, np.ones_like))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array
-from .indexing import along
+from .indexing import part_along
 from .plain import bare, is_tensor, override
 
 
@@ -27,7 +27,7 @@ def _unique(
     """Return np.unique of a Tensor: the values as a Tensor, indices and counts as arrays."""
     wanted = {"return_inverse": return_inverse, "return_counts": return_counts, "axis": axis, **options}
     _, first, *rest = np.unique(bare(ar), return_index=True, **wanted)
-    values = along(ar, axis, first)
+    values = part_along(ar, axis, first)
     if not (return_index or return_inverse or return_counts):
         return values
     return (values, *([first] if return_index else []), *rest)
@@ -56,7 +56,7 @@ def _unique_all(x: Array) -> Any:
     return type(plain)(np.ravel(x)[plain.indices], *plain[1:])
 
 
-def _kept(x: Array, assume_unique: bool) -> Array:
+def _distinct_values(x: Array, assume_unique: bool) -> Array:
     """Return each value once, in increasing order, or just flatten x if its entries are known to differ."""
     return np.ravel(x) if assume_unique else _unique(x)
 
@@ -78,14 +78,14 @@ def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices
 @override("setdiff1d")
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setdiff1d of Tensors: the values of the first array that are not in the second."""
-    values = _kept(_array(ar1), assume_unique)
+    values = _distinct_values(_array(ar1), assume_unique)
     return values[np.isin(bare(values), bare(ar2), assume_unique=True, invert=True)]
 
 
 @override("setxor1d")
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setxor1d of Tensors: the values that are in exactly one of the arrays, in increasing order."""
-    a, b = (_kept(_array(x), assume_unique) for x in (ar1, ar2))
+    a, b = (_distinct_values(_array(x), assume_unique) for x in (ar1, ar2))
     alone = [x[np.isin(bare(x), bare(y), invert=True)] for x, y in ((a, b), (b, a))]
     return np.sort(np.concatenate(alone))
 

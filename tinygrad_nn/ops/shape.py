@@ -69,12 +69,12 @@ def _roll(a: Array, shift: Any, axis: Any = None) -> Array:
     return np.roll(a, shift, axis)
 
 
-def _back(shift: Any) -> Any:
+def _opposite_shift(shift: Any) -> Any:
     """Return the opposite shift, or a tuple of opposite shifts."""
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 roll = declare(_roll, r"x_{i - s}",
-    (lambda g, out, x, shift, axis=None: np.roll(g, _back(shift), axis),  r"g_{i + s}"),
+    (lambda g, out, x, shift, axis=None: np.roll(g, _opposite_shift(shift), axis),  r"g_{i + s}"),
     numpy=np.roll, linear=(0,))
 
 
@@ -120,7 +120,7 @@ def ravel(a: Array, order: Any = "C") -> Array:
     return a.reshape(-1, order=_read_order(a, order))
 
 
-def _reshaped(name: str) -> None:
+def _override_reshape(name: str) -> None:
     """Override a NumPy function that only changes shapes: call it on plain arrays, reshape Tensors to its results."""
     function = getattr(np, name)
 
@@ -135,12 +135,12 @@ def _reshaped(name: str) -> None:
 
 
 for _name in ("expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"):
-    _reshaped(_name)
+    _override_reshape(_name)
 
 
 # -- the axes in another order
 
-def _permuted(name: str) -> None:
+def _override_permute(name: str) -> None:
     """Override a NumPy function that only permutes axes: call it on an array of shape (0, 1, 2, ...) to see how."""
     function = getattr(np, name)
 
@@ -153,7 +153,7 @@ def _permuted(name: str) -> None:
 
 
 for _name in ("moveaxis", "rollaxis", "matrix_transpose"):
-    _permuted(_name)
+    _override_permute(_name)
 
 
 @override("flip")
@@ -300,20 +300,20 @@ def geomspace(
 
 # -- triangles and diagonals
 
-def _below(m: Array, k: int) -> Any:
+def _lower_triangle_mask(m: Array, k: int) -> Any:
     return np.tri(m.shape[-2:][0], m.shape[-1], k, bool)
 
 
 @override("tril")
 def tril(m: Array, k: int = 0) -> Array:
     """Return the lower triangle of m, with zeros above."""
-    return np.where(_below(m, k), m, np.zeros(1, m.dtype))
+    return np.where(_lower_triangle_mask(m, k), m, np.zeros(1, m.dtype))
 
 
 @override("triu")
 def triu(m: Array, k: int = 0) -> Array:
     """Return the upper triangle of m, with zeros below."""
-    return np.where(_below(m, k - 1), np.zeros(1, m.dtype), m)
+    return np.where(_lower_triangle_mask(m, k - 1), np.zeros(1, m.dtype), m)
 
 
 @override("diagonal")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
-from .elementwise import _live
+from .elementwise import _safe_divisor
 from .neural import sigmoid
 
 Table = Sequence[float]
@@ -332,7 +332,7 @@ def _logit(x: Array) -> Array:
     return np.where(np.abs(x - 0.5) < 0.2, 2 * np.arctanh(2 * x - 1), np.log(x) - np.log1p(-x))
 
 logit = declare(_logit, r"\ln \frac{x}{1 - x}",
-    (lambda g, out, x: g / _live(g, x * (1 - x)),             r"\frac{g}{x (1 - x)}"),
+    (lambda g, out, x: g / _safe_divisor(g, x * (1 - x)),             r"\frac{g}{x (1 - x)}"),
     domain=[(0.1, 0.9)], kinks="at 0 and 1 infinite, and 0 where the cotangent is 0")
 
 

@@ -16,16 +16,16 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import bare, checked, held_to, is_tensor, override, refuse_out
+from .plain import bare, checked_dtype, is_tensor, override, refuse_out, require_everywhere
 from .sequence import sorted_along
 
 # -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
 
-def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., Any]:
+def _nan_forward(function: Callable[..., Any], like: Primitive) -> Callable[..., Any]:
     """Return a NumPy function as a forward with the same metadata as the primitive `like`."""
 
     def forward(x: Array, axis: Any = None, **options: Any) -> Array:
-        checked(options.get("dtype"), x)
+        checked_dtype(options.get("dtype"), x)
         return function(x, axis, **options)
 
     forward.__name__ = function.__name__
@@ -34,51 +34,51 @@ def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., An
     return forward
 
 
-def _numbers(x: Array, where: Any = None) -> Any:
+def _not_nan_mask(x: Array, where: Any = None) -> Any:
     """Return the mask of the entries that are not NaN, combined with another mask if one is given."""
     mask = np.logical_not(np.isnan(x))
     return mask if where is None else np.logical_and(mask, where)
 
 
-def _of_numbers(like: Primitive) -> Callable[..., Any]:
+def _nan_rule(like: Primitive) -> Callable[..., Any]:
     """Return the rule of a reduction, restricted to the entries that are not NaN."""
     rule: Any = like.vjps[0]
-    return lambda g, out, x, where=None, **options: rule(g, out, x, where=_numbers(x, where), **options)
+    return lambda g, out, x, where=None, **options: rule(g, out, x, where=_not_nan_mask(x, where), **options)
 
 # fmt: off
-nansum = declare(_skipping(np.nansum, reduce.sum), r"\sum_{x_i \in \mathbb R} x_i",
-    (_of_numbers(reduce.sum),   r"g \, [x_i \in \mathbb R]"),
+nansum = declare(_nan_forward(np.nansum, reduce.sum), r"\sum_{x_i \in \mathbb R} x_i",
+    (_nan_rule(reduce.sum),   r"g \, [x_i \in \mathbb R]"),
     numpy=np.nansum, kinks="at NaN the slope is 0")
 
-nanprod = declare(_skipping(np.nanprod, reduce.prod), r"\prod_{x_i \in \mathbb R} x_i",
-    (_of_numbers(reduce.prod),  r"g \, [x_i \in \mathbb R] \prod_{j \ne i} x_j"),
+nanprod = declare(_nan_forward(np.nanprod, reduce.prod), r"\prod_{x_i \in \mathbb R} x_i",
+    (_nan_rule(reduce.prod),  r"g \, [x_i \in \mathbb R] \prod_{j \ne i} x_j"),
     numpy=np.nanprod, kinks="at NaN the slope is 0")
 
-nanmean = declare(_skipping(np.nanmean, reduce.mean), r"\frac{1}{n} \sum_{x_i \in \mathbb R} x_i",
-    (_of_numbers(reduce.mean),  r"\frac{g}{n} [x_i \in \mathbb R]"),
+nanmean = declare(_nan_forward(np.nanmean, reduce.mean), r"\frac{1}{n} \sum_{x_i \in \mathbb R} x_i",
+    (_nan_rule(reduce.mean),  r"\frac{g}{n} [x_i \in \mathbb R]"),
     numpy=np.nanmean, kinks="at NaN the slope is 0")
 
 
 def _nanextreme_vjp(g: Array, out: Array, x: Array, axis: Any = None, **options: Any) -> Array:
-    best = reduce.kept(out, x, axis)
-    return reduce.among((x != best) & np.logical_not(np.isnan(best)), g, best, x, axis, **options)
+    best = reduce.keep_axes(out, x, axis)
+    return reduce.share_extreme((x != best) & np.logical_not(np.isnan(best)), g, best, x, axis, **options)
 
-nanmax = declare(_skipping(np.nanmax, reduce.max), r"\max_{x_i \in \mathbb R} x_i",
+nanmax = declare(_nan_forward(np.nanmax, reduce.max), r"\max_{x_i \in \mathbb R} x_i",
     (_nanextreme_vjp,           r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
     numpy=np.nanmax, kinks="ties share evenly; at NaN the slope is 0, but where all are NaN they share evenly")
 
-nanmin = declare(_skipping(np.nanmin, reduce.min), r"\min_{x_i \in \mathbb R} x_i",
+nanmin = declare(_nan_forward(np.nanmin, reduce.min), r"\min_{x_i \in \mathbb R} x_i",
     (_nanextreme_vjp,           r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
     numpy=np.nanmin, kinks="ties share evenly; at NaN the slope is 0, but where all are NaN they share evenly")
 
-nanvar = declare(_skipping(np.nanvar, reduce.var),
+nanvar = declare(_nan_forward(np.nanvar, reduce.var),
     r"\frac{1}{n - \mathrm{ddof}} \sum_{x_i \in \mathbb R} |x_i - \bar x|^2",
-    (_of_numbers(reduce.var),   r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x) [x_i \in \mathbb R]"),
+    (_nan_rule(reduce.var),   r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x) [x_i \in \mathbb R]"),
     kinks="at NaN the slope is 0")
 
-nanstd = declare(_skipping(np.nanstd, reduce.std),
+nanstd = declare(_nan_forward(np.nanstd, reduce.std),
     r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_{x_i \in \mathbb R} |x_i - \bar x|^2}",
-    (_of_numbers(reduce.std),   r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out} [x_i \in \mathbb R]"),
+    (_nan_rule(reduce.std),   r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out} [x_i \in \mathbb R]"),
     kinks="at NaN the slope is 0; at 0 it is 0 too")
 
 # fmt: on
@@ -91,16 +91,16 @@ for reduction, fill in ((nansum, 0), (nanprod, 1), (nanmax, -np.inf), (nanmin, n
 def _nanvariance(x: Array, *args: Any, mean: Any = None, where: Any = None, **options: Any) -> Array:
     """Return np.nanvar of a Tensor."""
     if mean is None:
-        return nanvar(x, *args, **options, **reduce.given(where=where))
-    return reduce.var_about(x, mean, *args, where=_numbers(x, where), **options)
+        return nanvar(x, *args, **options, **reduce.given_options(where=where))
+    return reduce.var_about(x, mean, *args, where=_not_nan_mask(x, where), **options)
 
 
 @override("nanstd")
 def _nandeviation(x: Array, *args: Any, mean: Any = None, where: Any = None, **options: Any) -> Array:
     """Return np.nanstd of a Tensor."""
     if mean is None:
-        return nanstd(x, *args, **options, **reduce.given(where=where))
-    return reduce.root(reduce.var_about(x, mean, *args, where=_numbers(x, where), **options))
+        return nanstd(x, *args, **options, **reduce.given_options(where=where))
+    return reduce.safe_sqrt(reduce.var_about(x, mean, *args, where=_not_nan_mask(x, where), **options))
 
 
 # -- Quantiles
@@ -159,7 +159,7 @@ def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
     return low, high, weight
 
 
-def _between(low: Array, high: Array, weight: Array) -> Array:
+def _interpolate(low: Array, high: Array, weight: Array) -> Array:
     """Return low + weight * (high - low), computed from the nearer end as NumPy does."""
     step = high - low
     near = bare(weight) >= 0.5
@@ -221,7 +221,7 @@ def _quantile_of(
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
     weak = isinstance(q, (int, float)) and x.dtype.kind == "f"  # a Python number takes the precision of the array
     q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
-    q = held_to(q, (bare(q) >= 0) & (bare(q) <= 1), ValueError("Quantiles must be in the range [0, 1]"))
+    q = require_everywhere(q, (bare(q) >= 0) & (bare(q) <= 1), ValueError("Quantiles must be in the range [0, 1]"))
     if skip and x.size == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN for all q together, with NumPy's warning
     entries = reduce.lines(x, axis)  # (rest, n)
@@ -233,7 +233,7 @@ def _quantile_of(
         low, high, weight = _places(method, n, flat)
         found = _take(ordered, low)
         if high is not None:
-            found = _between(found, _take(ordered, high), weight)
+            found = _interpolate(found, _take(ordered, high), weight)
     elif method != "inverted_cdf":
         raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
     else:

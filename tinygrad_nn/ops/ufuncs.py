@@ -12,25 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, stand_in
+from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, find_replacement
 from . import reduce
 from .neural import logsumexp
-from .plain import bare, checked, is_tensor
-from .sequence import along, cummax, cummin, cumprod, cumsum, logcumsumexp
+from .plain import bare, checked_dtype, is_tensor
+from .sequence import cummax, cummin, cumprod, cumsum, index_along, logcumsumexp
 
 
-def _reduction(primitive: Primitive) -> Callable[..., Array]:
+def _reduce_method(primitive: Primitive) -> Callable[..., Array]:
     def reduce_all(x: Array, axis: Any = 0, dtype: Any = None, **options: Any) -> Array:
         if options.get("where", False) is True:
             del options["where"]
         if dtype is not None and "dtype" not in primitive.metadata:  # max and min take no dtype=, so convert x
-            x, dtype = x.astype(checked(dtype, bare(x))), None
+            x, dtype = x.astype(checked_dtype(dtype, bare(x))), None
         return primitive(x, axis=axis, **options, **({} if dtype is None else {"dtype": dtype}))
 
     return reduce_all
 
 
-def _running(primitive: Primitive) -> Callable[..., Array]:
+def _accumulate_method(primitive: Primitive) -> Callable[..., Array]:
     return lambda x, axis=0, dtype=None: primitive(x, axis=_one_axis(x, axis), dtype=dtype)
 
 
@@ -47,13 +47,13 @@ def _logaddexp_reduce(
     """Return np.logaddexp.reduce of a Tensor."""
     np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # raises for axes or dtypes that do not fit
     x = x if where is True else np.where(where, x, -np.inf)
-    x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+    x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
     nothing = reduce.count(x, axis) == 0  # the logarithm of an empty sum is -inf
     out = x.sum(axis=axis, keepdims=keepdims) - np.inf if nothing else logsumexp(x, axis=axis, keepdims=keepdims)
     return out if initial is None else np.logaddexp(out, initial)
 
 
-def _steps(ufunc: Any, entries: list[Array], masks: Any = None, initial: Any = None) -> list[Array]:
+def _running_results(ufunc: Any, entries: list[Array], masks: Any = None, initial: Any = None) -> list[Array]:
     """Return the results of the ufunc over the first entry, the first two, and so on; masked entries are skipped."""
     made = [entries.pop(0) if initial is None else initial]
     for i, entry in enumerate(entries):
@@ -67,7 +67,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
         x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
         ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # raises for axes that do not exist or cannot be merged
-        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
         start = ufunc.identity if initial is None else initial
         lines = reduce.lines(x, axis)  # (rest, n)
         n, masks = lines.shape[-1], None
@@ -78,8 +78,8 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
         if n == 0:
             out = lines.sum(axis=-1) + start  # the empty sum is 0
         else:
-            out = _steps(ufunc, [lines[..., i] for i in range(n)], masks, start)[-1]
-        return reduce.kept(out, x, axis) if keepdims else out
+            out = _running_results(ufunc, [lines[..., i] for i in range(n)], masks, start)[-1]
+        return reduce.keep_axes(out, x, axis) if keepdims else out
 
     return reduce_by_steps
 
@@ -87,9 +87,9 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
 def _accumulate_by_steps(ufunc: Any) -> Callable[..., Array]:
     def accumulate_by_steps(x: Array, axis: int = 0, dtype: Any = None) -> Array:
         axis = _one_axis(x, axis)
-        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
-        entries = [x[along(axis, i)] for i in range(x.shape[axis])]
-        return np.stack(_steps(ufunc, entries), axis=axis) if entries else x
+        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
+        entries = [x[index_along(axis, i)] for i in range(x.shape[axis])]
+        return np.stack(_running_results(ufunc, entries), axis=axis) if entries else x
 
     return accumulate_by_steps
 
@@ -112,7 +112,7 @@ def _segment_sums_vjp(g: Array, out: Array, x: Array, indices: Any, axis: int = 
     spans = _spans(indices, x.shape[axis])
     places = np.concatenate([np.arange(start, stop) for start, stop in spans])
     parts = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
-    return REGISTRY["put"](g[along(axis, parts)], index=along(axis, places), shape=x.shape)
+    return REGISTRY["put"](g[index_along(axis, parts)], index=index_along(axis, places), shape=x.shape)
 
 segment_sums = declare(_segment_sums, r"y_k = \sum_{i_k \le j < i_{k+1}} x_j",
     (_segment_sums_vjp,  r"\sum_{k : i_k \le j < i_{k+1}} g_k"))
@@ -133,13 +133,13 @@ def _reduceat(ufunc: Any) -> Callable[..., Array]:
         axis = _one_axis(x, axis)
         indices = np.asarray(bare(indices))
         ufunc.reduceat(np.ones(x.shape[axis]), indices)  # raises for invalid indices
-        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
         if len(indices) == 0:
-            return x[along(axis, slice(0))]
+            return x[index_along(axis, slice(0))]
         if ufunc is np.add:
             return segment_sums(x, indices=indices, axis=axis)
         parts = [
-            x[along(axis, i)] if j == i + 1 else ufunc.reduce(x[along(axis, slice(i, j))], axis=axis)
+            x[index_along(axis, i)] if j == i + 1 else ufunc.reduce(x[index_along(axis, slice(i, j))], axis=axis)
             for i, j in _spans(indices, x.shape[axis])
         ]
         return np.stack(parts, axis=axis)
@@ -153,16 +153,16 @@ def _in_double(run: Callable[..., Array]) -> Callable[..., Array]:
 
 
 OVERRIDES.update({
-    (np.add, "reduce"): _reduction(reduce.sum),
-    (np.multiply, "reduce"): _reduction(reduce.prod),
-    (np.maximum, "reduce"): _reduction(reduce.max),
-    (np.minimum, "reduce"): _reduction(reduce.min),
+    (np.add, "reduce"): _reduce_method(reduce.sum),
+    (np.multiply, "reduce"): _reduce_method(reduce.prod),
+    (np.maximum, "reduce"): _reduce_method(reduce.max),
+    (np.minimum, "reduce"): _reduce_method(reduce.min),
     (np.logaddexp, "reduce"): _logaddexp_reduce,
-    (np.add, "accumulate"): _running(cumsum),
-    (np.multiply, "accumulate"): _running(cumprod),
-    (np.maximum, "accumulate"): _running(cummax),
-    (np.minimum, "accumulate"): _running(cummin),
-    (np.logaddexp, "accumulate"): _running(logcumsumexp),
+    (np.add, "accumulate"): _accumulate_method(cumsum),
+    (np.multiply, "accumulate"): _accumulate_method(cumprod),
+    (np.maximum, "accumulate"): _accumulate_method(cummax),
+    (np.minimum, "accumulate"): _accumulate_method(cummin),
+    (np.logaddexp, "accumulate"): _accumulate_method(logcumsumexp),
     (np.float_power, "reduce"): _in_double(_reduce_by_steps(np.float_power)),
     (np.float_power, "accumulate"): _in_double(_accumulate_by_steps(np.float_power)),
     (np.float_power, "outer"): _outer(np.float_power),
@@ -184,7 +184,7 @@ for ufunc, primitive in list(OVERRIDES.items()):
 def _method_of_another(function: Any) -> Callable[..., Array] | None:
     """Return the replacement of a method of another library's ufunc, if that ufunc has one; else None."""
     ufunc, method = function if isinstance(function, tuple) else (None, "")
-    known = method in BY_STEPS and ufunc.nin == 2 and ufunc not in OVERRIDES and stand_in(ufunc) is not None
+    known = method in BY_STEPS and ufunc.nin == 2 and ufunc not in OVERRIDES and find_replacement(ufunc) is not None
     return BY_STEPS[method](ufunc) if known else None
 
 

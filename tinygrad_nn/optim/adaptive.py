@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..spelling import named_options
-from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, made, shrunk, two_zeros
+from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, make_optimizer, shrunk, two_zeros
 
 
-def _moments(w: Array) -> OptimizerState:
+def _adam_state(w: Array) -> OptimizerState:
     return *two_zeros(w), 0
 
 
@@ -39,7 +39,9 @@ def adam(
         adam(beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.1)
     """
     pair = _adam(beta1, beta2, eps, weight_decay, amsgrad, decoupled=False)
-    return made(adam, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+    return make_optimizer(
+        adam, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+    )
 
 
 @named_options(RATE)
@@ -53,7 +55,9 @@ def adamw(
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2.
     """
     pair = _adam(beta1, beta2, eps, weight_decay, amsgrad, decoupled=True)
-    return made(adamw, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+    return make_optimizer(
+        adamw, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+    )
 
 
 @named_options(RATE)
@@ -66,7 +70,7 @@ def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_
     Source: Reddi, Kale & Kumar, On the convergence of Adam and beyond (2018), as ``torch.optim.Adam(amsgrad=True)``.
     """
     pair = _adam(beta1, beta2, eps, weight_decay, True, decoupled=False)
-    return made(amsgrad, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    return make_optimizer(amsgrad, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
 
 def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decoupled: bool) -> tuple[Init, Update]:
@@ -82,7 +86,7 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         step = η * root / (1 - β1**t) * m / (np.sqrt(u[0] if highest else v) + eps * root)
         return shrunk(step, w, rate=η, weight_decay=λ) if decoupled else step, (m, v, *u, t)
 
-    return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
+    return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _adam_state, update
 
 
 @named_options(RATE)
@@ -118,7 +122,7 @@ def nadam(
         step = η * ahead / (np.sqrt(v / (1 - beta2**t)) + eps)
         return shrunk(step, w, rate=η, weight_decay=weight_decay) if decoupled else step, (m, v, product, t)
 
-    return made(
+    return make_optimizer(
         nadam, 2e-3, lambda w: (*two_zeros(w), 1.0, 0), update, beta1=beta1, beta2=beta2, eps=eps,
         weight_decay=weight_decay, momentum_decay=momentum_decay, decoupled=decoupled,
     )  # fmt: skip
@@ -158,8 +162,8 @@ def radam(
         step = np.where(ρ > 5, step * (r * rest**0.5) / (np.sqrt(v) + eps), step)
         return shrunk(step, w, rate=η, weight_decay=weight_decay) if decoupled else step, (m, v, t)
 
-    return made(
-        radam, 1e-3, _moments, update,
+    return make_optimizer(
+        radam, 1e-3, _adam_state, update,
         beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, decoupled=decoupled,
     )  # fmt: skip
 
@@ -182,7 +186,9 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
         u = np.maximum(beta2 * u, np.abs(g) + eps)
         return η / (1 - beta1**t) * m / u, (m, u, t)
 
-    return made(adamax, 2e-3, _moments, update, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    return make_optimizer(
+        adamax, 2e-3, _adam_state, update, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay
+    )
 
 
 @named_options(RATE)
@@ -218,7 +224,7 @@ def rmsprop(
         roll = mu * state[-1] + g / (np.sqrt(v) + eps)
         return η * roll, (*kept, roll)
 
-    return made(
+    return make_optimizer(
         rmsprop, 1e-2, init, update, alpha=alpha, eps=eps, mu=mu, centered=centered, weight_decay=weight_decay
     )
 
@@ -247,7 +253,7 @@ def adagrad(
         s = s + g * g
         return η / (1 + t * lr_decay) * g / (np.sqrt(s) + eps), (s, t + 1)
 
-    return made(
+    return make_optimizer(
         adagrad, 1e-2, lambda w: (np.full_like(w, initial), 0), update,
         eps=eps, lr_decay=lr_decay, initial=initial, weight_decay=weight_decay,
     )  # fmt: skip
@@ -272,4 +278,4 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
         u = rho * u + (1 - rho) * (Δ * Δ)
         return η * Δ, (v, u)
 
-    return made(adadelta, 1.0, two_zeros, update, rho=rho, eps=eps, weight_decay=weight_decay)
+    return make_optimizer(adadelta, 1.0, two_zeros, update, rho=rho, eps=eps, weight_decay=weight_decay)

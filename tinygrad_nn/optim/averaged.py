@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed import Ranks, RowDraws, Shard, Sum, sharing, surroundings
+from ..distributed import Ranks, RowDraws, Shard, Sum, on_shard, rank_environment
 from .clipping import clip_by_norm, clip_by_value
 from .group_optimizer import GroupOptimizer
 from .minimizer import Minimizer
@@ -42,7 +42,7 @@ class Averaged:
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
             self.ranks.open("averaged")
-            self.ranks.compare("averaged", {**surroundings(), "the parameters": _told(minimizer)})
+            self.ranks.compare("averaged", {**rank_environment(), "the parameters": _setup_text(minimizer)})
             self._from_first()
         atexit.register(self.ranks.close)
 
@@ -110,7 +110,7 @@ class Averaged:
             if norm is not None or value is not None:
                 raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
             self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
-            with sharing(shard):
+            with on_shard(shard):
                 return self.minimizer.step(gradients)
         loss, found = self._own(gradients, shard)
         if compared:
@@ -133,7 +133,7 @@ class Averaged:
         loss = None
         if callable(gradients):
             self.minimizer.zero_grad()
-            with sharing(shard):
+            with on_shard(shard):
                 loss = gradients()
                 if getattr(loss, "node", None) is not None and loss.node.args is not None:
                     loss.backward()
@@ -219,7 +219,7 @@ def averaged(minimizer: Any, comm: Any) -> Averaged:
     return Averaged(minimizer, comm)
 
 
-def _told(minimizer: Any) -> str:
+def _setup_text(minimizer: Any) -> str:
     """Return a text of all that must be equal on all ranks: rules, learning rates, parameter shapes, schedule."""
     if isinstance(minimizer, Minimizer):
         groups = [(repr(g.rule), g.learning_rate, [(t.shape, str(t.dtype)) for t in g.parameters])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..leaves import replaced
+from ..leaves import replace_gradient
 from ..tensor import Tensor
 
 Array = Any
@@ -64,7 +64,7 @@ def clip_by_norm(gradients: Iterable[Array | None], limit: float, eps: float = 1
     """
     limit, gradients = _limit("clip_by_norm", limit), list(gradients)
     norm = total_norm(gradients)
-    return _scaled(gradients, limit, norm, eps), norm
+    return _scale_to_limit(gradients, limit, norm, eps), norm
 
 
 def total_norm(gradients: Iterable[Array | None], order: float = 2.0) -> Any:
@@ -116,14 +116,16 @@ def clip_grad_norm_(
     """
     if float(norm_type) <= 0:
         raise ValueError(f"clip_grad_norm_: norm_type={norm_type!r}; it must be positive, e.g. 2.0 or float('inf').")
-    held = _holding("clip_grad_norm_", parameters)
+    held = _with_gradients("clip_grad_norm_", parameters)
     gradients = [t.node.grad for t in held]
     norm = total_norm(gradients, float(norm_type))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {norm}; with error_if_nonfinite=False "
                            "they are scaled anyway.")  # fmt: skip
     if max_norm != math.inf:
-        _put(held, _scaled(gradients, _limit("clip_grad_norm_", max_norm, "max_norm"), norm, 1e-6))
+        _replace_gradients(
+            held, _scale_to_limit(gradients, _limit("clip_grad_norm_", max_norm, "max_norm"), norm, 1e-6)
+        )
     return norm
 
 
@@ -138,17 +140,17 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
 
     Source: as ``torch.nn.utils.clip_grad_value_``.
     """
-    held = _holding("clip_grad_value_", parameters)
+    held = _with_gradients("clip_grad_value_", parameters)
     limit = _limit("clip_grad_value_", clip_value, "clip_value")
-    _put(held, [np.clip(t.node.grad, -limit, limit) for t in held])
+    _replace_gradients(held, [np.clip(t.node.grad, -limit, limit) for t in held])
 
 
-def _scaled(gradients: list[Array | None], limit: float, norm: Any, eps: float) -> list[Array | None]:
+def _scale_to_limit(gradients: list[Array | None], limit: float, norm: Any, eps: float) -> list[Array | None]:
     factor = np.minimum(1.0, limit / (norm + eps))
     return [None if g is None else g * factor.astype(g.dtype) for g in gradients]
 
 
-def _holding(call: str, parameters: Any) -> list[Any]:
+def _with_gradients(call: str, parameters: Any) -> list[Any]:
     """Return the parameters that have a gradient."""
     if hasattr(parameters, "parameters"):
         raise TypeError(f"{call}: this is a model; pass model.parameters().")
@@ -160,9 +162,9 @@ def _holding(call: str, parameters: Any) -> list[Any]:
     return [t for t in found if t.node is not None and t.node.grad is not None]
 
 
-def _put(held: list[Any], gradients: list[Any]) -> None:
+def _replace_gradients(held: list[Any], gradients: list[Any]) -> None:
     for t, g in zip(held, gradients, strict=True):
-        replaced(t.node, g)
+        replace_gradient(t.node, g)
 
 
 def _limit(call: str, limit: Any, name: str = "limit") -> float:

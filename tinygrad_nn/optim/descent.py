@@ -8,7 +8,19 @@ import numpy as np
 
 from ..spelling import named_options
 from .adaptive import adamw
-from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, made, nothing, one_zero, shrunk
+from .rule import (
+    RATE,
+    Array,
+    Init,
+    Optimizer,
+    OptimizerState,
+    Update,
+    decayed,
+    make_optimizer,
+    no_state,
+    one_zero,
+    shrunk,
+)
 
 
 @named_options(RATE)
@@ -38,9 +50,11 @@ def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_
             f"sgd: nesterov=True with mu={mu!r} and dampening={dampening!r}; it needs momentum and no dampening, e.g. "
             "sgd(mu=0.9, nesterov=True)."
         )
-    rolling = _rolling(mu, weight_decay, dampening=dampening, ahead=nesterov)
-    init, update = rolling if mu else _plain(weight_decay)
-    return made(sgd, 1e-3, init, update, mu=mu, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay)
+    rolling = _momentum_sgd(mu, weight_decay, dampening=dampening, ahead=nesterov)
+    init, update = rolling if mu else _plain_sgd(weight_decay)
+    return make_optimizer(
+        sgd, 1e-3, init, update, mu=mu, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay
+    )
 
 
 @named_options(RATE)
@@ -51,7 +65,7 @@ def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
     Source: Polyak (1964); Sutskever et al. (2013), in the form of ``torch.optim.SGD(momentum=mu)``.
     """
-    return made(momentum, 1e-3, *_rolling(mu, weight_decay), mu=mu, weight_decay=weight_decay)
+    return make_optimizer(momentum, 1e-3, *_momentum_sgd(mu, weight_decay), mu=mu, weight_decay=weight_decay)
 
 
 @named_options(RATE)
@@ -62,17 +76,19 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
     Source: Nesterov (1983); Sutskever et al. (2013), as ``torch.optim.SGD(momentum=mu, nesterov=True)``.
     """
-    return made(nesterov, 1e-3, *_rolling(mu, weight_decay, ahead=True), mu=mu, weight_decay=weight_decay)
+    return make_optimizer(
+        nesterov, 1e-3, *_momentum_sgd(mu, weight_decay, ahead=True), mu=mu, weight_decay=weight_decay
+    )
 
 
-def _plain(weight_decay: float) -> tuple[Init, Update]:
+def _plain_sgd(weight_decay: float) -> tuple[Init, Update]:
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         return η * decayed(g, w, weight_decay=weight_decay), state
 
-    return nothing, update
+    return no_state, update
 
 
-def _rolling(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool = False) -> tuple[Init, Update]:
+def _momentum_sgd(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool = False) -> tuple[Init, Update]:
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay=weight_decay)
         (v,) = state
@@ -105,7 +121,7 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> 
         step = η * np.sign(beta1 * m + (1 - beta1) * g)
         return shrunk(step, w, rate=η, weight_decay=weight_decay), (beta2 * m + (1 - beta2) * g,)
 
-    return made(lion, 1e-4, one_zero, update, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+    return make_optimizer(lion, 1e-4, one_zero, update, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
 
 
 QUINTIC = 3.4445, -4.7750, 2.0315  # steep at 0, so that five iterations bring singular values as small as 0.002 near 1
@@ -145,7 +161,7 @@ def muon(
         s = math.sqrt(max(1, rows / columns)) if adjust == "original" else 0.2 * math.sqrt(max(rows, columns))
         return shrunk(η * s * orthogonal(G, eps).reshape(g.shape), w, rate=η, weight_decay=weight_decay), (B,)
 
-    return made(
+    return make_optimizer(
         muon, 1e-3, lambda w: one_zero(w) if w.ndim > 1 else rest.init(w), update,
         mu=mu, nesterov=nesterov, weight_decay=weight_decay, eps=eps, adjust=adjust,
     )  # fmt: skip

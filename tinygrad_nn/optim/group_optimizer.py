@@ -58,7 +58,7 @@ class GroupOptimizer:
         self._groups: list[Group] = []
         self._watch = Watch()
         self._settled: list[list[Any]] = []  # for each group, the hyper-parameters of its current rule
-        for group in parted(name, params):
+        for group in parameter_groups(name, params):
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Any) -> None:
@@ -74,7 +74,7 @@ class GroupOptimizer:
             near = near_names(key, ["params", *self.defaults])
             if near and key != near[0]:  # a name that is not similar to any is the user's own entry
                 raise no_option(f"a group of {name}", key, ("params", *self.defaults), {})
-        given = {**param_group, "params": tensors(param_group["params"])}
+        given = {**param_group, "params": parameters_in(param_group["params"])}
         given |= {key: value for key, value in self.defaults.items() if key not in given}
         self._check_rate(given)
         (group,) = Minimizer(given["params"], self._rule(given), 0.0).groups
@@ -148,7 +148,7 @@ class GroupOptimizer:
             numbers.update(zip(map(id, group.parameters), here, strict=True))
             groups.append({**given, "params": list(here)})
             count += len(here)
-        state = {numbers[id(t)]: {key: _copied(x) for key, x in found.items()} for t, found in self.state.items()}
+        state = {numbers[id(t)]: {key: _copy_array(x) for key, x in found.items()} for t, found in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Any) -> None:
@@ -173,7 +173,11 @@ class GroupOptimizer:
             )
         made, states = [], []
         for given, group, other in zip(self.param_groups, self._groups, saved, strict=True):
-            new = {**given, **{key: _plain(value) for key, value in other.items()}, "params": given["params"]}
+            new = {
+                **given,
+                **{key: _as_python_number(value) for key, value in other.items()},
+                "params": given["params"],
+            }
             self._check_rate(new)
             rule = self._rule(new)
             made.append(new)
@@ -200,9 +204,9 @@ class GroupOptimizer:
         for key in self.rule_names:
             value = given[key]
             if key == "betas":
-                hyper["beta1"], hyper["beta2"] = _pair(type(self).__name__, value)
+                hyper["beta1"], hyper["beta2"] = _check_betas(type(self).__name__, value)
             else:
-                hyper[RENAMED.get(key, key)] = _plain(raw(value))
+                hyper[RENAMED.get(key, key)] = _as_python_number(raw(value))
         return type(self).make(**hyper)
 
     def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
@@ -236,7 +240,7 @@ class GroupOptimizer:
         return float(rate)
 
 
-def parted(name: str, params: Any) -> list[Mapping[str, Any]]:
+def parameter_groups(name: str, params: Any) -> list[Mapping[str, Any]]:
     """Return the groups that were given, or one group of all parameters."""
     if hasattr(params, "parameters"):
         raise TypeError(f"{name}: this is a model; pass its parameters, optim.{name}(model.parameters(), lr=0.01).")
@@ -248,22 +252,22 @@ def parted(name: str, params: Any) -> list[Mapping[str, Any]]:
     return found if any(isinstance(one, Mapping) for one in found) else [{"params": found}]
 
 
-def tensors(params: Any) -> list[Any]:
+def parameters_in(params: Any) -> list[Any]:
     """Return the parameters of a group, also from the pairs of ``named_parameters()``."""
     found = [params] if isinstance(params, Tensor) else list(params)
     return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
 
 
-def _pair(name: str, betas: Any) -> tuple[Any, Any]:
+def _check_betas(name: str, betas: Any) -> tuple[Any, Any]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise TypeError(f"{name}: betas={betas!r:.60}; it must be a pair, e.g. betas=(0.9, 0.999).")
     return betas[0], betas[1]
 
 
-def _copied(value: Any) -> Any:
+def _copy_array(value: Any) -> Any:
     return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
 
 
-def _plain(value: Any) -> Any:
+def _as_python_number(value: Any) -> Any:
     """Return a 0-d array as a Python number, and anything else unchanged."""
     return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value

@@ -45,40 +45,40 @@ class Symbol:
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Symbol:
         if method != "__call__" or options:
             raise NotElementwise(f"{ufunc.__name__} with options")
-        return written(self.program, ufunc, args)
+        return write_operation(self.program, ufunc, args)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Symbol:
         if function is not np.where:  # np.where has no options
             raise NotElementwise(function.__name__)
-        return written(self.program, function, args)
+        return write_operation(self.program, function, args)
 
     def __gt__(self, other: Any) -> Symbol:
-        return written(self.program, np.greater, (self, other))
+        return write_operation(self.program, np.greater, (self, other))
 
     def __abs__(self) -> Symbol:
-        return written(self.program, np.abs if self.array else abs, (self,))
+        return write_operation(self.program, np.abs if self.array else abs, (self,))
 
     def __bool__(self) -> bool:
         raise NotElementwise("a decision that depends on a value")
 
 
-def written(program: list[Symbol], function: Any, args: tuple[Any, ...]) -> Symbol:
+def write_operation(program: list[Symbol], function: Any, args: tuple[Any, ...]) -> Symbol:
     """Record an operation, and return the symbol of its result."""
     return Symbol(program, function, args, any(isinstance(x, Symbol) and x.array for x in args))
 
 
-def _operator(function: Any) -> tuple[Callable[..., Symbol], Callable[..., Symbol]]:
+def _operator_methods(function: Any) -> tuple[Callable[..., Symbol], Callable[..., Symbol]]:
     def forward(self: Symbol, other: Any) -> Symbol:
-        return written(self.program, function, (self, other))
+        return write_operation(self.program, function, (self, other))
 
     def reflected(self: Symbol, other: Any) -> Symbol:
-        return written(self.program, function, (other, self))
+        return write_operation(self.program, function, (other, self))
 
     return forward, reflected
 
 
 for _name, _function in OPERATORS.items():
-    for _prefix, _method in zip(("__", "__r"), _operator(_function), strict=True):
+    for _prefix, _method in zip(("__", "__r"), _operator_methods(_function), strict=True):
         setattr(Symbol, f"{_prefix}{_name}__", _method)
 
 
@@ -116,7 +116,7 @@ def in_place(
         return None
     constants: dict[str, Any] = {}
     lines = _lines(program[given:], g, w, set(kept), [result, *state], constants)
-    returned = "".join(f"{_shown(x, constants)}, " for x in state)
+    returned = "".join(f"{_operand_name(x, constants)}, " for x in state)
     source = "\n    ".join([
         "def into(g, state, eta, w, spare):",
         f"({''.join(f'{s.name}, ' for s in kept)}) = state",
@@ -141,7 +141,7 @@ def _lines(
     free: list[str] = []  # arrays that were made here and are not read any more
     spared = False
     for place, s in enumerate(operations):
-        args = [_shown(x, constants) for x in s.args]
+        args = [_operand_name(x, constants) for x in s.args]
         if not s.array and s.function in SIGNS:
             lines.append(f"{s.name} = {f' {SIGNS[s.function]} '.join(args)}")
             continue
@@ -154,19 +154,19 @@ def _lines(
         elif into and not spared and last.get(g, -1) <= place:
             args.append(out("spare"))
             spared = True
-        lines.append(f"{s.name} = {_named(s.function, constants)}({', '.join(args)})")
+        lines.append(f"{s.name} = {_function_name(s.function, constants)}({', '.join(args)})")
         free += mine
         if gone := [x.name for x in dead if x in kept]:
             lines.append(f"del {', '.join(gone)}")
     return lines
 
 
-def _named(function: Any, constants: dict[str, Any]) -> str:
+def _function_name(function: Any, constants: dict[str, Any]) -> str:
     constants[function.__name__] = function
     return str(function.__name__)
 
 
-def _shown(x: Any, constants: dict[str, Any]) -> str:
+def _operand_name(x: Any, constants: dict[str, Any]) -> str:
     if isinstance(x, Symbol):
         return x.name
     name = f"c{len(constants)}"

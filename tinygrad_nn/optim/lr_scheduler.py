@@ -86,7 +86,7 @@ class LRScheduler:
                                "last_epoch.")  # fmt: skip
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [float(raw(group["initial_lr"])) for group in optimizer.param_groups]
-        self.schedules = _for_each(name, "schedule", schedule, len(self.base_lrs))
+        self.schedules = _per_group(name, "schedule", schedule, len(self.base_lrs))
         self._bases = list(self.base_lrs)
         self._last_lr: list[float] = []
         self.last_epoch = last_epoch
@@ -224,7 +224,7 @@ class LambdaLR(LRScheduler):
     overwrites = True
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, _factors("LambdaLR", lr_lambda), last_epoch)
+        super().__init__(optimizer, _factor_schedules("LambdaLR", lr_lambda), last_epoch)
 
 
 @named_options()
@@ -232,7 +232,7 @@ class MultiplicativeLR(LRScheduler):
     """The previous learning rate times ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, _factors("MultiplicativeLR", lr_lambda), last_epoch)
+        super().__init__(optimizer, _factor_schedules("MultiplicativeLR", lr_lambda), last_epoch)
 
     def step(self, epoch: int | None = None) -> None:
         """Multiply the learning rate of each group, except at step 0."""
@@ -276,12 +276,12 @@ class OneCycleLR(LRScheduler):
         groups = getattr(optimizer, "param_groups", [])
         form = pct_start, anneal_strategy, div_factor, final_div_factor, three_phase
         curve = schedules.OneCycle(total_steps, None, *form)
-        tops = _for_each(name, "max_lr", max_lr, len(groups))
+        tops = _per_group(name, "max_lr", max_lr, len(groups))
         self.momenta: list[tuple[float, float]] | None = None
         if cycle_momentum:
             if groups and not any(key in groups[0] for key in ("momentum", "betas")):
                 raise ValueError(f"{name}: {type(optimizer).__name__} has no momentum; write cycle_momentum=False.")
-            lows, highs = (_for_each(name, "momentum", one, len(groups)) for one in (base_momentum, max_momentum))
+            lows, highs = (_per_group(name, "momentum", one, len(groups)) for one in (base_momentum, max_momentum))
             self.momenta = list(zip(highs, lows, strict=True))
         if last_epoch == -1:
             for group, top in zip(groups, tops, strict=True):
@@ -303,7 +303,7 @@ class OneCycleLR(LRScheduler):
                 group["momentum"] = here
 
 
-class _Several:
+class _CompositeScheduler:
     """Base of schedulers that consist of other schedulers."""
 
     optimizer: Any
@@ -323,7 +323,7 @@ class _Several:
         Raises:
             ValueError: the state is of other schedulers; nothing is changed then.
         """
-        before = _Several.state_dict(self)["schedulers"]
+        before = _CompositeScheduler.state_dict(self)["schedulers"]
         _check_state(self, state_dict)
         if (count := len(state_dict["schedulers"])) != len(before):
             raise ValueError(f"{type(self).__name__}: {len(before)} schedulers here and {count} in the saved state.")
@@ -337,7 +337,7 @@ class _Several:
 
 
 @named_options()
-class SequentialLR(_Several):
+class SequentialLR(_CompositeScheduler):
     """Several schedulers in sequence: at each milestone the next one begins, at its own step 0.
 
     Args:
@@ -378,7 +378,7 @@ class SequentialLR(_Several):
 
 
 @named_options()
-class ChainedScheduler(_Several):
+class ChainedScheduler(_CompositeScheduler):
     """Several schedulers at once; each continues from the learning rate that the one before has set.
 
     Args:
@@ -418,7 +418,7 @@ class ReduceLROnPlateau:
                 f"ReduceLROnPlateau: {optimizer!r:.60} has no param_groups; pass optim.SGD(...) or its like. "
                 "A Minimizer takes schedule=optim.Plateau() and observe(metric)."
             )
-        leasts = _for_each("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
+        leasts = _per_group("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
         rule = Plateau(mode, factor, patience, threshold, threshold_mode, cooldown, eps=eps)
         self.optimizer, self.rules = optimizer, [replace(rule, min_lr=float(least)) for least in leasts]
         self.seen = PlateauState()
@@ -463,7 +463,7 @@ class ReduceLROnPlateau:
         self.seen, self.last_epoch = PlateauState(*state_dict["plateau"]), state_dict["last_epoch"]
 
 
-def _for_each(name: str, key: str, value: Any, count: int) -> list[Any]:
+def _per_group(name: str, key: str, value: Any, count: int) -> list[Any]:
     """Return a list with one value per group; a single value is repeated."""
     if not isinstance(value, list | tuple):
         return [value] * count
@@ -472,10 +472,10 @@ def _for_each(name: str, key: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def _factors(name: str, given: Any) -> Any:
+def _factor_schedules(name: str, given: Any) -> Any:
     """Return schedules that multiply their base by the result of the user's functions of the epoch."""
     if isinstance(given, list | tuple):
-        return [_factors(name, one) for one in given]
+        return [_factor_schedules(name, one) for one in given]
     if not callable(given):
         raise TypeError(f"{name}: lr_lambda={given!r:.60}; it needs a function, e.g. lambda epoch: 0.95**epoch.")
     return lambda t, base: base * given(t)

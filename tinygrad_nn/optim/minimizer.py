@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..leaves import Watch, cleared
+from ..leaves import Watch, assign_gradient
 from ..spelling import named_options, no_attribute
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
-from .saved import read, written
+from .saved import checked_state, saved_state
 from .table import optimizer as by_name
 from .update import Memory, Updater
 
@@ -113,7 +113,7 @@ class Minimizer:
         schedule: Callable[[Any, float], float] | None = None,
     ) -> None:
         rule = _rule(optimizer)
-        self.groups = [_group(given, rule, learning_rate) for given in _parted(parameters)]
+        self.groups = [_group(given, rule, learning_rate) for given in _parameter_groups(parameters)]
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
@@ -127,7 +127,7 @@ class Minimizer:
         for t in self.parameters:
             if id(t) in seen:
                 raise ValueError(
-                    f"Minimizer: the parameter {_called(t)} appears twice; it would be updated twice each step."
+                    f"Minimizer: the parameter {_parameter_text(t)} appears twice; it would be updated twice each step."
                 )
             seen.add(id(t))
 
@@ -158,7 +158,7 @@ class Minimizer:
         for group in self.groups:
             for t in group.parameters:
                 if (node := t.node) is not None:
-                    cleared(node)
+                    assign_gradient(node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, with the gradients that `backward` accumulated.
@@ -211,7 +211,7 @@ class Minimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the state from which a later run resumes: dicts, lists, numbers, names and arrays."""
-        return written(self)
+        return saved_state(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Load the result of `state_dict`, learning rates included.
@@ -219,7 +219,7 @@ class Minimizer:
         Raises:
             ValueError: parameters, optimizer or schedule differ; the message says which, and nothing is changed.
         """
-        states, rates, self.plateau, self.steps = read(self, saved)
+        states, rates, self.plateau, self.steps = checked_state(self, saved)
         for group, found, rate in zip(self.groups, states, rates, strict=True):
             group.states, group.learning_rate = found, rate
 
@@ -256,7 +256,7 @@ class Minimizer:
         before = [t.data for t in group.parameters]
 
         def at(w: Array) -> tuple[float, Array]:
-            _spread(group.parameters, w)
+            _assign_flat(group.parameters, w)
             loss = self._evaluate(closure)
             g = flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
             if self.across is not None:
@@ -267,9 +267,9 @@ class Minimizer:
             w, loss, state = group.rule.minimize(at, flat(before), group.search, self._rate(group))  # type: ignore[union-attr]
         except BaseException:
             for t, old in zip(group.parameters, before, strict=True):
-                _put(t, old)
+                _assign(t, old)
             raise
-        _spread(group.parameters, w)
+        _assign_flat(group.parameters, w)
         group.search = state
         return loss
 
@@ -279,20 +279,20 @@ def flat(arrays: Sequence[Array]) -> Array:
     return np.concatenate([np.ravel(x) for x in arrays])
 
 
-def _spread(parameters: Sequence[Tensor], w: Array) -> None:
+def _assign_flat(parameters: Sequence[Tensor], w: Array) -> None:
     start = 0
     for t in parameters:
         part, start = w[start : start + t.size], start + t.size
-        _put(t, part.reshape(t.shape).astype(t.dtype))
+        _assign(t, part.reshape(t.shape).astype(t.dtype))
 
 
-def _put(t: Tensor, new: Array) -> None:
+def _assign(t: Tensor, new: Array) -> None:
     """Give a parameter a new array; an older graph may still use the old one."""
     if t.node is not None:
         t.data = t.node.out = np.asarray(new)  # NumPy returns scalars for 0-d results
 
 
-def _called(t: Tensor) -> str:
+def _parameter_text(t: Tensor) -> str:
     return repr(t.name) if t.name else f"of shape {t.shape}"
 
 
@@ -313,7 +313,7 @@ def _rule(given: Any) -> Rule:
     return given
 
 
-def _parted(parameters: Any) -> list[dict[str, Any]]:
+def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
     """Return the groups that were given, or one group of all parameters."""
     if isinstance(parameters, (Tensor, Mapping)):
         raise TypeError(f"Minimizer: put the {type(parameters).__name__} into a list, Minimizer([it], ...).")

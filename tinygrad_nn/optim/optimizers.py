@@ -11,7 +11,7 @@ from typing import Any
 from ..spelling import no_option
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, nadam, radam, rmsprop
 from .descent import lion, muon, sgd
-from .group_optimizer import GroupOptimizer, parted, tensors
+from .group_optimizer import GroupOptimizer, parameter_groups, parameters_in
 from .minimizer import Minimizer
 from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
@@ -333,10 +333,10 @@ class LBFGS:
         for key in options:
             raise no_option("LBFGS", key, ("params", *self.defaults), {})
         rule = LBFGSRule(max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn)
-        groups = parted("LBFGS", params)
+        groups = parameter_groups("LBFGS", params)
         if len(groups) > 1:
             raise ValueError(f"LBFGS takes all parameters as one group; there are {len(groups)}.")
-        self._minimizer = Minimizer(tensors(groups[0]["params"]), rule, lr)
+        self._minimizer = Minimizer(parameters_in(groups[0]["params"]), rule, lr)
         self.param_groups: list[dict[str, Any]] = [{"params": self._minimizer.parameters, **self.defaults}]
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -196,7 +196,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
             return new
         if new.slope >= 0:
             break
-        t = _lowest(before, new, new.t + 0.01 * (new.t - before.t), new.t * 10)
+        t = _cubic_minimum(before, new, new.t + 0.01 * (new.t - before.t), new.t * 10)
         before, new = new, along(t)
         k += 1
     else:
@@ -205,7 +205,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
     size, stuck = _largest(along.d), False
     while k < most and abs(high.t - low.t) * size > tolerance:
         left, right = min(low.t, high.t), max(low.t, high.t)
-        t, margin = _lowest(low, high, left, right), 0.1 * (right - left)
+        t, margin = _cubic_minimum(low, high, left, right), 0.1 * (right - left)
         if min(right - t, t - left) < margin:  # distrust the cubic if t is near an end twice, or at one
             if stuck or t >= right or t <= left:
                 t = right - margin if abs(t - right) < abs(t - left) else left + margin
@@ -227,7 +227,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
     return low
 
 
-def _lowest(a: _Point, b: _Point, least: float, most: float) -> float:
+def _cubic_minimum(a: _Point, b: _Point, least: float, most: float) -> float:
     """Return the minimum of the cubic through the losses and slopes of two points, clipped to bounds."""
     if a.t > b.t:
         a, b = b, a

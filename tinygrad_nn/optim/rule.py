@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed
+from ..forks import renewed_after_fork
 from ..spelling import did_you_mean
 from .in_place import Into, in_place
 
@@ -83,7 +83,7 @@ class Optimizer:
         return in_place(self.init, self.update) if self.make else None  # a user's own rule is called directly
 
     if hasattr(into, "lock"):  # before Python 3.12
-        renewed(into.lock)
+        renewed_after_fork(into.lock)
 
     def replace(self, **hyper: Hyper) -> Optimizer:
         """Return this optimizer with other hyper-parameters.
@@ -121,11 +121,11 @@ def _made_again(make: Callable[..., Optimizer], hyper: dict[str, Hyper]) -> Opti
     return make(**hyper)
 
 
-def made(
+def make_optimizer(
     make: Callable[..., Optimizer], learning_rate: float, init: Init, update: Update, **hyper: Hyper
 ) -> Optimizer:
     """Return an optimizer named after the function that makes it; raise if a hyper-parameter is not valid."""
-    checked = tuple((key, _checked(make.__name__, key, value)) for key, value in hyper.items())
+    checked = tuple((key, _check_hyper(make.__name__, key, value)) for key, value in hyper.items())
     return Optimizer(make.__name__, checked, init, update, learning_rate, make)
 
 
@@ -138,7 +138,7 @@ _SWITCHES = ("nesterov", "amsgrad", "centered", "decoupled")
 _CHOICES = {"adjust": ("original", "match_rms_adamw")}
 
 
-def _checked(name: str, key: str, value: Any) -> Hyper:
+def _check_hyper(name: str, key: str, value: Any) -> Hyper:
     if key in _SWITCHES:
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name}: {key}={value!r} is of type {type(value).__name__}; it must be True or False.")
@@ -155,25 +155,25 @@ def _checked(name: str, key: str, value: Any) -> Hyper:
     return float(value)
 
 
-def _holders(array: Any) -> int:
+def _reference_count(array: Any) -> int:
     return sys.getrefcount(array)
 
 
-def _usual() -> int:
+def _usual_count() -> int:
     array = np.empty(0)
-    return _holders(array)
+    return _reference_count(array)
 
 
-ALONE = _usual()  # the reference count of an array that one variable holds; it differs between Python versions
+ALONE = _usual_count()  # the reference count of an array that one variable holds; it differs between Python versions
 
 
-def alone(g: Array, w: Array) -> bool:
+def is_reusable(g: Array, w: Array) -> bool:
     """Return whether g may be overwritten: only one variable of the caller refers to it, and it has w's layout."""
-    own = type(g) is np.ndarray and g.base is None and _holders(g) <= ALONE + 1
+    own = type(g) is np.ndarray and g.base is None and _reference_count(g) <= ALONE + 1
     return own and g.dtype == w.dtype and g.strides == w.strides and g.flags.writeable
 
 
-def nothing(w: Array) -> OptimizerState:
+def no_state(w: Array) -> OptimizerState:
     """Return the state of an optimizer without state."""
     return ()
 

@@ -37,7 +37,7 @@ class Schedule:
             >>> StepDecay(30).state_dict()
             {'name': 'step', 'step_size': 30, 'gamma': 0.1}
         """
-        return {"name": self.name, **{field.name: _plain(getattr(self, field.name)) for field in fields(self)}}
+        return {"name": self.name, **{field.name: _as_plain_data(getattr(self, field.name)) for field in fields(self)}}
 
     def _need(self, key: str, fits: bool, need: str) -> None:
         if not fits:
@@ -298,10 +298,10 @@ def _cosine(high: float, low: float, part: float) -> float:
     return low + (high - low) * (1 + math.cos(math.pi * part)) / 2
 
 
-def _plain(value: Any) -> Any:
+def _as_plain_data(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value.state_dict()
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+    return [_as_plain_data(one) for one in value] if isinstance(value, tuple) else value
 
 
 def milestones_of(owner: Any) -> tuple[int, ...]:

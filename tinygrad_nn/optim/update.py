@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from .rule import Optimizer, OptimizerState, alone
+from .rule import Optimizer, OptimizerState, is_reusable
 
 Array = Any
 SMALL = 2**14  # bytes; a new array up to this size costs less than the check whether an old one may be reused
@@ -29,7 +29,7 @@ class Memory:
         self.rule = self.state = self.start = None
 
 
-def attached(parameter: Tensor) -> Memory:
+def attached_memory(parameter: Tensor) -> Memory:
     """Return the memory that is stored with a parameter for its next training; a copy of a model has a copy of it."""
     node: Any = parameter.node
     memory: Memory | None = (node.notes or {}).get("attached")
@@ -68,7 +68,7 @@ class Updater:
         made: dict[tuple[float, Any], Any] = {}
         for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
             into = rule.into if derive and t.data.ndim and t.data.dtype.kind == "f" else None  # `into` has no checks
-            memory = attached(t) if memories is None else memories[k]
+            memory = attached_memory(t) if memories is None else memories[k]
             self.entries.append((t, rule, into or (rule.move if derive else rule.plain), memory))
             if not getattr(into, "scales", False):
                 self.fixed.append(rate)
@@ -103,7 +103,7 @@ class Updater:
             memory.state = spare = None  # in-place rules free old state arrays, unless referenced elsewhere
             if spend and g.nbytes > SMALL:
                 gradients[k] = None
-                spare = g if alone(g, t.data) else None
+                spare = g if is_reusable(g, t.data) else None
             w, state = move(g, states.pop(), used[k], t.data, spare)
             t.data = node.out = w
             memory.state = state

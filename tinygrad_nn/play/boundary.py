@@ -42,7 +42,7 @@ class Plane:
 
     def __init__(self, training: Training, across: str = "", up: str = "") -> None:
         x, names = training.inputs, training.data.features
-        across, up = _chosen(training, across, up)
+        across, up = _axis_names(training, across, up)
         mean = training.split.x_train.mean(axis=0)
         if across in MAIN:
             _, _, rows = np.linalg.svd(training.split.x_train - mean, full_matrices=False)
@@ -80,7 +80,7 @@ class Plane:
         return found
 
 
-def _chosen(training: Training, across: str, up: str) -> tuple[str, str]:
+def _axis_names(training: Training, across: str, up: str) -> tuple[str, str]:
     """Return the names of the two axes, with defaults for those that are empty."""
     names = training.data.features
     for name in (across, up):
@@ -100,9 +100,9 @@ def decision(training: Training, plane: Plane) -> tuple[Array, Array]:
     if training.data.kind == "classification":
         best = output.argmax(axis=1)
         sure = (output.max(axis=1) - 1 / output.shape[1]) / (1 - 1 / output.shape[1])
-        return best.astype(np.uint8), _bytes(sure)
+        return best.astype(np.uint8), _to_bytes(sure)
     low, high = float(training.outputs.min()), float(training.outputs.max())
-    return np.zeros(len(output), np.uint8), _bytes((output[:, 0] - low) / ((high - low) or 1.0))
+    return np.zeros(len(output), np.uint8), _to_bytes((output[:, 0] - low) / ((high - low) or 1.0))
 
 
 def neurons(training: Training, plane: Plane) -> list[Array]:
@@ -127,7 +127,7 @@ def _outputs(training: Training, x: Array) -> list[Array]:
     return found
 
 
-def _bytes(share: Array) -> Array:
+def _to_bytes(share: Array) -> Array:
     with np.errstate(all="ignore"):
         return np.asarray(np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)), np.uint8)
 

@@ -75,13 +75,13 @@ class Choices:
             ("rows", 20, MOST_ROWS, "points"), ("batch_size", 1, MOST_BATCH, "batch size"),
             ("seed", 0, 2**31 - 1, "seed"),
         ):  # fmt: skip
-            self._put(name, _whole(what, getattr(self, name), least, most))
+            self._put(name, _check_integer(what, getattr(self, name), least, most))
         for name, low, high, what in (
             ("noise", 0.0, 2.0, "noise"), ("train_size", 0.1, 0.95, "share of rows to train on"),
             ("lam", 0.0, 1e6, "strength of the penalty"), ("dropout", 0.0, 0.95, "dropout"),
         ):  # fmt: skip
-            self._put(name, _real(what, getattr(self, name), low, high))
-        rate = _real("learning rate", self.learning_rate, 0.0, 1e6)
+            self._put(name, _check_number(what, getattr(self, name), low, high))
+        rate = _check_number("learning rate", self.learning_rate, 0.0, 1e6)
         if rate == 0:
             raise ValueError("The learning rate is 0, so that nothing would be learnt; write e.g. 0.01.")
         self._put("learning_rate", rate)
@@ -129,14 +129,14 @@ class Choices:
         }
 
 
-def _whole(what: str, value: Any, low: int, high: int) -> int:
-    number = _real(what, value, low, high)
+def _check_integer(what: str, value: Any, low: int, high: int) -> int:
+    number = _check_number(what, value, low, high)
     if number != int(number):
         raise ValueError(f"The {what} is {value!r:.60}; it must be a whole number from {low:,} to {high:,}.")
     return int(number)
 
 
-def _real(what: str, value: Any, low: float, high: float) -> float:
+def _check_number(what: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"The {what} is {value!r:.60}; it must be a number from {low:,g} to {high:,g}.")
     if not (low <= value <= high and math.isfinite(value)):
@@ -153,7 +153,7 @@ def _layers(given: Any) -> tuple[tuple[int, str], ...]:
     for k, layer in enumerate(given, 1):
         if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) != 2:
             raise ValueError(f"Hidden layer {k} is {layer!r:.60}; it must be a width and an activation, [8, \"tanh\"].")
-        width = _whole(f"width of hidden layer {k}", layer[0], 1, MOST_WIDTH)
+        width = _check_integer(f"width of hidden layer {k}", layer[0], 1, MOST_WIDTH)
         name = layer[1] if isinstance(layer[1], str) else ""
         if name.partition("(")[0].strip().lower() == "softmax":
             raise ValueError(f"Hidden layer {k} is a softmax; that is for the output. Take e.g. tanh or relu.")

@@ -89,7 +89,7 @@ class TableFile:
             try:
                 return read(path, *args, **options)
             except (ValueError, OSError) as error:
-                raise ValueError(_in_words(str(error).replace(printable(path), printable(self.name)))) from None
+                raise ValueError(_in_page_words(str(error).replace(printable(path), printable(self.name)))) from None
 
     def table(self, choices: Choices) -> PlayData:
         """Return the table as a data set.
@@ -134,7 +134,7 @@ class TableFile:
         )  # fmt: skip
 
 
-def _in_words(message: str) -> str:
+def _in_page_words(message: str) -> str:
     """Return a message of `read_table` with its options replaced by the controls of the page."""
     for words, better in (  # a text that contains another one comes before it
         ("say missing='mean' ('median', 'most-frequent', 'drop')", "choose how to fill missing cells"),

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 MOST = 64  # numbers of a layer that are sent to the page
 
 
-def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
+def row_loss(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
     """Return the loss of one row (a Tensor with its graph), its input and its target, without dropout and penalty.
 
     Raises:
@@ -41,7 +41,7 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
     Raises:
         ValueError: there is no such row.
     """
-    loss, x, _ = loss_of(training, row)
+    loss, x, _ = row_loss(training, row)
     with np.errstate(all="ignore"):
         view = GraphView(loss)
         gradients = walk_back(view).gradients
@@ -58,9 +58,9 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
         last = k + 1 == len(training.layers)
         layers.append({
             "name": f"layer {k + 1}", "activation": layer.activation, "width": layer.n_out,
-            "z": _told(z), "a": _told(a), "dz": _told(gradients[at_z[k]][0]),
-            "da": None if last else _told(gradients[before[at_z[k + 1]]][0]),
-            "dW": _size(arrived[layer.W.node]), "db": _size(arrived[layer.b.node]),
+            "z": _first_numbers(z), "a": _first_numbers(a), "dz": _first_numbers(gradients[at_z[k]][0]),
+            "da": None if last else _first_numbers(gradients[before[at_z[k + 1]]][0]),
+            "dW": _root_mean_square(arrived[layer.W.node]), "db": _root_mean_square(arrived[layer.b.node]),
         })  # fmt: skip
     data = training.data
     output = values[-1][1]
@@ -72,10 +72,10 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
         target = f"{float(data.targets[row, 0]):.4g}"
         said = f"{float(output[0] if unit is None else unit.inverse(output[None])[0, 0]):.4g}"
     return {
-        "row": row, "rows": len(training.inputs), "loss": _number(loss.item()), "target": target, "said": said,
+        "row": row, "rows": len(training.inputs), "loss": _json_number(loss.item()), "target": target, "said": said,
         "test": bool(row in training.numbers[1]), "updates": training.updates,
-        "features": [printable(name) for name in data.features[:MOST]], "given": _told(training.x[row]),
-        "x": _told(training.inputs[row]), "dx": _told(arrived[x.node][0]), "layers": layers,
+        "features": [printable(name) for name in data.features[:MOST]], "given": _first_numbers(training.x[row]),
+        "x": _first_numbers(training.inputs[row]), "dx": _first_numbers(arrived[x.node][0]), "layers": layers,
         "classes": [printable(name) for name in data.classes],
     }  # fmt: skip
 
@@ -87,21 +87,21 @@ def explorer_page(training: Training, row: Any) -> str:
         ValueError: there is no such row.
     """
     from ..viz.explorer.explore import page
-    from ..viz.explorer.story import tell
+    from ..viz.explorer.story import tell_story
 
-    loss, _, y = loss_of(training, row)
+    loss, _, y = row_loss(training, row)
     title = f"Row {row + 1} of {training.data.name}, after {training.updates:,} updates"
-    return page(tell(GraphView(loss, names={"y": y})), title)
+    return page(tell_story(GraphView(loss, names={"y": y})), title)
 
 
-def _told(values: Array) -> list[float | None]:
-    return [_number(value) for value in values[:MOST].tolist()]
+def _first_numbers(values: Array) -> list[float | None]:
+    return [_json_number(value) for value in values[:MOST].tolist()]
 
 
-def _number(value: float) -> float | None:
+def _json_number(value: float) -> float | None:
     """Return a number rounded to seven digits, or None if it is not finite, as JSON has no NaN and infinity."""
     return float(f"{value:.7g}") if np.isfinite(value) else None
 
 
-def _size(gradient: Array) -> float | None:
-    return _number(float(np.sqrt(np.mean(gradient * gradient))))
+def _root_mean_square(gradient: Array) -> float | None:
+    return _json_number(float(np.sqrt(np.mean(gradient * gradient))))

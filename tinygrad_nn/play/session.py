@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed
+from ..forks import renewed_after_fork
 from ..io import to_bytes
 from ..nn.losses import PENALTIES
 from ..optim import OPTIMIZERS
@@ -48,7 +48,7 @@ class Session:
     """
 
     def __init__(self, choices: Choices | None = None, table: TableFile | None = None) -> None:
-        self.changed: Condition = renewed(Condition())  # its lock protects all state of this object
+        self.changed: Condition = renewed_after_fork(Condition())  # its lock protects all state of this object
         self.choices = choices or Choices()
         self.table, self.offered = table, table
         self.training = Training(self.choices, table)
@@ -207,9 +207,10 @@ class Session:
             now = training.look()
             head = {
                 "version": self.version, "settled": self.settled, "running": self.running, "message": self.message,
-                "updates": training.updates, "epoch": now.epoch, "loss": _finite(now.loss),
-                "test_loss": _finite(now.test_loss), "score": _finite(now.score), "test_score": _finite(now.test_score),
-                "gradients": [_finite(g) for g in now.gradients], "curve": [training.rewritten, begin],
+                "updates": training.updates, "epoch": now.epoch, "loss": _or_none(now.loss),
+                "test_loss": _or_none(now.test_loss), "score": _or_none(now.score),
+                "test_score": _or_none(now.test_score),
+                "gradients": [_or_none(g) for g in now.gradients], "curve": [training.rewritten, begin],
             }  # fmt: skip
             more = {"points": np.array(rows, np.float32).reshape(-1, width),
                     "batch": np.array(training.batch[:SHOWN], np.int32)}  # fmt: skip
@@ -314,5 +315,5 @@ def pack(head: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
     return len(text).to_bytes(4, "little") + text + b"".join(parts)
 
 
-def _finite(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return value if np.isfinite(value) else None

@@ -14,7 +14,7 @@ from ..metrics import r2_score
 from ..nn.layer import Layer
 from ..printable import printable
 from ..solver import Settings, Solver
-from ..solver.arguments import accuracy, settle
+from ..solver.arguments import accuracy, prepare_training
 from ..solver.divergence import check_growth
 from ..solver.training_step import TrainingStep
 from .choices import Choices
@@ -47,7 +47,7 @@ class Point(NamedTuple):
     gradients: tuple[float, ...]
 
 
-class _Mark(NamedTuple):
+class _Snapshot(NamedTuple):
     """A snapshot of a training. Training replaces arrays and never writes into them, so nothing is copied."""
 
     weights: list[Array]
@@ -127,7 +127,9 @@ class Training:
         self.choices = choices
         solver = choices.solver(self.loss)
         self.settings = Settings(1, min(choices.batch_size, len(self.split.x_train)))
-        task, _, _ = settle("play", self.layers, *self.split.train, None, None, solver, self.settings.batch_size)
+        task, _, _ = prepare_training(
+            "play", self.layers, *self.split.train, None, None, solver, self.settings.batch_size
+        )
         self.task: Any = task
         self._step = TrainingStep(task, solver, tell=True)
         self.order: Array = np.empty(0, dtype=np.intp)
@@ -196,7 +198,7 @@ class Training:
         with np.errstate(all="ignore"):
             for x, y in (self.split.train, self.split.test):
                 loss, output = self.task.evaluate(x, y)
-                score = accuracy(y, output) if self.data.kind == "classification" else _explained(y, output)
+                score = accuracy(y, output) if self.data.kind == "classification" else _r_squared(y, output)
                 found.append((float(loss), score))
             norms = tuple(float(np.sqrt(np.mean(g * g))) for g in self.gradients[::2])
         (loss, score), (test_loss, test_score) = found
@@ -217,8 +219,8 @@ class Training:
             self._every *= 2
             self.rewritten += 1
 
-    def _kept(self) -> _Mark:
-        return _Mark(
+    def _kept(self) -> _Snapshot:
+        return _Snapshot(
             [p.data for p in self.task.parameters], self.task.states(), self.task.updater.entries[0][3].start,
             self.rng.bit_generator.state, self.order, self.place, list(self.stretches), self.updates, self.seen,
         )  # fmt: skip
@@ -258,6 +260,6 @@ class Training:
         })  # fmt: skip
 
 
-def _explained(y: Array, output: Array) -> float:
+def _r_squared(y: Array, output: Array) -> float:
     """Return R², or NaN if the target is the same in all rows."""
     return float(r2_score(y, output)) if len(y) > 1 and np.ptp(y) > 0 else math.nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .result import AROUND, Operation, Profile, total
-from .table import amount, called, seconds, share
+from .table import bytes_text, group_name, percent, time_text
 
 MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call's time from which on advice is given
 FAR, NEAR = 4.0, 1.5  # an operation is slow from FAR times its floor, and at its floor up to NEAR times
@@ -20,28 +20,29 @@ def advice(found: Profile) -> tuple[str, ...]:
 
 
 def _python(found: Profile) -> Iterator[str]:
-    part = share(found.python, found.seconds)
+    part = percent(found.python, found.seconds)
     best = min((one for one in found.compiling if not one.estimated), key=lambda one: one.share, default=None)
     pure = "write the step as a function of its parameters and data and compile that, or pass compile=True to fit."
     if any(one.kind == "compiled" for one in found.operations):
         return
     if best is not None and best.share < 1 - SOME:
         why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
-        first = f"the first call takes {seconds(best.first or 0)}"
+        first = f"the first call takes {time_text(best.first or 0)}"
         if best.part:
             yield (
-                f"{why}ompiled with {best.backend}, {best.part} take {share(best.share, 1)} of the time now ({first}). "
+                f"{why}ompiled with {best.backend}, {best.part} take {percent(best.share, 1)} of the time now "
+                f"({first}). "
                 f"For that {pure}"
             )
         else:
             yield (
                 f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
-                f"{share(best.share, 1)} of the time now; {first}."
+                f"{percent(best.share, 1)} of the time now; {first}."
             )
     elif best is not None and found.python >= MUCH * found.seconds:
         yield f"Python costs {part} of this call, and compiling saves little of it."
     elif best is None and found.python >= QUARTER * found.seconds:
-        left = seconds(sum(one.seconds for one in found.operations))
+        left = time_text(sum(one.seconds for one in found.operations))
         yield f"Python costs {part} of this call. Compiled it would take about the {left} of its operations: {pure}"
 
 
@@ -49,7 +50,8 @@ def _around(found: Profile) -> Iterator[str]:
     around = found.parts.get(AROUND, 0.0)
     if around >= QUARTER * found.seconds:
         yield (
-            f"{share(around, found.seconds)} of this call is outside of operations on Tensors, such as making batches, "
+            f"{percent(around, found.seconds)} of this call is outside of operations on Tensors, such as making "
+            "batches, "
             "clipping, the search of an optimizer or your own NumPy code: move what is the same in each step before "
             "the loop."
         )
@@ -58,7 +60,7 @@ def _around(found: Profile) -> Iterator[str]:
 def _mixed(found: Profile) -> Iterator[str]:
     mixed = [one for one in found.operations if one.mixed and one.kind == "forward"]
     if mixed and total("", found.operations).forward:
-        place = f", the first at {called(mixed[0].line)}" if mixed[0].line else ""
+        place = f", the first at {group_name(mixed[0].line)}" if mixed[0].line else ""
         many = len(mixed) > 1
         what = f"{len(mixed)} operations mix" if many else f"One operation, {mixed[0].name}, mixes"
         does = "compute" if many else "computes"
@@ -70,7 +72,7 @@ def _copies(found: Profile) -> Iterator[str]:
         copies = [one for one in found.operations if one.name == name and one.kind == "forward" and one.allocated]
         taken = sum(one.seconds for one in copies)
         if len(copies) and taken >= SOME * found.seconds:
-            size = amount(sum(one.allocated for one in copies))
+            size = bytes_text(sum(one.allocated for one in copies))
             count = f"The {len(copies)} new arrays" if len(copies) > 1 else "The new array"
             edit = {
                 "cast": "store the data in that dtype once",
@@ -78,16 +80,16 @@ def _copies(found: Profile) -> Iterator[str]:
                 "concatenate": "make the array once and take slices of it, which are views",
                 "stack": "make the array once and take its rows, which are views",
             }.get(name, "keep the array in the order in which it is used, then no copy is made")  # fmt: skip
-            yield f"{count} of {name} ({size}) take {share(taken, found.seconds)} of this call: {edit}."
+            yield f"{count} of {name} ({size}) take {percent(taken, found.seconds)} of this call: {edit}."
 
 
 def _parts_of_arrays(found: Profile) -> Iterator[str]:
     back = [one for one in found.operations if one.name == "getitem" and one.kind == "back"]
     taken = sum(one.seconds for one in back)
     if len(back) >= OFTEN and taken >= SOME * found.seconds:
-        size = amount(sum(one.allocated for one in back))
+        size = bytes_text(sum(one.allocated for one in back))
         yield (
-            f"The {len(back)} gradients of t[...] take {share(taken, found.seconds)} of this call, each an array as "
+            f"The {len(back)} gradients of t[...] take {percent(taken, found.seconds)} of this call, each an array as "
             f"large as the whole of t ({size} in all): write the operations over all rows at once."
         )
 
@@ -103,7 +105,8 @@ def _loops(found: Profile) -> Iterator[str]:
         small = max(one.written for one in ran)
         if times >= OFTEN and small <= SMALL and found.python >= MUCH * found.seconds:
             yield (
-                f"{called(line)} runs {times} times on arrays of at most {amount(small)}, where an operation is mostly "
+                f"{group_name(line)} runs {times} times on arrays of at most {bytes_text(small)}, where an "
+                "operation is mostly "
                 "the call of it: put these arrays into one and write the operation once, or compile the step."
             )
             return
@@ -117,7 +120,7 @@ def _slow(found: Profile) -> Iterator[str]:
         edit = EDITS.get(one.name)
         if edit is not None and large > SMALL:
             times = f"{one.seconds / one.floor:.0f} times its floor"
-            yield f"{one.name} takes {share(one.seconds, found.seconds)} of this call, {times}: {edit}."
+            yield f"{one.name} takes {percent(one.seconds, found.seconds)} of this call, {times}: {edit}."
 
 
 EDITS = {
@@ -134,4 +137,4 @@ def _at_the_floor(found: Profile) -> Iterator[str]:
         if one.floor and one.seconds <= NEAR * one.floor:
             double = any(op.dtype == "float64" for op in found.operations if op.name == one.name)
             edit = "float32 halves it" if double else "only less work makes it faster"
-            yield f"{one.name} takes {share(one.seconds, found.seconds)} of this call, and is near its floor: {edit}."
+            yield f"{one.name} takes {percent(one.seconds, found.seconds)} of this call, and is near its floor: {edit}."

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backward import ancestors
 from ..compiled.function import Compiled, compile
-from ..graph.reachable import Kept
+from ..graph.reachable import Snapshot
 from ..node import Node
 from ..printable import printable
 from ..tensor import Tensor, apply
@@ -51,11 +51,11 @@ def compiled_times(
         why = f"its {len(found.operations):,} operations and rules take long to compile; compile=True does it"
         return (_estimate(found, why),)
     step: Any = function.function if isinstance(function, Compiled) else function
-    places: list[int | str] = [k for k, x in enumerate(args) if _learned(x)]
-    places += [k for k, x in kwargs.items() if _learned(x)]
+    places: list[int | str] = [k for k, x in enumerate(args) if _requires_gradients(x)]
+    places += [k for k, x in kwargs.items() if _requires_gradients(x)]
     why = "the Tensors that it takes gradients for are not among its arguments"
     if places or not walks:
-        kept = Kept(function, args, kwargs)
+        kept = Snapshot(function, args, kwargs)
         try:
             pure = value_and_grad(_summed(step), places) if walks else step
             return tuple(_measured(pure, one, _bare(list(args)), _bare(kwargs), run, found.runs) for one in backends)
@@ -123,7 +123,7 @@ class Graph:
         return made[-1] if made[-1].ndim == 0 else made[-1].sum()
 
 
-def _learned(argument: Any) -> bool:
+def _requires_gradients(argument: Any) -> bool:
     """Return whether an argument contains a Tensor that requires gradients."""
     return any(isinstance(x, Tensor) and x.requires_grad for x in flatten(argument)[0])
 

@@ -27,34 +27,34 @@ PICKING = frozenset({"getitem", "embedding"})  # they read only those entries of
 LOOKED_AT = {("mean", 0): [0], ("conv", 0): [0, 3], ("conv_transpose", 1): [0, 2], ("conv_weight", 1): [0, 2]}
 
 
-def made(args: Iterable[Any], out: Any) -> list[Any]:
+def new_arrays(args: Iterable[Any], out: Any) -> list[Any]:
     """Return the new arrays of a result, without those that are arguments or views of arguments."""
-    given = arrays(args)
-    return [a for a in _once(arrays([out])) if not any(_shares(a, b) for b in given)]
+    given = arrays_in(args)
+    return [a for a in _without_repeats(arrays_in([out])) if not any(_share_memory(a, b) for b in given)]
 
 
-def size(found: Iterable[Any]) -> int:
+def nbytes(found: Iterable[Any]) -> int:
     """Return the bytes of arrays."""
     return sum(map(_memory, found))
 
 
-def read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> int:
+def bytes_read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> int:
     """Return how many bytes a forward reads; 0 if it made no new arrays."""
     if not new:
         return 0
     given = [*args, *meta.values()]
-    return size(_once(arrays([*new, *given[1:]] if name in PICKING else given)))
+    return nbytes(_without_repeats(arrays_in([*new, *given[1:]] if name in PICKING else given)))
 
 
-def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
+def rule_bytes_read(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
     """Return how many bytes a rule reads: of its arguments, only those whose values its code uses count."""
     if not new:
         return 0
-    looked_at = LOOKED_AT.get((name, slot)) or named_in(rule, len(given))
+    looked_at = LOOKED_AT.get((name, slot)) or arguments_read(rule, len(given))
     if name == "einsum":  # the cotangent and the other factors
         looked_at = [0, *(k for k in range(2, len(given)) if k != slot + 2)]
-    saved = [value for key, value in meta.items() if _heeds(rule, key)]
-    return size(_once(arrays([*(given[k] for k in looked_at), *saved])))
+    saved = [value for key, value in meta.items() if _reads_option(rule, key)]
+    return nbytes(_without_repeats(arrays_in([*(given[k] for k in looked_at), *saved])))
 
 
 def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) -> int:
@@ -82,7 +82,7 @@ def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: A
 
 def _most(given: Iterable[Any], new: Arrays) -> int:
     """Return the number of entries of the largest array."""
-    return int(max(_memory(a) // a.itemsize for a in (*arrays(given), *new)))
+    return int(max(_memory(a) // a.itemsize for a in (*arrays_in(given), *new)))
 
 
 # -- Products
@@ -188,7 +188,7 @@ def _recurrent(args: Arrays, meta: dict[str, Any], out: Any) -> int:
     return int(time * batch * (2 * width * np.shape(args[1])[-1] + width))
 
 
-def _square(factor: float) -> Callable[..., int]:
+def _cubic(factor: float) -> Callable[..., int]:
     """Return a function that counts ``factor`` n³ for a factorisation of n × n matrices."""
 
     def count(args: Arrays, meta: dict[str, Any], out: Any) -> int:
@@ -200,7 +200,7 @@ def _square(factor: float) -> Callable[..., int]:
 
 def _solve(args: Arrays, meta: dict[str, Any], out: Any) -> int:
     n = np.shape(args[0])[-1]
-    return int(_square(2 / 3)(args, meta, out) + 2 * n * np.size(out))
+    return int(_cubic(2 / 3)(args, meta, out) + 2 * n * np.size(out))
 
 
 def _fourier(args: Arrays, meta: dict[str, Any], out: Any) -> int:
@@ -224,7 +224,7 @@ COUNTED: dict[str, Callable[[Arrays, dict[str, Any], Any], int]] = {
     "conv": _conv, "conv_transpose": _conv_transpose, "conv_weight": _conv_weight,
     "attention": _attention, "self_attention": _self_attention,
     "rnn_states": _recurrent, "lstm_states": _recurrent, "gru_states": _recurrent,
-    "cholesky": _square(1 / 3), "inv": _square(2), "det": _square(2 / 3), "slogdet_rows": _square(2 / 3),
+    "cholesky": _cubic(1 / 3), "inv": _cubic(2), "det": _cubic(2 / 3), "slogdet_rows": _cubic(2 / 3),
     "solve": _solve, "fft": _fourier, "ifft": _fourier, "rfft": _fourier, "irfft": _fourier,
     "convolve": _convolve, "correlate": _convolve, "polyval": _polynomial,
 }  # fmt: skip
@@ -237,7 +237,7 @@ COUNTED_BACK = {
 # -- Arrays, and the arguments that a rule reads
 
 
-def arrays(values: Iterable[Any]) -> list[Any]:
+def arrays_in(values: Iterable[Any]) -> list[Any]:
     """Return the arrays among values, and those in dicts, lists and tuples of them."""
     found: list[Any] = []
     stack = list(values)[::-1]
@@ -254,7 +254,7 @@ def arrays(values: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _once(found: Iterable[Any]) -> list[Any]:
+def _without_repeats(found: Iterable[Any]) -> list[Any]:
     """Return arrays without those that use the same memory as an earlier one."""
     kept: dict[Any, Any] = {}
     for a in found:
@@ -267,12 +267,12 @@ def _memory(a: Any) -> int:
     return int(prod(n for n, step in zip(a.shape, a.strides, strict=True) if step or not n) * a.itemsize)
 
 
-def _shares(a: Any, b: Any) -> bool:
+def _share_memory(a: Any, b: Any) -> bool:
     return a is b or (a.base is not None and np.may_share_memory(a, b)) or (b.base is a and b.base is not None)
 
 
 @lru_cache(maxsize=4096)
-def _loaded(code: Any) -> frozenset[str]:
+def _variables_read(code: Any) -> frozenset[str]:
     """Return the variables whose values a code object reads, without those of which it reads only shape or dtype."""
     steps = list(dis.get_instructions(code))
     found: set[str] = set()
@@ -286,13 +286,13 @@ def _loaded(code: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def _heeds(rule: Any, option: str) -> bool:
+def _reads_option(rule: Any, option: str) -> bool:
     """Return whether a rule reads a keyword argument; a rule with ``**options`` is assumed to read all."""
     code = getattr(rule, "__code__", None)
-    return code is None or bool(code.co_flags & 0x08) or option in _loaded(code)  # the flag of **options
+    return code is None or bool(code.co_flags & 0x08) or option in _variables_read(code)  # the flag of **options
 
 
-def named_in(rule: Any, given: int) -> list[int]:
+def arguments_read(rule: Any, given: int) -> list[int]:
     """Return the positions of the arguments that a rule reads; those that it takes by ``*args`` all count as read.
 
     Example:
@@ -302,6 +302,6 @@ def named_in(rule: Any, given: int) -> list[int]:
     code = getattr(rule, "__code__", None)
     if code is None:
         return list(range(given))
-    loaded, names = _loaded(code), code.co_varnames[: code.co_argcount]
+    loaded, names = _variables_read(code), code.co_varnames[: code.co_argcount]
     rest = range(len(names), given)
     return [*(k for k, name in enumerate(names[:given]) if name in loaded), *rest]

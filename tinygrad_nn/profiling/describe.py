@@ -34,7 +34,7 @@ NOISE = 4096  # bytes; less temporary memory than this may be Python objects, no
 
 
 @dataclass(slots=True)
-class Seen:
+class EventDescription:
     """What an event did, and where it belongs: `line` called it, and `of` is the index of its forward's event."""
 
     event: Event
@@ -55,7 +55,7 @@ class Description(Watch):
     """A Watch that also examines the arrays of each event.
 
     Attributes:
-        seen: one `Seen` per event.
+        seen: one `EventDescription` per event.
         view: the graph of the first backward walk, without the arrays of its results.
         numbers: the numbers of the view's nodes, by the index of the event that made each node.
         graph: the same graph as a function, if it has no more than 2,000 operations.
@@ -64,7 +64,7 @@ class Description(Watch):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[Seen] = []
+        self.seen: list[EventDescription] = []
         self.view: GraphView | None = None
         self.numbers: dict[int, int] = {}
         self.graph: Graph | None = None
@@ -107,36 +107,36 @@ class Description(Watch):
         peak = tracemalloc.get_traced_memory()[1] if self._open else 0
         self.close()
         super().saw(event, function, call, meta, out)
-        found = Seen(event)
+        found = EventDescription(event)
         self.seen.append(found)
         if event.kind == CALLED:
-            found.line = _line()
+            found.line = _users_line()
         elif event.kind == UPDATED:  # a lower bound: parameters and gradients, not the optimizer's state
-            found.line, found.written = _line(), costs.size(t.data for t, *_ in call[0].entries)
+            found.line, found.written = _users_line(), costs.nbytes(t.data for t, *_ in call[0].entries)
             found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
             self._summed(found, call, out)
         else:
             result = out[0] if event.kind == FORWARD and isinstance(out, tuple) else out
-            args, new = call if event.kind == FORWARD else call[2:], costs.made(call, out)
-            first = next(iter(costs.arrays([result])), None)
+            args, new = call if event.kind == FORWARD else call[2:], costs.new_arrays(call, out)
+            first = next(iter(costs.arrays_in([result])), None)
             if first is not None:
                 found.dtype, found.shape = str(first.dtype), first.shape
             floats = [a.dtype for a in args if isinstance(a, np.ndarray) and a.dtype.kind in "fc"]
             found.mixed = any(dtype != floats[0] for dtype in floats)
-            found.written, found.arrays = costs.size(new), len(new)
+            found.written, found.arrays = costs.nbytes(new), len(new)
             if event.kind == FORWARD:
-                found.read = costs.read(event.name, call, meta, new)
+                found.read = costs.bytes_read(event.name, call, meta, new)
                 found.flops = costs.flops(event.name, call, meta, result, new)
-                found.line = _line()
+                found.line = _users_line()
             else:
-                found.read = costs.read_back(function, event.name, event.slot, call, meta, new)
+                found.read = costs.rule_bytes_read(function, event.name, event.slot, call, meta, new)
                 found.flops = costs.flops_back(event.name, event.slot, call, meta, new)
                 self._belongs(found, call[1], out)
         if peak - found.written > NOISE:
             found.temporary = peak - found.written
 
-    def _belongs(self, found: Seen, out: Any, gradients: Any) -> None:
+    def _belongs(self, found: EventDescription, out: Any, gradients: Any) -> None:
         """Assign the event of a rule to its forward, and count the bytes of adding its gradients to earlier ones."""
         node, at = self._made.get(id(out), (None, -1))
         if node is None:
@@ -157,11 +157,11 @@ class Description(Watch):
             elif parent is not None:
                 self._arrived.add(parent)
 
-    def _summed(self, found: Seen, call: tuple[Any, ...], out: Any) -> None:
+    def _summed(self, found: EventDescription, call: tuple[Any, ...], out: Any) -> None:
         """Describe a sum over broadcast axes, and assign it to the rule that ran before it."""
         g, made = call[0], self.seen[-2] if len(self.seen) > 1 else None
-        new = costs.made([g], out)
-        found.read, found.written, found.arrays = costs.read("sum", [g], {}, new), costs.size(new), len(new)
+        new = costs.new_arrays([g], out)
+        found.read, found.written, found.arrays = costs.bytes_read("sum", [g], {}, new), costs.nbytes(new), len(new)
         found.flops = int(np.size(g))
         found.dtype, found.shape = str(out.dtype), np.shape(out)
         if made is not None and made.event.kind == BACK:
@@ -195,7 +195,7 @@ def _is_ours(frame: Any) -> bool:
     return file.startswith(_OTHERS) or (file == "<string>" and owner == PACKAGE)
 
 
-def _line() -> tuple[str, int] | None:
+def _users_line() -> tuple[str, int] | None:
     """Return file and line of the innermost frame of user code, or None."""
     frame: Any = sys._getframe(2)
     while frame is not None and _is_ours(frame):

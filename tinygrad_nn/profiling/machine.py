@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed
+from ..forks import renewed_after_fork
 
 SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: arrays that fit into a cache are faster
 SECONDS = 0.02  # duration of one measurement
 ROWS = {"f": 320, "d": 256, "F": 192, "D": 160}  # rows of the matrices of a measured product, by dtype
 FEW = 48  # rows for other dtypes, which are slow without BLAS
 
-_one_at_a_time = renewed(Lock())
+_one_at_a_time = renewed_after_fork(Lock())
 
 
-def floor(moved: int, flops: int, dtype: Any) -> float:
+def least_seconds(moved: int, flops: int, dtype: Any) -> float:
     """Return the least seconds for an operation: bytes / bandwidth or arithmetic / peak, whichever is larger.
 
     Args:
@@ -34,11 +34,11 @@ def floor(moved: int, flops: int, dtype: Any) -> float:
 
 def bandwidth(moved: int) -> float:
     """Return the bandwidth, in bytes per second, measured with arrays of about `moved` bytes (so in the same cache)."""
-    return _copied(next((size for size in SIZES if 2 * size >= moved), SIZES[-1]))
+    return _copy_speed(next((size for size in SIZES if 2 * size >= moved), SIZES[-1]))
 
 
 @cache
-def _copied(size: int) -> float:
+def _copy_speed(size: int) -> float:
     """Return the bytes per second of copying an array of `size` bytes, or of a dot product if that is faster."""
     with _one_at_a_time:
         here, there = np.ones(size // 8), np.ones(size // 8)

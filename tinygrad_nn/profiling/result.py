@@ -8,7 +8,7 @@ from typing import Any
 
 from ..display import picture
 from ..graph.view import GraphView
-from .table import amount, called, seconds, table
+from .table import bytes_text, group_name, table, time_text
 
 WAYS = ("operation", "scope", "line")
 
@@ -164,7 +164,7 @@ class Profile:
         groups: dict[Any, list[Operation]] = {}
         for one in self.operations:
             groups.setdefault(keys[way](one), []).append(one)
-        sums = [total(called(key), found) for key, found in groups.items()]
+        sums = [total(group_name(key), found) for key, found in groups.items()]
         return sorted(sums, key=lambda one: -one.seconds)
 
     def draw(self, path: Any = None, by: str = "time", **options: Any) -> Any:
@@ -189,7 +189,7 @@ class Profile:
         if self.view is None:
             raise ValueError("this function made no graph, so there is nothing to draw; gradients need Tensor([...]).")
         plain: dict[str, Any] = {"values": False, "gradients": False, "color": "time" if by == "time" else "bytes"}
-        plain |= {"measures": Measures(self, by), "title": f"{self.name}: {seconds(self.seconds)} a call"}
+        plain |= {"measures": Measures(self, by), "title": f"{self.name}: {time_text(self.seconds)} a call"}
         return draw(self.view, path, **{**plain, **options})
 
     def __str__(self) -> str:
@@ -220,8 +220,9 @@ class Measures(dict[int, float]):
         one = total("", (part for number in numbers for part in self._parts.get(number, ())))
         made = f"{one.arrays} new array{'' if one.arrays == 1 else 's'}"
         return (
-            f"forward {seconds(one.forward)}, back {seconds(one.back)}", f"at least {seconds(one.floor)}",
-            f"{amount(one.bytes)} moved, {amount(one.new)} in {made}" if one.new else f"{amount(one.bytes)} moved",
+            f"forward {time_text(one.forward)}, back {time_text(one.back)}", f"at least {time_text(one.floor)}",
+            f"{bytes_text(one.bytes)} moved, {bytes_text(one.new)} in {made}"
+            if one.new else f"{bytes_text(one.bytes)} moved",
         )  # fmt: skip
 
 

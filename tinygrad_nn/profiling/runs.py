@@ -20,8 +20,8 @@ from ..tensor import Tensor
 from ..tree import flatten
 from .advice import advice
 from .compiling import compiled_times
-from .describe import Description, Seen
-from .machine import bandwidth, floor
+from .describe import Description, EventDescription
+from .machine import bandwidth, least_seconds
 from .result import AROUND, BETWEEN, SUMS, WALKING, Operation, Profile
 from .watch import BACK, CALLED, FORWARD, SUMMED, UPDATED, Event, Watch, watching
 
@@ -85,7 +85,7 @@ def profile(
     same = [one for one in watched if [(event.name, event.kind, event.slot) for event in one[0]] == names]
     other = count - len(same)
     same = same or [(described.events, 0)]
-    events = [_middle(column) for column in zip(*(found for found, _ in same), strict=True)]
+    events = [_median_event(column) for column in zip(*(found for found, _ in same), strict=True)]
     operations = _operations(described, events)
     seconds, parts = _parts(events, median(tail for _, tail in same), median(bare), described.sums)
     called = printable(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
@@ -155,7 +155,7 @@ class _Run:
         if described is not None and not described.walked:
             self.walks = self._root(result) is not None
             if not self.walks:
-                _look(described, result)
+                _keep_graph(described, result)
         if self.walks and (root := self._root(result)) is not None:
             walk(root.node, np.ones_like(root.data), free=True)  # type: ignore[arg-type]
 
@@ -169,14 +169,14 @@ class _Run:
         return None
 
 
-def _look(described: Description, result: Any) -> None:
+def _keep_graph(described: Description, result: Any) -> None:
     """Keep the graph of a result for which no backward walk is run."""
     root = _Run._root(result)
     if root is not None:
         described.look(root)
 
 
-def _middle(column: Sequence[Event]) -> Event:
+def _median_event(column: Sequence[Event]) -> Event:
     """Return an event with the medians of its times over several runs."""
     taken, before = median(one.taken for one in column), median(one.before for one in column)
     return column[0]._replace(taken=int(taken), before=int(before))
@@ -187,15 +187,15 @@ def _operations(described: Description, events: Sequence[Event]) -> tuple[Operat
     found: list[Operation] = []
     for seen, event in zip(described.seen, events, strict=True):
         if event.kind == SUMMED and found and found[-1].kind == BACK:
-            found[-1] = _joined(found[-1], seen, event)
+            found[-1] = _add_broadcast_sum(found[-1], seen, event)
         else:
             found.append(_operation(seen, event, described))
     return tuple(found)
 
 
-def _operation(seen: Seen, event: Event, described: Description) -> Operation:
+def _operation(seen: EventDescription, event: Event, described: Description) -> Operation:
     dtype, taken = seen.dtype or "float64", event.taken / 1e9
-    least = min(floor(seen.read + seen.written, seen.flops, dtype), taken)
+    least = min(least_seconds(seen.read + seen.written, seen.flops, dtype), taken)
     kind = BACK if event.kind == SUMMED else event.kind
     return Operation(
         event.name, kind, event.slot if event.slot >= 0 else None, taken, least, seen.read, seen.written, seen.written,
@@ -204,10 +204,10 @@ def _operation(seen: Seen, event: Event, described: Description) -> Operation:
     )  # fmt: skip
 
 
-def _joined(rule: Operation, seen: Seen, event: Event) -> Operation:
+def _add_broadcast_sum(rule: Operation, seen: EventDescription, event: Event) -> Operation:
     """Return the operation of a rule with the sum over broadcast axes after it added."""
     taken = event.taken / 1e9
-    least = min(floor(seen.read + seen.written, seen.flops, seen.dtype), taken)
+    least = min(least_seconds(seen.read + seen.written, seen.flops, seen.dtype), taken)
     return replace(
         rule, seconds=rule.seconds + taken, shape=seen.shape, floor=rule.floor + least, read=rule.read + seen.read,
         written=rule.written + seen.written, allocated=rule.allocated + seen.written, arrays=rule.arrays + seen.arrays,

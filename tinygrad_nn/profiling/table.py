@@ -23,9 +23,9 @@ HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, 
 def table(found: Profile) -> str:
     """Return a profile as tables of at most 80 columns: its parts, kinds of operations, layers, lines, compiling."""
     runs = f"{found.runs} call{'s' if found.runs > 1 else ''}"
-    low, high = map(seconds, found.quartiles)
-    told = f": {seconds(found.seconds)} a call ({runs}, half of them in {low} to {high})"
-    lines = [_cut(found.name, WIDTH - len(told)) + told]
+    low, high = map(time_text, found.quartiles)
+    told = f": {time_text(found.seconds)} a call ({runs}, half of them in {low} to {high})"
+    lines = [_truncate(found.name, WIDTH - len(told)) + told]
     if found.quartiles[1] > BUSY * found.quartiles[0]:
         lines += wrap("The calls vary a lot: something else may be running on this machine.", WIDTH)
     if found.other:
@@ -35,7 +35,7 @@ def table(found: Profile) -> str:
     layers = found.by("scope")
     if any(one.name != "elsewhere" for one in layers):
         lines += ["", *_sums("layer", layers, found)]
-    lines += ["", *_sums("line", found.by("line"), found, _code(found))]
+    lines += ["", *_sums("line", found.by("line"), found, _line_reader(found))]
     if found.compiling:
         lines += ["", *_compiling(found)]
     for sentence in found.advice:
@@ -45,7 +45,7 @@ def table(found: Profile) -> str:
 
 def _parts(found: Profile) -> list[str]:
     rows = [f"{'part of a call':<44}{'time':>10}{'share':>9}"]
-    rows += [f"{name:<44}{seconds(part):>10}{share(part, found.seconds):>9}" for name, part in found.parts.items()]
+    rows += [f"{name:<44}{time_text(part):>10}{percent(part, found.seconds):>9}" for name, part in found.parts.items()]
     return rows
 
 
@@ -59,7 +59,7 @@ def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], 
     for one in shown:
         rows.append(_row(one.name, one, found))
         if text := code(one.name):
-            rows.append(_cut(f"    {text}", WIDTH))
+            rows.append(_truncate(f"    {text}", WIDTH))
     if rest:
         parts = ("calls", "forward", "back", "floor", "bytes", "allocated", "arrays", "temporary", "flops")
         left: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
@@ -69,33 +69,35 @@ def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], 
 
 def _row(name: str, one: Sum, found: Profile) -> str:
     cells = (
-        seconds(one.forward), seconds(one.back), share(one.seconds, found.seconds), seconds(one.floor),
-        amount(one.bytes), amount(one.new), str(one.arrays),
+        time_text(one.forward), time_text(one.back), percent(one.seconds, found.seconds), time_text(one.floor),
+        bytes_text(one.bytes), bytes_text(one.new), str(one.arrays),
     )  # fmt: skip
-    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _cut(name, NAME)
+    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _truncate(name, NAME)
     return f"{short:<{NAME}}{one.calls:>6}" + "".join(
         f"{cell:>{width}}" for cell, width in zip(cells, HEADS.values(), strict=True)
     )
 
 
-def _code(found: Profile) -> Callable[[str], str]:
+def _line_reader(found: Profile) -> Callable[[str], str]:
     """Return a function that returns the source code of a line by its short name, such as ``train.py:12``."""
-    lines = {called(one.line): one.line for one in found.operations if one.line is not None}
+    lines = {group_name(one.line): one.line for one in found.operations if one.line is not None}
     return lambda name: printable(linecache.getline(*lines[name]).strip()) if name in lines else ""
 
 
 def _compiling(found: Profile) -> list[str]:
     rows = [f"{'compiled with':<30}{'now':>10}{'compiled':>10}{'share':>8}{'first call':>12}"]
     for one in found.compiling:
-        first = "estimated" if one.first is None else seconds(one.first)
+        first = "estimated" if one.first is None else time_text(one.first)
         name = f"{one.backend}: {one.part}" if one.part else one.backend
-        rows.append(f"{name:<30}{seconds(one.before):>10}{seconds(one.seconds):>10}{share(one.share, 1):>8}{first:>12}")
+        rows.append(
+            f"{name:<30}{time_text(one.before):>10}{time_text(one.seconds):>10}{percent(one.share, 1):>8}{first:>12}"
+        )
     for why in dict.fromkeys(one.why for one in found.compiling if one.why):
         rows += wrap(f"The call itself was not compiled: {why.rstrip('.')}.", WIDTH)
     return rows
 
 
-def called(key: Any) -> str:
+def group_name(key: Any) -> str:
     """Return the name of a group of operations in a table: its name, or file name and line."""
     if key is None:
         return "elsewhere"
@@ -105,7 +107,7 @@ def called(key: Any) -> str:
     return printable(key)
 
 
-def seconds(value: float) -> str:
+def time_text(value: float) -> str:
     """Return a time as short text.
 
     Example:
@@ -118,18 +120,18 @@ def seconds(value: float) -> str:
         return f"{value * 1e9:.0f} ns"
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size * 0.9995:
-            return f"{_three(value / size)} {unit}"
-    return f"{_three(value * 1e6)} µs"
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value * 1e6)} µs"
 
 
-def _three(value: float) -> str:
+def _three_digits(value: float) -> str:
     """Return a number with three digits, without an exponent."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def amount(value: int) -> str:
+def bytes_text(value: int) -> str:
     """Return a number of bytes as short text.
 
     Example:
@@ -140,14 +142,14 @@ def amount(value: int) -> str:
         return f"{value} B" if value else "0"
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if value >= size * 0.9995:
-            return f"{_three(value / size)} {unit}"
-    return f"{_three(value / 1e3)} kB"
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e3)} kB"
 
 
-def share(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
     """Return a share as text in percent."""
     return f"{100 * part / whole:.0f} %" if whole else ""
 
 
-def _cut(text: str, width: int) -> str:
+def _truncate(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"

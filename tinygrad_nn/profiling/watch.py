@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import backward
 from ..compiled import function as compiled
-from ..forks import renewed
+from ..forks import renewed_after_fork
 from ..node import thread
 from ..optim.update import Updater
 from ..primitive import REGISTRY, Primitive
@@ -27,7 +27,7 @@ from ..tensor import Tensor
 SUMMING = "sum_to"  # the function in `backward` that sums a gradient over the broadcast axes of its argument
 FORWARD, BACK, SUMMED, CALLED, UPDATED = "forward", "back", "summed", "compiled", "update"
 
-_one_at_a_time = renewed(Lock())
+_one_at_a_time = renewed_after_fork(Lock())
 
 
 class Event(NamedTuple):
@@ -122,7 +122,7 @@ def watching(watch: Watch) -> Iterator[None]:
         forward, jointly = row.forward, row.jointly
         swap(row, "forward", watch.timed(forward, row.name, FORWARD, open=not known))
         if jointly is not None:
-            swap(row, "jointly", _jointly(watch, jointly, row.name, not known))
+            swap(row, "jointly", _record_joint_rule(watch, jointly, row.name, not known))
         rules = (rule and watch.timed(rule, row.name, BACK, slot, not known) for slot, rule in enumerate(row.vjps))
         swap(row, "vjps", tuple(rules))
 
@@ -155,7 +155,7 @@ def watching(watch: Watch) -> Iterator[None]:
         _one_at_a_time.release()
 
 
-class _Apart(Sequence[Any]):
+class _RecordedGradients(Sequence[Any]):
     """The gradients of a rule that computes each one when it is indexed; each computation is recorded."""
 
     def __init__(self, watch: Watch, gradients: Any, name: str, given: tuple[Any, ...], meta: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ class _Apart(Sequence[Any]):
         return found(*self.given, **self.meta)
 
 
-def _jointly(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> Callable[..., Any]:
+def _record_joint_rule(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> Callable[..., Any]:
     """Return a rule of all arguments that is recorded, also if it computes each gradient only when it is indexed."""
     noted = watch.timed(rule, name, BACK, open=open)
 
@@ -178,6 +178,6 @@ def _jointly(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> C
         if get_ident() != watch.owner:
             return rule(*given, **meta)
         found = noted(*given, **meta)
-        return found if isinstance(found, (list, tuple)) else _Apart(watch, found, name, given, meta)
+        return found if isinstance(found, (list, tuple)) else _RecordedGradients(watch, found, name, given, meta)
 
     return run

@@ -39,10 +39,10 @@ def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> 
 
 func = _SimpleNamespace(
     vmap=vmap,
-    grad=autograd.transform(transforms.grad),
-    hessian=autograd.transform(jacobians.hessian),
-    jacfwd=autograd.transform(jacobians.jacobian),
-    jacrev=autograd.transform(jacobians.jacobian),
+    grad=autograd.in_torch_form(transforms.grad),
+    hessian=autograd.in_torch_form(jacobians.hessian),
+    jacfwd=autograd.in_torch_form(jacobians.jacobian),
+    jacrev=autograd.in_torch_form(jacobians.jacobian),
 )
 cuda = _SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
 

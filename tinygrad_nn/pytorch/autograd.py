@@ -86,15 +86,15 @@ class Function:
         def forward(*arrays: Any) -> Any:
             given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
             out = cls.forward(ctx, *given)
-            kept[:] = (*given, *_several(out))
+            kept[:] = (*given, *_as_tuple(out))
             return tuple(map(raw, out)) if isinstance(out, (list, tuple)) else raw(out)
 
         def rule(g: Any, out: Any, *arrays: Any) -> Any:
-            now = {id(t): constant(a) for t, a in zip(kept, (*arrays, *_several(out)), strict=True)
+            now = {id(t): constant(a) for t, a in zip(kept, (*arrays, *_as_tuple(out)), strict=True)
                    if isinstance(t, Tensor)}  # fmt: skip
             ctx._now = lambda t: now.get(id(t), t)
-            arriving = _several(g)
-            found = _several(cls.backward(ctx, *map(constant, arriving)))
+            arriving = _as_tuple(g)
+            found = _as_tuple(cls.backward(ctx, *map(constant, arriving)))
             if len(found) != len(inputs):
                 raise ValueError(
                     f"{cls.__name__}.backward returned {len(found)} gradients for the {len(inputs)} inputs of forward; "
@@ -108,7 +108,7 @@ class Function:
         return custom_vjp(forward, rule)(*inputs)
 
 
-def _several(x: Any) -> tuple[Any, ...]:
+def _as_tuple(x: Any) -> tuple[Any, ...]:
     return tuple(x) if isinstance(x, (list, tuple)) else (x,)
 
 
@@ -151,22 +151,22 @@ def gradcheck(func: Any, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rto
     Raises:
         AssertionError: they differ, and raise_exception is true.
     """
-    return _checked(func, inputs, 1, raise_exception)
+    return _check_derivatives(func, inputs, 1, raise_exception)
 
 
 def gradgradcheck(func: Any, inputs: Any, raise_exception: bool = True, **options: Any) -> bool:
     """Compare first and second derivatives with numerical ones, as `gradcheck` does for the first."""
-    return _checked(func, inputs, 2, raise_exception)
+    return _check_derivatives(func, inputs, 2, raise_exception)
 
 
-def _checked(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
-    bare = [x.data if isinstance(x, Tensor) and x.requires_grad else x for x in _several(inputs)]
+def _check_derivatives(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
+    bare = [x.data if isinstance(x, Tensor) and x.requires_grad else x for x in _as_tuple(inputs)]
     if raise_exception:
         assert_gradients(func, *bare, order=order)
     return raise_exception or bool(check_gradients(func, *bare, order=order).ok)
 
 
-def transform(of: Callable[..., Any]) -> Callable[..., Any]:
+def in_torch_form(of: Callable[..., Any]) -> Callable[..., Any]:
     """Return `grad`, `jacobian` or `hessian` in the form of ``torch.func``: the function it makes returns Tensors."""
 
     def make(func: Any, argnums: Any = 0, **options: Any) -> Any:
@@ -179,9 +179,9 @@ def transform(of: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-def _at(of: Callable[..., Any]) -> Callable[..., Any]:
+def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
     """Return `jacobian` or `hessian` in the form of ``torch.autograd.functional``: called with function and inputs."""
-    return lambda func, inputs, **options: transform(of)(func)(inputs)
+    return lambda func, inputs, **options: in_torch_form(of)(func)(inputs)
 
 
-functional = SimpleNamespace(jacobian=_at(jacobians.jacobian), hessian=_at(jacobians.hessian))
+functional = SimpleNamespace(jacobian=_functional_form(jacobians.jacobian), hessian=_functional_form(jacobians.hessian))

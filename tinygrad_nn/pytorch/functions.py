@@ -22,16 +22,16 @@ Function = Callable[..., Any]
 _WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k"}
 
 
-def _kept(out: Any) -> Any:
+def _as_tensors(out: Any) -> Any:
     """Return arrays as Tensors, also in lists and tuples; True and False are unchanged."""
     if isinstance(out, words.Found):
         return words.Found(*map(constant, out))
     if isinstance(out, (list, tuple)):
-        return tuple(map(_kept, out))
+        return tuple(map(_as_tensors, out))
     return out if isinstance(out, bool) else constant(out)
 
 
-def adapted(function: Function) -> Function:
+def adapt_function(function: Function) -> Function:
     """Wrap a NumPy function so that it takes PyTorch's keywords and returns Tensors."""
 
     @wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
@@ -40,14 +40,14 @@ def adapted(function: Function) -> Function:
         named = {_WORDS.get(name, name): value for name, value in kwargs.items()}
         if isinstance(named.get("axis"), list):
             named["axis"] = tuple(named["axis"])
-        return _kept(function(*first, *args, **named))
+        return _as_tensors(function(*first, *args, **named))
 
     return call
 
 
-def _reducing(function: Function) -> Function:
+def _adapt_reduction(function: Function) -> Function:
     """Wrap a NumPy reduction so that its second and third arguments are ``dim`` and ``keepdim``."""
-    inner = adapted(function)
+    inner = adapt_function(function)
 
     @wraps(inner)
     def call(input: Any, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Any:
@@ -56,17 +56,17 @@ def _reducing(function: Function) -> Function:
     return call
 
 
-def _of_tensor(function: Function) -> Function:
+def _method_as_function(function: Function) -> Function:
     """Return a method of Tensors as a function, which also takes arrays and returns Tensors."""
 
     @wraps(function)
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return _kept(function(constant(input), *args, **kwargs))
+        return _as_tensors(function(constant(input), *args, **kwargs))
 
     return call
 
 
-def _extreme(whole: Function, where: Function, pair: Function) -> Function:
+def _max_or_min(whole: Function, where: Function, pair: Function) -> Function:
     """Return max or min: of all entries, along an axis together with the indices, or elementwise of two Tensors."""
 
     def call(input: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
@@ -74,7 +74,7 @@ def _extreme(whole: Function, where: Function, pair: Function) -> Function:
             return constant(pair(input, dim if other is None else other))
         if dim is None:
             return constant(whole(input))
-        return _kept(words.extreme(whole, where, constant(input), dim, keepdim))
+        return _as_tensors(words.extreme(whole, where, constant(input), dim, keepdim))
 
     return call
 
@@ -111,26 +111,26 @@ _METHODS = "chunk clamp flatten gather index_select masked_fill masked_select no
 _FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
 
 FUNCTIONS: dict[str, Function] = {
-    **{name: adapted(getattr(np, name)) for name in _SAME.split()},
-    **{name: adapted(getattr(np, other)) for name, other in _ALIAS.items()},
-    **{name: _reducing(getattr(np, name)) for name in _REDUCE.split()},
-    **{name: adapted(getattr(neural, name)) for name in _NEURAL.split()},
-    **{name: adapted(getattr(special, name)) for name in _SPECIAL.split()},
-    "amax": _reducing(np.max),
-    "amin": _reducing(np.min),
-    "lgamma": adapted(special.gammaln),
-    "std": _of_tensor(partial(words.spread, np.std)),
-    "var": _of_tensor(partial(words.spread, np.var)),
-    "max": _extreme(np.max, np.argmax, np.maximum),
-    "min": _extreme(np.min, np.argmin, np.minimum),
-    "meshgrid": lambda *tensors, indexing="ij": _kept(np.meshgrid(*tensors, indexing=indexing)),
+    **{name: adapt_function(getattr(np, name)) for name in _SAME.split()},
+    **{name: adapt_function(getattr(np, other)) for name, other in _ALIAS.items()},
+    **{name: _adapt_reduction(getattr(np, name)) for name in _REDUCE.split()},
+    **{name: adapt_function(getattr(neural, name)) for name in _NEURAL.split()},
+    **{name: adapt_function(getattr(special, name)) for name in _SPECIAL.split()},
+    "amax": _adapt_reduction(np.max),
+    "amin": _adapt_reduction(np.min),
+    "lgamma": adapt_function(special.gammaln),
+    "std": _method_as_function(partial(words.variance_or_std, np.std)),
+    "var": _method_as_function(partial(words.variance_or_std, np.var)),
+    "max": _max_or_min(np.max, np.argmax, np.maximum),
+    "min": _max_or_min(np.min, np.argmin, np.minimum),
+    "meshgrid": lambda *tensors, indexing="ij": _as_tensors(np.meshgrid(*tensors, indexing=indexing)),
     "reciprocal": lambda input: 1 / constant(input),
     "numel": np.size,
     "allclose": lambda input, other, rtol=1e-5, atol=1e-8: bool(np.allclose(raw(input), raw(other), rtol, atol)),
     "equal": lambda input, other: bool(np.array_equal(raw(input), raw(other))),
-    **{name: _of_tensor(METHODS[name]) for name in _METHODS.split()},
+    **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
     "sort": sort,
 }  # fmt: skip
 
-linalg = SimpleNamespace(**{name: adapted(getattr(np.linalg, name)) for name in _LINALG.split()})
-fft = SimpleNamespace(**{name: adapted(getattr(np.fft, name)) for name in _FFT.split()})
+linalg = SimpleNamespace(**{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()})
+fft = SimpleNamespace(**{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})

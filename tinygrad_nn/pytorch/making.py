@@ -68,7 +68,7 @@ def constant(x: Any) -> Any:
     return x if isinstance(x, Tensor) else Tensor(np.asarray(x), requires_grad=False)
 
 
-def _made(array: Any, requires_grad: Any = False, **place: Any) -> Tensor:
+def _make_tensor(array: Any, requires_grad: Any = False, **place: Any) -> Tensor:
     device(place.pop("device", None) or "cpu")
     place.pop("pin_memory", None)
     if place:
@@ -84,31 +84,31 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place:
         >>> torch.tensor([1, 2]).dtype, torch.tensor([1.0], requires_grad=True).requires_grad
         (dtype('int64'), True)
     """
-    return _made(np.array(_bare(data), dtype=dtype), requires_grad, **place)
+    return _make_tensor(np.array(_without_tensors(data), dtype=dtype), requires_grad, **place)
 
 
 def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
     """Return a Tensor of the data, which is copied only if its dtype changes; a Tensor keeps its graph."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    return _made(np.asarray(_bare(data), dtype=dtype), **place)
+    return _make_tensor(np.asarray(_without_tensors(data), dtype=dtype), **place)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     """Return a constant Tensor over an array, which is not copied."""
-    return _made(array)
+    return _make_tensor(array)
 
 
-def _bare(data: Any) -> Any:
-    return [_bare(x) for x in data] if isinstance(data, (list, tuple)) else raw(data)
+def _without_tensors(data: Any) -> Any:
+    return [_without_tensors(x) for x in data] if isinstance(data, (list, tuple)) else raw(data)
 
 
-def _shaped(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+def _shape_constructor(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     """Return a constructor that takes the shape as separate lengths or as one tuple."""
 
     def construct(*size: Any, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
         array = make(_lengths(size))
-        return _made(array if dtype is None else array.astype(dtype), requires_grad, **place)
+        return _make_tensor(array if dtype is None else array.astype(dtype), requires_grad, **place)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"Return a Tensor as ``torch.{name}`` makes it; lengths one by one or as a tuple."
@@ -119,8 +119,8 @@ def _lengths(size: Any) -> Any:
     return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
 
 
-zeros, ones = _shaped(np.zeros, "zeros"), _shaped(np.ones, "ones")
-empty = _shaped(np.zeros, "empty")
+zeros, ones = _shape_constructor(np.zeros, "zeros"), _shape_constructor(np.ones, "ones")
+empty = _shape_constructor(np.zeros, "empty")
 
 
 def full(size: Any, fill_value: Any, **options: Any) -> Tensor:
@@ -148,7 +148,7 @@ def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, **options: Any)
     return tensor(np.logspace(start, end, steps, base=base), **options)
 
 
-def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+def _like_constructor(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def construct(input: Any, *args: Any, dtype: Any = None, **options: Any) -> Tensor:
         return make(np.shape(raw(input)), *args, dtype=dtype or raw(input).dtype, **options)
 
@@ -157,7 +157,11 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     return construct
 
 
-zeros_like, ones_like, full_like = _like(zeros, "zeros"), _like(ones, "ones"), _like(full, "full")
+zeros_like, ones_like, full_like = (
+    _like_constructor(zeros, "zeros"),
+    _like_constructor(ones, "ones"),
+    _like_constructor(full, "full"),
+)
 
 # -- Random numbers
 
@@ -172,18 +176,20 @@ def manual_seed(seed: Any) -> Any:
     return _shared
 
 
-def _drawn(draw: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+def _random_constructor(draw: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     def construct(*size: Any, generator: Any = None, **options: Any) -> Tensor:
-        return _shaped(lambda shape: draw(_shared if generator is None else generator, shape), name)(*size, **options)
+        return _shape_constructor(lambda shape: draw(_shared if generator is None else generator, shape), name)(
+            *size, **options
+        )
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"Return random numbers as ``torch.{name}`` does, of another generator than PyTorch's."
     return construct
 
 
-rand = _drawn(lambda rng, shape: rng.random(shape), "rand")
-randn = _drawn(lambda rng, shape: rng.normal(size=shape), "randn")
-rand_like, randn_like = _like(rand, "rand"), _like(randn, "randn")
+rand = _random_constructor(lambda rng, shape: rng.random(shape), "rand")
+randn = _random_constructor(lambda rng, shape: rng.normal(size=shape), "randn")
+rand_like, randn_like = _like_constructor(rand, "rand"), _like_constructor(randn, "randn")
 
 
 def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:

@@ -29,7 +29,7 @@ def save(obj: Any, f: StrPath) -> Path:
         {'w': array([1., 1.]), 'epoch': 3}
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    text = json.dumps({"state": _parted(obj, arrays)})
+    text = json.dumps({"state": _split_arrays(obj, arrays)})
     return write_whole(f, seal(_KIND, arrays, text).content)
 
 
@@ -40,18 +40,18 @@ def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any
         FileNotFoundError, ValueError: there is no such file, or it was changed, or `save` did not write it.
     """
     arrays, text, _ = unseal(_KIND, f)
-    return _joined(parse(f, text)["state"], arrays)
+    return _join_arrays(parse(f, text)["state"], arrays)
 
 
-def _parted(obj: Any, arrays: dict[str, Any]) -> Any:
+def _split_arrays(obj: Any, arrays: dict[str, Any]) -> Any:
     """Return a nest in a form that JSON can hold; its arrays are added to `arrays` and replaced by their keys."""
     if isinstance(obj, (Tensor, np.ndarray, np.generic)):
         arrays[str(len(arrays))] = np.asarray(raw(obj))
         return {"array": str(len(arrays) - 1)}
     if isinstance(obj, Mapping):
-        return {"dict": [[_parted(key, arrays), _parted(value, arrays)] for key, value in obj.items()]}
+        return {"dict": [[_split_arrays(key, arrays), _split_arrays(value, arrays)] for key, value in obj.items()]}
     if isinstance(obj, (list, tuple)):
-        return [_parted(value, arrays) for value in obj]
+        return [_split_arrays(value, arrays) for value in obj]
     if obj is None or isinstance(obj, (str, int, float)):
         return obj
     raise TypeError(
@@ -60,11 +60,11 @@ def _parted(obj: Any, arrays: dict[str, Any]) -> Any:
     )
 
 
-def _joined(obj: Any, arrays: Mapping[str, Any]) -> Any:
+def _join_arrays(obj: Any, arrays: Mapping[str, Any]) -> Any:
     if isinstance(obj, list):
-        return [_joined(value, arrays) for value in obj]
+        return [_join_arrays(value, arrays) for value in obj]
     if isinstance(obj, dict) and "array" in obj:
         return arrays[obj["array"]]
     if isinstance(obj, dict):
-        return {_joined(key, arrays): _joined(value, arrays) for key, value in obj["dict"]}
+        return {_join_arrays(key, arrays): _join_arrays(value, arrays) for key, value in obj["dict"]}
     return obj

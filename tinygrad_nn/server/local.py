@@ -57,7 +57,7 @@ class Server:
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
         # In a script the thread keeps the process alive until Ctrl-C; an interpreter or notebook may exit at any time.
-        self._thread = Thread(target=self._run, name="tinygrad-nn server", daemon=_interactive())
+        self._thread = Thread(target=self._run, name="tinygrad-nn server", daemon=_is_interactive())
         self._thread.start()
         end = time.monotonic() + PATIENCE
         while not self._uvicorn.started and self._thread.is_alive() and time.monotonic() < end:
@@ -142,9 +142,9 @@ def serve(
         b'{"n":1}'
     """
     server = Server(routes, port, at_end)
-    if main_thread() is current_thread() and not _interactive():
+    if main_thread() is current_thread() and not _is_interactive():
         _stop_at_interrupt(server)
-    if open_browser and _can_show():
+    if open_browser and _has_display():
         webbrowser.open(server.url)
     return server
 
@@ -162,11 +162,11 @@ def _stop_at_interrupt(server: Server) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _interactive() -> bool:
+def _is_interactive() -> bool:
     """Whether Python runs interactively, at a prompt or in a notebook."""
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "get_ipython")
 
 
-def _can_show() -> bool:
+def _has_display() -> bool:
     """Whether there is a graphical display; without one, `webbrowser` would start a text browser in the terminal."""
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -78,10 +78,10 @@ def application(routes: Mapping[str, Handler], access: Callable[[], Access], end
         if method not in ("GET", "POST") or not path.startswith("/"):
             raise ValueError(f"a route is named 'GET /path' or 'POST /path'; this is {name!r}.")
         table.append(Route(path, _endpoint(handler, ending), methods=[method]))
-    return Starlette(routes=table, middleware=[Middleware(_Door, access=access)])
+    return Starlette(routes=table, middleware=[Middleware(_AccessMiddleware, access=access)])
 
 
-class _Door:
+class _AccessMiddleware:
     """Middleware that refuses requests without access before any handler sees them."""
 
     def __init__(self, app: ASGIApp, access: Callable[[], Access]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from threading import RLock
 from typing import Generic, TypeVar
 
-from ..forks import renewed
+from ..forks import renewed_after_fork
 
 State = TypeVar("State")
 
@@ -28,7 +28,7 @@ class Sessions(Generic[State]):
     """
 
     def __init__(self, make: Callable[[], State], most: int = 100) -> None:
-        self._make, self._most, self._lock = make, most, renewed(RLock())
+        self._make, self._most, self._lock = make, most, renewed_after_fork(RLock())
         self._states: OrderedDict[str, State] = OrderedDict()
 
     def __getitem__(self, session: str) -> State:

@@ -9,14 +9,14 @@ import numpy as np
 
 from ..metrics import r2_score
 from ..nn.containers import Sequential, as_module
-from ..nn.layer import Layer, unchanged
+from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
 from ..optim import LBFGSRule
 from ..printable import printable
-from .batches import Batches, Rows, nest, source
+from .batches import Batches, Rows, as_nested_arrays, batch_source
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
 from .settings import Solver
-from .tasks.class_weight import class_weights, takes_weight, weighing
+from .tasks.class_weight import class_weights, takes_weight, weighted_loss
 from .tasks.function import FunctionTask
 from .tasks.layers import LayerLoss, LayerTask, layer_task
 from .tasks.module import ModuleTask
@@ -27,7 +27,7 @@ Metric = Callable[[Any, Any], float]
 _MODEL = "Write [Layer(4, 40, 'relu'), Layer(40, 3, 'softmax')], a Module, or a function f(params, x, y) with params=."
 
 
-def settle(
+def prepare_training(
     call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Any, size: int, params: Any = None,
     gradients: str = "graph", class_weight: Any = None, *, single: bool = False,
 ) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
@@ -39,9 +39,9 @@ def settle(
     names = ("data_in", "data_out") if single else ("x", "y")
     road = check_road(call, gradients)
     if params is not None or is_function(model):
-        return _function(call, model, x, y, x_val, y_val, solver, size, params, road, class_weight)
+        return _prepare_function(call, model, x, y, x_val, y_val, solver, size, params, road, class_weight)
     stored = single or (isinstance(x, np.ndarray | list | tuple) and y is not None and not isinstance(x, np.memmap))
-    if is_layer_list(model) and by_layers(solver) and stored:
+    if is_layer_list(model) and can_train_layers(solver) and stored:
         layers = check_model(call, model)
         x = check_inputs(call, layers, x, names[0])
         y = check_targets(call, layers, y, len(x), solver.loss, names)
@@ -51,23 +51,23 @@ def settle(
         weights = class_weights(call, class_weight, y, solver)
         net = LayerLoss(layers, solver, y if weights is None else None)
         return LayerTask(net, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
-    module = as_architecture(call, model, road)
+    module = as_one_module(call, model, road)
     task = ModuleTask(call, module, solver)
     if single:
-        x, y = nest(call, x, names[0]), nest(call, y, names[1])
-    rows = source(call, x, y, size, names)
+        x, y = as_nested_arrays(call, x, names[0]), as_nested_arrays(call, y, names[1])
+    rows = batch_source(call, x, y, size, names)
     if class_weight is not None:
         if not isinstance(rows, Rows):
             raise ValueError(f"{call}: class_weight needs arrays x and y; with batches, weight the rows in the loss.")
         labels = rows.data[1]
         if takes_weight(solver.loss) and isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
-            task.weighed = weighing(call, class_weight, labels, solver.loss)
+            task.weighed = weighted_loss(call, class_weight, labels, solver.loss)
         else:
             rows.weights = class_weights(call, class_weight, labels, solver)
     return task, rows, _validation(call, x_val, y_val, size)
 
 
-def _function(
+def _prepare_function(
     call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Solver, size: int, params: Any, road: str,
     class_weight: Any,
 ) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
@@ -82,7 +82,7 @@ def _function(
     if class_weight is not None:
         raise ValueError(f"{call}: {name} computes its loss itself; weight the classes there, without class_weight.")
     task = FunctionTask(call, model, params, solver)
-    return task, source(call, x, y, size), _validation(call, x_val, y_val, size)
+    return task, batch_source(call, x, y, size), _validation(call, x_val, y_val, size)
 
 
 def _validation(call: str, x: Any, y: Any, size: int) -> Rows | Batches | None:
@@ -91,7 +91,7 @@ def _validation(call: str, x: Any, y: Any, size: int) -> Rows | Batches | None:
     if x is None or (y is None and isinstance(x, np.ndarray)):
         missing = "x_val" if x is None else "y_val"
         raise ValueError(f"{call}: {missing} is missing; pass both x_val and y_val, or neither.")
-    return source(call, x, y, size, ("x_val", "y_val"))
+    return batch_source(call, x, y, size, ("x_val", "y_val"))
 
 
 def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Solver) -> tuple[Array, Array] | None:
@@ -116,19 +116,19 @@ def is_layer_list(model: Any) -> bool:
         return isinstance(model, Layer)
     if not isinstance(model, (list, tuple)):
         return True
-    others = [part for part in model if not unchanged(part)]
+    others = [part for part in model if not is_plain_layer(part)]
     if others:
         return not any(isinstance(part, Module) or is_function(part) for part in others)
     return all(p.node is not None for layer in model for p in (layer.W, layer.b))
 
 
-def by_layers(solver: Solver) -> bool:
+def can_train_layers(solver: Solver) -> bool:
     """Return whether the Julia project's training supports the solver: a named loss, no groups, no L-BFGS."""
     named = solver.loss is None or isinstance(solver.loss, str)
     return named and not solver.groups and not isinstance(solver.rule, LBFGSRule)
 
 
-def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
+def as_one_module(call: str, model: Any, road: str = "graph") -> Module:
     """Return a list of layers and modules as one module, and a module unchanged."""
     if isinstance(model, (list, tuple)):
         if not model:
@@ -139,19 +139,19 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
     else:
         raise TypeError(f"{call}: {model!r:.60} of type {type(model).__name__} is not a model. {_MODEL}")
     if road == "manual":
-        no_equations(call, parts)
+        raise_no_equations(call, parts)
     if isinstance(model, Module):
         return model
     return Sequential([as_module(call, part) for part in parts])
 
 
-def no_equations(call: str, parts: list[Any]) -> None:
+def raise_no_equations(call: str, parts: list[Any]) -> None:
     """Raise an error that names the first part of the model without equations written by hand."""
     for k, part in enumerate(parts, 1):
         text = printable(repr(part))
         if "\n" in repr(part):  # the repr of a container has several lines
             text = type(part).__name__
-        if not unchanged(part):
+        if not is_plain_layer(part):
             raise ValueError(
                 f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "
                 "gradients='graph', or compare equations of your own with tinygrad_nn.compare_gradients."
@@ -164,7 +164,7 @@ def no_equations(call: str, parts: list[Any]) -> None:
     )
 
 
-def choose(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
+def default_metric(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
     """Return the default metric for the targets: a dict with accuracy or r2, or an empty dict."""
     if not isinstance(y, np.ndarray) or not isinstance(prediction, np.ndarray):
         return {}

@@ -118,7 +118,7 @@ class Batches:
                     f"{self.call}: batch {k} is {batch!r:.60} of type {type(batch).__name__}; a batch is a pair (x, y)."
                 )
             names = f"x of batch {k}", f"y of batch {k}"
-            x, y = (nest(self.call, part, name) for name, part in zip(names, batch, strict=True))
+            x, y = (as_nested_arrays(self.call, part, name) for name, part in zip(names, batch, strict=True))
             rows = check_rows(self.call, x, y, names)
             none = False
             yield x, y, rows
@@ -130,11 +130,11 @@ class Batches:
         return self.batches(np.random.default_rng())
 
 
-def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:
+def batch_source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:
     """Return `Rows` for arrays or nested arrays, or `Batches` for an iterable without y."""
     if y is None and not isinstance(x, (np.ndarray, Tensor, dict)) and hasattr(x, "__iter__"):
         return Batches(call, x)
-    x, y = nest(call, x, names[0]), nest(call, y, names[1])
+    x, y = as_nested_arrays(call, x, names[0]), as_nested_arrays(call, y, names[1])
     check_rows(call, x, y, names)
     return Rows(x, y, size)
 
@@ -170,7 +170,7 @@ def _check_read(leaves: list[Array], where: Array) -> None:
             raise ValueError(f"fit: row {row} of the mapped data holds {value}; training needs finite numbers.")
 
 
-def nest(call: str, data: Any, name: str) -> Any:
+def as_nested_arrays(call: str, data: Any, name: str) -> Any:
     """Return data as an array; tuples and dicts of arrays keep their structure."""
     if data is None:
         raise ValueError(f"{call}: {name} is missing; pass arrays x and y, or an iterable of batches (x, y).")

@@ -21,9 +21,9 @@ import numpy as np
 from ..files import StrPath, check_folder, write_whole
 from ..files.safetensors import parse, seal, unseal
 from ..printable import printable
-from .fingerprint import PYTHON, differences, surroundings
+from .fingerprint import PYTHON, differences, environment
 from .history import History
-from .state import LAYOUT, OTHER, Progress, StateReader, taken_apart
+from .state import LAYOUT, OTHER, Progress, StateReader, split_state
 from .stopping import Watch
 from .tasks.task import Task
 
@@ -54,7 +54,7 @@ class Checkpoint:
         check_folder(self.folder)
 
 
-def save(
+def save_checkpoint(
     folder: StrPath, task: Task, setup: Mapping[str, str], progress: Progress, rngs: Sequence[np.random.Generator],
     history: History, watch: Watch | None,
 ) -> None:  # fmt: skip
@@ -71,7 +71,7 @@ def save(
             write_whole(folder / name, best.content)
             watch.written, watch.sha256 = watch.epoch, best.sha256
         files["best"] = {"name": name, "sha256": watch.sha256}
-    text, arrays = taken_apart(task, setup, progress, rngs, history, watch, files)
+    text, arrays = split_state(task, setup, progress, rngs, history, watch, files)
     write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)).content)
     _tidy(folder, [file["name"] for file in files.values()])
 
@@ -83,12 +83,12 @@ def _tidy(folder: Path, kept: Sequence[str]) -> None:
             old.unlink(missing_ok=True)
 
 
-def exists(folder: StrPath) -> bool:
+def checkpoint_exists(folder: StrPath) -> bool:
     """Return whether the folder has a checkpoint."""
     return (Path(folder) / STATE).exists()
 
 
-def load(
+def load_checkpoint(
     folder: StrPath, task: Task, setup: Mapping[str, str], rngs: Sequence[np.random.Generator], watch: Watch | None
 ) -> tuple[Progress, History]:
     """Restore a model, its optimizer states and the random generators from a checkpoint.
@@ -111,28 +111,29 @@ def load(
         )
     for key, then, now in differences(state.mapping("setup"), setup, state.python() == PYTHON):
         raise ValueError(
-            f"{printable(folder)} is the checkpoint of another training: its {key} was {_short(then, now)}, and is "
-            f"{_short(now, then)} now. Use the same as before, or name another folder. Nothing was changed."
+            f"{printable(folder)} is the checkpoint of another training: its {key} was "
+            f"{_around_difference(then, now)}, and is "
+            f"{_around_difference(now, then)} now. Use the same as before, or name another folder. Nothing was changed."
         )
     progress, _ = state.progress(), state.history()  # validate the epoch number before it is used in file names
     stopping = None if watch is None else state.stopping(progress.epoch)
     files = state.files(progress.epoch, 0 if stopping is None else stopping[1])
     weights = {key: _weights(folder, progress.run, *file) for key, file in files.items()}
     around = state.surroundings()
-    found = resumed(state, weights, task, rngs, watch)
+    found = resume_training(state, weights, task, rngs, watch)
     _tidy(folder, [name for name, _ in files.values()])
-    _tell(folder, around)
+    _warn_of_changes(folder, around)
     return found
 
 
-def resumed(
+def resume_training(
     state: StateReader, weights: Mapping[str, tuple[dict[str, Array], str]], task: Task,
     rngs: Sequence[np.random.Generator], watch: Watch | None,
 ) -> tuple[Progress, History]:  # fmt: skip
     """Set a model, its optimizer states, random generators and early stopping to a saved state.
 
     Args:
-        state: as made by `taken_apart`; weights: arrays and checksums, of this epoch and of the best epoch.
+        state: as made by `split_state`; weights: arrays and checksums, of this epoch and of the best epoch.
     """
     progress, history = state.progress(), state.history()
     stopping = None if watch is None else state.stopping(progress.epoch)
@@ -152,9 +153,9 @@ def resumed(
     return progress, history
 
 
-def _tell(folder: Path, then: Mapping[str, str]) -> None:
+def _warn_of_changes(folder: Path, then: Mapping[str, str]) -> None:
     """Warn if BLAS threads or NumPy differ from those of the checkpoint: the last bits may differ then."""
-    other = {key: (printable(then[key][:20]), value) for key, value in surroundings().items() if then[key] != value}
+    other = {key: (printable(then[key][:20]), value) for key, value in environment().items() if then[key] != value}
     if other:
         said = "; ".join(f"{key}: {old} then, {new} now" for key, (old, new) in other.items())
         mend = {"BLAS threads": "start Python with OPENBLAS_NUM_THREADS={}", "NumPy": "install NumPy {}"}
@@ -183,7 +184,7 @@ def _weights(folder: Path, run: str, name: str, sha256: str) -> tuple[dict[str, 
     return arrays, found
 
 
-def _short(value: str, other: str) -> str:
+def _around_difference(value: str, other: str) -> str:
     """Return a text; of a long one the part around the first difference from another text."""
     if len(value) <= 200:
         return printable(value)

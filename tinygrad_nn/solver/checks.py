@@ -17,7 +17,7 @@ ROADS = "graph", "manual"
 _SUM = 1e-5  # float32 probabilities of a thousand classes sum to one within this tolerance
 
 
-def where(model: Sequence[Layer], k: int) -> str:
+def layer_name(model: Sequence[Layer], k: int) -> str:
     """Return the name of a layer for error messages."""
     return f"layer {k + 1} of {len(model)} ({model[k]!r})"
 
@@ -38,17 +38,19 @@ def check_model(call: str, model: Any) -> list[Layer]:
         before, layer = model[k - 1], model[k]
         if layer.n_in != before.n_out:
             raise ValueError(
-                f"{call}: {where(model, k)} takes {layer.n_in} columns, but {where(model, k - 1)} gives "
+                f"{call}: {layer_name(model, k)} takes {layer.n_in} columns, but {layer_name(model, k - 1)} gives "
                 f"{before.n_out}. Write Layer({before.n_out}, {layer.n_out}, {layer.activation!r})."
             )
         if layer.dtype != before.dtype:
             raise ValueError(
-                f"{call}: {where(model, k)} has dtype {layer.dtype} and {where(model, k - 1)} {before.dtype}. "
+                f"{call}: {layer_name(model, k)} has dtype {layer.dtype} and {layer_name(model, k - 1)} "
+                f"{before.dtype}. "
                 "Make all layers with the same dtype=."
             )
         if any(layer is other for other in model[:k]):
             raise ValueError(
-                f"{call}: {where(model, k)} appears twice in the model, so it would be updated twice. Create another "
+                f"{call}: {layer_name(model, k)} appears twice in the model, so it would be updated twice. Create "
+                "another "
                 "Layer."
             )
     return list(model)
@@ -62,7 +64,7 @@ def check_solver(call: str, solver: Any) -> Solver:
     return solver
 
 
-def check_named(call: str, solver: Any) -> Solver:
+def check_manual_loss(call: str, solver: Any) -> Solver:
     """Return the solver; raise if its loss has no equations written by hand."""
     if not isinstance(check_solver(call, solver).loss, str):
         raise ValueError(
@@ -83,7 +85,7 @@ def check_road(call: str, gradients: Any) -> str:
 
 def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in") -> Array:
     """Return the inputs ``(batch, n_in)`` in the model's dtype, checked."""
-    array = _numbers(call, x, name)
+    array = _check_numbers(call, x, name)
     first = model[0]
     if array.ndim != 2 or array.shape[1] != first.n_in:
         if array.ndim == 1 and array.size == first.n_in:
@@ -95,9 +97,9 @@ def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in
         else:
             hint = f"Make the layer with n_in={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         raise ValueError(
-            f"{call}: {where(model, 0)} takes {first.n_in} columns; {name} has shape {array.shape}. {hint}"
+            f"{call}: {layer_name(model, 0)} takes {first.n_in} columns; {name} has shape {array.shape}. {hint}"
         )
-    return _finite(call, array, name).astype(first.dtype, copy=False)
+    return _check_finite(call, array, name).astype(first.dtype, copy=False)
 
 
 def check_targets(
@@ -105,7 +107,7 @@ def check_targets(
 ) -> Array:
     """Return the targets ``(batch, n_out)`` in the model's dtype, checked against model, inputs and loss."""
     name = names[1]
-    array = _numbers(call, y, name)
+    array = _check_numbers(call, y, name)
     last = model[-1]
     if len(array) != rows:
         hint = f" It looks transposed: pass {name}.T." if array.ndim == 2 and array.shape[1] == rows else ""
@@ -123,15 +125,16 @@ def check_targets(
             else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         )
         raise ValueError(
-            f"{call}: {where(model, len(model) - 1)} gives {last.n_out} columns; {name} has shape {array.shape}. {hint}"
+            f"{call}: {layer_name(model, len(model) - 1)} gives {last.n_out} columns; {name} has shape "
+            f"{array.shape}. {hint}"
         )
-    array = _finite(call, array, name)
+    array = _check_finite(call, array, name)
     if loss.endswith("crossentropy"):
-        _probabilities(call, array, name, loss)
+        _check_probabilities(call, array, name, loss)
     return array.astype(last.dtype, copy=False)
 
 
-def _probabilities(call: str, y: Array, name: str, loss: str) -> None:
+def _check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
     outside = (y < 0) | (y > 1)
     if outside.any():
         row, column = (int(i) for i in np.argwhere(outside)[0])
@@ -152,7 +155,7 @@ def _probabilities(call: str, y: Array, name: str, loss: str) -> None:
             )
 
 
-def _numbers(call: str, values: Any, name: str) -> Array:
+def _check_numbers(call: str, values: Any, name: str) -> Array:
     if isinstance(values, Tensor):
         raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
     try:
@@ -172,7 +175,7 @@ def _numbers(call: str, values: Any, name: str) -> Array:
     return array
 
 
-def _finite(call: str, array: Array, name: str) -> Array:
+def _check_finite(call: str, array: Array, name: str) -> Array:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(

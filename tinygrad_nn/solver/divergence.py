@@ -15,10 +15,12 @@ FIRST = 10  # number of `TrainNN` calls that form the start; a single batch may 
 def check_growth(loss: float, start: float | None, solver: Solver, when: str) -> None:
     """Raise a FloatingPointError if a loss over all the data is not finite, or has grown too much since the start."""
     if not math.isfinite(loss):
-        raise FloatingPointError(_said(f"the loss became {loss} {when}", solver, "Then create the model again."))
+        raise FloatingPointError(
+            _divergence_text(f"the loss became {loss} {when}", solver, "Then create the model again.")
+        )
     if start is not None and math.isfinite(start) and abs(loss) > GROWTH * max(1.0, abs(start)):
         grew = f"the loss grew from {start:.3g} to {loss:.3g} {when}"
-        raise FloatingPointError(_said(grew, solver, "Then create the model again."))
+        raise FloatingPointError(_divergence_text(grew, solver, "Then create the model again."))
 
 
 def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
@@ -33,11 +35,11 @@ def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
     if calls >= FIRST and abs(loss) > GROWTH * max(1.0, worst):
         memory.start = None
         grew = f"the loss grew from {worst:.3g} to {loss:.3g}"
-        raise FloatingPointError(_said(grew, solver, "The weights are as they were before this step."))
+        raise FloatingPointError(_divergence_text(grew, solver, "The weights are as they were before this step."))
     memory.start = name, calls + 1, max(worst, abs(loss)) if calls < FIRST else worst
 
 
-def _said(what: str, solver: Any, end: str) -> str:
+def _divergence_text(what: str, solver: Any, end: str) -> str:
     return (
         f"{what}: the training diverged. Lower learning_rate={solver.learning_rate:g}, or scale the data with "
         f"tinygrad_nn.data.Scaler. {end}"

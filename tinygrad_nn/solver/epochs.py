@@ -14,14 +14,14 @@ from ..optim import Plateau, PlateauState
 from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
-from .arguments import choose
+from .arguments import default_metric
 from .batches import Batches, Rows
 from .callbacks import Listeners
 from .checkpoint import Checkpoint
 from .divergence import check_growth
 from .history import History
 from .prediction import CHUNK
-from .progress_bar import Shown, bar
+from .progress_bar import ProgressBar, showing_progress
 from .ranks import SharedTraining
 from .settings import Settings, Solver
 from .state import Progress
@@ -60,20 +60,20 @@ class BoundCheckpoint:
 
     def load(self, task: Task, watch: Watch | None, resume: bool) -> tuple[Progress, History] | None:
         """Restore the state from the checkpoint, if there is one; return progress and history, or ``None``."""
-        if not store.exists(self.place.folder):
+        if not store.checkpoint_exists(self.place.folder):
             return None
         if not resume:
             raise ValueError(
                 f"fit: {printable(self.place.folder)} holds the checkpoint of a training. Write resume=True to "
                 "continue it, or name another folder."
             )
-        return store.load(self.place.folder, task, self.setup, self.drawn, watch)
+        return store.load_checkpoint(self.place.folder, task, self.setup, self.drawn, watch)
 
     def save(self, training: Training) -> None:
         """Write a checkpoint if one is due after this epoch."""
         done = training.done
         if done.ended or done.epoch % self.place.every == 0 or done.epoch == training.settings.epochs:
-            store.save(
+            store.save_checkpoint(
                 self.place.folder, training.task, self.setup, done, self.drawn, training.history, training.watch
             )
 
@@ -101,7 +101,7 @@ class Training:
     shared: SharedTraining | None = None
     done: Progress = field(init=False)
     history: History = field(init=False)
-    shown: Shown = field(init=False)
+    shown: ProgressBar = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
     listeners: Listeners = field(init=False)
 
@@ -113,14 +113,14 @@ class Training:
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
         if self.shared is not None:
             self.done, self.history = self.shared.begin(self.done, self.history, self.watch)
-        self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
+        self.step.updates, self.step.schedule = self.done.updates, _rate_function(self.solver, self.done)
         self.start = self.history.loss[0] if self.history.loss else None
         count = self.data.count
         last = None if count is None else self.settings.epochs * -(-count // self.settings.accumulate)
         self.listeners = Listeners(self.callbacks, self.step, self.model, last)
         epochs = self.settings.epochs if progress and self.leads else 0
         random = self.random if self.shared is None else self.shared.draws
-        with bar(epochs, self.done.epoch) as self.shown, self.task.training(random):
+        with showing_progress(epochs, self.done.epoch) as self.shown, self.task.training(random):
             if self.start is None and isinstance(self.data, Rows):  # user batches are not iterated once more
                 # errors are left to the first step; with several ranks all raise here, as they would wait for this one
                 quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
@@ -204,7 +204,7 @@ def check_finite(task: Task, epoch: int) -> None:
             )
 
 
-def _schedule(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
+def _rate_function(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
     """Return a function from the number of updates to the next update's `Rate`, or None without a schedule."""
     schedule = solver.schedule
     if schedule is None:
@@ -238,8 +238,8 @@ def _evaluate(
         losses[k], pairs = _losses(task, part, solver, looked, shared)
         if shared is not None and shared.ranks.rank:  # rank 0 has the predictions of all ranks
             continue
-        y, prediction = _joined([y for y, _ in pairs]), _joined([prediction for _, prediction in pairs])
-        for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
+        y, prediction = _join_rows([y for y, _ in pairs]), _join_rows([prediction for _, prediction in pairs])
+        for name, metric in (default_metric(task, y, prediction) if metrics is None else metrics).items():
             found[start + name] = float(raw(metric(y, prediction)))
     if shared is not None:
         losses, found = shared.ranks.told([losses, found])
@@ -264,7 +264,7 @@ def _losses(
     return pieces[0][0] if len(pieces) == 1 else mean, pairs
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _join_rows(parts: Sequence[Any]) -> Any:
     """Return several arrays concatenated along the rows; a single part as it is, and None for several other values."""
     if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
         return parts[0] if len(parts) == 1 else None

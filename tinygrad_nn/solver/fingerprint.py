@@ -48,14 +48,14 @@ def fingerprint(
     reg = solver.regularization
     monitored = None if stopping is None or metrics is None else metrics.get(stopping.monitor.removeprefix("val_"))
     return {
-        "loss": words(solver.loss), "optimizer": _rule(solver.rule), "learning_rate": repr(solver.learning_rate),
+        "loss": in_words(solver.loss), "optimizer": _rule(solver.rule), "learning_rate": repr(solver.learning_rate),
         "regularization": repr(reg), "dropout": repr(reg.dropout),
-        "schedule": repr(solver.schedule) if hasattr(solver.schedule, "state_dict") else words(solver.schedule),
+        "schedule": repr(solver.schedule) if hasattr(solver.schedule, "state_dict") else in_words(solver.schedule),
         "schedule_by": solver.schedule_by, "clip_norm": repr(solver.clip_norm), "clip_value": repr(solver.clip_value),
-        "groups": words({key: dict(value) for key, value in solver.groups.items()}),
+        "groups": in_words({key: dict(value) for key, value in solver.groups.items()}),
         "batch_size": repr(settings.batch_size), "accumulate": repr(settings.accumulate),
-        "early_stopping": repr(stopping), "monitored metric": words(monitored),
-        "class_weight": repr(class_weight) if isinstance(class_weight, str) else words(class_weight),
+        "early_stopping": repr(stopping), "monitored metric": in_words(monitored),
+        "class_weight": repr(class_weight) if isinstance(class_weight, str) else in_words(class_weight),
         "parameters": "; ".join(
             f"{name} {p.dtype} {p.shape}" for name, p in zip(task.names, task.parameters, strict=True)
         ),
@@ -80,10 +80,10 @@ def seed(generator: np.random.Generator) -> str:
     if entropy is None or (isinstance(entropy, int) and entropy.bit_length() > 96):
         return "drawn by the system"  # rng=None or default_rng(): the checkpoint has its state
     key = tuple(getattr(sequence, "spawn_key", ()))
-    return words(entropy) + (f" spawned {key}" if key else "")
+    return in_words(entropy) + (f" spawned {key}" if key else "")
 
 
-def surroundings() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return what determines the last bits: the number of BLAS threads (the order of sums) and the NumPy version."""
     return {"BLAS threads": str(blas_threads()), "NumPy": np.__version__}
 
@@ -100,7 +100,7 @@ def blas_threads() -> int:
     return max((int(pool["num_threads"]) for pool in ours), default=1)
 
 
-def words(value: Any, depth: int = DEEP) -> str:
+def in_words(value: Any, depth: int = DEEP) -> str:
     """Return a value as text: functions by name and bytecode checksum, arrays by checksum, objects by class name."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -111,29 +111,31 @@ def words(value: Any, depth: int = DEEP) -> str:
     if depth == 0 or isinstance(value, (Tensor, Module)):
         return type(value).__name__
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {words(part, depth - 1)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {in_words(part, depth - 1)}" for key, part in value.items()) + "}"
     if isinstance(value, (list, tuple, slice)):
         parts = (value.start, value.stop, value.step) if isinstance(value, slice) else value
-        return "(" + ", ".join(words(part, depth - 1) for part in parts) + ")"
+        return "(" + ", ".join(in_words(part, depth - 1) for part in parts) + ")"
     if isinstance(value, functools.partial):
-        return f"{words(value.func, depth - 1)}{words(value.args, depth - 1)}{words(value.keywords, depth - 1)}"
+        return (
+            f"{in_words(value.func, depth - 1)}{in_words(value.args, depth - 1)}{in_words(value.keywords, depth - 1)}"
+        )
     if isinstance(value, types.MethodType):
-        return f"{words(value.__self__, depth - 1)}.{words(value.__func__, depth - 1)}"
+        return f"{in_words(value.__self__, depth - 1)}.{in_words(value.__func__, depth - 1)}"
     name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
     if isinstance(value, types.FunctionType):
-        return name if _known(value) else f"{name} [code {_code(value, depth)}]"
+        return name if _is_known(value) else f"{name} [code {_function_checksum(value, depth)}]"
     call = getattr(type(value), "__call__", None)  # noqa: B004 - the function itself is wanted
-    if isinstance(call, types.FunctionType) and not _known(type(value)):  # an object with __call__
-        return f"{name}{words(_plain(value), depth - 1)}{words(call, depth - 1)}"
+    if isinstance(call, types.FunctionType) and not _is_known(type(value)):  # an object with __call__
+        return f"{name}{in_words(_plain_options(value), depth - 1)}{in_words(call, depth - 1)}"
     return name
 
 
-def _known(value: Any) -> bool:
+def _is_known(value: Any) -> bool:
     """Return whether a function or class is of this package or NumPy; its name then identifies it across versions."""
     return str(getattr(value, "__module__", "")).partition(".")[0] in ("tinygrad_nn", "numpy", "builtins")
 
 
-def _code(function: types.FunctionType, depth: int) -> str:
+def _function_checksum(function: types.FunctionType, depth: int) -> str:
     """Return a checksum of a function: its bytecode, defaults, and the global and closure variables that it reads."""
     digest = hashlib.sha256()
     names = set()
@@ -144,15 +146,15 @@ def _code(function: types.FunctionType, depth: int) -> str:
     read: dict[str, Any] = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
     read |= {f"closure {name}": value for name, value in closed_over(function).items()}
     told = {
-        key: words(part, depth // 2) for key, part in read.items()
+        key: in_words(part, depth // 2) for key, part in read.items()
         if part is not function and (isinstance(part, np.ndarray) or _is_plain(part)) and not isinstance(part, list)
     }  # fmt: skip
-    told["defaults"] = words((function.__defaults__, function.__kwdefaults__), depth // 2)
+    told["defaults"] = in_words((function.__defaults__, function.__kwdefaults__), depth // 2)
     digest.update(repr(sorted(told.items())).encode())
     return digest.hexdigest()[:12]
 
 
-def _plain(owner: Any) -> dict[str, Any]:
+def _plain_options(owner: Any) -> dict[str, Any]:
     """Return the options of an object: its attributes that are numbers, strings, functions, or tuples of these."""
     skipped = {"training", "rng", "_names", *getattr(owner, "buffer_names", ())}
     return {
@@ -181,22 +183,22 @@ def architecture(task: Task) -> Iterator[str]:
     if not isinstance(task, ModuleTask):
         return
     if isinstance(task, FunctionTask):
-        yield words(task.nest.function)
-        yield words(task.nest.constants())
+        yield in_words(task.nest.function)
+        yield in_words(task.nest.constants())
         return
     for path, part in task.module.named_modules():
         kind = type(part)
-        code = "" if _known(kind) else ", ".join(map(words, _called(kind)))
-        yield f"{path or 'model'}: {kind.__qualname__}({part.about()}) {words(_plain(part))} {code}".rstrip()
+        code = "" if _is_known(kind) else ", ".join(map(in_words, _called_methods(kind)))
+        yield f"{path or 'model'}: {kind.__qualname__}({part.about()}) {in_words(_plain_options(part))} {code}".rstrip()
 
 
-def _called(kind: type) -> list[Any]:
+def _called_methods(kind: type) -> list[Any]:
     """Return the forward of a class, and the methods of the class that are called from it, directly or not."""
     found = [kind.forward]  # type: ignore[attr-defined]
     for method in found:
         names = [name for code in _codes(method) for name in code.co_names]
         others = [getattr(kind, name, None) for name in names]
-        own = [other for other in others if isinstance(other, types.FunctionType) and not _known(other)]
+        own = [other for other in others if isinstance(other, types.FunctionType) and not _is_known(other)]
         found += dict.fromkeys(other for other in own if other not in found)
     return found
 

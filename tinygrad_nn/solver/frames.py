@@ -27,7 +27,7 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
     return found
 
 
-def keep_names(model: Any, x: Any, y: Any) -> None:
+def remember_names(model: Any, x: Any, y: Any) -> None:
     """Store the column names of the training tables on the model; None if the data was not a table."""
     for data, place, part in ((x, "input_names", 0), (y, "output_names", -1)):
         owner = _owner(model, part)
@@ -36,7 +36,8 @@ def keep_names(model: Any, x: Any, y: Any) -> None:
 
 
 def names_of(model: Any, place: str) -> tuple[str, ...] | None:
-    """Return the names that `keep_names` stored: ``'input_names'`` or ``'output_names'``; None if there are none."""
+    """Return the names that `remember_names` stored, ``'input_names'`` or ``'output_names'``; None if there are "
+    "none."""
     owner = _owner(model, 0 if place == "input_names" else -1)
     return vars(owner).get(place) if isinstance(owner, Module) else None
 

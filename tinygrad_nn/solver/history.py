@@ -138,7 +138,7 @@ class History:
         if not self.loss:
             return "History(0 epochs)"
         curves = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
-        ends = [f"{printable(name)} {cell(v[0])} to {cell(v[-1])}" for name, v in curves.items() if v]
+        ends = [f"{printable(name)} {cell_text(v[0])} to {cell_text(v[-1])}" for name, v in curves.items() if v]
         return f"History({self.epochs} epoch{'s' if self.epochs > 1 else ''}: {', '.join(ends)})"
 
     def _repr_html_(self) -> str | None:
@@ -154,13 +154,15 @@ class History:
         for k in shown:
             if k != before + 1:
                 lines.append("  ...")
-            cells = "".join(cell(values[k], widths[name] - 1).rjust(widths[name]) for name, values in columns.items())
+            cells = "".join(
+                cell_text(values[k], widths[name] - 1).rjust(widths[name]) for name, values in columns.items()
+            )
             lines.append(f"{k + 1:5d}{cells}")
             before = k
         return "\n".join(lines)
 
 
-def cell(value: float, width: int = 9) -> str:
+def cell_text(value: float, width: int = 9) -> str:
     """Return a number in at most `width` characters: with four decimals or, if that is too long, in exponent notation.
 
     Example:

@@ -10,21 +10,21 @@ import numpy as np
 from .. import manual
 from ..data import is_frame
 from ..display import tuple_in_few_lines
-from ..nn.containers import in_a_row
-from ..nn.layer import Layer, unchanged
+from ..nn.containers import is_plain_sequential
+from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
 from ..node import no_grad, scope
 from ..spelling import named_options
 from ..tensor import Tensor, raw
-from .arguments import as_architecture, by_layers, is_layer_list, no_equations, settle
-from .batches import check_rows, nest
-from .checks import check_inputs, check_model, check_named, check_solver, check_targets
+from .arguments import as_one_module, can_train_layers, is_layer_list, prepare_training, raise_no_equations
+from .batches import as_nested_arrays, check_rows
+from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets
 from .frames import arrays_of, table_like
-from .prediction import as_dtype, by_chunks, evaluating
+from .prediction import as_dtype, evaluating, predict_in_chunks
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Solver
 from .tasks.layers import Array, LayerLoss, draw_masks, manual_gradients, objective, predict
 from .tasks.module import ModuleTask
-from .training_step import TrainingStep, backend_of, recent
+from .training_step import TrainingStep, backend_of, reused_step
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -105,7 +105,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
         ((2, 40), (2, 3))
     """
     if not is_layer_list(model):
-        return _through(model, data_in, solver, rng)
+        return _forward_parts(model, data_in, solver, rng)
     layers = check_model("FeedForward", model)
     x = check_inputs("FeedForward", layers, data_in)
     masks: list[Array | None] = [None] * len(layers)
@@ -144,9 +144,9 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         ((3, 4), (3,))
     """
     if not is_layer_list(model):
-        no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
+        raise_no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
     layers = check_model("BackProp", model)
-    check_named("BackProp", solver)
+    check_manual_loss("BackProp", solver)
     if not isinstance(data_cache, DataCache):
         raise TypeError(
             f"BackProp: data_cache is of type {type(data_cache).__name__}; pass what FeedForward(model, data_in) "
@@ -211,14 +211,14 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         >>> model[0].W.grad.shape
         (3, 4)
     """
-    if not (is_layer_list(model) and by_layers(check_solver("graph_loss", solver))):
+    if not (is_layer_list(model) and can_train_layers(check_solver("graph_loss", solver))):
         if masks is not None:
             raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
-        x, y = nest("graph_loss", x, "x"), nest("graph_loss", y, "y")
+        x, y = as_nested_arrays("graph_loss", x, "x"), as_nested_arrays("graph_loss", y, "y")
         check_rows("graph_loss", x, y, ("x", "y"))
-        return ModuleTask("graph_loss", as_architecture("graph_loss", model), solver).objective(x, y)
+        return ModuleTask("graph_loss", as_one_module("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
-    x, y = _checked("graph_loss", layers, x, y, solver, ("x", "y"))
+    x, y = _check_batch("graph_loss", layers, x, y, solver, ("x", "y"))
     return objective(LayerLoss(layers, solver, y), x, y, masks)
 
 
@@ -270,7 +270,7 @@ def TrainNN(
         >>> TrainNN(model, [[1.0]], [[2.0]], solver=solver).loss < first.loss
         True
     """
-    task, batch, val = settle(
+    task, batch, val = prepare_training(
         "TrainNN", model, data_in, data_out, x_val, y_val, solver, 1, None, gradients, single=True
     )
     if isinstance(task, ModuleTask) and task.search is not None:
@@ -278,7 +278,7 @@ def TrainNN(
     x, y = batch.data  # type: ignore[union-attr]
     random: Any = generator(rng) if task.draws else None  # creating a generator takes as long as a small step
     backend = backend_of("TrainNN", compile, gradients, solver)
-    step = TrainingStep(task, solver, tell=True) if backend is None else recent(task, solver, backend)
+    step = TrainingStep(task, solver, tell=True) if backend is None else reused_step(task, solver, backend)
     with np.errstate(all="ignore"):  # the task reports a loss that is not finite
         with task.training(random):
             loss = step(x, y, random)
@@ -286,42 +286,42 @@ def TrainNN(
     return Trained(loss, val_loss, *task.named(step.gradients))
 
 
-def _checked(
+def _check_batch(
     call: str, layers: list[Layer], x: Any, y: Any, solver: Solver, names: tuple[str, str] = ("data_in", "data_out")
 ) -> tuple[Array, Array]:
     x = check_inputs(call, layers, x, names[0])
     return x, check_targets(call, layers, y, len(x), solver.loss, names)
 
 
-def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:
+def _forward_parts(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:
     """Run a batch through a module, or a list with modules in it, part by part and without a graph."""
     if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
         raise ValueError(
             "FeedForward: Regularization(dropout=...) is for lists of Layer; in an architecture of your own write a "
             "Dropout where it belongs."
         )
-    whole = as_architecture("FeedForward", model)
+    whole = as_one_module("FeedForward", model)
     if rng is not None:
         whole.seed(rng)
-    x = a = as_dtype(nest("FeedForward", data_in, "data_in"), _dtype(whole))
+    x = a = as_dtype(as_nested_arrays("FeedForward", data_in, "data_in"), _dtype(whole))
     z_all: list[Any] = []
     a_all: list[Any] = []
     with no_grad():
-        for k, part in enumerate(whole if in_a_row(whole) else [whole], 1):
+        for k, part in enumerate(whole if is_plain_sequential(whole) else [whole], 1):
             with scope(f"part {k}"):
-                z = raw(part.weighted(a)) if unchanged(part) else None
-                a = raw(part.act(z) if unchanged(part) else part(a))
+                z = raw(part.weighted(a)) if is_plain_layer(part) else None
+                a = raw(part.act(z) if is_plain_layer(part) else part(a))
             z_all.append(z)
             a_all.append(a)
     return DataCache(x, z_all, a_all, [None] * len(a_all))
 
 
 def _predict(model: Any, x: Any) -> Any:
-    whole = as_architecture("Predict", model)
-    dtype, x = _dtype(whole), nest("Predict", x, "x")
+    whole = as_one_module("Predict", model)
+    dtype, x = _dtype(whole), as_nested_arrays("Predict", x, "x")
     check_rows("Predict", x, None, ("x", "x"))
     with no_grad(), evaluating(whole):
-        return by_chunks(whole, x, lambda rows: as_dtype(rows, dtype))
+        return predict_in_chunks(whole, x, lambda rows: as_dtype(rows, dtype))
 
 
 def _dtype(model: Module) -> Any:

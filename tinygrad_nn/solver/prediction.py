@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed
+from ..forks import renewed_after_fork
 from ..nn.module import Module
 from ..tensor import raw
 from ..tree import flatten
 
 CHUNK = 256  # number of rows per chunk
-_SWITCH = renewed(RLock())
+_SWITCH = renewed_after_fork(RLock())
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def as_dtype(data: Any, dtype: Any) -> Any:
     return rebuild([a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in arrays])
 
 
-def by_chunks(forward: Callable[[Any], Any], x: Any, cast: Callable[[Any], Any]) -> Any:
+def predict_in_chunks(forward: Callable[[Any], Any], x: Any, cast: Callable[[Any], Any]) -> Any:
     """Return the output for many rows, in chunks, as plain arrays; in one piece unless each row gives one row."""
     leaves, rebuild = flatten(x)
     rows = len(leaves[0])

@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..display import notebook
-from .history import cell
+from .history import cell_text
 
 if TYPE_CHECKING:
     from .epochs import Epoch
@@ -19,7 +19,7 @@ LONG = 2.0  # seconds after which an epoch shows its batches
 OFTEN = 0.1  # seconds between two updates of a bar in a notebook
 
 
-class Shown:
+class ProgressBar:
     """The interface of a progress bar; this base class shows nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
@@ -30,7 +30,7 @@ class Shown:
         return batches
 
 
-class _Bar(Shown):
+class _Bar(ProgressBar):
     """A progress bar of rich or of a notebook, which shows epochs and batches."""
 
     def __init__(self, drawn: Any, epochs: int, done: int) -> None:
@@ -38,8 +38,8 @@ class _Bar(Shown):
         self.task = drawn.add_task("", total=epochs, completed=done)
 
     def epoch(self, epoch: Epoch) -> None:
-        val = "" if epoch.val_loss is None else f"  val_loss {cell(epoch.val_loss)}"
-        self.done, self.text = self.done + 1, f"loss {cell(epoch.loss)}{val}"
+        val = "" if epoch.val_loss is None else f"  val_loss {cell_text(epoch.val_loss)}"
+        self.done, self.text = self.done + 1, f"loss {cell_text(epoch.loss)}{val}"
         self.bar.update(self.task, completed=self.done, description=self.text)
 
     def batches(self, batches: Iterator[Any], count: int | None) -> Iterator[Any]:
@@ -51,7 +51,7 @@ class _Bar(Shown):
                 self.bar.update(self.task, completed=self.done + part, description=f"{self.text}  batch {k:,}{of}")
 
 
-class _Output:
+class _NotebookOutput:
     """A progress bar in the output of a notebook cell, updated in place: plain HTML, without widgets."""
 
     def __init__(self, shell: Any) -> None:
@@ -90,14 +90,14 @@ class _Output:
 
 
 @contextmanager
-def bar(epochs: int, done: int) -> Iterator[Shown]:
+def showing_progress(epochs: int, done: int) -> Iterator[ProgressBar]:
     """Show a progress bar for a number of epochs; 0 shows none."""
     if not epochs:
-        yield Shown()
+        yield ProgressBar()
         return
     shell = notebook()
     if shell is not None:
-        output = _Output(shell)
+        output = _NotebookOutput(shell)
         try:
             yield _Bar(output, epochs, done)
         finally:

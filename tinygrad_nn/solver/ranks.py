@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed import Ranks, RowDraws, Shard, Sum, probed, sharing, surroundings
+from ..distributed import Ranks, RowDraws, Shard, Sum, find_row_axes, on_shard, rank_environment
 from ..node import no_grad
 from ..tensor import raw
 from ..tree import flatten
 from .batches import Batch, Batches, Rows
-from .checkpoint import resumed
+from .checkpoint import resume_training
 from .history import History
 from .prediction import CHUNK
-from .state import Progress, StateReader, taken_apart
+from .state import Progress, StateReader, split_state
 from .stopping import Watch
 from .tasks.function import FunctionTask
 from .tasks.layers import LayerTask
@@ -113,12 +113,12 @@ class SharedTraining:
         """Raise if the ranks do not run the same training; `told` describes it."""
         if self.ranks.size == 1:
             return
-        self.ranks.compare("fit", {**surroundings(), **told})
+        self.ranks.compare("fit", {**rank_environment(), **told})
 
     def begin(self, done: Progress, history: History, watch: Watch | None) -> tuple[Progress, History]:
         """Copy the state of rank 0 to all ranks: weights, optimizer, random generators, history."""
         first = self.ranks.rank == 0
-        text, arrays = taken_apart(self.task, self.setup, done, self.drawn, history, watch, {}) if first else ({}, {})
+        text, arrays = split_state(self.task, self.setup, done, self.drawn, history, watch, {}) if first else ({}, {})
         best = {} if watch is None or watch.weights is None else watch.weights
         both = {"state": arrays, "weights": self.task.arrays() if first else {}, "best": best if first else {}}
         flat = {f"{kind}|{name}": array for kind, part in both.items() for name, array in part.items()}
@@ -129,7 +129,7 @@ class SharedTraining:
                 for kind in both}  # fmt: skip
         state = StateReader(Path("the state of rank 0"), json.loads(said), both["state"])
         weights = {"weights": (both["weights"], ""), "best": (both["best"] or None, "")}
-        return resumed(state, weights, self.task, self.drawn, watch)  # type: ignore[arg-type]
+        return resume_training(state, weights, self.task, self.drawn, watch)  # type: ignore[arg-type]
 
     def _begin(self, shard: Shard, identity: int) -> Shard:
         self.shard, self.identity = shard, identity
@@ -187,7 +187,7 @@ class SharedTraining:
             leaves, rebuild = flatten(self.few)
             few = rebuild([leaf[:FEW] for leaf in leaves])
             self._check_additive(*few) if isinstance(self.task, FunctionTask) else self._probe(few[0])
-        return sharing(self.shard)
+        return on_shard(self.shard)
 
     def _probe(self, x: Any) -> None:
         """Find the row axis of each random draw, and check that a row's output depends on that row only."""
@@ -208,7 +208,7 @@ class SharedTraining:
             return [part.shape for part in outputs[-1]]
 
         for _ in range(2):
-            shapes = probed(self.draws, self.shard, forward)  # type: ignore[arg-type]
+            shapes = find_row_axes(self.draws, self.shard, forward)  # type: ignore[arg-type]
         for a, b in zip(*shapes, strict=True):
             if not self.additive and (a[:1] != (2,) or b[:1] != (3,)):
                 raise ValueError(

@@ -51,7 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
-            object.__setattr__(self, name, _count(name, getattr(self, name)))
+            object.__setattr__(self, name, _check_count(name, getattr(self, name)))
 
 
 @named_options({**OF_SETTINGS, **OF_SOLVER, "alpha": "Did you mean 'lam'?", "weight_decay": "Did you mean 'lam'?"})
@@ -82,9 +82,9 @@ class Regularization:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "method", _known("Regularization", "method", self.method, PENALTIES))
+        object.__setattr__(self, "method", _check_name("Regularization", "method", self.method, PENALTIES))
         for name in ("lam", "r", "dropout"):
-            value = _real("Regularization", name, getattr(self, name))
+            value = _check_number("Regularization", name, getattr(self, name))
             object.__setattr__(self, name, value)
         if not 0 <= self.lam < math.inf:
             raise ValueError(
@@ -140,7 +140,7 @@ class Solver:
 
     def __post_init__(self) -> None:
         if self.loss is not None and not callable(self.loss):
-            object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
+            object.__setattr__(self, "loss", _check_name("Solver", "loss", self.loss, LOSSES))
         if isinstance(self.loss, type):
             raise TypeError(
                 f"Solver: loss={self.loss.__name__} is a class; create an instance, {self.loss.__name__}()."
@@ -153,10 +153,10 @@ class Solver:
             )
         if not isinstance(self.optimizer, (Optimizer, LBFGSRule)):
             known = {**OPTIMIZERS, "lbfgs": LBFGSRule}
-            object.__setattr__(self, "optimizer", _known("Solver", "optimizer", self.optimizer, known))
+            object.__setattr__(self, "optimizer", _check_name("Solver", "optimizer", self.optimizer, known))
         for name, example in (("learning_rate", 0.03), ("clip_norm", 1.0), ("clip_value", 0.5)):
             if name == "learning_rate" or getattr(self, name) is not None:
-                value = _real("Solver", name, getattr(self, name))
+                value = _check_number("Solver", name, getattr(self, name))
                 if not 0 < value < math.inf:
                     what = "a step" if name == "learning_rate" else "a limit"
                     raise ValueError(f"Solver: {name}={value}; {what} needs a positive finite size, e.g. {example}.")
@@ -196,7 +196,9 @@ class Solver:
             example = {"learning_rate": 0.001}
             raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it must be a dict, e.g. {example}.")
         hyper = dict(given)
-        rate = _real("Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate))
+        rate = _check_number(
+            "Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate)
+        )
         rule = _rule(hyper.pop("optimizer", self.optimizer))
         if isinstance(rule, LBFGSRule):
             raise TypeError("Solver: lbfgs updates all parameters together; leave groups out.")
@@ -209,7 +211,7 @@ def _rule(given: Any) -> Optimizer | LBFGSRule:
     return LBFGSRule() if given == "lbfgs" else optimizer(given)
 
 
-def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
+def _check_name(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
     """Return a name in lower case; raise if it is not in the table."""
     listed = ", ".join(known)
     if not isinstance(value, str):
@@ -222,7 +224,7 @@ def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
     return key
 
 
-def _count(name: str, value: Any) -> int:
+def _check_count(name: str, value: Any) -> int:
     try:
         number = operator.index(value)
     except TypeError:
@@ -235,7 +237,7 @@ def _count(name: str, value: Any) -> int:
     return number
 
 
-def _real(call: str, name: str, value: Any) -> float:
+def _check_number(call: str, name: str, value: Any) -> float:
     try:
         if isinstance(value, (str, bool)):
             raise TypeError

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..optim import OPTIMIZERS, LBFGSRule
 from ..printable import printable
-from .fingerprint import PYTHON, surroundings
+from .fingerprint import PYTHON, environment
 from .history import History
 from .stopping import Watch
 from .tasks.task import Task
@@ -46,7 +46,7 @@ class Progress:
     run: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
-def taken_apart(
+def split_state(
     task: Task, setup: Mapping[str, str], progress: Progress, rngs: Sequence[np.random.Generator], history: History,
     watch: Watch | None, files: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Array]]:  # fmt: skip
@@ -55,13 +55,13 @@ def taken_apart(
     columns = {"loss": history.loss, "val_loss": history.val_loss, **metrics}
     arrays = {f"history/{name}": np.array(values, dtype=float) for name, values in columns.items()}
     text = {
-        "layout": LAYOUT, "run": progress.run, "python": PYTHON, "setup": dict(setup), "surroundings": surroundings(),
+        "layout": LAYOUT, "run": progress.run, "python": PYTHON, "setup": dict(setup), "surroundings": environment(),
         "files": files,
         "epoch": progress.epoch, "updates": progress.updates, "schedule": progress.schedule, "ended": progress.ended,
-        "rngs": [_plain(rng.bit_generator.state) for rng in rngs],
+        "rngs": [_as_json(rng.bit_generator.state) for rng in rngs],
         "metrics": list(history.metrics),
-        "stopping": None if watch is None else [_text(watch.best), watch.epoch, watch.since],
-        "optimizer": [_apart(name, state, arrays) for name, state in _named(task)],
+        "stopping": None if watch is None else [_number_text(watch.best), watch.epoch, watch.since],
+        "optimizer": [_split_optimizer(name, state, arrays) for name, state in _named_states(task)],
     }  # fmt: skip
     return text, arrays
 
@@ -107,7 +107,7 @@ class StateReader:
         """Return the number of BLAS threads and the NumPy version at the checkpoint, which determine the last bits."""
         found = self.mapping("surroundings")
         texts = all(isinstance(text, str) for text in found.values())
-        self.need(texts and set(found) == set(surroundings()), "surroundings", found)
+        self.need(texts and set(found) == set(environment()), "surroundings", found)
         return found
 
     def progress(self) -> Progress:
@@ -170,7 +170,7 @@ class StateReader:
             try:
                 trial = copy.deepcopy(rng.bit_generator)
                 trial.state = bits
-                taken = _plain(trial.state) == bits
+                taken = _as_json(trial.state) == bits
             except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):  # of NumPy's generators
                 taken = False
             self.need(taken, "rngs", bits)
@@ -195,7 +195,7 @@ class StateReader:
         found = self.get("optimizer")
         pairs = isinstance(found, list) and all(isinstance(part, list) and len(part) == 2 for part in found)
         self.need(pairs, "optimizer", found)
-        now = _named(task)
+        now = _named_states(task)
         if [name for name, _ in found] != [name for name, _ in now]:
             raise ValueError(f"{printable(self.path)} holds states of other parameters; create the model as it was.")
         states = []
@@ -207,7 +207,9 @@ class StateReader:
                 wanted = list(current if searched else rule.init(task.parameters[k].data))
                 if searched:  # the state of L-BFGS ends with a varying number of vectors
                     wanted = [*wanted[:5], *[wanted[4]] * (len(state) - 5)]
-                self.need(len(state) == len(wanted) and all(map(_alike, wanted, state)), f"optimizer of {name}", layout)
+                self.need(
+                    len(state) == len(wanted) and all(map(_is_same_kind, wanted, state)), f"optimizer of {name}", layout
+                )
             states.append(state)
         return states
 
@@ -232,7 +234,7 @@ class StateReader:
         return tuple(state)
 
 
-def _alike(wanted: Any, found: Any) -> bool:
+def _is_same_kind(wanted: Any, found: Any) -> bool:
     """Return whether two entries are of the same kind: arrays of one shape and dtype, or finite numbers, or None."""
     if np.ndim(wanted) or np.ndim(found):
         return np.shape(wanted) == np.shape(found) and bool(wanted.dtype == found.dtype)
@@ -242,13 +244,13 @@ def _alike(wanted: Any, found: Any) -> bool:
     return math.isfinite(number) and (not isinstance(wanted, (int, np.integer)) or 0 <= number < _MOST)
 
 
-def _named(task: Task) -> list[tuple[str, Any]]:
+def _named_states(task: Task) -> list[tuple[str, Any]]:
     states = task.states()
     names = task.names if len(states) == len(task.names) else ["all"]
     return list(zip(names, states, strict=True))
 
 
-def _apart(name: str, state: Any, arrays: dict[str, Array]) -> tuple[str, Any]:
+def _split_optimizer(name: str, state: Any, arrays: dict[str, Array]) -> tuple[str, Any]:
     """Return a description of an optimizer state for the text; its arrays are added to `arrays` under their keys."""
     if state is None:
         return name, None
@@ -267,13 +269,13 @@ _KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _text(number: Any) -> str | None:
+def _number_text(number: Any) -> str | None:
     """Return a number as text from which it can be read back exactly."""
     return None if number is None else repr(float(number))
 
 
-def _plain(state: Any) -> Any:
+def _as_json(state: Any) -> Any:
     """Return the state of a bit generator as JSON-compatible values."""
     if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
+        return {key: _as_json(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state

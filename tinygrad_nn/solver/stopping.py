@@ -71,7 +71,7 @@ class Watch:
 
     def better(self, epoch: Epoch) -> bool:
         """Record an epoch, and return whether it is the best so far."""
-        value = monitored("EarlyStopping", self.rule.monitor, epoch)
+        value = monitored_value("EarlyStopping", self.rule.monitor, epoch)
         larger = self.rule.mode == "max" or (self.rule.mode == "auto" and not self.rule.monitor.endswith("loss"))
         sign = -1.0 if larger else 1.0
         first = self.best is None and not math.isnan(value)
@@ -87,7 +87,7 @@ class Watch:
         return self.since >= self.rule.patience
 
 
-def monitored(call: str, name: str, epoch: Epoch) -> float:
+def monitored_value(call: str, name: str, epoch: Epoch) -> float:
     """Return a loss or a metric of an epoch by its name; raise a ValueError if there is none of this name."""
     known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
     value = known.get(name)

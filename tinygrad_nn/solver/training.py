@@ -10,15 +10,15 @@ from zlib import crc32
 import numpy as np
 
 from ..distributed import Ranks
-from ..files import alone
+from ..files import locked_folder
 from ..optim import LBFGSRule
 from ..spelling import named_options
-from .arguments import settle
+from .arguments import prepare_training
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .epochs import BoundCheckpoint, Epoch, Metric, Training
-from .fingerprint import ROWS, fingerprint, seed, words
-from .frames import arrays_of, keep_names
+from .fingerprint import ROWS, fingerprint, in_words, seed
+from .frames import arrays_of, remember_names
 from .history import History
 from .ranks import SAMPLE, SharedTraining
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Settings, Solver
@@ -98,13 +98,13 @@ def fit(
         True
     """
     if comm is None:
-        return _fit(None, **_named(locals()))
+        return _fit(None, **_named_arguments(locals()))
     ranks = Ranks.of("fit", comm)
     with ranks.together("fit"):
-        return _fit(ranks, **_named(locals()))
+        return _fit(ranks, **_named_arguments(locals()))
 
 
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+def _named_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit` without `comm` and `ranks`."""
     return {name: value for name, value in given.items() if name not in ("comm", "ranks")}
 
@@ -119,7 +119,7 @@ def _fit(
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
     random = np.random.default_rng(rng)
-    task, data, val = settle(
+    task, data, val = prepare_training(
         "fit", model, x, y, x_val, y_val, solver, settings.batch_size, params, gradients, class_weight
     )
     backend = backend_of("fit", compile, gradients, solver)
@@ -144,20 +144,20 @@ def _fit(
     if ranks is not None:
         same = setup(SAMPLE)
         shared = SharedTraining(ranks, task, same, random, drawn)
-        state = words(random.bit_generator.state).encode()
+        state = in_words(random.bit_generator.state).encode()
         bits = "drawn by the system" if rng is None else f"checksum {crc32(state):08x}"
         shared.agree({
             **same, "epochs": str(settings.epochs), "checkpoint": str(checkpoint is not None), "resume": str(resume),
-            "random numbers": bits, "metrics": words(None if metrics is None else list(metrics)),
+            "random numbers": bits, "metrics": in_words(None if metrics is None else list(metrics)),
         })  # fmt: skip
     step = training_step(task, solver, backend, settings.accumulate, shared=shared)
     training = Training(
         model, task, data, val, solver, settings, step, random, metrics, list(callbacks),
         None if early_stopping is None else Watch(early_stopping), saved, shared,
     )  # fmt: skip
-    with nullcontext() if saved is None or not leads else alone(saved.place.folder):
+    with nullcontext() if saved is None or not leads else locked_folder(saved.place.folder):
         history = training.run(resume, progress)
-    keep_names(model, *given)
+    remember_names(model, *given)
     return history
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..compiled import compile, functional
-from ..distributed import Shard, current, sharing
+from ..distributed import Shard, current_shard, on_shard
 from ..optim import LBFGSRule
 from ..transforms import value_and_grad
 from .divergence import watch_growth
@@ -22,7 +22,7 @@ from .fingerprint import architecture
 from .ranks import EVERY, SharedTraining
 from .settings import Solver
 from .tasks.module import ModuleTask
-from .tasks.task import Gradients, Task, clipped
+from .tasks.task import Gradients, Task, clip_gradients
 
 Rate = Callable[[float], float]  # maps the base learning rate to that of an update
 
@@ -102,7 +102,7 @@ class TrainingStep:
         if self.keeps:
             self.gradients = list(gradients)
         if self.clips:
-            gradients = clipped(self.solver, gradients)
+            gradients = clip_gradients(self.solver, gradients)
         etas = None if self.schedule is None else self.task.rates(self.schedule(self.updates))
         self.task.updater(gradients, etas, not (self.tell or self.keeps))
         self.task.publish()
@@ -157,7 +157,9 @@ class CompiledStep(TrainingStep):
             FloatingPointError: the loss is infinite or NaN; nothing was updated.
         """
         task = self.task
-        foreseen = _foreseen(task, x, y, rng) if self.keeps else None  # returned gradients would change the program
+        foreseen = (
+            _coming_gradients(task, x, y, rng) if self.keeps else None
+        )  # returned gradients would change the program
         params = [parameter.data for parameter in task.parameters]
         kept = [getattr(owner, name) for owner, name in self.places]
         value, new, states, kept, gradients = self.step(
@@ -180,7 +182,7 @@ class CompiledStep(TrainingStep):
     def _step(self, params: Any, states: Any, rates: Any, kept: Any, *batch: Any) -> Any:
         (value, kept), gradients = self.loss(params, kept, *batch)
         moved, left = [], []
-        both = zip(params, clipped(self.solver, gradients), states, rates, self.task.rules, strict=True)
+        both = zip(params, clip_gradients(self.solver, gradients), states, rates, self.task.rules, strict=True)
         for w, g, state, rate, (rule, _) in both:
             step, state = rule.update(g, state, rate, w)
             moved.append(w - step)
@@ -199,7 +201,7 @@ class CompiledGradients:
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
         """Return the loss and the gradients of a batch."""
-        shard: Shard = current()  # type: ignore[assignment]
+        shard: Shard = current_shard()  # type: ignore[assignment]
         params = [parameter.data for parameter in self.task.parameters]
         kept = [getattr(owner, name) for owner, name in self.places]
         if shard.total not in self.compiled:
@@ -207,7 +209,7 @@ class CompiledGradients:
             self.compiled[shard.total] = step = compile(self.loss, backend=self.backend)
             step.varies = True
             bits = rng.bit_generator.state
-            with sharing(replace(shard, alone=True)):
+            with on_shard(replace(shard, alone=True)):
                 step(params, kept, *self.task.batch(x, y, rng))
             rng.bit_generator.state = bits
         batch = self.task.batch(x, y, rng)
@@ -235,7 +237,7 @@ def training_step(
     return TrainingStep(task, solver, accumulate, tell)
 
 
-def _foreseen(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients:
+def _coming_gradients(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients:
     """Return the gradients of the coming step on a batch; all state that computing them changes is restored."""
     kept = [(owner, name, getattr(owner, name)) for owner, name in task.places()]
     generators = [rng, *(value for _, _, value in kept if isinstance(value, np.random.Generator))]
@@ -267,7 +269,7 @@ _RECENT: OrderedDict[Any, CompiledStep] = OrderedDict()  # for `TrainNN`, which 
 _MOST = 8
 
 
-def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
+def reused_step(task: Task, solver: Solver, backend: str) -> CompiledStep:
     """Return the compiled step of an earlier call with the same parameters and an equal solver, or a new one."""
     net = getattr(task, "net", None)
     # The step keeps the Tensors alive, so their ids stay valid; targets that sum to one have their own rule.

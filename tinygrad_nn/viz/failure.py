@@ -16,8 +16,8 @@ from ..display import brief
 from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
 from ..printable import printable
 from ..tensor import Tensor
-from ..tracebacks import entries, is_of_a_person, is_operation, is_ours
-from .model.variables import variables, viewed
+from ..tracebacks import entries, is_operation, is_ours, is_user_code
+from .model.variables import variables, view_with_names
 
 NOTHING = (
     "no error has happened here. Run the call that fails first, or pass the error itself: "
@@ -101,7 +101,7 @@ def failure_of(error: BaseException) -> Failure:
     for one in _causes(error):
         frames = [entry.tb_frame for entry in entries(one.__traceback__)]
         persons = [(entry.tb_frame, entry.tb_lineno) for entry in entries(one.__traceback__)
-                   if is_of_a_person(entry.tb_frame)]  # fmt: skip
+                   if is_user_code(entry.tb_frame)]  # fmt: skip
         names: dict[str, Any] = {}
         for frame, _ in reversed(persons):  # names of the innermost frame take precedence
             for name, value in frame.f_locals.items():
@@ -117,7 +117,9 @@ def failure_of(error: BaseException) -> Failure:
         found = found or next(filter(None, (_by_results(frame, line) for frame in innermost)), None)
         if found and any(_has_shape(value) for _, value in found[1]):
             known = {id(value): name for name, value in reversed(variables([names])[0].items())}
-            operands = tuple(Operand(_called(value, name, known.get(id(value), "")), value) for name, value in found[1])
+            operands = tuple(
+                Operand(_operand_name(value, name, known.get(id(value), "")), value) for name, value in found[1]
+            )
             return Failure(one, found[0], operands, getattr(one, "module_path", None), line, names)
     raise ValueError(NO_OPERANDS.format(error=f"{type(error).__name__}: {printable(error)}"))
 
@@ -150,7 +152,7 @@ def _by_operation(frames: list[FrameType]) -> Found | None:
 def _by_function(frames: list[FrameType]) -> Found | None:
     """Return the innermost function or layer of this package that received arrays, with its arguments."""
     last = max((k for k, frame in enumerate(frames) if is_ours(frame)), default=-1)
-    if any(is_of_a_person(frame) for frame in frames[last + 1 :]):
+    if any(is_user_code(frame) for frame in frames[last + 1 :]):
         return None
     for frame in reversed(frames[: last + 1]):
         if not is_ours(frame):
@@ -191,7 +193,7 @@ def _has_shape(value: Any) -> bool:
     return isinstance(value, (Tensor, np.ndarray))
 
 
-def _called(value: Any, name: str, path: str) -> str:
+def _operand_name(value: Any, name: str, path: str) -> str:
     """Return the name of an operand: its own, else that of a variable (or the end of a path), else the parameter's."""
     own = (value.name or "") if isinstance(value, Tensor) else ""
     return own or (name if path.endswith(f".{name}") and name else path) or name
@@ -207,11 +209,11 @@ def failed_view(failure: Failure) -> GraphView:
     names = {operand.name: operand.value for operand in failure.operands if operand.name.isidentifier()}
     names |= {name: value for name, value in failure.names.items() if name not in names}
     try:
-        view = viewed(tensors, names).view
+        view = view_with_names(tensors, names).view
     except RuntimeError:  # the graph of an operand was freed
         tensors = [Tensor(t.data, requires_grad=False, name=operand.name or None)
                    for t, operand in zip(tensors, failure.operands, strict=False)]  # fmt: skip
-        view = viewed(tensors, names).view
+        view = view_with_names(tensors, names).view
     nodes = [replace(part, kind="operation") if part.kind == "output" else part for part in view]
     edges = list(view.edges)
     last = len(nodes)

@@ -32,7 +32,7 @@ def flatten(value: Any) -> tuple[Any, Unflatten]:
             piece = np.reshape(vector[start : start + size], shape)
             pieces.append(piece[()] if not isbox(piece) else piece)
             start += size
-        return _filled(value, iter(pieces))
+        return _rebuild(value, iter(pieces))
 
     return (np.concatenate(arrays) if arrays else np.zeros(0)), unflatten
 
@@ -45,12 +45,12 @@ def _leaves(value: Any) -> list[Any]:
     return [value]
 
 
-def _filled(value: Any, pieces: Any) -> Any:
+def _rebuild(value: Any, pieces: Any) -> Any:
     if isinstance(value, dict):
-        made = {key: _filled(value[key], pieces) for key in sorted(value)}
+        made = {key: _rebuild(value[key], pieces) for key in sorted(value)}
         return {key: made[key] for key in value}
     if isinstance(value, (list, tuple)):
-        parts = [_filled(part, pieces) for part in value]
+        parts = [_rebuild(part, pieces) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return next(pieces)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...backward import ancestors
 from ...node import recording
 from ...tensor import Tensor
-from ...transforms import enter
+from ...transforms import new_input
 
 
 def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
@@ -31,9 +31,9 @@ def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[
     @wraps(fun)
     def call(*given: Any) -> Any:
         if graph:
-            return _again(graph[0], given)
+            return _rerun_graph(graph[0], given)
         with recording(True):
-            inputs = [enter(np.asarray(x, float)) for x in given]
+            inputs = [new_input(np.asarray(x, float)) for x in given]
             out = partial(fun, *args, **kwargs)(*inputs)
         if not isinstance(out, Tensor) or out.node is None:
             raise ValueError("Output is independent of input")
@@ -44,7 +44,7 @@ def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[
     return call
 
 
-def _again(graph: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
+def _rerun_graph(graph: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
     starts, nodes, last = graph
     values = dict(zip(starts, map(np.asarray, given), strict=True))
     for node in nodes:

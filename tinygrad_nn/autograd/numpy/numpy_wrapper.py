@@ -46,7 +46,7 @@ def asarray(a: Any, dtype: Any = None, **layout: Any) -> Any:
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
     """Return an array of a shape, filled with a number or with values that broadcast to the shape."""
-    fill_value, shape = gathered(fill_value), getval(shape)
+    fill_value, shape = as_one_tensor(fill_value), getval(shape)
     if isinstance(fill_value, Tensor):
         layout["like"] = fill_value
     return np.full(shape, fill_value, dtype, **layout)
@@ -61,7 +61,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
 def where(condition: Any, *choices: Any, **named: Any) -> Any:
     """Return the entries of x where the condition holds, else of y; without x and y, the indices where it holds."""
     choices = (*choices, *(named[name] for name in ("x", "y") if name in named))
-    out = np.where(getval(condition), *map(gathered, choices))
+    out = np.where(getval(condition), *map(as_one_tensor, choices))
     plain = choices and not any(isinstance(x, (Tensor, np.ndarray, np.generic)) for x in (condition, *choices))
     return out.tolist() if plain and not tensors_in(choices) else out  # Python numbers and lists stay so
 
@@ -78,20 +78,20 @@ def isscalar(element: Any) -> bool:
     return element.ndim == 0 if isinstance(element, Tensor) else np.isscalar(element)
 
 
-def gathered(value: Any) -> Any:
+def as_one_tensor(value: Any) -> Any:
     """Return nested lists that contain Tensors as one Tensor, and any other value unchanged."""
     return array(value) if isinstance(value, (list, tuple)) and tensors_in(value) else value
 
 
-def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+def wrap_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a NumPy function so that it also finds Tensors inside lists."""
     of_arrays = function in _OF_ARRAYS
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if of_arrays and args:
-            args = (_parts(args[0]), *args[1:])
-        convert = _each if of_arrays else gathered
+            args = (_as_sequence(args[0]), *args[1:])
+        convert = _each_as_tensor if of_arrays else as_one_tensor
         if any(isinstance(x, (list, tuple)) for x in (*args, *kwargs.values())):
             args = tuple(convert(x) for x in args)
             kwargs = {name: convert(x) for name, x in kwargs.items()}
@@ -100,11 +100,11 @@ def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _each(arrays: Any) -> Any:
-    return [gathered(x) for x in arrays] if isinstance(arrays, (list, tuple)) else arrays
+def _each_as_tensor(arrays: Any) -> Any:
+    return [as_one_tensor(x) for x in arrays] if isinstance(arrays, (list, tuple)) else arrays
 
 
-def _parts(arrays: Any) -> Any:
+def _as_sequence(arrays: Any) -> Any:
     """Return a generator, a map or the values of a dict as a list; lists, tuples and arrays unchanged."""
     return arrays if isinstance(arrays, (list, tuple, np.ndarray, Tensor)) else list(arrays)
 
@@ -121,7 +121,7 @@ class _Joined:
             return self.plain[key]
         if isinstance(parts[0], str):
             raise NotImplementedError(f"{parts[0]!r} in brackets with a Tensor; write np.concatenate with an axis.")
-        arrays = [np.r_[part] if isinstance(part, slice) else np.atleast_1d(gathered(part)) for part in parts]
+        arrays = [np.r_[part] if isinstance(part, slice) else np.atleast_1d(as_one_tensor(part)) for part in parts]
         if self.columns:
             arrays = [x[:, None] if x.ndim == 1 else x for x in arrays]
         return np.concatenate(arrays, axis=-1 if self.columns else 0)
@@ -136,7 +136,7 @@ r_, c_ = _Joined(np.r_, False), _Joined(np.c_, True)
 OWN: dict[str, Any] = {
     "array": array, "asarray": asarray, "asanyarray": asarray, "ascontiguousarray": asarray, "full": full,
     "full_like": full_like, "where": where, "isscalar": isscalar, "r_": r_, "c_": c_,
-    "make_diagonal": make_diagonal, "row_stack": wrapped(np.vstack),
+    "make_diagonal": make_diagonal, "row_stack": wrap_function(np.vstack),
     **{kind.__name__: _integers(kind) for kind in (np.int8, np.int16, np.int32, np.int64)},
 }  # fmt: skip
 
@@ -150,7 +150,7 @@ def wrap_namespace(old: dict[str, Any], new: dict[str, Any]) -> None:
     """
     for name, value in old.items():
         if name[0] != "_" and not isinstance(value, ModuleType):
-            new[name] = wrapped(value) if callable(value) and not isinstance(value, type) else value
+            new[name] = wrap_function(value) if callable(value) and not isinstance(value, type) else value
 
 
 def names(module: Any) -> Iterable[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg as _linalg
 
 from ..core import defvjp, defvjp_argnums, primitive
-from ..numpy.numpy_wrapper import gathered, tensors_in, wrap_namespace
+from ..numpy.numpy_wrapper import as_one_tensor, tensors_in, wrap_namespace
 
 wrap_namespace(vars(_linalg), globals())
 
@@ -32,7 +32,7 @@ def solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, **opti
     return _linalg.solve_triangular(a, b, trans=trans, lower=lower, **options)
 
 
-def _of_right_side(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, **options: Any) -> Any:
+def _right_side_vjp(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, **options: Any) -> Any:
     def rule(g: Any) -> Any:
         if trans in (2, "C"):
             return solve_triangular(np.conj(a), g, trans=0, lower=lower, **options)
@@ -41,8 +41,8 @@ def _of_right_side(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False
     return rule
 
 
-def _of_triangle(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, **options: Any) -> Any:
-    solve = _of_right_side(ans, a, b, trans, lower, **options)
+def _triangle_vjp(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, **options: Any) -> Any:
+    solve = _right_side_vjp(ans, a, b, trans, lower, **options)
 
     def rule(g: Any) -> Any:
         outer = -_columns(solve(g)) @ _T(_columns(ans))  # gradient of the matrix in the solve: a, a.T or a.T.conj()
@@ -56,7 +56,7 @@ def _of_triangle(ans: Any, a: Any, b: Any, trans: Any = 0, lower: bool = False, 
     return rule
 
 
-defvjp(solve_triangular, _of_triangle, _of_right_side)
+defvjp(solve_triangular, _triangle_vjp, _right_side_vjp)
 
 
 # -- Equations with matrices on both sides
@@ -129,9 +129,9 @@ def _solve_banded(l_and_u: Any, ab: Any, b: Any) -> Any:
     return _linalg.solve_banded(l_and_u, ab, b)
 
 
-def _of_band(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[Any], Any]:
+def _band_vjp(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[Any], Any]:
     held, at = _band(l_and_u, np.shape(ab)[1])
-    solve = _of_banded_right_side(ans, l_and_u, ab, b)
+    solve = _banded_rhs_vjp(ans, l_and_u, ab, b)
 
     def rule(g: Any) -> Any:
         outer = -np.sum(_columns(solve(g))[at[0]] * _columns(ans)[at[1]], axis=-1)
@@ -142,7 +142,7 @@ def _of_band(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[Any], Any]:
     return rule
 
 
-def _of_banded_right_side(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[Any], Any]:
+def _banded_rhs_vjp(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[Any], Any]:
     n = np.shape(ab)[1]
     held, (i, j) = _band(l_and_u, n)
     lower, upper = l_and_u
@@ -152,7 +152,7 @@ def _of_banded_right_side(ans: Any, l_and_u: Any, ab: Any, b: Any) -> Callable[[
     return lambda g: _solve_banded((upper, lower), turned, g)
 
 
-defvjp(_solve_banded, None, _of_band, _of_banded_right_side)
+defvjp(_solve_banded, None, _band_vjp, _banded_rhs_vjp)
 
 
 def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **options: Any) -> Any:
@@ -165,7 +165,7 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **options: Any) -> A
 # -- Functions that NumPy also has
 
 
-def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
+def _numpy_for_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls SciPy's for arrays, NumPy's for Tensors (without the options in `speed`)."""
     of_arrays = getattr(_linalg, function.__name__)
 
@@ -174,12 +174,12 @@ def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
         if not tensors_in([*args, *kwargs.values()]):
             return of_arrays(*args, **kwargs)
         speed = ("overwrite_a", "overwrite_b", "check_finite")
-        return function(*map(gathered, args), **{key: x for key, x in kwargs.items() if key not in speed})
+        return function(*map(as_one_tensor, args), **{key: x for key, x in kwargs.items() if key not in speed})
 
     return call
 
 
-inv, det, pinv, solve, eigh, eigvalsh, eig, norm, svd = (_numpy(getattr(np.linalg, name)) for name in (
+inv, det, pinv, solve, eigh, eigvalsh, eig, norm, svd = (_numpy_for_tensors(getattr(np.linalg, name)) for name in (
     "inv", "det", "pinv", "solve", "eigh", "eigvalsh", "eig", "norm", "svd"))  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:
     """Return the triangular factor of a positive definite matrix: upper as in SciPy, unless lower is asked for."""
     if not tensors_in(a):
         return _linalg.cholesky(a, lower=lower, **options)
-    factor = np.linalg.cholesky(gathered(a))
+    factor = np.linalg.cholesky(as_one_tensor(a))
     return factor if lower else np.conj(_T(factor))
 
 
@@ -210,6 +210,6 @@ def block_diag(*arrays: Any) -> Any:
     """Return the matrix with these along its diagonal."""
     if not tensors_in(arrays):
         return _linalg.block_diag(*arrays)
-    blocks = [np.atleast_2d(gathered(x)) for x in arrays]
+    blocks = [np.atleast_2d(as_one_tensor(x)) for x in arrays]
     zeros = [[np.zeros((x.shape[0], y.shape[1])) for y in blocks] for x in blocks]
     return np.block([[x if i == j else zeros[i][j] for j in range(len(blocks))] for i, x in enumerate(blocks)])

@@ -7,10 +7,10 @@ from typing import Any
 import scipy.special as _special
 
 from ... import special as _ours
-from ..numpy.numpy_wrapper import wrap_namespace, wrapped
+from ..numpy.numpy_wrapper import wrap_function, wrap_namespace
 from ..tracer import notrace_primitive
 
 wrap_namespace(vars(_special), globals())
 for _name in ("lambertw", "log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "zeta"):
-    globals()[_name] = wrapped(getattr(_ours, _name))
+    globals()[_name] = wrap_function(getattr(_ours, _name))
 gammasgn: Any = notrace_primitive(_special.gammasgn)  # piecewise constant

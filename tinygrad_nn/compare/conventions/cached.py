@@ -15,12 +15,12 @@ from ...gradcheck.numerical import is_float
 from ...printable import printable
 from ..function.calling import COTANGENTS, Inputs, call_function
 from .code import Code, same_draws
-from .signatures import is_cache, parameters, returned_names, shown
+from .signatures import describe_value, is_cache, parameters, returned_names
 
 Array = np.ndarray[Any, Any]
 
 
-class Parts(NamedTuple):
+class ReturnLayout(NamedTuple):
     """How to use what a forward returned: how many results come first, the names of all values, and the slots."""
 
     results: int
@@ -42,7 +42,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     if not callable(manual):
         return None
     names = [p.name for p in parameters(manual)]
-    if not any(is_cache(n) and n not in inputs.names for n in names) and not _unlike(manual, inputs):
+    if not any(is_cache(n) and n not in inputs.names for n in names) and not _has_unnamed_cache(manual, inputs):
         return None
     leaves = [inputs.leaves[i] for i in inputs.moving]
     with same_draws():
@@ -51,10 +51,10 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
         if any(is_cache(n) for n in names):
             raise TypeError(
                 f"compare_gradients: manual takes a cache ({', '.join(names)}), but the function returned "
-                f"{shown(value)}. It must return its result and the cache: `return out, cache`."
+                f"{describe_value(value)}. It must return its result and the cache: `return out, cache`."
             )
         return None
-    parts = _parts(f, manual, inputs, value)
+    parts = _find_layout(f, manual, inputs, value)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
@@ -82,7 +82,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes, f, manual, notes=(note,))
 
 
-def _unlike(manual: Any, inputs: Inputs) -> bool:
+def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
     """Tell whether a backward has two required parameters, none named as an input, and the first as a gradient."""
     needed = [p.name for p in parameters(manual) if p.default is p.empty]
     if len(needed) < 2 or any(n in inputs.names for n in needed):
@@ -90,7 +90,7 @@ def _unlike(manual: Any, inputs: Inputs) -> bool:
     return len(needed) == 2 and len(inputs.names) != 1 and (needed[0] in COTANGENTS or needed[0].startswith("d"))
 
 
-def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
+def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> ReturnLayout:
     """Find what each parameter of the backward takes; raise TypeError if the forward's results do not fit."""
     returned = returned_names(f, len(value))
     free: list[str] = []
@@ -139,7 +139,8 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
         )
     if wrong:
         raise TypeError(
-            f"compare_gradients: value {wrong[0]} that the forward returned is {shown(value[wrong[0]])}; it must be an "
+            f"compare_gradients: value {wrong[0]} that the forward returned is {describe_value(value[wrong[0]])}; "
+            "it must be an "
             "array of floats, followed by the cache: `return out, cache`."
         )
-    return Parts(results, returned, slots)
+    return ReturnLayout(results, returned, slots)

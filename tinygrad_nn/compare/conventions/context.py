@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...gradcheck.numerical import is_float
-from ..function.calling import Inputs, call_function, in_order
+from ..function.calling import Inputs, call_function, inputs_in_order
 from .code import Code, same_draws
-from .signatures import made, parameters, shown
+from .signatures import describe_value, instance_of, parameters
 
 Array = np.ndarray[Any, Any]
 
@@ -82,18 +82,18 @@ def is_function_class(f: Any) -> bool:
 
 def read_operation(f: Any, given: Any) -> Code:
     """Return the `Code` of an operation with ``compute`` and ``gradient``."""
-    op = made(f) if isinstance(f, type) else f
-    inputs = in_order(op.compute, given)
+    op = instance_of(f) if isinstance(f, type) else f
+    inputs = inputs_in_order(op.compute, given)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
-        return call_function(op.compute, now, _numbers(leaves))
+        return call_function(op.compute, now, _to_numpy_scalars(leaves))
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
         out = np.asarray(op.compute(*values)).view(NodeArray)
         out.inputs = [np.asarray(x).view(NodeArray) if isinstance(x, np.ndarray) or is_float(x) else x for x in values]
         out.op = op
-        return _counted(op.gradient(np.asarray(g).view(NodeArray), out), now, "gradient")
+        return _checked_gradients(op.gradient(np.asarray(g).view(NodeArray), out), now, "gradient")
 
     note = "Treated as an operation with compute and gradient(out_grad, node)."
     return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), some=True)
@@ -111,22 +111,22 @@ def read_function_class(f: Any, given: Any) -> Code:
         cls.setup_context(ctx, values, out)
         return out
 
-    inputs = in_order(cls.forward, given, 0 if apart else 1)
+    inputs = inputs_in_order(cls.forward, given, 0 if apart else 1)
     needs = [any(i in inputs.moving for i, k in enumerate(inputs.owner) if k == n) for n in range(len(inputs.names))]
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
-            return forward(Context(needs), *now.with_leaves(_numbers(leaves)))
+            return forward(Context(needs), *now.with_leaves(_to_numpy_scalars(leaves)))
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any, bare: bool = False) -> Any:
         ctx = Context(needs, bare)
-        values = now.with_leaves(_numbers(leaves))
+        values = now.with_leaves(_to_numpy_scalars(leaves))
         with same_draws():
             out = forward(ctx, *values)
         outs = list(out) if isinstance(out, (tuple, list)) else [out]
         arriving = [np.ones(np.shape(o)) for o in outs] if g is None else list(g) if len(outs) > 1 else [g]
         gs = [c if np.ndim(o) else float(c) for o, c in zip(outs, arriving, strict=True)]
-        return _counted(cls.backward(ctx, *gs), now, "backward")
+        return _checked_gradients(cls.backward(ctx, *gs), now, "backward")
 
     bare = _saves_bare(back, inputs)
     note = f"Treated as a class with forward(ctx, {', '.join(inputs.names)}) and backward(ctx, ...)."
@@ -138,13 +138,13 @@ def read_function_class(f: Any, given: Any) -> Code:
     )  # fmt: skip
 
 
-def _counted(found: Any, inputs: Inputs, name: str) -> Any:
+def _checked_gradients(found: Any, inputs: Inputs, name: str) -> Any:
     """Return `found`; raise TypeError unless it has one entry per argument, or one per floating-point argument."""
     floats = len({inputs.owner[i] for i, x in enumerate(inputs.leaves) if is_float(x)})
     count = len(found) if isinstance(found, (tuple, list)) else 1
     if count not in (len(inputs.names), floats):
         raise TypeError(
-            f"compare_gradients: {name} returned {shown(found)}; it must return a gradient for each of "
+            f"compare_gradients: {name} returned {describe_value(found)}; it must return a gradient for each of "
             f"{', '.join(inputs.names)}, in one tuple, None for those that have none."
         )
     return found
@@ -166,6 +166,6 @@ def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:
     return not fits(False) and fits(True)
 
 
-def _numbers(leaves: Sequence[Any]) -> list[Any]:
+def _to_numpy_scalars(leaves: Sequence[Any]) -> list[Any]:
     """Return the arrays, 0-d ones as NumPy scalars, since user code declares such arguments as ``float``."""
     return [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in leaves]

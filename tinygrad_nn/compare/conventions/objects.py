@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...gradcheck.numerical import is_float
-from ..function.calling import COTANGENTS, Inputs, in_order, lay_out
-from .beside import beside, place_of
+from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
 from .code import Code, same_draws
-from .signatures import made, of_gradient, parameters
+from .signatures import instance_of, names_for_gradient, parameters
+from .value_with_gradients import besides_value, value_position
 
 Array = np.ndarray[Any, Any]
 Path = tuple[Any, ...]
@@ -33,7 +33,7 @@ DEPTH = 6  # levels of attributes and containers that are searched for arrays
 RETURNED = "returned"  # first key of a path into the dict that the backward returned, not into the object
 
 
-class Way(NamedTuple):
+class ObjectLayout(NamedTuple):
     """How an object is run: its two methods, and the paths to each parameter and to its gradient.
 
     A gradient path of () means that the backward updates the parameter itself. If `backward` is "", the method
@@ -69,36 +69,38 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
     Raises:
         TypeError: there is nothing to differentiate.
     """
-    obj = made(f) if isinstance(f, type) else f.__self__ if inspect.ismethod(f) else f
+    obj = instance_of(f) if isinstance(f, type) else f.__self__ if inspect.ismethod(f) else f
     forward, backward = methods(f) or PAIRS[0]
     backward = backward or second
-    data = in_order(getattr(obj, forward), given)
+    data = inputs_in_order(getattr(obj, forward), given)
     candidates = dict(_arrays(obj, (), set()))
-    way = _way(obj, Way(forward, backward, {}, {}), data, candidates)
+    way = _find_parameters(obj, ObjectLayout(forward, backward, {}, {}), data, candidates)
     values = [*data.values, *(candidates[path].copy() for path in way.parameters.values())]
-    inputs = lay_out([*data.names, *way.parameters], values)
+    inputs = make_inputs([*data.names, *way.parameters], values)
     if not inputs.moving:
         raise TypeError(
             f"compare_gradients: no input is made of floats, and no array of {type(obj).__name__} has a gradient after "
             f"{backward or forward}: there is nothing to compare. Set self.dW for self.W, or grads for params."
         )
     count = len(data.names)
-    takes = _takes(obj, way, data)
+    takes = _takes_cotangent(obj, way, data)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         values = now.with_leaves(leaves)
-        return _forward(_twin(obj, candidates, way, values[count:]), way, now.names[:count], values[:count])
+        return _forward(
+            _copy_with_parameters(obj, candidates, way, values[count:]), way, now.names[:count], values[:count]
+        )
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
         own = [np.array(x) for x in values[count:]] if () in way.gradients.values() else values[count:]
-        twin = _twin(obj, candidates, way, own)
+        twin = _copy_with_parameters(obj, candidates, way, own)
         _forward(twin, way, now.names[:count], values[:count])
-        before = {label: np.array(_at(twin, path)) for label, path in way.parameters.items()}
+        before = {label: np.array(_value_at(twin, path)) for label, path in way.parameters.items()}
         returned = _backward(twin, way, dict(zip(now.names[:count], values[:count], strict=True)), g, takes)
-        grads = _of_data(returned, twin, now.names[:count], data)
+        grads = _input_gradients(returned, twin, now.names[:count], data)
         for label, path in way.gradients.items():
-            there = returned[path[1]] if path[:1] == (RETURNED,) else _at(twin, path or way.parameters[label])
+            there = returned[path[1]] if path[:1] == (RETURNED,) else _value_at(twin, path or way.parameters[label])
             grads[label] = there if path else (before[label] - there) / RATE
         return grads
 
@@ -119,9 +121,13 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
 def has_parameters(method: Any, given: Any) -> bool:
     """Tell whether a bound method returns gradients of arrays that its object holds."""
     try:
-        data = in_order(method, given)
+        data = inputs_in_order(method, given)
         obj = method.__self__
-        return bool(_way(obj, Way(method.__name__, "", {}, {}), data, dict(_arrays(obj, (), set()))).parameters)
+        return bool(
+            _find_parameters(
+                obj, ObjectLayout(method.__name__, "", {}, {}), data, dict(_arrays(obj, (), set()))
+            ).parameters
+        )
     except TypeError:
         return False
 
@@ -158,7 +164,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
     return [(("." + name), getattr(value, name)) for name in names]
 
 
-def _at(value: Any, path: Path) -> Any:
+def _value_at(value: Any, path: Path) -> Any:
     for key in path:
         attribute = isinstance(key, str) and key.startswith(".") and not isinstance(value, Mapping)
         value = getattr(value, key[1:]) if attribute else value[key]
@@ -170,7 +176,7 @@ def _label(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def _twin(obj: Any, candidates: Mapping[Path, Array], way: Way, values: Sequence[Any]) -> Any:
+def _copy_with_parameters(obj: Any, candidates: Mapping[Path, Array], way: ObjectLayout, values: Sequence[Any]) -> Any:
     """Return a deep copy of an object with other parameter arrays, in every place that holds them."""
     memo: dict[int, Any] = {id(candidates[p]): v for p, v in zip(way.parameters.values(), values, strict=False)}
     return copy.deepcopy(obj, memo)
@@ -179,11 +185,11 @@ def _twin(obj: Any, candidates: Mapping[Path, Array], way: Way, values: Sequence
 # -- One run.
 
 
-def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -> Any:
+def _forward(twin: Any, way: ObjectLayout, names: Sequence[str], values: Sequence[Any]) -> Any:
     with same_draws():
         out = getattr(twin, way.forward)(*values)
     if not way.backward:
-        return out[place_of(out)]
+        return out[value_position(out)]
     if out is None:  # the result is left in an attribute
         name = next((n for n in RESULTS if getattr(twin, n, None) is not None), None)
         if name is None:
@@ -195,7 +201,7 @@ def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -
     return out
 
 
-def _takes(obj: Any, way: Way, data: Inputs) -> bool:
+def _takes_cotangent(obj: Any, way: ObjectLayout, data: Inputs) -> bool:
     """Tell whether the backward is given a cotangent.
 
     It is not if it has no parameter for one, or if the result is a single number and the parameter has a default.
@@ -213,12 +219,12 @@ def _leaves(data: Inputs) -> list[Array]:
     return [np.array(data.leaves[i]) for i in data.moving]
 
 
-def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool) -> Any:
+def _backward(twin: Any, way: ObjectLayout, named: Mapping[str, Any], g: Any, takes: bool) -> Any:
     """Call the backward, with arguments chosen by parameter name: inputs, a learning rate, the cotangent."""
     if not way.backward:
         with same_draws():
             value = getattr(twin, way.forward)(*named.values())
-        return beside(value, place_of(value))
+        return besides_value(value, value_position(value))
     kwargs: dict[str, Any] = {}
     for p in parameters(getattr(twin, way.backward)):
         if p.name in named and p.name not in COTANGENTS:
@@ -236,7 +242,7 @@ def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool
     return getattr(twin, way.backward)(**kwargs)
 
 
-def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
+def _input_gradients(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
     """Return the gradients of the forward's inputs by name, taken from the return value or from attributes."""
     moving = list(dict.fromkeys(data.names[data.owner[i]] for i in data.moving))
     if isinstance(returned, Mapping):
@@ -248,7 +254,7 @@ def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> di
         return {moving[0]: returned} if moving else {}
     found = {}
     for key, part in _parts(twin):
-        belongs = of_gradient(key[1:])
+        belongs = names_for_gradient(key[1:])
         if len(belongs) > 1 and is_float(part):
             name = next((n for n in moving if n.lower() in (belongs[0].lower(), belongs[0].lower() + "s")), None)
             name = moving[0] if name is None and moving and belongs[0].lower() in ("x", "input", "inputs") else name
@@ -259,22 +265,22 @@ def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> di
 # -- Which arrays are parameters, and where their gradients are.
 
 
-def _way(obj: Any, way: Way, data: Inputs, candidates: Mapping[Path, Array]) -> Way:
+def _find_parameters(obj: Any, way: ObjectLayout, data: Inputs, candidates: Mapping[Path, Array]) -> ObjectLayout:
     """Run an object once, and return `way` with the paths of the arrays that have a gradient afterwards."""
     values = data.with_leaves(_leaves(data))
     twin = copy.deepcopy(obj)
-    before = {path: _found(twin, path) for path in candidates}  # a cache is replaced by the forward
+    before = {path: _value_or_none(twin, path) for path in candidates}  # a cache is replaced by the forward
     out = _forward(twin, way, data.names, values)
-    kept = {path: x for path, x in candidates.items() if _found(twin, path) is before[path]}
-    takes = _takes(obj, way, data)
+    kept = {path: x for path, x in candidates.items() if _value_or_none(twin, path) is before[path]}
+    takes = _takes_cotangent(obj, way, data)
     with np.errstate(all="ignore"):
         returned = _backward(twin, way, dict(zip(data.names, values, strict=True)), _ones(out), takes)
     rated = way.backward and any(p.name in RATES for p in parameters(getattr(twin, way.backward)))
     found: dict[str, Path] = {}
     grads: dict[str, Path] = {}
     for path, x in kept.items():
-        place = _in_returned(returned, path) or _gradient_of(twin, path)
-        now = _found(twin, path)
+        place = _in_returned(returned, path) or _gradient_path(twin, path)
+        now = _value_or_none(twin, path)
         if place is None and rated and not (now is not None and np.array_equal(now, x)) and not _is_gradient(path):
             place = ()
         if place is not None:
@@ -288,17 +294,17 @@ def _ones(out: Any) -> Any:
     return np.ones(np.shape(out))
 
 
-def _found(twin: Any, path: Path) -> Any:
+def _value_or_none(twin: Any, path: Path) -> Any:
     """Return the value at a path, or None if there is none."""
     try:
-        return _at(twin, path)
+        return _value_at(twin, path)
     except (AttributeError, KeyError, IndexError, TypeError):
         return None
 
 
 def _is_gradient(path: Path) -> bool:
     names = [str(key).removeprefix(".") for key in path]
-    return any(name in GRADS for name in names[:-1]) or len(of_gradient(names[-1])) > 1
+    return any(name in GRADS for name in names[:-1]) or len(names_for_gradient(names[-1])) > 1
 
 
 def _in_returned(returned: Any, path: Path) -> Path | None:
@@ -306,39 +312,39 @@ def _in_returned(returned: Any, path: Path) -> Path | None:
     if not isinstance(returned, Mapping):
         return None
     last = str(path[-1]).removeprefix(".")
-    key = next((k for k in returned if last in of_gradient(str(k))), None)
+    key = next((k for k in returned if last in names_for_gradient(str(k))), None)
     return None if key is None else (RETURNED, key)
 
 
-def _gradient_of(twin: Any, path: Path) -> Path | None:
+def _gradient_path(twin: Any, path: Path) -> Path | None:
     """Return the path at which an object holds the gradient of one of its arrays, or None."""
     *above, key = path
     tried: list[Path] = []
-    holder = _at(twin, tuple(above))
+    holder = _value_at(twin, tuple(above))
     beside = [k for k, _ in _parts(holder)]
     if isinstance(key, str):
         bare = key.removeprefix(".").lstrip("_").lower()
         for other in beside:
             name = str(other).removeprefix(".").lstrip("_")
-            belongs = [n.lower() for n in of_gradient(name)]
+            belongs = [n.lower() for n in names_for_gradient(name)]
             if len(belongs) > 1 and (belongs[0] == bare or (bare in ("data", "value", "val") and name == "grad")):
                 tried.append((*above, other))
         if bare in ("data", "value", "val"):
             tried += [(*above, other) for other in beside if str(other) in (".grad", ".gradient")]
     if above and str(above[-1]).removeprefix(".") in PARAMS:
-        for k, part in _parts(_at(twin, tuple(above[:-1]))):
+        for k, part in _parts(_value_at(twin, tuple(above[:-1]))):
             if str(k).removeprefix(".") in GRADS:
                 names = [key, f"d{key}", f"d_{key}", f"grad_{key}"] if isinstance(key, str) else [key]
                 inside = dict(_parts(part))
                 tried += [(*above[:-1], k, n) for n in names if n in inside]
     for place in tried:
-        value = _at(twin, place)
+        value = _value_at(twin, place)
         if value is not None and is_float(value) and place != path:
             return place
     return None
 
 
-def _without_gradient(candidates: Mapping[Path, Array], way: Way) -> list[str]:
+def _without_gradient(candidates: Mapping[Path, Array], way: ObjectLayout) -> list[str]:
     """Return the labels of arrays in a container named as parameters that have no gradient after a run."""
     return [_label(p) for p in candidates if any(str(k).removeprefix(".") in PARAMS for k in p[:-1])
             and _label(p) not in way.parameters and not any(candidates[p] is candidates[q]

@@ -39,7 +39,7 @@ class Reason(NamedTuple):
         return f"numerical only: the forward cannot run on Tensors, since {self.text}"
 
 
-def why(error: BaseException, f: Any) -> Reason:
+def why_disconnected(error: BaseException, f: Any) -> Reason:
     """Return the reason for an error that a forward raised on Tensors: the line of user code, and what it did."""
     place = _own_frame(error.__traceback__)
     said = printable(str(error).strip().split("\n")[0].split(". ")[0]) or type(error).__name__
@@ -47,11 +47,11 @@ def why(error: BaseException, f: Any) -> Reason:
         return Reason(f"{getattr(f, '__name__', 'it')} raised {type(error).__name__}: {said}")
     code, line, exact = place
     text = _statement(code, line)
-    stores = next((what for what in _doing(text) if what == WRITES), "")
-    what = stores or next(_doing(exact, error), "") or next(_doing(text, error), "")
+    stores = next((what for what in _obstacle_clauses(text) if what == WRITES), "")
+    what = stores or next(_obstacle_clauses(exact, error), "") or next(_obstacle_clauses(text, error), "")
     what = what or f"raises {type(error).__name__} ({said}) there"
     shown = f": {_short(text)}" if text else ""
-    return Reason(f"line {line} {what}{shown}", _edit(code, text) if what == WRITES else "")
+    return Reason(f"line {line} {what}{shown}", _edit_advice(code, text) if what == WRITES else "")
 
 
 def _short(text: str) -> str:
@@ -62,7 +62,7 @@ def _short(text: str) -> str:
     return textwrap.shorten(text, 60, placeholder=" ...")
 
 
-def left(names: str) -> Reason:
+def disconnected(names: str) -> Reason:
     """Return the reason for a forward that ran on Tensors and whose result is not connected with its inputs."""
     return Reason(f"it runs on them but leaves the graph: the result depends on {names}, but not through the graph "
                   "(.data, .item(), or an array made of the numbers)")  # fmt: skip
@@ -113,7 +113,7 @@ def _statements(code: CodeType) -> Iterator[ast.stmt]:
     yield from (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
 
 
-def _doing(text: str, error: BaseException | None = None) -> Iterator[str]:
+def _obstacle_clauses(text: str, error: BaseException | None = None) -> Iterator[str]:
     """Yield clauses on what a statement does that Tensors do not support, the likeliest first."""
     try:
         tree = ast.parse(text if not text.endswith(":") else f"{text} pass")
@@ -131,7 +131,7 @@ def _doing(text: str, error: BaseException | None = None) -> Iterator[str]:
         if root == "math" or root == "cmath" or (error is not None and last in ("sqrt", "exp", "log", "tanh", "pow")
                                                  and "." not in name):  # fmt: skip
             yield f"calls plain Python math, {name}, which takes numbers only"
-        elif root in ("scipy", "special", "stats", "signal", "linalg") or _through(error, "scipy"):
+        elif root in ("scipy", "special", "stats", "signal", "linalg") or _has_frame_in(error, "scipy"):
             yield f"calls SciPy, {name}, which has no rule here"
         elif last in ("item", "tolist") or name in NUMBERS[:4]:
             yield f"turns a Tensor into a plain number, {name}"
@@ -149,7 +149,7 @@ def _stores(node: ast.AST) -> bool:
     return any(isinstance(t, ast.Subscript) for t in flat)
 
 
-def _through(error: BaseException | None, package: str) -> bool:
+def _has_frame_in(error: BaseException | None, package: str) -> bool:
     trace = error.__traceback__ if error is not None else None
     while trace is not None:
         if f"/{package}/" in trace.tb_frame.f_code.co_filename:
@@ -158,11 +158,11 @@ def _through(error: BaseException | None, package: str) -> bool:
     return False
 
 
-def _edit(code: CodeType, text: str) -> str:
+def _edit_advice(code: CodeType, text: str) -> str:
     """Return the advice `EDIT`, if writing into arrays is the only obstacle in the function; else ""."""
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
     for node in _statements(code):
-        if isinstance(node, simple) and any(what != WRITES for what in _doing(ast.unparse(node))):
+        if isinstance(node, simple) and any(what != WRITES for what in _obstacle_clauses(ast.unparse(node))):
             return ""
     node = ast.parse(text).body[0]
     target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)

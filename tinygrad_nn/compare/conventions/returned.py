@@ -12,7 +12,7 @@ from ...printable import printable
 from ...tensor import raw
 from ...tree import flatten
 from ..function.calling import Inputs
-from .signatures import of_gradient
+from .signatures import names_for_gradient
 
 Array = np.ndarray[Any, Any]
 
@@ -55,7 +55,7 @@ class Pairing:
         lost = [self.inputs.labels[i] for i in self.inputs.moving if i not in parts]
         if lost:
             raise self._error(f"no gradient of {', '.join(lost)} in a later call")
-        return [_number(parts[i], self) for i in self.inputs.moving]
+        return [_to_float_array(parts[i], self) for i in self.inputs.moving]
 
     def _error(self, what: str) -> TypeError:
         names = [self.all.names[k] for k in _owners(self.all)]
@@ -88,12 +88,12 @@ class Pairing:
     def _by_name(self, found: Mapping[Any, Any]) -> dict[int, Any]:
         done: dict[int, Any] = {}
         for key, value in found.items():
-            k = next((self.all.names.index(n) for n in of_gradient(str(key))[::-1] if n in self.all.names), None)
+            k = next((self.all.names.index(n) for n in names_for_gradient(str(key))[::-1] if n in self.all.names), None)
             if k is not None and k in _owners(self.all):
                 done.update(self._of(k, value))
                 continue
             for i, label in enumerate(self.all.labels):
-                if i in self.all.moving and i not in done and _last(label) in of_gradient(str(key)):
+                if i in self.all.moving and i not in done and _last_key(label) in names_for_gradient(str(key)):
                     done[i] = value
                     break
         self._whole(done, set(map(str, found)))
@@ -123,7 +123,7 @@ class Pairing:
         if names:
             done: dict[int, Any] = {}
             for name, value in zip(names, found, strict=True):
-                k = next((self.all.names.index(n) for n in of_gradient(name) if n in self.all.names), None)
+                k = next((self.all.names.index(n) for n in names_for_gradient(name) if n in self.all.names), None)
                 if k is not None and k in owners:
                     done.update(self._of(k, value))
             if done:
@@ -133,7 +133,7 @@ class Pairing:
 
     def _alone(self, found: Any, owners: list[int]) -> dict[int, Any]:
         """Return the gradients if one array was returned: the input is found by name, if it is alone, or by shape."""
-        names = of_gradient(self.names[0]) if len(self.names) == 1 else ()
+        names = names_for_gradient(self.names[0]) if len(self.names) == 1 else ()
         arrays = [k for k in owners if _is_array(self.all.values[k])]
         named = [k for k in owners if self.all.names[k] in names]
         alike = [k for k in arrays if np.shape(self.all.values[k]) == np.shape(raw(found))]
@@ -166,7 +166,7 @@ def _owners(inputs: Inputs) -> list[int]:
     return list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
 
 
-def _last(label: str) -> str:
+def _last_key(label: str) -> str:
     """Return the last key of a label: ``W1`` for ``parameters['W1']``."""
     return label.rpartition("[")[2].strip("]'\"") if label.endswith("]") else label
 
@@ -181,7 +181,7 @@ def _has_arrays(value: Any) -> bool:
     return any(isinstance(raw(x), np.ndarray) for x in flatten(value)[0])
 
 
-def _number(value: Any, pairing: Pairing) -> Array:
+def _to_float_array(value: Any, pairing: Pairing) -> Array:
     """Return a copy of a gradient as a floating-point array; raise TypeError if it is not numeric."""
     value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
     found = np.array(raw(value))

@@ -41,8 +41,10 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
         0
     """
     shapes = {label: np.shape(x) for label, x in zip(labels, leaves, strict=True)}
-    named = [n for n in shapes if len(shapes[n]) == 2 and _last(n).lower().rstrip("0123456789").strip("_") in WEIGHTS]
-    called_b = [n for n in shapes if _last(n).lower().startswith("b")]
+    named = [
+        n for n in shapes if len(shapes[n]) == 2 and _last_key(n).lower().rstrip("0123456789").strip("_") in WEIGHTS
+    ]
+    called_b = [n for n in shapes if _last_key(n).lower().startswith("b")]
     matrices = [n for n in shapes if len(shapes[n]) == 2 and n not in named and not (n in called_b and 1 in shapes[n])]
     pairs = [(w, x) for w in named for x in matrices]
     for axis in (1, 0):
@@ -65,13 +67,13 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
 
 def with_samples(found: Sequence[Diagnosis], samples: Samples | None) -> list[Diagnosis]:
     """Add the layout of the samples to the diagnoses of wrong sums, and of factors that are the number of samples."""
-    return [d if samples is None else _said(d, samples) for d in found]
+    return [d if samples is None else _with_layout(d, samples) for d in found]
 
 
-def _said(d: Diagnosis, samples: Samples) -> Diagnosis:
+def _with_layout(d: Diagnosis, samples: Samples) -> Diagnosis:
     if d.kind in SUMMED:
         keeps = ", keepdims=True" if samples.axis else ""
-        what = f"d{_last(d.where)}" if d.where in samples.biases else "the gradient of a bias"
+        what = f"d{_last_key(d.where)}" if d.where in samples.biases else "the gradient of a bias"
         sentence = f"{samples.sentence}: {what} is summed over axis {samples.axis}, .sum(axis={samples.axis}{keeps})"
         return replace(d, evidence=(*d.evidence, sentence))
     if d.kind != "scale":
@@ -86,5 +88,5 @@ def _said(d: Diagnosis, samples: Samples) -> Diagnosis:
     return d
 
 
-def _last(label: str) -> str:
+def _last_key(label: str) -> str:
     return label.rpartition("[")[2].strip("]'\"") if label.endswith("]") else label.rpartition(".")[2]

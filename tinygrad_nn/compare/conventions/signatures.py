@@ -57,7 +57,7 @@ def _returns(tree: ast.AST) -> list[ast.Return]:
     return found
 
 
-def of_gradient(name: str) -> tuple[str, ...]:
+def names_for_gradient(name: str) -> tuple[str, ...]:
     """Return the names that a gradient of this name may belong to: ``dW`` to W, ``grad_b`` and ``b_grad`` to b.
 
     Example:
@@ -73,7 +73,7 @@ def of_gradient(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def made(cls: type) -> Any:
+def instance_of(cls: type) -> Any:
     """Return an instance of a class that was given in place of an object; raise TypeError if it needs arguments."""
     try:
         return cls()
@@ -84,7 +84,7 @@ def made(cls: type) -> Any:
         ) from None
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return a description of a value for error messages: its type, and its shape or length."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"

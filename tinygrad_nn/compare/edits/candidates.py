@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import trees
-from .scope import MISSING, Scope, is_array, is_whole, spreads
+from .scope import MISSING, Scope, can_broadcast, is_array, is_integer
 from .trees import Change, Spot, attribute, binary, call, constant, minus, name, number, over, plus, power, times
 
 REDUCTIONS = ("sum", "mean", "max", "min", "prod")
@@ -35,7 +35,7 @@ OTHER_COMPARES: dict[type, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-class Writer:
+class CandidateWriter:
     """Generates the edits of one statement as syntax trees."""
 
     def __init__(self, place: ast.stmt, scope: Scope, numpy: str | None, slices: list[ast.expr]) -> None:
@@ -62,7 +62,7 @@ class Writer:
 
     def changes(self) -> Iterator[Change]:
         """Yield all edits of the expressions in the statement."""
-        for spot in trees.spots(self.place):
+        for spot in trees.expressions_read(self.place):
             if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
                 continue
             for cost, new in self.of(spot):
@@ -90,7 +90,7 @@ class Writer:
             return
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             yield from self._in_place_of(node, spot)
-        if is_whole(found):
+        if is_integer(found):
             yield 1.2, plus(node, number(1))
             yield 1.2, minus(node, number(1))
         elif isinstance(found, range):
@@ -285,8 +285,8 @@ class Writer:
                 yield 1.2, other
 
     def _tuple(self, node: ast.Tuple | ast.List, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
-        whole = [atom.node for atom in self.scope.atoms if is_whole(atom.value)]
-        if len(node.elts) > 1 and whole and all(is_whole(self.scope.value(e)) for e in node.elts):
+        whole = [atom.node for atom in self.scope.atoms if is_integer(atom.value)]
+        if len(node.elts) > 1 and whole and all(is_integer(self.scope.value(e)) for e in node.elts):
             for factor in whole:
                 yield 1.4, type(node)([times(e, factor) for e in node.elts], ast.Load())
         if sum(isinstance(e, ast.Slice) for e in node.elts) > 1:
@@ -329,7 +329,7 @@ class Writer:
             if ast.unparse(atom.node) == text:
                 continue
             far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
-            if is_whole(value) and is_whole(atom.value):
+            if is_integer(value) and is_integer(atom.value):
                 yield 1.15 + far, atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
                 kind = np.asarray(value).dtype.kind == np.asarray(atom.value).dtype.kind
@@ -337,7 +337,7 @@ class Writer:
             elif isinstance(value, (float, np.floating)) and isinstance(atom.value, (float, np.floating)):
                 yield 1.1 + far, atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape and np.ndim(value) and (
-                    spreads(atom.shape, np.shape(value)) or spreads(np.shape(value), atom.shape)
+                    can_broadcast(atom.shape, np.shape(value)) or can_broadcast(np.shape(value), atom.shape)
                     or atom.shape[::-1] == np.shape(value)):  # fmt: skip
                 yield 1.3 + far, atom.node
         if isinstance(node, ast.Name) and isinstance(value, (list, tuple)):
@@ -382,14 +382,14 @@ class Writer:
             for atom in self.scope.atoms:
                 far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
                 if is_array(atom.value) or isinstance(atom.value, float):
-                    if not spreads(atom.shape, shape):
-                        if ndim and spreads(shape, atom.shape):
+                    if not can_broadcast(atom.shape, shape):
+                        if ndim and can_broadcast(shape, atom.shape):
                             yield 1.4 + far, times(node, atom.node)
                         continue
                     yield from ((cost + far, new) for cost, new in self._by(node, atom.node, np.asarray(atom.value)))
         if term:
             for atom in self.scope.atoms:
-                if is_array(atom.value) and spreads(atom.shape, shape):
+                if is_array(atom.value) and can_broadcast(atom.shape, shape):
                     far = 0.1 * (atom.shape != shape)
                     yield 1.4 + far, plus(node, atom.node)
                     yield 1.45 + far, minus(node, atom.node)
@@ -433,7 +433,7 @@ class Writer:
 
     def _sizes(self) -> list[ast.expr]:
         """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
-        sizes = [atom.node for atom in self.scope.atoms if is_whole(atom.value) and atom.value > 1]
+        sizes = [atom.node for atom in self.scope.atoms if is_integer(atom.value) and atom.value > 1]
         known = {self.scope.value(size) for size in sizes}
         for atom in self.scope.atoms:
             for k, length in enumerate(atom.shape):

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from ..conventions.signatures import of_gradient
+from ..conventions.signatures import names_for_gradient
 from .program import Program
-from .reading import Source, is_tick, read
+from .reading import Source, is_tick, read_source
 from .trees import statements
 
 BOTH = 0.2  # added cost of a line that right results depend on as well, so that it is tried later
@@ -20,8 +20,8 @@ def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) 
     `names` are the inputs that the results belong to, as ``W`` for ``dW``.
     """
     source = program.source
-    blamed = _of_results(source, [i for i in range(len(names)) if i in wrong], names)
-    cleared = _of_results(source, [i for i in range(len(names)) if i not in wrong], names)
+    blamed = _statements_behind(source, [i for i in range(len(names)) if i in wrong], names)
+    cleared = _statements_behind(source, [i for i in range(len(names)) if i not in wrong], names)
     found = {stmt: BOTH * (stmt in cleared and not isinstance(stmt, ast.Return)) for stmt in blamed}
     called = {n.id for stmt in blamed for n in _own_nodes(stmt) if isinstance(n, ast.Name)}
     _add_helpers(source, called, found)
@@ -36,37 +36,39 @@ def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int
         which: the index of the result in `names`.
         names: the inputs that the results belong to: ``W`` for ``dW``.
     """
-    source = read(backward)
-    parts = _parts(source, names) if source is not None else None
+    source = read_source(backward)
+    parts = _result_expressions(source, names) if source is not None else None
     if source is None or parts is None or parts[which] is None:
         return None
     place, result = parts[which]  # type: ignore[misc]
     if isinstance(result, ast.Name):
-        stores = [stmt for stmt in _every(source) if result.id in _names(stmt)[0] and not isinstance(stmt, ast.For)]
+        stores = [
+            stmt for stmt in _all_statements(source) if result.id in _names(stmt)[0] and not isinstance(stmt, ast.For)
+        ]
         place = stores[-1] if stores else place
     return place.lineno, source.words(place)
 
 
 def line_of_all(backward: Any, which: Sequence[int], names: Sequence[str]) -> tuple[int, str] | None:
     """Return the last line, and its text, that all results in `which` depend on and no other result; None if none."""
-    source = read(backward)
-    if source is None or _parts(source, names) is None:
+    source = read_source(backward)
+    if source is None or _result_expressions(source, names) is None:
         return None
-    each = [_of_results(source, [i], names) for i in range(len(names))]
+    each = [_statements_behind(source, [i], names) for i in range(len(names))]
     common = set.intersection(*(each[i] for i in which))
     common -= set().union(*(each[i] for i in range(len(names)) if i not in which))
     common -= {stmt for stmt in common if not isinstance(stmt, (ast.Assign, ast.AugAssign, ast.Expr))}
-    lines = [stmt for stmt in _every(source) if stmt in common]
+    lines = [stmt for stmt in _all_statements(source) if stmt in common]
     return (lines[-1].lineno, source.words(lines[-1])) if lines else None
 
 
-def _every(source: Source) -> list[ast.stmt]:
+def _all_statements(source: Source) -> list[ast.stmt]:
     return [stmt for stmt, *_ in statements(source.statements) if not is_tick(stmt)]
 
 
-def _parts(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
+def _result_expressions(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
     """Return the statement and expression that give each result, found by order or name; None if not clear."""
-    every = _every(source)
+    every = _all_statements(source)
     returns = [stmt for stmt in every if isinstance(stmt, ast.Return) and stmt.value is not None]
     if len(returns) != 1:
         return None
@@ -78,7 +80,7 @@ def _parts(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.exp
     found: list[tuple[ast.stmt, ast.expr] | None] = [None] * len(names)
     for i, name in enumerate(names):
         last = name.rpartition("[")[2].strip("]'\"")
-        found[i] = next(((stmt, part) for key, stmt, part in row if last in of_gradient(key)), None)
+        found[i] = next(((stmt, part) for key, stmt, part in row if last in names_for_gradient(key)), None)
     return found if any(found) else None
 
 
@@ -115,10 +117,10 @@ def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float])
             _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, found)
 
 
-def _of_results(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
+def _statements_behind(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
     """Return the statements that the results in `which` depend on, by the names that they read and assign."""
-    every = _every(source)
-    placed = _parts(source, names)
+    every = _all_statements(source)
+    placed = _result_expressions(source, names)
     parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
     if placed is not None and all(placed[i] is not None for i in which):
         parts = [placed[i][1] for i in which]  # type: ignore[index]

@@ -17,13 +17,13 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
     """Return a key of `KINDS` for the mistake that an edit mends; `old` is the syntax node that it replaces."""
     new = change.new
     if isinstance(new, ast.stmt):
-        return _of_statements(old, new)
+        return _statement_kind(old, new)
     if isinstance(change.holder, (ast.Subscript, ast.Slice, ast.Tuple)) and change.field in ("slice", "lower", "upper",
                                                                                             "elts", "step"):
-        inside = _of_index(change, old, new)
+        inside = _index_kind(change, old, new)
         if inside:
             return inside
-    for test in (_of_sums, _of_signs, _of_turns, _of_terms, _of_factors, _of_numbers):
+    for test in (_sum_kind, _sign_kind, _transpose_kind, _term_kind, _factor_kind, _number_kind):
         found = test(source, change, old, new)
         if found:
             return found
@@ -35,11 +35,11 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
     if isinstance(old, (ast.Tuple, ast.List)) and isinstance(new, (ast.Tuple, ast.List)):
         return "wrong_order" if sorted(map(ast.dump, old.elts)) == sorted(map(ast.dump, new.elts)) else "wrong_stride"
     if isinstance(old, ast.Call) and isinstance(new, ast.Call) and ast.dump(old.func) == ast.dump(new.func):
-        return "transpose" if _called(old) in ("dot", "matmul", "outer") else "wrong_order"
+        return "transpose" if _called_name(old) in ("dot", "matmul", "outer") else "wrong_order"
     return "wrong_derivative" if _wraps(old, new) or _wraps(new, old) else OTHERS
 
 
-def _of_statements(old: Any, new: Any) -> str:
+def _statement_kind(old: Any, new: Any) -> str:
     if isinstance(new, ast.Expr) or (isinstance(new, ast.AugAssign) and isinstance(old, ast.Assign)):
         return "missing_factor" if isinstance(getattr(new, "op", None), ast.Mult) else "overwritten_not_accumulated"
     if isinstance(new, ast.AugAssign) and isinstance(old, ast.AugAssign):
@@ -52,7 +52,7 @@ def _of_statements(old: Any, new: Any) -> str:
     return OTHERS
 
 
-def _of_index(change: Change, old: Any, new: Any) -> str:
+def _index_kind(change: Change, old: Any, new: Any) -> str:
     if isinstance(new, ast.Slice) and isinstance(old, ast.Slice):
         return "flipped_kernel" if (old.step is None) != (new.step is None) else "wrong_index"
     if isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple):
@@ -61,12 +61,12 @@ def _of_index(change: Change, old: Any, new: Any) -> str:
     return "wrong_index" if change.field != "elts" or isinstance(change.holder, ast.Subscript) else ""
 
 
-def _called(node: Any) -> str:
+def _called_name(node: Any) -> str:
     function = getattr(node, "func", None)
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
 
 
-def _about(node: Any) -> Any:
+def _operand(node: Any) -> Any:
     """Return the expression that a call of a function or a method, such as a reduction, works on; None if unclear."""
     if not isinstance(node, ast.Call):
         return None
@@ -80,21 +80,21 @@ def _same(a: Any, b: Any) -> bool:
     return isinstance(a, ast.AST) and isinstance(b, ast.AST) and ast.unparse(a) == ast.unparse(b)
 
 
-def _of_sums(source: Source, change: Change, old: Any, new: Any) -> str:
-    if _called(new) == "sum" and _same(_about(new), old):
+def _sum_kind(source: Source, change: Change, old: Any, new: Any) -> str:
+    if _called_name(new) == "sum" and _same(_operand(new), old):
         return "broadcast_not_summed"
-    if _called(old) == "sum" and _same(_about(old), new):
+    if _called_name(old) == "sum" and _same(_operand(old), new):
         return "wrong_axis_sum"
-    if _called(old) in LINEAR and _called(new) in LINEAR and _same(_about(old), _about(new)):
-        if _called(old) != _called(new):
-            return "scale" if {_called(old), _called(new)} == {"sum", "mean"} else "wrong_derivative"
-        return "wrong_axis_sum" if _called(old) == "sum" else "wrong_axis"
+    if _called_name(old) in LINEAR and _called_name(new) in LINEAR and _same(_operand(old), _operand(new)):
+        if _called_name(old) != _called_name(new):
+            return "scale" if {_called_name(old), _called_name(new)} == {"sum", "mean"} else "wrong_derivative"
+        return "wrong_axis_sum" if _called_name(old) == "sum" else "wrong_axis"
     if isinstance(change.holder, ast.keyword) and change.holder.arg in ("axis", "keepdims"):
         return "wrong_axis_sum"
     return ""
 
 
-def _of_signs(source: Source, change: Change, old: Any, new: Any) -> str:
+def _sign_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for a, b in ((old, new), (new, old)):
         if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _same(a.operand, b):
             return "sign"
@@ -107,11 +107,11 @@ def _of_signs(source: Source, change: Change, old: Any, new: Any) -> str:
     return ""
 
 
-def _of_turns(source: Source, change: Change, old: Any, new: Any) -> str:
+def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for a, b in ((old, new), (new, old)):
         if isinstance(a, ast.Attribute) and a.attr == "T" and _same(a.value, b):
             return "transpose"
-        if _called(a) in ("swapaxes", "transpose") and _same(_about(a), b):
+        if _called_name(a) in ("swapaxes", "transpose") and _same(_operand(a), b):
             return "transpose"
         if isinstance(a, ast.Subscript) and _same(a.value, b):
             return "flipped_kernel" if "::-1" in ast.unparse(a.slice) else "wrong_index"
@@ -122,13 +122,13 @@ def _of_turns(source: Source, change: Change, old: Any, new: Any) -> str:
     return ""
 
 
-def _of_terms(source: Source, change: Change, old: Any, new: Any) -> str:
+def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _same(new.left, old):
         term = new.right
-        if _called(term) == "mean" and _same(_about(term), old):
+        if _called_name(term) == "mean" and _same(_operand(term), old):
             return "statistic_as_constant"
         if constant(term) is not None:
-            return "wrong_index" if _called(change.holder) == "range" else "wrong_ddof" if isinstance(
+            return "wrong_index" if _called_name(change.holder) == "range" else "wrong_ddof" if isinstance(
                 change.holder, ast.BinOp) and isinstance(change.holder.op, ast.Div) else OTHERS  # fmt: skip
         if isinstance(term, ast.Name):
             if _carried(source, change.place, term.id):
@@ -138,7 +138,7 @@ def _of_terms(source: Source, change: Change, old: Any, new: Any) -> str:
         return "product_rule_half"
     if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult) and isinstance(new.right, ast.BinOp):
         inner = new.right
-        if isinstance(inner.op, ast.Sub) and _called(inner.right) == "sum":
+        if isinstance(inner.op, ast.Sub) and _called_name(inner.right) == "sum":
             return "softmax_diagonal_only"
     return ""
 
@@ -152,7 +152,7 @@ def _carried(source: Source, place: ast.stmt, name: str) -> bool:
     return False
 
 
-def _of_factors(source: Source, change: Change, old: Any, new: Any) -> str:
+def _factor_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for more, less in ((new, old), (old, new)):
         if isinstance(more, ast.BinOp) and isinstance(more.op, (ast.Mult, ast.Div)):
             other = more.right if _same(more.left, less) else more.left if _same(more.right, less) else None
@@ -164,7 +164,7 @@ def _of_factors(source: Source, change: Change, old: Any, new: Any) -> str:
                 return "wrong_value"
             if isinstance(other, ast.Compare) or (isinstance(other, ast.Name) and "mask" in other.id.lower()):
                 return "mask_missing"
-            derivative = isinstance(other, ast.BinOp) or _called(other) in ("cos", "exp", "sign")
+            derivative = isinstance(other, ast.BinOp) or _called_name(other) in ("cos", "exp", "sign")
             return "missing_activation_derivative" if derivative else "missing_factor"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and _same(old.left, new.left):
         if {type(old.op), type(new.op)} == {ast.Mult, ast.Div}:
@@ -179,13 +179,13 @@ def _of_factors(source: Source, change: Change, old: Any, new: Any) -> str:
 def _is_size(node: Any) -> bool:
     """Tell whether an expression is a number or a count: ``N``, ``len(x)``, ``x.shape[0]``, or a root of one."""
     text = ast.unparse(node)
-    if _called(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
+    if _called_name(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
         return _is_size(node.args[0])
     named = isinstance(node, ast.Name) and len(node.id) == 1 and node.id.isupper()
     return named or constant(node) is not None or ".shape[" in text or text.startswith("len(")
 
 
-def _of_numbers(source: Source, change: Change, old: Any, new: Any) -> str:
+def _number_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     if constant(old) is None or not isinstance(change.holder, (ast.BinOp, ast.UnaryOp, ast.AugAssign, ast.Call)):
         return ""
     op = getattr(change.holder, "op", None)
@@ -195,7 +195,7 @@ def _of_numbers(source: Source, change: Change, old: Any, new: Any) -> str:
         return "sign" if constant(new) == -constant(old) else "scale"
     if isinstance(op, (ast.Add, ast.Sub)):
         return "wrong_index" if isinstance(constant(old), int) and change.field == "right" else "wrong_derivative"
-    return "wrong_axis" if isinstance(change.holder, ast.Call) and _called(change.holder) in LINEAR else ""
+    return "wrong_axis" if isinstance(change.holder, ast.Call) and _called_name(change.holder) in LINEAR else ""
 
 
 def _wraps(inner: Any, outer: Any) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .reading import TICK, Source, is_tick, made, mark, referenced
-from .running import Ticker, copied, copy_names, names_by_line
+from .reading import TICK, Source, compile_tree, is_tick, mark_ticks, referenced
+from .running import Ticker, copy_names, copy_value, names_by_line
 from .scope import Scope, fields_used
 from .trees import statements
 
@@ -48,7 +48,7 @@ class Program:
         env: dict[str, Any] = {"__builtins__": builtins, TICK: self.ticker}
         memo: dict[int, Any] = {}
         for name, value in (self.extra if extra is None else extra).items():
-            env[name] = copied(value, memo)
+            env[name] = copy_value(value, memo)
         env.update(_copies(self.source, memo))
         for name, helper in self.source.helpers.items():
             env[name] = self._helper(helper)
@@ -58,22 +58,22 @@ class Program:
         env = {"__builtins__": builtins, TICK: self.ticker, **_copies(helper, {})}
         for name, inner in helper.helpers.items():
             env[name] = self._helper(inner)
-        return made(helper, env)
+        return compile_tree(helper, env)
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
         """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""
         self.ticker.start()
-        return self.source.wrap(made(self.source, self.outside(extra)))
+        return self.source.wrap(compile_tree(self.source, self.outside(extra)))
 
     def whole(self) -> Any:
         """Run the whole function, compiled from the present tree, on copies of the arguments."""
         memo: dict[int, Any] = {}
-        args, named = copied(self.args, memo), copied(self.named, memo)
+        args, named = copy_value(self.args, memo), copy_value(self.named, memo)
         self.ticker.start()
-        return made(self.source, self.outside())(*args, **named)
+        return compile_tree(self.source, self.outside())(*args, **named)
 
     def _step(self) -> None:
-        bare = made(self.source, self.outside())
+        bare = compile_tree(self.source, self.outside())
         bound = bare.__signature__.bind(*self.args, **self.named)  # type: ignore[attr-defined]
         bound.apply_defaults()
         env = copy_names({**self.outside(), **bound.arguments})
@@ -92,7 +92,7 @@ class Program:
                     if stmt is top:
                         holder, field, index = self.source.tree, "body", self.source.tree.body.index(top)
                     yield min(k, last), self.source, stmt, holder, field, index
-        yield from _of_helpers(self.source)
+        yield from _helper_statements(self.source)
 
     def run(self, k: int | None, writes: bool) -> Any:
         """Run the function from its top-level statement k on, by the present tree.
@@ -135,13 +135,13 @@ class Program:
     def _compiled(self, k: int, env: Mapping[str, Any]) -> tuple[types.CodeType, list[str]]:
         """Compile the statements from k on into a function, whose parameters are the known names that they assign."""
         body = self.source.statements[k:]
-        names = sorted(stored(body) & set(env))
+        names = sorted(assigned_names(body) & set(env))
         arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
         rest: Any = ast.FunctionDef("rest", arguments, body or [ast.Pass()], [])
         rest.type_params = []
         ast.copy_location(rest, self.source.tree)
         space: dict[str, Any] = {}
-        exec(compile(ast.fix_missing_locations(ast.Module([rest], [])), mark(self.source), "exec"), space)
+        exec(compile(ast.fix_missing_locations(ast.Module([rest], [])), mark_ticks(self.source), "exec"), space)
         return space["rest"].__code__, names
 
     @staticmethod
@@ -156,10 +156,10 @@ class Program:
             last = stmt.body[0].lineno  # type: ignore[attr-defined]
         local: dict[str, Any] = {}
         for line in range(stmt.lineno, last + 1):
-            if (mark(source), line) in self.lines:
-                local = self.lines[mark(source), line]
+            if (mark_ticks(source), line) in self.lines:
+                local = self.lines[mark_ticks(source), line]
                 break
-        key = mark(source), stmt.lineno
+        key = mark_ticks(source), stmt.lineno
         if key not in self.scopes:
             used, fields = (self.used, self.fields) if source is self.source else fields_used(source.tree)
             outside = self.outside() if source is self.source else _copies(source, {})
@@ -173,17 +173,17 @@ class Program:
 
 def _copies(source: Source, memo: dict[int, Any]) -> dict[str, Any]:
     numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
-    return {**numpy, **{name: copied(value, memo) for name, value in referenced(source.tree, source.function)}}
+    return {**numpy, **{name: copy_value(value, memo) for name, value in referenced(source.tree, source.function)}}
 
 
-def _of_helpers(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:
+def _helper_statements(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:
     for helper in source.helpers.values():
         for stmt, holder, field, index in statements(helper.statements):
             if not is_tick(stmt):
                 if isinstance(holder, ast.Module):
                     holder, field, index = helper.tree, "body", helper.tree.body.index(stmt)
                 yield None, helper, stmt, holder, field, index
-        yield from _of_helpers(helper)
+        yield from _helper_statements(helper)
 
 
 def run_statement(stmt: ast.stmt, env: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ def _writes(tree: ast.AST) -> bool:
     return False
 
 
-def stored(body: list[ast.stmt]) -> set[str]:
+def assigned_names(body: list[ast.stmt]) -> set[str]:
     """Return the names that the statements of a body assign."""
     found = set()
     for stmt in body:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ...closures import closed_over
 from ..one_line import on_one_line
-from .running import MARK, copied
+from .running import MARK, copy_value
 
 TICK = "__tick__"
 DEPTH = 4  # levels of helper functions that are read
@@ -67,9 +67,9 @@ class Source(NamedTuple):
         return body[1:] if text else body
 
 
-def read(function: Any, depth: int = 0) -> Source | None:
+def read_source(function: Any, depth: int = 0) -> Source | None:
     """Return the source of a function; None if it is not found, or if it may not be run again."""
-    bare, wrap = _bare(function)
+    bare, wrap = _unwrap_function(function)
     if bare is None or depth > DEPTH:
         return None
     found = _find(bare.__code__, tuple(linecache.getlines(bare.__code__.co_filename, bare.__globals__)))
@@ -81,36 +81,36 @@ def read(function: Any, depth: int = 0) -> Source | None:
         return None
     helpers = {}
     for name, value in referenced(tree, bare):
-        if isinstance(value, types.FunctionType) and value is not bare and not _ours(value):
-            inner = read(value, depth + 1)
+        if isinstance(value, types.FunctionType) and value is not bare and not _is_library_code(value):
+            inner = read_source(value, depth + 1)
             if inner is not None:
                 helpers[name] = inner
-            elif _reaches_out(value):
+            elif _has_rejected_source(value):
                 return None
     with_ticks(tree)
     return Source(bare.__name__, tree, lines, bare, wrap, helpers)
 
 
-def _ours(f: types.FunctionType) -> bool:
+def _is_library_code(f: types.FunctionType) -> bool:
     """Tell whether a function belongs to a library, in which no mistake is searched."""
     root = (f.__module__ or "").split(".")[0]
     return root in ("numpy", "scipy", "tinygrad_nn", "math", "functools", "itertools", "copy")
 
 
-def _bare(function: Any) -> tuple[types.FunctionType | None, Callable[[Any], Any]]:
+def _unwrap_function(function: Any) -> tuple[types.FunctionType | None, Callable[[Any], Any]]:
     """Return the plain function inside a method, partial or callable object, and how to wrap another one like it."""
     if isinstance(function, functools.partial):
-        inner, wrap = _bare(function.func)
+        inner, wrap = _unwrap_function(function.func)
         args, named = function.args, function.keywords
         return inner, lambda new: functools.partial(wrap(new), *args, **named)
     if isinstance(function, types.MethodType):
         owner = function.__self__
-        inner, _ = _bare(function.__func__)
-        return inner, lambda new: types.MethodType(new, copied(owner, {}))
+        inner, _ = _unwrap_function(function.__func__)
+        return inner, lambda new: types.MethodType(new, copy_value(owner, {}))
     if not isinstance(function, types.FunctionType):
         method = getattr(type(function), "__call__", None)  # noqa: B004 - what it calls is wanted
         if isinstance(method, types.FunctionType) and not isinstance(function, type):
-            return method, lambda new: types.MethodType(new, copied(function, {}))
+            return method, lambda new: types.MethodType(new, copy_value(function, {}))
         return None, lambda new: new
     inner = inspect.unwrap(function)
     return (inner if isinstance(inner, types.FunctionType) else None), lambda new: new
@@ -181,7 +181,7 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     for arg in (*made.args.posonlyargs, *made.args.args, *made.args.kwonlyargs, made.args.vararg, made.args.kwarg):
         if arg is not None:
             arg.annotation = None
-    # defaults were evaluated when the user's function was defined; `made` sets them
+    # defaults were evaluated when the user's function was defined; `compile_tree` sets them
     nothing = ast.copy_location(ast.Constant(None), node)
     made.args.defaults = [nothing for _ in made.args.defaults]
     made.args.kw_defaults = [d and nothing for d in made.args.kw_defaults]
@@ -222,8 +222,8 @@ def _forbidden(tree: ast.FunctionDef, function: types.FunctionType) -> bool:
     return False
 
 
-def _reaches_out(function: types.FunctionType) -> bool:
-    """Tell whether the source of a helper that `read` rejected exists, so that running it could have effects."""
+def _has_rejected_source(function: types.FunctionType) -> bool:
+    """Tell whether the source of a helper that `read_source` rejected exists, so that running it could have effects."""
     lines = tuple(linecache.getlines(function.__code__.co_filename, function.__globals__))
     return _find(function.__code__, lines) is not None
 
@@ -242,15 +242,15 @@ def is_tick(node: ast.AST) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == TICK
 
 
-def mark(source: Source) -> str:
+def mark_ticks(source: Source) -> str:
     """Return the file name under which a function is compiled."""
     return f"{MARK}{source.name}>"
 
 
-def made(source: Source, env: dict[str, Any]) -> types.FunctionType:
+def compile_tree(source: Source, env: dict[str, Any]) -> types.FunctionType:
     """Compile the present tree into a function with the globals `env` and the defaults of the user's function."""
     module = ast.Module([source.tree], [])
-    exec(compile(module, mark(source), "exec"), env)
+    exec(compile(module, mark_ticks(source), "exec"), env)
     function: types.FunctionType = env[source.tree.name]
     function.__defaults__, function.__kwdefaults__ = source.function.__defaults__, source.function.__kwdefaults__
     function.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]

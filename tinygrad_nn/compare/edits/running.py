@@ -51,7 +51,7 @@ class _Nowhere:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def without_output() -> Iterator[None]:
     """Suppress output and warnings inside the block, and restore NumPy's global random state after it."""
     nowhere: Any = _Nowhere()
     state = np.random.get_state()  # noqa: NPY002 - user code may draw from it
@@ -64,7 +64,7 @@ def quiet() -> Iterator[None]:
             np.random.set_state(state)  # noqa: NPY002
 
 
-def copied(value: Any, memo: dict[int, Any]) -> Any:
+def copy_value(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy of arrays, containers and objects; an object that occurs twice is copied once (`memo`)."""
     if isinstance(value, PLAIN):
         return value
@@ -75,11 +75,11 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
     if kind is np.ndarray:
         made = value.copy()
     elif kind is dict:
-        made = {key: copied(part, memo) for key, part in value.items()}
+        made = {key: copy_value(part, memo) for key, part in value.items()}
     elif kind is list:
-        made = [copied(part, memo) for part in value]
+        made = [copy_value(part, memo) for part in value]
     elif isinstance(value, tuple):
-        parts = [copied(part, memo) for part in value]
+        parts = [copy_value(part, memo) for part in value]
         made = kind(*parts) if hasattr(value, "_fields") else tuple(parts)
     else:
         made = _object(value, memo)
@@ -100,7 +100,7 @@ def _object(value: Any, memo: dict[int, Any]) -> Any:
             new = copy.copy(value)
             memo[id(value)] = value, new
             for name, part in vars(value).items():
-                new.__dict__[name] = copied(part, memo)
+                new.__dict__[name] = copy_value(part, memo)
             return new
         return copy.deepcopy(value)
     except Exception:  # a user class may raise anything when it is copied
@@ -110,7 +110,7 @@ def _object(value: Any, memo: dict[int, Any]) -> Any:
 def copy_names(env: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a namespace with its values copied."""
     memo: dict[int, Any] = {}
-    return {name: value if name == "__builtins__" else copied(value, memo) for name, value in env.items()}
+    return {name: value if name == "__builtins__" else copy_value(value, memo) for name, value in env.items()}
 
 
 def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:

@@ -33,12 +33,12 @@ def is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub"
 
 
-def is_whole(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     """Tell whether a value is an integer, of Python or NumPy, and no boolean."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def spreads(small: tuple[int, ...], to: tuple[int, ...]) -> bool:
+def can_broadcast(small: tuple[int, ...], to: tuple[int, ...]) -> bool:
     """Tell whether an array of shape `small` broadcasts to the shape `to`."""
     try:
         return np.broadcast_shapes(small, to) == to
@@ -71,7 +71,7 @@ class Scope:
     def find_atoms(self, used: set[str], fields: Mapping[str, set[Any]]) -> None:
         """Collect the atoms: local names, outer names that the function uses, and their items and attributes."""
         names = [*self.local, *(n for n in self.env if n in used and n not in self.local), *self.extra]
-        index = [n for n, v in self.local.items() if is_whole(v)]
+        index = [n for n, v in self.local.items() if is_integer(v)]
         for text in dict.fromkeys(names):
             if not text.startswith("__") and len(self.atoms) < ATOMS:
                 self.atoms += self._inside(text, self.env[text], fields.get(text, set()), index)

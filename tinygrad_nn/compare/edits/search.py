@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 
 from ..budget import Budget
-from .candidates import Writer
+from .candidates import CandidateWriter
 from .influence import influencing
 from .kinds import kind_of
-from .program import UNCHANGED, Program, stored
-from .reading import Source, read, referenced
-from .running import Stopped, quiet
-from .statement import of_statement
+from .program import UNCHANGED, Program, assigned_names
+from .reading import Source, read_source, referenced
+from .running import Stopped, without_output
+from .statement import statement_changes
 from .text import after_and_before, line_of
-from .trees import Change, spots
+from .trees import Change, expressions_read
 
 SECONDS = 2.0
 BESIDE = 0.31  # edits whose cost exceeds the smallest by no more than this are reported as alternatives
 MOST = 3  # alternatives that are reported
 
 
-class Refused(Exception):
+class ArgumentsFound(Exception):
     """Raised by the function that `arguments_of` calls, to stop once it has the arguments."""
 
 
@@ -113,10 +113,10 @@ def nearest_edits(
         Edits that mend some results in every batch and keep right results right; the one that mends most comes first.
     """
     try:
-        source = read(backward)
+        source = read_source(backward)
         if source is None:
             return ()
-        with quiet(), Budget(seconds) as budget:
+        with without_output(), Budget(seconds) as budget:
             batches = range(probes), frozenset(may_fail)
             search = _Search(source, backward, call, right, batches, set(lines), values, budget)
             search.whole, search.names = whole, names
@@ -160,7 +160,7 @@ class _Search:
             if not most:
                 break
             best = [g for g in good if len(g[3] & wrong) == most]
-            found.append(described([g for g in best if g[3] == min(best, key=lambda g: g[0])[3]], self.source))
+            found.append(describe_changes([g for g in best if g[3] == min(best, key=lambda g: g[0])[3]], self.source))
             wrong -= set(found[-1].fixes)
         return found
 
@@ -175,12 +175,12 @@ class _Search:
             if source.name not in numpy:
                 numpy[source.name] = numpy_name(source)
             scope = program.scope(source, stmt)
-            writer = Writer(stmt, scope, numpy[source.name], slices_of(source))
+            writer = CandidateWriter(stmt, scope, numpy[source.name], slices_of(source))
             far = suspects[stmt]
             if self.lines:
                 far += 0.5 * (not any(stmt.lineno <= line <= (stmt.end_lineno or line) for line in self.lines))
             found += [(change.cost + far, k, source, change)
-                      for change in (*writer.changes(), *of_statement(writer, holder, field, index))]  # fmt: skip
+                      for change in (*writer.changes(), *statement_changes(writer, holder, field, index))]  # fmt: skip
         return sorted(found, key=lambda c: c[0])
 
     def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
@@ -238,7 +238,7 @@ class _Search:
             change.swap(old)
 
 
-def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
+def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
     """Return the `Edit` for the cheapest of some equally good edits, with the others as its alternatives."""
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
     shown = [(cost, (line_of(s, change), *after_and_before(s, change)), (s, change, fixes))
@@ -249,10 +249,10 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
     lacks = _lacking(source, change)
     texts = {key: found for key, found in texts.items() if set(_lacking(*found[:2])) <= set(lacks)}
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
-    where = f"Line {line}{'' if source is main else _named(source, main)}"
+    where = f"Line {line}{'' if source is main else _helper_text(source, main)}"
     sentence = f"{where}: write {after} instead of {before}." if after else (
         f"{where}: remove {before}.")  # fmt: skip
-    names = sorted(stored([change.place]))
+    names = sorted(assigned_names([change.place]))
     kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
     also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
     return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name, kinds[0],
@@ -276,7 +276,7 @@ def _kind(source: Source, change: Change) -> str:
     return kind_of(source, change, old if change.at is None else old[change.at])
 
 
-def _named(source: Source, main: Source) -> str:
+def _helper_text(source: Source, main: Source) -> str:
     """Return ``, in helper of file.py``: the name of a helper function, and its file if that is another one."""
     file = source.function.__code__.co_filename
     other = "" if file == main.function.__code__.co_filename else f" of {Path(file).name}"
@@ -289,10 +289,10 @@ def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, 
 
     def take(*args: Any, **named: Any) -> Any:
         taken.append((args, named))
-        raise Refused
+        raise ArgumentsFound
 
     take.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(ArgumentsFound):
         call(source.wrap(take), 0)
     return taken[0]  # type: ignore[no-any-return]
 
@@ -307,6 +307,6 @@ def slices_of(source: Source) -> list[ast.expr]:
     """Return the different slices in a function's source, at most 12."""
     found: dict[str, ast.expr] = {
         ast.unparse(s.node): s.node for stmt in ast.walk(source.tree) if isinstance(stmt, ast.stmt)
-        for s in spots(stmt) if isinstance(s.node, ast.Slice)
+        for s in expressions_read(stmt) if isinstance(s.node, ast.Slice)
     }  # fmt: skip
     return list(found.values())[:12]

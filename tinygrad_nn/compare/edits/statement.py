@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .candidates import Writer
+from .candidates import CandidateWriter
 from .scope import MISSING, is_array
-from .trees import Change, attribute, call, name, plus, reading, times
+from .trees import Change, as_read, attribute, call, name, plus, times
 
 
-def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterator[Change]:
+def statement_changes(writer: CandidateWriter, holder: Any, field: str, index: int) -> Iterator[Change]:
     """Yield the edits of a whole statement; `holder`, `field` and `index` say where it stands in the tree."""
     node, scope = writer.place, writer.scope
 
@@ -27,9 +27,9 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
         at = writer.np("add", target.value)
         if at is not None and not any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
             ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
-            place = reading(target)
+            place = as_read(target)
             yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)
-    if isinstance(node, ast.Assign) and scope.value(reading(target)) is not MISSING:
+    if isinstance(node, ast.Assign) and scope.value(as_read(target)) is not MISSING:
         yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
         yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
         if isinstance(target, ast.Name):
@@ -45,12 +45,12 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
             yield by(1.0, ast.AugAssign(node.target, op(), node.value))
     if isinstance(node, (ast.AugAssign, ast.Expr)):
         yield by(1.2, ast.Pass())
-    yield from _everywhere(writer, by)
+    yield from _renamed_everywhere(writer, by)
     if isinstance(node, ast.If):
         yield by(1.3, ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse))
 
 
-def _everywhere(writer: Writer, by: Any) -> Iterator[Change]:
+def _renamed_everywhere(writer: CandidateWriter, by: Any) -> Iterator[Change]:
     """Yield the statement with a name that it reads more than once replaced in all places."""
     node, scope = writer.place, writer.scope
     if isinstance(getattr(node, "body", None), list):

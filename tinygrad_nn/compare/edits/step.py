@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..budget import Budget
-from .candidates import Writer
+from .candidates import CandidateWriter
 from .program import Program, run_statement
-from .reading import TICK, Source, is_tick, mark, read
-from .running import Stopped, Ticker, copy_names, quiet
+from .reading import TICK, Source, is_tick, mark_ticks, read_source
+from .running import Stopped, Ticker, copy_names, without_output
 from .scope import Scope, fields_used
-from .search import Call, Edit, arguments_of, described, numpy_name, slices_of
-from .statement import of_statement
+from .search import Call, Edit, arguments_of, describe_changes, numpy_name, slices_of
+from .statement import statement_changes
 from .trees import statements
 
 Array = np.ndarray[Any, Any]
@@ -60,10 +60,10 @@ def edit_of_step(
         'dx = 2 * (dout * x)'
     """
     try:
-        source = read(backward)
+        source = read_source(backward)
         if source is None:
             return None
-        with quiet(), Budget(seconds) as budget:
+        with without_output(), Budget(seconds) as budget:
             return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), budget)
     except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
         return None
@@ -81,7 +81,7 @@ def _search(
             continue
         args, named = arguments_of(source, backward, lambda f, _, probe=probe: call(f, probe))  # type: ignore[misc]
         program = Program(source, args, named, values(probe))
-        env = _before(program, owner, place, visit)
+        env = _names_before(program, owner, place, visit)
         ticker.limit = max(ticker.limit if batches else 0, program.ticker.limit)
         outside = program.outside() if owner is source else dict(owner.function.__globals__)
         space = {"__builtins__": builtins, **outside, **values(probe), **env, TICK: ticker}
@@ -96,8 +96,8 @@ def _search(
     holder, field, index = next(s[1:] for s in statements(owner.tree.body) if s[0] is place)
     if isinstance(holder, ast.Module):
         holder, field, index = owner.tree, "body", owner.tree.body.index(place)
-    writer = Writer(place, scope, numpy_name(owner), slices_of(owner))
-    changes = [*writer.changes(), *of_statement(writer, holder, field, index)]
+    writer = CandidateWriter(place, scope, numpy_name(owner), slices_of(owner))
+    changes = [*writer.changes(), *statement_changes(writer, holder, field, index)]
     good: list[Any] = []
     for change in sorted(changes, key=lambda c: c.cost):
         if budget.over or (good and change.cost > good[0][0] + BESIDE) or len(good) > 8:
@@ -112,7 +112,7 @@ def _search(
                 good.append((change.cost, owner, change, frozenset({0})))
         finally:
             change.swap(old)
-    return described(good, source) if good else None
+    return describe_changes(good, source) if good else None
 
 
 def _read(text: str) -> Any:
@@ -166,7 +166,7 @@ def _statement(source: Source, lineno: int) -> tuple[Source, ast.stmt]:
     raise LookupError(f"no statement begins at line {lineno}")
 
 
-def _before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dict[str, Any]:
+def _names_before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dict[str, Any]:
     """Return copies of the local names before the line's run with number `visit`."""
     seen: list[dict[str, Any]] = []
     lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
@@ -182,7 +182,7 @@ def _before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dic
         return line
 
     before = sys.gettrace()
-    sys.settrace(lambda frame, event, arg: line if frame.f_code.co_filename == mark(owner) else None)
+    sys.settrace(lambda frame, event, arg: line if frame.f_code.co_filename == mark_ticks(owner) else None)
     try:
         program.whole()
     finally:

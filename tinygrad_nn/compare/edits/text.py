@@ -37,12 +37,12 @@ def after_and_before(source: Source, change: Change) -> tuple[str, str]:
                 return on_one_line(text), before
         except (SyntaxError, ValueError, IndexError):
             continue
-    if _of_lambda(source, change.place):
+    if _is_lambda_body(source, change.place):
         plain = plain.removeprefix("return ")
     return plain, before
 
 
-def _of_lambda(source: Source, place: ast.stmt) -> bool:
+def _is_lambda_body(source: Source, place: ast.stmt) -> bool:
     return isinstance(place, ast.Return) and source.name == "<lambda>"
 
 

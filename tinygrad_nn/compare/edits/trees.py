@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
     def swap(self, new: Any) -> Any:
         """Put `new` at the place in the tree, and return the node that was there."""
-        located(new, self.place)
+        with_location(new, self.place)
         if self.at is None:
             old = getattr(self.holder, self.field)
             setattr(self.holder, self.field, new)
@@ -113,7 +113,7 @@ def constant(node: Any) -> Any:
     return None
 
 
-def located(new: ast.AST, like: ast.AST) -> Any:
+def with_location(new: ast.AST, like: ast.AST) -> Any:
     """Give the new nodes of a tree the line and column of an old node; nodes that have a place are unchanged."""
     waiting = [new]
     while waiting:
@@ -126,7 +126,7 @@ def located(new: ast.AST, like: ast.AST) -> Any:
     return new
 
 
-def spots(root: ast.AST) -> Iterator[Spot]:
+def expressions_read(root: ast.AST) -> Iterator[Spot]:
     """Yield the expressions below a node that are read, each with its place; nested statements are left out."""
     for field, value in ast.iter_fields(root):
         row = value if isinstance(value, list) else [value]
@@ -139,11 +139,11 @@ def spots(root: ast.AST) -> Iterator[Spot]:
                     yield Spot(node, root, field, index)
                 if writes and isinstance(node, ast.Subscript):  # the index may be edited, not the array written into
                     yield Spot(node.slice, node, "slice", None)
-                    yield from spots(node.slice)
+                    yield from expressions_read(node.slice)
                 elif not isinstance(node, ast.Lambda) and not (writes and isinstance(node, ast.Attribute)):
-                    yield from spots(node)
+                    yield from expressions_read(node)
             elif isinstance(node, (ast.keyword, ast.comprehension)):
-                yield from spots(node)
+                yield from expressions_read(node)
 
 
 def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]:
@@ -158,7 +158,7 @@ def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]
                 waiting += [(node, inner)] * isinstance(getattr(node, inner, None), list)
 
 
-def reading(target: Any) -> Any:
+def as_read(target: Any) -> Any:
     """Return the expression that reads an assignment target."""
     if isinstance(target, ast.Name):
         return ast.copy_location(ast.Name(target.id, ast.Load()), target)

@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, double, pair
+from ...gradcheck.numerical import Line, inner_product, to_double
 from ...node import Node
 from ...primitive import sum_to
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
+from ..numerical.full_gradients import DIRECTIONS, NumericalGradient, rounding_of, whole_gradients
 from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
-from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
 from ..paths import Traced
-from ..pattern import describe, listed
+from ..pattern import describe, list_text
 from ..rows import judged_row
+from .advice import CLOSE, GradientData
 from .cotangents import other_cotangent
-from .look import CLOSE, Look
-from .operations import explain_graph, other_shape
-from .question import Found, Question, draw_cotangents, without_effect
+from .operations import explain_graph, is_harmless_shape
+from .question import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +31,7 @@ SECONDS, PROBE_SECONDS = 0.8, 0.2  # about how long the numerical road may take,
 SAMPLES = 4  # entries of each input that are differentiated at other points
 
 
-def without_graph(asked: Question, reason: Reason) -> Found:
+def compare_without_graph(asked: ComparisonInput, reason: Reason) -> ComparisonResult:
     """Compare the user's backward with numerical gradients; `reason` tells why there is no graph."""
     wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
     rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
@@ -43,7 +43,7 @@ def without_graph(asked: Question, reason: Reason) -> Found:
         fits = m.shape == whole.value.shape
         allowed = allowed if fits else np.zeros(whole.value.shape)
         row, bad, reference = judged_row(asked.label(i), m, whole, allowed)
-        off = fits and any(abs(pair(m, v) - slope) > bound + float((allowed * np.abs(v)).sum())
+        off = fits and any(abs(inner_product(m, v) - slope) > bound + float((allowed * np.abs(v)).sum())
                            for v, slope, bound in whole.directions)  # fmt: skip
         row = replace(row, ok=False, odd="manual") if off else row
         rows.append(row if asked.line.steady else replace(row, ok=True, odd=""))
@@ -61,15 +61,20 @@ def without_graph(asked: Question, reason: Reason) -> Found:
     notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
               for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
-    blind = without_effect(largest, asked.leaves, [[w.value for w in wholes]])
-    return Found(rows, diagnoses, [w.value for w in wholes], notes, method, [
+    blind = has_no_effect(largest, asked.leaves, [[w.value for w in wholes]])
+    return ComparisonResult(rows, diagnoses, [w.value for w in wholes], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
         for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [
             ~w.known | (w.low != w.high) for w in wholes])  # fmt: skip
 
 
 def _explain(
-    asked: Question, wholes: list[Whole], rows: list[Row], bads: list[Array], right: list[Array], bounds: list[Array]
+    asked: ComparisonInput,
+    wholes: list[NumericalGradient],
+    rows: list[Row],
+    bads: list[Array],
+    right: list[Array],
+    bounds: list[Array],
 ) -> list[Diagnosis]:
     """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
@@ -80,7 +85,7 @@ def _explain(
     for i in wrong:
         if wholes[i].known.all():
             continue
-        known = next((d for d, array in _reshaped(asked, i) if _agrees(array, wholes[i])), None)
+        known = next((d for d, array in _shape_diagnoses(asked, i) if _agrees(array, wholes[i])), None)
         if known is None and mine[i].shape != right[i].shape:
             known = other_cotangent(asked, i, right[i], wholes[i].known)
         if known is None and mine[i].shape != right[i].shape:
@@ -98,8 +103,8 @@ def _explain(
     fits = [m.shape == w.value.shape for m, w in zip(mine, wholes, strict=True)]
     shown = [np.where(w.known, m, 0.0) if ok else m for m, w, ok in zip(mine, wholes, fits, strict=True)]
     noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in wholes if w.value.size)
-    look = Look(
-        asked.code.inputs, shown, right, bounds, bads, no_graph(asked.leaves), asked.leaves,
+    look = GradientData(
+        asked.code.inputs, shown, right, bounds, bads, empty_graph(asked.leaves), asked.leaves,
         _elsewhere(asked, left), max(CLOSE, noise),
     )  # fmt: skip
     ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
@@ -110,30 +115,30 @@ def _explain(
             found.append(told)
             continue
         if i >= 0 and fits[i] and not wholes[i].known.all():
-            d = replace(d, text=of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
-        found.append(replace(d, evidence=tuple(in_numbers(sentence) for sentence in d.evidence)))
+            d = replace(d, text=describe_known_entries(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
+        found.append(replace(d, evidence=tuple(by_differences(sentence) for sentence in d.evidence)))
     return found
 
 
-def in_numbers(sentence: str) -> str:
+def by_differences(sentence: str) -> str:
     """Return a sentence of evidence reworded for a comparison without a graph."""
     sentence = sentence.replace("with this mistake, the graph gives", "with this mistake, the numerical gradients "
                                 "become")
     return sentence.replace("graph nan, ", "")
 
 
-def of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> str:
+def describe_known_entries(label: str, mine: Array, right: Array, bad: Array, whole: NumericalGradient) -> str:
     """Describe a wrong gradient of which only some entries are known numerically."""
     known = whole.known
     places = np.argwhere(bad)
     how = describe(label, mine[known], right[known], np.ones(int(known.sum()), dtype=bool)).partition(". ")[2]
     relation = how if bad[known].all() and not how.startswith("The largest") else ""
-    text = listed([[int(i) for i in place] for place in places[:64]])
+    text = list_text([[int(i) for i in place] for place in places[:64]])
     return (f"Of the {int(known.sum())} entries of {label} that were checked, {len(places)} are wrong: {text}. "
             f"{relation}").strip()  # fmt: skip
 
 
-def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
+def _shape_diagnoses(asked: ComparisonInput, i: int) -> Iterator[tuple[Diagnosis, Array]]:
     """Yield possible diagnoses of a gradient of a wrong shape, each with the gradient brought to the right shape.
 
     It may be transposed, have an axis too many, or not be summed over a broadcast.
@@ -145,7 +150,7 @@ def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
     if m.shape == shape:
         return
     if m.size == math.prod(shape):
-        yield other_shape(label, m.shape, shape), m.reshape(shape)
+        yield is_harmless_shape(label, m.shape, shape), m.reshape(shape)
     try:
         summed = np.asarray(sum_to(m, shape))
     except ValueError:
@@ -154,13 +159,13 @@ def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
                     "gradient is the sum over them. That sum is missing.", evidence), summed  # fmt: skip
 
 
-def _agrees(array: Array, whole: Whole) -> bool:
+def _agrees(array: Array, whole: NumericalGradient) -> bool:
     known = whole.known
     size = float(np.abs(whole.value[known]).max(initial=0.0))
     return bool((np.abs(array[known] - whole.value[known]) <= whole.error[known] + CLOSE * size).all())
 
 
-def no_graph(leaves: list[Array]) -> Traced:
+def empty_graph(leaves: list[Array]) -> Traced:
     """Return a graph that has inputs and no operations."""
     nodes = []
     for x in leaves:
@@ -170,11 +175,11 @@ def no_graph(leaves: list[Array]) -> Traced:
     return Traced([], nodes, [])
 
 
-def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
+def _elsewhere(asked: ComparisonInput, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return some entries of the gradients at other points: the user's, an empty graph, and the numerical ones."""
     code, rng, found = asked.code, asked.rng, []
     for _ in range(2):
-        moved = [double(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)) for x in asked.leaves]
+        moved = [to_double(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)) for x in asked.leaves]
         try:
             cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
             mine = code.gradients(moved, g)
@@ -190,5 +195,5 @@ def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Tra
             one.append(m[w.known] if fits else np.zeros(0))
             two.append(w.value[w.known] if fits else np.zeros(0))
         if all(np.isfinite(x).all() for x in one):
-            found.append((one, no_graph(moved), two))
+            found.append((one, empty_graph(moved), two))
     return found

@@ -63,7 +63,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
                 f"compare_gradients: {printable(getattr(f, '__name__', 'the function'))}{inspect.signature(f)} does "
                 f"not take {came}. Give all inputs in one tuple in that order, or in a dict by name."
             )
-    found = lay_out(names, values, by_name)
+    found = make_inputs(names, values, by_name)
     if not found.moving:
         raise TypeError(
             "compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3."
@@ -71,7 +71,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
     return found
 
 
-def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
+def make_inputs(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
     """Return the inputs with these names and values, with their arrays found and labelled."""
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
@@ -83,7 +83,7 @@ def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Input
     return Inputs(names, values, by_name, [np.array(x) if is_float(x) else x for x in leaves], labels, moving, owner)
 
 
-def in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
+def inputs_in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
     """Return the inputs named by the parameters of a function, without its first `skip` parameters."""
     own = list(inspect.signature(f).parameters.values())[skip:]
     bind = inspect.Signature(own).bind
@@ -96,7 +96,7 @@ def in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
         took = ", ".join(p.name for p in own)
         raise TypeError(f"compare_gradients: the inputs do not fit {f.__name__}({printable(took)}): {error}.") from None
     names = [p.name for p in own if p.kind is not p.VAR_POSITIONAL][: len(values)]
-    return lay_out([*names, *(f"input {k}" for k in range(len(names), len(values)))], values)
+    return make_inputs([*names, *(f"input {k}" for k in range(len(names), len(values)))], values)
 
 
 def _labelled(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -155,7 +155,7 @@ def takes_cotangent(manual: Any, inputs: Inputs) -> bool:
     return any(name in COTANGENTS and name not in inputs.names for name in names)
 
 
-def parameter_named_out(manual: Callable[..., Any], inputs: Inputs) -> bool:
+def takes_result(manual: Callable[..., Any], inputs: Inputs) -> bool:
     """Tell whether a backward has a parameter for the result."""
     try:
         found = inspect.signature(manual).parameters

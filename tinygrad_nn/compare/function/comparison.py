@@ -8,32 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import SAFETY, Line, double, pair
+from ...gradcheck.numerical import SAFETY, Line, inner_product, to_double
 from ...node import recording
 from ...tensor import Tensor, raw
-from ...transforms import enter
+from ...transforms import new_input
 from ...tree import flatten
-from ..behaviour import MOVING, unsteady
+from ..behaviour import MOVING, is_unsteady
 from ..budget import Budget
 from ..conventions.code import Code
-from ..conventions.read import read
-from ..conventions.reasons import Reason, left, why
+from ..conventions.reasons import Reason, disconnected, why_disconnected
+from ..conventions.recognize import recognize_code
 from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
-from ..experiment import stream
+from ..experiment import own_generator
+from ..numerical.full_gradients import whole_gradients
 from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
-from ..numerical.whole import whole_gradients
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .black_box import PROBE_SECONDS, SAMPLES, without_graph
-from .lines import with_lines
-from .look import Look
+from .advice import GradientData
+from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
+from .lines import with_source_lines
+from .locations import name_values, recording_locations
 from .operations import explain_graph
-from .places import name_values, noting_places
-from .question import Found, Question, draw_cotangents, without_effect
+from .question import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +52,7 @@ def by_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -
 def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Traced]:
     """Run a function on Tensors; return its results and its graph."""
     with recording(True):
-        tensors = [enter(x) for x in leaves]
+        tensors = [new_input(x) for x in leaves]
         for i, t in zip(code.inputs.moving, tensors, strict=True):
             t.name = code.inputs.labels[i]
         found = code.outs(tensors)
@@ -64,10 +64,10 @@ def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
-    generator = stream(rng)
+    generator = own_generator(rng)
     with np.errstate(all="ignore"), recording(False):
-        code = read(f, given, manual)
-        leaves = [double(code.inputs.leaves[i]) for i in code.inputs.moving]
+        code = recognize_code(f, given, manual)
+        leaves = [to_double(code.inputs.leaves[i]) for i in code.inputs.moving]
         outs = code.arrays([x.copy() for x in leaves])
         if not outs or not all(np.isfinite(out).all() for out in outs):
             return _no_value(code.name, outs)
@@ -79,18 +79,18 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
                    if not np.array_equal(a, b, equal_nan=True)]  # fmt: skip
         code = code.paired(returned)
         own = [code.inputs.leaves[i] for i in code.inputs.moving]
-        leaves = [double(x) for x in own]
+        leaves = [to_double(x) for x in own]
         line = Line(lambda *xs: code.arrays(xs), leaves)
         line.doubts = measured_rounding(
             lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
-        asked = Question(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
+        asked = ComparisonInput(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
         graph, reason = _graph(asked)
-        found = without_graph(asked, reason) if graph is None else _with_graph(asked, graph)
-        diagnoses = [*_around(asked, again, changed, found.right), *found.diagnoses]
+        found = compare_without_graph(asked, reason) if graph is None else _compare_with_graph(asked, graph)
+        diagnoses = [*_side_effects(asked, again, changed, found.right), *found.diagnoses]
         if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
             elsewhere = _by_numbers if graph is None else _by_graph_alone
-            diagnoses = with_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
+            diagnoses = with_source_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
     notes = [note for note in (cot_note, *code.notes) if note]
@@ -100,22 +100,22 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
     samples = layout(code.inputs.labels, code.inputs.leaves)
     diagnoses = with_samples(diagnoses, samples)
     notes += [f"S{samples.sentence[1:]}."] if samples is not None and samples.axis else []
-    diagnoses += _blind(asked, found, notes)
+    diagnoses += _blind_diagnosis(asked, found, notes)
     first = next((d.where for d in diagnoses if not d.harmless), None)
     title = f"{code.name}({', '.join(code.inputs.names)})"
     notes += found.notes
     return ComparisonReport(title, tuple(found.rows), tuple(diagnoses), first, tuple(notes), {}, found.method)
 
 
-def _graph(asked: Question) -> tuple[Run | None, Reason]:
+def _graph(asked: ComparisonInput) -> tuple[Run | None, Reason]:
     """Return the run on Tensors, or None and the reason: it fails, or its graph lacks an input that has an effect."""
     code, line = asked.code, asked.line
     try:
-        with noting_places():
+        with recording_locations():
             graph = by_graph(code, asked.leaves, asked.cotangents)
         name_values(graph.trace)
     except Exception as error:  # a function that was never meant for Tensors may raise anything
-        return None, why(error, code.source)
+        return None, why_disconnected(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}
     met |= {node for node, _ in graph.trace.outs}
     lost = []
@@ -125,10 +125,10 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
             slope = line.along({i: v}, asked.cotangents, None)
             if abs(slope.value) > SAFETY * slope.error:
                 lost.append(asked.label(i))
-    return (None, left(", ".join(lost))) if lost else (graph, Reason(""))
+    return (None, disconnected(", ".join(lost))) if lost else (graph, Reason(""))
 
 
-def _with_graph(asked: Question, graph: Run) -> Found:
+def _compare_with_graph(asked: ComparisonInput, graph: Run) -> ComparisonResult:
     """Compare the user's backward with the graph, and the graph with numerical derivatives."""
     code, rng = asked.code, asked.rng
     single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in asked.own)
@@ -142,7 +142,7 @@ def _with_graph(asked: Question, graph: Run) -> Found:
         rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
-    look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
+    look = GradientData(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
                 again=lambda moved: _trace(code, moved, asked.cotangents)[1])  # fmt: skip
     diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
@@ -152,9 +152,9 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
-    blind = without_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
+    blind = has_no_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
     error = [np.zeros(x.shape) for x in rounding]
-    return Found(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
+    return ComparisonResult(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
 
 
 def _by_graph_alone(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
@@ -168,7 +168,7 @@ def _by_numbers(code: Code, leaves: list[Array], cotangents: list[Array]) -> tup
     return [w.value for w in wholes], [w.error for w in wholes]
 
 
-def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:
+def _rows(asked: ComparisonInput, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:
     mine, line, cotangents, rng = asked.mine, asked.line, asked.cotangents, asked.rng
     with Budget(SECONDS) as budget:
         graph, parted = sides.here, sides.parted(rounding)
@@ -197,7 +197,7 @@ def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Ro
             found = line.along({i: v}, cotangents, None)
             if found.kink != "a kink at the point" and math.isfinite(found.value):
                 allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(g * v).sum())
-                along.append((pair(g, v), found.value, allowed))
+                along.append((inner_product(g, v), found.value, allowed))
         what = Comparison(asked.label(i), "input", m, g, bound)
         row, bad = compare_row(what, judge, rng, entries, along)
         rows.append(row)
@@ -206,7 +206,7 @@ def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Ro
     return rows, bads, kinks
 
 
-def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
+def _probes(asked: ComparisonInput) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return the results at other inputs: the user's gradients, the graph, the right gradients."""
     found, rng, code = [], asked.rng, asked.code
     for _ in range(2):
@@ -223,7 +223,9 @@ def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
     return found
 
 
-def _around(asked: Question, again: list[list[Array]], changed: list[str], right: list[Array]) -> list[Diagnosis]:
+def _side_effects(
+    asked: ComparisonInput, again: list[list[Array]], changed: list[str], right: list[Array]
+) -> list[Diagnosis]:
     """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores."""
     found = []
     if changed:
@@ -231,7 +233,7 @@ def _around(asked: Question, again: list[list[Array]], changed: list[str], right
             "inplace_overwrite", changed[0], f"The backward wrote into its inputs: {', '.join(changed)}. Make a new "
             "array: `x = x * m` instead of `x *= m`.", tuple(f"the call changed {name}" for name in changed),
         ))  # fmt: skip
-    moving = unsteady([asked.mine, *again], asked.labels, "Pass the random numbers in, or fix their seed.")
+    moving = is_unsteady([asked.mine, *again], asked.labels, "Pass the random numbers in, or fix their seed.")
     if moving is not None:
         found.append(moving)
     elif asked.code.takes and any(np.any(np.nan_to_num(x)) for x in right):
@@ -249,7 +251,7 @@ def _around(asked: Question, again: list[list[Array]], changed: list[str], right
     return found
 
 
-def _blind(asked: Question, found: Found, notes: list[str]) -> list[Diagnosis]:
+def _blind_diagnosis(asked: ComparisonInput, found: ComparisonResult, notes: list[str]) -> list[Diagnosis]:
     """Return a diagnosis if all right gradients are 0, so that no mistake shows; else note the inputs whose is 0."""
     if all(found.blind):
         largest = max(float(np.abs(np.nan_to_num(g)).max(initial=0)) for g in found.right)

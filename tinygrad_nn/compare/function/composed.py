@@ -19,7 +19,7 @@ BETWEEN = 14  # the most operations that a function may be composed of
 ALIKE = 1e-9  # how far the values may be from those of the function, relative to the largest entry
 
 
-class Known(NamedTuple):
+class KnownFunction(NamedTuple):
     """A value that is a known function of another one, the source, with the metadata of the function.
 
     `place` and `source` are places of operations; the source may be an input, then it is -1 - its number.
@@ -32,9 +32,9 @@ class Known(NamedTuple):
     saves: Callable[[Array], dict[str, Any]] | None = None
 
 
-def recognised(graph: Traced) -> list[Known]:
+def find_known_functions(graph: Traced) -> list[KnownFunction]:
     """Return the known functions that were composed in a graph, those nearest the loss first."""
-    found: list[Known] = []
+    found: list[KnownFunction] = []
     number = {node: place for place, node in enumerate(graph.operations)}
     number |= {node: -1 - i for i, node in enumerate(graph.inputs)}
     for place, node in enumerate(graph.operations):
@@ -45,12 +45,12 @@ def recognised(graph: Traced) -> list[Known]:
         for source in _sources(node):
             known = next(_functions(primitive.name, np.asarray(source.out), np.asarray(node.out)), None)
             if known is not None and source in number:
-                best = Known(place, number[source], *known)
+                best = KnownFunction(place, number[source], *known)
         found += [] if best is None else [best]
     return found
 
 
-def collapsed(graph: Traced, known: list[Known]) -> Traced:
+def collapse_functions(graph: Traced, known: list[KnownFunction]) -> Traced:
     """Return a copy of a graph in which each composed function is one operation."""
     copies = {node: _copy(node) for node in (*graph.operations, *graph.inputs)}
     for node, copy in copies.items():

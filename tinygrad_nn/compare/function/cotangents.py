@@ -14,8 +14,8 @@ import numpy as np
 
 from ...gradcheck.numerical import Line
 from ..diagnosis import Diagnosis
-from ..pattern import listed
-from .question import Question, draw_cotangents
+from ..pattern import list_text
+from .question import ComparisonInput, draw_cotangents
 
 Array = np.ndarray[Any, Any]
 
@@ -43,10 +43,10 @@ def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[
     return found
 
 
-def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diagnosis | None:
+def other_cotangent(asked: ComparisonInput, i: int, right: Array, known: Array) -> Diagnosis | None:
     """Return the diagnosis that a wrong cotangent gives the user's gradient, here and at another point, or None."""
     m, label = asked.mine[i], asked.label(i)
-    summed = _summed(asked, m, right, known, label)
+    summed = _wrong_axes_diagnosis(asked, m, right, known, label)
     if summed is not None:
         return summed
     if m.shape != right.shape or not asked.code.takes or m.dtype.kind == "c" or not np.isfinite(m).all():
@@ -56,7 +56,7 @@ def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diag
     if len(places) < min(2, m.size):
         return None
     moves = columns(asked.line, i, places)
-    fitting = [k for k, (_, _, gs) in enumerate(_variants(asked.cotangents)) if _gives(gs, moves, m, places)]
+    fitting = [k for k, (_, _, gs) in enumerate(_variants(asked.cotangents)) if _explains(gs, moves, m, places)]
     if not fitting:
         return None
     other = _other_point(asked, i, places)
@@ -64,7 +64,7 @@ def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diag
         return None
     cotangents, moves, mine = other
     variants = list(_variants(cotangents))
-    found = next((variants[k] for k in fitting if _gives(variants[k][2], moves, mine, places)), None)
+    found = next((variants[k] for k in fitting if _explains(variants[k][2], moves, mine, places)), None)
     if found is None:
         return None
     kind, text, _ = found
@@ -73,7 +73,7 @@ def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diag
     return Diagnosis(kind, label, text, (evidence,), r"\bar x = J^T g")
 
 
-def _gives(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, places: Sequence[Any]) -> bool:
+def _explains(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, places: Sequence[Any]) -> bool:
     """Tell whether cotangents give the user's numbers, up to the rounding of terms that cancel."""
     for move, index in zip(moves, places, strict=True):
         terms = [g * j for g, j in zip(gs, move, strict=True)]
@@ -84,7 +84,9 @@ def _gives(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, p
     return True
 
 
-def _other_point(asked: Question, i: int, places: Sequence[Any]) -> tuple[list[Array], list[list[Array]], Array] | None:
+def _other_point(
+    asked: ComparisonInput, i: int, places: Sequence[Any]
+) -> tuple[list[Array], list[list[Array]], Array] | None:
     code, rng = asked.code, asked.rng
     moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
     try:
@@ -101,11 +103,11 @@ def _variants(gs: Sequence[Array]) -> Iterator[Variant]:
         if len(gs) > 1:
             text = f"The upstream gradient of result {k} is not used; the contributions of all results should be added."
             yield "overwritten_not_accumulated", text, [0 * c if j == k else c for j, c in enumerate(gs)]
-        for which, text, other in _of_one(g):
+        for which, text, other in _variants_of_one(g):
             yield which, text, [other if j == k else c for j, c in enumerate(gs)]
 
 
-def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
+def _variants_of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
     axes = [a for a in range(g.ndim) if g.shape[a] > 1]
     for count in range(1, len(axes) + 1):
         for those in itertools.combinations(axes, count):
@@ -113,7 +115,7 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
                 kept = np.zeros_like(g)
                 index = tuple(at if a in those else slice(None) for a in range(g.ndim))
                 kept[index] = g[index]
-                what = f"axis {those[0]}" if count == 1 else f"axes {listed(those)}"
+                what = f"axis {those[0]}" if count == 1 else f"axes {list_text(those)}"
                 yield "overwritten_not_accumulated", (
                     f"Only the {called} position along {what} of the result contributes to the gradient: the others "
                     "were overwritten, or the loop ended early. All should be added: use `+=` instead of `=`, with an "
@@ -141,7 +143,7 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
     yield "unknown", "The upstream gradient is squared.", g * g
 
 
-def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
+def _wrong_axes_diagnosis(asked: ComparisonInput, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
     """Return the diagnosis that a gradient is the cotangent summed over wrong axes, or None."""
     for g in asked.cotangents if asked.code.takes else []:
         sums = {axes: g.sum(axis=axes) for count in range(1, g.ndim + 1)
@@ -150,7 +152,7 @@ def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -
         want = [a for a, s in sums.items() if s.size == right.size and np.allclose(
             s[known.reshape(s.shape)], right[known], CLOSE, CLOSE * float(np.abs(s).max()))]  # fmt: skip
         if got and want and got[0] != want[0]:
-            axes = [f"axis {a[0]}" if len(a) == 1 else f"axes {listed(a)}" for a in (got[0], want[0])]
+            axes = [f"axis {a[0]}" if len(a) == 1 else f"axes {list_text(a)}" for a in (got[0], want[0])]
             evidence = (f"it has shape {m.shape}, the input {right.shape}",)
             text = f"The upstream gradient was summed over {axes[0]}; it should be summed over {axes[1]}."
             return Diagnosis("wrong_axis_sum", label, text, evidence, r"\bar b = \sum_n g_n")

@@ -60,7 +60,7 @@ def last_steps(graph: Traced) -> Iterator[LastSteps]:
         for count in (1, 3):
             if len(edges) > count:
                 mask = np.any(read[:count], axis=0) & ~np.any(read[count:], axis=0)
-                part = _behind(graph, [place for place, _ in edges[:count]])
+                part = _with_dependents(graph, [place for place, _ in edges[:count]])
                 if mask.any() and len(part) < SHARE * len(graph.operations):
                     trace = Traced(graph.outs, graph.inputs, [graph.operations[p] for p in part])
                     yield LastSteps(trace, {p: k for k, p in enumerate(part)}, number, mask)
@@ -71,7 +71,7 @@ def _reads(graph: Traced, edge: Edge) -> bool:
     return node.primitive is not None and node.primitive.name == "getitem" and edge[1] == 0
 
 
-def _behind(graph: Traced, places: list[int]) -> list[int]:
+def _with_dependents(graph: Traced, places: list[int]) -> list[int]:
     """Return the places of some operations and of all operations that depend on them."""
     reached = {graph.operations[place] for place in places}
     for node in reversed(graph.operations):

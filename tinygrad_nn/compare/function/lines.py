@@ -13,8 +13,8 @@ from ..budget import Budget
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..edits import Edit, line_of_all, line_of_result, nearest_edits
-from .other_backwards import Batch, Road, roads
-from .question import Found, Question, draw_cotangents
+from .possible_backwards import Batch, PossibleBackward, possible_backwards
+from .question import ComparisonInput, ComparisonResult, draw_cotangents
 
 Array = np.ndarray[Any, Any]
 
@@ -26,8 +26,12 @@ OPEN = ("unknown", "scale", "sign")  # kinds that do not tell which part of the 
 Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[Array]]]
 
 
-def with_lines(
-    asked: Question, found: Found, elsewhere: Elsewhere, diagnoses: list[Diagnosis], given: tuple[Any, Any, Any]
+def with_source_lines(
+    asked: ComparisonInput,
+    found: ComparisonResult,
+    elsewhere: Elsewhere,
+    diagnoses: list[Diagnosis],
+    given: tuple[Any, Any, Any],
 ) -> list[Diagnosis]:
     """Return the diagnoses with the source line of each, and the change of that line that makes the gradients right.
 
@@ -46,12 +50,12 @@ def with_lines(
     batches += _others(asked, elsewhere)
     sizes = [k for k, b in enumerate(batches) if b.code is not asked.code]
     labels = asked.labels
-    ways = list(roads(asked.code, *given, batches[0]))
+    ways = list(possible_backwards(asked.code, *given, batches[0]))
     budget = Budget(SECONDS if any(d.kind in OPEN for d in bad) or any(road.whole for road in ways) else LESS)
     edits: list[Edit] = []
     for k, road in enumerate(ways):
 
-        def right(value: Any, probe: int, road: Road = road) -> list[bool]:
+        def right(value: Any, probe: int, road: PossibleBackward = road) -> list[bool]:
             batch = batches[probe]
             outs, grads = road.finish(value)
             if outs is not None and not all(_agree(a, b, 0.0, False) for a, b in zip(outs, batch.outs, strict=True)):
@@ -59,7 +63,7 @@ def with_lines(
             rows = zip(asked.code.taken(grads), batch.right, batch.error, batch.ignored, strict=True)
             return [_agree(*row) for row in rows]
 
-        def call(new: Any, probe: int, road: Road = road) -> Any:
+        def call(new: Any, probe: int, road: PossibleBackward = road) -> Any:
             return road.call(new, batches[probe])
 
         with budget:
@@ -68,12 +72,12 @@ def with_lines(
         edits += [e for e in found_here if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
     for edit in edits:
         here = [labels[i] for i in edit.fixes]
-        diagnoses = _told(diagnoses, edit, here, {d.where for d in bad} - set(labels) if len(edits) == 1 else set())
+        diagnoses = _add_edit(diagnoses, edit, here, {d.where for d in bad} - set(labels) if len(edits) == 1 else set())
     told = {labels[i] for edit in edits for i in edit.fixes}
     if not ways:
         return diagnoses
     lost = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in told]
-    return [_pointed(d, ways[0].target, labels, lost) if d in lost else d for d in diagnoses]
+    return [_add_line(d, ways[0].target, labels, lost) if d in lost else d for d in diagnoses]
 
 
 def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
@@ -84,7 +88,7 @@ def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
         return bool(((np.abs(mine - right) <= error + CLOSE * size) | ignored).all())
 
 
-def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
+def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
     """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
     also = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     name = edit.names[0] if len(edit.names) == 1 else ""
@@ -105,7 +109,7 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[
     return [d for d in done if not (explained and d.kind == "unknown" and d.where in labels)]
 
 
-def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]) -> Diagnosis:
+def _add_line(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]) -> Diagnosis:
     """Add to a diagnosis the line that assigns the gradient; to the first one also the line that all come from."""
     line = line_of_result(target, labels.index(d.where), labels)
     said = [] if line is None else [f"it is assigned in line {line[0]}: {line[1]}"]
@@ -117,7 +121,7 @@ def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]
     return replace(d, evidence=(*d.evidence, *said))
 
 
-def _others(asked: Question, elsewhere: Elsewhere) -> list[Batch]:
+def _others(asked: ComparisonInput, elsewhere: Elsewhere) -> list[Batch]:
     """Return batches at other random inputs, the last one with one row less if the code accepts that."""
     found = []
     rng = np.random.default_rng(0)

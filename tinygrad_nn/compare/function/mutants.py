@@ -72,7 +72,7 @@ def _change(graph: Traced, place: int, mistakes: list[Mistake]) -> Change:
     return change
 
 
-def local(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -> list[Array | None] | None:
+def local_mutants(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -> list[Array | None] | None:
     """Return what a mistake adds to the gradients of the arguments of an operation; None if it cannot be made."""
     node = graph.operations[place]
     try:
@@ -89,7 +89,7 @@ def local(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -
     return found
 
 
-def singles(graph: Traced) -> Iterator[Mutant]:
+def single_mutants(graph: Traced) -> Iterator[Mutant]:
     """Yield the mistakes that can be made at one operation, those nearest the loss first."""
     for place, node in enumerate(graph.operations[:MANY]):
         slots = moving(node)
@@ -101,17 +101,17 @@ def singles(graph: Traced) -> Iterator[Mutant]:
                 yield Mutant("scale", "", ((place, cut(place, slot)),), linear=True)
 
 
-def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
+def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     """Yield mistakes at several operations: at all that one source line made, and at several uses of one value."""
     uses = uses_of(graph)
     for kind, text, lost, cost in kept_alone(graph, uses):
         yield Mutant(kind, text, tuple((p, cut(p, s)) for p, s in sorted(lost)), cost)
     yield from _exchanges(graph, sites)
-    for places in _alike(graph, sites):
+    for places in _similar_places(graph, sites):
         first = places[0]
         table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
         for place in places:
-            for mistake in _all_at(graph, place):
+            for mistake in _mistakes_and_cuts(graph, place):
                 key = (mistake.kind, mistake.text if mistake.key is None else "", mistake.slot, mistake.key)
                 table.setdefault(key, {}).setdefault(place, mistake)
         for made in table.values():
@@ -136,13 +136,13 @@ def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
             others = [np.shape(args_of(term)[1 - k]) for term, k in zip(terms, (i, j), strict=True)]
             if others[0] == others[1]:
                 key = (sites.get(place, ((),))[:1], p - place, q - place, i, j)
-                table.setdefault(key, []).extend([(p, _other(i, q - p, j)), (q, _other(j, p - q, i))])
+                table.setdefault(key, []).extend([(p, _swapped_factor(i, q - p, j)), (q, _swapped_factor(j, p - q, i))])
     text = "Two factors of a sum of products are exchanged in the backward pass: each has the gradient of the other."
     for parts in table.values():
         yield Mutant("wrong_gate", text, tuple(sorted(parts, key=lambda part: part[0])), times=len(parts) // 2)
 
 
-def _other(slot: int, step: int, other: int) -> Mistake:
+def _swapped_factor(slot: int, step: int, other: int) -> Mistake:
     """Return the mistake that the gradient of a factor is multiplied by the other factor of another product."""
 
     def wrong(s: Site) -> Any:
@@ -152,7 +152,7 @@ def _other(slot: int, step: int, other: int) -> Mistake:
     return Mistake("wrong_gate", "", wrong, slot, key=(step, other))
 
 
-def _all_at(graph: Traced, place: int) -> Iterator[Mistake]:
+def _mistakes_and_cuts(graph: Traced, place: int) -> Iterator[Mistake]:
     yield from (m for m in mistakes_at(graph, place) if m.cost < FURTHER)
     slots = moving(graph.operations[place])
     if len(slots) > 1:
@@ -169,7 +169,7 @@ def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edg
     return kind, text
 
 
-def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
+def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
     """Yield groups of places: of one primitive called by one source line, or with the same shape and input."""
     seen: set[tuple[int, ...]] = set()
     names: dict[Any, list[int]] = {}
@@ -186,7 +186,7 @@ def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
             yield places
 
 
-def arriving(graph: Traced) -> dict[int, Array]:
+def right_cotangents(graph: Traced) -> dict[int, Array]:
     """Return by place the right gradient of each operation's result, which its rule is given."""
     arrived: dict[int, Array] = {}
     gradients(graph, arrived=arrived)

@@ -13,19 +13,19 @@ from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
 from ..mistakes import USUAL, uses_of, why_lost
-from ..numerical.noise import is_single
+from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
-from .look import Look, close, fit_factor, unsummed
+from .advice import GradientData, before_summing, equal_to_rounding, fit_factor
+from .error_origin import ErrorOrigin, error_origins
+from .locations import describe_operation
 from .mutants import Mutant
-from .origin import Begun, begun_at
-from .places import where
 from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
 
 
-def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
+def explain_graph(look: GradientData, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
     """Return the diagnoses of all inputs whose gradient is wrong.
 
     Args:
@@ -37,7 +37,7 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
     found: list[Diagnosis] = []
     left = []
     for i in wrong:
-        simple = _by_shape(look, i) or _by_kind(look, i, rows[i], in_hull[i])
+        simple = _shape_diagnosis(look, i) or _direct_diagnosis(look, i, rows[i], in_hull[i])
         if simple is not None:
             found.append(simple)
         else:
@@ -56,17 +56,19 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
                 lost.append(i)
                 alone = _unknown(look, i, rows[i])
             found.append(alone)
-        begun = begun_at(look, lost, [i for i in wrong if i not in lost]) if lost else []
+        begun = error_origins(look, lost, [i for i in wrong if i not in lost]) if lost else []
         if len(begun) == 1 and begun[0].place >= 0:
             labels = [look.label(i) for i in lost]
             found = [d for d in found if not (d.kind == "unknown" and d.where in labels)]
-            told = Diagnosis(begun[0].kind, where(look.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),))
+            told = Diagnosis(
+                begun[0].kind, describe_operation(look.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),)
+            )
             return [told, *found]
-        found = [_located(look, d, lost, begun) for d in found]
+        found = [_with_origin(look, d, lost, begun) for d in found]
     return found
 
 
-def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> Diagnosis:
+def _with_origin(look: GradientData, d: Diagnosis, lost: list[int], begun: list[ErrorOrigin]) -> Diagnosis:
     """Return an unexplained diagnosis with the sentence that tells where in the graph its error begins, if known."""
     at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == look.label(i)), len(begun))
     if at >= len(begun) or not begun[at].text:
@@ -74,7 +76,7 @@ def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> D
     return replace(d, text=f"{d.text} {begun[at].text}")
 
 
-def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
+def is_harmless_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
     """Return the diagnosis of right numbers in a wrong shape: harmless if only axes of length 1 in front differ.
 
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
@@ -88,37 +90,37 @@ def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Dia
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
 
 
-def _by_shape(look: Look, i: int) -> Diagnosis | None:
+def _shape_diagnosis(look: GradientData, i: int) -> Diagnosis | None:
     """Return the diagnosis of a gradient that has another shape than its input, or None."""
     m, g = look.mine[i], look.right[i]
     if m.shape == g.shape:
         return None
     label = look.label(i)
-    if m.shape == g.T.shape and close(look, m.T, g):
+    if m.shape == g.T.shape and equal_to_rounding(look, m.T, g):
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
     if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
-        return other_shape(label, m.shape, g.shape)
+        return is_harmless_shape(label, m.shape, g.shape)
     try:
         summed = sum_to(m, g.shape)
     except ValueError:
         summed = None
-    if summed is not None and m.size > g.size and close(look, np.asarray(summed), g):
+    if summed is not None and m.size > g.size and equal_to_rounding(look, np.asarray(summed), g):
         return Diagnosis(
             "broadcast_not_summed", label, "The input was broadcast, so it is used in many places, and its gradient is "
             "the sum over them. That sum is missing.", (f"it has shape {m.shape}, the input {g.shape}",),
             r"\bar b = \sum_n g_n",
         )  # fmt: skip
-    for part in unsummed(look, i):
+    for part in before_summing(look, i):
         for axis in range(part.ndim):
             total = part.sum(axis=axis)
-            if total.size == m.size and close(look, m.reshape(total.shape), total):
+            if total.size == m.size and equal_to_rounding(look, m.reshape(total.shape), total):
                 return Diagnosis("wrong_axis_sum", label, f"The gradient was summed over axis {axis}, the wrong one.",
                                  (f"it has shape {m.shape}, the input {g.shape}",))  # fmt: skip
     return None
 
 
-def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
+def _direct_diagnosis(look: GradientData, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
     """Return a diagnosis that needs no search of operations, or None: kink, rounding, conjugate, NaN, transpose."""
     m, g, label = look.mine[i], look.right[i], look.label(i)
     if m.shape != g.shape:
@@ -143,10 +145,10 @@ def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
                          "define it that way (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
     if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and look.bads[i].mean() > 0.3 and (
-            int(look.bads[i].sum()) > 3) and is_single(m):
+            int(look.bads[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
-    if m.ndim == 2 and m.shape[0] == m.shape[1] and close(look, m, g.T):
+    if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(look, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
     return None
@@ -156,7 +158,7 @@ def _entry(row: Row) -> str:
     return f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, numerical {row.numerical:.9g}"
 
 
-def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
+def _unknown(look: GradientData, i: int, row: Row) -> Diagnosis:
     m, g, label = look.mine[i], look.right[i], look.label(i)
     if m.dtype.kind == "f":
         for what, pattern in ((label, look.leaves[i]), (f"sign({label})", np.sign(look.leaves[i]))):
@@ -169,7 +171,7 @@ def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
 
 
-def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
+def _joint(look: GradientData, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
     """Find the mistake, or the factor, that explains the gradients of some inputs and leaves the right ones right."""
     every = list(range(len(look.mine)))
     told: list[tuple[float, Diagnosis]] = []
@@ -177,7 +179,7 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
     if whole is not None and not whole.is_one:
         label, here = ", ".join(look.label(i) for i in wrong), False
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
-            label, here = where(look.trace, 0), True
+            label, here = describe_operation(look.trace, 0), True
         cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
         cost += 0.5 * (1 < len(wrong) < len(every))  # to name one operation says more than a list of inputs
         told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "", here)))
@@ -185,14 +187,14 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
     over = sorted([*wrong, *right])
     for search in searches:
         found = search.matches(over, linear=search is searches[0])
-        told += [_told(search.look, match) for match in found]
+        told += [_cost_and_diagnosis(search.look, match) for match in found]
         if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
             break
     if not told and right:
         names = ", ".join(look.label(i) for i in wrong)
         for search in searches:
             for match in search.matches(wrong, linear=False):
-                cost, one = _told(search.look, match)
+                cost, one = _cost_and_diagnosis(search.look, match)
                 told.append((cost, replace(one, text=f"{one.text} This affects only the gradient of {names}.")))
     if not told:
         return None
@@ -201,18 +203,18 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
     return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in told[1:] if d.kind != best.kind)))
 
 
-def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
+def _cost_and_diagnosis(look: GradientData, match: Match) -> tuple[float, Diagnosis]:
     """Return the cost and the diagnosis of a mistake; of those that give the same numbers, the cheapest is reported."""
     mutant, factor = match
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    label = where(look.trace, mutant.place, mutant.times)
+    label = describe_operation(look.trace, mutant.place, mutant.times)
     equation = ""
     if node.primitive is not None and node.primitive.rule_tex:
         slot = mutant.slot if mutant.slot is not None and mutant.slot < len(node.primitive.rule_tex) else 0
         equation = str(node.primitive.rule_tex[slot] or "")
     if not mutant.linear:
-        times = "" if factor.is_one else f" It is also multiplied by {_words(look, factor)}."
+        times = "" if factor.is_one else f" It is also multiplied by {_factor_text(look, factor)}."
         cost = mutant.cost + 0.5 * bool(times)
         return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(look), equation, name)
     if factor.name == "0":
@@ -222,32 +224,32 @@ def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
         look, label, factor, equation, name)
 
 
-def _evidence(look: Look) -> tuple[str, ...]:
+def _evidence(look: GradientData) -> tuple[str, ...]:
     more = f", and at {len(look.probes)} other points" if look.probes else ""
     return (f"with this mistake, the graph gives the gradients of the backward up to rounding{more}",)
 
 
-def _words(look: Look, factor: Factor) -> str:
+def _factor_text(look: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
     first = next((i for i, x in enumerate(look.leaves) if np.ndim(x) > 1), 0)
     return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
 
 
-def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
+def _scaled(look: GradientData, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
     on = " from here on" if here else ""
     if factor.is_sign:
         return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
     if factor.name == "0":
         return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(look), equation, name, "0")
-    text = f"The gradient is {_words(look, factor)} times the right one{on}."
+    text = f"The gradient is {_factor_text(look, factor)} times the right one{on}."
     return Diagnosis("scale", label, text, _evidence(look), equation, name, factor.name)
 
 
-def _lost(look: Look, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost(look: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    leaves = {n for n in look.trace.inputs if _reaches(node, n)}
+    leaves = {n for n in look.trace.inputs if _is_computed_from(node, n)}
     if mutant.slot is None and np.size(node.out) == 1 and len(leaves) == 1:
         leaf = next(iter(leaves))
         i = look.trace.inputs.index(leaf)
@@ -255,14 +257,14 @@ def _lost(look: Look, mutant: Mutant | Recomputed, label: str, equation: str) ->
         through = look.right[i] - (made[i] if made is not None else 0)
         for pattern in (leaf.out, np.sign(leaf.out)):
             square = float(np.vdot(pattern, pattern).real)
-            if square and close(look, through, float(np.vdot(pattern, through).real) / square * pattern):
+            if square and equal_to_rounding(look, through, float(np.vdot(pattern, through).real) / square * pattern):
                 return Diagnosis("missing_penalty", look.label(i), "The gradient of the penalty on it is not added.",
                                  _evidence(look), equation, name)  # fmt: skip
     kind, text = why_lost(look.trace, mutant.place, mutant.slot, uses_of(look.trace))
     return Diagnosis(kind, label, text, _evidence(look), equation, name)
 
 
-def _reaches(node: Any, leaf: Any) -> bool:
+def _is_computed_from(node: Any, leaf: Any) -> bool:
     stack, seen = [node], set()
     while stack:
         n = stack.pop()

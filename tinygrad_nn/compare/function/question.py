@@ -14,7 +14,7 @@ from ..diagnosis import Diagnosis, Row
 Array = np.ndarray[Any, Any]
 
 
-class Question(NamedTuple):
+class ComparisonInput(NamedTuple):
     """The user's code at some inputs: what it is called with, its results, and the gradients that its backward returns.
 
     `own` holds the input arrays that get a gradient, `leaves` the same in float64; `g` is the cotangent in the form
@@ -41,7 +41,7 @@ class Question(NamedTuple):
         return [self.label(i) for i in range(len(self.own))]
 
 
-class Found(NamedTuple):
+class ComparisonResult(NamedTuple):
     """The result by another road: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect.
 
     `error` bounds the errors of the right gradients; `ignored` masks the entries that are not compared, because they
@@ -77,7 +77,7 @@ def draw_cotangents(
     return cotangents, g, note
 
 
-def without_effect(size: float, leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
+def has_no_effect(size: float, leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
     """Return for each input whether all its gradients are 0 up to rounding, for results of this size."""
     eps = float(np.finfo(np.float64).eps)
     found = []

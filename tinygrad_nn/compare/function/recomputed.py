@@ -13,8 +13,8 @@ import numpy as np
 
 from ...node import Node
 from ...transforms import alias
-from ..mistakes import FAR, RARE, Mistake, called, moving
-from ..paths import Array, Traced, args_of, gradients, parents_of, run_again, twin
+from ..mistakes import FAR, RARE, Mistake, moving, value_name
+from ..paths import Array, Traced, args_of, copy_node, gradients, parents_of, rerun_nodes
 from ..pattern import fraction
 
 SECANTS = 8  # the most steps of the search for a constant that the backward may have used
@@ -48,7 +48,7 @@ class Recomputed(NamedTuple):
         try:
             with np.errstate(all="ignore"):
                 made = self.make(graph, self.place)
-                twins = run_again(graph.operations, {graph.operations[self.place]: made})
+                twins = rerun_nodes(graph.operations, {graph.operations[self.place]: made})
         except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError):
             return None
         outs = [(twins.get(node, node), g) for node, g in graph.outs]
@@ -80,16 +80,16 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
         dropped = name == "multiply" and others[0].size > 1 and len(np.unique(others[0])) == 2 and not others[0].all()
         kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
         parent: Any = parents_of(node)[slot]
-        text = f"The backward pass leaves out {name}: {called(parent)} is used instead of its result."
+        text = f"The backward pass leaves out {name}: {value_name(parent)} is used instead of its result."
 
         def skipped(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
             arg = np.asarray(args_of(node)[slot])
-            return twin(node, out=arg, primitive=alias, args=(arg,), parents=(parents_of(node)[slot],), meta={})
+            return copy_node(node, out=arg, primitive=alias, args=(arg,), parents=(parents_of(node)[slot],), meta={})
 
         def replaced(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
-            return twin(node, out=np.asarray(args_of(node)[slot]))
+            return copy_node(node, out=np.asarray(args_of(node)[slot]))
 
         factor = name in ("multiply", "divide") and others[0].size == 1  # in a linear graph, better called a factor
         yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
@@ -98,8 +98,8 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
 
 def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> Iterator[Recomputed]:
     """Yield the mistakes that epsilon is forgotten, has another value, or is added after the square root."""
-    added = _added(node)
-    root = node.primitive is not None and node.primitive.name == "sqrt" and _added((node.parents or (None,))[0])
+    added = _added_epsilon(node)
+    root = node.primitive is not None and node.primitive.name == "sqrt" and _added_epsilon((node.parents or (None,))[0])
     for inner, c, behind in ((node, added, False), ((node.parents or (node,))[0], root, True)):
         if not c or inner is None:
             continue
@@ -108,7 +108,7 @@ def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> 
             node = graph.operations[place]
             inner = parents_of(node)[0] if behind else node
             x = _moving_part(inner)
-            return twin(node, out=np.sqrt(x) + value if behind else x + value)
+            return copy_node(node, out=np.sqrt(x) + value if behind else x + value)
 
         tried = {0.0: "is forgotten", float(c): "is added outside the root; it should be inside"} if behind else {
             0.0: "is forgotten"}  # fmt: skip
@@ -122,7 +122,7 @@ def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> 
                 yield _entry("wrong_epsilon", f"Epsilon {said}.", place, other_sum, (behind, value), RARE)
 
 
-def _added(node: Any) -> float:
+def _added_epsilon(node: Any) -> float:
     """Return the small number that an operation adds to a value, or 0."""
     if node is None or node.primitive is None or node.primitive.name != "add":
         return 0.0

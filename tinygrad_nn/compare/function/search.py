@@ -17,11 +17,11 @@ from ...graph.walk import rule_results
 from ..factors import Factor
 from ..mistakes import FAR, Mistake
 from ..paths import Array, Traced, args_of, parents_of
-from .composed import collapsed, recognised
+from .advice import GradientData, equal_to_rounding, fit_factor
+from .composed import collapse_functions, find_known_functions
 from .last_steps import last_steps
-from .look import Look, close, fit_factor
-from .mutants import Mutant, arriving, groups, local, singles
-from .places import sites_of
+from .locations import call_sites
+from .mutants import Mutant, group_mutants, local_mutants, right_cotangents, single_mutants
 from .recomputed import Recomputed, recomputed
 
 STEP = 1e-5  # step of the inputs beside the point; the error of central differences is of the order of its square
@@ -34,18 +34,18 @@ WALKS = 4e8  # about how many numbers the walks without a cheap test may go thro
 SLOW = 4000  # the call of a rule takes as long as going through this many numbers
 
 
-def with_functions(look: Look) -> Look | None:
+def with_functions(look: GradientData) -> GradientData | None:
     """Return the same data for a graph in which each composed function is one operation; None if there is none."""
-    known = recognised(look.trace)
+    known = find_known_functions(look.trace)
     if not known:
         return None
     again = look.again
 
     def collapse(trace: Traced) -> Traced:
-        return collapsed(trace, known) if trace.signature == look.trace.signature else trace
+        return collapse_functions(trace, known) if trace.signature == look.trace.signature else trace
 
     return look._replace(
-        trace=collapsed(look.trace, known), probes=[(m, collapse(t), r) for m, t, r in look.probes],
+        trace=collapse_functions(look.trace, known), probes=[(m, collapse(t), r) for m, t, r in look.probes],
         again=None if again is None else lambda moved: collapse(again(moved)),
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ class Search:
     It keeps what it computed, so that it can be asked about several sets of inputs.
     """
 
-    def __init__(self, look: Look, *, together: bool = True) -> None:
+    def __init__(self, look: GradientData, *, together: bool = True) -> None:
         """`together` says whether mistakes that are made at several operations are tried as well."""
         self.look, self.together = look, together
         rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ class Search:
             if (mutant.linear and not linear) or tried.get(mutant.kind, 0) >= WALKED:
                 continue
             tried[mutant.kind] = tried.get(mutant.kind, 0) + 1
-            factor = _fits(look, mutant, over)
+            factor = _fitting_factor(look, mutant, over)
             if factor is not None:
                 found.append(Match(mutant, factor))
         if self.together and not any(m.factor.is_one and not m.mutant.linear for m in found):
@@ -109,7 +109,7 @@ class Search:
             best = int(np.argmax(np.abs(total)))
             s = goal[best] / total[best] if total[best] else np.inf
             if np.isfinite(s) and (np.abs(goal - s * total) <= np.abs(s) * noise).all():
-                factor = _fits(look, mutant, over)
+                factor = _fitting_factor(look, mutant, over)
                 if factor is not None:
                     yield Match(mutant, factor)
 
@@ -120,7 +120,7 @@ class Search:
         left = int(WALKS / cost)
         short, loose = list(last_steps(graph)), 1e-3 if self.look.single else SIGN
         tried: set[Any] = set()
-        every: list[Mutant | Recomputed] = [*_wide(graph), *groups(graph, sites_of(graph))]
+        every: list[Mutant | Recomputed] = [*_missing_sums(graph), *group_mutants(graph, call_sites(graph))]
         every += recomputed(graph, self.look.mine) if len(graph.operations) < LARGE else []
         for mutant in sorted(every, key=lambda m: m.cost):
             same = (mutant.kind, tuple((p, m.text, m.slot, m.key) for p, m in mutant.parts))
@@ -169,11 +169,11 @@ class Search:
         """
         graph = self.look.trace
         most = FAR if len(graph.operations) > LARGE else np.inf  # in a loop, a wrong value in one step only is unlikely
-        mutants = [m for m in singles(graph) if not m.wide and m.cost < most]
+        mutants = [m for m in single_mutants(graph) if not m.wide and m.cost < most]
         tangents = self._moves()
         if tangents is None:
             return mutants, None, None
-        arrived = arriving(graph)
+        arrived = right_cotangents(graph)
         slots: dict[int, list[Any]] = {}
         kept, sums, sizes = [], [], []
         for mutant in mutants:
@@ -182,7 +182,7 @@ class Search:
                 continue
             if place not in slots:
                 slots = {place: rule_results(graph.operations[place], np.asarray(arrived[place]))}
-            added = _added(graph, place, mistake, arrived[place], slots[place], tangents[place])
+            added = _added_derivatives(graph, place, mistake, arrived[place], slots[place], tangents[place])
             if added is not None:
                 kept.append(mutant)
                 sums.append(added[0])
@@ -236,9 +236,9 @@ def _are_multiples(goal: Array, seen: Array, allowed: Array) -> Array:
     return np.asarray(np.isfinite(s[:, 0]) & (np.abs(goal - s * seen) <= np.abs(s) * allowed).all(axis=1))
 
 
-def _wide(graph: Traced) -> Iterator[Mutant]:
+def _missing_sums(graph: Traced) -> Iterator[Mutant]:
     """Yield the mistakes that sums over broadcasts are missing: one, two, or all of them."""
-    found = [m for m in singles(graph) if m.wide]
+    found = [m for m in single_mutants(graph) if m.wide]
     yield from found
     if 1 < len(found) < 20:
         text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums "
@@ -250,12 +250,12 @@ def _wide(graph: Traced) -> Iterator[Mutant]:
             yield Mutant(found[0].kind, text, tuple(part for m in found for part in m.parts), 1.05)
 
 
-def _added(
+def _added_derivatives(
     graph: Traced, place: int, mistake: Mistake, g: Array, slots: list[Any], tangents: list[Any]
 ) -> tuple[Array, Array] | None:
     """Return what a mistake adds to the derivative along each direction, and the sum of the sizes of its terms."""
     with np.errstate(all="ignore"):
-        parts = local(graph, place, mistake, g, slots)
+        parts = local_mutants(graph, place, mistake, g, slots)
     if parts is None or all(d is None for d in parts):
         return None
     seen = noise = np.zeros(0)
@@ -267,7 +267,7 @@ def _added(
     return (seen, noise) if seen.size and np.isfinite(seen).all() else None
 
 
-def _fits(look: Look, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
+def _fitting_factor(look: GradientData, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
     """Return the factor with which a mistake explains some inputs, at all points; None if it does not."""
     if mutant.linear:
         def beside(trace: Traced, right: list[Array]) -> list[Array] | None:
@@ -278,6 +278,6 @@ def _fits(look: Look, mutant: Mutant | Recomputed, over: Sequence[int]) -> Facto
         factor = fit_factor(look, over, beside, True)
         return None if factor is None or factor.is_one else factor
     made = mutant.walk(look.trace)
-    if made is None or all(close(look, made[i], look.right[i]) for i in over):
+    if made is None or all(equal_to_rounding(look, made[i], look.right[i]) for i in over):
         return None
     return fit_factor(look, over, lambda trace, right: made if trace is look.trace else mutant.walk(trace))

@@ -12,10 +12,10 @@ import numpy as np
 from ...backward import ancestors, walk
 from ...nn.layer import Layer
 from ...solver import BackProp, Solver
-from ...solver.checks import check_inputs, check_model, check_named, check_targets
+from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Row
-from ..experiment import Experiment, Manual, alike, first, more, stream
+from ..experiment import Experiment, Manual, given_experiment, own_generator, similar_experiments, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
 from ..numerical.referee import Referee
 from ..numerical.sides import Run, Sides
@@ -24,7 +24,7 @@ from ..paths import gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
 from .fit import Witness
-from .lines import with_lines
+from .lines import with_source_lines
 from .verdict import diagnose
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ EPS = float(np.finfo(np.float64).eps)
 CALL = "compare_gradients"
 
 
-class Graph(NamedTuple):
+class GraphValues(NamedTuple):
     """The numbers of the graph: the loss, and for each layer z, a, delta and the gradients."""
 
     loss: float
@@ -46,7 +46,7 @@ class Graph(NamedTuple):
     db: list[Array]
 
 
-def by_graph(case: Experiment, dtype: Any) -> Graph:
+def by_graph(case: Experiment, dtype: Any) -> GraphValues:
     """Build the graph of an experiment in a dtype, walk back, and return its values and gradients."""
     model = []
     for layer, W, b in zip(case.model, case.W, case.b, strict=True):
@@ -69,7 +69,7 @@ def by_graph(case: Experiment, dtype: Any) -> Graph:
     zero = [np.zeros_like(p.data) for layer in model for p in (layer.W, layer.b)]
     both = [arrived.get(p.node, zero[i])  # type: ignore[arg-type]
             for i, p in enumerate(p for layer in model for p in (layer.W, layer.b))]
-    return Graph(float(loss.data), z, a, delta, both[::2], both[1::2])
+    return GraphValues(float(loss.data), z, a, delta, both[::2], both[1::2])
 
 
 class ThreeRoads:
@@ -165,20 +165,20 @@ def compare_model(
 ) -> ComparisonReport:
     """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
     layers = check_model(CALL, model)
-    check_named(CALL, solver)
+    check_manual_loss(CALL, solver)
     x = check_inputs(CALL, layers, x, "x")
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
-    generator = stream(rng)
+    generator = own_generator(rng)
     with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
-        case = first(layers, x, y, solver, generator)
+        case = given_experiment(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
         roads = ThreeRoads(case, manual)
         again = [case.ask(manual), case.ask(manual)]
-        others = [*_answered(more(case, generator), manual)]
-        near = [*_answered(alike(case, generator), manual)]
+        others = [*_answered(varied_experiments(case, generator), manual)]
+        near = [*_answered(similar_experiments(case, generator), manual)]
         reg = solver.regularization
-        sized = [*_answered(more(case, generator, solver), manual)] if reg.lam or reg.dropout else []
+        sized = [*_answered(varied_experiments(case, generator, solver), manual)] if reg.lam or reg.dropout else []
         found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
         finding = diagnose(Witness(case, roads.noise), *found, again=again)
         rows = roads.parameters(generator, [ENTRIES] * (2 * len(layers)))
@@ -187,7 +187,7 @@ def compare_model(
         verified, ratio = roads.referee.verify(generator)
         report = finding.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
         if not report.ok:
-            report = replace(report, diagnoses=tuple(with_lines(report.diagnoses, manual, [case, *near])))
+            report = replace(report, diagnoses=tuple(with_source_lines(report.diagnoses, manual, [case, *near])))
     if solver.regularization.dropout:
         seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
         note = (f"The masks come from a separate random stream that {seed} starts, so code that draws masks with the "

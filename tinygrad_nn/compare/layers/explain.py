@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..factors import Factor
-from ..pattern import unlike
-from .fit import Witness, misfit, penalty_alone, penalty_found, scaled
+from ..pattern import distinct_text
+from .fit import Witness, find_wrong_penalty, fit_scale, misfit, penalty_alone
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
 from .used_delta import recover, stale_mask
 
@@ -88,13 +88,13 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
         new: list[State] = []
         for state in states:
             new += _layer(witnesses, k, state, loss_doubled, only)
-        new = new or [_told_alone(witnesses, k, state) for state in states]
+        new = new or [_with_unknown_delta(witnesses, k, state) for state in states]
         new.sort(key=lambda s: s.cost)
         states = new[:KEPT]
     return states[0]
 
 
-def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
+def _with_unknown_delta(witnesses: Sequence[Witness], k: int, state: State) -> State:
     """Return the state of a layer whose returned delta is explained by no suspect, as an unknown mistake in delta."""
     pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
     got, wanted = pairs[0] if pairs else (None, None)
@@ -103,7 +103,7 @@ def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
     return _extended(state, [], [], (finding,), UNKNOWN)
 
 
-def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
+def needed_factors(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
     """Tell whether a finding shows in the given batch: the right equation, on the code's own delta, fails there."""
     case, k, d = given.case, f.layer, deltas[f.layer]
     if d is None:
@@ -138,7 +138,7 @@ def _layer(
             if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
                 break  # a convention has no factor, and a delta of 0 is evidence for no particular mistake
             free = suspect.kind == RIGHT and factor.is_one
-            option = _parts(seen, k, delta, loss_doubled, free, only)
+            option = _explain_parameters(seen, k, delta, loss_doubled, free, only)
             if option is None:
                 continue
             mine = _delta_finding(suspect, factor, k, seen)
@@ -148,8 +148,8 @@ def _layer(
             states.append(_extended(state, active, delta, (*mine, *option.found), cost))
         if suspect.kind == RIGHT and states and min(s.cost for s in states) == state.cost:
             return [s for s in states if s.cost == state.cost]
-    states = _with_twins(states, len(state.found))
-    states += _from_answers(seen, k, above, state, active, loss_doubled)
+    states = _with_alternatives(states, len(state.found))
+    states += _with_recovered_delta(seen, k, above, state, active, loss_doubled)
     return states
 
 
@@ -159,7 +159,7 @@ def _allowed(suspects: Iterator[Suspect], k: int, only: Sequence[Finding] | None
     return (s for s in suspects if named is None or s.kind == RIGHT or any(s.text in text for text in named))
 
 
-def _with_twins(states: list[State], before: int) -> list[State]:
+def _with_alternatives(states: list[State], before: int) -> list[State]:
     """Return the states, each mistake in delta with the other kinds that give the same delta as its alternatives."""
     new = []
     for s in states:
@@ -177,7 +177,7 @@ def _with_twins(states: list[State], before: int) -> list[State]:
     return new
 
 
-def _from_answers(
+def _with_recovered_delta(
     seen: Sequence[Witness], k: int, above: Sequence[Array | None], state: State, active: list[int], loss_doubled: bool
 ) -> Iterator[State]:
     """Yield explanations with the delta recovered from dW and db: of another dropout mask, or of an unknown mistake."""
@@ -194,7 +194,7 @@ def _from_answers(
         if deltas is None:
             continue
         places = [i for i, d in enumerate(deltas) if d is not None]
-        option = _parts([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
+        option = _explain_parameters([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
         if option is not None and not option.found:
             finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
             if finding.kind == "unknown":
@@ -241,20 +241,20 @@ def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tupl
     yield Factor("1", 1.0), base
     told = [w.case.answer.delta for w in seen]
     if all(d is not None for d in told):
-        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), k)]
+        fits = [fit_scale(seen, [d[k] for d in told if d], base, [0.0] * len(seen), k)]
     else:
         sums = [d.sum(axis=0) for d in base]
-        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), k)]
+        fits = [fit_scale(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), k)]
         data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
-        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
+        fits.append(fit_scale(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
     names = set()
     for fit in fits:
         if fit is not None and not fit.factor.is_one and fit.factor.name not in names:
             names.add(fit.factor.name)
-            yield fit.factor, [_times(w, fit.factor, d, k) for w, d in zip(seen, base, strict=True)]
+            yield fit.factor, [_apply_factor(w, fit.factor, d, k) for w, d in zip(seen, base, strict=True)]
 
 
-def _times(w: Witness, factor: Factor, d: Array, k: int) -> Array:
+def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
     from ..factors import PLAIN
 
     name = factor.name.removeprefix("-")
@@ -271,8 +271,8 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
         times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
         if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
             scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
-            text = (f"The mask has the scale {unlike(factor.value, scale)}; it should be 1/(1 - p), which is "
-                    f"{unlike(scale, factor.value)}.")  # fmt: skip
+            text = (f"The mask has the scale {distinct_text(factor.value, scale)}; it should be 1/(1 - p), which is "
+                    f"{distinct_text(scale, factor.value)}.")  # fmt: skip
             return (Finding(k, "delta", suspect.kind, text, factor),)
         return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
     return (_by_factor(k, "delta", factor),)
@@ -296,7 +296,7 @@ def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Findi
     return Finding(k, part, "scale", f"{what} is {factor.words} times the right one.{after}", factor)
 
 
-def _parts(
+def _explain_parameters(
     seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False,
     only: Sequence[Finding] | None = None,
 ) -> Option | None:  # fmt: skip
@@ -311,15 +311,15 @@ def _parts(
     exact_b, exact_W = _follows(seen, k, "b", delta), _follows(seen, k, "W", delta)
     if not (free or exact_b or exact_W):
         return None  # a wrong delta makes both wrong by itself; further mistakes in both of them are unlikely
-    best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled, only)
-    best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled, only)
+    best_W = Option(0.0, ()) if exact_W else _explain_array(seen, k, "W", delta, loss_doubled, only)
+    best_b = Option(0.0, ()) if exact_b else _explain_array(seen, k, "b", delta, loss_doubled, only)
     cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
     if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].times == found[1].times:
         cost = max(best_W.cost, best_b.cost) + 0.2
     return Option(cost, found)
 
 
-def _follow(w: Witness, k: int, part: str, d: Array) -> Array:
+def _gradient_from_delta(w: Witness, k: int, part: str, d: Array) -> Array:
     """Return dW, or db, by the right equation from a delta."""
     made: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
     return made
@@ -328,13 +328,13 @@ def _follow(w: Witness, k: int, part: str, d: Array) -> Array:
 def _follows(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
     """Tell whether the returned dW, or db, follows from a delta by the right equation, in all experiments."""
     for w, d in zip(seen, delta, strict=True):
-        value, got = _follow(w, k, part, d), (w.case.answer.dW if part == "W" else w.case.answer.db)[k]
+        value, got = _gradient_from_delta(w, k, part, d), (w.case.answer.dW if part == "W" else w.case.answer.db)[k]
         if misfit(w, got, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
             return False
     return True
 
 
-def _array(
+def _explain_array(
     seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool,
     only: Sequence[Finding] | None = None,
 ) -> Option:  # fmt: skip
@@ -350,19 +350,19 @@ def _array(
         extra: list[Array | float] = [_penalty(w, k, p, suspect.kind) if weights else 0.0
                                       for w, p in zip(seen, base, strict=True)]  # fmt: skip
         if suspect.kind == RIGHT:
-            other = penalty_found(seen, got, base, k, part, loss_doubled)  # the rest may be a wrong penalty
+            other = find_wrong_penalty(seen, got, base, k, part, loss_doubled)  # the rest may be a wrong penalty
             if other is not None:
                 options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
             alone = penalty_alone(seen, got, k) if weights else None
             if alone is not None:
                 options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", alone),)))
         floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
-        fits = [*_fits(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
+        fits = [*_fitting_factors(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
-            fits += _fits(seen, got, base, turned, k)
+            fits += _fitting_factors(seen, got, base, turned, k)
         bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # the penalty may be missing too
-        for fit, beside in fits if not bare else _fits(seen, got, base, [0.0] * len(seen), k):
+        for fit, beside in fits if not bare else _fitting_factors(seen, got, base, [0.0] * len(seen), k):
             if suspect.kind == RIGHT and not fit.factor.is_one:
                 options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
             elif suspect.kind != RIGHT and fit.factor.name != "0":
@@ -378,15 +378,17 @@ def _array(
                 options.append(Option(suspect.cost + 0.5 * (bare or factor is not None), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
-        pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]
+        pairs = [
+            (g, _gradient_from_delta(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given
+        ]
         text = f"d{part} is wrong, and no known mistake explains it."
         nothing = Finding(k, part, "unknown", text, got=pairs[0][0], wanted=pairs[0][1]) if pairs else \
             Finding(k, part, "unknown", text)
         return Option(UNKNOWN, (nothing,))
-    return _or_else(options)
+    return _cheapest_option(options)
 
 
-def _or_else(options: Sequence[Option]) -> Option:
+def _cheapest_option(options: Sequence[Option]) -> Option:
     """Return the cheapest option; its evidence names others that give the same numbers at about the same cost."""
     best = min(options, key=lambda o: o.cost)
     f = best.found[0]
@@ -397,7 +399,7 @@ def _or_else(options: Sequence[Option]) -> Option:
     return best._replace(found=(replace(f, evidence=(*f.evidence, *more), alternatives=twins),))
 
 
-def _fits(
+def _fitting_factors(
     seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], layer: int,
     floor: list[float] | None = None,
 ) -> Any:  # fmt: skip
@@ -405,7 +407,7 @@ def _fits(
     whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
     penalised = any(np.any(e) for e in extra)
     for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
-        fit = scaled(seen, got, bases, extras, layer, floor)
+        fit = fit_scale(seen, got, bases, extras, layer, floor)
         if fit is not None:
             yield fit, penalised and bases is base
         if not penalised:

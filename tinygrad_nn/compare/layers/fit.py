@@ -12,7 +12,7 @@ from ..experiment import Experiment
 from ..factors import Factor, name_factor
 from ..numerical.noise import SAFETY, Noise
 from ..numerical.referee import penalty
-from ..pattern import short, unlike
+from ..pattern import distinct_text, number_text
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +69,7 @@ class Fit(NamedTuple):
     misfit: float
 
 
-def scaled(
+def fit_scale(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
     layer: int, floor: Sequence[float] | None = None,
 ) -> Fit | None:  # fmt: skip
@@ -114,12 +114,12 @@ class Penalty(NamedTuple):
 def _terms(mine: tuple[float, float], other: tuple[float, float]) -> str:
     """Return a multiple of sign(W) and one of W in words, with enough digits to differ from the `other` pair."""
     size = max(map(abs, (*mine, *other)))
-    said = [f"{unlike(a, b) if abs(a - b) > 1e-6 * size else short(b or a)} {what}"
+    said = [f"{distinct_text(a, b) if abs(a - b) > 1e-6 * size else number_text(b or a)} {what}"
             for a, b, what in zip(mine, other, ("sign(W)", "W"), strict=True) if abs(a) > 1e-6 * size]  # fmt: skip
     return " + ".join(said) or "0"
 
 
-def penalty_found(
+def find_wrong_penalty(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str, loss_doubled: bool
 ) -> Penalty | None:
     """Explain ``got - base`` by a wrong penalty, a multiple of sign(W) plus a multiple of W, or return None."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..diagnosis import Diagnosis
 from ..edits import Edit, nearest_edits
-from ..experiment import Experiment, Manual, answer_of, copied
+from ..experiment import Experiment, Manual, copy_layers, users_gradients
 
 Array = np.ndarray[Any, Any]
 
@@ -20,7 +20,7 @@ SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explai
 CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
 
 
-def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[Experiment]) -> list[Diagnosis]:
+def with_source_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[Experiment]) -> list[Diagnosis]:
     """Return the diagnoses, with the change of a line that makes gradients right in all experiments added to one."""
     bad = [d for d in diagnoses if not d.harmless and d.kind != "blind_test"]
     moving = any(d.kind in ("nondeterministic", "accumulated_over_calls", "inplace_overwrite") for d in bad)
@@ -32,11 +32,11 @@ def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[E
 
     def call(f: Any, probe: int) -> Any:
         case = tests[probe]
-        return f(copied(case.model), case.cache(), case.y.astype(case.dtype), solver=case.solver)
+        return f(copy_layers(case.model), case.cache(), case.y.astype(case.dtype), solver=case.solver)
 
     def right(value: Any, probe: int) -> list[bool]:
         case = tests[probe]
-        answer = answer_of(value, case.b)
+        answer = users_gradients(value, case.b)
         both = zip(answer.dW, answer.db, case.right.dW, case.right.db, strict=True)
         return [_close(*pair) for dW, db, W, b in both for pair in ((dW, W), (db, b))]
 
@@ -44,13 +44,13 @@ def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[E
     edits = nearest_edits(manual, call, right, probes=len(tests), seconds=SECONDS if unknown else LESS)
     found = list(diagnoses)
     for edit in edits:
-        at = _blamed(found, edit)
+        at = _diagnosis_index(found, edit)
         if at is not None:
-            found[at] = _told(found[at], edit)
+            found[at] = _add_edit(found[at], edit)
     return found
 
 
-def _blamed(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
+def _diagnosis_index(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
     """Return the index of the diagnosis that a change belongs to: of the layer nearest the loss that it makes right."""
     layers = sorted({i // 2 + 1 for i in edit.fixes}, reverse=True)
     for layer in layers:
@@ -60,7 +60,7 @@ def _blamed(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
     return next((at for at, d in enumerate(diagnoses) if not d.harmless), None)
 
 
-def _told(d: Diagnosis, edit: Edit) -> Diagnosis:
+def _add_edit(d: Diagnosis, edit: Edit) -> Diagnosis:
     also = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if d.kind != "unknown" or "NaN" in d.text:  # the source of a NaN says more than its line
         return replace(d, evidence=(*d.evidence, edit.sentence, *also))

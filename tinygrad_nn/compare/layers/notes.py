@@ -9,7 +9,7 @@ from ..diagnosis import Row
 from .fit import Witness
 
 
-def what_was_seen(given: Witness, others: int, rows: Sequence[Row]) -> tuple[str, ...]:
+def batch_notes(given: Witness, others: int, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the notes on a batch; `others` is the number of other experiments on which the code did not fail."""
     return (*_at_kinks(given), *_without_effect(given, others, rows), *_about_the_code(given, others))
 

@@ -48,7 +48,7 @@ def _slope_from(name: str, g: Array, value: Array) -> Any:
     return None
 
 
-def _at(name: str, g: Array, z: Array) -> Array:
+def _slope_at(name: str, g: Array, z: Array) -> Array:
     """Return g times the derivative of an activation at `z`."""
     return _vjp(name, g, z, by_hand.activation(name).f(z))
 
@@ -74,14 +74,14 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             "Jacobian, and the other entries, -p_i p_k, are missing.",
             lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
         )
-    yield from _of_the_batch(case, k, lambda c, _: slope(c))
+    yield from _softmax_over_batch(case, k, lambda c, _: slope(c))
     if (loss, name) == ("crossentropy", "softmax"):
         yield Suspect(
             "wrong_axis_sum", "The softmax in the backward pass is taken over the batch; it should be taken over the "
             "classes.",
             lambda c, _: (_softmax(c.z[k], 0) - c.y) / c.rows, 1.1,
         )  # fmt: skip
-    yield from _alone(case, k)
+    yield from _slope_alone(case, k)
     for other in by_hand.LOSSES:
         if other != loss:
             yield Suspect(
@@ -151,8 +151,8 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             "taken at the output after the mask; it should be taken before the mask.",
             lambda c, d: _slope_from(name, d @ c.W[k + 1], c.a[k]), 1.4,
         )  # fmt: skip
-    yield from _of_the_batch(case, k, arriving)
-    yield from _alone(case, k)
+    yield from _softmax_over_batch(case, k, arriving)
+    yield from _slope_alone(case, k)
     yield from _at_wrong_value(case, k, arriving)
     yield from _kinks(case, k, arriving)
     yield Suspect(
@@ -170,7 +170,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
         if other != name:
             yield Suspect(
                 "unknown", f"The derivative of {other} is used, but the activation is {name}.",
-                lambda c, d, other=other: _at(other, arriving(c, d), c.z[k]), 1.5,  # type: ignore[misc]
+                lambda c, d, other=other: _slope_at(other, arriving(c, d), c.z[k]), 1.5,  # type: ignore[misc]
             )
 
 
@@ -179,7 +179,7 @@ def _softmax(z: Array, axis: int) -> Array:
     return e / e.sum(axis=axis, keepdims=True)  # type: ignore[no-any-return]
 
 
-def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
+def _softmax_over_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
     """Yield the suspects in which a softmax, or the sum in its gradient, runs over the batch."""
     if case.names[k] != "softmax":
         return
@@ -191,7 +191,7 @@ def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Arr
             g(c, d) - (g(c, d) * p(c)).sum(axis=0, keepdims=True)), 1.1)  # fmt: skip
 
 
-def _alone(case: Experiment, k: int) -> Iterator[Suspect]:
+def _slope_alone(case: Experiment, k: int) -> Iterator[Suspect]:
     """Yield the suspect in which delta is the derivative of the activation alone, without the gradient that arrives."""
     name = case.names[k]
     if name == "linear":
@@ -211,7 +211,7 @@ HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
 )  # fmt: skip
 
 
-def _some(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
+def _partial_sum(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
     return Suspect("overwritten_not_accumulated", f"{what} holds only the contribution of {text}; all samples should "
                    "be added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
 
@@ -231,7 +231,7 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
         return
     yield Suspect(
         kind, f"The derivative of {name} is taken at a = f(z); it should be taken at z.",
-        lambda c, d: _at(name, g(c, d), c.f[k]),
+        lambda c, d: _slope_at(name, g(c, d), c.f[k]),
     )  # fmt: skip
     yield Suspect(
         kind, f"The derivative of {name} is written for a = f(z), but z was put into it.",
@@ -245,13 +245,13 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
         )  # fmt: skip
         yield Suspect(
             kind, f"The derivative of {name} is taken at the output after the dropout mask, as if it were z.",
-            lambda c, d: _at(name, g(c, d), c.a[k]), 1.2,
+            lambda c, d: _slope_at(name, g(c, d), c.a[k]), 1.2,
         )  # fmt: skip
     for j in range(len(case.W)):
         if j != k:
             yield Suspect(
                 kind, f"The derivative of {name} is taken at the z of layer {j + 1}, not at that of layer {k + 1}.",
-                lambda c, d, j=j: _at(name, g(c, d), c.z[j]) if c.z[j].shape == c.z[k].shape else None, 1.2,  # type: ignore[misc]
+                lambda c, d, j=j: _slope_at(name, g(c, d), c.z[j]) if c.z[j].shape == c.z[k].shape else None, 1.2,  # type: ignore[misc]
             )
 
 
@@ -304,7 +304,7 @@ def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"dW holds only the contribution of the {text} sample: the others were overwritten; all should be added.",
             lambda c, d, row=row: np.outer(d[row], c.into(k)[row]),  # type: ignore[misc]
         )
-    yield from (_some(text, part, "dW", lambda c, d, rows: d[rows].T @ c.into(k)[rows]) for text, part in HALVES)
+    yield from (_partial_sum(text, part, "dW", lambda c, d, rows: d[rows].T @ c.into(k)[rows]) for text, part in HALVES)
     yield Suspect(
         "wrong_axis_sum", "delta and the input were each summed over the batch before they were multiplied; the "
         "product comes first.",
@@ -350,4 +350,4 @@ def bias_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"db holds only the delta of the {text} sample: the others were overwritten; all should be added.",
             lambda c, d, row=row: d[row],  # type: ignore[misc]
         )
-    yield from (_some(text, part, "db", lambda c, d, rows: d[rows].sum(axis=0)) for text, part in HALVES)
+    yield from (_partial_sum(text, part, "db", lambda c, d, rows: d[rows].sum(axis=0)) for text, part in HALVES)

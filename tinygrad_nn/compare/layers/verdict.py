@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..behaviour import unsteady, written_into
+from ..behaviour import is_unsteady, overwrite_diagnosis
 from ..diagnosis import HARMLESS, Diagnosis, Row
 from ..experiment import Answer
-from ..numerical.noise import SAFETY, is_single
+from ..numerical.noise import SAFETY, has_float32_values
 from ..pattern import describe
 from ..report import ComparisonReport
 from .equations import right_equation
-from .explain import Finding, State, explain, needed
+from .explain import Finding, State, explain, needed_factors
 from .fit import EXACT, Witness, misfit
-from .notes import what_was_seen
+from .notes import batch_notes
 
 Array = np.ndarray[Any, Any]
 
@@ -66,8 +66,10 @@ def diagnose(
     """
     finite = _is_finite(given.case.answer)
     doubled = _loss_doubled(given)
-    right = finite and _right(given)
-    best = _cheapest(given, _tries(given, others, sized, near), right, doubled) if finite else None  # NaN has no cause
+    right = finite and _is_right(given)
+    best = (
+        _cheapest(given, _experiment_sets(given, others, sized, near), right, doubled) if finite else None
+    )  # NaN has no cause
     if best is None:
         return Verdict(given, [], others, NOTHING, False, again, [None] * len(given.case.W))
     state, seen = best
@@ -76,14 +78,14 @@ def diagnose(
         state = explain(seen, doubled, state.found)  # test in the given batch what was found in small networks
     hidden = False
     if right and state.found:
-        state, seen, hidden = _behind_a_right_answer(given, near, state, seen, doubled)
+        state, seen, hidden = _hidden_mistakes(given, near, state, seen, doubled)
     deltas: list[Array | None] = list(given.case.right.delta)
     if given in seen:  # otherwise the answer is right
-        deltas = _own(given, seen, state)
+        deltas = _given_deltas(given, seen, state)
         if not hidden:
             state = state._replace(found=_blamed(given, seen, state))
     told = given.case.answer.delta
-    deltas = list(told) if told is not None else _as_far_as_explained(deltas, state)
+    deltas = list(told) if told is not None else _explained_deltas(deltas, state)
     return Verdict(given, seen, others, state, hidden, again, deltas)
 
 
@@ -91,7 +93,7 @@ def _is_finite(answer: Answer) -> bool:
     return all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
 
 
-def _tries(
+def _experiment_sets(
     given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness]
 ) -> list[list[Witness]]:
     """Return the sets of experiments in which to search for an explanation, the most informative first."""
@@ -118,7 +120,7 @@ def _cheapest(
     return None if best is None else best[1:]
 
 
-def _behind_a_right_answer(
+def _hidden_mistakes(
     given: Witness, near: list[Witness], state: State, seen: list[Witness], doubled: bool
 ) -> tuple[State, list[Witness], bool]:
     """Return the mistakes that other experiments show and the given batch does not, these experiments, whether any."""
@@ -132,7 +134,7 @@ def _behind_a_right_answer(
     return (sure, near, True) if hidden else (NOTHING, [], False)
 
 
-def _as_far_as_explained(deltas: Sequence[Array | None], state: State) -> list[Array | None]:
+def _explained_deltas(deltas: Sequence[Array | None], state: State) -> list[Array | None]:
     """Return the deltas, with None for those that are not known because W and b of their layer are unexplained."""
     deltas = list(deltas)
     unknown = [f for f in state.found if f.kind == "unknown"]
@@ -143,7 +145,7 @@ def _as_far_as_explained(deltas: Sequence[Array | None], state: State) -> list[A
     return deltas
 
 
-def _right(w: Witness) -> bool:
+def _is_right(w: Witness) -> bool:
     """Tell whether the answer to an experiment is right, within the tolerance of an explanation."""
     case, noise = w.case, w.noise
     pairs = [*zip(case.answer.dW, case.right.dW, noise.dW if noise else case.W, strict=True),
@@ -153,7 +155,7 @@ def _right(w: Witness) -> bool:
     return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
 
 
-def _own(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | None]:
+def _given_deltas(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | None]:
     """Return the deltas of an explanation in the given batch, from the first layer on."""
     i = next(j for j, w in enumerate(seen) if w is given)
     return [layer[i] for layer in reversed(state.deltas)]
@@ -161,8 +163,8 @@ def _own(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | 
 
 def _blamed(given: Witness, seen: Sequence[Witness], state: State) -> tuple[Finding, ...]:
     """Return the findings that show in the given batch; code may be right for it by numbers written into it."""
-    deltas = _own(given, seen, state)
-    return tuple(f for f in state.found if needed(given, deltas, f))
+    deltas = _given_deltas(given, seen, state)
+    return tuple(f for f in state.found if needed_factors(given, deltas, f))
 
 
 def _loss_doubled(given: Witness) -> bool:
@@ -176,11 +178,11 @@ def _report(
     verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool
 ) -> ComparisonReport:
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
-    found = _conventions(_borne_out(verdict, rows), wrong, at_kink)
+    found = _filter_kinks(_confirmed_findings(verdict, rows), wrong, at_kink)
     diagnoses, blamed, settled = _explained(verdict, rows, wrong, found)
     written = _written(verdict)
     if written:
-        diagnoses = [written_into(written), *(d for d in diagnoses if d.kind != "unknown")]
+        diagnoses = [overwrite_diagnosis(written), *(d for d in diagnoses if d.kind != "unknown")]
     moving = _unsteady(verdict)
     if moving is not None:
         diagnoses = _true_of_all_calls(diagnoses, moving)
@@ -188,17 +190,17 @@ def _report(
         diagnoses += _left_over(verdict, wrong, blamed)
     diagnoses += _kept_axes(verdict)
     first_wrong = _first_wrong(verdict, blamed, written, diagnoses)
-    notes = what_was_seen(verdict.given, len(verdict.others), rows)
+    notes = batch_notes(verdict.given, len(verdict.others), rows)
     return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, notes, losses, method)
 
 
-def _borne_out(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
+def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
     """Return the findings whose rows are wrong in the given batch, nearest the loss first; all if it hides them."""
     answer = verdict.given.case.answer
     found = sorted(verdict.state.found, key=lambda f: -f.layer)
     if not verdict.hidden:
         wrong = {row.name for row in rows if not row.ok}
-        found = [f for f in found if wrong & set(_arrays(f, answer.delta is not None))]
+        found = [f for f in found if wrong & set(_affected_rows(f, answer.delta is not None))]
         found = [f for f in found if not (f.part == "delta" and f"layer {f.layer + 2} W" in answer.overwritten)]
     # for an answer that is not finite, the diagnosis of NaN says more than an unknown mistake
     return found if _is_finite(answer) else [f for f in found if f.kind != "unknown"]
@@ -208,9 +210,9 @@ def _explained(
     verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], found: Sequence[Finding]
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
     """Return the diagnoses, the findings that they blame, and whether all is explained by convention or rounding."""
-    by_mean = _convention(verdict, found)
+    by_mean = _convention_diagnosis(verdict, found)
     harmless = [] if by_mean is None else [by_mean]
-    if _rounded(wrong, verdict):
+    if _is_rounding(wrong, verdict):
         harmless.append(_rounding(wrong))
     if harmless:
         return harmless, [], True
@@ -241,7 +243,7 @@ def _unsteady(verdict: Verdict) -> Diagnosis | None:
     advice = ("With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
               if case.solver.regularization.dropout else "Pass the random numbers in, or fix their seed.")  # fmt: skip
     calls = [(*a.dW, *a.db) for a in (case.answer, *verdict.again)]
-    return unsteady(calls, [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))], advice)
+    return is_unsteady(calls, [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))], advice)
 
 
 def _true_of_all_calls(diagnoses: Sequence[Diagnosis], moving: Diagnosis) -> list[Diagnosis]:
@@ -269,7 +271,7 @@ def _first_wrong(
     return " ".join(where.split()[:2]) if where is not None and where.startswith("layer") else where
 
 
-def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
+def _filter_kinks(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
     """Return the findings, without those of kinks unless `at_kink`; if `at_kink`, only findings of kinks."""
     if not at_kink:
         return [f for f in found if f.kind != "kink"]
@@ -280,7 +282,7 @@ def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> l
     return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
 
 
-def _arrays(f: Finding, told: bool) -> list[str]:
+def _affected_rows(f: Finding, told: bool) -> list[str]:
     """Return the names of the rows of which at least one is wrong if a finding shows."""
     parts = [f.part] if f.part != "delta" else ["W", "b", *(["delta"] if told else [])]
     return [f"layer {f.layer + 1} {part}" for part in parts]
@@ -311,7 +313,7 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     if f.kind == "kink" and f.evidence:
         return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
-    text = _said(verdict, f) if "no known mistake" in f.text else f.text
+    text = _wrong_part_text(verdict, f) if "no known mistake" in f.text else f.text
     twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
     other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
     other = f.alternatives or other
@@ -343,7 +345,7 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
     return tuple(evidence)
 
 
-def _said(verdict: Verdict, f: Finding) -> str:
+def _wrong_part_text(verdict: Verdict, f: Finding) -> str:
     """Return a sentence on which part of an array is wrong and how, if no known mistake explains it."""
     case, noise = verdict.given.case, verdict.given.noise
     mine: Any = {"W": case.answer.dW, "b": case.answer.db, "delta": None}[f.part]
@@ -369,7 +371,7 @@ def _said(verdict: Verdict, f: Finding) -> str:
     return describe(name, got, wanted, bad) + after
 
 
-def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
+def _convention_diagnosis(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
     """Return the diagnosis that loss and gradient have the same factor, so that both are right, or None."""
     last = len(verdict.given.case.W) - 1
     if len(found) != 1 or found[0].kind != "scale" or (found[0].layer, found[0].part) != (last, "delta"):
@@ -406,7 +408,7 @@ def _is_multiple(w: Witness, s: float) -> bool:
     return all((np.abs(got - s * (right - more) - more) <= allowed * n).all() for got, right, more, n in pairs)
 
 
-def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
+def _is_rounding(wrong: Sequence[Row], verdict: Verdict) -> bool:
     """Tell whether the wrong gradients are float32 numbers and differ as float32 arithmetic does: a little, in many."""
     noise, case = verdict.given.noise, verdict.given.case
     if noise is None or any(row.note or row.odd not in ("manual", "") for row in wrong):
@@ -416,7 +418,7 @@ def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
         k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
         got, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
                              (case.answer.db, case.right.db, noise.db))  # fmt: skip
-        if not is_single(got[k]) or (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
+        if not has_float32_values(got[k]) or (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
             return False  # not float32 numbers, or an error larger than that of float32 arithmetic
         off, size = off + row.wrong * got[k].size, size + got[k].size
     return off > 3 and off > 0.3 * size
@@ -432,13 +434,13 @@ def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding]) -> 
             continue
         where = (f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, "
                  f"numerical {row.numerical:.9g}")  # fmt: skip
-        text = _as_numbers_say(row) or _said(verdict, Finding(k, part, "unknown", ""))
+        text = _row_sentence(row) or _wrong_part_text(verdict, Finding(k, part, "unknown", ""))
         number, equation = right_equation(verdict.given.case, k, part, "unknown")
         extra.append(Diagnosis("unknown", row.name, text, (where,), equation, number))
     return extra
 
 
-def _as_numbers_say(row: Row) -> str:
+def _row_sentence(row: Row) -> str:
     """Return a sentence on a wrong row from its three roads and its shape alone, or ""."""
     if row.odd == "graph":
         return ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "

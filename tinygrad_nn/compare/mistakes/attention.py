@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.attention import joined, parted
+from ...ops.attention import join_heads, split_heads
 from ..paths import Traced, args_of
 from .mistake import Mistake, Site, finds
 
 
-class _Way(NamedTuple):
+class _Variant(NamedTuple):
     """A way back through attention: the right one by default, and a wrong one if a field has another value."""
 
     scale: float = 1.0  # the power of 1 / sqrt(d)
@@ -23,13 +23,13 @@ class _Way(NamedTuple):
     keep: bool = True
 
 
-def _back(s: Site, way: _Way) -> list[Any]:
+def _back(s: Site, way: _Variant) -> list[Any]:
     fused = len(s.args) == 3
     heads = s.meta.get("heads", 1)
     arrays = np.split(s.args[0], 3, axis=-1) if fused else s.args[:3]
     mask, keep = s.args[-2:]
-    q, k, v = (parted(np.asarray(x), heads) for x in arrays)
-    g, a = parted(s.g, heads), s.meta["a"]
+    q, k, v = (split_heads(np.asarray(x), heads) for x in arrays)
+    g, a = split_heads(s.g, heads), s.meta["a"]
     d = q.shape[-1]
     kept = keep if np.ndim(keep) and way.keep else 1.0
     used = a * kept
@@ -43,31 +43,31 @@ def _back(s: Site, way: _Way) -> list[Any]:
     }[way.softmax]()  # fmt: skip
     scale = sqrt(d) ** -way.scale
     dq, dk = scores @ (q if way.crossed else k) * scale, scores.swapaxes(-1, -2) @ (k if way.crossed else q) * scale
-    parts = [joined(dq), joined(dk), joined(dv)]
+    parts = [join_heads(dq), join_heads(dk), join_heads(dv)]
     rest = [scores if np.ndim(mask) else None, None]
     return [np.concatenate(parts, axis=-1), *rest] if fused else [*parts, *rest]
 
 
-WAYS: list[tuple[str, str, _Way]] = [
-    ("missing_factor", "The scale 1/sqrt(d) of the scores is missing in the backward pass.", _Way(scale=0.0)),
+WAYS: list[tuple[str, str, _Variant]] = [
+    ("missing_factor", "The scale 1/sqrt(d) of the scores is missing in the backward pass.", _Variant(scale=0.0)),
     ("wrong_derivative", "The scale of the scores is 1/d in the backward pass; it should be 1/sqrt(d).",
-     _Way(scale=2.0)),
+     _Variant(scale=2.0)),
     ("wrong_derivative", "The gradients of queries and keys are multiplied by sqrt(d); they should be divided by it.",
-     _Way(scale=-1.0)),
+     _Variant(scale=-1.0)),
     ("softmax_diagonal_only", "Only the diagonal of the Jacobian of the softmax of the scores is used, a(1 - a).",
-     _Way(softmax="diagonal")),
+     _Variant(softmax="diagonal")),
     ("softmax_diagonal_only", "The gradient of the softmax is only a da; the sum over the keys is missing.",
-     _Way(softmax="product")),
+     _Variant(softmax="product")),
     ("missing_activation_derivative", "The softmax of the scores is passed through without its derivative.",
-     _Way(softmax="missing")),
+     _Variant(softmax="missing")),
     ("wrong_axis", "The sum in the gradient of the softmax runs over the queries; it should run over the keys.",
-     _Way(softmax="queries")),
-    ("wrong_value", "Queries and keys are exchanged in the backward pass.", _Way(crossed=True)),
+     _Variant(softmax="queries")),
+    ("wrong_value", "Queries and keys are exchanged in the backward pass.", _Variant(crossed=True)),
     ("transpose", "The weights of the attention are not transposed in the gradient of the values.",
-     _Way(values="untransposed")),
+     _Variant(values="untransposed")),
     ("wrong_value", "The values get the mean of the gradients; the gradients should be weighted by the attention.",
-     _Way(values="mean")),
-    ("dropout_mask_missing", "The mask of the dropout is missing in the backward pass.", _Way(keep=False)),
+     _Variant(values="mean")),
+    ("dropout_mask_missing", "The mask of the dropout is missing in the backward pass.", _Variant(keep=False)),
 ]  # fmt: skip
 NO_GRADIENT = (("queries", 0), ("keys", 1), ("values", 2))
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..paths import Traced, args_of
-from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, called, finds, moving
+from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, finds, moving, value_name
 
 LINEAR = frozenset({
     "alias", "reshape", "transpose", "swapaxes", "identity", "negative", "positive", "sorted", "partitioned", "cast",
@@ -35,10 +35,12 @@ def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = N
             i = place + step
             if near > 0 and 0 <= i < count and np.shape(graph.operations[i].out) == shape:
                 near -= 1
-                yield Value(called(graph.operations[i]), lambda s, k=step: s.graph.operations[s.place + k].out, step)
+                yield Value(
+                    value_name(graph.operations[i]), lambda s, k=step: s.graph.operations[s.place + k].out, step
+                )
     for j, leaf in enumerate(graph.inputs[:24]):
         if np.shape(leaf.out) == shape:
-            yield Value(called(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
+            yield Value(value_name(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
 
 
 @finds()

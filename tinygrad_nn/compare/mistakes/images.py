@@ -17,17 +17,17 @@ def _flipped(w: Any) -> Array:
     return np.asarray(w)[index]  # type: ignore[no-any-return]
 
 
-def _with(s: Site, slot: int, **how: Any) -> Any:
+def _with_options(s: Site, slot: int, **how: Any) -> Any:
     """Return the gradient of a convolution with other options, cut or padded with zeros to the right shape."""
     options = {**s.meta, **how}
     if slot == 1:
         return REGISTRY["conv_weight"].forward(s.g, s.args[0], kernel=s.args[1].shape[2:], **options)
     none, padding = (0,) * (s.g.ndim - 2), options.pop("padding")
     made = REGISTRY["conv_transpose"].forward(s.g, s.args[1], output_padding=none, padding=none, **options)
-    return _fitted(made[(..., *(slice(p, None) for p in padding))], s.args[0].shape)
+    return _crop_or_pad(made[(..., *(slice(p, None) for p in padding))], s.args[0].shape)
 
 
-def _fitted(x: Array, shape: tuple[int, ...]) -> Array:
+def _crop_or_pad(x: Array, shape: tuple[int, ...]) -> Array:
     made = np.zeros(shape, x.dtype)
     part = tuple(slice(min(n, m)) for n, m in zip(shape, x.shape, strict=True))
     made[part] = x[part]
@@ -44,15 +44,15 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
         what = "the image" if slot == 0 else "the kernel"
         if any(p for p in meta["padding"]):
             yield Mistake("wrong_padding", f"The padding is forgotten in the gradient of {what}.",
-                          lambda s, i=slot, a=axes: _with(s, i, padding=(0,) * a), slot)  # fmt: skip
+                          lambda s, i=slot, a=axes: _with_options(s, i, padding=(0,) * a), slot)  # fmt: skip
         if any(d != 1 for d in meta["stride"]):
             yield Mistake("wrong_stride", f"The stride is forgotten in the gradient of {what}.",
-                          lambda s, i=slot, a=axes: _with(s, i, stride=(1,) * a), slot)  # fmt: skip
+                          lambda s, i=slot, a=axes: _with_options(s, i, stride=(1,) * a), slot)  # fmt: skip
         if len(args[0]) > 1 and slot == 1:
             for which, n in (("last", -1), ("first", 0)):
                 yield Mistake("overwritten_not_accumulated", f"Only the {which} sample contributes to the gradient of "
                               "the kernel.",
-                              lambda s, n=n: s.rule(1, s.g * _chosen(s.g, 0, n)), 1)  # fmt: skip
+                              lambda s, n=n: s.rule(1, s.g * _axis_mask(s.g, 0, n)), 1)  # fmt: skip
         if slot == 1:
             for which, at in (("last", -1), ("first", 0)):
                 yield Mistake("overwritten_not_accumulated", f"Only the {which} position contributes to the gradient "
@@ -64,7 +64,7 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
             if np.shape(node.out)[1] > 1:
                 yield Mistake("overwritten_not_accumulated", f"Only the {'last' if i else 'first'} {channels} "
                               f"contributes to the gradient of {what}.",
-                              lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _chosen(s.g, a, i)),
+                              lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _axis_mask(s.g, a, i)),
                               slot, cost=RARE)  # fmt: skip
     if 0 in slots:
         yield Mistake("flipped_kernel", "In the gradient of the image, the kernel is flipped where it should not be, "
@@ -86,7 +86,7 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
                           lambda s: np.swapaxes(s.slots[1], 2, 3), 1)  # fmt: skip
 
 
-def _chosen(g: Array, axis: int, i: int) -> Array:
+def _axis_mask(g: Array, axis: int, i: int) -> Array:
     mask = np.zeros(g.shape[axis])
     mask[i] = 1
     return mask.reshape([-1 if a == axis else 1 for a in range(g.ndim)])
@@ -150,24 +150,24 @@ def pools(graph: Traced, place: int) -> Iterator[Mistake]:
             ("mask_missing", "The gradient goes to all pixels but the largest.", lambda x, best, i: x != best),
         ]  # fmt: skip
         for kind, text, share in rows:
-            yield Mistake(kind, text, lambda s, share=share: _shared(s, share), 0)
+            yield Mistake(kind, text, lambda s, share=share: _pool_gradient(s, share), 0)
             if kind in ("mask_missing", "ties"):
                 yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the "
-                              "others; they should be added.", lambda s, share=share: _shared(s, share, over=True), 0,
-                              cost=RARE)  # fmt: skip
+                              "others; they should be added.",
+                              lambda s, share=share: _pool_gradient(s, share, over=True), 0, cost=RARE)  # fmt: skip
     else:
         size = int(np.prod(node.meta["kernel"]))
         yield Mistake("scale", "The gradient of the mean of a window is not divided by the number of its pixels.",
                       lambda s: s.slots[0] * size, 0)  # fmt: skip
         yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others; they "
                       "should be added.",
-                      lambda s: _shared(s, lambda x, best, i: np.full(x.shape, 1 / x.shape[-1]), True),
+                      lambda s: _pool_gradient(s, lambda x, best, i: np.full(x.shape, 1 / x.shape[-1]), True),
                       0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient goes to the largest pixel of each window, as of a maximum.",
-                      lambda s: _shared(s, lambda x, best, i: x == x.max(-1, keepdims=True)), 0)  # fmt: skip
+                      lambda s: _pool_gradient(s, lambda x, best, i: x == x.max(-1, keepdims=True)), 0)  # fmt: skip
 
 
-def _shared(s: Site, share: Any, over: bool = False) -> Any:
+def _pool_gradient(s: Site, share: Any, over: bool = False) -> Any:
     """Return the gradient of an image if `share` computes from the pixels of a window the share that each of them gets.
 
     The shares of overlapping windows are added, or overwrite each other if `over`.

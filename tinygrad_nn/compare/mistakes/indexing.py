@@ -10,7 +10,7 @@ import numpy as np
 
 from ...graph.walk import rule_results
 from ..paths import Array, Traced, args_of, name_of, parents_of
-from .mistake import RARE, Mistake, Site, called, finds, moving
+from .mistake import RARE, Mistake, Site, finds, moving, value_name
 
 REPEATED = ("overwritten_not_accumulated",
             ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They should "
@@ -42,10 +42,10 @@ def picked(graph: Traced, place: int) -> Iterator[Mistake]:
                       lambda s: s.rule(0, s.g[::-1]), 0)  # fmt: skip
     if slots.ndim and slots.shape[0] <= x.shape[0] and slots.shape[1:] == x.shape[1:]:
         yield Mistake("wrong_index", "The gradient of picked rows is put into the first rows, not to where they were "
-                      "picked from.", lambda s: _at(s, slice(len(s.g))), 0)  # fmt: skip
+                      "picked from.", lambda s: _put_at(s, slice(len(s.g))), 0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient of picked rows is put into the last rows, not to where they were "
                       "picked from.",
-                      lambda s: _at(s, slice(len(s.args[0]) - len(s.g), None)), 0)  # fmt: skip
+                      lambda s: _put_at(s, slice(len(s.args[0]) - len(s.g), None)), 0)  # fmt: skip
     if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and slots.shape == x.shape:
         yield Mistake("wrong_index", "The gradient is picked by the index once more (gathered); it should be put back "
                       "to where the rows came from (scattered).",
@@ -75,11 +75,11 @@ def of_the_picked(graph: Traced, place: int) -> Iterator[Mistake]:
             g[index] = 0
             return rule_results(s.node, g)
 
-        text = f"The gradient of {called(node)} is set to 0 at the entries that were picked; it is not 0 there."
+        text = f"The gradient of {value_name(node)} is set to 0 at the entries that were picked; it is not 0 there."
         yield Mistake("overwritten_not_accumulated", text, without, None, cost=RARE, key=str(index))
 
 
-def _at(s: Site, part: slice) -> Any:
+def _put_at(s: Site, part: slice) -> Any:
     made = np.zeros_like(s.args[0])
     made[part] = s.g
     return made

@@ -114,7 +114,7 @@ def moving(node: Node) -> list[int]:
     return [i for i, parent in enumerate(parents_of(node)) if parent is not None]
 
 
-def called(node: Node) -> str:
+def value_name(node: Node) -> str:
     """Return what to call a value in a sentence: its name, or the operation that computed it."""
     name = (node.notes or {}).get("name")
     if name:
@@ -122,7 +122,7 @@ def called(node: Node) -> str:
     return "the input" if node.primitive is None else f"the result of {node.primitive.name}"
 
 
-def begun(text: str) -> str:
+def capitalized(text: str) -> str:
     """Return a sentence with its first letter capitalized, unless it begins with the name of a variable."""
     return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text
 
@@ -134,6 +134,6 @@ def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
         yield from finder(graph, place)
 
 
-def nothing(site: Site) -> Any:
+def no_gradients(site: Site) -> Any:
     """Return None as the gradient of every argument."""
     return [None] * len(site.slots)

@@ -116,7 +116,7 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("wrong_axis", text, lambda s, a=axes: _parts(s).dx(axes=a), 0)
             text = (f"The norm in the backward pass is taken over axes {axes}; it should be taken over those of the "
                     "forward pass.")  # fmt: skip
-            yield Mistake("wrong_axis", text, lambda s, a=axes: _over(s, a), 0)
+            yield Mistake("wrong_axis", text, lambda s, a=axes: _dx_over_axes(s, a), 0)
     if 1 in slots:
         shape = np.shape(args_of(node)[1])
         for kind, text, value in (
@@ -136,10 +136,10 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
         ):  # fmt: skip
             yield Mistake(kind, text, lambda s, v=value, shape=shape: sum_to(s.g * v(s), shape), 1)
     for slot in [i for i in slots if i in (1, 2)]:
-        yield from _row(slot, np.shape(args_of(node)[slot]))
+        yield from _parameter_mistakes(slot, np.shape(args_of(node)[slot]))
 
 
-def _row(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:
+def _parameter_mistakes(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:
     what = "gamma" if slot == 1 else "beta"
     for which, row in (("last", -1), ("first", 0)):
         yield Mistake("overwritten_not_accumulated", f"Only the {which} sample contributes to the gradient of {what}.",
@@ -155,7 +155,7 @@ def _other_axes(ndim: int, axes: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [a for a in dict.fromkeys([rest, *singles, tuple(range(ndim))]) if a and a != axes]
 
 
-def _over(s: Site, axes: tuple[int, ...]) -> Any:
+def _dx_over_axes(s: Site, axes: tuple[int, ...]) -> Any:
     """Return dx as if the norm were taken over other axes."""
     x, p = s.args[0], _parts(s)
     scale = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + p.eps)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..paths import Traced, args_of, parents_of
 from .elementwise import Value, values_like
-from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begun, called, finds, moving
+from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, capitalized, finds, moving, value_name
 
 
 @finds("multiply")
@@ -42,7 +42,7 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("dropout_scale_missing", "The mask is applied without its scale in the backward pass.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
-            text = begun(f"{what} is used instead of the other factor of a product.")
+            text = capitalized(f"{what} is used instead of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
 
 
@@ -85,7 +85,7 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
                           wrong, slot)
         shape = np.shape(args_of(node)[1])
         for what, value, key in values_like(graph, place, shape, 6):
-            text = begun(f"{what} is used instead of the denominator.")
+            text = capitalized(f"{what} is used instead of the denominator.")
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
                           -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
 
@@ -144,7 +144,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("transpose", "One factor of the product is transposed in the backward pass.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, shape, 12):
-            text = begun(f"{what} is used instead of the right factor.")
+            text = capitalized(f"{what} is used instead of the right factor.")
             yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
         own = np.shape(args[slot])
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:
@@ -153,7 +153,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 @finds()
-def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
+def repeated_factors(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients that are multiplied or divided by a value of the graph once too often."""
     node = graph.operations[place]
     args = args_of(node)
@@ -172,13 +172,13 @@ def _nearby(graph: Traced, place: int, shape: tuple[int, ...]) -> Iterator[Value
         i = place + step
         if 0 <= i < len(graph.operations):
             node = graph.operations[i]
-            if np.size(node.out) > 0 and _fits(np.shape(node.out), shape):
-                yield Value(called(node), lambda s, k=step: s.graph.operations[s.place + k].out, step)
+            if np.size(node.out) > 0 and _can_broadcast(np.shape(node.out), shape):
+                yield Value(value_name(node), lambda s, k=step: s.graph.operations[s.place + k].out, step)
     for j, leaf in enumerate(graph.inputs[:24]):
-        if _fits(np.shape(leaf.out), shape):
-            yield Value(called(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
+        if _can_broadcast(np.shape(leaf.out), shape):
+            yield Value(value_name(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
 
 
-def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+def _can_broadcast(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
     """Tell whether an array of `shape` broadcasts to the shape `into`."""
     return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

@@ -13,7 +13,7 @@ from .mistake import Mistake, Site, Wrong, finds
 Slopes = dict[str, Any]
 
 
-class _Way(NamedTuple):
+class _Variant(NamedTuple):
     """A way back through time: the right one by default, and a wrong one if a field has another value."""
 
     carried: bool = True  # whether the gradient of the state is carried to the time step before
@@ -29,11 +29,11 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _states(out: Array, first: Array, way: _Way) -> Array:
+def _states(out: Array, first: Array, way: _Variant) -> Array:
     return out if way.after else np.concatenate([first[None], out[:-1]])
 
 
-def _rnn(s: Site, way: _Way, at: Any = None) -> list[Any]:
+def _rnn(s: Site, way: _Variant, at: Any = None) -> list[Any]:
     z, W, h = s.args
     relu = s.meta.get("activation", "tanh") != "tanh"
     value = s.out if at is None else at(s)
@@ -49,19 +49,19 @@ def _rnn(s: Site, way: _Way, at: Any = None) -> list[Any]:
     return [dz, dW, back if way.carried else dz[0] @ W]
 
 
-TIME: list[tuple[str, str, _Way]] = [
+TIME: list[tuple[str, str, _Variant]] = [
     ("not_carried_back", ("The gradient is not passed back to the previous time step: each step has only the gradient "
-                          "of its own result."), _Way(carried=False)),
+                          "of its own result."), _Variant(carried=False)),
     ("last_step_only", ("Only the last step contributes to the gradient of the weights; the contributions of all steps "
                         "should be added."),
-     _Way(steps=slice(-1, None))),
+     _Variant(steps=slice(-1, None))),
     ("last_step_only", ("Only the first step contributes to the gradient of the weights; the contributions of all "
                         "steps should be added."),
-     _Way(steps=slice(0, 1))),
+     _Variant(steps=slice(0, 1))),
     ("last_step_only", "The first step contributes nothing to the gradient of the weights.",
-     _Way(steps=slice(1, None))),
+     _Variant(steps=slice(1, None))),
     ("wrong_value", "The gradient of the weights uses the state after each step; it should use the state before it.",
-     _Way(after=True)),
+     _Variant(after=True)),
 ]  # fmt: skip
 
 
@@ -71,11 +71,11 @@ def plain(graph: Traced, place: int) -> Iterator[Mistake]:
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _rnn(s, w))
     yield Mistake("missing_activation_derivative", "The derivative of the activation is missing in every step.",
-                  lambda s: _rnn(s, _Way(slope=False)))  # fmt: skip
+                  lambda s: _rnn(s, _Variant(slope=False)))  # fmt: skip
     yield Mistake("transpose", "The recurrent weights are transposed in the backward pass.",
-                  lambda s: _rnn(s, _Way(transposed=True)))  # fmt: skip
+                  lambda s: _rnn(s, _Variant(transposed=True)))  # fmt: skip
     yield Mistake("activation_derivative_at_wrong_value", "The derivative of tanh is written for its output, but its "
-                  "input was put into it, in every step.", lambda s: _rnn(s, _Way(), _weighted))  # fmt: skip
+                  "input was put into it, in every step.", lambda s: _rnn(s, _Variant(), _weighted))  # fmt: skip
 
 
 def _weighted(s: Site) -> Any:
@@ -93,7 +93,7 @@ def _lstm_slopes(s: Site) -> Slopes:
     }  # fmt: skip
 
 
-def _lstm(s: Site, way: _Way, edit: Any = None) -> list[Any]:
+def _lstm(s: Site, way: _Variant, edit: Any = None) -> list[Any]:
     z, W, h, _ = s.args
     p = _lstm_slopes(s)
     if edit is not None:
@@ -167,14 +167,14 @@ def lstm(graph: Traced, place: int) -> Iterator[Mistake]:
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _lstm(s, w))
     yield Mistake("not_carried_back", "The gradient of the cell is not passed back to the previous time step.",
-                  lambda s: _lstm(s, _Way(cell=False)))  # fmt: skip
+                  lambda s: _lstm(s, _Variant(cell=False)))  # fmt: skip
     yield Mistake("not_carried_back", "The gradients of state and cell are not passed back to the previous time step.",
-                  lambda s: _lstm(s, _Way(cell=False, carried=False)))  # fmt: skip
+                  lambda s: _lstm(s, _Variant(cell=False, carried=False)))  # fmt: skip
     for kind, text, edit in GATES:
-        yield Mistake(kind, text, lambda s, e=edit: _lstm(s, _Way(), e))
+        yield Mistake(kind, text, lambda s, e=edit: _lstm(s, _Variant(), e))
 
 
-def _gru(s: Site, way: _Way, edit: Any = None) -> list[Any]:
+def _gru(s: Site, way: _Variant, edit: Any = None) -> list[Any]:
     z, W, _, h = s.args
     r, u, n, q = np.split(s.meta["cells"], 4, axis=-1)
     before = np.concatenate([h[None], s.out[:-1]])
@@ -231,7 +231,7 @@ def gru(graph: Traced, place: int) -> Iterator[Mistake]:
     for kind, text, way in TIME:
         yield Mistake(kind, text, lambda s, w=way: _gru(s, w))
     yield Mistake("residual_forgotten", "The part of the previous state that is kept, u h, gets no gradient.",
-                  lambda s: _gru(s, _Way(direct=False)))  # fmt: skip
+                  lambda s: _gru(s, _Variant(direct=False)))  # fmt: skip
     for kind, text, edit in UNITS:
-        wrong: Wrong = lambda s, e=edit: _gru(s, _Way(), e)  # noqa: E731
+        wrong: Wrong = lambda s, e=edit: _gru(s, _Variant(), e)  # noqa: E731
         yield Mistake(kind, text, wrong)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops.reduce import spread
+from ...ops.reduce import expand
 from ..paths import Array, Traced, args_of, name_of
 from .mistake import Mistake, Site, finds, moving
 
@@ -66,9 +66,14 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
 
     for other in _axes(x, axis):
         what = "the batch" if other == 0 else f"axis {other}"
-        text = f"The sum in the gradient of softmax runs over {what}; it should run over axis {_word(axis, x)}."
+        text = (
+            f"The sum in the gradient of softmax runs over {what}; it should run over axis {_positive_axis(axis, x)}."
+        )
         yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a), 0)
-        text = f"The softmax in the backward pass is taken over {what}; it should be taken over axis {_word(axis, x)}."
+        text = (
+            f"The softmax in the backward pass is taken over {what}; it should be taken over axis "
+            f"{_positive_axis(axis, x)}."
+        )
         yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a, _softmax(s.args[0], a)), 0)
     if x.ndim > 1:
         yield Mistake("wrong_axis", "The sum in the gradient of softmax runs over all entries.",
@@ -87,7 +92,7 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     yield from _labels(lambda s: s.out * s.g, lambda s: -s.out * (s.g * s.out).sum(axis=axis, keepdims=True))
 
 
-def _word(axis: Any, x: Array) -> Any:
+def _positive_axis(axis: Any, x: Array) -> Any:
     return axis % x.ndim if isinstance(axis, int) else axis
 
 
@@ -134,11 +139,11 @@ def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     for other in _axes(x, axis):
         yield Mistake("wrong_axis", f"The softmax in the backward pass is taken over axis {other}, the wrong one.",
-                      lambda s, a=other: spread(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
+                      lambda s, a=other: expand(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
     yield Mistake("wrong_value", "The exponentials are not divided by their sum in the backward pass.",
-                  lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0]), 0)  # fmt: skip
+                  lambda s: expand(s.g, s.args[0], axis) * np.exp(s.args[0]), 0)  # fmt: skip
     yield Mistake("wrong_value", "The exponentials, shifted by their largest, are not divided by their sum.",
-                  lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0] - s.args[0].max(axis=axis, keepdims=True)),
+                  lambda s: expand(s.g, s.args[0], axis) * np.exp(s.args[0] - s.args[0].max(axis=axis, keepdims=True)),
                   0)  # fmt: skip
 
 

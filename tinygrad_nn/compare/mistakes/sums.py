@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops.reduce import axes_of, count, kept, spread
+from ...ops.reduce import axes_of, count, expand, keep_axes
 from ..paths import Array, Traced, args_of
 from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
 
@@ -44,7 +44,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
                       "the sum over them. That sum is missing.",
                       lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
         if prod(shape) == 1 or len(out) < 2:
-            yield from _rows(out, slot, reduced)
+            yield from _one_row_only(out, slot, reduced)
             continue
         for axis in range(len(out)):
             if [axis] != axes:
@@ -52,13 +52,13 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
                               reduced(lambda r, axis=axis: r.sum(axis=axis)), slot)  # fmt: skip
         yield Mistake("wrong_axis_sum", "A broadcast was summed back over all axes.",
                       reduced(lambda r, shape=shape: np.full(shape, r.sum())), slot)  # fmt: skip
-        yield from _rows(out, slot, reduced)
+        yield from _one_row_only(out, slot, reduced)
         over = tuple(axes)
         yield Mistake("scale", "A broadcast was averaged in the backward pass; it should be summed.",
                       reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=PLAIN)  # fmt: skip
 
 
-def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
+def _one_row_only(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
     for which, row in (("last", -1), ("first", 0)):
         text = (f"Only the {which} of the rows that a value was broadcast to contributes to the gradient; all rows "
                 "should be added.")  # fmt: skip
@@ -71,7 +71,7 @@ def _options(s: Site) -> tuple[Any, Any]:
     return axis, count(s.args[0], axis)
 
 
-def _across(x: Array, axis: Any) -> tuple[int, ...]:
+def _kept_axes(x: Array, axis: Any) -> tuple[int, ...]:
     """Return the axes that were not reduced."""
     return tuple(i for i in range(x.ndim) if i not in axes_of(axis, x.ndim))
 
@@ -86,24 +86,24 @@ def sums(graph: Traced, place: int) -> Iterator[Mistake]:
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     if name == "mean":
         yield Mistake("scale", "The gradient of a mean is not divided by the number of its entries.",
-                      lambda s: spread(s.g, s.args[0], _options(s)[0]), 0, cost=PLAIN)  # fmt: skip
+                      lambda s: expand(s.g, s.args[0], _options(s)[0]), 0, cost=PLAIN)  # fmt: skip
     else:
         yield Mistake("scale", "The gradient of a sum is divided by the number of its entries, as that of a mean.",
                       lambda s: s.slots[0] / _options(s)[1], 0, cost=PLAIN)  # fmt: skip
-    across = _across(x, axis)
+    across = _kept_axes(x, axis)
     if name == "mean" and across and count(x, axis) != count(x, across):
         yield Mistake("wrong_axis", "The gradient of a mean is divided by the length of another axis.",
-                      lambda s: s.slots[0] * _options(s)[1] / count(s.args[0], _across(s.args[0], _options(s)[0])), 0,
-                      )  # fmt: skip
+                      lambda s: s.slots[0] * _options(s)[1]
+                      / count(s.args[0], _kept_axes(s.args[0], _options(s)[0])), 0)  # fmt: skip
     if x.ndim == 2 and x.shape[0] == x.shape[1] and len(across) == 1:
         yield Mistake("wrong_axis", f"The gradient of a {name} is spread along the wrong axis.",
                       lambda s: np.swapaxes(s.slots[0], 0, 1), 0)  # fmt: skip
     for which, row in (("last", -1), ("first", 0)):
         text = f"Only the {which} of the entries of a {name} gets a gradient."
-        yield Mistake("overwritten_not_accumulated", text, lambda s, row=row: _alone(s, row), 0, cost=RARE)
+        yield Mistake("overwritten_not_accumulated", text, lambda s, row=row: _single_row(s, row), 0, cost=RARE)
 
 
-def _alone(s: Site, row: int) -> Any:
+def _single_row(s: Site, row: int) -> Any:
     axis = axes_of(s.meta.get("axis"), s.args[0].ndim)[0]
     made = np.zeros_like(s.args[0])
     index = (slice(None),) * axis + (row,)
@@ -123,7 +123,7 @@ def _freedom(s: Site) -> float:
 
 
 def _var(s: Site, g: Any, centred: Any, n: Any) -> Any:
-    return spread(g, s.args[0], s.meta.get("axis")) * 2 / n * centred
+    return expand(g, s.args[0], s.meta.get("axis")) * 2 / n * centred
 
 
 @finds("var", "std", "var_about")
@@ -148,10 +148,10 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_ddof", text, lambda s, d=ddof: s.slots[0] * n(s) / max(_options(s)[1] - d, 1), 0)
     yield Mistake("scale", f"The gradient of the {what} is not divided by the number of entries.",
                   lambda s: s.slots[0] * n(s), 0, cost=RARE)  # fmt: skip
-    across = _across(np.asarray(args_of(node)[0]), node.meta.get("axis"))
+    across = _kept_axes(np.asarray(args_of(node)[0]), node.meta.get("axis"))
     if across:
         yield Mistake("wrong_axis", f"The gradient of the {what} is divided by the length of another axis.",
-                      lambda s: s.slots[0] * n(s) / count(s.args[0], _across(s.args[0], s.meta.get("axis"))), 0,
+                      lambda s: s.slots[0] * n(s) / count(s.args[0], _kept_axes(s.args[0], s.meta.get("axis"))), 0,
                       cost=RARE)  # fmt: skip
     if name == "std":
         yield Mistake("missing_factor", "The gradient of the standard deviation is not divided by it.",
@@ -171,10 +171,10 @@ def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
         return
 
     def won(s: Site) -> Any:
-        return s.args[0] == kept(s.out, s.args[0], s.meta.get("axis"))
+        return s.args[0] == keep_axes(s.out, s.args[0], s.meta.get("axis"))
 
     def whole(s: Site) -> Any:
-        return spread(s.g, s.args[0], s.meta.get("axis"))
+        return expand(s.g, s.args[0], s.meta.get("axis"))
 
     yield Mistake("mask_missing", f"The gradient of {name} goes to all entries; it should go to the chosen one.",
                   whole, 0)  # fmt: skip
@@ -186,10 +186,10 @@ def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
                   lambda s: s.slots[0] * s.args[0], 0)  # fmt: skip
     yield Mistake("mask_missing", f"The gradient of {name} goes to all entries but the chosen one.",
                   lambda s: whole(s) * ~won(s), 0)  # fmt: skip
-    yield from _placed(name)
+    yield from _wrongly_placed(name)
 
 
-def _placed(name: str) -> Iterator[Mistake]:
+def _wrongly_placed(name: str) -> Iterator[Mistake]:
     def at(pick: Any) -> Wrong:
         def wrong(s: Site) -> Any:
             x, axis = s.args[0], s.meta.get("axis")  # type: Any, Any
@@ -201,7 +201,7 @@ def _placed(name: str) -> Iterator[Mistake]:
             if flat:
                 made[where] = np.asarray(s.g).reshape(-1)[0]
                 return made.reshape(x.shape)
-            np.put_along_axis(made, where, kept(s.g, x, axis), axis)
+            np.put_along_axis(made, where, keep_axes(s.g, x, axis), axis)
             return made
 
         return wrong
@@ -225,18 +225,18 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
         return
     if node.meta.get("ord", 2) not in (2, None):
         yield Mistake("wrong_derivative", "The gradient of the norm is x; it should be the sign of x.",
-                      lambda s: spread(s.g, s.args[0], s.meta.get("axis")) * s.args[0], 0)  # fmt: skip
+                      lambda s: expand(s.g, s.args[0], s.meta.get("axis")) * s.args[0], 0)  # fmt: skip
         return
 
     def over(s: Site, power: float) -> Any:
         x, axis = s.args[0], s.meta.get("axis")
-        return spread(s.g, x, axis) * x / kept(s.out, x, axis) ** power
+        return expand(s.g, x, axis) * x / keep_axes(s.out, x, axis) ** power
 
     for text, power in (("not divided by the norm", 0.0), ("divided by the square of the norm", 2.0),
                         ("multiplied by the norm", -1.0)):  # fmt: skip
         yield Mistake("missing_factor" if power == 0 else "wrong_derivative", f"The gradient of a norm is {text}.",
                       lambda s, p=power: over(s, p), 0)  # fmt: skip
     yield Mistake("wrong_derivative", "The gradient of a norm is the sign of x, which is that of the sum of |x|.",
-                  lambda s: spread(s.g, s.args[0], s.meta.get("axis")) * np.sign(s.args[0]), 0)  # fmt: skip
+                  lambda s: expand(s.g, s.args[0], s.meta.get("axis")) * np.sign(s.args[0]), 0)  # fmt: skip
     yield Mistake("missing_factor", "The gradient of a norm is passed to all entries; x over the norm is missing.",
-                  lambda s: spread(s.g, s.args[0], s.meta.get("axis")), 0)  # fmt: skip
+                  lambda s: expand(s.g, s.args[0], s.meta.get("axis")), 0)  # fmt: skip

@@ -60,7 +60,7 @@ FURTHER: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def numbers(name: str) -> list[float]:
+def parse_parameters(name: str) -> list[float]:
     """Return the parameters in the brackets of the name of an activation."""
     inside = name.partition("(")[2].rstrip(")")
     return [float(number) for number in inside.split(",")] if inside and not name.startswith("gelu") else []
@@ -69,8 +69,8 @@ def numbers(name: str) -> list[float]:
 def kinks(name: str) -> list[float]:
     """Return the values of z at which the slope of an activation jumps."""
     head = name.partition("(")[0]
-    if head in ("relu", "leaky_relu", "selu") or (head == "elu" and numbers(name) not in ([], [1.0])):
+    if head in ("relu", "leaky_relu", "selu") or (head == "elu" and parse_parameters(name) not in ([], [1.0])):
         return [0.0]
     if head == "hard_tanh":
-        return numbers(name) or [-1.0, 1.0]
+        return parse_parameters(name) or [-1.0, 1.0]
     return [-3.0, 3.0] if head in ("hard_sigmoid", "hard_swish") else []

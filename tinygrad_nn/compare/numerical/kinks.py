@@ -39,7 +39,7 @@ class Kink:
     moves: list[float] = field(default_factory=list)  # for each side, how far it moves the argument that decides
 
 
-class Folded:
+class KinkedGraph:
     """A graph with the kinks that the sides seen so far show; it walks back with any mean of their slopes."""
 
     def __init__(self, base: Traced, step: float) -> None:
@@ -48,7 +48,7 @@ class Folded:
         self.kinks: list[Kink] = []
         self.at: dict[int, list[int]] = {}
         self.known: dict[tuple[int, int], Kink] = {}
-        self.rows: dict[int, list[Rows]] = {}
+        self.rows: dict[int, list[SideSlopes]] = {}
         self.rng = np.random.default_rng(1)
 
     def add(self, side: Side) -> bool:
@@ -62,7 +62,7 @@ class Folded:
             shape = np.shape(node.out)
             if np.shape(n.out) != shape or np.shape(f.out) != shape or np.asarray(node.out).dtype.kind not in "fc":
                 return False
-            if place not in self.rows and not _bends(node, n, f, self.coarse, self.rng):
+            if place not in self.rows and not _has_kink(node, n, f, self.coarse, self.rng):
                 continue
             rows = self.rows.setdefault(place, [])
             new = [self._rows(place, other) for other in self.sides[len(rows) :]]
@@ -85,10 +85,10 @@ class Folded:
                    and not self._straight(place, np.size(self.base.operations[place].out))]  # fmt: skip
         return not crowded
 
-    def _rows(self, place: int, side: Side) -> Rows | None:
+    def _rows(self, place: int, side: Side) -> SideSlopes | None:
         node, n, f = (t.operations[place] for t in (self.base, side.near.trace, side.far.trace))
         still = ~jumps(node.out, n.out, f.out).reshape(-1)
-        return (_entries if _diagonal(n) else _outputs)(node, n, f, still, self.coarse)
+        return (_entries if _is_elementwise(n) else _outputs)(node, n, f, still, self.coarse)
 
     def together(self) -> list[list[int]]:
         """Return the kinks in groups that depend on one quantity: on all sides, their arguments move in proportion."""
@@ -212,7 +212,7 @@ class Folded:
             if node not in reached:
                 continue
             parents = [p for p in parents_of(node) if p is not None]
-            if any(np.size(p.out) != size for p in parents) or not _diagonal(node):
+            if any(np.size(p.out) != size for p in parents) or not _is_elementwise(node):
                 return False
             reached.update(parents)
         return all(np.size(node.out) == size for node in self.base.inputs if node in reached)
@@ -242,7 +242,7 @@ def _add(slots: list[Any], slopes: Slopes, g: Any) -> None:
             r.reshape(-1)[index] += value if r.dtype.kind == "c" else value.real
 
 
-def _bends(node: Node, near: Node, far: Node, coarse: float, rng: np.random.Generator) -> bool:
+def _has_kink(node: Node, near: Node, far: Node, coarse: float, rng: np.random.Generator) -> bool:
     """Tell whether the rules of an operation give other gradients on a side, for the same random cotangent."""
     q = rng.normal(size=np.shape(node.out))
     slots = zip(*(rule_results(n, q) for n in (node, near, far)), strict=True)
@@ -262,7 +262,7 @@ def _differ(a: Any, b: Any, coarse: float) -> Array:
     return found
 
 
-def _diagonal(node: Node) -> bool:
+def _is_elementwise(node: Node) -> bool:
     """Tell whether each output of an operation depends only on the entries of its arguments at the same index."""
     shape = np.shape(node.out)
     mask = (np.arange(int(np.prod(shape))) * 7 % 11 % 3 == 0).reshape(shape)
@@ -275,7 +275,7 @@ def _diagonal(node: Node) -> bool:
     return True
 
 
-class Rows(NamedTuple):
+class SideSlopes(NamedTuple):
     """The slopes of an operation on one side: `bent` has the outputs whose slopes differ from those at the point.
 
     `of` returns the slopes of one output, or None if its value jumps.
@@ -287,7 +287,7 @@ class Rows(NamedTuple):
     alone: bool = True  # whether each output has its slope independently of the others, unlike those of a sort
 
 
-def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> Rows | None:
+def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> SideSlopes | None:
     """Return the slopes of an elementwise operation, for all outputs at once."""
     shape, nothing = np.shape(node.out), np.zeros(0, dtype=int)
     whole = np.asarray(node.out).dtype.kind == "c"
@@ -312,7 +312,7 @@ def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
                 np.array([o]), real[o : o + 1], np.zeros(1) if imag is None else imag[o : o + 1]))  # fmt: skip
         return found
 
-    return Rows(set(map(int, np.flatnonzero(bent))), of, _moves(near, far))
+    return SideSlopes(set(map(int, np.flatnonzero(bent))), of, _moves(near, far))
 
 
 def _moves(near: Node, far: Node) -> Array:
@@ -329,7 +329,7 @@ def _moves(near: Node, far: Node) -> Array:
     return np.asarray(parts[0] - parts[1] if len(parts) == 2 else parts[0]).reshape(-1)
 
 
-def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> Rows | None:
+def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> SideSlopes | None:
     """Return the slopes of an operation that is not elementwise, output by output; None if that cannot be done."""
     size = int(np.size(node.out))
     if size > OUTPUTS or np.asarray(node.out).dtype.kind == "c":
@@ -345,7 +345,7 @@ def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
         rows.append([_sparse(r) for r in there])
     shapes = [np.shape(r) for r in rule_results(near, np.zeros(np.shape(node.out))) if r is not None]
     sorts = np.shape(node.out) in shapes
-    return Rows(bent, lambda o: rows[o] if still[o] else None, np.zeros(0), not sorts or size == 1)
+    return SideSlopes(bent, lambda o: rows[o] if still[o] else None, np.zeros(0), not sorts or size == 1)
 
 
 def _sparse(r: Any) -> tuple[Array, Array, Array]:

@@ -28,10 +28,10 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
     point = start[0]
     for _ in range(MOST):
         if np.abs(point).max(initial=0.0) <= near:
-            return point, _named(corral, weights), True
+            return point, _labelled_weights(corral, weights), True
         new = lowest(point)
         if point @ new[0] > 0.5 * (point @ point):
-            return point, _named(corral, weights), False  # a plane separates the polytope from the origin
+            return point, _labelled_weights(corral, weights), False  # a plane separates the polytope from the origin
         if any(np.array_equal(new[0], v) for v, _ in corral):
             break
         corral, weights = [*corral, new], np.append(weights, 0.0)
@@ -52,7 +52,7 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
             corral = [v for v, k in zip(corral, keep, strict=True) if k]
             weights = weights[keep] / weights[keep].sum()
         point = np.stack([v for v, _ in corral], axis=1) @ weights
-    return point, _named(corral, weights), bool(np.abs(point).max(initial=0.0) <= near)
+    return point, _labelled_weights(corral, weights), bool(np.abs(point).max(initial=0.0) <= near)
 
 
 def _affine(vertices: Array) -> Array:
@@ -64,5 +64,5 @@ def _affine(vertices: Array) -> Array:
     return np.concatenate([[1 - found.sum()], found])
 
 
-def _named(corral: list[Vertex], weights: Array) -> list[tuple[float, Any]]:
+def _labelled_weights(corral: list[Vertex], weights: Array) -> list[tuple[float, Any]]:
     return [(float(w), what) for (_, what), w in zip(corral, weights, strict=True)]

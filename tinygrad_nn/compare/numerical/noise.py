@@ -49,7 +49,7 @@ def bounds(case: Experiment) -> Noise:
         m = case.masks[k]
         if m is not None:
             n, g = m * n, m * g
-        delta[k] = _through(case, k, n, g, z[k])
+        delta[k] = _carry_back(case, k, n, g, z[k])
     dW, db = [], []
     for k in range(last + 1):
         size = np.abs(case.right.delta[k])
@@ -62,7 +62,7 @@ def bounds(case: Experiment) -> Noise:
     return Noise(z, a, dW, db, delta)
 
 
-def is_single(array: Array) -> bool:
+def has_float32_values(array: Array) -> bool:
     """Tell whether every number of an array is a float32 number, as it is if the array was computed in float32."""
     with np.errstate(over="ignore"):
         return bool((array == array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)).all())
@@ -75,7 +75,7 @@ def _slope(case: Experiment, k: int) -> Any:
     return slope if m is None else m * slope
 
 
-def _through(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
+def _carry_back(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
     """Carry an error bound `n` back through the activation of layer k; `g` is the absolute gradient that arrives."""
     name, f = case.names[k], case.f[k]
     if name == "softmax":
@@ -124,4 +124,4 @@ def _output(case: Experiment, z: Array, error: Array) -> Any:
     else:  # crossentropy, whose gradient has the quotients y/a and (1 - y)/(1 - a)
         with np.errstate(all="ignore"):
             n = g * (1 + error / np.maximum(np.abs(a), 1e-300) + (error + 1) / np.maximum(np.abs(1 - a), 1e-300))
-    return _through(case, last, n, g, z)
+    return _carry_back(case, last, n, g, z)

@@ -38,11 +38,11 @@ def measured_rounding(
         except Exception:  # the user's function, or NumPy, may refuse the dtype
             continue
         if all(a.shape == b.shape and a.dtype != b.dtype for a, b in zip(found, here, strict=True)):
-            return [_apart(a, b, safety) for a, b in zip(found, here, strict=True)]
+            return [_rounding_bound(a, b, safety) for a, b in zip(found, here, strict=True)]
     return [np.zeros(g.shape) for g in here]
 
 
-def _apart(other: Array, g: Array, safety: float) -> Array:
+def _rounding_bound(other: Array, g: Array, safety: float) -> Array:
     off = np.abs(other - g).astype(np.float64)
     off = np.where(np.isfinite(off), off, 0.0)
     found: Array = safety * np.minimum(off, MOST * float(np.nan_to_num(np.abs(g), posinf=0).max(initial=0)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...gradcheck import derivative
 from ..experiment import Experiment
-from .activations_again import FURTHER, kinks, numbers, sigmoid, softplus
+from .activations_again import FURTHER, kinks, parse_parameters, sigmoid, softplus
 
 Array = np.ndarray[Any, Any]
 
@@ -36,7 +36,7 @@ def log_softmax(z: Array) -> Any:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _steep(z: Array, slope: float) -> Any:
+def _leaky_relu(z: Array, slope: float) -> Any:
     return np.where(z.real > 0, z, slope * z)
 
 
@@ -44,13 +44,13 @@ def activate(name: str, z: Array) -> Any:
     """Apply an activation by name to an array that may be complex."""
     plain: dict[str, Callable[[Array], Array]] = {
         "sigmoid": sigmoid, "tanh": np.tanh, "softmax": lambda z: np.exp(log_softmax(z)), "linear": lambda z: z,
-        "relu": lambda z: _steep(z, 0.0), "leaky_relu": lambda z: _steep(z, 0.01),
+        "relu": lambda z: _leaky_relu(z, 0.0), "leaky_relu": lambda z: _leaky_relu(z, 0.01),
     }  # fmt: skip
     if name in plain:
         return plain[name](z)
     if name.startswith("leaky_relu"):
-        return _steep(z, *numbers(name))
-    return FURTHER[name if name in FURTHER else name.partition("(")[0]](z, *numbers(name))
+        return _leaky_relu(z, *parse_parameters(name))
+    return FURTHER[name if name in FURTHER else name.partition("(")[0]](z, *parse_parameters(name))
 
 
 def _log(w: Array, x: Array) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .kinks import Folded
+from .kinks import KinkedGraph
 from .nearest import nearest
 from .sides import STEP, Sides
 
@@ -34,7 +34,7 @@ class Hull:
     def __init__(self, sides: Sides, bounds: Sequence[Array], rng: np.random.Generator) -> None:
         """`bounds` holds, entry by entry, how far apart two ways to compute each gradient may be."""
         self.sides, self.bounds, self.rng = sides, list(bounds), rng
-        self.graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
+        self.graph: KinkedGraph | None = KinkedGraph(sides.here.trace, STEP * sides.eps)
         self.used, self.wide = 0, False
 
     def here(self, mine: Sequence[Array]) -> list[bool]:
@@ -93,7 +93,7 @@ class Hull:
         for _ in range(ROUNDS):
             allowed = _flat([self.bounds[i] for i in which], here, np.real)
             limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
-            still = away = _still(limits, wanted, allowed) if limits else None
+            still = away = _error_where_smooth(limits, wanted, allowed) if limits else None
             if still is None:
                 away = self._away(limits, wanted, allowed, which, here)
                 if away is None:
@@ -127,33 +127,33 @@ class Hull:
                 grads, _ = graph.walk(weights)
                 point = _flat([grads[i] for i in which], like)
                 points += [point] if np.isfinite(point).all() else []  # at 0/0 there is no slope
-        return bool(points) and _among(points, wanted, allowed) is None
+        return bool(points) and _error_from_means(points, wanted, allowed) is None
 
     def _away(
         self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
     ) -> Array | None:
         """Return the difference from the nearest right gradient to the user's, or None if the user's is right."""
-        away = _among(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
+        away = _error_from_means(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
         graph = self._learnt()
         if away is None or graph is None or not graph.kinks:
             return away
-        other = _product(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
+        other = _error_from_groups(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
         if other is not None and len(graph.at) == 1:
             return other if np.linalg.norm(other) < np.linalg.norm(away) else away
         # with kinks behind kinks there are several ways to choose the weights, and some find no solution
         groups = self._groups(graph)
-        other = _product(graph, groups, wanted, allowed, which, like)
+        other = _error_from_groups(graph, groups, wanted, allowed, which, like)
         if other is not None:
-            other = _product(graph, graph.by_unit(groups), wanted, allowed, which, like, alike=True)
+            other = _error_from_groups(graph, graph.by_unit(groups), wanted, allowed, which, like, alike=True)
         return other if other is None or np.linalg.norm(other) < np.linalg.norm(away) else away
 
-    def _learnt(self) -> Folded | None:
+    def _learnt(self) -> KinkedGraph | None:
         for side in self.sides.seen[self.used :]:
             self.graph = self.graph if self.graph is not None and self.graph.add(side) else None
         self.used = len(self.sides.seen)
         return self.graph
 
-    def _groups(self, graph: Folded) -> list[list[int]]:
+    def _groups(self, graph: KinkedGraph) -> list[list[int]]:
         """Return the groups of kinks that depend on one quantity, after looking at enough sides to tell."""
         groups = graph.together()
         if len(groups) < len(graph.kinks):
@@ -172,14 +172,14 @@ def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -
     return np.concatenate(parts)
 
 
-def _still(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
+def _error_where_smooth(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
     """Return how far a gradient is off in the entries in which all sides agree, or None if it is right in these."""
     low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
     off = (high - low <= allowed) & (np.abs(wanted - low) > 2 * allowed)
     return np.where(off, (wanted - low) / allowed, 0.0) if off.any() else None
 
 
-def _among(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
+def _error_from_means(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
     """Return the difference from the nearest mean of some limits to `wanted`, or None if `wanted` is such a mean."""
     points = np.stack([(limit - wanted) / allowed for limit in limits])
 
@@ -191,9 +191,9 @@ def _among(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | No
     return None if inside else -point
 
 
-def _product(
-    graph: Folded, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array],
-    alike: bool = False,
+def _error_from_groups(
+    graph: KinkedGraph, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int],
+    like: Sequence[Array], alike: bool = False,
 ) -> Array | None:  # fmt: skip
     """Return the same difference for the gradients in which each group of kinks has its own mean of its slopes.
 
@@ -201,7 +201,7 @@ def _product(
     first, to fit those entries of the gradient that no other kink changes.
     """
     weights = graph.some_weights()
-    effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
+    effects = [_flat_effects(effect, which, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
     reached = [np.concatenate([np.zeros(0, dtype=int), *(index for index, _ in effect)]) for effect in effects]
     choices = [_choices(graph, group, alike) for group in groups]
     places = sorted(graph.at)
@@ -210,7 +210,7 @@ def _product(
     for last in steps[-LEVELS:]:
         grads, arrived = graph.walk(weights)
         rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
-        effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, arrived)]
+        effects = [_flat_effects(effect, which, like, allowed) for effect in graph.effects(weights, arrived)]
         free = [max(graph.kinks[k].place for k in group) <= last for group in groups]
         open_ = np.ones(len(rest), dtype=bool)
         for group, choosing in zip(groups, free, strict=True):
@@ -222,7 +222,9 @@ def _product(
                     rest[index] -= share * values  # replace the mean by the first slope of each kink
         chosen = [j for j, choosing in enumerate(free) if choosing]
         away = np.zeros(len(rest))
-        for members, entries in _apart([[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)):
+        for members, entries in _independent_groups(
+            [[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)
+        ):
             mine = [chosen[j] for j in members]
             point = _choose(effects, [groups[j] for j in mine], [choices[j] for j in mine], rest,
                             entries[open_[entries]], weights)  # fmt: skip
@@ -235,7 +237,7 @@ def _product(
     return away if np.any(away) else -rest
 
 
-def _choices(graph: Folded, group: list[int], alike: bool) -> list[tuple[int, ...]]:
+def _choices(graph: KinkedGraph, group: list[int], alike: bool) -> list[tuple[int, ...]]:
     """Return the combinations of slopes that the kinks of a group have on some side.
 
     If `alike`, return only those in which all kinks have the same slope, if there are any.
@@ -251,7 +253,7 @@ def _choices(graph: Folded, group: list[int], alike: bool) -> list[tuple[int, ..
 Effect = list[tuple[Array, Array]]
 
 
-def _positions(
+def _flat_effects(
     effect: list[list[tuple[int, Array, Array]]], which: Sequence[int], like: Sequence[Array], allowed: Array
 ) -> Effect:
     """Return what each slope changes, as indices into the flat row and values in units of the rounding bound there."""
@@ -276,7 +278,7 @@ def _positions(
     return found
 
 
-def _apart(effects: Sequence[Effect], size: int) -> list[tuple[list[int], Array]]:
+def _independent_groups(effects: Sequence[Effect], size: int) -> list[tuple[list[int], Array]]:
     """Return groups of kinks that change no common entry of the gradients, each group with its entries."""
     owner = np.full(size, -1)
     parent = list(range(len(effects)))

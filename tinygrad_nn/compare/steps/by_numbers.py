@@ -15,31 +15,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, double, pair
+from ...gradcheck.numerical import Line, inner_product, to_double
 from ...node import Node, recording
 from ...tensor import Tensor, apply, raw
-from ...transforms import alias, enter
+from ...transforms import alias, new_input
 from ..budget import Budget
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
 from ..edits import edit_of_step
-from ..function.black_box import in_numbers, no_graph, of_some
+from ..function.advice import CLOSE, GradientData
+from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
-from ..function.look import CLOSE, Look
 from ..function.operations import explain_graph
+from ..numerical.full_gradients import NumericalGradient, whole_gradients
 from ..numerical.sides import ULPS
-from ..numerical.whole import Whole, whole_gradients
 from ..rows import judged_row
-from .explain import by_shape, same_but_ones
-from .matching import Match, chosen, match, meant
-from .mending import mended
+from .explain import same_but_ones, shape_diagnosis
+from .matching import Match, candidate_states, choose_state, match
+from .mending import add_edit
 from .names import Names
-from .probes import Called, cotangent
-from .running import Forward, Passes, Version, arguments, checked_mapping, results, room, run_backward
+from .probes import UserPasses, draw_cotangents
+from .running import Forward, Passes, Version, arguments, checked_mapping, name_stem, results, run_backward
 from .statements import Statement
 from .step import Step
-from .tracing import Trace, is_own, space_of
-from .walked import as_floats
+from .tracing import Trace, is_own, module_names
+from .walk import as_floats
 
 Array = np.ndarray[Any, Any]
 
@@ -48,7 +48,7 @@ FEW = 6  # entries checked per gradient, besides random directions; a wrong grad
 EPS = float(np.finfo(np.float64).eps)
 
 
-class Bound(NamedTuple):
+class BoundValue(NamedTuple):
     """Where and when a value of the forward was bound.
 
     `frame` numbers the call, `at` is (call, line event) at which the content was final, `value` that content;
@@ -72,12 +72,12 @@ class ArrayRun:
         trace = Trace(lambda label, value: _is_value(value), copies=True)
         args, named = self._arguments(self.leaves)
         value = trace.run(f, *args, **named)
-        self.bound: dict[Node, Bound] = {}
+        self.bound: dict[Node, BoundValue] = {}
         nothing = Statement(0, 0, "")
         versions: dict[str, list[Version]] = {}
         made: dict[int, Tensor] = {}
         with recording(True):
-            tensors = [enter(np.array(x)) for x in self.leaves]
+            tensors = [new_input(np.array(x)) for x in self.leaves]
             for i, t in zip(inputs.moving, tensors, strict=True):
                 versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
             given = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
@@ -86,13 +86,13 @@ class ArrayRun:
                     made[id(b.value)] = given[id(b.value)]
                     continue
                 state = b.states[-1]
-                new: Any = apply(alias, (enter(np.array(state.array, np.float64)),))
+                new: Any = apply(alias, (new_input(np.array(state.array, np.float64)),))
                 echo = b.given and id(b.value) in made
                 mine = versions.setdefault(b.label, [])
-                mine.append(Version(new.node, new, b.states[0].statement, b.function, {room(b)}, echo))
-                self.bound[new.node] = Bound(b.label, b.frame, state.at, state.time, new.data, len(b.states) > 1)
+                mine.append(Version(new.node, new, b.states[0].statement, b.function, {name_stem(b)}, echo))
+                self.bound[new.node] = BoundValue(b.label, b.frame, state.at, state.time, new.data, len(b.states) > 1)
                 made[id(b.value)] = new
-            loss, names, cache = results(_wrapped(value, made))
+            loss, names, cache = results(_as_tensors(value, made))
         last = {b.label: made[id(b.value)] for b in trace.bindings}
         last |= {b.label: made[id(b.value)] for b in trace.bindings if b.frame == 1}
         others = {k: v for k, v in trace.left.items() if k not in last and k != "self"}
@@ -131,7 +131,7 @@ class ArrayRun:
         for node in sorted([n for n in {*put, *measured} if n in self.bound], key=lambda n: self.bound[n].time):
             events.setdefault(self.bound[node].at, []).append(node)
         frames: dict[int, Any] = {}
-        space, number = space_of(self.f), [0]
+        space, number = module_names(self.f), [0]
 
         def enter_frame(frame: Any, event: str, arg: Any) -> Any:
             if not is_own(frame, space):
@@ -166,7 +166,7 @@ class ArrayRun:
             value = self.f(*args, **named)
         finally:
             sys.settrace(before)
-        outs = [np.asarray(raw(t)) for t in results(_wrapped(value, {}))[0]]
+        outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
         return [*(seen.get(node, self.bound[node].value) for node in measured), *outs]
 
 
@@ -175,19 +175,19 @@ def _is_value(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.number, float, complex)) and np.asarray(x).dtype.kind in "fc"
 
 
-def _wrapped(value: Any, made: Mapping[int, Tensor]) -> Any:
+def _as_tensors(value: Any, made: Mapping[int, Tensor]) -> Any:
     """Return the result of a forward with its floating-point arrays replaced by Tensors, those of `made` by id."""
     if isinstance(value, dict):
-        return {key: _wrapped(part, made) if _is_value(part) else part for key, part in value.items()}
+        return {key: _as_tensors(part, made) if _is_value(part) else part for key, part in value.items()}
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        return tuple(_wrapped(part, made) if _is_value(part) else part for part in value)
+        return tuple(_as_tensors(part, made) if _is_value(part) else part for part in value)
     if not _is_value(value):
         return value
     with recording(True):
-        return made.get(id(value)) or enter(np.array(value, np.result_type(value, np.float64)))
+        return made.get(id(value)) or new_input(np.array(value, np.result_type(value, np.float64)))
 
 
-def _parts(label: str) -> tuple[str, Any]:
+def _split_label(label: str) -> tuple[str, Any]:
     """Split a label such as ``hs[3]`` or ``cache['x']`` into name and key; the key of a plain name is None."""
     name, bracket, key = label.partition("[")
     if not bracket:
@@ -198,7 +198,7 @@ def _parts(label: str) -> tuple[str, Any]:
 
 def _holder(names: Any, label: str) -> tuple[Any, Any]:
     """Return the container that holds the value of a label (local names, attributes, a list, a dict) and its key."""
-    name, key = _parts(label)
+    name, key = _split_label(label)
     if name not in names and "self" in names:
         names = vars(names["self"])
     return (names, name) if key is None else (names[name], key)
@@ -209,7 +209,7 @@ def _get(names: Any, label: str) -> Any:
     return holder[key]
 
 
-def _put(names: Any, where: Bound, value: Any) -> None:
+def _put(names: Any, where: BoundValue, value: Any) -> None:
     """Bind a label to another value; an array that the forward writes into is overwritten in place instead."""
     holder, key = _holder(names, where.label)
     if where.written:
@@ -238,12 +238,12 @@ class Asked:
     `behind` holds the user's gradients of the values judged so far, which come later in the forward.
     """
 
-    def __init__(self, called: Called, leaves: Sequence[Array]) -> None:
+    def __init__(self, called: UserPasses, leaves: Sequence[Array]) -> None:
         f, inputs = called.forward, called.inputs
         self.single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
-        self.run = ArrayRun(f, inputs, [double(x) for x in leaves])
+        self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
         self.mine = ArrayRun(f, inputs, leaves) if self.single else self.run
-        self.cotangents, self.g = cotangent(called.backward, self.run.forward, called.rng)
+        self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)
         names = [*self.run.forward.versions]
         known = Names(names, checked_mapping(called.names, names))
         self.written = run_backward(called.backward, inputs, self.mine.forward, self.g, known)
@@ -263,14 +263,14 @@ class Asked:
         return any(not np.array_equal(moved[len(self.behind) + k], self.run.value_of(n), equal_nan=True)
                    for k, n in enumerate(self.lost))  # fmt: skip
 
-    def own(self, node: Node, most: int | None = None) -> Whole:
+    def own(self, node: Node, most: int | None = None) -> NumericalGradient:
         """Return the gradient of a value that follows by the right rule from the user's gradients of later values."""
         after = [n for n in self.behind if self.run.time_of(n) > self.run.time_of(node)]
         return self.whole(node, most, after, [self.behind[n] for n in after])
 
     def whole(
         self, node: Node, most: int | None = None, measured: Sequence[Node] = (), given: Sequence[Array] = ()
-    ) -> Whole:
+    ) -> NumericalGradient:
         """Return the numerical gradient of a value, in at most `most` entries.
 
         The values `measured` are held fixed, and their changes are weighted with the gradients `given`.
@@ -282,12 +282,12 @@ class Asked:
 
 
 def judged_by_numbers(
-    called: Called, leaves: Sequence[Array], reason: Reason
+    called: UserPasses, leaves: Sequence[Array], reason: Reason
 ) -> tuple[list[Step], Passes, list[str], str]:
     """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method."""
     asked = Asked(called, leaves)
     run, single = asked.run, asked.single
-    changes = Changes(called, asked)
+    changes = EditSearch(called, asked)
     eps = float(np.finfo(np.float32).eps) if single else EPS
     steps: list[Step] = []
     entries = 0
@@ -297,8 +297,8 @@ def judged_by_numbers(
         own = right if all(step.value_ok for step in steps) else asked.own(node, FEW)
         arrived = np.nan_to_num(own.value)
         bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
-        choice = meant(m.states)
-        state, _ = chosen(choice, arrived, np.where(own.known, bound, np.inf))
+        choice = candidate_states(m.states)
+        state, _ = choose_state(choice, arrived, np.where(own.known, bound, np.inf))
         value = as_floats(state.array)
         if same_but_ones(value.shape, arrived.shape):
             value = value.reshape(arrived.shape)
@@ -331,16 +331,16 @@ def judged_by_numbers(
     return steps, passes, [*asked.notes, *([reason.edit] if reason.edit else [])], method
 
 
-class Changes:
+class EditSearch:
     """Tries small edits of wrong lines, at the given inputs and at other ones, against numerical gradients."""
 
-    def __init__(self, called: Called, asked: Asked) -> None:
+    def __init__(self, called: UserPasses, asked: Asked) -> None:
         self.called, self.runs = called, [asked]
         self.chosen: list[int] = []  # for each step so far, the index of the state that was taken as the gradient
         self.tried = False
         self.budget = Budget(SECONDS)
 
-    def mended(self, found: Diagnosis, k: int, which: int, own: Whole) -> Diagnosis:
+    def mended(self, found: Diagnosis, k: int, which: int, own: NumericalGradient) -> Diagnosis:
         """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
         here = self.runs[0]
         state, name = here.matches[k].states[which], here.matches[k].given.name
@@ -355,7 +355,7 @@ class Changes:
                 return found
             edit = edit_of_step(self.called.backward, self._call, name, state.statement.line, [own.value, other],
                                 visit=visit, values=self._values)  # fmt: skip
-        return found if edit is None else mended(found, edit, {*here.run.forward.versions})
+        return found if edit is None else add_edit(found, edit, {*here.run.forward.versions})
 
     def _elsewhere(self, k: int) -> Array | None:
         """Return the gradient of step `k` by its right rule at other inputs, or None if it is not known there."""
@@ -394,12 +394,12 @@ def _rounding(array: Array, eps: float) -> Array:
     return ULPS * eps * (size + 0.25 * float(size.max(initial=0))) + 1e-300
 
 
-def _judged(label: str, value: Array, whole: Whole, eps: float) -> tuple[Row, Array]:
+def _judged(label: str, value: Array, whole: NumericalGradient, eps: float) -> tuple[Row, Array]:
     """Return the row that compares a gradient with the numerical one, and a mask of its wrong entries."""
     allowed = _rounding(value, eps) if value.shape == whole.value.shape else np.zeros(whole.value.shape)
     row, bad, reference = judged_row(label, value, whole, allowed)
     off = value.shape == whole.value.shape and any(
-        abs(pair(value, v) - slope) > bound + float((allowed * np.abs(v)).sum())
+        abs(inner_product(value, v) - slope) > bound + float((allowed * np.abs(v)).sum())
         for v, slope, bound in whole.directions
     )
     if off and row.ok:
@@ -408,19 +408,19 @@ def _judged(label: str, value: Array, whole: Whole, eps: float) -> tuple[Row, Ar
 
 
 def _explained(
-    label: str, m: Match, value: Array, own: Whole, row: Row, bad: Array, right: Array, bound: Array
+    label: str, m: Match, value: Array, own: NumericalGradient, row: Row, bad: Array, right: Array, bound: Array
 ) -> Diagnosis:
     """Return the diagnosis of a wrong gradient, as far as one can be made without a graph."""
     x = np.asarray(m.version.value.data)
-    part = no_graph([x])
-    shaped = by_shape(part, label, m.given.belongs_to, value, right)
+    part = empty_graph([x])
+    shaped = shape_diagnosis(part, label, m.given.belongs_to, value, right)
     if shaped is not None:
         return shaped
     if value.shape == right.shape and not own.known.all():
-        return Diagnosis("unknown", label, of_some(label, value, right, bad, own))
+        return Diagnosis("unknown", label, describe_known_entries(label, value, right, bad, own))
     inputs = Inputs([label], [right], False, [right], [label], [0], [0])
     noise = float(np.nanmax(own.error, initial=0.0) / (np.nanmax(np.abs(own.value), initial=0.0) or 1.0))
-    look = Look(inputs, [value], [right], [bound], [bad], part, [x], [], max(CLOSE, noise))
+    look = GradientData(inputs, [value], [right], [bound], [bad], part, [x], [], max(CLOSE, noise))
     found = explain_graph(look, [row], [False])[0]
-    evidence = tuple(map(in_numbers, found.evidence))
+    evidence = tuple(map(by_differences, found.evidence))
     return replace(found, text=found.text.replace(f"the gradient of {label}", label), evidence=evidence)

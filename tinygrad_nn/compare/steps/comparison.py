@@ -16,19 +16,19 @@ import numpy as np
 
 from ...printable import printable
 from ..diagnosis import Diagnosis
-from ..experiment import stream
+from ..experiment import own_generator
 from ..function.calling import arrange
 from ..report import ComparisonReport
 from ..rows import Comparison, compare_row
 from .by_numbers import judged_by_numbers
-from .cells import Cells
-from .explain import blamed, explain_step, same_but_ones
+from .explain import blamed_steps, explain_step, same_but_ones
 from .namespace import read_namespace
-from .probes import Called, Probes, matched
-from .referee import Referee, silent
+from .notebook_cells import Cells
+from .probes import Probes, UserPasses, matched
+from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes, as_mapping
 from .step import Step
-from .walked import as_floats, bounds_of, decided, injected
+from .walk import as_floats, bounds_of, gradient_decisions, injected
 
 
 def compare_steps(
@@ -67,13 +67,13 @@ def compare_steps(
         >>> [(s.name, s.verdict) for s in compare_steps(forward, backward, np.ones(3) * 2).steps]
         [('dy', 'ok'), ('dx', 'WRONG')]
     """
-    generator = stream(rng)
+    generator = own_generator(rng)
     if isinstance(forward, Mapping):
         if backward is not None or inputs is not None:
             raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
         with np.errstate(all="ignore"):
             there = read_namespace(forward, names, sys._getframe(1))
-            return judged("the names of a namespace", there, generator, space=forward)
+            return judge_run("the names of a namespace", there, generator, space=forward)
     if not callable(forward) or not callable(backward):
         what = type(forward if not callable(forward) else backward).__name__
         raise TypeError(
@@ -84,29 +84,29 @@ def compare_steps(
         raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
     given = arrange(forward, inputs)
     own = [given.leaves[i] for i in given.moving]
-    called = Called(forward, backward, given, as_mapping(names), generator)
+    called = UserPasses(forward, backward, given, as_mapping(names), generator)
     with np.errstate(all="ignore"):
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
         try:
             run = called.at(own)
         except NoGraphError as error:
             steps, run, notes, method = judged_by_numbers(called, own, error.reason)
-            return _report(title, run, _some(steps, run.graph), notes, method)
-        return judged(title, run, generator, called)
+            return _report(title, run, _require_gradients(steps, run.graph), notes, method)
+        return judge_run(title, run, generator, called)
 
 
-def judged(
-    title: str, run: Passes, rng: np.random.Generator, called: Called | None = None,
+def judge_run(
+    title: str, run: Passes, rng: np.random.Generator, called: UserPasses | None = None,
     space: Mapping[str, Any] | None = None,
 ) -> ComparisonReport:  # fmt: skip
     """Judge each gradient found in a run with a graph, and return the report."""
     graph, written, single = run.graph, run.written, run.single
     tape, right, matches, notes = matched(run)
-    _some(matches, graph)
+    _require_gradients(matches, graph)
     inputs = [t.node for t in graph.tensors if t.node is not None]
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
     bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
-    walked = decided(tape, matches, bounds[1])
+    walked = gradient_decisions(tape, matches, bounds[1])
     states, given, arrived, marked, _ = walked
     probes: Probes | Cells | None = Probes(called, matches, walked) if called is not None else None
     probes = Cells(space, run, tape, matches, walked, rng) if space is not None else probes
@@ -126,11 +126,11 @@ def judged(
         ask, along = referee.of(node, right[node], bounds[0][k], rng)
         row, _ = compare_row(what, ask, rng, 0, along)
         own, bad = compare_row(Comparison(label, what.role, value, arrived[node], bounds[1][k]),
-                               silent, rng, 0)  # fmt: skip
+                               ignore_message, rng, 0)  # fmt: skip
         follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
         diagnosis = None
         if not own.ok and not follows:
-            wrong = blamed(tape, m, states[k], given)
+            wrong = blamed_steps(tape, m, states[k], given)
             state = state._replace(statement=wrong.statement)
             place = label.partition("[")[0], state.statement.line
             diagnosis = known.get(place)
@@ -151,7 +151,7 @@ def judged(
     return _report(title, run, steps, notes, method)
 
 
-def _some(found: list[Any], graph: Forward) -> list[Any]:
+def _require_gradients(found: list[Any], graph: Forward) -> list[Any]:
     """Return the gradients that were found; raise if there are none."""
     if not found:
         shown = printable(", ".join(graph.versions))

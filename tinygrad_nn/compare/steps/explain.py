@@ -15,8 +15,8 @@ import numpy as np
 from ...graph.walk import as_argument
 from ...node import Node
 from ..diagnosis import Diagnosis, Row
+from ..function.advice import GradientData
 from ..function.calling import Inputs
-from ..function.look import Look
 from ..function.operations import explain_graph
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
@@ -38,18 +38,18 @@ def explain_step(
     node, name, whole = match.version.node, match.given.name, match.given.belongs_to
     mine = state.array if state.array.dtype.kind in "fc" else state.array.astype(np.float64)
     part = tape.segment(node, given)
-    shaped = by_shape(part, name, whole, mine, right)
+    shaped = shape_diagnosis(part, name, whole, mine, right)
     if shaped is not None:
         return shaped
     inputs = Inputs([name], [right], False, [right], [name], [0], [0])
-    look = Look(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
+    look = GradientData(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
     in_hull = [_in_hull(part, mine, right, single, rng)]
     found = explain_graph(look, [row], in_hull)[0]
     text = found.text.replace(f"the gradient of {name}", name)
     return replace(found, text=text, evidence=tuple(part.replace(", numerical nan", "") for part in found.evidence))
 
 
-def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
+def blamed_steps(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
     """Return the state after the wrong statement, for a gradient that several statements add up.
 
     A statement is right if it adds the contribution of one use of the value, or of several. If exactly one statement
@@ -87,7 +87,7 @@ def _left_over(
         if np.abs(part).max(initial=0) <= 1e-9 * np.abs(state.array).max(initial=0):
             continue
         found = next((chosen for count in range(1, len(left) + 1) for chosen in combinations(range(len(left)), count)
-                      if _same(part, sum(left[k] for k in chosen))), None)  # fmt: skip
+                      if _is_close(part, sum(left[k] for k in chosen))), None)  # fmt: skip
         if found is None:
             odd.append(s)
         else:
@@ -110,7 +110,7 @@ def _contributions(part: Traced) -> list[Array]:
     return kept
 
 
-def _same(part: Array, other: Any) -> bool:
+def _is_close(part: Array, other: Any) -> bool:
     size = max(float(np.abs(part).max(initial=0)), float(np.abs(other).max(initial=0)))
     near = 1e-4 if part.dtype == np.float32 else 1e-9
     return part.shape == np.shape(other) and bool((np.abs(part - other) <= near * size).all())
@@ -133,7 +133,7 @@ def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.rand
     return Hull(sides, sides.rounding(), rng).here([mine])[0]
 
 
-def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> Diagnosis | None:
+def shape_diagnosis(part: Traced, name: str, whole: str, mine: Array, right: Array) -> Diagnosis | None:
     """Explain a gradient whose shape is not that of its value: a missing sum, a reshape, a transpose; else None.
 
     A missing sum is found from an operation that broadcast the value.
@@ -142,8 +142,8 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
         return None
     shapes = f"{name} is {mine.shape}, {whole} is {right.shape}"
     for out in dict.fromkeys(np.shape(node.out) for node in part.operations if part.inputs[0] in parents_of(node)):
-        axes = _summed(right.shape, out)
-        if not axes or _left(out, axes, right.shape) != right.shape:
+        axes = _broadcast_axes(right.shape, out)
+        if not axes or _summed_shape(out, axes, right.shape) != right.shape:
             continue
         named = " and ".join("the batch (axis 0)" if axis == 0 else f"axis {axis}" for axis in axes)
         keep = ", keepdims=True" if len(out) == right.ndim and right.ndim else ""
@@ -153,7 +153,10 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
             text = f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}: {call}."
             return Diagnosis("broadcast_not_summed", name, text, (), r"\bar b = \sum_n g_n")
         for other in (found for count in range(1, len(out) + 1) for found in combinations(range(len(out)), count)):
-            if other != axes and mine.shape in (_left(out, other, None), _left(out, other, None, keep=True)):
+            if other != axes and mine.shape in (
+                _summed_shape(out, other, None),
+                _summed_shape(out, other, None, keep=True),
+            ):
                 over = "all axes" if len(other) == len(out) > 1 else " and ".join(f"axis {axis}" for axis in other)
                 text = (f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}, and here it "
                         f"was summed over {over}: {call}.")  # fmt: skip
@@ -174,7 +177,7 @@ def same_but_ones(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return [n for n in one if n != 1] == [n for n in other if n != 1]
 
 
-def _summed(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+def _broadcast_axes(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes of `out` along which an argument of `shape` was broadcast; () if it does not broadcast to it."""
     missing = len(out) - len(shape)
     if missing < 0 or any(n not in (1, m) for n, m in zip(shape, out[missing:], strict=True)):
@@ -182,7 +185,7 @@ def _summed(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
     return (*range(missing), *(k + missing for k, n in enumerate(shape) if n == 1 != out[k + missing]))
 
 
-def _left(out: tuple[int, ...], axes: tuple[int, ...], like: tuple[int, ...] | None, keep: bool = False) -> Any:
+def _summed_shape(out: tuple[int, ...], axes: tuple[int, ...], like: tuple[int, ...] | None, keep: bool = False) -> Any:
     """Return the shape of `out` summed over `axes`; with keepdims if `keep`, or if `like` has as many axes."""
     if keep or (like is not None and len(like) == len(out)):
         return tuple(1 if k in axes else n for k, n in enumerate(out))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...printable import printable
-from ..diagnosis import number
+from ..diagnosis import compact_text
 from .step import Step
 
 MARKS = {"ok": "ok", "follows": "(ok)", "WRONG": "WRONG"}
@@ -81,7 +81,7 @@ def as_text(steps: Sequence[Step]) -> list[str]:
         for step in wrong[:12]:
             own = step.own
             where = f"{printable(step.name)}{list(own.worst)}"
-            found.append(f"{where[:34]:<34} {number(own.manual, 7):>14} {number(own.graph, 7):>14}")
+            found.append(f"{where[:34]:<34} {compact_text(own.manual, 7):>14} {compact_text(own.graph, 7):>14}")
     return found
 
 
@@ -89,14 +89,14 @@ def _yours(step: Step) -> str:
     row = step.row
     if row.note.startswith("has shape"):
         return "x".join(row.note.partition("(")[2].partition(")")[0].replace(",", " ").split()) or "number"
-    return number(row.manual, 4)
+    return compact_text(row.manual, 4)
 
 
 def _right(step: Step) -> str:
     row = step.row
     if row.note.startswith("has shape"):
         return "x".join(map(str, row.shape)) or "number"
-    return number(row.graph, 4)
+    return compact_text(row.graph, 4)
 
 
 def as_html(steps: Sequence[Step]) -> str:
@@ -106,8 +106,8 @@ def as_html(steps: Sequence[Step]) -> str:
     joined = lines(steps)
     for line in joined:
         step = line.step
-        numerical = "–" if math.isnan(step.row.numerical) else number(step.row.numerical, 5)
-        rule = "–" if math.isnan(step.arrived) else number(step.arrived, 5)
+        numerical = "–" if math.isnan(step.row.numerical) else compact_text(step.row.numerical, 5)
+        rule = "–" if math.isnan(step.arrived) else compact_text(step.arrived, 5)
         why = ""
         if step.diagnosis is not None and not step.rule_ok:
             kind = escaped(step.diagnosis.kind)

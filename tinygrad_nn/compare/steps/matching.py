@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...node import Node
-from .names import aligned
-from .running import Given, Version
+from .names import pair_in_reverse
+from .running import UserGradient, Version
 from .tracing import State
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 class Match(NamedTuple):
     """A gradient and the value that it belongs to."""
 
-    given: Given
+    given: UserGradient
     version: Version
     states: list[State]  # contents that the gradient's name held; one of them is the gradient
     rounds: int
@@ -30,17 +30,17 @@ class Match(NamedTuple):
 
 
 def match(
-    found: Sequence[Given], versions: Mapping[str, Sequence[Version]], right: Mapping[Node, Array]
+    found: Sequence[UserGradient], versions: Mapping[str, Sequence[Version]], right: Mapping[Node, Array]
 ) -> tuple[list[Match], list[str]]:
     """Pair gradients with values of the forward; return the pairs, and notes for the report on unpaired gradients."""
-    by_name: dict[tuple[str, str], list[Given]] = {}
+    by_name: dict[tuple[str, str], list[UserGradient]] = {}
     for one in found:
         by_name.setdefault((one.belongs_to, one.name.partition("[")[0]), []).append(one)
     matches: list[Match] = []
     notes: list[str] = []
     for (whole, name), given in by_name.items():
         values = list(versions[whole]) if whole in versions else parts_of(whole, versions)
-        given = _begun(given, values, right)
+        given = _without_zeros(given, values, right)
         rooms = dict.fromkeys(["", *(r for g in given for r in g.rooms)])
         for where in (*rooms, None):  # first pair gradients and values of the same function, then the rest
             mine = [g for g in given if where is None or where in g.rooms]
@@ -55,24 +55,28 @@ def match(
                     notes.append(f"{name} is assigned {len(mine)} times and {whole.removesuffix('[]')} {len(theirs)} "
                                  f"times; {over} of {name} could not be judged.")  # fmt: skip
     named = [m for m in matches if not m.given.handed]
-    return [m for m in named if m.given.name.isidentifier() or not any(_same(m, other) for other in named)], notes
+    return [
+        m for m in named if m.given.name.isidentifier() or not any(_is_same_array(m, other) for other in named)
+    ], notes
 
 
-def _same(one: Match, other: Match) -> bool:
+def _is_same_array(one: Match, other: Match) -> bool:
     """Tell whether `other` is a variable that holds the same array as `one`, for the same value."""
     mine, named = one.states[-1].array, other.states[-1].array
     return (one is not other and other.given.name.isidentifier() and one.version.node is other.version.node
             and np.array_equal(mine, named, equal_nan=True))  # fmt: skip
 
 
-def _begun(given: list[Given], values: Sequence[Version], right: Mapping[Node, Array]) -> list[Given]:
+def _without_zeros(
+    given: list[UserGradient], values: Sequence[Version], right: Mapping[Node, Array]
+) -> list[UserGradient]:
     """Leave out gradients that stay zero, such as an initial ``dh = zeros``, unless the right ones are all zero."""
     if not any(np.any(right[v.node]) for v in values):
         return given
     return [g for g in given if np.any(g.states[-1].array)] or given
 
 
-def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Array]) -> list[Match]:
+def _paired(values: list[Version], given: list[UserGradient], right: Mapping[Node, Array]) -> list[Match]:
     """Pair the bindings of one gradient name with the values of one forward name."""
     values, given = _without_echoes(values, given)
     if len(values) == 1:
@@ -86,7 +90,7 @@ def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Arra
         near = 1e-8 * np.abs(want).max(initial=0)
         return 1.0 + 10.0 * any(np.allclose(x, want, rtol=1e-5, atol=near) for x in states)
 
-    pairs = aligned(len(values), len(given), fits)
+    pairs = pair_in_reverse(len(values), len(given), fits)
     by_line = _by_line(len(values), given)
     if by_line and sum(fits(i, j) for i, j in by_line) >= sum(fits(i, j) for i, j in pairs):
         pairs = by_line
@@ -99,7 +103,7 @@ def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Arra
     return found
 
 
-def _by_line(count: int, given: Sequence[Given]) -> list[tuple[int, int]]:
+def _by_line(count: int, given: Sequence[UserGradient]) -> list[tuple[int, int]]:
     """Pair the gradients of one line of a loop, one each round, with the values; the last binding of all may be added.
 
     Returns [] if no line has as many bindings as there are values.
@@ -114,7 +118,7 @@ def _by_line(count: int, given: Sequence[Given]) -> list[tuple[int, int]]:
     return []
 
 
-def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Version], list[Given]]:
+def _without_echoes(values: list[Version], given: list[UserGradient]) -> tuple[list[Version], list[UserGradient]]:
     """Leave out echoes (the same name on both sides of a call) if the counts of values and gradients fit only then."""
     fewer, less = [v for v in values if not v.echo], [g for g in given if not g.echo]
     for one, other in ((values, given), (values, less), (fewer, given), (fewer, less)):
@@ -132,7 +136,7 @@ def parts_of(whole: str, versions: Mapping[str, Sequence[Version]]) -> list[Vers
     return sorted(nodes.values(), key=lambda v: v.node.index)
 
 
-def _single(given: Sequence[Given], value: Version) -> Match:
+def _single(given: Sequence[UserGradient], value: Version) -> Match:
     """Join all bindings of a gradient of a single value; any of their states may be the gradient.
 
     For an input only the last state counts.
@@ -143,26 +147,26 @@ def _single(given: Sequence[Given], value: Version) -> Match:
     return Match(last, value, [state for g in given for state in g.states], 1, len(given) - 1)
 
 
-def meant(states: Sequence[State]) -> list[State]:
+def candidate_states(states: Sequence[State]) -> list[State]:
     """Return the states that may be the gradient: those that the next statement does not add to."""
     return [s for s, after in zip(states, [*states[1:], None], strict=True) if after is None or not after.added]
 
 
-def right_by(m: Array, arrived: Array, bound: Array) -> bool:
+def is_within_bound(m: Array, arrived: Array, bound: Array) -> bool:
     """Tell whether a gradient equals `arrived` within `bound`; axes of length 1 are ignored."""
     if m.size != arrived.size or [n for n in m.shape if n != 1] != [n for n in arrived.shape if n != 1]:
         return False
     return bool((np.abs(m.reshape(arrived.shape) - arrived) <= bound).all())
 
 
-def chosen(states: Sequence[State], arrived: Array, bound: Array) -> tuple[State, bool]:
+def choose_state(states: Sequence[State], arrived: Array, bound: Array) -> tuple[State, bool]:
     """Return the state that is the gradient, and whether it is right.
 
     It is the last right state, or else the state with the largest cosine to `arrived`. It need not be the last state,
     since a name is often reused for the next gradient: ``dh = dh * mask``.
     """
     for state in reversed(states):
-        if right_by(state.array, arrived, bound):
+        if is_within_bound(state.array, arrived, bound):
             return state, True
     best, nearest = states[-1], -2.0
     for state in reversed(states):

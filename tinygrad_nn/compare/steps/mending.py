@@ -13,13 +13,13 @@ from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
 from ..edits.trees import constant
 from .kept import Saved
-from .names import stems
+from .names import names_for_gradient
 from .running import Forward
 
 SUMS = ("sum", "mean", "max", "min", "prod")
 
 
-def mended(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
+def add_edit(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
     """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
     others = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     said = edit.sentence
@@ -174,7 +174,7 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
             rest = next((b for a, b in ((whole.left, whole.right), (whole.right, whole.left))
                          if _text(a) == _text(part)), None)  # fmt: skip
             if rest is not None:
-                return _of_factor(rest, more, isinstance(whole.op, ast.Div), values)
+                return _factor_kind(rest, more, isinstance(whole.op, ast.Div), values)
         if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Add, ast.Sub)) and any(
                 _text(x) == _text(part) for x in (whole.left, whole.right)):  # fmt: skip
             return "overwritten_not_accumulated" if more else "edit"
@@ -194,7 +194,7 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
     return "edit"
 
 
-def _of_factor(rest: ast.expr, more: bool, divided: bool, values: set[str]) -> str:
+def _factor_kind(rest: ast.expr, more: bool, divided: bool, values: set[str]) -> str:
     if any(isinstance(part, ast.Name) and _is_gradient(part.id, values) for part in ast.walk(rest)):
         return "cotangent_ignored" if more else "edit"
     if all(isinstance(part, (ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop))
@@ -204,4 +204,4 @@ def _of_factor(rest: ast.expr, more: bool, divided: bool, values: set[str]) -> s
 
 
 def _is_gradient(name: str, values: set[str]) -> bool:
-    return any(stem in values for stem in stems(name))
+    return any(stem in values for stem in names_for_gradient(name))

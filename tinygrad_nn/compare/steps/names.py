@@ -11,11 +11,11 @@ PATTERNS = (
     r"d_?(?P<x>.+)", r"grad_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
 )  # fmt: skip
 CONTAINERS = re.compile(r"(d|g|grads?|gradients?|dparams?|derivatives?)")
-MOST = 250_000  # largest number of pairs that `aligned` compares
+MOST = 250_000  # largest number of pairs that `pair_in_reverse` compares
 _PART = re.compile(r"(?P<name>[^\[]+)\[(?P<key>.*)\]")
 
 
-def stems(name: str) -> Iterator[str]:
+def names_for_gradient(name: str) -> Iterator[str]:
     """Yield the names of the values that a gradient of this name may belong to, the likeliest first.
 
     Example:
@@ -56,7 +56,7 @@ class Names:
             return self.given[label]
         part = _PART.fullmatch(label)
         if part is None:
-            for stem in stems(label):
+            for stem in names_for_gradient(label):
                 if stem in self.known:
                     return stem
                 if stem in self.keys:
@@ -65,7 +65,7 @@ class Names:
                     return f"{stem}s[]"
             return None
         name, key = part["name"], part["key"]
-        for stem in stems(name):
+        for stem in names_for_gradient(name):
             if f"{stem}[{key}]" in self.known:
                 return f"{stem}[{key}]"
         if key[:1] in "'\"":
@@ -76,7 +76,7 @@ class Names:
         return None
 
 
-def aligned(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple[int, int]]:
+def pair_in_reverse(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple[int, int]]:
     """Pair the versions of a name with the gradients of that name in reverse order: the last with the first, and so on.
 
     If the counts differ, the order-preserving pairing with the best total fit is taken. Of pairings that fit equally

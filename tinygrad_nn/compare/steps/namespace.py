@@ -17,9 +17,9 @@ from ...node import FREED
 from ...printable import printable
 from ...tensor import Tensor, raw, wrap
 from .names import Names
-from .running import Backward, Forward, Given, Passes, Version, as_mapping, checked_mapping
-from .statements import Statement, read
-from .tracing import State, is_number, parts
+from .running import Backward, Forward, Passes, UserGradient, Version, as_mapping, checked_mapping
+from .statements import Statement, read_statements
+from .tracing import State, is_number, labelled_parts
 
 LOSSES = ("loss", "cost", "L", "l", "J", "E")
 NOTHING = Statement(0, 0, "")
@@ -35,7 +35,7 @@ def read_namespace(
         RuntimeError: the graph was freed by a backward.
     """
     held = {label: value for name, whole in space.items() if not name.startswith("_")
-            for label, value in parts(name, whole)}  # fmt: skip
+            for label, value in labelled_parts(name, whole)}  # fmt: skip
     tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
     if not tensors:
         raise ValueError(
@@ -52,21 +52,23 @@ def read_namespace(
     lines = Lines(space, frame)
     versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
     known = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
-    found: list[Given] = []
+    found: list[UserGradient] = []
     helpers: list[str] = []
     for label, value in held.items():
         if label in forward or not is_number(value):
             continue
         whole = known.of(label)
         if whole is not None:
-            found.append(Given(label, whole, [State(lines.of(label), np.array(raw(value)))], "", {""}))
+            found.append(UserGradient(label, whole, [State(lines.of(label), np.array(raw(value)))], "", {""}))
         elif label.startswith("d") and isinstance(value, (np.ndarray, Tensor)) and label.isidentifier():
             helpers.append(label)
     named = {one.belongs_to for one in found}
     for label, t in forward.items():
         kept = None if t.node is None else t.node.grad  # t.grad would warn if t is not a leaf
         if kept is not None and label not in named:
-            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(kept))], "", {""}))
+            found.append(
+                UserGradient(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(kept))], "", {""})
+            )
     if not found:
         shown = printable(", ".join(forward))
         raise ValueError(
@@ -107,7 +109,7 @@ class Lines:
             self._read(source, code.co_firstlineno if code.co_name != "<module>" else 1, frame.f_lineno)
 
     def _read(self, source: str, first: int, last: int) -> None:
-        statements = read(source)
+        statements = read_statements(source)
         try:
             tree = ast.parse(source)
         except SyntaxError:  # a cell with a notebook command such as %time

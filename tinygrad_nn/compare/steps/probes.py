@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import double
+from ...gradcheck.numerical import to_double
 from ...node import Node
 from ...tensor import raw
 from ..budget import Budget
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
-from ..edits.running import copied
+from ..edits.running import copy_value
 from ..function.calling import Inputs
 from .kept import with_arrays
 from .matching import Match, match
-from .mending import as_read, mended
-from .names import Names, stems
+from .mending import add_edit, as_read
+from .names import Names, names_for_gradient
 from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
 from .tracing import State, is_number
-from .walked import Walked, injected
+from .walk import Walked, injected
 
 Array = np.ndarray[Any, Any]
 
@@ -32,7 +32,7 @@ PROBES = 2  # other inputs at which an edit of a line is tried
 SECONDS = 2.5  # rough time limit for the search for edits
 
 
-class Called:
+class UserPasses:
     """The user's forward and backward, which can be called at any inputs; `runs` keeps each run."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Called:
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
         single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
-        graph = run_forward(self.forward, self.inputs, [double(x) for x in leaves])
+        graph = run_forward(self.forward, self.inputs, [to_double(x) for x in leaves])
         mine = run_forward(self.forward, self.inputs, leaves) if single else graph
-        cotangents, g = cotangent(self.backward, graph, self.rng)
+        cotangents, g = draw_cotangents(self.backward, graph, self.rng)
         known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
         held = with_arrays(self.backward, {})
         self.objects[len(self.runs)] = getattr(held, "__self__", None)
@@ -61,7 +61,7 @@ class Called:
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
         if inspect.ismethod(f) and self.objects.get(probe) is not None:
-            f = MethodType(f.__func__, copied(self.objects[probe], {}))
+            f = MethodType(f.__func__, copy_value(self.objects[probe], {}))
         return f(*args, **kwargs)
 
     def as_written(self, edit: Edit) -> Edit:
@@ -75,7 +75,7 @@ class Called:
         return {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
 
 
-def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
+def draw_cotangents(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
     """Return the cotangents of the results as a list, and in the form that a backward takes: an array or a tuple.
 
     They are random if the backward has a parameter for them and the result is no single number, else all ones.
@@ -99,7 +99,7 @@ def matched(run: Passes) -> tuple[Tape, dict[Node, Array], list[Match], list[str
 class Probes:
     """Searches an edit for a wrong line, and tries it at the given inputs and at other ones, which are run once."""
 
-    def __init__(self, called: Called, matches: list[Match], walked: Walked) -> None:
+    def __init__(self, called: UserPasses, matches: list[Match], walked: Walked) -> None:
         self.called, self.matches, self.walked = called, matches, walked
         self.others: list[tuple[list[Match], Walked] | None] | None = None
         self.budget = Budget(SECONDS)
@@ -127,20 +127,20 @@ class Probes:
             if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
                 edit = self._of_result(k, wanted, wrong)
         edit = None if edit is None else self.called.as_written(edit)
-        return found if edit is None else mended(found, edit, set(self.called.runs[0].graph.values))
+        return found if edit is None else add_edit(found, edit, set(self.called.runs[0].graph.values))
 
     def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.written.value) for run in self.called.runs]
         mine = self.walked.states[k].array
-        place = self._place(k, [i for i, x in enumerate(before[0]) if _close(x, mine)])
+        place = self._place(k, [i for i, x in enumerate(before[0]) if _is_close(x, mine)])
         runs = [probe for probe, want in enumerate(wanted) if want is not None]
         if place is None or len(before) < len(wanted) or runs[:1] != [0]:
             return None
 
         def right(value: Any, probe: int) -> list[bool]:
             now, then = _parts(value), before[runs[probe]]
-            return [_close(x, wanted[runs[probe]] if i == place else y)
+            return [_is_close(x, wanted[runs[probe]] if i == place else y)
                     for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
 
         return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
@@ -154,8 +154,8 @@ class Probes:
         value, whole = self.called.runs[0].written.value, self.matches[k].given.belongs_to
         if isinstance(value, dict):
             names = [str(key) for key in value]
-            named = {*stems(self.matches[k].given.name), self.matches[k].given.name, whole}
-            return next((i for i in found if {names[i], *stems(names[i])} & named), None)
+            named = {*names_for_gradient(self.matches[k].given.name), self.matches[k].given.name, whole}
+            return next((i for i in found if {names[i], *names_for_gradient(names[i])} & named), None)
         inputs = self.called.inputs
         floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.moving)]
         names = floats if len(value) == len(floats) else list(inputs.names)
@@ -200,7 +200,7 @@ def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
-def _close(x: Any, y: Any) -> bool:
+def _is_close(x: Any, y: Any) -> bool:
     if not is_number(x) or np.shape(x) != np.shape(y):
         return False
     size = float(np.abs(np.asarray(y)).max(initial=0))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, pair
+from ...gradcheck.numerical import Line, inner_product
 from ...node import Node
 from ..budget import Budget
 from ..rows import Checked
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 SECONDS = 1.5  # rough time limit for the referee
 
 
-def silent(index: Any) -> Checked:
+def ignore_message(index: Any) -> Checked:
     """Return an answer for an entry that was not differentiated numerically: NaN."""
     return Checked(math.nan, 0.0, True)
 
@@ -36,13 +36,13 @@ class Referee:
         """
         x = np.asarray(node.out)
         if self.budget.over or x.dtype.kind == "c" or not x.size:
-            return silent, []
+            return ignore_message, []
         cotangents = [g for _, g in self.tape.outs]
         line = Line(lambda value: self.tape.values({node: value}), [x])
 
         def ask(index: Any) -> Checked:
             if self.budget.over:
-                return silent(index)
+                return ignore_message(index)
             v = np.zeros_like(x)
             size = max(1.0, abs(float(x[index])))
             v[index] = size
@@ -58,5 +58,5 @@ class Referee:
         along = []
         if found.kink != "a kink at the point" and math.isfinite(found.value):
             allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(right * v).sum())
-            along.append((pair(right, v), found.value, allowed))
+            along.append((inner_product(right, v), found.value, allowed))
         return ask, along

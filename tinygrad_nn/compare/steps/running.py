@@ -15,14 +15,14 @@ import numpy as np
 from ...node import Node, recording
 from ...printable import printable
 from ...tensor import Tensor, apply, raw
-from ...transforms import alias, enter
-from ..conventions.reasons import Reason, left, why
+from ...transforms import alias, new_input
+from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..function.calling import COTANGENTS, Inputs, call_function
-from ..function.places import noting_places
+from ..function.locations import recording_locations
 from .kept import Saved, as_arrays, holds_tensors, in_place_of, with_arrays
-from .names import Names, stems
+from .names import Names, names_for_gradient
 from .statements import Statement
-from .tracing import Binding, State, Trace, Value, is_number, parts, space_of
+from .tracing import Binding, State, Trace, Value, is_number, labelled_parts, module_names
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
@@ -39,7 +39,7 @@ class Version(NamedTuple):
     value: Tensor
     statement: Statement
     function: str
-    rooms: set[str]  # the functions in which it has this name, as shortened by `room`
+    rooms: set[str]  # the functions in which it has this name, as shortened by `name_stem`
     echo: bool = False  # it is a parameter with the same name as the value that was passed for it
 
 
@@ -70,7 +70,7 @@ class Forward(NamedTuple):
                                          and bool(value == there))  # fmt: skip
 
 
-class Given(NamedTuple):
+class UserGradient(NamedTuple):
     """One gradient of the user: its name, the forward value it belongs to, and its content after each statement."""
 
     name: str
@@ -97,7 +97,7 @@ class Backward(NamedTuple):
     `stopped` the error that it raised, if any, and `value` what it returned.
     """
 
-    found: list[Given]
+    found: list[UserGradient]
     helpers: list[str]
     stopped: Stopped | None = None
     value: Any = None
@@ -134,35 +134,35 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         ValueError: no result depends on the inputs by operations on Tensors.
         Exception: its own error, if it fails on arrays as well.
     """
-    with recording(True), noting_places():
-        tensors = [enter(np.array(x)) for x in leaves]
+    with recording(True), recording_locations():
+        tensors = [new_input(np.array(x)) for x in leaves]
         for i, t in zip(inputs.moving, tensors, strict=True):
             t.name = inputs.labels[i]
         values = inputs.with_leaves(tensors)
-        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False, passed=_entered)
+        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False, passed=_alias_parameter)
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
         try:
             value = trace.run(f, *([] if inputs.by_name else values), **named)
         except Exception as error:  # user code that was not written for Tensors may raise anything
             if not _runs(f, inputs, leaves):
                 raise
-            raise NoGraphError(why(error, f)) from error
+            raise NoGraphError(why_disconnected(error, f)) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
     for i, t in zip(inputs.moving, tensors, strict=True):
         versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
     for b in trace.bindings:
-        _note(versions, b.label, b.value, b.states[-1].statement, b.function, room(b))
+        _record_version(versions, b.label, b.value, b.states[-1].statement, b.function, name_stem(b))
     loss, names, cache = results(value)
     if isinstance(value, dict):
         for label, part in value.items():
             if isinstance(part, Tensor):
-                _note(versions, str(label), part, trace.returned or nothing, "", "")
+                _record_version(versions, str(label), part, trace.returned or nothing, "", "")
     last = {b.label: b.value for b in trace.bindings}
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
     if not outs and _runs(f, inputs, leaves):
-        raise NoGraphError(left(", ".join(inputs.labels[i] for i in inputs.moving)))
+        raise NoGraphError(disconnected(", ".join(inputs.labels[i] for i in inputs.moving)))
     if not outs:
         raise ValueError(
             "compare_steps: what the forward returned does not depend on its inputs by operations on Tensors, so there "
@@ -172,7 +172,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                    tensors, last, {k: v for k, v in trace.left.items() if k not in last and k != "self"})  # fmt: skip
 
 
-def room(b: Binding) -> str:
+def name_stem(b: Binding) -> str:
     """Return the part of a function's name that both passes share: "affine" for affine_backward.
 
     For the outermost function it is "".
@@ -180,7 +180,7 @@ def room(b: Binding) -> str:
     return "" if b.frame == 1 else re.sub(_SIDE, "", b.function).strip("_")
 
 
-def _note(
+def _record_version(
     versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str, where: str
 ) -> None:
     if value.node is not None and value.data.dtype.kind in "fc":
@@ -193,7 +193,7 @@ def _note(
             mine.append(Version(value.node, value, statement, function, {where}, any(v.node is of for v in mine)))
 
 
-def _entered(value: Any) -> Any:
+def _alias_parameter(value: Any) -> Any:
     """Return an alias node for a Tensor that is passed to a function: the parameter then has a gradient of its own."""
     return apply(alias, (value,)) if isinstance(value, Tensor) and value.node is not None else value
 
@@ -240,7 +240,7 @@ def run_backward(
     made: dict[Any, Any] = {}
     args, kwargs = arguments(backward, inputs, forward, g, made)
     backward = with_arrays(backward, made)
-    kept = {name: as_arrays(part, made) for name, part in (space_of(backward) or {}).items() if holds_tensors(part)}
+    kept = {name: as_arrays(part, made) for name, part in (module_names(backward) or {}).items() if holds_tensors(part)}
     given = {id(x) for x, _ in made.values()}
     helpers: dict[str, None] = {}
 
@@ -261,7 +261,7 @@ def run_backward(
     stopped = None
     returned = None
     try:
-        with np.errstate(all="ignore"), in_place_of(space_of(backward) or {}, kept):
+        with np.errstate(all="ignore"), in_place_of(module_names(backward) or {}, kept):
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
@@ -272,7 +272,7 @@ def run_backward(
     return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
 
 
-def _is_size(one: Given, found: Sequence[Given], forward: Forward, returned: Any) -> bool:
+def _is_size(one: UserGradient, found: Sequence[UserGradient], forward: Forward, returned: Any) -> bool:
     """Tell whether a name such as ``d_k = k.shape[1]`` holds a size and no gradient: an integer, not returned."""
     last = one.states[-1].array
     shapes = [v.value.shape for v in forward.versions.get(one.belongs_to, ())]
@@ -307,7 +307,9 @@ def arguments(
     for p in parameters:
         if p.kind is p.VAR_KEYWORD:
             continue
-        of_result = any(s in outs or (s in values and getattr(values[s], "node", None) in last) for s in stems(p.name))
+        of_result = any(
+            s in outs or (s in values and getattr(values[s], "node", None) in last) for s in names_for_gradient(p.name)
+        )
         if p.kind is p.VAR_POSITIONAL:
             args += [as_arrays(v, made, kind) for v in given.values()] if not args and not kwargs else []
             continue
@@ -370,20 +372,20 @@ def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
             continue
         if p in WHOLE and _reads(backward, forward.values):
             continue
-        if p in COTANGENTS or any(getattr(forward.values.get(s), "node", None) in last for s in stems(p)):
+        if p in COTANGENTS or any(getattr(forward.values.get(s), "node", None) in last for s in names_for_gradient(p)):
             return True
     return False
 
 
-def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> list[Given]:
+def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> list[UserGradient]:
     """Return the gradients of a backward from the bindings of its names.
 
     Bindings are joined into one gradient if the same array is bound again, as when it is passed to a function, or if
     a statement adds to the name.
     """
-    made: list[Given] = []
-    current: dict[tuple[int, str], Given] = {}
-    objects: dict[str, tuple[Any, Given, int]] = {}  # last object bound to a name, its gradient, the call
+    made: list[UserGradient] = []
+    current: dict[tuple[int, str], UserGradient] = {}
+    objects: dict[str, tuple[Any, UserGradient, int]] = {}  # last object bound to a name, its gradient, the call
     for b in bindings:
         whole = names.of(b.label)
         if whole is None:
@@ -398,9 +400,9 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
         else:
             echo = before is not None and before[0] is b.value
             given = id(b.value) in handed and b.frame == 1
-            one = Given(b.label, whole, list(b.states), b.function, set(), 0, echo, given)
+            one = UserGradient(b.label, whole, list(b.states), b.function, set(), 0, echo, given)
             made.append(one)
-        one.rooms.add(room(b))
+        one.rooms.add(name_stem(b))
         current[b.frame, b.label] = one
         objects[b.label] = b.value, one, b.frame
     made.sort(key=lambda one: one.states[-1].time)
@@ -411,14 +413,14 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
     return made
 
 
-def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Given]:
+def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[UserGradient]:
     """Return the gradients among the results of a backward that no name of the backward held."""
     statement = trace.returned or Statement(0, 0, "")
     named = {b.label: b for b in trace.bindings}
     floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
     labelled: list[tuple[str, str, Any]] = []
     if isinstance(value, dict):
-        for label, part in parts("gradients", value):
+        for label, part in labelled_parts("gradients", value):
             key = label[len("gradients['") : -2]
             whole = names.of(label) or (key if key in names.known else None)
             labelled += [(key, whole, part)] if whole else []
@@ -436,7 +438,7 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Gi
         if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
                and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
             continue
-        found.append(Given(name, whole, [State(statement, array)], "", {""}))
+        found.append(UserGradient(name, whole, [State(statement, array)], "", {""}))
     return found
 
 

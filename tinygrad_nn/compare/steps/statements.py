@@ -35,11 +35,11 @@ class Statements:
     def at(self, file: str, line: int, space: dict[str, Any] | None = None) -> Statement:
         """Return the statement of a line; if the file cannot be parsed, a statement of that line alone."""
         if file not in self.files:
-            self.files[file] = read("".join(linecache.getlines(file, space)))
+            self.files[file] = read_statements("".join(linecache.getlines(file, space)))
         return self.files[file].get(line) or Statement(line, line, linecache.getline(file, line).strip())
 
 
-def read(source: str) -> dict[int, Statement]:
+def read_statements(source: str) -> dict[int, Statement]:
     """Return the statement of each line of a source; {} if the source cannot be parsed."""
     try:
         tree = ast.parse(source)
@@ -72,13 +72,13 @@ def _added(node: ast.stmt) -> Iterator[str]:
         target: Any = node.target
         while isinstance(target, ast.Subscript):
             target = target.value
-        yield from _name(target)
+        yield from _target_labels(target)
     if isinstance(node, ast.Assign):
         terms = set(_terms(node.value))
-        yield from (name for t in node.targets for name in _name(t) if name in terms)
+        yield from (name for t in node.targets for name in _target_labels(t) if name in terms)
 
 
-def _name(node: ast.expr) -> Iterator[str]:
+def _target_labels(node: ast.expr) -> Iterator[str]:
     """Yield the label of a target: ``a`` for ``a`` and for ``self.a``, ``x.grad`` for ``x.grad``."""
     if isinstance(node, ast.Name):
         yield node.id
@@ -90,7 +90,7 @@ def _terms(node: ast.expr) -> Iterator[str]:
     """Yield the labels that are terms of a sum by themselves, as ``dx`` in ``dx + dy * w``."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
         for part in (node.left, node.right):
-            yield from _name(part)
+            yield from _target_labels(part)
             yield from _terms(part)
 
 

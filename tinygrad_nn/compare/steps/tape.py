@@ -10,7 +10,7 @@ import numpy as np
 from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate, rule_results
 from ...node import Node
-from ..paths import Traced, again, args_of, parents_of, run_again, twin
+from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation
 
 Array = np.ndarray[Any, Any]
 Instead = Callable[[Node, Array, bool], Array | None]  # (node, arrived, marked) -> gradient to pass on; None: arrived
@@ -82,17 +82,19 @@ class Tape:
             parents = parents_of(node)
             if node in new or not any(parent in new for parent in parents):
                 continue
-            new[node] = again(node, [new.get(p, arg) for p, arg in zip(parents, args_of(node), strict=True)])[0]
+            new[node] = rerun_operation(node, [new.get(p, arg) for p, arg in zip(parents, args_of(node), strict=True)])[
+                0
+            ]
         return [new.get(node, node.out) for node, _ in self.outs]
 
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
-        twins = run_again(self.operations, {node: twin(node, out=np.asarray(x)) for node, x in changed.items()})
+        twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
         return Tape([(twins.get(node, node), g) for node, g in self.outs]), twins
 
     def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
         """Return the part of the graph from a node up to the nearest nodes with given gradients, or the results."""
-        start = twin(node, args=(), parents=(), primitive=None)
+        start = copy_node(node, args=(), parents=(), primitive=None)
         twins: dict[Node, Node] = {node: start}
         ends = dict(self.outs)
         outs = [(start, ends[node])] if node in ends else []
@@ -101,7 +103,7 @@ class Tape:
             inside = [twins.get(p) if p is not None and (p is node or p not in given) else None for p in parents]
             if not any(inside) or user is node:
                 continue
-            own = twins[user] = twin(user, parents=inside)
+            own = twins[user] = copy_node(user, parents=inside)
             if user in given:
                 outs.append((own, given[user]))
             elif user in ends:

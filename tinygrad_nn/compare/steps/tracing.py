@@ -69,7 +69,7 @@ class Trace:
 
     def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function, record its bindings, and return its result."""
-        space = space_of(f)
+        space = module_names(f)
         root: list[int] = []
 
         def enter(frame: Any, event: str, arg: Any) -> Any:
@@ -119,7 +119,7 @@ class Trace:
             if statement.writes:
                 self._changed(statement)
         for name, whole in list(held.items()):
-            for label, value in parts(name, whole):
+            for label, value in labelled_parts(name, whole):
                 if bound.get(label) is value or not self.wanted(label, value):
                     continue
                 bound[label] = value
@@ -147,11 +147,11 @@ class Value(np.ndarray[Any, Any]):
     grad: Any = None
 
 
-def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def labelled_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield a value with its label; for a list, tuple or dict each part, for ``self`` each attribute."""
     if name == "self" and hasattr(value, "__dict__"):
         for key, part in list(vars(value).items()):
-            yield from parts(key, part)
+            yield from labelled_parts(key, part)
         return
     if isinstance(value, Value) and value.grad is not None:
         yield f"{name}.grad", value.grad
@@ -174,7 +174,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (float, int, complex)) and not isinstance(value, bool)
 
 
-def space_of(f: Any) -> Any:
+def module_names(f: Any) -> Any:
     """Return the `__globals__` of a function; functions of the same module share it."""
     return getattr(_unwrapped(f), "__globals__", None)
 

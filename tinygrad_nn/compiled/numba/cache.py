@@ -22,10 +22,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...files import write_whole
-from ...forks import await_too
+from ...forks import wait_before_fork
 from ...printable import printable
-from ..trace.nodes import caller
-from .fingerprint import fingerprint, sources
+from ..trace.nodes import calling_line
+from .fingerprint import file_digest, fingerprint
 
 MOST = 4096  # the most files in the folder; the least recently used ones are deleted
 SETTINGS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USE_RTSAFE_SQRT")
@@ -50,15 +50,15 @@ def folder() -> Path | None:
         return None
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        why = distrust(place)
+        why = why_untrusted(place)
     except OSError as error:
         why = f"{place} cannot be created or read ({error.strerror})"
     if why:
-        tell(f"{why}. Set TINYGRAD_NN_CACHE to a folder of your own that only you can write to.")
+        warn_not_kept(f"{why}. Set TINYGRAD_NN_CACHE to a folder of your own that only you can write to.")
     return None if why else place.resolve()
 
 
-def distrust(place: Path) -> str:
+def why_untrusted(place: Path) -> str:
     """Return why someone else could have put code into a folder; an empty string if only this user can have done so."""
     if not hasattr(os, "getuid"):
         return ""  # file modes mean nothing on this system; the folder is in the user's profile
@@ -80,7 +80,7 @@ def distrust(place: Path) -> str:
 _told: set[str] = set()
 
 
-def tell(why: str, cause: str | None = None) -> None:
+def warn_not_kept(why: str, cause: str | None = None) -> None:
     """Warn that machine code is not kept, once for each `cause`; give one if the reason `why` names a single file."""
     warn(f"machine code is not cached, so the next process compiles it again: {why}", cause or why)
 
@@ -89,10 +89,10 @@ def warn(text: str, cause: str) -> None:
     """Warn with this text, but only once for each cause."""
     if cause not in _told:
         _told.add(cause)
-        warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
+        warnings.warn_explicit(printable(text), RuntimeWarning, *calling_line())
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -103,7 +103,7 @@ def versions() -> str:
     import numba
 
     settings = [(name, getattr(numba.config, name, None)) for name in SETTINGS]
-    return f"{sys.version} {numba.__version__} {llvmlite.__version__} {np.__version__} {settings} {sources().hex()}"
+    return f"{sys.version} {numba.__version__} {llvmlite.__version__} {np.__version__} {settings} {file_digest().hex()}"
 
 
 @cache
@@ -112,17 +112,17 @@ def await_numba() -> None:
     from llvmlite.binding import ffi
     from numba.core.compiler_lock import global_compiler_lock
 
-    await_too(global_compiler_lock._lock, ffi.lib._lock._lock)
+    wait_before_fork(global_compiler_lock._lock, ffi.lib._lock._lock)
 
 
-def kept(dispatcher: Any, apart: bool = False) -> Any:
+def kept_on_disk(dispatcher: Any, apart: bool = False) -> Any:
     """Return a numba function that saves its machine code on disk, and loads it from there.
 
     With `apart` the caller promises that no array which it writes shares memory with another argument. LLVM can then
     vectorize loops. Otherwise it would compare all addresses in each call first, and give up if there are many arrays.
     """
     await_numba()
-    dispatcher._cache = Kept(dispatcher)
+    dispatcher._cache = FunctionCache(dispatcher)
     dispatcher._compiler.compile = without_collector(dispatcher._compiler.compile)
     if apart:
         dispatcher.apart, dispatcher._compiler._customize_flags = True, _without_aliases
@@ -145,13 +145,13 @@ def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def kept_as(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function with numba for these argument types only, and keeps it as `kept`."""
+def kept_for_types(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles a function with numba for these argument types only, as `kept_on_disk` does."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         from numba import njit
 
-        made = kept(njit(**options)(function), apart)
+        made = kept_on_disk(njit(**options)(function), apart)
         made.compile(signature)
         made.disable_compile()
         return made
@@ -164,7 +164,7 @@ def _without_aliases(flags: Any) -> Any:
     return flags
 
 
-class Kept:
+class FunctionCache:
     """The cache of one function, with numba's interface of a cache: numba asks it before compiling, and tells it after.
 
     A file contains numba's result, followed by the digest of that and of the key. The key is the name of the file.
@@ -205,14 +205,14 @@ class Kept:
         if file is None:
             return None
         try:
-            whole(file)
+            check_file(file)
             data = IndexDataCacheFile("", "", None)._load_data(str(file))
             made = CompileResult._rebuild(target, *data)
             os.utime(file)
         except FileNotFoundError:
             return None
         except Exception as error:  # a damaged file, or one of another numba, can raise anything
-            self.useless[file] = _words(error)
+            self.useless[file] = _error_text(error)
             return None
         return made
 
@@ -220,7 +220,7 @@ class Kept:
         """Write the machine code for these argument types to disk, if that is possible."""
         from numba.core.serialize import dumps
 
-        Kept.compiled += 1
+        FunctionCache.compiled += 1
         file = self._file(signature, made.target_context)
         useless = self.useless.pop(file, None) if file else None
         if file is None or made.library.has_dynamic_globals or not all(x.can_cache for x in made.lifted):
@@ -231,7 +231,7 @@ class Kept:
             prune(file.parent)
         except Exception as error:
             before = f"is unusable ({useless}) and " if useless else ""
-            tell(f"{file} {before}could not be written ({_words(error)}).", _words(error))
+            warn_not_kept(f"{file} {before}could not be written ({_error_text(error)}).", _error_text(error))
             return
         if useless:
             text = f"cached machine code was unusable ({useless}) and was compiled again: {file}"
@@ -250,7 +250,7 @@ def digest(file: Path, content: bytes) -> bytes:
     return hashlib.sha256(file.name.encode() + content).digest()
 
 
-def whole(file: Path) -> None:
+def check_file(file: Path) -> None:
     """Raise if a file does not belong to the user, can be written by others, or has changed since it was written."""
     with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
         found = os.fstat(opened.fileno())

@@ -18,21 +18,21 @@ import numpy as np
 from ...tree import flatten
 from ..program.values import Op, Program, Value
 from ..trace.operations import frozen, thawed
-from .expressions import NAMES, code_of, known
+from .expressions import NAMES, code_of, kernel_can_do
 
 Index = tuple[Any, ...]
 AXES = 10  # the most axes of an array that a kernel takes
 PRODUCT = 16_384  # a matrix product of at most so many multiplications is faster in a kernel than in BLAS
 
 
-def opened(program: Program) -> Program:
+def replace_calls(program: Program) -> Program:
     """Return the program with those calls replaced that kernels can do."""
-    opening = Opening(program)
+    opening = CallReplacer(program)
     ops = [new for op in program.ops for new in (opening.sum(op) or opening.of(op))]
     return Program([op for op in ops if op not in opening.gone], program.inputs, program.outputs)
 
 
-class Opening:
+class CallReplacer:
     """The replacement of calls by operations of kernels.
 
     Attributes:
@@ -87,7 +87,7 @@ class Opening:
     def of(self, op: Op) -> list[Op]:
         """Return the operations that replace an operation; the operation itself if there is no replacement."""
         way = WAYS.get(op.name) if op.kind == "call" else None
-        if way is None or not all(map(_usual, [*op.values, op.out])):
+        if way is None or not all(map(_has_usual_dtype, [*op.values, op.out])):
             return [op]
         leaves, rebuild = flatten(op.nest)
         values = iter(op.args)
@@ -96,7 +96,7 @@ class Opening:
         last = way(self, op, args, given)
         if last is not None:
             last.name, last.outs, last.scope = op.name, op.outs, op.scope
-        if last is None or (last.kind in ("gather", "scatter", "join") and not _done(last)):
+        if last is None or (last.kind in ("gather", "scatter", "join") and not _is_possible(last)):
             self.places = before
             return [op]
         op.out.op = last
@@ -117,7 +117,7 @@ class Opening:
             data = index.data.astype(np.int64) % n
             self.places[key] = Value(index.number, "constant", index.shape, data.dtype, data=data)
         if key not in self.places:
-            self.places[key] = self.add("call", partial(places, n, axis), [index], (), index.shape, np.int64)
+            self.places[key] = self.add("call", partial(from_start, n, axis), [index], (), index.shape, np.int64)
             self.places[key].op.name = "places"  # type: ignore[union-attr]
         return self.places[key]
 
@@ -138,7 +138,7 @@ class Opening:
                 parts.append(_constant(array) if array.dtype.kind in "iu" else part)
             else:
                 parts.append(int(part) if isinstance(part, (np.integer, int)) and type(part) is not bool else part)
-        parts = _whole(parts, len(shape))
+        parts = _full_index(parts, len(shape))
         axis, arrays = 0, []
         found: list[Any] = []
         for part in parts:
@@ -160,7 +160,7 @@ class Opening:
         return (frozen(tuple(found)), at, axes), arrays
 
 
-def places(n: int, axis: int, index: Any) -> Any:
+def from_start(n: int, axis: int, index: Any) -> Any:
     """Return indices into an axis of n entries with negative ones counted from the start.
 
     Raises:
@@ -173,12 +173,12 @@ def places(n: int, axis: int, index: Any) -> Any:
     return np.where(index < 0, index + n, index)
 
 
-def _done(op: Op) -> bool:
+def _is_possible(op: Op) -> bool:
     """Tell whether kernels can do a gather, scatter or join; there is no other code for these."""
-    return known(op) and all(len(x.shape) <= AXES for x in op.values)
+    return kernel_can_do(op) and all(len(x.shape) <= AXES for x in op.values)
 
 
-def _usual(x: Value) -> bool:
+def _has_usual_dtype(x: Value) -> bool:
     return isinstance(x.dtype, np.dtype) and code_of(x.dtype) in (*NAMES, "u8", "u4", "i2", "u2", "i1") and x.size > 0
 
 
@@ -186,7 +186,7 @@ def _constant(data: Any) -> Value:
     return Value(0, "constant", data.shape, data.dtype, data=data)
 
 
-def _whole(parts: list[Any], ndim: int) -> list[Any]:
+def _full_index(parts: list[Any], ndim: int) -> list[Any]:
     """Return an index with a part for each axis, and no Ellipsis."""
     count = sum(part is not None and part is not Ellipsis for part in parts)
     rest = [slice(None)] * (ndim - count)
@@ -196,7 +196,7 @@ def _whole(parts: list[Any], ndim: int) -> list[Any]:
     return [*parts, *rest]
 
 
-def _picked(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _selected_shape(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of the array that an index selects."""
     like = iter(arrays)
     index = [np.zeros(next(like).shape, int) if isinstance(part, tuple) and part[0] == "array" else part
@@ -207,27 +207,27 @@ def _picked(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tu
 # -- The replacement for each kind of call: each function returns the last operation, or None
 
 
-def _getitem(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _getitem(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     x, found = args[0], opening.parsed(given["index"], args[0].shape)
     if found is None or code_of(x.dtype) not in NAMES:
         return None
     return Op("gather", "", None, [x, *found[1]], found[0])
 
 
-def _put(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _put(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     # ``put`` is the gradient of an index: a scatter if the index has arrays, else a join with zeros around it.
     x, index, shape = args[0], given["index"], op.out.shape
     found = opening.parsed(index, shape)
-    if found is None or code_of(x.dtype) not in NAMES or _picked(*found, shape) != x.shape:
+    if found is None or code_of(x.dtype) not in NAMES or _selected_shape(*found, shape) != x.shape:
         return None
     if found[1]:
         return Op("scatter", "", None, [x, *found[1]], found[0]) if x.dtype.kind in "fi" else None
     if x.size == op.out.size and all(part is None or part == ("slice", None, None, None) for part in found[0][0]):
         return Op("reshape", "", None, [x], (shape,))
-    return Op("join", "", None, [x], ((found[0][0],), _rest(found[0][0], shape)))
+    return Op("join", "", None, [x], ((found[0][0],), _boxes_outside(found[0][0], shape)))
 
 
-def _rest(parts: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
+def _boxes_outside(parts: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
     """Return boxes that cover all entries outside an index; the whole array if the index cuts more than one axis."""
     axes = [slice(part, part + 1) if isinstance(part, int) else part for part in thawed(parts) if part is not None]
     axes = [slice(n - 1, n) if s == slice(-1, 0) else slice(*s.indices(n)) for s, n in zip(axes, shape, strict=True)]
@@ -254,7 +254,7 @@ def _disjoint(a: Index, b: Index, shape: tuple[int, ...]) -> bool:
     return any(p[1] <= q[0] or q[1] <= p[0] for p, q in zip(ends(a), ends(b), strict=True))
 
 
-def _concatenate(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _concatenate(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     axis = given.get("axis", 0)
     if axis is None or not set(given) <= {"axis"}:
         return None
@@ -264,7 +264,7 @@ def _concatenate(opening: Opening, op: Op, args: list[Any], given: dict[str, Any
     return _joined(args, boxes, op.out)
 
 
-def _stack(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _stack(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     if not set(given) <= {"axis"}:
         return None
     before = (slice(None),) * (given.get("axis", 0) % len(op.out.shape))
@@ -274,10 +274,12 @@ def _stack(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> 
 def _joined(args: Sequence[Any], boxes: Sequence[Any], out: Value) -> Op | None:
     if not all(isinstance(x, Value) for x in args):
         return None
-    return Op("join", "", None, list(args), (tuple(frozen(tuple(_whole(list(b), len(out.shape)))) for b in boxes), ()))
+    return Op(
+        "join", "", None, list(args), (tuple(frozen(tuple(_full_index(list(b), len(out.shape)))) for b in boxes), ())
+    )
 
 
-def _cross(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _cross(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     a, b = args
     shape, dtype = op.out.shape[:-1], op.out.dtype
     if given or dtype.kind != "f" or any(not isinstance(x, Value) or x.shape[-1:] != (3,) for x in args):
@@ -299,7 +301,7 @@ def _cross(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> 
     return _joined(three, [(*(slice(None),) * len(shape), k) for k in range(3)], op.out)
 
 
-def _matmul(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _matmul(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
     """Return a product of vectors as a ``vdot``, and a small product with one vector as a product of matrices."""
     if given or not all(isinstance(x, Value) and x.dtype == op.out.dtype and x.dtype.kind == "f" for x in args):
         return None
@@ -315,7 +317,7 @@ def _matmul(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) ->
     return Op("reshape", "", None, [made], (op.out.shape,))
 
 
-WAYS: dict[str, Callable[[Opening, Op, list[Any], dict[str, Any]], Op | None]] = {
+WAYS: dict[str, Callable[[CallReplacer, Op, list[Any], dict[str, Any]], Op | None]] = {
     "getitem": _getitem, "put": _put, "concatenate": _concatenate, "stack": _stack, "cross": _cross,
     "matmul": _matmul, "dot": _matmul,
 }  # fmt: skip

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from ..program.values import Arg, Op, Value
-from .cache import Kept, folder
+from .cache import FunctionCache, folder
 from .expressions import code_of
-from .machine import made
+from .machine import kernel_function
 from .native import dtypes_of_products
 
 EACH = 6  # one more process for so many functions: it takes a second to start, in which five are compiled
@@ -37,7 +37,7 @@ START = f"import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {__name_
 Job = dict[str, Any]
 
 
-def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
+def compile_jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
     """Return the compilation jobs for kernels and for functions of the package `native`.
 
     A quick one comes first, since it shows whether the cache on disk is empty. The longest ones come at the front and
@@ -65,7 +65,7 @@ def _kind(x: Any) -> Any:
     return (x[0], len(x[1])) if isinstance(x, list) else type(x).__name__
 
 
-def _stand_in(x: Any) -> Any:
+def _make_argument(x: Any) -> Any:
     """Return an argument made from its description; arrays of zeros take no memory until they are read."""
     if not isinstance(x, list):
         return x
@@ -75,7 +75,7 @@ def _stand_in(x: Any) -> Any:
 def prepare(job: Job) -> None:
     """Compile the function of a job, or load it from disk."""
     if "kernel" in job:
-        made(job["kernel"])
+        kernel_function(job["kernel"])
         return
     if "product" in job:
         from .native.blocked import ready
@@ -86,20 +86,20 @@ def prepare(job: Job) -> None:
 
     module, name = job["native"]
     with preparing():
-        getattr(import_module(f"{__package__}.native.{module}"), name)(*map(_stand_in, job["given"]))
+        getattr(import_module(f"{__package__}.native.{module}"), name)(*map(_make_argument, job["given"]))
 
 
-def together(found: list[Job]) -> None:
+def compile_all(found: list[Job]) -> None:
     """Compile the functions of all jobs, or load them; start other processes once it shows that many are missing."""
     left = deque(found)
     helpers: list[Helper] = []
-    before = Kept.compiled
+    before = FunctionCache.compiled
     try:
-        while (job := _next(left)) is not None:
+        while (job := _next_job(left)) is not None:
             prepare(job)
-            if not helpers and Kept.compiled > before:
+            if not helpers and FunctionCache.compiled > before:
                 with suppress(OSError, RuntimeError):  # no further process or thread can be started
-                    for _ in range(count(len(left))):
+                    for _ in range(process_count(len(left))):
                         helpers += [Helper(left)]
         for helper in helpers:
             helper.wait()
@@ -108,7 +108,7 @@ def together(found: list[Job]) -> None:
             helper.end()
 
 
-def _next(left: deque[Job]) -> Job | None:
+def _next_job(left: deque[Job]) -> Job | None:
     """Return the first remaining job, or None; other threads take jobs from the back at the same time."""
     try:
         return left.popleft()
@@ -116,7 +116,7 @@ def _next(left: deque[Job]) -> Job | None:
         return None
 
 
-def count(functions: int) -> int:
+def process_count(functions: int) -> int:
     """Return how many more processes to start for so many functions."""
     able = bool(sys.executable) and not getattr(sys, "frozen", False) and folder() is not None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -46,21 +46,21 @@ def code_of(dtype: Any) -> str:
     return str(np.dtype(dtype).str[1:])
 
 
-def loops(ufunc: Any, args: list[Any]) -> tuple[np.dtype[Any], ...]:
+def ufunc_dtypes(ufunc: Any, args: list[Any]) -> tuple[np.dtype[Any], ...]:
     """Return the dtypes to which a ufunc converts its arguments, and the dtype of its result last."""
     weak = (int, float, complex)
     given = [a.dtype if isinstance(a, Value) else type(a) if type(a) in weak else np.asarray(a).dtype for a in args]
     return tuple(ufunc.resolve_dtypes((*given, None)))
 
 
-def known(op: Op) -> bool:
+def kernel_can_do(op: Op) -> bool:
     """Tell whether a kernel can do this operation."""
     dtypes = [x.dtype for x in [*op.values, *op.outs]]
     if any(d in (complex, bool) if isinstance(d, type) else code_of(d) not in NAMES for d in dtypes):
         return False
     if op.kind in ELEMENTWISE:
-        kinds = loops(op.function, op.args) if op.kind == "ufunc" else (op.out.dtype,) * len(op.args)
-        if any(_narrow(kind) and _whole(x, kind) for x, kind in zip(op.args, kinds, strict=False)):
+        kinds = ufunc_dtypes(op.function, op.args) if op.kind == "ufunc" else (op.out.dtype,) * len(op.args)
+        if any(_narrow(kind) and _may_not_fit(x, kind) for x, kind in zip(op.args, kinds, strict=False)):
             return False
     if op.kind == "ufunc":
         if op.function in BITS:
@@ -80,7 +80,7 @@ def _narrow(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "u" or (dtype.kind == "i" and dtype.itemsize < 8)
 
 
-def _whole(x: Any, dtype: np.dtype[Any]) -> bool:
+def _may_not_fit(x: Any, dtype: np.dtype[Any]) -> bool:
     """Tell whether an argument is a Python int that may not fit a dtype: NumPy would raise, machine code would not."""
     if isinstance(x, Value):
         return x.dtype is int

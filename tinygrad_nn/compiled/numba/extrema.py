@@ -16,7 +16,7 @@ LANES = 64  # the number of extrema that are kept side by side
 LONG = 1024  # the number of entries from which on that is faster
 
 
-def further(function: Any, s: str) -> str:
+def extremum_with(function: Any, s: str) -> str:
     """Return the expression of the extremum of `s`, the extremum so far, and of one more number, `v`."""
     return f"v if v {'>' if function is np.maximum else '<'} {s} or v != v else {s}"
 
@@ -42,12 +42,12 @@ def side_by_side(
     line(depth, f"for row in range({n} // {LANES}):")
     line(depth + 1, each)
     line(depth + 2, f"v = {read(f'({LANES} * row + lane)', depth + 2)}")
-    line(depth + 2, f"{lanes}[lane] = {further(function, f'{lanes}[lane]')}")
+    line(depth + 2, f"{lanes}[lane] = {extremum_with(function, f'{lanes}[lane]')}")
     line(depth, f"s = {start}")
     line(depth, each)
     line(depth + 1, f"v = {lanes}[lane]")
-    line(depth + 1, f"s = {further(function, 's')}")
+    line(depth + 1, f"s = {extremum_with(function, 's')}")
     if n % LANES or isinstance(n, Length):
         line(depth, f"for lane in range({n} % {LANES}):")
         line(depth + 1, f"v = {read(f'({n} // {LANES} * {LANES} + lane)', depth + 1)}")
-        line(depth + 1, f"s = {further(function, 's')}")
+        line(depth + 1, f"s = {extremum_with(function, 's')}")

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 VERSIONED = ("math", "numpy", "numba", "llvmlite")  # modules whose versions are part of every key of the cache
 
 
-def sources() -> bytes:
+def file_digest() -> bytes:
     """Return the digest of the files of `assembly` and `native`, on which kernels depend in ways not seen here."""
     files = [HERE / "assembly.py", *sorted(HERE.glob("native/*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
@@ -24,11 +24,11 @@ def sources() -> bytes:
 
 def fingerprint(thing: Any) -> str | None:
     """Return the digest of a function, or None if it uses an object that cannot be described."""
-    found = Description()
+    found = Digest()
     return found.digest.hexdigest() if found.add(thing) else None
 
 
-class Description:
+class Digest:
     """The digest of the things that were added, in order; each is described once, so that cycles end."""
 
     def __init__(self) -> None:

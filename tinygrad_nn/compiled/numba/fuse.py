@@ -7,13 +7,13 @@ from functools import partial
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
-from .calls import AXES, PRODUCT, opened
-from .expressions import COSTLY, ELEMENTWISE, known
+from .calls import AXES, PRODUCT, replace_calls
+from .expressions import COSTLY, ELEMENTWISE, kernel_can_do
 from .kernels import Kernel
 from .lengths import NONE, Batch, Lengths
 from .native import choose
 from .native.row import available
-from .straight import Straight, stages
+from .scalars import Straight, scalar_stages
 
 VECTOR = 16_384  # from this size on, NumPy's vectorized exp and similar functions beat a kernel
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
@@ -27,17 +27,17 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
     With `whole` even a single operation becomes a kernel. `batch` is the length of the batch, with the slots of the
     inputs that have a batch axis.
     """
-    program = opened(program)
+    program = replace_calls(program)
     lengths = Lengths(program, batch)
     if available():
         program = choose(program)
     waiting = list(program.ops)
-    straight = stages(waiting, fusable)
+    straight = scalar_stages(waiting, fusable)
     done: set[Value] = set()
     runs: list[list[Op]] = []  # groups in order; an operation that is no part of a kernel is a list of one
     while waiting:
         alone: list[Op] = []
-        waiting = _alone(waiting, done, alone)
+        waiting = _move_unfused(waiting, done, alone)
         runs += [[op] for op in alone]
         first = next((straight[op] for op in waiting if op in straight and _ready(op, done)), None)
         group: list[Op] = []
@@ -68,11 +68,11 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
             _append(group, later, order, Straight if group[0] in straight else partial(Kernel, lengths=lengths), whole)
         else:
             order += group
-    _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
+    _number_values([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
     return Program(order + waiting, program.inputs, program.outputs)
 
 
-def _number(values: list[Value]) -> None:
+def _number_values(values: list[Value]) -> None:
     """Give a number to each value that has none yet."""
     last = max((value.number for value in values), default=0)
     for value in values:
@@ -108,7 +108,7 @@ def _ready(op: Op, done: set[Value]) -> bool:
     return all(arg in done or arg.kind != "made" for arg in op.values)
 
 
-def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
+def _move_unfused(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
     """Move operations that are no part of a kernel and whose arguments are ready to `order`; return the others."""
     left = waiting
     while True:
@@ -162,7 +162,7 @@ def _needed(views: list[Op], later: set[Value]) -> list[Op]:
 
 def fusable(op: Op) -> bool:
     """Tell whether a kernel can do this operation, and is likely to be faster than NumPy."""
-    if op.kind not in KINDS or not known(op):
+    if op.kind not in KINDS or not kernel_can_do(op):
         return False
     shapes = [arg.shape for arg in op.values]
     if op.kind == "matmul":

@@ -7,15 +7,15 @@ from math import prod
 from typing import Any
 
 from ..trace.operations import thawed
-from .lengths import near
+from .lengths import near_batch_length
 
 
-def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
+def flat_index(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
     """Return the expression of an entry's place in a flat array in which this array begins at `start`."""
     terms, step = [str(start)] if start else [], 1
     for n, i in zip(reversed(shape), reversed(index), strict=True):
         if i != "0":
-            terms.append(str(int(i) * step) if i.isdigit() else _in(i) if step == 1 else f"{step} * {_in(i)}")
+            terms.append(str(int(i) * step) if i.isdigit() else _bracket(i) if step == 1 else f"{step} * {_bracket(i)}")
         step *= n
     return " + ".join(terms) or "0"
 
@@ -25,13 +25,13 @@ def unsigned(place: str) -> str:
     return place if place.isdigit() else f"u8({place})"
 
 
-def of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
+def broadcast_index(shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index in an array of an entry of its broadcast view."""
     tail = index[len(index) - len(shape) :] if shape else []
     return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
 
 
-def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
+def slice_index(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index in an array of an entry of its slice."""
     parts = list(thawed(tuple(taken)))
     count = sum(p is not None and p is not Ellipsis for p in parts)
@@ -47,17 +47,17 @@ def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -
         n = shape[axis]
         axis += 1
         if isinstance(part, int):
-            found.append(str(near(part % n, n)))
+            found.append(str(near_batch_length(part % n, n)))
             continue
         start, _, step = part.indices(n)
-        start = near(start, n)
+        start = near_batch_length(start, n)
         i = left.pop(0)
-        far = i if step == 1 or i == "0" else f"{step} * {_in(i)}"
+        far = i if step == 1 or i == "0" else f"{step} * {_bracket(i)}"
         found.append(far if start == 0 else str(start) if far == "0" else f"({start} + {far})")
     return found
 
 
-def of_gather(
+def gather_index(
     attrs: tuple[Any, ...], shape: Sequence[int], index: list[str], place: Callable[[int, list[str]], str]
 ) -> list[str]:  # fmt: skip
     """Return the index in an array of an entry of what a gather or scatter selects from it.
@@ -78,12 +78,12 @@ def of_gather(
             found.append(place(part[1], ours))
         else:
             mine = [] if isinstance(part, int) else [left.pop(0)]
-            found += of_slice((part,), shape[axis : axis + 1], mine)
+            found += slice_index((part,), shape[axis : axis + 1], mine)
         axis += 1
     return found
 
 
-def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) -> list[str]:
+def reshape_index(shape: Sequence[int], source: Sequence[int], index: list[str]) -> list[str]:
     """Return the index in an array of an entry of its reshaped view, for each group of axes that hold the same entries.
 
     Example: a reshape of (6, 5) to (2, 3, 5) has the groups 6 = 2 * 3 and 5 = 5, so only the first needs arithmetic.
@@ -98,16 +98,16 @@ def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) ->
                 ours.append(left.pop(0))
             else:
                 theirs.append(axes.pop(0))
-        found += _of_group(ours, theirs)
+        found += _group_index(ours, theirs)
     names = iter(found)
     return ["0" if n == 1 else next(names) for n in source]
 
 
-def _of_group(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
+def _group_index(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
     """Return the index of an entry in axes of lengths `theirs`, given its (length, index) pairs in other axes."""
-    flat = _in(ours[0][1])
+    flat = _bracket(ours[0][1])
     for n, i in ours[1:]:
-        flat = f"({flat} * {n} + {_in(i)})"
+        flat = f"({flat} * {n} + {_bracket(i)})"
     found = []
     for k, n in enumerate(reversed(theirs)):
         last = k == len(theirs) - 1
@@ -116,5 +116,5 @@ def _of_group(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
     return found[::-1]
 
 
-def _in(i: str) -> str:
+def _bracket(i: str) -> str:
     return i if i.isidentifier() or i.isdigit() else f"({i})"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from ..program.values import VIEWS, Op, Value
 from .expressions import ELEMENTWISE, ENTRYWISE, code_of
-from .lengths import NOTHING, Length, Lengths, named
-from .loops import AXES, DEEP, Loops, Part, space
+from .lengths import NOTHING, Length, Lengths, giving_shapes
+from .loops import AXES, DEEP, Loops, ParallelLoop, loop_shape
 
 
 class Kernel:
@@ -33,7 +33,7 @@ class Kernel:
 
     def __init__(self, group: Sequence[Op], outside: Sequence[Value], lengths: Lengths) -> None:
         self.ops = list(group)
-        self.shapes = {value: lengths.shapes[value] for value in _all(group) if value in lengths.shapes}
+        self.shapes = {value: lengths.shapes[value] for value in _all_values(group) if value in lengths.shapes}
         self.lengths = lengths if self.shapes else NOTHING
         self.batch = next((n.batch for shape in self.shapes.values() for n in shape if isinstance(n, Length)), None)
         self.made = {out: op for op in group for out in op.outs}
@@ -41,7 +41,7 @@ class Kernel:
         self.scratch: dict[Value, tuple[Value, int]] = {}  # value not needed outside -> shared array, and start in it
         pools: dict[str, Value] = {}
         ends: dict[Value, int] = {}
-        with named(self.shapes):
+        with giving_shapes(self.shapes):
             for value in self.stored:
                 if value not in outside:
                     pool = pools.setdefault(code_of(value.dtype), Value(-1, "made", (0,), value.dtype))
@@ -49,7 +49,7 @@ class Kernel:
                     ends[pool] = ends.get(pool, 0) + value.size
                     pool.shape = (int(ends[pool]),)
         self.outs = [*outside, *pools.values()]
-        reads = [root(self.made, arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
+        reads = [viewed_value(self.made, arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
         self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
 
     def over(self, x: Value, out: Value) -> bool:
@@ -60,16 +60,16 @@ class Kernel:
         home = {value: place[stored] for value, stored in self._homes().items()}
         for op in self.ops:
             for arg in op.values if op.kind not in VIEWS else ():
-                if root(self.made, arg) is not x or home[op.out] < place[out]:
+                if viewed_value(self.made, arg) is not x or home[op.out] < place[out]:
                     continue
                 same = arg is x and op.kind in ELEMENTWISE and op.out.shape == out.shape
                 if home[op.out] > place[out] or not same:
                     return False
         return self.made[out].kind in ELEMENTWISE
 
-    def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
+    def source(self, names: dict[Value, str], threads: int = 1) -> list[str | ParallelLoop]:
         """Return the lines of the body, with the given names of arrays; equal names are the same array."""
-        with named(self.shapes):
+        with giving_shapes(self.shapes):
             for self.axes in (AXES, DEEP):
                 loops = Loops(self.made, self.stored, self.scratch, names, threads, self.lengths, self.axes)
                 lines = loops.all(self._order(names))
@@ -103,22 +103,22 @@ class Kernel:
         over = {names[value]: value for value in self.stored if value not in self.scratch}
         for op in self.ops:  # all reads of an array come before the result that overwrites it
             for arg in op.values if op.kind not in VIEWS else ():
-                x = root(self.made, arg)
+                x = viewed_value(self.made, arg)
                 if x not in self.made and names[x] in over and home[op.out] is not over[names[x]]:
                     needs[over[names[x]]] = needs[over[names[x]]] | {home[op.out]}
         left, order, rows = list(self.stored), [], -1
         made: set[Value] = set()
         while left:
             ready = [v for v in left if needs[v] <= made]
-            value = next((v for v in ready if _rows(self.made[v]) == rows), ready[0])
-            rows = _rows(self.made[value])
+            value = next((v for v in ready if _row_count(self.made[v]) == rows), ready[0])
+            rows = _row_count(self.made[value])
             left.remove(value)
             made.add(value)
             order.append(value)
         return order
 
 
-def _all(group: Sequence[Op]) -> set[Value]:
+def _all_values(group: Sequence[Op]) -> set[Value]:
     """Return all values of a group, and the bases of all views among them."""
     found: set[Value] = set()
     left = [x for op in group for x in (*op.values, *op.outs)]
@@ -130,7 +130,7 @@ def _all(group: Sequence[Op]) -> set[Value]:
     return found
 
 
-def root(made: dict[Value, Op], value: Value) -> Value:
+def viewed_value(made: dict[Value, Op], value: Value) -> Value:
     """Return the base of a view, or the value itself if it is no view."""
     while value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
@@ -143,7 +143,7 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
     for op in ops:
         if op.kind not in VIEWS:
             for arg in op.values:
-                uses.setdefault(root(made, arg), []).append((op, root(made, arg) is arg))
+                uses.setdefault(viewed_value(made, arg), []).append((op, viewed_value(made, arg) is arg))
     stored = []
     for op in ops:
         if op.kind in VIEWS:
@@ -153,23 +153,23 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
             op.kind in ENTRYWISE
             and len({id(user) for user, _ in users}) == 1
             and all(direct for _, direct in users)
-            and _passes(users[0][0], value)
+            and _reads_in_order(users[0][0], value)
         )
         if value in outside or not alone:
             stored.append(value)
     return stored
 
 
-def _passes(op: Op, x: Value) -> bool:
+def _reads_in_order(op: Op, x: Value) -> bool:
     """Tell whether an operation's loop reads each entry of an argument once, at the loop's own index."""
     if op.kind == "join":
         return op.args.count(x) == 1
     if op.kind == "scatter":
         return op.args[0] is x and op.args.count(x) == 1
-    return op.kind in (*ELEMENTWISE, "reduce", "vdot") and space(op) == x.shape
+    return op.kind in (*ELEMENTWISE, "reduce", "vdot") and loop_shape(op) == x.shape
 
 
-def _rows(op: Op) -> int:
+def _row_count(op: Op) -> int:
     """Return how many rows an operation's outer loop goes through."""
-    shape = op.out.shape if op.kind == "matmul" else space(op)
+    shape = op.out.shape if op.kind == "matmul" else loop_shape(op)
     return next((n for n in shape[:1] if n > 1), 1)

@@ -63,14 +63,14 @@ class Length(int):
         return Length((int(self) - self.more) // self.times)
 
 
-def near(value: int, n: int) -> int:
+def near_batch_length(value: int, n: int) -> int:
     """Return a number as a `Length` if `n`, the length of an axis, is one and the number is equal or slightly less."""
     less = int(n) - int(value)
     return n - less if isinstance(n, Length) and (not less or 0 < less <= LESS < value) else value
 
 
 @contextmanager
-def named(shapes: Mapping[Value, Shape]) -> Iterator[None]:
+def giving_shapes(shapes: Mapping[Value, Shape]) -> Iterator[None]:
     """Give values shapes with `Length` objects inside the block, so that code written there contains ``rows``."""
     before = {value: value.shape for value in shapes}
     try:
@@ -103,15 +103,15 @@ class Lengths:
         self.counts[rows] = Length(rows)
         for value in program.inputs:
             if value.slot in slots:
-                self._take(value, _alike(value.shape, rows))
+                self._take(value, _guess(value.shape, rows))
         for op in program.ops:
             for arg in op.values:
                 if arg.kind == "constant" and arg not in self.shapes:
-                    self._take(arg, _alike(arg.shape, rows))
+                    self._take(arg, _guess(arg.shape, rows))
             shapes = [self.shapes.get(arg, arg.shape) for arg in op.values]
             way = WAYS.get(op.kind) if len(op.outs) == 1 else None
             for out in op.outs:
-                self._take(out, way(op, shapes, rows) if way else _alike(out.shape, rows))
+                self._take(out, way(op, shapes, rows) if way else _guess(out.shape, rows))
             if op.kind == "reduce" and isinstance(count := prod(shapes[0][a] for a in op.attrs[0]), Length):
                 self.counts[int(count)] = count
 
@@ -132,17 +132,17 @@ class Lengths:
 NOTHING = Lengths(Program([], [], []), NONE)
 
 
-def _alike(shape: Shape, rows: int) -> Shape:
+def _guess(shape: Shape, rows: int) -> Shape:
     """Return a shape in which the first axis that has the batch's length is taken for the batch axis: a guess."""
     axis = shape.index(rows) if rows in shape else len(shape)
     return (*shape[:axis], Length(rows), *shape[axis + 1 :]) if axis < len(shape) else shape
 
 
 def _entrywise(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    return _met(op.out.shape, shapes)
+    return _broadcast_shape(op.out.shape, shapes)
 
 
-def _met(shape: Shape, shapes: Sequence[Shape]) -> Shape:
+def _broadcast_shape(shape: Shape, shapes: Sequence[Shape]) -> Shape:
     """Return the shape of a broadcast result: its axis is the batch's if the same axis of an argument is."""
     result = list(shape)
     for other in shapes:
@@ -159,15 +159,15 @@ def _reduce(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
 
 def _matmul(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
     if len(shapes) < 2 or min(map(len, shapes)) < 2:
-        return _alike(op.out.shape, rows)
+        return _guess(op.out.shape, rows)
     a, b = shapes
-    return (*_met(op.out.shape[:-2], [a[:-2], b[:-2]]), a[-2], b[-1])
+    return (*_broadcast_shape(op.out.shape[:-2], [a[:-2], b[:-2]]), a[-2], b[-1])
 
 
 def _broadcast(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    shape = _met(op.out.shape, shapes)
+    shape = _broadcast_shape(op.out.shape, shapes)
     new = len(shape) - len(shapes[0])
-    return shape if any(isinstance(n, Length) for n in shape) or not (new or shapes[0][0] == 1) else _alike(shape, rows)
+    return shape if any(isinstance(n, Length) for n in shape) or not (new or shapes[0][0] == 1) else _guess(shape, rows)
 
 
 def _reshape(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
@@ -190,7 +190,7 @@ def _slice(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
     shape, axis, result = shapes[0], 0, []
     parts = thawed(op.attrs[0])
     if Ellipsis in parts or sum(part is not None for part in parts) > len(shape):
-        return _alike(op.out.shape, rows)
+        return _guess(op.out.shape, rows)
     parts = (*parts, *[slice(None)] * (len(shape) - sum(part is not None for part in parts)))
     for part in parts:
         if part is None:
@@ -198,7 +198,7 @@ def _slice(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
             continue
         n, axis = shape[axis], axis + 1
         if isinstance(part, slice):
-            result.append(near(len(range(*part.indices(int(n)))), n))
+            result.append(near_batch_length(len(range(*part.indices(int(n)))), n))
     return tuple(result)
 
 

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
-from .expressions import BITS, COSTLY, ELEMENTWISE, NARROW, SCALAR, cast, code_of, literal, loops
-from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice, unsigned
-from .lengths import NOTHING, Lengths, near
+from .expressions import BITS, COSTLY, ELEMENTWISE, NARROW, SCALAR, cast, code_of, literal, ufunc_dtypes
+from .indices import broadcast_index, flat_index, gather_index, reshape_index, slice_index, unsigned
+from .lengths import NOTHING, Lengths, near_batch_length
 from .small_products import product
 from .sums import product_of_vectors, reduction
 
@@ -31,7 +31,7 @@ AXES = 2  # if loops over adjacent axes are merged, arrays with more axes than t
 
 
 @dataclass
-class Part:
+class ParallelLoop:
     """A loop over rows of which each thread runs a part.
 
     Attributes:
@@ -48,7 +48,7 @@ class Part:
     after: list[str]
 
 
-class Known(NamedTuple):
+class ArrayAccess(NamedTuple):
     """How the loops make an array: which entries are read, which are written, and whether lines surround the loop."""
 
     reads: list[tuple[Value, list[str]]]
@@ -71,18 +71,19 @@ class Loops:
         self.before: list[str] = []  # lines before the loop over rows, and lines after it
         self.after: list[str] = []
         self.reads: list[tuple[Value, list[str]]] = []
-        self.sums: list[tuple[str, str, int]] | None = None  # while writing a `Part`, its sums; else None
+        self.sums: list[tuple[str, str, int]] | None = None  # while writing a `ParallelLoop`, its sums; else None
         self.count = 0
-        self.known: dict[Value, Known] = {}
+        self.known: dict[Value, ArrayAccess] = {}
         self.rows: dict[Value, str] = {}  # arrays that hold one row at a time -> name if the row is a single number
         self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # index and lengths of several axes in one loop
         self.first: tuple[int, int] | None = None  # the axis from which on axes are merged, and the number of axes
         self.joined: list[tuple[list[tuple[int, str]], str]] = []  # (length, index) of merged axes, and their loop
         self.outside = 0  # the depth of the loops over the axes that a sum keeps
 
-    def all(self, values: Sequence[Value]) -> list[str | Part]:
-        """Return the lines that make all arrays; loops over the same rows are merged, large loops become `Part`s."""
-        result: list[str | Part] = []
+    def all(self, values: Sequence[Value]) -> list[str | ParallelLoop]:
+        """Return the lines that make all arrays; loops over the same rows are merged, a large one is a "
+        "`ParallelLoop`."""
+        result: list[str | ParallelLoop] = []
         blocks = self._blocks(values)
         self.rows = self._passing(blocks)
         for block in blocks:
@@ -108,7 +109,7 @@ class Loops:
         are merged to one loop, and if an index of a single axis is needed, fewer and fewer.
         """
         op, count, sums = self.made[value], self.count, len(self.sums or ())
-        axes = len(space(op)) if op.kind in (*ELEMENTWISE, "vdot") or op.function is np.add else 0
+        axes = len(loop_shape(op)) if op.kind in (*ELEMENTWISE, "vdot") or op.function is np.add else 0
         for first in (*range(1, axes - 1), None):
             self.first = None if first is None else (first, axes)
             self._write(value, op)
@@ -117,7 +118,7 @@ class Loops:
             self.count = count
             del (self.sums or [])[sums:]
         self.few = self.few or bool(self.joined)
-        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
+        self.known[value] = ArrayAccess(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 
     def _write(self, value: Value, op: Op) -> None:
@@ -174,20 +175,20 @@ class Loops:
         while todo:
             value = todo.pop()
             op = self.made[value]
-            work += prod(space(op)) * (16 if op.function in COSTLY else 1)
+            work += prod(loop_shape(op)) * (16 if op.function in COSTLY else 1)
             todo += {x for x in op.values if x in self.inline}  # a set, since the only user may read a value twice
         rows = self.bounds[first]
         return rows if work > LARGE and rows >= self.threads else 0
 
-    def _part(self, block: list[Value], rows: int) -> Part:
-        """Return the loop of a block as a `Part`."""
+    def _part(self, block: list[Value], rows: int) -> ParallelLoop:
+        """Return the loop of a block as a `ParallelLoop`."""
         self.sums = []
         body: list[str] = []
         after: list[str] = []
         for value in block:
             body += self._written(value)[1:]
             after += self.after
-        part, self.sums = Part(rows, body, self.sums, after), None
+        part, self.sums = ParallelLoop(rows, body, self.sums, after), None
         return part
 
     def _array(self, value: Value) -> Any:
@@ -248,7 +249,7 @@ class Loops:
                 if pairs[k : k + len(these)] == these:
                     pairs[k : k + len(these)] = [(prod(n for n, _ in these), loop)]
                     break
-        return flat([n for n, _ in pairs], [i for _, i in pairs], start)
+        return flat_index([n for n, _ in pairs], [i for _, i in pairs], start)
 
     def _head(self, shape: Sequence[int]) -> tuple[list[str], int]:
         """Append one loop over several axes, since deep nests compile slowly; return index and depth."""
@@ -298,21 +299,21 @@ class Loops:
     def _join(self, op: Op) -> None:
         """Append loops that write zeros into some boxes (slices) of an array, and the arguments into others."""
         out, (boxes, zeros) = op.out, op.attrs
-        lead, start = self._shared(out, [whole(box) for box in boxes])
+        lead, start = self._shared(out, [untouched_axes(box) for box in boxes])
         for box in zeros:
-            shape = [near(b - a, n) for (a, b), n in zip(box, out.shape, strict=True)]
+            shape = [near_batch_length(b - a, n) for (a, b), n in zip(box, out.shape, strict=True)]
             index, depth = self.open(shape, "z", lead, start)
-            at = of_slice([slice(*ends) for ends in box], out.shape, index)
+            at = slice_index([slice(*ends) for ends in box], out.shape, index)
             self.line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
         for x, box in zip(op.args, boxes, strict=True):
             index, depth = self.open(x.shape, "i" if lead else "j", lead, start)
             text = self.read(x, index, depth, {}, code_of(out.dtype))
-            self.line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
+            self.line(depth, f"{self.place(out, slice_index(box, out.shape, index))} = {text}")
 
     def _scatter(self, op: Op) -> None:
         """Append loops that fill an array with zeros, and then add the argument's entries to it at given places."""
         x, out, code = op.args[0], op.out, code_of(op.out.dtype)
-        lead, start = self._shared(out, [min(whole(op.attrs[0]), op.attrs[1])])
+        lead, start = self._shared(out, [min(untouched_axes(op.attrs[0]), op.attrs[1])])
         zero, depth = self.open(out.shape, "z", lead, start)
         self.line(depth, f"{self.place(out, zero)} = {literal(0, code)}")
         index, depth = self.open(x.shape, "i" if lead else "j", lead, start)
@@ -324,9 +325,9 @@ class Loops:
 
         def place(number: int, index: list[str]) -> str:
             where = op.args[number]
-            return self.read(where, of_broadcast(where.shape, index), depth, {}, code_of(where.dtype))
+            return self.read(where, broadcast_index(where.shape, index), depth, {}, code_of(where.dtype))
 
-        return of_gather(op.attrs, shape, index, place)
+        return gather_index(op.attrs, shape, index, place)
 
     def _reduce(self, op: Op) -> None:
         reduction(self, op)
@@ -368,11 +369,11 @@ class Loops:
                     moved[axis] = i
                 index = moved
             elif op.kind == "broadcast":
-                index = of_broadcast(source.shape, index)
+                index = broadcast_index(source.shape, index)
             elif op.kind == "slice":
-                index = of_slice(op.attrs[0], source.shape, index)
+                index = slice_index(op.attrs[0], source.shape, index)
             else:
-                index = of_reshape(value.shape, source.shape, index)
+                index = reshape_index(value.shape, source.shape, index)
             value = source
         return value, index
 
@@ -395,7 +396,7 @@ class Loops:
 
     def _expression(self, op: Op, index: list[str], depth: int, seen: dict[Value, str]) -> str:
         """Return the expression of an entry of an elementwise operation, after appending the lines that it needs."""
-        kinds = [code_of(k) for k in loops(op.function, op.args)] if op.kind == "ufunc" else []
+        kinds = [code_of(k) for k in ufunc_dtypes(op.function, op.args)] if op.kind == "ufunc" else []
         result = code_of(op.out.dtype)
         if op.kind == "gather":
             x = op.args[0]
@@ -408,7 +409,9 @@ class Loops:
         for arg, kind in zip(op.args, kinds, strict=False):
             shape = arg.shape if isinstance(arg, Value) else ()
             count = self._count(op, arg)
-            texts.append(f"{kind}({count})" if count else self.read(arg, of_broadcast(shape, index), depth, seen, kind))
+            texts.append(
+                f"{kind}({count})" if count else self.read(arg, broadcast_index(shape, index), depth, seen, kind)
+            )
         if op.kind == "where":
             return f"{texts[1]} if {texts[0]} else {texts[2]}"
         if op.kind == "cast":
@@ -435,11 +438,11 @@ class Loops:
         return name
 
 
-def whole(box: Sequence[Any]) -> int:
+def untouched_axes(box: Sequence[Any]) -> int:
     """Return how many of the first axes an index takes as a whole."""
     return next((k for k, part in enumerate(box) if part != ("slice", None, None, None)), len(box))
 
 
-def space(op: Op) -> tuple[int, ...]:
+def loop_shape(op: Op) -> tuple[int, ...]:
     """Return the shape that an operation loops over."""
     return op.args[0].shape if op.kind in ("reduce", "vdot", "scatter") else op.out.shape

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..program.values import Value
-from .cache import kept_as
+from .cache import kept_for_types
 from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .lengths import NAME
-from .loops import Part
+from .loops import ParallelLoop
 from .native.row import APART, available
-from .straight import Straight
+from .scalars import Straight
 
 EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
@@ -73,7 +73,7 @@ class Machine:
                 kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
                 parts += self._part(item, name, own, kinds, f"{OPTIONS}, {apart=}")
                 lines += self._run(item, name, own)
-        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *rolled(lines, parameters.values())]
+        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *without_unrolling(lines, parameters.values())]
         if checks:
             arrays = [v for v in kernel.args if not v.weak and v.shape]
             shapes = " or ".join(f"{names[v]}.shape != {_shape(kernel, v)}" for v in arrays)
@@ -97,13 +97,13 @@ class Machine:
 
         return THREADS
 
-    def _part(self, part: Part, name: str, own: list[str], kinds: list[str], options: str) -> str:
+    def _part(self, part: ParallelLoop, name: str, own: list[str], kinds: list[str], options: str) -> str:
         """Return the source of the function that runs one thread's part of a loop."""
         types = ", ".join([*kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums], "i8", "i8"])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
         lines.append(f"for i0 in range(p * {part.rows} // parts, (p + 1) * {part.rows} // parts):")
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
-        lines = rolled(lines, zip(own, kinds, strict=True))
+        lines = without_unrolling(lines, zip(own, kinds, strict=True))
         body = "\n".join(f"    {line}" for line in lines)
         for a in own if self.rows else ():
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
@@ -111,7 +111,7 @@ class Machine:
         made = f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
         return f"{made}{name}_run = spreading({name})\n\n"
 
-    def _run(self, part: Part, name: str, own: list[str]) -> list[str]:
+    def _run(self, part: ParallelLoop, name: str, own: list[str]) -> list[str]:
         """Return the lines that make every thread run its part, and then combine the parts."""
         threads = self.threads()
         sums = [f"{q} = np.zeros(({threads}, {size + APART}), {kind})" for q, kind, size in part.sums]
@@ -125,21 +125,21 @@ class Machine:
 
     def compiled(self) -> dict[str, Any]:
         """Compile all kernels, and return the functions by name."""
-        return {name: made(whole) for whole, name in self.functions.items()}
+        return {name: kernel_function(whole) for whole, name in self.functions.items()}
 
 
-def rolled(lines: list[str], parameters: Iterable[tuple[str, str]]) -> list[str]:
+def without_unrolling(lines: list[str], parameters: Iterable[tuple[str, str]]) -> list[str]:
     """Return the lines of a function, changed so that LLVM does not unroll loops around long loops: that takes seconds.
 
     LLVM unrolls loops with constant bounds only. So a variable that is always 0, computed from an array's length, is
     added to the bound.
     """
     array = next((name for name, kind in parameters if kind.endswith("::1]")), None)
-    found = [_rolled(line, lines[k + 1 :]) if array else line for k, line in enumerate(lines)]
+    found = [_roll_line(line, lines[k + 1 :]) if array else line for k, line in enumerate(lines)]
     return [f"zero = len({array}) >> 62", *found] if found != lines else found
 
 
-def _rolled(line: str, after: list[str]) -> str:
+def _roll_line(line: str, after: list[str]) -> str:
     loop = LOOP.match(line)
     inside = takewhile(lambda other: loop and other.startswith(f"{loop[1]} "), after)
     long = any(inner and int(inner[3]) >= MANY for inner in map(LOOP.match, inside))
@@ -180,24 +180,30 @@ def _straight() -> Any:
 
 
 @cache
-def head() -> dict[str, Any]:
+def kernel_names() -> dict[str, Any]:
     """Return the global names that all kernel sources may use."""
     from .native.mathematics import exp8, tanh8
     from .native.spread import spreading
 
     dtypes = {name: np.dtype(name).type for name in (*NAMES, "u8") if name != "b1"}
-    functions = {"spreading": spreading, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
+    functions = {
+        "spreading": spreading,
+        "kept_as": kept_for_types,
+        "exp8": exp8,
+        "tanh8": tanh8,
+        "straight": _straight(),
+    }
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 
 
 @lru_cache(maxsize=KNOWN)
-def made(whole: str) -> Any:
+def kernel_function(whole: str) -> Any:
     """Compile a kernel's source and return the function, which all plans with this kernel share."""
-    return load(whole.replace("{name}", "kernel"))["kernel"]
+    return load_source(whole.replace("{name}", "kernel"))["kernel"]
 
 
-def load(text: str) -> dict[str, Any]:
+def load_source(text: str) -> dict[str, Any]:
     """Execute a source of kernels, and return its names."""
-    space = dict(head())
+    space = dict(kernel_names())
     exec(compile(text, "<kernels>", "exec"), space)
     return space

@@ -15,16 +15,16 @@ import numpy as np
 from ..numpy import replay
 from ..program.arguments import Names
 from ..program.values import VIEWS, Op, Program, Value
-from .calls import opened
+from .calls import replace_calls
 from .expressions import NAMES, code_of
 from .fuse import fuse
-from .machine import OPTIONS, Machine, load
+from .machine import OPTIONS, Machine, load_source
 
 PLACES = {"row": "t", "tape": "q", "carry": "a", "next": "b"}  # role -> the variable that indexes arrays of all steps
 CALLS = frozenset({"kernel", *VIEWS})
 
 
-class Steps:
+class LoopCode:
     """The code of a loop whose body consists of kernels only.
 
     Args:
@@ -46,7 +46,7 @@ class Steps:
         self.fits = self.fits and all(x.size for x in [*program.inputs, *program.outputs])
         if not self.fits:
             return
-        self.program = fuse(own_outputs(opened(program)), whole=True)
+        self.program = fuse(own_outputs(replace_calls(program)), whole=True)
         packed = any(x.op is not None and x.op.kind in VIEWS for x in self.program.outputs)  # results in a shared array
         self.fits = not packed and all(op.kind in CALLS for op in self.program.ops)
         if not self.fits:
@@ -90,7 +90,7 @@ class Steps:
         text = "".join("\n" + whole.replace("{name}", name) for whole, name in self.writer.machine.functions.items())
         text += f'\n@kept_as("void({", ".join(types)})", {OPTIONS})\ndef steps({", ".join(names)}):\n'
         text += "\n".join(["    for s in range(n):", *(f"        {line}" for line in body)]) + "\n"
-        steps, more = load(text)["steps"], [x.reshape(x.shape or 1) for x in standing.values()]
+        steps, more = load_source(text)["steps"], [x.reshape(x.shape or 1) for x in standing.values()]
 
         def run(n: int, first: int, stride: int, keep: bool, *arrays: Any) -> None:
             steps(n, first, stride, int(keep), *arrays, *more)

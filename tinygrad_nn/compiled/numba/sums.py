@@ -9,7 +9,7 @@ import numpy as np
 
 from ..program.values import Op, Value
 from .expressions import NARROW, cast, code_of
-from .extrema import LONG, further, side_by_side
+from .extrema import LONG, extremum_with, side_by_side
 from .indices import unsigned
 
 WIDE = 64  # sums of more float32 numbers than this are accumulated in float64
@@ -22,7 +22,7 @@ def reduction(loops: Any, op: Op) -> None:
     kept = [a for a in range(len(x.shape)) if a not in axes]
     total = code_of(op.out.dtype)
     if kept and axes and kept[-1] > axes[-1] and op.function is np.add:
-        return _running(loops, op, axes, keep)
+        return _add_up_rows(loops, op, axes, keep)
     order = [*kept, *axes]
     inner = sum(x.shape[a] > 1 for a in axes)
     letter = "i" if inner <= 2 or loops.first else "j"  # loops named j are never merged
@@ -53,7 +53,7 @@ def reduction(loops: Any, op: Op) -> None:
                 loops.line(row, "s += part")
         else:
             loops.line(depth, f"v = {text}")
-            loops.line(depth, f"s = {further(op.function, 's')}")
+            loops.line(depth, f"s = {extremum_with(op.function, 's')}")
     out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
     loops.line(depth - inner, f"{loops.place(op.out, out)} = {cast('s', None if total in NARROW else wide, total)}")
     return None
@@ -86,7 +86,7 @@ def _by_rows(loops: Any, depth: int, nest: int, whole: bool = False) -> tuple[in
     return start + 1, depth + 1
 
 
-def _running(loops: Any, op: Op, axes: tuple[int, ...], keep: bool) -> None:
+def _add_up_rows(loops: Any, op: Op, axes: tuple[int, ...], keep: bool) -> None:
     """Append the loops of a sum that keeps the last axis: rows are added up, so that inner loops run along memory."""
     x, total = op.args[0], code_of(op.out.dtype)
     zero, depth = loops.open(op.out.shape, "z")

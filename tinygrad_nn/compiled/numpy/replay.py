@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..numba.expressions import loops
+from ..numba.expressions import ufunc_dtypes
 from ..numba.machine import Machine
 from ..program.arguments import Names
 from ..program.memory import Memory, view_of, whole_index
@@ -18,7 +18,7 @@ from ..trace.call import as_array
 Array = np.ndarray[Any, Any]
 
 
-def _counts() -> tuple[int, int]:
+def _reference_counts() -> tuple[int, int]:
     """Return `sys.getrefcount` of an object that only a list refers to: with and without a local name for it."""
     pool = [object()]
     one = pool[0]
@@ -27,7 +27,7 @@ def _counts() -> tuple[int, int]:
     return named, sys.getrefcount(pool[0])
 
 
-NAMED, LISTED = _counts()
+NAMED, LISTED = _reference_counts()
 POISON = False  # for tests: whether buffers and outputs are filled with NaN in every run
 ROW, LARGE = 32, 32_768  # maximum and minimum get a number as a row from this row length and result size in bytes on
 SMALL = 2048  # an output of at most so many bytes is allocated anew: faster than a search of the pool
@@ -97,7 +97,7 @@ class Writer:
     def of(self, arg: Arg) -> str:
         """Return the expression of an argument of an operation."""
         if not isinstance(arg, Value):
-            return self.names(arg) if not _literal(arg) else repr(arg)
+            return self.names(arg) if not _is_literal(arg) else repr(arg)
         if arg not in self.code:
             if arg.kind == "constant":
                 self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
@@ -130,9 +130,11 @@ class Writer:
             return self.look(op)
         args = [self.of(arg) for arg in op.args]
         if op.kind == "number":
-            text = _number(op, args, self.names)
+            text = _number_code(op, args, self.names)
             if op.name == "pow" and op.out.dtype is int and any(one.kind == "kernel" for one in self.program.ops):
-                text = f"{self.names(whole, 'f')}({text})"  # raises for a fraction, which a kernel would truncate
+                text = (
+                    f"{self.names(integer_power, 'f')}({text})"  # raises for a fraction, which a kernel would truncate
+                )
             return self.add(f"n{op.out.number}", op.out, text)
         if op.kind == "scalar":
             return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
@@ -145,7 +147,7 @@ class Writer:
             if op.out.weak:
                 return self.add(f"n{op.out.number}", op.out, f"{f}({', '.join(args)})")
             owned = [
-                self.names(own(op.name, made.shape, made.dtype, self.memory.whole, not self.donated), "own")
+                self.names(owned_copy(op.name, made.shape, made.dtype, self.memory.whole, not self.donated), "own")
                 for made in op.outs
             ]
             if len(op.outs) == 1:
@@ -182,7 +184,7 @@ class Writer:
             self.of(x) if not isinstance(x, Value) or contiguous(x) else f"in_order({self.of(x)})"
             for x in op.args
         ]
-        more = [self.names(x) if not _literal(x) else repr(x) for x in op.extra]
+        more = [self.names(x) if not _is_literal(x) else repr(x) for x in op.extra]
         outs = [self.code[out] for out in op.outs]
         self.lines.append(f"{self.names(op.function.compiled(), 'p')}({', '.join([*args, *outs, *more])})")
 
@@ -213,7 +215,7 @@ class Writer:
 
     def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
         """Return the line for an elementwise operation."""
-        kinds = loops(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
+        kinds = ufunc_dtypes(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
         for place, arg in enumerate(op.args):
             if not isinstance(arg, Value):  # NumPy is faster with an array without axes than with a number
                 args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
@@ -257,11 +259,11 @@ class Writer:
         return f"{out}[()] = vdot({args[0]}, {args[1]})"
 
 
-def _literal(x: Any) -> bool:
+def _is_literal(x: Any) -> bool:
     return type(x) in (int, bool) or (type(x) is float and x == x and abs(x) != float("inf"))
 
 
-def _number(op: Op, args: list[str], names: Names) -> str:
+def _number_code(op: Op, args: list[str], names: Names) -> str:
     symbol = SYMBOLS.get(op.name)
     if symbol:
         return f"{args[0]} {symbol} {args[1]}"
@@ -323,29 +325,29 @@ class Pool(list[Array]):
         return self[0]
 
 
-class Varied(Exception):
+class Mismatch(Exception):
     """Raised if a result has another shape or dtype than in the trace."""
 
 
-def whole(x: Any) -> Any:
+def integer_power(x: Any) -> Any:
     """Return a power of integers unchanged if it is an integer, as it was in the trace.
 
     Raises:
         Varied: it is a fraction, since the exponent is negative.
     """
     if type(x) is not int:
-        raise Varied(f"a power of whole numbers is {x} for these values, and was a whole number when it was traced.")
+        raise Mismatch(f"a power of whole numbers is {x} for these values, and was a whole number when it was traced.")
     return x
 
 
-def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
+def owned_copy(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
     """Return a function that checks a result of a ``call``, and makes it an array that the plan will not overwrite.
 
     The array is C-contiguous. A result that is a view of the plan's buffers is copied.
 
     Args:
         name: of the called function.
-        shape, dtype: of its result in the trace; another one raises `Varied`.
+        shape, dtype: of its result in the trace; another one raises `Mismatch`.
         whole: the array that holds the plan's buffers.
         lent: whether the result may share memory with an argument.
     """
@@ -354,7 +356,7 @@ def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool)
         if type(x) is not np.ndarray:
             x = np.asarray(x)
         if x.shape != shape or (x.dtype is not dtype and x.dtype != dtype):
-            raise Varied(
+            raise Mismatch(
                 f"{name} gave {x.dtype}{list(x.shape)} for these values, and {dtype}{list(shape)} when it was traced."
             )
         base = x.base

@@ -33,10 +33,10 @@ class Names:
         return name
 
 
-def leaf(x: Any, fixed: bool = False) -> Any:
+def leaf_key(x: Any, fixed: bool = False) -> Any:
     """Return a key that is equal for leaves that can use one plan: shape and dtype, or the value if it is fixed."""
     if fixed:
-        return static(x)
+        return static_key(x)
     if isinstance(x, Tensor):
         return "tensor", x.shape, x.dtype.str, x.node is not None
     if isinstance(x, (np.ndarray, np.generic)):
@@ -45,24 +45,24 @@ def leaf(x: Any, fixed: bool = False) -> Any:
         return "generator"
     if type(x) in NUMBERS:
         return type(x)
-    return static(x)
+    return static_key(x)
 
 
-def static(x: Any) -> Any:
+def static_key(x: Any) -> Any:
     """Return the key of a leaf that is not traced: its type and value if it is hashable, else its id."""
     try:
         hash(x)
     except TypeError:
         return "object", id(x)
-    return type(x), repr(x) if _signed(x) else x
+    return type(x), repr(x) if _may_be_signed_zero(x) else x
 
 
-def _signed(x: Any) -> bool:
+def _may_be_signed_zero(x: Any) -> bool:
     """Tell whether a number may be ``==`` to a number that differs from it in the sign of a zero."""
     return isinstance(x, complex) or (isinstance(x, float) and x == 0)
 
 
-def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
+def unpacking_lines(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
     """Return the lines that assign the leaves of ``args`` and ``kwargs`` to ``i0, i1, ...`` or return ``miss``.
 
     Arrays must have the flag `layout`, if it is not empty. If it is None, the kernel checks the arrays, not this code.
@@ -119,7 +119,7 @@ def _take(
         k = names(x)
         same = f"{i} is not {k}"
         if type(x) in (int, float, bool, str, complex):
-            other = f"repr({i}) != repr({k})" if _signed(x) else f"{i} != {k}"
+            other = f"repr({i}) != repr({k})" if _may_be_signed_zero(x) else f"{i} != {k}"
             same += f" and (type({i}) is not type({k}) or {other})"
         lines.append(f"if {same}: return miss")
         return
@@ -146,21 +146,21 @@ def _take(
     )
 
 
-def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
+def packing_expression(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
     """Return an expression that builds the containers of a result from the expressions of its leaves."""
-    return _built(tree, iter(leaf_code), names)
+    return _packing(tree, iter(leaf_code), names)
 
 
-def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
+def _packing(part: Any, leaves: Iterator[str], names: Names) -> str:
     # Return the expression for one container, or the next leaf.
     def every(parts: Iterable[Any]) -> str:
-        return ", ".join([_built(x, leaves, names) for x in parts])
+        return ", ".join([_packing(x, leaves, names) for x in parts])
 
     if part is None:
         return "None"
     kind = type(part)
     if kind is dict:
-        return "{" + ", ".join(f"{names(k)}: {_built(x, leaves, names)}" for k, x in part.items()) + "}"
+        return "{" + ", ".join(f"{names(k)}: {_packing(x, leaves, names)}" for k, x in part.items()) + "}"
     if kind is tuple:
         return f"({every(part)}{',' * bool(part)})"
     if isinstance(part, (list, tuple)):
@@ -171,5 +171,5 @@ def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
         return f"{names(refilled)}({names(frame)}, [{every(part.values())}])"
     if is_dataclass(part) and not isinstance(part, type):
         held = [field.name for field in fields(part) if field.init]
-        return f"{names(kind)}({', '.join(f'{name}={_built(getattr(part, name), leaves, names)}' for name in held)})"
+        return f"{names(kind)}({', '.join(f'{name}={_packing(getattr(part, name), leaves, names)}' for name in held)})"
     return next(leaves)

@@ -2,7 +2,7 @@
 
 The step of a loop, its gradient and each branch are a `Body`: a program that is simplified, given buffers and written
 as code like the program around it. A `Loop` passes arrays, the carry, from one run of its body to the next. It keeps
-all carries in a list, the tape. A `Pull`, the gradient of a loop, reads the tape and runs over the steps in reverse.
+all carries in a list, the tape. A `BackwardLoop`, the gradient of a loop, reads the tape and runs the steps in reverse.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Body:
         """Generate its code for a backend, and the code of all bodies inside it."""
         self.at_once = False
         if backend == "numba" and self.roles is not None:
-            self.code = Body.stepped(_copied(self.program), self.roles)
+            self.code = Body.stepped(_copy_program(self.program), self.roles)
             self.at_once = self.code.fits
         if not self.at_once:
-            self.code = Body.coded(_copied(self.program), backend, self.closed)
+            self.code = Body.coded(_copy_program(self.program), backend, self.closed)
 
     def finish(self) -> None:
         """Compile its code to the function `run` or `steps`."""
@@ -63,7 +63,7 @@ class Body:
             self.run = self.code.compiled()
 
 
-def _copied(program: Program) -> Program:
+def _copy_program(program: Program) -> Program:
     """Return a copy of a program with copied operations, since generating code changes them."""
     ops = [copy(op) for op in program.ops]
     for op in ops:
@@ -73,7 +73,7 @@ def _copied(program: Program) -> Program:
     return Program(ops, program.inputs, program.outputs)
 
 
-def written(program: Program, backend: str) -> list[Body]:
+def write_bodies(program: Program, backend: str) -> list[Body]:
     """Generate the code of all loops and branches in a program, and return their bodies and the bodies inside them."""
     used = {value for op in program.ops for value in op.values}  # outputs are not looked at: none is a tape
     found = []
@@ -87,14 +87,14 @@ def written(program: Program, backend: str) -> list[Body]:
     return found
 
 
-def ordered(x: Any) -> Any:
+def contiguous_array(x: Any) -> Any:
     """Return an array as generated code needs it: C-contiguous, aligned and writable."""
     return x if type(x) is not np.ndarray or x.flags.carray else np.array(x, order="C")
 
 
-def arrays(given: Sequence[Any]) -> list[Any]:
+def as_arrays(given: Sequence[Any]) -> list[Any]:
     """Return arrays and numbers as arrays that generated code can take."""
-    return [ordered(x if type(x) is np.ndarray else np.asarray(x)) for x in given]
+    return [contiguous_array(x if type(x) is np.ndarray else np.asarray(x)) for x in given]
 
 
 class Control:
@@ -143,12 +143,15 @@ class Loop(Control):
     def results(self, *args: Any) -> tuple[Any, ...]:
         """Return the last carry, the y of all steps, and the tape."""
         closed, more, width = self.counts
-        of_step, of_test = [ordered(x) for x in args[:closed]], [ordered(x) for x in args[closed : closed + more]]
+        of_step, of_test = (
+            [contiguous_array(x) for x in args[:closed]],
+            [contiguous_array(x) for x in args[closed : closed + more]],
+        )
         start = closed + more
         if self.step.steps is not None:
-            return self._at_once(of_step, args[start : start + width], arrays(args[start + width :]))
+            return self._at_once(of_step, args[start : start + width], as_arrays(args[start + width :]))
         carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # copied, since the tape keeps it
-        rows = arrays(args[start + width :])
+        rows = as_arrays(args[start + width :])
         tape: list[Any] = []
         make, order = self._now()
         ys = [make((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
@@ -170,7 +173,7 @@ class Loop(Control):
                 y[t] = found[k]
         kept: Array = np.empty((), object)
         kept[()] = tape
-        return (*_own(carry, args), *ys, kept)
+        return (*_copy_shared(carry, args), *ys, kept)
 
     def _now(self) -> tuple[Any, range]:
         """Return the function that allocates the arrays of y, and the steps to run, which a check may limit."""
@@ -201,7 +204,7 @@ class Tape:
         self.arrays, self.steps = arrays, steps
 
 
-class Pull(Control):
+class BackwardLoop(Control):
     """The backward loop of a `Loop`: its arguments are closed-over values, rows, cotangents and the tape.
 
     Args:
@@ -231,7 +234,7 @@ class Pull(Control):
         """Return the sums, the cotangents of the first carry, and those of all rows."""
         ends = np.cumsum(self.counts).tolist()
         parts = [args[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-        closed, (xs, cotangents, gys) = [ordered(x) for x in parts[0]], map(arrays, parts[1:])
+        closed, (xs, cotangents, gys) = [contiguous_array(x) for x in parts[0]], map(as_arrays, parts[1:])
         gc: Sequence[Any] = cotangents
         tape = args[-1][()]
         if self.step.steps is not None:
@@ -239,7 +242,7 @@ class Pull(Control):
         if isinstance(tape, Tape):
             tape = [tuple([x[k, ...] for x in tape.arrays]) for k in range(tape.steps)]
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
-        sums: Sequence[Any] = [_nothing(shape, dtype, len(tape)) for shape, dtype in self.sums]
+        sums: Sequence[Any] = [_start_of_sum(shape, dtype, len(tape)) for shape, dtype in self.sums]
         width, run = len(gc), self.step.run
         order = self.loop.order[: len(tape)] if self.loop.test is None else range(len(tape))
         for t, carry in zip(reversed(order), reversed(tape), strict=True):
@@ -248,7 +251,7 @@ class Pull(Control):
             for k, g in enumerate(found, width):
                 g[t] = made[k]
             sums = made[width + len(found) :]
-        return (*_own([*sums, *gc], args), *_added(found, len(tape)))
+        return (*_copy_shared([*sums, *gc], args), *_add_zero(found, len(tape)))
 
     def _at_once(
         self, closed: Sequence[Any], tape: Any, xs: Sequence[Any], gc: Sequence[Any], gys: Sequence[Any]
@@ -259,7 +262,7 @@ class Pull(Control):
             likes = self.step.program.inputs[self.counts[0] :][: self.loop.counts[2]]
             tape = Tape([np.array([c[k] for c in tape], x.dtype).reshape(n, *x.shape) for k, x in enumerate(likes)], n)
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
-        totals = [_nothing((2, *shape), dtype, n) for shape, dtype in self.sums]
+        totals = [_start_of_sum((2, *shape), dtype, n) for shape, dtype in self.sums]
         moved = [np.empty((2, *x.shape), x.dtype) for x in gc]
         for both, x in zip(moved, gc, strict=True):
             both[0] = x
@@ -267,16 +270,16 @@ class Pull(Control):
         first, stride = (order[0], order.step) if n else (0, 1)
         arrays_of_all = [_row_of_one(x) for x in closed], tape.arrays, xs, moved, gys, totals, found
         self.step.steps(n, first, stride, False, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
-        return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *_added(found, n))
+        return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *_add_zero(found, n))
 
 
-def _nothing(shape: tuple[int, ...], dtype: Any, steps: int) -> Array:
+def _start_of_sum(shape: tuple[int, ...], dtype: Any, steps: int) -> Array:
     """Return the start of a sum: -0.0 if there are steps, since adding to -0.0 keeps the signs of zeros."""
     zero = -np.zeros((), dtype)
     return np.full(shape, zero) if steps else np.zeros(shape, dtype)
 
 
-def _added(rows: list[Array], steps: int) -> list[Array]:
+def _add_zero(rows: list[Array], steps: int) -> list[Array]:
     """Return the gradients of rows, with 0 added if there are several steps.
 
     Without compilation each is a sum over the steps, in which the zeros of the other steps turn -0.0 into 0.0.
@@ -304,11 +307,11 @@ class Choice(Control):
         first, second = self.counts
         mine = args[:first] if chosen else args[first : first + second]
         body = self.bodies[0 if chosen else 1]
-        found = body.run(*map(ordered, mine), *arrays(args[first + second :]))
-        return _own(found, args)
+        found = body.run(*map(contiguous_array, mine), *as_arrays(args[first + second :]))
+        return _copy_shared(found, args)
 
 
-def _own(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+def _copy_shared(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
     """Return results with copies of those that are the same object as an argument or another result."""
     seen = {id(x) for x in args}
     made = []
@@ -319,6 +322,6 @@ def _own(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(made)
 
 
-def kind(value: Value) -> tuple[tuple[int, ...], Any]:
+def shape_and_dtype(value: Value) -> tuple[tuple[int, ...], Any]:
     """Return the shape and dtype of a value."""
     return value.shape, value.dtype

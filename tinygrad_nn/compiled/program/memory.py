@@ -72,7 +72,7 @@ class Memory:
         self.owner[out] = self.root(x)
         if op.kind == "reshape":
             return
-        if op.kind == "slice" and x not in self.strided and _leading(op):
+        if op.kind == "slice" and x not in self.strided and _takes_whole_rows(op):
             return
         if sum(n > 1 for n in out.shape) > 1 or op.kind in ("broadcast", "slice"):
             self.strided.add(out)
@@ -149,7 +149,7 @@ class Memory:
                     self.place[out] = len(spans)
                     spans.append((number, end))
                     self.slabs.append(out.nbytes)
-        self.starts, self.bytes = packed(spans, self.slabs)
+        self.starts, self.bytes = place_intervals(spans, self.slabs)
 
     @staticmethod
     def stored(op: Op) -> bool:
@@ -170,7 +170,7 @@ class Memory:
         return [self.whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
 
 
-def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
+def place_intervals(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
     """Place buffers in one array so that those in use at the same time do not overlap, the largest first.
 
     Args:
@@ -196,7 +196,7 @@ def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], i
     return starts.tolist(), int((starts + np.array(sizes, int)).max(initial=0))
 
 
-def _leading(op: Op) -> bool:
+def _takes_whole_rows(op: Op) -> bool:
     """Tell whether a slice takes adjacent whole rows along the first axis, so that the result is contiguous."""
     parts = op.attrs[0]
     first, rest = parts[:1], parts[1:]

@@ -26,7 +26,7 @@ class Run:
     period: int
 
 
-def runs(ops: Sequence[Op], least: int) -> list[Run]:
+def find_runs(ops: Sequence[Op], least: int) -> list[Run]:
     """Return all runs of at least `least` periods, those that save most operations first.
 
     Example:
@@ -72,11 +72,11 @@ def signature(op: Op, number: int) -> Any:
         return number
     code = getattr(op.function, "__code__", None) if op.kind == "call" else op.function
     args = tuple((x.shape, x.dtype) if isinstance(x, Value) else type(x) for x in op.args)
-    attrs = tuple(_part(p) for p in op.attrs[0]) if op.kind == "slice" else op.attrs
+    attrs = tuple(_without_position(p) for p in op.attrs[0]) if op.kind == "slice" else op.attrs
     return op.kind, op.name, code, attrs, args, tuple((x.shape, x.dtype) for x in op.outs)
 
 
-def _part(part: Any) -> Any:
+def _without_position(part: Any) -> Any:
     """Return a part of an index without its position, so that x[3] and x[4], or x[0:2] and x[2:4], are alike."""
     if isinstance(part, int):
         return int

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from ..numba.expressions import loops
-from .control import Body, Loop, kind
-from .periods import Run, runs
-from .rows import Rows, spread, stacks, view
-from .simplify import alive
+from ..numba.expressions import ufunc_dtypes
+from .control import Body, Loop, shape_and_dtype
+from .periods import Run, find_runs
+from .rows import Rows, append_view, stack_row_gradients, stack_rows
+from .simplify import live_operations
 from .values import VIEWS, Op, Program, Value
 
 STEPS = 8  # the fewest steps for which a loop is worth it
@@ -39,13 +39,13 @@ NUMBERS: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def rolled(program: Program) -> Program:
+def roll_loops(program: Program) -> Program:
     """Return the program with repeated operations as loops, or the program itself if that saves too little."""
     before = [op for op in program.ops if op.kind not in VIEWS]
     sizes = [x.size for op in before for x in op.outs if isinstance(x.dtype, np.dtype)]
     least = SCALARS if max(sizes, default=1) == 1 else LEAST
     if len(before) > least:
-        ops = Rolling(spread(program.ops, program.outputs), program.outputs).all()
+        ops = LoopSearch(stack_row_gradients(program.ops, program.outputs), program.outputs).all()
         if len(before) - sum(op.kind not in VIEWS for op in ops) >= least:
             for number, value in enumerate((out for op in ops for out in op.outs), 1):
                 value.number = number
@@ -56,7 +56,7 @@ def rolled(program: Program) -> Program:
     return program
 
 
-class Rolling:
+class LoopSearch:
     """The search for loops in a list of operations.
 
     Attributes:
@@ -74,16 +74,16 @@ class Rolling:
         """Return the operations with all loops rolled."""
         made: list[Op] = []
         done = 0
-        for choices in _apart(runs(self.ops, STEPS)):
+        for choices in _best_runs(find_runs(self.ops, STEPS)):
             for run in choices:
                 loop = Rolled(self, run) if run.start >= done else None
                 if loop is not None and loop.fits():
                     made += [*self.ops[done : loop.start], *loop.written()]
                     done = loop.stop
-        return alive(stacks([*made, *self.ops[done:]]), self.outputs)
+        return live_operations(stack_rows([*made, *self.ops[done:]]), self.outputs)
 
 
-def _apart(found: Sequence[Run]) -> list[list[Run]]:
+def _best_runs(found: Sequence[Run]) -> list[list[Run]]:
     """Return the runs that save most and do not overlap each other, in order, each as the first of a list.
 
     The list goes on with runs that overlap it: these are tried if it is not a loop, or for operations that it leaves.
@@ -99,7 +99,7 @@ def _apart(found: Sequence[Run]) -> list[list[Run]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ArgumentSource:
     """Where an argument of an operation comes from; without `rows` and `at`, from outside, the same in all steps.
 
     Attributes:
@@ -126,7 +126,7 @@ class Rolled:
         taken: the operations of a step that only take a row of an outer array -> these rows.
     """
 
-    def __init__(self, rolling: Rolling, run: Run) -> None:
+    def __init__(self, rolling: LoopSearch, run: Run) -> None:
         self.ops, self.place, self.last = rolling.ops, rolling.place, rolling.last
         self.period = run.period
         self.start = run.start + self._turn(run)
@@ -176,7 +176,7 @@ class Rolled:
 
     def _sorted(self, middle: int) -> list[tuple[list[int], int]]:
         """Find the source of each argument; return for each the steps that do not fit, and its lag."""
-        self.sources: dict[tuple[int, int], Source] = {}
+        self.sources: dict[tuple[int, int], ArgumentSource] = {}
         self.taken: dict[int, Rows] = {}
         found = []
         for offset in range(self.period):
@@ -198,15 +198,15 @@ class Rolled:
                 found.append((wrong, source.lag))
         return found
 
-    def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[Source, list[int]]:
+    def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
         """Return the source of an argument, judged by step `middle`, and the steps that do not fit it."""
         arg = given[middle]
         if not isinstance(arg, Value):
             if all(type(x) is type(arg) and repr(x) == repr(arg) for x in given):
-                return Source(), []
+                return ArgumentSource(), []
             if op.kind not in ("ufunc", "number") or type(arg) not in (int, float):
                 raise Misfit
-            return Source(Rows.numbers(given, _wanted(op)[q])), []
+            return ArgumentSource(Rows.numbers(given, _wanted_dtypes(op)[q])), []
         place = self.place.get(arg, -1) - self.start
         if place >= 0:
             lag, inner = middle - place // self.period, place % self.period
@@ -214,13 +214,13 @@ class Rolled:
                 raise Misfit
             out = self.of(middle - lag, inner).outs.index(arg)
             wrong = [r for r in range(lag, self.steps) if self.of(r - lag, inner).outs[out] is not given[r]]
-            return Source(None, (inner, out), lag), wrong
+            return ArgumentSource(None, (inner, out), lag), wrong
         if given[middle - 1] is arg or given[middle + 1] is arg:
-            return Source(), [r for r, x in enumerate(given) if x is not arg]
+            return ArgumentSource(), [r for r, x in enumerate(given) if x is not arg]
         rows = Rows.over(given, middle)
         if rows is None:
             raise Misfit
-        return Source(rows), rows.wrong
+        return ArgumentSource(rows), rows.wrong
 
     def _begins(self) -> bool:
         """Tell whether the first carries exist before the loop, and Python numbers occur in float arithmetic only."""
@@ -232,12 +232,16 @@ class Rolled:
             if made.weak and readers not in ("ufunc", "number"):
                 return False
             for x in self._first(offset, q, source):
-                if not isinstance(x, Value) or self.place.get(x, -1) >= self.start or kind(x) != kind(made):
+                if (
+                    not isinstance(x, Value)
+                    or self.place.get(x, -1) >= self.start
+                    or shape_and_dtype(x) != shape_and_dtype(made)
+                ):
                     return False
         numbers = [op for op in self.ops[self.start : self.start + self.period] if op.kind == "number"]
-        return all(_floats(op) for op in numbers)
+        return all(_same_on_float64(op) for op in numbers)
 
-    def _first(self, offset: int, q: int, source: Source) -> list[Any]:
+    def _first(self, offset: int, q: int, source: ArgumentSource) -> list[Any]:
         """Return what an argument with a lag is in the first steps, before the loop has made it; the latest first."""
         return [self.of(r, offset).args[q] for r in range(source.lag)][::-1]
 
@@ -268,7 +272,7 @@ class Rolled:
     def _copy(self, offset: int) -> None:
         """Append an operation to the body."""
         op = self.of(0, offset)
-        number, wanted = op.kind == "number", _wanted(op)
+        number, wanted = op.kind == "number", _wanted_dtypes(op)
         args = [self._stand_in(offset, q, arg, wanted[q]) for q, arg in enumerate(op.args)]
         function = NUMBERS[op.function] if number else op.function
         new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.given,
@@ -305,7 +309,9 @@ class Rolled:
         if x.kind == "constant":
             return x
         if x not in self.closed and x.op is not None and x.op.kind in VIEWS:
-            self.views[x] = self.views.get(x) or view(self.inside, x.op.kind, self._closed(x.op.args[0]), x.op.attrs[0])
+            self.views[x] = self.views.get(x) or append_view(
+                self.inside, x.op.kind, self._closed(x.op.args[0]), x.op.attrs[0]
+            )
             return self.views[x]
         return self.closed.setdefault(x, Value(0, "input", x.shape, x.dtype))
 
@@ -346,9 +352,9 @@ class Rolled:
                 for r in read:
                     row = self.steps - 1 - r if self.back else r
                     if outs[r].weak:
-                        self._as_made(view(after, "slice", ys[-1], (row,)), outs[r], after)
+                        self._as_made(append_view(after, "slice", ys[-1], (row,)), outs[r], after)
                     else:
-                        view(after, "slice", ys[-1], (row,), outs[r])
+                        append_view(after, "slice", ys[-1], (row,), outs[r])
         inputs = [*self.closed.values(), *carried, *self.rows.values()]
         for slot, x in enumerate(inputs):
             x.number, x.slot = slot, slot
@@ -356,7 +362,7 @@ class Rolled:
             x.number = number
         body = Body(Program(self.inside, inputs, [*new, *stacked]), len(self.closed))
         counts = len(self.closed), 0, len(carried)
-        loop = Loop(body, None, counts, self.steps, self.back, [kind(x) for x in stacked], entire=True)
+        loop = Loop(body, None, counts, self.steps, self.back, [shape_and_dtype(x) for x in stacked], entire=True)
         op = Op("call", "loop", loop, [*self.closed, *init, *self.rows], ("call", ("loop", id(loop))))
         op.scope = self.of(0, 0).scope
         op.outs = [*ends, *ys, Value(0, "made", (), np.dtype(object))]
@@ -372,16 +378,16 @@ class Rolled:
         after.append(out.op)
 
 
-def _wanted(op: Op) -> list[Any]:
+def _wanted_dtypes(op: Op) -> list[Any]:
     """Return for each argument the dtype to which the operation converts a Python number, or None if it does not."""
     if op.kind == "ufunc":
-        return list(loops(op.function, op.args)[:-1])
+        return list(ufunc_dtypes(op.function, op.args)[:-1])
     if op.kind == "where":
         return [None, op.out.dtype, op.out.dtype]
     return [np.dtype(np.float64) if op.kind == "number" else None] * len(op.args)
 
 
-def _floats(op: Op) -> bool:
+def _same_on_float64(op: Op) -> bool:
     """Tell whether an operation on Python numbers is the same as on float64 scalars."""
     kinds = [x.dtype if isinstance(x, Value) else type(x) for x in op.args]
     return op.function in NUMBERS and op.out.dtype is float and float in kinds and set(kinds) <= {int, float}

@@ -1,8 +1,8 @@
 """Rows of arrays that an unrolled loop reads or makes one by one, turned into operations on whole arrays.
 
-`Rows` recognizes values that differ only in which row of one array they are. `spread` replaces a sum of arrays that are
-zero except for one row each (the gradient of reading rows) by a stack of these rows. `stacks` replaces a stack of many
-rows of one array by a part of that array.
+`Rows` recognizes values that differ only in which row of one array they are. `stack_row_gradients` replaces a sum of
+arrays that are zero except for one row each (the gradient of reading rows) by a stack of these rows. `stack_rows`
+replaces a stack of many rows of one array by a part of that array.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 Index = tuple[Any, ...]
 
 
-def make(
+def append_operation(
     ops: list[Op], kind: str, function: Any, args: list[Any], attrs: Index, like: Array, name: str, nest: Any = None
 ) -> Value:  # fmt: skip
     """Append an operation, and return its result, a new value with the shape and dtype of `like`."""
@@ -35,7 +35,7 @@ def make(
     return op.out
 
 
-def view(ops: list[Op], kind: str, x: Value, attr: Index, out: Value | None = None) -> Value:
+def append_view(ops: list[Op], kind: str, x: Value, attr: Index, out: Value | None = None) -> Value:
     """Append a view operation on `x`, and return its result: `out` if given, else a new value."""
     op = Op(kind, "getitem" if kind == "slice" else kind, None, [x], (attr,))
     like = view_of(op, like_of(x))
@@ -92,7 +92,7 @@ class Rows:
     def of(bases: Sequence[Any], indices: Sequence[Any], m: int) -> Rows | None:
         """Return the rows that indices of one array take, if they differ in one number only at and next to step `m`."""
         base = bases[m]
-        full = [_full(i, base.shape) if b is base else () for b, i in zip(bases, indices, strict=True)]
+        full = [_full_index(i, base.shape) if b is base else () for b, i in zip(bases, indices, strict=True)]
         index, others = full[m], (full[m - 1], full[m + 1])
         if {len(other) for other in others} != {len(index)}:
             return None
@@ -100,7 +100,7 @@ class Rows:
         if len(places) != 1:
             return None
         at = places.pop()
-        data = [_number(x, index, at) if x else None for x in full]
+        data = [_row_number(x, index, at) if x else None for x in full]
         if data[m] is None:
             return None
         return Rows([r for r, x in enumerate(data) if x is None], base, data, index, at)
@@ -123,7 +123,11 @@ class Rows:
             step = steps.pop()
             stop = data[-1] + (1 if step > 0 else -1)
             taken = ("slice", data[0], None if stop < 0 else stop, step)
-            found = view(ops, "slice", base, (*before, taken)) if taken != ("slice", 0, base.shape[axis], 1) else base
+            found = (
+                append_view(ops, "slice", base, (*before, taken))
+                if taken != ("slice", 0, base.shape[axis], 1)
+                else base
+            )
         else:
             places = np.array(data)
             if wide:
@@ -131,18 +135,18 @@ class Rows:
             shape = (*base.shape[:axis], *places.shape, *base.shape[axis + 1 :])
             take = partial(np.take, indices=places, axis=axis)
             like = np.broadcast_to(np.empty((), base.dtype), shape)
-            found = make(ops, "call", take, [base], ("call", ("rows", id(take))), like, "rows")
+            found = append_operation(ops, "call", take, [base], ("call", ("rows", id(take))), like, "rows")
         rest = (*self.index[: self.at], ALL, *((ALL,) if wide else ()), *self.index[self.at + 1 :])
         if any(x != ALL for x in rest):
-            found = view(ops, "slice", found, rest)
+            found = append_view(ops, "slice", found, rest)
         first = sum(x is None or not isinstance(x, int) for x in self.index[: self.at])
         if first:
             axes = [k for k in range(len(found.shape)) if k != first]
-            found = view(ops, "transpose", found, (first, *axes))
+            found = append_view(ops, "transpose", found, (first, *axes))
         return found
 
 
-def _full(index: Index, shape: tuple[int, ...]) -> Index:
+def _full_index(index: Index, shape: tuple[int, ...]) -> Index:
     """Return an index with a part for each axis, no Ellipsis, and no negative numbers."""
     used = sum(part is not None and part is not Ellipsis for part in index)
     filled = (ALL,) * (len(shape) - used)
@@ -157,7 +161,7 @@ def _full(index: Index, shape: tuple[int, ...]) -> Index:
     return tuple(parts)
 
 
-def _number(index: Index, like: Index, at: int) -> int | None:
+def _row_number(index: Index, like: Index, at: int) -> int | None:
     """Return the number (or start of a slice) in place `at` of an index, if it equals `like` elsewhere, or None."""
     if (*index[:at], *index[at + 1 :]) != (*like[:at], *like[at + 1 :]):
         return None
@@ -174,7 +178,7 @@ def _number(index: Index, like: Index, at: int) -> int | None:
 # -- Sums of arrays that are zero except for one row each
 
 
-def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
+def stack_row_gradients(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
     """Return the operations with each long sum of arrays that are zero except for one row replaced by a stack of rows.
 
     Such sums are the gradients of arrays whose rows were read one by one. Since each row had zeros added to it, 0.0 is
@@ -185,7 +189,7 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
     seen: set[Op] = set()
     instead: dict[Op, list[Op]] = {}
     for op in reversed(ops):
-        if op in seen or not _sum(op):
+        if op in seen or not _is_sum(op):
             continue
         chain, puts = _chain(op, users)
         seen.update(chain)
@@ -199,10 +203,10 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
             if number in rows:
                 other, before = rows[number]
                 at = max(put, before, key=rank.__getitem__)
-                row = make(again[at], "ufunc", np.add, [other, row], (), like_of(row), "add")
+                row = append_operation(again[at], "ufunc", np.add, [other, row], (), like_of(row), "add")
             rows[number] = row, at
         if max(rows) + 1 - min(rows) == len(rows):
-            new = _whole([rows[number][0] for number in sorted(rows)], min(rows), op.out.shape, axes.pop())
+            new = _stack_operations([rows[number][0] for number in sorted(rows)], min(rows), op.out.shape, axes.pop())
             new[-1].outs = op.outs
             op.out.op = new[-1]
             instead.update({**again, **{one: [] for one in chain}, op: new})
@@ -214,28 +218,28 @@ def _chain(op: Op, users: Counter[Value]) -> tuple[list[Op], list[tuple[Op, tupl
     chain, puts = [op], []
     while True:
         x = chain[-1]
-        left = [y.op for y in x.values if y.op is not None and users[y] == 1 and _put(y) is not None]
-        puts += [(put, place) for put in left if (place := _put(put.out)) is not None]
+        left = [y.op for y in x.values if y.op is not None and users[y] == 1 and _written_row(y) is not None]
+        puts += [(put, place) for put in left if (place := _written_row(put.out)) is not None]
         rest = [y.op for y in x.values if y.op not in left]
         if not left or not rest:
             return chain, puts if len(left) == 2 else []
-        if rest[0] is None or not _sum(rest[0]) or users[rest[0].out] > 1:
+        if rest[0] is None or not _is_sum(rest[0]) or users[rest[0].out] > 1:
             return chain, []
         chain.append(rest[0])
 
 
-def _whole(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> list[Op]:
+def _stack_operations(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> list[Op]:
     """Return the operations that stack rows along an axis, from place `low` on, with zeros before and after them."""
     new: list[Op] = []
     one = like_of(rows[0])
     like, n = np.broadcast_to(one, (len(rows), *one.shape)), shape[axis]
-    whole = make(new, "call", _stacked, rows, ("call", ("stacked",)), like, "stack", [rows, {"axis": 0}])
-    whole = make(new, "ufunc", np.add, [whole, 0.0], (), like, "add")
+    whole = append_operation(new, "call", _stacked, rows, ("call", ("stacked",)), like, "stack", [rows, {"axis": 0}])
+    whole = append_operation(new, "ufunc", np.add, [whole, 0.0], (), like, "add")
     if len(rows) < n:
         fill, like = partial(_filled, n=n, low=low), np.broadcast_to(one, (n, *one.shape))
-        whole = make(new, "call", fill, [whole], ("call", ("filled", n, low)), like, "fill")
+        whole = append_operation(new, "call", fill, [whole], ("call", ("filled", n, low)), like, "fill")
     if axis:
-        _in_order(new, whole, axis)
+        _move_first_axis(new, whole, axis)
     return new
 
 
@@ -255,14 +259,14 @@ def _filled(x: Any, n: int, low: int) -> Any:
     return whole
 
 
-def _sum(op: Op | None) -> bool:
+def _is_sum(op: Op | None) -> bool:
     """Tell whether an operation adds two floating-point arrays without broadcasting."""
     if op is None or op.kind != "ufunc" or op.function is not np.add or op.out.dtype.kind != "f":
         return False
     return all(isinstance(x, Value) and (x.shape, x.dtype) == (op.out.shape, op.out.dtype) for x in op.args)
 
 
-def _put(x: Value) -> tuple[int, int] | None:
+def _written_row(x: Value) -> tuple[int, int] | None:
     """Return the axis and the number of the row if a value is zeros with one row written into them, else None."""
     op = x.op
     if op is None or op.name != "put" or op.kind != "call" or not op.given or len(op.args) != 1:
@@ -271,12 +275,12 @@ def _put(x: Value) -> tuple[int, int] | None:
     parts = index if isinstance(index, tuple) else (index,)
     if not all(type(part) in (int, slice) or part is Ellipsis for part in parts) or y.dtype != x.dtype:
         return None
-    full = _full(frozen(parts), x.shape)
+    full = _full_index(frozen(parts), x.shape)
     axes = [axis for axis, part in enumerate(full) if part != ALL]
     return (axes[0], full[axes[0]]) if len(axes) == 1 and isinstance(full[axes[0]], int) else None
 
 
-def _in_order(ops: list[Op], x: Value, axis: int) -> None:
+def _move_first_axis(ops: list[Op], x: Value, axis: int) -> None:
     """Append operations that move the first axis to `axis`; the result is C-contiguous, so sums keep their order."""
     axes = list(range(1, len(x.shape)))
     axes.insert(axis, 0)
@@ -284,10 +288,10 @@ def _in_order(ops: list[Op], x: Value, axis: int) -> None:
     source = x.op.args[0] if cut and x.op is not None else x
     steps = [part[3] for part in x.op.attrs[0] if part != ALL] if cut and x.op is not None else []
     if axis == 0 and set(steps) <= {None, 1} and (source.op is None or source.op.kind not in VIEWS):
-        view(ops, "slice", x, (ALL,))
+        append_view(ops, "slice", x, (ALL,))
     else:
         like = like_of(x).transpose(axes)
-        make(ops, "call", partial(_turned, axes=axes), [x], ("call", ("turned", *axes)), like, "in_order")
+        append_operation(ops, "call", partial(_turned, axes=axes), [x], ("call", ("turned", *axes)), like, "in_order")
 
 
 def _turned(x: Any, axes: list[int]) -> Any:
@@ -297,23 +301,23 @@ def _turned(x: Any, axes: list[int]) -> Any:
 # -- Stacks of rows that are all taken from one array
 
 
-def stacks(ops: Sequence[Op]) -> list[Op]:
+def stack_rows(ops: Sequence[Op]) -> list[Op]:
     """Return the operations with each stack of many rows of one array replaced by parts of that array."""
     made: list[Op] = []
     for op in ops:
         axis = (op.given or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
-        if type(axis) is not int or len(parts := _parts(op.args)) * 2 > len(op.args):
+        if type(axis) is not int or len(parts := _find_row_runs(op.args)) * 2 > len(op.args):
             made.append(op)
             continue
-        taken = [_taken(made, *x) if isinstance(x, tuple) else view(made, "slice", x, (None,)) for x in parts]
+        taken = [_taken(made, *x) if isinstance(x, tuple) else append_view(made, "slice", x, (None,)) for x in parts]
         if len(taken) == 1 and axis % len(op.out.shape) == 0:
-            _in_order(made, taken[0], 0)
+            _move_first_axis(made, taken[0], 0)
         else:
             like = np.broadcast_to(like_of(taken[0])[:1], (len(op.args), *taken[0].shape[1:]))
             nest = [taken, {"axis": 0}]
-            whole = make(made, "call", _joined, taken, ("call", ("joined",)), like, "concatenate", nest)
+            whole = append_operation(made, "call", _joined, taken, ("call", ("joined",)), like, "concatenate", nest)
             if axis % len(whole.shape):
-                _in_order(made, whole, axis % len(whole.shape))
+                _move_first_axis(made, whole, axis % len(whole.shape))
         made[-1].outs = op.outs
         op.out.op = made[-1]
     return made
@@ -329,20 +333,20 @@ def _joined(*parts: Any) -> Any:
     return np.concatenate(parts)
 
 
-def _parts(args: Sequence[Any]) -> list[Any]:
+def _find_row_runs(args: Sequence[Any]) -> list[Any]:
     """Return values, with long runs of rows of one array replaced by pairs of this array and the rows' numbers."""
     parts: list[Any] = []
-    for base, some in groupby(args, key=lambda x: _row(x)[0]):
+    for base, some in groupby(args, key=lambda x: _base_and_number(x)[0]):
         run = list(some)
-        parts += [(base, [_row(x)[1] for x in run])] if base is not None and len(run) >= MANY else run
+        parts += [(base, [_base_and_number(x)[1] for x in run])] if base is not None and len(run) >= MANY else run
     return parts
 
 
-def _row(x: Any) -> tuple[Any, int]:
+def _base_and_number(x: Any) -> tuple[Any, int]:
     """Return the array that a value is a row of, and the row's number; for any other value None and 0."""
     op = x.op if isinstance(x, Value) else None
     if op is None or op.kind != "slice":
         return None, 0
-    index = _full(op.attrs[0], op.args[0].shape)
+    index = _full_index(op.attrs[0], op.args[0].shape)
     alone = bool(index) and isinstance(index[0], int) and all(part == ALL for part in index[1:])
     return (op.args[0], index[0]) if alone else (None, 0)

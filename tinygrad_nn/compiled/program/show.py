@@ -21,7 +21,7 @@ def table(title: str, program: Program, memory: Memory, donated: frozenset[int])
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
     head = f"{title}: {_plural(count, 'operation')}" + (f" in {_plural(kernels, 'kernel')}" if kernels else "")
-    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {amount(memory.bytes)}"]
+    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {bytes_text(memory.bytes)}"]
     lines.append(f"{'':>5} {'operation':<32} {'result':<20} {'bytes':>8} kept in")
     for op in program.ops:
         if op.kind == "kernel":
@@ -30,7 +30,7 @@ def table(title: str, program: Program, memory: Memory, donated: frozenset[int])
         else:
             lines.append(_line(op, program, memory, None))
     outputs = [x for x in program.outputs if isinstance(x, Value)]
-    lines.append(f"{'':>5} returns {', '.join(_name(x) for x in outputs)}"[:WIDTH])
+    lines.append(f"{'':>5} returns {', '.join(_value_text(x) for x in outputs)}"[:WIDTH])
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -39,14 +39,14 @@ def _plural(n: int, word: str) -> str:
 
 
 def _line(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
-    what = f"{'| ' if kernel else ''}{op.name}({', '.join(_name(arg) for arg in op.args)})"
+    what = f"{'| ' if kernel else ''}{op.name}({', '.join(_value_text(arg) for arg in op.args)})"
     result = "number" if op.out.weak else f"{op.out.dtype}{list(op.out.shape)}"
-    kept = _kept(op, program, memory, kernel)
-    size = "" if op.kind in VIEWS or op.out.weak or kept == "in passing" else amount(op.out.nbytes)
-    return f"{_name(op.out):>5} {_cut(what, 32):<32} {_cut(result, 20):<20} {size:>8} {kept}"
+    kept = _memory_text(op, program, memory, kernel)
+    size = "" if op.kind in VIEWS or op.out.weak or kept == "in passing" else bytes_text(op.out.nbytes)
+    return f"{_value_text(op.out):>5} {_truncate(what, 32):<32} {_truncate(result, 20):<20} {size:>8} {kept}"
 
 
-def _kept(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
+def _memory_text(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
     """Return a text that says where a result is stored."""
     value = op.out
     if value.weak:
@@ -63,7 +63,7 @@ def _kept(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
     return f"buffer {memory.place[end]}" if end in memory.place else "in passing" if kernel else "new"
 
 
-def _name(x: Arg) -> str:
+def _value_text(x: Arg) -> str:
     if not isinstance(x, Value):
         return f"{x:.4g}" if isinstance(x, float) else str(x)
     if x.kind == "constant" and x.size == 1:
@@ -71,11 +71,11 @@ def _name(x: Arg) -> str:
     return {"input": f"i{x.slot}", "constant": f"c{x.number}"}.get(x.kind, str(x.number))
 
 
-def _cut(text: str, width: int) -> str:
+def _truncate(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def amount(n: int) -> str:
+def bytes_text(n: int) -> str:
     """Return a number of bytes as a short text.
 
     Example:

@@ -26,7 +26,7 @@ def simplify(program: Program) -> Program:
     made: dict[Any, Value] = {}
     ops: list[Op] = []
     for op in program.ops:
-        args = [_latest(new, arg) for arg in op.args]
+        args = [_resolve(new, arg) for arg in op.args]
         op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given, nest=op.nest)
         same = _identity(op)
         if same is None:
@@ -45,15 +45,15 @@ def simplify(program: Program) -> Program:
         ops.append(op)
         if op.pure:
             made[key] = op.out
-    outputs = [_latest(new, x) if isinstance(x, Value) else x for x in program.outputs]
-    ops = alive(ops, outputs)
-    ops = early(ops) if len(ops) <= MANY else ops
+    outputs = [_resolve(new, x) if isinstance(x, Value) else x for x in program.outputs]
+    ops = live_operations(ops, outputs)
+    ops = updates_early(ops) if len(ops) <= MANY else ops
     for number, value in enumerate((out for op in ops for out in op.outs), 1):
         value.number = number
     return Program(ops, program.inputs, outputs, program.whose, program.augmented)
 
 
-def apart(program: Program) -> Program:
+def copy_shared_results(program: Program) -> Program:
     """Return the program with copies of results that became the same value as an argument or another result.
 
     Simplifying merges values that are equal. But if the function returned two arrays, a caller who writes into one of
@@ -76,13 +76,13 @@ def apart(program: Program) -> Program:
     return Program(ops, program.inputs, outputs, program.whose, program.augmented)
 
 
-def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:
+def _resolve(new: dict[Value, Arg], arg: Arg) -> Arg:
     while isinstance(arg, Value) and arg in new:
         arg = new[arg]
     return arg
 
 
-def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
+def live_operations(ops: list[Op], outputs: list[Any]) -> list[Op]:
     """Return the operations that an output depends on, and all impure ones such as draws, which advance a generator."""
     needed = {x for x in outputs if isinstance(x, Value)}
     kept = []
@@ -93,7 +93,7 @@ def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
     return kept[::-1]
 
 
-def early(ops: list[Op]) -> list[Op]:
+def updates_early(ops: list[Op]) -> list[Op]:
     """Return the operations reordered: elementwise ones that only outputs depend on move to the first possible place.
 
     A parameter update then follows its gradient directly, while that is still in the cache, and the gradient's buffer
@@ -172,11 +172,11 @@ def _late(ops: list[Op], movable: set[Op], users: dict[Value, list[Op]]) -> list
 
 
 def _key(op: Op) -> Any:
-    args = tuple(_name(arg) for arg in op.args)
+    args = tuple(_argument_key(arg) for arg in op.args)
     return op.kind, op.function if op.kind in ("ufunc", "reduce", "matmul", "number") else None, args, op.attrs
 
 
-def _name(arg: Arg) -> Any:
+def _argument_key(arg: Arg) -> Any:
     """Return a key for an argument of an operation; constants of one entry with equal bits have equal keys."""
     if not isinstance(arg, Value):
         return type(arg), repr(arg)
@@ -185,7 +185,7 @@ def _name(arg: Arg) -> Any:
     return id(arg)
 
 
-def constant(arg: Arg, number: float) -> bool:
+def is_constant(arg: Arg, number: float) -> bool:
     """Tell whether an argument is a constant whose entries are all this number."""
     if isinstance(arg, Value):
         return arg.kind == "constant" and arg.data.size > 0 and _everywhere(arg.data, number)
@@ -197,23 +197,23 @@ def _everywhere(array: Any, number: Any) -> bool:
     return bool((array == number).all() and (np.signbit(array) == np.signbit(number)).all())
 
 
-def _kept(op: Op) -> Value | None:
+def _neutral_result(op: Op) -> Value | None:
     """Return the argument that arithmetic with 0 or 1 returns unchanged, or None."""
     number, (x, y), kind = _KEEPING[op.function], op.args, np.dtype(op.out.dtype).kind
     if kind == "c":  # real and imaginary part each depend on all parts of both arguments
         return None
     if kind != "f":
         number = abs(number)  # integers have no -0
-    if isinstance(x, Value) and _alike(x, op.out) and constant(y, number):
+    if isinstance(x, Value) and _same_shape_and_dtype(x, op.out) and is_constant(y, number):
         return x
     swaps = op.function in (np.multiply, np.add)
-    return y if swaps and isinstance(y, Value) and _alike(y, op.out) and constant(x, number) else None
+    return y if swaps and isinstance(y, Value) and _same_shape_and_dtype(y, op.out) and is_constant(x, number) else None
 
 
 def _identity(op: Op) -> Arg | None:
     """Return the argument that an operation returns unchanged, or None."""
     if op.kind == "ufunc" and op.function in _KEEPING:
-        return _kept(op)
+        return _neutral_result(op)
     x, out = op.args[0] if op.args else None, op.out
     if not isinstance(x, Value):
         return None
@@ -232,7 +232,7 @@ def _identity(op: Op) -> Arg | None:
     return None
 
 
-def _alike(x: Value, out: Value) -> bool:
+def _same_shape_and_dtype(x: Value, out: Value) -> bool:
     return bool(x.shape == out.shape and x.dtype == out.dtype and not x.weak)
 
 

@@ -128,6 +128,6 @@ class Program:
     augmented: tuple[Any, ...] = ()
 
 
-def elements(arg: Arg) -> tuple[int, ...]:
+def argument_shape(arg: Arg) -> tuple[int, ...]:
     """Return the shape of an argument."""
     return arg.shape if isinstance(arg, Value) else np.shape(arg)

@@ -15,7 +15,7 @@ from .memory import Memory
 from .values import Op, Value
 
 
-class Tenants:
+class MemoryContents:
     """Keeps track of which value each part of a plan's memory holds.
 
     A place is a buffer, an argument that is overwritten, or the array of an output. Buffers may overlap.
@@ -75,7 +75,7 @@ class Tenants:
         return bool(first <= low and high <= last)
 
 
-def prove(writer: Any) -> None:
+def check_memory(writer: Any) -> None:
     """Raise if an operation reads, or the plan returns, a value that its memory does not hold at that moment.
 
     Args:
@@ -84,24 +84,24 @@ def prove(writer: Any) -> None:
     Raises:
         Untraceable: the message names the operation.
     """
-    tenants = Tenants(writer)
+    tenants = MemoryContents(writer)
     for op in writer.program.ops:
         for arg in op.values:
-            _read(tenants, arg, op.name)
+            _check_read(tenants, arg, op.name)
         if op.out in tenants.memory.owner:  # a view
             continue
         for out in op.outs:
             if Memory.stored(op):
-                _apart(tenants, op, out)
+                _check_overwrite(tenants, op, out)
                 tenants.write(out)
             else:
                 tenants.free.add(out)
     for value in writer.program.outputs:
         if isinstance(value, Value):
-            _read(tenants, value, "what is returned")
+            _check_read(tenants, value, "what is returned")
 
 
-def _read(tenants: Tenants, arg: Value, name: str) -> None:
+def _check_read(tenants: MemoryContents, arg: Value, name: str) -> None:
     root = tenants.memory.root(arg)
     if root.kind == "constant" or (tenants.holds(root) and tenants.inside(arg)):
         return
@@ -111,7 +111,7 @@ def _read(tenants: Tenants, arg: Value, name: str) -> None:
     )
 
 
-def _apart(tenants: Tenants, op: Op, out: Value) -> None:
+def _check_overwrite(tenants: MemoryContents, op: Op, out: Value) -> None:
     """Raise if an operation writes over an argument that it reads not only elementwise."""
     place = tenants.place(out)
     for arg in op.values:

@@ -14,7 +14,7 @@ from ...tree import flatten
 from ..program.values import Program, Value
 from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
 from .draws import Drawing
-from .nodes import Live, Still, Untraceable
+from .nodes import LiveNode, StillNode, Untraceable
 from .recorder import Recorder
 
 NUMBERS = (int, float, complex)
@@ -67,7 +67,7 @@ def trace(
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
                 record.name(value, data)
-                given.append(record.tensor(value, data, Live if alive else Still))
+                given.append(record.tensor(value, data, LiveNode if alive else StillNode))
             inputs.append(value)
             objects[id(given[-1])] = value
             if isinstance(x, np.ndarray):
@@ -105,13 +105,13 @@ def array_or_scalar(x: Any) -> Any:
 def canonical(x: Any, keep: bool = False) -> Any:
     """Return an argument as a plan takes it: C-contiguous, in native byte order; `keep` leaves Tensors and scalars."""
     if isinstance(x, Tensor):
-        return x if keep else as_array(x.data, native(x.dtype))
+        return x if keep else as_array(x.data, native_dtype(x.dtype))
     if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
-        return as_array(x, native(x.dtype))
+        return as_array(x, native_dtype(x.dtype))
     return x
 
 
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return a dtype in native byte order: NumPy's own object for it, since plans compare dtypes with ``is``."""
     return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
 

@@ -12,25 +12,25 @@ from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 
-class AsItWas:
+class FrozenFunction:
     """A user's function whose later calls see its closed-over variables as they were before the first call."""
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.f = f
-        self.kept: Kept | None = None
+        self.kept: FunctionCopy | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Call the function."""
         if self.kept is not None:
             with self.kept.restored() as again:
                 return again(*args)
-        kept = Kept(self.f)  # before the call, which may change closed-over variables
+        kept = FunctionCopy(self.f)  # before the call, which may change closed-over variables
         result = self.f(*args)
         self.kept = kept
         return result
 
 
-class Kept:
+class FunctionCopy:
     """A copy of a function with copies of its closed-over variables, and of functions and containers inside them.
 
     Attributes:
@@ -73,7 +73,7 @@ class Kept:
             return made
         if isinstance(x, FunctionType) and x.__closure__:
             return self._function(x)
-        if _of_a_person(x):
+        if _is_users_object(x):
             self.known[id(x)] = x
             self.objects.append((vars(x), dict(vars(x))))
         return x
@@ -89,7 +89,7 @@ class Kept:
         return made
 
 
-def _of_a_person(x: Any) -> bool:
+def _is_users_object(x: Any) -> bool:
     """Tell whether an object is of a user's class and keeps its attributes in a ``__dict__``."""
     package = type(x).__module__.partition(".")[0]
     own = package not in (__name__.partition(".")[0], "numpy", "builtins") and not isinstance(x, (type, ModuleType))

@@ -22,18 +22,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backward import ancestors
-from ...control_flow import CONDITION, NUMBERS, arrays, described, entered, flatten_or_none, next_carry, one_value, pair
-from ...node import Node, recording, source, switched
+from ...control_flow import (
+    CONDITION,
+    NUMBERS,
+    as_scalars,
+    checked_leaf,
+    flatten_or_none,
+    nest_text,
+    next_carry,
+    one_value,
+    pair,
+)
+from ...node import Node, leaf_node, recording, switched
 from ...ops.linalg import conj
 from ...primitive import Primitive
 from ...tensor import Tensor, apply, held, wrap
-from ...transforms import enter, pullback, pushforward
+from ...transforms import new_input, pullback, pushforward
 from ...tree import containers
-from ..program.control import Body, Choice, Loop, Pull, kind
+from ..program.control import BackwardLoop, Body, Choice, Loop, shape_and_dtype
 from ..program.values import Op, Program, Value
-from .closures import AsItWas
-from .nodes import Live, Still, Untraceable
-from .tensors import number
+from .closures import FrozenFunction
+from .nodes import LiveNode, StillNode, Untraceable
+from .tensors import record_number
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
 Leaves = Sequence[Any]
 
 
-class Part:
+class TracedBody:
     """A traced body of a loop or branch.
 
     Attributes:
@@ -52,11 +62,13 @@ class Part:
     """
 
     def __init__(self, record: Recorder, f: Callable[[Leaves], Leaves], likes: Leaves) -> None:
-        oldest = source(None).index
-        with _apart(record) as ops, recording(True):
+        oldest = leaf_node(None).index
+        with _recording_apart(record) as ops, recording(True):
             data = [np.array(x) for x in likes]
             given = [record.name(record.value("input", x), x) for x in data]
-            entries = [record.tensor(v, x, Live if _floats(x) else Still) for v, x in zip(given, data, strict=True)]
+            entries = [
+                record.tensor(v, x, LiveNode if _is_float(x) else StillNode) for v, x in zip(given, data, strict=True)
+            ]
             found = [_array(record, x) for x in f(entries)]
             outs = [record.find(x) for x in found]
         self.live = [wrap(node.out, node) for node in _closed_over([x.node for x in found], oldest)]
@@ -77,7 +89,7 @@ class Part:
 
 
 @contextmanager
-def _apart(record: Recorder) -> Iterator[list[Op]]:
+def _recording_apart(record: Recorder) -> Iterator[list[Op]]:
     """Record the operations of the block into a separate list, and forget its arrays afterwards."""
     outer, record.ops = record.ops, []
     names = record.by_array.copy(), record.by_memory.copy()
@@ -92,8 +104,8 @@ def _apart(record: Recorder) -> Iterator[list[Op]]:
 
 def _array(record: Recorder, x: Any) -> Tensor:
     """Return a leaf (Tensor, array or number) as a traced Tensor over an array."""
-    x = entered(x)
-    if isinstance(x, Still.weak):
+    x = checked_leaf(x)
+    if isinstance(x, StillNode.weak):
         return np.multiply(x, np.ones((), np.asarray(held(x)).dtype))  # type: ignore[no-any-return]
     if isinstance(x, Tensor):
         return x
@@ -101,18 +113,18 @@ def _array(record: Recorder, x: Any) -> Tensor:
     return record.still(record.find(data), data)
 
 
-def _moves(x: Any) -> bool:
+def _has_grad(x: Any) -> bool:
     """Tell whether gradients flow through a value."""
-    return isinstance(x, Tensor) and x.node is not None and not isinstance(x.node, Still)
+    return isinstance(x, Tensor) and x.node is not None and not isinstance(x.node, StillNode)
 
 
-def _floats(x: Any) -> bool:
+def _is_float(x: Any) -> bool:
     return bool(x.dtype.kind in "fc")
 
 
 def _closed_over(roots: Sequence[Node | None], oldest: int) -> list[Node]:
     """Return the Nodes, older than the body, from which its results were computed."""
-    alive = [node for node in roots if node is not None and not isinstance(node, Still)]
+    alive = [node for node in roots if node is not None and not isinstance(node, StillNode)]
     younger = ancestors([node for node in alive if node.index >= oldest], oldest)
     found = [*alive, *(parent for node in younger for parent in node.parents)]  # type: ignore[union-attr]
     return list(dict.fromkeys(node for node in found if node is not None and node.index < oldest))
@@ -121,7 +133,7 @@ def _closed_over(roots: Sequence[Node | None], oldest: int) -> list[Node]:
 # -- Results and their gradients
 
 
-def packed(
+def as_tensors(
     record: Recorder, name: str, results: Sequence[tuple[Value, Any]], args: Sequence[Tensor],
     rule: Callable[[list[Any], Leaves], Sequence[Any]],
 ) -> list[Tensor]:  # fmt: skip
@@ -139,8 +151,8 @@ def packed(
             of `args`.
     """
     stills = [record.still(*pair) for pair in results]
-    floats = [x for x in stills if _floats(x)]
-    if not floats or not any(map(_moves, args)):
+    floats = [x for x in stills if _is_float(x)]
+    if not floats or not any(map(_has_grad, args)):
         return stills
     sizes = [prod(x.shape) for x in floats]
     dtype = np.result_type(*(x.dtype for x in floats))
@@ -150,7 +162,7 @@ def packed(
             return [g]
         ends = np.cumsum(sizes).tolist()
         parts = [g[end - size : end].reshape(x.shape) for x, size, end in zip(floats, sizes, ends, strict=True)]
-        parts = [np.real(p) if _complex(p) and not _complex(x) else p for p, x in zip(parts, floats, strict=True)]
+        parts = [np.real(p) if _is_complex(p) and not _is_complex(x) else p for p, x in zip(parts, floats, strict=True)]
         return [p.astype(x.dtype) for p, x in zip(parts, floats, strict=True)]
 
     def joint(g: Any, out: Any, *args: Any) -> list[Any]:
@@ -162,11 +174,11 @@ def packed(
         return _with_rule(x, "part", place, (whole,))
 
     if len(floats) == 1:
-        return [_with_rule(x, name, joint, args) if _floats(x) else x for x in stills]
+        return [_with_rule(x, name, joint, args) if _is_float(x) else x for x in stills]
     end_to_end: Any = np.concatenate([np.reshape(x, (-1,)).astype(dtype) for x in floats])
     whole = _with_rule(end_to_end, name, joint, args)
     parts = iter([part(k, x) for k, x in enumerate(floats)])
-    return [next(parts) if _floats(x) else x for x in stills]
+    return [next(parts) if _is_float(x) else x for x in stills]
 
 
 def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
@@ -182,7 +194,7 @@ def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
     return [level.wrap(x) for x in full]
 
 
-def _complex(x: Any) -> bool:
+def _is_complex(x: Any) -> bool:
     return bool(x.dtype.kind == "c")
 
 
@@ -192,14 +204,14 @@ def _with_rule(x: Tensor, name: str, rule: Callable[..., Any], args: Sequence[Te
     return apply(Primitive(name, lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g")), tuple(args))
 
 
-def emitted(record: Recorder, name: str, function: Any, args: Sequence[Value], results: Sequence[Any]) -> list[Any]:
+def emit(record: Recorder, name: str, function: Any, args: Sequence[Value], results: Sequence[Any]) -> list[Any]:
     """Record an operation, and return pairs of each result's value and array."""
     op = Op("call", name, function, list(args), ("call", len(record.values)))
     record.emit(op, *results)
     return list(zip(op.outs, results, strict=True))
 
 
-def pulled(outs: Sequence[Any], inputs: Sequence[Tensor], cotangents: Sequence[Any]) -> list[Any]:
+def joint_gradients(outs: Sequence[Any], inputs: Sequence[Tensor], cotangents: Sequence[Any]) -> list[Any]:
     """Return the gradients of `inputs` from the cotangents of several results, by one walk."""
     pairs = [(x, g) for x, g in zip(outs, cotangents, strict=True) if isinstance(x, Tensor) and x.node is not None]
     end = np.zeros(())
@@ -239,21 +251,21 @@ class Looping:
             return [*carry, *y]
 
         likes = [*map(held, init), *self._rows(xs)]
-        step = Part(record, all_of_step, likes)
-        test = None if self.test is None else Part(record, lambda given: [self.test(given)], likes)  # type: ignore[misc]
+        step = TracedBody(record, all_of_step, likes)
+        test = None if self.test is None else TracedBody(record, lambda given: [self.test(given)], likes)  # type: ignore[misc]
         parts = [step] if test is None else [step, test]
         counts = len(step.closed), len(test.closed) if test else 0, width
-        kinds = [kind(v) for v in step.outs[width:]]
+        kinds = [shape_and_dtype(v) for v in step.outs[width:]]
         self.loop = Loop(step.body, None if test is None else test.body, counts, self.length, self.reverse, kinds)
         closed = [v for part in parts for v in part.closed]
         results = self.loop.results(*(record.data[v] for v in closed), *map(held, [*init, *xs]))
-        found = emitted(record, self.name, self.loop, [*closed, *map(record.find, [*init, *xs])], results)
+        found = emit(record, self.name, self.loop, [*closed, *map(record.find, [*init, *xs])], results)
         self.tape, self.live = found[-1], step.live
-        self.of_init, self.of_xs = [_floats(x) for x in init], [_floats(x) for x in xs]
-        self.of_ys = [_floats(x) for x in results[width:-1]]
-        self.others = [x for x in init if not _floats(x)], [x for x in xs if not _floats(x)]
-        moving = [*self.live, *_of(self.of_init, init), *_of(self.of_xs, xs)]
-        made = packed(record, self.name, found[:-1], moving, self._back)
+        self.of_init, self.of_xs = [_is_float(x) for x in init], [_is_float(x) for x in xs]
+        self.of_ys = [_is_float(x) for x in results[width:-1]]
+        self.others = [x for x in init if not _is_float(x)], [x for x in xs if not _is_float(x)]
+        moving = [*self.live, *_pick(self.of_init, init), *_pick(self.of_xs, xs)]
+        made = as_tensors(record, self.name, found[:-1], moving, self._back)
         return made[:width], made[width:]
 
     def _rows(self, xs: Sequence[Any]) -> list[Any]:
@@ -271,61 +283,61 @@ class Looping:
         """Record the backward loop; return the gradients of closed-over Tensors, of the first carry and of the rows."""
         record, live, width, rows, ends = self.record, self.live, len(self.of_init), len(self.of_xs), sum(self.of_init)
         _, init, xs, _ = self._split(args)
-        init, xs = _merged(self.of_init, init, self.others[0]), _merged(self.of_xs, xs, self.others[1])
+        init, xs = _merge(self.of_init, init, self.others[0]), _merge(self.of_xs, xs, self.others[1])
 
         def back(given: Leaves) -> Leaves:
             carry, x, gs = given[:width], given[width : width + rows], given[width + rows : len(given) - len(live)]
             new, y = self.step(carry, x)
-            outs = [*_of(self.of_init, new), *_of(self.of_ys, y)]
-            found = pulled(outs, [*_of(self.of_init, carry), *_of(self.of_xs, x), *live], gs)
+            outs = [*_pick(self.of_init, new), *_pick(self.of_ys, y)]
+            found = joint_gradients(outs, [*_pick(self.of_init, carry), *_pick(self.of_xs, x), *live], gs)
             sums = given[len(given) - len(live) :]
             moved = len(found) - len(live)
             return [*found[:moved], *(total + g for total, g in zip(sums, found[moved:], strict=True))]
 
         totals = [np.zeros(t.shape, t.dtype) for t in live]
         gs = [*map(held, cotangents[:ends]), *self._rows(cotangents[ends:])]
-        part = Part(record, back, [*map(held, init), *self._rows(xs), *gs, *totals])
-        of_rows = [kind(v) for v in part.outs[ends : len(part.outs) - len(live)]]
+        part = TracedBody(record, back, [*map(held, init), *self._rows(xs), *gs, *totals])
+        of_rows = [shape_and_dtype(v) for v in part.outs[ends : len(part.outs) - len(live)]]
         counts = len(part.closed), rows, ends, len(cotangents) - ends
-        pull = Pull(part.body, self.loop, counts, of_rows, [(t.shape, t.dtype) for t in totals])
+        pull = BackwardLoop(part.body, self.loop, counts, of_rows, [(t.shape, t.dtype) for t in totals])
         value, tape = self.tape
         results = pull.results(*part.data(record), *map(held, [*xs, *cotangents]), tape)
         values = [*part.closed, *map(record.find, [*xs, *cotangents]), value]
-        found = emitted(record, f"{self.name}_back", pull, values, results)
-        return packed(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
+        found = emit(record, f"{self.name}_back", pull, values, results)
+        return as_tensors(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
 
     def _again(self, cotangents: list[Any], args: Leaves) -> list[Any]:
         """Return the gradients of `_back`, by the loop of tangents and its gradient; see the module's docstring."""
-        cotangents = [enter(g) if _moves(g) else g for g in cotangents]
+        cotangents = [new_input(g) if _has_grad(g) else g for g in cotangents]
         of_live, of_init, of_xs, _ = self._split(cotangents)
         _, init, xs, gs = self._split(args)
-        init, xs = [enter(x) for x in init], [enter(x) for x in xs]
+        init, xs = [new_input(x) for x in init], [new_input(x) for x in xs]
         width, rows = len(self.of_init), len(self.of_xs)
 
         def along(carry: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
             new, y = self.step(carry[:width], x[:rows])
             new = [_array(self.record, part) for part in new]
-            outs = [*_of(self.of_init, new), *(_array(self.record, part) for part in _of(self.of_ys, y))]
-            inputs = [*_of(self.of_init, carry[:width]), *_of(self.of_xs, x[:rows]), *self.live]
+            outs = [*_pick(self.of_init, new), *(_array(self.record, part) for part in _pick(self.of_ys, y))]
+            inputs = [*_pick(self.of_init, carry[:width]), *_pick(self.of_xs, x[:rows]), *self.live]
             moved = pushforward(outs, inputs)([*carry[width:], *x[rows:], *of_live])
             return [*new, *moved[: len(of_init)]], moved[len(of_init) :]
 
         test = self.test and (lambda carry: self.test(carry[:width]))  # type: ignore[misc]
         loop = Looping(self.record, f"{self.name}_along", along, test, self.length, self.reverse)
         carry, ys = loop.run(
-            [*_merged(self.of_init, init, self.others[0]), *of_init], [*_merged(self.of_xs, xs, self.others[1]), *of_xs]
+            [*_merge(self.of_init, init, self.others[0]), *of_init], [*_merge(self.of_xs, xs, self.others[1]), *of_xs]
         )
         tangents = [*carry[width:], *ys]
         inputs = [*self.live, *init, *xs]
-        ends = [g for g in cotangents if _moves(g)]  # may themselves depend on the inputs; the walk must end there
-        return [*pulled(tangents, [*inputs, *ends], gs)[: len(inputs)], *tangents]
+        ends = [g for g in cotangents if _has_grad(g)]  # may themselves depend on the inputs; the walk must end there
+        return [*joint_gradients(tangents, [*inputs, *ends], gs)[: len(inputs)], *tangents]
 
 
-def _of(mask: Sequence[bool], leaves: Leaves) -> list[Any]:
+def _pick(mask: Sequence[bool], leaves: Leaves) -> list[Any]:
     return [x for x, wanted in zip(leaves, mask, strict=True) if wanted]
 
 
-def _merged(mask: Sequence[bool], wanted: Leaves, others: Leaves) -> list[Any]:
+def _merge(mask: Sequence[bool], wanted: Leaves, others: Leaves) -> list[Any]:
     """Return two lists merged to one, in the order of the mask: True takes from `wanted`, False from `others`."""
     left, right = iter(wanted), iter(others)
     return [next(left) if is_wanted else next(right) for is_wanted in mask]
@@ -335,14 +347,14 @@ def _leaves(record: Recorder, tree: Any) -> list[Tensor]:
     return [_array(record, x) for x in flatten_or_none(tree)[0]]
 
 
-def _typed(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tensor]:
+def _typed_carry(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tensor]:
     """Return the leaves of the first carry, with Python numbers in the dtypes that they have after one step."""
     leaves, rebuild = flatten_or_none(init)
-    arrays(init)  # raises if a leaf is neither array nor number
-    numbers = [type(x) in NUMBERS or isinstance(x, Still.weak) for x in leaves]
+    as_scalars(init)  # raises if a leaf is neither array nor number
+    numbers = [type(x) in NUMBERS or isinstance(x, StillNode.weak) for x in leaves]
     if not any(numbers):
         return _leaves(record, init)
-    with _apart(record):
+    with _recording_apart(record):
         new = [held(x) for x in _leaves(record, step(rebuild(leaves)))]
     trio = zip(_leaves(record, init), new, numbers, strict=True)
     return [x.astype(y.dtype) if mine and x.dtype != y.dtype else x for x, y, mine in trio]
@@ -352,7 +364,7 @@ def scan(
     record: Recorder, f: Any, init: Any, xs: Leaves, row: Callable[[Leaves], Any], length: int, reverse: bool
 ) -> tuple[Any, Any]:  # fmt: skip
     """Record a `scan`, of which `xs` are the leaves of the rows, and return the last carry and the stacked y."""
-    f = AsItWas(f)
+    f = FrozenFunction(f)
     again = flatten_or_none(init)[1]
     rebuild: Any = None
 
@@ -369,14 +381,14 @@ def scan(
         record.still(record.find(a), a)
         for a in (np.array(held(x)[first]) if length else np.zeros(x.shape[1:], x.dtype) for x in tensors)
     ]
-    start = _typed(record, lambda carry: pair(f(carry, row(one)))[0], init)
+    start = _typed_carry(record, lambda carry: pair(f(carry, row(one)))[0], init)
     carry, ys = Looping(record, "scan", step, None, length, reverse).run(start, tensors)
     return again(carry), rebuild(ys)
 
 
 def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
     """Record a `while_loop`, and return the last carry."""
-    test, step = AsItWas(test), AsItWas(step)
+    test, step = FrozenFunction(test), FrozenFunction(step)
     again = flatten_or_none(init)[1]
 
     def next_of(carry: Leaves, _: Leaves) -> tuple[Leaves, Leaves]:
@@ -386,7 +398,7 @@ def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
     def goes_on(carry: Leaves) -> Any:
         return one_value(test(again(carry)), CONDITION)
 
-    start = _typed(record, step, init)
+    start = _typed_carry(record, step, init)
     return again(Looping(record, "while_loop", next_of, goes_on, 0, False).run(start, [])[0])
 
 
@@ -396,40 +408,42 @@ def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
 def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tuple[Any, ...]) -> Any:
     """Record a `cond`; Python numbers among operands and results stay Python numbers, with their weak dtypes."""
     leaves, again = flatten_or_none(operands)
-    moving = [_number(x) is None for x in leaves]
+    moving = [_number_type(x) is None for x in leaves]
     numbers = [x for x, moves in zip(leaves, moving, strict=True) if not moves]
     kinds: list[tuple[Any, Any, Callable[[Leaves], Any], list[Any]]] = []
 
     def flat(f: Any) -> Callable[[Leaves], Leaves]:
         def branch(given: Leaves) -> Leaves:
-            tree = f(*again(_merged(moving, given, numbers)))
+            tree = f(*again(_merge(moving, given, numbers)))
             found, rebuild = flatten_or_none(tree)
-            kinds.append((containers(tree), described(arrays(tree)), rebuild, [_number(x) for x in found]))
+            kinds.append((containers(tree), nest_text(as_scalars(tree)), rebuild, [_number_type(x) for x in found]))
             return found
 
         return branch
 
-    branches = [flat(AsItWas(f)) for f in (true_fn, false_fn)]
-    given = [_array(record, x) for x in _of(moving, leaves)]
-    results = choose(record, "cond", pred, branches, given, kinds)
+    branches = [flat(FrozenFunction(f)) for f in (true_fn, false_fn)]
+    given = [_array(record, x) for x in _pick(moving, leaves)]
+    results = record_choice(record, "cond", pred, branches, given, kinds)
     both = zip(results, kinds[0][3], kinds[1][3], strict=True)
-    return kinds[0][2]([x if one is None or one is not other else number(one, x) for x, one, other in both])
+    return kinds[0][2]([x if one is None or one is not other else record_number(one, x) for x, one, other in both])
 
 
-def _number(x: Any) -> Any:
+def _number_type(x: Any) -> Any:
     """Return the type of a Python number, traced or not; None for anything else."""
-    kind = type(held(x) if isinstance(x, Still.weak) else x)
+    kind = type(held(x) if isinstance(x, StillNode.weak) else x)
     return kind if kind in (int, float, complex) else None
 
 
-def choose(
+def record_choice(
     record: Recorder, name: str, pred: Any, branches: Sequence[Callable[[Leaves], Leaves]], operands: Sequence[Tensor],
     kinds: Sequence[Any] = (),
 ) -> list[Tensor]:  # fmt: skip
     """Record a choice between two functions of leaves, and return the results with their gradient rule."""
     likes = [held(x) for x in operands]
-    one, two = (Part(record, f, likes) for f in branches)
-    if kinds and (kinds[0][0] != kinds[1][0] or [kind(v) for v in one.outs] != [kind(v) for v in two.outs]):
+    one, two = (TracedBody(record, f, likes) for f in branches)
+    if kinds and (
+        kinds[0][0] != kinds[1][0] or [shape_and_dtype(v) for v in one.outs] != [shape_and_dtype(v) for v in two.outs]
+    ):
         raise Untraceable(
             f"cond: true_fn returns {kinds[0][1]} and false_fn {kinds[1][1]}; both must return the same containers, "
             "shapes and dtypes if pred is a traced value."
@@ -440,19 +454,19 @@ def choose(
         return []
     results = choice.results(held(pred), *one.data(record), *two.data(record), *likes)
     values = [record.find(pred), *one.closed, *two.closed, *map(record.find, operands)]
-    mask = [_floats(x) for x in operands]
-    others = [x for x in operands if not _floats(x)]
+    mask = [_is_float(x) for x in operands]
+    others = [x for x in operands if not _is_float(x)]
 
     def back(cotangents: list[Any], args: Leaves) -> list[Tensor]:
         def of(f: Callable[[Leaves], Leaves]) -> Callable[[Leaves], Leaves]:
             def pull(given: Leaves) -> Leaves:
                 inputs, gs = given[: len(mask)], given[len(mask) :]
-                outs = [x for x in (_array(record, x) for x in f(inputs)) if _floats(x)]
-                return pulled(outs, [*live, *_of(mask, inputs)], gs)
+                outs = [x for x in (_array(record, x) for x in f(inputs)) if _is_float(x)]
+                return joint_gradients(outs, [*live, *_pick(mask, inputs)], gs)
 
             return pull
 
-        given = [*_merged(mask, args[len(live) :], others), *cotangents]
-        return choose(record, f"{name}_back", pred, [of(f) for f in branches], given)
+        given = [*_merge(mask, args[len(live) :], others), *cotangents]
+        return record_choice(record, f"{name}_back", pred, [of(f) for f in branches], given)
 
-    return packed(record, name, emitted(record, name, choice, values, results), [*live, *_of(mask, operands)], back)
+    return as_tensors(record, name, emit(record, name, choice, values, results), [*live, *_pick(mask, operands)], back)

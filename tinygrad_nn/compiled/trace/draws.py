@@ -11,7 +11,7 @@ from ...tensor import Tensor, held
 from ...tree import flatten
 from ..program.values import Op, Value
 from .nodes import Untraceable, recorder
-from .operations import direct
+from .operations import on_arrays
 from .recorder import Recorder
 
 OTHERS = frozenset({"shuffle", "spawn", "bytes"})
@@ -80,7 +80,7 @@ def _draw(name: str) -> Any:
         first, named = rebuild(raw)
         drawn = plain(*first, **named)
         out = drawn if type(drawn) in (int, float) else np.asarray(drawn)
-        run = direct(again, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
+        run = on_arrays(again, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
         op = Op("draw", name, run, values, (("unique", len(record.values)),), pure=False)
         return record.still(record.emit(op, out), out)
 

@@ -18,43 +18,43 @@ class Untraceable(Exception):
     """Raised if a function does something that cannot be recorded; the message has the line of user code."""
 
     def __init__(self, reason: str, slots: Sequence[int] = (), at: tuple[str, int] | None = None) -> None:
-        file, line = at or caller()
+        file, line = at or calling_line()
         super().__init__(f"{file}:{line}: {reason}")
         self.slots = tuple(slots)  # argument leaves whose values were needed; the next trace takes them as fixed
 
 
-def caller() -> tuple[str, int]:
+def calling_line() -> tuple[str, int]:
     """Return file and line of the innermost frame outside this package and NumPy."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and not foreign(frame.f_code.co_filename):
+    while frame.f_back is not None and not is_user_code(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def foreign(file: str) -> bool:
+def is_user_code(file: str) -> bool:
     """Tell whether a file is user code: not of this package, NumPy or generated."""
     return not file.startswith((PACKAGE, NUMPY, "<"))
 
 
-class Over(TypeError):
+class TraceEnded(TypeError):
     """Raised if a traced Tensor is used after its trace has ended."""
 
 
-class Still(Node):
+class StillNode(Node):
     """The Node of a value through which no gradient flows: an integer, a constant, or a detached Tensor."""
 
     __slots__ = ()
     weak: ClassVar[Any]  # the class of traced Python numbers, set by the module `tensors`
 
 
-class Live(Node):
+class LiveNode(Node):
     """The Node of a value through which gradients flow."""
 
     __slots__ = ()
     weak: ClassVar[Any]
 
     @classmethod
-    def of(cls, node: Node) -> Live:
+    def of(cls, node: Node) -> LiveNode:
         """Return a copy of a Node as a Node of this class."""
         return node.copied(cls())
 
@@ -71,14 +71,14 @@ def _forget(self: Node, value: Any) -> None:
     pass
 
 
-class Saved(Still):
+class SavedNode(StillNode):
     """The Node of an array that a forward saved for its rules, or computed from such: has no derivative itself."""
 
     __slots__ = ()
     p = parents = primitive = property(_refuse, _forget)
 
 
-class Stale(Live):
+class StaleNode(LiveNode):
     """The Node of an operation on a saved array: a walk back through it raises `SecondOrder`."""
 
     __slots__ = ()
@@ -104,7 +104,7 @@ def recorder() -> Any:
     """Return the `Recorder` of this thread's trace."""
     mode = thread.mode
     if not mode.traces:
-        raise Over(
+        raise TraceEnded(
             "this Tensor belongs to a compiled call that has ended: it was kept in a list, an attribute or a global "
             "while the call was traced. Return it instead."
         )

@@ -1,8 +1,8 @@
 """From primitives to the few kinds of simple operations (`Op`) that a program is made of.
 
 Some primitives are such an operation by themselves (`basic`). Of any other the forward is run on traced Tensors, which
-records what it does inside (`inside`). If that is not possible, or the result is not the same to the last bit, the
-primitive becomes one ``call`` operation (`whole`).
+records what it does inside (`trace_forward`). If that is impossible, or the result is not the same to the last bit, the
+primitive becomes one ``call`` operation (`record_whole`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...primitive import REGISTRY, Primitive
 from ...tensor import Tensor, held
 from ...tree import children, flatten
 from ..program.values import Op, Value
-from .nodes import Saved, Untraceable, bases, recorder
+from .nodes import SavedNode, Untraceable, bases, recorder
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -37,7 +37,7 @@ def record(
     """Record one application of a primitive, and return the value of its result."""
     name = name_of(primitive)
     if name in RANKS:
-        value = whole(record, primitive, values, given, meta, out)
+        value = record_whole(record, primitive, values, given, meta, out)
         value.op.pure = False  # type: ignore[union-attr]
         return value
     if name == "roots":
@@ -55,11 +55,11 @@ def record(
     if op is not None:
         return record.emit(op, out)
     inner = None
-    if primitive not in record.lowering and (record.again or not stays(primitive, given)):
+    if primitive not in record.lowering and (record.again or not is_one_operation(primitive, given)):
         record.lowering.append(primitive)
-        inner = inside(record, primitive, values, raw, given, meta, out)
+        inner = trace_forward(record, primitive, values, raw, given, meta, out)
         record.lowering.pop()
-    return inner if inner is not None else whole(record, primitive, values, given, meta, out)
+    return inner if inner is not None else record_whole(record, primitive, values, given, meta, out)
 
 
 def name_of(primitive: Primitive) -> str:
@@ -68,7 +68,7 @@ def name_of(primitive: Primitive) -> str:
     return primitive.name if ours else f"own {primitive.name}"
 
 
-def stays(primitive: Primitive, meta: dict[str, Any]) -> bool:
+def is_one_operation(primitive: Primitive, meta: dict[str, Any]) -> bool:
     """Tell whether a primitive stays one operation; with given moments a normalization is elementwise and does not."""
     return name_of(primitive) in WHOLE and meta.get("moments") is None
 
@@ -116,7 +116,7 @@ def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
         ufunc, args = np.power, values
         with np.errstate(all="ignore"):
             again = ufunc(*raw)
-    return Op("ufunc", ufunc.__name__, ufunc, args) if equal(again, out) else None
+    return Op("ufunc", ufunc.__name__, ufunc, args) if equal_bits(again, out) else None
 
 
 def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op | None:
@@ -159,13 +159,13 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(int(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))) if ndim else ()
 
 
-def equal(a: Array, b: Array) -> bool:
+def equal_bits(a: Array, b: Array) -> bool:
     """Tell whether two arrays are the same to the last bit, NaN for NaN."""
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype != b.dtype:
         return False
     if a.dtype.kind == "c":
-        return equal(a.real, b.real) and equal(a.imag, b.imag)
+        return equal_bits(a.real, b.real) and equal_bits(a.imag, b.imag)
     if a.dtype.kind != "f":
         return np.array_equal(a, b)
     if a.dtype.itemsize <= 8 and a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous:
@@ -175,7 +175,7 @@ def equal(a: Array, b: Array) -> bool:
     return np.array_equal(a, b, equal_nan=True) and bool((np.isnan(a) | (np.signbit(a) == np.signbit(b))).all())
 
 
-def inside(
+def trace_forward(
     record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
     meta: dict[str, Any], out: Array,
 ) -> Value | None:  # fmt: skip
@@ -190,9 +190,9 @@ def inside(
     saved: dict[str, Any] = {}
     if primitive.saves and isinstance(result, tuple):
         result, saved = result
-    if isinstance(result, Tensor) and equal(np.asarray(held(result)), out):
+    if isinstance(result, Tensor) and equal_bits(np.asarray(held(result)), out):
         pairs = [(saved.get(key), meta[key]) for key in primitive.saves]
-        if all(isinstance(x, Tensor) and equal(held(x), a) for x, a in pairs):
+        if all(isinstance(x, Tensor) and equal_bits(held(x), a) for x, a in pairs):
             for x, a in pairs:
                 record.name(record.find(x), a)
             return record.find(result)  # type: ignore[no-any-return]
@@ -211,22 +211,24 @@ def lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
     ])  # fmt: skip
 
 
-def whole(
+def record_whole(
     record: Recorder, primitive: Primitive, values: list[Any], given: dict[str, Any], meta: dict[str, Any], out: Array
 ) -> Value:
     """Record a primitive as one ``call`` operation, which runs its forward."""
     more = [meta[key] for key in primitive.saves]
     if not all(isinstance(x, np.ndarray) for x in more):
         first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
-        return opaque(record, name_of(primitive), first, [list(values), given], out, primitive)
+        return record_call(record, name_of(primitive), first, [list(values), given], out, primitive)
     if not more:
-        return opaque(record, name_of(primitive), primitive.forward, [list(values), given], out, primitive, given=given)
+        return record_call(
+            record, name_of(primitive), primitive.forward, [list(values), given], out, primitive, given=given
+        )
 
     def all_of_it(*args: Any, **metadata: Any) -> Any:
         result, saved = primitive.forward(*args, **metadata)
         return result, *[saved[key] for key in primitive.saves]
 
-    return opaque(record, name_of(primitive), all_of_it, [list(values), given], out, primitive, more, given)
+    return record_call(record, name_of(primitive), all_of_it, [list(values), given], out, primitive, more, given)
 
 
 def with_joint_rule(primitive: Primitive) -> Primitive:
@@ -256,13 +258,13 @@ def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> li
 
     made = [np.array(results[k]) if k in lent else results[k] for k in places]
     all_of_it = run if len(places) > 1 else lambda *arrays, **saved: run(*arrays, **saved)[0]
-    opaque(record, f"{primitive.name}_back", all_of_it, call, made[0], None, made[1:], given)
+    record_call(record, f"{primitive.name}_back", all_of_it, call, made[0], None, made[1:], given)
     for k, r in zip(places, made, strict=True):
         results[k] = r
-    return [r if r is None else record.tensor(record.find(r), r, Saved) for r in results]
+    return [r if r is None else record.tensor(record.find(r), r, SavedNode) for r in results]
 
 
-def opaque(
+def record_call(
     record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
     more: Sequence[Array] = (), given: dict[str, Any] | None = None,
 ) -> Value:  # fmt: skip
@@ -298,7 +300,7 @@ def opaque(
         filled[place] = value
     nest = rebuild(filled)
 
-    run = direct(function, call, rebuild, leaves, holes)
+    run = on_arrays(function, call, rebuild, leaves, holes)
 
     def copied(*arrays: Any) -> Any:
         made = run(*arrays)
@@ -315,7 +317,7 @@ def opaque(
     return record.emit(Op("call", name, runs, args, ("call", unique), given=given, nest=nest), out, *more)
 
 
-def direct(
+def on_arrays(
     function: Callable[..., Any], call: list[Any], rebuild: Callable[[Sequence[Any]], Any], leaves: Sequence[Any],
     holes: Sequence[int],
 ) -> Callable[..., Any]:  # fmt: skip
@@ -326,9 +328,11 @@ def direct(
     arrays = {place: f"a{k}" for k, place in enumerate(holes)}
     names = [arrays.get(place, f"k{place}") for place in range(len(leaves))]
     fixed = [place for place in range(len(leaves)) if place not in arrays]
-    if _usual(call):
+    if _is_plain_nest(call):
         parts = iter(names)
-        given = [_written(x, parts) for x in call[0]] + [f"{key}={_written(x, parts)}" for key, x in call[1].items()]
+        given = [_nest_code(x, parts) for x in call[0]] + [
+            f"{key}={_nest_code(x, parts)}" for key, x in call[1].items()
+        ]
         outer, inner = ", ".join(["f", *(names[p] for p in fixed)]), ", ".join(arrays.values())
         made = _code(f"lambda {outer}: lambda {inner}: f({', '.join(given)})")
         return made(function, *(leaves[p] for p in fixed))  # type: ignore[no-any-return]
@@ -343,25 +347,25 @@ def direct(
     return run
 
 
-def _usual(tree: Any) -> bool:
+def _is_plain_nest(tree: Any) -> bool:
     """Tell whether a nest consists of lists, tuples and dicts with string keys."""
     parts = children(tree)
     if parts is None:
         return True
     plain = type(tree) in (list, tuple) or (type(tree) is dict and all(type(key) is str for key in tree))
-    return plain and all(part is None or _usual(part) for part in parts.values())
+    return plain and all(part is None or _is_plain_nest(part) for part in parts.values())
 
 
-def _written(tree: Any, leaves: Iterator[str]) -> str:
-    """Return the source of an expression for a nest that `_usual` accepts."""
+def _nest_code(tree: Any, leaves: Iterator[str]) -> str:
+    """Return the source of an expression for a nest that `_is_plain_nest` accepts."""
     if tree is None:
         return "None"
     if type(tree) is dict:
-        return "{" + ", ".join(f"{key!r}: {_written(x, leaves)}" for key, x in tree.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_nest_code(x, leaves)}" for key, x in tree.items()) + "}"
     if type(tree) is tuple:
-        return "(" + "".join(f"{_written(x, leaves)}, " for x in tree) + ")"
+        return "(" + "".join(f"{_nest_code(x, leaves)}, " for x in tree) + ")"
     if type(tree) is list:
-        return "[" + ", ".join(_written(x, leaves) for x in tree) + "]"
+        return "[" + ", ".join(_nest_code(x, leaves) for x in tree) + "]"
     return next(leaves)
 
 

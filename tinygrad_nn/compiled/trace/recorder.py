@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ...node import Mode, Node, source
+from ...node import Mode, Node, leaf_node
 from ...primitive import Primitive
 from ...tensor import Tensor, held, over
 from ...tree import flatten
 from ..program.values import Op, Value
 from . import control
 from . import operations as lower
-from .nodes import QUIET, Live, Saved, Stale, Still, Untraceable, bases
+from .nodes import QUIET, LiveNode, SavedNode, StaleNode, StillNode, Untraceable, bases
 
 
 class Recorder(Mode):
@@ -46,7 +46,7 @@ class Recorder(Mode):
         self.by_memory: dict[Any, Value] = {}
         self.owners: set[int] = set()  # ids of arrays whose memory holds values that differ from call to call
         self.kept: list[Any] = []  # keeps arrays alive whose id is a key here
-        self.start = source(None).index
+        self.start = leaf_node(None).index
         self.lowering: list[Primitive] = []  # the primitives whose forwards are being traced
         self.arrays: set[Value] = set()  # arguments that are arrays, not Tensors
         self.augmented: tuple[Any, ...] = ()  # file and line of the first `x += y` on an array
@@ -89,11 +89,11 @@ class Recorder(Mode):
     def still(self, value: Value, data: Any) -> Tensor:
         """Return a traced Tensor for a value, through which no gradient flows."""
         self.name(value, data)
-        return self.tensor(value, data, Still)
+        return self.tensor(value, data, StillNode)
 
     def tensor(self, value: Value, data: Any, kind: Any) -> Tensor:
         """Return a traced Tensor for a value, with a new leaf Node of the class `kind`."""
-        node = source(data, kind=kind)
+        node = leaf_node(data, kind=kind)
         self.by_node[node] = value
         return over(data, node, kind.weak if value.weak else kind.tensor)
 
@@ -181,24 +181,24 @@ class Recorder(Mode):
             )
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
-        alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
-        stale = any(isinstance(p, Saved) for p in parents or ())
+        alive = any(p is not None and not isinstance(p, StillNode) for p in parents or ()) and self._grad is not QUIET
+        stale = any(isinstance(p, SavedNode) for p in parents or ())
         entered = name == "alias"
         if entered and out.dtype.kind not in "fc":
             raise Untraceable("it takes a gradient with respect to values that are not floats.")
         if not alive and not entered:
-            made = source(out, kind=Saved if stale and self._grad is not QUIET else Still)
+            made = leaf_node(out, kind=SavedNode if stale and self._grad is not QUIET else StillNode)
         else:
             self._keep(node, primitive)
             if not entered:
                 pairs = list(zip(args or (), parents or (), strict=True))
                 node.link(
-                    tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs),
-                    tuple(None if isinstance(p, Still) else p for _, p in pairs),
+                    tuple(wrap_still(x, p) if isinstance(p, StillNode) else x for x, p in pairs),
+                    tuple(None if isinstance(p, StillNode) else p for _, p in pairs),
                 )
-            made = (Stale if stale else Live).of(node)
+            made = (StaleNode if stale else LiveNode).of(node)
         self.by_node[made] = value
-        return over(out, made, Still.tensor)
+        return over(out, made, StillNode.tensor)
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
@@ -208,8 +208,8 @@ class Recorder(Mode):
             return
         if primitive.saves:
             values = {key: (self.by_array[id(node.meta[key])], node.meta[key]) for key in primitive.saves}
-            node.meta = {**node.meta, **{key: self.tensor(*pair, Saved) for key, pair in values.items()}}
-        if lower.stays(primitive, node.meta):
+            node.meta = {**node.meta, **{key: self.tensor(*pair, SavedNode) for key, pair in values.items()}}
+        if lower.is_one_operation(primitive, node.meta):
             node.primitive = lower.with_joint_rule(primitive)
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -225,7 +225,7 @@ class Recorder(Mode):
             made = [self.emit(Op("ufunc", function.__name__, function, values), results[0])]
         else:
             flat = function if not isinstance(out, (tuple, list)) else lambda *a, **k: flatten(function(*a, **k))[0]
-            lower.opaque(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
+            lower.record_call(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
             made = self.ops[-1].outs
         return refill([self.still(value, result) for value, result in zip(made, results, strict=True)])
 
@@ -264,4 +264,4 @@ def _memory(array: Any) -> Any:
 
 def wrap_still(data: Any, node: Node) -> Tensor:
     """Return a Tensor over a Node through which no gradient flows."""
-    return over(data, node, node.tensor if isinstance(data, np.ndarray) else Still.weak)
+    return over(data, node, node.tensor if isinstance(data, np.ndarray) else StillNode.weak)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
-from ...node import recording, source, thread
+from ...node import leaf_node, recording, thread
 from ...ops import plain
-from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
+from ...primitive import METHODS, OVERRIDES, REGISTRY, find_replacement, numpy_name
 from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import Live, Still, Untraceable, caller, recorder
+from .nodes import LiveNode, StillNode, Untraceable, calling_line, recorder
 
 # Functions of shape and dtype (STATIC) have the same answer in every call, so they are answered at once. Functions
 # whose result has no fixed shape, or is not an array (UNKNOWN), cannot be traced. All other functions are recorded.
@@ -64,12 +64,12 @@ class Traced(Tensor):
     itemsize = property(lambda self: held(self).itemsize)
     nbytes = property(lambda self: held(self).nbytes)
     strides = property(lambda self: held(self).strides)
-    flags = property(lambda self: shaped(self).flags)
+    flags = property(lambda self: shape_placeholder(self).flags)
 
     @property  # type: ignore[misc]
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through it."""
-        return not isinstance(self.node, Still)
+        return not isinstance(self.node, StillNode)
 
     @property
     def grad(self) -> Any:
@@ -88,17 +88,17 @@ class Traced(Tensor):
 
     def _again(self, requires_grad: bool, name: str | None) -> Tensor:
         record = recorder()
-        kind = Live if requires_grad and self.dtype.kind in "fc" else Still
-        made = over(held(self), source(held(self), kind=kind), Traced)
+        kind = LiveNode if requires_grad and self.dtype.kind in "fc" else StillNode
+        made = over(held(self), leaf_node(held(self), kind=kind), Traced)
         record.by_node[made.node] = record.find(self)
         made.label = name
         return made
 
-    def _asked(self) -> Shape:
-        return shaped(self)
+    def _asked(self) -> ShapePlaceholder:
+        return shape_placeholder(self)
 
     def _index(self) -> Any:
-        file, line = caller()
+        file, line = calling_line()
         recorder().asked[id(held(self))] = f"{file}:{line}"
         return held(self)
 
@@ -112,7 +112,7 @@ class Traced(Tensor):
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False) -> None:
         """Accumulate gradients in the leaves, as `Tensor.backward` does, and record how they are computed."""
-        if isinstance(self.node, Still) or self.node is None:
+        if isinstance(self.node, StillNode) or self.node is None:
             raise RuntimeError("backward() on a constant.")
         if gradient is None and self.size != 1:
             raise ValueError(f"backward() of a Tensor of shape {self.shape} needs a gradient of that shape.")
@@ -122,7 +122,7 @@ class Traced(Tensor):
             seed = seed if isinstance(seed, Tensor) else wrap(np.asarray(seed, self.dtype), None)
             arrived = walk(self.node, seed, differentiable=True, keep=kept.__setitem__ if retain_grads else None)
         for node, g in {**kept, **arrived}.items():
-            if not isinstance(node, Still):
+            if not isinstance(node, StillNode):
                 g = g.detach() if isinstance(g, Tensor) else wrap(g, None)
                 node.grad = g if node.grad is None or node in kept else node.grad + g
 
@@ -143,7 +143,7 @@ class Traced(Tensor):
     def __round__(self, ndigits: int | None = None) -> Any:
         if ndigits is None:
             return self._number("round(t)")
-        return number(round, self, ndigits) if isinstance(self, Weak) else np.round(self, ndigits)
+        return record_number(round, self, ndigits) if isinstance(self, TracedNumber) else np.round(self, ndigits)
 
     def __format__(self, spec: str) -> str:
         raise Untraceable(BY_VALUE.format(call="printing a number"))
@@ -158,8 +158,8 @@ class Traced(Tensor):
         )
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        handler = stand_in(ufunc if method == "__call__" else (ufunc, method))
-        if method == "__call__" and not kwargs and (handler is None or _plain(handler)):
+        handler = find_replacement(ufunc if method == "__call__" else (ufunc, method))
+        if method == "__call__" and not kwargs and (handler is None or _returns_plain(handler)):
             return recorder().call(ufunc, inputs, {})
         if "out" in kwargs:
             raise Untraceable(f"np.{ufunc.__name__}(..., out=) writes into an array.")
@@ -167,8 +167,8 @@ class Traced(Tensor):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = OVERRIDES.get(function)
-        if handler is None or _plain(handler):
-            return _answer(function, args, kwargs)
+        if handler is None or _returns_plain(handler):
+            return _run_plain(function, args, kwargs)
         given = (*args, *kwargs.values())
         if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in given):
             raise Untraceable(OTHER_DTYPE.format(name=numpy_name(function), way="Use np.real(z) where it is real."))
@@ -179,14 +179,14 @@ class Traced(Tensor):
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name) or REGISTRY.get(name)
         function = getattr(np, name, None)
-        if method is None and name[0] != "_" and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
-            return lambda *args, **kwargs: _answer(function, (self, *args), kwargs)
+        if method is None and name[0] != "_" and hasattr(np.ndarray, name) and _returns_plain(OVERRIDES.get(function)):
+            return lambda *args, **kwargs: _run_plain(function, (self, *args), kwargs)
         return super().__getattr__(name)
 
     @staticmethod
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
-        if not isinstance(primitive.forward, np.ufunc) and all(map(_weak, args)):  # no array decides the dtype
-            args = tuple([x.entered() if isinstance(x, Weak) else x for x in args])
+        if not isinstance(primitive.forward, np.ufunc) and all(map(_is_number, args)):  # no array decides the dtype
+            args = tuple([x.entered() if isinstance(x, TracedNumber) else x for x in args])
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -199,7 +199,7 @@ class Traced(Tensor):
         return (self[i] for i in range(len(held(self))))
 
 
-class Weak(Traced):
+class TracedNumber(Traced):
     """A traced Python number: an argument, or computed from such. As in NumPy, an array's dtype wins over its own."""
 
     __slots__ = ()
@@ -209,18 +209,22 @@ class Weak(Traced):
             return self._number("an index")
         return self.entered()._index()  # as an array, since its value may differ from call to call
 
-    def _asked(self) -> Shape:
+    def _asked(self) -> ShapePlaceholder:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return number(round, self) if ndigits is None else number(round, self, ndigits)
+        return record_number(round, self) if ndigits is None else record_number(round, self, ndigits)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Run a NumPy function; a number that no array accompanies becomes an array first, as in NumPy."""
         others = flatten([args[1:], kwargs])[0]
         if function in (np.real, np.imag):
             return getattr(args[0], function.__name__)
-        if args and type(args[0]) is Weak and not any(hasattr(x, "dtype") and type(x) is not Weak for x in others):
+        if (
+            args
+            and type(args[0]) is TracedNumber
+            and not any(hasattr(x, "dtype") and type(x) is not TracedNumber for x in others)
+        ):
             args = (args[0].entered(), *args[1:])
         return super().__array_function__(function, types, args, kwargs)
 
@@ -249,14 +253,14 @@ class Weak(Traced):
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
 
 
-Number.register(Weak)  # for np.isscalar
+Number.register(TracedNumber)  # for np.isscalar
 
 
 def _missing() -> Any:
     raise AttributeError("a number has no such attribute")
 
 
-class Shape(np.ndarray[Any, Any]):
+class ShapePlaceholder(np.ndarray[Any, Any]):
     """A placeholder array that a primitive's code gets for a traced Tensor where it reads shape and dtype.
 
     Functions of shape are answered; functions of values are forwarded to the Tensor `source` and so recorded.
@@ -265,20 +269,20 @@ class Shape(np.ndarray[Any, Any]):
     source: Traced | None = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*[_source(x) for x in inputs], **kwargs)
+        return getattr(ufunc, method)(*[_tensor_behind(x) for x in inputs], **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC or function is np.full_like:
-            return function(*_base(args), **{key: _base(x) for key, x in kwargs.items()})
-        if _plain(OVERRIDES.get(function)):
-            return function(*_sources(args), **{key: _sources(x) for key, x in kwargs.items()})
+            return function(*_as_plain_arrays(args), **{key: _as_plain_arrays(x) for key, x in kwargs.items()})
+        if _returns_plain(OVERRIDES.get(function)):
+            return function(*_tensors_behind(args), **{key: _tensors_behind(x) for key, x in kwargs.items()})
         if function in VARYING:
             raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
         found, refill = flatten(recorder().call(function, args, kwargs))
-        return refill([shaped(x) if isinstance(x, Tensor) else x for x in found])
+        return refill([shape_placeholder(x) if isinstance(x, Tensor) else x for x in found])
 
     def __getitem__(self, index: Any) -> Any:
-        return _source(self).detach()[index]
+        return _tensor_behind(self).detach()[index]
 
     @property
     def flags(self) -> Any:
@@ -286,44 +290,44 @@ class Shape(np.ndarray[Any, Any]):
         raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
 
 
-def shaped(t: Tensor) -> Shape:
+def shape_placeholder(t: Tensor) -> ShapePlaceholder:
     """Return the placeholder array that stands for this Tensor where only shape and dtype are read."""
-    shape: Shape = held(t).view(Shape)
+    shape: ShapePlaceholder = held(t).view(ShapePlaceholder)
     shape.source = t  # type: ignore[assignment]
     return shape
 
 
-def _source(x: Any) -> Any:
-    """Return the Tensor that a `Shape` stands for; anything else unchanged."""
-    if isinstance(x, Shape):
+def _tensor_behind(x: Any) -> Any:
+    """Return the Tensor that a `ShapePlaceholder` stands for; anything else unchanged."""
+    if isinstance(x, ShapePlaceholder):
         if x.source is None:
             raise Untraceable("a part of its values decides what is computed.")
         return x.source
     return x
 
 
-plain.answered_by(Shape, _source)
+plain.delegate_methods(ShapePlaceholder, _tensor_behind)
 
 
-def _sources(x: Any) -> Any:
-    return type(x)([_sources(part) for part in x]) if type(x) in (list, tuple) else _source(x)
+def _tensors_behind(x: Any) -> Any:
+    return type(x)([_tensors_behind(part) for part in x]) if type(x) in (list, tuple) else _tensor_behind(x)
 
 
-def _base(x: Any) -> Any:
-    if isinstance(x, Shape):
+def _as_plain_arrays(x: Any) -> Any:
+    if isinstance(x, ShapePlaceholder):
         return x.view(np.ndarray)
-    return type(x)([_base(part) for part in x]) if type(x) in (list, tuple) else x
+    return type(x)([_as_plain_arrays(part) for part in x]) if type(x) in (list, tuple) else x
 
 
-def _plain(handler: Any) -> bool:
+def _returns_plain(handler: Any) -> bool:
     """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
     return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
-def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _run_plain(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run a NumPy function without a gradient: at once if it depends on shapes only, else recorded."""
     if function in STATIC:
-        kinds = _held if function in BY_NUMBER else _kind
+        kinds = _held if function in BY_NUMBER else _for_shapes_only
         answer = function(*kinds(args), **{key: kinds(x) for key, x in kwargs.items()})
         if function not in LIKE:
             return answer
@@ -337,19 +341,19 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return recorder().call(function, args, kwargs)
 
 
-def _kind(x: Any) -> Any:
+def _for_shapes_only(x: Any) -> Any:
     """Return arrays and Python numbers in place of traced Tensors, for functions that read shape and dtype only."""
     if isinstance(x, (list, tuple)):
-        return type(x)([_kind(part) for part in x])
-    return held(x) if isinstance(x, Weak) else _held(x)
+        return type(x)([_for_shapes_only(part) for part in x])
+    return held(x) if isinstance(x, TracedNumber) else _held(x)
 
 
 def _held(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)([_held(part) for part in x])
-    if isinstance(x, Weak):
+    if isinstance(x, TracedNumber):
         return x._number("an option")
-    return np.asarray(x) if isinstance(x, Shape) else held(x)
+    return np.asarray(x) if isinstance(x, ShapePlaceholder) else held(x)
 
 
 def _slots(t: Tensor) -> list[int]:
@@ -367,8 +371,8 @@ def _slots(t: Tensor) -> list[int]:
     return slots
 
 
-def _weak(other: Any) -> bool:
-    return isinstance(other, Weak) or type(other) in (int, float, complex, bool)
+def _is_number(other: Any) -> bool:
+    return isinstance(other, TracedNumber) or type(other) in (int, float, complex, bool)
 
 
 def _operator(function: Callable[..., Any], reflected: bool, primitive: str | None, ufunc: Any) -> Callable[..., Any]:
@@ -377,9 +381,9 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
     def method(self: Traced, other: Any) -> Any:
         recorder()
         pair = (other, self) if reflected else (self, other)
-        if isinstance(self, Weak) and _weak(other):
-            return number(function, *pair)
-        if isinstance(self, Weak) and isinstance(other, (str, bytes, NoneType)):
+        if isinstance(self, TracedNumber) and _is_number(other):
+            return record_number(function, *pair)
+        if isinstance(self, TracedNumber) and isinstance(other, (str, bytes, NoneType)):
             return function(held(self), other)  # a comparison gives False, arithmetic raises
         if isinstance(other, (list, tuple)):
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
@@ -395,20 +399,20 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
 
     def method(self: Traced, other: Any) -> Any:
         out = operation(self, other)
-        if not isinstance(self.node, Still) or thread.mode.level is not None:
+        if not isinstance(self.node, StillNode) or thread.mode.level is not None:
             return out
         record = recorder()
         root = record.find(self)
-        while root.op is not None and root.op.kind in VIEWS and not _entry(root.op):
+        while root.op is not None and root.op.kind in VIEWS and not _gives_one_entry(root.op):
             root = root.op.args[0]
         if root in record.arrays:
             raise Untraceable(f"{symbol}= writes into an argument. Write x = x {symbol} y, and return x.")
         if not self.ndim:
             return out
         if not record.lowering:  # written in user code, not inside a primitive
-            record.augmented = record.augmented or caller()
+            record.augmented = record.augmented or calling_line()
         alike = out.shape == self.shape
-        if not isinstance(out.node, Still) or (alike and out.dtype == self.dtype):
+        if not isinstance(out.node, StillNode) or (alike and out.dtype == self.dtype):
             return out
         if alike and np.can_cast(out.dtype, self.dtype, "same_kind"):
             return out.astype(self.dtype)
@@ -418,12 +422,12 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
     return method
 
 
-def _entry(op: Op) -> bool:
+def _gives_one_entry(op: Op) -> bool:
     """Tell whether a slice gives one entry that is no view of the array: x[0] of a vector x, not x[..., 0]."""
     return op.kind == "slice" and op.out.shape == () and Ellipsis not in op.attrs[0]
 
 
-def number(function: Callable[..., Any], *args: Any) -> Any:
+def record_number(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of Python numbers, and record it as a ``number`` operation."""
     record = recorder()
     out = function(*[held(x) for x in args])
@@ -457,8 +461,8 @@ for _name, (_function, _primitive, _ufunc) in OPERATORS.items():
 
 def _unary(function: Callable[..., Any], ufunc: Any, primitive: str | None) -> Callable[[Traced], Any]:
     def method(self: Traced) -> Any:
-        if isinstance(self, Weak):
-            return number(function, self)
+        if isinstance(self, TracedNumber):
+            return record_number(function, self)
         return apply(REGISTRY[primitive], (self,)) if primitive else recorder().call(ufunc, (self,), {})
 
     return method
@@ -469,5 +473,5 @@ setattr(Traced, "__pos__", _unary(operator.pos, np.positive, "positive"))  # noq
 setattr(Traced, "__abs__", _unary(abs, np.absolute, "absolute"))  # noqa: B010
 setattr(Traced, "__invert__", _unary(operator.invert, np.invert, None))  # noqa: B010
 setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - defining __eq__ removed it
-Still.tensor = Live.tensor = Traced  # Saved and Stale inherit it
-Still.weak = Live.weak = Weak
+StillNode.tensor = LiveNode.tensor = Traced  # Saved and Stale inherit it
+StillNode.weak = LiveNode.weak = TracedNumber

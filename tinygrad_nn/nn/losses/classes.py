@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ops.neural import log_softmax, logsumexp, relu
 from ...ops.special import log_sigmoid, softplus
-from .reduction import Array, numbers, numbers_of, pair, reduced, refuse, unreduced
+from .reduction import Array, as_floats, check_pair, plain_values, reduce_values, refuse_where, without_reduction
 
 
 def cross_entropy(
@@ -42,11 +42,11 @@ def cross_entropy(
     call = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{call}: label_smoothing={label_smoothing}; it must be a share from 0 to 1, e.g. 0.1.")
-    z = numbers(call, "logits", logits)
+    z = as_floats(call, "logits", logits)
     ln_p = log_softmax(z, axis=axis)
     if np.shape(target) == z.shape:
-        return _of_probabilities(call, ln_p, target, weight, label_smoothing, axis, reduction)
-    return _of_labels(call, ln_p, target, weight, ignore_index, label_smoothing, axis, reduction)
+        return _soft_target_loss(call, ln_p, target, weight, label_smoothing, axis, reduction)
+    return _label_loss(call, ln_p, target, weight, ignore_index, label_smoothing, axis, reduction)
 
 
 def nll(
@@ -71,34 +71,34 @@ def nll(
         >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), [0, 0], reduction="sum").round(6))
         2.079442
     """
-    x = numbers("nll", "log_probabilities", log_probabilities)
-    return _of_labels("nll", x, target, weight, ignore_index, 0.0, axis, reduction)
+    x = as_floats("nll", "log_probabilities", log_probabilities)
+    return _label_loss("nll", x, target, weight, ignore_index, 0.0, axis, reduction)
 
 
-def _of_probabilities(
+def _soft_target_loss(
     call: str, ln_p: Array, target: Any, weight: Any, smoothing: float, axis: int, reduction: str
 ) -> Array:
-    ln_p, y = _last(ln_p, axis), _last(numbers(call, "target", target, ln_p), axis)
+    ln_p, y = _classes_last(ln_p, axis), _classes_last(as_floats(call, "target", target, ln_p), axis)
     classes = ln_p.shape[-1]
     if smoothing:
         y = y * (1 - smoothing) + smoothing / classes
     if weight is not None:
-        y = y * _of_classes(call, weight, ln_p)
+        y = y * _class_weights(call, weight, ln_p)
     # A class with target 0 or weight 0 may have probability 0: 0 ln 0 is 0 here.
-    ln_p = np.where((numbers_of(y) == 0) & ~np.isfinite(numbers_of(ln_p)), 0, ln_p)
-    return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
+    ln_p = np.where((plain_values(y) == 0) & ~np.isfinite(plain_values(ln_p)), 0, ln_p)
+    return reduce_values(call, -(y * ln_p).sum(axis=-1), reduction)
 
 
-def _of_labels(
+def _label_loss(
     call: str, ln_p: Array, target: Any, weight: Any, ignore_index: int, smoothing: float, axis: int, reduction: str
 ) -> Array:
     labels, keep = _labels(call, ln_p, target, ignore_index, axis)
-    ln_p = _last(ln_p, axis)
+    ln_p = _classes_last(ln_p, axis)
     classes, count = ln_p.shape[-1], keep.astype(ln_p.dtype)
-    w = None if weight is None else _of_classes(call, weight, ln_p)
+    w = None if weight is None else _class_weights(call, weight, ln_p)
     if w is not None:
         count = count * w[labels]
-    picked = np.where(keep, _picked(ln_p, labels), 0)
+    picked = np.where(keep, _pick_labels(ln_p, labels), 0)
     values = -picked if w is None else picked * -w[labels]
     if smoothing:
         all_classes = (ln_p if w is None else ln_p * w).sum(axis=-1)
@@ -106,7 +106,7 @@ def _of_labels(
     if reduction == "mean":
         total = count.sum()
         return values.sum() / np.where(total == 0, 1, total)
-    return values.sum() if reduction == "sum" else unreduced(call, values, reduction)
+    return values.sum() if reduction == "sum" else without_reduction(call, values, reduction)
 
 
 def binary_cross_entropy(
@@ -132,19 +132,19 @@ def binary_cross_entropy(
         [0.693147, 100.0]
     """
     call = "binary_cross_entropy"
-    p, y = pair(call, probabilities, target, ("probabilities", "target"))
-    known = numbers_of(p)
+    p, y = check_pair(call, probabilities, target, ("probabilities", "target"))
+    known = plain_values(p)
     fix = "it must be from 0 to 1. Apply sigmoid, or give the logits to binary_cross_entropy_with_logits."
-    refuse(call, "probabilities", known, (known < 0) | (known > 1), fix)
+    refuse_where(call, "probabilities", known, (known < 0) | (known > 1), fix)
     values = -(y * _ln(p) + (1 - y) * _ln(1 - p))
     if weight is not None:
-        values = values * _broadcast(call, "weight", weight, p)
-    return reduced(call, values, reduction)
+        values = values * _check_broadcast(call, "weight", weight, p)
+    return reduce_values(call, values, reduction)
 
 
 def _ln(p: Array) -> Array:
     """Return ln p, at least -100; for p below 1e-12 the slope is that at 1e-12."""
-    known = numbers_of(p)
+    known = plain_values(p)
     lifted = np.maximum(known, 1e-12)
     value = np.where(known > 0, np.maximum(np.log(np.where(known > 0, known, 1)), -100), -100)
     return np.log(p + (lifted - known)) + np.where(known < lifted, value - np.log(lifted), 0)  # only p has a gradient
@@ -173,12 +173,12 @@ def binary_cross_entropy_with_logits(
         [1000.0, 0.693147]
     """
     call = "binary_cross_entropy_with_logits"
-    z, y = pair(call, logits, target, ("logits", "target"))
-    yes = y if pos_weight is None else y * _broadcast(call, "pos_weight", pos_weight, z)
+    z, y = check_pair(call, logits, target, ("logits", "target"))
+    yes = y if pos_weight is None else y * _check_broadcast(call, "pos_weight", pos_weight, z)
     values = yes * softplus(-z) + (1 - y) * softplus(z)
     if weight is not None:
-        values = values * _broadcast(call, "weight", weight, z)
-    return reduced(call, values, reduction)
+        values = values * _check_broadcast(call, "weight", weight, z)
+    return reduce_values(call, values, reduction)
 
 
 def focal(
@@ -206,20 +206,20 @@ def focal(
         0.346574
     """
     call = "focal"
-    _not_below_zero(call, gamma)
-    z = numbers(call, "logits", logits)
+    _check_gamma(call, gamma)
+    z = as_floats(call, "logits", logits)
     labels, keep = _labels(call, z, target, ignore_index, axis)
-    z = _last(z, axis)
-    values = -np.where(keep, _picked(log_softmax(z), labels), 0)
+    z = _classes_last(z, axis)
+    values = -np.where(keep, _pick_labels(log_softmax(z), labels), 0)
     if gamma:
         true = np.arange(z.shape[-1]) == labels[..., None]  # (..., classes)
         ln_q = logsumexp(np.where(true, -np.inf, z), axis=-1) - logsumexp(z, axis=-1)  # exact even if p rounds to 1
         values = np.exp(gamma * ln_q) * values
     if weight is not None:
-        values = values * _of_classes(call, weight, z)[labels]
+        values = values * _class_weights(call, weight, z)[labels]
     if reduction == "mean":
         return values.sum() / np.maximum(keep.sum(dtype=z.dtype), 1)
-    return reduced(call, values, reduction)
+    return reduce_values(call, values, reduction)
 
 
 def binary_focal(
@@ -247,11 +247,11 @@ def binary_focal(
         0.346574
     """
     call = "binary_focal"
-    _not_below_zero(call, gamma)
-    z, y = pair(call, logits, target, ("logits", "target"))
+    _check_gamma(call, gamma)
+    z, y = check_pair(call, logits, target, ("logits", "target"))
     yes, no = -log_sigmoid(z), -log_sigmoid(-z)
     a, b = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    return reduced(call, a * y * np.exp(-gamma * no) * yes + b * (1 - y) * np.exp(-gamma * yes) * no, reduction)
+    return reduce_values(call, a * y * np.exp(-gamma * no) * yes + b * (1 - y) * np.exp(-gamma * yes) * no, reduction)
 
 
 def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -273,7 +273,7 @@ def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array
         >>> hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none").tolist()
         [0.0, 0.5, 1.5]
     """
-    return reduced("hinge", _misses("hinge", prediction, target), reduction)
+    return reduce_values("hinge", _hinge_values("hinge", prediction, target), reduction)
 
 
 def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -293,8 +293,8 @@ def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") 
         >>> squared_hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none").tolist()
         [0.0, 0.25, 2.25]
     """
-    miss = _misses("squared_hinge", prediction, target)
-    return reduced("squared_hinge", miss * miss, reduction)
+    miss = _hinge_values("squared_hinge", prediction, target)
+    return reduce_values("squared_hinge", miss * miss, reduction)
 
 
 def multi_margin(
@@ -324,24 +324,26 @@ def multi_margin(
     call = "multi_margin"
     if p not in (1, 2):
         raise ValueError(f"{call}: p={p!r}; it must be 1 or 2.")
-    x = numbers(call, "scores", scores)
+    x = as_floats(call, "scores", scores)
     labels, _ = _labels(call, x, target, None, -1)
-    miss = relu(margin - _picked(x, labels)[..., None] + x)  # (..., classes)
+    miss = relu(margin - _pick_labels(x, labels)[..., None] + x)  # (..., classes)
     miss = np.where(np.arange(x.shape[-1]) == labels[..., None], 0, miss if p == 1 else miss * miss)
     values = miss.sum(axis=-1) / x.shape[-1]
-    return reduced(call, values if weight is None else values * _of_classes(call, weight, x)[labels], reduction)
+    return reduce_values(
+        call, values if weight is None else values * _class_weights(call, weight, x)[labels], reduction
+    )
 
 
-def _misses(call: str, prediction: Array, target: Array) -> Array:
-    x, y = pair(call, prediction, target)
-    signs = numbers_of(y)
-    refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. For 0 and 1 write 2 * target - 1.")
+def _hinge_values(call: str, prediction: Array, target: Array) -> Array:
+    x, y = check_pair(call, prediction, target)
+    signs = plain_values(y)
+    refuse_where(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. For 0 and 1 write 2 * target - 1.")
     return relu(1 - y * x)
 
 
 def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
     """Return the class number of each row, with 0 for ignored rows, and a boolean array that is False for these."""
-    labels, classes = numbers_of(target), x.shape[axis]
+    labels, classes = plain_values(target), x.shape[axis]
     axis %= len(x.shape)
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
     got = np.shape(labels)
@@ -362,31 +364,31 @@ def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: in
     outside = keep & ((labels < 0) | (labels >= classes))
     but = "" if ignore_index is None else f", or ignore_index={ignore_index}"
     fix = f"with {classes} classes it must be from 0 to {classes - 1}{but}. Widen the last layer, or count from 0."
-    refuse(call, "target", labels, outside, fix)
+    refuse_where(call, "target", labels, outside, fix)
     return np.where(keep, labels, 0), keep
 
 
-def _picked(x: Array, labels: Any) -> Array:
+def _pick_labels(x: Array, labels: Any) -> Array:
     """Return the entry of each row at its class number: (..., classes) -> (...,)."""
     if labels.ndim == 1:
         return x[np.arange(labels.size), labels]
     return x.reshape(-1, x.shape[-1])[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
 
 
-def _last(x: Array, axis: int) -> Array:
+def _classes_last(x: Array, axis: int) -> Array:
     return x if axis % len(x.shape) == len(x.shape) - 1 else np.moveaxis(x, axis, -1)
 
 
-def _of_classes(call: str, weight: Any, x: Array) -> Any:
-    w = numbers(call, "weight", numbers_of(weight), x)
+def _class_weights(call: str, weight: Any, x: Array) -> Any:
+    w = as_floats(call, "weight", plain_values(weight), x)
     if w.shape != x.shape[-1:]:
         raise ValueError(f"{call}: weight has shape {w.shape}; for {x.shape[-1]} classes it needs {x.shape[-1:]}.")
     return w
 
 
-def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
+def _check_broadcast(call: str, name: str, value: Any, z: Array) -> Any:
     """Return the weight as an array; raise a ValueError if it does not broadcast to the shape of the logits."""
-    w = numbers(call, name, numbers_of(value), z)
+    w = as_floats(call, name, plain_values(value), z)
     try:
         fits = np.broadcast_shapes(w.shape, z.shape) == z.shape
     except ValueError:
@@ -396,6 +398,6 @@ def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
     return w
 
 
-def _not_below_zero(call: str, gamma: float) -> None:
+def _check_gamma(call: str, gamma: float) -> None:
     if not gamma >= 0:
         raise ValueError(f"{call}: gamma={gamma}; it must be at least 0, e.g. 2.")

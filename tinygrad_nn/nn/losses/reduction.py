@@ -12,7 +12,7 @@ Array = Any
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def reduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
+def reduce_values(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
     """Return the mean of all values, their sum, their sum divided by the number of rows, or the values themselves."""
     if reduction == "mean":
         return values.sum() / max(values.size, 1)  # the mean of no values is 0
@@ -20,17 +20,17 @@ def reduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = R
         return values.sum()
     if reduction == "batchmean" and "batchmean" in known:
         return values.sum() / max(len(values), 1)
-    return unreduced(call, values, reduction, known)
+    return without_reduction(call, values, reduction, known)
 
 
-def unreduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
+def without_reduction(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
     """Return the values if the reduction is 'none'; raise for an unknown reduction."""
     if reduction != "none":
         raise ValueError(f"{call}: reduction={reduction!r}; known are {', '.join(map(repr, known))}.")
     return values
 
 
-def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Array:
+def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Array:
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
     if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return value
@@ -41,10 +41,12 @@ def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Arra
     return array.astype(dtype if like is None else like.dtype, copy=False)
 
 
-def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("prediction", "target")) -> tuple[Any, Any]:
+def check_pair(
+    call: str, prediction: Any, target: Any, names: tuple[str, str] = ("prediction", "target")
+) -> tuple[Any, Any]:
     """Return prediction and target; raise if shapes differ: broadcasting would pair each row with all others."""
-    x = numbers(call, names[0], prediction)
-    y = numbers(call, names[1], target, x)
+    x = as_floats(call, names[0], prediction)
+    y = as_floats(call, names[1], target, x)
     if x.shape != y.shape:
         fix = f"{names[1]}.reshape{x.shape}" if x.size == y.size else "one target for each entry of the prediction"
         if x.size == y.size and len(x.shape) == 1:
@@ -56,13 +58,13 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
     return x, y
 
 
-def numbers_of(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
     value = raw(value)
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
 
 
-def refuse(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
+def refuse_where(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
     """Raise a ValueError if an entry of `wrong` is True, naming the first wrong value and its index."""
     if isinstance(values, np.ndarray) and np.any(wrong):
         at = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .reduction import REDUCTIONS, Array, numbers, numbers_of, pair, reduced, refuse
+from .reduction import REDUCTIONS, Array, as_floats, check_pair, plain_values, reduce_values, refuse_where
 
 
 def l1_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -29,8 +29,8 @@ def l1_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Arr
         >>> float(l1_loss([1.0, 4.0], [0.0, 2.0]))
         1.5
     """
-    x, y = pair("l1_loss", prediction, target)
-    return reduced("l1_loss", np.abs(x - y), reduction)
+    x, y = check_pair("l1_loss", prediction, target)
+    return reduce_values("l1_loss", np.abs(x - y), reduction)
 
 
 def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -52,8 +52,8 @@ def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
         >>> float(mse_loss([1.0, 4.0], [0.0, 2.0]))
         2.5
     """
-    x, y = pair("mse_loss", prediction, target)
-    return reduced("mse_loss", np.square(x - y), reduction)
+    x, y = check_pair("mse_loss", prediction, target)
+    return reduce_values("mse_loss", np.square(x - y), reduction)
 
 
 def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
@@ -78,10 +78,10 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: st
     """
     if not delta > 0:
         raise ValueError(f"huber: delta={delta}; it must be positive, e.g. 1.0.")
-    x, y = pair("huber", prediction, target)
+    x, y = check_pair("huber", prediction, target)
     e = x - y
     q = np.clip(e, -delta, delta)
-    return reduced("huber", q * (e - 0.5 * q), reduction)
+    return reduce_values("huber", q * (e - 0.5 * q), reduction)
 
 
 def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction: str = "mean") -> Array:
@@ -108,10 +108,10 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction:
         raise ValueError(f"smooth_l1: beta={beta}; it must be at least 0, e.g. 1.0.")
     if beta == 0:
         return l1_loss(prediction, target, reduction=reduction)
-    x, y = pair("smooth_l1", prediction, target)
+    x, y = check_pair("smooth_l1", prediction, target)
     e = x - y
     q = np.clip(e, -beta, beta)
-    return reduced("smooth_l1", q / beta * (e - 0.5 * q), reduction)
+    return reduce_values("smooth_l1", q / beta * (e - 0.5 * q), reduction)
 
 
 def kl_divergence(
@@ -137,13 +137,13 @@ def kl_divergence(
         >>> float(kl_divergence(np.log([[0.5, 0.5]]), [[1.0, 0.0]], reduction="batchmean").round(6))
         0.693147
     """
-    x, y = pair("kl_divergence", log_prediction, target, ("log_prediction", "target"))
+    x, y = check_pair("kl_divergence", log_prediction, target, ("log_prediction", "target"))
     if log_target:
         values = np.exp(y) * (y - x)
     else:
-        nothing = numbers_of(y) == 0  # 0 (ln 0 - x) is 0 also if x is infinite
-        values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(numbers_of(x)), 0, x))
-    return reduced("kl_divergence", values, reduction, (*REDUCTIONS, "batchmean"))
+        nothing = plain_values(y) == 0  # 0 (ln 0 - x) is 0 also if x is infinite
+        values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(plain_values(x)), 0, x))
+    return reduce_values("kl_divergence", values, reduction, (*REDUCTIONS, "batchmean"))
 
 
 def gaussian_nll(
@@ -173,8 +173,8 @@ def gaussian_nll(
         0.5
     """
     call = "gaussian_nll"
-    m, y = pair(call, mean, target, ("mean", "target"))
-    v = numbers(call, "var", var, m)
+    m, y = check_pair(call, mean, target, ("mean", "target"))
+    v = as_floats(call, "var", var, m)
     try:
         fits = np.broadcast_shapes(v.shape, m.shape) == m.shape
     except ValueError:
@@ -182,11 +182,13 @@ def gaussian_nll(
     if not fits:
         hint = " Write var[..., None]." if v.shape == m.shape[:-1] else ""
         raise ValueError(f"{call}: var of shape {v.shape} does not broadcast to the mean, {m.shape}.{hint}")
-    known = numbers_of(v)
-    refuse(call, "var", known, known < 0, "a variance is at least 0. Let the network give its logarithm: np.exp(s).")
+    known = plain_values(v)
+    refuse_where(
+        call, "var", known, known < 0, "a variance is at least 0. Let the network give its logarithm: np.exp(s)."
+    )
     v = v + np.maximum(eps - known, 0)  # adds a constant, so that a variance below eps still gets a gradient
     constant = 0.5 * log(2 * pi) if full else 0.0
-    return reduced(call, 0.5 * (np.log(v) + np.square(m - y) / v) + constant, reduction)
+    return reduce_values(call, 0.5 * (np.log(v) + np.square(m - y) / v) + constant, reduction)
 
 
 def poisson_nll(
@@ -214,13 +216,13 @@ def poisson_nll(
         >>> float(poisson_nll([0.0], [3.0])), float(poisson_nll([2.0], [0.0], log_input=False))
         (1.0, 2.0)
     """
-    x, y = pair("poisson_nll", prediction, target)
+    x, y = check_pair("poisson_nll", prediction, target)
     values = np.exp(x) - y * x if log_input else x - y * np.log(x + eps)
     if full:
-        many = numbers_of(y) > 1
+        many = plain_values(y) > 1
         count = np.where(many, y, 1)
         values = values + np.where(many, count * np.log(count) - count + 0.5 * np.log(2 * pi * count), 0)
-    return reduced("poisson_nll", values, reduction)
+    return reduce_values("poisson_nll", values, reduction)
 
 
 def cosine_embedding(
@@ -246,16 +248,18 @@ def cosine_embedding(
         0.5
     """
     call = "cosine_embedding"
-    a, b = pair(call, x1, x2, ("x1", "x2"))
-    y = numbers_of(target)
+    a, b = check_pair(call, x1, x2, ("x1", "x2"))
+    y = plain_values(target)
     if np.shape(y) != a.shape[:-1]:
         raise ValueError(f"{call}: pairs of shape {a.shape} need one target each, {a.shape[:-1]}; target has "
                          f"{np.shape(y)}. Write target.reshape{a.shape[:-1]}.")  # fmt: skip
-    refuse(call, "target", y, np.abs(y) != 1, "it must be 1 (alike) or -1 (not). For 0 and 1 write 2 * target - 1.")
+    refuse_where(
+        call, "target", y, np.abs(y) != 1, "it must be 1 (alike) or -1 (not). For 0 and 1 write 2 * target - 1."
+    )
     lengths = ((a * a).sum(axis=-1) + 1e-12) * ((b * b).sum(axis=-1) + 1e-12)
     cosine = (a * b).sum(axis=-1) / np.sqrt(lengths)
     over = cosine - margin
-    return reduced(call, np.where(y == 1, 1 - cosine, np.where(numbers_of(over) > 0, over, 0)), reduction)
+    return reduce_values(call, np.where(y == 1, 1 - cosine, np.where(plain_values(over) > 0, over, 0)), reduction)
 
 
 def triplet_margin(
@@ -286,8 +290,8 @@ def triplet_margin(
     call = "triplet_margin"
     if not p > 0:
         raise ValueError(f"{call}: p={p}; a norm needs a positive p, e.g. 2.")
-    a, b = pair(call, anchor, positive, ("anchor", "positive"))
-    a, c = pair(call, a, negative, ("anchor", "negative"))
+    a, b = check_pair(call, anchor, positive, ("anchor", "positive"))
+    a, c = check_pair(call, a, negative, ("anchor", "negative"))
 
     def distance(u: Array, v: Array) -> Array:
         return np.linalg.norm(u - v + eps, ord=p, axis=-1)
@@ -296,4 +300,4 @@ def triplet_margin(
     if swap:
         far = np.minimum(far, distance(b, c))
     miss = margin + distance(a, b) - far
-    return reduced(call, np.where(numbers_of(miss) > 0, miss, 0), reduction)
+    return reduce_values(call, np.where(plain_values(miss) > 0, miss, 0), reduction)

@@ -28,7 +28,7 @@ def class_weights(call: str, weight: Any, y: Any, solver: Solver) -> Any:
         )
     if not isinstance(y, np.ndarray) or y.ndim < 2:
         raise ValueError(f"{call}: class_weight needs one-hot targets; encode labels with tinygrad_nn.data.one_hot(y).")
-    return _numbers(call, weight, y.reshape(-1, y.shape[-1]).sum(axis=0))
+    return _weight_per_class(call, weight, y.reshape(-1, y.shape[-1]).sum(axis=0))
 
 
 def takes_weight(loss: Any) -> bool:
@@ -39,20 +39,20 @@ def takes_weight(loss: Any) -> bool:
         return False
 
 
-def weighing(call: str, weight: Any, labels: Array, loss: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+def weighted_loss(call: str, weight: Any, labels: Array, loss: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     """Return a loss of labels with class weights; the number of classes is taken from the output."""
     known: dict[int, Array] = {}
 
     def weighed(output: Any, y: Any) -> Any:
         classes = output.shape[-1]
         if classes not in known:
-            known[classes] = _numbers(call, weight, np.bincount(labels.ravel(), minlength=classes)[:classes])
+            known[classes] = _weight_per_class(call, weight, np.bincount(labels.ravel(), minlength=classes)[:classes])
         return loss(output, y, weight=known[classes].astype(output.dtype))
 
     return weighed
 
 
-def _numbers(call: str, weight: Any, counts: Array) -> Array:
+def _weight_per_class(call: str, weight: Any, counts: Array) -> Array:
     """Return one weight per class; `counts` are the numbers of rows of the classes."""
     classes = len(counts)
     if isinstance(weight, str):

@@ -15,7 +15,7 @@ from ...printable import printable
 from ...tensor import Tensor, raw
 from ...tree import flatten
 from ..settings import Solver
-from .loss import single
+from .loss import check_single_number
 from .module import ModuleTask
 
 Array = np.ndarray[Any, Any]
@@ -38,7 +38,7 @@ class FunctionTask(ModuleTask):
 
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss that the function returns."""
-        return single(_parts(self.nest(x, y))[0])
+        return check_single_number(_loss_and_prediction(self.nest(x, y))[0])
 
     def publish(self) -> None:
         """Put the trained arrays into the user's own params."""
@@ -52,7 +52,7 @@ class FunctionTask(ModuleTask):
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
         """Return the loss and the prediction, or None if the function does not return one."""
         with no_grad():
-            loss, prediction = _parts(self.nest(self.cast(x), self.cast(y)))
+            loss, prediction = _loss_and_prediction(self.nest(self.cast(x), self.cast(y)))
         leaves, rebuild = flatten(prediction)
         return float(raw(loss)), None if prediction is None else rebuild([raw(leaf) for leaf in leaves])
 
@@ -62,7 +62,7 @@ class _Nest(Module):
 
     def __init__(self, call: str, function: Callable[..., Any], params: Any) -> None:
         self.function, self._params = function, params
-        self._places = list(_places(call, "", params))
+        self._places = list(_array_places(call, "", params))
         self._tensors: dict[str, Tensor] = {}
         seen: set[str] = set()
         for path, holder, key in self._places:
@@ -108,7 +108,7 @@ class _Nest(Module):
                 holder[key] = tensor.data
 
 
-def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
+def _array_places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, container and key of every array of nested params, in the order of `flatten`."""
     if not isinstance(nest, (dict, list)):
         where = printable(path or "params")
@@ -120,9 +120,9 @@ def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(value, (Tensor, np.ndarray, float, int, np.generic)):
             yield inner, nest, key
         else:
-            yield from _places(call, inner, value)
+            yield from _array_places(call, inner, value)
 
 
-def _parts(result: Any) -> tuple[Any, Any]:
+def _loss_and_prediction(result: Any) -> tuple[Any, Any]:
     """Return loss and prediction from a function's result; the prediction is None if there is none."""
     return result if isinstance(result, tuple) and len(result) == 2 else (result, None)

@@ -104,7 +104,7 @@ def graph_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossA
     loss = objective(net, x, y, masks)
     value = float(loss.data)
     if not math.isfinite(value):
-        raise not_finite(net, value)
+        raise not_finite_error(net, value)
     arrived: dict[Any, Array] = walk(loss.node, net.seed, free=True)  # type: ignore[arg-type]
     dW, db = [], []
     for layer in net.model:
@@ -130,7 +130,7 @@ def manual_gradients(
     )
     value = float(found.loss)
     if not math.isfinite(value):
-        raise not_finite(net, value)
+        raise not_finite_error(net, value)
     return value, found.dW, found.db
 
 
@@ -151,7 +151,7 @@ def data_loss(net: LayerLoss, x: Array, y: Array) -> tuple[float, Array]:
     return float(net.loss(z if net.from_z else a, y)), a
 
 
-def not_finite(net: LayerLoss, loss: float) -> FloatingPointError:
+def not_finite_error(net: LayerLoss, loss: float) -> FloatingPointError:
     """Return the error for an infinite or NaN loss, which is raised before backward, so that the weights stay."""
     if net.solver.loss.endswith("crossentropy") and net.from_z is None:
         return FloatingPointError(
@@ -208,7 +208,7 @@ class LayerTask(Task):
     def finite(self, loss: float) -> float:
         """Return the loss; raise a FloatingPointError if it is infinite or NaN."""
         if not math.isfinite(loss):
-            raise not_finite(self.net, loss)
+            raise not_finite_error(self.net, loss)
         return loss
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:

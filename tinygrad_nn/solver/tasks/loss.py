@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...nn.containers import Sequential, in_a_row
-from ...nn.layer import Layer, unchanged
+from ...nn.containers import Sequential, is_plain_sequential
+from ...nn.layer import Layer, is_plain_layer
 from ...nn.losses import FROM_Z, LOSSES
 from ...nn.module import Module
 from ..settings import Solver
 
 
-def single(loss: Any) -> Any:
+def check_single_number(loss: Any) -> Any:
     """Return the loss; raise a ValueError if it is not a single number."""
     if np.shape(loss) != ():
         raise ValueError(
@@ -39,7 +39,7 @@ class _Weighted(Module):
         return repr(self._layer)
 
 
-def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+def model_and_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Return two functions: the model up to the input of the loss, and the loss.
 
     After softmax or sigmoid a cross-entropy is computed from the weighted input z of the last layer.
@@ -49,14 +49,14 @@ def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any],
         raise ValueError(f"{call}: the solver has no loss; write Solver('mse', ...), or Solver(your_function, ...).")
     if not isinstance(name, str):
         return model, name
-    parts = dict(model._parts) if in_a_row(model) else {"": model}
+    parts = dict(model._parts) if is_plain_sequential(model) else {"": model}
     key, last = list(parts.items())[-1]
-    if unchanged(last) and (name, last.activation) in FROM_Z:
-        return Sequential({**parts, key: _Weighted(last)}), _of_equal_shapes(call, name, FROM_Z[name, last.activation])
-    return model, _of_equal_shapes(call, name, LOSSES[name])
+    if is_plain_layer(last) and (name, last.activation) in FROM_Z:
+        return Sequential({**parts, key: _Weighted(last)}), _with_shape_check(call, name, FROM_Z[name, last.activation])
+    return model, _with_shape_check(call, name, LOSSES[name])
 
 
-def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _with_shape_check(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return the loss with a check of shapes: if prediction and target were broadcast, the loss would be wrong."""
 
     def checked(yhat: Any, y: Any) -> Any:

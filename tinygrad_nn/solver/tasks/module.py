@@ -13,15 +13,15 @@ import numpy as np
 from ...backward import walk
 from ...distributed import in_all_ranks
 from ...nn.losses import PENALTIES
-from ...nn.module import Module, computed
+from ...nn.module import Module, find_computed
 from ...node import no_grad, recording, scope
 from ...optim import LBFGSRule, Minimizer, OptimizerState
 from ...optim.minimizer import Across
 from ...printable import printable
 from ...tensor import Tensor, raw
-from ..prediction import as_dtype, by_chunks, evaluating
+from ..prediction import as_dtype, evaluating, predict_in_chunks
 from ..settings import Solver
-from .loss import single, with_loss
+from .loss import check_single_number, model_and_loss
 from .task import Gradients, Task, updater
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ class ModuleTask(Task):
 
     def __init__(self, call: str, model: Module, solver: Solver) -> None:
         self.module, self.solver = model, solver
-        if (name := computed(model)) is not None:
+        if (name := find_computed(model)) is not None:
             raise ValueError(
                 f"{call}: {printable(name)} is a Tensor that was computed from others, so training would not change "
                 "it. Compute it from arrays and write Tensor(array), or let its name begin with an underscore."
@@ -56,7 +56,7 @@ class ModuleTask(Task):
         self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # for complex parameters, that of their real parts
         self.seed = np.ones((), self.dtype)
         self.weighed: Callable[[Any, Any], Any] | None = None  # the loss with class weights, in training only
-        self.forward, self.loss = with_loss(call, model, solver)
+        self.forward, self.loss = model_and_loss(call, model, solver)
         reg = solver.regularization
         self.penalty = PENALTIES[reg.method] if reg.lam else None
         if reg.dropout:
@@ -108,7 +108,7 @@ class ModuleTask(Task):
     def measure(self, output: Any, y: Any, loss: Callable[[Any, Any], Any] | None = None) -> Any:
         """Return the loss of an output, by default with the solver's loss."""
         with scope("loss"):
-            return single((loss or self.loss)(output, y))
+            return check_single_number((loss or self.loss)(output, y))
 
     def cast(self, data: Any) -> Any:
         """Return data with floats in the dtype of the model; integers, such as labels, are unchanged."""
@@ -181,8 +181,8 @@ class ModuleTask(Task):
     def outputs(self, x: Any) -> tuple[Any, Any]:
         """Return the input of the loss, and the prediction."""
         with no_grad(), evaluating(self.module):
-            output = by_chunks(self.forward, x, self.cast)
-            return output, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
+            output = predict_in_chunks(self.forward, x, self.cast)
+            return output, output if self.forward is self.module else predict_in_chunks(self.module, x, self.cast)
 
     def loss_of(self, output: Any, y: Any) -> float:
         """Return the loss for a result of `outputs`."""

@@ -111,7 +111,7 @@ def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) ->
     return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
 
 
-def clipped(solver: Solver, gradients: Gradients) -> Gradients:
+def clip_gradients(solver: Solver, gradients: Gradients) -> Gradients:
     """Return the gradients, clipped as the solver says."""
     if solver.clip_value is not None:
         gradients = clip_by_value(gradients, solver.clip_value)

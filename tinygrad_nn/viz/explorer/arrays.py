@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import short_number, summarize
-from .story import Array, brief
+from .story import Array, brief_array
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
 HEAT_ROWS, HEAT_COLUMNS = 24, 32  # limits of a heat map; larger arrays are averaged in blocks
@@ -27,7 +27,7 @@ class Arrays:
         key = (array.shape, array.dtype.str, array.tobytes())
         if key not in self.known:
             self.known[key] = len(self.shown)
-            entry = described(array)
+            entry = describe_array(array)
             if "rows" not in entry:
                 self.large.append((len(self.shown), array))
             self.shown.append(entry)
@@ -41,30 +41,30 @@ class Arrays:
         """Return all arrays, the large ones with heat maps whose resolution depends on how many there are."""
         room = min(max(MOST_IN_ALL // max(1, len(self.large)), FEWEST), MOST)
         for place, array in self.large:
-            _heated(self.shown[place], array, room)
+            _with_heat_map(self.shown[place], array, room)
         self.large.clear()
         return self.shown
 
 
-def show(array: Array) -> dict[str, Any]:
+def displayed_array(array: Array) -> dict[str, Any]:
     """Return an array in its displayed form: a summary, and a table of numbers if it is small, else a heat map.
 
     Example:
         >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
         ([['1', '2.5']], True)
     """
-    entry = described(array)
-    return entry if "rows" in entry else _heated(entry, array, MOST)
+    entry = describe_array(array)
+    return entry if "rows" in entry else _with_heat_map(entry, array, MOST)
 
 
-def _heated(entry: dict[str, Any], array: Array, room: int) -> dict[str, Any]:
+def _with_heat_map(entry: dict[str, Any], array: Array, room: int) -> dict[str, Any]:
     entry["heat"] = heat = heat_map(array, room)
     if max(heat["block"]) > 1:
         entry["summary"] += f" · a cell is the mean of {' × '.join(map(str, heat['block']))}"
     return entry
 
 
-def described(array: Array) -> dict[str, Any]:
+def describe_array(array: Array) -> dict[str, Any]:
     """Return the summary of an array, and its table of numbers if it is small.
 
     Example:
@@ -73,7 +73,7 @@ def described(array: Array) -> dict[str, Any]:
     """
     summary = summarize(array)
     shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
-    words = [brief(array, longest, digits, summary) for longest, digits in ((24, 3), (11, 2))]
+    words = [brief_array(array, longest, digits, summary) for longest, digits in ((24, 3), (11, 2))]
     entry: dict[str, Any] = {"brief": words[0], "tiny": words[1], "shape": shape}
     if array.size == 0:
         return entry | {"rows": [], "summary": "empty"}

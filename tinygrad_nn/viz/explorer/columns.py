@@ -54,11 +54,11 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
         "words": words.values,
     }
     kept = {key: part for key, part in shown.items() if key != "edges"}
-    sources, short_arrays = [edge[0] for edge in edges], list(map(short, arrays))
+    sources, short_arrays = [edge[0] for edge in edges], list(map(plain_number, arrays))
     return kept | {"nodes": packed_nodes, "sources": sources, "arrays": short_arrays, "levels": levels}
 
 
-def short(array: dict[str, Any]) -> Any:
+def plain_number(array: dict[str, Any]) -> Any:
     """Return only the text if an array is a single number; return other arrays unchanged."""
     text = array["brief"]
     return text if array == plain(text) else array

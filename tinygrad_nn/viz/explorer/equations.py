@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...graph import GraphNode, GraphView
-from ...graph.equations import Tree, line
-from ..graph.letters import name_tree, spelled, told
+from ...graph.equations import Tree, unicode_line
+from ..graph.symbols import equation_lines, name_tree, node_equation
 from .story import Moment
 
 
@@ -27,7 +27,7 @@ class Equations:
             return -1, [], ()
         key = (part.operation, part.tex, part.rules, operands)
         if key not in self.spelled:
-            equation, rules, letters = spelled(part, operands)
+            equation, rules, letters = node_equation(part, operands)
             found = [-1 if rule is None else self._add(rule) for rule in rules]
             self.spelled[key] = self._add(equation), found, letters
         return self.spelled[key]
@@ -44,14 +44,14 @@ def step_equations(view: GraphView, moment: Moment, operands: list[int]) -> list
     """Return the equations of a step as lines of Unicode: of the operation (forward), or of its rules (backward)."""
     if moment.phase not in ("forward", "backward"):
         return []
-    equation, rules = told(view, view[moment.number], operands)
+    equation, rules = equation_lines(view, view[moment.number], operands)
     if moment.phase == "forward":
         return [equation]
     lines = []
     for c in moment.contributions:
         edge = view.edges[c.edge]
         if rules[edge.slot] is not None:
-            left, sign = line(name_tree(view[edge.source], bar=True)), "+=" if c.count > 1 else "="
+            left, sign = unicode_line(name_tree(view[edge.source], bar=True)), "+=" if c.count > 1 else "="
             lines.append(f"{left} {sign} {rules[edge.slot]}")
     return list(dict.fromkeys(lines))
 

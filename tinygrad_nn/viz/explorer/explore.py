@@ -23,11 +23,11 @@ from ...printable import printable
 from ...server import client
 from ...spelling import named_options
 from ...tensor import Tensor
-from ..graph.letters import letter
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
-from ..model.variables import viewed
-from ..notebook.frame import Page, Written
+from ..graph.symbols import value_letter
+from ..model.variables import view_with_names
+from ..notebook.iframe import Page, WrittenFile
 from .arrays import Arrays
 from .columns import pack
 from .equations import Equations, result_name
@@ -35,7 +35,7 @@ from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TU
 from .live import Live
 from .order import SWEEPS
 from .pictures import Pictures
-from .story import MOST, PHRASES, Story, below, heading_of, shape_text, tell, title
+from .story import MOST, PHRASES, Story, heading_of, node_subtitle, node_title, shape_text, tell_story
 
 LETTER = 7.0  # assumed width of a letter in pixels; measuring texts would delay the start of the page
 
@@ -97,12 +97,12 @@ def explore(
             f"{type(result).__name__}. Pass the function and its arguments: explore(f, x, W, serve=True)."
         )
     if own:
-        live = Live(Rerun(result, *arguments), data, html, title, gradient, names)
+        live = Live(Rerun(result, *arguments), page_data, page_html, title, gradient, names)
         text = live.file() if path is not None or not serve else ""
     else:
-        named = viewed(result, names)
-        text = page(tell(named.view, gradient, named.roles), title)
-    written = None if path is None else Written(write_whole(path, text.encode()))
+        named = view_with_names(result, names)
+        text = page(tell_story(named.view, gradient, named.roles), title)
+    written = None if path is None else WrittenFile(write_whole(path, text.encode()))
     if serve:
         return live.serve(port, open_browser)
     return written or Page(text, title or "A computation")
@@ -110,10 +110,10 @@ def explore(
 
 def page(story: Story, heading: str | None = None) -> str:
     """Return the HTML of the page. All user data is in one block of JSON and is displayed as text only."""
-    return html(pack(data(story)), heading or heading_of(story.view))
+    return page_html(pack(page_data(story)), heading or heading_of(story.view))
 
 
-def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
+def page_html(record: dict[str, Any], heading: str, served: bool = False) -> str:
     """Return the HTML of a page from packed data; a served page may send requests to its own server."""
     folder = resources.files(__package__) / "page"
 
@@ -144,7 +144,7 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
+def page_data(story: Story, found: Levels | None = None) -> dict[str, Any]:
     """Return the data of a page as JSON can hold it; `found` passes levels that were already computed."""
     view, walk = story.view, story.walk
     found = found or find_levels(view)
@@ -164,13 +164,13 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         arity[edge.target] += 1
     for part in view:
         word = story.words[part.number]
-        top, under = title(part, word), below(part, word)
+        top, under = node_title(part, word), node_subtitle(part, word)
         equation, rules, operands = equations.of(part, arity[part.number])
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
         letters = 1.3 * (most[part.number] + 2) if gradient is not None else 0  # bold, with the sign ∂
-        longest = max(1.4 * wide(top), 1.18 * wide(under), 1.2 * len(arrays.brief(part.array)) + 1, letters)
+        longest = max(1.4 * text_width(top), 1.18 * text_width(under), 1.2 * len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
             "role": word,
@@ -181,7 +181,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
             "scope": printable(part.scope or ""),
             "shape": f"{shape_text(part)} {part.dtype}",
             "metadata": printable(part.metadata),
-            "letter": letter(part),
+            "letter": value_letter(part),
             "equation": equation,
             "rules": rules,
             "symbols": list(operands),
@@ -189,7 +189,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),
             "stored": arrays.add(stored) if stored is not None and differs else -1,
-            "line": _line(part),
+            "line": _call_line(part),
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
@@ -217,12 +217,12 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
 
 
 @lru_cache(4096)  # titles repeat often
-def wide(text: str) -> float:
+def text_width(text: str) -> float:
     """Return the width of a text in letters; East Asian wide characters count twice."""
     return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
 
 
-def _line(part: GraphNode) -> list[Any] | None:
+def _call_line(part: GraphNode) -> list[Any] | None:
     """Return file name (without folders), line number and source of the call that made a node."""
     if part.line is None:
         return None

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ...files import write_whole
 from ...spelling import named_options
 from ..graph.picture import shorten
-from ..model.variables import viewed
-from ..notebook.frame import Written
+from ..model.variables import view_with_names
+from ..notebook.iframe import WrittenFile
 from ..theme import THEMES
 from .equations import step_equations
-from .explore import wide
-from .layout import AHEAD, Point, fit, ways
+from .explore import text_width
+from .layout import AHEAD, Point, edge_lines, fit_lines
 from .order import Arrangement, arrange
-from .story import Moment, Story, below, brief, gradient_letters, tell, title
+from .story import Moment, Story, brief_array, gradient_lengths, node_subtitle, node_title, tell_story
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -76,10 +76,10 @@ def animate(
         raise ValueError(f"theme={theme!r}; it must be one of {', '.join(map(repr, THEMES))}.")
     if width < 300 or seconds < 0.02:
         raise ValueError(f"width={width} and seconds={seconds}; they must be at least 300 and 0.02.")
-    named = viewed(result, names)
-    story = tell(named.view, gradient, named.roles)
+    named = view_with_names(result, names)
+    story = tell_story(named.view, gradient, named.roles)
     if len(story.moments) > MOST_FRAMES:
-        from .abridged import abridge
+        from .shortened import abridge
 
         story = abridge(story, MOST_FRAMES)
     frames = _Film(story, width, theme).frames()
@@ -87,7 +87,7 @@ def animate(
     times = [round(1000 * seconds)] * len(frames)
     times[-1] *= 2
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False)
-    return Written(write_whole(path, buffer.getvalue()))
+    return WrittenFile(write_whole(path, buffer.getvalue()))
 
 
 class _Film:
@@ -98,12 +98,12 @@ class _Film:
 
         self.story, self.view = story, story.view
         self.theme, self.lit = THEMES[theme], LIT[theme]
-        self.letters = gradient_letters(story)
+        self.letters = gradient_lengths(story)
         self.arrangement: Arrangement = arrange(self.view)
         inner = width - 2 * RIM
-        placed = fit(self.arrangement.boxes, self._size, False, frozenset(), (inner, TALLEST), 1.0)
+        placed = fit_lines(self.arrangement.boxes, self._size, False, frozenset(), (inner, TALLEST), 1.0)
         self.spots = placed.spots
-        self.ways = ways(self.view.edges, self.arrangement, placed)
+        self.ways = edge_lines(self.view.edges, self.arrangement, placed)
         _, _, whole, high = self.spots["b0"]
         self.scale = min(1.4, max(SMALLEST, min(inner / whole, TALLEST / high)))
         self.width = width
@@ -118,7 +118,12 @@ class _Film:
         part = self.view[int(key[1:])]
         word = self.story.words[part.number]
         most = self.letters.get(part.number, -2) + 2  # with the sign ∂
-        letters = [1.15 * wide(title(part, word)), wide(below(part, word)), len(brief(part.array)), 1.08 * most]
+        letters = [
+            1.15 * text_width(node_title(part, word)),
+            text_width(node_subtitle(part, word)),
+            len(brief_array(part.array)),
+            1.08 * most,
+        ]
         return max(letters) * LETTER + 20, 73.0 if most else 58.0
 
     def frames(self) -> list[Image.Image]:
@@ -165,7 +170,7 @@ class _Film:
             if place_ in flowing:
                 pen.line(points, theme.gradient, 4)
                 self._tip(pen, points, theme.gradient)
-                labels.append((points, _minus(brief(flowing[place_], 11, 2))))
+                labels.append((points, _minus(brief_array(flowing[place_], 11, 2))))
                 continue
             lit = moment.phase == "forward" and edge.target == moment.number
             colour = theme.text if lit else theme.gradient if place_ in carried else theme.edge
@@ -191,12 +196,16 @@ class _Film:
         length = sum(math.dist(a, b) for a, b in pairwise(points))
         places = [AHEAD / 2, AHEAD / 2 + 22, AHEAD / 2 - 22, *range(100, max(100, int(length / self.scale / 2)), 20)]
         for away in places:
-            x, y = _along(points, min(away * self.scale, length / 2))
+            x, y = _point_along(points, min(away * self.scale, length / 2))
             spot = (x - w / 2, y - h / 2, w, h)
-            if spot[0] >= RIM and spot[0] + w <= self.width - RIM and not any(_touch(spot, other) for other in taken):
+            if (
+                spot[0] >= RIM
+                and spot[0] + w <= self.width - RIM
+                and not any(_is_overlapping(spot, other) for other in taken)
+            ):
                 return spot
-        x, y = _along(points, min(AHEAD / 2 * self.scale, length / 2))
-        while any(_touch((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
+        x, y = _point_along(points, min(AHEAD / 2 * self.scale, length / 2))
+        while any(_is_overlapping((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
             y += 20 * self.scale  # two edges on the same line, as in x * x: below the other label
         return x - w / 2, y - h / 2, w, h
 
@@ -212,7 +221,7 @@ class _Film:
 
     def _tip(self, pen: ImageDraw.ImageDraw, line: list[Point], colour: str) -> None:
         """Draw an arrow tip at the start of a line."""
-        (x, y), (u, v) = line[0], _along(line, 8.0)
+        (x, y), (u, v) = line[0], _point_along(line, 8.0)
         size = max(math.dist((x, y), (u, v)), 1e-9)
         a, b = 8 * (x - u) / size, 8 * (y - v) / size
         pen.polygon([(x, y), (x - a - b / 2, y - b + a / 2), (x - a + b / 2, y - b - a / 2)], colour)
@@ -220,7 +229,7 @@ class _Film:
     def _node(self, pen: ImageDraw.ImageDraw, part: Any, spot: Any, moment: Moment, reached: bool) -> None:
         theme, scale = self.theme, self.scale
         x, y, w, h = spot
-        if not _touch(spot, (0, 0, self.width, self.height)):
+        if not _is_overlapping(spot, (0, 0, self.width, self.height)):
             return  # outside the frame
         paint = theme.kinds[part.kind]
         current = part.number == moment.number
@@ -232,10 +241,10 @@ class _Film:
         pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
         text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
         word = self.story.words[part.number]
-        rows = [(title(part, word), 14, True, text), (below(part, word), 12, False, muted)]
-        rows.append((brief(part.array) if reached else "", 12, False, text))
+        rows = [(node_title(part, word), 14, True, text), (node_subtitle(part, word), 12, False, muted)]
+        rows.append((brief_array(part.array) if reached else "", 12, False, text))
         if part.number in self.gradients:
-            rows.append(("∂ " + brief(self.gradients[part.number]), 12, True, theme.gradient))
+            rows.append(("∂ " + brief_array(self.gradients[part.number]), 12, True, theme.gradient))
         for i, (text, size, bold, colour) in enumerate(rows):
             middle = (x + w / 2, y + (14 + 15 * i) * scale)
             if text:
@@ -265,7 +274,7 @@ class _Film:
         pen.text((RIM, top + 13), equation, colour, bold)
 
 
-def _along(points: list[Point], far: float) -> Point:
+def _point_along(points: list[Point], far: float) -> Point:
     """Return the point of a polyline at a distance from its start."""
     for a, b in pairwise(points):
         step = math.dist(a, b)
@@ -275,7 +284,7 @@ def _along(points: list[Point], far: float) -> Point:
     return points[-1]
 
 
-def _touch(a: Spot, b: Spot) -> bool:
+def _is_overlapping(a: Spot, b: Spot) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 

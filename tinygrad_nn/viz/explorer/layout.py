@@ -30,25 +30,25 @@ class Placed:
     layers: dict[str, tuple[float, float]]
 
 
-def fit(
+def fit_lines(
     boxes: list[Box], sizes: Callable[[str], Size], down: bool, folded: frozenset[int], room: Size,
     largest: float = 0.85,
 ) -> Placed:  # fmt: skip
     """Place everything with the line length at which the whole can be drawn largest in the given room.
 
     Args:
-        boxes: the boxes of an `Arrangement`; sizes, down and folded as in `place`.
+        boxes: the boxes of an `Arrangement`; sizes, down and folded as in `place_nodes`.
         room: width and height of the available space.
         largest: scale at which the search stops.
     """
-    best = place(boxes, sizes, down, folded)
+    best = place_nodes(boxes, sizes, down, folded)
     length = best.spots["b0"][3 if down else 2]
     scale = _scale(best, room, largest)
     for _ in range(TRIES):
         length *= SHORTER
         if scale >= largest or length < AHEAD:
             break
-        tried = place(boxes, sizes, down, folded, length)
+        tried = place_nodes(boxes, sizes, down, folded, length)
         better = _scale(tried, room, largest)
         if better > 1.04 * scale:
             best, scale = tried, better
@@ -62,7 +62,7 @@ def _scale(placed: Placed, room: Size, largest: float) -> float:
     return min(largest, room[0] / w, room[1] / h)
 
 
-def place(
+def place_nodes(
     boxes: list[Box], sizes: Callable[[str], Size], down: bool = False, folded: frozenset[int] = frozenset(),
     longest: float = float("inf"),
 ) -> Placed:  # fmt: skip
@@ -177,7 +177,7 @@ def _middles(box: Box, sizes: Mapping[str, Size], aside: int) -> dict[str, float
     return middle
 
 
-def ways(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -> list[list[Point]]:
+def edge_lines(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Placed) -> list[list[Point]]:
     """Return each edge as a polyline, for a graph drawn from left to right with nothing folded."""
     boxes, spots = arrangement.boxes, placed.spots
     box_of = {f"n{number}": box for number, box in enumerate(arrangement.home)}

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphView, short_number
-from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
+from ...graph.rerun import Change, Place, Rerun, Run, replacement_names
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
-from ..model.variables import spaces_of, viewed, viewed_in
-from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
-from .columns import pack, short
-from .story import Array, Story, called, heading_of, tell
+from ..model.variables import spaces_of, view_in_spaces, view_with_names
+from .arrays import MOST_COLUMNS, MOST_NUMBERS, displayed_array
+from .columns import pack, plain_number
+from .story import Array, Story, heading_of, node_name, tell_story
 
 PREPARED = 2_000  # up to this many original arrays are formatted before the first change
 UNSTEADY = (
@@ -29,7 +29,7 @@ OLD = "another tab of this session has made a change"
 
 
 @dataclass
-class Shown:
+class PageState:
     """The state of the page in one session: the graph, the origins of its values, the values, and the last answer.
 
     The places and numbers of the nodes are followed by those of other arrays, such as integer labels, named `others`.
@@ -45,7 +45,7 @@ class Shown:
 
     def named(self, number: int) -> str:
         """Return the name of a node, or of one of the other arrays after them."""
-        return called(self.view[number]) if number < len(self.view) else self.others[number - len(self.view)]
+        return node_name(self.view[number]) if number < len(self.view) else self.others[number - len(self.view)]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Session:
     changes: list[Change] = field(default_factory=list)
     undone: list[Change] = field(default_factory=list)
     version: int = 0
-    shown: Shown | None = None
+    shown: PageState | None = None
     lock: Any = field(default_factory=RLock)
 
 
@@ -86,7 +86,7 @@ class Live:
                 before = self._before
                 self._before = {key: (_copy(a), _copy(b)) for key, _, a, b in self._look(run).numbers()}
         pairs = [(before.get(key, (None, None)), arrays) for key, arrays in self._before.items()]
-        self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
+        self._steady = not any(_has_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
         if len(self._before) <= PREPARED:  # so that the first change is not slower than later ones
             for key, arrays in self._before.items():
                 for part, array in enumerate(arrays):
@@ -125,7 +125,7 @@ class Live:
                 return {"stale": OLD}
             change = self._read(shown, body)
             kept = list(session.changes)
-            if body.get("more") is True and kept and _target(kept[-1]) == _target(change):
+            if body.get("more") is True and kept and _change_key(kept[-1]) == _change_key(change):
                 kept.pop()  # one drag with the mouse is one change
             return self._try(session, [*kept, change], [])
 
@@ -153,7 +153,7 @@ class Live:
         session = self.sessions[request.session]
         with session.lock:
             shown = self._shown(session)
-            number = _node(shown, request.body)
+            number = _requested_node(shown, request.body)
             array = shown.numbers[number]
             few = array.size <= MOST_NUMBERS and (array.ndim == 0 or array.shape[-1] <= MOST_COLUMNS)
             found: dict[str, Any] = {
@@ -163,10 +163,10 @@ class Live:
                 "few": few, "name": shown.named(number),
             }  # fmt: skip
             if few:
-                found["numbers"] = [_text(x) for x in array.ravel().tolist()]
+                found["numbers"] = [_number_text(x) for x in array.ravel().tolist()]
             if array.size:
                 index = request.body.get("index", [0] * array.ndim)
-                found |= {"index": index, "number": _text(array.ravel()[_flat(index, array.shape)].item())}
+                found |= {"index": index, "number": _number_text(array.ravel()[_flat_index(index, array.shape)].item())}
             return found
 
     # -- Running
@@ -178,12 +178,12 @@ class Live:
         session.version, session.shown = shown.version, shown
         return shown.answer
 
-    def _shown(self, session: Session) -> Shown:
+    def _shown(self, session: Session) -> PageState:
         if session.shown is None:
             session.shown = self._compute(session.changes, session.undone, session.version)
         return session.shown
 
-    def _compute(self, changes: list[Change], undone: list[Change], version: int) -> Shown:
+    def _compute(self, changes: list[Change], undone: list[Change], version: int) -> PageState:
         with self.rerun.running(changes) as run:
             found = self._look(run)
             form = f"{hash((tuple(found.keys), found.view.edges, found.view.outputs)):x}"
@@ -196,7 +196,7 @@ class Live:
             self._forms[form] = levels, widths
             answer = pack(shown)
             was = self._differences(found)
-            operations = [stand_ins(part) for part in found.view]
+            operations = [replacement_names(part) for part in found.view]
             others = self.rerun.whole_numbers(found.places)
             places = [*found.places, *(place for _, place in others)]
             values = [*found.values, *(np.array(place.array) for _, place in others)]
@@ -209,15 +209,15 @@ class Live:
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
             "others": names,
         }  # fmt: skip
-        return Shown(version, found.view, places, values, operations, answer, names)
+        return PageState(version, found.view, places, values, operations, answer, names)
 
-    def _differences(self, found: _Found) -> dict[str, dict[str, list[Any]]]:
+    def _differences(self, found: _ExploredRun) -> dict[str, dict[str, list[Any]]]:
         """Return the original arrays that have changed, formatted for the page, by their node or edge number."""
         differ: dict[str, dict[str, list[Any]]] = {"node": {}, "edge": {}}
         for key, number, *arrays in found.numbers():
             if key in self._before:
                 was = self._before[key]
-                pair = [self._shown_before(key, part) if _changed(was[part], new) else None
+                pair = [self._shown_before(key, part) if _has_changed(was[part], new) else None
                         for part, new in enumerate(arrays)]  # fmt: skip
                 if any(pair):
                     differ["edge" if type(key) is tuple else "node"][str(number)] = pair
@@ -226,23 +226,25 @@ class Live:
     def _shown_before(self, key: Any, part: int) -> Any:
         shown = self._old.get((key, part))
         if shown is None:
-            shown = self._old[key, part] = short(show(self._before[key][part]))
+            shown = self._old[key, part] = plain_number(displayed_array(self._before[key][part]))
         return shown
 
-    def _look(self, run: Run) -> _Found:
+    def _look(self, run: Run) -> _ExploredRun:
         function, names = self.rerun.function, self.names
         if names is None and hasattr(function, "named_parameters"):
             names = function
         if names is None or (isinstance(names, Mapping) and names):
-            named = viewed_in(run.result, [names or {}, run.names, *spaces_of(function)], given=True)
+            named = view_in_spaces(run.result, [names or {}, run.names, *spaces_of(function)], given=True)
         else:
-            named = viewed(run.result, names)
+            named = view_with_names(run.result, names)
         view = named.view
-        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles), self._places)
+        return _ExploredRun(
+            view, self.rerun.places(run, view), tell_story(view, self.gradient, named.roles), self._places
+        )
 
-    def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
+    def _read(self, shown: PageState, body: Mapping[str, Any]) -> Change:
         """Return the `Change` in the body of a request."""
-        number = _node(shown, body)
+        number = _requested_node(shown, body)
         place, array = shown.places[number], shown.numbers[number]
         said = shown.named(number)
         if "operation" in body and number < len(shown.view):
@@ -252,14 +254,14 @@ class Live:
                 raise ValueError(f"{printable(name)} cannot replace {said}; these can: {known}.")
             return Change(place, operation=name, said=f"{said}: {shown.view[number].operation} → {name}")
         index = body.get("index", [])
-        flat = _flat(index, array.shape)
-        value = _value(body.get("value"), array.dtype.kind)
+        flat = _flat_index(index, array.shape)
+        value = _parse_number(body.get("value"), array.dtype.kind)
         where = f"[{', '.join(map(str, index))}]" if index else ""
         words = f"{said}{where}: {short_number(array.ravel()[flat].item())} → {short_number(value)}"
         return Change(place, flat, value, said=words)
 
 
-class _Found:
+class _ExploredRun:
     """The graph and the story of a run, and a key for each node by which it is found in other runs."""
 
     def __init__(self, view: GraphView, places: list[Place], story: Story, known: dict[Place, int]) -> None:
@@ -290,25 +292,25 @@ def _copy(array: Array | None) -> Array | None:
     return None if array is None else np.array(array)
 
 
-def _changed(old: Array | None, new: Array | None) -> bool:
+def _has_changed(old: Array | None, new: Array | None) -> bool:
     """Whether an array existed before and is different now."""
     if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):  # NaN is NaN
         return False
     return old.shape != new.shape or not (old == new).all()
 
 
-def _target(change: Change) -> Any:
+def _change_key(change: Change) -> Any:
     return change.place, change.index, change.operation is None
 
 
-def _node(shown: Shown, body: Mapping[str, Any]) -> int:
+def _requested_node(shown: PageState, body: Mapping[str, Any]) -> int:
     number = body.get("node")
     if type(number) is not int or not 0 <= number < len(shown.numbers):
         raise ValueError(f"there is no node {printable(number)}; this graph has nodes 0 to {len(shown.view) - 1}.")
     return number
 
 
-def _flat(index: Any, shape: tuple[int, ...]) -> int:
+def _flat_index(index: Any, shape: tuple[int, ...]) -> int:
     """Return the flat index of a multi-index, after checking it."""
     right = isinstance(index, list) and len(index) == len(shape) and all(type(i) is int for i in index)
     if not right or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
@@ -317,7 +319,7 @@ def _flat(index: Any, shape: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index(index, shape)) if shape else 0
 
 
-def _value(text: Any, kind: str) -> Any:
+def _parse_number(text: Any, kind: str) -> Any:
     """Return the number in the user's text, for an array of this dtype kind."""
     words = {"f": "a number, such as 0.5", "c": "a complex number, such as 1+2j", "b": "0 or 1",
              "i": "a whole number", "u": "a whole number, 0 or more"}  # fmt: skip
@@ -335,6 +337,6 @@ def _value(text: Any, kind: str) -> Any:
         raise ValueError(f"{printable(text)!r} does not fit here; write {words.get(kind, 'a number')}.") from None
 
 
-def _text(value: Any) -> str:
+def _number_text(value: Any) -> str:
     """Return a number as text with all its digits."""
     return str(int(value)) if isinstance(value, bool) else repr(value).strip("()")

@@ -51,15 +51,15 @@ def arrange(view: GraphView) -> Arrangement:
     for number in range(len(view)):
         if view[number].operation is None:
             children[home[number]].append(f"n{number}")
-    for key in _in_order(view, boxes, home):
+    for key in _ordered_keys(view, boxes, home):
         children[boxes[int(key[1:])].parent if key[0] == "b" else home[int(key[1:])]].append(key)
     inner: list[list[tuple[str, str, int]]] = [[] for _ in boxes]
     for place, edge in enumerate(view.edges):
-        box, source, target = _meet(boxes, home, edge.source, edge.target)
+        box, source, target = _meeting_box(boxes, home, edge.source, edge.target)
         inner[box].append((source, target, place))
-        for number, child in _within(boxes, box, home[edge.source], edge.source):  # passes the later layers
+        for number, child in _boxes_between(boxes, box, home[edge.source], edge.source):  # passes the later layers
             inner[number].append((child, "", place))
-        for number, child in _within(boxes, box, home[edge.target], edge.target):  # passes the earlier layers
+        for number, child in _boxes_between(boxes, box, home[edge.target], edge.target):  # passes the earlier layers
             inner[number].append(("", child, place))
     parts: list[dict[int, list[str]]] = []
     lanes = [0]
@@ -67,18 +67,18 @@ def arrange(view: GraphView) -> Arrangement:
         parts.append(_layers(view, scope, inside, links, lanes))
     routes: dict[int, list[str]] = {}
     for place, edge in enumerate(view.edges):
-        box, _, _ = _meet(boxes, home, edge.source, edge.target)
-        out = [number for number, _ in reversed(_within(boxes, box, home[edge.source], edge.source))]
-        into = [number for number, _ in _within(boxes, box, home[edge.target], edge.target)]
+        box, _, _ = _meeting_box(boxes, home, edge.source, edge.target)
+        out = [number for number, _ in reversed(_boxes_between(boxes, box, home[edge.source], edge.source))]
+        into = [number for number, _ in _boxes_between(boxes, box, home[edge.target], edge.target)]
         route = [lane for number in (*out, box, *into) for lane in parts[number].get(place, ())]
         if route:
             routes[place] = route
     return Arrangement(boxes, home, routes)
 
 
-def _within(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[int, str]]:
+def _boxes_between(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[int, str]]:
     """Return the boxes between another box and a node, outermost first, each with its child that contains the node."""
-    around = _chain(boxes, home)
+    around = _enclosing_boxes(boxes, home)
     steps = [*(f"b{box}" for box in around), f"n{number}"]
     first = around.index(outer) + 1
     return list(zip(around[first:], steps[first + 1 :], strict=True))
@@ -108,11 +108,11 @@ def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
         users.setdefault(edge.source, set()).add(home[edge.target])
     for part in view:
         if part.operation is None and (part.kind == "leaf" or part.name is None):
-            home[part.number] = _common(boxes, users.get(part.number, {0}))
+            home[part.number] = _common_box(boxes, users.get(part.number, {0}))
     return boxes, home
 
 
-def _chain(boxes: list[Box], number: int) -> list[int]:
+def _enclosing_boxes(boxes: list[Box], number: int) -> list[int]:
     """Return a box and the boxes around it, the outermost first."""
     chain = []
     while number >= 0:
@@ -121,23 +121,23 @@ def _chain(boxes: list[Box], number: int) -> list[int]:
     return chain[::-1]
 
 
-def _common(boxes: list[Box], numbers: set[int]) -> int:
+def _common_box(boxes: list[Box], numbers: set[int]) -> int:
     common = 0
-    for level in zip(*(_chain(boxes, number) for number in numbers), strict=False):
+    for level in zip(*(_enclosing_boxes(boxes, number) for number in numbers), strict=False):
         if len(set(level)) > 1:
             break
         common = level[0]
     return common
 
 
-def _in_order(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
+def _ordered_keys(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
     """Return the keys of operations and boxes in order; a box comes directly before its first operation."""
     keys: list[str] = []
     seen = {0}
     for part in view:
         if part.operation is None:
             continue
-        for number in _chain(boxes, home[part.number]):
+        for number in _enclosing_boxes(boxes, home[part.number]):
             if number not in seen:
                 seen.add(number)
                 keys.append(f"b{number}")
@@ -145,9 +145,9 @@ def _in_order(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
     return keys
 
 
-def _meet(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[int, str, str]:
+def _meeting_box(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[int, str, str]:
     """Return the innermost box that contains both ends of an edge, and the two children of it that contain them."""
-    left, right = _chain(boxes, home[source]), _chain(boxes, home[target])
+    left, right = _enclosing_boxes(boxes, home[source]), _enclosing_boxes(boxes, home[target])
     same = 0
     while same < min(len(left), len(right)) and left[same] == right[same]:
         same += 1

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphNode, GraphView
-from ...graph.rerun import unheld
-from ..graph.letters import ACTIVATIONS
+from ...graph.rerun import without_hold
+from ..graph.symbols import ACTIVATIONS
 from .arrays import Arrays
 from .story import Array
 
@@ -83,11 +83,11 @@ class Pictures:
             x = np.linspace(low - room, high + room, SAMPLES)
             with np.errstate(all="ignore"):
                 y, slope = function(x)
-            curve |= {name: numbers(values) for name, values in (("x", x), ("y", y), ("slope", slope))}
+            curve |= {name: json_numbers(values) for name, values in (("x", x), ("y", y), ("slope", slope))}
         return self.shown
 
 
-def numbers(values: Array) -> list[float | None]:
+def json_numbers(values: Array) -> list[float | None]:
     """Return numbers for JSON, rounded to five digits, with None for those that are not finite."""
     listed = np.asarray(values, dtype=np.float64).ravel().tolist()
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in listed]
@@ -110,7 +110,7 @@ def _forward(part: GraphNode, *arrays: Any) -> Array:
 
 def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot: int = 0) -> Shown:
     """The curve of an elementwise function of one operand and its slope; the page marks the step's numbers on it."""
-    primitive = unheld(part.node.primitive)  # type: ignore[union-attr, arg-type]
+    primitive = without_hold(part.node.primitive)  # type: ignore[union-attr, arg-type]
     others = [operand.array.item() for k, operand in enumerate(operands) if k != slot]
     values = operands[slot].array[np.isfinite(operands[slot].array)].astype(float)
     rule = primitive.vjps[slot]
@@ -249,8 +249,8 @@ def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
     shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
     ends = [np.broadcast_to(m, shape).ravel() for m in (mean, deviation)]
     groups = [
-        {"mean": numbers(m)[0], "deviation": numbers(d)[0], "before": numbers(b[:MOST_IN_GROUP]),
-         "after": numbers(a[:MOST_IN_GROUP]), "of": len(b)}
+        {"mean": json_numbers(m)[0], "deviation": json_numbers(d)[0], "before": json_numbers(b[:MOST_IN_GROUP]),
+         "after": json_numbers(a[:MOST_IN_GROUP]), "of": len(b)}
         for m, d, b, a in zip(*ends, before[:MOST_GROUPS], after[:MOST_GROUPS], strict=False)
     ]  # fmt: skip
     return {"kind": "moments", "groups": groups, "of": len(before)}

@@ -13,7 +13,7 @@ from ...graph import GraphNode, GraphView, Summary, short_number, summarize
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
-from ..model.variables import roles as roles_of
+from ..model.variables import leaf_roles as roles_of
 
 Array = np.ndarray[Any, Any]
 PHRASES = {  # the sentence of each step; the page uses the same templates
@@ -62,10 +62,10 @@ class Story:
 
     def called(self, number: int) -> str:
         """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
-        return called(self.view[number], self.words[number])
+        return node_name(self.view[number], self.words[number])
 
 
-def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None = None) -> Story:
+def tell_story(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None = None) -> Story:
     """Return the story of a graph.
 
     Args:
@@ -78,7 +78,7 @@ def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None 
     words = tuple(known.get(part.number, part.kind) for part in view)
 
     def name(number: int) -> str:
-        return called(view[number], words[number])
+        return node_name(view[number], words[number])
 
     data = [part for part in view if part.operation is None]
     operands: dict[int, list[int]] = {}
@@ -86,24 +86,24 @@ def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None 
         operands.setdefault(edge.target, []).append(edge.source)
     total = len(view) - len(data)
     kinds = [words[part.number] for part in data]
-    given = [count(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
-    start = f"Start: {', '.join([*given, count(total, 'operation')])}."
+    given = [count_text(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
+    start = f"Start: {', '.join([*given, count_text(total, 'operation')])}."
     moments = [Moment("start", -1, None, (), lambda: start)]
     done = 0
     for part in view:
         if part.operation is not None:
             done += 1
             sources = operands.get(part.number, ())
-            text = partial(_forward, name, part, sources, done, total)
+            text = partial(_forward_text, name, part, sources, done, total)
             moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():
-        moments.append(Moment("seed", number, seed, (), partial(_seed, name, number, seed)))
+        moments.append(Moment("seed", number, seed, (), partial(_seed_text, name, number, seed)))
     steps = len(walk.steps)
     for place, step in enumerate(walk.steps, 1):
-        text = partial(_backward, view, name, step, place, steps)
+        text = partial(_backward_text, view, name, step, place, steps)
         moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
     ends = [words[part.number] for part in view if part.kind == "leaf" and part.number in walk.gradients]
-    reached = [count(ends.count(word), word) for word in ("parameter", "input") if word in ends]
+    reached = [count_text(ends.count(word), word) for word in ("parameter", "input") if word in ends]
     has = "has its gradient" if len(ends) == 1 else "have their gradients"
     end = f"Done: {' and '.join(reached) or 'nothing'} {has}."
     moments.append(Moment("end", -1, None, (), lambda: end))
@@ -114,33 +114,37 @@ Called = Callable[[int], str]
 Part = TypeVar("Part")
 
 
-def _forward(name: Called, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
+def _forward_text(name: Called, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
     return PHRASES["forward"].format(
         place=place, total=total, node=name(part.number), operation=printable(part.operation or ""),
-        operands=", ".join(_most(sources, name)), value=brief(part.array),
+        operands=", ".join(_first_phrases(sources, name)), value=brief_array(part.array),
     )  # fmt: skip
 
 
-def _seed(name: Called, number: int, seed: Array) -> str:
-    return PHRASES["seed"].format(node=name(number), value=brief(seed))
+def _seed_text(name: Called, number: int, seed: Array) -> str:
+    return PHRASES["seed"].format(node=name(number), value=brief_array(seed))
 
 
-def _backward(view: GraphView, name: Called, step: Step, place: int, total: int) -> str:
-    parts = "; ".join(_most(step.contributions, lambda c: _said(name(view.edges[c.edge].source), c)))
+def _backward_text(view: GraphView, name: Called, step: Step, place: int, total: int) -> str:
+    parts = "; ".join(
+        _first_phrases(step.contributions, lambda c: _contribution_text(name(view.edges[c.edge].source), c))
+    )
     return PHRASES["backward"].format(place=place, total=total, node=name(step.number), parts=parts)
 
 
-def _most(parts: Sequence[Part], said: Callable[[Part], str]) -> list[str]:
+def _first_phrases(parts: Sequence[Part], said: Callable[[Part], str]) -> list[str]:
     """Return a phrase for each of the first `MOST` parts, and one with the number of the others."""
     rest = [PHRASES["rest"].format(number=len(parts) - MOST)] if len(parts) > MOST else []
     return [*map(said, parts[:MOST]), *rest]
 
 
-def _said(name: str, c: Contribution) -> str:
-    return PHRASES["first" if c.count == 1 else "more"].format(node=name, value=brief(c.array), sum=brief(c.total))
+def _contribution_text(name: str, c: Contribution) -> str:
+    return PHRASES["first" if c.count == 1 else "more"].format(
+        node=name, value=brief_array(c.array), sum=brief_array(c.total)
+    )
 
 
-def called(part: GraphNode, word: str = "") -> str:
+def node_name(part: GraphNode, word: str = "") -> str:
     """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
     if part.name:
         return shorten(part.name)
@@ -149,7 +153,7 @@ def called(part: GraphNode, word: str = "") -> str:
     return f"{part.operation or word or part.kind} #{part.number}"
 
 
-def title(part: GraphNode, word: str = "") -> str:
+def node_title(part: GraphNode, word: str = "") -> str:
     """Return the title on a node: its name, a plain number, or the symbol of its operation."""
     if part.name:
         return shorten(part.name)
@@ -158,15 +162,17 @@ def title(part: GraphNode, word: str = "") -> str:
     return SYMBOLS.get(part.operation or "", part.operation or word or part.kind)
 
 
-def below(part: GraphNode, word: str = "") -> str:
+def node_subtitle(part: GraphNode, word: str = "") -> str:
     """Return the small text below the title of a node: operation or role, if that is not the title, and shape."""
     if part.kind == "constant" and not part.name and part.array.size == 1:
         return ""
     operation = shorten(part.operation or word)
-    return " · ".join(text for text in (operation if operation != title(part, word) else "", shape_text(part)) if text)
+    return " · ".join(
+        text for text in (operation if operation != node_title(part, word) else "", shape_text(part)) if text
+    )
 
 
-def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | None = None) -> str:
+def brief_array(array: Array, longest: int = 24, digits: int = 3, summary: Summary | None = None) -> str:
     """Return an array as short text: its numbers, or its range with ``digits`` significant digits."""
     summary = summary or summarize(array)
     if summary.numbers is not None and len(summary.text) <= longest:
@@ -183,16 +189,16 @@ def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | N
 
 def heading_of(view: GraphView) -> str:
     """Return the default heading of a page."""
-    return f"A computation of {count(sum(part.operation is not None for part in view), 'operation')}"
+    return f"A computation of {count_text(sum(part.operation is not None for part in view), 'operation')}"
 
 
-def gradient_letters(story: Story) -> dict[int, int]:
+def gradient_lengths(story: Story) -> dict[int, int]:
     """Return for each node the length of the longest text of its gradient, including the partial sums."""
-    most = {number: len(brief(gradient)) for number, gradient in story.walk.gradients.items()}
+    most = {number: len(brief_array(gradient)) for number, gradient in story.walk.gradients.items()}
     for moment in story.moments:
         for c in moment.contributions:
             source = story.view.edges[c.edge].source
-            most[source] = max(most[source], len(brief(c.total)))
+            most[source] = max(most[source], len(brief_array(c.total)))
     return most
 
 
@@ -201,6 +207,6 @@ def shape_text(part: GraphNode) -> str:
     return " × ".join(map(str, part.shape)) if part.shape else "scalar"
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
+def count_text(n: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun in singular or plural."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

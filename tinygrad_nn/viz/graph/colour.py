@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.view import GraphNode, GraphView, Summary, short_number
-from .repeats import called
+from .repeats import scope_name
 
 # Blue to orange for diverging scales, light to dark brown for rising ones: readable with color blindness as well.
 DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
@@ -85,7 +85,7 @@ def shade(fill: str, text: str) -> Shade:
     return Shade(fill, "#000000" if luminance > 0.179 else "#ffffff", text)  # equal contrast at 0.179
 
 
-def _bytes(value: float) -> str:
+def _bytes_text(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
             break
@@ -93,11 +93,11 @@ def _bytes(value: float) -> str:
     return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
 
 
-def _seconds(value: float) -> str:
+def _seconds_text(value: float) -> str:
     return f"{value * 1e6:.3g} µs" if value < 1e-3 else f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
-def _farthest(values: Sequence[float]) -> float:
+def _farthest_from_one(values: Sequence[float]) -> float:
     """Return the norm that is farthest from 1 on a log scale."""
     return max(values, key=lambda v: math.inf if not math.isfinite(v) or v == 0 else abs(math.log(v)))
 
@@ -108,15 +108,15 @@ SCALES = {
         (1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6), DIVERGING,
         ("below 1e-8", "1e-8 to 1e-6", "1e-6 to 1e-4", "1e-4 to 0.01", "0.01 to 1", "1 to 100", "100 to 1e4",
          "1e4 to 1e6", "above 1e6"),
-        lambda v: f"norm of grad {short_number(v)}", _farthest, zero=True,
+        lambda v: f"norm of grad {short_number(v)}", _farthest_from_one, zero=True,
     ),
     "bytes": Scale(
         "bytes of the value", (1e3, 1e4, 1e5, 1e6, 1e7), RISING,
-        ("below 1 kB", "1 to 10 kB", "10 to 100 kB", "100 kB to 1 MB", "1 to 10 MB", "above 10 MB"), _bytes, sum,
+        ("below 1 kB", "1 to 10 kB", "10 to 100 kB", "100 kB to 1 MB", "1 to 10 MB", "above 10 MB"), _bytes_text, sum,
     ),
     "time": Scale(
         "time of the forward operation, as a share of the whole", (0.01, 0.03, 0.1, 0.3, 0.6), RISING,
-        ("below 1 %", "1 to 3 %", "3 to 10 %", "10 to 30 %", "30 to 60 %", "above 60 %"), _seconds, sum,
+        ("below 1 %", "1 to 3 %", "3 to 10 %", "10 to 30 %", "30 to 60 %", "above 60 %"), _seconds_text, sum,
     ),
     "error": Scale(
         "relative error of the gradient", (1e-12, 1e-9, 1e-6, 1e-3, 1.0), RISING,
@@ -188,14 +188,14 @@ def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[
         unit = {"time": "seconds", "bytes": "bytes"}.get(by, "its relative error")
         missing = f"pass measures=, a dict of {unit} by the name or number of a node, {{'W': 1e-9}}; none of it fits."
         if by == "time" and given is None:
-            values = times(view)
+            values = measure_times(view)
             missing = "this graph has no operations."
     if not values:
         raise ValueError(f"color={by!r}: {missing}")
     return values
 
 
-def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
+def measure_times(view: GraphView, repeats: int = 3) -> dict[int, float]:
     """Run the forward of each operation of a graph ``repeats`` times, and return the shortest time of each in seconds.
 
     The operations are measured only here, so that recording a graph has no overhead for timing.
@@ -219,7 +219,7 @@ def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
 def _keys(node: GraphNode, homes: Sequence[str]) -> list[Any]:
     """Return the keys by which the user can refer to a node: its number, and its names with or without the scope."""
     keys: list[Any] = [node.number]
-    home = called(homes[node.number]) if homes else ""
+    home = scope_name(homes[node.number]) if homes else ""
     own = (node.node.notes or {}).get("name") if node.node else None
     for name in dict.fromkeys((node.name, own)):
         if name:

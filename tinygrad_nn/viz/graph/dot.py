@@ -10,7 +10,7 @@ from html import escape
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import Legend
-from .picture import Arrow, Item, Picture, rows, shorten
+from .picture import Arrow, Item, Picture, number_rows, shorten
 
 FONT = "Helvetica"  # every Graphviz knows this font's widths, so that text fits its box
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">'
@@ -28,9 +28,9 @@ def to_dot(picture: Picture) -> str:
         f"  node [shape=box {font} margin=0 height=0.3 width=0.3]",
         f'  edge [color="{theme.edge}" penwidth=1.1 arrowsize=0.6]',
     ]
-    title = "" if style.title is None else _font(_text(style.title), 15, bold=True)
+    title = "" if style.title is None else _font(_escaped(style.title), 15, bold=True)
     if picture.note:
-        note = _font(_text(picture.note), 11, theme.muted)
+        note = _font(_escaped(picture.note), 11, theme.muted)
         title = f'{title}<BR ALIGN="LEFT"/>{note}<BR ALIGN="LEFT"/>' if title else note
     if picture.legend is not None:
         title = _legend(picture.legend, title, theme)
@@ -97,7 +97,7 @@ def _boxes(picture: Picture, theme: Theme) -> list[str]:
             number = numbers[part]
             name = shorten(picture.label(part))
             fill = theme.box_fill if depth % 2 == 0 else theme.background
-            label = _font(_text(name), 11, theme.muted, bold=True)
+            label = _font(_escaped(name), 11, theme.muted, bold=True)
             out.append(
                 f'{indent}subgraph cluster_{number} {{ id="b{number}"; label=<{label}>; labeljust=r; margin=10; '
                 f'style="rounded,filled"; fillcolor="{fill}"; color="{theme.box_line}"'
@@ -110,7 +110,7 @@ def _node(item: Item, theme: Theme, picture: Picture) -> str:
     look = "filled" if item.kind in ("leaf", "constant") else "rounded,filled"
     if item.kind == "constant":
         look += ",dashed"
-    inked = _inked(picture.style.theme, item.shade.ink) if item.shade else theme
+    inked = _with_text_colour(picture.style.theme, item.shade.ink) if item.shade else theme
     label = _label(item, inked, picture.style.direction)
     fill = item.shade.fill if item.shade else theme.background if picture.legend else paint.fill
     sides = " peripheries=2" if item.kind == "fold" else ""
@@ -121,7 +121,7 @@ def _node(item: Item, theme: Theme, picture: Picture) -> str:
 
 
 @cache
-def _inked(name: str, ink: str) -> Theme:
+def _with_text_colour(name: str, ink: str) -> Theme:
     """Return a theme with one color for all text, for nodes that are colored by a number."""
     theme = THEMES[name]
     kinds = {kind: replace(paint, ink=ink) for kind, paint in theme.kinds.items()}
@@ -130,9 +130,9 @@ def _inked(name: str, ink: str) -> Theme:
 
 def _legend(legend: Legend, title: str, theme: Theme) -> str:
     """Return the title and below it the legend: each color with its meaning."""
-    heading = f'<TD ALIGN="LEFT">{_font(_text(legend.title) + ":", 10, theme.text)}</TD>'
+    heading = f'<TD ALIGN="LEFT">{_font(_escaped(legend.title) + ":", 10, theme.text)}</TD>'
     chips = "".join(
-        f'<TD BGCOLOR="{entry.fill}" CELLPADDING="4">{_font(_text(entry.text), 10, entry.ink)}</TD>'
+        f'<TD BGCOLOR="{entry.fill}" CELLPADDING="4">{_font(_escaped(entry.text), 10, entry.ink)}</TD>'
         for entry in legend.entries
     )
     rows = [f'<TR><TD ALIGN="LEFT">{title}</TD></TR>'] if title else []
@@ -164,14 +164,14 @@ def _body(item: Item, theme: Theme) -> str:
     """Return the content of a label: the title, small lines, then the numbers in a table."""
     paint = theme.kinds[item.kind]
     ink = theme.text if item.shade else None
-    cells = [f"<TD{_width(item.title, 13)}>{_font(_text(item.title), 13, ink, bold=True)}</TD>"]
+    cells = [f"<TD{_width(item.title, 13)}>{_font(_escaped(item.title), 13, ink, bold=True)}</TD>"]
     if item.operation:
-        cells.append(f"<TD{_width(item.operation, 11)}>{_font(_text(item.operation), 11, paint.ink)}</TD>")
-    cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, theme.muted)}</TD>" for line in item.lines]
+        cells.append(f"<TD{_width(item.operation, 11)}>{_font(_escaped(item.operation), 11, paint.ink)}</TD>")
+    cells += [f"<TD{_width(line, 9)}>{_font(_escaped(line), 9, theme.muted)}</TD>" for line in item.lines]
     if item.shade and item.shade.text:
-        cells.append(f"<TD{_width(item.shade.text, 10)}>{_font(_text(item.shade.text), 10, ink, bold=True)}</TD>")
-        cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, ink)}</TD>" for line in item.shade.lines]
-    table = rows(item)
+        cells.append(f"<TD{_width(item.shade.text, 10)}>{_font(_escaped(item.shade.text), 10, ink, bold=True)}</TD>")
+        cells += [f"<TD{_width(line, 9)}>{_font(_escaped(line), 9, ink)}</TD>" for line in item.shade.lines]
+    table = number_rows(item)
     if table:
         cells.append(f"<TD>{TABLE.format(padding=1)}{''.join(_row(*row, theme) for row in table)}</TABLE></TD>")
     return f"{TABLE.format(padding=1)}{''.join(f'<TR>{cell}</TR>' for cell in cells)}</TABLE>"
@@ -180,7 +180,7 @@ def _body(item: Item, theme: Theme) -> str:
 def _row(label: str, columns: tuple[str, ...], theme: Theme) -> str:
     colour = {"value": theme.text, "grad": theme.gradient}.get(label, theme.muted)
     span = ' COLSPAN="3"' if len(columns) == 1 else ""
-    cells = "".join(f'<TD{span} ALIGN="RIGHT">{_font("&#160;" + _text(c), 9, colour)}</TD>' for c in columns)
+    cells = "".join(f'<TD{span} ALIGN="RIGHT">{_font("&#160;" + _escaped(c), 9, colour)}</TD>' for c in columns)
     return f'<TR><TD ALIGN="LEFT">{_font(label, 9, colour) if label else ""}</TD>{cells}</TR>'
 
 
@@ -222,7 +222,7 @@ def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -
     return f'<FONT POINT-SIZE="{size}"{paint}>{text}</FONT>'
 
 
-def _text(text: str) -> str:
+def _escaped(text: str) -> str:
     r"""Return text escaped for an HTML-like label; backslashes too, as Graphviz replaces ``\N`` by the node's name."""
     return escape(printable(text)).replace("\\", "&#92;&#92;")
 

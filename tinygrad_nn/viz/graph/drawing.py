@@ -13,13 +13,13 @@ from ...files import write_whole
 from ...graph import GraphView
 from ...printable import printable
 from ...spelling import named_options
-from ..model.variables import viewed
-from ..notebook.frame import Written
+from ..model.variables import view_with_names
+from ..notebook.iframe import WrittenFile
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .model_explorer import SUFFIX, to_model_explorer
 from .page import to_fragment, to_page
-from .picture import Picture, Style, compose, whole
+from .picture import Picture, Style, compose, full_picture
 from .render import render, tidy_svg
 
 LAST_ERROR: Any = object()  # default of `result`: the last error is drawn
@@ -120,7 +120,7 @@ class Drawing:
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
         text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
-        return Written(write_whole(path, text.encode()))
+        return WrittenFile(write_whole(path, text.encode()))
 
 
 @named_options()
@@ -193,9 +193,9 @@ def draw(
         result = failed_view(failure)
         what = f"{type(failure.error).__name__}: {failure.error}"
         style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
-    named = viewed(result, names)
+    named = view_with_names(result, names)
     view, told = named.view, (style, measures, named.inputs, named.roles)
-    drawing = Drawing(view, compose(view, *told), lambda: whole(view, *told))
+    drawing = Drawing(view, compose(view, *told), lambda: full_picture(view, *told))
     if path is not None:
         drawing.save(path)
     return drawing

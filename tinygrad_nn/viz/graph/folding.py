@@ -56,10 +56,10 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
     levels = find_levels(view) if small is None else find_levels(view, small)
     failed = [part.number for part in view if part.kind == "failed"]
     kept = {level for number in failed for level in levels.chain(levels.home[number])}  # failures stay visible
-    return _Folding(view, levels, _open(levels, read, kept)).folded()
+    return _Folding(view, levels, _open_levels(levels, read, kept)).folded()
 
 
-def _open(found: Levels, read: int, kept: set[int]) -> set[int]:
+def _open_levels(found: Levels, read: int, kept: set[int]) -> set[int]:
     """Return the levels that stay open: the kept ones, then the outermost ones as long as there is room."""
     levels = found.levels
     size = [2 if level.kind == "loop" else len(level.children) for level in levels]

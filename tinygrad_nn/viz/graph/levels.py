@@ -70,10 +70,10 @@ def find_levels(view: GraphView, small: int = SMALL) -> Levels:
         >>> [(level.kind, level.label, level.operations) for level in found.levels[:3]]
         [('whole', '', 200), ('loop', 'step × 100', 200), ('step', 'step 1', 2)]
     """
-    return _Build(view, small).levels()
+    return _LevelBuilder(view, small).levels()
 
 
-class _Build:
+class _LevelBuilder:
     """Builder of levels: a tree of scopes, in which loops are found bottom-up, then stretches are cut top-down."""
 
     def __init__(self, view: GraphView, small: int) -> None:
@@ -99,7 +99,11 @@ class _Build:
             for number in reversed(range(len(self.tree))):  # inner levels first
                 level = self.tree[number]
                 level.children = self._loops(level.children)
-                self.alike[number] = self._look(("level", _blank(level.label), *map(self._alike, level.children)))
+                self.alike[number] = self._look((
+                    "level",
+                    _without_numbers(level.label),
+                    *map(self._alike, level.children),
+                ))
             place = 0
             self.place: dict[int, int] = {}
             for part in view:
@@ -138,7 +142,7 @@ class _Build:
         if child < 0:
             return self.alike[~child]
         part = self.view[child]
-        metadata = _blank(part.metadata) if part.metadata.startswith("index") else part.metadata
+        metadata = _without_numbers(part.metadata) if part.metadata.startswith("index") else part.metadata
         return self._look((part.operation, metadata, part.shape, part.dtype, len(self.sources[child])))
 
     def _size(self, child: int) -> int:
@@ -333,6 +337,6 @@ class _Build:
         return a
 
 
-def _blank(text: str) -> str:
+def _without_numbers(text: str) -> str:
     """Return a text with all numbers replaced by 0, so that ``block3`` and ``block4`` look the same."""
     return re.sub(r"\d+", "0", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...printable import printable
 from .dot import box_numbers, walk_boxes
-from .picture import Item, Picture, rows, shorten
+from .picture import Item, Picture, number_rows, shorten
 
 _PLAIN = frozenset(" .,:+-=()/[]")  # allowed in a Mermaid label besides letters and digits
 
@@ -14,9 +14,9 @@ def to_mermaid(picture: Picture) -> str:
     theme = picture.style.colours
     out = [f"flowchart {picture.style.direction}"]
     if picture.style.title is not None:
-        out = ["---", f'title: "{_text(picture.style.title)}"', "---", *out]
+        out = ["---", f'title: "{_escaped(picture.style.title)}"', "---", *out]
     if picture.note:
-        out.append(f'  note["{_text(picture.note)}"]')
+        out.append(f'  note["{_escaped(picture.note)}"]')
     numbers = box_numbers(picture)
     for what, part, depth in walk_boxes(picture):
         indent = "  " * (depth + 1)
@@ -25,10 +25,10 @@ def to_mermaid(picture: Picture) -> str:
         elif what == "close":
             out.append(indent + "end")
         else:
-            out.append(f'{indent}subgraph b{numbers[part]}["{_text(shorten(picture.label(part)))}"]')
+            out.append(f'{indent}subgraph b{numbers[part]}["{_escaped(shorten(picture.label(part)))}"]')
     if picture.legend is not None:
-        out.append(f'  subgraph legend["{_text(picture.legend.title)}"]')
-        out += [f'    k{i}["{_text(entry.text)}"]' for i, entry in enumerate(picture.legend.entries)]
+        out.append(f'  subgraph legend["{_escaped(picture.legend.title)}"]')
+        out += [f'    k{i}["{_escaped(entry.text)}"]' for i, entry in enumerate(picture.legend.entries)]
         out.append("  end")
     for arrow in picture.arrows:
         label = "" if arrow.slot is None else f"|{arrow.slot}|"
@@ -46,15 +46,15 @@ def to_mermaid(picture: Picture) -> str:
 def _node(item: Item) -> str:
     lines = [item.title, *([item.operation] if item.operation else []), *item.lines]
     lines += [item.shade.text, *item.shade.lines] if item.shade and item.shade.text else []
-    for label, columns in rows(item):
+    for label, columns in number_rows(item):
         if label:
             lines.append(f"{label} {columns[0]}" if len(columns) == 1 else f"{label} {' / '.join(columns)}")
-    text = "<br/>".join(map(_text, lines))
+    text = "<br/>".join(map(_escaped, lines))
     left, right = ("[", "]") if item.kind in ("leaf", "constant") else ("([", "])")
     if item.kind == "fold":
         left, right = "[[", "]]"
     return f'{item.key}{left}"{text}"{right}:::{item.kind}'
 
 
-def _text(text: str) -> str:
+def _escaped(text: str) -> str:
     return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in printable(text))

@@ -52,7 +52,7 @@ DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
 
 
-def paper(
+def html_page(
     title: str, body: str, *, theme: str | None = None, head: str = "", style: str = "", policy: str = POLICY
 ) -> str:
     """Return a page around an HTML body; the title is escaped, and a theme of ``None`` follows the reader's system."""
@@ -68,14 +68,14 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
-        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view, picture.roles)}\n</details>"
-        body = f"<main>\n{said}{at_size(svg, title)}\n{table}\n</main>"
+        table = f"<details><summary>All nodes as a table</summary>\n{_node_table(view, picture.roles)}\n</details>"
+        body = f"<main>\n{said}{at_readable_size(svg, title)}\n{table}\n</main>"
     else:
         body = said + to_fragment(view, why, mermaid, picture.roles)
-    return paper(title, body, theme=picture.style.theme, style=AT_SIZE)
+    return html_page(title, body, theme=picture.style.theme, style=AT_SIZE)
 
 
-def at_size(svg: str, name: str) -> str:
+def at_readable_size(svg: str, name: str) -> str:
     """Return an SVG in a frame that scrolls if it is too wide; the smallest text has at least 11 pixels."""
     size = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', svg)
     width = f"{float(size[1]):.0f}{size[2] or 'px'}" if size else "100%"
@@ -86,7 +86,8 @@ def at_size(svg: str, name: str) -> str:
 def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
     """Return the replacement of a picture that cannot be drawn: the reason, a table of the nodes, and Mermaid text."""
     return (
-        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view, roles)}\n<h2>The same as Mermaid text</h2>\n'
+        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_node_table(view, roles)}\n'
+        f'<h2>The same as Mermaid text</h2>\n'
         f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
     )
 
@@ -106,7 +107,7 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
     return f"{frame}<table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>"
 
 
-def _nodes(view: GraphView, roles: Mapping[int, str]) -> str:
+def _node_table(view: GraphView, roles: Mapping[int, str]) -> str:
     sources: list[list[str]] = [[] for _ in view]
     for edge in view.edges:
         sources[edge.target].append(str(edge.source))

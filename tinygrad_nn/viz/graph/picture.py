@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...graph import GraphNode, GraphView, Summary
-from ...graph.equations import line
+from ...graph.equations import unicode_line
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .folding import ARROWS, MOST, READ, Folded, fold
-from .letters import name_tree, told
-from .repeats import AGAIN, Repeats, called, find_repeats
+from .repeats import AGAIN, Repeats, find_repeats, scope_name
+from .symbols import equation_lines, name_tree
 
 LONGEST = 36  # characters of a name that are shown at most
 SYMBOLS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "@", "power": "^"}
@@ -108,7 +108,7 @@ class Picture:
 
     def label(self, path: str) -> str:
         """Return the text on the box of a scope."""
-        return self.labels.get(path) or called(path.rpartition(".")[2])
+        return self.labels.get(path) or scope_name(path.rpartition(".")[2])
 
 
 def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
@@ -123,18 +123,18 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         roles: the words for leaves, ``"parameter"`` or ``"input"``, by node number.
     """
     if len(view) <= MOST or not style.repeats or style.depth is not None:
-        picture = whole(view, style, measures, inputs, roles)
+        picture = full_picture(view, style, measures, inputs, roles)
         if len(picture.items) <= MOST and len(picture.arrows) <= ARROWS:
             return picture
     read = READ
     while True:
         folded = fold(view, read)
         if len(folded.view.edges) <= ARROWS or read < 12:
-            return whole(view, style, measures, inputs, roles, folded)
+            return full_picture(view, style, measures, inputs, roles, folded)
         read //= 2
 
 
-def whole(
+def full_picture(
     graph: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
     roles: Mapping[int, str] | None = None, folded: Folded | None = None,
 ) -> Picture:  # fmt: skip
@@ -149,14 +149,14 @@ def whole(
     for edge in view.edges:  # in the order of their slots
         operands[edge.target].append(edge.source)
     shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
-    homes = _homes(view, inputs)
+    homes = _box_paths(view, inputs)
     repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
     first = repeats.first
     folds: dict[str, list[GraphNode]] = {}
     owner: list[str] = []
     for node, drawn in zip(view, first, strict=True):
-        owner.append(_folded(homes[drawn], style.depth))
-        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # repeats inside it belong to it
+        owner.append(_folded_path(homes[drawn], style.depth))
+        if owner[-1] and owner[-1] == _folded_path(homes[node.number], style.depth):  # repeats inside it belong to it
             folds.setdefault(owner[-1], []).append(node)
     keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
     items: dict[str, Item] = {}
@@ -165,7 +165,7 @@ def whole(
         if path or shown[node.number]:
             groups.setdefault(key, []).append(node.number)
         if path and key not in items:
-            items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
+            items[key] = _fold_item(key, path, folds[path], repeats.labels.get(path))
         elif not path and shown[node.number] and first[node.number] == node.number:
             about = _about(view, node, operands[node.number], words[node.number])
             slots = len(operands[node.number])
@@ -177,7 +177,8 @@ def whole(
             continue
         into_fold = bool(owner[edge.target])
         slot = edge.slot if not into_fold and len(operands[edge.target]) > 1 else None
-        about = f"{_call(view[edge.source], words[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
+        operand, operation = _node_text(view[edge.source], words[edge.source]), _node_text(view[edge.target])
+        about = f"{operand} is operand {edge.slot} of {operation}"
         same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
         arrows.setdefault(same, Arrow(source, target, slot, about))
     legend = None
@@ -186,20 +187,20 @@ def whole(
             groups = {}
             for part, number in enumerate(folded.number):
                 groups.setdefault(keys[number], []).append(part)
-            homes = _homes(graph, known)
+            homes = _box_paths(graph, known)
         shades, legend = colour(graph, groups, style.color, measures, homes)
         items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
     note = folded.note if folded is not None else ""
     return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, roles or {}, note)
 
 
-def _folded(home: str, depth: int | None) -> str:
+def _folded_path(home: str, depth: int | None) -> str:
     """Return the path of the scope that a node is folded into, empty if it is not folded."""
     parts = home.split(".") if home else []
     return "" if depth is None or len(parts) <= depth else ".".join(parts[: depth + 1])
 
 
-def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
+def _box_paths(view: GraphView, inputs: frozenset[int]) -> list[str]:
     """Return the box path of each node; parameters and unnamed constants are drawn in the box that uses them.
 
     A scope that is left and entered again, as in a loop, gets a new box each time, because a single box would lie both
@@ -231,11 +232,11 @@ def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
     for number, found in users.items():
         node = view[number]
         if (node.kind == "leaf" and number not in inputs) or (node.kind == "constant" and node.name is None):
-            homes[number] = _common(found)
+            homes[number] = _common_path(found)
     return homes
 
 
-def _common(paths: Collection[str]) -> str:
+def _common_path(paths: Collection[str]) -> str:
     """Return the longest common outer path of some paths."""
     if len(paths) == 1:
         return next(iter(paths))
@@ -255,7 +256,7 @@ def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: 
     bare = node.kind == "constant" and node.shape == ()  # a plain number needs only its value
     failed = node.kind == "failed"  # without a result
     if style.shapes and not bare and not failed:
-        lines.append(f"{_shape(node)} {node.dtype}".strip())
+        lines.append(f"{_shape_text(node)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
     title, operation = _title(node, word)
@@ -274,25 +275,25 @@ def _title(node: GraphNode, word: str) -> tuple[str, str]:
     return operation or word, ""
 
 
-def _shape(node: GraphNode) -> str:
+def _shape_text(node: GraphNode) -> str:
     return " × ".join(map(str, node.shape)) if node.shape else "scalar"
 
 
-def _call(node: GraphNode, word: str = "") -> str:
+def _node_text(node: GraphNode, word: str = "") -> str:
     """Return a short text for a node: name and operation, or kind and number."""
     return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
 def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> str:
-    parts = [_call(node, word), word, f"{_shape(node)} {node.dtype}"]
+    parts = [_node_text(node, word), word, f"{_shape_text(node)} {node.dtype}"]
     if node.tex:
-        equation, rules = told(view, node, operands)
+        equation, rules = equation_lines(view, node, operands)
         back = []
         for slot, (number, rule) in enumerate(zip(operands, rules, strict=True)):
-            name = line(name_tree(view[number]))
+            name = unicode_line(name_tree(view[number]))
             which = f"{name} as operand {slot}" if operands.count(number) > 1 else name
             back += [f"gradient of {which}: {rule}"] if rule and view[number].kind != "constant" else []
-        bar = f"{line(name_tree(node, bar=True))} is the gradient of {line(name_tree(node))}"
+        bar = f"{unicode_line(name_tree(node, bar=True))} is the gradient of {unicode_line(name_tree(node))}"
         parts += [f"equation {equation}", *([bar, *back] if back else [])]
     parts += [node.metadata] if node.metadata else []
     parts += [f"value {node.value.text}"]
@@ -301,21 +302,21 @@ def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> 
     return " · ".join(map(printable, parts))
 
 
-def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
+def _fold_item(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
     operations = sum(node.operation is not None for node in nodes)
     leaves = [node for node in nodes if node.kind == "leaf"]
-    lines = [_count(operations, "operation")]
+    lines = [_count_text(operations, "operation")]
     if leaves:
         numbers = sum(node.array.size for node in leaves)
-        lines.append(f"{_count(len(leaves), 'leaf', 'leaves')}, {_count(numbers, 'number')}")
+        lines.append(f"{_count_text(len(leaves), 'leaf', 'leaves')}, {_count_text(numbers, 'number')}")
     last = nodes[-1]
-    lines.append(f"→ {_shape(last)} {last.dtype}")
+    lines.append(f"→ {_shape_text(last)} {last.dtype}")
     box, _, name = path.rpartition(".")
-    about = " · ".join([f"{called(path)}, folded", *lines])
-    return Item(key, "fold", shorten(label or called(name)), "", tuple(lines), None, None, 0, box, about)
+    about = " · ".join([f"{scope_name(path)}, folded", *lines])
+    return Item(key, "fold", shorten(label or scope_name(name)), "", tuple(lines), None, None, 0, box, about)
 
 
-def _count(n: int, one: str, many: str | None = None) -> str:
+def _count_text(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
@@ -325,7 +326,7 @@ def shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def rows(item: Item) -> list[tuple[str, tuple[str, ...]]]:
+def number_rows(item: Item) -> list[tuple[str, tuple[str, ...]]]:
     """Return the numbers of an item as rows: a label, and either one text or minimum, mean and maximum.
 
     The first row is a heading if any row has three columns.

@@ -9,7 +9,7 @@ from ...graph.view import GraphView
 AGAIN = "\x1f"  # separates a scope's name from a number, if it is entered more than once
 
 
-def called(path: str) -> str:
+def scope_name(path: str) -> str:
     """Return the path of a scope with the user's names, without the numbers of repeated entries."""
     return ".".join(part.partition(AGAIN)[0] for part in path.split(".")) if AGAIN in path else path
 
@@ -49,7 +49,7 @@ def find_repeats(view: GraphView, homes: list[str]) -> Repeats:
             kept.append(run[0])
             if len(run) == 1:
                 continue
-            ends = [called(path.rpartition(".")[2]) for path in (run[0], run[-1])]
+            ends = [scope_name(path.rpartition(".")[2]) for path in (run[0], run[-1])]
             found.labels[run[0]] = f"{' … '.join(dict.fromkeys(ends))} × {len(run)}"
             drawn = blocks.look(run[0])[1]
             for k, path in enumerate(run):

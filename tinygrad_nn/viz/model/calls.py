@@ -36,7 +36,7 @@ class Call:
     result: Any = None
 
 
-class Watch:
+class CallRecorder:
     """Runs parts of a model and records their calls, and those of the modules nested in them up to a depth."""
 
     def __init__(self, results: bool = False) -> None:
@@ -48,16 +48,18 @@ class Watch:
         paths = {path: module for path, module in getattr(part, "named_modules", tuple)() if path}
         seen = {path: module for path, module in paths.items()
                 if sum(path.startswith(f"{outer}.") for outer in paths) < depth}  # fmt: skip
-        names = {path: f"{number}.{path}".strip(".") + f" {_shown(module)}" for path, module in seen.items()}
+        names = {path: f"{number}.{path}".strip(".") + f" {_part_text(module)}" for path, module in seen.items()}
         before = [(module, vars(module).get("forward")) for module in seen.values()]
         try:
             for path, module in seen.items():
-                module.forward = self._noted(names[path], _own(path, module, seen), module.forward)
-            out = self._noted(f"{number} {_shown(part)}".strip(), _own("", part, seen), part)(*values)
+                module.forward = self._noted(names[path], _own_parameters(path, module, seen), module.forward)
+            out = self._noted(f"{number} {_part_text(part)}".strip(), _own_parameters("", part, seen), part)(*values)
             called = {call.name for call in self.calls}
             for path, module in seen.items():
                 if names[path] not in called:
-                    self.calls.append(Call(names[path], _own(path, module, seen), None, _now(), _now()))
+                    self.calls.append(
+                        Call(names[path], _own_parameters(path, module, seen), None, _current_index(), _current_index())
+                    )
             return out
         finally:
             for module, forward in before:
@@ -68,10 +70,10 @@ class Watch:
 
     def _noted(self, name: str, owned: list[Tensor], f: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            note = Call(name, owned, _shape([*args, *kwargs.values()]), _now())
+            note = Call(name, owned, _shape([*args, *kwargs.values()]), _current_index())
             self.calls.append(note)
             out = f(*args, **kwargs)
-            note.end, note.output = _now(), _shape(out)
+            note.end, note.output = _current_index(), _shape(out)
             note.result = out if self.results else None
             return out
 
@@ -85,14 +87,14 @@ def _shape(value: Any) -> Shape:
     return next((shape for part in parts if (shape := _shape(part)) is not None), None)
 
 
-def _own(path: str, part: Any, seen: Mapping[str, Any]) -> list[Tensor]:
+def _own_parameters(path: str, part: Any, seen: Mapping[str, Any]) -> list[Tensor]:
     """Return the parameters of a part without those of the watched parts inside it."""
     inner = [module for other, module in seen.items() if other != path and other.startswith(f"{path}." if path else "")]
     theirs = {id(tensor) for module in inner for tensor in parameters(module).values()}
     return [tensor for tensor in parameters(part).values() if id(tensor) not in theirs]
 
 
-def _shown(part: Any) -> str:
+def _part_text(part: Any) -> str:
     """Return a short text for a part: its ``repr`` if that is a single line, else its name or type."""
     text = repr(part)
     if "\n" in text or text.startswith("<"):
@@ -100,7 +102,7 @@ def _shown(part: Any) -> str:
     return shorten(text)
 
 
-def _now() -> int:
+def _current_index() -> int:
     """Return a Node index between those of the Nodes created before and after this call."""
     node = Tensor(0.0).node
     return node.index if node else 0

@@ -42,11 +42,11 @@ def arrays(model: Any) -> dict[str, Any]:
         if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object):
             found[path] = value
         else:
-            stack += reversed(list(prefixed(path, dict(parts_of(value)))))
+            stack += reversed(list(prefix_paths(path, dict(parts_of(value)))))
     return found
 
 
-def prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def prefix_paths(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield parts with their paths extended by the path of the container."""
     for step, part in parts.items():
         yield path + step if step[:1] == "[" else f"{path}.{step}".strip("."), part
@@ -91,7 +91,7 @@ def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
     return strangers if len(strangers) < len(leaves) else frozenset()
 
 
-def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
+def rename_nodes(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
     """Return the view with the nodes of these Tensors renamed."""
     known = {tensor.node: name for name, tensor in reversed(list(names.items())) if tensor.node is not None}
     return with_names(view, lambda part: (known.get(part.node) if part.node else None) or part.name)

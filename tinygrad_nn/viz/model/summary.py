@@ -9,10 +9,10 @@ from typing import Any
 from ...graph import GraphNode, GraphView
 from ...printable import printable
 from ...tensor import Tensor
-from ..graph.colour import _bytes as in_bytes
+from ..graph.colour import _bytes_text as in_bytes
 from ..graph.page import html_table
-from .calls import Call, Watch
-from .values import array_of, at_rest
+from .calls import Call, CallRecorder
+from .values import array_of, in_eval_mode
 
 HEADS = ("layer", "input", "output", "parameters", "operations", "bytes")
 
@@ -66,7 +66,7 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         cells = [
-            (printable(row.name), _shape(row.input), _shape(row.output),
+            (printable(row.name), _shape_text(row.input), _shape_text(row.output),
              f"{row.parameters:,}{' (shared)' if row.shared else ''}", f"{row.operations:,}", in_bytes(row.bytes))
             for row in self.rows
         ]  # fmt: skip
@@ -126,10 +126,10 @@ def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
                 f"summary takes a module, a list of layers or a function; a {type(part).__name__} cannot be called."
             )
     entries = [Tensor(array_of(value)) for value in (x, *more)]
-    with at_rest(model):
+    with in_eval_mode(model):
         if parts[0] is model and not hasattr(model, "named_modules"):
             return ModelSummary(tuple(_by_scope(model(*entries), entries)))
-        watch, values = Watch(), entries
+        watch, values = CallRecorder(), entries
         for k, part in enumerate(parts, start=1):
             number = "" if part is model else str(k)
             values = [watch.run(part, values, number, depth - (part is not model))]
@@ -186,5 +186,5 @@ def _row(
     return SummaryRow(name, shape, out, numbers, len(results), size, len(fresh) < len(leaves))
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
+def _shape_text(shape: tuple[int, ...] | None) -> str:
     return "" if shape is None else " × ".join(map(str, shape)) or "scalar"

@@ -28,7 +28,7 @@ def modules(model: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def at_rest(model: Any) -> Iterator[None]:
+def in_eval_mode(model: Any) -> Iterator[None]:
     """Put modules in evaluation mode (``training = False``) inside a block, and restore their modes after it."""
     before = [(module, module.training) for module in modules(model)]
     try:
@@ -40,10 +40,10 @@ def at_rest(model: Any) -> Iterator[None]:
             module.training = training
 
 
-def in_a_row(model: Any) -> list[Any]:
+def sequential_parts(model: Any) -> list[Any]:
     """Return the parts of a model that run in sequence; lists and `Sequential` are flattened."""
     if isinstance(model, (list, tuple)) or (hasattr(model, "named_modules") and hasattr(model, "__iter__")):
-        return [inner for part in model for inner in in_a_row(part)]
+        return [inner for part in model for inner in sequential_parts(part)]
     return [model]
 
 

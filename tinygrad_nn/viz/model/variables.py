@@ -15,8 +15,8 @@ import numpy as np
 from ...closures import closed_over
 from ...graph.view import GraphNode, GraphView
 from ...tensor import Tensor
-from .names import ENDS, inputs_of, parameters, parts_of, prefixed, rename, with_names
-from .pieces import with_parts
+from .names import ENDS, inputs_of, parameters, parts_of, prefix_paths, rename_nodes, with_names
+from .slices import with_parts
 
 PACKAGE = __name__.partition(".")[0]
 MOST, DEEPEST = 5_000, 6  # objects visited in one variable, and levels of nesting
@@ -30,7 +30,7 @@ STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedGraph:
     """A graph whose values have the user's names.
 
     Attributes:
@@ -44,7 +44,7 @@ class Named:
     roles: dict[int, str]
 
 
-def viewed(result: Any, names: Any = None) -> Named:
+def view_with_names(result: Any, names: Any = None) -> NamedGraph:
     """Return the graph of a result with names: those of its Tensors, else the caller's variables and attributes.
 
     Args:
@@ -52,15 +52,15 @@ def viewed(result: Any, names: Any = None) -> Named:
         names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
     """
     if names is None:
-        return viewed_in(result, spaces())
+        return view_in_spaces(result, variable_spaces())
     if isinstance(names, Mapping):
-        return viewed_in(result, [names], given=True)
+        return view_in_spaces(result, [names], given=True)
     view = result if isinstance(result, GraphView) else GraphView(result)
     owned = parameters(names)
-    return Named(rename(view, owned), inputs_of(view, owned), roles(view, owned))
+    return NamedGraph(rename_nodes(view, owned), inputs_of(view, owned), leaf_roles(view, owned))
 
 
-def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = False) -> Named:
+def view_in_spaces(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = False) -> NamedGraph:
     """Return the graph of a result, with the names of Tensors and arrays in some namespaces.
 
     Args:
@@ -69,18 +69,18 @@ def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = Fa
         given: whether the names were passed explicitly, so that none is ignored as a variable of the interpreter.
     """
     found, owned, kept = variables(spaces, given)
-    view = _filled(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
-    view = rename(view, {path: part for path, part in owned.items() if _vague(part.name, path)})
+    view = _name_unnamed(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
+    view = rename_nodes(view, {path: part for path, part in owned.items() if _is_vague(part.name, path)})
     view = with_parts(view, found)
-    return Named(view, frozenset(), roles(view, owned, kept))
+    return NamedGraph(view, frozenset(), leaf_roles(view, owned, kept))
 
 
-def _vague(name: str | None, path: str) -> bool:
+def _is_vague(name: str | None, path: str) -> bool:
     """Whether a name is missing or only the last part of a path, such as the ``W`` of every layer."""
     return name is None or (name != path and path.endswith(f".{name}"))
 
 
-def _filled(view: GraphView, given: Mapping[str, Any]) -> GraphView:
+def _name_unnamed(view: GraphView, given: Mapping[str, Any]) -> GraphView:
     """Return the view with names for those values that have none."""
     nodes: dict[Any, str] = {}
     arrays: dict[tuple[Any, ...], str] = {}
@@ -88,20 +88,20 @@ def _filled(view: GraphView, given: Mapping[str, Any]) -> GraphView:
         if isinstance(value, Tensor) and value.node is not None:
             nodes.setdefault(value.node, name)
         else:
-            arrays.setdefault(_memory(value.data if isinstance(value, Tensor) else value), name)
+            arrays.setdefault(_memory_key(value.data if isinstance(value, Tensor) else value), name)
 
     def named(part: GraphNode) -> str | None:
-        own = nodes.get(part.node) if part.origin else arrays.get(_memory(part.array))
+        own = nodes.get(part.node) if part.origin else arrays.get(_memory_key(part.array))
         return part.name or own
 
     return with_names(view, named)
 
 
-def _memory(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+def _memory_key(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     return array.__array_interface__["data"][0], array.shape, array.strides
 
 
-def roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = ()) -> dict[int, str]:
+def leaf_roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = ()) -> dict[int, str]:
     """Return the role of each leaf, and of each constant that is data: ``"parameter"`` or ``"input"``.
 
     Leaves that a module owns are parameters, and then all other leaves are inputs. Without a module, leaves are
@@ -132,9 +132,10 @@ def variables(
     owned: dict[str, Tensor] = {}
     kept: set[str] = set()
     own = [{name: value for name, value in list(space.items())
-            if ((given and isinstance(name, str)) or _told(name)) and value is not None and not isinstance(value, ENDS)}
+            if ((given and isinstance(name, str)) or _is_user_variable(name))
+            and value is not None and not isinstance(value, ENDS)}
            for space in spaces]  # fmt: skip
-    left = _left_over(own)
+    left = _loop_variables(own)
     for last in (False, True):
         for space in own:
             named = {name: value for name, value in space.items() if (id(value) in left) is last}
@@ -142,7 +143,7 @@ def variables(
                 if _is_array(value):
                     found.setdefault(name, value)
             for name, value in named.items():
-                for path, part, module in _within(name, value):
+                for path, part, module in _arrays_within(name, value):
                     if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
                         owned.setdefault(path, part)
                     if module is None and found[path] is part:
@@ -150,7 +151,7 @@ def variables(
     return found, owned, kept
 
 
-def spaces() -> list[Mapping[str, Any]]:
+def variable_spaces() -> list[Mapping[str, Any]]:
     """Return the namespaces of the user's stack frames, the innermost first, then those that their functions refer to.
 
     The first is the innermost frame outside of this package. After its local variables come those of its callers, its
@@ -167,21 +168,21 @@ def spaces() -> list[Mapping[str, Any]]:
             worldwide = worldwide or [frame.f_globals]
         frame = frame.f_back
     found += worldwide
-    return found + [known for space in found for value in list(space.values()) for known in _known_to(value)]
+    return found + [known for space in found for value in list(space.values()) for known in _reachable_spaces(value)]
 
 
 def spaces_of(function: Any) -> list[Mapping[str, Any]]:
     """Return the namespaces that a function can read besides its local variables: its closure and its globals."""
     own = inspect.unwrap(function) if callable(function) else function
-    return [*_known_to(own), told(getattr(getattr(own, "__func__", own), "__globals__", {}))]
+    return [*_reachable_spaces(own), own_variables(getattr(getattr(own, "__func__", own), "__globals__", {}))]
 
 
-def told(space: Mapping[str, Any]) -> dict[str, Any]:
+def own_variables(space: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables of a namespace without those of the interpreter."""
-    return {name: value for name, value in list(space.items()) if _told(name)}
+    return {name: value for name, value in list(space.items()) if _is_user_variable(name)}
 
 
-def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
+def _reachable_spaces(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the namespaces reachable from a value: a user function's closure, a method's object, a class, a module."""
     if isinstance(value, MethodType):
         yield {"self": value.__self__}
@@ -189,10 +190,10 @@ def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, FunctionType) and value.__closure__ and _is_own(value.__module__, value.__code__.co_filename):
         yield closed_over(value)
     if isinstance(value, type) and _is_own(value.__module__, ""):
-        yield {f"{value.__name__}.{name}": part for name, part in vars(value).items() if _told(name)}
+        yield {f"{value.__name__}.{name}": part for name, part in vars(value).items() if _is_user_variable(name)}
     if isinstance(value, ModuleType) and _is_own(value.__name__, getattr(value, "__file__", None) or "site-packages"):
         short = value.__name__.rpartition(".")[2]
-        yield {f"{short}.{name}": part for name, part in vars(value).items() if _told(name)}
+        yield {f"{short}.{name}": part for name, part in vars(value).items() if _is_user_variable(name)}
 
 
 def _is_own(module: Any, file: str) -> bool:
@@ -200,7 +201,7 @@ def _is_own(module: Any, file: str) -> bool:
     return room != PACKAGE and room not in STRANGERS and "site-packages" not in file
 
 
-def _told(name: str) -> bool:
+def _is_user_variable(name: str) -> bool:
     """Whether a variable belongs to the user, not to the interpreter."""
     return not INTERPRETER.fullmatch(name) and all(part.isidentifier() for part in name.split("."))
 
@@ -209,7 +210,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
 
 
-def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
+def _loop_variables(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     """Return the ids of loop variables left over after a loop, that is, the last entries of a list, tuple or dict.
 
     Results of operations do not count, as the last of ``losses`` may well be named ``loss``. Nor does a dict that holds
@@ -220,7 +221,7 @@ def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
         for name, value in space.items():
             bare.setdefault(id(value), set()).add(name)
     left: set[int] = set()
-    for holder in _holders([value for space in spaces for value in space.values()]):
+    for holder in _find_containers([value for space in spaces for value in space.values()]):
         if isinstance(holder, dict) and any(key in bare.get(id(value), ()) for key, value in holder.items()):
             continue
         for members in (_members(holder, 1), _members(holder, 2)):
@@ -231,7 +232,7 @@ def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     return left
 
 
-def _holders(values: list[Any]) -> Iterator[Any]:
+def _find_containers(values: list[Any]) -> Iterator[Any]:
     """Yield the lists, tuples and dicts in values, and in the attributes of the user's objects."""
     seen: set[int] = set()
     for _ in range(3):
@@ -261,7 +262,7 @@ def _members(holder: Any, depth: int) -> list[Any]:
         isinstance(part, Tensor) and part.node is not None and part.node.primitive is not None)]  # fmt: skip
 
 
-def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
+def _arrays_within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
     """Yield the Tensors and arrays in a value with their paths, the outer ones first, and whether a module owns them.
 
     The last is ``None`` for arrays that a module keeps but that are not parameters.
@@ -287,15 +288,15 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
             owns = None if module is None else module or callable(getattr(type(part), "named_parameters", None))
             try:
                 if not hasattr(part, "__len__") or len(part) <= MOST:
-                    inner += [(step, child, owns) for step, child in prefixed(path, dict(parts_of(part)))]
+                    inner += [(step, child, owns) for step, child in prefix_paths(path, dict(parts_of(part)))]
                 if owns:
-                    inner += [(step, child, None) for step, child in prefixed(path, dict(_kept(part)))]
+                    inner += [(step, child, None) for step, child in prefix_paths(path, dict(_module_arrays(part)))]
             except Exception:  # an unrelated variable may raise any error
                 continue
         level = inner
 
 
-def _kept(module: Any) -> Iterator[tuple[str, Any]]:
+def _module_arrays(module: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a module and its parts that are arrays or lists of arrays, with their paths."""
     inside = getattr(module, "named_modules", None)
     for path, part in inside() if callable(inside) else [("", module)]:

@@ -16,10 +16,10 @@ import numpy as np
 from ...files import write_whole
 from ...graph.view import short_number
 from ...spelling import named_options
-from ..graph.page import AT_SIZE, at_size, paper
+from ..graph.page import AT_SIZE, at_readable_size, html_page
 from ..graph.picture import shorten
-from ..model.values import array_of, at_rest, in_a_row, weights
-from ..notebook.frame import Written
+from ..model.values import array_of, in_eval_mode, sequential_parts, weights
+from ..notebook.iframe import WrittenFile
 from ..theme import THEMES
 from .marks import SIDE, Dot, Link, to_raster, to_svg
 
@@ -71,9 +71,9 @@ class NetworkDrawing:
             return write_whole(path, to_raster(self, suffix[1:]))
         title = self.title or "Neural network"
         if suffix == ".svg":
-            return Written(write_whole(path, self.svg.encode()))
-        body = f"<main>{at_size(to_svg(self, titled=False), title)}</main>"  # the page has the title above
-        return Written(write_whole(path, paper(title, body, theme=self.theme, style=AT_SIZE).encode()))
+            return WrittenFile(write_whole(path, self.svg.encode()))
+        body = f"<main>{at_readable_size(to_svg(self, titled=False), title)}</main>"  # the page has the title above
+        return WrittenFile(write_whole(path, html_page(title, body, theme=self.theme, style=AT_SIZE).encode()))
 
 
 @named_options()
@@ -127,13 +127,13 @@ def draw_network(
     if path is not None:
         _suffix(path)
     before, stages = stages_of(model)
-    W, b, kinds = _read(stages)
-    with at_rest(model), np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
+    W, b, kinds = _read_weights(stages)
+    with in_eval_mode(model), np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
         z, a = _forward(before, stages, x)
     back = _check_deltas(deltas, W)
     widths = [W[0].shape[1], *(w.shape[0] for w in W)]
     names = [_names("inputs", inputs, widths[0]), _names("outputs", outputs, widths[-1])]
-    shown = [_choose(width, limit) for width in widths]
+    shown = [_drawn_neurons(width, limit) for width in widths]
     tall = max(len(rows) for rows in shown)
     radius = _radius([*z, *a], tall)
     pitch = 2 * radius + (28 if back else 16 if tall <= 16 else 7)
@@ -181,7 +181,7 @@ def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
     """Return the parts before the first layer with weights, and the layers with weights as stages."""
     before: list[Any] = []
     stages: list[Stage] = []
-    for part in in_a_row(model):
+    for part in sequential_parts(model):
         if hasattr(part, "W") and hasattr(part, "b"):
             stages.append(Stage(part, array_of(part.W), array_of(part.b), []))
         elif hasattr(part, "bias") and array_of(getattr(part, "weight", 0)).ndim == 2:
@@ -199,7 +199,7 @@ def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
     return before, stages
 
 
-def _read(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[str]]:
+def _read_weights(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[str]]:
     """Return weights, biases and names of activations, after checking the shapes."""
     W, b = [stage.W for stage in stages], [stage.b for stage in stages]
     for k, (w, bias) in enumerate(zip(W, b, strict=True), start=1):
@@ -265,16 +265,16 @@ def _radius(numbers: list[Array], tall: int) -> float:
     """Return a radius at which the numbers fit into the circles, or a default for empty circles."""
     if not numbers:
         return 15.0 if tall <= 16 else 9.0
-    longest = 2 + max(len(_two(number)) for array in numbers for number in array)
+    longest = 2 + max(len(_two_digits(number)) for array in numbers for number in array)
     return max(26.0, math.hypot(3.2 * longest + 3, 11.5))  # half the width of a line, and half the height of two
 
 
-def _two(number: Any) -> str:
+def _two_digits(number: Any) -> str:
     """Return a number with two significant digits as short text: ``-1.2e9``."""
     return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(number) + 0.0:.2g}")
 
 
-def _choose(width: int, limit: int) -> list[int | None]:
+def _drawn_neurons(width: int, limit: int) -> list[int | None]:
     """Return the indices of the neurons to draw, with ``None`` for the gap."""
     if width <= limit:
         return list(range(width))
@@ -297,12 +297,12 @@ def _dot(
         about.append(f"bias {short_number(float(bias[index]))}")
     if a:
         if k:
-            lines.append(f"z {_two(z[k - 1][index])}")
+            lines.append(f"z {_two_digits(z[k - 1][index])}")
             about.append(f"z {short_number(float(z[k - 1][index]))}")
-        lines.append(f"{'a' if k else 'x'} {_two(a[k][index])}")
+        lines.append(f"{'a' if k else 'x'} {_two_digits(a[k][index])}")
         about.append(f"{'a' if k else 'x'} {short_number(float(a[k][index]))}")
     if back and k:
-        below = f"δ {_two(back[k - 1][index])}"
+        below = f"δ {_two_digits(back[k - 1][index])}"
         about.append(f"δ {short_number(float(back[k - 1][index]))}")
     named = names[0] if k == 0 else names[1] if k == last else []
     beside = named[index] if named else ""

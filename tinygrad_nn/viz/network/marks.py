@@ -102,13 +102,13 @@ def _ink(net: NetworkDrawing, strength: float) -> tuple[str, float, float]:
     return colour, 0.4 + thickest * size, palest + (0.95 - palest) * size
 
 
-def _keys(net: NetworkDrawing) -> list[Link]:
+def _legend_lines(net: NetworkDrawing) -> list[Link]:
     """Return the two lines of the legend."""
     y = net.size[1] - 26
     return [Link((SIDE + x, y), (SIDE + x + 34, y), sign, "") for x, sign in ((50.0, -1.0), (240.0, 1.0))]
 
 
-def _ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[float, float]]:
+def _link_ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the points where a line touches its two circles."""
     (x1, y1), (x2, y2) = link.start, link.end
     length = math.hypot(x2 - x1, y2 - y1)
@@ -132,9 +132,9 @@ def to_svg(net: NetworkDrawing, titled: bool = True) -> str:
         '<g stroke-linecap="round">',
     ]
     for link in sorted(net.links, key=lambda link: abs(link.strength)):
-        (x1, y1), (x2, y2) = _ends(net, link)
+        (x1, y1), (x2, y2) = _link_ends(net, link)
         out.append(_line(x1, y1, x2, y2, _ink(net, link.strength), link.about))
-    out += [_line(*link.start, *link.end, _ink(net, link.strength), "") for link in _keys(net)]
+    out += [_line(*link.start, *link.end, _ink(net, link.strength), "") for link in _legend_lines(net)]
     out.append("</g>")
     for k, dots in enumerate(net.columns):
         paint = theme.kinds["leaf" if k == 0 else "output" if k == len(net.columns) - 1 else "operation"]
@@ -176,8 +176,8 @@ def to_raster(net: NetworkDrawing, kind: str) -> bytes:
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.axis("off")
-    lines = [(*_ends(net, link), link.strength) for link in sorted(net.links, key=lambda link: abs(link.strength))]
-    for start, end, strength in [*lines, *((link.start, link.end, link.strength) for link in _keys(net))]:
+    lines = [(*_link_ends(net, link), link.strength) for link in sorted(net.links, key=lambda link: abs(link.strength))]
+    for start, end, strength in [*lines, *((link.start, link.end, link.strength) for link in _legend_lines(net))]:
         colour, thick, opacity = _ink(net, strength)
         ax.plot((start[0], end[0]), (start[1], end[1]), color=colour, linewidth=thick, alpha=opacity,
                 solid_capstyle="round", zorder=1)  # fmt: skip

@@ -10,7 +10,7 @@ from ...printable import printable
 from ...tracebacks import install
 from ..explanation import explain_error
 from ..explorer.explore import explore
-from ..model.variables import told
+from ..model.variables import own_variables
 
 USAGE = (
     "%%explore belongs on the first line of a cell and shows the computation of its last expression; a title in quotes "
@@ -42,7 +42,7 @@ def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
     code = shell.transform_cell(cell)
     name = shell.compile.cache(code, len(shell.user_ns.get("In", [0])) - 1)  # so that errors show the line of the cell
     body = ast.parse(code, name).body
-    value = _last(body)
+    value = _last_result(body)
     if value is None:
         raise ValueError(
             "%%explore: this cell ends without an expression; write the result on its last line, e.g. loss."
@@ -53,10 +53,10 @@ def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
     exec(compile(ast.Module(body, []), name, "exec"), space)
     result = eval(compile(ast.Expression(value), name, "eval"), space)
     title = words[0] if words else f"{printable(ast.unparse(value))}"
-    return explore(result, title=title, names=told(space))
+    return explore(result, title=title, names=own_variables(space))
 
 
-def _last(body: list[ast.stmt]) -> ast.expr | None:
+def _last_result(body: list[ast.stmt]) -> ast.expr | None:
     """Return the last expression of a cell, or the names that its last line assigns; ``None`` if neither exists."""
     last = body[-1] if body else None
     if isinstance(last, ast.Expr):

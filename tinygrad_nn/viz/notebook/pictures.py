@@ -12,7 +12,7 @@ from ...graph.summary import short_number
 from ...printable import printable
 from ..graph.page import html_table
 from ..training.live import chart
-from .heat import tensor_html
+from .heat_map import tensor_html
 
 ROWS = 10  # rows shown at the start and at the end of a table
 # The CSS variables of `chart`, with colors that are readable on the light and dark backgrounds of notebooks.

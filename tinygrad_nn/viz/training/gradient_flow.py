@@ -13,8 +13,8 @@ from ...graph.walk import walk_back
 from ...printable import printable
 from ...spelling import named_options
 from ...tensor import Tensor
-from ..model.values import array_of, at_rest, weights
-from .plots import _axes, _plain, tidy
+from ..model.values import array_of, in_eval_mode, weights
+from .plots import _axes, _plain_text, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ class GradientFlow:
         """Record the norms at the end of an epoch."""
         if self.gradients is None:
             raise TypeError("GradientFlow as a callback needs a function of the model: GradientFlow(lambda m: ...).")
-        with at_rest(epoch.model):
+        with in_eval_mode(epoch.model):
             found = self.gradients(epoch.model)
         self.add(_gradients(found, epoch.model) if isinstance(found, Tensor) else found)
 
@@ -117,7 +117,7 @@ def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: A
         sizes = np.where((sizes > 0) & np.isfinite(sizes), sizes, np.nan)  # a log scale cannot show 0
         marker = "" if many or sizes.size > 30 else "osD^vPX*"[k]
         ax.plot(np.arange(1, sizes.size + 1), sizes, color=colour, linewidth=1.8, marker=marker, markersize=4.5,
-                label=_plain(name))  # fmt: skip
+                label=_plain_text(name))  # fmt: skip
     ax.set_yscale("log")
     ax.set(xlabel="epoch", ylabel="root mean square of the gradient")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spelling import named_options
-from ..model.values import array_of, at_rest, weights
+from ..model.values import array_of, in_eval_mode, weights
 from .plots import _axes
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def plot_landscape(
             for place, w, d, e in zip(moving, middle, first, second, strict=True):
                 with np.errstate(all="ignore"):
                     place[...] = w + alpha * d + beta * e
-            with np.errstate(all="ignore"), at_rest(mine):
+            with np.errstate(all="ignore"), in_eval_mode(mine):
                 heights[i, j] = float(array_of(loss(mine)))
     if not np.isfinite(heights).any():
         raise ValueError(

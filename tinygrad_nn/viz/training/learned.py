@@ -9,8 +9,8 @@ import numpy as np
 
 from ...spelling import named_options
 from ...tensor import Tensor
-from ..model.values import array_of, at_rest, weights
-from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
+from ..model.values import array_of, in_eval_mode, weights
+from .plots import BLUE, INK, ORANGE, _axes, _plain_text, legend, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#0
 
 def predict(model: Any, x: Array) -> Array:
     """Return the output of a callable or a list of layers for some rows, in evaluation mode."""
-    with at_rest(model):
+    with in_eval_mode(model):
         for layer in model if isinstance(model, (list, tuple)) else [model]:
             x = array_of(layer(x))
     return x
@@ -98,7 +98,7 @@ def plot_decision_boundary(
         if len(truth) != len(data):
             raise ValueError(f"y has {len(truth)} rows and x has {len(data)}.")
         for k in np.unique(truth):
-            label = _plain(names[k]) if names is not None else f"class {k}"
+            label = _plain_text(names[k]) if names is not None else f"class {k}"
             ax.scatter(data[truth == k, i], data[truth == k, j], s=30, c=CLASSES[k % len(CLASSES)], label=label,
                        marker=MARKERS[k % len(MARKERS)], edgecolors="white", linewidths=0.8)  # fmt: skip
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
@@ -134,11 +134,11 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
             "of two axes or more."
         )
     if len(found) == 1:
-        return _map(next(iter(found.values())), ax)
-    return _distributions(found, ax)
+        return _plot_map(next(iter(found.values())), ax)
+    return _plot_distributions(found, ax)
 
 
-def _map(array: Array, ax: Axes | None) -> Axes:
+def _plot_map(array: Array, ax: Axes | None) -> Axes:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
@@ -158,7 +158,7 @@ def _map(array: Array, ax: Axes | None) -> Axes:
     return ax
 
 
-def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
+def _plot_distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
     from matplotlib.ticker import MaxNLocator
 
     ax = _axes(ax, (6.4, 4.0))
@@ -168,11 +168,11 @@ def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
         body.set(facecolor=BLUE, alpha=0.3, edgecolor=BLUE)
     for key in ("cmedians", "cmins", "cmaxes", "cbars"):
         parts[key].set(color=BLUE, linewidth=2.0 if key == "cmedians" else 1.0)
-    labels = [f"{_plain(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
+    labels = [f"{_plain_text(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
     if len(found) <= 6 and all(len(name) <= 12 for name in found):
         ax.set_xticks(range(1, len(found) + 1), labels)
     elif "layer 1" not in found and len(found) <= 40:  # paths say more than numbers
-        ax.set_xticks(range(1, len(found) + 1), map(_plain, found), rotation=90, fontsize=8)
+        ax.set_xticks(range(1, len(found) + 1), map(_plain_text, found), rotation=90, fontsize=8)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("layer")
@@ -236,7 +236,7 @@ def plot_activation(
     label = name or getattr(f, "__name__", None) or getattr(f, "name", None) or type(f).__name__
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.plot(z, a, color=BLUE, linewidth=2.2, label=_plain(label))
+    ax.plot(z, a, color=BLUE, linewidth=2.2, label=_plain_text(label))
     ax.plot(z, slope, "--", color=ORANGE, linewidth=2.0, label="its derivative")
     ax.set(xlabel="z", xlim=(low, high))
     tidy(ax)

@@ -16,9 +16,9 @@ import numpy as np
 from ...files import POLICY, write_whole
 from ...graph import short_number
 from ...printable import printable
-from ..graph.page import html_table, paper
-from ..model.values import array_of, at_rest
-from ..notebook.frame import framed
+from ..graph.page import html_page, html_table
+from ..model.values import array_of, in_eval_mode
+from ..notebook.iframe import framed_page
 from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
@@ -139,7 +139,7 @@ class LiveReport:
         if self.flow is not None:
             self.flow(epoch)
         if self.confusion is not None:
-            with at_rest(epoch.model):
+            with in_eval_mode(epoch.model):
                 self._matrix = array_of(self.confusion(epoch.model))
         self._done, self._all = epoch.number, epoch.epochs
         self._write(epoch.number >= epoch.epochs)
@@ -151,7 +151,9 @@ class LiveReport:
     def _repr_html_(self) -> str | None:
         if not self._done:
             return None
-        return framed(paper(self.title, f'<main id="report">{self._body(True)}</main>', style=STYLE), self.title)
+        return framed_page(
+            html_page(self.title, f'<main id="report">{self._body(True)}</main>', style=STYLE), self.title
+        )
 
     def __repr__(self) -> str:
         return f"LiveReport({str(self.path)!r}, epoch {self._done} of {self._all})"
@@ -169,7 +171,7 @@ class LiveReport:
         policy = f"{POLICY}; script-src 'sha256-{allowed}'; frame-src 'self' file:"
         again = "" if ended else f'<noscript><meta http-equiv="refresh" content="{self.refresh}"></noscript>\n'
         body = f'<main id="report">\n{self._body(ended)}\n</main>\n<script>{script}</script>'
-        write_whole(self.path, paper(self.title, body, head=again, style=STYLE, policy=policy).encode())
+        write_whole(self.path, html_page(self.title, body, head=again, style=STYLE, policy=policy).encode())
 
     def _body(self, ended: bool) -> str:
         state = "ended" if ended else "is running; this page updates itself"
@@ -233,7 +235,7 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
     keys = []
     for k, (name, values) in enumerate(known.items()):
         look = f'fill="none" stroke="{INKS[k % 6]}" stroke-width="2" stroke-dasharray="{DASHES[k % 6]}"'
-        for piece in _pieces(values):
+        for piece in _finite_runs(values):
             points = " ".join("{:.1f},{:.1f}".format(*at(n, value)) for n, value in piece)
             out.append(f'<polyline points="{points}" {look}/>')
         if values.size and np.isfinite(values[-1]):
@@ -246,7 +248,7 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
     return f"<figure><figcaption>{escape(printable(title))}</figcaption>{key}{''.join(out)}</figure>"
 
 
-def _pieces(values: np.ndarray[Any, Any]) -> list[list[tuple[int, float]]]:
+def _finite_runs(values: np.ndarray[Any, Any]) -> list[list[tuple[int, float]]]:
     """Return the runs of finite values as (epoch, value); a long curve is reduced to minima and maxima of blocks."""
     few = max(1, values.size // MOST_POINTS)
     shown: list[int] = []

@@ -50,7 +50,7 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
     if not curves[0].size:
         if metric == "loss":
             raise ValueError("this history has no losses; pass what fit returned, or {'loss': [...], 'val_loss': []}.")
-        known = [name for name in (_get(history, "metrics") or {}) if not name.startswith(("val_", "test_"))]
+        known = [name for name in (_history_entry(history, "metrics") or {}) if not name.startswith(("val_", "test_"))]
         raise ValueError(f"this history has no {metric!r}; it has {', '.join(map(repr, ['loss', *known]))}.")
     ax = _axes(ax, (6.4, 4.0))
     for label, values, colour, dash in zip(("training", "validation", "test"), curves, (BLUE, ORANGE, GREEN),
@@ -61,7 +61,7 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
             ax.plot(epochs, values, dash, color=colour, linewidth=1.8, marker=marker, markersize=4, label=label)
     if test is not None:
         ax.axhline(test, color=GREEN, linestyle=":", linewidth=1.8, label=f"test {test:.4g}")
-    ax.set(xlabel="epoch", ylabel=_plain(metric))
+    ax.set(xlabel="epoch", ylabel=_plain_text(metric))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(ax)
     if len(ax.get_lines()) > 1:
@@ -93,7 +93,7 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"a confusion matrix is square, (classes, classes); this has shape {counts.shape}.")
     n = len(counts)
-    labels = [_plain(name) for name in (range(n) if names is None else names)]
+    labels = [_plain_text(name) for name in (range(n) if names is None else names)]
     if len(labels) != n:
         raise ValueError(f"the matrix has {n} classes, but there are {len(labels)} names: {labels}.")
     longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
@@ -150,19 +150,19 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Return the given axes or new ones, which belong to pyplot if it was imported, else to a figure without a window.
 
-    A notebook displays new axes, see `shown_axes`.
+    A notebook displays new axes, see `notebook_axes`.
     """
     if ax is not None:
         return ax
-    from .inline import awaited, shown_axes
+    from .inline import notebook_axes, show_at_cell_end
 
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
-        return pyplot.figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": shown_axes()})  # type: ignore[no-any-return]
+        return pyplot.figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": notebook_axes()})  # type: ignore[no-any-return]
     from matplotlib.figure import Figure
 
-    axes: Axes = Figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": shown_axes()})
-    awaited(axes)
+    axes: Axes = Figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": notebook_axes()})
+    show_at_cell_end(axes)
     return axes
 
 
@@ -178,19 +178,19 @@ def legend(ax: Axes) -> None:
     ax.legend(facecolor="white", edgecolor="none", framealpha=0.9)
 
 
-def _get(history: Any, key: str) -> Any:
+def _history_entry(history: Any, key: str) -> Any:
     return history.get(key) if hasattr(history, "get") else getattr(history, key, None)
 
 
 def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
     """Return one curve of a history as a float array, with NaN for None; empty if there is no such curve."""
-    values = _get(history, key)
+    values = _history_entry(history, key)
     if values is None:
-        values = (_get(history, "metrics") or {}).get(key)
+        values = (_history_entry(history, "metrics") or {}).get(key)
     return np.array([np.nan if v is None else v for v in (() if values is None else values)], dtype=float)
 
 
-def _plain(name: Any) -> str:
+def _plain_text(name: Any) -> str:
     """Return a name as text that Matplotlib can draw and does not parse as a formula."""
     return legible(str(name)).replace("$", r"\$")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..model.calls import Watch
-from ..model.values import array_of, at_rest, modules
+from ..model.calls import CallRecorder
+from ..model.values import array_of, in_eval_mode, modules
 from .steps import parameters_of
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +56,7 @@ def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) ->
     Raises:
         ValueError: there is no such row or column.
     """
-    first = _first(x)
+    first = _first_array(x)
     count = len(first)
     if isinstance(samples, int):
         rows = np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int)).tolist()
@@ -65,7 +65,7 @@ def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) ->
     wrong = [row for row in rows if not 0 <= row < count]
     if wrong:
         raise ValueError(f"Record: samples={wrong[0]}: x has the rows 0 to {count - 1}.")
-    picked = _pick(x, rows)
+    picked = _pick_rows(x, rows)
     targets = None if y is None or not isinstance(y, np.ndarray) or len(y) != count else np.array(y[rows])
     table = x if isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind in "fiub" else None
     if columns is not None and (table is None or not 0 <= min(columns) <= max(columns) < table.shape[1]
@@ -87,7 +87,7 @@ def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) ->
 
 def activations(model: Any, x: Any) -> dict[str, Array]:
     """Return the output of each part of a model for some rows, by the names that `summary` uses."""
-    watch = Watch(results=True)
+    watch = CallRecorder(results=True)
     listed = isinstance(model, (list, tuple))
     value = cast(model, x)
     for k, part in enumerate(model if listed else [model], start=1):
@@ -106,7 +106,7 @@ def activations(model: Any, x: Any) -> dict[str, Array]:
     return found
 
 
-def scores(model: Any, rows: Array) -> Array | None:
+def plane_scores(model: Any, rows: Array) -> Array | None:
     """Return the outputs of a model for the points of a plane, ``(points, outputs)``, or ``None`` for other shapes."""
     value = cast(model, rows)
     for part in model if isinstance(model, (list, tuple)) else [model]:
@@ -117,14 +117,14 @@ def scores(model: Any, rows: Array) -> Array | None:
     return array.reshape(len(rows), -1).astype(np.float32)
 
 
-def looks_into(model: Any) -> bool:
+def can_probe(model: Any) -> bool:
     """Whether a model can be called with rows: a module or a list of layers."""
     parts = list(model) if isinstance(model, (list, tuple)) else [model]
     return bool(parts) and all(callable(part) for part in parts) and any(hasattr(p, "named_parameters") for p in parts)
 
 
 @contextmanager
-def untouched(model: Any) -> Iterator[None]:
+def keeping_state(model: Any) -> Iterator[None]:
     """Put modules in evaluation mode inside a block; after it, random generators and buffers are restored."""
     parts = list(modules(model))
     generators = {id(value): value for part in parts for value in vars(part).values()
@@ -134,7 +134,7 @@ def untouched(model: Any) -> Iterator[None]:
     kept = [(part, name, getattr(part, name)) for part in parts for name in getattr(part, "buffer_names", ())]
     copies = [np.array(value) if isinstance(value, np.ndarray) else None for _, _, value in kept]
     try:
-        with at_rest(model), np.errstate(all="ignore"):
+        with in_eval_mode(model), np.errstate(all="ignore"):
             yield
     finally:
         for generator, state in states:
@@ -155,15 +155,15 @@ def cast(model: Any, x: Any) -> Any:
     return x.astype(first.dtype)
 
 
-def _first(x: Any) -> Array:
+def _first_array(x: Any) -> Array:
     while isinstance(x, (dict, tuple, list)) and len(x) and not isinstance(x, np.ndarray):
         x = next(iter(x.values())) if isinstance(x, dict) else x[0]
     return np.asarray(x)
 
 
-def _pick(x: Any, rows: list[int]) -> Any:
+def _pick_rows(x: Any, rows: list[int]) -> Any:
     if isinstance(x, dict):
-        return {name: _pick(part, rows) for name, part in x.items()}
+        return {name: _pick_rows(part, rows) for name, part in x.items()}
     if isinstance(x, tuple):
-        return tuple(_pick(part, rows) for part in x)
+        return tuple(_pick_rows(part, rows) for part in x)
     return np.array(np.asarray(x)[rows])

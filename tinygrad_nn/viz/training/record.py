@@ -16,9 +16,9 @@ from ...files import write_whole
 from ...printable import printable
 from ...spelling import named_options
 from ..model.values import array_of
-from .probe import Probe, activations, looks_into, make_probe, scores, untouched
+from .probe import Probe, activations, can_probe, keeping_state, make_probe, plane_scores
 from .recording_page import page
-from .steps import Choice, Loop
+from .steps import Choice, LoopRecorder
 
 Array = np.ndarray[Any, Any]
 KINDS = ("weights", "gradients", "activations")
@@ -106,12 +106,12 @@ class Record:
         self.most = int(megabytes * 1e6)
         self.given, self.samples, self.columns = (x, y), samples, columns
         self.name = name
-        self.classes, self.features = _words(classes), _words(features)
+        self.classes, self.features = _as_texts(classes), _as_texts(features)
         self.notes: list[str] = []
         self.epochs: list[dict[str, Any]] = []
         self.probe: Probe | None = None
         self._moments: list[Moment] = []
-        self._loop = Loop()
+        self._loop = LoopRecorder()
         self._looked = False
 
     # -- Access to the recorded steps
@@ -189,7 +189,7 @@ class Record:
             return
         self._looked = True
         try:
-            self.probe = make_probe(_array(x), None if y is None else _array(y), self.samples, self.columns)
+            self.probe = make_probe(_as_arrays(x), None if y is None else _as_arrays(y), self.samples, self.columns)
         except ValueError:
             raise
         except Exception as error:  # unusual inputs are trained on, but not recorded
@@ -202,11 +202,11 @@ class Record:
         self._moments = [moment for moment in self._moments if moment.step < number]  # drops an earlier training
         seen: dict[str, Array] = {}
         plane = None
-        if self.probe is not None and looks_into(model):
+        if self.probe is not None and can_probe(model):
             try:
-                with untouched(model):
+                with keeping_state(model):
                     seen = activations(model, self.probe.x)
-                    plane = None if self.probe.columns is None else scores(model, self.probe.plane())
+                    plane = None if self.probe.columns is None else plane_scores(model, self.probe.plane())
             except Exception as error:  # a recording must not stop the training
                 self._note(f"no activations: the model raised {type(error).__name__}: {printable(f'{error!s:.120}')}")
         moment = Moment(number, epoch, loss, {name: np.array(w) for name, w in weights.items()},
@@ -281,9 +281,9 @@ class Record:
             arrays[name] = whole.view(whole.real.dtype) if whole.dtype.kind == "c" else whole
             kept[name] = [k for k, _ in found]
         about: dict[str, Any] = {
-            "moments": [[m.step, m.epoch, _plain(m.loss)] for m in self._moments], "kept": kept,
+            "moments": [[m.step, m.epoch, _json_number(m.loss)] for m in self._moments], "kept": kept,
             "complex": [name for name, found in parts.items() if found[0][1].dtype.kind == "c"],
-            "epochs": [{name: _plain(value) for name, value in row.items()} for row in self.epochs],
+            "epochs": [{name: _json_number(value) for name, value in row.items()} for row in self.epochs],
             "notes": self.notes, "name": self.name, "classes": self.classes, "features": self.features,
             "megabytes": self.most / 1e6, "probe": None,
         }  # fmt: skip
@@ -324,7 +324,7 @@ class Record:
         steps = [int(step) for step, _, _ in about["moments"]]
         record = cls(steps or "log", megabytes=float(about["megabytes"]), name=about["name"], classes=about["classes"],
                      features=about["features"])  # fmt: skip
-        record._moments = [Moment(int(step), int(epoch), _number(loss), {}, {}, {}, None)
+        record._moments = [Moment(int(step), int(epoch), _parse_number(loss), {}, {}, {}, None)
                            for step, epoch, loss in about["moments"]]  # fmt: skip
         for name, places in about["kept"].items():
             kind, _, inner = name.partition("/")
@@ -335,7 +335,7 @@ class Record:
                     record._moments[k] = replace(record._moments[k], scores=array)
                 else:
                     getattr(record._moments[k], {kind: kind for kind in KINDS}[kind])[inner] = array
-        record.epochs = [{str(k): _number(v) for k, v in row.items()} for row in about["epochs"]]
+        record.epochs = [{str(k): _parse_number(v) for k, v in row.items()} for row in about["epochs"]]
         record.notes = [str(note) for note in about["notes"]]
         probe = about["probe"]
         if probe is not None:
@@ -348,23 +348,23 @@ class Record:
 _PROBE = ("x", "y", "low", "high", "middle", "points", "truth")
 
 
-def _words(names: Sequence[Any] | None) -> list[str] | None:
+def _as_texts(names: Sequence[Any] | None) -> list[str] | None:
     return None if names is None else [str(name) for name in names]
 
 
-def _array(value: Any) -> Any:
+def _as_arrays(value: Any) -> Any:
     """Return nested dicts and tuples of arrays; any other value becomes an array."""
     if isinstance(value, dict):
-        return {name: _array(part) for name, part in value.items()}
+        return {name: _as_arrays(part) for name, part in value.items()}
     if isinstance(value, tuple):
-        return tuple(_array(part) for part in value)
+        return tuple(_as_arrays(part) for part in value)
     return array_of(value)
 
 
-def _plain(value: Any) -> Any:
+def _json_number(value: Any) -> Any:
     """Return a number that JSON can hold; NaN and infinity become text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _number(value: Any) -> Any:
+def _parse_number(value: Any) -> Any:
     return float(value) if isinstance(value, str) else value

@@ -16,7 +16,7 @@ from ...files import POLICY
 from ...graph import short_number
 from ...printable import printable
 from ..explorer.explore import _hash, _safe_json
-from ..graph.page import paper
+from ..graph.page import html_page
 from .probe import GRID, Probe
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def page(records: Sequence[Record], title: str | None) -> str:
         name, end, rest = piece.partition("}")
         pieces += [parts[name], rest] if end and name in parts else [piece]
     policy = f"{POLICY}; script-src {_hash(script)}"
-    return paper(title, "".join(pieces), style=read["recording.css"], policy=policy)
+    return html_page(title, "".join(pieces), style=read["recording.css"], policy=policy)
 
 
 def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
         moments = [moments[k] for k in picked]
     probe = record.probe
     samples = [] if probe is None or not any(m.activations for m in moments) else _samples(record, probe)
-    found: dict[str, Any] = {"name": name, "moments": [[m.step, m.epoch, _json(m.loss)] for m in moments]}
+    found: dict[str, Any] = {"name": name, "moments": [[m.step, m.epoch, _or_none(m.loss)] for m in moments]}
     for kind in ("weights", "gradients"):
         found[kind] = {_name: _map(arrays, kept) for _name, arrays, kept in _series(moments, kind, MOST_ARRAYS)}
         left = len({n for m in moments for n in getattr(m, kind)}) - len(found[kind])
@@ -80,8 +80,8 @@ def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
         part: _neurons(arrays, kept, len(samples)) for part, arrays, kept in _series(moments, "activations", 64)
         if samples and all(len(a) == len(samples) for a in arrays)
     }  # fmt: skip
-    found["flow"] = _flow(moments)
-    found["epochs"] = [{printable(k): _json(v) for k, v in row.items()} for row in record.epochs]
+    found["flow"] = _gradient_sizes(moments)
+    found["epochs"] = [{printable(k): _or_none(v) for k, v in row.items()} for row in record.epochs]
     found["samples"] = samples
     found["plane"] = None if probe is None else _plane(moments, probe, record)
     return found
@@ -95,7 +95,7 @@ def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, 
         there = [(k, getattr(m, kind)[name]) for k, m in enumerate(moments) if name in getattr(m, kind)]
         kept = [(k, array) for k, array in there if array.shape == there[-1][1].shape and array.size]
         if kept:
-            series.append((printable(name), [_real(array) for _, array in kept], [k for k, _ in kept]))
+            series.append((printable(name), [_as_real(array) for _, array in kept], [k for k, _ in kept]))
     return series
 
 
@@ -105,10 +105,10 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
     if len(shape) < 2:
         size = arrays[0].size
         block = -(-size // (MOST_ROWS * WIDE))
-        tables = [_blocks(array.reshape(1, -1), (1, -(-size // block)))[0] for array in arrays]
+        tables = [_block_means(array.reshape(1, -1), (1, -(-size // block)))[0] for array in arrays]
         count = tables[0].size
         columns = min(count, WIDE)
-        found = _numbers(tables, kept, -(-count // columns), columns)
+        found = _packed_tables(tables, kept, -(-count // columns), columns)
         where = ["entry"]
         blocks = [1, block]
     else:
@@ -116,12 +116,12 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
         rows, columns = tables[0].shape
         blocks = [-(-rows // MOST_ROWS), -(-columns // MOST_COLUMNS)]
         to = (-(-rows // blocks[0]), -(-columns // blocks[1]))
-        found = _numbers([_blocks(table, to) for table in tables], kept, *to)
+        found = _packed_tables([_block_means(table, to) for table in tables], kept, *to)
         where = ["row", "column"] if len(shape) == 2 else ["first axis", "the others joined"]
     note = "" if max(blocks) == 1 else f"a cell is the mean of {blocks[0]} × {blocks[1]} entries"
     if arrays[0].dtype.kind == "c":
         note = "absolute values"
-    return found | {"shape": _shape(shape), "where": where, "block": blocks, "note": note}
+    return found | {"shape": _shape_text(shape), "where": where, "block": blocks, "note": note}
 
 
 def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str, Any]:
@@ -136,11 +136,11 @@ def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str
         each = most
     columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and not note else min(each, WIDE)
     word = "neuron" if len(inner) < 2 else "entry"
-    found = _numbers(tables, kept, -(-each // columns), columns)
-    return found | {"shape": _shape(inner), "samples": samples, "word": word, "note": note}
+    found = _packed_tables(tables, kept, -(-each // columns), columns)
+    return found | {"shape": _shape_text(inner), "samples": samples, "word": word, "note": note}
 
 
-def _numbers(tables: Sequence[Array], kept: list[int], rows: int, columns: int) -> dict[str, Any]:
+def _packed_tables(tables: Sequence[Array], kept: list[int], rows: int, columns: int) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         whole = np.stack(tables).astype("<f4")
     finite = np.abs(whole[np.isfinite(whole)])
@@ -148,7 +148,7 @@ def _numbers(tables: Sequence[Array], kept: list[int], rows: int, columns: int) 
             "largest": float(finite.max(initial=0.0)), "data": base64.b64encode(whole.tobytes()).decode()}  # fmt: skip
 
 
-def _blocks(table: Array, to: tuple[int, int]) -> Array:
+def _block_means(table: Array, to: tuple[int, int]) -> Array:
     """Return a table reduced to at most so many rows and columns by the means of blocks."""
     for axis, many in enumerate(to):
         size = table.shape[axis]
@@ -160,7 +160,7 @@ def _blocks(table: Array, to: tuple[int, int]) -> Array:
     return table
 
 
-def _flow(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
+def _gradient_sizes(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
     """Return the root mean square of each weight's gradient at each moment (of all arrays if none has two axes)."""
     names = list(dict.fromkeys(name for m in moments for name, g in m.gradients.items() if g.ndim > 1))
     names = names or list(dict.fromkeys(name for m in moments for name in m.gradients))
@@ -182,10 +182,10 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
         return None
     outputs = there[-1][1].shape[1]
     there = [(k, scores) for k, scores in there if scores.shape[1] == outputs]
-    found = _numbers([scores for _, scores in there], [k for k, _ in there], GRID, GRID)
+    found = _packed_tables([scores for _, scores in there], [k for k, _ in there], GRID, GRID)
     known = probe.truth
     truth = None if known is None or known.ndim > 2 else known.reshape(len(known), -1)
-    labels = None if truth is None else _labels(truth, outputs)
+    labels = None if truth is None else _class_indices(truth, outputs)
     one = np.concatenate([scores.ravel() for _, scores in there])
     one = one[np.isfinite(one)]
     sure = outputs > 1 or (one.size and one.min() >= -0.5 and one.max() <= 1.5)  # else logits or real values
@@ -197,7 +197,7 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
     if kind == "surface" and truth is not None:
         values = truth[:, 0].astype(float)
         found["largest"] = max(found["largest"], float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
-    shown = labels if kind == "classes" else None if truth is None else [_json(float(v)) for v in truth[:, 0]]
+    shown = labels if kind == "classes" else None if truth is None else [_or_none(float(v)) for v in truth[:, 0]]
     names = record.features or []
     return found | {
         "grid": GRID, "outputs": outputs, "kind": kind, "level": level, "words": words[:many], "truth": shown,
@@ -207,7 +207,7 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
     }  # fmt: skip
 
 
-def _labels(truth: Array, outputs: int) -> list[int] | None:
+def _class_indices(truth: Array, outputs: int) -> list[int] | None:
     """Return targets as class indices, or ``None`` if they are not classes."""
     if truth.shape[1] > 1:
         hot = truth.shape[1] == outputs and bool(np.isin(truth, (0, 1)).all()) and bool((truth.sum(axis=1) == 1).all())
@@ -224,7 +224,7 @@ def _samples(record: Record, probe: Probe) -> list[dict[str, Any]]:
         y = None if probe.y is None else np.asarray(probe.y[k]).ravel()
         words = None
         if y is not None:
-            words = ", ".join(_minus(v) for v in y[:12].tolist()) + (" …" if y.size > 12 else "")
+            words = ", ".join(_number_text(v) for v in y[:12].tolist()) + (" …" if y.size > 12 else "")
             if record.classes and y.size == len(record.classes) and set(y.tolist()) <= {0, 1}:
                 words = printable(record.classes[int(y.argmax())])
             elif record.classes and y.size == 1 and y[0] == int(y[0]) and 0 <= y[0] < len(record.classes):
@@ -238,14 +238,14 @@ def _inputs(record: Record, x: Any, k: int) -> str:
         return "several arrays"
     row = x[k]
     if row.ndim > 1:
-        return f"{_shape(row.shape)} numbers"
-    values = [_minus(v) for v in row.ravel()[:8].tolist()]
+        return f"{_shape_text(row.shape)} numbers"
+    values = [_number_text(v) for v in row.ravel()[:8].tolist()]
     if record.features:
         values = [f"{printable(name)} {value}" for name, value in zip(record.features, values, strict=False)]
     return ", ".join(values) + (" …" if row.size > 8 else "")
 
 
-def _minus(value: float) -> str:
+def _number_text(value: float) -> str:
     return short_number(value).replace("-", "−")
 
 
@@ -253,14 +253,14 @@ def _shown_size(array: Array) -> int:
     return min(array.size, MOST_ROWS * MOST_COLUMNS)
 
 
-def _real(array: Array) -> Array:
+def _as_real(array: Array) -> Array:
     return np.abs(array) if array.dtype.kind == "c" else array
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "one number"
 
 
-def _json(value: Any) -> Any:
+def _or_none(value: Any) -> Any:
     """Return a number that JSON can hold, or ``None`` if it is not finite."""
     return None if isinstance(value, float) and not math.isfinite(value) else json.loads(json.dumps(value))

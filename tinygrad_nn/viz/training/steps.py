@@ -62,7 +62,7 @@ class Choice:
             f"{self.a_doubling:g} steps of each doubling are kept")  # fmt: skip
 
 
-class Taken(NamedTuple):
+class LoopStep(NamedTuple):
     """A step of a loop: its number, its loss, and its arrays by the names that `fit` uses."""
 
     number: int
@@ -71,13 +71,13 @@ class Taken(NamedTuple):
     gradients: dict[str, Array]
 
 
-class Loop:
+class LoopRecorder:
     """Counts the updates of the user's own loop, and returns the same data for each as `fit` reports."""
 
     def __init__(self) -> None:
         self.count: int | None = None
 
-    def taken(self, model: Any, trained: Any) -> Taken:
+    def taken(self, model: Any, trained: Any) -> LoopStep:
         """Return the data of an update, or of the state before the first.
 
         Args:
@@ -93,7 +93,7 @@ class Loop:
             gradients = {f"layer {k} {part}": g for part, gs in both.items() for k, g in enumerate(gs, start=1)}
         else:
             gradients = {name: getattr(w, "grad", None) for name, w in weights.items()} if trained is not None else {}
-        return Taken(self.count, None if loss is None else float(array_of(loss)),
+        return LoopStep(self.count, None if loss is None else float(array_of(loss)),
                      {name: array_of(w) for name, w in weights.items()},
                      {name: array_of(g) for name, g in gradients.items() if g is not None})  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...printable import printable
 from ...spelling import named_options
-from .steps import Choice, Loop
+from .steps import Choice, LoopRecorder
 
 NEEDS = (
     "TensorBoard's event files are written by tensorboardX, which is not installed: "
@@ -56,7 +56,7 @@ class TensorBoard:
             raise NotADirectoryError(f"{printable(self.folder)} is a file; TensorBoard reads a folder, one per run.")
         _writers()
         self._open: Any = None
-        self._loop = Loop()
+        self._loop = LoopRecorder()
 
     @property
     def writer(self) -> Any:

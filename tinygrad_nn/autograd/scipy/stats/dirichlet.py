@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import special
 from ....ops.special import gammaln
-from .distribution import of_tensors, others
+from .distribution import scipy_fallback, with_tensor_formula
 
 
 def _logpdf(x: Any, alpha: Any) -> Any:
@@ -19,6 +19,6 @@ def _logpdf(x: Any, alpha: Any) -> Any:
     return np.sum(special.xlogy(weights, x), axis=0) - constant
 
 
-logpdf = of_tensors("dirichlet", "logpdf", _logpdf)
-pdf = of_tensors("dirichlet", "pdf", lambda x, alpha: np.exp(_logpdf(x, alpha)))
-__getattr__ = others("dirichlet")
+logpdf = with_tensor_formula("dirichlet", "logpdf", _logpdf)
+pdf = with_tensor_formula("dirichlet", "pdf", lambda x, alpha: np.exp(_logpdf(x, alpha)))
+__getattr__ = scipy_fallback("dirichlet")

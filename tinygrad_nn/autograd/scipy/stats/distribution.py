@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import scipy.stats as _stats
 
-from ...numpy.numpy_wrapper import gathered, tensors_in
+from ...numpy.numpy_wrapper import as_one_tensor, tensors_in
 
 Formula = Callable[..., Any]
 
 
-def of_tensors(law: str, method: str, formula: Formula) -> Formula:
+def with_tensor_formula(law: str, method: str, formula: Formula) -> Formula:
     """Return a function that calls SciPy's method for plain numbers, and `formula` if an argument has a Tensor.
 
     Args:
@@ -28,7 +28,7 @@ def of_tensors(law: str, method: str, formula: Formula) -> Formula:
 
     @wraps(formula)
     def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = tuple(map(gathered, args)), {name: gathered(x) for name, x in kwargs.items()}
+        args, kwargs = tuple(map(as_one_tensor, args)), {name: as_one_tensor(x) for name, x in kwargs.items()}
         if not tensors_in([*args, *kwargs.values()]):
             return plain(*args, **kwargs)
         try:
@@ -42,7 +42,7 @@ def of_tensors(law: str, method: str, formula: Formula) -> Formula:
     return call
 
 
-def continuous(
+def continuous_functions(
     law: str, logpdf: Formula, cdf: Formula, sf: Formula | None = None, logcdf: Formula | None = None,
     logsf: Formula | None = None, support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[Formula, ...]:  # fmt: skip
@@ -81,10 +81,12 @@ def continuous(
         "sf": standard(sf, 1.0, 0.0), "logsf": standard(logsf, 0.0, -np.inf),
     }  # fmt: skip
     names = list(inspect.signature(logpdf).parameters)[1:]
-    return tuple(of_tensors(law, method, _named(formula, names)) for method, formula in formulas.items())
+    return tuple(
+        with_tensor_formula(law, method, _with_keywords(formula, names)) for method, formula in formulas.items()
+    )
 
 
-def _named(formula: Formula, names: list[str]) -> Formula:
+def _with_keywords(formula: Formula, names: list[str]) -> Formula:
     """Return a formula whose shape parameters may also be passed by keyword."""
 
     def call(x: Any, *parameters: Any, **named: Any) -> Any:
@@ -98,7 +100,7 @@ def _named(formula: Formula, names: list[str]) -> Formula:
     return call
 
 
-def others(law: str) -> Callable[[str], Any]:
+def scipy_fallback(law: str) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` that finds missing names in scipy.stats: methods for plain numbers only."""
 
     def find(name: str) -> Any:

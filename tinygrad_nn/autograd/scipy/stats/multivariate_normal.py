@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ...tracer import getval, live
-from .distribution import of_tensors, others
+from ...tracer import getval, is_live
+from .distribution import scipy_fallback, with_tensor_formula
 
 
 def _logpdf(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
     n = _size(mean, cov)
-    matrix, center = _matrix(cov, n), 0.0 if mean is None else mean
+    matrix, center = _covariance_matrix(cov, n), 0.0 if mean is None else mean
     x = np.reshape(x, (-1, 1)) if n == 1 and np.ndim(x) == 1 else x
     d = np.reshape(x - center, (-1, n))
     if allow_singular:
-        if live(cov):
+        if is_live(cov):
             raise NotImplementedError("the density of a singular covariance is not differentiable in the covariance.")
         w, U = np.linalg.eigh(getval(matrix))
         kept = w > 1e6 * np.finfo(float).eps * np.abs(w).max()  # eigenvalues below SciPy's threshold count as 0
@@ -35,17 +35,17 @@ def _size(mean: Any, cov: Any) -> int:
     return next((int(np.shape(given)[-1]) for given in (mean, cov) if given is not None and np.ndim(given)), 1)
 
 
-def _matrix(cov: Any, n: int) -> Any:
+def _covariance_matrix(cov: Any, n: int) -> Any:
     """Return a covariance as a matrix; it may be given as one number, as a diagonal, or as a matrix."""
     return cov if np.ndim(cov) == 2 else cov * np.eye(n)
 
 
 def _entropy(mean: Any = None, cov: Any = 1) -> Any:
     n = _size(mean, cov)
-    return 0.5 * (n * np.log(2 * np.pi * np.e) + np.linalg.slogdet(_matrix(cov, n))[1])
+    return 0.5 * (n * np.log(2 * np.pi * np.e) + np.linalg.slogdet(_covariance_matrix(cov, n))[1])
 
 
-logpdf = of_tensors("multivariate_normal", "logpdf", _logpdf)
-pdf = of_tensors("multivariate_normal", "pdf", lambda *args, **kwargs: np.exp(_logpdf(*args, **kwargs)))
-entropy = of_tensors("multivariate_normal", "entropy", _entropy)
-__getattr__ = others("multivariate_normal")
+logpdf = with_tensor_formula("multivariate_normal", "logpdf", _logpdf)
+pdf = with_tensor_formula("multivariate_normal", "pdf", lambda *args, **kwargs: np.exp(_logpdf(*args, **kwargs)))
+entropy = with_tensor_formula("multivariate_normal", "entropy", _entropy)
+__getattr__ = scipy_fallback("multivariate_normal")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .... import special
-from .distribution import continuous, others
+from .distribution import continuous_functions, scipy_fallback
 
-pdf, logpdf, cdf, logcdf, sf, logsf = continuous(
+pdf, logpdf, cdf, logcdf, sf, logsf = continuous_functions(
     "norm",
     logpdf=lambda y: -0.5 * y**2 - 0.5 * np.log(2 * np.pi),
     cdf=lambda y: special.ndtr(y),
@@ -13,4 +13,4 @@ pdf, logpdf, cdf, logcdf, sf, logsf = continuous(
     logcdf=lambda y: special.log_ndtr(y),
     logsf=lambda y: special.log_ndtr(-y),
 )
-__getattr__ = others("norm")
+__getattr__ = scipy_fallback("norm")

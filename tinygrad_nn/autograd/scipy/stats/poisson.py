@@ -9,7 +9,7 @@ import numpy as np
 from .... import special
 from ....ops.special import gammaln
 from ...tracer import getval
-from .distribution import of_tensors, others
+from .distribution import scipy_fallback, with_tensor_formula
 
 
 def _logpmf(k: Any, mu: Any, loc: Any = 0) -> Any:
@@ -29,10 +29,10 @@ def _sf(k: Any, mu: Any, loc: Any = 0) -> Any:
     return np.where(k < 0, 1.0, special.gammainc(np.maximum(k, 0) + 1, mu))
 
 
-logpmf = of_tensors("poisson", "logpmf", _logpmf)
-pmf = of_tensors("poisson", "pmf", lambda k, mu, loc=0: np.exp(_logpmf(k, mu, loc)))
-cdf = of_tensors("poisson", "cdf", _cdf)
-logcdf = of_tensors("poisson", "logcdf", lambda k, mu, loc=0: np.log(_cdf(k, mu, loc)))
-sf = of_tensors("poisson", "sf", _sf)
-logsf = of_tensors("poisson", "logsf", lambda k, mu, loc=0: np.log(_sf(k, mu, loc)))
-__getattr__ = others("poisson")
+logpmf = with_tensor_formula("poisson", "logpmf", _logpmf)
+pmf = with_tensor_formula("poisson", "pmf", lambda k, mu, loc=0: np.exp(_logpmf(k, mu, loc)))
+cdf = with_tensor_formula("poisson", "cdf", _cdf)
+logcdf = with_tensor_formula("poisson", "logcdf", lambda k, mu, loc=0: np.log(_cdf(k, mu, loc)))
+sf = with_tensor_formula("poisson", "sf", _sf)
+logsf = with_tensor_formula("poisson", "logsf", lambda k, mu, loc=0: np.log(_sf(k, mu, loc)))
+__getattr__ = scipy_fallback("poisson")

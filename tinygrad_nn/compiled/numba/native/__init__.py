@@ -22,7 +22,7 @@ import numpy as np
 
 from ...program.values import Op, Program
 from . import matrix_products, of_attention, of_images, of_norms, of_recurrent
-from .row import SMALL, Native, alike, run_by
+from .row import SMALL, Native, same_known_dtype, use_native
 
 TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.ROWS, **of_recurrent.ROWS}
 """Name of a primitive, with ``_back`` for its joint rule -> the function that does it."""
@@ -32,8 +32,8 @@ def choose(program: Program) -> Program:
     """Return the program with operations replaced by native functions, if one fits."""
     for op in program.ops:
         native = TABLE.get(op.name) if op.kind == "call" else None
-        if native is not None and op.given is not None and alike(op) and native.fits(op):
-            run_by(op, native)
+        if native is not None and op.given is not None and same_known_dtype(op) and native.fits(op):
+            use_native(op, native)
     return matrix_products.products(program)
 
 

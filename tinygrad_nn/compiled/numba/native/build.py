@@ -18,8 +18,8 @@ import numpy as np
 import threadpoolctl
 from llvmlite.binding import get_host_cpu_name
 
-from ....forks import renewed
-from ..cache import kept
+from ....forks import renewed_after_fork
+from ..cache import kept_on_disk
 from ..forked import Forked
 from .spread import spread
 
@@ -50,7 +50,7 @@ class Cores:
     """A lock that lets one compiled call at a time use all cores, with BLAS limited to one thread."""
 
     def __init__(self) -> None:
-        self.lock = renewed(RLock())
+        self.lock = renewed_after_fork(RLock())
         self.depth = 0
         self.forked = False
         found = threadpoolctl.ThreadpoolController().lib_controllers
@@ -102,7 +102,7 @@ def kernel(apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]]
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        made = kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
+        made = kept_on_disk(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
         called = made.get_call_template
         # Compile once for a type, not for each constant; where LLVM inlines the function, it knows the constants.
         made.get_call_template = lambda args, named: called([numba.types.unliteral(x) for x in args], named)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...program.values import Arg, Op, Program, Value
 from . import of_stacks
-from .row import LEAST, Native, alike, contiguous, run_by
+from .row import LEAST, Native, contiguous, same_known_dtype, use_native
 
 PRODUCT = 16_384  # a product of at most so many multiplications is faster inside a kernel than as a call of BLAS
 PARALLEL = 2**19  # a product of at most so many is faster on one core than on several
@@ -25,29 +25,33 @@ def products(program: Program) -> Program:
     gone: set[Op] = set()
     for op in program.ops:
         if of_stacks.fits(op):
-            run_by(op, of_stacks.STACK)
-        if not large(op):
+            use_native(op, of_stacks.STACK)
+        if not is_large(op):
             continue
         chain = _update(op, users, returned)
         if chain is None:
-            _become(op, PRODUCT_OF, [])
+            _make_native(op, PRODUCT_OF, [])
         else:
             scaled, moved, w, eta = chain
             moved.args, moved.attrs = [*op.args], ()
-            _become(moved, UPDATE, [w, eta])
+            _make_native(moved, UPDATE, [w, eta])
             gone |= {op, scaled}
     return Program([op for op in program.ops if op not in gone], program.inputs, program.outputs)
 
 
-def large(op: Op) -> bool:
+def is_large(op: Op) -> bool:
     """Tell whether an operation is a product of two matrices that is large enough for a native call."""
-    if op.kind != "matmul" or not alike(op) or any(not isinstance(x, Value) or len(x.shape) != 2 for x in op.args):
+    if (
+        op.kind != "matmul"
+        or not same_known_dtype(op)
+        or any(not isinstance(x, Value) or len(x.shape) != 2 for x in op.args)
+    ):
         return False
     (n, k), m = op.args[0].shape, op.args[1].shape[1]
-    return n * k * m > PRODUCT and all(_stored(x) is not None for x in op.args)
+    return n * k * m > PRODUCT and all(_contiguous_base(x) is not None for x in op.args)
 
 
-def _stored(x: Value) -> tuple[Value, bool] | None:
+def _contiguous_base(x: Value) -> tuple[Value, bool] | None:
     """Return a C-contiguous value and whether x is its transpose (else x itself), or None if x is neither."""
     if contiguous(x):
         return x, False
@@ -57,26 +61,26 @@ def _stored(x: Value) -> tuple[Value, bool] | None:
     return None
 
 
-def _become(op: Op, native: Native, more: list[Arg]) -> None:
+def _make_native(op: Op, native: Native, more: list[Arg]) -> None:
     from .build import THREADS
 
     (n, k), m = op.args[0].shape, op.args[1].shape[1]
-    (a, a_flipped), (b, b_flipped) = (_stored(x) for x in op.args)  # type: ignore[misc]
+    (a, a_flipped), (b, b_flipped) = (_contiguous_base(x) for x in op.args)  # type: ignore[misc]
     op.args = [a, b, *more]
-    run_by(op, native)
+    use_native(op, native)
     op.name = native.function
     op.extra = a_flipped, b_flipped, THREADS if n * k * m > PARALLEL else 1
 
 
 def _update(op: Op, users: dict[Value, list[Op]], returned: set[Value]) -> tuple[Op, Op, Value, Any] | None:
     """Return the operations ``eta * G`` and ``w - eta * G`` of a product G, with w and eta, if G has no other use."""
-    scaled = _only(op.out, users, returned)
+    scaled = _only_user(op.out, users, returned)
     if scaled is None or scaled.function is not np.multiply:
         return None
     eta = next((x for x in scaled.args if x is not op.out), None)
     if not (eta.dtype is float if isinstance(eta, Value) else isinstance(eta, (int, float))):
         return None
-    moved = _only(scaled.out, users, returned)
+    moved = _only_user(scaled.out, users, returned)
     if moved is None or moved.function is not np.subtract or moved.args[1] is not scaled.out:
         return None
     w = moved.args[0]
@@ -85,7 +89,7 @@ def _update(op: Op, users: dict[Value, list[Op]], returned: set[Value]) -> tuple
     return scaled, moved, w, eta
 
 
-def _only(x: Value, users: dict[Value, list[Op]], returned: set[Value]) -> Op | None:
+def _only_user(x: Value, users: dict[Value, list[Op]], returned: set[Value]) -> Op | None:
     """Return the only operation that uses a value, if it is a ufunc, or None."""
     found = users.get(x, [])
     alone = len(found) == 1 and x not in returned and found[0].kind == "ufunc"

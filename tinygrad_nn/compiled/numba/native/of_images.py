@@ -21,7 +21,7 @@ def _two(lengths: Ints, fill: int) -> Ints:
     return (fill,) * (2 - len(lengths)) + lengths
 
 
-def _parts(work: int) -> int:
+def _part_count(work: int) -> int:
     from .build import THREADS
 
     return THREADS if work > LITTLE else 1
@@ -40,7 +40,7 @@ def _of_images(op: Op) -> bool:
     return all(len(x.shape) in (3, 4) for x in (*op.values, op.out))
 
 
-def _convolved(op: Op) -> tuple[Ints, Ints]:
+def _conv_sizes(op: Op) -> tuple[Ints, Ints]:
     """Return the numbers of `how`, and the depth and number of the columns that are made at a time."""
     given: dict[str, Any] = op.given or {}
     x, w, y = _shapes(op)
@@ -54,24 +54,24 @@ def _convolved(op: Op) -> tuple[Ints, Ints]:
 
 def _conv_parts(op: Op) -> int:
     x, w, y = _shapes(op)
-    return _parts(x[0] * prod(w) * prod(y[2:]))
+    return _part_count(x[0] * prod(w) * prod(y[2:]))
 
 
 def _conv_numbers(op: Op) -> tuple[Any, ...]:
-    return np.array(_convolved(op)[0]), _conv_parts(op)
+    return np.array(_conv_sizes(op)[0]), _conv_parts(op)
 
 
 def _work(op: Op) -> int:
-    how, columns = _convolved(op)
+    how, columns = _conv_sizes(op)
     return int(how[5] * prod(columns)) if how[5] >= LEAST else 0
 
 
-def _columns(op: Op) -> tuple[Ints, ...]:
-    return ((_conv_parts(op), prod(_convolved(op)[1])),)
+def _column_memory(op: Op) -> tuple[Ints, ...]:
+    return ((_conv_parts(op), prod(_conv_sizes(op)[1])),)
 
 
 def _columns_and_totals(op: Op) -> tuple[Ints, ...]:
-    return (*_columns(op), (_conv_parts(op), op.out.size))
+    return (*_column_memory(op), (_conv_parts(op), op.out.size))
 
 
 def _convolution(function: str, memory: Any) -> Native:
@@ -87,11 +87,11 @@ def _sizes(op: Op) -> tuple[Ints, Ints]:
     return large.shape, small.shape
 
 
-def _of_pixels(op: Op) -> bool:
+def _fits_pool(op: Op) -> bool:
     return len((op.given or {})["kernel"]) <= 2
 
 
-def _pooled(op: Op) -> Ints:
+def _pool_sizes(op: Op) -> Ints:
     """Return the numbers of `how`: those of a convolution of single channels."""
     given: dict[str, Any] = op.given or {}
     axes = len(given["kernel"])
@@ -102,40 +102,40 @@ def _pooled(op: Op) -> Ints:
 
 
 def _pool_parts(op: Op) -> int:
-    return _parts(prod(_sizes(op)[1]) * prod((op.given or {})["kernel"]))
+    return _part_count(prod(_sizes(op)[1]) * prod((op.given or {})["kernel"]))
 
 
 def _pool_numbers(op: Op) -> tuple[Any, ...]:
-    return np.array(_pooled(op)), _pool_parts(op)
+    return np.array(_pool_sizes(op)), _pool_parts(op)
 
 
 def _spread_numbers(op: Op) -> tuple[Any, ...]:
-    how = _pooled(op)
+    how = _pool_sizes(op)
     return np.array(how), how[6:8] == how[10:12] == (2, 2) and how[12:14] == (0, 0), _pool_parts(op)
 
 
 def _mean_numbers(op: Op) -> tuple[Any, ...]:
-    return np.array(_pooled(op)), bool((op.given or {})["count_include_pad"]), _pool_parts(op)
+    return np.array(_pool_sizes(op)), bool((op.given or {})["count_include_pad"]), _pool_parts(op)
 
 
-def _lines(op: Op) -> tuple[Ints, ...]:
-    how = _pooled(op)
+def _line_memory(op: Op) -> tuple[Ints, ...]:
+    how = _pool_sizes(op)
     return ((_pool_parts(op), how[8] * max(how[4] + 2 * how[13], how[9] * how[11])),)
 
 
-def _windows(op: Op) -> tuple[Ints, ...]:
-    _, _, _, _, _, _, down, across, rows, at, *_ = _pooled(op)
+def _window_memory(op: Op) -> tuple[Ints, ...]:
+    _, _, _, _, _, _, down, across, rows, at, *_ = _pool_sizes(op)
     many = 3 if op.name == "max_collect" else 2
     return ((_pool_parts(op), (many * down * across + 1) * rows * at),)
 
 
 ROWS = {
-    "conv": _convolution("conv", _columns),
-    "conv_transpose": _convolution("conv_transpose", _columns),
+    "conv": _convolution("conv", _column_memory),
+    "conv_transpose": _convolution("conv_transpose", _column_memory),
     "conv_weight": _convolution("conv_weight", _columns_and_totals),
-    "max_pool": Native("pools", "max_pool", _of_pixels, memory=_lines, numbers=_pool_numbers),
-    "max_spread": Native("pools", "max_spread", _of_pixels, memory=_windows, numbers=_spread_numbers),
-    "max_collect": Native("pools", "max_collect", _of_pixels, memory=_windows, numbers=_pool_numbers),
-    "avg_pool": Native("pools", "avg_pool", _of_pixels, memory=_windows, numbers=_mean_numbers),
-    "avg_spread": Native("pools", "avg_spread", _of_pixels, memory=_windows, numbers=_mean_numbers),
+    "max_pool": Native("pools", "max_pool", _fits_pool, memory=_line_memory, numbers=_pool_numbers),
+    "max_spread": Native("pools", "max_spread", _fits_pool, memory=_window_memory, numbers=_spread_numbers),
+    "max_collect": Native("pools", "max_collect", _fits_pool, memory=_window_memory, numbers=_pool_numbers),
+    "avg_pool": Native("pools", "avg_pool", _fits_pool, memory=_window_memory, numbers=_mean_numbers),
+    "avg_spread": Native("pools", "avg_spread", _fits_pool, memory=_window_memory, numbers=_mean_numbers),
 }

@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 
 from ...program.values import Arg, Op, Value
-from .of_attention import by_place
+from .of_attention import by_position
 from .row import APART, Native
 
 PARALLEL = 2**14  # with at most so many entries one core is faster
 Shape = tuple[int, ...]
 
 
-def _given(op: Op) -> tuple[Value, Arg, Arg]:
+def _arguments(op: Op) -> tuple[Value, Arg, Arg]:
     """Return x, weight and bias; the number 0 if there is no bias."""
-    given = by_place(op)[2:] if op.name.endswith("_back") else by_place(op)
+    given = by_position(op)[2:] if op.name.endswith("_back") else by_position(op)
     return given[0], given[1], given[2] if op.name.startswith("standardize") else 0.0
 
 
-def _first(op: Op) -> int | None:
+def _first_axis(op: Op) -> int | None:
     """Return the first of the normalized axes if these are the last axes of x, else None."""
-    x = _given(op)[0]
+    x = _arguments(op)[0]
     axis = op.given["axis"]  # type: ignore[index]
     axes = sorted(a % len(x.shape) for a in (axis if isinstance(axis, tuple) else (axis,)))
     return axes[0] if axes == list(range(len(x.shape) - len(axes), len(x.shape))) and axes else None
@@ -31,30 +31,30 @@ def _first(op: Op) -> int | None:
 
 def fits(op: Op) -> bool:
     """Tell whether the normalized axes are the last ones, and weight and bias have one of the layouts in `norms`."""
-    x, weight, bias = _given(op)
-    if _first(op) is None or any(isinstance(w, Value) and (w.weak or w.dtype != x.dtype) for w in (weight, bias)):
+    x, weight, bias = _arguments(op)
+    if _first_axis(op) is None or any(isinstance(w, Value) and (w.weak or w.dtype != x.dtype) for w in (weight, bias)):
         return False
     if isinstance(bias, Value) and (not isinstance(weight, Value) or weight.shape != bias.shape):
         return False
-    return _kinds(op) is not None
+    return _count_row_kinds(op) is not None
 
 
-def _kinds(op: Op) -> int | None:
+def _count_row_kinds(op: Op) -> int | None:
     """Return how many rows have different weights, or None if the weights of a row are not those of equal blocks."""
-    x, weight, _ = _given(op)
+    x, weight, _ = _arguments(op)
     if not isinstance(weight, Value):
         return 1
-    first = _first(op) or 0
+    first = _first_axis(op) or 0
     shape = (1,) * (len(x.shape) - len(weight.shape)) + weight.shape
     if len(shape) != len(x.shape):
         return None
     rows, inside = list(zip(shape, x.shape, strict=True))[:first], list(zip(shape, x.shape, strict=True))[first:]
-    if any(w != 1 for w, _ in (*rows[: len(rows) - _same(rows[::-1])], *inside[_same(inside) :])):
+    if any(w != 1 for w, _ in (*rows[: len(rows) - _count_equal(rows[::-1])], *inside[_count_equal(inside) :])):
         return None
     return prod(w for w, _ in rows)
 
 
-def _same(pairs: list[tuple[int, int]]) -> int:
+def _count_equal(pairs: list[tuple[int, int]]) -> int:
     """Return how many pairs at the beginning have equal lengths."""
     for count, (w, n) in enumerate(pairs):
         if w != n:
@@ -72,7 +72,7 @@ def _full(number: Arg, like: Arg, dtype: Any) -> Arg:
 
 def arrays(op: Op) -> list[Arg]:
     """Return x, weight and bias; for the rule g, x, weight and the two arrays that the forward saved."""
-    x, weight, bias = _given(op)
+    x, weight, bias = _arguments(op)
     w = _full(weight, 1.0, x.dtype)
     if op.name.endswith("_back"):
         saved = op.args[-2:] if op.name.startswith("standardize") else [op.args[-1]] * 2
@@ -84,15 +84,15 @@ def threads(op: Op) -> int:
     """Return into how many parts the rows are divided."""
     from .build import THREADS
 
-    x = _given(op)[0]
-    return min(THREADS, prod(x.shape[: _first(op)])) if x.size > PARALLEL else 1
+    x = _arguments(op)[0]
+    return min(THREADS, prod(x.shape[: _first_axis(op)])) if x.size > PARALLEL else 1
 
 
 def memory(op: Op) -> tuple[Shape, ...]:
     """Return the shapes of work arrays: for results that are not asked for, and for each part's sums."""
     if not op.name.endswith("_back"):
         return () if op.name == "standardize" else ((1,),)
-    weight = _given(op)[1]
+    weight = _arguments(op)[1]
     size = weight.size if isinstance(weight, Value) else 1
     parts = (threads(op), size + APART)
     return (*[(size,)] * (3 - len(op.outs)), parts, parts)
@@ -101,7 +101,7 @@ def memory(op: Op) -> tuple[Shape, ...]:
 def numbers(op: Op) -> tuple[Any, ...]:
     """Return the number of kinds of rows, whether the mean is subtracted, eps, and the number of parts."""
     eps = float(op.given.get("eps", 1e-5))  # type: ignore[union-attr]
-    return _kinds(op), op.name.startswith("standardize"), eps, threads(op)
+    return _count_row_kinds(op), op.name.startswith("standardize"), eps, threads(op)
 
 
 FORWARD = Native("norms", "forward", fits, arrays, memory, numbers)

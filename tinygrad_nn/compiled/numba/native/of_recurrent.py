@@ -13,7 +13,7 @@ GATES = {"rnn_states": 1, "lstm_states": 4, "gru_states": 3}
 Shape = tuple[int, ...]
 
 
-def _given(op: Op) -> list[Arg]:
+def _arguments(op: Op) -> list[Arg]:
     """Return the arguments of the primitive; the first two are the input's contribution z, and the weights."""
     if not op.name.endswith("_back"):
         return list(op.args)
@@ -28,7 +28,7 @@ def fits(op: Op) -> bool:
     """Tell whether all arguments are arrays of the shapes that the primitive names, and all gradients are needed."""
     if any(not isinstance(x, Value) or x.weak or x.dtype != op.out.dtype for x in op.args):
         return False
-    z, w, *more = _given(op)
+    z, w, *more = _arguments(op)
     if len(z.shape) != 3 or len(w.shape) != 2:
         return False
     (_, batch, width), n = z.shape, w.shape[1]
@@ -42,7 +42,7 @@ def threads(op: Op) -> int:
     """Return into how many parts the batch is divided."""
     from .build import THREADS
 
-    z, w = _given(op)[:2]
+    z, w = _arguments(op)[:2]
     (times, batch, width), n = z.shape, w.shape[1]
     return min(THREADS, batch) if times * batch * width * n > PARALLEL else 1
 
@@ -57,7 +57,7 @@ def arrays(op: Op) -> list[Arg]:
 
 def memory(op: Op) -> tuple[Shape, ...]:
     """Return the shapes of work arrays: saved gates if these are no result, packed weights, products of one step."""
-    z, w = _given(op)[:2]
+    z, w = _arguments(op)[:2]
     (times, batch, width), n = z.shape, w.shape[1]
     back, gru = op.name.endswith("_back"), op.name.startswith("gru")
     columns, rows = (n, width) if back else (width, n)
@@ -75,7 +75,7 @@ def numbers(op: Op) -> tuple[Any, ...]:
 
 def work(op: Op) -> int:
     """Return the number of multiplications in the gradient of the weights."""
-    z, w = _given(op)[:2]
+    z, w = _arguments(op)[:2]
     return z.size * w.shape[1] if op.name.endswith("_back") else 0
 
 

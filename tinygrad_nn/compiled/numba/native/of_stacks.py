@@ -12,7 +12,7 @@ import numpy as np
 
 from ...program.memory import view_of
 from ...program.values import VIEWS, Arg, Op, Value
-from .row import Native, alike
+from .row import Native, same_known_dtype
 
 PRODUCT = 16_384  # a stack of at most so many multiplications is faster with NumPy
 PARALLEL = 2**18  # one of at most so many is faster on one core
@@ -36,7 +36,7 @@ class Stack(NamedTuple):
     flipped: bool
 
 
-def lying(x: Arg) -> Stack | None:
+def memory_order(x: Arg) -> Stack | None:
     """Return how the matrices of a stack lie in memory, or None if BLAS cannot take them without a copy."""
     views = []
     source = x
@@ -67,9 +67,9 @@ def _steps(x: Value, stack: Stack, shape: tuple[int, ...]) -> list[int]:
 
 
 def _both(op: Op) -> tuple[Stack, Stack] | None:
-    if op.kind != "matmul" or len(op.out.shape) < 3 or len(op.args) != 2 or not alike(op):
+    if op.kind != "matmul" or len(op.out.shape) < 3 or len(op.args) != 2 or not same_known_dtype(op):
         return None
-    a, b = map(lying, op.args)
+    a, b = map(memory_order, op.args)
     return None if a is None or b is None else (a, b)
 
 

@@ -181,14 +181,14 @@ def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: 
 
 
 @kernel()
-def pack(a: Any, flipped: Any, packed: Any) -> None:
+def pack_matrix(a: Any, flipped: Any, packed: Any) -> None:
     """Pack a matrix, or its transpose, into an array with as many more columns as fill the last tile."""
     k, n = (a.shape[1], a.shape[0]) if flipped else a.shape
     pack_part(a.reshape(-1), 0, a.shape[1], flipped, k, n, VECTOR * VECTORS // a.itemsize, packed.reshape(-1), 0)
 
 
 @kernel()
-def times(a: Any, packed: Any, out: Any, lo: Any, hi: Any) -> None:
+def multiply_packed(a: Any, packed: Any, out: Any, lo: Any, hi: Any) -> None:
     """Write rows `lo` to `hi` of a b for a packed b; the rows of `out` have room for whole tiles."""
     wide = VECTOR * VECTORS // a.itemsize
     k, n = a.shape[1], out.shape[1]

@@ -12,7 +12,7 @@ from typing import Any
 from .blocked import suits
 from .build import Parted, kernel
 from .mathematics import sigmoid, tanh
-from .packed import pack, times
+from .packed import multiply_packed, pack_matrix
 from .products import gemm_in
 
 
@@ -69,9 +69,9 @@ def _rnn_row(x: Any, a: Any, h: Any, relu: Any) -> None:
 def rnn_states(z: Any, w: Any, h: Any, out: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
     """Write the states of a plain recurrent network."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
-    pack(w, True, mine)
+    pack_matrix(w, True, mine)
     for t in range(len(z)):
-        times(h if t == 0 else out[t - 1], mine, s, lo, hi)
+        multiply_packed(h if t == 0 else out[t - 1], mine, s, lo, hi)
         for row in range(lo, hi):
             _rnn_row(s[row], z[t, row], out[t, row], relu)
 
@@ -91,13 +91,13 @@ def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
 def _rnn_back(g: Any, out: Any, w: Any, dz: Any, dh: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
     # From the last time to the first; `s` holds the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
-    pack(w, False, mine)
+    pack_matrix(w, False, mine)
     for row in range(lo, hi):
         _zero(s[row])
     for t in range(len(g) - 1, -1, -1):
         for row in range(lo, hi):
             _rnn_row_back(g[t, row], out[t, row], s[row], dz[t, row], relu)
-        times(dz[t], mine, s, lo, hi)
+        multiply_packed(dz[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _copy(s[row], dh[row])
 
@@ -127,11 +127,11 @@ def _lstm_row(
 def lstm_states(z: Any, w: Any, h: Any, c: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
     """Write the states of a long short-term memory and its last cell, and save what the rule needs in `cells`."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
-    pack(w, True, mine)
+    pack_matrix(w, True, mine)
     n = h.shape[1]
     added, gates = z.reshape(len(z), len(h), 4, n), cells.reshape(len(z), len(h), 6, n)
     for t in range(len(z)):
-        times(h if t == 0 else out[t - 1], mine, s, lo, hi)
+        multiply_packed(h if t == 0 else out[t - 1], mine, s, lo, hi)
         for row in range(lo, hi):
             x, a, k = s[row], added[t, row], gates[t, row]
             before = c[row] if t == 0 else gates[t - 1, row, 4]
@@ -165,7 +165,7 @@ def _lstm_back(
 ) -> None:
     # From the last time to the first; `s` and `dc` hold the gradients that state and cell get from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
-    pack(w, False, mine)
+    pack_matrix(w, False, mine)
     batch, n = dh.shape
     gates, deltas = cells.reshape(len(dz), batch, 6, n), dz.reshape(len(dz), batch, 4, n)
     for row in range(lo, hi):
@@ -178,7 +178,7 @@ def _lstm_back(
             _lstm_row_back(
                 g[t, row], x[:n], dc[row], k[0], k[1], k[2], k[3], before, k[5], d[0], d[1], d[2], d[3]
             )
-        times(dz[t], mine, s, lo, hi)
+        multiply_packed(dz[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _copy(s[row], dh[row])
 
@@ -208,12 +208,12 @@ def _gru_row(
 def gru_states(z: Any, w: Any, b: Any, h: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
     """Write the states of a gated recurrent unit, and save what the rule needs in `cells`."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
-    pack(w, True, mine)
+    pack_matrix(w, True, mine)
     n = h.shape[1]
     added, gates = z.reshape(len(z), len(h), 3, n), cells.reshape(len(z), len(h), 4, n)
     for t in range(len(z)):
         before = h if t == 0 else out[t - 1]
-        times(before, mine, s, lo, hi)
+        multiply_packed(before, mine, s, lo, hi)
         for row in range(lo, hi):
             x, a, k = s[row], added[t, row], gates[t, row]
             _gru_row(
@@ -244,7 +244,7 @@ def _gru_back(
 ) -> None:
     # From the last time to the first; the sum of `s` and `dh` is the gradient that a state gets from the next time.
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
-    pack(w, False, mine)
+    pack_matrix(w, False, mine)
     batch, n = dh.shape
     gates, deltas = cells.reshape(len(g), batch, 4, n), dz.reshape(len(g), batch, 3, n)
     products = of_h.reshape(len(g), batch, 3, n)
@@ -258,7 +258,7 @@ def _gru_back(
             _gru_row_back(
                 g[t, row], y[:n], before, k[0], k[1], k[2], k[3], d[0], d[1], d[2], x[0], x[1], x[2], dh[row]
             )
-        times(of_h[t], mine, s, lo, hi)
+        multiply_packed(of_h[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _add(s[row], dh[row])
 

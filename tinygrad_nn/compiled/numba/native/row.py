@@ -17,12 +17,12 @@ LEAST, SMALL = 16, 10**6  # with fewer rows or columns, or at most so many multi
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def everything(op: Op) -> list[Arg]:
+def all_arguments(op: Op) -> list[Arg]:
     """Return the arguments of an operation unchanged."""
     return list(op.args)
 
 
-def nothing(op: Op) -> tuple[Any, ...]:
+def no_extras(op: Op) -> tuple[Any, ...]:
     """Return an empty tuple: the function takes no numbers, or no memory."""
     return ()
 
@@ -44,9 +44,9 @@ class Native:
     module: str
     function: str
     fits: Callable[[Op], bool] = lambda op: True
-    arrays: Callable[[Op], list[Arg]] = everything
-    memory: Callable[[Op], tuple[tuple[int, ...], ...]] = nothing
-    numbers: Callable[[Op], tuple[Any, ...]] = nothing
+    arrays: Callable[[Op], list[Arg]] = all_arguments
+    memory: Callable[[Op], tuple[tuple[int, ...], ...]] = no_extras
+    numbers: Callable[[Op], tuple[Any, ...]] = no_extras
     work: Callable[[Op], int] = lambda op: 0
     over: int = -1
 
@@ -60,7 +60,7 @@ def available() -> bool:
     return find_spec("scipy") is not None and find_spec("threadpoolctl") is not None
 
 
-def run_by(op: Op, native: Native) -> None:
+def use_native(op: Op, native: Native) -> None:
     """Turn an operation into one of kind ``native``, which is done by this function."""
     dtype = op.out.dtype
     op.extra, op.work = (*native.numbers(op),), native.work(op)
@@ -68,7 +68,7 @@ def run_by(op: Op, native: Native) -> None:
     op.kind, op.function, op.args, op.outs = "native", native, native.arrays(op), [*op.outs, *outs]
 
 
-def alike(op: Op) -> bool:
+def same_known_dtype(op: Op) -> bool:
     """Tell whether all floating-point arrays of an operation have one dtype, float32 or float64, and none is empty."""
     arrays = [x for x in [*op.values, *op.outs] if not x.weak]
     kinds = {x.dtype for x in arrays if x.dtype.kind == "f"}

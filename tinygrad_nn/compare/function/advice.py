@@ -17,7 +17,7 @@ Probe = tuple[list[Array], Traced, list[Array]]
 CLOSE = 1e-7
 
 
-class Look(NamedTuple):
+class GradientData(NamedTuple):
     """The data from which a wrong gradient is explained.
 
     `mine` and `right` are the user's gradients and the right ones, `bads` masks their wrong entries, `leaves` holds the
@@ -45,7 +45,7 @@ class Look(NamedTuple):
         return any(m.dtype.itemsize < 8 for m in self.mine)
 
 
-def close(look: Look, m: Array, p: Array) -> bool:
+def equal_to_rounding(look: GradientData, m: Array, p: Array) -> bool:
     """Tell whether two gradients are equal up to rounding."""
     if m.shape != p.shape or not np.isfinite(p).all():
         return False
@@ -53,7 +53,7 @@ def close(look: Look, m: Array, p: Array) -> bool:
     return bool((np.abs(m - p) <= (3e-4 if look.single else look.close) * size).all())
 
 
-def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
+def fit_factor(look: GradientData, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
     """Name the factor s with ``mine = s base``, or if `beside` ``mine = right + (s - 1) base``, at all points.
 
     `over` selects the inputs; `base` computes the gradients `base` for a graph. Return None if no such factor exists.
@@ -77,7 +77,7 @@ def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False)
             return None
         s = dot / square
         for i in over:
-            if not close(look, mine[i], right[i] + s * b[i] if beside else s * b[i]):
+            if not equal_to_rounding(look, mine[i], right[i] + s * b[i] if beside else s * b[i]):
                 return None
         values.append(s + 1 if beside else s)
         shapes = [np.shape(x) for x in look.leaves if np.ndim(x)]
@@ -89,7 +89,7 @@ def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False)
     return name_factor(values, facts, loose)
 
 
-def unsummed(look: Look, i: int) -> Iterator[Array]:
+def before_summing(look: GradientData, i: int) -> Iterator[Array]:
     """Yield the gradients that arrive at an input before they are summed back to its shape."""
     kept: list[Array] = []
     node = look.trace.inputs[i]

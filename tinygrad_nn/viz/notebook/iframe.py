@@ -17,7 +17,7 @@ PICTURES = {".gif": "image/gif", ".png": "image/png", ".svg": "image/svg+xml"}
 _Path: Any = type(Path())
 
 
-def framed(page: str, title: str, height: int = HEIGHT) -> str:
+def framed_page(page: str, title: str, height: int = HEIGHT) -> str:
     """Return an ``<iframe>`` with a page: its scripts run, but cannot read anything outside of the frame."""
     about = escape(printable(title), quote=True)
     style = f"box-sizing:border-box;width:100%;height:{height}px;border:1px solid #8b949e80;border-radius:6px"
@@ -37,7 +37,7 @@ class Page:
         self.html, self.title = html, title
 
     def _repr_html_(self) -> str:
-        return framed(self.html, self.title)
+        return framed_page(self.html, self.title)
 
     def __repr__(self) -> str:
         return f"<page {printable(self.title)!r}; a notebook shows it, .save('page.html') writes it>"
@@ -51,10 +51,10 @@ class Page:
         """
         if Path(path).suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"this is a page; {str(path)!r} should end in .html.")
-        return Written(write_whole(path, self.html.encode()))
+        return WrittenFile(write_whole(path, self.html.encode()))
 
 
-class Written(_Path):  # type: ignore[misc]
+class WrittenFile(_Path):  # type: ignore[misc]
     """The path of a written page or picture; a notebook displays the content of the file."""
 
     def __repr__(self) -> str:
@@ -69,6 +69,6 @@ class Written(_Path):  # type: ignore[misc]
         if path.stat().st_size > LARGEST:
             return f"<p>{where} has {path.stat().st_size / 1e6:,.0f} MB; open it in a browser.</p>"
         if kind not in PICTURES:
-            return framed(path.read_text(encoding="utf-8"), path.name)
+            return framed_page(path.read_text(encoding="utf-8"), path.name)
         data = base64.b64encode(path.read_bytes()).decode()
         return f'<img style="max-width:100%;height:auto" alt="{where}" src="data:{PICTURES[kind]};base64,{data}">'

@@ -11,7 +11,7 @@ from ...node import Node
 from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
 from .explain import same_but_ones
-from .matching import Match, chosen, meant, right_by
+from .matching import Match, candidate_states, choose_state, is_within_bound
 from .tape import LOST, Tape
 from .tracing import State
 
@@ -54,8 +54,8 @@ def injected(
             marked.add(node)
         for k in at[node]:
             bound = 1e-9 * (np.abs(arrived) + np.abs(arrived).max(initial=0)) if bounds is None else bounds[k]
-            choice = meant(matches[k].states)
-            states[k], right = chosen(choice, arrived, bound)
+            choice = candidate_states(matches[k].states)
+            states[k], right = choose_state(choice, arrived, bound)
             if len(choice) > 1 and not (right and states[k] is choice[-1]):
                 undecided[k] = choice
             states[k] = (forced or {}).get(k, states[k])
@@ -70,12 +70,12 @@ def injected(
     return Walked(states, given, arrived, marked, undecided)
 
 
-def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
+def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
     """Walk back; if the state of a gradient is unclear, take the one with which the fewest steps are wrong."""
     first = injected(tape, matches, bounds)
 
     def wrong(walked: Walked) -> int:
-        return sum(not right_by(walked.states[k].array, walked.arrived[m.version.node], bounds[k])
+        return sum(not is_within_bound(walked.states[k].array, walked.arrived[m.version.node], bounds[k])
                    for k, m in enumerate(matches))  # fmt: skip
 
     best, least = first, wrong(first)

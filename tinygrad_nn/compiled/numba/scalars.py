@@ -14,7 +14,7 @@ import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import ELEMENTWISE, cast, code_of, literal
-from .indices import flat
+from .indices import flat_index
 from .loops import DEEP, Loops
 
 PIECE = 200  # operations in a function; LLVM's time grows faster than the length of a function
@@ -22,14 +22,14 @@ FEW = 8  # up to so many numbers of a dtype are passed or returned one by one, m
 MANY = 64  # the fewest operations on single numbers that get a kernel of their own if there are other kernels
 
 
-def single(op: Op) -> bool:
+def is_scalar_operation(op: Op) -> bool:
     """Tell whether an operation that a kernel can do is elementwise, or a view, and its result a single number."""
     if op.kind in VIEWS:
         return op.out.size == 1
     return op.kind in ELEMENTWISE and op.out.size == 1
 
 
-def stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
+def scalar_stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
     """Return the operations that become straight-line code, with the stage of each.
 
     The operations of a stage depend only on each other, on earlier stages and on other operations that can run before,
@@ -39,7 +39,7 @@ def stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
     found: dict[int, list[Op]] = {}
     others = False
     for op in ops:
-        one = (op.kind in VIEWS or fusable(op)) and single(op)
+        one = (op.kind in VIEWS or fusable(op)) and is_scalar_operation(op)
         others |= not one and op.kind not in VIEWS and fusable(op)
         here = max([0, *(k + (before != one) for k, before in (stage[x] for x in op.values if x in stage))])
         stage.update(dict.fromkeys(op.outs, (here, one)))
@@ -79,7 +79,7 @@ class Straight:
         kept, crossing = set(outside), []
         for number, op in enumerate(work):
             for arg in op.values:
-                x = source(arg, self.number)
+                x = viewed_source(arg, self.number)
                 if x in self.number:
                     if self.number[x] // PIECE != number // PIECE and x not in kept:
                         crossing.append(x)
@@ -124,7 +124,7 @@ class Straight:
         return "\n\n".join("\n".join(lines.lines) for lines in written)
 
 
-def source(value: Value, made: Container[Value]) -> Value:
+def viewed_source(value: Value, made: Container[Value]) -> Value:
     """Return the base of a view: a value that is made here, or an outer value that is no view."""
     while value not in made and value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
@@ -172,15 +172,15 @@ class Lines(Loops):
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the base of a view and the index in it; a value made here is used directly, even through a view."""
-        if source(value, self.mine) in self.mine:
-            value = source(value, self.mine)
+        if viewed_source(value, self.mine) in self.mine:
+            value = viewed_source(value, self.mine)
             return value, ["0"] * len(value.shape)
         return super().index(value, index)
 
     def place(self, value: Value, index: Sequence[str]) -> str:
         """Return the expression of an entry of a flat array that holds a value."""
         pool, start = self.scratch.get(value, (value, 0))
-        return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
+        return f"{self.names[pool]}[{flat_index(value.shape, index, start)}]"
 
     def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
         """Return the expression of an argument in dtype `want`."""

@@ -33,13 +33,13 @@ def with_parts(view: GraphView, names: Mapping[str, Any]) -> GraphView:
     def named(part: GraphNode) -> str | None:
         if part.name or part.kind != "constant" or not part.array.size:
             return part.name
-        found = [(name, cut(part.array, whole)) for name, whole in owners.get(id(_owner(part.array)), ())]
-        return min((name + index for name, index in found if index is not None), key=_length, default=None)
+        found = [(name, slice_text(part.array, whole)) for name, whole in owners.get(id(_owner(part.array)), ())]
+        return min((name + index for name, index in found if index is not None), key=_name_order, default=None)
 
     return with_names(view, named) if owners else view
 
 
-def _length(name: str) -> tuple[bool, int]:
+def _name_order(name: str) -> tuple[bool, int]:
     return name.endswith(HARDER), len(name)
 
 
@@ -51,7 +51,7 @@ def _owner(array: Array) -> Any:
     return base
 
 
-def cut(piece: Array, whole: Array) -> str | None:
+def slice_text(piece: Array, whole: Array) -> str | None:
     """Return the index expression of a view into an array, ``[…]`` if it is complicated, ``None`` if it is no view.
 
     Example:
@@ -62,7 +62,7 @@ def cut(piece: Array, whole: Array) -> str | None:
     (first, last), (start, stop) = byte_bounds(piece), byte_bounds(whole)
     if first < start or last > stop:
         return None
-    if piece.size == whole.size and _place(piece) == _place(whole):
+    if piece.size == whole.size and _address(piece) == _address(whole):
         if (piece.shape, piece.strides) == (whole.shape, whole.strides):
             return ""
         if (piece.shape, piece.strides) == (whole.shape[::-1], whole.strides[::-1]):
@@ -76,7 +76,7 @@ def cut(piece: Array, whole: Array) -> str | None:
 
 def _index(piece: Array, whole: Array) -> str | None:
     """Return an index of integers and slices that gives the view, or ``None`` if there is none."""
-    rest, starts = _place(piece) - _place(whole), dict[int, int]()
+    rest, starts = _address(piece) - _address(whole), dict[int, int]()
     for axis in sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis]):
         if whole.strides[axis] <= 0:
             return None
@@ -98,7 +98,7 @@ def _index(piece: Array, whole: Array) -> str | None:
     return f"[{', '.join(words)}]"
 
 
-def _place(array: Array) -> int:
+def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 

@@ -19,11 +19,11 @@ from ...tensor import Tensor, raw
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step
 from .matching import Match
-from .mending import mended
+from .mending import add_edit
 from .running import Passes
 from .tape import Tape
 from .tracing import State
-from .walked import Walked
+from .walk import Walked
 
 Array = np.ndarray[Any, Any]
 
@@ -66,7 +66,7 @@ class Cells:
         edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, wanted, values=more.__getitem__)
         if edit is None:
             return found
-        return mended(found, _at(edit, statement.line), {label for label, _ in self._tensors()})
+        return add_edit(found, _with_cell_line(edit, statement.line), {label for label, _ in self._tensors()})
 
     def _tensors(self) -> list[tuple[str, Any]]:
         return [(label, found[-1]) for label, found in self.run.graph.versions.items()]
@@ -127,7 +127,7 @@ def _function(text: str, label: str, arrays: Mapping[str, Any], others: Mapping[
     return space["line"]
 
 
-def _at(edit: Edit, line: int) -> Edit:
+def _with_cell_line(edit: Edit, line: int) -> Edit:
     """Return an edit with the line number of the cell instead of that of the one-line function."""
     said = edit.sentence.replace("Line 2:", f"Line {line}:", 1)
     others = tuple(text.replace("line 2:", f"line {line}:", 1) for text in edit.alternatives)

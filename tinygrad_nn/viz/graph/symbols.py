@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ...graph import GraphNode, GraphView, short_number
-from ...graph.equations import Tree, in_letters, line, result_letter, tree
+from ...graph.equations import Tree, equation_tree, replace_letters, result_letter, unicode_line
 from ...graph.walk import symbols
 from ...printable import printable
 
@@ -22,31 +22,31 @@ LISTED = frozenset({"concatenate", "stack", "einsum"})
 MOST_LISTED = 8
 
 
-def spelled(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
+def node_equation(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
     """Return the equation of a node, its rules and its letters; ``out`` is the result, ``g`` the gradient in it."""
     if part.operation in LISTED and operands <= MOST_LISTED:
-        return _listed(part.operation, operands)
-    return _spelled(part.tex or "", part.rules, symbols(part) or JOINT.get(part.operation or "", ())[:operands])
+        return _variadic_equations(part.operation, operands)
+    return _equation_trees(part.tex or "", part.rules, symbols(part) or JOINT.get(part.operation or "", ())[:operands])
 
 
 @lru_cache(512)
-def _spelled(
+def _equation_trees(
     tex: str, given: tuple[str | None, ...], letters: tuple[str, ...]
 ) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
     rules = list(given)
     if letters and len(rules) == 1 and len(letters) > 1:
-        rules = list(_parted(rules[0] or "", len(letters)))
+        rules = list(_separate_rules(rules[0] or "", len(letters)))
     name = result_letter(tex, letters)
     known = {name: ["mi", {}, "out"]} if name else {}
-    equation = in_letters(tree(tex), known)
+    equation = replace_letters(equation_tree(tex), known)
     return (
         ["whole", {}, equation] if name else equation,
-        [None if rule is None else in_letters(tree(rule), known) for rule in rules],
+        [None if rule is None else replace_letters(equation_tree(rule), known) for rule in rules],
         letters,
     )
 
 
-def _parted(rule: str, count: int) -> list[str | None]:
+def _separate_rules(rule: str, count: int) -> list[str | None]:
     r"""Return the separate rules listed in a joint rule, each with the definitions of the names that it uses.
 
     Example:
@@ -56,15 +56,17 @@ def _parted(rule: str, count: int) -> list[str | None]:
     parts = rule.split(r",\ ")
     parts[-1], *defined = parts[-1].split(r" \quad ")
     rules, rest = [part for part in parts if " = " not in part], [part for part in parts if " = " in part] + defined
-    found = [",\\ ".join([part, *(text for text in rest if _in(text.strip("(")[0], part))]) for part in rules[:count]]
+    found = [
+        ",\\ ".join([part, *(text for text in rest if _is_in_tex(text.strip("(")[0], part))]) for part in rules[:count]
+    ]
     return [*found, *[None] * (count - len(found))]
 
 
-def _in(name: str, tex: str) -> bool:
+def _is_in_tex(name: str, tex: str) -> bool:
     return re.search(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", tex) is not None
 
 
-def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
+def _variadic_equations(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
     """Return the equations of an operation that takes any number of operands."""
     letters = tuple(f"x{k}" for k in range(1, count + 1))
     names: list[Tree] = [["mi", {}, letter] for letter in letters]
@@ -81,7 +83,7 @@ def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[
     return ["mrow", {}, ["mo", {}, "["], *listed, ["mo", {}, "]"]], places, letters
 
 
-def letter(part: GraphNode) -> str | list[str]:
+def value_letter(part: GraphNode) -> str | list[str]:
     """Return the letter of a value: the last part of its name, or (in a list) a letter that needs the node's number.
 
     Example:
@@ -93,7 +95,7 @@ def letter(part: GraphNode) -> str | list[str]:
         ['W', ['a']]
     """
     if part.name:
-        return short(part.name)
+        return last_name(part.name)
     if part.kind == "constant":
         return ["c"]
     if part.operation in ACTIVATIONS:
@@ -107,13 +109,13 @@ def name_tree(part: GraphNode, bar: bool = False) -> Tree:
     """Return the name of a value as MathML, with a bar if it stands for the gradient of the value."""
     if not bar and part.kind == "constant" and not part.name and part.array.size == 1:
         return ["mn", {}, short_number(part.array.item()).replace("-", "−")]
-    own = letter(part)
+    own = value_letter(part)
     text = own if isinstance(own, str) else own[0]
     name: Tree = ["mover", {"accent": "true"}, ["mi", {}, text], ["mo", {}, "\u00af"]] if bar else ["mi", {}, text]
     return name if isinstance(own, str) else ["msub", {}, name, ["mn", {}, str(part.number)]]
 
 
-def told(view: GraphView, part: GraphNode, operands: Sequence[int]) -> tuple[str, list[str | None]]:
+def equation_lines(view: GraphView, part: GraphNode, operands: Sequence[int]) -> tuple[str, list[str | None]]:
     """Return the equation of a node and the rule of each operand as lines of Unicode.
 
     Example:
@@ -123,18 +125,18 @@ def told(view: GraphView, part: GraphNode, operands: Sequence[int]) -> tuple[str
         >>> told(view, view[1], [0])
         ('a₁ = tanh h', ['ā₁ (1 − a₁²)'])
     """
-    equation, rules, letters = spelled(part, len(operands))
+    equation, rules, letters = node_equation(part, len(operands))
     names = {name: name_tree(view[number]) for name, number in zip(letters, operands, strict=False)}
     names |= {"out": name_tree(part), "g": name_tree(part, bar=True)}
-    right = line(in_letters(equation, names))
-    lines = [None if rule is None else line(in_letters(rule, names)) for rule in rules]
+    right = unicode_line(replace_letters(equation, names))
+    lines = [None if rule is None else unicode_line(replace_letters(rule, names)) for rule in rules]
     if len(rules) == 1 and not letters:  # one rule for all operands
         lines *= len(operands)
     lines += [None] * (len(operands) - len(lines))
-    return right if equation[0] == "whole" else f"{line(name_tree(part))} = {right}", lines
+    return right if equation[0] == "whole" else f"{unicode_line(name_tree(part))} = {right}", lines
 
 
-def short(name: str) -> str:
+def last_name(name: str) -> str:
     """Return the last part of a name that is a path.
 
     Example:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..conventions.beside import beside, place_of
 from ..conventions.code import Code, results, same_draws
-from ..conventions.read import read
-from ..edits.running import copied
+from ..conventions.recognize import recognize_code
+from ..conventions.value_with_gradients import besides_value, value_position
+from ..edits.running import copy_value
 from .calling import Inputs, call_function
 
 Array = np.ndarray[Any, Any]
@@ -38,11 +38,11 @@ class Batch(NamedTuple):
     def fresh(self) -> tuple[Inputs, list[Array], Any]:
         """Return copies of inputs, leaves and cotangents, which a changed backward may write into."""
         memo: dict[int, Any] = {}
-        inputs = self.code.inputs._replace(leaves=copied(self.code.inputs.leaves, memo))
-        return inputs, [x.copy() for x in self.leaves], copied(self.g, memo)
+        inputs = self.code.inputs._replace(leaves=copy_value(self.code.inputs.leaves, memo))
+        return inputs, [x.copy() for x in self.leaves], copy_value(self.g, memo)
 
 
-class Road(NamedTuple):
+class PossibleBackward(NamedTuple):
     """A function whose lines are searched for the mistake.
 
     `call` calls a changed function in its place; `finish` returns from its result the function's results (or None) and
@@ -55,14 +55,14 @@ class Road(NamedTuple):
     whole: bool
 
 
-def roads(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator[Road]:
+def possible_backwards(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator[PossibleBackward]:
     """Yield the functions in which the mistake may be: the backward, or for objects the methods that it calls."""
     if callable(manual) and (code.backward is manual or code.backward == manual) and not isinstance(manual, type):
 
         def call(new: Any, batch: Batch) -> Any:
-            return read(f, given, new).back(*batch.fresh())
+            return recognize_code(f, given, new).back(*batch.fresh())
 
-        yield Road(manual, call, lambda value: (None, value), False)
+        yield PossibleBackward(manual, call, lambda value: (None, value), False)
     elif manual is None and code.backward is None and isinstance(f, types.FunctionType):
 
         def alone(new: Any, batch: Batch) -> Any:
@@ -70,24 +70,24 @@ def roads(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator
                 return call_function(new, *batch.fresh()[:2])
 
         def parted(value: Any) -> tuple[list[Array], Any]:
-            place = place_of(value)
-            return [np.asarray(value[place])], beside(value, place)
+            place = value_position(value)
+            return [np.asarray(value[place])], besides_value(value, place)
 
-        yield Road(f, alone, parted, False)
+        yield PossibleBackward(f, alone, parted, False)
     else:
-        for holder, name, target in _called(lambda: code.back(*first.fresh()))[:MOST]:
+        for holder, name, target in _called_methods(lambda: code.back(*first.fresh()))[:MOST]:
 
             def within(new: Any, batch: Batch, holder: Any = holder, name: str = name) -> Any:
-                with _instead(holder, name, new):
+                with _replacing(holder, name, new):
                     inputs, leaves, _ = batch.fresh()
                     outs = [np.asarray(out) for out in results(batch.code.run(inputs, leaves))]
                     return outs, batch.code.back(*batch.fresh())
 
-            yield Road(target, within, lambda value: value, True)
+            yield PossibleBackward(target, within, lambda value: value, True)
 
 
 @contextmanager
-def _instead(holder: Any, name: str, new: Any) -> Iterator[None]:
+def _replacing(holder: Any, name: str, new: Any) -> Iterator[None]:
     """Replace a function of a class or a module inside the ``with``."""
     old = inspect.getattr_static(holder, name) if isinstance(holder, type) else vars(holder)[name]
     wrapped = type(old)(new) if isinstance(old, (staticmethod, classmethod)) else new
@@ -98,7 +98,7 @@ def _instead(holder: Any, name: str, new: Any) -> Iterator[None]:
         setattr(holder, name, old)
 
 
-def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
+def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
     """Return the user's methods that the last call of user code ran, in order, each as (class, name, function)."""
     seen: list[tuple[types.FrameType, types.CodeType, Any]] = []
 
@@ -120,7 +120,7 @@ def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
         sys.settrace(before)
     found: list[tuple[Any, str, Any]] = []
     for frame, code, owner in seen:
-        place = _held(frame, code, owner)
+        place = _defining_class(frame, code, owner)
         if place is not None and place[2] not in [f[2] for f in found]:
             found.append(place)
     return found
@@ -134,7 +134,7 @@ def _is_own(frame: types.FrameType) -> bool:
     return named and not library
 
 
-def _held(frame: types.FrameType, code: types.CodeType, owner: Any) -> tuple[Any, str, Any] | None:
+def _defining_class(frame: types.FrameType, code: types.CodeType, owner: Any) -> tuple[Any, str, Any] | None:
     """Return the class that defines a function, its name there, and the function; None if no class does."""
     classes = (owner if isinstance(owner, type) else type(owner)).__mro__[:-1] if owner is not None else ()
     others = [v for v in frame.f_globals.values() if isinstance(v, type)]

@@ -40,7 +40,7 @@ def tensor_html(tensor: Any) -> str | None:
     out = f'<pre style="margin:0;white-space:pre-wrap;font-family:monospace">{text}</pre>'
     if value.size < 2 or value.dtype.kind not in "fiubc":
         return out
-    words = f"{shape_words(value.shape)} {value.dtype}"
+    words = f"{shape_text(value.shape)} {value.dtype}"
     about = f"Heat map of {words}" + (" and its gradient" if grad is not None else "")
     arrays = {"value": value} | ({"gradient": np.asarray(grad)} if grad is not None else {})
     return f'{out}<details><summary style="cursor:pointer">{about}</summary>{heat_maps(arrays)}</details>'
@@ -51,8 +51,8 @@ def heat_maps(arrays: dict[str, Array]) -> str:
     first = next(iter(arrays.values()))
     lead = first.shape[:-2]
     count = int(np.prod(lead))
-    scales = {name: largest(array) for name, array in arrays.items()}
-    words = "".join(f"<p style='margin:.3em 0'>{_scale(name, arrays[name], scales[name])}</p>" for name in arrays)
+    scales = {name: largest_value(array) for name, array in arrays.items()}
+    words = "".join(f"<p style='margin:.3em 0'>{_scale_text(name, arrays[name], scales[name])}</p>" for name in arrays)
     places = [tuple(map(int, np.unravel_index(k, lead))) for k in range(min(count, MOST))]
     groups = []
     for start in range(0, len(places), GROUP):
@@ -60,23 +60,24 @@ def heat_maps(arrays: dict[str, Array]) -> str:
         maps = "".join(_figure(place, arrays, scales) for place in some)
         row = f'<div style="display:flex;flex-wrap:wrap;gap:.6em 1.4em;align-items:flex-start">{maps}</div>'
         if start:
-            row = f'<details><summary style="cursor:pointer">{_at(some[0])} to {_at(some[-1])}</summary>{row}</details>'
+            title = f"{_index_text(some[0])} to {_index_text(some[-1])}"
+            row = f'<details><summary style="cursor:pointer">{title}</summary>{row}</details>'
         groups.append(row)
     if count > MOST:
         groups.append(f"<p>{count - MOST:,} more are not shown; look at parts of it, t[0].</p>")
     return words + "".join(groups)
 
 
-def shape_words(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int, ...]) -> str:
     """Return a shape as text: ``2 × 3``."""
     return " × ".join(f"{n:,}" for n in shape) if shape else "scalar"
 
 
-def _at(place: tuple[int, ...]) -> str:
+def _index_text(place: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, place))}]"
 
 
-def _scale(name: str, array: Array, most: float) -> str:
+def _scale_text(name: str, array: Array, most: float) -> str:
     summary = summarize(array)
     parts = [f"{word} {short_number(n)}" for word, n in
              (("min", summary.minimum), ("mean", summary.mean), ("max", summary.maximum)) if n is not None]  # fmt: skip
@@ -87,15 +88,15 @@ def _scale(name: str, array: Array, most: float) -> str:
     return f"{what}: {', '.join(parts)}. White is 0, blue up to {short_number(most)}{low}{broken}."
 
 
-def real(array: Array) -> Array:
+def as_real(array: Array) -> Array:
     """Return an array as float64; complex numbers become their absolute values."""
     with np.errstate(all="ignore"):
         return np.asarray(np.abs(array) if array.dtype.kind == "c" else array, dtype=np.float64)
 
 
-def largest(array: Array) -> float:
+def largest_value(array: Array) -> float:
     """Return the largest finite absolute value, or 1 if all are 0."""
-    values = np.abs(real(array))
+    values = np.abs(as_real(array))
     return float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
 
 
@@ -115,19 +116,19 @@ def _figure(place: tuple[int, ...], arrays: dict[str, Array], scales: dict[str, 
     parts = []
     for name, array in arrays.items():
         table = array[place] if array.ndim >= 2 else array.reshape(1, -1)
-        title = f"{name} {_at(place)}" if place else name
-        note, body = _map(table, scales[name], title, place if array.ndim >= 2 else None,
+        title = f"{name} {_index_text(place)}" if place else name
+        note, body = _heat_map(table, scales[name], title, place if array.ndim >= 2 else None,
                           array.size <= NUMBERS)  # fmt: skip
         caption = f'<figcaption style="font-size:.85em">{title}{note}</figcaption>'
         parts.append(f'<figure style="margin:0;max-width:100%;overflow-x:auto">{caption}{body}</figure>')
     return f'<div style="display:flex;flex-wrap:wrap;gap:.4em .8em;max-width:100%">{"".join(parts)}</div>'
 
 
-def _map(
+def _heat_map(
     table: Array, most: float, title: str, place: tuple[int, ...] | None, numbers: bool
 ) -> tuple[str, str]:
     """Return a remark for the caption of a map, and the map: a table of numbers if it is small, else a picture."""
-    values = real(table)
+    values = as_real(table)
     height, width = values.shape
     if numbers and width <= COLUMNS:
         rgb = colours(values, most)
@@ -136,14 +137,14 @@ def _map(
             cells = []
             for j in range(width):
                 paint = shade("#{:02x}{:02x}{:02x}".format(*rgb[i, j]), "")
-                where = _at((j,) if place is None else (*place, i, j))
+                where = _index_text((j,) if place is None else (*place, i, j))
                 look = f"background:{paint.fill};color:{paint.ink};{CELL}"
                 cells.append(f'<td style="{look}" title="{where}">{short_number(table[i, j].item())}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
         style = "border-collapse:collapse;font-size:.85em;font-variant-numeric:tabular-nums;margin:0"
         return "", f'<table style="{style}" aria-label="{title}"><tbody>{"".join(rows)}</tbody></table>'
     block = (-(-height // ROWS), -(-width // ACROSS))
-    values = in_blocks(values, block)
+    values = block_means(values, block)
     note = f", a cell is the mean of {block[0]} × {block[1]}" if max(block) > 1 else ""
     size = max(1, min(16, WIDE // max(values.shape)))  # pixels per cell
     look = f"width:{size * values.shape[1]}px;height:{max(size * values.shape[0], 12)}px;image-rendering:pixelated"
@@ -151,7 +152,7 @@ def _map(
     return note, f'<img style="{look};max-width:100%" alt="heat map of {title}" src="data:image/png;base64,{picture}">'
 
 
-def in_blocks(values: Array, block: tuple[int, int]) -> Array:
+def block_means(values: Array, block: tuple[int, int]) -> Array:
     """Return the means over blocks of rows and columns; a non-finite entry makes the mean of its block non-finite."""
     with np.errstate(all="ignore"):
         for axis, size in enumerate(block):

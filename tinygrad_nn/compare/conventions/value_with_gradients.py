@@ -11,7 +11,7 @@ from ...gradcheck.numerical import is_float
 from ...tensor import Tensor
 from ..function.calling import Inputs, call_function
 from .code import Code, same_draws
-from .signatures import returned_names, shown
+from .signatures import describe_value, returned_names
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +22,7 @@ _NEEDS = (
 )
 
 
-def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
+def read_value_and_gradients(f: Callable[..., Any], inputs: Inputs) -> Code:
     """Return the `Code` of a function that returns its gradients with its value.
 
     Raises:
@@ -31,7 +31,7 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
     leaves = [inputs.leaves[i] for i in inputs.moving]
     with same_draws():
         value = call_function(f, inputs, [np.array(x) for x in leaves])
-    place = place_of(value)
+    place = value_position(value)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
@@ -39,7 +39,7 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         with same_draws():
-            return beside(call_function(f, now, leaves), place)
+            return besides_value(call_function(f, now, leaves), place)
 
     name = getattr(f, "__name__", type(f).__name__)
     names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
@@ -48,20 +48,23 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
     return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), some=True)
 
 
-def place_of(value: Any) -> int:
+def value_position(value: Any) -> int:
     """Return the index of the value in a returned tuple: 0 (before the gradients) or the last (after them)."""
     if not isinstance(value, (tuple, list)) or len(value) < 2:
-        raise TypeError(_NEEDS.format(what=shown(value)))
+        raise TypeError(_NEEDS.format(what=describe_value(value)))
     for k in (0, len(value) - 1):
-        if _is_number(value[k]) and not _is_number(beside(value, k)):
+        if _is_number(value[k]) and not _is_number(besides_value(value, k)):
             return k
     if _is_number(value[0]) and len(value) == 2:
         return 0
-    raise TypeError(_NEEDS.format(what=f"({', '.join(map(shown, value))}), which do not begin with a loss that is one "
-                                  "number"))
+    raise TypeError(
+        _NEEDS.format(
+            what=f"({', '.join(map(describe_value, value))}), which do not begin with a loss that is one number"
+        )
+    )
 
 
-def beside(value: Sequence[Any], place: int) -> Any:
+def besides_value(value: Sequence[Any], place: int) -> Any:
     """Return the other parts of a returned tuple: the part itself if there is only one, else a tuple."""
     rest = [part for k, part in enumerate(value) if k != place]
     return rest[0] if len(rest) == 1 else tuple(rest)

@@ -33,13 +33,13 @@ class Line(NamedTuple):
 
 
 @contextmanager
-def noting_places() -> Iterator[None]:
+def recording_locations() -> Iterator[None]:
     """Note for each operation of this block the places in the user's source, and their callers, that computed it."""
-    with switched("inspect", _note):
+    with switched("inspect", _record_location):
         yield
 
 
-def _note(node: Node, tensor: Any) -> Any:
+def _record_location(node: Node, tensor: Any) -> Any:
     frame: FrameType | None = sys._getframe(1)
     found: list[tuple[CodeType, int]] = []
     while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
@@ -52,7 +52,7 @@ def _note(node: Node, tensor: Any) -> Any:
     return tensor
 
 
-def sites_of(graph: Traced) -> dict[int, tuple[Any, ...]]:
+def call_sites(graph: Traced) -> dict[int, tuple[Any, ...]]:
     """Return for each operation its call sites: the innermost alone, then with one, two, ... of its callers."""
     found = {}
     for place, node in enumerate(graph.operations):
@@ -108,7 +108,7 @@ def name_values(graph: Traced) -> None:
             node.note(name=line.name)
 
 
-def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str:
+def describe_operation(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str:
     """Return words for an operation: its name, source expression and line; or its number in the order of the run.
 
     Args:
@@ -125,11 +125,11 @@ def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str
     shown = f"{line.name} = {line.text}" if line.name else line.text
     if len(shown) > LONG:
         shown = shown[: LONG - 3] + "..."
-    often = f", in each of {times} runs" if times > 1 else _run(graph, place) if run else ""
+    often = f", in each of {times} runs" if times > 1 else _run_text(graph, place) if run else ""
     return f"{name}{f' in `{shown}`' if shown else ''}, line {line.line}{often}"
 
 
-def _run(graph: Traced, place: int) -> str:
+def _run_text(graph: Traced, place: int) -> str:
     """Return words for which run of its expression an operation is, or "" if it ran once."""
     node = graph.operations[place]
     site = (node.notes or {})["sites"][0]

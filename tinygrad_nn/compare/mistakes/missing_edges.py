@@ -8,7 +8,7 @@ import numpy as np
 
 from ...node import Node
 from ..paths import Edge, Traced, name_of, parents_of
-from .mistake import RARE, USUAL, Mistake, begun, called, moving, nothing
+from .mistake import RARE, USUAL, Mistake, capitalized, moving, no_gradients, value_name
 
 STATISTICS = {
     "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
@@ -32,7 +32,7 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
 def cut(place: int, slot: int | None, kind: str = "", text: str = "") -> Mistake:
     """Return the mistake that the gradient of one argument, or of all, is lost, or multiplied by any factor."""
     if slot is None:
-        return Mistake(kind or "scale", text, nothing, None, True)
+        return Mistake(kind or "scale", text, no_gradients, None, True)
     return Mistake(kind or "scale", text, lambda s: None, slot, True)
 
 
@@ -44,14 +44,14 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
     if statistic is not None:
         what, source = statistic
         return ("statistic_as_constant", (f"The gradient does not go back through the {what}: its dependence on "
-                                          f"{called(source)} is ignored, as if it were a constant."))  # fmt: skip
+                                          f"{value_name(source)} is ignored, as if it were a constant."))  # fmt: skip
     parents = parents_of(node)
     if slot is not None and name in ("multiply", "matmul") and len(parents) == 2 and parents[0] is parents[1]:
         return "product_rule_half", "A value is multiplied by itself, and one half of the product rule is missing."
     if slot is not None and name == "add":
         other, own = parents[1 - slot], parents[slot]
-        if other is not own and other is not None and own is not None and _above(other, own) and _with_others(
-                graph, other, own):  # fmt: skip
+        apart = other is not own and other is not None and own is not None
+        if apart and _is_computed_from(other, own) and _has_other_inputs(graph, other, own):
             return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                            "terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
@@ -83,7 +83,7 @@ def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, lis
             return None
         if seen.primitive.name in STATISTICS:
             source = _used_again(parents[0], uses)
-            meets = source is not None and _spread(graph, seen, uses)
+            meets = source is not None and _is_soon_broadcast(graph, seen, uses)
             return (STATISTICS[seen.primitive.name], source) if meets and source is not None else None
         if seen.primitive.name not in PASSING or len(parents) > 1:
             return None
@@ -99,7 +99,7 @@ def _used_again(node: Node, uses: dict[Node, list[Edge]]) -> Node | None:
     return above[0] if above else None
 
 
-def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
+def _is_soon_broadcast(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
     """Tell whether a value is soon combined with a larger array, as a mean is subtracted from its array."""
     below = [node]
     for _ in range(4):
@@ -110,7 +110,7 @@ def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
     return False
 
 
-def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
+def _has_other_inputs(graph: Traced, node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf` and from inputs of the graph, as by a layer with weights."""
     stack, seen = [node], {node, leaf}
     while stack:
@@ -124,7 +124,7 @@ def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
     return False
 
 
-def _above(node: Node, leaf: Node) -> bool:
+def _is_computed_from(node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf`."""
     stack, seen = [node], {node}
     while stack:
@@ -151,22 +151,26 @@ def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[st
         for kept in edges if count <= 60 else (edges[0], edges[-1]):
             which = "last" if kept == edges[0] else "first" if kept == edges[-1] else ""
             lost = [e for e in edges if e != kept]
-            if which and _alike(graph, edges):
-                text = begun(f"{called(node)} is used {count} times, but its gradient is that of the {which} use only; "
-                             "the contributions of all uses should be added.")  # fmt: skip
+            if which and _is_same_argument(graph, edges):
+                text = capitalized(
+                    f"{value_name(node)} is used {count} times, but its gradient is that of the {which} use only; the "
+                    "contributions of all uses should be added."
+                )
                 yield "last_step_only", text, lost, USUAL
                 continue
-            text = (f"One of the {count} contributions to the gradient of {called(node)} is kept and the others are "
+            text = (f"One of the {count} contributions to the gradient of {value_name(node)} is kept and the "
+                    "others are "
                     "overwritten; they should be added.")  # fmt: skip
             yield "overwritten_not_accumulated", text, lost, USUAL
-        if _alike(graph, edges):
+        if _is_same_argument(graph, edges):
             for which, some in (("first", edges[-1:]), ("last", edges[:1])):
-                text = (f"The {which} of the {count} uses of {called(node)} contributes nothing to the gradient; the "
+                text = (f"The {which} of the {count} uses of {value_name(node)} contributes nothing to the "
+                        "gradient; the "
                         "contributions of all uses should be added.")  # fmt: skip
                 yield "overwritten_not_accumulated", text, list(some), RARE
 
 
-def _alike(graph: Traced, edges: list[Edge]) -> bool:
+def _is_same_argument(graph: Traced, edges: list[Edge]) -> bool:
     """Tell whether all uses are the same argument of the same operation, as of a weight that each time step uses."""
     names = {(graph.operations[p].primitive.name, s) for p, s in edges if graph.operations[p].primitive}  # type: ignore[union-attr]
     return len(names) == 1

@@ -16,12 +16,12 @@ import numpy as np
 
 from ...graph.walk import as_argument, rule_results
 from ...node import Node
-from ..mistakes import called, uses_of
+from ..mistakes import uses_of, value_name
 from ..paths import Array, Edge, Traced, args_of, parents_of
-from ..pattern import describe, fraction, listed
-from .look import Look
-from .mutants import arriving
-from .places import where
+from ..pattern import describe, fraction, list_text
+from .advice import GradientData
+from .locations import describe_operation
+from .mutants import right_cotangents
 
 MOST = 6000  # the most entries of all values together; each of them takes the call of a rule
 EQUATIONS = 400  # the most equations; if the inputs have more entries, random sums of them are taken
@@ -30,7 +30,7 @@ NAMED = 4  # how many operations a sentence names
 SINGULAR = 1e-9  # a singular value below this share of the largest one counts as 0
 
 
-class Begun(NamedTuple):
+class ErrorOrigin(NamedTuple):
     """Words for where an error begins; the kind and the place of the mistake if they are known."""
 
     text: str
@@ -65,7 +65,7 @@ class Spread(NamedTuple):
         return (found, rank) if left <= self.near * np.abs(self.errors).max() else None
 
 
-def spread(look: Look, over: Sequence[int]) -> Spread | None:
+def propagate_errors(look: GradientData, over: Sequence[int]) -> Spread | None:
     """Return how errors of values reach the inputs `over`; None if the graph is too large, or has complex values."""
     graph = look.trace
     sizes = [np.size(node.out) for node in graph.operations]
@@ -125,7 +125,7 @@ def _local(node: Node) -> dict[int, Array]:
     return blocks
 
 
-def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[Begun]:
+def error_origins(look: GradientData, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[ErrorOrigin]:
     """Return where the errors of some inputs begin, as far as that is known: one place for all, or one for each.
 
     Args:
@@ -136,34 +136,42 @@ def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> 
     fits = [i for i in range(len(look.mine)) if look.mine[i].shape == look.right[i].shape and i not in left_out]
     fits = [i for i in fits if np.isfinite(look.mine[i]).all() and np.isfinite(look.right[i]).all()]
     if not set(wrong) <= set(fits):
-        return [_ways(look, i) for i in wrong]
-    known = spread(look, fits)
+        return [_uses_sentence(look, i) for i in wrong]
+    known = propagate_errors(look, fits)
     uses = uses_of(look.trace)
     if known is not None:
-        names = listed([look.label(i) for i in wrong])
+        names = list_text([look.label(i) for i in wrong])
         told = len(wrong) == 1 and look.bads[wrong[0]].mean() <= HALF  # then its wrong entries say more than samples
-        found = _value(look, known, uses, names) or (None if told else _part(look, known, uses, names))
+        found = _value_sentence(look, known, uses, names) or (
+            None if told else _part_sentence(look, known, uses, names)
+        )
         if found:
             return [found]
         if len(wrong) > 1:
-            return [begun_at(look, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
-    return [_ways(look, i) for i in wrong]
+            return [error_origins(look, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
+    return [_uses_sentence(look, i) for i in wrong]
 
 
-def _ways(look: Look, i: int) -> Begun:
+def _uses_sentence(look: GradientData, i: int) -> ErrorOrigin:
     """Return a sentence that names the operations that use an input, since what one of them gives back is wrong."""
     graph = look.trace
     edges = uses_of(graph).get(graph.inputs[i], [])
     places = list(dict.fromkeys(place for place, _ in edges))
     if not places:
-        return Begun("")
-    one = "it passes" if len({where(graph, place, run=False) for place in places}) == 1 else "one of these passes"
-    return Begun(f"{look.label(i)} is used by {_listed(graph, places)}: the error is in the gradient that {one} back.")
+        return ErrorOrigin("")
+    one = (
+        "it passes"
+        if len({describe_operation(graph, place, run=False) for place in places}) == 1
+        else "one of these passes"
+    )
+    return ErrorOrigin(
+        f"{look.label(i)} is used by {_operations_text(graph, places)}: the error is in the gradient that {one} back."
+    )
 
 
-def _listed(graph: Traced, places: Sequence[int]) -> str:
+def _operations_text(graph: Traced, places: Sequence[int]) -> str:
     """Return words for operations, each line once."""
-    texts = list(dict.fromkeys(where(graph, place, run=False) for place in places))
+    texts = list(dict.fromkeys(describe_operation(graph, place, run=False) for place in places))
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return (" and " if len(texts) == 2 else ", ").join(texts[:NAMED]) + more
 
@@ -203,7 +211,7 @@ def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]
     return [nodes for nodes in lines.values() if len(nodes) > 1]
 
 
-def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
+def _value_sentence(look: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that names the value whose gradient alone is wrong, or None."""
     graph = look.trace
     found = _candidates(graph, known, uses)
@@ -211,36 +219,36 @@ def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) 
         return None
     best = found[0]
     place = graph.operations.index(best.nodes[0])
-    value, often = _called(graph, best.nodes[0], place), len(best.nodes)
+    value, often = _value_text(graph, best.nodes[0], place), len(best.nodes)
     behind = [p for c in found if c.rank == best.rank and len(c.nodes) == often for n in c.nodes for p, _ in uses[n]]
-    one, operations = len(set(behind)) == 1, _listed(graph, behind)
+    one, operations = len(set(behind)) == 1, _operations_text(graph, behind)
     are = "are" if " " in names else "is"
     text = (f"{names} {are} wrong as if only the gradient of {value} were "
             f"wrong{f', in each of {often} runs' if often > 1 else ''}: the mistake is in the gradient that "
             f"{'' if one else 'one of '}{operations} passes back")  # fmt: skip
     if often > 1:
-        return Begun(f"{text}.")
-    g = np.asarray(arriving(graph)[place])
+        return ErrorOrigin(f"{text}.")
+    g = np.asarray(right_cotangents(graph)[place])
     what = f"the gradient of {value}"
     matrix = known.of[best.nodes[0]]
     open_: Array = np.asarray(matrix.any(axis=0)).reshape(g.shape)
     if best.rank == int(open_.sum()):
         got = g + best.error.reshape(g.shape)
         users = [p for p, _ in uses[best.nodes[0]]]
-        stale = _stale(graph, users, got, open_)
+        stale = _stale_mask_sentence(graph, users, got, open_)
         if stale:
-            return Begun(f"{stale} So {names} {are} wrong.", "dropout_mask_stale", users[0])
+            return ErrorOrigin(f"{stale} So {names} {are} wrong.", "dropout_mask_stale", users[0])
         bad = np.abs(got - g) > 1e-6 * np.abs(got - g).max()
-        return Begun(f"{text}. {_begun(describe(what, got, g, bad, 1e-6))}")
-    part = _parts(known, matrix, known.reached[best.nodes[0]], g, lambda axis: what)
-    return Begun(f"{text}. {_begun(part)}" if part else f"{text}.")
+        return ErrorOrigin(f"{text}. {_capitalized(describe(what, got, g, bad, 1e-6))}")
+    part = _wrong_parts_text(known, matrix, known.reached[best.nodes[0]], g, lambda axis: what)
+    return ErrorOrigin(f"{text}. {_capitalized(part)}" if part else f"{text}.")
 
 
-def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
+def _stale_mask_sentence(graph: Traced, places: list[int], got: Array, known: Array) -> str:
     """Return the sentence that a gradient was multiplied by another dropout mask than in the forward pass, or ""."""
     node = graph.operations[places[0]]
     masks = [np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is None]
-    g = arriving(graph).get(places[0])
+    g = right_cotangents(graph).get(places[0])
     if len(places) > 1 or g is None or not node.primitive or node.primitive.name != "multiply" or not masks:
         return ""
     mask, shape = masks[0], np.shape(g)
@@ -256,51 +264,52 @@ def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
             "entries that can be checked differ. Reuse the mask of the forward pass.")  # fmt: skip
 
 
-def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
+def _part_sentence(look: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that only some samples or uses of an operation's argument give a wrong gradient, or None."""
     graph = look.trace
-    arrived = arriving(graph)
+    arrived = right_cotangents(graph)
     for (place, slot), matrix in known.slots.items():
         parent: Any = parents_of(graph.operations[place])[slot]
         if place in arrived and parent in graph.inputs:
             g = np.asarray(arrived[place])
 
             def what(axis: int, place: int = place, parent: Any = parent, ndim: int = g.ndim) -> str:
-                return (f"the contributions of the {_line(ndim, axis, True)} of the result of {where(graph, place)} to "
-                        f"the gradient of {called(parent)}")  # fmt: skip
+                return (f"the contributions of the {_axis_word(ndim, axis, True)} of the result of "
+                        f"{describe_operation(graph, place)} to "
+                        f"the gradient of {value_name(parent)}")  # fmt: skip
 
-            part = _parts(known, matrix, known.reached[parent], g, what)
+            part = _wrong_parts_text(known, matrix, known.reached[parent], g, what)
             if part:
-                return Begun(f"{names}: {part}")
+                return ErrorOrigin(f"{names}: {part}")
     for node in graph.inputs:
         edges = [e for e in sorted(uses.get(node, ()), reverse=True) if e in known.slots and e[0] in arrived]
         if len(edges) < 2:
             continue
         columns = np.stack([known.slots[e] @ np.asarray(arrived[e[0]]).reshape(-1) for e in edges], axis=1)
-        said = _counted(columns, known, known.reached[node],
-                        lambda k, edges=edges: f"number {k + 1} ({where(graph, edges[k][0])})")
+        said = _miscounted_text(columns, known, known.reached[node],
+                        lambda k, edges=edges: f"number {k + 1} ({describe_operation(graph, edges[k][0])})")
         if said:
-            return Begun(f"Of the {len(edges)} uses of {called(node)}, {said}.")
+            return ErrorOrigin(f"Of the {len(edges)} uses of {value_name(node)}, {said}.")
     return None
 
 
-def _parts(known: Spread, matrix: Array, reached: Array, g: Array, what: Callable[[int], str]) -> str:
+def _wrong_parts_text(known: Spread, matrix: Array, reached: Array, g: Array, what: Callable[[int], str]) -> str:
     """Return a phrase for the only rows or samples of a gradient that are wrong or do not count once; or ""."""
     axes = [axis for axis in range(g.ndim) if 1 < g.shape[axis] <= 64]
     for axis in axes:
-        columns = np.stack([matrix @ _only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
-        said = _counted(columns, known, reached, lambda k, axis=axis: _index(g, axis, k))
+        columns = np.stack([matrix @ _keep_only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
+        said = _miscounted_text(columns, known, reached, lambda k, axis=axis: _index_text(g, axis, k))
         if said:
             return f"in {what(axis)}, everything is right except that {said}."
     for axis in axes:
         for k in range(g.shape[axis]):
-            mine = np.flatnonzero(_only(np.ones(g.shape), axis, k))
+            mine = np.flatnonzero(_keep_only(np.ones(g.shape), axis, k))
             if known.solved(matrix[:, mine], reached) is not None:
-                return f"in {what(axis)}, everything is right except {_index(g, axis, k)}."
+                return f"in {what(axis)}, everything is right except {_index_text(g, axis, k)}."
     return ""
 
 
-def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
+def _miscounted_text(columns: Array, known: Spread, reached: Array, name: Any) -> str:
     """Return a phrase for the terms that do not count once, if only that gives the errors and most are right; or ""."""
     there = np.flatnonzero(columns.any(axis=0))  # a term of 0 may count any number of times
     solved = known.solved(columns[:, there], reached)
@@ -313,17 +322,17 @@ def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
         return ""
     said = [f"{name(k)} is missing" if abs(times[k]) < 1e-5 else f"{name(k)} counts {fraction(times[k], 1e-5)} times"
             for k in odd]  # fmt: skip
-    return listed(said)
+    return list_text(said)
 
 
-def _only(g: Array, axis: int, k: int) -> Array:
+def _keep_only(g: Array, axis: int, k: int) -> Array:
     """Return an array with one row, column or sample kept and all others set to 0."""
     kept = np.zeros(g.shape)
     np.moveaxis(kept, axis, 0)[k] = np.moveaxis(g, axis, 0)[k]
     return kept
 
 
-def _line(ndim: int, axis: int, many: bool) -> str:
+def _axis_word(ndim: int, axis: int, many: bool) -> str:
     """Return the word for the parts of an array along an axis: row, column, entry, or part."""
     word = {(2, 0): "row", (2, 1): "column", (1, 0): "entr"}.get((ndim, axis), "")
     if not word:
@@ -331,15 +340,17 @@ def _line(ndim: int, axis: int, many: bool) -> str:
     return word + ("ies" if word == "entr" else "s") * many + "y" * (word == "entr" and not many)
 
 
-def _index(g: Array, axis: int, k: int) -> str:
-    return f"{_line(g.ndim, axis, False)} {k}{' (the last)' if k == g.shape[axis] - 1 else ''}"
+def _index_text(g: Array, axis: int, k: int) -> str:
+    return f"{_axis_word(g.ndim, axis, False)} {k}{' (the last)' if k == g.shape[axis] - 1 else ''}"
 
 
-def _begun(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _called(graph: Traced, node: Node, place: int | None) -> str:
+def _value_text(graph: Traced, node: Node, place: int | None) -> str:
     """Return words for a value: its name, or the operation that made it with its place in the source."""
     named = (node.notes or {}).get("name")
-    return called(node) if place is None or named else f"the result of {where(graph, place, run=False)}"
+    return (
+        value_name(node) if place is None or named else f"the result of {describe_operation(graph, place, run=False)}"
+    )

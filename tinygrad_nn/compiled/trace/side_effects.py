@@ -17,7 +17,7 @@ MANY = 20_000  # the most objects that the search looks at, nearest first
 MODULE_STATE: Any = np.random.mtrand._rand
 
 
-class Hidden:
+class HiddenGenerators:
     """The random generators that a function can reach but that are no arguments; a trace must not draw from them."""
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Any] = ()) -> None:
@@ -25,7 +25,7 @@ class Hidden:
         self.generators = [g for g in _reachable(function) if not any(_bits(g) is bits for bits in given)]
         self.before: list[Any] = []
 
-    def __enter__(self) -> Hidden:
+    def __enter__(self) -> HiddenGenerators:
         self.before = [_state(g) for g in self.generators]
         self.legacy = _state(MODULE_STATE)
         return self
@@ -108,7 +108,7 @@ def _attribute(thing: Any, name: str) -> Any:
         return None
 
 
-class Draws:
+class GeneratorStates:
     """The state of the generators among the arguments, before a trace."""
 
     def __init__(self, leaves: Sequence[Any]) -> None:
@@ -121,9 +121,9 @@ class Draws:
 
 
 @contextmanager
-def restored(leaves: Sequence[Any]) -> Iterator[Draws]:
+def restoring_generators(leaves: Sequence[Any]) -> Iterator[GeneratorStates]:
     """Restore the generators among the arguments if the block raises."""
-    draws = Draws(leaves)
+    draws = GeneratorStates(leaves)
     try:
         yield draws
     except BaseException:

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ..function.calling import Inputs, arrange, call_function, call_manual, parameter_named_out, takes_cotangent
-from .beside import read_beside
+from ..function.calling import Inputs, arrange, call_function, call_manual, takes_cotangent, takes_result
 from .cached import read_cached
 from .code import Code, results
 from .context import is_function_class, is_operation, read_function_class, read_operation
 from .objects import has_parameters, methods, read_object
+from .value_with_gradients import read_value_and_gradients
 
 Array = np.ndarray[Any, Any]
 
 
-def read(f: Any, given: Any, manual: Any) -> Code:
+def recognize_code(f: Any, given: Any, manual: Any) -> Code:
     """Recognize the convention of the user's code, and return it as a `Code`.
 
     Args:
@@ -40,8 +40,8 @@ def read(f: Any, given: Any, manual: Any) -> Code:
         return read_object(f, given)
     inputs = arrange(f, given)
     if manual is None:
-        return read_beside(f, inputs)
-    return read_cached(f, inputs, manual) or _plain(f, inputs, manual)
+        return read_value_and_gradients(f, inputs)
+    return read_cached(f, inputs, manual) or _read_plain(f, inputs, manual)
 
 
 def is_code(f: Any) -> bool:
@@ -49,9 +49,9 @@ def is_code(f: Any) -> bool:
     return is_operation(f) or (methods(f) is not None and not inspect.ismethod(f))
 
 
-def _plain(f: Any, inputs: Inputs, manual: Any) -> Code:
+def _read_plain(f: Any, inputs: Inputs, manual: Any) -> Code:
     """Return the `Code` of a plain function whose gradients are given, or whose backward takes the same inputs."""
-    out_too = callable(manual) and parameter_named_out(manual, inputs)
+    out_too = callable(manual) and takes_result(manual, inputs)
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         outs = results(call_function(f, now, [x.copy() for x in leaves])) if out_too else []

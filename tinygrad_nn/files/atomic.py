@@ -71,7 +71,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def together(folder: StrPath) -> Iterator[Path]:
+def write_folder(folder: StrPath) -> Iterator[Path]:
     """Provide a new empty folder whose files are moved into `folder` if the block succeeds, else deleted.
 
     Args:
@@ -110,7 +110,7 @@ def together(folder: StrPath) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: StrPath) -> Iterator[None]:
+def locked_folder(folder: StrPath) -> Iterator[None]:
     """Lock a folder during this block: another process or thread that tries to lock it gets an error.
 
     Args:
@@ -124,10 +124,11 @@ def alone(folder: StrPath) -> Iterator[None]:
     lock = path / ".lock"
     while True:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _locked(file):
+        if not _try_lock(file):
             os.close(file)
             raise BlockingIOError(
-                f"{printable(path)} is in use{_by(lock)}: two processes would overwrite each other's files. Wait until "
+                f"{printable(path)} is in use{_holder_text(lock)}: two processes would overwrite each other's "
+                "files. Wait until "
                 "it has ended, or name another folder."
             )
         with suppress(FileNotFoundError):
@@ -145,7 +146,7 @@ def alone(folder: StrPath) -> Iterator[None]:
         os.close(file)
 
 
-def _locked(file: int) -> bool:
+def _try_lock(file: int) -> bool:
     """Lock an open file, and return whether that worked; True if the file system has no locks."""
     try:
         if sys.platform == "win32":
@@ -161,7 +162,7 @@ def _locked(file: int) -> bool:
     return True
 
 
-def _by(lock: Path) -> str:
+def _holder_text(lock: Path) -> str:
     try:
         return f" by process {printable(lock.read_text(encoding='utf-8')[:80])}"
     except (OSError, ValueError):

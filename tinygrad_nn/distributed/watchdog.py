@@ -1,7 +1,7 @@
 """A process that watches the ranks of a host and reports which one died.
 
 The other ranks cannot report it, because mpiexec kills them then. The process is started as
-``python -S -E witness.py WHO...``, with one text per rank that begins with its process id. It writes a byte as soon as
+``python -S -E watchdog.py WHO...``, with one text per rank that begins with its process id. It writes a byte as soon as
 it watches all ranks, and ends silently when it reads a byte from its standard input.
 """
 
@@ -15,7 +15,7 @@ AFTER = (
 )
 
 
-def watch(ranks: list[str]) -> str:
+def watch_processes(ranks: list[str]) -> str:
     """Wait until one of these processes dies and return the message about it, or ``''`` if told to end."""
     poll, names, dead = select.poll(), {}, []
     poll.register(0, select.POLLIN)
@@ -40,4 +40,4 @@ def watch(ranks: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    os.write(2, watch(sys.argv[1:]).encode())
+    os.write(2, watch_processes(sys.argv[1:]).encode())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import AT_POINT, SAFETY, SMALL_STEP, Line, pair
+from ...gradcheck.numerical import AT_POINT, SAFETY, SMALL_STEP, Line, inner_product
 from ..budget import Budget
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +19,7 @@ NOISE = 1e-3  # of the largest entry: a gradient that changes by more, for input
 
 
 @dataclass
-class Whole:
+class NumericalGradient:
     """The numerical gradient of one input: `value`, NaN for entries not computed, and the bound `error` of each entry.
 
     At a kink any slope from `low` to `high` is right. `directions` holds (v, slope, error bound) of random directions.
@@ -41,7 +41,7 @@ class Whole:
 
 def whole_gradients(
     line: Line, cotangents: Sequence[Any], rng: np.random.Generator, seconds: float, most: int | None = None
-) -> list[Whole]:
+) -> list[NumericalGradient]:
     """Differentiate in about `seconds` with respect to each input, and at most `most` entries of each.
 
     Entries are taken in a random order, so that the entries not reached in time are a random part.
@@ -62,13 +62,13 @@ def whole_gradients(
     return found
 
 
-def _unknown(x: Array) -> Whole:
+def _unknown(x: Array) -> NumericalGradient:
     """Return the gradient of an input before any entry is computed: all NaN."""
     value, low, high = (np.full(np.shape(x), np.nan, np.result_type(x, np.float64)) for _ in range(3))
-    return Whole(value, np.full(np.shape(x), np.nan), low, high)
+    return NumericalGradient(value, np.full(np.shape(x), np.nan), low, high)
 
 
-def _entry(line: Line, i: int, index: tuple[int, ...], cotangents: Sequence[Any], whole: Whole) -> None:
+def _entry(line: Line, i: int, index: tuple[int, ...], cotangents: Sequence[Any], whole: NumericalGradient) -> None:
     x = line.leaves[i]
     size = max(1.0, float(np.abs(x[index])))
     value: Any = 0.0
@@ -92,7 +92,7 @@ def one_side(line: Line, i: int, v: Array, cotangents: Sequence[Any]) -> tuple[f
 
     def phi(t: float) -> float:
         outs = line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves)))
-        return sum(pair(c, out) for c, out in zip(cotangents, outs, strict=True))
+        return sum(inner_product(c, out) for c, out in zip(cotangents, outs, strict=True))
 
     noise = line.noise(cotangents)
     here = phi(0.0)
