@@ -217,12 +217,12 @@ def test_operations_are_named_by_their_line_or_by_their_number() -> None:
         ["inner", "f"], ["f", "test_operations_are_named_by_their_line_or_by_their_number"],
     ]  # fmt: skip
     found = [(line.line, line.text, line.name) for line in map(locations.line_of, graph.operations) if line]
-    assert found[1:] == [(3, "np.sin( h) * 2", ""), (3, "np.sin( h)", ""), (2, "np.exp(x)", "h")]
+    assert found[1:] == [(3, "np.sin(h) * 2", ""), (3, "np.sin(h)", ""), (2, "np.exp(x)", "h")]
     said = [locations.describe_operation(graph, k, times) for k, times in ((0, 1), (1, 1), (3, 1), (3, 2))]
     assert said[0].startswith("add in `out + 'aaa")
     assert said[0].endswith("...`, line 9")
     assert len(said[0]) == len("add in ``, line 9") + locations.LONG
-    assert said[1:] == ["multiply in `np.sin( h) * 2`, line 3", "exp in `h = np.exp(x)`, line 2",
+    assert said[1:] == ["multiply in `np.sin(h) * 2`, line 3", "exp in `h = np.exp(x)`, line 2",
                         "exp in `h = np.exp(x)`, line 2, in each of 2 runs"]  # fmt: skip
     locations.name_values(graph)
     assert [(node.notes or {}).get("name") for node in graph.operations] == [None, None, None, "h"]
