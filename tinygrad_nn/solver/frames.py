@@ -36,8 +36,7 @@ def remember_names(model: Any, x: Any, y: Any) -> None:
 
 
 def names_of(model: Any, place: str) -> tuple[str, ...] | None:
-    """Return the names that `remember_names` stored, ``'input_names'`` or ``'output_names'``; None if there are "
-    "none."""
+    """Return the names that `remember_names` stored, ``'input_names'`` or ``'output_names'``; else None."""
     owner = _owner(model, 0 if place == "input_names" else -1)
     return vars(owner).get(place) if isinstance(owner, Module) else None
 

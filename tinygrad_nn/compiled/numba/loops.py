@@ -81,8 +81,7 @@ class Loops:
         self.outside = 0  # the depth of the loops over the axes that a sum keeps
 
     def all(self, values: Sequence[Value]) -> list[str | ParallelLoop]:
-        """Return the lines that make all arrays; loops over the same rows are merged, a large one is a "
-        "`ParallelLoop`."""
+        """Return the lines that make all arrays; loops over the same rows become one, a large one a `ParallelLoop`."""
         result: list[str | ParallelLoop] = []
         blocks = self._blocks(values)
         self.rows = self._passing(blocks)
