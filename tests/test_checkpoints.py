@@ -405,8 +405,8 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_lock_is_of_the_process_and_ends_with_it(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from tinygrad_nn.files import alone\n"
-        "with alone(sys.argv[1]): print('held', flush=True); time.sleep(600)"
+        "import sys, time; from tinygrad_nn.files import locked_folder\n"
+        "with locked_folder(sys.argv[1]): print('held', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:

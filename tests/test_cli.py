@@ -422,7 +422,7 @@ FULL = OSError(28, "No space left on device")
 STEPS = ["cli.outputs.save_network", "cli.outputs.write_whole", "cli.outputs.draw_graph", "viz.plot_confusion"]
 
 
-@pytest.mark.parametrize("broken", [*STEPS, "files.whole.os.fsync"])
+@pytest.mark.parametrize("broken", [*STEPS, "files.atomic.os.fsync"])
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full", "stopped"])
 def test_a_write_that_fails_leaves_the_run_before_it(
     broken: str, error: BaseException, capsys: Capture, monkeypatch: pytest.MonkeyPatch

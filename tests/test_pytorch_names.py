@@ -188,7 +188,7 @@ def test_a_random_split_parts_the_samples():
     [
         (lambda: TensorDataset(torch.ones(3), torch.ones(4)), "3, 4 rows"),
         (lambda: DataLoader(Squares(), batch_size=0), "at least 1"),
-        (lambda: DataLoader(Squares(), sampler=[1]), "sampler: not there"),
+        (lambda: DataLoader(Squares(), sampler=[1]), "sampler: not supported"),
         (lambda: Dataset()[0], "__getitem__"),
         (lambda: len(Dataset()), "__len__"),
         (lambda: torch.device("cuda"), "Write 'cpu'"),

@@ -171,7 +171,7 @@ def test_without_a_program_that_draws_the_graph_is_text(capsys: Capture, monkeyp
 
 
 @pytest.mark.parametrize(
-    "broken", ["cli.page.page", "viz.graph.page.paper", "cli.outputs.save_network", "files.whole.os.replace"]
+    "broken", ["cli.page.page", "viz.graph.page.html_page", "cli.outputs.save_network", "files.atomic.os.replace"]
 )
 def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -74,10 +74,10 @@ def found(kind: str, wanted: str) -> set[str]:
 
 
 def test_frames_are_looked_at_for_what_is_told_only() -> None:
-    shown = {"compare/function/locations.py:_note", "compare/steps/comparison.py:compare_steps"}  # with their source
-    lines = {"backward.py:_caller", "compiled/trace/nodes.py:caller", "leaves.py:_outside",
-             "profiling/describe.py:_line"}  # fmt: skip
-    named = {"viz/model/variables.py:spaces"}  # the user's own names of values
+    shown = {"compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps"}  # with their source
+    lines = {"backward.py:_calling_line", "compiled/trace/nodes.py:calling_line", "leaves.py:_stacklevel",
+             "profiling/describe.py:_users_line"}  # fmt: skip
+    named = {"viz/model/variables.py:variable_spaces"}  # the user's own names of values
     again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed
     assert found("Load", "_getframe") == {*lines, *shown, *named, *again}
 

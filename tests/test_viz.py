@@ -346,7 +346,7 @@ def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "up"}, "it is 'LR' .* or 'TB'"),
+        ({"direction": "up"}, "it must be 'LR' .* or 'TB'"),
         ({"theme": "pink"}, "one of 'light', 'dark'"),
         ({"depth": -1}, "0 or more"),
         ({"path": "graph.gif"}, r".svg, .png, .pdf, .html, .dot, .json, .mmd, .model-explorer.json; 'graph.gif'"),
