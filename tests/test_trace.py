@@ -74,9 +74,13 @@ def found(kind: str, wanted: str) -> set[str]:
 
 
 def test_frames_are_looked_at_for_what_is_told_only() -> None:
-    shown = {"compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps"}  # with their source
-    lines = {"backward.py:_calling_line", "compiled/trace/nodes.py:calling_line", "leaves.py:_stacklevel",
-             "profiling/describe.py:_users_line"}  # fmt: skip
+    shown = {  # with their source
+        "compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps",
+    }  # fmt: skip
+    lines = {
+        "backward.py:_calling_line", "compiled/trace/nodes.py:calling_line", "leaves.py:_stacklevel",
+        "profiling/describe.py:_users_line",
+    }  # fmt: skip
     named = {"viz/model/variables.py:variable_spaces"}  # the user's own names of values
     again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed
     assert found("Load", "_getframe") == {*lines, *shown, *named, *again}
