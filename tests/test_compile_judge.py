@@ -326,7 +326,8 @@ def test_what_is_written_drives_out_what_lay_there(first: Any, second: Any, stay
         return
     with pytest.raises(Untraceable, match=r"g would write over what it reads\. .*bug in the compiler"):
         verify._check_overwrite(found, op, b)
-    with pytest.raises(Untraceable, match=r"g would read float64\[\d\] where it is not, or no longer\. .*bug in the compiler"):
+    gone = r"g would read float64\[\d\] where it is not, or no longer\. .*bug in the compiler"
+    with pytest.raises(Untraceable, match=gone):
         verify._check_read(found, a, "g")
 
 
