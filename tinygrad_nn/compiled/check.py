@@ -279,7 +279,7 @@ def in_other_layout(x: Any, kind: int) -> Any:
     """Return the same entries in memory of another layout: a part of a larger array, reversed, or in Fortran order.
 
     Example:
-        >>> elsewhere(np.arange(3.0), 2).strides
+        >>> in_other_layout(np.arange(3.0), 2).strides
         (-8,)
     """
     if x.ndim == 0:

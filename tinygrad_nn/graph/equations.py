@@ -27,9 +27,9 @@ def equation_tree(tex: str) -> Tree:
     """Return TeX as a MathML tree of nested lists; TeX that the converter cannot parse becomes a single text element.
 
     Example:
-        >>> tree("g^T x")
+        >>> equation_tree("g^T x")
         ['mrow', {}, ['msup', {}, ['mi', {}, 'g'], ['mi', {}, 'T']], ['mi', {}, 'x']]
-        >>> tree("out^T")
+        >>> equation_tree("out^T")
         ['mrow', {}, ['msup', {}, ['mi', {}, 'out'], ['mi', {}, 'T']]]
     """
     from latex2mathml.converter import convert
@@ -64,7 +64,7 @@ def replace_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
     """Return a copy of a MathML tree in which single letters are replaced by other trees.
 
     Example:
-        >>> line(in_letters(tree("g^T x"), {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}))
+        >>> unicode_line(replace_letters(equation_tree("g^T x"), {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}))
         'daᵀ h'
     """
     tag, attributes, *children = part

@@ -296,7 +296,7 @@ def arguments_read(rule: Any, given: int) -> list[int]:
     """Return the positions of the arguments that a rule reads; those that it takes by ``*args`` all count as read.
 
     Example:
-        >>> named_in(lambda g, out, x, y: g * y.reshape(x.shape), 4)
+        >>> arguments_read(lambda g, out, x, y: g * y.reshape(x.shape), 4)
         [0, 3]
     """
     code = getattr(rule, "__code__", None)

@@ -111,7 +111,7 @@ def time_text(value: float) -> str:
     """Return a time as short text.
 
     Example:
-        >>> seconds(0), seconds(1.234e-5), seconds(0.25), seconds(123.4)
+        >>> time_text(0), time_text(1.234e-5), time_text(0.25), time_text(123.4)
         ('0', '12.3 µs', '250 ms', '123 s')
     """
     if value < 5e-10:
@@ -135,7 +135,7 @@ def bytes_text(value: int) -> str:
     """Return a number of bytes as short text.
 
     Example:
-        >>> amount(0), amount(80), amount(20480)
+        >>> bytes_text(0), bytes_text(80), bytes_text(20480)
         ('0', '80 B', '20.5 kB')
     """
     if value < 1000:

@@ -166,7 +166,7 @@ def cell_text(value: float, width: int = 9) -> str:
     """Return a number in at most `width` characters: with four decimals or, if that is too long, in exponent notation.
 
     Example:
-        >>> cell(0.12345), cell(-123.0), cell(1234567.0), cell(-5.5e120)
+        >>> cell_text(0.12345), cell_text(-123.0), cell_text(1234567.0), cell_text(-5.5e120)
         ('0.1235', '-123.0000', '1.235e+06', '-5.5e+120')
     """
     for form in (".4f", ".3e", ".2e"):

@@ -89,7 +89,7 @@ def explain_error(error: BaseException | None = None) -> Explanation:
         ...     Tensor(np.ones((2, 3)), name="x") @ Tensor(np.ones((2, 4)), name="W")
         ... except ValueError as error:
         ...     print(str(explain_error(error)).split("could not be ")[1])
-        done with
+        computed with
           x  2 × 3  float64  leaf
           W  2 × 4  float64  leaf
     """

@@ -61,7 +61,7 @@ def names_for_gradient(name: str) -> tuple[str, ...]:
     """Return the names that a gradient of this name may belong to: ``dW`` to W, ``grad_b`` and ``b_grad`` to b.
 
     Example:
-        >>> of_gradient("dprev_h"), of_gradient("W_grad")
+        >>> names_for_gradient("dprev_h"), names_for_gradient("W_grad")
         (('prev_h', 'dprev_h'), ('W', 'W_grad'))
     """
     for prefix in ("grad_", "grads_", "d_", "grad", "nabla_", "d"):

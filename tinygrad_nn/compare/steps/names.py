@@ -19,7 +19,7 @@ def names_for_gradient(name: str) -> Iterator[str]:
     """Yield the names of the values that a gradient of this name may belong to, the likeliest first.
 
     Example:
-        >>> list(stems("d_logits")), list(stems("W_grad"))
+        >>> list(names_for_gradient("d_logits")), list(names_for_gradient("W_grad"))
         (['logits', '_logits'], ['W'])
     """
     for pattern in PATTERNS:

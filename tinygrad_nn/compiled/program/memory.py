@@ -181,7 +181,7 @@ def place_intervals(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[lis
         the first byte of each buffer, a multiple of `ALIGN`, and the number of bytes of the whole array.
 
     Example:
-        >>> packed([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
+        >>> place_intervals([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
         ([256, 0, 256], 384)
     """
     births, deaths = (np.array([span[k] for span in spans], int) for k in (0, 1))

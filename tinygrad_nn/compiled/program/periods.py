@@ -32,7 +32,7 @@ def find_runs(ops: Sequence[Op], least: int) -> list[Run]:
     Example:
         >>> from tinygrad_nn.compiled.program.values import Op
         >>> ops = [Op("ufunc", name, name, []) for name in "a" + "bcd" * 4 + "e"]
-        >>> runs(ops, 4)
+        >>> find_runs(ops, 4)
         [Run(start=1, stop=13, period=3)]
     """
     kinds: dict[Any, int] = {}

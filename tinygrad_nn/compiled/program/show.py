@@ -79,7 +79,7 @@ def bytes_text(n: int) -> str:
     """Return a number of bytes as a short text.
 
     Example:
-        >>> amount(80), amount(20480), amount(3211264)
+        >>> bytes_text(80), bytes_text(20480), bytes_text(3211264)
         ('80 B', '20.5 kB', '3.21 MB')
     """
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

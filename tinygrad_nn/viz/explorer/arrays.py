@@ -50,7 +50,7 @@ def displayed_array(array: Array) -> dict[str, Any]:
     """Return an array in its displayed form: a summary, and a table of numbers if it is small, else a heat map.
 
     Example:
-        >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
+        >>> displayed_array(np.array([[1.0, 2.5]]))["rows"], "heat" in displayed_array(np.zeros((20, 20)))
         ([['1', '2.5']], True)
     """
     entry = describe_array(array)
@@ -68,7 +68,7 @@ def describe_array(array: Array) -> dict[str, Any]:
     """Return the summary of an array, and its table of numbers if it is small.
 
     Example:
-        >>> described(np.zeros((20, 20)))["summary"]
+        >>> describe_array(np.zeros((20, 20)))["summary"]
         'min 0 · mean 0 · max 0 · norm 0'
     """
     summary = summarize(array)

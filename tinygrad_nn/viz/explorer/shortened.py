@@ -20,11 +20,11 @@ def abridge(story: Story, most: int) -> Story:
     Example:
         >>> from tinygrad_nn import Tensor
         >>> from tinygrad_nn.graph import GraphView
-        >>> from .story import tell
+        >>> from .story import tell_story
         >>> y = x = Tensor(0.5, name="x")
         >>> for _ in range(300):
         ...     y = np.sin(y) * x
-        >>> short = abridge(tell(GraphView(y)), 400)
+        >>> short = abridge(tell_story(GraphView(y)), 400)
         >>> len(short.moments), short.moments[3].text
         (8, '299 steps after: 598 operations in one.')
     """

@@ -50,7 +50,7 @@ def _separate_rules(rule: str, count: int) -> list[str | None]:
     r"""Return the separate rules listed in a joint rule, each with the definitions of the names that it uses.
 
     Example:
-        >>> _parted(r"S k,\ S^T q,\ S = a", 2)
+        >>> _separate_rules(r"S k,\ S^T q,\ S = a", 2)
         ['S k,\\ S = a', 'S^T q,\\ S = a']
     """
     parts = rule.split(r",\ ")
@@ -91,7 +91,7 @@ def value_letter(part: GraphNode) -> str | list[str]:
         >>> from tinygrad_nn import Tensor
         >>> from tinygrad_nn.graph import GraphView
         >>> view = GraphView(np.tanh(Tensor(1.0, name="net[0].W")))
-        >>> [letter(part) for part in view]
+        >>> [value_letter(part) for part in view]
         ['W', ['a']]
     """
     if part.name:
@@ -122,7 +122,7 @@ def equation_lines(view: GraphView, part: GraphNode, operands: Sequence[int]) ->
         >>> import numpy as np
         >>> from tinygrad_nn import Tensor
         >>> view = GraphView(np.tanh(Tensor(1.0, name="h")))
-        >>> told(view, view[1], [0])
+        >>> equation_lines(view, view[1], [0])
         ('a₁ = tanh h', ['ā₁ (1 − a₁²)'])
     """
     equation, rules, letters = node_equation(part, len(operands))
@@ -140,7 +140,7 @@ def last_name(name: str) -> str:
     """Return the last part of a name that is a path.
 
     Example:
-        >>> short("net.0.weight"), short("layers[0].W"), short("params['W']"), short("h")
+        >>> last_name("net.0.weight"), last_name("layers[0].W"), last_name("params['W']"), last_name("h")
         ('weight', 'W', "params['W']", 'h')
     """
     found = re.search(r"\.([^\W\d]\w*)$", name)

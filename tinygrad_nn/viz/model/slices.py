@@ -56,7 +56,7 @@ def slice_text(piece: Array, whole: Array) -> str | None:
 
     Example:
         >>> X = np.zeros((4, 5, 3))
-        >>> cut(X[1:3, :, 0], X), cut(X[2, ::2].T, X), cut(X.reshape(20, 3), X), cut(X[::-1], X), cut(X, X[1])
+        >>> slice_text(X[1:3, :, 0], X), slice_text(X[2, ::2].T, X), slice_text(X.reshape(20, 3), X), slice_text(X[::-1], X), slice_text(X, X[1])
         ('[1:3, :, 0]', '[2, ::2].T', '.reshape(20, 3)', '[…]', None)
     """
     (first, last), (start, stop) = byte_bounds(piece), byte_bounds(whole)
