@@ -64,7 +64,8 @@ def replace_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
     """Return a copy of a MathML tree in which single letters are replaced by other trees.
 
     Example:
-        >>> unicode_line(replace_letters(equation_tree("g^T x"), {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}))
+        >>> letters = {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}
+        >>> unicode_line(replace_letters(equation_tree("g^T x"), letters))
         'daᵀ h'
     """
     tag, attributes, *children = part

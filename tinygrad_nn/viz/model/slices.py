@@ -56,8 +56,10 @@ def slice_text(piece: Array, whole: Array) -> str | None:
 
     Example:
         >>> X = np.zeros((4, 5, 3))
-        >>> slice_text(X[1:3, :, 0], X), slice_text(X[2, ::2].T, X), slice_text(X.reshape(20, 3), X), slice_text(X[::-1], X), slice_text(X, X[1])
-        ('[1:3, :, 0]', '[2, ::2].T', '.reshape(20, 3)', '[…]', None)
+        >>> slice_text(X[1:3, :, 0], X), slice_text(X[2, ::2].T, X), slice_text(X.reshape(20, 3), X)
+        ('[1:3, :, 0]', '[2, ::2].T', '.reshape(20, 3)')
+        >>> slice_text(X[::-1], X), slice_text(X, X[1])
+        ('[…]', None)
     """
     (first, last), (start, stop) = byte_bounds(piece), byte_bounds(whole)
     if first < start or last > stop:
