@@ -18,7 +18,7 @@ from tinygrad_nn.compare.mistakes.mistake import (
     RARE,
     Mistake,
     Site,
-    capitalized,
+    begin_sentence,
     mistakes_at,
     no_gradients,
     value_name,
@@ -518,7 +518,7 @@ def test_what_a_value_is_called() -> None:
     assert [value_name(trace.inputs[0]), value_name(trace.operations[0])] == ["x", "the result of sin"]
     plain = graph(lambda *xs: sum(xs), *(values(2) for _ in range(7)))
     assert value_name(plain.inputs[6]) == "the input"
-    assert [capitalized(t) for t in ("the input is", "what is", "x is", "theta is")] == [
+    assert [begin_sentence(t) for t in ("the input is", "what is", "x is", "theta is")] == [
         "The input is", "What is", "x is", "theta is"]  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from tinygrad_nn.compare.function.operations import (
     SINGLE,
     _direct_diagnosis,
     _factor_text,
-    _is_computed_from,
     _joint,
     _scaled,
     _shape_diagnosis,
@@ -24,6 +23,7 @@ from tinygrad_nn.compare.function.operations import (
     _with_origin,
     is_harmless_shape,
 )
+from tinygrad_nn.compare.mistakes import is_computed_from
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(7)
@@ -215,8 +215,8 @@ def test_factors_in_words() -> None:
 def test_what_an_operation_is_made_of() -> None:
     made = look()
     last = made.trace.operations[0]
-    assert [_is_computed_from(last, n) for n in made.trace.inputs] == [True] * 3
+    assert [is_computed_from(last, n) for n in made.trace.inputs] == [True] * 3
     matmul = next(n for n in made.trace.operations if n.primitive and n.primitive.name == "matmul")
-    assert [_is_computed_from(matmul, n) for n in made.trace.inputs] == [True, True, False]
-    assert not _is_computed_from(made.trace.inputs[0], last)
+    assert [is_computed_from(matmul, n) for n in made.trace.inputs] == [True, True, False]
+    assert not is_computed_from(made.trace.inputs[0], last)
     assert replace(Diagnosis("sign", "x", "A."), text="B.").text == "B."

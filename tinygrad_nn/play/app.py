@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from ..server import Download, Request, Server, Sessions, client, serve
+from ..server import Download, Request, Server, Sessions, client, policy_hash, serve
 from .choices import Choices
 from .data import TableFile
 from .session import Session
@@ -102,14 +101,9 @@ def page(state: dict[str, Any]) -> str:
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
     style, script = read["page.css"], "\n".join([client(), *(read[name] for name in SCRIPTS)])
     policy = "default-src 'none'; img-src data:; connect-src 'self'; "
-    policy += f"style-src {_hash(style)}; script-src {_hash(script)}"
+    policy += f"style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     text = json.dumps(state, allow_nan=False, separators=(",", ":"))
     parts = {"policy": escape(policy), "style": style, "script": script,
              "state": text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")}  # fmt: skip
     pieces = re.split(r"\{\{(policy|style|state|script)\}\}", read["page.html"])  # in one pass over the HTML
     return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
-
-
-def _hash(text: str) -> str:
-    """Return the source expression of a content security policy that allows exactly this script or style."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

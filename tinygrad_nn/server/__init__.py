@@ -11,7 +11,7 @@ The server needs the extra ``play``: ``pip install 'tinygrad-nn[play]'``.
 """
 
 from .local import Server, serve
-from .routes import Download, Request, client
+from .routes import Download, Request, client, policy_hash
 from .sessions import Sessions
 
-__all__ = ["Download", "Request", "Server", "Sessions", "client", "serve"]
+__all__ = ["Download", "Request", "Server", "Sessions", "client", "policy_hash", "serve"]

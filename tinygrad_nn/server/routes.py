@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -64,6 +66,11 @@ Handler = Callable[[Request], Any]
 def client() -> str:
     """Return the page's JavaScript for requests: ``server.ask(path, body)`` and ``server.listen(path, each)``."""
     return (resources.files(__package__) / "ask.js").read_text(encoding="utf-8")
+
+
+def policy_hash(text: str) -> str:
+    """Return the source expression of a content security policy that allows exactly this script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def application(routes: Mapping[str, Handler], access: Callable[[], Access], ending: Callable[[], bool]) -> Starlette:

@@ -140,14 +140,8 @@ def _after(place: ast.stmt, env: dict[str, Any], code: Any, ticker: Ticker) -> A
 
 def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker: Ticker) -> bool:
     """Tell whether the expression `code` has the value `right` after a statement ran in a copy of `env`."""
-    try:
-        space = copy_names(env)
-        ticker.start()
-        run_statement(stmt, space)
-        found = np.asarray(eval(code, space))
-    except (Exception, Stopped):
-        return False
-    if found.shape != right.shape or found.dtype.kind not in "fciu":
+    found = _after(stmt, env, code, ticker)
+    if found is None or found.shape != right.shape:
         return False
     size = max(float(np.abs(right).max(initial=0)), 1e-300)
     return bool((np.abs(found - right) <= CLOSE * size).all())

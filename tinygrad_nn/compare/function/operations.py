@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
-from ..mistakes import USUAL, uses_of, why_lost
+from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
 from .advice import GradientData, before_summing, equal_to_rounding, fit_factor
@@ -249,7 +248,7 @@ def _lost(look: GradientData, mutant: Mutant | Recomputed, label: str, equation:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    leaves = {n for n in look.trace.inputs if _is_computed_from(node, n)}
+    leaves = {n for n in look.trace.inputs if is_computed_from(node, n)}
     if mutant.slot is None and np.size(node.out) == 1 and len(leaves) == 1:
         leaf = next(iter(leaves))
         i = look.trace.inputs.index(leaf)
@@ -262,16 +261,3 @@ def _lost(look: GradientData, mutant: Mutant | Recomputed, label: str, equation:
                                  _evidence(look), equation, name)  # fmt: skip
     kind, text = why_lost(look.trace, mutant.place, mutant.slot, uses_of(look.trace))
     return Diagnosis(kind, label, text, _evidence(look), equation, name)
-
-
-def _is_computed_from(node: Any, leaf: Any) -> bool:
-    stack, seen = [node], set()
-    while stack:
-        n = stack.pop()
-        if n is leaf:
-            return True
-        for p in n.parents or ():
-            if p is not None and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    return False

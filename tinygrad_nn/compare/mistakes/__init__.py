@@ -4,11 +4,11 @@ A mistake replaces the gradient that the rule of an operation returns by the wro
 """
 
 from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
-from .missing_edges import cut, kept_alone, uses_of, why_lost
+from .missing_edges import cut, is_computed_from, kept_alone, uses_of, why_lost
 from .mistake import FAR, FURTHER, RARE, USUAL, Mistake, Site, mistakes_at, moving, value_name
 
 __all__ = [
     "FAR", "FURTHER", "RARE", "USUAL", "Mistake", "Site", "attention", "value_name", "cut", "elementwise", "images",
-    "indexing", "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent", "softmax", "sums",
-    "uses_of", "why_lost",
+    "indexing", "is_computed_from", "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent",
+    "softmax", "sums", "uses_of", "why_lost",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...node import Node
 from ..paths import Edge, Traced, name_of, parents_of
-from .mistake import RARE, USUAL, Mistake, capitalized, moving, no_gradients, value_name
+from .mistake import RARE, USUAL, Mistake, begin_sentence, moving, no_gradients, value_name
 
 STATISTICS = {
     "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
@@ -51,7 +51,7 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
     if slot is not None and name == "add":
         other, own = parents[1 - slot], parents[slot]
         apart = other is not own and other is not None and own is not None
-        if apart and _is_computed_from(other, own) and _has_other_inputs(graph, other, own):
+        if apart and is_computed_from(other, own) and _has_other_inputs(graph, other, own):
             return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                            "terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
@@ -124,7 +124,7 @@ def _has_other_inputs(graph: Traced, node: Node, leaf: Node) -> bool:
     return False
 
 
-def _is_computed_from(node: Node, leaf: Node) -> bool:
+def is_computed_from(node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf`."""
     stack, seen = [node], {node}
     while stack:
@@ -152,7 +152,7 @@ def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[st
             which = "last" if kept == edges[0] else "first" if kept == edges[-1] else ""
             lost = [e for e in edges if e != kept]
             if which and _is_same_argument(graph, edges):
-                text = capitalized(
+                text = begin_sentence(
                     f"{value_name(node)} is used {count} times, but its gradient is that of the {which} use only; the "
                     "contributions of all uses should be added."
                 )

@@ -122,7 +122,7 @@ def value_name(node: Node) -> str:
     return "the input" if node.primitive is None else f"the result of {node.primitive.name}"
 
 
-def capitalized(text: str) -> str:
+def begin_sentence(text: str) -> str:
     """Return a sentence with its first letter capitalized, unless it begins with the name of a variable."""
     return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text
 

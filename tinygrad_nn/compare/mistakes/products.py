@@ -9,7 +9,7 @@ import numpy as np
 
 from ..paths import Traced, args_of, parents_of
 from .elementwise import Value, values_like
-from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, capitalized, finds, moving, value_name
+from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begin_sentence, finds, moving, value_name
 
 
 @finds("multiply")
@@ -42,7 +42,7 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("dropout_scale_missing", "The mask is applied without its scale in the backward pass.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
-            text = capitalized(f"{what} is used instead of the other factor of a product.")
+            text = begin_sentence(f"{what} is used instead of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
 
 
@@ -85,7 +85,7 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
                           wrong, slot)
         shape = np.shape(args_of(node)[1])
         for what, value, key in values_like(graph, place, shape, 6):
-            text = capitalized(f"{what} is used instead of the denominator.")
+            text = begin_sentence(f"{what} is used instead of the denominator.")
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
                           -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
 
@@ -144,7 +144,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("transpose", "One factor of the product is transposed in the backward pass.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, shape, 12):
-            text = capitalized(f"{what} is used instead of the right factor.")
+            text = begin_sentence(f"{what} is used instead of the right factor.")
             yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
         own = np.shape(args[slot])
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import linecache
 import os
@@ -20,11 +18,11 @@ from ...files import write_whole
 from ...graph import GraphNode
 from ...graph.rerun import Rerun
 from ...printable import printable
-from ...server import client
+from ...server import client, policy_hash
 from ...spelling import named_options
 from ...tensor import Tensor
 from ..graph.levels import Levels, find_levels
-from ..graph.picture import shorten
+from ..graph.picture import shape_text, shorten
 from ..graph.symbols import value_letter
 from ..model.variables import view_with_names
 from ..notebook.iframe import Page, WrittenFile
@@ -35,7 +33,7 @@ from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TU
 from .live import Live
 from .order import SWEEPS
 from .pictures import Pictures
-from .story import MOST, PHRASES, Story, heading_of, node_subtitle, node_title, shape_text, tell_story
+from .story import MOST, PHRASES, Story, heading_of, node_subtitle, node_title, tell_story
 
 LETTER = 7.0  # assumed width of a letter in pixels; measuring texts would delay the start of the page
 
@@ -123,7 +121,7 @@ def page_html(record: dict[str, Any], heading: str, served: bool = False) -> str
     style = text("page.css") + (text("live.css") if served else "")
     first, *others = map(text, SCRIPTS)
     script = "\n".join([first, *([client(), text("live.js")] if served else []), *others])
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     parts = {
         "title": escape(printable(heading)),
         "policy": policy + ("; connect-src 'self'" if served else ""),
@@ -233,8 +231,3 @@ def _safe_json(value: Any) -> str:
     """Return JSON that is safe inside a script element, whatever texts it contains."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII only, so U+2028 is escaped
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(text: str) -> str:
-    """Return the source expression of a content security policy that allows exactly this script or style."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -12,7 +12,7 @@ import numpy as np
 from ...graph import GraphNode, GraphView, Summary, short_number, summarize
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
-from ..graph.picture import SYMBOLS, shorten
+from ..graph.picture import SYMBOLS, count_text, shape_text, shorten
 from ..model.variables import leaf_roles as roles_of
 
 Array = np.ndarray[Any, Any]
@@ -200,13 +200,3 @@ def gradient_lengths(story: Story) -> dict[int, int]:
             source = story.view.edges[c.edge].source
             most[source] = max(most[source], len(brief_array(c.total)))
     return most
-
-
-def shape_text(part: GraphNode) -> str:
-    """Return a shape as text: ``2 × 3``, or ``scalar``."""
-    return " × ".join(map(str, part.shape)) if part.shape else "scalar"
-
-
-def count_text(n: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun in singular or plural."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

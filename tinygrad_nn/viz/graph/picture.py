@@ -256,7 +256,7 @@ def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: 
     bare = node.kind == "constant" and node.shape == ()  # a plain number needs only its value
     failed = node.kind == "failed"  # without a result
     if style.shapes and not bare and not failed:
-        lines.append(f"{_shape_text(node)} {node.dtype}".strip())
+        lines.append(f"{shape_text(node)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
     title, operation = _title(node, word)
@@ -275,7 +275,8 @@ def _title(node: GraphNode, word: str) -> tuple[str, str]:
     return operation or word, ""
 
 
-def _shape_text(node: GraphNode) -> str:
+def shape_text(node: GraphNode) -> str:
+    """Return a shape as text: ``2 × 3``, or ``scalar``."""
     return " × ".join(map(str, node.shape)) if node.shape else "scalar"
 
 
@@ -285,7 +286,7 @@ def _node_text(node: GraphNode, word: str = "") -> str:
 
 
 def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> str:
-    parts = [_node_text(node, word), word, f"{_shape_text(node)} {node.dtype}"]
+    parts = [_node_text(node, word), word, f"{shape_text(node)} {node.dtype}"]
     if node.tex:
         equation, rules = equation_lines(view, node, operands)
         back = []
@@ -305,18 +306,19 @@ def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> 
 def _fold_item(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
     operations = sum(node.operation is not None for node in nodes)
     leaves = [node for node in nodes if node.kind == "leaf"]
-    lines = [_count_text(operations, "operation")]
+    lines = [count_text(operations, "operation")]
     if leaves:
         numbers = sum(node.array.size for node in leaves)
-        lines.append(f"{_count_text(len(leaves), 'leaf', 'leaves')}, {_count_text(numbers, 'number')}")
+        lines.append(f"{count_text(len(leaves), 'leaf', 'leaves')}, {count_text(numbers, 'number')}")
     last = nodes[-1]
-    lines.append(f"→ {_shape_text(last)} {last.dtype}")
+    lines.append(f"→ {shape_text(last)} {last.dtype}")
     box, _, name = path.rpartition(".")
     about = " · ".join([f"{scope_name(path)}, folded", *lines])
     return Item(key, "fold", shorten(label or scope_name(name)), "", tuple(lines), None, None, 0, box, about)
 
 
-def _count_text(n: int, one: str, many: str | None = None) -> str:
+def count_text(n: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun in singular or plural."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 

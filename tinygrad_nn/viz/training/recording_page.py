@@ -15,7 +15,8 @@ import numpy as np
 from ...files import POLICY
 from ...graph import short_number
 from ...printable import printable
-from ..explorer.explore import _hash, _safe_json
+from ...server import policy_hash
+from ..explorer.explore import _safe_json
 from ..graph.page import html_page
 from .probe import GRID, Probe
 
@@ -53,7 +54,7 @@ def page(records: Sequence[Record], title: str | None) -> str:
     for piece in read["recording.html"].split("{"):  # in one pass, so that braces inside a part are not replaced
         name, end, rest = piece.partition("}")
         pieces += [parts[name], rest] if end and name in parts else [piece]
-    policy = f"{POLICY}; script-src {_hash(script)}"
+    policy = f"{POLICY}; script-src {policy_hash(script)}"
     return html_page(title, "".join(pieces), style=read["recording.css"], policy=policy)
 
 
