@@ -250,11 +250,12 @@ WITHOUT_GRADIENT = {
 
 @cache
 def versions(kind: str) -> dict[int, Any]:
-    """The schemas of an operator by an opset at which each holds, 7 and newer."""
+    """The schemas of an operator by the first and the last opset at which each holds, 7 and newer."""
     found = sorted((s for s in onnx.defs.get_all_schemas_with_history() if s.name == kind and s.domain == ""),
                    key=lambda s: s.since_version)  # fmt: skip
     ends = [s.since_version for s in found[1:]] + [NEWEST + 1]
-    return {max(7, s.since_version): s for s, end in zip(found, ends, strict=True) if end > 7 and not s.deprecated}
+    held = [(s, end) for s, end in zip(found, ends, strict=True) if end > 7 and not s.deprecated]
+    return {opset: s for s, end in held for opset in (max(7, s.since_version), end - 1)}
 
 
 def model(kind: str, row: Row, opset: int) -> Any:

@@ -1,6 +1,7 @@
 """The comparison of the roads to a gradient: it passes if they agree, and reports if they do not."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -134,3 +135,11 @@ def test_rounding_and_a_kink_near_by_are_no_alarm(options: dict[str, object], mo
     assert report.agree, str(report)
     assert max(row.largest for row in report.parameters) < 1e-3  # small gradients, or the case shows nothing
     assert off.apart == ("layer 1 W", "layer 2 W")
+
+
+def test_a_loss_that_overflows_is_an_error_without_warnings_of_numpy() -> None:
+    net = [Layer(2, 3, "relu", rng=0), Layer(3, 1, "linear", rng=0)]
+    with pytest.raises(FloatingPointError), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        compare_roads(net, np.full((4, 2), 1e200), np.zeros((4, 1)), solver=Solver("mse"))
+    assert not [str(w.message) for w in said]
