@@ -101,7 +101,8 @@ def refilled(tree: Any, values: Sequence[Any]) -> Any:
     from copy import copy
 
     other = copy(tree)
-    other.update(zip(tree, values, strict=True))
+    for key, value in zip(tree, values, strict=True):
+        other[key] = value  # a Counter's `update` would count
     return other
 
 

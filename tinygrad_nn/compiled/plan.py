@@ -75,10 +75,9 @@ class Plan:
             *(f"        {line}" for line in body),
             "    def enter(args, kwargs):",
             "        try:",
-            *(f"            {line}" for line in taking),
-            *([f"            return run({every})"] if writer.checked else []),
+            *(f"            {line}" for line in [*taking, *(body if writer.checked else [])]),
             f"        except {caught}: return miss",
-            *(f"        {line}" for line in body),
+            *(f"        {line}" for line in body if not writer.checked),
             "    return run, enter",
         ])
         scope = {**replay.GLOBALS, "miss": MISS}

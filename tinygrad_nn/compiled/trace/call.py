@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...node import thread
+from ...printable import printable
 from ...tensor import Tensor, held
 from ...tree import flatten
 from ..program.values import Program, Value
@@ -94,6 +95,24 @@ def trace(
 def traceable(x: Any) -> bool:
     """Tell whether an argument may differ from call to call: arrays, numbers and generators may, flags may not."""
     return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
+
+
+def plain(x: Any) -> bool:
+    """Tell whether an array is only its entries: no mask, no units, and products that are not those of matrices."""
+    return not isinstance(x, np.ndarray) or type(x) in (np.ndarray, np.memmap)
+
+
+def refuse_argument(x: Any) -> None:
+    """Raise if an argument is more than its entries, or can be read only once: the function is called twice at first.
+
+    Raises:
+        Untraceable: the argument is an array of a subclass, or an iterator.
+    """
+    name = printable(type(x).__name__)
+    if not plain(x):
+        raise Untraceable(f"an argument is a {name}, of which a plan would only see the entries. Pass np.asarray(x).")
+    if isinstance(x, Iterator):
+        raise Untraceable(f"an argument is a {name}, which can be read only once. Pass list(x).")
 
 
 def array_or_scalar(x: Any) -> Any:
