@@ -573,6 +573,7 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "The 40 new arrays of reshape (32.0 kB) take 80 % of this call: keep the array in the order in which it is "
         "used, then no copy is made.")),
     "views": (a_profile(*[operation("reshape", seconds=0.02, allocated=0) for _ in range(40)]), ""),
+    "parts in place": (a_profile(*[operation("getitem", "back", seconds=0.02, allocated=0) for _ in range(50)]), ""),
     "parts": (a_profile(*[operation("getitem", "back", seconds=0.02) for _ in range(50)]), (
         "The 50 gradients of t[...] take 100 % of this call, each an array as large as the whole of t (40.0 kB in "
         "all): write the operations over all rows at once.")),
