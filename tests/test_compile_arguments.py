@@ -101,6 +101,19 @@ def test_arguments_may_be_counted(made: Any) -> None:
     assert grad(f)(counts) == made(a=12.0, b=9.0)
 
 
+@each_backend
+def test_a_generator_may_be_returned(backend: str) -> None:
+    def f(x: Any, state: dict[str, Any]) -> Any:
+        return x + state["rng"].normal(size=2), state
+
+    quick, ours, theirs = compile(f, backend=backend), np.random.default_rng(0), np.random.default_rng(0)
+    state: dict[str, Any] = {"rng": ours, "x": np.ones(2)}
+    for _ in range(3):
+        found, state = quick(np.ones(2), state)
+        np.testing.assert_array_equal(found, np.ones(2) + theirs.normal(size=2))
+        assert state["rng"] is ours
+
+
 def test_who_writes_a_number_into_an_array_is_told_what_to_write() -> None:
     def f(x: Any) -> Any:
         out = np.zeros(2)

@@ -79,9 +79,9 @@ def trace(
             file, line = place.rsplit(":", 1)
             raise Untraceable("a constant is indexed by a value that differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)
-        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
+        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else _generator_value(x) for x in found]
         whose = [objects.setdefault(id(x), place) for place, x in enumerate(found)]
-        plain = refill([array_or_scalar(x) for x in found])
+        plain = refill([leaves[x.value.slot] if isinstance(x, Drawing) else array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
     read = {x for x in outputs if isinstance(x, Value)}
     for op in reversed(record.ops):  # unread operations may be left over from an attempt that was given up
@@ -90,6 +90,11 @@ def trace(
     if any(value.kind != "constant" and value not in known for value in read):
         raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
     return Program(record.ops, inputs, outputs, whose, record.augmented), plain
+
+
+def _generator_value(x: Any) -> Any:
+    """Return the value of a generator that is an argument; anything else is returned unchanged."""
+    return x.value if isinstance(x, Drawing) else x
 
 
 def traceable(x: Any) -> bool:
