@@ -7,7 +7,7 @@ import copy
 import pickle
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ from test_compile import cache, each_backend  # noqa: F401 - the cache of kernel
 
 from tinygrad_nn import compile, grad
 from tinygrad_nn.compiled import Compiled
+
+
+@pytest.fixture(autouse=True)
+def compiles_or_fails() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
 
 
 class Metres(np.ndarray):
@@ -112,6 +119,19 @@ def test_a_generator_may_be_returned(backend: str) -> None:
         found, state = quick(np.ones(2), state)
         np.testing.assert_array_equal(found, np.ones(2) + theirs.normal(size=2))
         assert state["rng"] is ours
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u8"])
+def test_integers_are_compared_with_numbers_that_their_dtype_cannot_hold(dtype: str, backend: str) -> None:
+    def f(x: Any) -> Any:
+        return (x == -300) * 1.0, x < 2**70, x >= -(2**63), x != 300, np.where(x > 10**6, 1, x)
+
+    x, quick = np.arange(4).astype(dtype), compile(f, backend=backend)
+    for k in range(2):
+        for found, wanted in zip(quick(x + k), f(x + k), strict=True):
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_who_writes_a_number_into_an_array_is_told_what_to_write() -> None:
