@@ -12,7 +12,7 @@ import numpy as np
 from ..forks import renewed_after_fork
 
 SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: arrays that fit into a cache are faster
-SECONDS = 0.02  # duration of one measurement
+SECONDS, FEWEST = 0.02, 10  # least duration and number of calls of one measurement
 ROWS = {"f": 320, "d": 256, "F": 192, "D": 160}  # rows of the matrices of a measured product, by dtype
 FEW = 48  # rows for other dtypes, which are slow without BLAS
 
@@ -62,11 +62,9 @@ def peak(char: str) -> float:
 def _fastest(call: Any) -> float:
     """Return the seconds that the fastest of several calls takes."""
     call()
-    best, end = float("inf"), perf_counter() + SECONDS
-    while True:
+    took, end = [], perf_counter() + SECONDS
+    while len(took) < FEWEST or perf_counter() < end:
         start = perf_counter()
         call()
-        stop = perf_counter()
-        best = min(best, stop - start)
-        if stop > end:
-            return best
+        took.append(perf_counter() - start)
+    return min(took)
