@@ -22,8 +22,8 @@ LEGEND = (
     "bytes: read and written. new: bytes of new arrays and of temporary memory.",
 )
 LONGER = (
-    "Whole calls took longer than their parts, whose medians leave out what happens now and then: other programs, or "
-    "Python collecting garbage."
+    "Whole calls took longer than their parts: other programs interrupted them, or Python collected garbage. The times "
+    "below leave that out."
 )
 UNCOMPILED = (
     "This function is compiled. Here it ran without compilation, one operation at a time, which takes longer than a "
