@@ -397,7 +397,9 @@ for number, function in ((2, "primal"), (4, "gradient")):
 
 
 @pytest.mark.skipif(by_hand.compiler() is None, reason="needs a C++ compiler")
-def test_a_checkout_judges_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkout_judges_the_adapter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, text in CHECKOUT.items():
         path = tmp_path / "python" / "gradbench" / "gradbench" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -412,17 +414,21 @@ def test_a_checkout_judges_the_adapter(tmp_path: Path, capsys: pytest.CaptureFix
     assert "did not judge gradient, primal" in capsys.readouterr().out
     assert checkout.check(tmp_path / "python", ["lse"], "eager") == 1
     assert "is no checkout of GradBench" in capsys.readouterr().out
+    monkeypatch.setattr(checkout, "PEERS", str(tmp_path / "python3"))
+    assert checkout.check(tmp_path, ["lse"], "eager", []) == 1
+    assert "set TINYGRAD_NN_PEERS to the Python that runs the evaluations" in capsys.readouterr().out
 
 
 def test_the_command_prints_a_row_for_each_program(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "ALL", ("eager", "torch"))
+    monkeypatch.setattr(command, "ALL", ("eager", "torch", "C++ by hand"))
     command.main(["hello", "--turns", "2", "--seconds", "0.001"])
     text = capsys.readouterr().out
     assert re.search(r"^eager +[\d.]+ +[\d.]+ ", text, flags=re.MULTILINE), text
     assert re.search(r"^torch +", text, flags=re.MULTILINE), text
     assert "do not compute the same" not in text
+    assert "C++ by hand" not in text  # it has no such evaluation
     with pytest.raises(SystemExit):
         command.main(["nothing"])
     assert "unknown evaluation nothing; known are hello" in capsys.readouterr().err

@@ -62,7 +62,8 @@ def peak(char: str) -> float:
 def _fastest(call: Any) -> float:
     """Return the seconds that the fastest of several calls takes."""
     call()
-    took, end = [], perf_counter() + SECONDS
+    took: list[float] = []
+    end = perf_counter() + SECONDS
     while len(took) < FEWEST or perf_counter() < end:
         start = perf_counter()
         call()

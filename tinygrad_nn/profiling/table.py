@@ -30,8 +30,8 @@ UNCOMPILED = (
     "compiled call."
 )
 NOTHING = (
-    "No operation on a Tensor ran, and a profile sees no others. Pass Tensors, profile(loss, Tensor(x)), or profile a "
-    "function that computes gradients."
+    "No operation on a Tensor ran in this thread, and a profile sees no others. Pass Tensors, "
+    "profile(loss, Tensor(x)), or profile a function that computes gradients."
 )
 HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # columns and their widths
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
@@ -73,6 +74,8 @@ def checked(checkout: Path, name: str, mode: str, sizes: list[str] | None) -> tu
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
     served = [sys.executable, "-m", f"{__package__}.adapter", "--mode", mode]
     with ExitStack() as stack:
+        if shutil.which(PEERS) is None:
+            return False, f"there is no {PEERS}: set TINYGRAD_NN_PEERS to the Python that runs the evaluations"
         kept = [stack.enter_context(TemporaryFile("w+")) for _ in range(2)]
         process = stack.enter_context(started(line, checkout, env, kept[0]))
         server = stack.enter_context(started(served, ROOT, {**os.environ}, kept[1]))
