@@ -22,7 +22,7 @@ from tinygrad_nn.ops.attention import attention, self_attention
 from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.recurrent import gru_states, lstm_states, rnn_states
 from tinygrad_nn.primitive import REGISTRY, Primitive
-from tinygrad_nn.profiling import Compiling, Operation, Profile, describe
+from tinygrad_nn.profiling import Compiling, Operation, Profile, describe, machine
 from tinygrad_nn.profiling.advice import advice
 from tinygrad_nn.profiling.compiling import Graph
 from tinygrad_nn.profiling.machine import SIZES, bandwidth, least_seconds, peak
@@ -204,6 +204,13 @@ def test_floors_follow_the_machine() -> None:
     assert bandwidth(1) == bandwidth(2 * SIZES[0])  # what fits into the smallest is not held to memory
     found = quick(np.matmul, *of((50, 50), (50, 50)))
     assert all(0 <= o.floor <= o.seconds for o in found.operations)
+
+
+def test_the_machine_is_measured_by_several_calls_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(machine, "SECONDS", 0)
+    machine.fastest(lambda: calls.append(0))
+    assert len(calls) == 1 + machine.FEWEST
 
 
 def model_step() -> tuple[Callable[[], Any], list[Tensor]]:

@@ -42,8 +42,8 @@ def _copy_speed(size: int) -> float:
     """Return the bytes per second of copying an array of `size` bytes, or of a dot product if that is faster."""
     with _one_at_a_time:
         here, there = np.ones(size // 8), np.ones(size // 8)
-        copying = _fastest(lambda: np.copyto(there, here))
-        reading = _fastest(lambda: np.dot(here, there))
+        copying = fastest(lambda: np.copyto(there, here))
+        reading = fastest(lambda: np.dot(here, there))
     return 2 * size / min(copying, reading)
 
 
@@ -56,10 +56,10 @@ def peak(char: str) -> float:
     n = ROWS.get(char, FEW)
     with _one_at_a_time:
         a, b, out = (np.ones((n, n), kind) for _ in range(3))
-        return 2 * n**3 / _fastest(lambda: np.matmul(a, b, out=out))
+        return 2 * n**3 / fastest(lambda: np.matmul(a, b, out=out))
 
 
-def _fastest(call: Any) -> float:
+def fastest(call: Any) -> float:
     """Return the seconds that the fastest of several calls takes."""
     call()
     took: list[float] = []
