@@ -136,7 +136,7 @@ BAD = [
     (call(solver="mse"), "TrainNN needs a Solver; 'mse' is of type str"),
     (call(solver=Solver()), r"TrainNN: the solver has no loss; write Solver\('mse', ...\)"),
     (train(solver=Solver()), r"fit: the solver has no loss; write Solver\('mse', ...\)"),
-    (train(solver=Solver("mse", schedule=lambda t, rate: -rate)), "in epoch 0 the schedule returned the learning rate -0"),
+    (train(solver=Solver("mse", schedule=lambda t, rate: -rate)), "in epoch 0 the schedule returned .* rate -0"),
     (train(solver=Solver("mse", schedule=lambda t, rate: np.nan, schedule_by="step")), "in step 0 .* rate nan"),
     (call(gradients="auto"), "gradients='auto'; known are 'graph', 'manual'"),
     # the inputs
