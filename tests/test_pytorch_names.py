@@ -198,6 +198,49 @@ def test_gradients_of_a_result_are_returned_and_left_nowhere():
         grad(x * y, x)
 
 
+def test_gradients_of_several_results_are_summed():
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
+    shared = x * y
+    results = [shared.sum(), shared * x]
+    (found,) = grad(results, x, [None, torch.tensor(X)], create_graph=True)
+    np.testing.assert_allclose(found.data, Y + 2 * X * X * Y)
+    np.testing.assert_allclose(grad(found.sum(), y)[0].data, 1 + 2 * X * X)
+    torch.autograd.backward(results, [None, torch.tensor(X)])
+    np.testing.assert_allclose(x.grad, Y + 2 * X * X * Y)
+    np.testing.assert_allclose(y.grad, X + X**3)
+    torch.autograd.backward((x * x).sum())
+    np.testing.assert_allclose(x.grad, Y + 2 * X * X * Y + 2 * X)
+
+
+class Apart(Function):
+    """It saves in setup_context, so that its forward has no ctx; its second result has no gradient."""
+
+    @staticmethod
+    def forward(x, factor):
+        return x**2 * factor, x > 0
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.factor = inputs
+        ctx.save_for_backward(x)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, grad_output, _):
+        (x,) = ctx.saved_tensors
+        return grad_output * 2 * x * ctx.factor, None
+
+
+def test_a_function_may_save_in_setup_context():
+    x = torch.tensor(X, requires_grad=True)
+    square, positive = Apart.apply(x, 3.0)
+    square.sum().backward()
+    np.testing.assert_allclose(x.grad, 6 * X)
+    assert np.asarray(positive.data).tolist() == (X > 0).tolist()
+    assert gradgradcheck(lambda x: Apart.apply(x, 3.0)[0], (x,))
+
+
 class Squares(Dataset):
     def __len__(self):
         return 7
@@ -243,6 +286,15 @@ def test_a_random_split_parts_the_samples():
         (lambda: TensorDataset(torch.ones(3), torch.ones(4)), "3, 4 rows"),
         (lambda: DataLoader(Squares(), batch_size=0), "at least 1"),
         (lambda: DataLoader(Squares(), sampler=[1]), "sampler: not supported"),
+        (lambda: DataLoader(Squares(), batch_size=None), "iterate over the dataset itself"),
+        (lambda: next(iter(DataLoader([np.ones(2), np.ones(3)], 2))), "have the shapes (2,) and (3,); each needs the"),
+        (lambda: next(iter(DataLoader([1.0, None], 2))), "a sample holds None of type NoneType"),
+        (lambda: torch.utils.data.ConcatDataset, "Write a Dataset whose __getitem__ looks into one dataset after"),
+        (lambda: torch.utils.data.WeightedRandomSampler, "and write Subset(dataset, numbers)."),
+        (lambda: torch.autograd.Variable, "Write torch.tensor(data, requires_grad=True)."),
+        (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
+        (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
+        (lambda: Exp()(torch.ones(2)), "write Exp.apply(x) instead of Exp()(x)."),
         (lambda: Dataset()[0], "__getitem__"),
         (lambda: len(Dataset()), "__len__"),
         (lambda: torch.device("cuda"), "Write 'cpu'"),

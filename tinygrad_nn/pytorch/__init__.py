@@ -38,7 +38,7 @@ def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> 
     return batching.vmap(func, in_dims, out_dims)
 
 
-func = _SimpleNamespace(
+func = autograd.Names(
     vmap=vmap,
     grad=autograd.in_torch_form(transforms.grad),
     hessian=autograd.in_torch_form(jacobians.hessian),
