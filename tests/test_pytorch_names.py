@@ -294,6 +294,8 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.autograd.Variable, "Write torch.tensor(data, requires_grad=True)."),
         (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
+        (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
+        (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
         (lambda: Exp()(torch.ones(2)), "write Exp.apply(x) instead of Exp()(x)."),
         (lambda: Dataset()[0], "__getitem__"),
         (lambda: len(Dataset()), "__len__"),
@@ -391,3 +393,52 @@ def test_a_tensor_is_split_into_parts_of_one_size_or_of_the_sizes_given(size, le
     parts = torch.tensor(np.arange(7.0)).split(size)
     assert [len(part) for part in parts] == lengths
     assert np.concatenate(parts).data.tolist() == list(range(7))
+
+
+ROW = np.array([0, 2, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("array", "down"),
+    [
+        (ROW.astype(np.uint8), [1, 3, 2, 0]),
+        (ROW > 0, [1, 2, 3, 0]),
+        (np.array([-128, 5, 127, 5], np.int8), [2, 1, 3, 0]),
+        (np.array([1.0, np.nan, 2.0, 1.0]), [1, 2, 0, 3]),
+        (np.array([[3.0, 1.0, 2.0], [5.0, 5.0, 4.0]]), [[0, 2, 1], [0, 1, 2]]),
+    ],
+)
+def test_the_largest_come_first_for_every_dtype(array: Any, down: Any):
+    found = torch.sort(torch.tensor(array), descending=True)
+    assert found.indices.tolist() == torch.argsort(torch.tensor(array), descending=True).tolist() == down
+    np.testing.assert_array_equal(found.values.data, np.take_along_axis(array, np.array(down), -1))
+    first = torch.topk(torch.tensor(array), 2)
+    assert first.indices.tolist() == np.array(down)[..., :2].tolist()
+    assert torch.tensor(array).topk(1, largest=False).values.dtype == array.dtype
+
+
+S3 = np.cos(np.arange(9.0)).reshape(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda t: torch.cross(t, t + 1), np.cross(S3, S3 + 1, axis=0)),
+        (lambda t: torch.cross(t, t + 1, dim=1), np.cross(S3, S3 + 1)),
+        (lambda t: torch.cross(t[:, :2], t[:, 1:]), np.cross(S3[:, :2], S3[:, 1:], axis=0)),
+        (lambda t: torch.squeeze(t[None], 0), S3),
+        (lambda t: torch.squeeze(t, 0), S3),
+        (lambda t: torch.squeeze(t[None, :, None], (0, 1)), S3[:, None]),
+        (lambda t: torch.squeeze(t[None, :, None]), S3),
+        (lambda t: torch.add(t, t, alpha=2), 3 * S3),
+        (lambda t: torch.sub(t, t, alpha=3), -2 * S3),
+        (lambda t: torch.div(t, 0.3, rounding_mode="floor"), np.floor(S3 / 0.3)),
+        (lambda t: torch.div(t, 0.3, rounding_mode="trunc"), np.trunc(S3 / 0.3)),
+        (lambda t: torch.tensordot(t, t, dims=([1], [0])), S3 @ S3),
+        (lambda t: torch.nonzero(t > 0), np.argwhere(S3 > 0)),
+        (lambda t: torch.stack(torch.nonzero(t > 0, as_tuple=True)), np.stack(np.nonzero(S3 > 0))),
+    ],
+)
+def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
+    found = call(torch.tensor(S3, requires_grad=True))
+    np.testing.assert_allclose(found.data, expected, rtol=1e-14)

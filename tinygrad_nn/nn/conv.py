@@ -230,7 +230,8 @@ def _sizes_text(sizes: tuple[int, ...]) -> str:
 
 def check_axes(owner: object, x: Any, axes: int) -> None:
     """Raise a ValueError unless x is ``(batch, channels, *spatial)`` with this number of spatial axes."""
-    if (n := np.ndim(x)) != axes + 2:
+    n = x.ndim if isinstance(x, Tensor) else np.ndim(x)  # np.ndim of a Tensor is slow
+    if n != axes + 2:
         one, spatial = ("series", "n") if axes == 1 else ("image", "h, w")
         hint = f" One {one} alone is x[None]; without a channel axis write x[:, None]." * (n == axes + 1)
         raise ValueError(f"{owner} takes (batch, channels, {spatial}); x has shape {np.shape(x)}.{hint}")

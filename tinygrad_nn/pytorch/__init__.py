@@ -39,6 +39,7 @@ def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> 
 
 
 func = autograd.Names(
+    "torch.func",
     vmap=vmap,
     grad=autograd.in_torch_form(transforms.grad),
     hessian=autograd.in_torch_form(jacobians.hessian),

@@ -13,7 +13,7 @@ from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
 from ..node import no_grad, recording
-from ..spelling import no_attribute
+from ..spelling import no_attribute, numpy_hint
 from ..tensor import Tensor, raw
 from ..transforms import pullback
 from .making import constant
@@ -33,11 +33,18 @@ def __getattr__(name: str) -> object:
 
 
 class Names(SimpleNamespace):
-    """A namespace whose error for an unknown name lists what to write instead."""
+    """A namespace, such as ``torch.linalg``, whose error for an unknown name says what to write instead."""
+
+    def __init__(self, _called: str, **names: Any) -> None:
+        super().__init__(_called=_called, **names)
 
     def __getattr__(self, name: str) -> Any:
+        if name[0] == "_":
+            raise AttributeError(name)
         elsewhere = {each: f"Write tinygrad_nn.{each}, with functions of arrays." for each in ("vjp", "jvp", "hvp")}
-        raise no_attribute("this namespace", name, vars(self), elsewhere)
+        if hint := numpy_hint(name):
+            elsewhere[name] = hint
+        raise no_attribute(self._called, name, vars(self), elsewhere)
 
 
 class Context:
@@ -243,4 +250,8 @@ def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
     return lambda func, inputs, **options: in_torch_form(of)(func)(inputs)
 
 
-functional = Names(jacobian=_functional_form(jacobians.jacobian), hessian=_functional_form(jacobians.hessian))
+functional = Names(
+    "torch.autograd.functional",
+    jacobian=_functional_form(jacobians.jacobian),
+    hessian=_functional_form(jacobians.hessian),
+)
