@@ -230,3 +230,15 @@ def test_compiled(own: Any) -> None:
         args = rng.standard_normal((2, 3)), rng.standard_normal(2), rng.standard_normal((4, 3))
         for a, b in zip(fast(*args), slopes(*args), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_given_arrays_own_rules_return_arrays() -> None:
+    x = np.array([1.0, 2.0])
+    for make in (custom_vjp, custom_jvp):
+        own = make(np.sin, lambda g, out, x: g * np.cos(x))
+        assert type(own(x)) is np.ndarray
+        assert type(own(tg.Tensor(x))) is type(own(tg.Tensor(x, requires_grad=False))) is tg.Tensor
+    several = custom_vjp(lambda d: {"a": d["b"], "n": 3 * d["n"]}, lambda g, out, d: {"b": g["a"], "n": None})
+    found = several({"b": x, "n": 2})
+    assert {key: type(part) for key, part in found.items()} == {"a": np.ndarray, "n": np.ndarray}
+    assert found["n"] == 6

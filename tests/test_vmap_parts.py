@@ -308,7 +308,7 @@ NESTS = "; give one number or None for all of it, or the same containers."
          f"in_axes of vmap(<lambda>) has a dict with a where there is a list with 0{NESTS}"),
         (lambda x: vmap(lambda d: d["a"], ({"a": 0},))({"a": x, "b": x}),
          f"in_axes of vmap(<lambda>) has a dict with a where there is a dict with a, b{NESTS}"),
-        (lambda x: vmap(np.sin, "0")(x), f"in_axes of vmap(sin) has str where there is ndarray{NESTS}"),
+        (lambda x: vmap(np.sin, "0")(x), f"in_axes of vmap(sin) has one str where there is one array{NESTS}"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_axes(call: Any, text: str) -> None:

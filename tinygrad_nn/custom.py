@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors
-from .node import Node, recording
+from .node import Node, recording, thread
 from .ops.linalg import conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, held, raw, wrap
 from .transforms import new_input, pullback
-from .tree import Tree, children, flatten
+from .tree import Tree, children, described, flatten
 
 
 def stop_gradient(tree: Tree) -> Tree:
@@ -51,7 +51,8 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
             ``A.conj().T @ g``. A rule of NumPy functions and operators only can be differentiated, to any order.
 
     Returns:
-        A function of the same arguments; a graph records a call of it as one operation.
+        A function of the same arguments; a graph records a call of it as one operation. Given plain arrays it returns
+        plain arrays.
 
     Raises:
         ValueError: (when gradients are taken) the gradients have other containers than the arguments.
@@ -185,7 +186,10 @@ def _operation(
             return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
 
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
-        return results.parted(apply(primitive, tuple(leaves[k] for k in arrays), metadata))
+        out = apply(primitive, tuple(leaves[k] for k in arrays), metadata)
+        if out.node is None and not any(isinstance(x, Tensor) for x in leaves):
+            return results.parted(held(out))  # given plain arrays, plain arrays are returned
+        return results.parted(out)
 
     return wraps(f)(call)
 
@@ -254,7 +258,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Only the arguments and the result of f stay in memory; in return, f runs once more.
 
     Args:
-        f: a function of Tensors (containers of them, and anything else) returning a Tensor. Every call with the same
+        f: a function of arrays (containers of them, and anything else) returning one array. Every call with the same
             arguments must compute the same, so random numbers are passed in, not drawn inside. Tensors that it closes
             over get their gradients too.
 
@@ -262,7 +266,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         A function of the same arguments.
 
     Raises:
-        TypeError: f returns something other than a Tensor.
+        TypeError: f returns something other than one array or number.
 
     Source:
         A. Griewank and A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000).
@@ -275,23 +279,30 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten([list(args), kwargs])
+        level = thread.mode.level
+        if level is not None and any(level.has(x) for x in leaves):
+            return of_all(level, leaves, rebuild)
         places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.node is not None]
 
-        def run(inputs: Any) -> Tensor:
+        def run(inputs: Any) -> Any:
             filled = list(leaves)
             for place, tensor in zip(places, inputs, strict=True):
                 filled[place] = tensor
             again, named = rebuild(filled)
-            out = f(*again, **named)
-            if not isinstance(out, Tensor):
-                raise TypeError(f"checkpoint needs a function returning one Tensor; it returned {type(out).__name__}.")
-            return out
+            return f(*again, **named)
 
         oldest: int = new_input(0.0).node.index  # type: ignore[union-attr]
         inputs = [new_input(leaves[i]) for i in places]
         with recording(True):
             out = run(inputs)
-        if out.node is None:
+        if not isinstance(out, (Tensor, np.ndarray, np.generic, int, float, complex)):
+            raise TypeError(
+                f"checkpoint needs a function returning one array; {_name(f)} returned {described(out)}. Return one "
+                "array, such as np.concatenate of several, and take it apart outside."
+            )
+        if level is not None and level.has(out):  # f closes over a value that differs by sample
+            return of_all(level, leaves, rebuild)
+        if not isinstance(out, Tensor) or out.node is None:
             return out
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
         data = held(out)
@@ -301,11 +312,27 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             entered = [new_input(x) for x in arrays[: len(places)]]
             with recording(True):
                 result = run(entered)
-                found = pullback(result, [*entered, *captured], g)
-            return found if isinstance(g, Tensor) else [raw(x) for x in found]
+                found = pullback(result, [*entered, *captured], conj(g))
+            return [conj(x if isinstance(g, Tensor) else raw(x)) for x in found]
 
         primitive = Primitive("checkpoint", lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g"))
         return apply(primitive, (*(leaves[i] for i in places), *captured))
+
+    def of_all(level: Any, leaves: list[Any], rebuild: Callable[[Any], Any]) -> Any:
+        """Inside vmap: make one operation of the function of all samples, which runs f inside the vmap again."""
+        mapped = [i for i, x in enumerate(leaves) if level.has(x)]
+
+        def all_samples(full: list[Any]) -> Any:
+            filled = list(leaves)
+            for i, x in zip(mapped, full, strict=True):
+                filled[i] = level.wrap(x)
+            with level.again():
+                args, kwargs = rebuild(filled)
+                out = f(*args, **kwargs)
+            return level.full(out)
+
+        with level.left():
+            return level.wrap(checkpoint(all_samples)([leaves[i].full for i in mapped]))
 
     return wraps(f)(call)
 

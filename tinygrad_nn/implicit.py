@@ -260,4 +260,4 @@ def _by_products(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], 
         return u
 
     u = _implicit(transposed, solver, name)(g, v, *args)
-    return u if u.requires_grad else raw(u)
+    return u if isinstance(u, Tensor) and u.requires_grad else raw(u)

@@ -68,6 +68,35 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
     return None if names is None else {name: getattr(tree, name) for name in names}
 
 
+def leaves_like(tree: Tree, given: Tree, what: str, of: str) -> list[Any]:
+    """Return the leaves of `given` in the order of those of `tree`; the keys of a dict may be in another order.
+
+    Raises:
+        ValueError: `given` has other containers; the message calls it `what`, and `tree` `of`.
+
+    Example:
+        >>> leaves_like({"W": 1.0, "b": 2.0}, {"b": 20.0, "W": 10.0}, "the tangent", "the argument")
+        [10.0, 20.0]
+    """
+    parts, found = children(tree), children(given)
+    if parts is None and found is None:
+        return [given]
+    if parts is None or found is None or set(parts) != set(found):
+        raise ValueError(f"{what} has {described(given)} where {of} has {described(tree)}; give the same containers.")
+    return [
+        leaf for key, part in parts.items() if part is not None for leaf in leaves_like(part, found[key], what, of)
+    ]
+
+
+def described(tree: Tree) -> str:
+    """Return a few words for an error message: a container's type and keys, or what else it is."""
+    parts = children(tree)
+    if parts is None:
+        return "None" if tree is None else "one array" if hasattr(tree, "shape") else f"one {type(tree).__name__}"
+    kind = type(tree).__name__
+    return f"a {kind} with {printable(', '.join(map(str, parts)))}" if parts else f"an empty {kind}"
+
+
 def containers(tree: Tree) -> Any:
     """Return a value that is equal for two nests with the same containers: types, lengths, and keys in order."""
     if tree is None:
@@ -122,3 +151,17 @@ def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs
     if argnum not in names or names.index(argnum) >= len(args):
         raise ValueError(f"{name} was called without an argument {argnum!r}; its parameters are {names}.")
     return names.index(argnum)
+
+
+def listed(call: str, name: str, given: Any) -> list[Any]:
+    """Return the arguments that `jvp` or `hvp` got in a tuple or list; raise for anything else.
+
+    Raises:
+        TypeError: they are not in a tuple or list.
+    """
+    if isinstance(given, (tuple, list)):
+        return list(given)
+    example = "jvp(f, (x,), (v,))" if call == "jvp" else "hvp(f, (x,), v)"
+    raise TypeError(
+        f"{call} needs a tuple for {name}, with an entry for each argument; it got {described(given)}. Write {example}."
+    )

@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..printable import printable
 from ..tensor import Tensor, wrap
-from ..tree import Tree, children, flatten
+from ..tree import Tree, children, described, flatten
 from .mapped import Level, mapped_behind
 
 
@@ -104,17 +104,12 @@ def _per_leaf(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
     if axes is None or isinstance(axes, int):
         return [axes for _ in flatten(tree)[0]]
     parts, found = children(tree), children(axes)
-    if parts is None or found is None or list(parts) != list(found):
+    if parts is None or found is None or set(parts) != set(found):
         raise ValueError(
-            f"{what} of vmap({name}) has {_kind(axes)} where there is {_kind(tree)}; give one number or None for all "
-            "of it, or the same containers."
+            f"{what} of vmap({name}) has {described(axes)} where there is {described(tree)}; give one number or None "
+            "for all of it, or the same containers."
         )
     return [axis for key, part in parts.items() if part is not None for axis in _per_leaf(found[key], part, what, name)]
-
-
-def _kind(tree: Tree) -> str:
-    parts = children(tree)
-    return type(tree).__name__ if parts is None else f"a {type(tree).__name__} with {', '.join(map(str, parts))}"
 
 
 def _as_result(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
