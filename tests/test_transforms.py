@@ -268,7 +268,7 @@ def test_directions_belong_to_arguments_by_key(call: Callable[[], Any], right: A
 
 TUPLE, SAME = "with an entry for each argument; it got", "; give the same containers."
 KEYS = f"where args has a dict with a, b{SAME}"
-JVP, VALUE = "Write jvp(f, (x,), (v,)).", "where its value has"
+JVP, VALUE, REAL = "Write jvp(f, (x,), (v,)).", "where its value has", "take np.real of them."
 
 
 @pytest.mark.parametrize(
@@ -294,6 +294,15 @@ JVP, VALUE = "Write jvp(f, (x,), (v,)).", "where its value has"
          f"the cotangent of pair_of_pair has a tuple with 0, 1 {VALUE} a dict with x, y{SAME}"),
         (lambda: vjp(np.sin, 1.0)[1]({}), ValueError,
          f"the cotangent of sin has an empty dict {VALUE} one array{SAME}"),
+        (lambda: vjp(np.sin, 1.0)[1](None), ValueError, f"the cotangent of sin has None {VALUE} one array{SAME}"),
+        (lambda: vjp(np.sin, 1.0)[1](1j), TypeError,
+         f"the cotangent of sin has complex numbers {VALUE} real ones; {REAL}"),
+        (lambda: jvp(np.sin, (np.ones(2),), (Tensor([1j, 0]),)), TypeError,
+         f"tangents has complex numbers where args has real ones; {REAL}"),
+        (lambda: jvp(np.sin, (1.0,), ("1",)), TypeError,
+         "tangents has one str where args has numbers; give numbers."),
+        (lambda: hvp(np.sum, (1.0,), 1j), TypeError,
+         f"the direction has complex numbers where the first argument has real ones; {REAL}"),
     ],
 )  # fmt: skip
 def test_directions_in_other_containers_are_refused(
@@ -489,6 +498,33 @@ def test_checkpoint_changes_no_derivative(derivative: Any, imaginary: float, rng
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
 
 
+def several(p: dict[str, Any], x: Any) -> Any:
+    h = np.sin(p["W"] @ x)
+    return {"h": h, "rest": [np.argmax(x), (x * p["b"], None), 1j * h[0], 2.0]}
+
+
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f, p, x: f(p, x),
+        lambda f, p, x: vjp(f, p, x)[1](f(p, x)),
+        lambda f, p, x: jvp(f, (p, x), (p, x)),
+        lambda f, p, x: jacobian(lambda x: f(p, x)["rest"][1][0])(x),
+        lambda f, p, x: grad(lambda x: grad(lambda p: (f(p, x)["h"] ** 2).sum())(p)["W"].sum())(x),
+        lambda f, p, x: tg.vmap(f, (None, 0))(p, np.stack([x, 2 * x])),
+        lambda f, p, x: tg.vmap(lambda x: jvp(f, (p, x), (p, x)))(np.stack([x, 2 * x])),
+        lambda f, p, x: grad(lambda x: tg.scan(lambda c, s: f(p, c * s)["rest"][1][:1] * 2, x, x)[1].sum())(x),
+    ],
+)
+def test_checkpoint_of_several_results(derivative: Any, rng: np.random.Generator) -> None:
+    p, x = {"W": rng.normal(size=(3, 3)), "b": rng.normal(size=3)}, rng.normal(size=3)
+    found, right = (derivative(f, p, x) for f in (checkpoint(several), several))
+    assert tg.tree.containers(found) == tg.tree.containers(right)
+    for a, b in zip(*(tg.tree.flatten(tree)[0] for tree in (found, right)), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
 def test_checkpoint_with_closed_over_values_that_differ_by_sample() -> None:
     s, x = np.array([1.0, 2.0, 3.0]), Tensor([0.5, 1.5])
     made = tg.vmap(lambda s: checkpoint(lambda x: np.sin(s * x).sum())(x))(s)
@@ -500,13 +536,9 @@ def test_checkpoint_with_closed_over_values_that_differ_by_sample() -> None:
 def test_checkpoint_of_arrays_and_constants() -> None:
     assert type(checkpoint(np.sin)(np.ones(2))) is np.ndarray
     assert grad(lambda x: x * checkpoint(lambda x: 3.0)(x))(2.0) == 3.0
-    message = "checkpoint needs a function returning one array; both returned a tuple with 0, 1. Return one array"
-
-    def both(x: Any) -> Any:
-        return x, x
-
-    with pytest.raises(TypeError, match=message):
-        checkpoint(both)(Tensor(1.0))
+    for result, got in (("note", "one str"), ((1.0, "note"), "one str"), (None, "None")):
+        with pytest.raises(TypeError, match=f"^checkpoint needs a function returning arrays; lambda returned {got}"):
+            checkpoint(lambda x: result)(Tensor(1.0))  # noqa: B023
 
 
 def test_checkpoint_can_be_differentiated_twice(rng: np.random.Generator) -> None:
@@ -593,6 +625,13 @@ def test_none_and_the_kinds_of_dicts_stay_in_their_places() -> None:
         (lambda x: grad(lambda a: (a * a).sum(), ("a", 0))(x), ValueError, "names an argument of <lambda> twice"),
         (lambda x: hvp(lambda a: (a**3).sum(), (x,), np.ones((2, 2))), ValueError, "the direction needs the shapes"),
         (lambda x: grad(lambda a: (a * 1j).sum())(x), TypeError, "returned a complex number; a gradient needs a real"),
+        (lambda x: grad(np.sum, has_aux=True)(x), TypeError,
+         r"^with has_aux=True f returns a pair; sum returned one array. Return \(number, aux\), or leave has_aux out"),
+        (lambda x: grad(lambda a: (a, 1, 2), has_aux=True)(1.0), TypeError, "<lambda> returned a tuple with 0, 1, 2"),
+        (lambda x: grad(np.sum, None)(x), TypeError,
+         "^argnums=None; give the position or name of an argument, or a tuple of them.$"),
+        (lambda x: jacobian(np.multiply, (0, 1), stack=True)(x, 1.0), ValueError,
+         r"^stack=True needs arguments of one shape; they have \(\) and \(2,\). Leave stack out"),
     ],
 )  # fmt: skip
 def test_what_would_give_a_wrong_gradient_in_silence_is_refused(

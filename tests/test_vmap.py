@@ -197,6 +197,7 @@ def test_axes_of_a_dict_belong_to_its_arrays_by_key() -> None:
     found = vmap(lambda d: {"u": d["a"] * d["b"], "v": d["a"]}, ({"b": 1, "a": 0},), {"v": 0, "u": 1})(d)
     np.testing.assert_array_equal(found["u"], d["a"] * d["b"])
     np.testing.assert_array_equal(found["v"], d["a"])
+    np.testing.assert_array_equal(vmap(np.sum, np.int64(1))(d["b"]), d["b"].sum(axis=0))
 
 
 def test_transforms_outside() -> None:

@@ -209,7 +209,7 @@ class Results:
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
-        arrays = [np.asarray(x) for x in leaves]
+        arrays = [_array(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
         return np.concatenate([x.ravel() for x in arrays]) if arrays else np.array([])
 
@@ -258,15 +258,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Only the arguments and the result of f stay in memory; in return, f runs once more.
 
     Args:
-        f: a function of arrays (containers of them, and anything else) returning one array. Every call with the same
-            arguments must compute the same, so random numbers are passed in, not drawn inside. Tensors that it closes
-            over get their gradients too.
+        f: a function of arrays (containers of them, and anything else) returning an array, or containers of arrays.
+            Every call with the same arguments must compute the same, so random numbers are passed in, not drawn inside.
+            Tensors that it closes over get their gradients too.
 
     Returns:
         A function of the same arguments.
 
     Raises:
-        TypeError: f returns something other than one array or number.
+        TypeError: f returns something other than arrays and numbers.
 
     Source:
         A. Griewank and A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000).
@@ -283,6 +283,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if level is not None and any(level.has(x) for x in leaves):
             return of_all(level, leaves, rebuild)
         places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.node is not None]
+        results = Results()
 
         def run(inputs: Any) -> Any:
             filled = list(leaves)
@@ -294,29 +295,31 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         oldest: int = new_input(0.0).node.index  # type: ignore[union-attr]
         inputs = [new_input(leaves[i]) for i in places]
         with recording(True):
-            out = run(inputs)
-        if not isinstance(out, (Tensor, np.ndarray, np.generic, int, float, complex)):
-            raise TypeError(
-                f"checkpoint needs a function returning one array; {_name(f)} returned {described(out)}. Return one "
-                "array, such as np.concatenate of several, and take it apart outside."
-            )
-        if level is not None and level.has(out):  # f closes over a value that differs by sample
-            return of_all(level, leaves, rebuild)
+            tree = run(inputs)
+            for x in flatten(tree)[0]:
+                if not _numeric(x):
+                    raise TypeError(
+                        f"checkpoint needs a function returning arrays; {_name(f)} returned {described(x)}. Leave it "
+                        "out, or return it from a function around the checkpoint."
+                    )
+            if level is not None and any(level.has(x) for x in flatten(tree)[0]):
+                return of_all(level, leaves, rebuild)  # f closes over a value that differs by sample
+            out = results.packed(tree)
         if not isinstance(out, Tensor) or out.node is None:
-            return out
+            return tree
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
         data = held(out)
-        del out
+        del out, tree
 
         def rule(g: Any, out: Any, *arrays: Any) -> list[Any]:
             entered = [new_input(x) for x in arrays[: len(places)]]
             with recording(True):
-                result = run(entered)
+                result = results.packed(run(entered))
                 found = pullback(result, [*entered, *captured], conj(g))
             return [conj(x if isinstance(g, Tensor) else raw(x)) for x in found]
 
         primitive = Primitive("checkpoint", lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g"))
-        return apply(primitive, (*(leaves[i] for i in places), *captured))
+        return results.parted(apply(primitive, (*(leaves[i] for i in places), *captured)))
 
     def of_all(level: Any, leaves: list[Any], rebuild: Callable[[Any], Any]) -> Any:
         """Inside vmap: make one operation of the function of all samples, which runs f inside the vmap again."""
@@ -328,11 +331,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 filled[i] = level.wrap(x)
             with level.again():
                 args, kwargs = rebuild(filled)
-                out = f(*args, **kwargs)
-            return level.full(out)
+                found, again = flatten(f(*args, **kwargs))
+            return again([level.full(x) if _numeric(x) else x for x in found])
 
         with level.left():
-            return level.wrap(checkpoint(all_samples)([leaves[i].full for i in mapped]))
+            found, again = flatten(checkpoint(wraps(f)(all_samples))([leaves[i].full for i in mapped]))
+            return again([level.wrap(x) for x in found])
 
     return wraps(f)(call)
 

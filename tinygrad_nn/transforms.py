@@ -20,7 +20,7 @@ from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
-from .tree import Tree, flatten, leaves_like, listed, slot
+from .tree import Tree, described, flatten, leaves_like, listed, slot
 
 _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
@@ -79,9 +79,8 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     They are Tensors if the cotangent is one or an enclosing transform needs their graph, else ndarrays.
     """
     if (level := level_of(*inputs)) is not None:  # samples of a vmap are independent, so one walk serves them all
-        return level.outside(  # type: ignore[no-any-return]
-            lambda o, xs, c: pullback(_as_tensor(o[0]), xs, c[0]), [out], inputs, [cotangent]
-        )
+        run = lambda o, xs, c: pullback(_as_tensor(o[0]), xs, c[0])  # noqa: E731
+        return level.outside(run, [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
     arrived: dict[Node, Any] = {}
     live = _wants_graph(cotangent) or _has_outside_graph(out.node, nodes)
@@ -138,6 +137,13 @@ def result_of(f: Callable[..., Any], value: Any) -> Tensor:
     return wrap(value, None)
 
 
+def _pair(f: Callable[..., Any], value: Any) -> Any:
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return value
+    got = f"{_name(f)} returned {described(value)}"
+    raise TypeError(f"with has_aux=True f returns a pair; {got}. Return (number, aux), or leave has_aux out.")
+
+
 def _name(f: Callable[..., Any]) -> str:
     return printable(getattr(f, "__name__", type(f).__name__))
 
@@ -147,6 +153,8 @@ class Call:
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.single = isinstance(argnums, (int, np.integer, str))
+        if not self.single and not hasattr(argnums, "__iter__"):
+            raise TypeError(f"argnums={argnums!r}; give the position or name of an argument, or a tuple of them.")
         slots = [slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
         if len(slots) > 1 and len(set(slots)) < len(slots):
             raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; it has only one gradient.")
@@ -211,7 +219,7 @@ def value_and_grad(
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         call = Call(f, argnums, args, kwargs)
-        value, aux = call.value if has_aux else (call.value, None)
+        value, aux = _pair(f, call.value) if has_aux else (call.value, None)
         out = result_of(f, value)
         if out.data.size != 1:
             raise ValueError(
@@ -374,9 +382,8 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     It returns Tensors if a tangent is one or an enclosing transform needs their graph, else ndarrays.
     """
     if (level := level_of(*inputs)) is not None:
-        return lambda vs: level.outside(
-            lambda os, xs, vs: pushforward([_as_tensor(o) for o in os], xs)(vs), outs, inputs, vs
-        )
+        run = lambda os, xs, vs: pushforward([_as_tensor(o) for o in os], xs)(vs)  # noqa: E731
+        return lambda vs: level.outside(run, outs, inputs, vs)
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     roots = [out.node for out in outs if out.node is not None]
     through = path(roots, nodes)

@@ -69,17 +69,29 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
 
 
 def leaves_like(tree: Tree, given: Tree, what: str, of: str) -> list[Any]:
-    """Return the leaves of `given` in the order of those of `tree`; the keys of a dict may be in another order.
+    """Return the leaves of a tangent or cotangent, in the order of the leaves of its value; dicts are matched by key.
+
+    Args:
+        tree: the value, a nest of arrays.
+        given: the tangent or cotangent, in the same containers; the keys of a dict may be in another order.
+        what: what error messages call `given`.
+        of: what they call `tree`.
 
     Raises:
-        ValueError: `given` has other containers; the message calls it `what`, and `tree` `of`.
+        ValueError: `given` has other containers.
+        TypeError: it has something other than numbers, or complex numbers where `tree` has real ones.
 
     Example:
         >>> leaves_like({"W": 1.0, "b": 2.0}, {"b": 20.0, "W": 10.0}, "the tangent", "the argument")
         [10.0, 20.0]
     """
     parts, found = children(tree), children(given)
-    if parts is None and found is None:
+    if parts is None and found is None and given is not None:
+        kind, own = (x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind for x in (given, tree))
+        if kind not in "fciub":
+            raise TypeError(f"{what} has {described(given)} where {of} has numbers; give numbers.")
+        if kind == "c" and own != "c":
+            raise TypeError(f"{what} has complex numbers where {of} has real ones; take np.real of them.")
         return [given]
     if parts is None or found is None or set(parts) != set(found):
         raise ValueError(f"{what} has {described(given)} where {of} has {described(tree)}; give the same containers.")
