@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors
+from .batching import level_of
 from .node import Node, recording, thread
 from .ops.linalg import conj
 from .primitive import Primitive
@@ -55,6 +56,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         plain arrays.
 
     Raises:
+        TypeError: f or the rule closes over a Tensor that is not among the arguments, whose gradient would be lost.
         ValueError: (when gradients are taken) the gradients have other containers than the arguments.
 
     Example:
@@ -179,10 +181,14 @@ def _operation(
             return rebuild(new)  # type: ignore[no-any-return]
 
         def forward(*given: Any, **metadata: Any) -> Any:
-            return results.packed(f(*filled(given), **metadata))
+            made = f(*filled(given), **metadata)
+            _require_arrays(made, f"the function {_name(f)}")
+            return results.packed(made)
 
         def joint(g: Any, out: Any, *given: Any, **metadata: Any) -> list[Any]:
             found = gradients(results.parted(conj(g)), results.parted(out), filled(given), metadata)
+            if not isinstance(g, Tensor):
+                _require_arrays(found, f"the rule of {_name(f)}")
             return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
 
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
@@ -192,6 +198,15 @@ def _operation(
         return results.parted(out)
 
     return wraps(f)(call)
+
+
+def _require_arrays(made: Any, what: str) -> None:
+    """Raise for a Tensor that is made of plain arrays by a function or rule: it closes over a Tensor."""
+    if any(isinstance(x, Tensor) and (x.node is not None or level_of(x) is not None) for x in flatten(made)[0]):
+        raise TypeError(
+            f"{what} is called with plain arrays and returned a Tensor, so it closes over one, whose gradient would be "
+            "lost. Make that Tensor an argument, or close over its array, t.data."
+        )
 
 
 class Results:
