@@ -85,6 +85,11 @@ def leaves_like(tree: Tree, given: Tree, what: str, of: str) -> list[Any]:
         >>> leaves_like({"W": 1.0, "b": 2.0}, {"b": 20.0, "W": 10.0}, "the tangent", "the argument")
         [10.0, 20.0]
     """
+    if type(given) is np.ndarray and given.dtype.kind in "fiu" and hasattr(type(tree), "__array_function__"):
+        return [given]  # the usual case, in a tenth of the time
+    if type(tree) is type(given) is list and len(tree) == len(given):
+        pairs = [pair for pair in zip(tree, given, strict=True) if pair[0] is not None]
+        return [leaf for part, part_given in pairs for leaf in leaves_like(part, part_given, what, of)]
     parts, found = children(tree), children(given)
     if parts is None and found is None and given is not None:
         kind, own = (x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind for x in (given, tree))
