@@ -536,6 +536,7 @@ def test_checkpoint_with_closed_over_values_that_differ_by_sample() -> None:
 def test_checkpoint_of_arrays_and_constants() -> None:
     assert type(checkpoint(np.sin)(np.ones(2))) is np.ndarray
     assert grad(lambda x: x * checkpoint(lambda x: 3.0)(x))(2.0) == 3.0
+    assert checkpoint(lambda x: (x, 2**60 + 1, np.array(2**60 + 1)))(Tensor(1.0))[1:] == (2**60 + 1, 2**60 + 1)
     for result, got in (("note", "one str"), ((1.0, "note"), "one str"), (None, "None")):
         with pytest.raises(TypeError, match=f"^checkpoint needs a function returning arrays; lambda returned {got}"):
             checkpoint(lambda x: result)(Tensor(1.0))  # noqa: B023

@@ -311,30 +311,36 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         inputs = [new_input(leaves[i]) for i in places]
         with recording(True):
             tree = run(inputs)
-            for x in flatten(tree)[0]:
+            found, again_with = flatten(tree)
+            for x in found:
                 if not _numeric(x):
                     raise TypeError(
                         f"checkpoint needs a function returning arrays; {_name(f)} returned {described(x)}. Leave it "
                         "out, or return it from a function around the checkpoint."
                     )
-            if level is not None and any(level.has(x) for x in flatten(tree)[0]):
+            if level is not None and any(level.has(x) for x in found):
                 return of_all(level, leaves, rebuild)  # f closes over a value that differs by sample
-            out = results.packed(tree)
+            out = results.packed(_floats(tree))
         if not isinstance(out, Tensor) or out.node is None:
             return tree
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
-        data = held(out)
-        del out, tree
+        data, alone = held(out), found[0] is tree
+        others = [None if _is_float(x) else x for x in found]  # integers have no gradient and keep all their digits
+        del out, tree, found, x
 
         def rule(g: Any, out: Any, *arrays: Any) -> list[Any]:
             entered = [new_input(x) for x in arrays[: len(places)]]
             with recording(True):
-                result = results.packed(run(entered))
+                result = results.packed(_floats(run(entered)))
                 found = pullback(result, [*entered, *captured], conj(g))
             return [conj(x if isinstance(g, Tensor) else raw(x)) for x in found]
 
         primitive = Primitive("checkpoint", lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g"))
-        return results.parted(apply(primitive, (*(leaves[i] for i in places), *captured)))
+        made = results.parted(apply(primitive, (*(leaves[i] for i in places), *captured)))
+        if alone:
+            return made
+        parts = iter(made)
+        return again_with([next(parts) if x is None else x for x in others])
 
     def of_all(level: Any, leaves: list[Any], rebuild: Callable[[Any], Any]) -> Any:
         """Inside vmap: make one operation of the function of all samples, which runs f inside the vmap again."""
@@ -354,6 +360,16 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return again([level.wrap(x) for x in found])
 
     return wraps(f)(call)
+
+
+def _is_float(x: Any) -> bool:
+    return (x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype).kind in "fc"
+
+
+def _floats(tree: Tree) -> Any:
+    """Return the arrays of floats of a nest as a list; a single array is returned as it is."""
+    leaves, _ = flatten(tree)
+    return tree if len(leaves) == 1 and leaves[0] is tree else [x for x in leaves if _is_float(x)]
 
 
 def _captured(root: Node, oldest: int) -> list[Node]:
