@@ -50,7 +50,8 @@ def compile(
         function: takes arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns a
             nest of the same kinds and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used
             inside.
-        backend: ``"numpy"`` replays NumPy calls, to the same last bit where NumPy's own order of summation is kept;
+        backend: ``"numpy"`` replays NumPy calls, for real numbers to the same last bit where NumPy's own order of
+            summation is kept;
             ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba if it is installed
             and the plan has few kernels.
         donate: positions or names of arguments whose arrays the call may overwrite with its results. A training loop
