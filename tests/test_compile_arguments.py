@@ -134,6 +134,16 @@ def test_integers_are_compared_with_numbers_that_their_dtype_cannot_hold(dtype: 
             np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_read_only_array_cannot_be_donated() -> None:
+    quick = compile(lambda w, g: w - g, backend="numpy", donate=(0,))
+    quick(np.ones(2), np.ones(2))
+    w = np.ones(2)
+    w.flags.writeable = False
+    with pytest.raises(ValueError, match=r"is read-only\. Pass a copy of it, or leave it out of `donate`"):
+        quick(w, np.ones(2))
+    np.testing.assert_array_equal(w, np.ones(2))
+
+
 def test_who_writes_a_number_into_an_array_is_told_what_to_write() -> None:
     def f(x: Any) -> Any:
         out = np.zeros(2)

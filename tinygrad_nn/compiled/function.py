@@ -187,6 +187,11 @@ class Compiled:
             raise error
         key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
         if plan.spends and not isinstance(error, Forked):
+            leaves = flatten([args, kwargs])[0]
+            if any(isinstance(leaves[k], np.ndarray) and not leaves[k].flags.writeable for k in plan.donated):
+                raise ValueError(
+                    "an array in a donated argument is read-only. Pass a copy of it, or leave it out of `donate`."
+                ) from error
             raise error  # the plan may already have drawn random numbers, or overwritten arguments
         result = bare_tree(self.function(*args, **kwargs))
         if isinstance(error, np.linalg.LinAlgError):
