@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, grad, nn
 from tinygrad_nn.batching.mapped import SamplePlaceholder
 from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
 from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
@@ -59,6 +59,115 @@ def test_scattering_many_rows_is_that_of_numpy(shape: tuple[int, ...], dtype: ty
     found = REGISTRY["put"](g, index=rows, shape=shape)
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
+
+
+@st.composite
+def sums_of_parts(draw: st.DrawFn) -> tuple[np.ndarray, list[tuple[Any, np.ndarray]]]:
+    """Return an array, and indices with coefficients, many of them zeros of either sign; None is the whole array."""
+    shape, _ = draw(shapes_and_indices())
+    entries = st.sampled_from([-0.0, 0.0, -0.0, 1.5, -2.0, 1e-3])
+    dtype = draw(st.sampled_from(["f4", "f8", "c8", "c16"]))
+    x = np.ones(shape, dtype)
+    indices = draw(st.lists(
+        st.one_of(hnp.basic_indices(shape), hnp.arrays(bool, shape), st.none(),
+                  hnp.integer_array_indices(shape[:1], result_shape=st.just((3,))).map(lambda index: index[0])),
+        min_size=2, max_size=7,
+    ))  # fmt: skip
+    return x, [(i, draw(hnp.arrays(dtype, np.shape(x if i is None else x[i]), elements=entries))) for i in indices]
+
+
+ALL, ZEROS = slice(None), np.array([-0.0, -0.0])
+
+
+@given(sums_of_parts())
+@example((np.ones(2), [(slice(1), np.ones(1)), (ALL, ZEROS), (ALL, ZEROS)]))  # -0.0 and -0.0, then 0.0 in one entry
+@example((np.ones(2), [(ALL, ZEROS), (ALL, ZEROS), (ALL, ZEROS)]))
+def test_parts_of_one_array_add_up_to_the_same_bits_in_place(case: tuple[Any, list[tuple[Any, Any]]]) -> None:
+    x, parts = case
+
+    def gradient() -> bytes:
+        t = Tensor(x)
+        total = sum(((t if index is None else t[index]) * c).sum() for index, c in parts)
+        total.backward(np.ones((), x.dtype))
+        assert t.grad is not None
+        return t.grad.tobytes()
+
+    in_place = gradient()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(REGISTRY["getitem"], "special", False)
+        assert gradient() == in_place
+
+
+@pytest.mark.parametrize("read", [lambda x, t: x[t], lambda x, t: x[:, t], lambda x, t: x[..., t, 1:]])
+def test_a_loop_over_rows_makes_zeros_for_two_of_them_only(
+    read: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, calls = rng.normal(size=(9, 9, 9)), []
+    (rule,) = REGISTRY["getitem"].vjps
+
+    def counted(*given: Any, **meta: Any) -> Any:
+        calls.append(meta)
+        return rule(*given, **meta)
+
+    monkeypatch.setattr(REGISTRY["getitem"], "vjps", (counted,))
+    g = grad(lambda x: sum((np.sin(read(x, t)) * t).sum() for t in range(9)))(x)
+    assert len(calls) == 2
+    expected = np.zeros_like(x)
+    for t in range(9):
+        read(expected, t)[...] += t * np.cos(read(x, t))
+    np.testing.assert_allclose(g, expected, rtol=1e-15)
+
+
+LOOKUPS = {  # number -> rows of a table of 40
+    "array": lambda W, ids: W[ids],
+    "list": lambda W, ids: W[ids.tolist()],
+    "unsigned": lambda W, ids: W[ids.astype("u1")],
+    "one axis more": lambda W, ids: W[ids[:, None]],
+    "from the end": lambda W, ids: W[ids - 40],
+    "embedding": lambda W, ids: nn.functional.embedding(ids, W),
+    "padding": lambda W, ids: nn.functional.embedding(ids, W, padding_idx=3),
+    "one number": lambda W, ids: W[int(ids[0])],
+    "two axes": lambda W, ids: W[ids, 1],
+    "many": lambda W, ids: W[np.tile(ids, 9)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("lookup", list(LOOKUPS.values()), ids=list(LOOKUPS))
+def test_rows_that_are_looked_up_again_and_again_add_up_to_the_same_bits(
+    lookup: Any, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    W = rng.normal(size=(40, 3)).astype(dtype)
+    numbers = [np.array(rng.choice(ids, size=5)) for ids in ([1, 2, 3], [3, 39], [7], [0, 1, 2, 3, 4, 5, 6, 39])]
+    slopes = [rng.choice([-0.0, 0.0, 1.0, 0.1, -1e-3], size=lookup(W, ids).shape).astype(dtype) for ids in numbers]
+    made: list[Any] = []
+
+    def gradient() -> Any:
+        t = Tensor(W)
+        sum((lookup(t, ids) * c).sum() for ids, c in zip(numbers, slopes, strict=True)).backward()
+        return t.grad
+
+    for name in ("getitem", "embedding"):
+        (rule, *rest) = REGISTRY[name].vjps
+        counted = [lambda *given, rule=rule, **meta: (made.append(1), rule(*given, **meta))[1], *rest]
+        monkeypatch.setattr(REGISTRY[name], "vjps", tuple(counted))
+    in_place, count = gradient(), len(made)
+    assert count == (4 if lookup in (LOOKUPS["two axes"], LOOKUPS["many"]) else 2)
+    for name in ("getitem", "embedding"):
+        monkeypatch.setattr(REGISTRY[name], "special", False)
+    assert gradient().tobytes() == in_place.tobytes()
+    assert len(made) == count + 4
+
+
+def test_parts_of_a_user_s_gradient_are_not_added_into_it(rng: np.random.Generator) -> None:
+    x, seed, seen = Tensor(rng.normal(size=4)), np.ones(4), []
+    y = x * 2.0
+    y.register_hook(lambda g: seen.append(g.copy()))
+    z = np.concatenate([y[:1], y[1:2], y[2:]]) + y
+    z.backward(seed)
+    np.testing.assert_array_equal(seed, np.ones(4))
+    np.testing.assert_array_equal(seen[0], [2.0] * 4)
+    np.testing.assert_array_equal(x.grad, [4.0] * 4)
 
 
 def test_a_tensor_is_an_index_and_constant() -> None:

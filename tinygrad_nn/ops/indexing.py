@@ -29,6 +29,30 @@ def _selects_distinct(index: Any) -> bool:
     )  # fmt: skip
 
 
+def _add_selected(g: Array, out: Array, total: Array, index: Any) -> Array | None:
+    if is_tensor(g):
+        return None
+    if _selects_distinct(index):
+        total[index] += g
+        return total
+    return None if isinstance(index, tuple) or np.asarray(index).dtype.kind not in "iu" else add_rows(g, total, index)
+
+
+def add_rows(g: Array, total: Array, ids: Any) -> Array | None:
+    """Add g to few of the rows of an array, in place, and return that, or ``None`` if there are many.
+
+    Gradients of equal rows are added up first, in their order, as `put` does, so that the last bits are the same.
+    """
+    ids = np.asarray(ids)
+    if SHARE * ids.size > len(total):
+        return None
+    rows, where = np.unique(ids % len(total), return_inverse=True)
+    total[rows] += _put(g, where.reshape(ids.shape), (len(rows), *total.shape[1:]))
+    return total
+
+getitem.adds, getitem.special = _add_selected, True  # fmt: skip
+
+
 def _accumulate(out: Array, index: Any, x: Array) -> None:
     """Add x to the entries at an index of the C-contiguous array `out`, in place; equal indices add up.
 

@@ -58,12 +58,13 @@ class Description(Watch):
         seen: one `EventDescription` per event.
         view: the graph of the first backward walk, without the arrays of its results.
         numbers: the numbers of the view's nodes, by the index of the event that made each node.
-        graph: the same graph as a function, if it has no more than 2,000 operations.
+        graph: the same graph as a function, if it has no more than 2,000 operations or `everything` is kept.
         sums: bytes read and written to add up gradients that arrive at the same value.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, everything: bool = False) -> None:
         super().__init__()
+        self.everything = everything
         self.seen: list[EventDescription] = []
         self.view: GraphView | None = None
         self.numbers: dict[int, int] = {}
@@ -116,6 +117,8 @@ class Description(Watch):
             found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
             self._summed(found, call, out)
+        elif event.kind == BACK and out is None:
+            pass  # `Primitive.adds` leaves this gradient to the rule
         else:
             result = out[0] if event.kind == FORWARD and isinstance(out, tuple) else out
             args, new = call if event.kind == FORWARD else call[2:], costs.new_arrays(call, out)
@@ -133,6 +136,8 @@ class Description(Watch):
                 found.read = costs.rule_bytes_read(function, event.name, event.slot, call, meta, new)
                 found.flops = costs.flops_back(event.name, event.slot, call, meta, new)
                 self._belongs(found, call[1], out)
+                if len(call) > 2 and out is call[2]:  # a sum in place, of the entries of the cotangent alone
+                    self.sums += 3 * (costs.nbytes(call[:1]) - costs.nbytes([out]))
         if peak - found.written > NOISE:
             found.temporary = peak - found.written
 
@@ -147,7 +152,7 @@ class Description(Watch):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
             self.look(wrap(node.out, node))
-            if len(self.numbers) <= MOST:
+            if self.everything or len(self.numbers) <= MOST:
                 self.graph = Graph(node)
         parents = node.parents or ()
         together = parents if isinstance(gradients, (list, tuple)) else ()

@@ -10,11 +10,11 @@ import numpy as np
 from ..tensor import Tensor, raw
 
 __all__ = [
-    "Generator", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device", "double", "empty",
-    "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like",
-    "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor", "linspace",
-    "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
+    "Generator", "Size", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
+    "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
+    "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
+    "linspace", "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
 ]  # fmt: skip
 
 float64 = double = np.dtype("float64")
@@ -23,6 +23,7 @@ float16 = half = np.dtype("float16")
 int64 = long = np.dtype("int64")
 int32, int16, int8, uint8 = (np.dtype(name) for name in ("int32", "int16", "int8", "uint8"))
 short = int16
+dtype, Size = np.dtype, tuple
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
 
 
@@ -165,14 +166,33 @@ zeros_like, ones_like, full_like = (
 
 # -- Random numbers
 
-Generator = np.random.Generator
-_shared = np.random.default_rng()
+class Generator(np.random.Generator):
+    """A generator of NumPy that is made without arguments, and seeded by `manual_seed`.
+
+    Example:
+        >>> Generator().manual_seed(0).random() == np.random.default_rng(0).random()
+        True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        super().__init__(device if isinstance(device, np.random.BitGenerator) else np.random.PCG64())
+
+    def __reduce__(self) -> Any:
+        return Generator, (self.bit_generator,)
+
+    def manual_seed(self, seed: Any) -> Generator:
+        """Start the numbers of a seed, and return the generator."""
+        self.bit_generator.state = type(self.bit_generator)(seed).state
+        return self
+
+
+_shared: np.random.Generator = Generator()
 
 
 def manual_seed(seed: Any) -> Any:
     """Seed the random numbers of this module, and return their generator; layers have their own, ``rng=seed``."""
     global _shared
-    _shared = np.random.default_rng(seed)
+    _shared = Generator().manual_seed(seed)
     return _shared
 
 
