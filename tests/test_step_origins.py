@@ -274,3 +274,45 @@ def test_the_line_of_the_mistake_is_blamed_and_no_other(name: str, right: str, w
     assert f"write {after} instead of" in said, said
     assert report.first_wrong.startswith(f"line {line}: ")
     assert all(wrong in step.source for step in report.steps if step.line == line)  # as it is, without the edit
+
+
+MEAN = """def forward(W, b):
+    z = X @ W + b
+    a = 1 / (1 + np.exp(-z))
+    return -(Y * np.log(a) + (1 - Y) * np.log(1 - a)).sum() / 6
+
+
+def backward(W, b, a):
+    dz = a - Y
+    dW = 1 / 6 * X.T @ dz
+    db = 1 / 6 * dz.sum(axis=0)
+    return dW, db
+"""
+UNNAMED = """def forward(q, k):
+    s = q @ k.T / 2
+    return (np.tanh(s) ** 2).sum()
+
+
+def backward(q, k, s):
+    t = np.tanh(s)
+    ds = 2 * t * (1 - t**2) / 2
+    dq = ds @ k
+    dk = ds.T @ q
+    return dq, dk
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "wrong", "line"),
+    [
+        (MEAN, {"W": WIDE, "b": np.zeros(2)}, ("a - Y", "Y - a"), 8),  # divided by 6 only for the parameters
+        (UNNAMED, {"q": QKV["q"], "k": QKV["k"]}, ("ds.T @ q", "ds @ q"), 10),  # ds is the gradient of q @ k.T
+    ],
+)  # fmt: skip
+def test_gradients_in_another_sense_are_right_and_mistakes_beside_them_are_found(
+    text: str, inputs: dict[str, Array], wrong: tuple[str, str], line: int
+) -> None:
+    report = compared(text, inputs)
+    assert report.ok, str(report)
+    report = compared(text.replace(*wrong), inputs)
+    assert {step.line for step in report.steps if not step.rule_ok} == {line}, str(report)
