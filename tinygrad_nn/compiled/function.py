@@ -147,6 +147,22 @@ class Compiled:
             except Mismatch as error:
                 return self._varied(str(error), args, kwargs)
 
+    def __get__(self, instance: Any, owner: Any = None) -> Compiled:
+        """Return the compiled function, which is not bound to an object: raise for a method.
+
+        Raises:
+            TypeError: the function is a method. The arrays in its object would be constants of the plan.
+        """
+        names = getattr(getattr(self.function, "__code__", None), "co_varnames", ())
+        if instance is not None and names[:1] == ("self",):
+            name = self.function.__name__
+            raise TypeError(
+                f"compile: {name} is a method, and a compiled function does not notice that an attribute of self has "
+                f"changed. Compile it for one object, in __init__: self.{name} = tinygrad_nn.compile(self.{name}), and "
+                "pass what changes as an argument; or compile a function of the parameters."
+            )
+        return self
+
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
 
