@@ -207,6 +207,15 @@ class Primitive:
         out = self.forward(*arrays, **metadata)
         return out[0] if self.saves else out
 
+    def evaluate(self, args: Iterable[Any], metadata: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        """Return the result of the forward on plain arrays, without what it saves for the rules."""
+        out = self.forward(*args, **metadata)
+        return np.asarray(out[0] if self.saves else out)
+
+    def given(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Return the metadata of a Node as the operation was called with them: without what the forward saved."""
+        return {key: value for key, value in metadata.items() if key not in self.saves} if self.saves else metadata
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call's arguments into the arrays, in order, and the metadata, by name."""
         if self.jointly:

@@ -261,7 +261,8 @@ class Compiled:
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
         # Trace the function, make its plan, check the plan, and return it with the result of its first run.
         given = [canonical(x, keep=True) for x in leaves]
-        with HiddenGenerators(self.function, given) as hidden, restoring_generators(given) as draws:
+        hidden = HiddenGenerators(self.function, given)
+        with restoring_generators(given) as draws:
             try:
                 program, result = trace(self.function, given, rebuild, fixed)
             except SecondOrder:

@@ -287,7 +287,7 @@ class _RunState:
 def _record_again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
     """Record an operation again, with other operands or with another primitive."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
-    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
+    meta = primitive.given(node.meta)
     if args is None:
         pairs = zip(node.args or (), node.parents or (), strict=True)
         args = [arg if parent is None else wrap(arg, parent) for arg, parent in pairs]

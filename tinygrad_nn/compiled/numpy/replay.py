@@ -12,7 +12,7 @@ from ..numba.expressions import ufunc_dtypes
 from ..numba.machine import Machine
 from ..program.arguments import Names
 from ..program.memory import Memory, view_of, whole_index
-from ..program.values import VIEWS, Arg, Op, Program, Value
+from ..program.values import VIEWS, Arg, Op, Program, Value, users_of
 from ..trace.call import as_array
 
 Array = np.ndarray[Any, Any]
@@ -285,10 +285,7 @@ def scalars(program: Program) -> Program:
     NumPy scalars are faster than arrays without axes, and need no buffer.
     """
     returned = {x for x in program.outputs if isinstance(x, Value)}
-    users: dict[Value, list[Op]] = {}
-    for op in program.ops:
-        for arg in op.values:
-            users.setdefault(arg, []).append(op)
+    users = users_of(program.ops)
     for op in reversed(program.ops):
         single = all(a.kind == "made" and not a.shape for a in op.values)
         last = all(user.kind == "scalar" for user in users.get(op.out, [])) and (op.out in users or op.out in returned)

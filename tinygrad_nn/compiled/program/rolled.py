@@ -27,7 +27,7 @@ from .control import Body, Loop, shape_and_dtype
 from .periods import Run, find_runs
 from .rows import Rows, append_view, stack_row_gradients, stack_rows
 from .simplify import live_operations
-from .values import VIEWS, Op, Program, Value
+from .values import VIEWS, Op, Program, Value, number_results
 
 STEPS = 8  # the fewest steps for which a loop is worth it
 LEAST = 256  # the fewest operations that all loops together must save
@@ -47,8 +47,7 @@ def roll_loops(program: Program) -> Program:
     if len(before) > least:
         ops = LoopSearch(stack_row_gradients(program.ops, program.outputs), program.outputs).all()
         if len(before) - sum(op.kind not in VIEWS for op in ops) >= least:
-            for number, value in enumerate((out for op in ops for out in op.outs), 1):
-                value.number = number
+            number_results(ops)
             return Program(ops, program.inputs, program.outputs)
     for op in program.ops:
         for out in op.outs:

@@ -9,6 +9,7 @@ called as it is. A plan for numba adds ``kernel``, a group of operations; ``nati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +127,24 @@ class Program:
     outputs: list[Any]
     whose: list[Any] = field(default_factory=list)
     augmented: tuple[Any, ...] = ()
+
+
+def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
+    """Return for each value the operations that read it, in order; one that reads it twice stands there twice."""
+    users: dict[Value, list[Op]] = {}
+    for op in ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    return users
+
+
+def number_results(ops: Sequence[Op]) -> None:
+    """Number the results of the operations from 1, and set the operation that makes each."""
+    number = 0
+    for op in ops:
+        for out in op.outs:
+            number += 1
+            out.number, out.op = number, op
 
 
 def argument_shape(arg: Arg) -> tuple[int, ...]:

@@ -241,7 +241,7 @@ def with_joint_rule(primitive: Primitive) -> Primitive:
 def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
     """Run the joint rule of a primitive on arrays, and record it as one operation."""
     record: Recorder = recorder()
-    given = {key: x for key, x in meta.items() if key not in primitive.saves}
+    given = primitive.given(meta)
     call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
     raw = [held(x) for x in flatten(call)[0]]
     results = primitive.jointly(  # type: ignore[misc]

@@ -206,7 +206,7 @@ def measure_times(view: GraphView, repeats: int = 3) -> dict[int, float]:
             node = part.node
             if node is None or node.primitive is None or node.args is None:
                 continue
-            given = {key: value for key, value in node.meta.items() if key not in node.primitive.saves}
+            given = node.primitive.given(node.meta)
             best = math.inf
             for _ in range(repeats):
                 start = perf_counter()
