@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -59,6 +59,74 @@ def test_scattering_many_rows_is_that_of_numpy(shape: tuple[int, ...], dtype: ty
     found = REGISTRY["put"](g, index=rows, shape=shape)
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
+
+
+@st.composite
+def sums_of_parts(draw: st.DrawFn) -> tuple[np.ndarray, list[tuple[Any, np.ndarray]]]:
+    """Return an array, and indices with coefficients, many of them zeros of either sign; None is the whole array."""
+    shape, _ = draw(shapes_and_indices())
+    entries = st.sampled_from([-0.0, 0.0, -0.0, 1.5, -2.0, 1e-3])
+    dtype = draw(st.sampled_from(["f4", "f8", "c8", "c16"]))
+    x = np.ones(shape, dtype)
+    indices = draw(st.lists(
+        st.one_of(hnp.basic_indices(shape), hnp.arrays(bool, shape), st.none(),
+                  hnp.integer_array_indices(shape[:1], result_shape=st.just((3,))).map(lambda index: index[0])),
+        min_size=2, max_size=7,
+    ))  # fmt: skip
+    return x, [(i, draw(hnp.arrays(dtype, np.shape(x if i is None else x[i]), elements=entries))) for i in indices]
+
+
+ALL, ZEROS = slice(None), np.array([-0.0, -0.0])
+
+
+@given(sums_of_parts())
+@example((np.ones(2), [(slice(1), np.ones(1)), (ALL, ZEROS), (ALL, ZEROS)]))  # -0.0 and -0.0, then 0.0 in one entry
+@example((np.ones(2), [(ALL, ZEROS), (ALL, ZEROS), (ALL, ZEROS)]))
+def test_parts_of_one_array_add_up_to_the_same_bits_in_place(case: tuple[Any, list[tuple[Any, Any]]]) -> None:
+    x, parts = case
+
+    def gradient() -> bytes:
+        t = Tensor(x)
+        total = sum(((t if index is None else t[index]) * c).sum() for index, c in parts)
+        total.backward(np.ones((), x.dtype))
+        assert t.grad is not None
+        return t.grad.tobytes()
+
+    in_place = gradient()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(REGISTRY["getitem"], "special", False)
+        assert gradient() == in_place
+
+
+@pytest.mark.parametrize("read", [lambda x, t: x[t], lambda x, t: x[:, t], lambda x, t: x[..., t, 1:]])
+def test_a_loop_over_rows_makes_zeros_for_two_of_them_only(
+    read: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, calls = rng.normal(size=(9, 9, 9)), []
+    (rule,) = REGISTRY["getitem"].vjps
+
+    def counted(*given: Any, **meta: Any) -> Any:
+        calls.append(meta)
+        return rule(*given, **meta)
+
+    monkeypatch.setattr(REGISTRY["getitem"], "vjps", (counted,))
+    g = grad(lambda x: sum((np.sin(read(x, t)) * t).sum() for t in range(9)))(x)
+    assert len(calls) == 2
+    expected = np.zeros_like(x)
+    for t in range(9):
+        read(expected, t)[...] += t * np.cos(read(x, t))
+    np.testing.assert_allclose(g, expected, rtol=1e-15)
+
+
+def test_parts_of_a_user_s_gradient_are_not_added_into_it(rng: np.random.Generator) -> None:
+    x, seed, seen = Tensor(rng.normal(size=4)), np.ones(4), []
+    y = x * 2.0
+    y.register_hook(lambda g: seen.append(g.copy()))
+    z = np.concatenate([y[:1], y[1:2], y[2:]]) + y
+    z.backward(seed)
+    np.testing.assert_array_equal(seed, np.ones(4))
+    np.testing.assert_array_equal(seen[0], [2.0] * 4)
+    np.testing.assert_array_equal(x.grad, [4.0] * 4)
 
 
 def test_a_tensor_is_an_index_and_constant() -> None:

@@ -238,6 +238,14 @@ def test_gradients_that_arrive_at_one_value_are_summed_in_a_part_of_their_own() 
     assert quick(lambda: np.exp(x)).summed == 0
 
 
+def test_a_gradient_added_in_place_counts_its_own_entries_only() -> None:
+    x = Tensor(np.ones((6, 1000)))
+    found = quick(lambda: sum((np.exp(x[t]) for t in range(6)), 0.0).sum())
+    (getitem,) = [one for one in found.by("operation") if one.name == "getitem"]
+    assert (getitem.calls, getitem.arrays) == (6, 2)  # two arrays of zeros, for the first two gradients
+    assert found.summed == 3 * (48_000 + 4 * 8_000)
+
+
 # -- Nothing else changes
 
 
@@ -565,6 +573,7 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "The 40 new arrays of reshape (32.0 kB) take 80 % of this call: keep the array in the order in which it is "
         "used, then no copy is made.")),
     "views": (a_profile(*[operation("reshape", seconds=0.02, allocated=0) for _ in range(40)]), ""),
+    "parts in place": (a_profile(*[operation("getitem", "back", seconds=0.02, allocated=0) for _ in range(50)]), ""),
     "parts": (a_profile(*[operation("getitem", "back", seconds=0.02) for _ in range(50)]), (
         "The 50 gradients of t[...] take 100 % of this call, each an array as large as the whole of t (40.0 kB in "
         "all): write the operations over all rows at once.")),

@@ -96,7 +96,8 @@ def walk(
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # freed at the end only: at equal values a factorisation reruns the operations after it
     spare, far = thread.mode.spare, root.index - LONG
-    summed: set[Node] = set()  # Nodes whose pending gradient is an array made here, so += may write into it
+    # Nodes whose pending gradient is an array made here, so += may write into it; for the values see `_add_part`.
+    summed: dict[Node, bool | None] = {}
     # A heap, youngest Node first: all children of a Node are younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
     ahead = None if root.primitive is None else root  # one Node waits outside the heap, which is then often empty
@@ -135,8 +136,11 @@ def walk(
             given = (g, out, *node.x)
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
-        if primitive.ties is not None:
-            rules = rules_at_ties(walk, ancestors, node, root, seed, given)
+        if primitive.special:
+            if primitive.ties is not None:
+                rules = rules_at_ties(walk, ancestors, node, root, seed, given)
+            elif parents[0] in summed and not (differentiable or inspected) and _add_part(node, g, pending, summed):
+                parents = ()
         slot = 1
         for parent in parents:
             slot += 1
@@ -166,7 +170,7 @@ def walk(
                 pending[parent] += r
             else:
                 pending[parent] = pending[parent] + r
-                summed.add(parent)
+                summed[parent] = None
         if again:
             spent.append(node)
         elif free:
@@ -184,6 +188,29 @@ def walk(
         if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**arrived, **pending} if arrived else pending
+
+
+def _add_part(node: Node, g: Any, pending: dict[Node, Any], summed: dict[Node, bool | None]) -> bool:
+    """Add the gradient of x in x[index] to the sum pending for x, in place, and tell whether that was done.
+
+    The rule makes an array of zeros as large as x, so a loop over the rows of x would take a time quadratic in their
+    number. Adding zeros changes one thing only: -0.0 + 0.0 is 0.0. So a sum with a -0.0 goes on with the rule. `summed`
+    says whether it has none, ``None`` before it was looked at; a sum without it never gets one.
+    """
+    parent: Node = node.p
+    total = pending[parent]
+    if summed[parent] is None:
+        summed[parent] = _lacks_negative_zero(total)
+    adds: Any = node.primitive.adds  # type: ignore[union-attr]
+    return bool(summed[parent]) and adds(g, node.out, total, **node.meta) is not None
+
+
+def _lacks_negative_zero(x: Any) -> bool:
+    """Tell whether no entry of a C-contiguous array is -0.0, whose only bit that is set is the sign."""
+    if type(x) is not np.ndarray or x.ndim == 0 or not x.flags.c_contiguous or x.dtype.char not in "efdFD":
+        return False
+    bits = x.view(f"i{x.real.itemsize}")
+    return not (bits == np.iinfo(bits.dtype).min).any()
 
 
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:

@@ -100,6 +100,9 @@ class Primitive:
         entrywise: whether each entry of the result depends only on the same entry of each argument, once these are
             broadcast. Forward mode then runs the rules on tangents.
         fills: whether the forward is a ufunc that with ``out=...`` returns a 0-d array instead of a scalar.
+        adds: ``adds(g, out, total, **metadata)`` adds the gradient of the only argument to an array of its shape, in
+            place, and returns that, or ``None`` if the rule must do it.
+        special: whether `ties` or `adds` is set.
 
     Example:
         >>> import tinygrad_nn
@@ -133,7 +136,8 @@ class Primitive:
         self.saves = dict(saves or {})
         self.domain = tuple(domain or ())
         self.kinks = kinks
-        self.ties = ties
+        self.ties, self.special = ties, ties is not None
+        self.adds: Callable[..., Any] | None = None
         self.linear = linear
         ufunc = isinstance(forward, np.ufunc) and forward.signature is None
         self.entrywise = ufunc if entrywise is None else entrywise

@@ -29,6 +29,15 @@ def _selects_distinct(index: Any) -> bool:
     )  # fmt: skip
 
 
+def _add_selected(g: Array, out: Array, total: Array, index: Any) -> Array | None:
+    if type(g) is not np.ndarray or g.dtype != total.dtype or not _selects_distinct(index):
+        return None
+    total[index] += g
+    return total
+
+getitem.adds, getitem.special = _add_selected, True  # fmt: skip
+
+
 def _accumulate(out: Array, index: Any, x: Array) -> None:
     """Add x to the entries at an index of the C-contiguous array `out`, in place; equal indices add up.
 

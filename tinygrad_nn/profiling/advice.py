@@ -84,7 +84,7 @@ def _copies(found: Profile) -> Iterator[str]:
 
 
 def _parts_of_arrays(found: Profile) -> Iterator[str]:
-    back = [one for one in found.operations if one.name == "getitem" and one.kind == "back"]
+    back = [one for one in found.operations if one.name == "getitem" and one.kind == "back" and one.allocated]
     taken = sum(one.seconds for one in back)
     if len(back) >= OFTEN and taken >= SOME * found.seconds:
         size = bytes_text(sum(one.allocated for one in back))

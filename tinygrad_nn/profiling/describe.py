@@ -116,6 +116,8 @@ class Description(Watch):
             found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
             self._summed(found, call, out)
+        elif event.kind == BACK and out is None:
+            pass  # `Primitive.adds` leaves this gradient to the rule
         else:
             result = out[0] if event.kind == FORWARD and isinstance(out, tuple) else out
             args, new = call if event.kind == FORWARD else call[2:], costs.new_arrays(call, out)
@@ -133,6 +135,8 @@ class Description(Watch):
                 found.read = costs.rule_bytes_read(function, event.name, event.slot, call, meta, new)
                 found.flops = costs.flops_back(event.name, event.slot, call, meta, new)
                 self._belongs(found, call[1], out)
+                if len(call) > 2 and out is call[2]:  # a sum in place, of the entries of the cotangent alone
+                    self.sums += 3 * (costs.nbytes(call[:1]) - costs.nbytes([out]))
         if peak - found.written > NOISE:
             found.temporary = peak - found.written
 

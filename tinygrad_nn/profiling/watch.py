@@ -125,6 +125,8 @@ def watching(watch: Watch) -> Iterator[None]:
             swap(row, "jointly", _record_joint_rule(watch, jointly, row.name, not known))
         rules = (rule and watch.timed(rule, row.name, BACK, slot, not known) for slot, rule in enumerate(row.vjps))
         swap(row, "vjps", tuple(rules))
+        if row.adds is not None:
+            swap(row, "adds", watch.timed(row.adds, row.name, BACK, 0))
 
     make, enter, summing = Primitive.__init__, compiled.Compiled.__call__, getattr(backward, SUMMING)
 
