@@ -23,6 +23,7 @@ from ..budget import Budget
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
 from ..edits import edit_of_step
+from ..experiment import nearby
 from ..function.advice import CLOSE, GradientData
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
@@ -362,8 +363,7 @@ class EditSearch:
         if not self.tried:
             self.tried = True
             rng, inputs = self.called.rng, self.called.inputs
-            moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
-                     for x in (inputs.leaves[i] for i in inputs.moving)]  # fmt: skip
+            moved = [nearby(x, rng).astype(x.dtype) for x in (inputs.leaves[i] for i in inputs.moving)]
             try:
                 other = Asked(self.called, moved)
             except Exception:  # user code may raise anything at inputs that it was not written for

@@ -16,6 +16,7 @@ from ..budget import Budget
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
 from ..edits.running import copy_value
+from ..experiment import nearby
 from ..function.calling import Inputs
 from .kept import with_arrays
 from .matching import Match, match
@@ -172,8 +173,7 @@ class Probes:
             called, rng = self.called, self.called.rng
             leaves = [called.inputs.leaves[i] for i in called.inputs.moving]
             for _ in range(PROBES):
-                moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
-                         for x in leaves]  # fmt: skip
+                moved = [nearby(x, rng).astype(x.dtype) for x in leaves]
                 count = len(called.runs)
                 try:
                     tape, _, matches, _ = matched(called.at(moved))
