@@ -79,7 +79,7 @@ def _search(
     for probe, right in enumerate(wanted):
         if right is None:
             continue
-        args, named = arguments_of(source, backward, lambda f, _, probe=probe: call(f, probe))  # type: ignore[misc]
+        args, named = arguments_of(source, lambda f, _, probe=probe: call(f, probe))  # type: ignore[misc]
         program = Program(source, args, named, values(probe))
         env = _names_before(program, owner, place, visit)
         ticker.limit = max(ticker.limit if batches else 0, program.ticker.limit)

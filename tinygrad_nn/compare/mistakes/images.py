@@ -59,7 +59,7 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
                               "of the kernel.",
                               lambda s, at=at: s.rule(1, s.g * _corner(s.g, at)), 1)  # fmt: skip
         else:
-            yield from _overwritten(axes)
+            yield from _overwritten()
         for channels, axis, i in (("kernel", 1, -1), ("kernel", 1, 0)):
             if np.shape(node.out)[1] > 1:
                 yield Mistake("overwritten_not_accumulated", f"Only the {'last' if i else 'first'} {channels} "
@@ -103,7 +103,7 @@ def _inside(size: Any, padding: Any) -> Any:
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
 
-def _overwritten(axes: int) -> Iterator[Mistake]:
+def _overwritten() -> Iterator[Mistake]:
     """Yield the gradient of an image in which overlapping windows overwrite each other instead of being added."""
 
     def last(s: Site) -> Array:

@@ -192,12 +192,12 @@ class Rolled:
                     continue
                 found.append(([r for r, alike in enumerate(same) if not alike], 0))
             for q in range(len(op.args)):
-                source, wrong = self._source(op, offset, [x.args[q] for x in ops], middle, q)
+                source, wrong = self._source(op, [x.args[q] for x in ops], middle, q)
                 self.sources[offset, q] = source
                 found.append((wrong, source.lag))
         return found
 
-    def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
+    def _source(self, op: Op, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
         """Return the source of an argument, judged by step `middle`, and the steps that do not fit it."""
         arg = given[middle]
         if not isinstance(arg, Value):

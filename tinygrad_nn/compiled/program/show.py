@@ -16,7 +16,7 @@ from .values import VIEWS, Arg, Op, Program, Value
 WIDTH = 80
 
 
-def table(title: str, program: Program, memory: Memory, donated: frozenset[int]) -> str:
+def table(title: str, program: Program, memory: Memory) -> str:
     """Return a table with a line for each operation: its number, name, arguments, result, and where that is stored."""
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)

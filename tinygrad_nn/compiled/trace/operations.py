@@ -152,6 +152,16 @@ def thawed(index: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(slice(*p[1:]) if isinstance(p, tuple) else p for p in index)
 
 
+def full_index(parts: Sequence[Any], ndim: int, every: Any = slice(None)) -> list[Any]:
+    """Return an index with a part for each axis, and no Ellipsis; axes not mentioned have the part `every`."""
+    count = sum(part is not None and part is not Ellipsis for part in parts)
+    rest = [every] * (ndim - count)
+    for k, part in enumerate(parts):
+        if part is Ellipsis:
+            return [*parts[:k], *rest, *parts[k + 1 :]]
+    return [*parts, *rest]
+
+
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return the reduced axes as a sorted tuple of non-negative numbers."""
     if axis is None:
