@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from ..budget import Budget
 from .candidates import CandidateWriter
 from .program import Program, run_statement
 from .reading import TICK, Source, is_tick, mark_ticks, read_source
-from .running import Stopped, Ticker, copy_names, without_output
+from .running import Stopped, Ticker, copy_names, tracing_calls, without_output
 from .scope import Scope, fields_used
 from .search import Call, Edit, arguments_of, describe_changes, numpy_name, slices_of
 from .statement import statement_changes
@@ -175,10 +174,6 @@ def _names_before(program: Program, owner: Source, place: ast.stmt, visit: int) 
             inside[0] = here
         return line
 
-    before = sys.gettrace()
-    sys.settrace(lambda frame, event, arg: line if frame.f_code.co_filename == mark_ticks(owner) else None)
-    try:
+    with tracing_calls(lambda frame, event, arg: line if frame.f_code.co_filename == mark_ticks(owner) else None):
         program.whole()
-    finally:
-        sys.settrace(before)
     return seen[visit if visit < 0 or visit < len(seen) else -1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...tensor import Tensor, raw
+from ..edits.running import tracing_calls
 from .statements import Statement, Statements
 
 Array = np.ndarray[Any, Any]
@@ -103,12 +103,8 @@ class Trace:
             self._look(frame, held, number, line[0], bound, given=True)
             return local
 
-        before = sys.gettrace()
-        sys.settrace(enter)
-        try:
+        with tracing_calls(enter):
             return f(*args, **kwargs)
-        finally:
-            sys.settrace(before)
 
     def _look(self, frame: Any, held: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
         """Record the new bindings of a frame, and the arrays that the statement changed."""
