@@ -29,17 +29,16 @@ class Value:
         op: the operation that makes it, ``None`` for inputs and constants.
         data: for a constant, the array.
         slot: for an input, its place among the leaves of the arguments.
-        label: the name that the user gave it.
     """
 
-    __slots__ = ("data", "dtype", "kind", "label", "number", "op", "shape", "slot")
+    __slots__ = ("data", "dtype", "kind", "number", "op", "shape", "slot")
 
     def __init__(
         self, number: int, kind: str, shape: tuple[int, ...], dtype: Any,
-        op: Op | None = None, data: Any = None, slot: int = -1, label: str | None = None,
+        op: Op | None = None, data: Any = None, slot: int = -1,
     ) -> None:  # fmt: skip
         self.number, self.kind, self.shape, self.dtype = number, kind, shape, dtype
-        self.op, self.data, self.slot, self.label = op, data, slot, label
+        self.op, self.data, self.slot = op, data, slot
 
     @property
     def weak(self) -> bool:
