@@ -19,10 +19,15 @@ def picture(thing: Any) -> str | None:
     return PICTURES[0](thing) if PICTURES else None
 
 
-def notebook() -> Any:
-    """Return the IPython shell of the notebook that runs this code, else ``None``; IPython itself is not imported."""
+def ipython() -> Any:
+    """Return the IPython shell that runs this code, else ``None``; IPython itself is not imported."""
     find = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = find() if find is not None else None
+    return find() if find is not None else None
+
+
+def notebook() -> Any:
+    """Return the IPython shell of the notebook that runs this code, else ``None``."""
+    shell = ipython()
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
