@@ -26,7 +26,6 @@ METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neit
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # (function without a rule, its name) -> what to write instead
 ATTRIBUTES: dict[str, str] = {}  # attribute that ndarrays have and Tensors lack -> what to write instead
 NO_METADATA: dict[str, Any] = {}
-_ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 try:
     np.negative(0.0, out=...)
@@ -475,33 +474,3 @@ def no_rule(function: Any) -> TypeError:
         plain = f"For a plain value write {name}({given}); to differentiate it, declare a rule:"
         lines = [f"{plain} tinygrad_nn.declare(forward, tex, (vjp, tex){declared})."]
     return TypeError(f"{name} has no derivative rule here, so its result would silently lose the graph. {lines[0]}")
-
-
-def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
-    """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
-    shapes = [np.shape(arg) for arg in raw]
-    text = str(error)
-    if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
-        met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
-        error.args = (f"{text.rstrip()} ({met}){_shape_hint(primitive.name, shapes)}",)
-
-
-def _shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
-    """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
-    if len(shapes) != 2 or not all(shapes):
-        return ""
-    a, b = shapes
-    if name in ("matmul", "dot"):
-        if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
-            return ""  # the leading (batch) axes do not broadcast
-        inner = b[-2] if len(b) > 1 else b[0]
-        if a[-1] == b[-1] != inner:
-            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
-        if len(a) > 1 and a[-2] == inner != a[-1]:
-            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
-        return ""
-    if len(b) == 1 < len(a) and b[0] == a[0] and name in _ELEMENTWISE:
-        return f". One number for each row of the first is y[:{', None' * (len(a) - 1)}]"
-    if len(a) == 1 < len(b) and a[0] == b[0] and name in _ELEMENTWISE:
-        return f". One number for each row of the second is x[:{', None' * (len(b) - 1)}]"
-    return ""
