@@ -60,7 +60,7 @@ def compare_without_graph(asked: ComparisonInput, reason: Reason) -> ComparisonR
                f"takes no complex numbers, in float64, at {ways}.")  # fmt: skip
     notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
               for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
-    blind = has_no_effect(asked, [[w.value for w in wholes]])
+    blind = has_no_effect(asked.line.outs, asked.leaves, [[w.value for w in wholes]])
     return ComparisonResult(rows, diagnoses, [w.value for w in wholes], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
         for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [

@@ -151,7 +151,7 @@ def _compare_with_graph(asked: ComparisonInput, graph: Run) -> ComparisonResult:
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    blind = has_no_effect(asked, [graph.grads, *sides.limits()])
+    blind = has_no_effect(asked.line.outs, asked.leaves, [graph.grads, *sides.limits()])
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
 

@@ -87,12 +87,12 @@ def draw_cotangents(
     return cotangents, g, note
 
 
-def has_no_effect(asked: ComparisonInput, grads: list[list[Array]]) -> list[bool]:
-    """Return for each input whether all its gradients are 0, up to rounding in results as large as these."""
-    size = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
+def has_no_effect(outs: list[Array], leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
+    """Return for each input whether all its gradients are 0, up to rounding, for these results."""
+    size = max((float(np.abs(out).max(initial=0)) for out in outs), default=0.0)
     eps = float(np.finfo(np.float64).eps)
     found = []
-    for x, *gs in zip(asked.leaves, *grads, strict=True):
+    for x, *gs in zip(leaves, *grads, strict=True):
         scale = size / max(float(np.abs(x).max(initial=0)), 1e-3)
         found.append(not any(np.any(np.abs(np.nan_to_num(g)) > 64 * eps * scale) for g in gs))
     return found
