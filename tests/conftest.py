@@ -1,6 +1,7 @@
 """Fixtures for every test: its own random generator, fixed examples in CI, no windows, and no skipping in CI."""
 
 import gc
+import operator
 import os
 import re
 import shutil
@@ -85,7 +86,7 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
         return run
 
-    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": kept_as, "spreading": spreading}
+    functions = {"exp8": np.exp, "tanh8": np.tanh, "plus": operator.add, "kept_as": kept_as, "spreading": spreading}
     space: dict[str, Any] = {"np": np, **functions}
 
     def u8(place: int) -> int:

@@ -496,6 +496,32 @@ def test_kernels_compute_in_the_dtypes_that_numpy_has(name: str) -> None:
             close(quick(*given), f(*given))
 
 
+# A function, and values for which it is finite only in the order in which it is written.
+EXTREME: dict[str, tuple[Callable[..., Any], str, tuple[float, ...]]] = {
+    "a small factor of a quotient": (lambda x, y, z: x / y * z, "f4", (1e-20, 1e-20, 1e-26)),
+    "a large factor of a quotient": (lambda x, y, z: x / y * z, "f4", (1e20, 1e20, 1e26)),
+    "a constant factor of a quotient": (lambda x, y: x / y * 1e30, "f4", (1e12, 1e13)),
+    "a quotient of a constant": (lambda x: 1e200 / x * 1e200, "f8", (1e200,)),
+    "two constant factors": (lambda x: x * 1e200 * 1e200, "f8", (1e-100,)),
+    "a factor twice": (lambda x, y: x * y * x, "f8", (1e200, 1e-200)),
+    "the gradient of a length": (lambda x, g: grad(lambda x: (np.hypot(x, 1e-20) * g).sum())(x), "f4", (1e-20, 1e-25)),
+    "exp too large for its dtype": (lambda x: np.isinf(np.exp(x)), "f4", (100.0,)),
+    "products of exp": (lambda x, y: np.exp(x) * np.exp(y), "f4", (90.0, -90.0)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXTREME)
+def test_kernels_multiply_in_the_order_and_precision_of_the_function(name: str) -> None:
+    pytest.importorskip("numba")
+    f, dtype, values = EXTREME[name]
+    quick = compile(f, backend="numba")
+    with np.errstate(all="ignore"):
+        for given in ([np.full(8, 1.5, dtype) for _ in values], [np.full(8, value, dtype) for value in values]):
+            # A few operations, each rounded once more or less: a few last digits.
+            np.testing.assert_allclose(quick(*given), f(*given), rtol=16 * np.finfo(dtype).eps, atol=0)
+
+
 def _doubled(x: Any) -> Any:
     x *= 2.0
     x += np.arange(3.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, grad, nn
 from tinygrad_nn.batching.mapped import SamplePlaceholder
 from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
 from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
@@ -116,6 +116,47 @@ def test_a_loop_over_rows_makes_zeros_for_two_of_them_only(
     for t in range(9):
         read(expected, t)[...] += t * np.cos(read(x, t))
     np.testing.assert_allclose(g, expected, rtol=1e-15)
+
+
+LOOKUPS = {  # number -> rows of a table of 40
+    "array": lambda W, ids: W[ids],
+    "list": lambda W, ids: W[ids.tolist()],
+    "unsigned": lambda W, ids: W[ids.astype("u1")],
+    "one axis more": lambda W, ids: W[ids[:, None]],
+    "from the end": lambda W, ids: W[ids - 40],
+    "embedding": lambda W, ids: nn.functional.embedding(ids, W),
+    "padding": lambda W, ids: nn.functional.embedding(ids, W, padding_idx=3),
+    "one number": lambda W, ids: W[int(ids[0])],
+    "two axes": lambda W, ids: W[ids, 1],
+    "many": lambda W, ids: W[np.tile(ids, 9)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("lookup", list(LOOKUPS.values()), ids=list(LOOKUPS))
+def test_rows_that_are_looked_up_again_and_again_add_up_to_the_same_bits(
+    lookup: Any, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    W = rng.normal(size=(40, 3)).astype(dtype)
+    numbers = [np.array(rng.choice(ids, size=5)) for ids in ([1, 2, 3], [3, 39], [7], [0, 1, 2, 3, 4, 5, 6, 39])]
+    slopes = [rng.choice([-0.0, 0.0, 1.0, 0.1, -1e-3], size=lookup(W, ids).shape).astype(dtype) for ids in numbers]
+    made: list[Any] = []
+
+    def gradient() -> Any:
+        t = Tensor(W)
+        sum((lookup(t, ids) * c).sum() for ids, c in zip(numbers, slopes, strict=True)).backward()
+        return t.grad
+
+    for name in ("getitem", "embedding"):
+        (rule, *rest) = REGISTRY[name].vjps
+        counted = [lambda *given, rule=rule, **meta: (made.append(1), rule(*given, **meta))[1], *rest]
+        monkeypatch.setattr(REGISTRY[name], "vjps", tuple(counted))
+    in_place, count = gradient(), len(made)
+    assert count == (4 if lookup in (LOOKUPS["two axes"], LOOKUPS["many"]) else 2)
+    for name in ("getitem", "embedding"):
+        monkeypatch.setattr(REGISTRY[name], "special", False)
+    assert gradient().tobytes() == in_place.tobytes()
+    assert len(made) == count + 4
 
 
 def test_parts_of_a_user_s_gradient_are_not_added_into_it(rng: np.random.Generator) -> None:

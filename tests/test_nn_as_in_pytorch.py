@@ -122,12 +122,83 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: F.dropout(np.ones(2), 1.5), ValueError, "at least 0 and below 1"),
         (lambda: F.avg_pool2d(np.ones((1, 1, 4, 4)), 2, ceil_mode=True), NotImplementedError, "np.pad(x, widths)"),
         (lambda: F.group_norm(np.ones((1, 3, 2)), 2), ValueError, "3 channels cannot be divided into 2 groups"),
+        (lambda: F.instance_norm(np.ones((1, 3, 2)), np.ones(3)), NotImplementedError, "instance_norm(x, weight=w)"),
+        (lambda: F.max_pool2d(np.ones((1, 1, 4, 4)), 2, ceil_mode=True), NotImplementedError, "np.pad(x, widths)"),
+        (lambda: nn.Tanh(True), TypeError, "Tanh is created with its options, and called with arrays: Tanh()(x)."),
+        (lambda: nn.GRUCell(4, 3)(np.ones(4)), ValueError, "x has shape (4,). One sample alone is x[None]."),
+        (lambda: nn.Linear(4, 3).reset_parameters(), AttributeError, "Create the model, or this part of it, again"),
+        (lambda: nn.Linear(4, 3).half(), AttributeError, "Write model.float(), for float32"),
+        (lambda: nn.utils.parameters_to_vector, AttributeError, "Write np.concatenate([p.ravel() for p in model.par"),
+        (lambda: nn.utils.weight_norm, AttributeError, "Compute the weight in forward"),
     ],
 )  # fmt: skip
 def test_an_option_that_is_not_there_says_which_is(make: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error) as caught:
         make()
     assert text in str(caught.value)
+
+
+OF_IMAGES = {  # the layers and functions whose names state how many spatial axes they take
+    "MaxPool": (2,), "AvgPool": (2,), "AdaptiveAvgPool": (2,), "AdaptiveMaxPool": (2,), "InstanceNorm": (4,),
+    "BatchNorm": (4,), "max_pool": (2,), "avg_pool": (2,), "adaptive_avg_pool": (2,), "adaptive_max_pool": (2,),
+    "conv": (np.ones((2, 4, 1)),), "conv_transpose": (np.ones((4, 2, 1)),),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_one_image_without_a_batch_axis_is_refused_with_the_index_that_adds_it(name: str, axes: int) -> None:
+    given = [option[(..., *[None] * (axes - 1))] if isinstance(option, np.ndarray) else option
+             for option in OF_IMAGES[name]]  # fmt: skip
+    if name[0].isupper():
+        layer = getattr(nn, f"{name}{axes}d")(*given)
+        assert repr(layer) == f"{name}{axes}d({given[0]})"
+    else:
+        layer = lambda x: getattr(F, f"{name}{axes}d")(x, *given)
+    batch = np.ones((1, 4, *(4,) * axes))
+    assert layer(batch).ndim == batch.ndim
+    if (name, axes) != ("BatchNorm", 1):  # it also takes (batch, features)
+        with pytest.raises(ValueError, match=rf"{axes}d.* takes .*One (series|image) alone is x\[None\]"):
+            layer(batch[0])
+    with pytest.raises(ValueError, match=rf"{axes}d.* takes "):
+        layer(batch[..., None])
+
+
+def test_a_number_that_is_called_as_the_size_in_pytorch_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match="not callable") as caught:
+        nn.Lambda(lambda x: x.reshape(x.size(0), -1))(Tensor(np.ones((2, 3))))
+    assert caught.value.__notes__ == [
+        "If it is x.size(0), write x.shape[0]: the size of a Tensor is a number, as in NumPy."
+    ]
+
+
+X3, CLASSES = np.cos(np.arange(12.0)).reshape(4, 3), np.array([0, 2, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("by_position", "by_name"),
+    [
+        (lambda: F.cross_entropy(X3, CLASSES, [1.0, 2.0, 3.0]),
+         lambda: F.cross_entropy(X3, CLASSES, weight=[1.0, 2.0, 3.0])),
+        (lambda: F.nll_loss(X3, CLASSES, [1.0, 2.0, 3.0], reduction="sum"),
+         lambda: F.nll_loss(X3, CLASSES, weight=[1.0, 2.0, 3.0], reduction="sum")),
+        (lambda: F.binary_cross_entropy(X3**2, X3**2, X3**4),
+         lambda: F.binary_cross_entropy(X3**2, X3**2, weight=X3**4)),
+        (lambda: F.binary_cross_entropy_with_logits(X3, X3**2, X3**4),
+         lambda: F.binary_cross_entropy_with_logits(X3, X3**2, weight=X3**4)),
+        (lambda: F.huber_loss(X3, 0 * X3, "sum", 0.5), lambda: F.huber_loss(X3, 0 * X3, reduction="sum", delta=0.5)),
+        (lambda: F.instance_norm(X3[None], None, None, X3[:, 0], X3[:, 1]),
+         lambda: F.instance_norm(X3[None], weight=X3[:, 0], bias=X3[:, 1])),
+        (lambda: F.pad(X3, (-1, 2)), lambda: np.pad(X3[:, 1:], [(0, 0), (0, 2)])),
+        (lambda: F.pad(X3, (0, 0, 1, -2), value=7.0), lambda: np.pad(X3[:2], [(1, 0), (0, 0)], constant_values=7.0)),
+        (lambda: F.max_pool1d(X3[None], 2, ceil_mode=False, dilation=1), lambda: F.max_pool1d(X3[None], 2)),
+        (lambda: nn.LeakyReLU(0.2, True)(X3), lambda: nn.LeakyReLU(0.2)(X3)),
+        (lambda: nn.ReLU(True)(X3), lambda: nn.ReLU()(X3)),
+        (lambda: nn.Hardtanh(-0.5, 0.5, False)(X3), lambda: nn.Hardtanh(-0.5, 0.5)(X3)),
+    ],
+)  # fmt: skip
+def test_options_by_position_are_those_of_pytorch(by_position: Any, by_name: Any) -> None:
+    np.testing.assert_array_equal(by_position(), by_name())
 
 
 def test_functions_take_the_words_of_numpy_too() -> None:
@@ -202,6 +273,41 @@ def test_a_list_of_modules_is_a_list() -> None:
     model.add_module("last", nn.Tanh())
     assert isinstance(model.fc, nn.Linear)
     assert list(model.attributes()) == ["fc", "1", "last"]
+
+
+def test_parts_of_containers_are_replaced_and_removed() -> None:
+    four = [nn.Linear(2, 2, rng=0), nn.ReLU(), nn.Linear(2, 3, rng=1), nn.Tanh()]
+    model = nn.Sequential(*four)
+    model[-1] = nn.Linear(3, 5, rng=2)
+    assert model(np.ones((1, 2))).shape == (1, 5)
+    del model[1]
+    assert list(model.state_dict()) == [f"{k}.{name}" for k in range(3) for name in ("weight", "bias")]
+    del model[1:]
+    assert (len(model), model[0]) == (1, four[0])
+    named = nn.Sequential({"body": four[0], "act": four[1], "head": four[2]})
+    named[1] = np.tanh
+    del named[0]
+    assert [name for name, _ in named.named_children()] == ["act", "head"]
+
+    layers = nn.ModuleList(four[:2]) + nn.ModuleList([np.tanh])
+    layers += four[3:]
+    del layers[0]
+    assert (layers.pop(), len(layers), layers.pop(0)) == (four[3], 2, four[1])
+    heads = nn.ModuleDict({"a": four[0], "b": four[1], "c": four[2]})
+    del heads["b"]
+    assert (heads.pop("a"), list(heads), list(heads.state_dict())) == (four[0], ["c"], ["c.weight", "c.bias"])
+
+
+def test_a_state_that_is_loaded_in_part_tells_which_names_are_not_in_both() -> None:
+    layer = nn.Linear(4, 3, rng=0)
+    found = layer.load_state_dict({"weight": np.ones((3, 4)), "scale": np.ones(1)}, strict=False)
+    assert found == (["bias"], ["scale"])
+    assert (found.missing_keys, found.unexpected_keys) == (["bias"], ["scale"])
+    assert repr(found) == "LoadedKeys(missing_keys=['bias'], unexpected_keys=['scale'])"
+    assert repr(layer.load_state_dict(layer.state_dict())) == "<All keys matched successfully>"
+    np.testing.assert_array_equal(layer.weight.data, np.ones((3, 4)))
+    with pytest.raises(ValueError, match="weight has shape"):
+        layer.load_state_dict({"weight": np.ones((4, 4)), "scale": np.ones(1)}, strict=False)
 
 
 def test_requires_grad_freezes_one_parameter_and_the_module_still_saves_it() -> None:

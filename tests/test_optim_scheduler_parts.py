@@ -50,6 +50,23 @@ def test_a_rate_that_somebody_wrote_is_the_one_to_go_on_from() -> None:
     assert rate_of(optimizer) == [optim.Cosine(8, 0.25)(2, 1.0), optim.Cosine(8, 0.25)(2, 0.5)]
 
 
+def test_at_its_smallest_rate_a_cosine_goes_on_from_what_another_scheduler_wrote() -> None:
+    """Each rate is that of PyTorch's recursion, which adds the first rise to the rate that it finds there."""
+    optimizer = made(1.0, 0.5)
+    cosine, decay = S.CosineAnnealingLR(optimizer, 3, 0.25), S.ExponentialLR(optimizer, 0.5)
+    expected = [1.0, 0.5]
+    for t in range(1, 7):
+        up = (1 - math.cos(math.pi / 3)) / 2
+        ratio = (1 + math.cos(math.pi * t / 3)) / (1 + math.cos(math.pi * (t - 1) / 3)) if t != 4 else 0.0
+        expected = [
+            (rate + (first - 0.25) * up if t == 4 else 0.25 + ratio * (rate - 0.25)) * 0.5
+            for rate, first in zip(expected, (1.0, 0.5), strict=True)
+        ]
+        cosine.step()
+        decay.step()
+        assert rate_of(optimizer) == pytest.approx(expected, rel=1e-12)
+
+
 def test_from_a_rate_of_nothing_the_first_rates_come_back() -> None:
     optimizer = made(1.0, 0.5)
     scheduler = S.CosineAnnealingLR(optimizer, 2)

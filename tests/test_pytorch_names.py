@@ -1,5 +1,6 @@
 """The namespace of PyTorch's names beyond its functions: Functions, gradients, batches, states, dtypes, random ones."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,56 @@ def test_a_backward_that_forgets_an_input_is_told():
     product, _ = Forgets.apply(x, x, 2.0)
     with pytest.raises(ValueError, match=r"Forgets\.backward returned 2 gradients for the 3 inputs.*None"):
         product.sum().backward()
+
+
+class Affine(Function):
+    """Its third input has a default, so that backward returns a gradient for an input that was left out."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias=None):
+        ctx.save_for_backward(x, weight)
+        ctx.biased = bias is not None
+        return x * weight + (bias if ctx.biased else 0.0)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        x, weight = ctx.saved_tensors
+        return grad_output * weight, grad_output * x, grad_output if ctx.biased else None
+
+
+def test_a_backward_may_return_none_for_an_input_that_was_left_out():
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
+    Affine.apply(x, y).sum().backward()
+    np.testing.assert_array_equal(x.grad, Y)
+    np.testing.assert_array_equal(y.grad, X)
+    assert gradcheck(Affine.apply, (x, y, torch.tensor(X + Y, requires_grad=True)))
+
+    class Extra(Affine):
+        @staticmethod
+        def backward(ctx, grad_output):
+            return grad_output, grad_output, grad_output
+
+    with pytest.raises(ValueError, match=r"Extra\.backward returned 3 gradients for the 2 inputs"):
+        Extra.apply(x, y).sum().backward()
+
+
+def test_a_generator_is_made_without_arguments_and_seeded():
+    made = torch.Generator(device="cpu").manual_seed(42)
+    again = copy.deepcopy(made)
+    assert isinstance(again, torch.Generator)
+    first = torch.rand(3, generator=made).tolist()
+    assert first == torch.rand(3, generator=again).tolist() == np.random.default_rng(42).random(3).tolist()
+    assert torch.rand(3, generator=made.manual_seed(42)).tolist() == first
+    assert torch.manual_seed(42).random(3).tolist() == first
+    parts = [random_split(range(10), [7, 3], generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert parts[0][1].indices == parts[1][1].indices
+
+
+def test_a_script_asks_for_devices_and_finds_the_cpu():
+    name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.cuda.manual_seed_all(0)
+    assert torch.device(name).type == "cpu"
 
 
 def test_a_function_without_its_methods_says_what_to_write():

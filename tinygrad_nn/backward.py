@@ -139,7 +139,7 @@ def walk(
         if primitive.special:
             if primitive.ties is not None:
                 rules = rules_at_ties(walk, ancestors, node, root, seed, given)
-            elif parents[0] in summed and not (differentiable or inspected) and _add_part(node, g, pending, summed):
+            elif parents[0] in summed and not (differentiable or inspected) and _add_part(node, given, pending, summed):
                 parents = ()
         slot = 1
         for parent in parents:
@@ -190,19 +190,19 @@ def walk(
     return {**arrived, **pending} if arrived else pending
 
 
-def _add_part(node: Node, g: Any, pending: dict[Node, Any], summed: dict[Node, bool | None]) -> bool:
+def _add_part(node: Node, given: Any, pending: dict[Node, Any], summed: dict[Node, bool | None]) -> bool:
     """Add the gradient of x in x[index] to the sum pending for x, in place, and tell whether that was done.
 
     The rule makes an array of zeros as large as x, so a loop over the rows of x would take a time quadratic in their
     number. Adding zeros changes one thing only: -0.0 + 0.0 is 0.0. So a sum with a -0.0 goes on with the rule. `summed`
     says whether it has none, ``None`` before it was looked at; a sum without it never gets one.
     """
-    parent: Node = node.p
-    total = pending[parent]
+    parent: Node = (node.p if node.arity else node.p[0])
+    total, (g, out, _, *others) = pending[parent], given
     if summed[parent] is None:
         summed[parent] = _lacks_negative_zero(total)
     adds: Any = node.primitive.adds  # type: ignore[union-attr]
-    return bool(summed[parent]) and adds(g, node.out, total, **node.meta) is not None
+    return bool(summed[parent]) and g.dtype == total.dtype and adds(g, out, total, *others, **node.meta) is not None
 
 
 def _lacks_negative_zero(x: Any) -> bool:

@@ -99,8 +99,8 @@ class Primitive:
         entrywise: whether each entry of the result depends only on the same entry of each argument, once these are
             broadcast. Forward mode then runs the rules on tangents.
         fills: whether the forward is a ufunc that with ``out=...`` returns a 0-d array instead of a scalar.
-        adds: ``adds(g, out, total, **metadata)`` adds the gradient of the only argument to an array of its shape, in
-            place, and returns that, or ``None`` if the rule must do it.
+        adds: ``adds(g, out, total, *others, **metadata)`` adds the gradient of the first argument, the only one with a
+            rule, to an array of its shape, in place, and returns that, or ``None`` if the rule must do it.
         special: whether `ties` or `adds` is set.
 
     Example:

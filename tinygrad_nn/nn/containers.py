@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 
@@ -80,6 +80,18 @@ class Sequential(Module):
         if isinstance(index, slice):
             return Sequential(dict(list(self._parts.items())[index]))
         return list(self._parts.values())[index]
+
+    def __setitem__(self, index: int, part: Any) -> None:
+        """Replace a module; its name stays."""
+        self._parts[list(self._parts)[index]] = as_module(type(self).__name__, part)
+
+    def __delitem__(self, index: int | slice) -> None:
+        """Remove modules; if all names are numbers, those behind the removed ones move up."""
+        names = list(self._parts)
+        for name in names[index] if isinstance(index, slice) else [names[index]]:
+            del self._parts[name]
+        if names == [str(k) for k in range(len(names))]:
+            self._parts = {str(k): part for k, part in enumerate(self._parts.values())}
 
 
 class Lambda(Module):
@@ -280,6 +292,20 @@ class ModuleList(Module):
     def __setitem__(self, index: int, module: Any) -> None:
         self._parts[index] = as_module(type(self).__name__, module)
 
+    def __delitem__(self, index: int | slice) -> None:
+        del self._parts[index]
+
+    def __add__(self, modules: Iterable[Any]) -> ModuleList:
+        return ModuleList([*self._parts, *modules])
+
+    def __iadd__(self, modules: Iterable[Any]) -> Self:
+        self.extend(modules)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Remove a module, by default the last, and return it."""
+        return self._parts.pop(index)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Raise: a list has no computation of its own."""
         raise NotImplementedError(_HOLDS.format(name=type(self).__name__))
@@ -337,6 +363,13 @@ class ModuleDict(Module):
 
     def __setitem__(self, name: Any, module: Any) -> None:
         self._named[str(name)] = as_module(type(self).__name__, module)
+
+    def __delitem__(self, name: str) -> None:
+        del self._named[name]
+
+    def pop(self, name: str) -> Module:
+        """Remove a module, and return it."""
+        return self._named.pop(name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Raise: a dict has no computation of its own."""

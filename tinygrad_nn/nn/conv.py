@@ -228,6 +228,15 @@ def _sizes_text(sizes: tuple[int, ...]) -> str:
     return str(sizes[0] if len(set(sizes)) == 1 else sizes)
 
 
+def check_axes(owner: str, x: Any, axes: int) -> None:
+    """Raise a ValueError unless x is ``(batch, channels, *spatial)`` with this number of spatial axes."""
+    n = np.ndim(x)
+    if n != axes + 2:
+        one, spatial = ("series", "n") if axes == 1 else ("image", "h, w")
+        hint = f" One {one} alone is x[None]; without a channel axis write x[:, None]." * (n == axes + 1)
+        raise ValueError(f"{owner} takes (batch, channels, {spatial}); x has shape {np.shape(x)}.{hint}")
+
+
 def channels_hint(shape: tuple[int, ...], channels: int, axes: int | None = None) -> str:
     """Return a hint, if there is one, for an x whose shape is not ``(batch, channels, *spatial)``."""
     n = len(shape)

@@ -12,6 +12,11 @@ from ..tensor import Tensor, raw
 from .keywords import bind_arguments
 from .module import Module
 
+_IN_PLACE = {  # in PyTorch, the last option of these is inplace
+    "CELU", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU", "SiLU",
+    "Threshold",
+}  # fmt: skip
+
 
 class FunctionLayer(Module):
     """A function as a module, whose options are attributes; `layer_of` makes a subclass for each function."""
@@ -22,6 +27,9 @@ class FunctionLayer(Module):
     renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        last = args[len(self.known.parameters) :]
+        if type(self).__name__ in _IN_PLACE and len(last) == 1 and isinstance(last[0], bool):
+            args = args[:-1]  # nn.ReLU(True) is nn.ReLU(inplace=True), which has no effect here
         moving = any(isinstance(value, Tensor) and value.requires_grad for value in args)
         if moving or len(args) > len(self.known.parameters):
             name = type(self).__name__

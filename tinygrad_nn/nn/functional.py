@@ -35,11 +35,13 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
+from .conv import check_axes
 from .embedding import find_unknown, without_wrapping
 from .keywords import translate_options
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 from .norm import standardize_batch
+from .pool import FIXED
 
 Size = int | tuple[int, ...]
 Rng = np.random.Generator | int | None
@@ -114,6 +116,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 def _convolve(
     axes: int, input: Any, weight: Any, bias: Any, stride: Size, padding: Any, dilation: Size, groups: int
 ) -> Any:
+    check_axes(f"conv{axes}d", input, axes)
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise ValueError(f"conv{axes}d: padding={padding!r}; known are 'same', 'valid' and numbers.")
@@ -146,52 +149,60 @@ def conv2d(
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv_transpose1d(
-    input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
-    groups: int = 1, dilation: Size = 1,
-) -> Any:  # fmt: skip
-    """Transposed convolution of ``(batch, c_in, n)`` with ``(c_in, c_out / groups, k)``; see `nn.ConvTranspose1d`."""
-    return _add_bias(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
-                                dilation=dilation, groups=groups), bias)  # fmt: skip
+def _conv_transpose(axes: int) -> Any:
+    def call(
+        input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+        groups: int = 1, dilation: Size = 1,
+    ) -> Any:  # fmt: skip
+        check_axes(f"conv_transpose{axes}d", input, axes)
+        return _add_bias(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
+                                    dilation=dilation, groups=groups), bias)  # fmt: skip
+
+    return _named(call, f"conv_transpose{axes}d", f"Transposed convolution; see `nn.ConvTranspose{axes}d`.")
 
 
-conv_transpose2d = conv_transpose1d
+def _named(call: Any, name: str, text: str) -> Any:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = text
+    return call
 
 
-def max_pool1d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
-    """Return the largest entry of each window of ``(batch, channels, n)``."""
-    return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+def _max_pool(axes: int) -> Any:
+    def call(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
+        check_axes(f"max_pool{axes}d", input, axes)
+        return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+
+    return _named(call, f"max_pool{axes}d", f"Return the largest entry of each window; see `nn.MaxPool{axes}d`.")
 
 
-def max_pool2d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
-    """Return the largest pixel of each window of ``(batch, channels, h, w)``."""
-    return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+def _avg_pool(axes: int) -> Any:
+    def call(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+             count_include_pad: bool = True) -> Any:  # fmt: skip
+        check_axes(f"avg_pool{axes}d", input, axes)
+        if ceil_mode:
+            raise NotImplementedError(
+                "avg_pool: ceil_mode=True is not supported; pad the input with np.pad(x, widths)."
+            )
+        return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
+
+    return _named(call, f"avg_pool{axes}d", "Return the mean of each window; ceil_mode=True is not supported.")
 
 
-def avg_pool1d(
-    input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Any:  # fmt: skip
-    """Return the mean of each window; ceil_mode=True is not supported."""
-    if ceil_mode:
-        raise NotImplementedError("avg_pool: ceil_mode=True is not supported; pad the input with np.pad(x, widths).")
-    return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
+def _adaptive_pool(kind: str, axes: int) -> Any:
+    def call(input: Any, output_size: Size) -> Any:
+        check_axes(call.__name__, input, axes)
+        return getattr(pooling, f"adaptive_{kind}_pool")(input, output_size)
+
+    value = {"avg": "mean", "max": "largest value"}[kind]
+    text = f"Divide each spatial axis into output_size cells, and return the {value} of each cell."
+    return _named(call, f"adaptive_{kind}_pool{axes}d", text)
 
 
-avg_pool2d = avg_pool1d
-
-
-def adaptive_avg_pool1d(input: Any, output_size: Size) -> Any:
-    """Divide each spatial axis into output_size cells, and return the mean of each cell."""
-    return pooling.adaptive_avg_pool(input, output_size)
-
-
-def adaptive_max_pool1d(input: Any, output_size: Size) -> Any:
-    """Divide each spatial axis into output_size cells, and return the largest value of each cell."""
-    return pooling.adaptive_max_pool(input, output_size)
-
-
-adaptive_avg_pool2d, adaptive_max_pool2d = adaptive_avg_pool1d, adaptive_max_pool1d
+conv_transpose1d, conv_transpose2d = map(_conv_transpose, (1, 2))
+max_pool1d, max_pool2d = map(_max_pool, (1, 2))
+avg_pool1d, avg_pool2d = map(_avg_pool, (1, 2))
+adaptive_avg_pool1d, adaptive_avg_pool2d = (_adaptive_pool("avg", axes) for axes in (1, 2))
+adaptive_max_pool1d, adaptive_max_pool2d = (_adaptive_pool("max", axes) for axes in (1, 2))
 
 
 def dropout(
@@ -260,8 +271,18 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return standardize(parted, w, b, axis=(2, 3), eps=eps).reshape(input.shape)
 
 
-def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    """Normalise each channel of each sample over its spatial axes; see `nn.InstanceNorm`."""
+def instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Normalise each channel of each sample over its spatial axes; see `nn.InstanceNorm`.
+
+    There are no running statistics: running_mean and running_var are ``None``, and use_input_stats is True.
+    """
+    if running_mean is not None or running_var is not None or not use_input_stats:
+        raise NotImplementedError(
+            "instance_norm: each sample has its own statistics, none are running. Write instance_norm(x, weight=w)."
+        )
     return group_norm(input, input.shape[1], weight, bias, eps)
 
 
@@ -295,7 +316,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Pad the last axes; `pad` is (before, after) for the last axis, then for the one before it, and so on.
+    """Pad the last axes; `pad` is (before, after) of the last axis, then of the one before; negative ones crop.
 
     Example:
         >>> pad(np.ones((2, 2)), (1, 0)).tolist()
@@ -306,6 +327,10 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     if len(widths) > input.ndim or mode not in modes:
         raise ValueError(f"pad: pad={pad!r}, mode={mode!r} of shape {input.shape}; modes are {', '.join(modes)}, and "
                          "pad needs two numbers per axis, the last axis first.")  # fmt: skip
+    if min(pad, default=0) < 0:
+        ends = zip(widths, input.shape[input.ndim - len(widths) :], strict=True)
+        input = input[(..., *(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in ends))]
+        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     fill = {"constant_values": value or 0} if mode == "constant" else {}
     return np.pad(input, [(0, 0)] * (input.ndim - len(widths)) + widths, mode=modes[mode], **fill)  # type: ignore[call-overload]
 
@@ -439,16 +464,25 @@ _WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input",
           "approximation": "approximate", "W": "weight", "b": "bias", "kernel": "kernel_size"}  # fmt: skip
 
 
-def _with_keywords(function: Any) -> Any:
+_THIRD = {  # options that PyTorch also takes by position, after the first two arguments
+    **dict.fromkeys(["cross_entropy", "nll_loss", "binary_cross_entropy"], ("weight",)),
+    "binary_cross_entropy_with_logits": ("weight",), "huber_loss": ("reduction", "delta"),
+}  # fmt: skip
+
+
+def _with_keywords(name: str, function: Any) -> Any:
     """Return the function, which then accepts our and NumPy's keywords too, and reports misspelled ones."""
+    third, fixed = _THIRD.get(name, ()), {"inplace": (..., ""), **(FIXED if "_pool" in name else {})}
     known = list(signature(function).parameters.values())
     words = {"input": known[0].name}  # losses call this argument `prediction` or `logits`
     words |= {ours: theirs for ours, theirs in _WORDS.items() if any(p.name == theirs for p in known)}
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
+        if third and 2 < len(args) <= 2 + len(third):
+            options, args = dict(zip(third, args[2:], strict=False), **options), args[:2]
         if options:
-            options = translate_options(function.__name__, options, words, {"inplace": (..., "")}, known, len(args))
+            options = translate_options(function.__name__, options, words, fixed, known, len(args))
         return function(*args, **options)
 
     return call
@@ -456,7 +490,7 @@ def _with_keywords(function: Any) -> Any:
 
 for _name in __all__:
     if isinstance(globals()[_name], FunctionType):
-        globals()[_name] = _with_keywords(globals()[_name])
+        globals()[_name] = _with_keywords(_name, globals()[_name])
 del _name
 
 

@@ -15,7 +15,7 @@ from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
-from .state import Slot, raise_mismatch, requested_dtype
+from .state import LoadedKeys, Slot, raise_mismatch, requested_dtype
 
 Array = np.ndarray[Any, Any]
 MOST = 24  # the largest number of submodule lines that ``repr`` shows
@@ -236,12 +236,15 @@ class Module:
         """
         return {path: slot.array.copy() for path, slot in self._own_slots()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Load parameters and buffers: either all of them or, if one does not fit, none.
 
         Args:
             state: path -> array, from `state_dict` or a PyTorch file; arrays are converted to the dtype of the model.
             strict: whether the names must be the same in both; otherwise only names that are in both are loaded.
+
+        Returns:
+            The names that are only in the model, ``missing_keys``, and only in the state, ``unexpected_keys``.
 
         Raises:
             ValueError: names or shapes differ; the message lists them, and the model is unchanged.
@@ -257,8 +260,8 @@ class Module:
             places = dict(self._slots())
         new = {path: (slot, np.asarray(raw(state[path]))) for path, slot in places.items() if path in state}
         given = {slot for slot, _ in new.values()}  # a shared array needs only one of its paths
-        missing = [path for path, slot in self._own_slots() if slot not in given] if strict else []
-        unknown = [path for path in state if path not in places] if strict else []
+        missing = [path for path, slot in self._own_slots() if slot not in given]
+        unknown = [path for path in state if path not in places]
         differing = [
             f"{path} has shape {slot.array.shape} here and {array.shape} in the state"
             for path, (slot, array) in new.items() if array.shape != slot.array.shape
@@ -271,10 +274,11 @@ class Module:
                 differing.append(f"{other} and {path} are one array here and differ in the state")
         if state and not new:
             differing.append(f"no name is in both; here, names are such as {next(iter(places), 'none')}")
-        if missing or unknown or differing:
-            raise_mismatch(type(self).__name__, missing, unknown, differing)
+        if differing or (strict and (missing or unknown)):
+            raise_mismatch(type(self).__name__, *((missing, unknown) if strict else ([], [])), differing)
         for slot, array in new.values():
             slot.put(array)
+        return LoadedKeys(missing, unknown)
 
     # -- Switches
 
@@ -461,4 +465,6 @@ def _add_path(error: Exception, scope: str | None) -> None:
         error.args = (f"in {printable(scope)}: {error.args[0]}", *error.args[1:])
     else:  # such as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
+    if str(error).endswith("'int' object is not callable"):
+        error.add_note("If it is x.size(0), write x.shape[0]: the size of a Tensor is a number, as in NumPy.")
     error.module_path = scope  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..distributed import current_shard, moments_of_ranks, standardize_of_ranks
 from ..ops.normalisation import moments, rms_norm, standardize
 from ..ops.reduce import count
 from ..tensor import Tensor, raw
+from .conv import check_axes
 from .keywords import pytorch_names
 from .linear import as_input, check_channels, check_count, parameter
 from .module import Module
@@ -51,6 +52,7 @@ class BatchNorm(Module):
         ([[-1.0, -1.0], [1.0, 1.0]], array([0.2, 0.4]))
     """
 
+    axes: ClassVar[int | None] = None  # how many spatial axes x has, None for any number
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
 
     def __init__(
@@ -70,6 +72,8 @@ class BatchNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape; in training mode, update the running statistics."""
         x = as_input(x, self._dtype)
+        if self.axes is not None and not (self.axes == 1 and x.ndim == 2):
+            check_axes(repr(self), x, self.axes)
         if x.ndim < 2 or x.shape[1] != self.features:
             raise ValueError(
                 f"{self!r} takes (batch, {self.features}) or (batch, {self.features}, *spatial); x has shape {x.shape}."
@@ -309,6 +313,8 @@ class InstanceNorm(Module):
         [[[-1.0, 1.0]], [[-1.0, 1.0]]]
     """
 
+    axes: ClassVar[int | None] = None  # how many spatial axes x has, None for any number
+
     def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
         self.channels, self.eps = check_count("InstanceNorm", "channels", channels), float(eps)
         one = parameter(np.ones(self.channels), dtype)
@@ -319,6 +325,8 @@ class InstanceNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
+        if self.axes is not None:
+            check_axes(repr(self), x, self.axes)
         if x.ndim < 3 or x.shape[1] != self.channels or math.prod(x.shape[2:]) == 1:
             raise ValueError(
                 f"{self!r} takes (batch, {self.channels}, *spatial), with more than one spatial value; x has shape "
@@ -353,6 +361,28 @@ def _check_last_axes(layer: Module, x: Any, shape: Shape) -> None:
         raise ValueError(f"{layer!r} takes (..., {need}); x has shape {x.shape}.")
 
 
-# PyTorch's names, which state the number of spatial axes.
-BatchNorm1d = BatchNorm2d = BatchNorm
-InstanceNorm1d = InstanceNorm2d = InstanceNorm
+# -- PyTorch's names, which state the number of spatial axes
+
+
+class BatchNorm1d(BatchNorm):
+    """`BatchNorm` of ``(batch, features)`` or ``(batch, features, n)``."""
+
+    axes = 1
+
+
+class BatchNorm2d(BatchNorm):
+    """`BatchNorm` of ``(batch, features, h, w)``."""
+
+    axes = 2
+
+
+class InstanceNorm1d(InstanceNorm):
+    """`InstanceNorm` of ``(batch, channels, n)``."""
+
+    axes = 1
+
+
+class InstanceNorm2d(InstanceNorm):
+    """`InstanceNorm` of ``(batch, channels, h, w)``."""
+
+    axes = 2

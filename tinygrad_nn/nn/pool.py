@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..ops.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
+from .conv import check_axes
 from .keywords import pytorch_names
 from .linear import as_input
 from .module import Module
 
 Size = int | tuple[int, ...]
-_FIXED = {
+FIXED = {
     "dilation":         ((1, (1,), (1, 1)), "windows have no holes"),
     "return_indices":   (False, "the places of the largest pixels are not returned"),
     "ceil_mode":        (False, "windows lie inside the image: pad it with np.pad(x, widths)"),
@@ -18,9 +19,11 @@ _FIXED = {
 }  # fmt: skip
 
 
-@pytorch_names(_FIXED, kernel_size="kernel")
+@pytorch_names(FIXED, kernel_size="kernel")
 class _Pool(Module):
-    """Base of the layers with windows."""
+    """Base of the layers with windows; `axes` is the number of spatial axes, ``None`` for any."""
+
+    axes: ClassVar[int | None] = None
 
     def __init__(self, kernel: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel, self.stride, self.padding = kernel, kernel if stride is None else stride, padding
@@ -56,10 +59,10 @@ class MaxPool(_Pool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        return max_pool(as_input(x, float), self.kernel, stride=self.stride, padding=self.padding)
+        return max_pool(_as_images(self, x), self.kernel, stride=self.stride, padding=self.padding)
 
 
-@pytorch_names(_FIXED, kernel_size="kernel")
+@pytorch_names(FIXED, kernel_size="kernel")
 class AvgPool(_Pool):
     r"""Return the mean of each window.
 
@@ -89,13 +92,15 @@ class AvgPool(_Pool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        x, count = as_input(x, float), self.count_include_pad
+        x, count = _as_images(self, x), self.count_include_pad
         return avg_pool(x, self.kernel, stride=self.stride, padding=self.padding, count_include_pad=count)
 
 
-@pytorch_names(_FIXED, output_size="size")
+@pytorch_names(FIXED, output_size="size")
 class _AdaptivePool(Module):
-    """Base of the layers with a fixed number of cells."""
+    """Base of the layers with a fixed number of cells; `axes` is the number of spatial axes, ``None`` for any."""
+
+    axes: ClassVar[int | None] = None
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -125,7 +130,7 @@ class AdaptiveAvgPool(_AdaptivePool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *size)`` for ``(batch, channels, *spatial)``."""
-        return adaptive_avg_pool(as_input(x, float), self.size)
+        return adaptive_avg_pool(_as_images(self, x), self.size)
 
 
 class AdaptiveMaxPool(_AdaptivePool):
@@ -148,11 +153,62 @@ class AdaptiveMaxPool(_AdaptivePool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *size)`` for ``(batch, channels, *spatial)``."""
-        return adaptive_max_pool(as_input(x, float), self.size)
+        return adaptive_max_pool(_as_images(self, x), self.size)
 
 
-# PyTorch's names, which state the number of spatial axes.
-MaxPool1d = MaxPool2d = MaxPool
-AvgPool1d = AvgPool2d = AvgPool
-AdaptiveAvgPool1d = AdaptiveAvgPool2d = AdaptiveAvgPool
-AdaptiveMaxPool1d = AdaptiveMaxPool2d = AdaptiveMaxPool
+def _as_images(layer: Any, x: Any) -> Any:
+    """Return x as floats; raise if the layer is for another number of axes."""
+    if layer.axes is not None:
+        check_axes(repr(layer), x, layer.axes)
+    return as_input(x, float)
+
+
+# -- PyTorch's names, which state the number of spatial axes
+
+
+class MaxPool1d(MaxPool):
+    """`MaxPool` of ``(batch, channels, n)``."""
+
+    axes = 1
+
+
+class MaxPool2d(MaxPool):
+    """`MaxPool` of ``(batch, channels, h, w)``."""
+
+    axes = 2
+
+
+class AvgPool1d(AvgPool):
+    """`AvgPool` of ``(batch, channels, n)``."""
+
+    axes = 1
+
+
+class AvgPool2d(AvgPool):
+    """`AvgPool` of ``(batch, channels, h, w)``."""
+
+    axes = 2
+
+
+class AdaptiveAvgPool1d(AdaptiveAvgPool):
+    """`AdaptiveAvgPool` of ``(batch, channels, n)``."""
+
+    axes = 1
+
+
+class AdaptiveAvgPool2d(AdaptiveAvgPool):
+    """`AdaptiveAvgPool` of ``(batch, channels, h, w)``."""
+
+    axes = 2
+
+
+class AdaptiveMaxPool1d(AdaptiveMaxPool):
+    """`AdaptiveMaxPool` of ``(batch, channels, n)``."""
+
+    axes = 1
+
+
+class AdaptiveMaxPool2d(AdaptiveMaxPool):
+    """`AdaptiveMaxPool` of ``(batch, channels, h, w)``."""
+
+    axes = 2

@@ -258,7 +258,8 @@ class _Cell(Module):
         """
         x = as_input(x, self.weight_ih.dtype)
         if x.ndim != 2 or x.shape[1] != self.n_in:
-            raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time step; x has shape {x.shape}.")
+            hint = " One sample alone is x[None]." * (x.shape == (self.n_in,))
+            raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time step; x has shape {x.shape}.{hint}")
         pair = len(self._layer.state_names) > 1
         if state is not None:
             state = tuple(as_input(part, x.dtype)[None] for part in state) if pair else as_input(state, x.dtype)[None]

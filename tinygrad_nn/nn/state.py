@@ -53,6 +53,18 @@ class Slot(NamedTuple):
         return isinstance(other, Slot) and self.owner is other.owner and self.name == other.name
 
 
+class LoadedKeys(NamedTuple):
+    """The names that differ between a state and the module that loaded it with ``strict=False``."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if self.missing_keys or self.unexpected_keys:
+            return f"LoadedKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return "<All keys matched successfully>"
+
+
 def assign(parameter: Tensor, value: Any) -> None:
     """Replace the data of a parameter, keeping its dtype; the array is new, as an older graph may use the old one."""
     array = np.array(value, dtype=parameter.data.dtype)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
-from .indexing import _put
+from .indexing import _put, add_rows
+from .plain import is_tensor
 
 
 # fmt: off
@@ -37,6 +38,12 @@ embedding: Primitive = declare(_embedding, r"W_{[i]}",
     (lambda g, out, W, ids, padding_idx=None: sum_rows(_without_padding(g, ids, padding_idx), ids, rows=W.shape[0]),
      r"\sum_{[i]} g"),
     None)
+
+
+def _add_looked_up(g: Array, out: Array, total: Array, ids: Array, padding_idx: int | None = None) -> Array | None:
+    return None if is_tensor(g) or is_tensor(ids) else add_rows(_without_padding(g, ids, padding_idx), total, ids)
+
+embedding.adds, embedding.special = _add_looked_up, True
 
 
 def _sum_rows(x: Array, ids: Array, rows: int) -> Array:

@@ -30,9 +30,24 @@ def _selects_distinct(index: Any) -> bool:
 
 
 def _add_selected(g: Array, out: Array, total: Array, index: Any) -> Array | None:
-    if type(g) is not np.ndarray or g.dtype != total.dtype or not _selects_distinct(index):
+    if is_tensor(g):
         return None
-    total[index] += g
+    if _selects_distinct(index):
+        total[index] += g
+        return total
+    return None if isinstance(index, tuple) or np.asarray(index).dtype.kind not in "iu" else add_rows(g, total, index)
+
+
+def add_rows(g: Array, total: Array, ids: Any) -> Array | None:
+    """Add g to few of the rows of an array, in place, and return that, or ``None`` if there are many.
+
+    Gradients of equal rows are added up first, in their order, as `put` does, so that the last bits are the same.
+    """
+    ids = np.asarray(ids)
+    if SHARE * ids.size > len(total):
+        return None
+    rows, where = np.unique(ids % len(total), return_inverse=True)
+    total[rows] += _put(g, where.reshape(ids.shape), (len(rows), *total.shape[1:]))
     return total
 
 getitem.adds, getitem.special = _add_selected, True  # fmt: skip

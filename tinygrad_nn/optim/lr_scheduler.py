@@ -112,8 +112,9 @@ class LRScheduler:
             return here
         least = rate(t, 0.0)
         factor = rate(t, 1.0) - least  # a schedule is a factor of its base, above a smallest rate
-        if not factor:  # the rate does not depend on the base
-            return self.base_lrs[k]
+        if not factor:  # the rate does not depend on the base: at its smallest, or at every step
+            rise = rate(t + 1, 1.0) - rate(t + 1, 0.0)
+            return self.base_lrs[k] + ((here - least) / rise if rise else 0.0)
         return self._bases[k] if self._last_lr and here == self._last_lr[k] else (here - least) / factor
 
     def get_last_lr(self) -> list[float]:

@@ -44,7 +44,13 @@ func = _SimpleNamespace(
     jacfwd=autograd.in_torch_form(jacobians.jacobian),
     jacrev=autograd.in_torch_form(jacobians.jacobian),
 )
-cuda = _SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
+cuda = _SimpleNamespace(
+    is_available=lambda: False, device_count=lambda: 0, manual_seed=lambda seed: None, manual_seed_all=lambda seed: None
+)
+backends = _SimpleNamespace(
+    mps=_SimpleNamespace(is_available=lambda: False, is_built=lambda: False),
+    cudnn=_SimpleNamespace(is_available=lambda: False, enabled=False, benchmark=False, deterministic=True),
+)
 
 
 def enable_grad() -> _Any:
@@ -60,8 +66,8 @@ def set_grad_enabled(mode: bool) -> _Any:
 inference_mode = no_grad
 
 __all__ = [
-    "Tensor", "autograd", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load", "nn",
-    "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
+    "Tensor", "autograd", "backends", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load",
+    "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
 ]  # fmt: skip
 
 

@@ -162,14 +162,33 @@ zeros_like, ones_like, full_like = (
 
 # -- Random numbers
 
-Generator = np.random.Generator
-_shared = np.random.default_rng()
+class Generator(np.random.Generator):
+    """A generator of NumPy that is made without arguments, and seeded by `manual_seed`.
+
+    Example:
+        >>> Generator().manual_seed(0).random() == np.random.default_rng(0).random()
+        True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        super().__init__(device if isinstance(device, np.random.BitGenerator) else np.random.PCG64())
+
+    def __reduce__(self) -> Any:
+        return Generator, (self.bit_generator,)
+
+    def manual_seed(self, seed: Any) -> Generator:
+        """Start the numbers of a seed, and return the generator."""
+        self.bit_generator.state = type(self.bit_generator)(seed).state
+        return self
+
+
+_shared: np.random.Generator = Generator()
 
 
 def manual_seed(seed: Any) -> Any:
     """Seed the random numbers of this module, and return their generator; layers have their own, ``rng=seed``."""
     global _shared
-    _shared = np.random.default_rng(seed)
+    _shared = Generator().manual_seed(seed)
     return _shared
 
 

@@ -31,6 +31,7 @@ SCALAR: dict[Any, str] = {
     np.log2: "np.log2({0})", np.log10: "np.log10({0})", np.power: "{0} ** {1}", np.arctan: "np.arctan({0})",
     np.sinh: "np.sinh({0})", np.cosh: "np.cosh({0})",
 }  # fmt: skip
+WIDENED = (np.exp, np.tanh)  # computed in float64 for float32 too, so results must be cast back to round as in NumPy
 BITS = {np.bitwise_and: "{0} & {1}", np.bitwise_or: "{0} | {1}", np.bitwise_xor: "{0} ^ {1}", np.invert: "not {0}"}
 COSTLY = frozenset({
     np.exp, np.log, np.log1p, np.expm1, np.tanh, np.sin, np.cos, np.exp2, np.log2, np.log10, np.power, np.arctan,
@@ -90,6 +91,11 @@ def _may_not_fit(x: Any, dtype: np.dtype[Any]) -> bool:
 def cast(text: str, have: str | None, want: str) -> str:
     """Return an expression of dtype `have` cast to dtype `want`."""
     return text if have == want else f"({text} != 0)" if want == "b1" else f"{want}({text})"
+
+
+def added(total: str, x: str, kind: str) -> str:
+    """Return the line that adds x to a sum of many numbers; LLVM may add floating-point numbers in another order."""
+    return f"{total} = plus({total}, {x})" if kind[0] == "f" else f"{total} += {x}"
 
 
 def literal(x: Any, want: str) -> str:

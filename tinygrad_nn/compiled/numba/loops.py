@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
-from .expressions import BITS, COSTLY, ELEMENTWISE, NARROW, SCALAR, cast, code_of, literal, ufunc_dtypes
+from .expressions import BITS, COSTLY, ELEMENTWISE, NARROW, SCALAR, WIDENED, cast, code_of, literal, ufunc_dtypes
 from .indices import broadcast_index, flat_index, gather_index, reshape_index, slice_index, unsigned
 from .lengths import NOTHING, Lengths, near_batch_length
 from .small_products import product
@@ -419,7 +419,7 @@ class Loops:
         if any(pattern.count(f"{{{k}}}") > 1 for k in range(len(texts))):
             texts = [self._named(text, depth) for text in texts]
         text = pattern.format(*texts, one=literal(1, kinds[0]))
-        exact = kinds[-1] == result and result not in NARROW
+        exact = kinds[-1] == result and result not in NARROW and (result == "f8" or op.function not in WIDENED)
         return cast(f"({text})", kinds[-1] if exact else None, result)
 
     def _count(self, op: Op, arg: Arg) -> str | None:

@@ -20,8 +20,9 @@ from .native.row import APART, available
 from .scalars import Straight
 
 EXACT = "nogil=True, error_model='numpy'"
-# NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
-OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
+# A product may be added without rounding it first. Only `plus` adds in another order: LLVM would also change the order
+# of products, and (x / y) * z = 1e-26 would be 0 as (x * z) / y for x = y = 1e-20 and z = 1e-26 of float32.
+OPTIONS = f"{EXACT}, fastmath={{'contract'}}"
 
 LOOP = re.compile(r"( *)(for \w+ in range\()(\d+)\):")  # a loop with a constant bound
 MANY = 64  # a loop of so many entries gains nothing if the loop around it is unrolled
@@ -180,6 +181,23 @@ def _straight() -> Any:
 
 
 @cache
+def _plus() -> Any:
+    """Return the numba intrinsic `plus`, which a kernel's source calls to add a number to a sum of many."""
+    from numba.extending import intrinsic
+
+    def plus(typing: Any, total: Any, x: Any) -> Any:
+        """Add x to a total; LLVM may compute several totals side by side, and add those at the end."""
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            more = context.cast(builder, values[1], x, total)
+            return builder.fadd(values[0], more, flags=("reassoc", "contract"))
+
+        return total(total, x), generate
+
+    return intrinsic(plus)
+
+
+@cache
 def kernel_names() -> dict[str, Any]:
     """Return the global names that all kernel sources may use."""
     from .native.mathematics import exp8, tanh8
@@ -192,6 +210,7 @@ def kernel_names() -> dict[str, Any]:
         "exp8": exp8,
         "tanh8": tanh8,
         "straight": _straight(),
+        "plus": _plus(),
     }
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 

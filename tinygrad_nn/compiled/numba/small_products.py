@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..program.values import Op
-from .expressions import code_of
+from .expressions import added, code_of
 
 FEW = 8  # with at most so many columns, the sums of a row are kept in registers
 
@@ -27,7 +27,7 @@ def product(loops: Any, op: Op) -> None:
         loops.line(d, f"for p in range({k}):" if k > 1 else "if True:")
         loops.line(d + 1, f"l = {left}")
         for c, column in enumerate(columns):
-            loops.line(d + 1, f"s{c} += l * {column}")
+            loops.line(d + 1, added(f"s{c}", f"l * {column}", kind))
         for c in range(m):
             loops.line(d, f"{loops.place(op.out, [i, str(c)])} = s{c}")
         return None
@@ -47,7 +47,7 @@ def product(loops: Any, op: Op) -> None:
         return None
     loops.line(d, f"for j in range({m}):")
     loops.line(d + 1, f"s = {kind}(0)")
-    loops.line(d + 1, f"for p in range({k}): s += {left} * {right}")
+    loops.line(d + 1, f"for p in range({k}): {added('s', f'{left} * {right}', kind)}")
     loops.line(d + 1, f"{out} = s")
     return None
 

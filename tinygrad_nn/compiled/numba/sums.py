@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..program.values import Op, Value
-from .expressions import NARROW, cast, code_of
+from .expressions import NARROW, added, cast, code_of
 from .extrema import LONG, extremum_with, side_by_side
 from .indices import unsigned
 
@@ -48,7 +48,7 @@ def reduction(loops: Any, op: Op) -> None:
         row, inside = _by_rows(loops, depth, inner) if op.function is np.add and wide == "f8" else (None, depth)
         text = loops.read(x, index, inside, {}, total)
         if op.function is np.add:
-            loops.line(inside, f"{'s' if row is None else 'part'} += {cast(text, total, wide)}")
+            loops.line(inside, added("s" if row is None else "part", cast(text, total, wide), wide))
             if row is not None:
                 loops.line(row, "s += part")
         else:
@@ -102,10 +102,10 @@ def _add_up_rows(loops: Any, op: Op, axes: tuple[int, ...], keep: bool) -> None:
     text = loops.read(x, index, depth, {}, total)
     if loops.sums is None:
         loops.before = lines
-        loops.line(depth, f"{loops.place(op.out, out)} += {text}")
+        loops.line(depth, added(loops.place(op.out, out), text, total))
     else:
         loops.after = lines
-        loops.line(depth, f"s{name}[{unsigned(loops.offset(op.out.shape, out))}] += {text}")
+        loops.line(depth, added(f"s{name}[{unsigned(loops.offset(op.out.shape, out))}]", text, total))
 
 
 def product_of_vectors(loops: Any, op: Op) -> None:
@@ -125,7 +125,7 @@ def product_of_vectors(loops: Any, op: Op) -> None:
     row = _by_rows(loops, depth, depth, whole=True)[0] if wide == "f8" else None
     seen: dict[Value, str] = {}
     product = " * ".join(cast(loops.read(a, index, depth, seen, total), total, wide) for a in (x, y))
-    loops.line(depth, f"{s if row is None else 'part'} += {product}")
+    loops.line(depth, added(s if row is None else "part", product, wide))
     if row is not None:
         loops.line(row, f"{s} += part")
     loops.after.append(f"{loops.place(op.out, [])} = {cast(s, wide, total)}")
