@@ -15,7 +15,6 @@ from tinygrad_nn.backward import ancestors
 from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.node import thread
 from tinygrad_nn.primitive import REGISTRY, Primitive
-from tinygrad_nn.spelling import add_shapes
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import new_input
 
@@ -336,7 +335,7 @@ def test_the_keywords_of_ufuncs() -> None:
 )  # fmt: skip
 def test_the_shapes_that_met_are_told_once(text: str, shapes: Any, wanted: str) -> None:
     error = ValueError(text)
-    add_shapes(error, "row", [np.ones(shape) for shape in shapes])
+    primitive.add_shapes(error, Primitive("row", np.add, (), "x"), [np.ones(shape) for shape in shapes])
     assert str(error) == wanted
 
 

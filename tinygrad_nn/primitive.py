@@ -474,3 +474,14 @@ def no_rule(function: Any) -> TypeError:
         plain = f"For a plain value write {name}({given}); to differentiate it, declare a rule:"
         lines = [f"{plain} tinygrad_nn.declare(forward, tex, (vjp, tex){declared})."]
     return TypeError(f"{name} has no derivative rule here, so its result would silently lose the graph. {lines[0]}")
+
+
+def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
+    """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
+    from .spelling import shape_hint
+
+    shapes = [np.shape(arg) for arg in raw]
+    text = str(error)
+    if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
+        met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
+        error.args = (f"{text.rstrip()} ({met}){shape_hint(primitive.name, shapes)}",)

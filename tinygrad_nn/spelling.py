@@ -1,6 +1,6 @@
 """Suggestions in error messages: for unknown names synonyms from other frameworks first, then similar spelling.
 
-For shapes that do not fit, the shapes, and the transpose or new axis that would make them fit.
+For two shapes that do not fit, the transpose or the new axis with which they would.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, wraps
 from inspect import signature
 from typing import Any, TypeVar
-
-import numpy as np
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
@@ -468,19 +466,7 @@ def _folded(name: str) -> str:
     return "".join(c for c in name.lower() if c not in "_- ")
 
 
-# -- Shapes that do not fit
-
-
-def add_shapes(error: ValueError, name: str, raw: list[Any]) -> None:
-    """Add the shapes of an operation's arguments, and a hint, to NumPy's error message if they are missing from it."""
-    shapes = [np.shape(arg) for arg in raw]
-    text = str(error)
-    if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
-        met = f"{name} of arrays of shapes {' and '.join(map(str, shapes))}"
-        error.args = (f"{text.rstrip()} ({met}){_shape_hint(name, shapes)}",)
-
-
-def _shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
+def shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
     """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
     if len(shapes) != 2 or not all(shapes):
         return ""

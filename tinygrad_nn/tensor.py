@@ -20,6 +20,7 @@ from .primitive import (
     REGISTRY,
     NamedAxes,
     Primitive,
+    add_shapes,
     as_constant,
     call_function,
     call_ufunc,
@@ -94,8 +95,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         else:
             out = forward(*x) if arity == 0 else forward(x) if arity == 1 else forward(x, y)
     except ValueError as error:
-        from .spelling import add_shapes
-        add_shapes(error, primitive.name, list((x, y)[:arity] if arity else x))
+        add_shapes(error, primitive, list((x, y)[:arity] if arity else x))
         raise
     if not made:
         if primitive.saves:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..node import thread
 from ..ops.selection import mask_of
-from ..primitive import REGISTRY, Primitive, as_constant
+from ..primitive import REGISTRY, Primitive, add_shapes, as_constant
 from ..tensor import Tensor, held
 from ..tree import flatten
 from . import layers as _layers  # noqa: F401 - fills the table of rules
@@ -78,9 +78,7 @@ def _raise_for_one_sample(primitive: Primitive, args: Sequence[Any], meta: dict[
         with np.errstate(all="ignore"):
             primitive.forward(*map(held, args), **meta)
     except ValueError as same:
-        from ..spelling import add_shapes
-
-        add_shapes(same, primitive.name, [held(x) for x in args])
+        add_shapes(same, primitive, [held(x) for x in args])
         raise same from None
     except Exception:  # the forward cannot compute with placeholder arrays
         return
