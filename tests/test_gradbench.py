@@ -5,6 +5,8 @@ No time is judged.
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -204,9 +206,9 @@ def test_objectives_can_be_given_another_numpy() -> None:
     assert objectives.np is np
 
 
-def said(*messages: Any) -> list[dict[str, Any]]:
+def said(*messages: Any, mode: str = "eager") -> list[dict[str, Any]]:
     lines = [message if isinstance(message, str) else json.dumps(message) for message in messages]
-    return [json.loads(answer) for answer in answers(lines)]
+    return [json.loads(answer) for answer in answers(lines, mode)]
 
 
 def asked(module: str, function: str, given: Any) -> dict[str, Any]:
@@ -268,7 +270,15 @@ def test_outputs_are_made_of_lists_and_numbers_of_the_argument(name: str) -> Non
         ({"kind": "evaluate", "module": "lse", "function": "primal"}, 'needs "input"'),
         ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"y": [1.0]}}, "lse needs x; it has y"),
         ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": ["a"]}}, "ValueError"),
-        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": [1.0]}, "TypeError"),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": [1.0]}, r"must be an object; it is \[1"),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": None}, "must be an object; it is null"),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": None}}, "not finite"),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [1.0], "min_runs": "3"}},
+         'min_runs is "3"; it must be a finite number'),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [1.0], "min_seconds": None}},
+         "min_seconds is null; it must be a finite number"),
+        ({"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [1.0], "min_seconds": 1e999}},
+         "min_seconds is Infinity; it must be a finite number"),
         ({"kind": "evaluate", "module": "hello", "function": "square", "input": 1e200}, "not finite"),
     ],
 )  # fmt: skip
@@ -284,6 +294,8 @@ def test_what_cannot_be_done_is_told_and_the_session_goes_on(message: dict[str, 
     ("line", "why"),
     [
         ("{", "one line of JSON; this is none"),
+        ("[" * 100_000, "one line of JSON; this is none"),
+        ('{"id": ' + 5000 * "9" + "}", "one line of JSON; this is none"),
         ("[1]", r"a message is an object .* this is \[1\]"),
         ('{"kind": "start"}', "it has no id"),
         ('{"id": "a", "kind": "start"}', 'id is "a"'),
@@ -294,6 +306,73 @@ def test_what_cannot_be_done_is_told_and_the_session_goes_on(message: dict[str, 
 def test_a_line_that_is_no_message_ends_the_session(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         said(line)
+
+
+PRINTS = """
+from tests.benchmarks.gradbench import adapter, objectives
+real = objectives.logsumexp
+def logsumexp(x):
+    import os
+    print("printed")
+    os.system("echo written by another program")
+    return real(x)
+objectives.logsumexp = logsumexp
+adapter.main([])
+"""
+
+
+def served(lines: str, *command: str) -> Any:
+    return subprocess.run(
+        [sys.executable, *(command or ("-m", "tests.benchmarks.gradbench.adapter"))], input=lines, text=True,
+        capture_output=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def test_standard_output_has_answers_alone() -> None:
+    asked = {"id": 1, "kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [0.0]}}
+    found = served(json.dumps(asked) + "\n", "-c", PRINTS)
+    (answer,) = found.stdout.splitlines()
+    assert json.loads(answer)["output"] == 0
+    assert found.stderr.splitlines() == ["printed", "written by another program"]
+    wrong = served('{"id": 1, "kind": "start"}\nnonsense\n')
+    assert [json.loads(line)["id"] for line in wrong.stdout.splitlines()] == [1]
+    assert wrong.returncode == 1
+    assert re.fullmatch("a message is one line of JSON; this is none, .*: nonsense\n", wrong.stderr)
+
+
+def test_the_server_ends_quietly_when_nobody_reads_its_answers() -> None:
+    line = [sys.executable, "-m", "tests.benchmarks.gradbench.adapter"]
+    with subprocess.Popen(
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[1],
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        process.stdout.close()
+        process.stdin.write('{"id": 1, "kind": "start"}\n')
+        process.stdin.flush()
+        assert process.stderr
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_and_only_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[Any] = []
+
+    def branching(x: Any) -> Any:
+        if not isinstance(x, nn.Tensor):
+            runs.append(x)
+        return x.sum() if x[0] > 0 else -x.sum()
+
+    message = {"id": 1, "kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [1.0, 2.0]}}
+    (compiled,) = said(message, mode="replay")
+    assert [timing["name"] for timing in compiled["timings"]] == ["compile", "evaluate"]
+    monkeypatch.setattr(objectives, "logsumexp", branching)
+    with pytest.warns(RuntimeWarning, match="depends on a value"):
+        (eager,) = said(message, mode="replay")
+    assert eager["output"] == 3
+    assert [timing["name"] for timing in eager["timings"]] == ["evaluate"]
+    assert len(runs) == 1
 
 
 CHECKOUT = {
@@ -318,7 +397,9 @@ for number, function in ((2, "primal"), (4, "gradient")):
 
 
 @pytest.mark.skipif(by_hand.compiler() is None, reason="needs a C++ compiler")
-def test_a_checkout_judges_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkout_judges_the_adapter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, text in CHECKOUT.items():
         path = tmp_path / "python" / "gradbench" / "gradbench" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -333,17 +414,21 @@ def test_a_checkout_judges_the_adapter(tmp_path: Path, capsys: pytest.CaptureFix
     assert "did not judge gradient, primal" in capsys.readouterr().out
     assert checkout.check(tmp_path / "python", ["lse"], "eager") == 1
     assert "is no checkout of GradBench" in capsys.readouterr().out
+    monkeypatch.setattr(checkout, "PEERS", str(tmp_path / "python3"))
+    assert checkout.check(tmp_path, ["lse"], "eager", []) == 1
+    assert "set TINYGRAD_NN_PEERS to the Python that runs the evaluations" in capsys.readouterr().out
 
 
 def test_the_command_prints_a_row_for_each_program(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "ALL", ("eager", "torch"))
+    monkeypatch.setattr(command, "ALL", ("eager", "torch", "C++ by hand"))
     command.main(["hello", "--turns", "2", "--seconds", "0.001"])
     text = capsys.readouterr().out
     assert re.search(r"^eager +[\d.]+ +[\d.]+ ", text, flags=re.MULTILINE), text
     assert re.search(r"^torch +", text, flags=re.MULTILINE), text
     assert "do not compute the same" not in text
+    assert "C++ by hand" not in text  # it has no such evaluation
     with pytest.raises(SystemExit):
         command.main(["nothing"])
     assert "unknown evaluation nothing; known are hello" in capsys.readouterr().err

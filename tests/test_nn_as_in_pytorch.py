@@ -130,6 +130,9 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: nn.Linear(4, 3).half(), AttributeError, "Write model.float(), for float32"),
         (lambda: nn.utils.parameters_to_vector, AttributeError, "Write np.concatenate([p.ravel() for p in model.par"),
         (lambda: nn.utils.weight_norm, AttributeError, "Compute the weight in forward"),
+        (lambda: nn.init.eye_(Tensor(np.ones((2, 2, 1)))), ValueError, "eye_ fills a matrix; the shape is (2, 2, 1)"),
+        (lambda: nn.init.uniform_(nn.Parameter(np.ones(2)), 2.0, 1.0), ValueError, "low=2.0 is above high=1.0; swap"),
+        (lambda: nn.init.normal_(nn.Parameter(np.ones(2)), std=-1.0), ValueError, "std=-1.0; it must be at least 0."),
     ],
 )  # fmt: skip
 def test_an_option_that_is_not_there_says_which_is(make: Any, error: type[Exception], text: str) -> None:

@@ -22,11 +22,12 @@ from tinygrad_nn.ops.attention import attention, self_attention
 from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.recurrent import gru_states, lstm_states, rnn_states
 from tinygrad_nn.primitive import REGISTRY, Primitive
-from tinygrad_nn.profiling import Compiling, Operation, Profile
+from tinygrad_nn.profiling import Compiling, Operation, Profile, describe, machine
 from tinygrad_nn.profiling.advice import advice
 from tinygrad_nn.profiling.compiling import Graph
 from tinygrad_nn.profiling.machine import SIZES, bandwidth, least_seconds, peak
 from tinygrad_nn.profiling.result import Measures
+from tinygrad_nn.profiling.runs import FEWEST, MOST, SECONDS, default_calls
 from tinygrad_nn.viz.graph.colour import RISING
 
 ONCE: dict[str, Any] = {"repeats": 1, "compile": False}
@@ -159,6 +160,9 @@ def test_bytes_and_arithmetic_are_those_counted_by_hand(name: str) -> None:
     (conv_transpose, [(2, 3, 4, 4), (3, 5, 2, 2)], 2 * (2 * 3 * 4 * 4) * (5 * 2 * 2), 2),  # once for each argument
     (lambda a, b: np.linalg.solve(a, b), [(3, 3), (3, 2)], 18 + 2 * 3 * 6, None),
     (lambda a: np.linalg.inv(a), [(2, 3, 3)], 2 * 27 * 2, None),
+    (lambda a: np.linalg.qr(a)[1], [(4, 3)], 2 * 4 * 3 * 3 - 18, None),  # 2 m n² - ⅔ n³
+    (lambda a: np.linalg.eigh(a)[0], [(3, 3)], 36, None),  # 4/3 n³ to a tridiagonal matrix
+    (lambda a: np.linalg.svd(a)[1], [(3, 3)], 72, None),  # 8/3 n³ to a bidiagonal matrix
     (lambda x, y, z: np.einsum("ij,jk,kl->il", x, y, z), [(2, 3), (3, 4), (4, 5)], 2 * 3 * 4 * 5 * 3, None),
     (lambda x, y, z: np.einsum("ij,jk,kl->il", x, y, z, optimize=["einsum_path", (0, 1), (0, 1)]),
      [(2, 3), (3, 4), (4, 5)], 2 * (2 * 3 * 4) + 2 * (2 * 4 * 5), None),
@@ -166,7 +170,8 @@ def test_bytes_and_arithmetic_are_those_counted_by_hand(name: str) -> None:
     (lambda x: np.einsum("ij->ji", x), [(4, 3)], 0, None),
     (lambda x: np.fft.rfft(x).real, [(4, 8)], int(5 * 32 * np.log2(5)), None),
     (lambda x, y: np.convolve(x, y), [(7,), (3,)], 42, None),
-], ids=["attention", "self_attention", "rnn", "lstm", "gru", "conv_transpose", "solve", "inv", "einsum",
+], ids=["attention", "self_attention", "rnn", "lstm", "gru", "conv_transpose", "solve", "inv", "qr", "eigh",
+        "svd", "einsum",
         "einsum by a path", "einsum of one", "transposed", "rfft", "convolve"])  # fmt: skip
 def test_products_within_an_operation_are_counted(function: Any, shapes: Any, forward: int, back: int | None) -> None:
     args = of(*shapes)
@@ -199,6 +204,13 @@ def test_floors_follow_the_machine() -> None:
     assert bandwidth(1) == bandwidth(2 * SIZES[0])  # what fits into the smallest is not held to memory
     found = quick(np.matmul, *of((50, 50), (50, 50)))
     assert all(0 <= o.floor <= o.seconds for o in found.operations)
+
+
+def test_the_machine_is_measured_by_several_calls_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(machine, "SECONDS", 0)
+    machine.fastest(lambda: calls.append(0))
+    assert len(calls) == 1 + machine.FEWEST
 
 
 def model_step() -> tuple[Callable[[], Any], list[Tensor]]:
@@ -336,6 +348,24 @@ def test_a_step_moves_its_parameters_as_often_as_it_is_called() -> None:
     assert all(np.array_equal(one, two) for one, two in zip(*moved, strict=True))
 
 
+@pytest.mark.parametrize("options", [{}, {"repeats": 4}], ids=["by default", "as asked"])
+def test_a_step_is_called_as_often_as_the_docstring_says(options: dict[str, Any]) -> None:
+    calls, x = [], Tensor([1.0])
+
+    def step() -> Any:
+        calls.append(0)
+        return np.exp(x)
+
+    found = tg.profile(step, compile=False, **options)
+    assert len(calls) == 2 * found.runs + 5
+
+
+def test_one_slow_call_does_not_decide_how_many_are_watched() -> None:
+    assert default_calls([5.0, SECONDS / 40]) == 20
+    assert default_calls([5.0, 6.0]) == FEWEST
+    assert default_calls([5.0, 0.0]) == MOST
+
+
 @pytest.mark.parametrize("call", range(1, 8))
 def test_an_error_in_any_call_is_told_and_nothing_stays_switched(call: int) -> None:
     calls = []
@@ -458,6 +488,7 @@ def test_a_compiled_function_is_profiled_as_what_it_was_made_of() -> None:
     found = quick(tg.compile(squares, backend="numpy"), w, x)
     assert [o.name for o in found.operations if o.kind == "forward"] == ["matmul", "power", "sum"]
     assert found.name == "squares"
+    assert "This function is compiled. Here it ran without compilation" in str(found)
     step = tg.compile(squares, backend="numpy")
     step(w, x)
     within = quick(lambda: step(w, x))
@@ -527,6 +558,18 @@ def test_what_takes_long_to_compile_is_not_compiled_unasked() -> None:
     assert one.why.startswith("its 2,002 operations")
 
 
+def test_a_long_graph_of_a_step_without_arguments_is_compiled_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describe, "MOST", 2)
+    step, _ = model_step()
+    (one,) = tg.profile(step, repeats=1, compile="numpy").compiling
+    assert (one.estimated, one.part) == (False, "loss and gradients")
+
+
+def test_a_backend_that_was_left_out_is_named() -> None:
+    found = replace(a_profile(operation(), compiling=(Compiling("numpy", 0.5, 1.0, 2.5),)), untried=("numba",))
+    assert "numba would take long to compile 1 operations and rules; compile=True does it." in str(found)
+
+
 # -- What is printed and drawn
 
 
@@ -539,7 +582,7 @@ def operation(name: str = "exp", kind: str = "forward", **parts: Any) -> Operati
 def a_profile(*operations: Operation, seconds: float = 1.0, compiling: tuple[Compiling, ...] = (),
               around: float = 0.0) -> Profile:  # fmt: skip
     python = seconds - sum(one.seconds for one in operations) - around
-    parts = {"Python between operations": python, "before, after and around them": around}
+    parts = {"Python between operations": python, "rest of the call, such as making batches": around}
     return Profile("step", operations, seconds, parts, (seconds, seconds), 5, 0, 0, compiling, None)
 
 
@@ -552,6 +595,10 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         Compiling("numpy", 0.8, 1.0, 2.5), Compiling("numba", 0.5, 1.0, 9.0))), (
         "Compile it, tinygrad_nn.compile(step, backend='numba'), and a call takes 50 % of the time now; the first call "
         "takes 9.00 s.")),
+    "the backend that compiles faster": (a_profile(operation(seconds=0.95), compiling=(
+        Compiling("numpy", 0.5, 1.0, 0.1), Compiling("numba", 0.48, 1.0, 9.0))), (
+        "Compile it, tinygrad_nn.compile(step, backend='numpy'), and a call takes 50 % of the time now; the first call "
+        "takes 100 ms.")),
     "compiled in vain": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.95, 1.0, 2.5),)), (
         "Python costs 71 % of this call, and compiling saves little of it.")),
     "not compiled": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.29, 1.0, None, True),)), (
@@ -562,6 +609,9 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "Python costs 71 % of this call: compiled with numpy, loss and gradients take 30 % of the time now (the first "
         "call takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or "
         "pass compile=True to fit.")),
+    "around a short step": (a_profile(operation(seconds=3e-5), operation("sin", seconds=3e-5), seconds=1e-4,
+                                      around=4e-5), ""),
+    "compiled itself": (replace(a_profile(operation(seconds=0.1), around=0.5), was_compiled=True), ""),
     "around": (a_profile(operation(seconds=0.3), operation("sin", seconds=0.3), around=0.4), (
         "40 % of this call is outside of operations on Tensors, such as making batches, clipping, the search of an "
         "optimizer or your own NumPy code: move what is the same in each step before the loop.")),
@@ -585,6 +635,9 @@ ADVICE: dict[str, tuple[Profile, str]] = {
     "power": (a_profile(operation("power", seconds=0.8, floor=0.1, read=10**6)), (
         "power takes 80 % of this call, 8 times its floor: NumPy raises to most powers by logarithms; write x * x, "
         "x * x * x or np.sqrt(x) where it is one of these.")),
+    "a power of few numbers": (a_profile(
+        operation("power", seconds=8e-6, floor=1e-6, read=10**6), seconds=1e-5), ""),
+    "no operation": (a_profile(around=1.0), ""),
     "at the floor": (a_profile(operation("matmul", seconds=0.8, floor=0.7)), (
         "matmul takes 80 % of this call, and is near its floor: float32 halves it.")),
     "at the floor of float32": (a_profile(operation("matmul", seconds=0.8, floor=0.7, dtype="float32")), (
@@ -612,6 +665,19 @@ def test_the_table_has_80_columns_whatever_the_names_are() -> None:
     assert "np.exp(x + k)" in str(found)  # the line of code
 
 
+@pytest.mark.parametrize(("quartiles", "first", "sentence"), [
+    ((0.9, 1.1), "step: 1.00 s a call (5 calls, half of them in 900 ms to 1.10 s)", ""),
+    ((0.5, 1.1), "step: 1.00 s a call (5 calls, half of them in 500 ms to 1.10 s)", "The calls vary a lot"),
+    ((1.1, 1.3), "step: 1.00 s a call by its parts, 1.10 s to 1.30 s in half of 5 calls", ""),
+    ((5.0, 9.0), "step: 1.00 s a call by its parts, 5.00 s to 9.00 s in half of 5 calls", "Whole calls took longer"),
+    ((0.1, 0.1), "step: 1.00 s a call by its parts, 100 ms to 100 ms in half of 5 calls", "The calls vary a lot"),
+])  # fmt: skip
+def test_the_first_lines_do_not_contradict_each_other(quartiles: Any, first: str, sentence: str) -> None:
+    line, after, *_ = str(replace(a_profile(operation()), quartiles=quartiles)).splitlines()
+    assert line == first
+    assert after.startswith(sentence) if sentence else not after
+
+
 def test_the_graph_is_coloured_by_the_time_forward_and_back() -> None:
     x, w = np.ones((100, 200)), Tensor(np.ones((200, 100)), name="w")
     found = quick(lambda w: np.tanh(x @ w).sum(), w)
@@ -634,7 +700,7 @@ def test_the_graph_is_coloured_by_the_time_forward_and_back() -> None:
         assert words in found.draw(by=by).picture.legend.title
     with pytest.raises(ValueError, match="coloured by 'time', 'bytes', 'new'"):
         found.draw(by="calls")
-    with pytest.raises(ValueError, match="made no graph"):
+    with pytest.raises(ValueError, match="there is no graph to draw"):
         quick(lambda: np.ones(3)).draw()
 
 
@@ -660,4 +726,4 @@ def test_operations_without_a_graph_are_seen_too() -> None:
     assert [(o.name, o.kind, o.node) for o in found.operations] == [
         ("exp", "forward", None), ("multiply", "forward", None)]  # fmt: skip
     assert quick(lambda: np.ones(3)).operations == ()
-    assert "none of the operations here ran" in str(quick(lambda: np.ones(3)))
+    assert "No operation on a Tensor ran" in str(quick(lambda: np.ones(3)))

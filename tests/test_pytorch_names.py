@@ -1,6 +1,7 @@
 """The namespace of PyTorch's names beyond its functions: Functions, gradients, batches, states, dtypes, random ones."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,8 @@ def test_a_script_asks_for_devices_and_finds_the_cpu():
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.cuda.manual_seed_all(0)
     assert torch.device(name).type == "cpu"
+    assert torch.ones(2, 3).shape == torch.Size([2, 3])
+    assert isinstance(torch.float32, torch.dtype)
 
 
 def test_a_function_without_its_methods_says_what_to_write():
@@ -193,6 +196,49 @@ def test_gradients_of_a_result_are_returned_and_left_nowhere():
     np.testing.assert_allclose(grad(x * y, x, grad_outputs=torch.tensor(X))[0].data, X * Y)
     with pytest.raises(ValueError, match=r"shape \(3,\).*sum or mean.*grad_outputs"):
         grad(x * y, x)
+
+
+def test_gradients_of_several_results_are_summed():
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
+    shared = x * y
+    results = [shared.sum(), shared * x]
+    (found,) = grad(results, x, [None, torch.tensor(X)], create_graph=True)
+    np.testing.assert_allclose(found.data, Y + 2 * X * X * Y)
+    np.testing.assert_allclose(grad(found.sum(), y)[0].data, 1 + 2 * X * X)
+    torch.autograd.backward(results, [None, torch.tensor(X)])
+    np.testing.assert_allclose(x.grad, Y + 2 * X * X * Y)
+    np.testing.assert_allclose(y.grad, X + X**3)
+    torch.autograd.backward((x * x).sum())
+    np.testing.assert_allclose(x.grad, Y + 2 * X * X * Y + 2 * X)
+
+
+class Apart(Function):
+    """It saves in setup_context, so that its forward has no ctx; its second result has no gradient."""
+
+    @staticmethod
+    def forward(x, factor):
+        return x**2 * factor, x > 0
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.factor = inputs
+        ctx.save_for_backward(x)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, grad_output, _):
+        (x,) = ctx.saved_tensors
+        return grad_output * 2 * x * ctx.factor, None
+
+
+def test_a_function_may_save_in_setup_context():
+    x = torch.tensor(X, requires_grad=True)
+    square, positive = Apart.apply(x, 3.0)
+    square.sum().backward()
+    np.testing.assert_allclose(x.grad, 6 * X)
+    assert np.asarray(positive.data).tolist() == (X > 0).tolist()
+    assert gradgradcheck(lambda x: Apart.apply(x, 3.0)[0], (x,))
 
 
 class Squares(Dataset):
@@ -240,6 +286,17 @@ def test_a_random_split_parts_the_samples():
         (lambda: TensorDataset(torch.ones(3), torch.ones(4)), "3, 4 rows"),
         (lambda: DataLoader(Squares(), batch_size=0), "at least 1"),
         (lambda: DataLoader(Squares(), sampler=[1]), "sampler: not supported"),
+        (lambda: DataLoader(Squares(), batch_size=None), "iterate over the dataset itself"),
+        (lambda: next(iter(DataLoader([np.ones(2), np.ones(3)], 2))), "have the shapes (2,) and (3,); each needs the"),
+        (lambda: next(iter(DataLoader([1.0, None], 2))), "a sample holds None of type NoneType"),
+        (lambda: torch.utils.data.ConcatDataset, "Write a Dataset whose __getitem__ looks into one dataset after"),
+        (lambda: torch.utils.data.WeightedRandomSampler, "and write Subset(dataset, numbers)."),
+        (lambda: torch.autograd.Variable, "Write torch.tensor(data, requires_grad=True)."),
+        (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
+        (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
+        (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
+        (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
+        (lambda: Exp()(torch.ones(2)), "write Exp.apply(x) instead of Exp()(x)."),
         (lambda: Dataset()[0], "__getitem__"),
         (lambda: len(Dataset()), "__len__"),
         (lambda: torch.device("cuda"), "Write 'cpu'"),
@@ -247,11 +304,21 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.zeros(2, layout="strided"), "layout: not known"),
         (lambda: torch.set_default_dtype(torch.float32), "dtype=float32"),
         (lambda: torch.unsqueze(torch.ones(2), 0), "did you mean 'unsqueeze'"),
+        (lambda: torch.multinomial(torch.ones(2), 1), "np.random.default_rng(0).choice(len(p), p=p)"),
+        (lambda: torch.compile(torch.exp), "Write tinygrad_nn.compile(step)"),
+        (lambda: torch.median(torch.ones(2)), "NumPy's functions take Tensors: np.median."),
+        (lambda: torch.svd(torch.ones(2, 2)), "NumPy's functions take Tensors: np.linalg.svd."),
+        (lambda: torch.LongTensor([1]), "Write torch.tensor(data, dtype=torch.int64)."),
+        (lambda: torch.mps.empty_cache(), "there is no device to choose"),
+        (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
+        (lambda: torch.ones(2).new_zeros(2), "Write np.zeros(shape, t.dtype), or torch.zeros(shape"),
+        (lambda: torch.ones(2).scatter_(0, torch.tensor([0]), 1.0), "Write t.at[index].set(values)"),
+        (lambda: torch.ones(2).median(), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_to_write(make: Any, says: str):
-    with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=says):
+    with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=re.escape(says)):
         make()
 
 
@@ -326,3 +393,52 @@ def test_a_tensor_is_split_into_parts_of_one_size_or_of_the_sizes_given(size, le
     parts = torch.tensor(np.arange(7.0)).split(size)
     assert [len(part) for part in parts] == lengths
     assert np.concatenate(parts).data.tolist() == list(range(7))
+
+
+ROW = np.array([0, 2, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("array", "down"),
+    [
+        (ROW.astype(np.uint8), [1, 3, 2, 0]),
+        (ROW > 0, [1, 2, 3, 0]),
+        (np.array([-128, 5, 127, 5], np.int8), [2, 1, 3, 0]),
+        (np.array([1.0, np.nan, 2.0, 1.0]), [1, 2, 0, 3]),
+        (np.array([[3.0, 1.0, 2.0], [5.0, 5.0, 4.0]]), [[0, 2, 1], [0, 1, 2]]),
+    ],
+)
+def test_the_largest_come_first_for_every_dtype(array: Any, down: Any):
+    found = torch.sort(torch.tensor(array), descending=True)
+    assert found.indices.tolist() == torch.argsort(torch.tensor(array), descending=True).tolist() == down
+    np.testing.assert_array_equal(found.values.data, np.take_along_axis(array, np.array(down), -1))
+    first = torch.topk(torch.tensor(array), 2)
+    assert first.indices.tolist() == np.array(down)[..., :2].tolist()
+    assert torch.tensor(array).topk(1, largest=False).values.dtype == array.dtype
+
+
+S3 = np.cos(np.arange(9.0)).reshape(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda t: torch.cross(t, t + 1), np.cross(S3, S3 + 1, axis=0)),
+        (lambda t: torch.cross(t, t + 1, dim=1), np.cross(S3, S3 + 1)),
+        (lambda t: torch.cross(t[:, :2], t[:, 1:]), np.cross(S3[:, :2], S3[:, 1:], axis=0)),
+        (lambda t: torch.squeeze(t[None], 0), S3),
+        (lambda t: torch.squeeze(t, 0), S3),
+        (lambda t: torch.squeeze(t[None, :, None], (0, 1)), S3[:, None]),
+        (lambda t: torch.squeeze(t[None, :, None]), S3),
+        (lambda t: torch.add(t, t, alpha=2), 3 * S3),
+        (lambda t: torch.sub(t, t, alpha=3), -2 * S3),
+        (lambda t: torch.div(t, 0.3, rounding_mode="floor"), np.floor(S3 / 0.3)),
+        (lambda t: torch.div(t, 0.3, rounding_mode="trunc"), np.trunc(S3 / 0.3)),
+        (lambda t: torch.tensordot(t, t, dims=([1], [0])), S3 @ S3),
+        (lambda t: torch.nonzero(t > 0), np.argwhere(S3 > 0)),
+        (lambda t: torch.stack(torch.nonzero(t > 0, as_tuple=True)), np.stack(np.nonzero(S3 > 0))),
+    ],
+)
+def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
+    found = call(torch.tensor(S3, requires_grad=True))
+    np.testing.assert_allclose(found.data, expected, rtol=1e-14)

@@ -8,6 +8,7 @@ import pytest
 
 from tinygrad_nn import (
     BackProp,
+    EarlyStopping,
     FeedForward,
     Layer,
     Predict,
@@ -18,6 +19,7 @@ from tinygrad_nn import (
     TrainNN,
     fit,
     graph_loss,
+    nn,
     optim,
 )
 
@@ -84,6 +86,7 @@ def test_they_are_frozen(value: Any) -> None:
         (lambda: Solver("mse", "sgd", float("inf")), "learning_rate=inf"),
         (lambda: Solver("mse", "sgd", None), "learning_rate=None is of type NoneType; it needs a number"),
         (lambda: Solver("mse", "sgd", 0.1, "l2"), r"regularization='l2' is of type str; write Regularization\('l2'"),
+        (lambda: Solver("mse", schedule=optim.lr_scheduler.StepLR), "StepLR is a class; create a schedule of"),
     ],
 )
 def test_bad_settings_are_refused(make: Callable[[], Any], message: str) -> None:
@@ -108,6 +111,15 @@ def with_entry(array: Array, place: tuple[int, int], value: float) -> Array:
     return array
 
 
+def masked(array: Array) -> Array:
+    """Return the array with its first two entries masked."""
+    return np.ma.masked_array(array, np.arange(array.size).reshape(array.shape) < 2)
+
+
+def train(model: Any = MODEL, x: Any = X, y: Any = Y, solver: Any = CROSS, **more: Any) -> Callable[[], Any]:
+    return lambda: fit(model, x, y, solver=solver, settings=Settings(1), **more)
+
+
 BAD = [
     # the model
     (call(model=[]), "TrainNN: the model has no layers. Write"),
@@ -122,6 +134,10 @@ BAD = [
     # the solver and the road
     (call(solver=None), r"TrainNN needs a Solver; none was given. Write solver=Solver\('crossentropy', 'sgd', 0.03\)"),
     (call(solver="mse"), "TrainNN needs a Solver; 'mse' is of type str"),
+    (call(solver=Solver()), r"TrainNN: the solver has no loss; write Solver\('mse', ...\)"),
+    (train(solver=Solver()), r"fit: the solver has no loss; write Solver\('mse', ...\)"),
+    (train(solver=Solver("mse", schedule=lambda t, rate: -rate)), "in epoch 0 the schedule returned .* rate -0"),
+    (train(solver=Solver("mse", schedule=lambda t, rate: np.nan, schedule_by="step")), "in step 0 .* rate nan"),
     (call(gradients="auto"), "gradients='auto'; known are 'graph', 'manual'"),
     # the inputs
     (
@@ -142,6 +158,12 @@ BAD = [
     (call(x=Tensor(X)), r"TrainNN: data_in is a Tensor; training takes plain arrays. Pass its numbers, data_in\.data"),
     (call(x=[[1, 2, 3, 4], [1, 2]]), "TrainNN: the rows of data_in have different lengths"),
     (call(x=None), "data_in is of type object; .* Pass an array of numbers, one row per sample; this is None"),
+    (call(x=masked(X)), r"TrainNN: data_in is a masked array, and 2 of .* data_in\.filled\(0\.0\), or drop"),
+    (call(y=masked(Y)), r"TrainNN: data_out is a masked array, and 2 of its entries are masked"),
+    (lambda: Predict(MODEL, masked(X)), "Predict: x is a masked array"),
+    (lambda: Predict(nn.Linear(4, 3), masked(X)), "Predict: x is a masked array"),
+    (train(nn.Linear(4, 3), masked(X)), "fit: x is a masked array"),
+    (train(nn.Linear(4, 3), X, masked(Y)), "fit: y is a masked array"),
     # the targets
     (call(y=Y[:9]), r"data_in has 16 rows and data_out 9 \(shape \(9, 3\)\); each row of inputs needs its row"),
     (call(y=Y.T), r"data_out 3 \(shape \(3, 16\)\).* It looks transposed: pass data_out.T"),
@@ -172,6 +194,11 @@ BAD = [
     (lambda: fit(MODEL, X, Y[:2], solver=CROSS, settings=Settings(1)), "fit: x has 16 rows and y 2"),
     (lambda: fit(MODEL, X, Y, solver=CROSS, settings=20), r"fit: settings=20; write settings=Settings\(epochs=20"),
     (lambda: fit(MODEL, X, Y, solver=CROSS, settings=Settings(1), gradients="x"), "fit: gradients='x'"),
+    (train(callbacks=[3]), "a callback is 3; it is called with an Epoch, so pass a function"),
+    (train(callbacks=[EarlyStopping]), r"a callback is the class EarlyStopping itself; .*, EarlyStopping\(\)"),
+    (train(callbacks=print), "callbacks=<built-in function print>; write a list"),
+    (train(metrics={"loss": lambda y, yhat: 1.0}), "a metric is called 'loss', which is the name of the loss"),
+    (train(metrics={"val_loss": lambda y, yhat: 1.0}), "a metric is called 'val_loss'"),
 ]
 
 
@@ -239,3 +266,23 @@ def test_the_first_entry_that_is_not_finite_is_named(which: str, place: tuple[in
 
     with pytest.raises(ValueError, match=rf"{which[0]}.*\[{place[0]}, {place[1]}\] is {bad}; training needs finite"):
         fit(loss, x, y, params={"W": np.eye(4)}, solver=Solver(), settings=Settings(1))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(np.ones(3), r"array\(.* of shape \(3,\)"), (None, "None"), ("high", "'high'"), (1j, "1j")],
+)
+def test_a_metric_that_returns_no_number_is_named(value: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"the metric 'mine' returned {said}; a metric returns one number"):
+        train(metrics={"mine": lambda y, yhat: value})()
+
+
+def test_a_metric_of_one_entry_is_a_number_and_masked_arrays_without_masked_entries_are_arrays() -> None:
+    models = [[Layer(4, 3, "softmax", rng=0)] for _ in range(2)]
+    metrics = {"mine": lambda y, yhat: np.ones((1, 1), np.float32) / 2}
+    plain, seen = (
+        train(model, x, rng=0, metrics=metrics)() for model, x in zip(models, (X, np.ma.masked_array(X)), strict=True)
+    )
+    assert plain.loss == seen.loss
+    assert plain.metrics["mine"] == [0.5]
+    assert train(callbacks=iter([lambda epoch: True]))().loss

@@ -924,7 +924,7 @@ def test_the_metric_that_fits_the_targets() -> None:
 
 @pytest.mark.parametrize(("solver", "known"), [
     (Solver("mse"), True),
-    (Solver(None), True),
+    (Solver(None), False),
     (Solver(lambda a, y: ((a - y) ** 2).mean()), False),
     (Solver("mse", groups={"0.*": {"learning_rate": 0.1}}), False),
     (Solver("mse", "lbfgs"), False),

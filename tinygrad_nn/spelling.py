@@ -10,6 +10,8 @@ from functools import lru_cache, wraps
 from inspect import signature
 from typing import Any, TypeVar
 
+import numpy as np
+
 Called = TypeVar("Called", bound=Callable[..., Any])
 ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 
@@ -292,7 +294,35 @@ ELSEWHERE |= {
     "copy_":                "Tensors do not change in place; give a leaf new numbers with t.data = array.",
     "grad_fn":              "The operation that made it is t.node.primitive, None for a leaf; see t.is_leaf.",
     "is_cuda":              _MEMORY,
+    **dict.fromkeys(["indices", "values"], "As in NumPy, t.max(axis=1) and t.sort() return no pairs: write "
+                    "t.argmax(axis=1) or np.argsort(t), or torch.max(t, 1) and torch.sort(t)."),
+    **dict.fromkeys(["new_zeros", "new_ones", "new_full", "new_tensor", "new_empty"],
+                    "Write np.zeros(shape, t.dtype), or torch.zeros(shape, dtype=t.dtype)."),
+    **dict.fromkeys(["scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy_",
+                     "index_fill", "index_fill_", "masked_scatter", "masked_fill_", "put_", "set_"],
+                    "Write t.at[index].set(values) or t.at[index].add(values), which make a new Tensor."),
+    **dict.fromkeys(["half", "bfloat16"], "Write t.astype(np.float32), or leave it out."),
+    "unbind":               "Write list(t).",
+    "select":               "Write t[index], or t[:, index] for the second axis.",
+    "narrow":               "Write t[start : start + length].",
+    "ndimension":           "Write t.ndim.",
+    "nelement":             "Write t.size.",
+    "inverse":              "Write np.linalg.inv(t).",
 }  # fmt: skip
+
+
+def numpy_hint(name: str) -> str:
+    """Return a sentence with NumPy's function of this name, which also takes Tensors, or an empty string.
+
+    Example:
+        >>> numpy_hint("median"), numpy_hint("svd"), numpy_hint("float64")
+        ("NumPy's functions take Tensors: np.median.", "NumPy's functions take Tensors: np.linalg.svd.", '')
+    """
+    for place, module in (("np", np), ("np.linalg", np.linalg)):
+        found = vars(module).get(name)
+        if callable(found) and not isinstance(found, type):
+            return _NUMPY.format(code=f"{place}.{name}")
+    return ""
 
 # Methods and attributes that models have in other frameworks -> what to write here.
 OF_MODELS: dict[str, str] = {
@@ -395,6 +425,8 @@ def no_attribute(
         return AttributeError(f"{text}. {elsewhere[name]}")
     if name[-1] == "_" and name[:-1] in known:
         return AttributeError(f"{text}. Tensors do not change in place: use what {name[:-1]}(...) returns.")
+    if owner == "a Tensor" and (hint := numpy_hint(name)):
+        return AttributeError(f"{text}. {hint}")
     near = near_names(name, known)
     return AttributeError(text + (f"; did you mean {near[0]!r}?" if near else ""))
 

@@ -228,9 +228,9 @@ def _sizes_text(sizes: tuple[int, ...]) -> str:
     return str(sizes[0] if len(set(sizes)) == 1 else sizes)
 
 
-def check_axes(owner: str, x: Any, axes: int) -> None:
+def check_axes(owner: object, x: Any, axes: int) -> None:
     """Raise a ValueError unless x is ``(batch, channels, *spatial)`` with this number of spatial axes."""
-    n = np.ndim(x)
+    n = x.ndim if isinstance(x, Tensor) else np.ndim(x)  # np.ndim of a Tensor is slow
     if n != axes + 2:
         one, spatial = ("series", "n") if axes == 1 else ("image", "h, w")
         hint = f" One {one} alone is x[None]; without a channel axis write x[:, None]." * (n == axes + 1)

@@ -84,6 +84,8 @@ def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0
         >>> normal((2, 3), rng=0, std=0.01).shape
         (2, 3)
     """
+    if not std >= 0:
+        raise ValueError(f"normal: std={std}; it must be at least 0.")
     return np.random.default_rng(rng).normal(mean, std, tuple(shape)).astype(dtype, copy=False)
 
 
@@ -94,6 +96,8 @@ def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0
         >>> bool(abs(uniform((2, 3), rng=0, low=-0.1, high=0.1)).max() <= 0.1)
         True
     """
+    if not low <= high:
+        raise ValueError(f"uniform: low={low} is above high={high}; swap them.")
     return np.random.default_rng(rng).uniform(low, high, tuple(shape)).astype(dtype, copy=False)
 
 
@@ -341,6 +345,8 @@ def _kaiming(
 
 
 def _eye(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    if len(shape) != 2:
+        raise ValueError(f"eye_ fills a matrix; the shape is {tuple(shape)}.")
     return np.eye(*shape, dtype=dtype)
 
 

@@ -73,7 +73,7 @@ class BatchNorm(Module):
         """Return x normalised, of the same shape; in training mode, update the running statistics."""
         x = as_input(x, self._dtype)
         if self.axes is not None and not (self.axes == 1 and x.ndim == 2):
-            check_axes(repr(self), x, self.axes)
+            check_axes(self, x, self.axes)
         if x.ndim < 2 or x.shape[1] != self.features:
             raise ValueError(
                 f"{self!r} takes (batch, {self.features}) or (batch, {self.features}, *spatial); x has shape {x.shape}."
@@ -326,7 +326,7 @@ class InstanceNorm(Module):
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         if self.axes is not None:
-            check_axes(repr(self), x, self.axes)
+            check_axes(self, x, self.axes)
         if x.ndim < 3 or x.shape[1] != self.channels or math.prod(x.shape[2:]) == 1:
             raise ValueError(
                 f"{self!r} takes (batch, {self.channels}, *spatial), with more than one spatial value; x has shape "

@@ -159,7 +159,7 @@ class AdaptiveMaxPool(_AdaptivePool):
 def _as_images(layer: Any, x: Any) -> Any:
     """Return x as floats; raise if the layer is for another number of axes."""
     if layer.axes is not None:
-        check_axes(repr(layer), x, layer.axes)
+        check_axes(layer, x, layer.axes)
     return as_input(x, float)
 
 

@@ -92,10 +92,18 @@ def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
     return np.linalg.norm(x.ravel(), p) if dim is None else np.linalg.norm(x, p, axis=axes(dim), keepdims=keepdim)
 
 
+def order(x: Any, dim: int = -1, descending: bool = False) -> Any:
+    """Return the indices that sort an array; equal entries keep their order, and NaN counts as the largest number."""
+    if not descending:
+        return np.argsort(x, axis=dim, kind="stable")
+    # Sorting -x is no way: unsigned integers and booleans have no sign, and the least integer has no negative.
+    backwards = np.argsort(np.flip(x, dim), axis=dim, kind="stable")
+    return np.flip(x.shape[dim] - 1 - backwards, dim)
+
+
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
     """Return the k largest (or smallest) values along an axis and their indices."""
-    order = np.argsort(-x.data if largest else x.data, axis=dim, kind="stable")
-    first = np.take(order, range(k), axis=dim)
+    first = np.take(order(x.data, dim, largest), range(k), axis=dim)
     return Found(np.take_along_axis(x, first, dim), first)
 
 

@@ -9,6 +9,7 @@ from .table import bytes_text, group_name, percent, time_text
 
 MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call's time from which on advice is given
 FAR, NEAR = 4.0, 1.5  # an operation is slow from FAR times its floor, and at its floor up to NEAR times
+CALL, SHORT = 5e-6, 5e-5  # seconds that the call of an operation itself may take, and the calls around a short step
 SMALL, OFTEN = 4096, 20  # advise against a loop if a line runs OFTEN times on arrays of at most SMALL bytes
 COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "concatenate", "stack", "cast"})
 
@@ -21,9 +22,12 @@ def advice(found: Profile) -> tuple[str, ...]:
 
 def _python(found: Profile) -> Iterator[str]:
     part = percent(found.python, found.seconds)
-    best = min((one for one in found.compiling if not one.estimated), key=lambda one: one.share, default=None)
+    measured = [one for one in found.compiling if not one.estimated]
+    least = min((one.share for one in measured), default=0.0)
+    near = [one for one in measured if one.share <= (1 + SOME) * least]
+    best = min(near, key=lambda one: one.first or 0.0, default=None)  # numba compiles for seconds
     pure = "write the step as a function of its parameters and data and compile that, or pass compile=True to fit."
-    if any(one.kind == "compiled" for one in found.operations):
+    if found.was_compiled or any(one.kind == "compiled" for one in found.operations):
         return
     if best is not None and best.share < 1 - SOME:
         why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
@@ -48,7 +52,7 @@ def _python(found: Profile) -> Iterator[str]:
 
 def _around(found: Profile) -> Iterator[str]:
     around = found.parts.get(AROUND, 0.0)
-    if around >= QUARTER * found.seconds:
+    if found.operations and not found.was_compiled and around >= max(QUARTER * found.seconds, SHORT):
         yield (
             f"{percent(around, found.seconds)} of this call is outside of operations on Tensors, such as making "
             "batches, "
@@ -96,6 +100,8 @@ def _parts_of_arrays(found: Profile) -> Iterator[str]:
 
 def _loops(found: Profile) -> Iterator[str]:
     lines: dict[tuple[str, int], list[Operation]] = {}
+    if found.was_compiled:
+        return
     for one in found.operations:
         if one.line is not None and one.kind == "forward":
             lines.setdefault(one.line, []).append(one)
@@ -114,9 +120,11 @@ def _loops(found: Profile) -> Iterator[str]:
 
 def _slow(found: Profile) -> Iterator[str]:
     for one in found.by("operation"):
-        if one.seconds < SOME * found.seconds or one.seconds < FAR * one.floor or not one.floor:
+        same = [op for op in found.operations if op.name == one.name]
+        long = one.seconds - CALL * len(same)
+        if one.seconds < SOME * found.seconds or long < FAR * one.floor or not one.floor:
             continue
-        large = max((op.bytes for op in found.operations if op.name == one.name), default=0)
+        large = max(op.bytes for op in same)
         edit = EDITS.get(one.name)
         if edit is not None and large > SMALL:
             times = f"{one.seconds / one.floor:.0f} times its floor"

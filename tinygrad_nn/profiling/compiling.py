@@ -20,7 +20,7 @@ from ..printable import printable
 from ..tensor import Tensor, apply
 from ..transforms import value_and_grad
 from ..tree import flatten
-from .result import AROUND, GRADIENTS, SUMS, Compiling, Profile
+from .result import AROUND, GRADIENTS, SUMS, Compiling, Operation, Profile
 
 MOST = {"numpy": 2000, "numba": 200}  # a larger number of operations is compiled only if asked for
 LONGEST = 400  # characters of a reason
@@ -42,11 +42,7 @@ def compiled_times(
     """
     if wanted is False or not found.operations:
         return ()
-    backends = ["numpy", *(["numba"] if find_spec("numba") else [])]
-    if isinstance(wanted, str):
-        backends = [wanted]
-    elif wanted is None:
-        backends = [backend for backend in backends if len(found.operations) <= MOST[backend]]
+    backends = [wanted] if isinstance(wanted, str) else [one for one in _installed() if one not in found.untried]
     if not backends:
         why = f"its {len(found.operations):,} operations and rules take long to compile; compile=True does it"
         return (_estimate(found, why),)
@@ -73,6 +69,17 @@ def compiled_times(
         except Exception as error:
             why = _reason(error) if walks and not places else why
     return (_estimate(found, why),)
+
+
+def untried(operations: Sequence[Operation], wanted: bool | str | None) -> tuple[str, ...]:
+    """Return the installed backends that would take long to compile these operations, unless compiling is asked for."""
+    if wanted is not None:
+        return ()
+    return tuple(one for one in _installed() if len(operations) > MOST[one])
+
+
+def _installed() -> list[str]:
+    return ["numpy", *(["numba"] if find_spec("numba") else [])]
 
 
 def _reason(error: Exception) -> str:

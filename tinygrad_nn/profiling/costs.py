@@ -198,6 +198,20 @@ def _cubic(factor: float) -> Callable[..., int]:
     return count
 
 
+def _factorization(times: float) -> Callable[..., int]:
+    """Return a function that counts ``times`` the arithmetic of a QR factorisation of m × n matrices.
+
+    It is the first step of all others: a singular value decomposition takes two of them to reach a bidiagonal matrix.
+    """
+
+    def count(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+        *batch, m, n = np.shape(args[0])
+        k = min(m, n)
+        return int(times * (2 * m * n * k - 2 / 3 * k**3) * prod(batch))
+
+    return count
+
+
 def _solve(args: Arrays, meta: dict[str, Any], out: Any) -> int:
     n = np.shape(args[0])[-1]
     return int(_cubic(2 / 3)(args, meta, out) + 2 * n * np.size(out))
@@ -225,6 +239,8 @@ COUNTED: dict[str, Callable[[Arrays, dict[str, Any], Any], int]] = {
     "attention": _attention, "self_attention": _self_attention,
     "rnn_states": _recurrent, "lstm_states": _recurrent, "gru_states": _recurrent,
     "cholesky": _cubic(1 / 3), "inv": _cubic(2), "det": _cubic(2 / 3), "slogdet_rows": _cubic(2 / 3),
+    "qr_rows": _factorization(1), "eigh_rows": _factorization(1), "eig_rows": _factorization(2.5),
+    "svd_rows": _factorization(2), "pinv": _factorization(2), "lstsq": _factorization(2),
     "solve": _solve, "fft": _fourier, "ifft": _fourier, "rfft": _fourier, "irfft": _fourier,
     "convolve": _convolve, "correlate": _convolve, "polyval": _polynomial,
 }  # fmt: skip

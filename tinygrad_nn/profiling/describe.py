@@ -58,12 +58,13 @@ class Description(Watch):
         seen: one `EventDescription` per event.
         view: the graph of the first backward walk, without the arrays of its results.
         numbers: the numbers of the view's nodes, by the index of the event that made each node.
-        graph: the same graph as a function, if it has no more than 2,000 operations.
+        graph: the same graph as a function, if it has no more than 2,000 operations or `everything` is kept.
         sums: bytes read and written to add up gradients that arrive at the same value.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, everything: bool = False) -> None:
         super().__init__()
+        self.everything = everything
         self.seen: list[EventDescription] = []
         self.view: GraphView | None = None
         self.numbers: dict[int, int] = {}
@@ -151,7 +152,7 @@ class Description(Watch):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
             self.look(wrap(node.out, node))
-            if len(self.numbers) <= MOST:
+            if self.everything or len(self.numbers) <= MOST:
                 self.graph = Graph(node)
         parents = node.parents or ()
         together = parents if isinstance(gradients, (list, tuple)) else ()

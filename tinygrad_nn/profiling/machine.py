@@ -12,7 +12,7 @@ import numpy as np
 from ..forks import renewed_after_fork
 
 SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: arrays that fit into a cache are faster
-SECONDS = 0.02  # duration of one measurement
+SECONDS, FEWEST = 0.02, 10  # least duration and number of calls of one measurement
 ROWS = {"f": 320, "d": 256, "F": 192, "D": 160}  # rows of the matrices of a measured product, by dtype
 FEW = 48  # rows for other dtypes, which are slow without BLAS
 
@@ -42,8 +42,8 @@ def _copy_speed(size: int) -> float:
     """Return the bytes per second of copying an array of `size` bytes, or of a dot product if that is faster."""
     with _one_at_a_time:
         here, there = np.ones(size // 8), np.ones(size // 8)
-        copying = _fastest(lambda: np.copyto(there, here))
-        reading = _fastest(lambda: np.dot(here, there))
+        copying = fastest(lambda: np.copyto(there, here))
+        reading = fastest(lambda: np.dot(here, there))
     return 2 * size / min(copying, reading)
 
 
@@ -56,17 +56,16 @@ def peak(char: str) -> float:
     n = ROWS.get(char, FEW)
     with _one_at_a_time:
         a, b, out = (np.ones((n, n), kind) for _ in range(3))
-        return 2 * n**3 / _fastest(lambda: np.matmul(a, b, out=out))
+        return 2 * n**3 / fastest(lambda: np.matmul(a, b, out=out))
 
 
-def _fastest(call: Any) -> float:
+def fastest(call: Any) -> float:
     """Return the seconds that the fastest of several calls takes."""
     call()
-    best, end = float("inf"), perf_counter() + SECONDS
-    while True:
+    took: list[float] = []
+    end = perf_counter() + SECONDS
+    while len(took) < FEWEST or perf_counter() < end:
         start = perf_counter()
         call()
-        stop = perf_counter()
-        best = min(best, stop - start)
-        if stop > end:
-            return best
+        took.append(perf_counter() - start)
+    return min(took)

@@ -124,13 +124,16 @@ class Profile:
     Attributes:
         name: the name of the function.
         operations: each `Operation`, in the order in which they ran.
-        seconds: the median of the calls that are not watched; `parts` are its summands by name.
+        seconds: the median of the calls that are not watched, or, on a busy machine, what the medians of its parts
+            add up to; `parts` are its summands by name.
         quartiles: the first and third quartile of the seconds of these calls.
         runs: how many calls were watched; other: how many of them ran different operations, and are ignored.
         summed: bytes read and written to add up gradients that arrive at the same value.
         compiling: what compiling would save, a `Compiling` for each backend.
         view: the graph of the first backward walk, ``None`` if no graph was made.
         advice: sentences that say what takes time and how to change it.
+        was_compiled: whether the profiled function is a compiled one; the profile is of the function itself.
+        untried: the backends that were not tried, since they take long to compile so many operations.
     """
 
     name: str
@@ -144,6 +147,8 @@ class Profile:
     compiling: tuple[Compiling, ...]
     view: GraphView | None = field(repr=False)
     advice: tuple[str, ...] = ()
+    was_compiled: bool = False
+    untried: tuple[str, ...] = ()
 
     @property
     def python(self) -> float:
@@ -187,7 +192,10 @@ class Profile:
         if by not in COLOURS:
             raise ValueError(f"draw(by={by!r}): a profile is coloured by {', '.join(map(repr, COLOURS))}.")
         if self.view is None:
-            raise ValueError("this function made no graph, so there is nothing to draw; gradients need Tensor([...]).")
+            raise ValueError(
+                "there is no graph to draw: the function neither returned a Tensor that has one nor called backward(). "
+                "Profile the loss itself, of arguments that are Tensors: profile(loss, Tensor(x))."
+            )
         plain: dict[str, Any] = {"values": False, "gradients": False, "color": "time" if by == "time" else "bytes"}
         plain |= {"measures": Measures(self, by), "title": f"{self.name}: {time_text(self.seconds)} a call"}
         return draw(self.view, path, **{**plain, **options})
@@ -235,7 +243,7 @@ COLOURS: dict[str, tuple[str, Callable[[Sum], float]]] = {
 
 GRADIENTS = "loss and gradients"  # the part of a step that is compiled if the whole cannot be
 BETWEEN, WALKING = "Python between operations", "Python of the walk back"
-AROUND = "before, after and around them"
+AROUND = "rest of the call, such as making batches"
 SUMS = "sums of gradients, at their floor"
 
 

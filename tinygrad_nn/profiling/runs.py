@@ -19,7 +19,7 @@ from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
 from .advice import advice
-from .compiling import compiled_times
+from .compiling import compiled_times, untried
 from .describe import Description, EventDescription
 from .machine import bandwidth, least_seconds
 from .result import AROUND, BETWEEN, SUMS, WALKING, Operation, Profile
@@ -44,8 +44,10 @@ def profile(
     """Run a function several times and measure each of its operations, forward and back, and the least possible time.
 
     The function is called ``2 * repeats + 5`` times, with its side effects: a training step changes its parameters, and
-    a random generator advances. If it returns a Tensor without having run backward from it, that is done after each
-    call, and the gradients are dropped. For a compiled function, the original function is measured.
+    a random generator advances. To measure what compiling saves, it is called again; then parameters, generators and
+    other Python objects are restored, but what it prints or writes into files is not. If it returns a Tensor without
+    having run backward from it, that is done after each call, and the gradients are dropped. For a compiled function,
+    the original function is measured.
 
     Args:
         function: one step: a loss, a loss and its gradients, a step of a `Minimizer`, a call of `fit`.
@@ -74,12 +76,12 @@ def profile(
     step = function.function if isinstance(function, Compiled) else function
     run = _Run(step, args, kwargs)
     run()
-    described = Description()
+    described = Description(everything=compile is True or isinstance(compile, str))
     with closing(described), watching(described), switched("inspect", described.inspect):
         run(described)
     names = [(event.name, event.kind, event.slot) for event in described.events]
-    count = _count(_timed(run, 1)[0]) if repeats is None else int(repeats)
-    bare = _timed(run, count // 2)
+    bare = _timed(run, None if repeats is None else repeats // 2)
+    count = default_calls(bare) if repeats is None else int(repeats)
     watched = _watched(run, count)
     bare += _timed(run, count - count // 2)
     same = [one for one in watched if [(event.name, event.kind, event.slot) for event in one[0]] == names]
@@ -90,25 +92,30 @@ def profile(
     seconds, parts = _parts(events, median(tail for _, tail in same), median(bare), described.sums)
     called = printable(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
     quartiles = (bare[0], bare[0]) if count == 1 else tuple(np.percentile(bare, (25, 75)).tolist())
-    found = Profile(called, operations, seconds, parts, quartiles, count, other, described.sums, (), described.view)
+    found = Profile(called, operations, seconds, parts, quartiles, count, other, described.sums, (), described.view,
+                    was_compiled=isinstance(function, Compiled), untried=untried(operations, compile))  # fmt: skip
     told = function, args, kwargs, found, compile, run, run.walks, described.graph
     found = replace(found, compiling=compiled_times(*told))
     return replace(found, advice=advice(found))
 
 
-def _count(seconds: float) -> int:
-    """Return the default number of watched calls, if one call takes so many seconds."""
-    return int(min(max(SECONDS / (2 * max(seconds, 1e-6)), FEWEST), MOST))
+def default_calls(found: Sequence[float]) -> int:
+    """Return the default number of watched calls, if calls took so many seconds."""
+    return int(min(max(SECONDS / (2 * max(min(found), 1e-6)), FEWEST), MOST))
 
 
-def _timed(run: Callable[[], Any], count: int) -> list[float]:
-    """Return the seconds of each of `count` calls, after a first one that fills the caches and is not counted."""
-    found = []
-    for _ in range(count + 1):
+def _timed(run: Callable[[], Any], count: int | None) -> list[float]:
+    """Return the seconds of each of `count` calls, after a first one that fills the caches and is not counted.
+
+    If `count` is None, it is half of the default number, by the fastest call: one slow call does not decide.
+    """
+    found: list[float] = []
+    run()
+    while len(found) < count if count is not None else not found or len(found) < default_calls(found) // 2:
         start = clock()
         run()
         found.append((clock() - start) / 1e9)
-    return found[1:]
+    return found
 
 
 def _watched(run: Callable[[], Any], count: int) -> list[tuple[list[Event], int]]:

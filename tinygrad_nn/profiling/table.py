@@ -17,21 +17,46 @@ WIDTH = 80
 ROWS = 10  # at most, in one table
 NAME = 20
 BUSY = 1.5  # a third quartile of so many times the first one shows that the machine has other work
+LEGEND = (
+    "floor: the least time on this machine, bytes / bandwidth or arithmetic / peak.",
+    "bytes: read and written. new: bytes of new arrays and of temporary memory.",
+)
+LONGER = (
+    "Whole calls took longer than their parts: other programs interrupted them, or Python collected garbage. The times "
+    "below leave that out."
+)
+UNCOMPILED = (
+    "This function is compiled. Here it ran without compilation, one operation at a time, which takes longer than a "
+    "compiled call."
+)
+NOTHING = (
+    "No operation on a Tensor ran in this thread, and a profile sees no others. Pass Tensors, "
+    "profile(loss, Tensor(x)), or profile a function that computes gradients."
+)
 HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # columns and their widths
 
 
 def table(found: Profile) -> str:
     """Return a profile as tables of at most 80 columns: its parts, kinds of operations, layers, lines, compiling."""
     runs = f"{found.runs} call{'s' if found.runs > 1 else ''}"
-    low, high = map(time_text, found.quartiles)
-    told = f": {time_text(found.seconds)} a call ({runs}, half of them in {low} to {high})"
+    (low, high), seconds = found.quartiles, found.seconds
+    near = low <= seconds <= high or time_text(seconds) in (time_text(low), time_text(high))
+    told = f": {time_text(seconds)} a call ({runs}, half of them in {time_text(low)} to {time_text(high)})"
+    if not near and found.runs > 1:
+        told = f": {time_text(seconds)} a call by its parts, {time_text(low)} to {time_text(high)} in half of {runs}"
     lines = [_truncate(found.name, WIDTH - len(told)) + told]
-    if found.quartiles[1] > BUSY * found.quartiles[0]:
+    if low > BUSY * seconds:
+        lines += wrap(LONGER, WIDTH)
+    elif high > BUSY * low or seconds > BUSY * high:
         lines += wrap("The calls vary a lot: something else may be running on this machine.", WIDTH)
+    if found.was_compiled:
+        lines += wrap(UNCOMPILED, WIDTH)
     if found.other:
         lines += wrap(f"{found.other} of the {found.runs} calls ran other operations and are not counted below.", WIDTH)
     lines += ["", *_parts(found)]
-    lines += ["", *_sums("operation", found.by("operation"), found)]
+    if not found.operations:
+        return "\n".join([*lines, "", *wrap(NOTHING, WIDTH)])
+    lines += ["", *_sums("operation", found.by("operation"), found), *LEGEND]
     layers = found.by("scope")
     if any(one.name != "elsewhere" for one in layers):
         lines += ["", *_sums("layer", layers, found)]
@@ -51,8 +76,6 @@ def _parts(found: Profile) -> list[str]:
 
 def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], str] = lambda name: "") -> list[str]:
     """Return the rows of a table of sums, the longest first; all that do not fit are summed in one row."""
-    if not sums:
-        return [f"{what}: none of the operations here ran."]
     shown, rest = sums[:ROWS], sums[ROWS:]
     head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>{width}}" for name, width in HEADS.items())
     rows = [head]
@@ -94,6 +117,9 @@ def _compiling(found: Profile) -> list[str]:
         )
     for why in dict.fromkeys(one.why for one in found.compiling if one.why):
         rows += wrap(f"The call itself was not compiled: {why.rstrip('.')}.", WIDTH)
+    if found.untried and not found.compiling[0].estimated:
+        count = f"{len(found.operations):,} operations and rules"
+        rows += wrap(f"{' and '.join(found.untried)} would take long to compile {count}; compile=True does it.", WIDTH)
     return rows
 
 

@@ -20,9 +20,10 @@ import numpy as _np
 
 from .. import batching, jacobians, nn, optim, transforms
 from ..node import no_grad, recording
-from ..spelling import no_attribute
+from ..spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..tensor import Tensor
 from . import autograd, data, functions, making
+from .absent import ABSENT
 from .functions import fft, linalg
 from .saving import load, save
 
@@ -37,7 +38,8 @@ def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> 
     return batching.vmap(func, in_dims, out_dims)
 
 
-func = _SimpleNamespace(
+func = autograd.Names(
+    "torch.func",
     vmap=vmap,
     grad=autograd.in_torch_form(transforms.grad),
     hessian=autograd.in_torch_form(jacobians.hessian),
@@ -76,7 +78,10 @@ def __getattr__(name: str) -> _Any:
         return getattr(making, name)
     if name in functions.FUNCTIONS:
         return functions.FUNCTIONS[name]
-    raise no_attribute(f"module {__name__!r}", name, __dir__())
+    hints = {**ELSEWHERE, **ABSENT}
+    if name not in hints and (hint := numpy_hint(name)):
+        hints[name] = hint
+    raise no_attribute(f"module {__name__!r}", name, __dir__(), hints)
 
 
 def __dir__() -> list[str]:

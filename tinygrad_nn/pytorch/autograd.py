@@ -13,11 +13,38 @@ from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
 from ..node import no_grad, recording
+from ..spelling import no_attribute, numpy_hint
 from ..tensor import Tensor, raw
 from ..transforms import pullback
 from .making import constant
 
-__all__ = ["Context", "Function", "detect_anomaly", "functional", "grad", "gradcheck", "gradgradcheck", "no_grad"]
+__all__ = [
+    "Context", "Function", "backward", "detect_anomaly", "functional", "grad", "gradcheck", "gradgradcheck", "no_grad",
+]  # fmt: skip
+_ELSEWHERE = {
+    "Variable": "Write torch.tensor(data, requires_grad=True).",
+    "function": "Write def backward without @once_differentiable: it is differentiated only where that is asked for.",
+    "profiler": "Write tinygrad_nn.profile(step).",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    raise no_attribute("torch.autograd", name, __all__, _ELSEWHERE)
+
+
+class Names(SimpleNamespace):
+    """A namespace, such as ``torch.linalg``, whose error for an unknown name says what to write instead."""
+
+    def __init__(self, _called: str, **names: Any) -> None:
+        super().__init__(_called=_called, **names)
+
+    def __getattr__(self, name: str) -> Any:
+        if name[0] == "_":
+            raise AttributeError(name)
+        elsewhere = {each: f"Write tinygrad_nn.{each}, with functions of arrays." for each in ("vjp", "jvp", "hvp")}
+        if hint := numpy_hint(name):
+            elsewhere[name] = hint
+        raise no_attribute(self._called, name, vars(self), elsewhere)
 
 
 class Context:
@@ -32,6 +59,12 @@ class Context:
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep Tensors for `backward`."""
         self._saved = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Accept results without a gradient, as PyTorch does; `backward` gets zeros for them."""
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Accept any value, as PyTorch does; `backward` gets zeros for a result that is not used."""
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -76,6 +109,16 @@ class Function:
         """Return the gradient of each input; every subclass writes its own."""
         raise NotImplementedError("write @staticmethod def backward(ctx, grad_output): ... in your Function.")
 
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Save what `backward` needs; a subclass that writes it has a forward without ctx."""
+        raise NotImplementedError("write @staticmethod def setup_context(ctx, inputs, output): ... in your Function.")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Raise, since a Function is not created."""
+        name = type(self).__name__
+        raise TypeError(f"a Function is called by its class: write {name}.apply(x) instead of {name}()(x).")
+
     @classmethod
     def apply(cls, *inputs: Any) -> Any:
         """Call the function, and record it as one operation with `backward` as its rule."""
@@ -85,7 +128,11 @@ class Function:
 
         def forward(*arrays: Any) -> Any:
             given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
-            out = cls.forward(ctx, *given)
+            if cls.setup_context is Function.setup_context:
+                out = cls.forward(ctx, *given)
+            else:
+                out = cls.forward(*given)
+                cls.setup_context(ctx, tuple(given), out)
             kept[:] = (*given, *_as_tuple(out))
             return tuple(map(raw, out)) if isinstance(out, (list, tuple)) else raw(out)
 
@@ -121,9 +168,9 @@ def grad(
     """Return the gradients of a result with respect to Tensors, without touching their ``.grad``.
 
     Args:
-        outputs: a Tensor, of one entry unless grad_outputs is given.
+        outputs: a Tensor, of one entry unless grad_outputs is given; or several, whose gradients are summed.
         inputs: a Tensor, or several.
-        grad_outputs: the gradient of the result, of its shape.
+        grad_outputs: the gradient of the result, of its shape; or one for each result.
         retain_graph, allow_unused, only_inputs: have no effect: no graph is freed here, an input on which the result
             does not depend gets a gradient of zeros, and no other Tensor gets a gradient.
         create_graph: whether the gradients can be differentiated again.
@@ -137,6 +184,10 @@ def grad(
         >>> grad(first.sum(), x)[0].data
         array([ 6., 12.])
     """
+    if isinstance(outputs, (tuple, list)):
+        given = [None] * len(outputs) if grad_outputs is None else grad_outputs
+        each = (grad(out, inputs, g, create_graph=create_graph) for out, g in zip(outputs, given, strict=True))
+        return tuple(sum(parts[1:], parts[0]) for parts in zip(*each, strict=True))
     if grad_outputs is None and outputs.size != 1:
         raise ValueError(f"grad: the result has shape {outputs.shape}; take its sum or mean, or pass grad_outputs.")
     several: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -144,6 +195,19 @@ def grad(
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):
         return tuple(map(constant, pullback(outputs, several, g)))
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:
+    """Add the gradients of one or several results to the ``.grad`` of the leaves, in one walk.
+
+    Args:
+        tensors: a Tensor, or several.
+        grad_tensors: the gradient of each, of its shape; ``None`` for results of one entry.
+        retain_graph: whether the graph can be walked again.
+    """
+    given = grad_tensors if isinstance(grad_tensors, (tuple, list)) else [grad_tensors] * len(_as_tuple(tensors))
+    parts = [t if g is None else (t * raw(g)).sum() for t, g in zip(_as_tuple(tensors), given, strict=True)]
+    sum(part.reshape(()) for part in parts).backward(retain_graph=bool(retain_graph))
 
 
 def gradcheck(func: Any, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
@@ -186,4 +250,8 @@ def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
     return lambda func, inputs, **options: in_torch_form(of)(func)(inputs)
 
 
-functional = SimpleNamespace(jacobian=_functional_form(jacobians.jacobian), hessian=_functional_form(jacobians.hessian))
+functional = Names(
+    "torch.autograd.functional",
+    jacobian=_functional_form(jacobians.jacobian),
+    hessian=_functional_form(jacobians.hessian),
+)

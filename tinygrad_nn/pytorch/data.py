@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..spelling import no_attribute
 from ..tensor import raw
 from . import making
 from .making import constant
@@ -104,6 +105,8 @@ class DataLoader:
         unknown = set(options) - {"num_workers", "pin_memory", "persistent_workers", "prefetch_factor", "timeout"}
         if unknown:
             raise TypeError(f"DataLoader: {', '.join(sorted(unknown))}: not supported; see docs/from_pytorch.md.")
+        if batch_size is None:
+            raise ValueError("DataLoader: batch_size=None; iterate over the dataset itself for one sample at a time.")
         self.dataset, self.batch_size = dataset, operator.index(batch_size)
         if self.batch_size < 1:
             raise ValueError(f"DataLoader: batch_size={batch_size!r}; it must be at least 1.")
@@ -133,4 +136,32 @@ def collate(samples: list[Any]) -> Any:
         return {key: collate([sample[key] for sample in samples]) for key in first}
     if isinstance(first, (tuple, list)):
         return [collate(list(parts)) for parts in zip(*samples, strict=True)]
-    return list(samples) if isinstance(first, str) else constant(np.stack([np.asarray(raw(x)) for x in samples]))
+    if isinstance(first, str):
+        return list(samples)
+    arrays = [np.asarray(raw(x)) for x in samples]
+    shapes = sorted({x.shape for x in arrays})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"DataLoader: samples of a batch have the shapes {shapes[0]} and {shapes[1]}; each needs the same. Pad "
+            "them in the dataset, or give collate_fn=, a function that makes a batch of a list of samples."
+        )
+    odd = next((x for x, array in zip(samples, arrays, strict=True) if array.dtype.kind not in "fciub"), None)
+    if any(array.dtype.kind not in "fciub" for array in arrays):
+        raise TypeError(
+            f"DataLoader: a sample holds {odd!r:.60} of type {type(odd).__name__}; it needs arrays, numbers, texts, or "
+            "dicts, lists and tuples of them. Otherwise give collate_fn=."
+        )
+    return constant(np.stack(arrays))
+
+
+_ELSEWHERE = {
+    "ConcatDataset":   "Write a Dataset whose __getitem__ looks into one dataset after the other, or join the arrays.",
+    "IterableDataset": "Write a Dataset with __getitem__ and __len__, or iterate over your generator itself.",
+    **dict.fromkeys(["RandomSampler", "SequentialSampler", "Sampler", "BatchSampler", "WeightedRandomSampler",
+                     "SubsetRandomSampler"], "Draw the row numbers with NumPy, and write Subset(dataset, numbers)."),
+    "default_collate": "Write collate(samples).",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    raise no_attribute("torch.utils.data", name, __all__, _ELSEWHERE)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..ops import neural, special
 from ..ops import pytorch as words
 from ..primitive import METHODS
 from ..tensor import raw
+from .autograd import Names
 from .making import constant
 
 Function = Callable[..., Any]
@@ -80,9 +80,53 @@ def _max_or_min(whole: Function, where: Function, pair: Function) -> Function:
 
 
 def sort(input: Any, dim: int = -1, descending: bool = False) -> words.Found:
-    """Return the sorted values and their indices."""
-    order = np.argsort(-raw(input) if descending else raw(input), axis=dim, kind="stable")
+    """Return the sorted values and their indices; NaN counts as the largest number."""
+    order = words.order(np.asarray(raw(input)), dim, descending)
     return words.Found(constant(np.take_along_axis(constant(input), order, dim)), constant(order))
+
+
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """Return the indices that sort; equal entries keep their order."""
+    return sort(input, dim, descending).indices
+
+
+def cross(input: Any, other: Any, dim: int | None = None) -> Any:
+    """Return the cross product along an axis, by default the first one of length 3."""
+    if dim is None:
+        dim = next((k for k, n in enumerate(np.shape(raw(input))) if n == 3), -1)
+    return constant(np.cross(input, other, axis=dim))
+
+
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Remove axes of length 1, all or those that are named; longer ones stay."""
+    x = constant(input)
+    named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
+
+
+def nonzero(input: Any, as_tuple: bool = False) -> Any:
+    """Return the indices of the entries that are not zero, a row for each, or a tuple of one Tensor for each axis."""
+    return _as_tensors(np.nonzero(raw(input)) if as_tuple else np.argwhere(raw(input)))
+
+
+def div(input: Any, other: Any, rounding_mode: str | None = None) -> Any:
+    """Return the quotient, with rounding_mode="floor" or "trunc" rounded down or towards zero."""
+    if rounding_mode == "floor":
+        return _as_tensors(np.floor_divide(input, other))
+    if rounding_mode not in (None, "trunc"):
+        raise ValueError(f"div: rounding_mode={rounding_mode!r}; known are None, 'floor' and 'trunc'.")
+    found = np.divide(input, other)
+    return _as_tensors(np.trunc(found) if rounding_mode else found)
+
+
+def _add_multiple(function: Function) -> Function:
+    """Return NumPy's add or subtract with PyTorch's alpha, a factor of the second argument."""
+    inner = adapt_function(function)
+
+    def call(input: Any, other: Any, alpha: Any = 1) -> Any:
+        return inner(input, other if isinstance(alpha, int) and alpha == 1 else other * alpha)
+
+    return call
 
 
 # -- The tables: PyTorch's names, with NumPy's name if it differs
@@ -129,8 +173,11 @@ FUNCTIONS: dict[str, Function] = {
     "allclose": lambda input, other, rtol=1e-5, atol=1e-8: bool(np.allclose(raw(input), raw(other), rtol, atol)),
     "equal": lambda input, other: bool(np.array_equal(raw(input), raw(other))),
     **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
-    "sort": sort,
+    "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero,
+    "div": div, "divide": div, "true_divide": div,
+    "add": _add_multiple(np.add), "sub": _add_multiple(np.subtract), "subtract": _add_multiple(np.subtract),
+    "tensordot": lambda a, b, dims=2: _as_tensors(np.tensordot(a, b, dims)),
 }  # fmt: skip
 
-linalg = SimpleNamespace(**{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()})
-fft = SimpleNamespace(**{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})
+linalg = Names("torch.linalg", **{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()})
+fft = Names("torch.fft", **{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})

@@ -11,11 +11,11 @@ from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 
 __all__ = [
-    "Generator", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device", "double", "empty",
-    "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like",
-    "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor", "linspace",
-    "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
+    "Generator", "Size", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
+    "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
+    "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
+    "linspace", "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
 ]  # fmt: skip
 
 float64 = double = np.dtype("float64")
@@ -24,6 +24,7 @@ float16 = half = np.dtype("float16")
 int64 = long = np.dtype("int64")
 int32, int16, int8, uint8 = (np.dtype(name) for name in ("int32", "int16", "int8", "uint8"))
 short = int16
+dtype, Size = np.dtype, tuple
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
 
 

@@ -124,8 +124,7 @@ def is_layer_list(model: Any) -> bool:
 
 def can_train_layers(solver: Solver) -> bool:
     """Return whether the Julia project's training supports the solver: a named loss, no groups, no L-BFGS."""
-    named = solver.loss is None or isinstance(solver.loss, str)
-    return named and not solver.groups and not isinstance(solver.rule, LBFGSRule)
+    return isinstance(solver.loss, str) and not solver.groups and not isinstance(solver.rule, LBFGSRule)
 
 
 def as_one_module(call: str, model: Any, road: str = "graph") -> Module:

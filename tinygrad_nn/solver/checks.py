@@ -155,9 +155,20 @@ def _check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
             )
 
 
+def check_unmasked(call: str, values: Any, name: str) -> None:
+    """Raise a ValueError for a masked array of NumPy with masked entries, whose hidden numbers would be used."""
+    if isinstance(values, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(values)))):
+        raise ValueError(
+            f"{call}: {name} is a masked array, and {count} of its entries are masked; a network needs all numbers. "
+            f"Fill them in, {name}.filled(0.0), or drop the rows from inputs and targets, array[keep] with keep = "
+            f"~np.ma.getmaskarray({name}).reshape(len({name}), -1).any(axis=1)."
+        )
+
+
 def _check_numbers(call: str, values: Any, name: str) -> Array:
     if isinstance(values, Tensor):
         raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
+    check_unmasked(call, values, name)
     try:
         array = np.asarray(values)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -215,7 +216,17 @@ def _rate_function(solver: Solver, done: Progress) -> Callable[[int], Rate] | No
             state: Any = PlateauState(*done.schedule)
         else:
             state = done.epoch if solver.schedule_by == "epoch" else updates
-        return lambda base: schedule(state, base)
+
+        def of_base(base: float) -> float:
+            found = schedule(state, base)
+            if not 0 <= found < math.inf:
+                raise ValueError(
+                    f"fit: in {solver.schedule_by} {state!r:.60} the schedule returned the learning rate {found}; "
+                    "it must be a finite number of at least 0."
+                )
+            return found
+
+        return of_base
 
     return rate
 
@@ -240,10 +251,22 @@ def _evaluate(
             continue
         y, prediction = _join_rows([y for y, _ in pairs]), _join_rows([prediction for _, prediction in pairs])
         for name, metric in (default_metric(task, y, prediction) if metrics is None else metrics).items():
-            found[start + name] = float(raw(metric(y, prediction)))
+            found[start + name] = _one_number(name, raw(metric(y, prediction)))
     if shared is not None:
         losses, found = shared.ranks.told([losses, found])
     return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
+
+
+def _one_number(name: str, value: Any) -> float:
+    """Return the value of a metric; raise a TypeError if it is not one number."""
+    try:
+        return float(np.reshape(value, ()))
+    except (TypeError, ValueError):
+        shape = f" of shape {np.shape(value)}" * (np.size(value) != 1)
+        raise TypeError(
+            f"fit: the metric {printable(name)!r} returned {value!r:.60}{shape}; a metric returns one number, such as "
+            "a mean over all rows."
+        ) from None
 
 
 def _losses(

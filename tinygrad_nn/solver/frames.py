@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data import frame_array, frame_like, frame_names, is_frame
 from ..nn.module import Module
+from .checks import check_unmasked
 
 
 def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
@@ -15,6 +16,7 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
     found = []
     for name, part in data.items():
         if not is_frame(part):
+            check_unmasked(call, part, name)
             found.append(part)
             continue
         if name.startswith("x"):

@@ -18,7 +18,7 @@ from ..spelling import named_options
 from ..tensor import Tensor, raw
 from .arguments import as_one_module, can_train_layers, is_layer_list, prepare_training, raise_no_equations
 from .batches import as_nested_arrays, check_rows
-from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets
+from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets, check_unmasked
 from .frames import arrays_of, table_like
 from .prediction import as_dtype, evaluating, predict_in_chunks
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Solver
@@ -183,6 +183,7 @@ def Predict(model: Any, x: Any) -> Any:
     """
     if is_frame(x):
         return table_like(x, model, Predict(model, *arrays_of("Predict", model, x=x)))
+    check_unmasked("Predict", x, "x")
     if not is_layer_list(model) or isinstance(x, np.memmap):
         return _predict(model, x)
     layers = check_model("Predict", model)

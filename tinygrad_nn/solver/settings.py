@@ -166,6 +166,11 @@ class Solver:
                 f"Solver: regularization={self.regularization!r:.60} is of type {type(self.regularization).__name__}; "
                 "write Regularization('l2', lam=0.001), or leave it out."
             )
+        if isinstance(self.schedule, type):
+            raise TypeError(
+                f"Solver: schedule={self.schedule.__name__} is a class; create a schedule of optim, such as "
+                "optim.Cosine(100) or optim.StepDecay(30)."
+            )
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(f"Solver: schedule={self.schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
         if self.schedule_by not in ("epoch", "step"):

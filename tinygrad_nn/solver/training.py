@@ -115,6 +115,7 @@ def _fit(
     callbacks: Any, gradients: str, compile: Any, progress: bool,
 ) -> History:  # fmt: skip
     """Train as described at `fit`; if ranks are given, they share each batch."""
+    callbacks = callbacks if callable(callbacks) else list(callbacks)
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
@@ -169,7 +170,16 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
         raise TypeError(f"fit: early_stopping={early_stopping!r:.60}; write early_stopping=EarlyStopping(patience=5).")
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
+    taken = next((name for name in ("loss", "val_loss") if name in (metrics or ())), None)
+    if taken is not None:
+        raise ValueError(f"fit: a metric is called {taken!r}, which is the name of the loss; give it another name.")
     if callable(callbacks):
         raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise TypeError(f"fit: a callback is the class {name} itself; create it with brackets, {name}().")
+        if not callable(callback):
+            raise TypeError(f"fit: a callback is {callback!r:.60}; it is called with an Epoch, so pass a function.")
     if isinstance(getattr(solver, "rule", None), LBFGSRule) and settings.accumulate > 1:
         raise ValueError("fit: lbfgs treats each batch separately; leave accumulate out, and make batch_size larger.")

@@ -44,7 +44,9 @@ def measured(evaluation: str, programs: list[str], options: argparse.Namespace) 
 
 
 def table(evaluation: str, found: dict[str, Found], programs: list[str]) -> str:
-    """Return a row for each program."""
+    """Return a row for each program for which the evaluation was written."""
+    asked = functions(evaluation)
+    programs = [name for name in programs if any(written(found[f"{name}: {function}"]) for function in asked)]
     title = f"{evaluation}, {MIDDLE[evaluation][0]}\n\n"
     if "objective" not in functions(evaluation):
         names = list(functions(evaluation))
@@ -68,6 +70,11 @@ def table(evaluation: str, found: dict[str, Found], programs: list[str]) -> str:
             text = f"{cells[0]:>12}  {gradient.problem}"
         rows.append(row(program, [text], (objective, gradient))[:80].rstrip())
     return title + "\n".join(rows)
+
+
+def written(found: Found) -> bool:
+    """Return whether a program has this function of the evaluation."""
+    return "it has no such step" not in (found.problem or "")
 
 
 def row(program: str, cells: list[str], found: object) -> str:

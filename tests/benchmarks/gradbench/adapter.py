@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +37,7 @@ def read(line: str) -> dict[str, Any]:
     """Return the message in a line."""
     try:
         message = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits, and lists too deep to read
         raise ValueError(f"a message is one line of JSON; this is none, {error}: {line.strip()[:80]}") from None
     if not isinstance(message, dict):
         raise ValueError(f'a message is an object such as {{"id": 0, "kind": "start"}}; this is {line.strip()[:80]}')
@@ -83,15 +85,22 @@ def evaluated(message: Message, mode: str) -> dict[str, Any]:
         raise Refused('an evaluate message needs "input"')
     given = message["input"]
     runs = given if isinstance(given, dict) else {}
-    least, seconds = runs.get("min_runs", 1), runs.get("min_seconds", 0)
+    least, seconds = number(runs, "min_runs", 1), number(runs, "min_seconds", 0)
     try:
         one = task(message["module"], message["function"], given, mode)
     except KeyError as error:
         has = ", ".join(runs) if runs else json.dumps(given)[:80]
         raise Refused(f"the input of {message['module']} needs {error.args[0]}; it has {has or 'nothing'}") from None
+    except (TypeError, IndexError):
+        if message["module"] == "hello" or isinstance(given, dict):
+            raise
+        raise Refused(f"the input of {message['module']} must be an object; it is {json.dumps(given)[:80]}") from None
     timings = []
-    if mode != "eager":  # what is done once, by itself
-        timings.append({"name": "compile", "nanoseconds": _timed(one.run)[1]})
+    if one.compile is not None:
+        try:  # and a first run, which allocates memory
+            timings.append({"name": "compile", "nanoseconds": _timed(lambda: (one.compile(), one.run()))[1]})
+        except RuntimeError:  # a warning on standard error says why
+            one = task(message["module"], message["function"], given, "eager")
     spent, count, result = 0, 0, None
     while count < max(1, least) or spent < seconds * 1e9:
         result, nanoseconds = _timed(one.run)
@@ -105,6 +114,14 @@ def evaluated(message: Message, mode: str) -> dict[str, Any]:
     return {"success": True, "output": output, "timings": timings}
 
 
+def number(runs: Mapping[str, Any], key: str, default: float) -> float:
+    """Return how many runs or seconds an input asks for."""
+    value = runs.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Refused(f"{key} is {json.dumps(value)[:80]}; it must be a finite number")
+    return value
+
+
 def _timed(run: Any) -> tuple[Any, int]:
     start = time.perf_counter_ns()
     result = run()
@@ -116,9 +133,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gradbench.adapter", description=__doc__)
     parser.add_argument("--mode", choices=MODES, default="eager")
     options = parser.parse_args(arguments)
+    protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # standard output has answers alone; C code that prints, too
     try:
         for line in answers(sys.stdin, options.mode):
-            print(line, flush=True)
+            print(line, file=protocol, flush=True)
+    except (BrokenPipeError, KeyboardInterrupt):  # the evaluation has ended
+        os._exit(0)  # without writing what is left to a closed pipe
     except ValueError as error:
         sys.exit(str(error))
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from ..runner import PEERS, ROOT
-from .adapter import answer
 from .evaluations import EVALUATIONS, Problem
 
 SIZES = {  # of the evaluations' own options, so that a check takes seconds
@@ -67,15 +70,18 @@ def checked(checkout: Path, name: str, mode: str, sizes: list[str] | None) -> tu
     line = [PEERS, "-c", BEFORE, name, str(path), "yes" if asks and not built else "no", *options]
     if name != "hello":
         line += ONCE
-    env = {**os.environ, "PYTHONPATH": f"{checkout / 'python' / 'gradbench'}{os.pathsep}{ROOT}",
-           "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          cwd=checkout, env=env) as process:  # fmt: skip
-        verdicts, problems = session(process, mode)
-        assert process.stderr
-        errors = process.stderr.read().strip().splitlines()
-    if process.returncode:
-        problems.append(f"it ended with {errors[-1] if errors else process.returncode}")
+    paths = [str(checkout / "python" / "gradbench"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+    served = [sys.executable, "-m", f"{__package__}.adapter", "--mode", mode]
+    with ExitStack() as stack:
+        if shutil.which(PEERS) is None:
+            return False, f"there is no {PEERS}: set TINYGRAD_NN_PEERS to the Python that runs the evaluations"
+        kept = [stack.enter_context(TemporaryFile("w+")) for _ in range(2)]
+        process = stack.enter_context(started(line, checkout, env, kept[0]))
+        server = stack.enter_context(started(served, ROOT, {**os.environ}, kept[1]))
+        verdicts, problems = session(process, server)
+        ended = (("it", process.wait(), last_line(kept[0])), ("the adapter", server.wait(), last_line(kept[1])))
+    problems += [f"{program} ended with {error or code}" for program, code, error in ended if code]
     asked = {name for name, _ in verdicts}
     missing = set(EVALUATIONS[name].functions) - asked
     if missing:
@@ -86,27 +92,46 @@ def checked(checkout: Path, name: str, mode: str, sizes: list[str] | None) -> tu
     return not problems and count == len(verdicts) > 0, "; ".join([text, *problems])
 
 
-def session(process: Any, mode: str) -> tuple[list[tuple[str, bool]], list[str]]:
-    """Answer an evaluation until it ends; return its verdict on each function, and what went wrong."""
+def started(line: list[str], folder: Path, env: dict[str, str], errors: Any) -> subprocess.Popen[str]:
+    """Start a program that is told and tells lines."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=errors, text=True, cwd=folder, env=env)
+
+
+def last_line(errors: Any) -> str:
+    """Return the last line of a file that a process wrote its errors into, empty if there is none."""
+    errors.seek(0)
+    return (errors.read().strip().splitlines() or [""])[-1]
+
+
+def session(process: Any, server: Any) -> tuple[list[tuple[str, bool]], list[str]]:
+    """Carry messages and answers until the evaluation ends; return its verdicts by function, and what went wrong."""
     asked: dict[int, str] = {}
     verdicts, problems = [], []
-    for line in process.stdout:
-        message = json.loads(line)
-        reply = {"id": message["id"], **answer(message, mode)}
-        if message["kind"] == "evaluate":
-            asked[message["id"]] = message["function"]
-            if not reply["success"]:
-                problems.append(f"{message['function']} failed: {reply['error']}"[:200])
-        if message["kind"] == "analysis":
-            verdicts.append((asked[message["of"]], message["valid"]))
-            if not message["valid"]:
-                problems.append(f"{asked[message['of']]}: {str(message.get('error')).strip()}"[:300])
-        try:
-            process.stdin.write(json.dumps(reply) + "\n")
+    try:
+        for line in process.stdout:
+            message = json.loads(line)
+            server.stdin.write(line)
+            server.stdin.flush()
+            answer = server.stdout.readline()
+            if not answer:
+                break
+            if message["kind"] == "evaluate":
+                reply = json.loads(answer)
+                asked[message["id"]] = message["function"]
+                if not reply["success"]:
+                    problems.append(f"{message['function']} failed: {reply['error']}"[:200])
+            if message["kind"] == "analysis":
+                verdicts.append((asked[message["of"]], message["valid"]))
+                if not message["valid"]:
+                    problems.append(f"{asked[message['of']]}: {str(message.get('error')).strip()}"[:300])
+            process.stdin.write(answer)
             process.stdin.flush()
-        except BrokenPipeError:
-            break
-    process.stdin.close()
+    except (BrokenPipeError, ValueError) as error:  # one of them ended, or wrote what is no JSON
+        problems.append(f"{type(error).__name__}: {error}"[:200])
+    for one in (server, process):
+        with suppress(BrokenPipeError):
+            one.stdin.close()
     return verdicts, problems
 
 

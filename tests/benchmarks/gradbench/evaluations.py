@@ -38,10 +38,17 @@ class Problem(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is run and timed, and what is answered."""
+    """One function of an evaluation on the input of one message.
+
+    Attributes:
+        run: what is timed.
+        show: turns its result into what the answer holds.
+        compile: what is done once before; it raises a RuntimeError if the function cannot be compiled.
+    """
 
     run: Callable[[], Any]
     show: Callable[[Any], Any]
+    compile: Callable[[], Any] | None = None
 
 
 class Evaluation(NamedTuple):

@@ -91,8 +91,9 @@ def task(evaluation: str, function: str, given: Any, mode: str) -> Task:
     kind = known.functions[function]
     problem = known.read(given, objectives_on(np, **scanned(np, nn.scan)) if mode == "scan" else objectives)
     call = MODES[mode](KINDS[kind](problem))
+    compile = None if mode == "eager" else lambda: call.plan(*problem.arguments)
     if kind == "objective":
-        return Task(lambda: call(*problem.arguments), problem.show)
+        return Task(lambda: call(*problem.arguments), problem.show, compile)
     if (finish := problem.finish) is None:
-        return Task(lambda: call(*problem.arguments), problem.show_derivative)
-    return Task(lambda: finish(call(*problem.arguments)), problem.show_derivative)
+        return Task(lambda: call(*problem.arguments), problem.show_derivative, compile)
+    return Task(lambda: finish(call(*problem.arguments)), problem.show_derivative, compile)

@@ -1,0 +1,46 @@
+"""Names of ``torch`` that have no counterpart of the same kind here, and what to write instead."""
+
+_PRECISION = "Numbers are float64 or float32; leave it out, or write dtype=torch.float32 of arrays and layers."
+_SEED = "Seed with torch.manual_seed(0), and layers with rng=0."
+_ADD = "Write t.at[index].set(values) or t.at[index].add(values)."
+_DRAWN = "Draw with NumPy: np.random.default_rng(0).choice(len(p), p=p) for an array p of probabilities."
+
+ABSENT = {
+    "multinomial":       _DRAWN,
+    **dict.fromkeys(["compile", "jit"], "Write tinygrad_nn.compile(step) for a function step of arrays."),
+    **dict.fromkeys(["amp", "autocast", "bfloat16"], _PRECISION),
+    **dict.fromkeys(["get_rng_state", "set_rng_state", "initial_seed", "random"], _SEED),
+    **dict.fromkeys(["scatter", "scatter_add", "index_add", "index_copy", "index_fill", "masked_scatter"], _ADD),
+    "hub":               "Write tinygrad_nn.io.load_weights(path, model) for a safetensors file.",
+    "distributions":     "Write the formula of the density, and draw with torch.randn or NumPy.",
+    "distributed":       "Write tinygrad_nn.fit(..., comm=) for several ranks over MPI.",
+    "sparse_coo_tensor": "Write tinygrad_nn.sparse for linear systems, else scipy.sparse.",
+    "addmm":             "Write b + x @ w.",
+    "addbmm":            "Write b + (x @ w).sum(axis=0).",
+    "baddbmm":           "Write b + x @ w.",
+    "addcmul":           "Write t + value * x * y.",
+    "addcdiv":           "Write t + value * x / y.",
+    "lerp":              "Write x + weight * (y - x).",
+    "cdist":             "Write np.linalg.norm(x[:, None] - y[None], axis=-1).",
+    "cummax":            "Write np.maximum.accumulate(t.data), without gradients.",
+    "clone":             "Write t.clone().",
+    "detach":            "Write t.detach().",
+    "inverse":           "Write np.linalg.inv(t).",
+    "unbind":            "Write list(t).",
+    "narrow":            "Write t[start : start + length].",
+    "empty_like":        "Write torch.zeros_like(t).",
+    "std_mean":          "Write torch.std(t), torch.mean(t).",
+    "var_mean":          "Write torch.var(t), torch.mean(t).",
+    "aminmax":           "Write torch.amin(t), torch.amax(t).",
+    "special":           "Write tinygrad_nn.special, or torch.erf and similar names.",
+    "erfinv":            "Write tinygrad_nn.special.erfinv(t).",
+    "is_floating_point": "Write t.dtype.kind == 'f'.",
+    "set_printoptions":  "Write np.set_printoptions(precision=4).",
+    "set_num_threads":   "Set OMP_NUM_THREADS before Python starts.",
+    "use_deterministic_algorithms": "Leave it out: the same seed gives the same numbers.",
+    "profiler":          "Write tinygrad_nn.profile(step).",
+    "onnx":              "Write tinygrad_nn.io.save_onnx(model, example, path).",
+    **{name: f"Write torch.tensor(data, dtype=torch.{dtype})." for name, dtype in (
+        ("FloatTensor", "float32"), ("DoubleTensor", "float64"), ("LongTensor", "int64"), ("IntTensor", "int32"),
+        ("BoolTensor", "bool"), ("ByteTensor", "uint8"))},
+}  # fmt: skip
