@@ -262,3 +262,19 @@ def test_long_kernels_are_cut(rng: np.random.Generator, plain_kernels: None) -> 
     kernels = [op.function for op in f.plan(p).program.ops if op.kind == "kernel"]
     assert len(kernels) > 3
     assert max(kernel.length() for kernel in kernels) <= fuse.LINES
+
+
+@pytest.mark.parametrize("steps", [plan.LONG // 4, 2 * plan.LONG])
+def test_the_lines_of_a_long_program_are_written_once(steps: int) -> None:
+    def f(x: Any) -> Any:
+        for _ in range(steps):
+            x = np.sin(x)
+        return {"x": x}
+
+    compiled, x = compile(f, backend="numpy"), np.array([0.3, -1.0])
+    for given in (x, 2 * x, x.astype("f4")):
+        np.testing.assert_array_equal(compiled(given)["x"], f(given)["x"])
+    lines, times = len(compiled.plan(x).source.splitlines()), 1 if steps > plan.LONG else 2
+    assert times * steps <= lines < times * steps + 20
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        compiled()

@@ -92,7 +92,7 @@ class BodyCode(Code):
         ])
         scope: dict[str, Any] = {**replay.GLOBALS, "miss": None}
         exec(source, scope)
-        return scope["make"](**self.names.objects)  # type: ignore[no-any-return]
+        return scope["make"](*self.names.objects.values())  # type: ignore[no-any-return]
 
 
 def loop_code(program: Program, roles: Any) -> Any:

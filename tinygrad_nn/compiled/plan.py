@@ -22,6 +22,7 @@ from .trace.call import canonical
 MISS = object()
 KERNELS = 24  # with more different kernels, each runs too little to be worth its compilation
 SMALL = 4096  # if no array has more entries, code with all lengths written as constants is 5 % faster
+LONG = 1000  # so many lines are written once: a call of them costs little, and Python takes 0.1 ms to compile a line
 LINES = 1000  # numba takes about ten seconds to compile this many lines of kernels
 
 
@@ -78,12 +79,12 @@ class Plan:
             *(f"            {line}" for line in taking),
             *([f"            return run({every})"] if writer.checked else []),
             f"        except {caught}: return miss",
-            *(f"        {line}" for line in body),
+            *(f"        {line}" for line in (body if len(body) < LONG else [f"return run({every})"])),
             "    return run, enter",
         ])
         scope = {**replay.GLOBALS, "miss": MISS}
         exec(self.source, scope)
-        self.run, self.enter = scope.pop("make")(**names.objects)
+        self.run, self.enter = scope.pop("make")(*names.objects.values())  # by keyword, the time would be quadratic
         # Whether a run must not be repeated on the same arguments: it overwrites an argument, or draws random numbers.
         self.spends = bool(self.donated) or any(v.dtype is np.random.Generator for v in program.inputs)
 
