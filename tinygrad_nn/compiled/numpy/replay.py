@@ -98,11 +98,8 @@ class Writer:
         """Return the expression of an argument of an operation."""
         if not isinstance(arg, Value):
             return self.names(arg) if not _is_literal(arg) else repr(arg)
-        if arg not in self.code:
-            if arg.kind == "constant":
-                self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
-            else:
-                raise KeyError(arg)
+        if arg not in self.code and arg.kind == "constant":
+            self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
         return self.code[arg]
 
     def stand(self, value: Value, array: Array) -> str:
