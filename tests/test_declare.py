@@ -13,10 +13,10 @@ from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
+from tinygrad_nn.display import shape_hint
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, numpy_name, sum_to
-from tinygrad_nn.spelling import shape_hint
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 

@@ -478,7 +478,7 @@ def no_rule(function: Any) -> TypeError:
 
 def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
-    from .spelling import shape_hint
+    from .display import shape_hint
 
     shapes = [np.shape(arg) for arg in raw]
     text = str(error)

@@ -1,7 +1,4 @@
-"""Suggestions in error messages: for unknown names synonyms from other frameworks first, then similar spelling.
-
-For two shapes that do not fit, the transpose or the new axis with which they would.
-"""
+"""Suggestions for unknown names in error messages: synonyms from other frameworks first, then similar spelling."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 Called = TypeVar("Called", bound=Callable[..., Any])
-ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 
 # Name in other frameworks -> possible names here; `near_names` keeps those that exist in the place that was asked.
 # Case, underscores, hyphens and spaces do not count, so "bce loss", "BCELoss" and "bce_loss" are the same word.
@@ -496,24 +492,3 @@ def no_option(call: str, name: str, takes: Sequence[str], elsewhere: Mapping[str
 
 def _folded(name: str) -> str:
     return "".join(c for c in name.lower() if c not in "_- ")
-
-
-def shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
-    """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
-    if len(shapes) != 2 or not all(shapes):
-        return ""
-    a, b = shapes
-    if name in ("matmul", "dot"):
-        if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
-            return ""  # the leading (batch) axes do not broadcast
-        inner = b[-2] if len(b) > 1 else b[0]
-        if a[-1] == b[-1] != inner:
-            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
-        if len(a) > 1 and a[-2] == inner != a[-1]:
-            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
-        return ""
-    if len(b) == 1 < len(a) and b[0] == a[0] and name in ELEMENTWISE:
-        return f". One number for each row of the first is y[:{', None' * (len(a) - 1)}]"
-    if len(a) == 1 < len(b) and a[0] == b[0] and name in ELEMENTWISE:
-        return f". One number for each row of the second is x[:{', None' * (len(b) - 1)}]"
-    return ""
