@@ -371,6 +371,7 @@ def test_only_a_kernel_that_writes_over_an_argument_may_be_given_memory_twice() 
         ("linux", {}, ".cache/tinygrad_nn"), ("darwin", {"XDG_CACHE_HOME": "own"}, "Library/Caches/tinygrad_nn"),
         ("win32", {"LOCALAPPDATA": "local"}, "local/tinygrad_nn/cache"),
         ("win32", {}, "AppData/Local/tinygrad_nn/cache"), ("linux", {"TINYGRAD_NN_CACHE": "named"}, "named"),
+        ("linux", {"TINYGRAD_NN_CACHE": "~/named"}, "named"),
         ("linux", {"TINYGRAD_NN_CACHE": "", "XDG_CACHE_HOME": "own"}, None),
     ],
 )  # fmt: skip
@@ -380,8 +381,9 @@ def test_machine_code_is_kept_where_a_system_keeps_such_things(
     for name in ("TINYGRAD_NN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, place in given.items():
-        monkeypatch.setenv(name, place and str(tmp_path / place))
+        monkeypatch.setenv(name, place if place[:1] in ("", "~") else str(tmp_path / place))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", platform)
     found = cache.folder()
     assert found == (None if below is None else (tmp_path / below).resolve())

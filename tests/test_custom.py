@@ -230,3 +230,35 @@ def test_compiled(own: Any) -> None:
         args = rng.standard_normal((2, 3)), rng.standard_normal(2), rng.standard_normal((4, 3))
         for a, b in zip(fast(*args), slopes(*args), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_given_arrays_own_rules_return_arrays() -> None:
+    x = np.array([1.0, 2.0])
+    for make in (custom_vjp, custom_jvp):
+        own = make(np.sin, lambda g, out, x: g * np.cos(x))
+        assert type(own(x)) is np.ndarray
+        assert type(own(tg.Tensor(x))) is type(own(tg.Tensor(x, requires_grad=False))) is tg.Tensor
+    several = custom_vjp(lambda d: {"a": d["b"], "n": 3 * d["n"]}, lambda g, out, d: {"b": g["a"], "n": None})
+    found = several({"b": x, "n": 2})
+    assert {key: type(part) for key, part in found.items()} == {"a": np.ndarray, "n": np.ndarray}
+    assert found["n"] == 6
+
+
+LOST = "is called with plain arrays and returned a Tensor, so it closes over one, whose gradient would be lost. Make "
+
+
+@pytest.mark.parametrize("outside", [
+    lambda f: grad(f)(3.0), lambda f: f(tg.Tensor(3.0)), lambda f: tg.vmap(f)(np.ones(2)),
+    lambda f: tg.vmap(grad(f))(np.ones(2)),
+])  # fmt: skip
+@pytest.mark.parametrize(("inside", "what"), [
+    (lambda w: custom_vjp(lambda x: x * w, lambda g, out, x: g)(2.0), "the function lambda"),
+    (lambda w: custom_vjp(lambda x: [x, x * w], lambda g, out, x: g)(w)[0], "the function lambda"),
+    (lambda w: custom_jvp(lambda x: x * w, lambda v, out, x: v)(2.0), "the function lambda"),
+    (lambda w: grad(custom_vjp(lambda x: x * 1, lambda g, out, x: g * w))(2.0), "the rule of lambda"),
+])  # fmt: skip
+def test_closing_over_a_tensor_is_refused(outside: Any, inside: Any, what: str) -> None:
+    with pytest.raises(TypeError, match=f"^{what} {LOST}that Tensor an argument, or close over its array, t.data.$"):
+        outside(inside)
+    fixed = tg.Tensor(2.0, requires_grad=False)
+    assert grad(custom_vjp(lambda x: x * fixed, lambda g, out, x: g * fixed))(3.0) == 2.0

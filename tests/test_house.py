@@ -55,7 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "batching":   {"primitive", "node", "tensor", "tree", "ops"},
     "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "batching", "tree"},
     "jacobians":  {"tensor", "backward", "batching", "transforms", "tree"},
-    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops", "batching"},
     "control_flow": {"node", "tensor", "tree"},
     "implicit":   {"node", "tensor", "tree", "transforms", "jacobians", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},

@@ -145,3 +145,10 @@ def test_what_would_lose_a_gradient_or_has_no_answer_is_told() -> None:
     with pytest.raises(TypeError, match="returned a Tensor"):
         root(lambda x, a: x - a, lambda a: t)(1.0)
     assert isinstance(root(lambda x, a: x - a, lambda a: a)(1.0), (Tensor, float, np.ndarray, np.generic))
+
+
+def test_a_solver_that_closes_over_a_tensor_is_refused() -> None:
+    message = "^root: the solver is called with plain arrays and returned a Tensor, so it closes over one. Make"
+    for outside, s in ((grad, 3.0), (tg.vmap, np.ones(2))):
+        with pytest.raises(TypeError, match=message):
+            outside(lambda s: implicit.root(lambda x, a: x - a * s, lambda a: a * s)(2.0))(s)

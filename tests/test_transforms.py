@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -185,6 +186,22 @@ def test_aux_is_handed_on() -> None:
     assert (value, aux, gradient) == (9, {"n": 1}, 6)
 
 
+def test_aux_consists_of_arrays_unless_an_outer_transform_needs_its_graph() -> None:
+    def f(x: Any) -> Any:
+        return (x * x).sum(), {"input": x, "twice": [2 * x, None], "note": "text"}
+
+    x = np.array([1.0, 2.0])
+    gradient, aux = grad(f, has_aux=True)(x)
+    assert [type(part) for part in (gradient, aux["input"], aux["twice"][0])] == [np.ndarray] * 3
+    assert np.array_equal(aux["twice"][0], 2 * x)
+    assert aux["note"] == "text"
+    aux["input"][:] = aux["twice"][0][:] = 7.0  # copies, which the caller may change
+    assert np.array_equal(x, [1.0, 2.0])
+    np.testing.assert_array_equal(grad(lambda x: (grad(f, has_aux=True)(x)[1]["twice"][0] * x).sum())(x), 4 * x)
+    each = tg.vmap(lambda x: grad(f, has_aux=True)(x)[1]["twice"][0])(x[:, None])
+    np.testing.assert_array_equal(each, 2 * x[:, None])
+
+
 def test_nested_derivatives_are_not_confused() -> None:
     assert grad(lambda x: x * grad(lambda y: x + y)(2.0))(1.0) == 1  # Siskind & Pearlmutter (2005)
     assert grad(lambda x: x * grad(lambda y: x * y)(2.0))(3.0) == 6
@@ -223,6 +240,76 @@ def test_what_cannot_be_differentiated_says_so() -> None:
         grad(lambda x: x * x)(np.ones(2))
     with pytest.raises(ValueError, match="the tangents need the shapes"):
         jvp(np.sin, (np.ones(2),), (np.ones(3),))
+
+
+PAIR = {"a": np.array(2.0), "b": np.array(3.0)}
+TURNED = {"b": np.array(10.0), "a": np.array(1.0)}
+
+
+def product_of_pair(p: Any) -> Any:
+    return p["a"] ** 2 * p["b"]
+
+
+def pair_of_pair(p: Any) -> Any:
+    return {"x": p["a"], "y": 2 * p["b"]}
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (lambda: jvp(product_of_pair, (PAIR,), (TURNED,))[1], 52.0),
+        (lambda: hvp(product_of_pair, (PAIR,), TURNED), {"a": 46.0, "b": 4.0}),
+        (lambda: vjp(pair_of_pair, PAIR)[1]({"y": np.array(1.0), "x": np.array(5.0)})[0], {"a": 5.0, "b": 2.0}),
+    ],
+)
+def test_directions_belong_to_arguments_by_key(call: Callable[[], Any], right: Any) -> None:
+    assert call() == right
+
+
+TUPLE, SAME = "with an entry for each argument; it got", "; give the same containers."
+KEYS = f"where args has a dict with a, b{SAME}"
+JVP, VALUE, REAL = "Write jvp(f, (x,), (v,)).", "where its value has", "take np.real of them."
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: jvp(product_of_pair, (PAIR,), ({"a": 1.0, "c": 1.0},)), ValueError,
+         f"tangents has a dict with a, c {KEYS}"),
+        (lambda: jvp(product_of_pair, (PAIR,), ({"a": 1.0},)), ValueError, f"tangents has a dict with a {KEYS}"),
+        (lambda: jvp(product_of_pair, (PAIR,), (None,)), ValueError, f"tangents has None {KEYS}"),
+        (lambda: jvp(np.sin, (1.0,), (1.0, 2.0)), ValueError,
+         f"tangents has a list with 0, 1 where args has a list with 0{SAME}"),
+        (lambda: jvp(np.sin, np.ones(2), np.ones(2)), TypeError,
+         f"jvp needs a tuple for args, {TUPLE} one array. {JVP}"),
+        (lambda: jvp(product_of_pair, (PAIR,), PAIR), TypeError,
+         f"jvp needs a tuple for tangents, {TUPLE} a dict with a, b. {JVP}"),
+        (lambda: hvp(np.sum, np.ones(2), np.ones(2)), TypeError,
+         f"hvp needs a tuple for args, {TUPLE} one array. Write hvp(f, (x,), v)."),
+        (lambda: hvp(np.sum, (), 1.0), ValueError,
+         "hvp takes the Hessian with respect to the first argument; args is empty."),
+        (lambda: hvp(product_of_pair, (PAIR,), 1.0), ValueError,
+         f"the direction has one float where the first argument has a dict with a, b{SAME}"),
+        (lambda: vjp(pair_of_pair, PAIR)[1]((1.0, 2.0)), ValueError,
+         f"the cotangent of pair_of_pair has a tuple with 0, 1 {VALUE} a dict with x, y{SAME}"),
+        (lambda: vjp(np.sin, 1.0)[1]({}), ValueError,
+         f"the cotangent of sin has an empty dict {VALUE} one array{SAME}"),
+        (lambda: vjp(np.sin, 1.0)[1](None), ValueError, f"the cotangent of sin has None {VALUE} one array{SAME}"),
+        (lambda: vjp(np.sin, 1.0)[1](1j), TypeError,
+         f"the cotangent of sin has complex numbers {VALUE} real ones; {REAL}"),
+        (lambda: jvp(np.sin, (np.ones(2),), (Tensor([1j, 0]),)), TypeError,
+         f"tangents has complex numbers where args has real ones; {REAL}"),
+        (lambda: jvp(np.sin, (1.0,), ("1",)), TypeError,
+         "tangents has one str where args has numbers; give numbers."),
+        (lambda: hvp(np.sum, (1.0,), 1j), TypeError,
+         f"the direction has complex numbers where the first argument has real ones; {REAL}"),
+    ],
+)  # fmt: skip
+def test_directions_in_other_containers_are_refused(
+    call: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        call()
 
 
 def test_independent_arguments_have_zero_gradients() -> None:
@@ -379,6 +466,82 @@ def test_checkpoint_of_a_function_that_returns_what_was_there_before() -> None:
         assert [t.grad or 0.0 for t in (x, w)] == [t.grad or 0.0 for t in leaves]
 
 
+def through_matrix(W: Any, x: Any) -> Any:
+    return np.abs(W @ (x * x)) ** 2
+
+
+@pytest.mark.parametrize("imaginary", [0.0, 1.0], ids=["real", "complex"])
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f, W, x: grad(lambda x: f(W, x).sum())(x),
+        lambda f, W, x: grad(lambda W: f(W, x).sum())(W),
+        lambda f, W, x: vjp(f, W, x)[1](np.array([1.0, 2.0])),
+        lambda f, W, x: jvp(f, (W, x), (x * W, 2 * x)),
+        lambda f, W, x: grad(lambda x: np.abs(grad(lambda x: f(W, x).sum())(x)).sum())(x),
+        lambda f, W, x: grad(lambda a: (f(a * W, x) + a).sum())(0.5),
+        lambda f, W, x: tg.vmap(lambda s: value_and_grad(lambda x: f(W, s * x).sum())(x))(np.arange(3.0)),
+        lambda f, W, x: grad(lambda x: tg.vmap(lambda s: f(W, s * x))(np.arange(3.0)).sum())(x),
+        lambda f, W, x: grad(lambda W: tg.vmap(lambda s: f(W, s * x))(np.arange(3.0)).sum())(W),
+        lambda f, W, x: tg.vmap(lambda s: tg.vmap(lambda r: value_and_grad(lambda W: f(W, r * s * x).sum())(W))(x))(x),
+        lambda f, W, x: tg.vmap(lambda x: f(W, x), out_axes=1)(np.stack([x, 2 * x])),
+        lambda f, W, x: tg.vmap(lambda s: f(W, x), out_axes=None)(x),
+        lambda f, W, x: f(W, x),
+    ],
+)
+def test_checkpoint_changes_no_derivative(derivative: Any, imaginary: float, rng: np.random.Generator) -> None:
+    W, x = (rng.normal(size=s) + 1j * imaginary * rng.normal(size=s) for s in ((2, 3), 3))
+    W, x = (W, x) if imaginary else (W.real, x.real)
+    found, right = (tg.tree.flatten(derivative(f, W, x))[0] for f in (checkpoint(through_matrix), through_matrix))
+    for a, b in zip(found, right, strict=True):
+        assert type(a) is type(b)
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+
+
+def several(p: dict[str, Any], x: Any) -> Any:
+    h = np.sin(p["W"] @ x)
+    return {"h": h, "rest": [np.argmax(x), (x * p["b"], None), 1j * h[0], 2.0]}
+
+
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        lambda f, p, x: f(p, x),
+        lambda f, p, x: vjp(f, p, x)[1](f(p, x)),
+        lambda f, p, x: jvp(f, (p, x), (p, x)),
+        lambda f, p, x: jacobian(lambda x: f(p, x)["rest"][1][0])(x),
+        lambda f, p, x: grad(lambda x: grad(lambda p: (f(p, x)["h"] ** 2).sum())(p)["W"].sum())(x),
+        lambda f, p, x: tg.vmap(f, (None, 0))(p, np.stack([x, 2 * x])),
+        lambda f, p, x: tg.vmap(lambda x: jvp(f, (p, x), (p, x)))(np.stack([x, 2 * x])),
+        lambda f, p, x: grad(lambda x: tg.scan(lambda c, s: f(p, c * s)["rest"][1][:1] * 2, x, x)[1].sum())(x),
+    ],
+)
+def test_checkpoint_of_several_results(derivative: Any, rng: np.random.Generator) -> None:
+    p, x = {"W": rng.normal(size=(3, 3)), "b": rng.normal(size=3)}, rng.normal(size=3)
+    found, right = (derivative(f, p, x) for f in (checkpoint(several), several))
+    assert tg.tree.containers(found) == tg.tree.containers(right)
+    for a, b in zip(*(tg.tree.flatten(tree)[0] for tree in (found, right)), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
+def test_checkpoint_with_closed_over_values_that_differ_by_sample() -> None:
+    s, x = np.array([1.0, 2.0, 3.0]), Tensor([0.5, 1.5])
+    made = tg.vmap(lambda s: checkpoint(lambda x: np.sin(s * x).sum())(x))(s)
+    np.testing.assert_array_equal(made.data, np.sin(s[:, None] * x.data).sum(axis=1))
+    made.sum().backward()
+    np.testing.assert_allclose(x.grad, (s[:, None] * np.cos(s[:, None] * x.data)).sum(axis=0), rtol=1e-14)
+
+
+def test_checkpoint_of_arrays_and_constants() -> None:
+    assert type(checkpoint(np.sin)(np.ones(2))) is np.ndarray
+    assert grad(lambda x: x * checkpoint(lambda x: 3.0)(x))(2.0) == 3.0
+    assert checkpoint(lambda x: (x, 2**60 + 1, np.array(2**60 + 1)))(Tensor(1.0))[1:] == (2**60 + 1, 2**60 + 1)
+    for result, got in (("note", "one str"), ((1.0, "note"), "one str"), (None, "None")):
+        with pytest.raises(TypeError, match=f"^checkpoint needs a function returning arrays; lambda returned {got}"):
+            checkpoint(lambda x: result)(Tensor(1.0))  # noqa: B023
+
+
 def test_checkpoint_can_be_differentiated_twice(rng: np.random.Generator) -> None:
     x = rng.normal(size=4)
 
@@ -463,6 +626,13 @@ def test_none_and_the_kinds_of_dicts_stay_in_their_places() -> None:
         (lambda x: grad(lambda a: (a * a).sum(), ("a", 0))(x), ValueError, "names an argument of <lambda> twice"),
         (lambda x: hvp(lambda a: (a**3).sum(), (x,), np.ones((2, 2))), ValueError, "the direction needs the shapes"),
         (lambda x: grad(lambda a: (a * 1j).sum())(x), TypeError, "returned a complex number; a gradient needs a real"),
+        (lambda x: grad(np.sum, has_aux=True)(x), TypeError,
+         r"^with has_aux=True f returns a pair; sum returned one array. Return \(number, aux\), or leave has_aux out"),
+        (lambda x: grad(lambda a: (a, 1, 2), has_aux=True)(1.0), TypeError, "<lambda> returned a tuple with 0, 1, 2"),
+        (lambda x: grad(np.sum, None)(x), TypeError,
+         "^argnums=None; give the position or name of an argument, or a tuple of them.$"),
+        (lambda x: jacobian(np.multiply, (0, 1), stack=True)(x, 1.0), ValueError,
+         r"^stack=True needs arguments of one shape; they have \(\) and \(2,\). Leave stack out"),
     ],
 )  # fmt: skip
 def test_what_would_give_a_wrong_gradient_in_silence_is_refused(

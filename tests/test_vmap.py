@@ -171,6 +171,35 @@ def test_transforms_inside(transform: Any) -> None:
         assert type(leaf) is np.ndarray
 
 
+@pytest.mark.parametrize("transform", [
+    grad, value_and_grad, jacobian, tg.hessian, tg.elementwise_grad,
+    lambda f: lambda x: tg.jvp(f, (x,), (x,)),
+    lambda f: lambda x: tg.hvp(f, (x,), x),
+    lambda f: lambda x: tg.vjp(f, x)[1](1.0),
+])  # fmt: skip
+@pytest.mark.parametrize("f", [
+    np.argmax, lambda x: (x > 2).sum(), lambda x: np.isnan(x).any(), lambda x: np.sign(x).sum(),
+    lambda x: tg.stop_gradient(x).sum(), lambda x: 3.0,
+])  # fmt: skip
+def test_results_without_a_derivative_have_the_derivative_zero(transform: Any, f: Any) -> None:
+    X = np.array([[1.0, 2.0], [4.0, 3.0]])
+    found, _ = tg.tree.flatten(vmap(transform(f))(X))
+    each = zip(*[tg.tree.flatten(transform(f)(x))[0] for x in X], strict=True)
+    for a, b in zip(found, each, strict=True):
+        np.testing.assert_array_equal(a, np.stack(b))
+    nested = grad(lambda X: sum(np.sum(part) for part in tg.tree.flatten(vmap(transform(f))(X))[0]) * 1.0)(X)
+    np.testing.assert_array_equal(nested, grad(lambda X: sum(
+        np.sum(part) for x in X for part in tg.tree.flatten(transform(f)(x))[0]) * 1.0)(X))  # fmt: skip
+
+
+def test_axes_of_a_dict_belong_to_its_arrays_by_key() -> None:
+    d = {"a": np.arange(2.0), "b": np.arange(6.0).reshape(3, 2)}
+    found = vmap(lambda d: {"u": d["a"] * d["b"], "v": d["a"]}, ({"b": 1, "a": 0},), {"v": 0, "u": 1})(d)
+    np.testing.assert_array_equal(found["u"], d["a"] * d["b"])
+    np.testing.assert_array_equal(found["v"], d["a"])
+    np.testing.assert_array_equal(vmap(np.sum, np.int64(1))(d["b"]), d["b"].sum(axis=0))
+
+
 def test_transforms_outside() -> None:
     loss, params, X, Y = losses()
     of_all = lambda p: vmap(loss, in_axes=(None, 0, 0))(p, X, Y).sum()

@@ -291,7 +291,7 @@ def test_tensors_come_back_where_tensors_were_given_or_a_graph_is() -> None:
 SHARED = "give one for each, None for an argument that all samples share."
 FOUND = "vmap of add needs the same number of samples in all mapped arguments; it found"
 NUMBER = ". in_axes gives the axis of the samples in each argument, None if it is not mapped."
-NESTS = "; give one number or None for all of it, or the same containers."
+NESTS = "; give one integer or None for all of it, or the same containers."
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,9 @@ NESTS = "; give one number or None for all of it, or the same containers."
          f"in_axes of vmap(<lambda>) has a dict with a where there is a list with 0{NESTS}"),
         (lambda x: vmap(lambda d: d["a"], ({"a": 0},))({"a": x, "b": x}),
          f"in_axes of vmap(<lambda>) has a dict with a where there is a dict with a, b{NESTS}"),
-        (lambda x: vmap(np.sin, "0")(x), f"in_axes of vmap(sin) has str where there is ndarray{NESTS}"),
+        (lambda x: vmap(np.sin, 1)(x), "in_axes of vmap(sin): axis 1 is out of bounds for array of dimension 1"),
+        (lambda x: vmap(np.sin, 0, -2)(x), "out_axes of vmap(sin): axis -2 is out of bounds for array of dimension 1"),
+        (lambda x: vmap(np.sin, "0")(x), f"in_axes of vmap(sin) has one str where there is one array{NESTS}"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_axes(call: Any, text: str) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors
-from .node import Node, recording
+from .batching import level_of
+from .node import Node, recording, thread
 from .ops.linalg import conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, held, raw, wrap
 from .transforms import new_input, pullback
-from .tree import Tree, children, flatten
+from .tree import Tree, children, described, flatten
 
 
 def stop_gradient(tree: Tree) -> Tree:
@@ -51,9 +52,11 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
             ``A.conj().T @ g``. A rule of NumPy functions and operators only can be differentiated, to any order.
 
     Returns:
-        A function of the same arguments; a graph records a call of it as one operation.
+        A function of the same arguments; a graph records a call of it as one operation. Given plain arrays it returns
+        plain arrays.
 
     Raises:
+        TypeError: f or the rule closes over a Tensor that is not among the arguments, whose gradient would be lost.
         ValueError: (when gradients are taken) the gradients have other containers than the arguments.
 
     Example:
@@ -178,16 +181,32 @@ def _operation(
             return rebuild(new)  # type: ignore[no-any-return]
 
         def forward(*given: Any, **metadata: Any) -> Any:
-            return results.packed(f(*filled(given), **metadata))
+            made = f(*filled(given), **metadata)
+            _require_arrays(made, f"the function {_name(f)}")
+            return results.packed(made)
 
         def joint(g: Any, out: Any, *given: Any, **metadata: Any) -> list[Any]:
             found = gradients(results.parted(conj(g)), results.parted(out), filled(given), metadata)
+            if not isinstance(g, Tensor):
+                _require_arrays(found, f"the rule of {_name(f)}")
             return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
 
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
-        return results.parted(apply(primitive, tuple(leaves[k] for k in arrays), metadata))
+        out = apply(primitive, tuple(leaves[k] for k in arrays), metadata)
+        if out.node is None and not any(isinstance(x, Tensor) for x in leaves):
+            return results.parted(held(out))  # given plain arrays, plain arrays are returned
+        return results.parted(out)
 
     return wraps(f)(call)
+
+
+def _require_arrays(made: Any, what: str) -> None:
+    """Raise for a Tensor that is made of plain arrays by a function or rule: it closes over a Tensor."""
+    if any(isinstance(x, Tensor) and (x.node is not None or level_of(x) is not None) for x in flatten(made)[0]):
+        raise TypeError(
+            f"{what} is called with plain arrays and returned a Tensor, so it closes over one, whose gradient would be "
+            "lost. Make that Tensor an argument, or close over its array, t.data."
+        )
 
 
 class Results:
@@ -205,7 +224,7 @@ class Results:
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
-        arrays = [np.asarray(x) for x in leaves]
+        arrays = [_array(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
         return np.concatenate([x.ravel() for x in arrays]) if arrays else np.array([])
 
@@ -254,15 +273,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Only the arguments and the result of f stay in memory; in return, f runs once more.
 
     Args:
-        f: a function of Tensors (containers of them, and anything else) returning a Tensor. Every call with the same
-            arguments must compute the same, so random numbers are passed in, not drawn inside. Tensors that it closes
-            over get their gradients too.
+        f: a function of arrays (containers of them, and anything else) returning an array, or containers of arrays.
+            Every call with the same arguments must compute the same, so random numbers are passed in, not drawn inside.
+            Tensors that it closes over get their gradients too.
 
     Returns:
         A function of the same arguments.
 
     Raises:
-        TypeError: f returns something other than a Tensor.
+        TypeError: f returns something other than arrays and numbers.
 
     Source:
         A. Griewank and A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000).
@@ -275,39 +294,82 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         leaves, rebuild = flatten([list(args), kwargs])
+        level = thread.mode.level
+        if level is not None and any(level.has(x) for x in leaves):
+            return of_all(level, leaves, rebuild)
         places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.node is not None]
+        results = Results()
 
-        def run(inputs: Any) -> Tensor:
+        def run(inputs: Any) -> Any:
             filled = list(leaves)
             for place, tensor in zip(places, inputs, strict=True):
                 filled[place] = tensor
             again, named = rebuild(filled)
-            out = f(*again, **named)
-            if not isinstance(out, Tensor):
-                raise TypeError(f"checkpoint needs a function returning one Tensor; it returned {type(out).__name__}.")
-            return out
+            return f(*again, **named)
 
         oldest: int = new_input(0.0).node.index  # type: ignore[union-attr]
         inputs = [new_input(leaves[i]) for i in places]
         with recording(True):
-            out = run(inputs)
-        if out.node is None:
-            return out
+            tree = run(inputs)
+            found, again_with = flatten(tree)
+            for x in found:
+                if not _numeric(x):
+                    raise TypeError(
+                        f"checkpoint needs a function returning arrays; {_name(f)} returned {described(x)}. Leave it "
+                        "out, or return it from a function around the checkpoint."
+                    )
+            if level is not None and any(level.has(x) for x in found):
+                return of_all(level, leaves, rebuild)  # f closes over a value that differs by sample
+            out = results.packed(_floats(tree))
+        if not isinstance(out, Tensor) or out.node is None:
+            return tree
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
-        data = held(out)
-        del out
+        data, alone = held(out), found[0] is tree
+        others = [None if _is_float(x) else x for x in found]  # integers have no gradient and keep all their digits
+        del out, tree, found, x
 
         def rule(g: Any, out: Any, *arrays: Any) -> list[Any]:
             entered = [new_input(x) for x in arrays[: len(places)]]
             with recording(True):
-                result = run(entered)
-                found = pullback(result, [*entered, *captured], g)
-            return found if isinstance(g, Tensor) else [raw(x) for x in found]
+                result = results.packed(_floats(run(entered)))
+                found = pullback(result, [*entered, *captured], conj(g))
+            return [conj(x if isinstance(g, Tensor) else raw(x)) for x in found]
 
         primitive = Primitive("checkpoint", lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g"))
-        return apply(primitive, (*(leaves[i] for i in places), *captured))
+        made = results.parted(apply(primitive, (*(leaves[i] for i in places), *captured)))
+        if alone:
+            return made
+        parts = iter(made)
+        return again_with([next(parts) if x is None else x for x in others])
+
+    def of_all(level: Any, leaves: list[Any], rebuild: Callable[[Any], Any]) -> Any:
+        """Inside vmap: make one operation of the function of all samples, which runs f inside the vmap again."""
+        mapped = [i for i, x in enumerate(leaves) if level.has(x)]
+
+        def all_samples(full: list[Any]) -> Any:
+            filled = list(leaves)
+            for i, x in zip(mapped, full, strict=True):
+                filled[i] = level.wrap(x)
+            with level.again():
+                args, kwargs = rebuild(filled)
+                found, again = flatten(f(*args, **kwargs))
+            return again([level.full(x) if _numeric(x) else x for x in found])
+
+        with level.left():
+            found, again = flatten(checkpoint(wraps(f)(all_samples))([leaves[i].full for i in mapped]))
+            return again([level.wrap(x) for x in found])
 
     return wraps(f)(call)
+
+
+def _is_float(x: Any) -> bool:
+    return (x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype).kind in "fc"
+
+
+def _floats(tree: Tree) -> Any:
+    """Return the arrays of floats of a nest as a list; a single array is returned as it is."""
+    leaves, _ = flatten(tree)
+    return tree if len(leaves) == 1 and leaves[0] is tree else [x for x in leaves if _is_float(x)]
 
 
 def _captured(root: Node, oldest: int) -> list[Node]:

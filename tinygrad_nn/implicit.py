@@ -176,7 +176,8 @@ def _answer(found: Any, name: str) -> Any:
     leaves, rebuild = flatten(found)
     if any(isinstance(x, Tensor) for x in leaves):
         raise TypeError(
-            f"{name}: the solver returned a Tensor; it is called with plain arrays and must return plain arrays."
+            f"{name}: the solver is called with plain arrays and returned a Tensor, so it closes over one. Make that "
+            "Tensor an argument of f and solver, or close over its array, t.data."
         )
     arrays = [np.asarray(x) for x in leaves]
     return rebuild([x if x.dtype.kind in "fc" else x.astype(float) for x in arrays])
@@ -260,4 +261,4 @@ def _by_products(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], 
         return u
 
     u = _implicit(transposed, solver, name)(g, v, *args)
-    return u if u.requires_grad else raw(u)
+    return u if isinstance(u, Tensor) and u.requires_grad else raw(u)

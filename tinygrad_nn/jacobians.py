@@ -58,7 +58,14 @@ def jacobian(
         outs, rebuild = flatten(call.value)
         outs = [result_of(f, out) for out in outs]
         found = [call.arrange(blocks) for blocks in _by_forward(outs, call.inputs) or _by_reverse(outs, call.inputs)]
-        return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
+        if not stack or call.single:
+            return rebuild(found)
+        if len(shapes := {t.shape for t in call.inputs}) > 1:
+            raise ValueError(
+                f"stack=True needs arguments of one shape; they have {' and '.join(map(str, sorted(shapes)))}. Leave "
+                "stack out, which gives a tuple of arrays."
+            )
+        return rebuild([np.stack(blocks, axis=-1) for blocks in found])
 
     return wraps(f)(matrix)
 

@@ -20,7 +20,7 @@ from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
-from .tree import Tree, flatten, slot
+from .tree import Tree, described, flatten, leaves_like, listed, slot
 
 _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
@@ -79,7 +79,8 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     They are Tensors if the cotangent is one or an enclosing transform needs their graph, else ndarrays.
     """
     if (level := level_of(*inputs)) is not None:  # samples of a vmap are independent, so one walk serves them all
-        return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
+        run = lambda o, xs, c: pullback(_as_tensor(o[0]), xs, c[0])  # noqa: E731
+        return level.outside(run, [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
     arrived: dict[Node, Any] = {}
     live = _wants_graph(cotangent) or _has_outside_graph(out.node, nodes)
@@ -103,6 +104,10 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         none = np.zeros_like(held(t)) if t.node is None or t.node not in arrived else None
         gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
+
+
+def _as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else wrap(x, None)
 
 
 def _has_ties(root: Node, inputs: frozenset[Node]) -> bool:
@@ -132,6 +137,13 @@ def result_of(f: Callable[..., Any], value: Any) -> Tensor:
     return wrap(value, None)
 
 
+def _pair(f: Callable[..., Any], value: Any) -> Any:
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return value
+    got = f"{_name(f)} returned {described(value)}"
+    raise TypeError(f"with has_aux=True f returns a pair; {got}. Return (number, aux), or leave has_aux out.")
+
+
 def _name(f: Callable[..., Any]) -> str:
     return printable(getattr(f, "__name__", type(f).__name__))
 
@@ -141,6 +153,8 @@ class Call:
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.single = isinstance(argnums, (int, np.integer, str))
+        if not self.single and not hasattr(argnums, "__iter__"):
+            raise TypeError(f"argnums={argnums!r}; give the position or name of an argument, or a tuple of them.")
         slots = [slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
         if len(slots) > 1 and len(set(slots)) < len(slots):
             raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; it has only one gradient.")
@@ -205,7 +219,7 @@ def value_and_grad(
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         call = Call(f, argnums, args, kwargs)
-        value, aux = call.value if has_aux else (call.value, None)
+        value, aux = _pair(f, call.value) if has_aux else (call.value, None)
         out = result_of(f, value)
         if out.data.size != 1:
             raise ValueError(
@@ -225,7 +239,9 @@ def value_and_grad(
             shown = _as_result(out, call.inputs)
         else:
             shown = out if outside else out.data.copy()[()]  # a copy, since arrays in a graph are read-only
-        return ((shown, aux) if has_aux else shown), call.arrange(gradients)
+        if not has_aux:
+            return shown, call.arrange(gradients)
+        return (shown, _without_tensors(aux, call.inputs)), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
 
@@ -286,7 +302,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
     outs = [result_of(f, out) for out in outs]
 
     def pull(cotangent: Tree) -> Tree:
-        cotangents, _ = flatten(cotangent)
+        cotangents = leaves_like(call.value, cotangent, f"the cotangent of {_name(f)}", "its value")
         shapes = [np.shape(raw(c)) for c in cotangents]
         if shapes != [out.shape for out in outs]:
             raise ValueError(
@@ -304,8 +320,22 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
 def _as_result(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return a value as a Tensor if an enclosing transform needs its graph, else as an ndarray."""
     if (level := level_of(*inputs)) is not None:
-        return level.outside(lambda o, xs: [_as_result(o[0], xs)], [out], inputs)[0]
+        return level.outside(lambda o, xs: [_as_result(_as_tensor(o[0]), xs)], [out], inputs)[0]
     return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
+
+
+def _without_tensors(tree: Tree, inputs: Sequence[Tensor]) -> Tree:
+    """Return a nest of anything with arrays in place of its Tensors, except those that an enclosing transform needs."""
+    leaves, rebuild = flatten(tree)
+    if not any(isinstance(x, Tensor) for x in leaves):
+        return tree
+    return rebuild([_shown(x, inputs) if isinstance(x, Tensor) else x for x in leaves])
+
+
+def _shown(out: Tensor, inputs: Sequence[Tensor]) -> Any:
+    """Return what `_as_result` returns; an array is a copy, since the arrays of a graph are read-only."""
+    x = _as_result(out, inputs)
+    return x if isinstance(x, Tensor) else x.copy()
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -334,7 +364,8 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         >>> jvp(np.sin, (np.array(0.0),), (np.array(2.0),))
         (array(0.), array(2.))
     """
-    primals, directions = flatten(list(args))[0], flatten(list(tangents))[0]
+    primals = flatten(listed("jvp", "args", args))[0]
+    directions = leaves_like(list(args), listed("jvp", "tangents", tangents), "tangents", "args")
     shapes = [np.shape(raw(x)) for x in primals], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
@@ -342,8 +373,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs, rebuild = flatten(call.value)
     outs = [result_of(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
-    shown = [_as_result(out, call.inputs) for out in outs]
-    return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
+    return rebuild([_shown(out, call.inputs) for out in outs]), rebuild(derivatives)
 
 
 def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[Sequence[Any]], list[Any]]:
@@ -352,7 +382,8 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     It returns Tensors if a tangent is one or an enclosing transform needs their graph, else ndarrays.
     """
     if (level := level_of(*inputs)) is not None:
-        return lambda vs: level.outside(lambda os, xs, vs: pushforward(os, xs)(vs), outs, inputs, vs)
+        run = lambda os, xs, vs: pushforward([_as_tensor(o) for o in os], xs)(vs)  # noqa: E731
+        return lambda vs: level.outside(run, outs, inputs, vs)
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     roots = [out.node for out in outs if out.node is not None]
     through = path(roots, nodes)
@@ -430,7 +461,9 @@ def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tre
     """
     if args is None:
         return wraps(f)(lambda x, direction, *rest: hvp(f, (x, *rest), direction))
-    directions = flatten(direction)[0]
+    if not listed("hvp", "args", args):
+        raise ValueError("hvp takes the Hessian with respect to the first argument; args is empty.")
+    directions = leaves_like(args[0], direction, "the direction", "the first argument")
     shapes = [np.shape(raw(x)) for x in flatten(args[0])[0]], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the direction needs the shapes of the first argument, {shapes[0]}; it has {shapes[1]}.")

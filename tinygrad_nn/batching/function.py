@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..printable import printable
 from ..tensor import Tensor, wrap
-from ..tree import Tree, children, flatten
+from ..tree import Tree, children, described, flatten
 from .mapped import Level, mapped_behind
 
 
@@ -68,7 +68,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
                     f"vmap of {name}: {x!r:.40} is one number and has no axis of samples. If all samples share it, "
                     "write None for it in in_axes, or bind it: lambda x: f(x, number)."
                 )
-            axes[place] = axis = normalize_axis_index(axis, np.ndim(x))
+            axes[place] = axis = normalize_axis_index(axis, np.ndim(x), f"in_axes of vmap({name})")
             sizes.setdefault(np.shape(x)[axis], f"{np.shape(x)[axis]} along axis {axis} of shape {np.shape(x)}")
         if len(sizes) != 1:
             found = " and ".join(sizes.values()) or f"none, with in_axes={in_axes}"
@@ -101,20 +101,15 @@ def _first(x: Any, axis: int) -> Any:
 
 def _per_leaf(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
     """Return the axis for each leaf of a tree; one number or None in `axes` counts for all leaves of a container."""
-    if axes is None or isinstance(axes, int):
+    if axes is None or isinstance(axes, (int, np.integer)):
         return [axes for _ in flatten(tree)[0]]
     parts, found = children(tree), children(axes)
-    if parts is None or found is None or list(parts) != list(found):
+    if parts is None or found is None or set(parts) != set(found):
         raise ValueError(
-            f"{what} of vmap({name}) has {_kind(axes)} where there is {_kind(tree)}; give one number or None for all "
-            "of it, or the same containers."
+            f"{what} of vmap({name}) has {described(axes)} where there is {described(tree)}; give one integer or None "
+            "for all of it, or the same containers."
         )
     return [axis for key, part in parts.items() if part is not None for axis in _per_leaf(found[key], part, what, name)]
-
-
-def _kind(tree: Tree) -> str:
-    parts = children(tree)
-    return type(tree).__name__ if parts is None else f"a {type(tree).__name__} with {', '.join(map(str, parts))}"
 
 
 def _as_result(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
@@ -137,7 +132,7 @@ def _as_result(x: Any, axis: int | None, level: Level, name: str, tensors: bool,
     else:
         full = x.full
     if axis:
-        full = np.moveaxis(full, 0, normalize_axis_index(axis, np.ndim(full)))
+        full = np.moveaxis(full, 0, normalize_axis_index(axis, np.ndim(full), f"out_axes of vmap({name})"))
     if isinstance(full, Tensor):
         return full if full.node is not None or tensors or hasattr(full, "level") else full.data
     if tensors:

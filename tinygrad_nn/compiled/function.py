@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
@@ -23,7 +24,7 @@ from .plan import MISS, Plan, SharedArgument
 from .program import arguments as nest
 from .program import verify
 from .program.simplify import copy_shared_results, simplify
-from .trace.call import array_or_scalar, canonical, trace
+from .trace.call import array_or_scalar, canonical, refuse_argument, trace
 from .trace.nodes import SecondOrder, Untraceable, calling_line
 from .trace.recorder import Recorder
 from .trace.side_effects import GeneratorStates, HiddenGenerators, restoring_generators
@@ -49,7 +50,8 @@ def compile(
         function: takes arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns a
             nest of the same kinds and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used
             inside.
-        backend: ``"numpy"`` replays NumPy calls, to the same last bit where NumPy's own order of summation is kept;
+        backend: ``"numpy"`` replays NumPy calls, for real numbers to the same last bit where NumPy's own order of
+            summation is kept;
             ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba if it is installed
             and the plan has few kernels.
         donate: positions or names of arguments whose arrays the call may overwrite with its results. A training loop
@@ -188,6 +190,11 @@ class Compiled:
             raise error
         key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
         if plan.spends and not isinstance(error, Forked):
+            leaves = flatten([args, kwargs])[0]
+            if any(isinstance(leaves[k], np.ndarray) and not leaves[k].flags.writeable for k in plan.donated):
+                raise ValueError(
+                    "an array in a donated argument is read-only. Pass a copy of it, or leave it out of `donate`."
+                ) from error
             raise error  # the plan may already have drawn random numbers, or overwritten arguments
         result = bare_tree(self.function(*args, **kwargs))
         if isinstance(error, np.linalg.LinAlgError):
@@ -263,6 +270,8 @@ class Compiled:
 
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
         # Trace the function, make its plan, check the plan, and return it with the result of its first run.
+        for x in leaves:
+            refuse_argument(x)
         given = [canonical(x, keep=True) for x in leaves]
         hidden = HiddenGenerators(self.function, given)
         with restoring_generators(given) as draws:
@@ -275,7 +284,10 @@ class Compiled:
                 raise
             except Exception as error:  # if the function raises on plain arrays too, its own error is raised here
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=users_line(error)) from error
+                why = f"{type(error).__name__}: {error}"
+                if isinstance(error.__cause__, Untraceable):  # NumPy asked a Tensor for its number
+                    why += " Instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...])."
+                raise Untraceable(printable(why), at=users_line(error)) from error
             hidden.check()
             try:
                 program = copy_shared_results(simplify(program))
@@ -309,6 +321,16 @@ class Compiled:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         file, line = calling_line()
         warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
+
+    def __reduce__(self) -> Any:
+        # A copy has no plans and makes its own. A decorated function is found by its name, as functions are.
+        name = getattr(self.function, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self.function, "__module__", None) or "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name
+        return Compiled, (self.function, self.backend, self.donate, self.automatic, self.maxsize)
 
     def __repr__(self) -> str:
         name = printable(getattr(self.function, "__qualname__", self.function))

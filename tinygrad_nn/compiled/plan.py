@@ -70,16 +70,16 @@ class Plan:
         names.objects.update(writer.machine.compiled())
         every = ", ".join(f"i{k}" for k in range(len(leaves)))
         caught = "Exception" if writer.checked else "(KeyError, IndexError, AttributeError, TypeError)"
+        entered = body if len(body) < LONG else [f"return run({every})"]
         self.source = "\n".join([
             f"def make({', '.join(names.objects)}):",
             f"    def run({every}):",
             *(f"        {line}" for line in body),
             "    def enter(args, kwargs):",
             "        try:",
-            *(f"            {line}" for line in taking),
-            *([f"            return run({every})"] if writer.checked else []),
+            *(f"            {line}" for line in [*taking, *(entered if writer.checked else [])]),
             f"        except {caught}: return miss",
-            *(f"        {line}" for line in (body if len(body) < LONG else [f"return run({every})"])),
+            *(f"        {line}" for line in entered if not writer.checked),
             "    return run, enter",
         ])
         scope = {**replay.GLOBALS, "miss": MISS}

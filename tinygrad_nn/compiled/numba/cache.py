@@ -39,7 +39,7 @@ def folder() -> Path | None:
     """
     named = os.environ.get("TINYGRAD_NN_CACHE")
     if named is not None:
-        place = Path(named) if named else None
+        place = Path(os.path.expanduser(named)) if named else None
     elif sys.platform == "win32":
         place = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "tinygrad_nn" / "cache"
     elif sys.platform == "darwin":

@@ -214,7 +214,8 @@ class Writer:
         """Return the line for an elementwise operation."""
         kinds = ufunc_dtypes(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
         for place, arg in enumerate(op.args):
-            if not isinstance(arg, Value):  # NumPy is faster with an array without axes than with a number
+            # NumPy is faster with an array without axes than with a number. A uint8 == -1 is False, and -1 is no uint8.
+            if not isinstance(arg, Value) and _fits(arg, kinds[place]):
                 args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
         out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
         return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
@@ -265,6 +266,12 @@ def _number_code(op: Op, args: list[str], names: Names) -> str:
     if symbol:
         return f"{args[0]} {symbol} {args[1]}"
     return f"{names(op.function, 'f')}({', '.join(args)})"
+
+
+def _fits(number: Any, dtype: Any) -> bool:
+    """Tell whether a dtype can hold a number."""
+    whole = type(number) is int and dtype.kind in "iu"
+    return not whole or bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
 
 
 def _number_array(op: Op, number: Any, dtype: Any) -> Array:

@@ -14,7 +14,10 @@ import numpy as np
 
 from ...tensor import Tensor
 from ...tree import refilled
-from ..trace.call import NUMBERS, traceable
+from ..trace.call import NUMBERS, plain, traceable
+
+# Unhashable flags that the caller can change in place -> the type of a copy with the same value
+CHANGEABLE: dict[type, Callable[[Any], Any]] = {set: frozenset, bytearray: bytes}
 
 
 class Names:
@@ -40,7 +43,7 @@ def leaf_key(x: Any, fixed: bool = False) -> Any:
     if isinstance(x, Tensor):
         return "tensor", x.shape, x.dtype.str, x.node is not None
     if isinstance(x, (np.ndarray, np.generic)):
-        return x.shape, x.dtype.str
+        return (x.shape, x.dtype.str) if plain(x) else (type(x), x.shape, x.dtype.str)
     if isinstance(x, np.random.Generator):
         return "generator"
     if type(x) in NUMBERS:
@@ -49,7 +52,9 @@ def leaf_key(x: Any, fixed: bool = False) -> Any:
 
 
 def static_key(x: Any) -> Any:
-    """Return the key of a leaf that is not traced: its type and value if it is hashable, else its id."""
+    """Return the key of a leaf that is not traced: its type and value if it is hashable or a set, else its id."""
+    if type(x) in CHANGEABLE:
+        return type(x), CHANGEABLE[type(x)](x)
     try:
         hash(x)
     except TypeError:
@@ -65,18 +70,25 @@ def _may_be_signed_zero(x: Any) -> bool:
 def unpacking_lines(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
     """Return the lines that assign the leaves of ``args`` and ``kwargs`` to ``i0, i1, ...`` or return ``miss``.
 
-    Arrays must have the flag `layout`, if it is not empty. If it is None, the kernel checks the arrays, not this code.
+    Arrays must have the flag `layout`, if it is not empty. If it is None, the kernel checks shapes and dtypes, but not
+    subclasses: of a masked array it would read all entries.
     """
     lines: list[str] = []
+    types: list[str] = []
     counter = iter(range(10**9))
 
     def take(x: Any, source: str) -> None:
-        _take(x, source, next(counter), fixed, names, layout, lines)
+        slot = next(counter)
+        _take(x, source, slot, fixed, names, layout, lines)
+        if layout is None and isinstance(x, np.ndarray) and slot not in fixed:
+            types.append(f"type(i{slot})")
 
     args, kwargs = tree
     fresh = iter(range(10**9))
     _visit(args, "args", fresh, names, lines, take)
     _visit(kwargs, "kwargs", fresh, names, lines, take) if kwargs else lines.append("if kwargs: return miss")
+    if types:
+        lines.append(f"if not ({' is '.join(types)} is ndarray): return miss")
     return lines
 
 
@@ -118,7 +130,9 @@ def _take(
     if slot in fixed or not traceable(x):
         k = names(x)
         same = f"{i} is not {k}"
-        if type(x) in (int, float, bool, str, complex):
+        if type(x) in CHANGEABLE:
+            same = f"type({i}) is not {names(type(x))} or {i} != {names(CHANGEABLE[type(x)](x))}"
+        elif type(x) in (int, float, bool, str, complex):
             other = f"repr({i}) != repr({k})" if _may_be_signed_zero(x) else f"{i} != {k}"
             same += f" and (type({i}) is not type({k}) or {other})"
         lines.append(f"if {same}: return miss")

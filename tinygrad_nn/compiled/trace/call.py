@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...node import thread
+from ...printable import printable
 from ...tensor import Tensor, held
 from ...tree import flatten
 from ..program.values import Program, Value
@@ -78,9 +79,9 @@ def trace(
             file, line = place.rsplit(":", 1)
             raise Untraceable("a constant is indexed by a value that differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)
-        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
+        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else _generator_value(x) for x in found]
         whose = [objects.setdefault(id(x), place) for place, x in enumerate(found)]
-        plain = refill([array_or_scalar(x) for x in found])
+        plain = refill([leaves[x.value.slot] if isinstance(x, Drawing) else array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
     read = {x for x in outputs if isinstance(x, Value)}
     for op in reversed(record.ops):  # unread operations may be left over from an attempt that was given up
@@ -91,9 +92,32 @@ def trace(
     return Program(record.ops, inputs, outputs, whose, record.augmented), plain
 
 
+def _generator_value(x: Any) -> Any:
+    """Return the value of a generator that is an argument; anything else is returned unchanged."""
+    return x.value if isinstance(x, Drawing) else x
+
+
 def traceable(x: Any) -> bool:
     """Tell whether an argument may differ from call to call: arrays, numbers and generators may, flags may not."""
     return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
+
+
+def plain(x: Any) -> bool:
+    """Tell whether an array is only its entries: no mask, no units, and products that are not those of matrices."""
+    return not isinstance(x, np.ndarray) or type(x) in (np.ndarray, np.memmap)
+
+
+def refuse_argument(x: Any) -> None:
+    """Raise if an argument is more than its entries, or can be read only once: the function is called twice at first.
+
+    Raises:
+        Untraceable: the argument is an array of a subclass, or an iterator.
+    """
+    name = printable(type(x).__name__)
+    if not plain(x):
+        raise Untraceable(f"an argument is a {name}, of which a plan would only see the entries. Pass np.asarray(x).")
+    if isinstance(x, Iterator):
+        raise Untraceable(f"an argument is a {name}, which can be read only once. Pass list(x).")
 
 
 def array_or_scalar(x: Any) -> Any:
