@@ -106,6 +106,10 @@ class Straight:
         """Tell whether a result may overwrite an argument: the argument has been read for the last time by then."""
         return out in self.number and out not in self.scratch and self.last.get(x, -1) <= self.number[out]
 
+    def length(self) -> int:
+        """Return the number of operations, each of which is about one line."""
+        return len(self.number)
+
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str]:
         """Return the lines of the body, with the given names of arrays; equal names are the same array."""
         return [f"straight({self.code(names)!r}, ({', '.join(dict.fromkeys(names.values()))},))"]
