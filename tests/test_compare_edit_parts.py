@@ -13,6 +13,7 @@ import pytest
 
 from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
+from tinygrad_nn.compare.edits.behind import reader
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read_source
@@ -20,7 +21,7 @@ from tinygrad_nn.compare.edits.running import Ticker
 from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.search import arguments_of, describe_changes, nearest_edits, numpy_name, slices_of
 from tinygrad_nn.compare.edits.statement import _renamed_everywhere
-from tinygrad_nn.compare.edits.step import _holds, edit_of_step
+from tinygrad_nn.compare.edits.step import _after, _is_close, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
 from tinygrad_nn.compare.edits.trees import Change, Spot, expressions_read, statements
 
@@ -472,7 +473,7 @@ def test_an_array_is_multiplied_by_something_in_scope() -> None:
 
 def test_sizes_in_scope() -> None:
     w = writer(N=3, one=1, x=np.ones((3, 4)), y=np.ones((4, 5, 1)), z=np.ones(7))
-    assert [ast.unparse(size) for size in w._sizes()] == ["N", "x.shape[1]", "y.shape[1]", "len(z)"]
+    assert [ast.unparse(size) for size in w.sizes()] == ["N", "x.shape[1]", "y.shape[1]", "len(z)"]
     assert said(writer(N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N"), (1.3, "g / np.sqrt(N)")]
     assert said(writer(None, N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N")]
 
@@ -613,10 +614,9 @@ def test_a_loop_of_the_persons_own_may_have_many_rounds() -> None:
 
 
 def test_the_value_after_a_statement_of_nothing() -> None:
-    code = compile("d", "<label>", "eval")
-    stmt = ast.parse("d = x[:0]").body[0]
-    assert _holds(stmt, {"x": np.arange(3.0)}, code, np.zeros(0), Ticker())
-    assert not _holds(stmt, {"x": np.arange(3.0)}, code, np.zeros(1), Ticker())
+    found = _after(ast.parse("d = x[:0]").body[0], {"x": np.arange(3.0)}, reader("d"), Ticker())
+    assert _is_close(found, np.zeros(0))
+    assert not _is_close(found, np.zeros(1))
 
 
 STEP = """def helper(h):

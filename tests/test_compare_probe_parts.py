@@ -14,9 +14,11 @@ from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.mistakes import recurrent
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
-from tinygrad_nn.compare.steps import by_numbers, matching, probes
-from tinygrad_nn.compare.steps.by_numbers import ArrayRun, EditSearch, _explained
+from tinygrad_nn.compare.steps import by_numbers, edits_by_numbers, matching, probes
+from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained
+from tinygrad_nn.compare.steps.edits_by_numbers import EditSearch
 from tinygrad_nn.compare.steps.explain import _broadcast_axes
+from tinygrad_nn.compare.steps.mending import Explained
 from tinygrad_nn.compare.steps.names import Names
 from tinygrad_nn.compare.steps.probes import Probes, UserPasses
 from tinygrad_nn.compare.steps.running import Forward, arguments, run_backward, run_forward, takes_cotangent
@@ -282,46 +284,56 @@ def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin")
     by_step, by_result = Kept(answer), Kept(answer)
     monkeypatch.setattr(probes, "edit_of_step", by_step)
     monkeypatch.setattr(probes, "nearest_edit", by_result)
-    states = [state(X, 3), state(2 * X, 6, OTHER), state(3 * X, 8)]
-    one = SimpleNamespace(name="dx", states=states)
+    plain = [state(X, 3), state(2 * X, 6, OTHER), state(3 * X, 8)]
+    states = [one._replace(visit=visit) for one, visit in zip(plain, (0, 0, 1), strict=True)]
+    one = SimpleNamespace(name="dx", states=states, belongs_to="x", round=1)
     node = new_input(X) if primitive is None else alias(new_input(X))
     match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node.node))
     walked = SimpleNamespace(states=[states[2]], arrived={node.node: C})
     runs = [SimpleNamespace(written=SimpleNamespace(found=[one, SimpleNamespace(name="dq", states=states)],
                                                     value=(C, 3 * X)),
-                            graph=SimpleNamespace(values={"x": 0})) for _ in range(2)]  # fmt: skip
+                            graph=SimpleNamespace(values={"x": 0}, codes=())) for _ in range(2)]  # fmt: skip
     called = SimpleNamespace(backward="backward", call="call", values="values", runs=runs, as_written=lambda e: e)
-    made: Any = Probes(called, [match], walked)  # type: ignore[arg-type, list-item]
-    made.others = [None, ([match], walked)]
+    made: Any = Probes(called, None, [match], walked, {})  # type: ignore[arg-type, list-item]
+    made.others = [None, (None, [match], walked)]
+    made._mends = lambda edit: set()
     return by_step, by_result, made, states
 
 
 def test_the_smallest_change_of_a_line_is_asked_for_at_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     by_step, by_result, made, states = probed(edit(), monkeypatch)
-    found = made.mended(FOUND, 0, states[2])
-    assert found.evidence == ("Line 2: dx = -g would be right.",)
+    found = made.mended(Explained(FOUND, states[2]), 0, [0])
+    assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = by_step.asked
     assert args[:4] == ("backward", "call", "dx", 4)
     assert [w if w is None else w.tolist() for w in args[4]] == [C.tolist(), None, C.tolist()]
-    assert named == {"visit": 1, "values": "values"}
-    made.mended(FOUND, 0, states[0])
+    behind = named.pop("behind")
+    assert named == {"visit": 1, "values": "values", "file": ""}
+    assert (behind.step, behind.place.label, behind.place.line, behind.wrong) == (0, "dx", 4, {0})
+    made.mended(Explained(FOUND, states[0]), 0, [0])
     args, named = by_step.asked[-1]
     assert [w if w is None else w.tolist() for w in args[4]] == [(C - 2 * X).tolist(), None, (C - 2 * X).tolist()]
     assert named["visit"] == 0
-    made.mended(FOUND, 0, states[1])
+    made.mended(Explained(FOUND, states[1]), 0, [0])
     assert (by_step.asked[-1][0][3], by_step.asked[-1][1]["visit"]) == (5, 0)
     assert by_result.asked == []
 
 
+def test_an_edit_that_makes_other_steps_wrong_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, made, states = probed(edit(), monkeypatch)
+    made._mends = lambda edit: None
+    assert made.mended(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
+
+
 def test_where_nothing_can_be_asked_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
     by_step, by_result, made, states = probed(edit(), monkeypatch)
-    assert made.mended(FOUND, 0, state(X, 99)) is FOUND
-    assert made.mended(FOUND, 0, state(X, 3, Statement(0, 0, ""))) is FOUND
+    assert made._edit(0, state(X, 99), [0]) is None
+    assert made._edit(0, state(X, 3, Statement(0, 0, "")), [0]) is None
     made.budget = spent()
-    assert made.mended(FOUND, 0, states[2]) is FOUND
+    assert made._edit(0, states[2], [0]) is None
     assert by_step.asked == by_result.asked == []
     by_step, by_result, made, states = probed(None, monkeypatch)
-    assert made.mended(FOUND, 0, states[2]) is FOUND
+    assert made.mended(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
     assert (len(by_step.asked), by_result.asked) == (1, [])
 
 
@@ -336,8 +348,8 @@ def test_of_an_input_a_change_anywhere_in_the_backward_is_asked_for(monkeypatch:
     _, by_result, made, states = probed(None, monkeypatch, None)
     made.called.call = lambda f, probe: (f, probe)
     made.called.values = lambda probe: {"probe": probe}
-    made.others = [([made.matches[0]], made.walked)]
-    assert made.mended(FOUND, 0, states[2]) is FOUND
+    made.others = [(None, [made.matches[0]], made.walked)]
+    assert made._edit(0, states[2], [0]) is None
     (((backward, call, right), named),) = by_result.asked
     assert backward == "backward"
     assert call("f", 1) == ("f", 1)
@@ -345,21 +357,21 @@ def test_of_an_input_a_change_anywhere_in_the_backward_is_asked_for(monkeypatch:
     assert right((C, C), 0) == [True, True]
     assert right((X, 3 * X), 1) == [False, False]
     assert right((C, 3 * X), 1) == [True, False]
-    made.others = [None, ([made.matches[0]], made.walked)]  # more batches than were run
-    made.mended(FOUND, 0, states[2])
+    made.others = [None, (None, [made.matches[0]], made.walked)]  # more batches than were run
+    made._edit(0, states[2], [0])
     assert len(by_result.asked) == 1
     made.others = [None]
-    made.mended(FOUND, 0, states[2])
+    made._edit(0, states[2], [0])
     assert by_result.asked[-1][1]["probes"] == 1
     made.walked.states[0] = state(7 * X, 8)  # what was not returned
-    made.mended(FOUND, 0, states[2])
+    made._edit(0, states[2], [0])
     assert len(by_result.asked) == 2
 
 
-def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Kept, Any, list[State]]:
+def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[Kept, Any, State]:
     kept = Kept(answer)
-    monkeypatch.setattr(by_numbers, "edit_of_step", kept)
-    states = [state(X, 3), state(3 * X, 8)]
+    monkeypatch.setattr(edits_by_numbers, "edit_of_step", kept)
+    states = [state(X, 3), state(3 * X, 8)._replace(visit=1)]
     one = SimpleNamespace(name="dx", states=states)
     node = "a node"
     match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node, value=X))
@@ -370,49 +382,50 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Kept, Any, l
         return SimpleNamespace(matches=[match], behind={}, own=lambda node: whole)
 
     there: list[Any] = []
-    monkeypatch.setattr(by_numbers, "Asked", asked)
     here = SimpleNamespace(matches=[match], written=SimpleNamespace(found=[one]),
-                           run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0})))  # fmt: skip
+                           run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0}), codes=()))  # fmt: skip
     inputs = SimpleNamespace(leaves=["no", X], moving=[1])
     called = SimpleNamespace(backward="backward", rng=np.random.default_rng(6), inputs=inputs)
-    made: Any = EditSearch(called, here)  # type: ignore[arg-type]
-    made.there = there
-    return kept, made, states
+    judged = SimpleNamespace(state=states[1], rule=SimpleNamespace(ok=False), follows=False,
+                             own=own.get("own", NumericalGradient(2 * C, np.zeros(3), C, C)))  # fmt: skip
+    made: Any = EditSearch(called, here, [judged], asked)  # type: ignore[arg-type, list-item]
+    made.there_asked = there
+    return kept, made, states[1]
 
 
 def test_a_change_is_asked_for_where_the_right_gradients_are_known_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, made, _ = numbered(edit(), monkeypatch)
-    own = NumericalGradient(2 * C, np.zeros(3), C, C)
-    found = made.mended(FOUND, 0, 1, own)
-    assert found.evidence == ("Line 2: dx = -g would be right.",)
+    kept, made, last = numbered(edit(), monkeypatch)
+    found = made.mended(Explained(FOUND, last), 0)
+    assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = kept.asked
     assert args[:4] == ("backward", made._call, "dx", 4)
     assert [w.tolist() for w in args[4]] == [(2 * C).tolist(), C.tolist()]
-    assert named == {"visit": 1, "values": made._values}
+    behind = named.pop("behind")
+    assert named == {"visit": 1, "values": made._values, "file": ""}
+    assert (behind.step, behind.place.label, behind.wrong) == (0, "dx", {0})
     rng = np.random.default_rng(6)
-    np.testing.assert_array_equal(made.there[0][0], X * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))
-    made.chosen = [0]
-    made.mended(FOUND, 0, 1, own)
-    assert len(made.there) == 1
-    assert made.runs[1].behind["a node"].tolist() == X.tolist()
+    np.testing.assert_array_equal(made.there_asked[0][0], X * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))
+    made.mended(Explained(FOUND, last), 0)
+    assert len(made.there_asked) == 1
+    assert made.runs[1].behind["a node"].tolist() == (3 * X).tolist()
 
 
 def test_by_numbers_too_nothing_is_asked_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, made, states = numbered(edit(), monkeypatch)
-    own, partly = NumericalGradient(C, np.zeros(3), C, C), NumericalGradient(C.copy(), np.zeros(3), C, C)
+    partly = NumericalGradient(C.copy(), np.zeros(3), C, C)
     partly.value[1] = np.nan
-    assert made.mended(FOUND, 0, 0, own) is FOUND
     assert partly.known.tolist() == [True, False, True]
-    assert made.mended(FOUND, 0, 1, partly) is FOUND
+    kept, made, last = numbered(edit(), monkeypatch, own=partly)
+    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
+    kept, made, last = numbered(edit(), monkeypatch)
     made.budget = spent()
-    assert made.mended(FOUND, 0, 1, own) is FOUND
+    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
     assert kept.asked == []
-    kept, made, states = numbered(edit(), monkeypatch)
-    states[1] = states[1]._replace(statement=Statement(0, 0, ""))
-    assert made.mended(FOUND, 0, 1, own) is FOUND
+    kept, made, last = numbered(edit(), monkeypatch)
+    made.judged[0].state = last._replace(statement=Statement(0, 0, ""))
+    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
     assert kept.asked == []
-    kept, made, _ = numbered(None, monkeypatch)
-    assert made.mended(FOUND, 0, 1, own) is FOUND
+    kept, made, last = numbered(None, monkeypatch)
+    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
     assert len(kept.asked) == 1
 
 

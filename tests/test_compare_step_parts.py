@@ -19,7 +19,7 @@ from tinygrad_nn.compare.rows import Checked
 from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
-from tinygrad_nn.compare.steps.mending import add_edit, kind_of
+from tinygrad_nn.compare.steps.mending import Explained, add_edit, kind_of
 from tinygrad_nn.compare.steps.namespace import read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
@@ -60,7 +60,7 @@ AT, RIGHT, BOUND = np.array([0.25, -4.0, 0.0]), np.array([1e9, -3e9, 0.0]), np.a
 def asked(monkeypatch: pytest.MonkeyPatch, *found: Estimate) -> tuple[Slopes, Referee, Any, Any]:
     slopes = Slopes(*found)
     monkeypatch.setattr(referee, "Line", slopes)
-    judge = Referee(SimpleNamespace(outs=[("a", 2.0), ("b", 3.0)]), 1)  # type: ignore[arg-type]
+    judge = Referee(SimpleNamespace(cotangents=lambda node: [2.0, 3.0]), 1)  # type: ignore[arg-type]
     return slopes, judge, *judge.of(SimpleNamespace(out=AT), RIGHT, BOUND, np.random.default_rng(3))  # type: ignore[arg-type]
 
 
@@ -588,7 +588,7 @@ def test_a_wrong_shape_by_numbers_is_named_with_its_value() -> None:
 def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     def match(name: str, *times: int) -> Any:
         states = [State(Statement(1, 1, ""), X, False, time) for time in times]
-        return SimpleNamespace(given=SimpleNamespace(name=name), states=states)
+        return SimpleNamespace(given=SimpleNamespace(name=name, round=1), states=states)
 
     mine = [match("a", 1, 2), match("b", 3, 4), match("c", 5, 6), match("d", 7, 8)]
     there = [match("a", 11, 12), match("b", 13, 14), match("c", 15), match("d", 17, 18)]
@@ -597,16 +597,20 @@ def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPat
     asked: list[Any] = []
     called: Any = SimpleNamespace(
         rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], at=asked.append)
-    found = iter([("tape", {}, there, []), ("tape", {}, there[:2], [])])
-    monkeypatch.setattr(probes, "matched", lambda run: next(found))
+    graph: Any = SimpleNamespace(operations=[])
+    found = iter([(graph, {}, there, []), (graph, {}, there[:2], [])])
+    monkeypatch.setattr(probes, "matched", lambda run, summed: next(found))
     monkeypatch.setattr(probes, "injected", lambda *args: args)
-    several = probes.Probes(called, mine, meant)  # type: ignore[arg-type]
+    tape: Any = SimpleNamespace(summed=1.0, operations=[])
+    several = probes.Probes(called, tape, mine, meant, {})  # type: ignore[arg-type]
     others = several._run()
     assert others is several._run()
     assert others[1:] == [None]
-    matches, (tape, same, bounds, forced) = others[0]  # type: ignore[misc]
-    assert matches is same is there
-    assert (tape, bounds) == ("tape", None)
+    here, matches, (walked, same, bounds, forced) = others[0]  # type: ignore[misc]
+    assert matches is same
+    assert [m.given.name for m in matches] == [*"abcd"]
+    assert here is walked is graph
+    assert ("tape", bounds) == ("tape", None)
     assert {k: s.time for k, s in forced.items()} == {0: 11, 1: 14}
     assert len(asked) == 2
     rng = np.random.default_rng(0)
@@ -620,8 +624,9 @@ def test_inputs_that_a_backward_was_not_made_for_are_left_out() -> None:
         raise ValueError
 
     called: Any = SimpleNamespace(
-        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], at=fails)
-    assert probes.Probes(called, [], SimpleNamespace(states=[]))._run() == []  # type: ignore[arg-type]
+        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], around=[0], at=fails)
+    tape: Any = SimpleNamespace(summed=1.0, operations=[])
+    assert probes.Probes(called, tape, [], SimpleNamespace(states=[]), {})._run() == []  # type: ignore[arg-type]
     assert called.runs == [0]
 
 
@@ -690,7 +695,7 @@ def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(mon
     made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], arrived={g.y: C})
 
     def ask(text: str, number: int = 7) -> Diagnosis:
-        return made.mended(found, 1, State(Statement(number, number, text), held))
+        return made.mended(Explained(found, State(Statement(number, number, text), held)), 1, ()).diagnosis
 
     found = Diagnosis("transpose", "dy", "Text.")
     for text, number in (("dy += ds", 7), (line, 0), (line + " * other", 7), ("dy = ds.nothing", 7), ("dy = ds * k", 7),

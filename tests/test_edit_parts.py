@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.edits import running
-from tinygrad_nn.compare.edits.influence import _names, influencing
+from tinygrad_nn.compare.edits.behind import reader
+from tinygrad_nn.compare.edits.influence import influencing, names_of
 from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, assigned_names
 from tinygrad_nn.compare.edits.reading import read_source, with_ticks
 from tinygrad_nn.compare.edits.running import Stopped, Ticker, copy_names, copy_value, without_output
 from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, can_broadcast, fields_used, is_array, is_integer
-from tinygrad_nn.compare.edits.step import CLOSE, _holds, _statement
+from tinygrad_nn.compare.edits.step import CLOSE, _after, _is_close, _statement
 from tinygrad_nn.compare.edits.trees import constant, expressions_read, statements, with_location
 
 Array = Any
@@ -80,7 +81,7 @@ def test_a_count_of_rounds_is_no_writing() -> None:
     ],
 )  # fmt: skip
 def test_the_names_that_a_statement_assigns_and_reads(text: str, stores: str, loads: str) -> None:
-    found = _names(statement(text))
+    found = names_of(statement(text))
     assert tuple(" ".join(sorted(names)) for names in found) == (stores, loads)
 
 
@@ -394,13 +395,12 @@ def test_the_lines_from_which_a_result_comes(wrong: list[int], blamed: dict[int,
     assert {stmt.lineno: round(less, 3) for stmt, less in found.items()} == blamed
 
 
-def test_the_statement_of_a_line_and_the_function_it_is_in() -> None:
+def test_the_statement_of_a_line() -> None:
     source = read_source(written(BACKWARD))
     assert source is not None
-    for line, text, name in ((4, "dW = x.T @ dz", "backward"), (6, "dW = dW + 0", "backward"),
-    (13, "s = g.sum(axis=0)", "total")):
-        owner, stmt = _statement(source, line)
-        assert (owner.name, ast.unparse(stmt)) == (name, text)
+    for owner, line, text in ((source, 4, "dW = x.T @ dz"), (source, 6, "dW = dW + 0"),
+                              (source.helpers["total"], 13, "s = g.sum(axis=0)")):  # fmt: skip
+        assert ast.unparse(_statement(owner, line)) == text
     with pytest.raises(LookupError, match="no statement begins at line 10"):
         _statement(source, 10)
 
@@ -421,12 +421,11 @@ def test_the_statement_of_a_line_and_the_function_it_is_in() -> None:
 )  # fmt: skip
 def test_a_name_holds_the_right_value_after_a_statement(text: str, right: Array, holds: bool) -> None:
     env = {"x": np.arange(3.0), "np": np, "CLOSE": CLOSE}
-    code = compile("d", "<label>", "eval")
     body = ast.parse(text).body
     stmt = body[0] if len(body) == 1 else ast.If(ast.Constant(True), body, [])
     ast.fix_missing_locations(stmt)
     for _ in range(2):  # what it writes into is a copy
-        assert _holds(stmt, env, code, right, Ticker()) is holds
+        assert _is_close(_after(stmt, env, reader("d"), Ticker()), right) is holds
 
 
 def test_the_names_before_each_line_ran_last(monkeypatch: pytest.MonkeyPatch) -> None:

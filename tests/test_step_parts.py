@@ -136,7 +136,8 @@ def test_the_statement_of_each_line() -> None:
 def test_the_parts_of_a_value_by_their_labels() -> None:
     own = SimpleNamespace(W=1.0, h=[2.0, 3.0], d={"a": 4.0})
     assert list(labelled_parts("self", own)) == [("W", 1.0), ("h[0]", 2.0), ("h[1]", 3.0), ("d['a']", 4.0)]
-    assert list(labelled_parts("layer", own)) == [("layer", own)]
+    assert list(labelled_parts("g", own)) == [("g.W", 1.0), ("g.h", [2.0, 3.0]), ("g.d", {"a": 4.0})]
+    assert [label for label, _ in labelled_parts("f", len)] == ["f"]
     value = np.zeros(2).view(Value)
     assert [label for label, _ in labelled_parts("x", value)] == ["x"]
     value.grad = np.ones(2)

@@ -336,6 +336,7 @@ def test_what_stays_with_one_input_is_returned_alone() -> None:
 def binding(label: str, value: Any, frame: int = 1, added: bool = False, given: bool = False, time: int = 0) -> Binding:
     made: Any = SimpleNamespace(
         label=label, value=value, frame=frame, given=given, function="f" if frame == 1 else "affine_backward",
+        around={1, frame},
         states=[State(LINE, np.array(value), added, time)],
     )  # fmt: skip
     return made
@@ -363,8 +364,12 @@ def test_bindings_of_one_gradient_are_joined() -> None:
     assert join(binding("dx", a), binding("dx", a)) == [("dx", 1, 1, False, False, {""})]
     assert join(binding("dx", a, time=5), binding("dz", b, time=2)) == [
         ("dz", 1, 1, False, False, {""}), ("dx", 1, 1, False, False, {""})]  # fmt: skip
-    assert join(binding("dx", a), binding("dz", b, frame=2), handed=[a, b]) == [
+    assert join(binding("dx", a, given=True), binding("dz", b, frame=2, given=True), handed=[a, b]) == [
         ("dx", 1, 1, False, True, {""}), ("dz", 1, 1, False, False, {"affine"})]  # fmt: skip
+    assert join(binding("dx", a), handed=[a]) == [("dx", 1, 1, False, False, {""})]  # dx = dout: it may be wrong
+    # a second function that is given the same array, after the first one has returned
+    assert join(binding("dx", a, frame=2, given=True), binding("dx", a, frame=3, given=True)) == [
+        ("dx", 1, 1, False, False, {"affine"}), ("dx", 1, 2, True, False, {"affine"})]  # fmt: skip
 
 
 def test_what_a_backward_names_and_returns() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.budget import Budget
 from tinygrad_nn.compare.paths import gradients
-from tinygrad_nn.compare.steps.probes import Probes, _is_close, _parts, _wanted
+from tinygrad_nn.compare.steps.probes import Probes, _parts, _wanted, is_close
 from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tape import LOST, Tape
@@ -199,7 +199,7 @@ def test_the_referee_sees_a_kink() -> None:
     ],
 )  # fmt: skip
 def test_gradients_that_are_close(x: Any, y: Any, close: bool) -> None:
-    assert _is_close(x, y) is close
+    assert is_close(x, y) is close
 
 
 def test_the_gradients_that_a_backward_returned() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,10 @@ class CandidateWriter:
             if not (isinstance(spot.holder, ast.UnaryOp) and isinstance(spot.holder.op, ast.USub)):
                 yield from self._number(value)
                 if spot.field in ("left", "right", "value"):
-                    yield from ((1.3, size) for size in self._sizes())
+                    yield from ((1.3, size) for size in self.sizes())
+                if isinstance(spot.holder, (ast.Assign, ast.AugAssign)):
+                    yield from ((1.2, over(node, size)) for size in self.sizes())
+                    yield from self._in_place_of_number(spot)
             if not isinstance(value, float) and spot.field in ("slice", "lower", "upper", "elts", "args", "value"):
                 yield from self._in_place_of(node, spot)
             return
@@ -177,7 +181,11 @@ class CandidateWriter:
             yield 1.2, plus(self._with_argument(node, about.left), about.right)
         if text in ("exp", "tanh", "abs") and about is not node:
             yield 1.4, minus(number(1), power(node, 2))
-        if len(node.args) > 1 and text not in ("zeros", "ones", "full"):
+        axes = [constant(arg) for arg in node.args]
+        if text == "transpose" and 2 < len(axes) < 5 and None not in axes:
+            for order in permutations(range(len(axes))):
+                yield 1.15, ast.Call(function, [number(k) for k in order], node.keywords)
+        elif len(node.args) > 1 and text not in ("zeros", "ones", "full"):
             for i in range(len(node.args) - 1):
                 args = [*node.args]
                 args[i], args[i + 1] = args[i + 1], args[i]
@@ -300,6 +308,8 @@ class CandidateWriter:
                     yield 1.1, type(node)(elts, ast.Load())
             if len(node.elts) > 2 and not isinstance(spot.holder, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
+            if isinstance(spot.holder, ast.Call) and self._name_of(spot.holder) == "transpose" and len(node.elts) < 5:
+                yield from ((1.25, type(node)(list(order), ast.Load())) for order in permutations(node.elts))
 
     _list = _tuple
 
@@ -321,6 +331,16 @@ class CandidateWriter:
                 yield 1.05, number(same)
         if value not in (0, 1) and isinstance(value, float):
             yield 1.1, number(1 / value)
+
+    def _in_place_of_number(self, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        """Yield the arrays, and their negatives, that fit where a number is assigned to entries of an array."""
+        target = (getattr(spot.holder, "targets", None) or [getattr(spot.holder, "target", None)])[0]
+        if isinstance(target, ast.Subscript):
+            shape = np.shape(self.scope.value(trees.as_read(target)))
+            for atom in self.scope.atoms:
+                if shape and is_array(atom.value) and atom.shape == shape:
+                    yield 1.3, atom.node
+                    yield 1.35, ast.UnaryOp(ast.USub(), atom.node)
 
     def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         """Yield other names in scope whose value has the same type and a fitting shape."""
@@ -424,14 +444,14 @@ class CandidateWriter:
 
     def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expression divided or multiplied by a size that is in scope."""
-        for size in self._sizes():
+        for size in self.sizes():
             yield 1.1, over(node, size)
             yield 1.15, times(node, size)
             root = self.np("sqrt", size)
             if root is not None:
                 yield 1.3, over(node, root)
 
-    def _sizes(self) -> list[ast.expr]:
+    def sizes(self) -> list[ast.expr]:
         """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
         sizes = [atom.node for atom in self.scope.atoms if is_integer(atom.value) and atom.value > 1]
         known = {self.scope.value(size) for size in sizes}

@@ -43,7 +43,7 @@ def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int
     place, result = parts[which]  # type: ignore[misc]
     if isinstance(result, ast.Name):
         stores = [
-            stmt for stmt in _all_statements(source) if result.id in _names(stmt)[0] and not isinstance(stmt, ast.For)
+            stmt for stmt in _all_statements(source) if result.id in names_of(stmt)[0] and not isinstance(stmt, ast.For)
         ]
         place = stores[-1] if stores else place
     return place.lineno, source.words(place)
@@ -126,7 +126,7 @@ def _statements_behind(source: Source, which: list[int], names: Sequence[str]) -
         parts = [placed[i][1] for i in which]  # type: ignore[index]
     needed = {n.id for part in parts if part is not None for n in ast.walk(part) if isinstance(n, ast.Name)}
     found: set[ast.stmt] = set()
-    edges = [(stmt, *_names(stmt)) for stmt in every]
+    edges = [(stmt, *names_of(stmt)) for stmt in every]
     grown = True
     while grown:
         grown = False
@@ -150,7 +150,7 @@ def _own_nodes(stmt: ast.stmt) -> list[ast.AST]:
     return found
 
 
-def _names(stmt: ast.stmt) -> tuple[set[str], set[str]]:
+def names_of(stmt: ast.stmt) -> tuple[set[str], set[str]]:
     """Return the names that a statement assigns or writes into, and the names that it reads."""
     if isinstance(stmt, ast.FunctionDef):
         return {stmt.name}, {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from .reading import Source
-from .trees import Change, constant
+from .trees import Change, FollowedBy, constant
 
 OTHERS = "edit"  # a mistake that has no kind of its own
 NAMED = (ast.Name, ast.Attribute, ast.Subscript)
@@ -40,6 +40,8 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
 
 
 def _statement_kind(old: Any, new: Any) -> str:
+    if isinstance(new, FollowedBy):
+        return "scale" if isinstance(new.body[1].op, ast.Div) else "missing_factor"  # type: ignore[attr-defined]
     if isinstance(new, ast.Expr) or (isinstance(new, ast.AugAssign) and isinstance(old, ast.Assign)):
         return "missing_factor" if isinstance(getattr(new, "op", None), ast.Mult) else "overwritten_not_accumulated"
     if isinstance(new, ast.AugAssign) and isinstance(old, ast.AugAssign):

@@ -49,6 +49,7 @@ class Edit:
         kind: the kind of mistake that the edit mends, a key of `KINDS`; ``edit`` if no other kind fits.
         kinds: the kinds of the alternatives, if they differ from `kind`.
         lacks: the names in `after` of values that the function has not: they were offered to the search from outside.
+        file: the file of the line.
     """
 
     lineno: int
@@ -62,6 +63,7 @@ class Edit:
     kind: str = "edit"
     kinds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    file: str = ""
 
 
 Call = Callable[[Callable[..., Any], int], Any]
@@ -256,7 +258,7 @@ def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]
     kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
     also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
     return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name, kinds[0],
-                also, lacks)  # fmt: skip
+                also, lacks, source.function.__code__.co_filename)  # fmt: skip
 
 
 def _lacking(source: Source, change: Change) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .candidates import CandidateWriter
-from .scope import MISSING, is_array
-from .trees import Change, as_read, attribute, call, name, plus, times
+from .scope import MISSING, can_broadcast, is_array
+from .trees import Change, FollowedBy, as_read, attribute, call, name, plus, times
 
 
 def statement_changes(writer: CandidateWriter, holder: Any, field: str, index: int) -> Iterator[Change]:
@@ -25,10 +25,10 @@ def statement_changes(writer: CandidateWriter, holder: Any, field: str, index: i
     target: Any = node.targets[0] if single else getattr(node, "target", None)  # type: ignore[attr-defined]
     if isinstance(node, (ast.Assign, ast.AugAssign)) and isinstance(target, ast.Subscript):
         at = writer.np("add", target.value)
-        if at is not None and not any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
+        if at is not None and not isinstance(target.slice, ast.Slice):
             ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
             place = as_read(target)
-            yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)
+            yield by(1.0, ast.Expr(call(ufunc, place.value, _with_slice_calls(place.slice), node.value)), True)
     if isinstance(node, ast.Assign) and scope.value(as_read(target)) is not MISSING:
         yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
         yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
@@ -42,12 +42,40 @@ def statement_changes(writer: CandidateWriter, holder: Any, field: str, index: i
         others: Any = {ast.Add: (ast.Sub, ast.Mult), ast.Sub: (ast.Add,), ast.Mult: (ast.Div, ast.Add),
                        ast.Div: (ast.Mult,)}  # fmt: skip
         for op in others.get(type(node.op), ()):
-            yield by(1.0, ast.AugAssign(node.target, op(), node.value))
+            yield by(1.05, ast.AugAssign(node.target, op(), node.value))
     if isinstance(node, (ast.AugAssign, ast.Expr)):
         yield by(1.2, ast.Pass())
     yield from _renamed_everywhere(writer, by)
+    if isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign):
+        yield from _followed_by_factor(writer, target, by)
     if isinstance(node, ast.If):
         yield by(1.3, ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse))
+
+
+def _followed_by_factor(writer: CandidateWriter, target: ast.expr, by: Any) -> Iterator[Change]:
+    """Yield the statement with one after it, in the same line, that divides or multiplies the whole array."""
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    whole = writer.scope.value(as_read(target))
+    if not isinstance(target, ast.Name) or not is_array(whole) or whole.dtype.kind != "f":
+        return
+    whole_name = ast.Name(target.id, ast.Store())
+    for size in writer.sizes():
+        yield by(1.5, FollowedBy(writer.place, ast.AugAssign(whole_name, ast.Div(), size)), True)
+    for atom in writer.scope.atoms:
+        if is_array(atom.value) and atom.shape and can_broadcast(atom.shape, whole.shape):
+            yield by(1.55, FollowedBy(writer.place, ast.AugAssign(whole_name, ast.Mult(), atom.node)), True)
+
+
+def _with_slice_calls(index: ast.expr) -> ast.expr:
+    """Return an index with ``slice(None)`` in place of ``:``, as it is passed to a function."""
+    if not isinstance(index, ast.Tuple):
+        return index
+    return ast.Tuple([
+        call(name("slice"), *(part or ast.Constant(None) for part in (
+            (e.upper,) if e.lower is None and e.step is None else (e.lower, e.upper, e.step))))
+        if isinstance(e, ast.Slice) else e for e in index.elts
+    ], ast.Load())  # fmt: skip
 
 
 def _renamed_everywhere(writer: CandidateWriter, by: Any) -> Iterator[Change]:

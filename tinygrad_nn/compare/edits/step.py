@@ -1,42 +1,70 @@
-"""Search the smallest edit of one line, after which the name that it assigns holds the right value."""
+"""Search the smallest edit of one line, after which the name that it assigns holds the right value.
+
+The line is the one that assigns the value, or one before it that the value depends on.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..budget import Budget
+from .behind import (
+    Behind,
+    Block,
+    Known,
+    Nest,
+    Piece,
+    Reader,
+    assigns,
+    bind,
+    called_helpers,
+    compile_statement,
+    names_at,
+    reader,
+    spans,
+)  # fmt: skip
 from .candidates import CandidateWriter
-from .program import Program, run_statement
-from .reading import TICK, Source, is_tick, mark_ticks, read_source
-from .running import Stopped, Ticker, copy_names, tracing_calls, without_output
+from .influence import names_of
+from .moments import Moment, Place, moment_before
+from .reading import TICK, Source, is_tick, read_source
+from .running import Stopped, Ticker, copy_names, without_output
 from .scope import Scope, fields_used
-from .search import Call, Edit, arguments_of, describe_changes, numpy_name, slices_of
+from .search import Call, Edit, describe_changes, numpy_name, slices_of
 from .statement import statement_changes
-from .trees import statements
+from .text import after_and_before
+from .trees import Change, statements
 
 Array = np.ndarray[Any, Any]
 
 CLOSE = 1e-7  # allowed difference, relative to the largest entry; both are float64, summed in different order
 SECONDS = 0.7  # rough limit of processor time
 BESIDE = 0.31  # as in `search`
+EARLIER = 0.08  # added cost of an edit of another line than the one that assigns the value
+RETURN = 0.2  # added cost of an edit of the line that only returns the gradient
+ADDED = 0.12  # cost of an edit that makes the line longer, if lines are compared
+MANY = 16  # most edits that are compared
+SEVERAL = 0.5  # cost that an edit saves if it makes other wrong gradients right as well
+ROUNDS = 100_000  # most rounds of loops in a piece of code that runs again
 
 
 def edit_of_step(
     backward: Callable[..., Any], call: Call, name: str, lineno: int, wanted: Sequence[Array | None], *,
     visit: int = -1, values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
+    file: str = "", behind: Behind | None = None,
 ) -> Edit | None:  # fmt: skip
     """Return the smallest edit of one line of a backward after which a name holds the right value, or None.
 
     Only this line runs again, with the names as they were before it in the user's own run. So the edit makes the step
-    right by its own rule, whatever is wrong before or after it.
+    right by its own rule, whatever is wrong before or after it. With `behind`, the lines that it depends on are edited
+    as well, as far as they assign no other gradient; then all lines from the edited one on run again.
 
     Args:
-        backward: the user's function; the line may also be in a helper function that it calls.
+        backward: the user's function; the line may also be in another function or method that it calls.
         call: ``call(f, probe)`` calls f with the arguments of batch `probe`, as the backward is called.
         name: what the line assigns: ``dvar``, also ``grads["W"]`` or ``self.dW``.
         lineno: the first line of the statement in its file.
@@ -44,6 +72,8 @@ def edit_of_step(
         visit: the run of the line, counted from 0, if it runs more than once; -1 is the last.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
         seconds: approximate limit of processor time.
+        file: the file of the line, if it is not that of the backward.
+        behind: what is known of the other gradients.
 
     Returns:
         An `Edit`, whose `sentence` is ready to be shown.
@@ -63,60 +93,316 @@ def edit_of_step(
         if source is None:
             return None
         with without_output(), Budget(seconds) as budget:
-            return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), budget)
+            place = Place(name, file or source.function.__code__.co_filename, lineno, lineno, visit)
+            search = _StepSearch(source, backward, call, values or (lambda probe: {}), budget)
+            return search.edit(place, wanted, behind)
     except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
         return None
 
 
-def _search(
-    source: Source, backward: Any, call: Call, label: str, lineno: int, wanted: Sequence[Array | None], visit: int,
-    values: Callable[[int], Mapping[str, Any]], budget: Budget,
-) -> Edit | None:  # fmt: skip
-    owner, place = _statement(source, lineno)
-    ticker = Ticker()
-    batches: list[tuple[dict[str, Any], dict[str, Any], Array]] = []
-    for probe, right in enumerate(wanted):
-        if right is None:
-            continue
-        args, named = arguments_of(source, lambda f, _, probe=probe: call(f, probe))  # type: ignore[misc]
-        program = Program(source, args, named, values(probe))
-        env = _names_before(program, owner, place, visit)
-        ticker.limit = max(ticker.limit if batches else 0, program.ticker.limit)
-        outside = program.outside() if owner is source else dict(owner.function.__globals__)
-        space = {"__builtins__": builtins, **outside, **values(probe), **env, TICK: ticker}
-        batches.append((space, env, np.asarray(right)))
-    first, local, _ = batches[0]
-    used, fields = fields_used(owner.tree)
-    scope = Scope(first, local, {n: v for n, v in values(0).items() if n not in local})
-    scope.find_atoms(used, fields)
-    code = _read(label)
-    kept = [_read(other) for other in _others(place, label)]  # what the line assigns besides keeps its value
-    stays = [[_after(place, env, other, ticker) for other in kept] for env, _, _ in batches]
-    holder, field, index = next(s[1:] for s in statements(owner.tree.body) if s[0] is place)
-    if isinstance(holder, ast.Module):
-        holder, field, index = owner.tree, "body", owner.tree.body.index(place)
-    writer = CandidateWriter(place, scope, numpy_name(owner), slices_of(owner))
-    changes = [*writer.changes(), *statement_changes(writer, holder, field, index)]
-    good: list[Any] = []
-    for change in sorted(changes, key=lambda c: c.cost):
-        if budget.over or (good and change.cost > good[0][0] + BESIDE) or len(good) > 8:
-            break
-        old = change.swap(change.new)
-        try:
-            stmt = getattr(holder, field)[index]
-            if all(_holds(stmt, env, code, right, ticker) for env, _, right in batches) and all(
-                    found is None or _holds(stmt, env, other, found, ticker)
-                    for (env, _, _), before in zip(batches, stays, strict=True)
-                    for other, found in zip(kept, before, strict=True)):  # fmt: skip
-                good.append((change.cost, owner, change, frozenset({0})))
-        finally:
-            change.swap(old)
-    return describe_changes(good, source) if good else None
+def is_right_from_right(
+    backward: Callable[..., Any], call: Call, behind: Behind, known: Sequence[Sequence[Known] | None],
+    wanted: Sequence[Array | None],
+) -> bool:  # fmt: skip
+    """Tell whether a line gives the right gradient if all gradients that come into it are right.
+
+    Such a line is no mistake, though it may not follow its own rule with wrong ones, as if it used that they add up
+    to zero.
+
+    Args:
+        backward, call: as in `edit_of_step`.
+        behind: the gradient, and what is known of the others.
+        known: for each batch, the other gradients.
+        wanted: for each batch, the right gradient.
+    """
+    try:
+        source = read_source(backward)
+        if source is None:
+            return False
+        with without_output(), Budget(SECONDS) as budget:
+            search = _StepSearch(source, backward, call, lambda probe: {}, budget)
+            return search.is_right_from_right(behind, known, wanted)
+    except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
+        return False
 
 
-def _read(text: str) -> Any:
-    """Return the code that reads a name, or an item or attribute of one."""
-    return compile(ast.fix_missing_locations(ast.parse(text, mode="eval")), "<label>", "eval")
+class _StepSearch:
+    """The search for the edit of one step; each candidate has the pieces of code that run with it, one a batch."""
+
+    def __init__(self, main: Source, backward: Any, call: Call, values: Callable[[int], Mapping[str, Any]],
+                 budget: Budget) -> None:  # fmt: skip
+        self.main, self.backward, self.call, self.values, self.budget = main, backward, call, values, budget
+        self.ticker = Ticker()
+        self.ticker.limit = ROUNDS
+        self.owner, self.nest = main, Nest(main)
+
+    def edit(self, place: Place, wanted: Sequence[Array | None], behind: Behind | None) -> Edit | None:
+        """Return the smallest edit of the line at `place`, or of one before it."""
+        self._begin(place, wanted)
+        stmt = _statement(self.owner, place.line)
+        candidates = [*self._of_line(stmt, place)]
+        if behind is not None:
+            candidates += self._before(behind)
+            candidates += self._of_helpers(behind)
+            candidates += self._of_loop(behind)
+        good: list[tuple[float, Source, Change, frozenset[int]]] = []
+        for cost, change, pieces, top, source in sorted(candidates, key=lambda c: c[0]):
+            if self.budget.over or (good and cost > min(g[0] for g in good) + BESIDE) or len(good) > MANY:
+                break
+            for piece, _ in pieces:
+                piece.base()  # as the code is, before the change
+            old = change.swap(change.new)
+            try:
+                edited = (change.new if old is top else top), top
+                more = self._mended(pieces, edited, behind if top is not stmt or source is not self.owner else None)
+            finally:
+                change.swap(old)
+            if more is not None:
+                cost += SEVERAL * (cost < 0.9 and not more)  # it does not make others right
+                good.append((cost, source, change, frozenset({0 if behind is None else behind.step, *more})))
+        if len({change.place for _, _, change, _ in good}) > 1:  # rather a change of what is there than an addition
+            good = [(cost + ADDED * _is_longer(source, change), source, change, fixes)
+                    for cost, source, change, fixes in good]  # fmt: skip
+        return describe_changes(good, self.main) if good else None
+
+    def _begin(self, place: Place, wanted: Sequence[Array | None]) -> None:
+        """Find the function of a line; raise LookupError if its source is not known."""
+        self.probes = [probe for probe, right in enumerate(wanted) if right is not None]
+        self.right = [np.asarray(right) for right in wanted if right is not None]
+        first = self._moment(self.probes[0], place, {})
+        if first.function.__code__ is not self.main.function.__code__:
+            owner = read_source(first.function)
+            if owner is None:
+                raise LookupError("the function of the line cannot be read")
+            self.owner, self.nest = owner, Nest(owner)
+
+    def is_right_from_right(
+        self, behind: Behind, known: Sequence[Sequence[Known] | None], wanted: Sequence[Array | None]
+    ) -> bool:
+        """Run the line, and the lines behind it, with right gradients in place of wrong ones."""
+        self._begin(behind.place, wanted)
+        end = _statement(self.owner, behind.place.line)
+        judged = {t.place.line for t in behind.others if t.place.file == behind.place.file} - {end.lineno}
+        starts = [(stmt, self.nest.blocks(stmt, end, end.lineno)) for stmt in self.nest.behind(end, judged)]
+        first = min((stmt.lineno for stmt, blocks in starts if blocks), default=0)
+        blocks = next((blocks for stmt, blocks in starts if blocks and stmt.lineno == first), None) or [([end], set())]
+        place = behind.place._replace(end=spans([end])[end.lineno])
+        lines = spans([_first(part) for part, _ in blocks])
+        for probe, right in zip(self.probes, self.right, strict=True):
+            moment = self._moment(probe, place, lines)
+            made = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
+                    for part, carried in blocks]  # fmt: skip
+            piece = Piece(made, {end.lineno: [(behind.step, reader(place.label))]}, self.ticker)
+            found = piece.run(None, lambda names, line, there=known[probe] or (): _put(names, line, there))  # type: ignore[misc]
+            if not _is_close(found.get(behind.step), right):
+                return False
+        return True
+
+    def _moment(self, probe: int, place: Place, earlier: Mapping[int, int]) -> Moment:
+        found = moment_before(lambda: self.call(self.backward, probe), place, earlier)
+        if found is None:
+            raise LookupError(f"line {place.line} did not run")
+        return found
+
+    def _names(self, names: Mapping[str, Any], probe: int) -> dict[str, Any]:
+        numpy = {name: value for name, value in self.owner.function.__globals__.items() if value is np}
+        return {"__builtins__": builtins, **numpy, **self.values(probe), **names, TICK: self.ticker}
+
+    def _writer(self, source: Source, stmt: ast.stmt, names: Mapping[str, Any]) -> tuple[CandidateWriter, list[Change]]:
+        probe = self.probes[0]
+        used, fields = fields_used(source.tree)
+        local = {name: value for name, value in names.items() if name in source.function.__code__.co_varnames
+                 or name in source.function.__code__.co_cellvars}  # fmt: skip
+        extra = {n: v for n, v in self.values(probe).items() if n not in names}
+        scope = Scope(self._names(names, probe), local, extra)
+        scope.find_atoms(used, fields)
+        writer = CandidateWriter(stmt, scope, numpy_name(source), slices_of(source))
+        holder, field, index = next(s[1:] for s in statements(source.tree.body) if s[0] is stmt)
+        if isinstance(holder, ast.Module):
+            holder, field, index = source.tree, "body", source.tree.body.index(stmt)
+        return writer, [*writer.changes(), *statement_changes(writer, holder, field, index)]
+
+    def _of_line(self, stmt: ast.stmt, place: Place) -> Iterator[Any]:
+        """Yield the edits of the line that assigns the gradient; what else it assigns keeps its value."""
+        place = place._replace(end=spans([stmt])[stmt.lineno])
+        moments = [self._moment(probe, place, {}) for probe in self.probes]
+        pieces: list[tuple[Piece, dict[int, Array]]] = []
+        for moment, probe in zip(moments, self.probes, strict=True):
+            names = self._names(moment.names, probe)
+            readers = [reader(label) for label in (place.label, *_others(stmt, place.label))]
+            stays = [_after(stmt, names, read, self.ticker) for read in readers[1:]]
+            beside = enumerate(zip(readers[1:], stays, strict=True), 1)
+            reads = [(0, readers[0]), *((-k, read) for k, (read, was) in beside if was is not None)]
+            piece = Piece([Block(names, [stmt])], {stmt.lineno: reads}, self.ticker)
+            pieces.append((piece, {-k: was for k, was in enumerate(stays, 1) if was is not None}))
+        for change in self._writer(self.owner, stmt, moments[0].names)[1]:
+            yield change.cost + RETURN * isinstance(stmt, ast.Return), change, pieces, stmt, self.owner
+
+    def _before(self, behind: Behind) -> Iterator[Any]:
+        """Yield the edits of the lines before, each with the code from there on."""
+        end = _statement(self.owner, behind.place.line)
+        others = [t for t in behind.others if t.place.file == behind.place.file]
+        judged = {t.place.line for t in others} - {end.lineno}
+        starts = self.nest.behind(end, judged)
+        body = self.nest.path(end)[-1][0]
+        beside = {stmt.lineno: stmt for stmt in body}
+        near = [t for t in others if t.place.line in beside and assigns(beside[t.place.line], t.place.label)]
+        parts = {}
+        for start in starts:
+            tops = [t for t in near if t.place.line > start.lineno and start in self.nest.behind(
+                beside[t.place.line], (judged | {end.lineno}) - {t.place.line})]  # fmt: skip
+            last = max((t.place.line for t in tops), default=end.lineno)
+            blocks = self.nest.blocks(start, end, last)
+            if blocks is not None:
+                parts[start.lineno] = start, tops, blocks
+        lines = spans([stmt for start, _, blocks in parts.values()
+                       for stmt in (start, *(_first(part) for part, _ in blocks))])  # fmt: skip
+        place = behind.place._replace(end=spans([end])[end.lineno])
+        moments = [self._moment(probe, place, lines) for probe in self.probes]
+        for start, tops, blocks in parts.values():
+            targets = [(behind.step, behind.place.label, end.lineno),
+                       *((t.step, t.place.label, t.place.line) for t in tops)]  # fmt: skip
+            pieces: list[tuple[Piece, dict[int, Array]]] = []
+            for moment, probe in zip(moments, self.probes, strict=True):
+                made = [(names_at(moment, _first(part).lineno, place), part, carried) for part, carried in blocks]
+                if any(names is None for names, _, _ in made):
+                    break
+                reads: dict[int, list[tuple[int, Reader]]] = {}
+                for step, label, line in targets:
+                    reads.setdefault(line, []).append((step, reader(label)))
+                pieces.append((Piece([Block(self._names(names or {}, probe), part, carried)
+                                      for names, part, carried in made], reads, self.ticker), {}))  # fmt: skip
+            here = names_at(moments[0], start.lineno, place)
+            if len(pieces) < len(moments) or here is None or self._is_of_forward(start, moments[0]):
+                continue
+            cost = EARLIER - SEVERAL * any(t.step in behind.wrong for t in tops)
+            for change in self._writer(self.owner, start, here)[1]:
+                yield change.cost + cost, change, pieces, blocks[0][0][0], self.owner
+
+    def _is_of_forward(self, stmt: ast.stmt, moment: Moment) -> bool:
+        """Tell whether a statement only gives values of the forward the names that they have there."""
+        values = self.values(self.probes[0])
+        stored = names_of(stmt)[0]
+        same = [name in values and name in moment.names
+                and _is_close(np.asarray(moment.names[name]), np.asarray(values[name])) for name in stored]  # fmt: skip
+        return bool(same) and all(same)
+
+    def _of_loop(self, behind: Behind) -> Iterator[Any]:
+        """Yield the edits of the line, and of those behind it, in all rounds of a loop that adds up the gradient."""
+        end = _statement(self.owner, behind.place.line)
+        body, index = self.nest.path(end)[0]
+        loop = body[index]
+        if not isinstance(loop, (ast.For, ast.While)) or end is loop:
+            return
+        inside = {stmt.lineno: stmt for stmt in ast.walk(loop) if isinstance(stmt, ast.stmt) and not is_tick(stmt)}
+        near = [t for t in behind.others if t.place.file == behind.place.file and t.place.line in inside
+                and assigns(inside[t.place.line], t.place.label)]  # fmt: skip
+        judged = {t.place.line for t in near} - {end.lineno}
+        starts = [end, *(stmt for stmt in self.nest.behind(end, judged) if stmt.lineno in inside), loop]
+        place = Place("", behind.place.file, loop.lineno, spans([loop])[loop.lineno])
+        moments = [self._moment(probe, place, {}) for probe in self.probes]
+        places = [behind.place._replace(end=spans([end])[end.lineno]), *(
+            Place("", place.file, stmt.lineno, spans([stmt])[stmt.lineno]) for stmt in starts[1:])]  # fmt: skip
+        places[-1] = place._replace(end=loop.lineno)
+        scopes = [self._moment(self.probes[0], one, {}).names for one in places]
+        pieces: list[tuple[Piece, dict[int, Array]]] = []
+        for moment, probe in zip(moments, self.probes, strict=True):
+            reads = [(behind.step, reader(behind.place.label)), *((t.step, reader(t.place.label)) for t in near)]
+            block = Block(self._names(moment.names, probe), [loop])
+            found = Piece([block], {loop.lineno: reads}, self.ticker).run(None)
+            # of the others, those that the loop adds up: what they hold after it is the gradient
+            kept = behind.final(probe, found)
+            if behind.step not in kept:
+                return
+            reads = [read for read in reads if read[0] in kept]
+            pieces.append((Piece([block], {loop.lineno: reads}, self.ticker, carries=True), {}))
+        for stmt, names in zip(starts, scopes, strict=True):
+            others = any(t.step in behind.wrong for t in near if stmt is not end)
+            cost = EARLIER * (stmt is not end) - SEVERAL * others
+            for change in self._writer(self.owner, stmt, names)[1]:
+                yield change.cost + cost, change, pieces, loop, self.owner
+
+    def _of_helpers(self, behind: Behind) -> Iterator[Any]:
+        """Yield the edits of the functions that the line, or one behind it, calls by name."""
+        end = _statement(self.owner, behind.place.line)
+        judged = {t.place.line for t in behind.others if t.place.file == behind.place.file} - {end.lineno}
+        starts = [(end, [([end], set[str]())])]
+        for stmt in self.nest.behind(end, judged):
+            blocks = self.nest.blocks(stmt, end, end.lineno)
+            starts += [] if blocks is None else [(stmt, blocks)]
+        place = behind.place._replace(end=spans([end])[end.lineno])
+        seen = set[str]()
+        for start, blocks in starts:
+            for helper in called_helpers(self.owner, start, behind.used):
+                if helper.name in seen:
+                    continue
+                seen.add(helper.name)
+                lines = spans([_first(part) for part, _ in blocks])
+                pieces: list[tuple[Piece, dict[int, Array]]] = []
+                for probe in self.probes:
+                    moment = self._moment(probe, place, lines)
+                    made = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
+                            for part, carried in blocks]  # fmt: skip
+                    reads = {end.lineno: [(behind.step, reader(behind.place.label))]}
+                    pieces.append((Piece(made, reads, self.ticker, helper), {}))
+                for stmt, *_ in statements(helper.statements):
+                    if is_tick(stmt):
+                        continue
+                    inside = Place("", helper.function.__code__.co_filename, stmt.lineno, spans([stmt])[stmt.lineno])
+                    names = self._moment(self.probes[0], inside, {}).names
+                    for change in self._writer(helper, stmt, names)[1]:
+                        yield change.cost + EARLIER, change, pieces, None, helper
+
+    def _mended(self, pieces: Sequence[tuple[Piece, Mapping[int, Array]]], edited: Any, behind: Behind | None) -> Any:
+        """Run an edit in all batches; return the other steps that it makes right, or None if it does not fit."""
+        more: set[int] = set()
+        for k, ((piece, stays), right) in enumerate(zip(pieces, self.right, strict=True)):
+            try:
+                found = piece.run(edited)
+            except (Exception, Stopped):
+                return None
+            step = 0 if behind is None else behind.step
+            if behind is None:
+                if not _is_close(found.get(step), right) or not all(_is_close(found.get(i), x)
+                                                                    for i, x in stays.items()):  # fmt: skip
+                    return None
+                continue
+            if found.get(step) is None or found[step].shape != right.shape:
+                return None
+            before = piece.base().get(step)
+            if before is not None and _is_close(found[step], before):
+                return None  # the edit changes nothing
+            if not piece.carries and not _is_close(found[step], right) and all(
+                    _is_close(found[i], x) for i, x in piece.base().items() if i != step):  # fmt: skip
+                return None  # what comes in is the same, and the gradient is not right
+            fine = behind.judge(self.probes[k], found)
+            if step not in fine or any(i not in fine and i not in behind.wrong for i in found):
+                return None
+            now = {i for i in found if i != step and i in fine and i in behind.wrong}
+            more = now if not k else more & now
+        return more
+
+
+def _put(names: dict[str, Any], line: int, known: Sequence[Known]) -> None:
+    """Bind gradients to their right values: those that a line assigned; at line 0 all that have the user's values."""
+    for one in known:
+        if line in (0, one.place.line):
+            read = reader(one.place.label)
+            try:
+                there = np.asarray(read(names))
+            except Exception:  # user code may raise anything when a part of an object is read
+                continue
+            if line or (there.shape == one.mine.shape and np.array_equal(there, one.mine, equal_nan=True)):
+                bind(one.place.label, names, one.right)
+
+
+def _is_longer(source: Source, change: Change) -> bool:
+    after, before = after_and_before(source, change)
+    return len(after) > len(before) + 2
+
+
+def _first(part: Sequence[ast.stmt]) -> ast.stmt:
+    return next((stmt for stmt in part if not is_tick(stmt)), part[0])
 
 
 def _others(place: ast.stmt, label: str) -> list[str]:
@@ -125,55 +411,29 @@ def _others(place: ast.stmt, label: str) -> list[str]:
     return [text for text in map(ast.unparse, targets) if text != ast.unparse(ast.parse(label))]
 
 
-def _after(place: ast.stmt, env: dict[str, Any], code: Any, ticker: Ticker) -> Array | None:
-    """Return what an expression holds after a line ran in a copy of `env`; None if that is no array of numbers."""
+def _after(place: ast.stmt, env: Mapping[str, Any], read: Reader, ticker: Ticker) -> Array | None:
+    """Return what a label holds after a line ran in a copy of `env`; None if that is no array of numbers."""
     try:
         space = copy_names(env)
         ticker.start()
-        run_statement(place, space)
-        found = np.asarray(eval(code, space))
+        exec(compile_statement(place), space)
+        found = np.asarray(read(space))
     except (Exception, Stopped):
         return None
     return found if found.dtype.kind in "fciu" else None
 
 
-def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker: Ticker) -> bool:
-    """Tell whether the expression `code` has the value `right` after a statement ran in a copy of `env`."""
-    found = _after(stmt, env, code, ticker)
-    if found is None or found.shape != right.shape:
+def _is_close(found: Array | None, right: Array) -> bool:
+    """Tell whether an array has the shape and, up to `CLOSE`, the values of `right`."""
+    if found is None or found.dtype.kind not in "fciu" or found.shape != right.shape:
         return False
     size = max(float(np.abs(right).max(initial=0)), 1e-300)
     return bool((np.abs(found - right) <= CLOSE * size).all())
 
 
-def _statement(source: Source, lineno: int) -> tuple[Source, ast.stmt]:
-    """Return the function and its innermost statement that begins at a line; raise LookupError if there is none."""
+def _statement(source: Source, lineno: int) -> ast.stmt:
+    """Return the innermost statement of a function that begins at a line; raise LookupError if there is none."""
     found = [stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)]
     if found:
-        return source, found[-1]
-    for helper in source.helpers.values():
-        try:
-            return _statement(helper, lineno)
-        except LookupError:
-            continue
+        return found[-1]
     raise LookupError(f"no statement begins at line {lineno}")
-
-
-def _names_before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dict[str, Any]:
-    """Return copies of the local names before the line's run with number `visit`."""
-    seen: list[dict[str, Any]] = []
-    lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
-    inside = [False]
-
-    def line(frame: Any, event: str, arg: Any) -> Any:
-        if event == "line":
-            here = frame.f_lineno in lines
-            if here and (not inside[0] or frame.f_lineno == place.lineno):
-                seen.append(copy_names(frame.f_locals))
-                del seen[: -1 if visit < 0 else 0]
-            inside[0] = here
-        return line
-
-    with tracing_calls(lambda frame, event, arg: line if frame.f_code.co_filename == mark_ticks(owner) else None):
-        program.whole()
-    return seen[visit if visit < 0 or visit < len(seen) else -1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..one_line import on_one_line
 from .reading import Source
-from .trees import Change
+from .trees import Change, FollowedBy
 
 
 def line_of(change: Change) -> int:
@@ -57,6 +57,8 @@ def _shown(source: Source, place: ast.stmt) -> str:
 
 def _header(node: ast.stmt) -> str:
     """Return a statement as `ast.unparse` writes it, on one line; for a compound statement its first line."""
+    if isinstance(node, FollowedBy):
+        return node.text
     if isinstance(getattr(node, "body", None), list):
         return ast.unparse(node).split("\n")[0]
     return " ".join(ast.unparse(node).split())

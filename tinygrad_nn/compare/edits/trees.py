@@ -43,6 +43,18 @@ class Spot(NamedTuple):
     at: int | None
 
 
+class FollowedBy(ast.If):
+    """A statement and a second one after it, in the same line; a branch that is always taken holds them."""
+
+    def __init__(self, first: ast.stmt, second: ast.stmt) -> None:
+        super().__init__(ast.Constant(True), [first, second], [])
+
+    @property
+    def text(self) -> str:
+        """The code of both."""
+        return "; ".join(" ".join(ast.unparse(stmt).split()) for stmt in self.body)
+
+
 def name(text: str) -> ast.Name:
     """Return the node of a name that is read."""
     return ast.Name(text, ast.Load())

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...graph.walk import as_argument, rule_results
 from ...node import Node
+from ..budget import Budget
 from ..mistakes import uses_of, value_name
 from ..paths import Array, Edge, Traced, args_of, parents_of
 from ..pattern import describe, fraction, list_text
@@ -27,6 +28,7 @@ MOST = 6000  # the most entries of all values together; each of them takes the c
 EQUATIONS = 400  # the most equations; if the inputs have more entries, random sums of them are taken
 HALF = 0.5  # if at most this share of the entries of a gradient is wrong, the report lists them instead of samples
 NAMED = 4  # how many operations a sentence names
+SECONDS = 0.7  # about how long the equations of one input may be solved
 SINGULAR = 1e-9  # a singular value below this share of the largest one counts as 0
 
 
@@ -191,11 +193,15 @@ def _candidates(graph: Traced, known: Spread, uses: dict[Node, list[Edge]]) -> l
     """Return the values from which the errors of all inputs may come, those with the fewest unknowns first."""
     found = []
     used = [[node] for node in graph.operations if node in uses and node in known.of]
+    budget = Budget(SECONDS)
     for nodes in (*used, *_at_one_line(graph, uses)):
+        if budget.over:
+            break
         if sum(np.size(node.out) for node in nodes) > EQUATIONS:
             continue
-        matrix = np.concatenate([known.of[node] for node in nodes], axis=1)
-        solved = known.solved(matrix, np.any([known.reached[node] for node in nodes], axis=0))
+        with budget:
+            matrix = np.concatenate([known.of[node] for node in nodes], axis=1)
+            solved = known.solved(matrix, np.any([known.reached[node] for node in nodes], axis=0))
         if solved is not None:
             found.append(Candidate(nodes, *solved))
     return sorted(found, key=lambda c: (c.rank, "name" not in (c.nodes[0].notes or {}), -c.nodes[0].index))

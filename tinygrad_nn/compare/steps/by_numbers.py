@@ -8,6 +8,7 @@ are bound, so that the perturbation goes no further; their changes are weighted 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,9 +22,6 @@ from ...transforms import alias, new_input
 from ..budget import Budget
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
-from ..edits import edit_of_step
-from ..edits.running import tracing_calls
-from ..experiment import nearby
 from ..function.advice import CLOSE, GradientData
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
@@ -31,12 +29,14 @@ from ..function.operations import explain_graph
 from ..numerical.full_gradients import NumericalGradient, whole_gradients
 from ..numerical.sides import ULPS
 from ..rows import judged_row
+from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import same_but_ones, shape_diagnosis
+from .kept import Surroundings
 from .matching import Match, candidate_states, choose_state, match
-from .mending import add_edit
+from .mending import Explained
 from .names import Names
 from .probes import UserPasses, draw_cotangents
-from .running import Forward, Passes, Version, arguments, checked_mapping, name_stem, results, run_backward
+from .running import Forward, Passes, Version, checked_mapping, name_stem, results, run_backward
 from .statements import Statement
 from .step import Step
 from .tracing import Trace, is_own, module_names
@@ -97,6 +97,7 @@ class ArrayRun:
         last = {b.label: made[id(b.value)] for b in trace.bindings}
         last |= {b.label: made[id(b.value)] for b in trace.bindings if b.frame == 1}
         others = {k: v for k, v in trace.left.items() if k not in last and k != "self"}
+        self.codes = frozenset(trace.codes)
         self.kept = trace  # keeps all values alive, so that no id() is reused
         self.forward = Forward(versions, loss, names, value, cache, tensors, last, others)
 
@@ -161,8 +162,12 @@ class ArrayRun:
             return local
 
         args, named = self._arguments(leaves)
-        with tracing_calls(enter_frame):
+        before = sys.gettrace()
+        sys.settrace(enter_frame)
+        try:
             value = self.f(*args, **named)
+        finally:
+            sys.settrace(before)
         outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
         return [*(seen.get(node, self.bound[node].value) for node in measured), *outs]
 
@@ -196,6 +201,9 @@ def _split_label(label: str) -> tuple[str, Any]:
 def _holder(names: Any, label: str) -> tuple[Any, Any]:
     """Return the container that holds the value of a label (local names, attributes, a list, a dict) and its key."""
     name, key = _split_label(label)
+    if "." in name and key is None:
+        name, _, key = name.partition(".")
+        return vars(names[name]), key
     if name not in names and "self" in names:
         names = vars(names["self"])
     return (names, name) if key is None else (names[name], key)
@@ -243,6 +251,7 @@ class Asked:
         self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)
         names = [*self.run.forward.versions]
         known = Names(names, checked_mapping(called.names, names))
+        self.around = Surroundings(called.backward)
         self.written = run_backward(called.backward, inputs, self.mine.forward, self.g, known)
         self.rng, self.budget = called.rng, Budget(SECONDS)
         self.matches, self.notes = match(self.written.found, self.run.forward.versions, Values(self))
@@ -284,14 +293,12 @@ def judged_by_numbers(
     """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method."""
     asked = Asked(called, leaves)
     run, single = asked.run, asked.single
-    changes = EditSearch(called, asked)
     eps = float(np.finfo(np.float32).eps) if single else EPS
-    steps: list[Step] = []
-    entries = 0
-    for k, m in enumerate(asked.matches):
+    judged: list[JudgedStep] = []
+    for m in asked.matches:
         node, label = m.version.node, m.given.name
         right = asked.whole(node, FEW)
-        own = right if all(step.value_ok for step in steps) else asked.own(node, FEW)
+        own = right if all(one.row.ok for one in judged) else asked.own(node, FEW)
         arrived = np.nan_to_num(own.value)
         bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
         choice = candidate_states(m.states)
@@ -300,89 +307,43 @@ def judged_by_numbers(
         if same_but_ones(value.shape, arrived.shape):
             value = value.reshape(arrived.shape)
         (row, _), (rule, bad) = (_judged(label, value, whole, eps) for whole in (right, own))
-        role = "input" if node in run.inputs_of else "intermediate"
-        row, rule = replace(row, role=role), replace(rule, role=role)
-        diagnosis = None
         follows = not rule.ok and asked.follows(node)
         if not rule.ok and not follows:
             own = asked.own(node)  # now in every entry
-            arrived = np.nan_to_num(own.value)
-            bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
             rule, bad = _judged(label, value, own, eps)
-            rule = replace(rule, role=role)
-            diagnosis = _explained(label, m, value, own, rule, bad, arrived, bound)
-            diagnosis = changes.mended(diagnosis, k, m.states.index(state), own)
+        role = "input" if node in run.inputs_of else "intermediate"
+        judged.append(JudgedStep(state, value, replace(row, role=role), replace(rule, role=role), bad, own, follows))
         if value.shape == arrived.shape and np.isfinite(value).all():
             asked.behind[node] = value
         else:
             asked.lost.append(node)
-        changes.chosen.append(m.states.index(state))
-        entries += row.checked
+    changes = EditSearch(called, asked, judged, Asked)
+    changes.leave_out_right_lines()
+    steps: list[Step] = []
+    entries = 0
+    known: dict[tuple[str, Statement], Explained] = {}
+    for k, (m, one) in enumerate(zip(asked.matches, judged, strict=True)):
+        state, found = one.state, None
+        if k in changes.wrong:
+            arrived = np.nan_to_num(one.own.value)
+            bound = np.nan_to_num(one.own.error) + _rounding(arrived, eps)
+            place = m.given.name.partition("[")[0], state.statement
+            found = known.get(place) or changes.done.get(k)
+            if found is None:
+                why = _explained(m.given.name, m, one.value, one.own, one.rule, one.bad, arrived, bound)
+                found = changes.mended(Explained(why, state), k)
+            known[place] = found
+            state = state._replace(statement=found.state.statement, function=found.state.function)
+        entries += one.row.checked
         steps.append(Step(
-            label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
-            m.rounds, row.ok, rule.ok or follows, row, rule, rule.numerical, diagnosis,
+            m.given.name, m.given.belongs_to, state.statement.line, state.statement.text,
+            state.function or m.given.function, m.given.round, m.rounds, one.row.ok, found is None, one.row, one.rule,
+            one.rule.numerical, None if found is None else found.diagnosis,
         ))  # fmt: skip
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
               f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
     passes = Passes(run.forward, asked.cotangents, asked.written, single, asked.mine.forward, asked.g)
     return steps, passes, [*asked.notes, *([reason.edit] if reason.edit else [])], method
-
-
-class EditSearch:
-    """Tries small edits of wrong lines, at the given inputs and at other ones, against numerical gradients."""
-
-    def __init__(self, called: UserPasses, asked: Asked) -> None:
-        self.called, self.runs = called, [asked]
-        self.chosen: list[int] = []  # for each step so far, the index of the state that was taken as the gradient
-        self.tried = False
-        self.budget = Budget(SECONDS)
-
-    def mended(self, found: Diagnosis, k: int, which: int, own: NumericalGradient) -> Diagnosis:
-        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
-        here = self.runs[0]
-        state, name = here.matches[k].states[which], here.matches[k].given.name
-        if not state.statement.line or not own.known.all() or self.budget.over or which != len(
-                here.matches[k].states) - 1:  # fmt: skip
-            return found
-        visit = sum(s.statement == state.statement and s.time < state.time for one in here.written.found
-                    if one.name == name for s in one.states)  # fmt: skip
-        with self.budget:
-            other = self._elsewhere(k)
-            if other is None:
-                return found
-            edit = edit_of_step(self.called.backward, self._call, name, state.statement.line, [own.value, other],
-                                visit=visit, values=self._values)  # fmt: skip
-        return found if edit is None else add_edit(found, edit, {*here.run.forward.versions})
-
-    def _elsewhere(self, k: int) -> Array | None:
-        """Return the gradient of step `k` by its right rule at other inputs, or None if it is not known there."""
-        if not self.tried:
-            self.tried = True
-            rng, inputs = self.called.rng, self.called.inputs
-            moved = [nearby(x, rng).astype(x.dtype) for x in (inputs.leaves[i] for i in inputs.moving)]
-            try:
-                other = Asked(self.called, moved)
-            except Exception:  # user code may raise anything at inputs that it was not written for
-                return None
-            if [m.given.name for m in other.matches] == [m.given.name for m in self.runs[0].matches]:
-                self.runs.append(other)
-        if len(self.runs) == 1:
-            return None
-        other = self.runs[1]
-        for m, which in zip(other.matches, self.chosen, strict=False):
-            value = as_floats(m.states[min(which, len(m.states) - 1)].array)
-            if value.shape == m.version.value.shape:
-                other.behind[m.version.node] = value
-        own = other.own(other.matches[k].version.node)
-        return own.value if own.known.all() else None
-
-    def _call(self, f: Any, probe: int) -> Any:
-        run = self.runs[probe]
-        args, kwargs = arguments(self.called.backward, self.called.inputs, run.mine.forward, run.g, {})
-        return f(*args, **kwargs)
-
-    def _values(self, probe: int) -> dict[str, Array]:
-        return {k: np.array(t.data) for k, t in self.runs[probe].mine.forward.values.items() if k.isidentifier()}
 
 
 def _rounding(array: Array, eps: float) -> Array:

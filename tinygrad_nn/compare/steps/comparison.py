@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...printable import printable
-from ..diagnosis import Diagnosis
+from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..report import ComparisonReport
 from ..rows import Comparison, compare_row
 from .by_numbers import judged_by_numbers
-from .explain import blamed_steps, explain_step, same_but_ones
+from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
+from .matching import Match
+from .mending import Explained
 from .namespace import read_namespace
 from .notebook_cells import Cells
-from .probes import Probes, UserPasses, matched
+from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes, as_mapping
+from .statements import Statement
 from .step import Step
-from .walk import as_floats, bounds_of, gradient_decisions, injected
+from .tape import Tape
+from .tracing import State
+from .unnamed import shifted, unnamed_values
+from .walk import Walked, as_floats, bounds_of, count_wrong, gradient_decisions, injected, is_right
+
+Array = np.ndarray[Any, Any]
 
 
 def compare_steps(
@@ -105,14 +113,41 @@ def judge_run(
     _require_gradients(matches, graph)
     inputs = [t.node for t in graph.tensors if t.node is not None]
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
-    bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
-    walked = gradient_decisions(tape, matches, bounds[1])
+
+    def walk(tape: Tape, matches: list[Match]) -> tuple[tuple[list[Array], list[Array]], Walked, int]:
+        bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
+        walked = gradient_decisions(tape, matches, bounds[1])
+        return bounds, walked, count_wrong(walked, matches, bounds[1])
+
+    bounds, walked, least = walk(tape, matches)
+    for size in _sizes(graph) if least > 1 and all(t.size == 1 for t in graph.outs) else ():
+        other = matched(run, size)
+        trial = walk(other[0], other[2])
+        leaves = [k for k, m in enumerate(other[2]) if m.version.node.primitive is None]
+        fine = [k for k in leaves if is_right(trial[1], other[2], trial[0][1], k)]
+        if trial[2] < least and 2 * len(fine) > len(leaves):
+            (tape, right, matches, _), (bounds, walked, least) = other, trial
+    parts = {(m.given.name, m.given.round) for k, m in enumerate(matches)
+             if least and _is_part(tape, matches, walked.states, walked.given, k)}  # fmt: skip
+    if parts:
+        matches = without(matches, parts)
+        bounds, walked, least = walk(tape, matches)
+    shifts = unnamed_values(tape, graph.versions, matches) if least > 1 and called is not None else {}
+    if shifts:
+        matches = shifted(tape, matches, shifts)
+        bounds, walked, least = walk(tape, matches)
+        right = right | tape.walk({m.version.node for m in matches})
+        notes += [f"{matches[k].given.name} is taken as the gradient of a value without a name, from which "
+                  f"{matches[k].given.belongs_to} follows or which follows from it." for k in shifts]  # fmt: skip
+    if tape.summed != 1:
+        notes.append(f"The gradients of all values but the inputs are taken as {tape.summed:g} times those of the "
+                     f"loss: the backward divides by {tape.summed:g} only where it computes the gradients of the "
+                     "inputs, as if the loss were a sum.")  # fmt: skip
     states, given, arrived, marked, _ = walked
-    probes: Probes | Cells | None = Probes(called, matches, walked) if called is not None else None
+    probes: Probes | Cells | None = Probes(called, tape, matches, walked, shifts, parts) if called is not None else None
     probes = Cells(space, run, tape, matches, walked, rng) if space is not None else probes
     referee = Referee(tape, len(matches))
-    steps: list[Step] = []
-    known: dict[tuple[str, int], Diagnosis] = {}
+    judged: list[_Judged] = []
     for k, (m, state) in enumerate(zip(matches, states, strict=True)):
         node = m.version.node
         label = m.given.name
@@ -127,28 +162,102 @@ def judge_run(
         row, _ = compare_row(what, ask, rng, 0, along)
         own, bad = compare_row(Comparison(label, what.role, value, arrived[node], bounds[1][k]),
                                ignore_message, rng, 0)  # fmt: skip
-        follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
-        diagnosis = None
-        if not own.ok and not follows:
-            wrong = blamed_steps(tape, m, states[k], given)
-            state = state._replace(statement=wrong.statement)
-            place = label.partition("[")[0], state.statement.line
-            diagnosis = known.get(place)
-            if diagnosis is None:
-                diagnosis = explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given, single, rng)
-                if probes is not None and not diagnosis.harmless:
-                    diagnosis = probes.mended(diagnosis, k, wrong)
-            if not diagnosis.harmless:
-                known[place] = diagnosis  # rounds of a loop share the diagnosis of the round nearest the loss
-        harmless = diagnosis is not None and diagnosis.harmless
+        judged.append(_Judged(state, row, own, bad))
+    wrong = [k for k, one in enumerate(judged) if not one.own.ok and matches[k].version.node not in marked]
+    wrong = [k for k in wrong if not any(_is_echo(matches, states, k, j) for j in wrong)]
+    if isinstance(probes, Probes):
+        off = [k for k, one in enumerate(judged) if not one.row.ok]
+        wrong = [k for k in wrong if not probes.is_right_from_right(k, off)]
+    other_meaning = _have_other_meanings(matches, judged, wrong, inputs) and (
+        not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
+    if written.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
+        wrong = wrong[:1]
+    reasons: dict[int, Explained] = {}
+    known: dict[tuple[str, Statement], Explained] = {}
+    for k in () if other_meaning else wrong:
+        m, one = matches[k], judged[k]
+        there = blamed_steps(tape, m, states[k], given)
+        place = m.given.name.partition("[")[0], there.statement
+        found = reasons.get(k) or known.get(place)
+        if found is None:
+            why = explain_step(tape, m, one.state._replace(statement=there.statement), arrived[m.version.node], one.own,
+                               one.bad, bounds[1][k], given, single, rng)  # fmt: skip
+            found = Explained(why, there)
+            if probes is not None and not why.harmless:
+                found = probes.mended(found, k, wrong)
+        if not found.diagnosis.harmless:
+            known[place] = found  # rounds of a loop share the diagnosis of the round nearest the loss
+            for j in found.mends:
+                if j not in reasons or not reasons[j].edit:
+                    reasons[j] = found
+        reasons[k] = reasons.get(k) or found
+    steps: list[Step] = []
+    for k, (m, (state, row, own, _)) in enumerate(zip(matches, judged, strict=True)):
+        node, label = m.version.node, m.given.name
+        why_wrong = reasons.get(k)
+        if other_meaning and not row.ok:
+            text = (f"{label} is not the gradient of {m.given.belongs_to}, and a later line makes up for it. The "
+                    "gradients of all inputs are right, so the name has another meaning here.")  # fmt: skip
+            why_wrong = Explained(Diagnosis("convention", label, text), states[k])
+        harmless = why_wrong is not None and why_wrong.diagnosis.harmless
+        state = state if why_wrong is None else state._replace(statement=why_wrong.state.statement,
+                                                           function=why_wrong.state.function)  # fmt: skip
         steps.append(Step(
-            label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
-            m.rounds, row.ok or harmless, own.ok or harmless or follows, row, own,
-            float(np.real(arrived[node][row.worst])) if arrived[node].size else math.nan, diagnosis,
+            label, m.given.belongs_to, state.statement.line, state.statement.text, state.function or m.given.function,
+            m.given.round, m.rounds, row.ok or harmless, why_wrong is None or harmless, row, own,
+            float(np.real(arrived[node][row.worst])) if arrived[node].size else math.nan,
+            None if why_wrong is None else why_wrong.diagnosis,
         ))  # fmt: skip
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{referee.asked:,} entries and along a random direction of each value.")  # fmt: skip
     return _report(title, run, steps, notes, method)
+
+
+class _Judged(NamedTuple):
+    """A gradient with its comparison by value and by its own rule, and which of its entries are wrong by the rule."""
+
+    state: State
+    row: Row
+    own: Row
+    bad: Array
+
+
+def _is_part(
+    tape: Tape, matches: Sequence[Match], states: Sequence[State], given: Mapping[Any, Array], k: int
+) -> bool:
+    """Tell whether step `k` is a parameter that holds a part of a gradient, which another name holds as a whole."""
+    m = matches[k]
+    return m.given.parameter and any(
+        other.version.node is m.version.node and states[j].time > states[k].time for j, other in enumerate(matches)
+    ) and is_part_of_sum(tape, m, states[k], given)  # fmt: skip
+
+
+def _have_other_meanings(
+    matches: Sequence[Match], judged: Sequence[_Judged], wrong: Sequence[int], inputs: Sequence[Any]
+) -> bool:
+    """Tell whether steps make up for each other, so that the gradients of all inputs are right.
+
+    Every gradient that is wrong by its value comes before one that is right though it does not follow its rule. A line
+    cannot make up for itself: a sign that is wrong in two layers is a mistake.
+    """
+    leaves = {m.version.node: judged[k].row.ok for k, m in enumerate(matches) if m.version.node.primitive is None}
+    if not wrong or not all(leaves.get(node, False) for node in inputs):
+        return False
+    back, off = ([k for k in wrong if judged[k].row.ok is ok] for ok in (True, False))
+    lines = [{judged[k].state.statement for k in some} for some in (back, off)]
+    return bool(back) and not lines[0] & lines[1] and all(k < back[-1] for k in off)
+
+
+def _sizes(graph: Forward) -> list[float]:
+    """Return the lengths of the axes of a forward's values: one of them may be the number of samples."""
+    found = {n for values in graph.versions.values() for v in values for n in v.value.shape if n > 1}
+    return [float(n) for n in sorted(found)[:8]]
+
+
+def _is_echo(matches: Sequence[Match], states: Sequence[State], k: int, j: int) -> bool:
+    """Tell whether step `k` has the array that step `j` had before, for the same value, under another name."""
+    return (k != j and matches[k].version.node is matches[j].version.node and states[j].time < states[k].time
+            and np.array_equal(states[j].array, states[k].array, equal_nan=True))  # fmt: skip
 
 
 def _require_gradients(found: list[Any], graph: Forward) -> list[Any]:
@@ -165,15 +274,16 @@ def _require_gradients(found: list[Any], graph: Forward) -> list[Any]:
 
 def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method: str) -> ComparisonReport:
     graph, written = run.graph, run.written
-    wrong: dict[tuple[str, int], list[Step]] = {}
+    wrong: dict[Any, list[Step]] = {}
     for step in steps:
         if step.diagnosis is not None:
-            wrong.setdefault((step.name, step.line), []).append(step)
+            wrong.setdefault((step.line, step.source, step.diagnosis), []).append(step)
     diagnoses = []
     for same in wrong.values():
         first = same[0]
         d: Diagnosis = first.diagnosis  # type: ignore[assignment]
-        often = f"in {len(same)} of {first.rounds} rounds" if first.rounds > 1 else ""
+        count = sum(step.name == first.name for step in same)
+        often = f"in {count} of {first.rounds} rounds" if first.rounds > 1 else ""
         text = d.text.replace(" from here on", "")  # a step is a single line, so nothing follows in it
         evidence = (*d.evidence, often) if often else d.evidence
         diagnoses.append(replace(d, where=first.place, text=text, evidence=evidence))

@@ -95,6 +95,18 @@ def _left_over(
     return odd[0] if len(odd) == 1 else None
 
 
+def is_part_of_sum(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> bool:
+    """Tell whether an array is the sum of the contributions of some uses of a value, or of none, and not of all."""
+    if not state.array.any():
+        return True
+    others = {node: g for node, g in given.items() if node is not match.version.node}
+    parts = _contributions(tape.segment(match.version.node, others))
+    return len(parts) <= USES and any(
+        _is_close(state.array, sum(parts[k] for k in chosen))
+        for count in range(1, len(parts)) for chosen in combinations(range(len(parts)), count)
+    )  # fmt: skip
+
+
 def _contributions(part: Traced) -> list[Array]:
     """Return the contribution of each use of a value to its gradient."""
     start = part.inputs[0]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MethodType
+from types import CodeType, MethodType
 from typing import Any
 
 import numpy as np
 
 from ...tensor import Tensor
+from ..edits.moments import names_mentioned
+from ..edits.running import copy_value
+from .tracing import module_names, unwrapped
 
 
 class Saved(dict[str, Any]):
@@ -42,7 +45,7 @@ def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
         return made[key][0]
     new: Any = value
     if isinstance(value, np.ndarray):
-        new = value.copy()
+        new = np.array(value, subok=not isinstance(value, _WithDot))
         made[id(value)] = new, value
     elif isinstance(value, dict):
         new = {} if type(value) is dict else copy.copy(value)
@@ -87,6 +90,64 @@ def with_arrays(f: Callable[..., Any], made: dict[Any, Any]) -> Callable[..., An
     for name, part in vars(owner).items():
         vars(owner)[name] = as_arrays(part, made)
     return MethodType(f.__func__, owner)
+
+
+class _WithDot(np.ndarray[Any, Any]):
+    """An array whose method `dot` takes Tensors: NumPy's own turns its argument into an array."""
+
+    def dot(self, other: Any, out: Any = None) -> Any:
+        """Return the product by the function `np.dot`, which Tensors replace."""
+        return np.dot(np.asarray(self), other) if isinstance(other, Tensor) else super().dot(other, out)
+
+
+def with_dot(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays of a module such that ``X.dot(W)`` takes a Tensor W."""
+    return {name: part.view(_WithDot) for name, part in space.items() if type(part) is np.ndarray}
+
+
+class Surroundings:
+    """What a forward left for the backward besides its arguments: in its object, and in names of its module."""
+
+    def __init__(self, backward: Callable[..., Any]) -> None:
+        """Copy what is there now, with arrays in place of Tensors."""
+        self.space = module_names(backward) or {}
+        made: dict[Any, Any] = {}
+        self.owner = getattr(with_arrays(backward, made), "__self__", None)
+        mentioned = _names_reached(getattr(unwrapped(backward), "__code__", None), self.space)
+        held = {name: part for name, part in self.space.items() if holds_tensors(part)
+                or (name in mentioned and not callable(part) and not inspect.ismodule(part))}  # fmt: skip
+        memo: dict[int, Any] = {}
+        self.names = {name: copy_value(as_arrays(part, made), memo) for name, part in held.items()}
+        self.owner = copy_value(self.owner, memo)
+
+    def call(self, f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call the backward, or another function in its place, as it was called after the forward."""
+        with self.in_place(f) as there:
+            return there(*args, **kwargs)
+
+    @contextmanager
+    def in_place(self, f: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+        """Put copies of what the forward left into the module for a while; a method gets a copy of its object."""
+        memo: dict[int, Any] = {}
+        names = {name: copy_value(part, memo) for name, part in self.names.items()}
+        if inspect.ismethod(f) and self.owner is not None:
+            f = MethodType(f.__func__, copy_value(self.owner, memo))
+        with in_place_of(self.space, names):
+            yield f
+
+
+def _names_reached(code: CodeType | None, space: Mapping[str, Any]) -> set[str]:
+    """Return the names of a module that a function mentions, or a function of the module that it calls."""
+    found: set[str] = set()
+    waiting = [] if code is None else [code]
+    while waiting:
+        for name in names_mentioned(waiting.pop()):
+            if name in space and name not in found:
+                found.add(name)
+                inner = getattr(space[name], "__code__", None)
+                if isinstance(inner, CodeType) and space[name].__globals__ is space:
+                    waiting.append(inner)
+    return found
 
 
 @contextmanager

@@ -70,8 +70,12 @@ def _is_same_array(one: Match, other: Match) -> bool:
 def _without_zeros(
     given: list[UserGradient], values: Sequence[Version], right: Mapping[Node, Array]
 ) -> list[UserGradient]:
-    """Leave out gradients that stay zero, such as an initial ``dh = zeros``, unless the right ones are all zero."""
-    if not any(np.any(right[v.node]) for v in values):
+    """Leave out gradients that stay zero, such as an initial ``dh = zeros``, unless the right ones are all zero.
+
+    Parameters, one for each value, may be zero: they may hold what other steps add to a gradient.
+    """
+    one_each = len(given) == len(values) and all(g.parameter for g in given)
+    if one_each or not any(np.any(right[v.node]) for v in values):
         return given
     return [g for g in given if np.any(g.states[-1].array)] or given
 

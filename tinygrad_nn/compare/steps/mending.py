@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
@@ -15,8 +15,47 @@ from ..edits.trees import constant
 from .kept import Saved
 from .names import names_for_gradient
 from .running import Forward
+from .statements import Statements
+from .tracing import State
 
 SUMS = ("sum", "mean", "max", "min", "prod")
+
+
+class Explained(NamedTuple):
+    """Why a step is wrong, and its content after the statement that is wrong.
+
+    `mends` has the steps that the edit makes right, `edit` tells whether there is one.
+    """
+
+    diagnosis: Diagnosis
+    state: State
+    mends: tuple[int, ...] = ()
+    edit: bool = False
+
+
+def blame_edited_line(found: Explained, edit: Edit, values: set[str], names: Sequence[str]) -> Explained:
+    """Add an edit to the explanation of a step; the line that it edits is the wrong one.
+
+    Args:
+        found: the explanation so far.
+        edit: the edit; its `fixes` are the steps that it makes right.
+        values: the names of the forward's values.
+        names: the names of the gradients that the edit makes right.
+    """
+    diagnosis, state = add_edit(found.diagnosis, edit, values), found.state
+    if (edit.file, edit.lineno) == (state.statement.file, state.statement.line):
+        return found._replace(diagnosis=diagnosis, mends=edit.fixes, edit=True)
+    one = len(set(names)) == 1
+    which = " and ".join(dict.fromkeys(names))
+    text = diagnosis.text
+    if found.diagnosis.kind == "unknown":
+        text = text.replace("it is what its own rule gives", f"{which} is what its own rule gives" if one
+                            else f"{which} are what their own rules give")  # fmt: skip
+    else:
+        text = f"This line makes {which} wrong. {text}"
+    statement = Statements().at(edit.file, edit.lineno)
+    return Explained(replace(diagnosis, text=text), state._replace(statement=statement, function=edit.function),
+                     edit.fixes, True)  # fmt: skip
 
 
 def add_edit(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
@@ -105,9 +144,11 @@ def kind_of(before: str, after: str, values: set[str]) -> str:
         'wrong_axis_sum'
     """
     try:
-        old, new = ast.parse(before.strip()).body[0], ast.parse(after.strip()).body[0]
-    except (SyntaxError, IndexError):
+        old, new, *more = ast.parse(before.strip()).body[0], *ast.parse(after.strip()).body
+    except (SyntaxError, IndexError, ValueError):
         return "edit"
+    if more:  # a second statement, which scales the array
+        return "scale" if isinstance(getattr(more[0], "op", None), ast.Div) else "missing_factor"
     if isinstance(old, ast.Assign) and isinstance(new, ast.AugAssign):
         return "overwritten_not_accumulated"
     found = next(_differences(old, new), None)

@@ -8,7 +8,7 @@ from functools import cache
 
 PATTERNS = (
     r"d(?:[lLJEC]|[lL]oss|[cC]ost)_?d_?(?P<x>.+)",  # dL_dX, dLdX
-    r"d_?(?P<x>.+)", r"grad_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
+    r"d_?(?P<x>.+)", r"(?:grad|nabla)_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
 )  # fmt: skip
 CONTAINERS = re.compile(r"(d|g|grads?|gradients?|dparams?|derivatives?)")
 MOST = 250_000  # largest number of pairs that `pair_in_reverse` compares
@@ -44,6 +44,8 @@ class Names:
                 self.keys.setdefault(part["key"][1:-1], label)
             elif part:
                 self.plural.add(part["name"])
+            elif "." in label:  # an attribute of an object
+                self.keys.setdefault(label.rpartition(".")[2], label)
 
     def of(self, label: str) -> str | None:
         """Return the label of the value that a gradient belongs to (``hs[]`` for any element of a list), or None."""
@@ -55,6 +57,11 @@ class Names:
         if label in self.given:
             return self.given[label]
         part = _PART.fullmatch(label)
+        holder, dot, key = label.partition(".")
+        if dot and part is None and key.isidentifier() and key != "grad":
+            whole = self._of(key)
+            return whole or (key if CONTAINERS.fullmatch(holder) and key in self.known else
+                             self.keys.get(key) if CONTAINERS.fullmatch(holder) else None)  # fmt: skip
         if part is None:
             for stem in names_for_gradient(label):
                 if stem in self.known:
@@ -68,6 +75,9 @@ class Names:
         for stem in names_for_gradient(name):
             if f"{stem}[{key}]" in self.known:
                 return f"{stem}[{key}]"
+            lists = [plural for plural in self.plural if plural.startswith(stem)] if len(stem) == 1 else []
+            if len(lists) == 1 and f"{lists[0]}[{key}]" in self.known:  # nabla_w[0] belongs to weights[0]
+                return f"{lists[0]}[{key}]"
         if key[:1] in "'\"":
             whole = self._of(key[1:-1])
             if whole is None and CONTAINERS.fullmatch(name):

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...tensor import Tensor, raw
-from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step
 from ..experiment import nearby
 from .matching import Match
-from .mending import add_edit
+from .mending import Explained, add_edit
 from .running import Passes
 from .tape import Tape
-from .tracing import State
 from .walk import Walked
 
 Array = np.ndarray[Any, Any]
@@ -41,9 +39,12 @@ class Cells:
         self.run, self.tape, self.matches, self.walked, self.rng = run, tape, matches, walked, rng
         self.names = {k: v for k, v in space.items() if k.isidentifier()}
 
-    def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
-        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
-        label, statement = self.matches[k].given.name, wrong.statement
+    def mended(self, found: Explained, k: int, bad: Collection[int]) -> Explained:
+        """Return the explanation of step `k` with the smallest edit of its line that makes it right, if one is found.
+
+        Other lines are not edited, so `bad`, the numbers of all wrong steps, is not needed.
+        """
+        label, statement = self.matches[k].given.name, found.state.statement
         read = _reads(statement.text, label)
         if read is None or not statement.line or not read <= set(self.names):
             return found
@@ -67,7 +68,8 @@ class Cells:
         edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, wanted, values=more.__getitem__)
         if edit is None:
             return found
-        return add_edit(found, _with_cell_line(edit, statement.line), {label for label, _ in self._tensors()})
+        edit = _with_cell_line(edit, statement.line)
+        return found._replace(diagnosis=add_edit(found.diagnosis, edit, {label for label, _ in self._tensors()}))
 
     def _tensors(self) -> list[tuple[str, Any]]:
         return [(label, found[-1]) for label, found in self.run.graph.versions.items()]

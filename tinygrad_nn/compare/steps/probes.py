@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from types import MethodType
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,20 @@ from ...gradcheck.numerical import to_double
 from ...node import Node
 from ...tensor import raw
 from ..budget import Budget
-from ..diagnosis import Diagnosis
-from ..edits import Edit, edit_of_step, nearest_edit
-from ..edits.running import copy_value
-from ..experiment import nearby
+from ..edits import Behind, Edit, Known, Place, Target, edit_of_step, is_right_from_right, nearest_edit
+from ..edits.moments import names_mentioned
 from ..function.calling import Inputs
-from .kept import with_arrays
+from .explain import same_but_ones
+from .kept import Surroundings
 from .matching import Match, match
-from .mending import add_edit, as_read
+from .mending import Explained, as_read, blame_edited_line
 from .names import Names, names_for_gradient
 from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .statements import Statement
 from .tape import Tape
-from .tracing import State, is_number
+from .tracing import State, is_number, module_names, unwrapped
+from .trial import edited
+from .unnamed import shifted
 from .walk import Walked, injected
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +44,7 @@ class UserPasses:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
-        self.objects: dict[int, Any] = {}  # what the object of a method holds after the forward of each run
+        self.around: list[Surroundings] = []  # for each run, what the forward left for the backward
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
@@ -50,30 +53,37 @@ class UserPasses:
         mine = run_forward(self.forward, self.inputs, leaves) if single else graph
         cotangents, g = draw_cotangents(self.backward, graph, self.rng)
         known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
-        held = with_arrays(self.backward, {})
-        self.objects[len(self.runs)] = getattr(held, "__self__", None)
+        around = Surroundings(self.backward)
         written = run_backward(self.backward, self.inputs, mine, g, known)
         run = Passes(graph, cotangents, written, single, mine, g)
         self.runs.append(run)
+        self.around.append(around)
         return run
 
     def call(self, f: Any, probe: int) -> Any:
         """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
-        if inspect.ismethod(f) and self.objects.get(probe) is not None:
-            f = MethodType(f.__func__, copy_value(self.objects[probe], {}))
-        return f(*args, **kwargs)
+        return self.around[probe].call(f, args, kwargs)
 
     def as_written(self, edit: Edit) -> Edit:
         """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
         _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
         return as_read(edit, self.backward, kwargs, self.runs[0].mine)
 
-    def values(self, probe: int) -> dict[str, Array]:
-        """Return the values of the forward by name, in the run with number `probe`."""
+    def values(self, probe: int) -> dict[str, Any]:
+        """Return the values of the forward by name, in the run with number `probe`, and numbers of its module."""
         run = self.runs[probe]
-        return {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
+        values = {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
+        return module_numbers(self.forward) | values
+
+
+def module_numbers(forward: Any) -> dict[str, Any]:
+    """Return the arrays and numbers of its module that a forward mentions: masks, targets, a stride."""
+    f = unwrapped(forward)
+    code, space = getattr(f, "__code__", None), module_names(forward) or {}
+    mentioned = names_mentioned(code) if code is not None else ()
+    return {name: space[name] for name in mentioned if is_number(space.get(name))}
 
 
 def draw_cotangents(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
@@ -88,65 +98,207 @@ def draw_cotangents(backward: Any, graph: Forward, rng: np.random.Generator) -> 
     return found, (found[0].copy() if len(found) == 1 else tuple(x.copy() for x in found))
 
 
-def matched(run: Passes) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
-    """Return the graph of a run, the right gradient of each value, the matches in the order of the walk, and notes."""
+def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
+    """Return the graph of a run, the right gradient of each value, the matches in the order of the walk, and notes.
+
+    `summed` is that of `Tape`.
+    """
     tape = Tape([(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
-                 for t, c in zip(run.graph.outs, run.cotangents, strict=True)])  # fmt: skip
+                 for t, c in zip(run.graph.outs, run.cotangents, strict=True)], summed)  # fmt: skip
     right = tape.walk({v.node for found in run.graph.versions.values() for v in found})
     matches, notes = match(run.written.found, run.graph.versions, right)
     return tape, right, sorted(matches, key=lambda m: tape.place(m.version.node)), notes
 
 
+def without(matches: Sequence[Match], parts: Collection[tuple[str, int]]) -> list[Match]:
+    """Return the matches without those of some names and rounds."""
+    return [m for m in matches if (m.given.name, m.given.round) not in parts]
+
+
 class Probes:
     """Searches an edit for a wrong line, and tries it at the given inputs and at other ones, which are run once."""
 
-    def __init__(self, called: UserPasses, matches: list[Match], walked: Walked) -> None:
-        self.called, self.matches, self.walked = called, matches, walked
-        self.others: list[tuple[list[Match], Walked] | None] | None = None
+    def __init__(
+        self, called: UserPasses, tape: Tape, matches: list[Match], walked: Walked, shifts: Mapping[int, int],
+        parts: Collection[tuple[str, int]] = (),
+    ) -> None:  # fmt: skip
+        """`shifts` are those of `unnamed_values`; `parts` has the names and rounds of gradients that are left out."""
+        self.parts = parts
+        self.called, self.here, self.shifts = called, (tape, matches, walked), shifts
+        self.matches, self.walked = matches, walked
+        self.others: list[tuple[Tape, list[Match], Walked] | None] | None = None
+        self.wrong_before: set[tuple[str, int]] | None = None
         self.budget = Budget(SECONDS)
 
-    def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
-        """Return the diagnosis with the smallest edit of the line that makes step `k` right, if one is found."""
-        if self.budget.over or not wrong.statement.line:
+    def mended(self, found: Explained, k: int, bad: Collection[int]) -> Explained:
+        """Return the explanation of step `k` with the smallest edit that makes it right, if one is found."""
+        edit, state = self._edit(k, found.state, bad), found.state
+        if (edit is None or edit.lacks) and state.call is not None:  # a wrong argument of the function that made it
+            state = state._replace(statement=state.call[0], visit=state.call[1], label="", function="", call=None)
+            other = self._edit(k, state, bad)
+            if other is not None and not other.lacks:
+                edit, found = other, found._replace(state=state)
+        if edit is not None and state.statement.line:
+            mends = self._mends(edit)
+            if mends is None:
+                edit = None
+            else:
+                edit = replace(edit, fixes=tuple(dict.fromkeys((k, *(j for j in bad if j in mends)))))
+        if edit is None:
             return found
+        names = [self.matches[j].given.name for j in dict.fromkeys((k, *edit.fixes))]
+        return blame_edited_line(found, edit, set(self.called.runs[0].graph.values), names)
+
+    def _mends(self, edit: Edit) -> set[int] | None:
+        """Return the steps that are right by their own rules only with an edit; None if it makes others wrong."""
+        if self.wrong_before is None:
+            self.wrong_before = self._wrong_with(None)
+        after = self._wrong_with(edit)
+        if after is None or self.wrong_before is None:
+            return set()
+        keys = {(m.given.name, m.given.round): k for k, m in enumerate(self.matches)}
+        if after - self.wrong_before:
+            return None
+        return {keys[key] for key in self.wrong_before - after if key in keys}
+
+    def _wrong_with(self, edit: Edit | None) -> set[tuple[str, int]] | None:
+        """Return the names and rounds of the wrong steps, with an edit in the backward; None if it cannot run so."""
+        called = self.called
+        run = called.runs[0]
+        known = Names([*run.graph.versions], called.names)
+        with contextlib.ExitStack() as stack:
+            if edit is not None and not stack.enter_context(edited(called.backward, edit)):
+                return None
+            backward = stack.enter_context(called.around[0].in_place(called.backward))
+            try:
+                written = run_backward(backward, called.inputs, run.mine, run.g, known)
+            except Exception:  # an edited function may raise anything
+                return None
+        if written.stopped is not None and edit is not None:
+            return None
+        tape, _, matches, _ = matched(run._replace(written=written), self.here[0].summed)
+        matches = without(matches, self.parts)
+        if [m.given.name for m in matches] == [m.given.name for m in self.matches]:
+            matches = shifted(tape, matches, self.shifts)
+        walked = injected(tape, matches)
+        return {(m.given.name, m.given.round) for m, state in zip(matches, walked.states, strict=True)
+                if not same_but_ones(state.array.shape, walked.arrived[m.version.node].shape)
+                or not is_close(state.array.reshape(walked.arrived[m.version.node].shape),
+                                walked.arrived[m.version.node])}  # fmt: skip
+
+    def is_right_elsewhere(self) -> bool:
+        """Tell whether the gradients of all inputs are right at the other inputs too."""
+        for run in self._run():
+            if run is None:
+                return False
+            tape, matches, walked = run
+            leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
+            right = tape.walk({matches[k].version.node for k in leaves})
+            if not all(is_close(walked.states[k].array, right[matches[k].version.node]) for k in leaves):
+                return False
+        return True
+
+    def is_right_from_right(self, k: int, off: Collection[int]) -> bool:
+        """Tell whether the line of step `k` gives the right gradient if the gradients `off` that it uses are right."""
+        time = self.walked.states[k].time
+        if self.budget.over or not self.walked.states[k].statement.line:
+            return False
+        if not any(self.walked.states[j].time < time for j in off if j != k):
+            return False
+        with self.budget:
+            known: list[list[Known] | None] = []
+            wanted: list[Array | None] = []
+            for run in (self.here, *self._run()):
+                if run is None:
+                    known.append(None)
+                    wanted.append(None)
+                    continue
+                tape, matches, walked = run
+                right = tape.walk({m.version.node for m in matches})
+                wanted.append(right[matches[k].version.node])
+                known.append([Known(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
+                              for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
+                              if j in off and j != k])  # fmt: skip
+            behind = self._behind(k, (), self.walked.states[k])
+            return is_right_from_right(self.called.backward, self.called.call, behind, known, wanted)
+
+    def _edit(self, k: int, wrong: State, bad: Collection[int]) -> Edit | None:
+        """Return the smallest edit that makes step `k` right, if one is found: of its line, or of one before it.
+
+        Args:
+            k: the number of the step.
+            wrong: its content after the line that is wrong.
+            bad: the numbers of all steps that are wrong by their own rules.
+        """
+        if self.budget.over or not wrong.statement.line:
+            return None
         which = self._index(self.matches[k].states, wrong)
         early = which < 0  # an earlier statement that wrote into a part of a result
         if early:
             which = self._index(self.matches[k].states, self.walked.states[k])
         if which < 0:
-            return found
-        name = self.matches[k].given.name
-        visit = sum(s.statement == wrong.statement and s.time < wrong.time for one in self.called.runs[0].written.found
-                    if one.name == name for s in one.states)  # fmt: skip
+            return None
         with self.budget:
             wanted = [_wanted(self.matches, self.walked, k, which)]
-            wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
+            wanted += [None if other is None else _wanted(*other[1:], k, which) for other in self._run()]
             edit = None
             if wanted[0] is not None and not early:
-                edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted,
-                                    visit=visit, values=self.called.values)  # fmt: skip
+                edit = edit_of_step(self.called.backward, self.called.call, wrong.label or self.matches[k].given.name,
+                                    wrong.statement.line, wanted, visit=wrong.visit, values=self.called.values,
+                                    file=wrong.statement.file, behind=self._behind(k, bad, wrong))  # fmt: skip
             if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
                 edit = self._of_result(k, wanted, wrong)
-        edit = None if edit is None else self.called.as_written(edit)
-        return found if edit is None else add_edit(found, edit, set(self.called.runs[0].graph.values))
+        return None if edit is None else self.called.as_written(edit)
+
+    def _behind(self, k: int, bad: Collection[int], wrong: State) -> Behind:
+        """Return what is known of the other gradients; `wrong` is as in `_edit`."""
+        states = [*self.walked.states]
+        call = states[k].call
+        if call is not None and wrong.statement == call[0]:
+            states[k] = wrong
+        codes = self.called.runs[0].graph.codes
+        return behind(k, self.matches, states, bad, (self._right_steps, self._same_steps), codes)
+
+    def _same_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
+        """Return the steps whose gradients in a run are `values`."""
+        run = self.here if probe == 0 else self._run()[probe - 1]
+        return set() if run is None else {j for j, x in values.items() if is_close(x, run[2].states[j].array)}
+
+    def _right_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
+        """Return which steps are right by their own rules in a run, if they have other values."""
+        run = self.here if probe == 0 else self._run()[probe - 1]
+        if run is None:
+            return set()
+        tape, matches, walked = run
+        given = dict(walked.given)
+        for j, value in values.items():
+            node = matches[j].version.node
+            if same_but_ones(value.shape, np.shape(node.out)):
+                given[node] = value.reshape(np.shape(node.out)).astype(np.asarray(node.out).dtype)
+        nodes = [matches[j].version.node for j in values]
+        arrived = tape.walk({*given, *nodes}, lambda node, g, marked: given.get(node))
+        right = tape.walk(nodes)  # what comes in may be right as well with an edit
+        return {j for j, node in zip(values, nodes, strict=True)
+                if is_close(values[j], arrived[node]) or is_close(values[j], right[node])}  # fmt: skip
 
     def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.written.value) for run in self.called.runs]
         mine = self.walked.states[k].array
-        place = self._place(k, [i for i, x in enumerate(before[0]) if _is_close(x, mine)])
+        place = self._place(k, [i for i, x in enumerate(before[0]) if is_close(x, mine)])
         runs = [probe for probe, want in enumerate(wanted) if want is not None]
         if place is None or len(before) < len(wanted) or runs[:1] != [0]:
             return None
 
         def right(value: Any, probe: int) -> list[bool]:
             now, then = _parts(value), before[runs[probe]]
-            return [_is_close(x, wanted[runs[probe]] if i == place else y)
+            return [is_close(x, wanted[runs[probe]] if i == place else y)
                     for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
 
-        return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
+        edit = nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
                             probes=len(runs), lines=(wrong.statement.line,),
                             values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
+        return None if edit is None else replace(edit, fixes=(k,))
 
     def _place(self, k: int, found: Sequence[int]) -> int | None:
         """Return which of the results is the gradient of match `k`: of several equal ones, that of its input."""
@@ -166,30 +318,33 @@ class Probes:
     def _index(states: Sequence[State], state: State) -> int:
         return next((i for i, s in enumerate(states) if s.time == state.time), -1)
 
-    def _run(self) -> list[tuple[list[Match], Walked] | None]:
+    def _run(self) -> list[tuple[Tape, list[Match], Walked] | None]:
         """Run both passes at other inputs (the first time only); None for a run with other matches."""
         if self.others is None:
             self.others = []
             called, rng = self.called, self.called.rng
             leaves = [called.inputs.leaves[i] for i in called.inputs.moving]
             for _ in range(PROBES):
-                moved = [nearby(x, rng).astype(x.dtype) for x in leaves]
+                moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
+                         for x in leaves]  # fmt: skip
                 count = len(called.runs)
                 try:
-                    tape, _, matches, _ = matched(called.at(moved))
+                    tape, _, matches, _ = matched(called.at(moved), self.here[0].summed)
                 except Exception:  # user code may raise anything at inputs that it was not written for
-                    del called.runs[count:]
+                    del called.runs[count:], called.around[count:]
                     continue
+                matches = without(matches, self.parts)
                 same = [m.given.name for m in matches] == [m.given.name for m in self.matches]
-                if not same:
+                if not same or max(self.shifts.values(), default=-1) >= len(tape.operations):
                     self.others.append(None)
                     continue
+                matches = shifted(tape, matches, self.shifts)
                 forced = {}
                 for i, (mine, there) in enumerate(zip(self.matches, matches, strict=True)):
                     which = self._index(mine.states, self.walked.states[i])
                     if 0 <= which < len(there.states):
                         forced[i] = there.states[which]
-                self.others.append((matches, injected(tape, matches, None, forced)))
+                self.others.append((tape, matches, injected(tape, matches, None, forced)))
         return self.others
 
 
@@ -200,11 +355,40 @@ def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
-def _is_close(x: Any, y: Any) -> bool:
+def is_close(x: Any, y: Any) -> bool:
+    """Tell whether two arrays have the same shape and, up to 1e-7 of the largest entry, the same values."""
     if not is_number(x) or np.shape(x) != np.shape(y):
         return False
     size = float(np.abs(np.asarray(y)).max(initial=0))
     return bool(np.allclose(np.asarray(raw(x)), y, rtol=1e-7, atol=1e-7 * size))
+
+
+def behind(
+    k: int, matches: Sequence[Match], states: Sequence[State], bad: Collection[int], judges: Any,
+    used: Collection[CodeType],
+) -> Behind:  # fmt: skip
+    """Return what is known of the other gradients than step `k`; of the rounds of a loop, those nearest in time."""
+    nearest: dict[tuple[str, Statement], int] = {}
+    for j, state in enumerate(states):
+        key = matches[j].given.name, state.statement
+        other = nearest.setdefault(key, j)
+        if abs(state.time - states[k].time) < abs(states[other].time - states[k].time):
+            nearest[key] = j
+    nearest.pop((matches[k].given.name, states[k].statement), None)
+    targets = [Target(j, place_of(matches[j], states[j])) for j in nearest.values()]
+    judge, final = judges
+    return Behind(k, place_of(matches[k], states[k]), targets, set(bad), judge, final, used)
+
+
+def place_of(match: Match, state: State) -> Place:
+    """Return where a gradient is assigned."""
+    there = state.statement
+    return Place(state.label or match.given.name, there.file, there.line, there.end, state.visit)
+
+
+def _shaped(right: Array, mine: Array) -> Array:
+    """Return the right gradient in the shape of the user's, if they differ by axes of length 1 only."""
+    return right.reshape(mine.shape) if same_but_ones(right.shape, mine.shape) else right
 
 
 def _wanted(matches: Sequence[Match], walked: Walked, k: int, which: int) -> Array | None:

@@ -17,12 +17,13 @@ from ...printable import printable
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
 from ..conventions.reasons import Reason, disconnected, why_disconnected
+from ..edits import RETURNED
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
-from .kept import Saved, as_arrays, holds_tensors, in_place_of, with_arrays
+from .kept import Saved, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
 from .names import Names, names_for_gradient
 from .statements import Statement
-from .tracing import Binding, State, Trace, Value, is_number, labelled_parts, module_names
+from .tracing import Binding, State, Trace, Value, is_number, labelled_parts, module_names, unwrapped
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
@@ -58,6 +59,7 @@ class Forward(NamedTuple):
     tensors: list[Tensor]
     values: dict[str, Any]  # last Tensor of each name; a name of the forward itself wins over one of a helper function
     others: Mapping[str, Any] = MappingProxyType({})  # the forward's local names that hold no Tensor: sizes, masks
+    codes: frozenset[CodeType] = frozenset()  # the functions that it ran
 
     def is_other(self, label: str, value: Any, own: bool) -> bool:
         """Tell whether a name holds the same non-Tensor as in the forward, so is no gradient: ``d_k = k.shape[1]``."""
@@ -81,6 +83,7 @@ class UserGradient(NamedTuple):
     round: int = 1
     echo: bool = False  # the same object was bound to this name before in another function, which returned it
     handed: bool = False  # it is the cotangent that was passed to the backward
+    parameter: bool = False  # a call bound it
 
 
 class Stopped(NamedTuple):
@@ -139,14 +142,19 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         for i, t in zip(inputs.moving, tensors, strict=True):
             t.name = inputs.labels[i]
         values = inputs.with_leaves(tensors)
-        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False, passed=_alias_parameter)
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
+        args = [] if inputs.by_name else values
         try:
-            value = trace.run(f, *([] if inputs.by_name else values), **named)
+            trace, value = _traced(f, tensors, args, named)
         except Exception as error:  # user code that was not written for Tensors may raise anything
             if not _runs(f, inputs, leaves):
                 raise
-            raise NoGraphError(why_disconnected(error, f)) from error
+            space = module_names(f) or {}
+            try:
+                with in_place_of(space, with_dot(space)):
+                    trace, value = _traced(f, tensors, args, named)
+            except Exception:
+                raise NoGraphError(why_disconnected(error, f)) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
     for i, t in zip(inputs.moving, tensors, strict=True):
@@ -169,7 +177,18 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
             "is no graph. Return the loss, computed from the inputs: `return loss`; .data and .item() lose the graph."
         )
     return Forward(versions, outs, [n for n, t in zip(names, loss, strict=True) if t.node is not None], value, cache,
-                   tensors, last, {k: v for k, v in trace.left.items() if k not in last and k != "self"})  # fmt: skip
+                   tensors, last, {k: v for k, v in trace.left.items() if k not in last and k != "self"},
+                   frozenset(trace.codes))  # fmt: skip
+
+
+def _traced(f: Any, tensors: Sequence[Tensor], args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Trace, Any]:
+    """Run a forward on Tensors and record every name that held one of this run; an object may hold older ones."""
+    first = min((t.node.index for t in tensors if t.node is not None), default=0)
+    trace = Trace(
+        lambda label, value: isinstance(value, Tensor) and (value.node is None or value.node.index >= first),
+        copies=False, passed=_alias_parameter,
+    )  # fmt: skip
+    return trace, trace.run(f, *args, **named)
 
 
 def name_stem(b: Binding) -> str:
@@ -244,8 +263,13 @@ def run_backward(
     given = {id(x) for x, _ in made.values()}
     helpers: dict[str, None] = {}
 
+    def has_shape(label: str, value: Array) -> bool:
+        whole = names.of(label)
+        return any(v.value.shape == value.shape for v in forward.versions.get(whole or "", ()))
+
     def wanted(label: str, value: Any) -> bool:
-        if not is_number(value):
+        mask = isinstance(value, np.ndarray) and value.dtype.kind == "b"  # (x > 0) without what it multiplies
+        if not is_number(value) and not (mask and has_shape(label, value)):
             return False
         own = id(value) in given  # the array was passed in from the forward
         if forward.is_other(label, value, own):
@@ -265,6 +289,7 @@ def run_backward(
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
+        trace.leave_out_unfinished(unwrapped(backward))
     found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
     found = [one for one in found if not _is_size(one, found, forward, returned)]
     if stopped and not found:
@@ -391,7 +416,8 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
         if whole is None:
             continue
         before, mine = objects.get(b.label), current.get((b.frame, b.label))
-        if before is not None and before[0] is b.value and (b.given or before[2] == b.frame):
+        if before is not None and before[0] is b.value and (before[2] == b.frame or (b.given and (
+                not b.around or before[2] in b.around))):  # fmt: skip
             one = before[1]
             one.states.extend(b.states[1:])
         elif mine is not None and b.states[0].added:
@@ -399,8 +425,8 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
             one.states.extend(b.states)
         else:
             echo = before is not None and before[0] is b.value
-            given = id(b.value) in handed and b.frame == 1
-            one = UserGradient(b.label, whole, list(b.states), b.function, set(), 0, echo, given)
+            given = id(b.value) in handed and b.frame == 1 and b.given
+            one = UserGradient(b.label, whole, list(b.states), b.function, set(), 0, echo, given, b.given)
             made.append(one)
         one.rooms.add(name_stem(b))
         current[b.frame, b.label] = one
@@ -418,27 +444,27 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Us
     statement = trace.returned or Statement(0, 0, "")
     named = {b.label: b for b in trace.bindings}
     floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
-    labelled: list[tuple[str, str, Any]] = []
+    labelled: list[tuple[str, str, Any, str]] = []
     if isinstance(value, dict):
         for label, part in labelled_parts("gradients", value):
             key = label[len("gradients['") : -2]
             whole = names.of(label) or (key if key in names.known else None)
-            labelled += [(key, whole, part)] if whole else []
+            labelled += [(key, whole, part, f"{RETURNED}[{key!r}]")] if whole else []
     elif isinstance(value, (tuple, list)) and len(value) in (len(floats), len(inputs.names)):
         which = floats if len(value) == len(floats) else range(len(inputs.names))
-        for k, part in zip(which, value, strict=True):
-            labelled.append((f"gradient of {inputs.names[k]}", inputs.names[k], part))
+        for i, (k, part) in enumerate(zip(which, value, strict=True)):
+            labelled.append((f"gradient of {inputs.names[k]}", inputs.names[k], part, f"{RETURNED}[{i}]"))
     elif is_number(value) and len(floats) == 1:
-        labelled.append((f"gradient of {inputs.names[floats[0]]}", inputs.names[floats[0]], value))
+        labelled.append((f"gradient of {inputs.names[floats[0]]}", inputs.names[floats[0]], value, RETURNED))
     found = []
-    for name, whole, part in labelled:
+    for name, whole, part, label in labelled:
         if not is_number(part) or whole not in names.known or name in named:
             continue
         array = np.array(raw(part))
         if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
                and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
             continue
-        found.append(UserGradient(name, whole, [State(statement, array)], "", {""}))
+        found.append(UserGradient(name, whole, [State(statement, array, label=label)], "", {""}))
     return found
 
 

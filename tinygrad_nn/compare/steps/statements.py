@@ -16,7 +16,7 @@ class Statement(NamedTuple):
     """One statement: its first and last line, its text joined into one line, and its effect on names.
 
     `added` has the names that it adds to, by ``dx += ...`` or ``dx = dx + ...``; `writes` tells whether it may change
-    an array in place.
+    an array in place; `file` is where it stands.
     """
 
     line: int
@@ -24,6 +24,7 @@ class Statement(NamedTuple):
     text: str
     added: frozenset[str] = frozenset()
     writes: bool = True
+    file: str = ""
 
 
 class Statements:
@@ -35,8 +36,10 @@ class Statements:
     def at(self, file: str, line: int, space: dict[str, Any] | None = None) -> Statement:
         """Return the statement of a line; if the file cannot be parsed, a statement of that line alone."""
         if file not in self.files:
-            self.files[file] = read_statements("".join(linecache.getlines(file, space)))
-        return self.files[file].get(line) or Statement(line, line, linecache.getline(file, line).strip())
+            found = read_statements("".join(linecache.getlines(file, space)))
+            self.files[file] = {number: statement._replace(file=file) for number, statement in found.items()}
+        there = self.files[file].get(line)
+        return there or Statement(line, line, linecache.getline(file, line).strip(), file=file)
 
 
 def read_statements(source: str) -> dict[int, Statement]:
@@ -64,6 +67,31 @@ def read_statements(source: str) -> dict[int, Statement]:
                 found[line] = statement
             elif there.line == first and not body:  # several statements in one line
                 found[line] = there._replace(added=there.added | statement.added, writes=True)
+    return found
+
+
+def names_written_after(source: str, line: int, last: int) -> set[str]:
+    """Return the names that the statements from a line to `last` bind or write into.
+
+    If the line is in a loop, they include those that a statement earlier in the loop adds to or writes into.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return set()
+    loops = [n for n in ast.walk(tree) if isinstance(n, (ast.For, ast.While))]
+    first = min((n.lineno for n in loops if n.lineno <= line <= (n.end_lineno or 0)), default=line)
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.stmt) or not first <= node.lineno <= last:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []
+        for part in (inner for t in targets for inner in (t.elts if isinstance(t, (ast.Tuple, ast.List)) else [t])):
+            whole = part
+            while isinstance(whole, ast.Subscript):
+                whole = whole.value
+            if node.lineno >= line or isinstance(node, ast.AugAssign) or whole is not part:
+                found |= set(_target_labels(whole))
     return found
 
 

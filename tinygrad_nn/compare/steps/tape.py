@@ -20,8 +20,12 @@ LOST: Array = np.array(np.nan)  # returned by an `Instead` if the user's gradien
 class Tape:
     """The operations of a graph in backward order, from the loss, and its results with their cotangents."""
 
-    def __init__(self, outs: Sequence[tuple[Node, Array]]) -> None:
-        self.outs = list(outs)
+    def __init__(self, outs: Sequence[tuple[Node, Array]], summed: float = 1.0) -> None:
+        """`summed` is the number by which the user divides the gradients of inputs only, as the samples of a mean.
+
+        The gradients of all other values are then those of the loss times `summed`.
+        """
+        self.outs, self.summed = list(outs), summed
         self.nodes = ancestors([node for node, _ in outs]) if outs else []
         self.operations = [node for node in self.nodes if node.primitive is not None]
         self.uses: dict[Node, list[Node]] = {}
@@ -29,6 +33,10 @@ class Tape:
             for parent in parents_of(node):
                 if parent is not None:
                     self.uses.setdefault(parent, []).append(node)
+
+    def cotangents(self, node: Node) -> list[Array]:
+        """Return the cotangents of the results that give the gradient of a node, as the user means it."""
+        return [g if node.primitive is None else g * self.summed for _, g in self.outs]
 
     def place(self, node: Node) -> float:
         """Return a sort key for the moment when a node's gradient is complete in the walk; smallest for the loss."""
@@ -50,6 +58,7 @@ class Tape:
         arrived: dict[Node, Array] = {}
         for node, g in self.outs:
             g = conjugate(np.asarray(g))
+            g = g if self.summed == 1 else g * self.summed
             pending[node] = pending[node] + g if node in pending else g
         for node in self.operations:
             g = pending.pop(node, None)
@@ -71,6 +80,8 @@ class Tape:
                     marked.add(parent)
         for node in watched - set(arrived):
             arrived[node] = np.asarray(conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))))
+            if self.summed != 1 and node.primitive is None:
+                arrived[node] = arrived[node] / self.summed
             if instead:
                 instead(node, arrived[node], node in marked)
         return arrived
@@ -90,13 +101,15 @@ class Tape:
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
         twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
-        return Tape([(twins.get(node, node), g) for node, g in self.outs]), twins
+        return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
     def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
         """Return the part of the graph from a node up to the nearest nodes with given gradients, or the results."""
         start = copy_node(node, args=(), parents=(), primitive=None)
         twins: dict[Node, Node] = {node: start}
-        ends = dict(self.outs)
+        ends = dict(zip([out for out, _ in self.outs], self.cotangents(node), strict=True))
+        if self.summed != 1 and node.primitive is None:
+            given = {other: g / self.summed for other, g in given.items()}
         outs = [(start, ends[node])] if node in ends else []
         for user in reversed(self.operations):
             parents = parents_of(user)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
+import sys
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...tensor import Tensor, raw
-from ..edits.running import tracing_calls
-from .statements import Statement, Statements
+from ..edits import RETURNED
+from .statements import Statement, Statements, names_written_after
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +25,9 @@ class State(NamedTuple):
     """The content of a binding after a statement.
 
     `added` tells whether the statement added to the former content, `time` is its place in the order of all states,
-    and `at` is the call and the number of its line event at which it was seen.
+    and `at` is the call and the number of its line event at which it was seen. `visit` counts the runs of the statement
+    from 0. `label` is what holds the content there, if it has another name: that in the called function `function`.
+    `call` is then the statement that calls this function, and the number of its run.
     """
 
     statement: Statement
@@ -30,21 +35,51 @@ class State(NamedTuple):
     added: bool = False
     time: int = 0
     at: tuple[int, int] = (0, 0)
+    visit: int = -1
+    label: str = ""
+    function: str = ""
+    call: tuple[Statement, int] | None = None
+
+
+class Origin(NamedTuple):
+    """Where a value came from that a called function returned: its statement, the run of it, and its label there.
+
+    `value` keeps the object alive, so that its id is not reused.
+    """
+
+    value: Any
+    statement: Statement
+    visit: int
+    label: str
+    function: str
 
 
 class Binding:
     """One binding of a name to an object: its content after each statement that changed it, and its function.
 
-    `frame` numbers the call of the function; `given` tells whether the name was a parameter, bound by the call.
+    `frame` numbers the call of the function, `around` has the numbers of the calls that it runs in; `given` tells
+    whether the name was a parameter, bound by the call.
     """
 
-    def __init__(self, label: str, value: Any, function: str, frame: int, given: bool) -> None:
+    def __init__(
+        self, label: str, value: Any, function: str, frame: int, given: bool, around: frozenset[int] = frozenset()
+    ) -> None:
         self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
+        self.around = around
         self.states: list[State] = []
 
-    def keep(self, statement: Statement, added: bool, time: int, at: tuple[int, int]) -> None:
-        """Record a copy of the present content as a state."""
-        self.states.append(State(statement, np.array(raw(self.value)), added, time, at))
+    def keep(
+        self, statement: Statement, added: bool, time: int, at: tuple[int, int], visit: int = -1,
+        origin: Origin | None = None,
+    ) -> None:  # fmt: skip
+        """Record a copy of the present content as a state; `origin` is where a called function made it."""
+        array = np.array(raw(self.value))
+        array = array.astype(np.float64) if array.dtype.kind == "b" else array
+        if origin is not None:
+            self.states.append(State(origin.statement, array, False, time, at, origin.visit, origin.label,
+                                     origin.function, (statement, visit)))  # fmt: skip
+        else:
+            self.states.append(State(statement, array, added, time, at, visit))
 
 
 Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be recorded
@@ -64,8 +99,13 @@ class Trace:
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
         self.frames = 0
+        self.open: list[int] = []  # the calls that run at present
         self.active: dict[tuple[int, str], Binding] = {}
         self.left: dict[str, Any] = {}  # the local names of the outermost function at its return
+        self.codes: set[CodeType] = set()  # the functions that ran
+        self.visits: dict[tuple[str, int], int] = {}  # by file and line, how often a statement began
+        # by the id of a frame, the values that the functions called by its present statement returned
+        self.origins: dict[int, dict[int, Origin]] = {}
 
     def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function, record its bindings, and return its result."""
@@ -77,7 +117,11 @@ class Trace:
                 return None
             number = self.frames = self.frames + 1
             root.append(number)
+            self.open.append(number)
+            self.codes.add(frame.f_code)
             bound: dict[str, Any] = {}
+            given: set[int] = set()
+            made: dict[int, Origin | None] = {}
             line, count = [frame.f_lineno], [0]
 
             def local(frame: Any, event: str, arg: Any) -> Any:
@@ -85,12 +129,15 @@ class Trace:
                     count[0] += 1
                     self.at = number, count[0]
                     self._look(frame, frame.f_locals, number, line[0], bound, given=False)
+                    if self.copies:
+                        self._visit(frame, event, arg, line[0], made, given)
                     if event == "return" and number == root[0]:
                         self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
                         self.left = dict(frame.f_locals)
                     line[0] = frame.f_lineno
                     if event == "return":
                         self.active = {key: b for key, b in self.active.items() if key[0] != number}
+                        self.open.remove(number)
                 return local
 
             held = frame.f_locals  # read once: a second read would undo what is written into it
@@ -100,11 +147,53 @@ class Trace:
                     if other is not value:
                         held[key] = other
             self.at = number, 0
+            given.update(id(value) for value in held.values())
             self._look(frame, held, number, line[0], bound, given=True)
             return local
 
-        with tracing_calls(enter):
+        before = sys.gettrace()
+        sys.settrace(enter)
+        try:
             return f(*args, **kwargs)
+        finally:
+            sys.settrace(before)
+
+    def leave_out_unfinished(self, f: Any) -> None:
+        """Forget the values of a function that stopped to which statements that did not run would have added."""
+        here = self.returned
+        code = getattr(f, "__code__", None)
+        if here is None or code is None:
+            return
+        last = max(at for _, _, at in code.co_lines() if at is not None)
+        written = names_written_after("".join(linecache.getlines(here.file, f.__globals__)), here.line, last)
+        self.bindings = [b for b in self.bindings if b.frame != 1 or b.label.partition("[")[0] not in written]
+
+    def _visit(self, frame: Any, event: str, arg: Any, line: int, made: dict[int, Origin | None],
+               given: set[int]) -> None:  # fmt: skip
+        """Count the statement that begins, and record where the values come from that a frame returns.
+
+        `line` is that of the statement that ended. `made` has the origins of the frame's values, None if one may
+        have been written into since; `given` has the ids of its arguments.
+        """
+        file, space = frame.f_code.co_filename, frame.f_globals
+        ended = self.statements.at(file, line, space)
+        visit, function = self.visits.get((file, ended.line), 1) - 1, frame.f_code.co_name
+        came = self.origins.pop(id(frame), {})
+        if event == "line":
+            began = self.statements.at(file, frame.f_lineno, space)
+            if began.line != ended.line or began.line == began.end:
+                self.visits[file, began.line] = self.visits.get((file, began.line), 0) + 1
+            if ended.writes:
+                made.update(dict.fromkeys(made))
+            for name, value in list(frame.f_locals.items()):
+                if isinstance(value, np.ndarray) and id(value) not in made:
+                    made[id(value)] = came.get(id(value)) or Origin(value, ended, visit, name, function)
+            return
+        to = self.origins.setdefault(id(frame.f_back), {})
+        for label, part in labelled_parts(RETURNED, arg):
+            if isinstance(part, np.ndarray) and part.ndim and id(part) not in given:
+                there = made.get(id(part)) or came.get(id(part))
+                to[id(part)] = there or Origin(part, ended, visit, label, function)
 
     def _look(self, frame: Any, held: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
         """Record the new bindings of a frame, and the arrays that the statement changed."""
@@ -123,9 +212,11 @@ class Trace:
                 where, caller = statement, frame.f_back
                 if given and number > 1 and caller is not None and caller.f_globals is space:
                     where = self.statements.at(caller.f_code.co_filename, caller.f_lineno, space)
-                binding = Binding(label, value, frame.f_code.co_name, number, given)
                 self.time += 1
-                binding.keep(where, not given and label.partition("[")[0] in statement.added, self.time, self.at)
+                origin = None if given else self.origins.get(id(frame), {}).get(id(value))
+                binding = Binding(label, value, frame.f_code.co_name, number, given, frozenset(self.open))
+                added = not given and label.partition("[")[0] in statement.added
+                binding.keep(where, added, self.time, self.at, self._visit_of(where), origin)
                 self.bindings.append(binding)
                 self.active[number, label] = binding
 
@@ -134,7 +225,11 @@ class Trace:
             last = binding.states[-1].array
             if isinstance(binding.value, np.ndarray) and not np.array_equal(last, binding.value, equal_nan=True):
                 self.time += 1
-                binding.keep(statement, binding.label.partition("[")[0] in statement.added, self.time, self.at)
+                added = binding.label.partition("[")[0] in statement.added
+                binding.keep(statement, added, self.time, self.at, self._visit_of(statement))
+
+    def _visit_of(self, statement: Statement) -> int:
+        return self.visits.get((statement.file, statement.line), 0) - 1
 
 
 class Value(np.ndarray[Any, Any]):
@@ -144,10 +239,16 @@ class Value(np.ndarray[Any, Any]):
 
 
 def labelled_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a value with its label; for a list, tuple or dict each part, for ``self`` each attribute."""
+    """Yield a value with its label; for a list, tuple or dict each part, for an object each attribute.
+
+    Attributes of ``self`` have no prefix, and may hold parts themselves.
+    """
     if name == "self" and hasattr(value, "__dict__"):
         for key, part in list(vars(value).items()):
             yield from labelled_parts(key, part)
+        return
+    if is_plain_object(value):
+        yield from ((f"{name}.{key}", part) for key, part in list(vars(value).items()))
         return
     if isinstance(value, Value) and value.grad is not None:
         yield f"{name}.grad", value.grad
@@ -163,6 +264,13 @@ def labelled_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def is_plain_object(value: Any) -> bool:
+    """Tell whether a value is an object of a class that only holds attributes, such as ``g`` with ``g.W = ...``."""
+    if type(value).__module__.split(".")[0] in ("numpy", "tinygrad_nn", "builtins") or callable(value):
+        return False
+    return isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, (list, tuple, dict))
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a value may be a gradient: a numeric array or a number, not a boolean."""
     if isinstance(value, (Tensor, np.ndarray, np.number)):
@@ -172,7 +280,7 @@ def is_number(value: Any) -> bool:
 
 def module_names(f: Any) -> Any:
     """Return the `__globals__` of a function; functions of the same module share it."""
-    return getattr(_unwrapped(f), "__globals__", None)
+    return getattr(unwrapped(f), "__globals__", None)
 
 
 def is_own(frame: Any, space: Any) -> bool:
@@ -181,7 +289,8 @@ def is_own(frame: Any, space: Any) -> bool:
     return frame.f_globals is space and not (name.startswith("<") and name != "<lambda>")
 
 
-def _unwrapped(f: Any) -> Any:
+def unwrapped(f: Any) -> Any:
+    """Return the plain function inside a partial, a method, a decorated function or a callable object."""
     while isinstance(f, functools.partial):
         f = f.func
     f = getattr(f, "__func__", f)

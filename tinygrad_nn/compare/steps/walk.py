@@ -75,8 +75,7 @@ def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Ar
     first = injected(tape, matches, bounds)
 
     def wrong(walked: Walked) -> int:
-        return sum(not is_within_bound(walked.states[k].array, walked.arrived[m.version.node], bounds[k])
-                   for k, m in enumerate(matches))  # fmt: skip
+        return count_wrong(walked, matches, bounds)
 
     best, least = first, wrong(first)
     if not least:
@@ -95,6 +94,16 @@ def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Ar
             if wrong(other) < least:
                 best, least, forced = other, wrong(other), {**forced, k: state}
     return best
+
+
+def count_wrong(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array]) -> int:
+    """Return how many gradients are wrong by their own rules."""
+    return sum(not is_right(walked, matches, bounds, k) for k in range(len(matches)))
+
+
+def is_right(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array], k: int) -> bool:
+    """Tell whether gradient `k` is right by its own rule."""
+    return is_within_bound(walked.states[k].array, walked.arrived[matches[k].version.node], bounds[k])
 
 
 def as_floats(array: Array) -> Array:

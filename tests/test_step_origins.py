@@ -1,0 +1,276 @@
+"""The line that `compare_steps` blames: where a mistake was made, not where its first wrong gradient is assigned."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_edit_parts import written
+from tinygrad_nn import compare_steps
+
+Array = Any
+RNG = np.random.default_rng(0)
+X, Y, LABELS = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 2)), RNG.integers(0, 3, 6)
+
+SOFTMAX = """def forward(W):
+    scores = X @ W
+    e = np.exp(scores - scores.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    loss = -np.log(p[np.arange(6), LABELS]).sum() / 6
+    return loss
+
+
+def backward(W, p):
+    dscores = np.zeros_like(p)
+    dscores[np.arange(6), LABELS] += 1
+    dscores = (p - dscores) / 6
+    dW = X.T @ dscores
+    return dW
+"""
+OBJECT = """class Grads:
+    pass
+
+
+def forward(W1, W2):
+    h = np.tanh(X @ W1)
+    out = h @ W2
+    return ((out - Y) ** 2).sum()
+
+
+def backward(W1, W2, h, out):
+    g = Grads()
+    g.out = 2 * (out - Y)
+    g.W2 = h.T @ g.out
+    g.h = g.out @ W2.T
+    g.W1 = X.T @ (g.h * (1 - h ** 2))
+    return g.W1, g.W2
+"""
+LAYERS = """class Linear:
+    def __init__(self, W):
+        self.W = W
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dout):
+        return dout @ self.W.T
+
+
+class Tanh:
+    def forward(self, x):
+        self.out = np.tanh(x)
+        return self.out
+
+    def backward(self, dout):
+        return dout * (1 - self.out ** 2)
+
+
+class Net:
+    def __init__(self):
+        r = np.random.default_rng(1)
+        self.layers = [Linear(r.normal(size=(4, 5))), Tanh(), Linear(r.normal(size=(5, 3))), Tanh()]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return 0.5 * (x ** 2).sum()
+
+    def backward(self):
+        dx = self.layers[-1].out
+        for layer in self.layers[::-1]:
+            dx = layer.backward(dx)
+        return dx
+
+
+net = Net()
+forward, backward = net.forward, net.backward
+"""
+LOG_SUM_EXP = """def forward(s):
+    m = s.max(axis=1, keepdims=True)
+    u = s - m
+    e = np.exp(u)
+    t = e.sum(axis=1)
+    return (np.log(t) + m[:, 0] - s[np.arange(6), LABELS]).mean()
+
+
+def backward(s, m, u, e, t):
+    N = len(s)
+    dt = 1 / (N * t)
+    de = np.tile(dt[:, None], (1, 4))
+    du = e * de
+    ds = du
+    ds[np.arange(N), LABELS] -= 1 / N
+    return ds
+"""
+ATTENTION = """def forward(q, k, v):
+    s = q @ k.T / 2
+    e = np.exp(s)
+    a = e / e.sum(1, keepdims=True)
+    o = a @ v
+    return (o**2).sum()
+
+
+def backward(q, k, v, a, o):
+    do = 2 * o
+    dv = a.T @ do
+    da = do @ v.T
+    ds = a * (da - (da * a).sum(1, keepdims=True))
+    scaled = ds / 2
+    dq = scaled @ k
+    dk = scaled.T @ q
+    return dq, dk, dv
+"""
+MODULE = """CACHE = {}
+
+
+def forward(W1, W2):
+    z = X @ W1
+    h = np.tanh(z)
+    out = h @ W2
+    CACHE["z"], CACHE["h"], CACHE["out"], CACHE["W2"] = z, h, out, W2
+    return ((out - Y) ** 2).sum()
+
+
+def backward():
+    dout = 2 * (CACHE["out"] - Y)
+    dW2 = CACHE["h"].T @ dout
+    dh = dout @ CACHE["W2"].T
+    dz = dh * (1 - CACHE["h"] ** 2)
+    dW1 = X.T @ dz
+    return dW1, dW2
+"""
+HELPER = """def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def sigmoid_prime(z):
+    return sigmoid(z) * (1 - sigmoid(z))
+
+
+def forward(W1, W2):
+    z1 = X @ W1
+    a1 = sigmoid(z1)
+    z2 = a1 @ W2
+    a2 = sigmoid(z2)
+    return 0.5 * ((a2 - Y) ** 2).sum()
+
+
+def backward(W1, W2, z1, a1, z2, a2):
+    delta = (a2 - Y) * sigmoid_prime(z2)
+    dW2 = a1.T @ delta
+    delta = (delta @ W2.T) * sigmoid_prime(z1)
+    dW1 = X.T @ delta
+    return dW1, dW2
+"""
+DOT = """def forward(W):
+    scores = X.dot(W)
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(6), LABELS]).sum() / 6
+
+
+def backward(W, p):
+    dscores = p.copy()
+    dscores[np.arange(6), LABELS] -= 1
+    dscores /= 6
+    dW = X.T.dot(dscores)
+    return dW
+"""
+RNN = """def forward(x, Wx, Wh):
+    hs = {-1: np.zeros(3)}
+    loss = 0
+    for t in range(4):
+        hs[t] = np.tanh(x[t] @ Wx + hs[t - 1] @ Wh)
+        loss = loss + (hs[t] ** 2).sum()
+    return loss, hs
+
+
+def backward(x, Wx, Wh, hs):
+    dWx, dWh, dx = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(x)
+    later = np.zeros(3)
+    for t in reversed(range(4)):
+        dh = 2 * hs[t] + later
+        raw = (1 - hs[t] ** 2) * dh
+        dWx += np.outer(x[t], raw)
+        dWh += np.outer(hs[t - 1], raw)
+        dx[t] = raw @ Wx.T
+        later = raw @ Wh.T
+    return dx, dWx, dWh
+"""
+POOL = """def forward(x, w):
+    rows = []
+    for i in range(3):
+        rows.append((x[:, i : i + 2] * w).sum(axis=1))
+    return (np.stack(rows) ** 2).sum()
+
+
+def backward(x, w):
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i in range(3):
+        d = 2 * (x[:, i : i + 2] * w).sum(axis=1)
+        dw += (d[:, None] * x[:, i : i + 2]).sum(axis=0)
+        dx[:, i : i + 2] += d[:, None] * w
+    return dx, dw
+"""
+W1, W2, WIDE = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2)), RNG.normal(size=(4, 2))
+QKV = {name: RNG.normal(size=(5, 4)) for name in "qkv"}
+STEPS = {"x": RNG.normal(size=(4, 2)), "Wx": RNG.normal(size=(2, 3)), "Wh": RNG.normal(size=(3, 3))}
+PROGRAMS = {
+    "softmax": (SOFTMAX, {"W": W1}), "object": (OBJECT, {"W1": W1, "W2": W2}), "layers": (LAYERS, {"x": X}),
+    "log-sum-exp": (LOG_SUM_EXP, {"s": X}), "attention": (ATTENTION, QKV), "module": (MODULE, {"W1": W1, "W2": W2}),
+    "helper": (HELPER, {"W1": W1, "W2": W2}), "dot": (DOT, {"W": W1}), "rnn": (RNN, STEPS),
+    "pool": (POOL, {"x": RNG.normal(size=(2, 4)), "w": RNG.normal(size=2)}),
+}  # fmt: skip
+
+
+def compared(text: str, inputs: dict[str, Array]) -> Any:
+    backward = written(text, X=X, Y=Y, LABELS=LABELS)
+    return compare_steps(backward.__globals__["forward"], backward, {name: x.copy() for name, x in inputs.items()})
+
+# the program, a mistake in one of its lines, and the line that is told to be right
+MISTAKES = [
+    ("softmax", "+= 1", "+= 2", "dscores[np.arange(6), LABELS] += 1"),
+    ("softmax", "(p - dscores) / 6", "(p - dscores)", "dscores = ((p - dscores) / len(p))"),
+    ("object", "2 * (out - Y)", "3 * (out - Y)", "g.out = 2 * (out - Y)"),
+    ("object", "h.T @ g.out", "h.T @ -g.out", "g.W2 = h.T @ g.out"),
+    ("object", "(1 - h ** 2)", "(1 - h)", "g.W1 = X.T @ (g.h * (1 - h ** 2))"),
+    ("layers", "dout * (1 - self.out ** 2)", "dout * (1 - self.out)", "return dout * (1 - self.out ** 2)"),
+    ("layers", "dout @ self.W.T", "-dout @ self.W.T", "return dout @ self.W.T"),
+    ("layers", "dx = self.layers[-1].out", "dx = 2 * self.layers[-1].out", "dx = self.layers[-1].out"),
+    ("log-sum-exp", "1 / (N * t)", "1 / t", "dt = 1 / t / N"),
+    ("log-sum-exp", "e * de", "de", "du = de * e"),
+    ("log-sum-exp", "-= 1 / N", "-= 1", "ds[np.arange(N), LABELS] -= 1 / N"),
+    ("attention", "ds / 2", "ds / 4", "scaled = ds / 2"),
+    ("attention", "ds / 2", "ds", "scaled = ds / 2"),
+    ("attention", "ds / 2", "-ds / 2", "scaled = ds / 2"),
+    ("module", '1 - CACHE["h"] ** 2', '1 - CACHE["z"] ** 2', 'dz = dh * (1 - CACHE["h"] ** 2)'),
+    ("module", "2 * (CACHE", "3 * (CACHE", 'dout = 2 * (CACHE["out"] - Y)'),
+    ("module", 'CACHE["h"].T @ dout', 'CACHE["z"].T @ dout', 'dW2 = CACHE["h"].T @ dout'),
+    ("helper", "(1 - sigmoid(z))", "(1 + sigmoid(z))", "return sigmoid(z) * (1 - sigmoid(z))"),
+    ("helper", "(a2 - Y) * sigmoid", "(Y - a2) * sigmoid", "delta = (a2 - Y) * sigmoid_prime(z2)"),
+    ("dot", "-= 1", "+= 1", "dscores[np.arange(6), LABELS] -= 1"),
+    ("rnn", "later = raw @ Wh.T", "later = 2 * raw @ Wh.T", "later = raw @ Wh.T"),
+    ("rnn", "(1 - hs[t] ** 2)", "(1 - hs[t])", "raw = (1 - hs[t] ** 2) * dh"),
+    ("pool", "dx[:, i : i + 2] += d", "dx[:, i : i + 2] = d", "dx[:, i:i + 2] += d[:, None] * w"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_right_programs_are_right(name: str) -> None:
+    report = compared(*PROGRAMS[name])
+    assert report.ok, str(report)
+    assert not report.diagnoses
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "after"), MISTAKES)
+def test_the_line_of_the_mistake_is_blamed_and_no_other(name: str, right: str, wrong: str, after: str) -> None:
+    text, inputs = PROGRAMS[name]
+    assert text.count(right) == 1
+    line = text[: text.index(right)].count("\n") + 1
+    report = compared(text.replace(right, wrong), inputs)
+    assert {step.line for step in report.steps if not step.rule_ok} == {line}, str(report)
+    (diagnosis,) = report.diagnoses
+    said = " ".join([diagnosis.text, *diagnosis.evidence]).replace("'", '"')
+    assert f"write {after} instead of" in said, said
+    assert report.first_wrong.startswith(f"line {line}: ")
+    assert all(wrong in step.source for step in report.steps if step.line == line)  # as it is, without the edit
