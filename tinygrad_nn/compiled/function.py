@@ -140,9 +140,12 @@ class Compiled:
                 except Exception as error:
                     return self._instead(error, args, kwargs)
                 return self._first(args, kwargs) if result is MISS else result
-            except AtEqualValues:
-                if self.donate:  # the donated arguments may be overwritten already
-                    raise
+            except AtEqualValues as error:
+                if self.donate:
+                    raise RuntimeError(
+                        f"{self}: {error} The donated arguments may be overwritten already. Call the function itself "
+                        "for such arguments, or compile it without donate=."
+                    ) from error
                 return bare_tree(self.function(*args, **kwargs))
             except Mismatch as error:
                 return self._varied(str(error), args, kwargs)
@@ -286,7 +289,8 @@ class Compiled:
         for x in leaves:
             refuse_argument(x)
         given = [canonical(x, keep=True) for x in leaves]
-        with HiddenGenerators(self.function, given) as hidden, restoring_generators(given) as draws:
+        hidden = HiddenGenerators(self.function, given)
+        with restoring_generators(given) as draws:
             try:
                 program, result = trace(self.function, given, rebuild, fixed)
             except SecondOrder:
