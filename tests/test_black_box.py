@@ -196,13 +196,13 @@ def test_an_input_without_effect_has_gradients_no_larger_than_rounding() -> None
     for leaf, scale in ((x, 0.5), (small, 1e3), (np.zeros(0), 1e3)):
         most = 64 * eps * 10 * scale
         g = np.zeros(3)
-        assert has_no_effect(10.0, [leaf], [[g]]) == [True]
+        assert has_no_effect([np.array([-10.0, 1.0])], [leaf], [[g]]) == [True]
         g[1] = 0.9 * most
-        assert has_no_effect(10.0, [leaf], [[g]]) == [True]
+        assert has_no_effect([np.array([-10.0, 1.0])], [leaf], [[g]]) == [True]
         g[1] = -1.1 * most
-        assert has_no_effect(10.0, [leaf], [[g]]) == [False]
-        assert has_no_effect(10.0, [leaf, x], [[0 * g, 0 * x], [g, 0 * x]]) == [False, True]
-        assert has_no_effect(10.0, [leaf], [[g * np.nan]]) == [True]
+        assert has_no_effect([np.array([-10.0, 1.0])], [leaf], [[g]]) == [False]
+        assert has_no_effect([np.array([-10.0, 1.0])], [leaf, x], [[0 * g, 0 * x], [g, 0 * x]]) == [False, True]
+        assert has_no_effect([np.array([-10.0, 1.0])], [leaf], [[g * np.nan]]) == [True]
 
 
 # -- Whole gradients by numbers

@@ -264,7 +264,7 @@ def test_a_change_is_shown_in_the_persons_own_text(line: int, old: str, new: str
     change, _ = change_in(Only(source, stmts[-1]), old, new)
     shape = ast.dump(source.tree)
     assert after_and_before(source, change) == (after, before)
-    assert line_of(source, change) == line
+    assert line_of(change) == line
     assert ast.dump(source.tree) == shape
 
 
@@ -335,8 +335,7 @@ def test_a_line_of_another_function_is_named_with_it() -> None:
 def test_the_arguments_and_the_name_of_numpy_and_the_slices_of_a_function() -> None:
     text = ("def backward(x, k=2, *, m):\n    d = x[1:] + x[:k] + x[1:]\n    d[2:] = 0\n    return n.exp(d)\n")
     source = source_of(text, n=np)
-    f = source.function
-    assert arguments_of(source, f, lambda f, probe: f(probe, m=5)) == ((0,), {"m": 5})
+    assert arguments_of(source, lambda f, probe: f(probe, m=5)) == ((0,), {"m": 5})
     assert numpy_name(source) == "np"
     assert sorted(ast.unparse(s) for s in slices_of(source)) == ["1:", "2:", ":k"]
     many = source_of("def backward(x):\n    return [" + ", ".join(f"x[{k}:]" for k in range(20)) + "]\n")

@@ -647,7 +647,7 @@ def test_a_copy_of_an_object_with_other_parameters() -> None:
     assert objects._without_gradient(arrays, way) == ["params['b']"]
     with pytest.raises(TypeError, match=r"Own.forward returned nothing, and set none of output, out, outputs, loss"):
         objects._forward(
-            object_of(None, lambda self, x: None), objects.ObjectLayout("forward", "backward", {}, {}), ["x"], [V]
+            object_of(None, lambda self, x: None), objects.ObjectLayout("forward", "backward", {}, {}), [V]
         )
 
 

@@ -504,10 +504,10 @@ def test_uses_of_a_value_that_are_forgotten_together() -> None:
 
 
 def test_a_cut_is_any_factor_of_one_argument_or_of_all() -> None:
-    one, every = cut(3, 1, "detached", "Text."), cut(3, None)
+    one, every = cut(1, "detached", "Text."), cut(None)
     assert (one.kind, one.text, one.slot, one.linear) == ("detached", "Text.", 1, True)
     assert (every.kind, every.text, every.slot, every.linear) == ("scale", "", None, True)
-    assert cut(3, 1).kind == "scale"
+    assert cut(1).kind == "scale"
     p = at(lambda x, y: x * y, values(3), values(3), name="multiply")
     assert one.at(p.site) == [p.site.slots[0], None]
     assert every.at(p.site) == no_gradients(p.site) == [None, None]

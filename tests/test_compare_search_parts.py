@@ -248,7 +248,7 @@ def test_an_operation_that_is_left_out_has_a_kind_by_what_it_is() -> None:
     def kinds(f: Any) -> list[tuple[str, str, float]]:
         trace = traced_of(f, A, C)[0]
         return [(r.parts[0][1].key[1], r.kind, round(r.cost, 6)) for place, node in enumerate(trace.operations)
-                for r in _left_out(trace, place, node)]  # fmt: skip
+                for r in _left_out(place, node)]  # fmt: skip
 
     def both(kind: str, cost: float = 1.2) -> list[tuple[str, str, float]]:
         return [("skipped", kind, cost), ("replaced", kind, 1.3)]
@@ -348,15 +348,15 @@ def test_what_one_mistake_adds_and_the_size_of_its_terms() -> None:
     trace = traced_of(lambda x, w: x * w, A, C)[0]
     g, slots = np.array([1.0, -1.0, 2.0]), [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])]
     tangents = [np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 1.0]]), np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])]
-    both = searching._added_derivatives(trace, 0, cut(0, None), g, slots, tangents)
+    both = searching._added_derivatives(trace, 0, cut(None), g, slots, tangents)
     assert both is not None
     assert [part.tolist() for part in both] == [[-1 + 3 - 5, -4 - 3 + 4], [1 + 3 + 5, 4 + 3 + 4]]
-    one = searching._added_derivatives(trace, 0, cut(0, 1), g, slots, tangents)
+    one = searching._added_derivatives(trace, 0, cut(1), g, slots, tangents)
     assert one is not None
     assert [part.tolist() for part in one] == [[-5, 4], [5, 4]]
-    assert searching._added_derivatives(trace, 0, cut(0, 1), g, slots, [tangents[0], None]) is None
-    assert searching._added_derivatives(trace, 0, cut(0, None), g, [None, None], tangents) is None
-    assert searching._added_derivatives(trace, 0, cut(0, 1), g, [slots[0], slots[1] * np.inf], tangents) is None
+    assert searching._added_derivatives(trace, 0, cut(1), g, slots, [tangents[0], None]) is None
+    assert searching._added_derivatives(trace, 0, cut(None), g, [None, None], tangents) is None
+    assert searching._added_derivatives(trace, 0, cut(1), g, [slots[0], slots[1] * np.inf], tangents) is None
 
 
 def test_how_arguments_move_with_the_inputs() -> None:
@@ -435,7 +435,7 @@ def test_a_part_of_a_gradient_that_counts_otherwise_than_once() -> None:
 def test_signs_that_agree_to_the_error_of_the_differences() -> None:
     seen = look_again(layer)
     search = Search(seen, together=False)
-    mutant = Mutant("wrong_index", "", ((0, cut(0, None)),))
+    mutant = Mutant("wrong_index", "", ((0, cut(None)),))
     u = np.stack([np.ravel(v[0]) for v in search.directions])
     right = search._seen(seen.right)[:, 0]
 
@@ -548,7 +548,7 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     seen = look_again(layer)
     trace, right = seen.trace, seen.right
     place = trace.operations.index(node_of(trace, "matmul"))
-    linear = Mutant("scale", "", ((place, cut(place, 1)),), linear=True)
+    linear = Mutant("scale", "", ((place, cut(1)),), linear=True)
     plain = linear._replace(linear=False)
     made = plain.walk(trace)
     assert made is not None
@@ -635,7 +635,7 @@ def test_what_a_mistake_adds_at_the_arguments_of_an_operation() -> None:
     assert found is not None
     assert found[0] is None
     assert np.asarray(found[1]).tolist() == [2 * 4 + 1, 2 * 5 - 1, 2 * 6 + 2]
-    lost = local_mutants(trace, 0, cut(0, 0), g, slots)
+    lost = local_mutants(trace, 0, cut(0), g, slots)
     assert lost is not None
     assert (np.asarray(lost[0]).tolist(), lost[1]) == ([-1, -2, -3], None)
 
@@ -711,7 +711,7 @@ def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tu
 def test_a_match_in_words_and_what_it_costs() -> None:
     def at(name: str, slot: int | None = None, **more: Any) -> Any:
         given = {"linear": True, **more}
-        return lambda t: Mutant("wrong_value", "Text.", ((places_of(t, name)[0], cut(0, slot)),), **given)
+        return lambda t: Mutant("wrong_value", "Text.", ((places_of(t, name)[0], cut(slot)),), **given)
 
     one, zero, two, minus, five = (Factor(name, float(name)) for name in ("1", "0", "2", "-1", "5"))
     cost, d = told(layer, at("tanh", linear=False, cost=1.25), one)
@@ -737,7 +737,7 @@ def test_a_match_in_words_and_what_it_costs() -> None:
 def test_a_penalty_that_is_lost() -> None:
     def lost(f: Any, name: str, slot: int | None = None, which: int = 0) -> tuple[str, str]:
         seen = look_of(f, X, W)
-        mutant = Mutant("scale", "", ((places_of(seen.trace, name)[which], cut(0, slot)),), linear=True)
+        mutant = Mutant("scale", "", ((places_of(seen.trace, name)[which], cut(slot)),), linear=True)
         found = _lost_penalty(seen, mutant, "place", "eq")
         return found.kind, found.where
 

@@ -343,6 +343,15 @@ def test_donating_one_array_twice_is_refused() -> None:
         f(w, w)
 
 
+def test_equal_eigenvalues_of_a_donated_argument_are_refused_in_words() -> None:
+    gradient = tg.grad(lambda a: (np.linalg.eigh(a)[1][0] ** 3).sum())  # depends on the vectors, not on their span
+    f = compile(lambda a: a - gradient(a), backend="numpy", donate=(0,))
+    apart = np.diag([1.0, 2.0])
+    np.testing.assert_allclose(f(apart.copy()), apart - gradient(apart))
+    with pytest.raises(RuntimeError, match=r"values of a factorisation are equal.*or compile it without donate=\."):
+        f(np.eye(2))
+
+
 def test_a_donated_weight_is_read_before_it_is_written() -> None:
     def step(w: Any, x: Any) -> Any:
         new = w - 0.1  # made first, though w is needed afterwards

@@ -278,3 +278,23 @@ def test_the_lines_of_a_long_program_are_written_once(steps: int) -> None:
     assert times * steps <= lines < times * steps + 20
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         compiled()
+
+
+def test_a_method_says_that_one_object_is_compiled() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.w = np.array([2.0])
+            self.bound = compile(self.plain, backend="numpy")
+
+        def plain(self, x: Any) -> Any:
+            return np.sin(self.w * x)
+
+        step = compile(plain, backend="numpy")
+        square = compile(lambda x: x * x, backend="numpy")
+
+    model, x = Model(), np.array([0.5])
+    with pytest.raises(TypeError, match=r"plain is a method, .* in __init__: self\.plain = tinygrad_nn\.compile"):
+        model.step(x)
+    np.testing.assert_array_equal(model.bound(x), np.sin(1.0))
+    np.testing.assert_array_equal(model.square(x), [0.25])
+    np.testing.assert_array_equal(Model.step(model, x), np.sin([1.0]))

@@ -13,9 +13,10 @@ from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
+from tinygrad_nn.display import shape_hint
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, _shape_hint, numpy_name, sum_to
+from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, numpy_name, sum_to
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 
@@ -312,7 +313,7 @@ ROWS = ". One number for each row of the {} is {}[:, None]"
     ],
 )  # fmt: skip
 def test_what_would_fit_in_another_form(name: str, shapes: list[tuple[int, ...]], edit: str) -> None:
-    assert _shape_hint(name, shapes) == edit
+    assert shape_hint(name, shapes) == edit
     if edit:  # what it tells to write is taken
         x, w = map(np.ones, shapes)
         written = eval(edit.replace(" is ", ": ").split(": ", 1)[1], {"x": x, "w": w, "y": w})

@@ -15,7 +15,7 @@ from tinygrad_nn import compile, grad
 from tinygrad_nn.compiled.numba import calls, fuse, indices, scalars
 from tinygrad_nn.compiled.numba.lengths import Length
 from tinygrad_nn.compiled.program.values import Op, Program, Value
-from tinygrad_nn.compiled.trace.operations import frozen, thawed
+from tinygrad_nn.compiled.trace.operations import frozen, full_index, thawed
 
 X = np.arange(120).reshape(4, 5, 6)
 ALL = slice(None)
@@ -155,7 +155,7 @@ def test_an_entry_that_is_read_at_places() -> None:
     ],
 )  # fmt: skip
 def test_an_index_has_a_part_for_each_axis(parts: list[Any], whole: list[Any]) -> None:
-    assert calls._full_index(parts, 3) == whole
+    assert full_index(parts, 3) == whole
 
 
 BOXES: list[tuple[Any, ...]] = [

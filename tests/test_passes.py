@@ -885,8 +885,8 @@ def test_code_is_large_that_has_more_kernels_or_lines_than_so_many(text: str) ->
 
 def test_what_is_long_is_cut() -> None:
     assert [show._truncate(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
-    amounts = [show.bytes_text(n) for n in (0, 999, 1000, 1_000_000, 10**9)]
-    assert amounts == ["0 B", "999 B", "1 kB", "1 MB", "1 GB"]
+    amounts = [show.bytes_text(n) for n in (0, 999, 1000, 999_499, 999_500, 1_000_000, 10**9)]
+    assert amounts == ["0 B", "999 B", "1 kB", "999 kB", "1 MB", "1 MB", "1 GB"]
     long = compile(lambda x: [x * k for k in range(2, 30)], backend="numpy").plan(np.ones(2))
     assert max(map(len, str(long).splitlines())) == 80
 

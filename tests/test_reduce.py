@@ -64,6 +64,15 @@ def test_variance_of_one_entry_without_freedom_is_nan_and_so_is_its_slope(f):
     assert np.isnan(x.grad).all()
 
 
+@pytest.mark.parametrize("dtype", "efdFD")
+def test_mean_has_the_bits_of_numpy(dtype, rng):
+    x = rng.normal(size=(2, 30, 7, 5))
+    x = (x[0] + 1j * x[1] if dtype in "FD" else x[0]).astype(dtype)
+    for axis, keepdims in [(None, False), (0, False), (1, True), ((0, 2), True), ((0, 1, 2), False)]:
+        found, expected = Tensor(x).mean(axis, keepdims=keepdims), np.asarray(x.mean(axis, keepdims=keepdims))
+        assert (found.data.tobytes(), found.dtype) == (expected.tobytes(), expected.dtype)
+
+
 def test_mean_of_nothing_warns_and_is_nan():
     for f in (np.mean, np.median):
         with pytest.warns(RuntimeWarning) as found:

@@ -226,7 +226,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = node.meta
     if primitive.saves:
-        given = {key: value for key, value in meta.items() if key not in primitive.saves}
+        given = primitive.given(meta)
         kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # happens in a trace only
         again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
         meta = {**given, **kept, **again}

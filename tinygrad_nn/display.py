@@ -1,4 +1,7 @@
-"""Short text for objects (``__repr__``), and pictures of them in a notebook, which the modules above this one draw."""
+"""Short text for objects (``__repr__``) and shapes that do not fit, and pictures of objects in a notebook.
+
+The modules above this one draw the pictures.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from .printable import printable
 
 FEW, WIDE, LONG = 6, 100, 60  # at most: entries that are shown, characters of a line, characters of a string
+ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 PICTURES: list[Callable[[Any], str | None]] = []  # holds the function that draws, once the package is imported
 
 
@@ -19,10 +23,15 @@ def picture(thing: Any) -> str | None:
     return PICTURES[0](thing) if PICTURES else None
 
 
-def notebook() -> Any:
-    """Return the IPython shell of the notebook that runs this code, else ``None``; IPython itself is not imported."""
+def ipython() -> Any:
+    """Return the IPython shell that runs this code, else ``None``; IPython itself is not imported."""
     find = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = find() if find is not None else None
+    return find() if find is not None else None
+
+
+def notebook() -> Any:
+    """Return the IPython shell of the notebook that runs this code, else ``None``."""
+    shell = ipython()
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
@@ -82,3 +91,24 @@ def with_what_differs(value: Any) -> str:
         if usual is MISSING or (given is not usual and given != usual):
             shown.append(f"{part.name}={brief(given)}")
     return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
+    """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
+    if len(shapes) != 2 or not all(shapes):
+        return ""
+    a, b = shapes
+    if name in ("matmul", "dot"):
+        if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
+            return ""  # the leading (batch) axes do not broadcast
+        inner = b[-2] if len(b) > 1 else b[0]
+        if a[-1] == b[-1] != inner:
+            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
+        if len(a) > 1 and a[-2] == inner != a[-1]:
+            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
+        return ""
+    if len(b) == 1 < len(a) and b[0] == a[0] and name in ELEMENTWISE:
+        return f". One number for each row of the first is y[:{', None' * (len(a) - 1)}]"
+    if len(a) == 1 < len(b) and a[0] == b[0] and name in ELEMENTWISE:
+        return f". One number for each row of the second is x[:{', None' * (len(b) - 1)}]"
+    return ""

@@ -95,11 +95,10 @@ def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
 
 
 def _forward(primitive: Primitive, args: list[Any], meta: dict[str, Any], live: bool) -> Any:
-    meta = {key: value for key, value in meta.items() if key not in primitive.saves}
+    meta = primitive.given(meta)
     if live or any(isinstance(arg, Tensor) for arg in args):
         return apply(primitive, tuple(args), meta)
-    out = primitive.forward(*args, **meta)
-    return np.asarray(out[0] if primitive.saves else out)
+    return primitive.evaluate(args, meta)
 
 
 def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:

@@ -26,7 +26,6 @@ METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neit
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # (function without a rule, its name) -> what to write instead
 ATTRIBUTES: dict[str, str] = {}  # attribute that ndarrays have and Tensors lack -> what to write instead
 NO_METADATA: dict[str, Any] = {}
-_ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 try:
     np.negative(0.0, out=...)
@@ -210,6 +209,15 @@ class Primitive:
             return of_option(self, arrays, metadata)
         out = self.forward(*arrays, **metadata)
         return out[0] if self.saves else out
+
+    def evaluate(self, args: Iterable[Any], metadata: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        """Return the result of the forward on plain arrays, without what it saves for the rules."""
+        out = self.forward(*args, **metadata)
+        return np.asarray(out[0] if self.saves else out)
+
+    def given(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Return the metadata of a Node as the operation was called with them: without what the forward saved."""
+        return {key: value for key, value in metadata.items() if key not in self.saves} if self.saves else metadata
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call's arguments into the arrays, in order, and the metadata, by name."""
@@ -470,29 +478,10 @@ def no_rule(function: Any) -> TypeError:
 
 def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
+    from .display import shape_hint
+
     shapes = [np.shape(arg) for arg in raw]
     text = str(error)
     if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
         met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
-        error.args = (f"{text.rstrip()} ({met}){_shape_hint(primitive.name, shapes)}",)
-
-
-def _shape_hint(name: str, shapes: list[tuple[int, ...]]) -> str:
-    """Return a hint for two shapes that would fit if one array were transposed or got a new axis; else ''."""
-    if len(shapes) != 2 or not all(shapes):
-        return ""
-    a, b = shapes
-    if name in ("matmul", "dot"):
-        if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
-            return ""  # the leading (batch) axes do not broadcast
-        inner = b[-2] if len(b) > 1 else b[0]
-        if a[-1] == b[-1] != inner:
-            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
-        if len(a) > 1 and a[-2] == inner != a[-1]:
-            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
-        return ""
-    if len(b) == 1 < len(a) and b[0] == a[0] and name in _ELEMENTWISE:
-        return f". One number for each row of the first is y[:{', None' * (len(a) - 1)}]"
-    if len(a) == 1 < len(b) and a[0] == b[0] and name in _ELEMENTWISE:
-        return f". One number for each row of the second is x[:{', None' * (len(b) - 1)}]"
-    return ""
+        error.args = (f"{text.rstrip()} ({met}){shape_hint(primitive.name, shapes)}",)

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from .display import ipython
+
 OURS = str(Path(__file__).parent) + os.sep
 OPERATIONS = OURS + "ops" + os.sep
 SWITCH = "TINYGRAD_NN_TRACEBACK"  # "full" in the environment shows every frame
@@ -115,8 +117,7 @@ def install() -> None:
     """Show short tracebacks from now on, in a terminal and in IPython, unless another hook is installed there."""
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _in_a_terminal
-    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = find() if find is not None else None
+    shell = ipython()
     if shell is not None and not shell.custom_exceptions:
         shell.set_custom_exc((Exception,), _in_a_cell)
 

@@ -62,8 +62,7 @@ def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None =
             return apply(primitive, tuple(args), meta or {})
     if meta and thread.mode.traces and thread.mode.differ(meta):  # type: ignore[attr-defined]
         return apply(primitive, tuple(args), meta)
-    out = primitive.forward(*args, **(meta or {}))
-    return np.asarray(out[0] if primitive.saves else out)
+    return primitive.evaluate(args, meta or {})
 
 
 def rule(*names: str, options: bool = False) -> Callable[[Rule], Rule]:

@@ -58,8 +58,8 @@ def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]
         out = NotImplemented if rule is None else rule(Call(primitive, full, mapped, meta, level))
         if out is NotImplemented:
             out = for_each_sample(level, primitive, args, meta)
-    except ValueError as error:
-        _raise_for_one_sample(error, primitive, args, meta)
+    except ValueError:
+        _raise_for_one_sample(primitive, args, meta)
         raise
     finally:
         mode.level = before
@@ -72,7 +72,7 @@ def _require_open(level: Level | None) -> Level:
     return level
 
 
-def _raise_for_one_sample(error: ValueError, primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> None:
+def _raise_for_one_sample(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> None:
     """Raise the primitive's error for the shapes of one sample, if it refuses these too."""
     try:
         with np.errstate(all="ignore"):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..closures import noting_variables
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -152,24 +153,9 @@ def call_object(place: str, inputs: str | None = None) -> UserResult:
         if inputs is not None:
             raise ValueError(f"inputs={inputs} are for a function, and {place} is {_with_article(found)}.")
         return UserResult(place, found, around)
-    given: list[Any] = []
-    keywords: dict[str, Any] = {}
-    if inputs is not None or _required_names(found):
-        given, keywords = _arguments(place, found, inputs, module)
-    inner: dict[str, Any] = {}
-    code = getattr(inspect.unwrap(found), "__code__", None)
-
-    def note(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            inner.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(note)  # the only way to see the variables of a function as it returns
-    try:
-        with np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
-            value = with_error_lines(found, place)(*given, **keywords)
-    finally:
-        sys.setprofile(before)
+    given, keywords = _arguments(place, found, inputs, module)
+    with noting_variables(found) as inner, np.errstate(all="ignore"):  # the drawing shows numbers that are not finite
+        value = with_error_lines(found, place)(*given, **keywords)
     if inspect.iscoroutine(value):
         value.close()
         raise ValueError(f"{place} is async, and nothing runs it; write a function around it: return asyncio.run(...).")
@@ -194,10 +180,7 @@ def function_of(
             "again; write "
             "a function around it that returns the result."
         )
-    given: list[Any] = []
-    keywords: dict[str, Any] = {}
-    if inputs is not None or _required_names(found):
-        given, keywords = _arguments(place, found, inputs, module)
+    given, keywords = _arguments(place, found, inputs, module)
 
     @wraps(found)
     def again(*args: Any, **kwargs: Any) -> Any:
@@ -219,9 +202,12 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
     from ..compare.function.calling import arrange
     from ..tensor import Tensor
 
+    required = _required_names(f)
+    if inputs is None and not required:
+        return [], {}
     if inputs is None and not hasattr(module, "inputs"):
         name = split_place(place)[1]
-        raise ValueError(ARGUMENTS.format(place=place, name=name, wanted=", ".join(_required_names(f))))
+        raise ValueError(ARGUMENTS.format(place=place, name=name, wanted=", ".join(required)))
     values = module.inputs if inputs is None else load_object(inputs)
     values = with_error_lines(values, inputs or place)() if callable(values) else values
     found = arrange(f, values)

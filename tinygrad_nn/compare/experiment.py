@@ -87,6 +87,11 @@ class Experiment:
         return len(self.x)
 
     @property
+    def widths(self) -> list[int]:
+        """The number of inputs of the network, then the number of units of each layer."""
+        return [self.model[0].n_in, *(layer.n_out for layer in self.model)]
+
+    @property
     def large(self) -> bool:
         """Whether the experiment is too large to try every possible mistake on it."""
         return bool(sum(layer.W.size for layer in self.model) * max(1, self.rows / 64) > LARGE)
@@ -171,6 +176,11 @@ def own_generator(rng: Any) -> np.random.Generator:
     return np.random.default_rng(np.random.default_rng(rng).integers(2**63, size=4))
 
 
+def nearby(x: Any, rng: np.random.Generator) -> Array:
+    """Return random numbers near those of an array, as an input at which a comparison is repeated."""
+    return x * rng.uniform(0.8, 1.2, np.shape(x)) + 0.05 * rng.normal(size=np.shape(x))  # type: ignore[no-any-return]
+
+
 def copy_layers(model: Sequence[Layer]) -> list[Layer]:
     """Return copies of the layers whose parameters are copied arrays."""
     layers = []
@@ -189,8 +199,7 @@ def given_experiment(model: list[Layer], x: Array, y: Array, solver: Solver, rng
 
 def similar_experiments(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     """Return experiments with the given sizes and solver, and other random numbers."""
-    widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
-    found = [_random(start, widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
+    found = [_random(start, start.widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
     return [case for case in found if case is not None]
 
 
@@ -199,7 +208,7 @@ def varied_experiments(start: Experiment, rng: np.random.Generator, solver: Solv
 
     The strengths of penalty and dropout are random as well, unless a solver is given.
     """
-    widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
+    widths = start.widths
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
     same = small if start.large else widths

@@ -91,10 +91,8 @@ def fragment(report: ComparisonReport) -> str:
     elif report.rows:
         parts += ["<h2>The three roads, array by array</h2>", _table(report)]
         parts.append(f"<p class='soft'>{escape(report.method)}</p>")
-        wrong = [row for row in report.rows
-                 if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]  # fmt: skip
-        if wrong:
-            parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
+        if report.shown_entries:
+            parts += ["<h2>The worst entry of each</h2>", _worst(report.shown_entries)]
     rows = [step.own for step in report.steps if not step.rule_ok][:12] if report.steps else report.rows
     maps = [row for row in rows if (row.error is not None and row.role != "intermediate") or not row.ok]
     drawn = [_map(row) for row in maps if row.error is not None and not row.note.startswith("has shape")]

@@ -58,6 +58,11 @@ class ComparisonReport:
         return sum(row.checked for row in self.rows)
 
     @property
+    def shown_entries(self) -> list[Row]:
+        """The wrong rows whose worst entry is known by another road than by hand."""
+        return [row for row in self.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
+
+    @property
     def verdict(self) -> str:
         """The result of the comparison in one sentence."""
         if self.diagnoses and all(d.kind == "blind_test" for d in self.diagnoses):
@@ -155,7 +160,7 @@ def as_text(report: ComparisonReport) -> str:
             f"{name:<{wide}} {shape:>10} {compact_text(row.max_abs):>8} {compact_text(row.max_rel):>8} "
             f"{compact_text(row.ratio, 4):>7} {share:>6}  {verdict}"
         )
-    shown = [row for row in report.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
+    shown = report.shown_entries
     if shown and not report.steps:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:

@@ -78,6 +78,11 @@ def compare_row(
     return row, bad
 
 
+def checked_entries(rows: Sequence[Row]) -> tuple[int, int]:
+    """Return how many entries of all arrays were also differentiated numerically, and how many there are."""
+    return sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+
+
 def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Distances:
     """Measure the difference of each pair of roads, with the graph's gradient in the dtype of the model."""
     manual, graph = np.asarray(what.manual), what.graph if what.own is None else what.own

@@ -381,8 +381,6 @@ class Trial:
         try:
             found = _quietly(self.plan.enter, args, kwargs)
             return _quietly(self.plan.run, *map(canonical, leaves)) if found is MISS else found
-        except AtEqualValues:
-            raise
         except Mismatch as error:
             raise Untraceable(str(error)) from error
 

@@ -10,7 +10,7 @@ from .numpy import replay
 from .program.arguments import Names
 from .program.control import Body, write_bodies
 from .program.rolled import roll_loops
-from .program.values import Program
+from .program.values import Program, number_results
 
 
 class Code:
@@ -35,8 +35,7 @@ class Code:
 
             self.program = fuse(program, batch=batch)
         else:
-            for number, (out, op) in enumerate([(x, one) for one in program.ops for x in one.outs], 1):
-                out.op, out.number = op, number  # an attempt with numba may have changed them before
+            number_results(program.ops)  # an attempt with numba may have changed them before
             self.program = replay.scalars(program)
         self.names = Names()
         self.writer = replay.Writer(self.program, self.names, donated)

@@ -140,12 +140,31 @@ class Compiled:
                 except Exception as error:
                     return self._instead(error, args, kwargs)
                 return self._first(args, kwargs) if result is MISS else result
-            except AtEqualValues:
-                if self.donate:  # the donated arguments may be overwritten already
-                    raise
+            except AtEqualValues as error:
+                if self.donate:
+                    raise RuntimeError(
+                        f"{self}: {error} The donated arguments may be overwritten already. Call the function itself "
+                        "for such arguments, or compile it without donate=."
+                    ) from error
                 return bare_tree(self.function(*args, **kwargs))
             except Mismatch as error:
                 return self._varied(str(error), args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Compiled:
+        """Return the compiled function, which is not bound to an object: raise for a method.
+
+        Raises:
+            TypeError: the function is a method. The arrays in its object would be constants of the plan.
+        """
+        names = getattr(getattr(self.function, "__code__", None), "co_varnames", ())
+        if instance is not None and names[:1] == ("self",):
+            name = self.function.__name__
+            raise TypeError(
+                f"compile: {name} is a method, and a compiled function does not notice that an attribute of self has "
+                f"changed. Compile it for one object, in __init__: self.{name} = tinygrad_nn.compile(self.{name}), and "
+                "pass what changes as an argument; or compile a function of the parameters."
+            )
+        return self
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
@@ -270,7 +289,8 @@ class Compiled:
         for x in leaves:
             refuse_argument(x)
         given = [canonical(x, keep=True) for x in leaves]
-        with HiddenGenerators(self.function, given) as hidden, restoring_generators(given) as draws:
+        hidden = HiddenGenerators(self.function, given)
+        with restoring_generators(given) as draws:
             try:
                 program, result = trace(self.function, given, rebuild, fixed)
             except SecondOrder:

@@ -151,7 +151,7 @@ class Plan:
 
     def __str__(self) -> str:
         """Return a table of at most 80 columns: each operation, its result, and where the result is stored."""
-        return show.table(f"plan for {self.backend}", self.program, self.writer.memory, self.donated)
+        return show.table(f"plan for {self.backend}", self.program, self.writer.memory)
 
     __repr__ = __str__
 

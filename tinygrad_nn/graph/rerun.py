@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import RLock
 from types import FrameType
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..closures import closed_over
+from ..closures import closed_over, noting_variables
 from ..forks import renewed_after_fork
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
@@ -135,22 +135,11 @@ class Rerun:
 
     def _run(self, task: _RunState) -> Run:
         names: dict[str, Any] = {}
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-
-        def note(frame: FrameType, event: str, _: Any) -> None:
-            if event == "return" and frame.f_code is code:
-                names.update(frame.f_locals)
-
-        free = code is not None and sys.getprofile() is None
+        noting = noting_variables(self.function) if sys.getprofile() is None else nullcontext(names)
         with switched("inspect", task.operation), switched("born", task.leaf), np.errstate(all="ignore"):
             task.floor = sys._getframe()
-            if free:
-                sys.setprofile(note)  # the only way to see the variables of a function as it returns
-            try:
+            with noting as names:
                 result = self.function(*self.arguments, **self.keywords)
-            finally:
-                if free:
-                    sys.setprofile(None)
         lost = [change for change in task.changes if change not in task.done]
         return Run(result, names, task.sites, task.births, lost)
 
@@ -287,7 +276,7 @@ class _RunState:
 def _record_again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
     """Record an operation again, with other operands or with another primitive."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
-    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
+    meta = primitive.given(node.meta)
     if args is None:
         pairs = zip(node.args or (), node.parents or (), strict=True)
         args = [arg if parent is None else wrap(arg, parent) for arg, parent in pairs]

@@ -14,6 +14,19 @@ SMALL = 64  # up to this many entries, sums are exact (math.fsum), so that they 
 FEW = 6  # up to this many entries, the numbers are shown; larger arrays show minimum, mean and maximum
 
 
+def bytes_text(n: float) -> str:
+    """Return a number of bytes as a short text.
+
+    Example:
+        >>> bytes_text(80), bytes_text(20480), bytes_text(999_999), bytes_text(3211264)
+        ('80 B', '20.5 kB', '1 MB', '3.21 MB')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= 0.9995 * size:  # which rounds to 1
+            return f"{n / size:.3g} {unit}"
+    return f"{n:.0f} B"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A summary of an array, with four significant digits.

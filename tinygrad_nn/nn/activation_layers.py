@@ -26,7 +26,7 @@ from ..ops.special import log_sigmoid, softplus
 from ..tensor import raw
 from .function_layers import FunctionLayer, layer_of
 from .keywords import pytorch_names
-from .linear import as_input, check_count, parameter
+from .linear import as_input, check_channels, check_count, parameter
 from .module import Module
 
 
@@ -63,8 +63,7 @@ class PReLU(Module):
         x = as_input(x, self.weight.dtype)
         if self.channels == 1:
             return prelu(x, self.weight.reshape(()))
-        if x.ndim < 2 or x.shape[1] != self.channels:
-            raise ValueError(f"{self!r} takes (batch, {self.channels}, *spatial); x has shape {x.shape}.")
+        check_channels(self, x, self.channels)
         return prelu(x, self.weight.reshape(self.channels, *(1,) * (x.ndim - 2)))
 
     def about(self) -> str:

@@ -149,6 +149,12 @@ def as_input(x: Any, dtype: Any) -> Any:
     return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
 
 
+def check_channels(layer: Any, x: Any, channels: int) -> None:
+    """Raise unless the second axis of the input of a layer has one entry for each channel."""
+    if x.ndim < 2 or x.shape[1] != channels:
+        raise ValueError(f"{layer!r} takes (batch, {channels}, *spatial); x has shape {x.shape}.")
+
+
 def check_count(layer: str, name: str, value: Any, least: int = 1) -> int:
     """Return a count as an int; raise if it is not an integer or is below `least`."""
     try:
@@ -158,5 +164,5 @@ def check_count(layer: str, name: str, value: Any, least: int = 1) -> int:
             f"{layer}: {name}={value!r:.60} is of type {type(value).__name__}; it needs a whole number, e.g. {name}=16."
         ) from None
     if number < least or isinstance(value, bool):
-        raise ValueError(f"{layer}: {name}={value!r}; it must be at least {least}.")
+        raise ValueError(f"{layer}: {name}={value!r}; it must be at least {least}, e.g. {name}=16.")
     return number

@@ -13,7 +13,7 @@ from ..ops.reduce import count
 from ..tensor import Tensor, raw
 from .conv import check_axes
 from .keywords import pytorch_names
-from .linear import as_input, check_count, parameter
+from .linear import as_input, check_channels, check_count, parameter
 from .module import Module
 
 Shape = tuple[int, ...]
@@ -277,8 +277,7 @@ class GroupNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
-        if x.ndim < 2 or x.shape[1] != self.channels:
-            raise ValueError(f"{self!r} takes (batch, {self.channels}, *spatial); x has shape {x.shape}.")
+        check_channels(self, x, self.channels)
         each = self.channels // self.groups
         weight, bias = _affine(self.weight, self.bias, (self.groups, each, 1))
         parted = x.reshape(x.shape[0], self.groups, each, math.prod(x.shape[2:]))

@@ -72,7 +72,7 @@ def _transpose_onto(x: Array, g: Array, w: Array, groups: int, **how: Ints) -> A
     return transposed(g, w, output_padding=more, groups=groups, **how)
 
 
-def _inner_index(size: Ints, padding: Ints) -> Any:
+def inner_index(size: Ints, padding: Ints) -> Any:
     """Return the index that selects the original image in a padded image."""
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
@@ -82,7 +82,7 @@ def _padded(x: Array, padding: Ints) -> Array:
     if not any(padding):
         return x
     out = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x.dtype)
-    out[_inner_index(x.shape[2:], padding)] = x
+    out[inner_index(x.shape[2:], padding)] = x
     return out
 
 
@@ -200,7 +200,7 @@ def _conv_transpose(
         parts = parts.reshape(len(part), groups, taps, channels, *seen.shape[1 + x.ndim :])
         for i, tap in enumerate(np.ndindex(*kernel)):  # for one tap, no two positions cover the same pixel, so += works
             seen[(slice(None), slice(None), slice(None), *tap)] += parts[:, :, i]
-    return out[_inner_index(size, padding)].copy() if any(padding) else out
+    return out[inner_index(size, padding)].copy() if any(padding) else out
 
 transposed: Primitive = declare(_conv_transpose, r"y_{cj} = \sum_{o,\; si + du - p \,=\, j} w_{ocu} \, x_{oi}",
     (lambda g, out, x, w, output_padding, **how: _cropped_conv(x.shape, g, w, **how),

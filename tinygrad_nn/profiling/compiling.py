@@ -117,8 +117,7 @@ class Graph:
                 else:
                     given.append(("number", arg))
             places[node] = "made", len(self._steps)
-            meta = {key: value for key, value in node.meta.items() if key not in node.primitive.saves}
-            self._steps.append((node.primitive, meta, given))
+            self._steps.append((node.primitive, node.primitive.given(node.meta), given))
 
     def run(self, learned: Sequence[Any], data: Sequence[Any]) -> Any:
         """Run the operations on the given arrays, and return the sum of the result."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 
 __all__ = [
@@ -108,16 +109,12 @@ def _shape_constructor(make: Callable[..., Any], name: str) -> Callable[..., Ten
     """Return a constructor that takes the shape as separate lengths or as one tuple."""
 
     def construct(*size: Any, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
-        array = make(_lengths(size))
+        array = make(lengths(size))
         return _make_tensor(array if dtype is None else array.astype(dtype), requires_grad, **place)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"Return a Tensor as ``torch.{name}`` makes it; lengths one by one or as a tuple."
     return construct
-
-
-def _lengths(size: Any) -> Any:
-    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
 
 
 zeros, ones = _shape_constructor(np.zeros, "zeros"), _shape_constructor(np.ones, "ones")
@@ -126,7 +123,7 @@ empty = _shape_constructor(np.zeros, "empty")
 
 def full(size: Any, fill_value: Any, **options: Any) -> Tensor:
     """Return a Tensor filled with one value."""
-    return tensor(np.full(_lengths((size,)), raw(fill_value)), **options)
+    return tensor(np.full(lengths((size,)), raw(fill_value)), **options)
 
 
 def eye(n: Any, m: Any = None, **options: Any) -> Tensor:

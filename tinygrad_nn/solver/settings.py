@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..display import with_what_differs
+from ..nn.linear import check_count
 from ..nn.losses import LOSSES, PENALTIES
 from ..optim import OPTIMIZERS, GroupOptimizer, LBFGSRule, Optimizer, optimizer
 from ..spelling import did_you_mean, named_options, no_attribute
@@ -51,7 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
-            object.__setattr__(self, name, _check_count(name, getattr(self, name)))
+            object.__setattr__(self, name, check_count("Settings", name, getattr(self, name)))
 
 
 @named_options({**OF_SETTINGS, **OF_SOLVER, "alpha": "Did you mean 'lam'?", "weight_decay": "Did you mean 'lam'?"})
@@ -227,19 +227,6 @@ def _check_name(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
     if key not in known:
         raise ValueError(f"{call}: unknown {name} {value!r}; known are {listed}.{did_you_mean(key, known)}")
     return key
-
-
-def _check_count(name: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"Settings: {name}={value!r:.60} is of type {type(value).__name__}; it needs a whole number, e.g. "
-            f"{name}=16."
-        ) from None
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"Settings: {name}={value!r}; it must be at least 1, e.g. {name}=16.")
-    return number
 
 
 def _check_number(call: str, name: str, value: Any) -> float:

@@ -144,7 +144,7 @@ def _by_operation(frames: list[FrameType]) -> Found | None:
             primitive, args = frame.f_locals["primitive"], frame.f_locals["args"]
             names = [p.name for p in primitive.parameters] if not primitive.jointly else []
             names += [""] * (len(args) - len(names))
-            meta = {k: v for k, v in frame.f_locals["meta"].items() if k not in primitive.saves}
+            meta = primitive.given(frame.f_locals["meta"])
             return primitive.name, [*zip(names, args, strict=False), *meta.items()]
     return None
 

@@ -49,5 +49,5 @@ def _rerun_graph(graph: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
     values = dict(zip(starts, map(np.asarray, given), strict=True))
     for node in nodes:
         args = [values.get(parent, arg) for parent, arg in zip(node.parents, node.args, strict=True)]
-        values[node] = node.primitive(*args, **{k: x for k, x in node.meta.items() if k not in node.primitive.saves})
+        values[node] = node.primitive(*args, **node.primitive.given(node.meta))
     return values[last]

@@ -87,15 +87,13 @@ def read_object(f: Any, given: Any, second: str = "") -> Code:
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         values = now.with_leaves(leaves)
-        return _forward(
-            _copy_with_parameters(obj, candidates, way, values[count:]), way, now.names[:count], values[:count]
-        )
+        return _forward(_copy_with_parameters(obj, candidates, way, values[count:]), way, values[:count])
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
         own = [np.array(x) for x in values[count:]] if () in way.gradients.values() else values[count:]
         twin = _copy_with_parameters(obj, candidates, way, own)
-        _forward(twin, way, now.names[:count], values[:count])
+        _forward(twin, way, values[:count])
         before = {label: np.array(_value_at(twin, path)) for label, path in way.parameters.items()}
         returned = _backward(twin, way, dict(zip(now.names[:count], values[:count], strict=True)), g, takes)
         grads = _input_gradients(returned, twin, now.names[:count], data)
@@ -185,7 +183,7 @@ def _copy_with_parameters(obj: Any, candidates: Mapping[Path, Array], way: Objec
 # -- One run.
 
 
-def _forward(twin: Any, way: ObjectLayout, names: Sequence[str], values: Sequence[Any]) -> Any:
+def _forward(twin: Any, way: ObjectLayout, values: Sequence[Any]) -> Any:
     with same_draws():
         out = getattr(twin, way.forward)(*values)
     if not way.backward:
@@ -211,7 +209,7 @@ def _takes_cotangent(obj: Any, way: ObjectLayout, data: Inputs) -> bool:
     free = [p for p in parameters(getattr(obj, way.backward)) if p.name not in data.names and p.name not in RATES]
     if not free:
         return False
-    scalar = np.size(_forward(copy.deepcopy(obj), way, data.names, data.with_leaves(_leaves(data)))) == 1
+    scalar = np.size(_forward(copy.deepcopy(obj), way, data.with_leaves(_leaves(data)))) == 1
     return free[0].default is inspect.Parameter.empty or not scalar
 
 
@@ -270,7 +268,7 @@ def _find_parameters(obj: Any, way: ObjectLayout, data: Inputs, candidates: Mapp
     values = data.with_leaves(_leaves(data))
     twin = copy.deepcopy(obj)
     before = {path: _value_or_none(twin, path) for path in candidates}  # a cache is replaced by the forward
-    out = _forward(twin, way, data.names, values)
+    out = _forward(twin, way, values)
     kept = {path: x for path, x in candidates.items() if _value_or_none(twin, path) is before[path]}
     takes = _takes_cotangent(obj, way, data)
     with np.errstate(all="ignore"):

@@ -7,7 +7,7 @@ import copy
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,20 @@ def copy_names(env: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if name == "__builtins__" else copy_value(value, memo) for name, value in env.items()}
 
 
+@contextlib.contextmanager
+def tracing_calls(enter: Callable[[types.FrameType, str, Any], Any]) -> Iterator[None]:
+    """Have Python call `enter` for each frame that begins inside the ``with``, in place of a debugger's function.
+
+    What `enter` returns is called for the events of that frame, as `sys.settrace` describes.
+    """
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
     """Run a call; for each (file, line) of edited code, return the local names before the line last ran."""
     seen: dict[tuple[str, int], dict[str, Any]] = {}
@@ -131,10 +145,6 @@ def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
     def enter(frame: types.FrameType, event: str, arg: Any) -> Any:
         return line if frame.f_code.co_filename.startswith(MARK) else None
 
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
+    with tracing_calls(enter):
         call()
-    finally:
-        sys.settrace(before)
     return seen

@@ -139,7 +139,7 @@ class _Search:
         self.source, self.call, self.right, self.lines, self.budget = source, call, right, lines, budget
         self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
-        self.program = Program(source, *arguments_of(source, backward, call), self.values(0))
+        self.program = Program(source, *arguments_of(source, call), self.values(0))
         # for each batch, which results of the unedited function, compiled from its tree, are right
         self.own = [self._judged(p) for p in self.probes]
         known = list(right(call(backward, 0), 0))
@@ -243,7 +243,7 @@ class _Search:
 def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
     """Return the `Edit` for the cheapest of some equally good edits, with the others as its alternatives."""
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
-    shown = [(cost, (line_of(s, change), *after_and_before(s, change)), (s, change, fixes))
+    shown = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
              for cost, s, change, fixes in best]  # fmt: skip
     for _cost, key, found in sorted(shown, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
         texts.setdefault(key, found)
@@ -285,7 +285,7 @@ def _helper_text(source: Source, main: Source) -> str:
     return f", in {'a lambda' if source.name == '<lambda>' else source.name}{other}"
 
 
-def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(source: Source, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional and keyword arguments with which the plain function is called in batch 0."""
     taken: list[Any] = []
 

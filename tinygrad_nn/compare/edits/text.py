@@ -10,7 +10,7 @@ from .reading import Source
 from .trees import Change, FollowedBy
 
 
-def line_of(source: Source, change: Change) -> int:
+def line_of(change: Change) -> int:
     """Return the line number, in its file, of the statement that is edited."""
     return int(change.place.lineno)
 

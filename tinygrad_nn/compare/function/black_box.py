@@ -19,11 +19,11 @@ from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..pattern import describe, list_text
-from ..rows import judged_row
+from ..rows import checked_entries, judged_row
 from .advice import CLOSE, GradientData
 from .cotangents import other_cotangent
 from .operations import explain_graph, is_harmless_shape
-from .question import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
+from .question import ComparisonInput, ComparisonResult, has_no_effect
 
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +51,7 @@ def compare_without_graph(asked: ComparisonInput, reason: Reason) -> ComparisonR
         right.append(reference)
         bounds.append(whole.error + allowed)
     diagnoses = _explain(asked, wholes, rows, bads, right, bounds)
-    checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+    checked, size = checked_entries(rows)
     method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
     notes = [reason.edit] if reason.edit else []
     ways = "every entry" if checked == size else (
@@ -60,8 +60,7 @@ def compare_without_graph(asked: ComparisonInput, reason: Reason) -> ComparisonR
                f"takes no complex numbers, in float64, at {ways}.")  # fmt: skip
     notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
               for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
-    largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
-    blind = has_no_effect(largest, asked.leaves, [[w.value for w in wholes]])
+    blind = has_no_effect(asked.line.outs, asked.leaves, [[w.value for w in wholes]])
     return ComparisonResult(rows, diagnoses, [w.value for w in wholes], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
         for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [
@@ -179,9 +178,9 @@ def _elsewhere(asked: ComparisonInput, wrong: list[int]) -> list[tuple[list[Arra
     """Return some entries of the gradients at other points: the user's, an empty graph, and the numerical ones."""
     code, rng, found = asked.code, asked.rng, []
     for _ in range(2):
-        moved = [to_double(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)) for x in asked.leaves]
+        moved = [to_double(x) for x in asked.nearby()]
         try:
-            cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+            cotangents, g = asked.cotangents_at(moved)
             mine = code.gradients(moved, g)
             line = Line(lambda *xs: code.arrays(xs), moved)
             wholes = whole_gradients(line, cotangents, rng, PROBE_SECONDS, SAMPLES)

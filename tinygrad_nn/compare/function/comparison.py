@@ -27,7 +27,7 @@ from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
-from ..rows import Checked, Comparison, compare_row
+from ..rows import Checked, Comparison, checked_entries, compare_row
 from .advice import GradientData
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .lines import with_source_lines
@@ -147,12 +147,11 @@ def _compare_with_graph(asked: ComparisonInput, graph: Run) -> ComparisonResult:
     diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
-    checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+    checked, size = checked_entries(rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
-    blind = has_no_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
+    blind = has_no_effect(asked.line.outs, asked.leaves, [graph.grads, *sides.limits()])
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
 
@@ -208,12 +207,12 @@ def _rows(asked: ComparisonInput, sides: Sides, rounding: list[Array]) -> tuple[
 
 def _probes(asked: ComparisonInput) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return the results at other inputs: the user's gradients, the graph, the right gradients."""
-    found, rng, code = [], asked.rng, asked.code
+    found, code = [], asked.code
     for _ in range(2):
-        moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
+        moved = asked.nearby()
         try:
             with recording(False):
-                cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+                cotangents, g = asked.cotangents_at(moved)
             graph = by_graph(code, moved, cotangents)
             mine = code.gradients(moved, g)
         except Exception:  # user code may raise anything for inputs that it was not made for

@@ -15,7 +15,7 @@ import numpy as np
 from ...gradcheck.numerical import Line
 from ..diagnosis import Diagnosis
 from ..pattern import list_text
-from .question import ComparisonInput, draw_cotangents
+from .question import ComparisonInput
 
 Array = np.ndarray[Any, Any]
 
@@ -87,10 +87,9 @@ def _explains(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array
 def _other_point(
     asked: ComparisonInput, i: int, places: Sequence[Any]
 ) -> tuple[list[Array], list[list[Array]], Array] | None:
-    code, rng = asked.code, asked.rng
-    moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
+    code, moved = asked.code, asked.nearby()
     try:
-        cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+        cotangents, g = asked.cotangents_at(moved)
         mine = code.gradients(moved, g)[i]
         return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), mine
     except Exception:  # user code may raise anything for inputs that it was not made for

@@ -13,6 +13,7 @@ from ..budget import Budget
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..edits import Edit, line_of_all, line_of_result, nearest_edits
+from ..experiment import nearby
 from .possible_backwards import Batch, PossibleBackward, possible_backwards
 from .question import ComparisonInput, ComparisonResult, draw_cotangents
 
@@ -127,9 +128,8 @@ def _others(asked: ComparisonInput, elsewhere: Elsewhere) -> list[Batch]:
     rng = np.random.default_rng(0)
     fewer = _with_fewer_rows(asked.code)
     for code in (asked.code, asked.code, *([fewer] if fewer is not None else [])):
-        rows = [np.asarray(code.inputs.leaves[i], dtype=x.dtype) for i, x in zip(code.inputs.moving, asked.leaves,
-                                                                                  strict=True)]  # fmt: skip
-        leaves = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in rows]
+        leaves = [nearby(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
+                  for i, x in zip(code.inputs.moving, asked.leaves, strict=True)]  # fmt: skip
         try:
             outs = code.arrays([x.copy() for x in leaves])
             cotangents, g, _note = draw_cotangents(code, leaves, outs, rng)

@@ -95,17 +95,17 @@ def single_mutants(graph: Traced) -> Iterator[Mutant]:
         slots = moving(node)
         for mistake in mistakes_at(graph, place):
             yield Mutant(mistake.kind, mistake.text, ((place, mistake),), mistake.cost, mistake.linear)
-        yield Mutant("scale", "", ((place, cut(place, None)),), linear=True)
+        yield Mutant("scale", "", ((place, cut(None)),), linear=True)
         if len(slots) > 1:
             for slot in slots:
-                yield Mutant("scale", "", ((place, cut(place, slot)),), linear=True)
+                yield Mutant("scale", "", ((place, cut(slot)),), linear=True)
 
 
 def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     """Yield mistakes at several operations: at all that one source line made, and at several uses of one value."""
     uses = uses_of(graph)
     for kind, text, lost, cost in kept_alone(graph, uses):
-        yield Mutant(kind, text, tuple((p, cut(p, s)) for p, s in sorted(lost)), cost)
+        yield Mutant(kind, text, tuple((p, cut(s)) for p, s in sorted(lost)), cost)
     yield from _exchanges(graph, sites)
     for places in _similar_places(graph, sites):
         first = places[0]
@@ -157,8 +157,8 @@ def _mistakes_and_cuts(graph: Traced, place: int) -> Iterator[Mistake]:
     slots = moving(graph.operations[place])
     if len(slots) > 1:
         for slot in slots:
-            yield cut(place, slot)
-    yield cut(place, None)
+            yield cut(slot)
+    yield cut(None)
 
 
 def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 from ..conventions.code import Code, results, same_draws
 from ..conventions.recognize import recognize_code
 from ..conventions.value_with_gradients import besides_value, value_position
-from ..edits.running import copy_value
+from ..edits.running import copy_value, tracing_calls
 from .calling import Inputs, call_function
 
 Array = np.ndarray[Any, Any]
@@ -112,12 +111,8 @@ def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
             names = frame.f_code.co_varnames[: min(1, frame.f_code.co_argcount)]
             seen.append((frame, frame.f_code, frame.f_locals.get(names[0]) if names else None))
 
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
+    with tracing_calls(enter):
         run()
-    finally:
-        sys.settrace(before)
     found: list[tuple[Any, str, Any]] = []
     for frame, code, owner in seen:
         place = _defining_class(frame, code, owner)

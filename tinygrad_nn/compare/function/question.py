@@ -10,6 +10,7 @@ from ...gradcheck.numerical import Line
 from ...tree import flatten
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis, Row
+from ..experiment import nearby
 
 Array = np.ndarray[Any, Any]
 
@@ -34,6 +35,15 @@ class ComparisonInput(NamedTuple):
     def label(self, i: int) -> str:
         """Return the name of the input with this number, among those that get a gradient."""
         return self.code.inputs.labels[self.code.inputs.moving[i]]
+
+    def nearby(self) -> list[Array]:
+        """Return other random inputs near the given ones, in float64."""
+        return [nearby(x, self.rng) for x in self.leaves]
+
+    def cotangents_at(self, leaves: list[Array]) -> tuple[list[Array], Any]:
+        """Return random cotangents at other inputs, and the same as the backward takes them."""
+        outs = self.code.arrays([x.copy() for x in leaves])
+        return draw_cotangents(self.code, leaves, outs, self.rng)[:2]
 
     @property
     def labels(self) -> list[str]:
@@ -77,8 +87,9 @@ def draw_cotangents(
     return cotangents, g, note
 
 
-def has_no_effect(size: float, leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
-    """Return for each input whether all its gradients are 0 up to rounding, for results of this size."""
+def has_no_effect(outs: list[Array], leaves: list[Array], grads: list[list[Array]]) -> list[bool]:
+    """Return for each input whether all its gradients are 0, up to rounding, for these results."""
+    size = max((float(np.abs(out).max(initial=0)) for out in outs), default=0.0)
     eps = float(np.finfo(np.float64).eps)
     found = []
     for x, *gs in zip(leaves, *grads, strict=True):

@@ -58,7 +58,7 @@ class Recomputed(NamedTuple):
 def recomputed(graph: Traced, mine: Sequence[Array]) -> Iterator[Recomputed]:
     """Yield each value of a graph computed in another way, where constants are fitted to the user's gradients."""
     for place, node in enumerate(graph.operations):
-        yield from _left_out(graph, place, node)
+        yield from _left_out(place, node)
         yield from _constants(graph, place, node, mine)
 
 
@@ -68,7 +68,7 @@ def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float =
     return Recomputed(kind, said, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
 
 
-def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
+def _left_out(place: int, node: Node) -> Iterator[Recomputed]:
     """Yield the mistakes that an operation is left out, so that its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
     args = args_of(node)

@@ -22,7 +22,7 @@ from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import gradients, traced
 from ..report import ComparisonReport
-from ..rows import Checked, Comparison, compare_row
+from ..rows import Checked, Comparison, checked_entries, compare_row
 from .fit import Witness
 from .lines import with_source_lines
 from .verdict import diagnose
@@ -237,7 +237,7 @@ def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
 
 
 def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
-    checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+    checked, size = checked_entries(rows)
     how = f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among them, "
     how += f"and along {DIRECTIONS} random directions of each parameter"
     sure = verified and ratio <= 1

@@ -14,6 +14,12 @@ def batch_notes(given: Witness, others: int, rows: Sequence[Row]) -> tuple[str, 
     return (*_at_kinks(given), *_without_effect(given, others, rows), *_about_the_code(given, others))
 
 
+def layer_and_part(row: Row) -> tuple[int, str]:
+    """Return the layer of a parameter, counted from 0, and which one it is: ``(1, "W")`` for ``layer 2 W``."""
+    layer, part = row.name.split()[1:3]
+    return int(layer) - 1, part
+
+
 def _at_kinks(given: Witness) -> list[str]:
     case, notes = given.case, []
     for k, name in enumerate(case.names):
@@ -30,9 +36,9 @@ def _at_kinks(given: Witness) -> list[str]:
 def _without_effect(given: Witness, others: int, rows: Sequence[Row]) -> list[str]:
     right, notes = given.case.right, []
     for row in rows:
-        k = int(row.name.split()[1]) - 1
+        k, part = layer_and_part(row)
         parts = {"W": right.dW, "b": right.db}
-        if row.role == "parameter" and not parts[row.name.split()[2]][k].any():
+        if row.role == "parameter" and not parts[part][k].any():
             also = f" {others} random batches were checked as well." if others else ""
             notes.append(
                 f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "

@@ -18,7 +18,7 @@ from ..report import ComparisonReport
 from .equations import right_equation
 from .explain import Finding, State, explain, needed_factors
 from .fit import EXACT, Witness, misfit
-from .notes import batch_notes
+from .notes import batch_notes, layer_and_part
 
 Array = np.ndarray[Any, Any]
 
@@ -276,7 +276,7 @@ def _filter_kinks(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> 
     if not at_kink:
         return [f for f in found if f.kind != "kink"]
     named = [f for f in found if f.kind == "kink"]
-    parts = [(int(row.name.split()[1]) - 1, row.name.split()[2]) for row in wrong]
+    parts = [layer_and_part(row) for row in wrong]
     text = ("Manual and graph differ only at a kink of the loss, where it has no derivative. Neither is wrong: any "
             "weighted mean of the slopes on its sides is a valid convention.")  # fmt: skip
     return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
@@ -415,7 +415,7 @@ def _is_rounding(wrong: Sequence[Row], verdict: Verdict) -> bool:
         return False
     off, size = 0.0, 0
     for row in wrong:
-        k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
+        k, part = layer_and_part(row)
         got, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
                              (case.answer.db, case.right.db, noise.db))  # fmt: skip
         if not has_float32_values(got[k]) or (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
@@ -428,7 +428,7 @@ def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding]) -> 
     """Return a diagnosis for each wrong parameter that no finding explains."""
     extra = []
     for row in wrong:
-        k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
+        k, part = layer_and_part(row)
         told = any((f.layer > k and f.part == "delta") or (f.layer == k and f.part in ("delta", part)) for f in found)
         if told and not row.note.endswith("not finite"):
             continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ops.convolution import inner_index
 from ...primitive import REGISTRY
 from ..paths import Array, Traced, args_of, name_of
 from .mistake import RARE, Mistake, Site, finds, moving
@@ -59,7 +60,7 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
                               "of the kernel.",
                               lambda s, at=at: s.rule(1, s.g * _corner(s.g, at)), 1)  # fmt: skip
         else:
-            yield from _overwritten(axes)
+            yield from _overwritten()
         for channels, axis, i in (("kernel", 1, -1), ("kernel", 1, 0)):
             if np.shape(node.out)[1] > 1:
                 yield Mistake("overwritten_not_accumulated", f"Only the {'last' if i else 'first'} {channels} "
@@ -98,12 +99,7 @@ def _corner(g: Array, at: int) -> Array:
     return mask
 
 
-def _inside(size: Any, padding: Any) -> Any:
-    """Return the index of an image inside the padded image."""
-    return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
-
-
-def _overwritten(axes: int) -> Iterator[Mistake]:
+def _overwritten() -> Iterator[Mistake]:
     """Yield the gradient of an image in which overlapping windows overwrite each other instead of being added."""
 
     def last(s: Site) -> Array:
@@ -116,7 +112,7 @@ def _overwritten(axes: int) -> Iterator[Mistake]:
             span = tuple(slice(i * d, i * d + e * (k - 1) + 1, e)
                          for i, d, e, k in zip(at, stride, dilation, w.shape[2:], strict=True))  # fmt: skip
             wide[(slice(None), slice(None), *span)] = np.tensordot(g[(slice(None), slice(None), *at)], w, 1)
-        return wide[_inside(x.shape[2:], padding)]  # type: ignore[no-any-return]
+        return wide[inner_index(x.shape[2:], padding)]  # type: ignore[no-any-return]
 
     yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others in the "
                   "gradient of the image; they should be added.", last, 0)  # fmt: skip
@@ -176,7 +172,7 @@ def _pool_gradient(s: Site, share: Any, over: bool = False) -> Any:
     axes = len(kernel)
     shape = (*x.shape[:-axes], *(n + 2 * p for n, p in zip(x.shape[-axes:], padding, strict=True)))
     wide = np.full(shape, -np.inf, x.dtype)
-    inside = _inside(x.shape[-axes:], padding)
+    inside = inner_index(x.shape[-axes:], padding)
     wide[inside] = x
     made = np.zeros(shape, x.dtype)
     for at in np.ndindex(*s.g.shape[-axes:]):

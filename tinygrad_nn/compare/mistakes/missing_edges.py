@@ -29,7 +29,7 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
     return uses
 
 
-def cut(place: int, slot: int | None, kind: str = "", text: str = "") -> Mistake:
+def cut(slot: int | None, kind: str = "", text: str = "") -> Mistake:
     """Return the mistake that the gradient of one argument, or of all, is lost, or multiplied by any factor."""
     if slot is None:
         return Mistake(kind or "scale", text, no_gradients, None, True)

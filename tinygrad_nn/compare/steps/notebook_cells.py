@@ -17,6 +17,7 @@ import numpy as np
 
 from ...tensor import Tensor, raw
 from ..edits import Edit, edit_of_step
+from ..experiment import nearby
 from .matching import Match
 from .mending import Explained, add_edit
 from .running import Passes
@@ -86,8 +87,7 @@ class Cells:
         """Return other forward values and random gradients by name, and the right gradient of step `k` for them."""
         rng = self.rng
         leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
-        moved = {n: np.asarray(n.out) * rng.uniform(0.8, 1.2, np.shape(n.out)) + 0.05 * rng.normal(size=np.shape(n.out))
-                 for n in leaves}  # fmt: skip
+        moved = {n: nearby(np.asarray(n.out), rng) for n in leaves}
         tape, twins = self.tape.moved(moved)
         values = {label: np.array(twins.get(v.node, v.node).out) for label, v in self._tensors()}
         given = {}

@@ -12,7 +12,7 @@ one entry while it is in a register, so that memory is read and written only onc
 - `loops` writes the loops: `expressions` has the formula of each operation for one number, `indices` says where an
   entry of a view lies; `sums`, `extrema` and `small_products` write the loops that are not elementwise.
 - `lengths` finds the axes of the batch, whose length a kernel takes as an argument.
-- `straight` writes operations on single numbers without loops, and `assembly` passes such code to LLVM directly.
+- `scalars` writes operations on single numbers without loops, and `assembly` passes such code to LLVM directly.
 - `steps` makes one function of all steps of a loop.
 - `machine` has numba compile the sources. `cache` keeps machine code on disk, under a key that is a digest of what a
   function computes (`fingerprint`). `compilers` compiles in several processes.

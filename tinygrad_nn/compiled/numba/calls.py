@@ -17,7 +17,7 @@ import numpy as np
 
 from ...tree import flatten
 from ..program.values import Op, Program, Value
-from ..trace.operations import frozen, thawed
+from ..trace.operations import frozen, full_index, thawed
 from .expressions import NAMES, code_of, kernel_can_do
 
 Index = tuple[Any, ...]
@@ -138,7 +138,7 @@ class CallReplacer:
                 parts.append(_constant(array) if array.dtype.kind in "iu" else part)
             else:
                 parts.append(int(part) if isinstance(part, (np.integer, int)) and type(part) is not bool else part)
-        parts = _full_index(parts, len(shape))
+        parts = full_index(parts, len(shape))
         axis, arrays = 0, []
         found: list[Any] = []
         for part in parts:
@@ -184,16 +184,6 @@ def _has_usual_dtype(x: Value) -> bool:
 
 def _constant(data: Any) -> Value:
     return Value(0, "constant", data.shape, data.dtype, data=data)
-
-
-def _full_index(parts: list[Any], ndim: int) -> list[Any]:
-    """Return an index with a part for each axis, and no Ellipsis."""
-    count = sum(part is not None and part is not Ellipsis for part in parts)
-    rest = [slice(None)] * (ndim - count)
-    for k, part in enumerate(parts):
-        if part is Ellipsis:
-            return [*parts[:k], *rest, *parts[k + 1 :]]
-    return [*parts, *rest]
 
 
 def _selected_shape(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -275,7 +265,7 @@ def _joined(args: Sequence[Any], boxes: Sequence[Any], out: Value) -> Op | None:
     if not all(isinstance(x, Value) for x in args):
         return None
     return Op(
-        "join", "", None, list(args), (tuple(frozen(tuple(_full_index(list(b), len(out.shape)))) for b in boxes), ())
+        "join", "", None, list(args), (tuple(frozen(tuple(full_index(b, len(out.shape)))) for b in boxes), ())
     )
 
 

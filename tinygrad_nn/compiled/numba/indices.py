@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from ..trace.operations import thawed
+from ..trace.operations import full_index, thawed
 from .lengths import near_batch_length
 
 
@@ -33,12 +33,7 @@ def broadcast_index(shape: Sequence[int], index: Sequence[str]) -> list[str]:
 
 def slice_index(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index in an array of an entry of its slice."""
-    parts = list(thawed(tuple(taken)))
-    count = sum(p is not None and p is not Ellipsis for p in parts)
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - count)
-    parts += [slice(None)] * (len(shape) - sum(p is not None for p in parts))
+    parts = full_index(thawed(tuple(taken)), len(shape))
     left, axis, found = list(index), 0, []
     for part in parts:
         if part is None:

@@ -37,7 +37,7 @@ class Kernel:
         self.lengths = lengths if self.shapes else NOTHING
         self.batch = next((n.batch for shape in self.shapes.values() for n in shape if isinstance(n, Length)), None)
         self.made = {out: op for op in group for out in op.outs}
-        self.stored = _stored(self.ops, self.made, set(outside))
+        self.stored = _stored(self.ops, set(outside))
         self.scratch: dict[Value, tuple[Value, int]] = {}  # value not needed outside -> shared array, and start in it
         pools: dict[str, Value] = {}
         ends: dict[Value, int] = {}
@@ -49,7 +49,7 @@ class Kernel:
                     ends[pool] = ends.get(pool, 0) + value.size
                     pool.shape = (int(ends[pool]),)
         self.outs = [*outside, *pools.values()]
-        reads = [viewed_value(self.made, arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
+        reads = [viewed_value(arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
         self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
 
     def over(self, x: Value, out: Value) -> bool:
@@ -60,7 +60,7 @@ class Kernel:
         home = {value: place[stored] for value, stored in self._homes().items()}
         for op in self.ops:
             for arg in op.values if op.kind not in VIEWS else ():
-                if viewed_value(self.made, arg) is not x or home[op.out] < place[out]:
+                if viewed_value(arg) is not x or home[op.out] < place[out]:
                     continue
                 same = arg is x and op.kind in ELEMENTWISE and op.out.shape == out.shape
                 if home[op.out] > place[out] or not same:
@@ -103,7 +103,7 @@ class Kernel:
         over = {names[value]: value for value in self.stored if value not in self.scratch}
         for op in self.ops:  # all reads of an array come before the result that overwrites it
             for arg in op.values if op.kind not in VIEWS else ():
-                x = viewed_value(self.made, arg)
+                x = viewed_value(arg)
                 if x not in self.made and names[x] in over and home[op.out] is not over[names[x]]:
                     needs[over[names[x]]] = needs[over[names[x]]] | {home[op.out]}
         left, order, rows = list(self.stored), [], -1
@@ -130,20 +130,20 @@ def _all_values(group: Sequence[Op]) -> set[Value]:
     return found
 
 
-def viewed_value(made: dict[Value, Op], value: Value) -> Value:
+def viewed_value(value: Value) -> Value:
     """Return the base of a view, or the value itself if it is no view."""
     while value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
     return value
 
 
-def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[Value]:
+def _stored(ops: list[Op], outside: set[Value]) -> list[Value]:
     """Return the values that are stored in arrays, in the order in which they are made."""
     uses: dict[Value, list[tuple[Op, bool]]] = {}
     for op in ops:
         if op.kind not in VIEWS:
             for arg in op.values:
-                uses.setdefault(viewed_value(made, arg), []).append((op, viewed_value(made, arg) is arg))
+                uses.setdefault(viewed_value(arg), []).append((op, viewed_value(arg) is arg))
     stored = []
     for op in ops:
         if op.kind in VIEWS:

@@ -56,10 +56,6 @@ class LoopCode:
         self.lines = self.writer.source()
         self.parallel = self.writer.parallel
 
-    def every(self) -> list[replay.Writer]:
-        """Return the writer of this program."""
-        return [self.writer]
-
     def compiled(self) -> Callable[..., None]:
         """Return a function that runs all steps.
 

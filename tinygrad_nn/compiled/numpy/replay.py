@@ -12,7 +12,7 @@ from ..numba.expressions import ufunc_dtypes
 from ..numba.machine import Machine
 from ..program.arguments import Names
 from ..program.memory import Memory, view_of, whole_index
-from ..program.values import VIEWS, Arg, Op, Program, Value
+from ..program.values import VIEWS, Arg, Op, Program, Value, users_of
 from ..trace.call import as_array
 
 Array = np.ndarray[Any, Any]
@@ -98,11 +98,8 @@ class Writer:
         """Return the expression of an argument of an operation."""
         if not isinstance(arg, Value):
             return self.names(arg) if not _is_literal(arg) else repr(arg)
-        if arg not in self.code:
-            if arg.kind == "constant":
-                self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
-            else:
-                raise KeyError(arg)
+        if arg not in self.code and arg.kind == "constant":
+            self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
         return self.code[arg]
 
     def stand(self, value: Value, array: Array) -> str:
@@ -292,10 +289,7 @@ def scalars(program: Program) -> Program:
     NumPy scalars are faster than arrays without axes, and need no buffer.
     """
     returned = {x for x in program.outputs if isinstance(x, Value)}
-    users: dict[Value, list[Op]] = {}
-    for op in program.ops:
-        for arg in op.values:
-            users.setdefault(arg, []).append(op)
+    users = users_of(program.ops)
     for op in reversed(program.ops):
         single = all(a.kind == "made" and not a.shape for a in op.values)
         last = all(user.kind == "scalar" for user in users.get(op.out, [])) and (op.out in users or op.out in returned)

@@ -27,7 +27,7 @@ from .control import Body, Loop, shape_and_dtype
 from .periods import Run, find_runs
 from .rows import Rows, append_view, stack_row_gradients, stack_rows
 from .simplify import live_operations
-from .values import VIEWS, Op, Program, Value
+from .values import VIEWS, Op, Program, Value, number_results
 
 STEPS = 8  # the fewest steps for which a loop is worth it
 LEAST = 256  # the fewest operations that all loops together must save
@@ -47,8 +47,7 @@ def roll_loops(program: Program) -> Program:
     if len(before) > least:
         ops = LoopSearch(stack_row_gradients(program.ops, program.outputs), program.outputs).all()
         if len(before) - sum(op.kind not in VIEWS for op in ops) >= least:
-            for number, value in enumerate((out for op in ops for out in op.outs), 1):
-                value.number = number
+            number_results(ops)
             return Program(ops, program.inputs, program.outputs)
     for op in program.ops:
         for out in op.outs:
@@ -193,12 +192,12 @@ class Rolled:
                     continue
                 found.append(([r for r, alike in enumerate(same) if not alike], 0))
             for q in range(len(op.args)):
-                source, wrong = self._source(op, offset, [x.args[q] for x in ops], middle, q)
+                source, wrong = self._source(op, [x.args[q] for x in ops], middle, q)
                 self.sources[offset, q] = source
                 found.append((wrong, source.lag))
         return found
 
-    def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
+    def _source(self, op: Op, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
         """Return the source of an argument, judged by step `middle`, and the steps that do not fit it."""
         arg = given[middle]
         if not isinstance(arg, Value):

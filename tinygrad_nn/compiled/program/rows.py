@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..trace.operations import frozen
+from ..trace.operations import frozen, full_index
 from .memory import view_of
 from .values import VIEWS, Op, Value
 
@@ -148,12 +148,7 @@ class Rows:
 
 def _full_index(index: Index, shape: tuple[int, ...]) -> Index:
     """Return an index with a part for each axis, no Ellipsis, and no negative numbers."""
-    used = sum(part is not None and part is not Ellipsis for part in index)
-    filled = (ALL,) * (len(shape) - used)
-    parts: list[Any] = []
-    for part in index if Ellipsis in index else (*index, Ellipsis):
-        parts += filled if part is Ellipsis else [part]
-    axis = 0
+    parts, axis = full_index(index, len(shape), ALL), 0
     for k, part in enumerate(parts):
         if isinstance(part, int):
             parts[k] = part % shape[axis]

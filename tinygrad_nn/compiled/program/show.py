@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...graph.summary import bytes_text
 from ...graph.view import GraphView
 from ...node import Node
 from ...primitive import REGISTRY, Primitive
@@ -16,7 +17,7 @@ from .values import VIEWS, Arg, Op, Program, Value
 WIDTH = 80
 
 
-def table(title: str, program: Program, memory: Memory, donated: frozenset[int]) -> str:
+def table(title: str, program: Program, memory: Memory) -> str:
     """Return a table with a line for each operation: its number, name, arguments, result, and where that is stored."""
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
@@ -73,19 +74,6 @@ def _value_text(x: Arg) -> str:
 
 def _truncate(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def bytes_text(n: int) -> str:
-    """Return a number of bytes as a short text.
-
-    Example:
-        >>> bytes_text(80), bytes_text(20480), bytes_text(3211264)
-        ('80 B', '20.5 kB', '3.21 MB')
-    """
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{n} B"
 
 
 def graph(program: Program) -> GraphView:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import Arg, Op, Program, Value
+from .values import Arg, Op, Program, Value, number_results, users_of
 
 MANY = 100_000  # a program of more operations is not reordered
 # The second argument with which each ufunc returns the first unchanged; in products and sums it may come first too.
@@ -48,8 +48,7 @@ def simplify(program: Program) -> Program:
     outputs = [_resolve(new, x) if isinstance(x, Value) else x for x in program.outputs]
     ops = live_operations(ops, outputs)
     ops = updates_early(ops) if len(ops) <= MANY else ops
-    for number, value in enumerate((out for op in ops for out in op.outs), 1):
-        value.number = number
+    number_results(ops)
     return Program(ops, program.inputs, outputs, program.whose, program.augmented)
 
 
@@ -99,10 +98,7 @@ def updates_early(ops: list[Op]) -> list[Op]:
     A parameter update then follows its gradient directly, while that is still in the cache, and the gradient's buffer
     is free afterwards. Such an operation waits until all others have read its arguments, so these may be overwritten.
     """
-    users: dict[Value, list[Op]] = {}
-    for op in ops:
-        for arg in op.values:
-            users.setdefault(arg, []).append(op)
+    users = users_of(ops)
     last: set[Op] = set()
     for op in reversed(ops):
         if op.kind in ("ufunc", "where", "cast", "number") and all(user in last for user in users.get(op.out, ())):

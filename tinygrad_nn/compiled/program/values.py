@@ -9,6 +9,7 @@ called as it is. A plan for numba adds ``kernel``, a group of operations; ``nati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,17 +29,16 @@ class Value:
         op: the operation that makes it, ``None`` for inputs and constants.
         data: for a constant, the array.
         slot: for an input, its place among the leaves of the arguments.
-        label: the name that the user gave it.
     """
 
-    __slots__ = ("data", "dtype", "kind", "label", "number", "op", "shape", "slot")
+    __slots__ = ("data", "dtype", "kind", "number", "op", "shape", "slot")
 
     def __init__(
         self, number: int, kind: str, shape: tuple[int, ...], dtype: Any,
-        op: Op | None = None, data: Any = None, slot: int = -1, label: str | None = None,
+        op: Op | None = None, data: Any = None, slot: int = -1,
     ) -> None:  # fmt: skip
         self.number, self.kind, self.shape, self.dtype = number, kind, shape, dtype
-        self.op, self.data, self.slot, self.label = op, data, slot, label
+        self.op, self.data, self.slot = op, data, slot
 
     @property
     def weak(self) -> bool:
@@ -126,6 +126,24 @@ class Program:
     outputs: list[Any]
     whose: list[Any] = field(default_factory=list)
     augmented: tuple[Any, ...] = ()
+
+
+def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
+    """Return for each value the operations that read it, in order; one that reads it twice stands there twice."""
+    users: dict[Value, list[Op]] = {}
+    for op in ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    return users
+
+
+def number_results(ops: Sequence[Op]) -> None:
+    """Number the results of the operations from 1, and set the operation that makes each."""
+    number = 0
+    for op in ops:
+        for out in op.outs:
+            number += 1
+            out.number, out.op = number, op
 
 
 def argument_shape(arg: Arg) -> tuple[int, ...]:

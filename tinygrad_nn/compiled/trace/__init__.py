@@ -11,5 +11,5 @@ simple NumPy operations for it (`operations`). Gradients inside the function nee
 traced Tensors too. `control` records `scan`, `while_loop` and `cond`, whose bodies become programs of their own.
 
 Two things would make a record wrong without an error. Draws of random numbers must be operations (`draws`), and
-generators that are not among the arguments must not be drawn from (`hidden`).
+generators that are not among the arguments must not be drawn from (`side_effects`).
 """

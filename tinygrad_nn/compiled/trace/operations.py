@@ -152,6 +152,16 @@ def thawed(index: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(slice(*p[1:]) if isinstance(p, tuple) else p for p in index)
 
 
+def full_index(parts: Sequence[Any], ndim: int, every: Any = slice(None)) -> list[Any]:
+    """Return an index with a part for each axis, and no Ellipsis; axes not mentioned have the part `every`."""
+    count = sum(part is not None and part is not Ellipsis for part in parts)
+    rest = [every] * (ndim - count)
+    for k, part in enumerate(parts):
+        if part is Ellipsis:
+            return [*parts[:k], *rest, *parts[k + 1 :]]
+    return [*parts, *rest]
+
+
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return the reduced axes as a sorted tuple of non-negative numbers."""
     if axis is None:
@@ -241,7 +251,7 @@ def with_joint_rule(primitive: Primitive) -> Primitive:
 def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
     """Run the joint rule of a primitive on arrays, and record it as one operation."""
     record: Recorder = recorder()
-    given = {key: x for key, x in meta.items() if key not in primitive.saves}
+    given = primitive.given(meta)
     call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
     raw = [held(x) for x in flatten(call)[0]]
     results = primitive.jointly(  # type: ignore[misc]

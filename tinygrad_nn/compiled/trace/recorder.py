@@ -170,7 +170,7 @@ class Recorder(Mode):
         """Record the operation that the funnel just ran, and return its result as a traced Tensor."""
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         args, parents, out, name = node.args, node.parents, node.out, lower.name_of(primitive)
-        given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
+        given = primitive.given(node.meta)
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
             self.asked.pop(id(part), None)
@@ -202,7 +202,7 @@ class Recorder(Mode):
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
-        given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
+        given = primitive.given(node.meta)
         node.meta = {**node.meta, **lower.lifted(self, given)} if given else node.meta
         if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
             return

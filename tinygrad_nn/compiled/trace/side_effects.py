@@ -18,20 +18,16 @@ MODULE_STATE: Any = np.random.mtrand._rand
 
 
 class HiddenGenerators:
-    """The random generators that a function can reach but that are no arguments; a trace must not draw from them."""
+    """The random generators that a function can reach but that are no arguments; a trace must not draw from them.
+
+    Their states are remembered, so that `check` can tell whether they were drawn from since.
+    """
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Any] = ()) -> None:
         given = [x.bit_generator for x in leaves if isinstance(x, np.random.Generator)]  # draws of these are recorded
         self.generators = [g for g in _reachable(function) if not any(_bits(g) is bits for bits in given)]
-        self.before: list[Any] = []
-
-    def __enter__(self) -> HiddenGenerators:
         self.before = [_state(g) for g in self.generators]
         self.legacy = _state(MODULE_STATE)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def check(self) -> None:
         """Raise `Untraceable` if one of them was drawn from; its old state is restored first."""

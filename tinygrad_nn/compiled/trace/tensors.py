@@ -250,14 +250,9 @@ class TracedNumber(Traced):
     real = property(lambda self: self._number("n.real") if type(held(self)) is complex else +self)
     imag = property(lambda self: self._number("n.imag") if type(held(self)) is complex else held(self).imag)
     ndim = property(lambda self: 0)
-    itemsize = nbytes = strides = flags = property(lambda self: _missing())
 
 
 Number.register(TracedNumber)  # for np.isscalar
-
-
-def _missing() -> Any:
-    raise AttributeError("a number has no such attribute")
 
 
 class ShapePlaceholder(np.ndarray[Any, Any]):

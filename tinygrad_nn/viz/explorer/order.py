@@ -10,29 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...graph.view import GraphView
+from ..graph.levels import Level, enclosing, scope_levels
 
 SWEEPS = 4
 
 
 @dataclass(slots=True)
-class Box:
-    """The consecutive operations of one scope, or the whole graph as box 0.
+class Box(Level):
+    """The consecutive operations of one scope, or the whole graph as box 0, divided into layers.
 
     Attributes:
-        label: the scope's own name; `path` includes the names of the scopes around it.
-        parent: the number of the box around it, -1 for the whole graph.
         layers: the keys of the parts in each layer: ``n`` and the number of a node, ``b`` and the number of a box, or
             ``l`` and the number of a lane, which keeps a place free for a passing edge.
         links: pairs of neighbours in consecutive layers.
-        operations: the number of operations in it, including those in nested boxes.
     """
 
-    label: str
-    path: str
-    parent: int
     layers: list[list[str]] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
-    operations: int = 0
 
 
 @dataclass(slots=True)
@@ -51,8 +45,8 @@ def arrange(view: GraphView) -> Arrangement:
     for number in range(len(view)):
         if view[number].operation is None:
             children[home[number]].append(f"n{number}")
-    for key in _ordered_keys(view, boxes, home):
-        children[boxes[int(key[1:])].parent if key[0] == "b" else home[int(key[1:])]].append(key)
+    for keys, scope in zip(children, boxes, strict=True):
+        keys += [f"n{child}" if child >= 0 else f"b{~child}" for child in scope.children]
     inner: list[list[tuple[str, str, int]]] = [[] for _ in boxes]
     for place, edge in enumerate(view.edges):
         box, source, target = _meeting_box(boxes, home, edge.source, edge.target)
@@ -78,7 +72,7 @@ def arrange(view: GraphView) -> Arrangement:
 
 def _boxes_between(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[int, str]]:
     """Return the boxes between another box and a node, outermost first, each with its child that contains the node."""
-    around = _enclosing_boxes(boxes, home)
+    around = enclosing(boxes, home)
     steps = [*(f"b{box}" for box in around), f"n{number}"]
     first = around.index(outer) + 1
     return list(zip(around[first:], steps[first + 1 :], strict=True))
@@ -86,23 +80,12 @@ def _boxes_between(boxes: list[Box], outer: int, home: int, number: int) -> list
 
 def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
     """Return a box for each sequence of consecutive operations of one scope, and the box of each node."""
-    boxes = [Box("", "", -1)]
+    boxes = scope_levels(view, Box)
     home = [0] * len(view)
-    open_boxes = [0]
-    for part in view:
-        if part.operation is None:
-            continue
-        names = part.scope.split(".") if part.scope else []
-        same = 0
-        while same < min(len(names), len(open_boxes) - 1) and boxes[open_boxes[same + 1]].label == names[same]:
-            same += 1
-        del open_boxes[same + 1 :]
-        for depth in range(same, len(names)):
-            boxes.append(Box(names[depth], ".".join(names[: depth + 1]), open_boxes[-1]))
-            open_boxes.append(len(boxes) - 1)
-        home[part.number] = open_boxes[-1]
-        for number in open_boxes:
-            boxes[number].operations += 1
+    for number, box in enumerate(boxes):
+        for child in box.children:
+            if child >= 0:
+                home[child] = number
     users: dict[int, set[int]] = {}
     for edge in view.edges:
         users.setdefault(edge.source, set()).add(home[edge.target])
@@ -112,42 +95,18 @@ def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
     return boxes, home
 
 
-def _enclosing_boxes(boxes: list[Box], number: int) -> list[int]:
-    """Return a box and the boxes around it, the outermost first."""
-    chain = []
-    while number >= 0:
-        chain.append(number)
-        number = boxes[number].parent
-    return chain[::-1]
-
-
 def _common_box(boxes: list[Box], numbers: set[int]) -> int:
     common = 0
-    for level in zip(*(_enclosing_boxes(boxes, number) for number in numbers), strict=False):
+    for level in zip(*(enclosing(boxes, number) for number in numbers), strict=False):
         if len(set(level)) > 1:
             break
         common = level[0]
     return common
 
 
-def _ordered_keys(view: GraphView, boxes: list[Box], home: list[int]) -> list[str]:
-    """Return the keys of operations and boxes in order; a box comes directly before its first operation."""
-    keys: list[str] = []
-    seen = {0}
-    for part in view:
-        if part.operation is None:
-            continue
-        for number in _enclosing_boxes(boxes, home[part.number]):
-            if number not in seen:
-                seen.add(number)
-                keys.append(f"b{number}")
-        keys.append(f"n{part.number}")
-    return keys
-
-
 def _meeting_box(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[int, str, str]:
     """Return the innermost box that contains both ends of an edge, and the two children of it that contain them."""
-    left, right = _enclosing_boxes(boxes, home[source]), _enclosing_boxes(boxes, home[target])
+    left, right = enclosing(boxes, home[source]), enclosing(boxes, home[target])
     same = 0
     while same < min(len(left), len(right)) and left[same] == right[same]:
         same += 1

@@ -93,16 +93,14 @@ def json_numbers(values: Array) -> list[float | None]:
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in listed]
 
 
-def _meta(part: GraphNode, saved: bool = False) -> dict[str, Any]:
-    node: Any = part.node
-    return {key: value for key, value in node.meta.items() if saved or key not in node.primitive.saves}
+def _meta(part: GraphNode) -> dict[str, Any]:
+    return part.node.meta  # type: ignore[union-attr]
 
 
 def _forward(part: GraphNode, *arrays: Any) -> Array:
     """Return the result of a node's operation for other arrays."""
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
-    out = primitive.forward(*arrays, **_meta(part))
-    return np.asarray(out[0] if primitive.saves else out)
+    return primitive.evaluate(arrays, primitive.given(_meta(part)))  # type: ignore[no-any-return]
 
 
 # -- The families: each function returns the picture of a node, or None
@@ -220,7 +218,7 @@ def _bars(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Sho
 
 def _targets(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
     """A cross-entropy: the predicted probabilities beside the targets."""
-    meta = _meta(part, saved=True)
+    meta = _meta(part)
     p = meta.get("p")
     if p is None:
         p = 1 / (1 + np.exp(-operands[0].array.astype(float)))
@@ -232,12 +230,12 @@ def _targets(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 
 def _weights(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
     """Attention: the weights of each query for each key."""
-    return {"kind": "weights", "array": pictures.arrays.add(np.asarray(_meta(part, saved=True)["a"]))}
+    return {"kind": "weights", "array": pictures.arrays.add(np.asarray(_meta(part)["a"]))}
 
 
 def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
     """A normalization: the numbers of each group before and after, with mean and standard deviation."""
-    meta = _meta(part, saved=True)
+    meta = _meta(part)
     x, out = operands[0].array, part.array
     axes = tuple(int(a) % x.ndim for a in np.atleast_1d(meta["axis"]))
     if "mean" in meta:
@@ -259,7 +257,7 @@ def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> 
 def _states(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
     """A recurrent layer: its states after each time step."""
     found = {"kind": "states"}
-    cells = _meta(part, saved=True).get("cells")
+    cells = _meta(part).get("cells")
     return found | {"cells": pictures.arrays.add(np.asarray(cells))} if isinstance(cells, np.ndarray) else found
 
 

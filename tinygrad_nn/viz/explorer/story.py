@@ -144,22 +144,21 @@ def _contribution_text(name: str, c: Contribution) -> str:
     )
 
 
-def node_name(part: GraphNode, word: str = "") -> str:
-    """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
+def _own_name(part: GraphNode) -> str:
+    """Return the name of a node, or its number if it is a constant of one entry; "" if it has neither."""
     if part.name:
         return shorten(part.name)
-    if part.kind == "constant" and part.array.size == 1:
-        return short_number(part.array.item())
-    return f"{part.operation or word or part.kind} #{part.number}"
+    return short_number(part.array.item()) if part.kind == "constant" and part.array.size == 1 else ""
+
+
+def node_name(part: GraphNode, word: str = "") -> str:
+    """Return the name of a node in a sentence: its own name, a plain number, or operation and number."""
+    return _own_name(part) or f"{part.operation or word or part.kind} #{part.number}"
 
 
 def node_title(part: GraphNode, word: str = "") -> str:
     """Return the title on a node: its name, a plain number, or the symbol of its operation."""
-    if part.name:
-        return shorten(part.name)
-    if part.kind == "constant" and part.array.size == 1:
-        return short_number(part.array.item())
-    return SYMBOLS.get(part.operation or "", part.operation or word or part.kind)
+    return _own_name(part) or SYMBOLS.get(part.operation or "", part.operation or word or part.kind)
 
 
 def node_subtitle(part: GraphNode, word: str = "") -> str:

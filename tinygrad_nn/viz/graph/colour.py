@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...graph.summary import bytes_text
 from ...graph.view import GraphNode, GraphView, Summary, short_number
 from .repeats import scope_name
 
@@ -85,14 +86,6 @@ def shade(fill: str, text: str) -> Shade:
     return Shade(fill, "#000000" if luminance > 0.179 else "#ffffff", text)  # equal contrast at 0.179
 
 
-def _bytes_text(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
-
-
 def _seconds_text(value: float) -> str:
     return f"{value * 1e6:.3g} µs" if value < 1e-3 else f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
@@ -112,7 +105,7 @@ SCALES = {
     ),
     "bytes": Scale(
         "bytes of the value", (1e3, 1e4, 1e5, 1e6, 1e7), RISING,
-        ("below 1 kB", "1 to 10 kB", "10 to 100 kB", "100 kB to 1 MB", "1 to 10 MB", "above 10 MB"), _bytes_text, sum,
+        ("below 1 kB", "1 to 10 kB", "10 to 100 kB", "100 kB to 1 MB", "1 to 10 MB", "above 10 MB"), bytes_text, sum,
     ),
     "time": Scale(
         "time of the forward operation, as a share of the whole", (0.01, 0.03, 0.1, 0.3, 0.6), RISING,
@@ -206,7 +199,7 @@ def measure_times(view: GraphView, repeats: int = 3) -> dict[int, float]:
             node = part.node
             if node is None or node.primitive is None or node.args is None:
                 continue
-            given = {key: value for key, value in node.meta.items() if key not in node.primitive.saves}
+            given = node.primitive.given(node.meta)
             best = math.inf
             for _ in range(repeats):
                 start = perf_counter()

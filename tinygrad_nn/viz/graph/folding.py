@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...graph.view import GraphEdge, GraphNode, GraphView
-from .levels import Level, Levels, find_levels
+from .levels import Level, Levels, enclosing, find_levels
 
 MOST, ARROWS = 300, 600  # nodes and edges of the largest graph that is drawn without folding
 READ = 90  # approximate number of nodes of a folded graph
@@ -55,7 +55,8 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
     """
     levels = find_levels(view) if small is None else find_levels(view, small)
     failed = [part.number for part in view if part.kind == "failed"]
-    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # failures stay visible
+    # Failures stay visible.
+    kept = {level for number in failed for level in enclosing(levels.levels, levels.home[number])}
     return _Folding(view, levels, _open_levels(levels, read, kept)).folded()
 
 
@@ -153,7 +154,7 @@ class _Folding:
 
     def _scope(self, number: int) -> str | None:
         """Return the path of a level as a scope; a loop and its step share a box."""
-        names = [level.label for level in map(self.found.levels.__getitem__, self.found.chain(number)[1:])
+        names = [level.label for level in map(self.found.levels.__getitem__, enclosing(self.found.levels, number)[1:])
                  if level.kind != "step"]  # fmt: skip
         return ".".join(name.replace(".", "·") for name in names) or None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,6 +43,9 @@ class Level:
     operations: int = 0
 
 
+AnyLevel = TypeVar("AnyLevel", bound=Level)
+
+
 @dataclass(slots=True)
 class Levels:
     """All levels, each before its children, and the level of each node."""
@@ -49,13 +53,42 @@ class Levels:
     levels: list[Level]
     home: list[int]
 
-    def chain(self, number: int) -> list[int]:
-        """Return a level and the levels around it, the outermost first."""
-        chain = []
-        while number >= 0:
-            chain.append(number)
-            number = self.levels[number].parent
-        return chain[::-1]
+
+def scope_levels(view: GraphView, kind: type[AnyLevel]) -> list[AnyLevel]:
+    """Return a level for each sequence of consecutive operations of one scope; the first is the whole graph.
+
+    Args:
+        view: the graph.
+        kind: the class of the levels. Their children are operations and levels, without inputs and constants.
+    """
+    levels = [kind("whole", "", "")]
+    open_levels = [0]
+    for part in view:
+        if part.operation is None:
+            continue
+        names = part.scope.split(".") if part.scope else []
+        around = (levels[number].label for number in open_levels[1:])
+        same = next((k for k, pair in enumerate(zip(names, around, strict=False)) if pair[0] != pair[1]),
+                    min(len(names), len(open_levels) - 1))  # fmt: skip
+        del open_levels[same + 1 :]
+        for depth in range(same, len(names)):
+            levels.append(kind("scope", names[depth], ".".join(names[: depth + 1]), open_levels[-1]))
+            number = len(levels) - 1
+            levels[open_levels[-1]].children.append(~number)
+            open_levels.append(number)
+        levels[open_levels[-1]].children.append(part.number)
+        for number in open_levels:
+            levels[number].operations += 1
+    return levels
+
+
+def enclosing(levels: Sequence[Level], number: int) -> list[int]:
+    """Return a level and the levels around it, the outermost first."""
+    chain = []
+    while number >= 0:
+        chain.append(number)
+        number = levels[number].parent
+    return chain[::-1]
 
 
 def find_levels(view: GraphView, small: int = SMALL) -> Levels:
@@ -89,11 +122,9 @@ class _LevelBuilder:
                 living[part.number + 1] += 1
                 living[min(last[part.number] + 1, len(view))] -= 1
         self.crossing = np.cumsum(living)  # values that are computed before a node and used by it or later
-        self.tree = [Level("whole", "", "")]
-        self.first: dict[int, int] = {}  # the first operation of each level
+        self.tree = scope_levels(view, Level)
         self.looks: dict[tuple[object, ...], int] = {}
         self.alike: dict[int, int] = {}  # the same number for levels that look the same
-        self._scopes()
         self.total = self.tree[0].operations
         if self.total > small:
             for number in reversed(range(len(self.tree))):  # inner levels first
@@ -112,28 +143,6 @@ class _LevelBuilder:
             for number in range(len(self.tree)):
                 self._stretches(number)
 
-    def _scopes(self) -> None:
-        """Make a level for each sequence of consecutive operations of one scope."""
-        open_levels = [0]
-        for part in self.view:
-            if part.operation is None:
-                continue
-            names = part.scope.split(".") if part.scope else []
-            same = 0
-            around = (self.tree[number].label for number in open_levels[1:])
-            same = next((k for k, pair in enumerate(zip(names, around, strict=False)) if pair[0] != pair[1]),
-                        min(len(names), len(open_levels) - 1))  # fmt: skip
-            del open_levels[same + 1 :]
-            for depth in range(same, len(names)):
-                self.tree.append(Level("scope", names[depth], ".".join(names[: depth + 1])))
-                number = len(self.tree) - 1
-                self.first[number] = part.number
-                self.tree[open_levels[-1]].children.append(~number)
-                open_levels.append(number)
-            self.tree[open_levels[-1]].children.append(part.number)
-            for number in open_levels:
-                self.tree[number].operations += 1
-
     def _look(self, what: tuple[object, ...]) -> int:
         return self.looks.setdefault(what, len(self.looks))
 
@@ -149,7 +158,9 @@ class _LevelBuilder:
         return 1 if child >= 0 else self.tree[~child].operations
 
     def _start(self, child: int) -> int:
-        return child if child >= 0 else self.first[~child]
+        while child < 0:
+            child = self.tree[~child].children[0]
+        return child
 
     def _operations(self, children: Sequence[int]) -> Iterator[int]:
         """Yield the operations of nodes and levels, in order."""
@@ -164,9 +175,7 @@ class _LevelBuilder:
     def _add(self, kind: str, label: str, path: str, children: list[int]) -> int:
         """Add a level and return it as a child."""
         self.tree.append(Level(kind, label, path, -1, children, sum(map(self._size, children))))
-        number = len(self.tree) - 1
-        self.first[number] = self._start(children[0])
-        return ~number
+        return ~(len(self.tree) - 1)
 
     # -- Loops
 

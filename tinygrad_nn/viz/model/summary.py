@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...graph import GraphNode, GraphView
+from ...graph.summary import bytes_text
 from ...printable import printable
 from ...tensor import Tensor
-from ..graph.colour import _bytes_text as in_bytes
 from ..graph.page import html_table
 from .calls import Call, CallRecorder
 from .values import array_of, in_eval_mode
@@ -67,10 +67,10 @@ class ModelSummary:
     def _cells(self) -> list[tuple[str, ...]]:
         cells = [
             (printable(row.name), _shape_text(row.input), _shape_text(row.output),
-             f"{row.parameters:,}{' (shared)' if row.shared else ''}", f"{row.operations:,}", in_bytes(row.bytes))
+             f"{row.parameters:,}{' (shared)' if row.shared else ''}", f"{row.operations:,}", bytes_text(row.bytes))
             for row in self.rows
         ]  # fmt: skip
-        return [*cells, ("total", "", "", f"{self.parameters:,}", f"{self.operations:,}", in_bytes(self.bytes))]
+        return [*cells, ("total", "", "", f"{self.parameters:,}", f"{self.operations:,}", bytes_text(self.bytes))]
 
     def __str__(self) -> str:
         table = [HEADS, *self._cells()]

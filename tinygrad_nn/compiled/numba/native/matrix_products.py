@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...program.values import Arg, Op, Program, Value
+from ...program.values import Arg, Op, Program, Value, users_of
 from . import of_stacks
 from .row import LEAST, Native, contiguous, same_known_dtype, use_native
 
@@ -17,10 +17,7 @@ PARALLEL = 2**19  # a product of at most so many is faster on one core than on s
 
 def products(program: Program) -> Program:
     """Return the program with large products as native calls; ``w - eta (a @ b)`` becomes one call."""
-    users: dict[Value, list[Op]] = {}
-    for op in program.ops:
-        for arg in op.values:
-            users.setdefault(arg, []).append(op)
+    users = users_of(program.ops)
     returned = {x for x in program.outputs if isinstance(x, Value)}
     gone: set[Op] = set()
     for op in program.ops:
