@@ -182,7 +182,8 @@ def _operation(
 
         def forward(*given: Any, **metadata: Any) -> Any:
             made = f(*filled(given), **metadata)
-            _require_arrays(made, f"the function {_name(f)}")
+            if not any(isinstance(x, Tensor) for x in given):  # those of a trace are Tensors
+                _require_arrays(made, f"the function {_name(f)}")
             return results.packed(made)
 
         def joint(g: Any, out: Any, *given: Any, **metadata: Any) -> list[Any]:
