@@ -97,7 +97,7 @@ def walk(
     spent: list[Node] = []  # freed at the end only: at equal values a factorisation reruns the operations after it
     spare, far = thread.mode.spare, root.index - LONG
     # Nodes whose pending gradient is an array made here, so += may write into it; for the values see `_add_part`.
-    summed: dict[Node, bool | None] = {}
+    summed: dict[Node | None, bool | None] = {}
     # A heap, youngest Node first: all children of a Node are younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
     ahead = None if root.primitive is None else root  # one Node waits outside the heap, which is then often empty
@@ -139,7 +139,7 @@ def walk(
         if primitive.special:
             if primitive.ties is not None:
                 rules = rules_at_ties(walk, ancestors, node, root, seed, given)
-            elif parents[0] in summed and not (differentiable or inspected) and _add_part(node, given, pending, summed):
+            elif not (differentiable or inspected) and _add_part(node, parents[0], given, pending, summed):
                 parents = ()
         slot = 1
         for parent in parents:
@@ -190,15 +190,18 @@ def walk(
     return {**arrived, **pending} if arrived else pending
 
 
-def _add_part(node: Node, given: Any, pending: dict[Node, Any], summed: dict[Node, bool | None]) -> bool:
+def _add_part(
+    node: Node, parent: Node | None, given: Any, pending: dict[Node, Any], summed: dict[Node | None, bool | None]
+) -> bool:
     """Add the gradient of x in x[index] to the sum pending for x, in place, and tell whether that was done.
 
     The rule makes an array of zeros as large as x, so a loop over the rows of x would take a time quadratic in their
     number. Adding zeros changes one thing only: -0.0 + 0.0 is 0.0. So a sum with a -0.0 goes on with the rule. `summed`
     says whether it has none, ``None`` before it was looked at; a sum without it never gets one.
     """
-    parent: Node = (node.p if node.arity else node.p[0])
-    total, (g, out, _, *others) = pending[parent], given
+    if parent not in summed:
+        return False
+    total, (g, out, _, *others) = pending[parent], given  # type: ignore[index]
     if summed[parent] is None:
         summed[parent] = _lacks_negative_zero(total)
     adds: Any = node.primitive.adds  # type: ignore[union-attr]

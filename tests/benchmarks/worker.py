@@ -71,7 +71,7 @@ def _made(program: Program, asked: argparse.Namespace, said: list[Any]) -> tuple
     """Return the step and what its first call returned."""
     one = program.make(asked.step)
     if one is None:
-        raise NotImplementedError("it has no such step")
+        raise NotImplementedError("it has no such step")  # the table leaves the program out
     loss = one()
     for warning in said:
         if "runs without compilation" in str(warning.message):

@@ -20,7 +20,7 @@ class Objectives(SimpleNamespace):
     """The objectives that are written for CasADi."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotImplementedError("it has no such step")
+        raise NotImplementedError("it has no such step")  # the table leaves CasADi out of this evaluation
 
 
 def objectives(ca: Any) -> Objectives:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .running import copy_names
+from .running import copy_names, tracing_calls
 
 
 class Place(NamedTuple):
@@ -106,15 +105,12 @@ def _run_traced(
 
         return local
 
-    before = sys.gettrace()
-    sys.settrace(enter)
     try:
-        run()
+        with tracing_calls(enter):
+            run()
     except Exception:  # the user's function may stop after the statement
         if not reached[0]:
             raise
-    finally:
-        sys.settrace(before)
 
 
 def _names(frame: types.FrameType) -> dict[str, Any]:

@@ -8,7 +8,6 @@ are bound, so that the perturbation goes no further; their changes are weighted 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from ...transforms import alias, new_input
 from ..budget import Budget
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
+from ..edits.running import tracing_calls
 from ..function.advice import CLOSE, GradientData
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
@@ -162,12 +162,8 @@ class ArrayRun:
             return local
 
         args, named = self._arguments(leaves)
-        before = sys.gettrace()
-        sys.settrace(enter_frame)
-        try:
+        with tracing_calls(enter_frame):
             value = self.f(*args, **named)
-        finally:
-            sys.settrace(before)
         outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
         return [*(seen.get(node, self.bound[node].value) for node in measured), *outs]
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..budget import Budget
 from ..diagnosis import Row
 from ..edits import Behind, Known, edit_of_step, is_right_from_right
+from ..experiment import nearby
 from ..numerical.full_gradients import NumericalGradient
 from .mending import Explained, blame_edited_line
 from .probes import UserPasses, behind, is_close, module_numbers, place_of
@@ -123,8 +124,7 @@ class EditSearch:
         if not self.tried:
             self.tried = True
             rng, inputs = self.called.rng, self.called.inputs
-            moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
-                     for x in (inputs.leaves[i] for i in inputs.moving)]  # fmt: skip
+            moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.moving]
             try:
                 other = self.make(self.called, moved)
             except Exception:  # user code may raise anything at inputs that it was not written for

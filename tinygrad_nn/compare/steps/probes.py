@@ -16,6 +16,7 @@ from ...tensor import raw
 from ..budget import Budget
 from ..edits import Behind, Edit, Known, Place, Target, edit_of_step, is_right_from_right, nearest_edit
 from ..edits.moments import names_mentioned
+from ..experiment import nearby
 from ..function.calling import Inputs
 from .explain import same_but_ones
 from .kept import Surroundings
@@ -325,8 +326,7 @@ class Probes:
             called, rng = self.called, self.called.rng
             leaves = [called.inputs.leaves[i] for i in called.inputs.moving]
             for _ in range(PROBES):
-                moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
-                         for x in leaves]  # fmt: skip
+                moved = [nearby(x, rng).astype(x.dtype) for x in leaves]
                 count = len(called.runs)
                 try:
                     tape, _, matches, _ = matched(called.at(moved), self.here[0].summed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
-import sys
 from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 
 from ...tensor import Tensor, raw
 from ..edits import RETURNED
+from ..edits.running import tracing_calls
 from .statements import Statement, Statements, names_written_after
 
 Array = np.ndarray[Any, Any]
@@ -151,12 +151,8 @@ class Trace:
             self._look(frame, held, number, line[0], bound, given=True)
             return local
 
-        before = sys.gettrace()
-        sys.settrace(enter)
-        try:
+        with tracing_calls(enter):
             return f(*args, **kwargs)
-        finally:
-            sys.settrace(before)
 
     def leave_out_unfinished(self, f: Any) -> None:
         """Forget the values of a function that stopped to which statements that did not run would have added."""
