@@ -124,6 +124,7 @@ LOOKUPS = {  # number -> rows of a table of 40
     "unsigned": lambda W, ids: W[ids.astype("u1")],
     "one axis more": lambda W, ids: W[ids[:, None]],
     "from the end": lambda W, ids: W[ids - 40],
+    "both ends": lambda W, ids: W[np.concatenate([ids - 40, ids])],
     "embedding": lambda W, ids: nn.functional.embedding(ids, W),
     "padding": lambda W, ids: nn.functional.embedding(ids, W, padding_idx=3),
     "one number": lambda W, ids: W[int(ids[0])],

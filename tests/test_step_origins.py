@@ -302,11 +302,47 @@ def backward(q, k, s):
 """
 
 
+AFTER = """def forward(q, k):
+    s = q @ k.T
+    p = np.tanh(s / 3)
+    return (p**2).sum()
+
+
+def backward(q, k, p):
+    ds = 2 * p * (1 - p**2)
+    dq = ds @ k / 3
+    dk = ds.T @ q / 3
+    return dq, dk
+"""
+MADE_UP = """def forward(x, w):
+    h = np.tanh(x)
+    y = h * w
+    return (y**2).sum()
+
+
+def backward(x, w, h, y):
+    dy = 4 * y
+    dw = dy * h
+    dh = dy * w / 2
+    dx = dh * (1 - h**2)
+    return dx, dw
+"""
+
+
+def test_lines_make_up_for_each_other_only_if_all_inputs_have_right_gradients() -> None:
+    inputs = {"x": QKV["q"], "w": QKV["k"]}
+    report = compared(MADE_UP, inputs)
+    assert [step.verdict for step in report.steps] == ["WRONG", "follows", "WRONG", "ok"]
+    assert not report.ok
+    assert compared(MADE_UP.replace("dw = dy * h", "dw = dy * h / 2"), inputs).ok
+
+
 @pytest.mark.parametrize(
     ("text", "inputs", "wrong", "line"),
     [
         (MEAN, {"W": WIDE, "b": np.zeros(2)}, ("a - Y", "Y - a"), 8),  # divided by 6 only for the parameters
         (UNNAMED, {"q": QKV["q"], "k": QKV["k"]}, ("ds.T @ q", "ds @ q"), 10),  # ds is the gradient of q @ k.T
+        (AFTER, {"q": QKV["q"], "k": QKV["k"]}, ("ds.T @ q", "ds @ q"), 10),  # and here that of s / 3
     ],
 )  # fmt: skip
 def test_gradients_in_another_sense_are_right_and_mistakes_beside_them_are_found(
@@ -314,5 +350,6 @@ def test_gradients_in_another_sense_are_right_and_mistakes_beside_them_are_found
 ) -> None:
     report = compared(text, inputs)
     assert report.ok, str(report)
+    assert not any(d.kind == "convention" for d in report.diagnoses)
     report = compared(text.replace(*wrong), inputs)
     assert {step.line for step in report.steps if not step.rule_ok} == {line}, str(report)

@@ -205,7 +205,7 @@ def _add_part(
     if summed[parent] is None:
         summed[parent] = _lacks_negative_zero(total)
     adds: Any = node.primitive.adds  # type: ignore[union-attr]
-    return bool(summed[parent]) and g.dtype == total.dtype and adds(g, out, total, *others, **node.meta) is not None
+    return bool(summed[parent]) and adds(g, out, total, *others, **node.meta) is not None
 
 
 def _lacks_negative_zero(x: Any) -> bool:
