@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, nn, optim
+from tinygrad_nn import Tensor, nn, optim, viz
 from tinygrad_nn.nn import losses
 
-NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses}
+NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz}
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 
@@ -143,6 +143,18 @@ fit(x, resume=True) | ValueError | resume=True continues from a checkpoint | che
 fit(x, resume="run") | ValueError | resume='run' continues from a checkpoint
 fit(x, metrics={"mae": "mae"}) | TypeError | the metric 'mae' is 'mae' | lambda y, prediction
 fit(x, loss="binarycrossentropy") | FloatingPointError | Solver(nn.losses.binary_cross_entropy_with_logits)
+viz.draw(w * w, depth="0") | ValueError | depth='0'; it must be the number of nested scopes to show
+viz.draw(w * w, names=["a"]) | TypeError | names=['a']; it needs a dict of the values by name | names={'x': x}
+viz.draw(w * w, names="loss") | TypeError | names='loss'; it needs a dict
+viz.plot_activation("tanh") | TypeError | takes a function, such as np.tanh; it got 'tanh' | nn.activation('tanh')
+viz.plot_activation(np.tanh, 5) | TypeError | ax=5 is of type int; it needs Matplotlib axes | plt.subplots()
+viz.save_figure(3, "h.png") | TypeError | it got 3 of type int | save_figure(plot_history(history), 'history.png')
+viz.plot_decision_boundary(lambda r: r[:, 0], x, ["a"] * 8) | TypeError | y is of dtype <U1 | tinygrad_nn.one_hot(y)
+viz.plot_landscape(lambda m: x, nn.Linear(2, 1)) | TypeError | returns its loss, one number | shape (8, 2)
+viz.plot_landscape(lambda m: None, nn.Linear(2, 1)) | TypeError | returns its loss, one number; it returned None
+viz.explain_error(3) | TypeError | takes an exception | it got 3 of type int
+viz.explore(lambda t: t * t, 3.0, "page.html") | TypeError | comes before the arguments | explore(f, 'page.html'
+viz.Record("log").add(3) | TypeError | 3 of type int has no parameters | record.add(model, loss)
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
