@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, nn, optim
+from tinygrad_nn import Tensor, nn, optim, viz
 from tinygrad_nn.nn import losses
 
-NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses}
+NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz}
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 
@@ -61,6 +61,23 @@ def test_complex_and_integer_rows_reach_a_flatten_unchanged() -> None:
         assert nn.Flatten()(np.ones((2, 3, 4), dtype)).dtype == dtype
 
 
+def fitted(x: Any, loss: str = "mse", **options: Any) -> Any:
+    """Train a linear layer for an epoch."""
+    solver, settings = tg.Solver(loss, "sgd", 0.01), tg.Settings(1, 4)
+    return tg.fit(nn.Linear(2, 1, rng=0), x, x[:, :1], solver=solver, settings=settings, **options)
+
+
+def test_a_minimizer_takes_named_parameters_and_shows_itself() -> None:
+    layer = nn.Linear(2, 1, rng=0)
+    minimizer = optim.Minimizer(layer.named_parameters(), "momentum", 0.5)
+    before = layer.weight.data
+    minimizer.step(lambda: (layer.weight * layer.weight).sum())
+    np.testing.assert_array_equal(layer.weight.data, before - 0.5 * (2 * before))
+    assert repr(minimizer) == "Minimizer(2 parameters, momentum(mu=0.9), 0.5)"
+    groups = [{"parameters": layer.weight, "learning_rate": 0.1}, {"parameters": layer.bias}]
+    assert repr(optim.Minimizer(groups, "sgd", 0.2)).count("; sgd(") == 1
+
+
 REFUSED = """
 nn.Linear(4, 3, "relu") | TypeError | bias='relu' is of type str; it needs True or False | nn.ReLU()
 nn.Linear(4, 3, np.tanh) | TypeError | bias=tanh is of type ufunc | nn.ReLU()
@@ -102,6 +119,42 @@ nn.init.he_normal((3, 2), dtype=int) | TypeError | dtype=int64; weights need flo
 nn.init.orthogonal((3, 2), dtype=int) | TypeError | weights need floats
 nn.init.truncated_normal((3, 2), dtype=bool) | TypeError | dtype=bool; weights need floats
 nn.init.xavier_uniform((3, 2), gain="relu") | TypeError | gain='relu' is a text | nn.init.calculate_gain('relu')
+optim.Minimizer([w], "sgd", 0.1, optim.Cosine) | TypeError | schedule=Cosine is a class | optim.Cosine(100)
+optim.Minimizer(nn.Linear(2, 2), "sgd", 0.1) | TypeError | this is a model | Minimizer(model.parameters(), 'adam', 0.01)
+optim.Minimizer([{"params": [w]}], "sgd", 0.1) | TypeError | a group has no 'parameters', only 'params' | instead of
+optim.SGD([{"parameters": [w]}], lr=0.1) | TypeError | a group has no 'params', only 'parameters' | Write 'params'
+optim.Minimizer([{"parameters": [w], "lr": 0.1}], "sgd") | TypeError | no hyper-parameter 'lr' | Write 'learning_rate'
+optim.Minimizer([w]).step((w * w).sum()) | TypeError | it got a loss, and takes gradients | step(lambda: loss(x))
+optim.Minimizer([w]).step(3) | TypeError | it got 3 of type int | a list with an array or None for each parameter
+optim.Minimizer([w]).step({"w": np.ones(2)}) | TypeError | of type dict; pass a list
+optim.Minimizer([w]).step(lambda: None) | TypeError | the function returned None | return loss
+optim.Minimizer([w]).step(lambda: 3.0) | ValueError | does not depend on any parameter | return it as a Tensor
+optim.Minimizer([w]).step(lambda: np.ones(2)) | TypeError | returned an array of shape (2,); it must return the loss
+optim.Minimizer([w], "lbfgs").step(lambda: None) | TypeError | the function returned None
+optim.LBFGS([w]).step(lambda: None) | TypeError | the function returned None | return loss
+optim.MultiStep(5, 0.5) | ValueError | milestones=5; it must be a list of steps, e.g. (30, 80)
+optim.SequentialSchedule([optim.Cosine(3), optim.Cosine(3)], 5) | ValueError | milestones=5; it must be a list of steps
+optim.lr_scheduler.MultiStepLR(optim.Adam([w]), 3) | ValueError | milestones=3; it must be a list of steps
+optim.Plateau()(0.1, 3) | TypeError | it got 0.1; the rate depends on metrics | minimizer.observe(metric)
+optim.Minimizer([w], "sgd", 0.1, optim.Plateau()).observe("a") | TypeError | the metric is 'a'; it needs one number
+optim.orthogonal(np.ones(3)) | ValueError | takes a matrix; G has shape (3,) | G.reshape(len(G), -1)
+fit(x, checkpoint=3) | TypeError | checkpoint=3 is of type int; it needs a folder
+fit(x, resume=True) | ValueError | resume=True continues from a checkpoint | checkpoint='run', resume=True
+fit(x, resume="run") | ValueError | resume='run' continues from a checkpoint
+fit(x, metrics={"mae": "mae"}) | TypeError | the metric 'mae' is 'mae' | lambda y, prediction
+fit(x, loss="binarycrossentropy") | FloatingPointError | Solver(nn.losses.binary_cross_entropy_with_logits)
+viz.draw(w * w, depth="0") | ValueError | depth='0'; it must be the number of nested scopes to show
+viz.draw(w * w, names=["a"]) | TypeError | names=['a']; it needs a dict of the values by name | names={'x': x}
+viz.draw(w * w, names="loss") | TypeError | names='loss'; it needs a dict
+viz.plot_activation("tanh") | TypeError | takes a function, such as np.tanh; it got 'tanh' | nn.activation('tanh')
+viz.plot_activation(np.tanh, 5) | TypeError | ax=5 is of type int; it needs Matplotlib axes | plt.subplots()
+viz.save_figure(3, "h.png") | TypeError | it got 3 of type int | save_figure(plot_history(history), 'history.png')
+viz.plot_decision_boundary(lambda r: r[:, 0], x, ["a"] * 8) | TypeError | y is of dtype <U1 | tinygrad_nn.one_hot(y)
+viz.plot_landscape(lambda m: x, nn.Linear(2, 1)) | TypeError | returns its loss, one number | shape (8, 2)
+viz.plot_landscape(lambda m: None, nn.Linear(2, 1)) | TypeError | returns its loss, one number; it returned None
+viz.explain_error(3) | TypeError | takes an exception | it got 3 of type int
+viz.explore(lambda t: t * t, 3.0, "page.html") | TypeError | comes before the arguments | explore(f, 'page.html'
+viz.Record("log").add(3) | TypeError | 3 of type int has no parameters | record.add(model, loss)
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
@@ -109,8 +162,8 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 @pytest.mark.parametrize("line", REFUSED.strip().splitlines(), ids=lambda line: line.split(" | ")[0])
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
-    with pytest.raises((TypeError, ValueError, NotImplementedError)) as caught:
-        exec(code, dict(NAMES))
+    with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError)) as caught:
+        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
         assert part in str(caught.value), (part, str(caught.value))
