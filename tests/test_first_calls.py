@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import tinygrad_nn as tg
+import tinygrad_nn.pytorch as torch
 from tinygrad_nn import Tensor, nn, optim, viz
 from tinygrad_nn.nn import losses
 
@@ -76,6 +77,31 @@ def test_a_minimizer_takes_named_parameters_and_shows_itself() -> None:
     assert repr(minimizer) == "Minimizer(2 parameters, momentum(mu=0.9), 0.5)"
     groups = [{"parameters": layer.weight, "learning_rate": 0.1}, {"parameters": layer.bias}]
     assert repr(optim.Minimizer(groups, "sgd", 0.2)).count("; sgd(") == 1
+
+
+@pytest.mark.parametrize("switch", [tg.no_grad, torch.no_grad, torch.inference_mode])
+def test_nothing_is_recorded_in_a_function_with_or_without_brackets(switch: Any) -> None:
+    def twice(t: Tensor) -> Tensor:
+        return 2 * t
+
+    for decorated in (switch(twice), switch()(twice)):
+        for _ in range(2):
+            assert not decorated(Tensor(1.0)).requires_grad
+    assert twice(Tensor(1.0)).requires_grad
+    with tg.no_grad():
+        assert torch.enable_grad(twice)(Tensor(1.0)).requires_grad
+        with torch.inference_mode(False):
+            assert twice(Tensor(1.0)).requires_grad
+
+
+def test_compile_with_options_is_a_decorator() -> None:
+    @tg.compile(backend="numpy", donate=("w",))
+    def step(w: Any, x: Any) -> Any:
+        return w - 0.5 * x
+
+    w = np.ones(3)
+    assert step(w, np.ones(3)) is w
+    np.testing.assert_array_equal(w, 0.5)
 
 
 REFUSED = """
@@ -155,6 +181,20 @@ viz.plot_landscape(lambda m: None, nn.Linear(2, 1)) | TypeError | returns its lo
 viz.explain_error(3) | TypeError | takes an exception | it got 3 of type int
 viz.explore(lambda t: t * t, 3.0, "page.html") | TypeError | comes before the arguments | explore(f, 'page.html'
 viz.Record("log").add(3) | TypeError | 3 of type int has no parameters | record.add(model, loss)
+tg.grad(w)(1.0) | TypeError | a derivative is taken of a function; this is one array | loss.backward()
+tg.grad(3.0)(1.0) | TypeError | this is one float | grad(lambda w: loss(w))(w)
+tg.jacobian(None)(1.0) | TypeError | a derivative is taken of a function; this is None
+tg.grad(lambda a, b: a * b)(a=1.0, b=2.0) | ValueError | called with 0 positional arguments | argnums='a'
+tg.grad(np.sin, 1)(1.0) | ValueError | called with 1 positional argument. Pass the argument by position.
+tg.vmap(3)(x) | TypeError | vmap takes a function of one sample; it got 3 of type int
+tg.compile(3) | TypeError | compile takes a function; it got 3 of type int | compile(step)(w, x)
+tg.compile(lambda a, b: a, donate=0) | TypeError | donate=0; it needs a tuple of positions or names, donate=(0,)
+tg.compile(lambda a, b: a, donate="a") | TypeError | donate=('a',)
+tg.compile(lambda a, b: a, donate=(5,)) | ValueError | 5 is no argument of the function; it has a, b
+tg.compile(lambda a, b: a, donate=(-1,)) | ValueError | positions counted from 0
+tg.compile(lambda a, b: a, donate=("c",)) | ValueError | 'c' is no argument of the function; it has a, b
+tg.supported(np.sin) | TypeError | takes the name of a function | supported('np.sin')
+tg.no_grad(3) | TypeError | no_grad takes a function or nothing; it got 3 | with no_grad()
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
