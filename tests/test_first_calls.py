@@ -11,7 +11,7 @@ import tinygrad_nn.pytorch as torch
 from tinygrad_nn import Tensor, nn, optim, viz
 from tinygrad_nn.nn import losses
 
-NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz}
+NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch}
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 
@@ -94,6 +94,13 @@ def test_nothing_is_recorded_in_a_function_with_or_without_brackets(switch: Any)
             assert twice(Tensor(1.0)).requires_grad
 
 
+def test_einsum_of_torch_takes_its_operands_in_a_list_too() -> None:
+    t = Tensor(ROWS)
+    for out in (torch.einsum("ij,kj->ik", t, ROWS), torch.einsum("ij,kj->ik", [t, ROWS])):
+        np.testing.assert_allclose(out.data, ROWS @ ROWS.T, rtol=16 * np.finfo(float).eps)  # four products, any order
+        assert out.requires_grad
+
+
 def test_compile_with_options_is_a_decorator() -> None:
     @tg.compile(backend="numpy", donate=("w",))
     def step(w: Any, x: Any) -> Any:
@@ -137,7 +144,8 @@ losses.crossentropy(np.ones((2, 3)) / 3, np.array([0, 2])) | ValueError | target
 losses.cross_entropy(np.ones((2, 3)), None) | TypeError | target is None | a class number for each row
 losses.cross_entropy(np.ones((2, 3)), [0, 1], weight="balanced") | TypeError | weight is of dtype <U8 | real numbers
 losses.cross_entropy(np.ones(3), [0]) | ValueError | target has (1,) | target.reshape(())
-losses.mse_loss(np.ones(2), None) | TypeError | target is of dtype object | real numbers
+losses.mse_loss(np.ones(2), None) | TypeError | target is None | return
+losses.mse_loss(np.ones(2), ["a", "b"]) | TypeError | target is of dtype <U1; a loss needs real numbers
 losses.triplet_margin(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 2))) | ValueError | one negative for each entry
 nn.init.he_normal(3, 2) | TypeError | the shape is 3 | (n_out, n_in)
 nn.init.normal(3) | TypeError | the shape is 3
@@ -195,6 +203,15 @@ tg.compile(lambda a, b: a, donate=(-1,)) | ValueError | positions counted from 0
 tg.compile(lambda a, b: a, donate=("c",)) | ValueError | 'c' is no argument of the function; it has a, b
 tg.supported(np.sin) | TypeError | takes the name of a function | supported('np.sin')
 tg.no_grad(3) | TypeError | no_grad takes a function or nothing; it got 3 | with no_grad()
+torch.cat(w, w) | TypeError | takes the Tensors in a list | torch.cat([x, y])
+torch.stack(w, w) | TypeError | takes the Tensors in a list | torch.stack([x, y])
+torch.topk(w, 9) | ValueError | k=9; axis -1 of shape (2,) has 2 entries
+torch.tensor([1, 2], requires_grad=True) | TypeError | needs floats; these numbers are of dtype int64
+torch.zeros(2, dtype=torch.long, requires_grad=True) | TypeError | requires_grad=True needs floats
+torch.nn.functional.pad(w, (1,)) | ValueError | pad=(1,) | two numbers per axis
+torch.nn.functional.one_hot([0, 2], 2) | ValueError | do not fit 2 classes | num_classes= the largest + 1
+Tensor(x).sum(1, True) | TypeError | dtype=True; it needs a dtype | keepdims=True
+Tensor(x).mean(1, True) | TypeError | keepdims=True
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 

@@ -311,7 +311,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise TypeError(f"one_hot: class numbers are integers; these are of dtype {labels.dtype}. Write x.astype(int).")
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
+        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes. "
+                         "Give num_classes= the largest + 1.")  # fmt: skip
     return (labels[..., None] == np.arange(classes)).astype(np.int64)
 
 
@@ -323,8 +324,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=True)][::-1]
-    if len(widths) > input.ndim or mode not in modes:
+    widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=False)][::-1]
+    if len(pad) % 2 or len(widths) > input.ndim or mode not in modes:
         raise ValueError(f"pad: pad={pad!r}, mode={mode!r} of shape {input.shape}; modes are {', '.join(modes)}, and "
                          "pad needs two numbers per axis, the last axis first.")  # fmt: skip
     if min(pad, default=0) < 0:
