@@ -11,7 +11,9 @@ import tinygrad_nn.pytorch as torch
 from tinygrad_nn import Tensor, nn, optim, viz
 from tinygrad_nn.nn import losses
 
-NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch}
+NAMES: dict[str, Any] = {
+    "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
+}  # fmt: skip
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 

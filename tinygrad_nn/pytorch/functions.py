@@ -135,7 +135,7 @@ def _joining(name: str) -> Function:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], Tensor):
-            raise TypeError(f"torch.{name} takes the Tensors in a list, and got them alone. Write torch.{name}([x, y]).")
+            raise TypeError(f"torch.{name} takes the Tensors in a list, not one by one. Write torch.{name}([x, y]).")
         return inner(*args, **kwargs)
 
     call.__name__, call.__doc__ = name, f"Join the Tensors of a list as ``torch.{name}`` does."
