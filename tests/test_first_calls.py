@@ -8,11 +8,13 @@ import pytest
 
 import tinygrad_nn as tg
 import tinygrad_nn.pytorch as torch
-from tinygrad_nn import Tensor, nn, optim, viz
+from tinygrad_nn import Tensor, io, nn, optim, viz
 from tinygrad_nn.nn import losses
+from tinygrad_nn.sklearn import NeuralClassifier
 
 NAMES: dict[str, Any] = {
     "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
+    "io": io, "NeuralClassifier": NeuralClassifier,
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
@@ -214,6 +216,16 @@ torch.nn.functional.pad(w, (1,)) | ValueError | pad=(1,) | two numbers per axis
 torch.nn.functional.one_hot([0, 2], 2) | ValueError | do not fit 2 classes | num_classes= the largest + 1
 Tensor(x).sum(1, True) | TypeError | dtype=True; it needs a dtype | keepdims=True
 Tensor(x).mean(1, True) | TypeError | keepdims=True
+io.save_weights(nn.Linear(2, 1), "w.safetensors") | TypeError | The path comes first: save_weights(path, model)
+io.save_weights("w.safetensors", [tg.Layer(2, 1)]) | TypeError | a str and a list | nn.Sequential(*layers)
+io.load_weights(nn.Linear(2, 1), "w.safetensors") | TypeError | The path comes first: load_weights(path, model)
+io.load_weights("w.safetensors", None) | TypeError | a str and a NoneType. Write load_weights(path, model)
+io.load_weights("w.safetensors", nn.Linear(2, 1), rename="ges") | ValueError | rename='ges'; it must be 'guess'
+io.save_onnx(nn.Linear(2, 1), np.ones((1, 2)), dtype="int") | TypeError | dtype=int64; it needs a dtype of floats
+io.save_onnx(nn.Linear(2, 1), (1, 2)) | ValueError | A tuple contains an array for each argument
+io.load_onnx("none.onnx") | FileNotFoundError | none.onnx: no such file in | Correct the path
+NeuralClassifier(class_weight={"a": 2}).fit(x, x[:, 0] > 0) | ValueError | ['a'], which are not in y; it has
+NeuralClassifier(early_stopping=True, validation_fraction=2).fit(x, x[:, 0] > 0) | ValueError | validation_fraction=2
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
@@ -221,7 +233,7 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 @pytest.mark.parametrize("line", REFUSED.strip().splitlines(), ids=lambda line: line.split(" | ")[0])
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
-    with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError)) as caught:
+    with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError, OSError)) as caught:
         exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
