@@ -382,13 +382,24 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
     """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
-    array = np.asarray(arg)
+    array = np.asarray(unmasked(arg))
     if array.dtype == object:
         raise TypeError(
             f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
             "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
         )
     return array
+
+
+def unmasked(x: Any) -> Any:
+    """Return x unchanged; raise if it is a masked array with masked entries, whose hidden numbers would be used."""
+    if type(x) not in _KNOWN and isinstance(x, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(x)))):
+        raise TypeError(
+            f"{count} of the {x.size} entries of this masked array are masked; a Tensor has no mask, so the hidden "
+            "numbers would be used. Give the numbers to use in their place, x.filled(0.0), and leave these entries out "
+            "of the result: np.where(keep, t, 0.0) or t.sum(where=keep), with keep = ~np.ma.getmaskarray(x)."
+        )
+    return x
 
 
 def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -30,6 +30,7 @@ from ..ops.normalisation import rms_norm as scaled
 from ..ops.normalisation import standardize
 from ..ops.special import log_sigmoid
 from ..ops.special import softplus as softplus_
+from ..primitive import unmasked
 from ..spelling import no_attribute
 from ..tensor import Tensor, raw
 from . import losses
@@ -288,7 +289,7 @@ def instance_norm(
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
-    numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
+    numbers, words = input if isinstance(input, Tensor) else np.asarray(unmasked(input)), weight.shape[0]
     if numbers.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: input must hold indices of words; it has dtype {numbers.dtype}. Write x.astype(int)."

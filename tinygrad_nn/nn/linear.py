@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ops.neural import affine
+from ..primitive import unmasked
 from ..tensor import Tensor
 from .keywords import pytorch_names
 from .module import Module
@@ -138,14 +139,14 @@ def parameter(array: Any, dtype: Any) -> Tensor:
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "f":
         raise TypeError(f"dtype={kind}; gradients need floats: dtype=np.float64 or np.float32.")
-    return Tensor(np.asarray(array).astype(kind, copy=False))
+    return Tensor(np.asarray(unmasked(array)).astype(kind, copy=False))
 
 
 def as_input(x: Any, dtype: Any) -> Any:
     """Return the input of a layer as an array or Tensor; Python numbers and integers take the dtype of the weights."""
     if isinstance(x, Tensor):
         return x
-    array = np.asarray(x)
+    array = np.asarray(unmasked(x))
     return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
 
 

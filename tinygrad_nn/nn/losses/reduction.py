@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...primitive import unmasked
 from ...tensor import raw
 
 Array = Any
@@ -34,7 +35,7 @@ def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Ar
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
     if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return value
-    array = np.asarray(value)
+    array = np.asarray(unmasked(value))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{call}: {name} is of dtype {array.dtype}; a loss needs real numbers.")
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(float)
@@ -60,7 +61,7 @@ def check_pair(
 
 def plain_values(value: Any) -> Any:
     """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
-    value = raw(value)
+    value = unmasked(raw(value))
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
 
 
