@@ -68,7 +68,7 @@ ARROWS: dict[str, set[str]] = {
     "server":     {"files"},
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree", "ops"},
-    "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
+    "nn":         {"primitive", "ops", "node", "tensor", "backward", "batching", "distributed",
                    "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
