@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "masked"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -41,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "files":      set(),
     "closures":   set(),
     "forks":      set(),
+    "masked":     set(),
     "data":       set(),
     "ops":        {"primitive"},
     "special":    {"primitive", "ops"},
@@ -68,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     "server":     {"files"},
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree", "ops"},
-    "nn":         {"primitive", "ops", "node", "tensor", "backward", "batching", "distributed",
+    "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
                    "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",

@@ -21,8 +21,9 @@ import numpy as np
 from .degenerate import rules_at_ties
 from .forks import renewed_after_fork
 from .leaves import add_gradient
+from .masked import unmasked
 from .node import FREED, Node, switched, thread
-from .primitive import NO_METADATA, Primitive, Ties, sum_to, unmasked
+from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
 from .tensor import Tensor, holders, raw, wrap
 

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .masked import unmasked
+
 Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
 
@@ -394,17 +396,6 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
             "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
         )
     return array
-
-
-def unmasked(x: Any) -> Any:
-    """Return x unchanged; raise if it is a masked array with masked entries, whose hidden numbers would be used."""
-    if type(x) not in _KNOWN and isinstance(x, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(x)))):
-        raise TypeError(
-            f"{count} of the {x.size} entries of this masked array are masked; a Tensor has no mask, so the hidden "
-            "numbers would be used. Give the numbers to use in their place, x.filled(0.0), and leave these entries out "
-            "of the result: np.where(keep, t, 0.0) or t.sum(where=keep), with keep = ~np.ma.getmaskarray(x)."
-        )
-    return x
 
 
 def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

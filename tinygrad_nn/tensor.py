@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .leaves import assign_gradient, read_gradient, updated_in_place
+from .masked import unmasked
 from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
@@ -27,7 +28,6 @@ from .primitive import (
     call_ufunc,
     find_replacement,
     no_rule,
-    unmasked,
 )
 
 _new, _ndarray = object.__new__, np.ndarray

@@ -16,8 +16,9 @@ import numpy as np
 from .backward import ancestors, walk
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
+from .masked import unmasked
 from .node import Node, recording, thread
-from .primitive import Ties, declare, unmasked
+from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
 from .tree import Tree, described, flatten, leaves_like, listed, slot

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import unmasked
+from ..masked import unmasked
 from ..printable import printable
 from ..tensor import Tensor, wrap
 from ..tree import Tree, children, described, flatten

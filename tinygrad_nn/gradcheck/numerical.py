@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..node import recording
-from ..primitive import unmasked
 from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..batching import level_of
+from ..masked import unmasked
 from ..node import thread
 from ..ops.embedding import embedding
-from ..primitive import unmasked
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
 from .linear import check_count, parameter

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops.neural import affine
-from ..primitive import unmasked
 from ..tensor import Tensor
 from .keywords import pytorch_names
 from .module import Module

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backward import Handle
+from ..masked import unmasked
 from ..node import thread
-from ..primitive import unmasked
 from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops.pytorch import lengths
-from ..primitive import unmasked
 from ..tensor import Tensor, raw
 
 __all__ = [

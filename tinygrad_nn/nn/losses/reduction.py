@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...primitive import unmasked
+from ...masked import unmasked
 from ...tensor import raw
 
 Array = Any
