@@ -8,8 +8,9 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, nn, optim
+from tinygrad_nn.nn import losses
 
-NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor}
+NAMES: dict[str, Any] = {"np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses}
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 
@@ -46,6 +47,15 @@ def test_upsample_takes_a_size_first_as_pytorch_does() -> None:
     assert repr(nn.Upsample(8)) == "Upsample(size=8)"
 
 
+def test_losses_take_lists_integers_and_tables() -> None:
+    x, y = np.array([[0.5, 0.25], [0.75, 0.5]]), np.array([[1, 0], [0, 1]])
+    for name in ("mae", "mse", "rmse", "binarycrossentropy", "crossentropy", "mse_loss", "l1_loss"):
+        loss = getattr(losses, name)
+        for given in (x.tolist(), y.tolist()), (pd.DataFrame(x), pd.DataFrame(y)), (x, y):
+            rounding = 4 * np.finfo(float).eps  # in a table four values are added in another order
+            np.testing.assert_allclose(loss(*given), loss(x, y.astype(float)), rtol=rounding, err_msg=name)
+
+
 def test_complex_and_integer_rows_reach_a_flatten_unchanged() -> None:
     for dtype in (complex, int):
         assert nn.Flatten()(np.ones((2, 3, 4), dtype)).dtype == dtype
@@ -74,6 +84,24 @@ nn.Flatten(2, 1)(np.ones((2, 3, 4))) | ValueError | joins the axes from 2 to 1, 
 nn.LSTM(3, 5)(np.ones((2, 4, 3)), np.zeros((1, 4, 5))) | ValueError | (h_0, c_0); it got an array of shape (1, 4, 5)
 nn.LSTMCell(3, 5)(np.ones((2, 3)), np.ones((2, 5))) | ValueError | LSTMCell: LSTMCell(3, 5) starts from a pair (h, c)
 nn.LSTMCell(3, 5)(np.ones((2, 3)), (1, 2, 3)) | ValueError | it got a tuple of 3
+losses.mse(np.ones((2, 1)), np.ones(2)) | ValueError | prediction has (2, 1), target has (2,) | target.reshape(2, 1)
+losses.mse(np.ones(2), np.ones((2, 1))) | ValueError | prediction has (2,), target has (2, 1) | reshape(2, 1)
+losses.mae(Tensor(np.ones((2, 3))), np.ones(3)) | ValueError | mae needs two arrays of the same shape
+losses.rmse(Tensor(np.ones((2, 1))), np.ones(2)) | ValueError | rmse needs two arrays of the same shape
+losses.mse(Tensor(1.0), 2) | ValueError | mse divides by the number of rows | Pass arrays: [x] and [y]
+losses.binarycrossentropy(np.ones((2, 1)) / 2, np.ones(2)) | ValueError | target.reshape(2, 1)
+losses.crossentropy(np.ones((2, 3)) / 3, np.array([0, 2])) | ValueError | target has (2,) | one_hot(target, 3)
+losses.cross_entropy(np.ones((2, 3)), None) | TypeError | target is None | a class number for each row
+losses.cross_entropy(np.ones((2, 3)), [0, 1], weight="balanced") | TypeError | weight is of dtype <U8 | real numbers
+losses.cross_entropy(np.ones(3), [0]) | ValueError | target has (1,) | target.reshape(())
+losses.mse_loss(np.ones(2), None) | TypeError | target is of dtype object | real numbers
+losses.triplet_margin(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 2))) | ValueError | one negative for each entry
+nn.init.he_normal(3, 2) | TypeError | the shape is 3 | (n_out, n_in)
+nn.init.normal(3) | TypeError | the shape is 3
+nn.init.he_normal((3, 2), dtype=int) | TypeError | dtype=int64; weights need floats | dtype=np.float64
+nn.init.orthogonal((3, 2), dtype=int) | TypeError | weights need floats
+nn.init.truncated_normal((3, 2), dtype=bool) | TypeError | dtype=bool; weights need floats
+nn.init.xavier_uniform((3, 2), gain="relu") | TypeError | gain='relu' is a text | nn.init.calculate_gain('relu')
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
