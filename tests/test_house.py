@@ -350,9 +350,10 @@ def strange_private_names(source: str, module: str, is_package: bool = False) ->
                     if private(alias.name):
                         wrong.append(f"{module}:{node.lineno}: {alias.name} is private to {room}")
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and private(node.attr):
-            if node.value.id in imported:
-                wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)} is private to {imported[node.value.id]}")
+        if not isinstance(node, ast.Attribute) or not private(node.attr) or not isinstance(node.value, ast.Name):
+            continue
+        if node.value.id in imported:
+            wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)} is private to {imported[node.value.id]}")
     return wrong
 
 
