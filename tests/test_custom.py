@@ -262,3 +262,69 @@ def test_closing_over_a_tensor_is_refused(outside: Any, inside: Any, what: str) 
         outside(inside)
     fixed = tg.Tensor(2.0, requires_grad=False)
     assert grad(custom_vjp(lambda x: x * fixed, lambda g, out, x: g * fixed))(3.0) == 2.0
+
+
+# -- Rules for directions that are not linear in them
+
+
+@pytest.mark.parametrize("take", [
+    lambda f, x: grad(lambda x: f(x).sum())(x), lambda f, x: jvp(f, (x,), (x + 1,)), lambda f, x: jacobian(f)(x),
+    lambda f, x: tg.compile(grad(lambda x: f(x).sum()))(x), lambda f, x: tg.vmap(grad(f))(x),
+])  # fmt: skip
+@pytest.mark.parametrize("rule", [
+    lambda v, out, x: v * v, lambda v, out, x: v + 1, lambda v, out, x: np.cos(x), lambda v, out, x: np.sin(v),
+    lambda v, out, x: np.abs(v), lambda v, out, x: np.where(v > 0, v * np.cos(x), 0),
+    lambda v, out, x: np.cos(x) * v + v**2, lambda v, out, x: np.maximum(v, 0),
+])  # fmt: skip
+def test_a_jvp_rule_that_is_not_linear_raises(rule: Any, take: Any) -> None:
+    with pytest.raises(ValueError, match=r"the rule of sin is not linear in its direction v.*as in v \* np.cos\(x\)"):
+        take(custom_jvp(np.sin, rule), np.array([0.3, 1.2]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, complex])
+@pytest.mark.parametrize(("rule", "slope"), [
+    (lambda v, out, x: v * np.cos(x), np.cos), (lambda v, out, x: 0 * v, np.zeros_like),
+    (lambda v, out, x: None, np.zeros_like),
+    (lambda v, out, x: (np.sin(x + 0.01 * v) - np.sin(x - 0.01 * v)) / 0.02, np.cos),
+])  # fmt: skip
+def test_a_jvp_rule_that_is_linear_or_a_difference_quotient_is_taken(rule: Any, slope: Any, dtype: Any) -> None:
+    x = np.linspace(0, 1, 5).astype(dtype)
+    f = custom_jvp(np.sin, rule)
+    for _ in range(2):
+        found = grad(lambda x: np.real(f(x)).sum())(x)
+        np.testing.assert_allclose(found, np.conj(slope(x)), rtol=8 * np.finfo(dtype).eps, atol=0)
+
+
+def test_linearity_is_judged_with_the_first_gradient_that_is_not_zero() -> None:
+    calls = []
+
+    def rule(v: Any, out: Any, x: Any) -> Any:
+        calls.append(type(v))
+        return v * np.cos(x)
+
+    f = custom_jvp(np.sin, rule)
+    for weight, count in ((0.0, 3), (2.0, 3), (2.0, 1)):
+        grad(lambda x: f(x) * weight)(0.5)  # noqa: B023
+        assert len(calls) == count
+        calls.clear()
+
+
+# -- Integers beside floats
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, complex, np.uint64])
+@pytest.mark.parametrize("number", [
+    np.array([2**53 + 1, -(2**53) - 1, -1]), np.array([-(2**63), 2**63 - 1]), np.uint64(2**64 - 1), np.int64(7),
+    np.array([[3, -4]], np.int32), np.array([True, False]),
+])  # fmt: skip
+def test_integers_beside_floats_keep_all_their_digits(number: Any, kind: Any) -> None:
+    f = custom_vjp(lambda x, y: {"y": y, "n": number, "x": x * x}, lambda g, out, x, y: (2 * x * g["x"], None))
+    x, y = np.array([1.0, 2.0]), np.ones(3, kind)
+    runs = [f(x, y), f(tg.Tensor(x), y), tg.vmap(f, in_axes=(0, None))(x[None], y)]
+    runs += [tg.compile(f, backend=backend)(x, y) for backend in ("numpy", "numba")]
+    for found in runs:
+        n = np.asarray(found["n"])
+        assert n.dtype == number.dtype
+        assert n.tolist() in (number.tolist(), [number.tolist()])
+    assert grad(lambda x: f(x, y)["x"].sum())(x).tolist() == [2, 4]
+    assert jvp(lambda x: f(x, y)["x"], (x,), (x,))[1].tolist() == [2, 8]

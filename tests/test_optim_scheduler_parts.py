@@ -316,3 +316,20 @@ def test_a_scheduler_made_of_others_loads_all_of_a_state_or_nothing(name: str) -
         with pytest.raises(ValueError, match=message):
             scheduler.load_state_dict(saved)
         assert scheduler.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda o: S.PolynomialLR(o, 2), lambda o: S.LinearLR(o, 1.0, 0.0, 2), lambda o: S.ConstantLR(o, 0.5, 2)],
+)
+def test_after_the_end_of_a_schedule_the_rate_that_somebody_wrote_stays(make: Any) -> None:
+    """PyTorch's schedulers change nothing after their end, also if their last rate is 0."""
+    optimizer = made(1.0, 0.5)
+    scheduler = make(optimizer)
+    for _ in range(3):
+        scheduler.step()
+    last = rate_of(optimizer)[1]
+    optimizer.param_groups[0]["lr"] = 0.25
+    for _ in range(3):
+        scheduler.step()
+        assert rate_of(optimizer) == scheduler.get_last_lr() == [0.25, last]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,8 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         A function of the same arguments; a graph records a call of it as one operation.
 
     Raises:
-        ValueError: (when gradients are taken) the derivative has other containers or shapes than the result.
+        ValueError: (when gradients are taken) the derivative has other containers or shapes than the result, or is not
+            linear in v. Linearity is checked once, with the first gradient that is not zero.
 
     Example:
         >>> import numpy as np
@@ -109,18 +110,23 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         (0.5, 0.25, 1.0)
     """
 
+    known_as_linear = False
+
     def gradients(g: Any, out: Any, args: list[Any], metadata: dict[str, Any]) -> list[Any]:
+        nonlocal known_as_linear
         leaves, rebuild = flatten(args)
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
-        with recording(True):
-            inputs = {k: new_input(np.zeros_like(leaves[k])) for k in moving}
-            still = [np.zeros_like(x) if _numeric(x) else None for x in leaves]
-            directions = rebuild([inputs.get(k, x) for k, x in enumerate(still)])
+        zeros = [np.zeros_like(held(x)) if _numeric(x) else None for x in leaves]
+
+        def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
+            directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
             moved = rule(directions[0] if len(args) == 1 else tuple(directions), out, *args, **metadata)
-            total: list[Any] = [None] * len(leaves)
-            for made, c, value in zip(
-                _leaves_of(out, moved, f, "the result"), flatten(g)[0], flatten(out)[0], strict=True
-            ):
+            return _leaves_of(out, moved, f, "the result")
+
+        total: list[Any] = [None] * len(leaves)
+        with recording(True):
+            inputs = {k: new_input(zeros[k]) for k in moving}
+            for made, c, value in zip(along(inputs, out, args), flatten(g)[0], flatten(out)[0], strict=True):
                 if not isinstance(made, Tensor) or made.node is None:
                     continue  # its derivative does not depend on the directions
                 if made.shape != np.shape(value):
@@ -130,9 +136,52 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
                     )
                 for k, r in zip(moving, pullback(made, [inputs[k] for k in moving], c), strict=True):
                     total[k] = r if total[k] is None else total[k] + r
+        if not known_as_linear:
+            plain = partial(along, out=_numbers(out), args=_numbers(args))
+            known_as_linear = _require_linear(plain, {k: zeros[k] for k in moving}, flatten(g)[0], total, _name(f))
         return total
 
     return _operation(f, gradients)
+
+
+def _bare(x: Any) -> Any:
+    """Return the bare array of a Tensor, inside vmap that of the first sample; return anything else unchanged."""
+    while level_of(x) is not None:
+        x = x.full[0]
+    return held(x)
+
+
+def _numbers(tree: Tree) -> Tree:
+    """Return a nest with the bare array in place of each Tensor."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([_bare(x) for x in leaves])
+
+
+def _require_linear(
+    along: Callable[[dict[int, Any]], list[Any]], zeros: dict[int, Any], g: list[Any], gradients: list[Any], name: str
+) -> bool:
+    """Raise if the gradients, which are the rule's derivatives at the direction zero, do not belong to its values.
+
+    If the rule is linear, then ``<g, rule(v)> == <gradients, v>`` for every direction v; v and -v tell abs from linear
+    too. A difference quotient is linear to less than 1 % and gives the right gradient, v * v is wrong by half or more.
+    Return false if there was nothing to compare, since g is zero.
+    """
+    rng, settled = np.random.default_rng(0), False
+    random = {k: rng.uniform(0.5, 1.5, zero.shape).astype(zero.dtype) for k, zero in zeros.items()}
+    for v in (random, {k: -x for k, x in random.items()}):
+        found = [(_bare(c), _bare(x)) for c, x in zip(g, along(v), strict=True) if x is not None]
+        wanted = [(_bare(gradients[k]), x) for k, x in v.items() if gradients[k] is not None]
+        terms = [[np.real(np.conj(a) * b).astype(float) for a, b in pairs] for pairs in (found, wanted)]
+        sums = [sum(float(np.sum(x)) for x in side) for side in terms]
+        sizes = [sum(float(np.sum(np.abs(x))) for x in side) for side in terms]
+        if np.isfinite(sizes[0]) and not abs(sums[0] - sums[1]) <= 0.01 * sum(sizes):
+            raise ValueError(
+                f"the rule of {name} is not linear in its direction v, so it has no gradient: twice the v must give "
+                "twice the derivative, and v = 0 the derivative 0. Use v only as a factor, as in v * np.cos(x), and "
+                "return a sum of such terms. If the rule is meant to give the gradient from g, use custom_vjp."
+            )
+        settled = settled or sum(sizes) > 0
+    return settled
 
 
 def _is_tuple_of_one(found: Any, arg: Any) -> bool:
@@ -213,7 +262,8 @@ def _require_arrays(made: Any, what: str) -> None:
 class Results:
     """Packs the results of a function into one array, since an operation has one result, and unpacks them again.
 
-    A result that is a single array is left unchanged; the arrays of a nest are flattened and concatenated.
+    A result that is a single array is left unchanged; the arrays of a nest are flattened and concatenated. An integer
+    of 64 bits is packed as its upper and its lower half, since a float64 beside it has only 53 bits.
     """
 
     def __init__(self) -> None:
@@ -227,7 +277,8 @@ class Results:
             return results
         arrays = [_array(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
-        return np.concatenate([x.ravel() for x in arrays]) if arrays else np.array([])
+        rows = [part for x in arrays for part in (_halves(x.ravel()) if _is_long(x.dtype) else [x.ravel()])]
+        return np.concatenate(rows) if rows else np.array([])
 
     def parted(self, packed: Any) -> Any:
         """Return the nest that the function returned, cut from one packed array; integer parts become constants."""
@@ -235,13 +286,30 @@ class Results:
             return packed
         parts, start = [], 0
         for shape, dtype in self.kinds:
-            size = math.prod(shape)
-            part = packed[start : start + size].reshape(shape)
-            if dtype.kind != "c" and packed.dtype.kind == "c":
-                part = np.real(part)
-            parts.append(part.astype(dtype))
-            start += size
+            size, rows = math.prod(shape), []
+            for _ in range(1 + _is_long(dtype)):
+                row = packed[start : start + size]
+                rows.append((np.real(row) if dtype.kind != "c" == packed.dtype.kind else row).astype(dtype))
+                start += size
+            part = rows[0] if len(rows) == 1 else (rows[0] << 32) | rows[1]
+            parts.append(part.reshape(shape))
         return self.rebuild(parts)
+
+    def packed_tangents(self, tangents: Any) -> Any:
+        """Return the tangents of all results as one array that fits `packed`; an integer has the tangent 0."""
+        if self.rebuild is None:
+            return tangents
+        parts = zip(flatten(tangents)[0], self.kinds, strict=True)
+        rows = [x if dtype.kind in "fc" else np.zeros((1 + _is_long(dtype), *shape)) for x, (shape, dtype) in parts]
+        return np.concatenate([np.ravel(x) for x in rows])
+
+
+def _is_long(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iu" and dtype.itemsize == 8
+
+
+def _halves(x: Any) -> list[Any]:
+    return [x >> 32, x & (2**32 - 1)]
 
 
 def _array(x: Any) -> Any:

@@ -187,11 +187,8 @@ def _record_call(
 
     def along(n: int, v: Any, *given: Any) -> Any:
         v, *given = map(without_ended_graph, (v, *given))  # type: ignore[assignment]
-        tangent = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
-        if results.rebuild is None:
-            return tangent
-        parts = zip(flatten(tangent)[0], results.kinds, strict=True)  # integer results have tangent 0
-        return np.concatenate([np.ravel(x if kind.kind in "fc" else np.zeros(shape)) for x, (shape, kind) in parts])
+        tangents = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
+        return results.packed_tangents(tangents)
 
     def rule(g: Any, out: Any, *given: Any) -> list[Any]:
         if not (both and isinstance(g, Tensor) and g.node is not None):

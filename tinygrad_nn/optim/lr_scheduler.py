@@ -76,14 +76,12 @@ class LRScheduler:
         if not hasattr(optimizer, "param_groups"):
             raise TypeError(
                 f"{name}: {optimizer!r:.60} of type {type(optimizer).__name__} has no param_groups; pass "
-                "optim.SGD(...) or its like. A Minimizer takes its schedule itself, "
-                "schedule=optim.StepDecay(30)."
+                "optim.SGD(...) or its like. A Minimizer takes its schedule itself, schedule=optim.StepDecay(30)."
             )
         self.optimizer = optimizer
         for k, group in enumerate(optimizer.param_groups):
             if last_epoch != -1 and "initial_lr" not in group:
-                raise KeyError(f"{name}: group {k} has no 'initial_lr'; load the optimizer's state first, or leave out "
-                               "last_epoch.")  # fmt: skip
+                raise KeyError(f"{name}: group {k} has no 'initial_lr'; load the optimizer's state or omit last_epoch.")
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [float(raw(group["initial_lr"])) for group in optimizer.param_groups]
         self.schedules = _per_group(name, "schedule", schedule, len(self.base_lrs))
@@ -101,6 +99,8 @@ class LRScheduler:
         for k, (group, rate) in enumerate(zip(self.optimizer.param_groups, self.schedules, strict=True)):
             if epoch is not None or self.overwrites:
                 self._bases[k] = self.base_lrs[k]
+            elif before >= 0 and raw(group["lr"]) and schedules.is_zero_from(rate, before):
+                continue  # the schedule has ended; the user or another scheduler wrote this rate
             else:
                 self._bases[k] = self._base(k, rate, before, float(raw(group["lr"])))
             group["lr"] = float(rate(self.last_epoch, self._bases[k]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -296,6 +297,11 @@ class OneCycle(Schedule):
 
 def _cosine(high: float, low: float, part: float) -> float:
     return low + (high - low) * (1 + math.cos(math.pi * part)) / 2
+
+
+def is_zero_from(rate: Callable[[int, float], float], t: int) -> bool:
+    """Return whether a schedule is 0 for every base at step t and the next, as `Polynomial` is after its end."""
+    return not any(rate(step, base) for step in (t, t + 1) for base in (1.0, 0.0))
 
 
 def _as_plain_data(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import raw
+from ...tensor import Tensor, raw
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -32,7 +32,7 @@ def without_reduction(call: str, values: Array, reduction: str, known: tuple[str
 
 def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Array:
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
-    if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
+    if isinstance(value, Tensor):
         return value
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
@@ -48,9 +48,9 @@ def check_pair(
     x = as_floats(call, names[0], prediction)
     y = as_floats(call, names[1], target, x)
     if x.shape != y.shape:
-        fix = f"{names[1]}.reshape{x.shape}" if x.size == y.size else "one target for each entry of the prediction"
-        if x.size == y.size and len(x.shape) == 1:
-            fix = f"{names[0]}.reshape{y.shape}"
+        fix = f"one {names[1]} for each entry of the {names[0]}"
+        if x.size == y.size:
+            fix = f"{names[1]}.reshape{x.shape}" if len(x.shape) > 1 else f"{names[0]}.reshape{y.shape or '(())'}"
         raise ValueError(
             f"{call} needs two arrays of the same shape; {names[0]} has {x.shape}, {names[1]} has {y.shape}. Write "
             f"{fix}."
@@ -61,7 +61,7 @@ def check_pair(
 def plain_values(value: Any) -> Any:
     """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
     value = raw(value)
-    return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
+    return value if isinstance(value, Tensor) else np.asarray(value)
 
 
 def refuse_where(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
