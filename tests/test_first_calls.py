@@ -229,7 +229,7 @@ NeuralClassifier(early_stopping=True, validation_fraction=2).fit(x, x[:, 0] > 0)
 tg.polygamma(1, np.ones(2)) | ValueError | The argument comes first here | special.polygamma(order, x)
 tg.affine(Tensor(1.0), Tensor([[1.0]]), 0.0) | ValueError | x has shape (), W has shape (1, 1)
 tg.affine(np.array([["a"]]), Tensor([[1.0]]), 0.0) | TypeError | affine takes numbers; it got an array of dtype <U1
-tg.implicit.root(lambda x, a: x - a, lambda a: None)(1.0) | TypeError | the solver returned None; it must return the solution
+tg.implicit.root(lambda x, a: x - a, lambda a: None)(1.0) | TypeError | the solver returned None; it must return
 tg.implicit.root(lambda x, a: x - a, lambda a: "a")(1.0) | TypeError | the solver returned 'a'
 tg.sparse.solve([2.0, 4.0], ([0, 1], [0, 1]), 2, [1, 1]) | ValueError | shape=2; it needs the numbers of rows and
 tg.sparse.matmul([2.0, 4.0], ([0, 1], [0, 1]), 2, [1, 1]) | ValueError | sparse.matmul: shape=2

@@ -281,9 +281,9 @@ def check_primitive(
         >>> check_primitive("sqrt").ok, check_primitive("logsumexp", (4, 3), axis=1).ok
         (True, True)
     """
-    primitive = REGISTRY.get(name) if isinstance(name, str) else None
+    primitive = REGISTRY.get(name)
     if primitive is None:
-        called = name if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
+        called = getattr(name, "__name__", str(name))  # of a function, which is not a name
         near = ", ".join(near_names(called, REGISTRY, 3, 0.6))
         hint = f"names like it are {near}." if near else "tinygrad_nn.supported() lists the functions."
         raise ValueError(f"no primitive is named {name!r:.60}; {hint}")
