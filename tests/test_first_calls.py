@@ -226,6 +226,16 @@ io.save_onnx(nn.Linear(2, 1), (1, 2)) | ValueError | A tuple contains an array f
 io.load_onnx("none.onnx") | FileNotFoundError | none.onnx: no such file in | Correct the path
 NeuralClassifier(class_weight={"a": 2}).fit(x, x[:, 0] > 0) | ValueError | ['a'], which are not in y; it has
 NeuralClassifier(early_stopping=True, validation_fraction=2).fit(x, x[:, 0] > 0) | ValueError | validation_fraction=2
+tg.polygamma(1, np.ones(2)) | ValueError | The argument comes first here | special.polygamma(order, x)
+tg.affine(Tensor(1.0), Tensor([[1.0]]), 0.0) | ValueError | x has shape (), W has shape (1, 1)
+tg.affine(np.array([["a"]]), Tensor([[1.0]]), 0.0) | TypeError | affine takes numbers; it got an array of dtype <U1
+tg.implicit.root(lambda x, a: x - a, lambda a: None)(1.0) | TypeError | the solver returned None; it must return
+tg.implicit.root(lambda x, a: x - a, lambda a: "a")(1.0) | TypeError | the solver returned 'a'
+tg.sparse.solve([2.0, 4.0], ([0, 1], [0, 1]), 2, [1, 1]) | ValueError | shape=2; it needs the numbers of rows and
+tg.sparse.matmul([2.0, 4.0], ([0, 1], [0, 1]), 2, [1, 1]) | ValueError | sparse.matmul: shape=2
+tg.sparse.solve([2.0, 4.0], 3, (2, 2), [1, 1]) | ValueError | the positions as a pair, (rows, cols); it got 3
+tg.check_primitive("sinn") | ValueError | no primitive is named 'sinn'; names like it are sin
+tg.check_primitive(np.sin) | ValueError | names like it are sin
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
