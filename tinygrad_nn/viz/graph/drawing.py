@@ -23,7 +23,6 @@ from .picture import Picture, Style, compose, full_picture
 from .render import render, tidy_svg
 
 
-
 class _LastError:
     """The default of `result`, for which the last error is drawn."""
 
