@@ -15,7 +15,7 @@ from tinygrad_nn.batching.mapped import SamplePlaceholder
 from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
 from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
 from tinygrad_nn.primitive import REGISTRY
-from tinygrad_nn.tensor import held
+from tinygrad_nn.tensor import stored_array
 
 # -- The adjoint of indexing, on any index
 
@@ -467,7 +467,7 @@ def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
     delegate_methods(StandsIn, lambda _: Tensor(array))
     wanted, found = (getattr(x, name)(*args) for x in (array, np.zeros_like(array).view(StandsIn)))
     wanted, found = (list(x) if name == "__iter__" else x for x in (wanted, found))
-    np.testing.assert_array_equal(held(found), wanted)
+    np.testing.assert_array_equal(stored_array(found), wanted)
     assert name in vars(ShapePlaceholder)
     assert name in vars(SamplePlaceholder)
 

@@ -19,7 +19,7 @@ from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import apply, held
+from tinygrad_nn.tensor import apply, stored_array
 from tinygrad_nn.tree import flatten
 
 GIVEN: dict[str, Any] = {
@@ -268,7 +268,7 @@ def test_a_program_is_made_smaller(text: str, given: str, wanted: str) -> None:
 def test_arrays_in_metadata_that_differ_from_call_to_call_are_seen_inside_a_primitive() -> None:
     forward = lambda x, parts, scale: x * (parts[1] / parts[1].sum()) * scale
     weighted = Primitive("weighted", forward, (), "f(x)")
-    f = lambda x, w: apply(weighted, (x,), {"parts": [np.ones(4), held(w)], "scale": 2.0})
+    f = lambda x, w: apply(weighted, (x,), {"parts": [np.ones(4), stored_array(w)], "scale": 2.0})
     leaves, rebuild = flatten([[GIVEN["v"], GIVEN["v"] + 1], {}])
     found = simplify.simplify(trace(f, leaves, rebuild, frozenset())[0])
     wanted = "t1 = sum[0](b); t2 = divide(b, t1); t3 = multiply(a, t2); t4 = multiply(t3, 2.0)"

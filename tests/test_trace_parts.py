@@ -14,7 +14,7 @@ from tinygrad_nn.compiled.trace.call import canonical
 from tinygrad_nn.compiled.trace.nodes import Untraceable
 from tinygrad_nn.compiled.trace.side_effects import GeneratorStates
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import apply, held
+from tinygrad_nn.tensor import apply, stored_array
 
 X = np.array([3.0, -1.0, 2.0])
 
@@ -38,7 +38,7 @@ def plain(x: Any) -> Any:
 
 def primitive(forward: Callable[..., Any], **more: Any) -> Callable[..., Any]:
     made = Primitive("mine", forward, (), "f(x)", **more)
-    return lambda x, **given: apply(made, (x,), {key: held(part) for key, part in given.items()})
+    return lambda x, **given: apply(made, (x,), {key: stored_array(part) for key, part in given.items()})
 
 
 def with_saved(x: Any) -> Any:
@@ -90,7 +90,7 @@ def test_a_primitive_that_cannot_be_looked_into_is_run_as_it_is(name: str) -> No
 def test_arrays_in_metadata_may_differ_from_call_to_call(kind: Any) -> None:
     run = primitive(lambda x, options: plain(x) * (options["scale"] if kind is dict else options[0]))
     make: Any = {Options: lambda w: Options(w, None), dict: lambda w: {"scale": w}, list: lambda w: [w, 1]}[kind]
-    f = compile(lambda x, w: run(x, options=make(held(w))), backend="numpy")
+    f = compile(lambda x, w: run(x, options=make(stored_array(w))), backend="numpy")
     for w in (np.ones(3), X, -X):
         np.testing.assert_array_equal(f(X, w), X * w)
 

@@ -108,7 +108,7 @@ def test_a_question_is_asked_where_each_sample_says() -> None:
 def test_what_operations_see_of_a_sample_is_asked_of_all_samples() -> None:
     (x,) = samples((2, 3))
     with Level(N).entered() as level:
-        seen = level.wrap(x)._asked()
+        seen = level.wrap(x)._array_for_query()
         for found, wanted in (
             (np.argmax(seen, axis=0), x.argmax(axis=1)), (np.argsort(seen), x.argsort()), (np.add(seen, 1), x + 1),
             (np.logical_or.reduce(seen, axis=1), (x != 0).any(axis=2)),
