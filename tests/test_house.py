@@ -702,7 +702,7 @@ def test_export_check_reports_each_kind() -> None:
     assert [text.split(maxsplit=1)[0] for text in wrong_exports(module)] == ["hidden", "gone", "__all__", "f"]
 
 
-def test_load_check_reports_what_is_loaded() -> None:
+def test_load_check_reports_loaded_packages() -> None:
     assert loaded_by("import json", ("json", "numpy")) == ["json"]
 
 
@@ -722,7 +722,7 @@ def test_word_check_reports(text: str) -> None:
     assert forbidden_words(text, "page")
 
 
-def test_word_check_knows_what_is_harmless() -> None:
+def test_word_check_accepts_harmless_text() -> None:
     assert not forbidden_words("its open TODOs; docs/tmp/x; #!/usr/bin/env bash; 2>/dev/null; y/root", "page")
 
 
