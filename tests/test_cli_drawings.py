@@ -375,7 +375,7 @@ NO_CHANGE = [
 
 
 @pytest.mark.parametrize(("arguments", "match"), NO_CHANGE, ids=[" ".join(row[0]) for row in NO_CHANGE])
-def test_what_is_wrong_is_said_in_a_line(arguments: list[str], match: str, capsys: Capture) -> None:
+def test_errors_are_one_line(arguments: list[str], match: str, capsys: Capture) -> None:
     Path("folder.svg").mkdir()
     before = sorted(os.listdir())
     assert main(arguments) == 2

@@ -629,7 +629,7 @@ def test_a_checkpoint_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
         (lambda x, y: Checkpoint("c", every=0), "every=0"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
+def test_unsuitable_arguments_raise(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError, FloatingPointError), match=message):
         call(*table())
 

@@ -480,6 +480,6 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([{"parameters": [w], "optimizer": sgd}]), "optimizer=<function sgd"),
     ],
 )
-def test_what_does_not_fit_is_refused(call: Callable[[], Any], message: str) -> None:
+def test_unsuitable_arguments_raise(call: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -427,7 +427,7 @@ def test_a_training_whose_gradients_are_infinite_says_so_and_spoils_no_checkpoin
         (lambda x, y: Predict(network(), 3.0), "Predict: x has shape ()"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
+def test_unsuitable_arguments_raise(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError, FloatingPointError)) as caught:
         call(*table())
     assert message in str(caught.value)
