@@ -73,7 +73,7 @@ def found(kind: str, wanted: str) -> set[str]:
     return places
 
 
-def test_frames_are_looked_at_for_what_is_told_only() -> None:
+def test_frames_are_inspected_only_for_messages_and_names() -> None:
     shown = {  # with their source
         "compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps",
     }  # fmt: skip

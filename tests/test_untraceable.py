@@ -99,7 +99,7 @@ FACTOR = tg.Tensor([1.0, 2.0])
         (printed, (lambda: 2.0,), "printing a number depends on a value"),
     ],
 )  # fmt: skip
-def test_a_refusal_names_what_cannot_be_traced(function: Any, args: tuple[Any, ...], why: str) -> None:
+def test_a_warning_names_the_untraceable_call(function: Any, args: tuple[Any, ...], why: str) -> None:
     f, x = compile(function, backend="numpy"), np.array([1.0, 3.0])
     with pytest.warns(RuntimeWarning, match=f": {re.escape(why)}.*It runs without compilation"):
         found = f(x, *(make() for make in args))
@@ -126,13 +126,13 @@ def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
     assert not any(isinstance(plan, str) for plan in fast.plans.values())
 
 
-def test_an_attribute_that_is_not_there_may_be_asked_for() -> None:
+def test_a_missing_attribute_may_be_queried() -> None:
     f, x = compile(lambda x: x * getattr(x, "scale", 2.0), backend="numpy"), np.ones(3)
     np.testing.assert_array_equal(f(x), [2, 2, 2])
     f.plan(x)  # raises if there is none
 
 
-def test_a_place_that_is_known_is_told() -> None:
+def test_a_known_source_line_is_named() -> None:
     assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
     assert str(Untraceable("why")).startswith(f"{__file__}:")
     assert Untraceable("why", [3, 1]).slots == (3, 1)
