@@ -116,7 +116,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         nonlocal known_as_linear
         leaves, rebuild = flatten(args)
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
-        zeros = [np.zeros_like(held(x)) if _numeric(x) else None for x in leaves]
+        zeros = [np.zeros_like(stored_array(x)) if _numeric(x) else None for x in leaves]
 
         def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
             directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
@@ -148,7 +148,7 @@ def _bare(x: Any) -> Any:
     """Return the bare array of a Tensor, inside vmap that of the first sample; return anything else unchanged."""
     while level_of(x) is not None:
         x = x.full[0]
-    return held(x)
+    return stored_array(x)
 
 
 def _numbers(tree: Tree) -> Tree:
