@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.further import FURTHER
+from tests.more_activations import FURTHER
 from tests.wrong_backward import (
     DEEP,
     HELD_OUT,

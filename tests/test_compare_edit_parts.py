@@ -13,8 +13,8 @@ import pytest
 
 from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
-from tinygrad_nn.compare.edits.behind import reader
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
+from tinygrad_nn.compare.edits.dependencies import reader
 from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read_source
 from tinygrad_nn.compare.edits.running import Ticker

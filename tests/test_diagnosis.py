@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.truth import Watched, falsehoods
+from tests.sentence_checks import Watched, falsehoods
 from tests.wrong_backward import (
     BIG,
     DEEP,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.edits import running
-from tinygrad_nn.compare.edits.behind import reader
+from tinygrad_nn.compare.edits.dependencies import reader
 from tinygrad_nn.compare.edits.influence import influencing, names_of
 from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, assigned_names
 from tinygrad_nn.compare.edits.reading import read_source, with_ticks

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "metrics":    set(),
     "files":      set(),
     "closures":   set(),
+    "call_site":  set(),
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},

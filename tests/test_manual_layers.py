@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from equations import MANUAL, code, derived, mismatches, page
-from further import FURTHER
+from more_activations import FURTHER
 
 import tinygrad_nn as tg
 from tinygrad_nn import manual

@@ -1,10 +1,12 @@
 """A trace that is refused names the line of user code; random numbers that a trace cannot see are detected."""
 
+import builtins
 import functools
 import inspect
 import os
 import re
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,3 +264,11 @@ def test_gradients_add_up_until_they_are_cleared() -> None:
 def test_what_backward_refuses_it_refuses_in_a_trace(wrong: Any, message: str) -> None:
     with pytest.raises((RuntimeError, ValueError), match=message):
         compile(lambda w: wrong(tg.Tensor(w)), backend="numpy")(np.ones(2))
+
+
+def test_a_folder_whose_name_begins_like_the_package_is_user_code() -> None:
+    file = f"{Path(tg.__file__).parent}_homework/mine.py"
+    space: dict[str, Any] = {}
+    exec(builtins.compile("def f(x):\n    return x if x.sum() > 0 else -x\n", file, "exec"), space)
+    with pytest.warns(RuntimeWarning, match=re.escape(f"{file}:2: ")):
+        compile(space["f"], backend="numpy")(np.ones(2))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
+from ...call_site import calling_line
 from ...node import leaf_node, recording, thread
 from ...ops import plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, find_replacement, numpy_name
 from ...tensor import Tensor, apply, make_tensor, raw_index, stored_array, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import LiveNode, StillNode, Untraceable, calling_line, recorder
+from .nodes import LiveNode, StillNode, Untraceable, recorder
 
 # Functions of shape and dtype (STATIC) have the same answer in every call, so they are answered at once. Functions
 # whose result has no fixed shape, or is not an array (UNKNOWN), cannot be traced. All other functions are recorded.

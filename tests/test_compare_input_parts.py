@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_what_is_told import look as seen_of
-from tests.test_what_is_told import row as _row
+from tests.test_function_messages import look as seen_of
+from tests.test_function_messages import row as _row
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.reasons import Reason, disconnected
 from tinygrad_nn.compare.conventions.recognize import recognize_code
