@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site", "masked"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -42,6 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "closures":   set(),
     "call_site":  set(),
     "forks":      set(),
+    "masked":     set(),
     "data":       set(),
     "ops":        {"primitive"},
     "special":    {"primitive", "ops"},
