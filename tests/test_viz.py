@@ -248,6 +248,24 @@ def test_foreign_text_is_text_everywhere() -> None:
     assert not [label for label in labels if re.search(r'["`<>;\\{}%&]', re.sub(r"<br/>|#\d+;", "", label))]
 
 
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        (r"\nabla", "#92;#8288;nabla"),
+        ("fa:fa-car", "fa:#8288;fa-car"),
+        ("$$x$$", "#36;#8288;#36;x#36;#8288;#36;"),
+        ("a_1", "a#95;1"),
+    ],
+)
+def test_mermaid_shows_a_name_that_it_would_read_as_markup(name: str, want: str) -> None:
+    with scope("1."):  # a box in a box without a name, which Mermaid refuses
+        drawing = draw(Tensor(2.0, name=name) * 2.0, values=False, shapes=False, title=f'a & "b" {name}')
+    assert f'n0["{want}"]' in drawing.mermaid
+    assert '[""]' not in drawing.mermaid
+    title = drawing.mermaid.splitlines()[1]
+    assert title.encode().decode("unicode_escape") == f'title: "a & "b" {name}"', "a string of YAML"
+
+
 @pytest.mark.parametrize("text", ["plain é 日本", "a\nb", "\x1b[31m", "\u2028", "\ud800", "\\n"])
 def test_visible_text_can_be_written_and_read(text: str) -> None:
     assert printable(text).isprintable()
