@@ -213,7 +213,6 @@ torch.topk(w, 9) | ValueError | k=9; axis -1 of shape (2,) has 2 entries
 torch.tensor([1, 2], requires_grad=True) | TypeError | needs floats; these numbers are of dtype int64
 torch.zeros(2, dtype=torch.long, requires_grad=True) | TypeError | requires_grad=True needs floats
 torch.nn.functional.pad(w, (1,)) | ValueError | pad=(1,) | two numbers per axis
-torch.nn.functional.one_hot([0, 2], 2) | ValueError | do not fit 2 classes | num_classes= the largest + 1
 Tensor(x).sum(1, True) | TypeError | dtype=True; it needs a dtype | keepdims=True
 Tensor(x).mean(1, True) | TypeError | keepdims=True
 io.save_weights(nn.Linear(2, 1), "w.safetensors") | TypeError | The path comes first: save_weights(path, model)

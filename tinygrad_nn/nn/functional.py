@@ -312,8 +312,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise TypeError(f"one_hot: class numbers are integers; these are of dtype {labels.dtype}. Write x.astype(int).")
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes. "
-                         "Give num_classes= the largest + 1.")  # fmt: skip
+        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
     return (labels[..., None] == np.arange(classes)).astype(np.int64)
 
 
