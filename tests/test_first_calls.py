@@ -66,10 +66,12 @@ def test_complex_and_integer_rows_reach_a_flatten_unchanged() -> None:
         assert nn.Flatten()(np.ones((2, 3, 4), dtype)).dtype == dtype
 
 
-def fitted(x: Any, loss: str = "mse", **options: Any) -> Any:
-    """Train a linear layer for an epoch."""
+def fitted(x: Any, loss: str | None = "mse", model: Any = None, **options: Any) -> Any:
+    """Train a model, by default a linear layer, for an epoch."""
     solver, settings = tg.Solver(loss, "sgd", 0.01), tg.Settings(1, 4)
-    return tg.fit(nn.Linear(2, 1, rng=0), x, x[:, :1], solver=solver, settings=settings, **options)
+    if isinstance(model, nn.Module):
+        model = nn.Sequential(nn.Linear(2, 1), model)
+    return tg.fit(model or nn.Linear(2, 1, rng=0), x, x[:, :1], solver=solver, settings=settings, **options)
 
 
 def test_a_minimizer_takes_named_parameters_and_shows_itself() -> None:
@@ -235,6 +237,10 @@ tg.sparse.matmul([2.0, 4.0], ([0, 1], [0, 1]), 2, [1, 1]) | ValueError | sparse.
 tg.sparse.solve([2.0, 4.0], 3, (2, 2), [1, 1]) | ValueError | the positions as a pair, (rows, cols); it got 3
 tg.check_primitive("sinn") | ValueError | no primitive is named 'sinn'; names like it are sin
 tg.check_primitive(np.sin) | ValueError | names like it are sin
+tg.compare_gradients(nn.Linear(2, 1), x, x, solver=tg.Solver("mse")) | TypeError | takes a list of Layers, not a Module
+fit(x, model=nn.Lambda(lambda x: None)) | TypeError | the model returned None; write return at the end
+fit(x, model=lambda p, x, y: None, loss=None, params={"W": np.zeros(2)}) | TypeError | returned None; write return loss
+nn.ConvTranspose1d(1, 1, 3, stride=2, output_padding=2)(np.ones((1, 1, 4))) | ValueError | output_padding=(2,) must be
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 

@@ -327,6 +327,11 @@ def conv_transpose(
         ))  # fmt: skip
     how = _options("conv_transpose", x.ndim - 2, stride, padding, dilation)
     more = per_axis("conv_transpose", "output_padding", output_padding, x.ndim - 2, 0)
+    if any(p >= max(s, d) for p, s, d in zip(more, how["stride"], how["dilation"], strict=True)):
+        raise ValueError(
+            f"conv_transpose: output_padding={more} must be smaller than stride={how['stride']} or "
+            f"dilation={how['dilation']}: no convolution with these maps a larger image to x. Pad the result instead."
+        )
     size = _transposed_size(x.shape, w.shape, output_padding=more, **how)
     if min(*size, *x.shape[2:]) < 1:
         raise ValueError(
