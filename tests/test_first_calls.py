@@ -1,5 +1,7 @@
 """The first calls of a new user: what works in any form, and what each refusal says: what came, and what to write."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -115,6 +117,23 @@ def test_compile_with_options_is_a_decorator() -> None:
     w = np.ones(3)
     assert step(w, np.ones(3)) is w
     np.testing.assert_array_equal(w, 0.5)
+
+
+@pytest.mark.parametrize("make", [lambda w: optim.Adam([w], lr=0.1), lambda w: optim.Minimizer([w], "adam", 0.1)])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_an_optimizer_and_its_parameter_are_copied_and_pickled_together(make: Any, copied: Any) -> None:
+    w = Tensor([1.0, -2.0])
+    optimizer = make(w)
+
+    def stepped(optimizer: Any, w: Tensor) -> Any:
+        w.grad = 2 * w.data
+        optimizer.step()
+        return w.data
+
+    stepped(optimizer, w)
+    other = copied((optimizer, w))
+    np.testing.assert_array_equal(stepped(*other), stepped(optimizer, w))
+    assert other[1] is not w
 
 
 REFUSED = """
@@ -241,6 +260,7 @@ tg.compare_gradients(nn.Linear(2, 1), x, x, solver=tg.Solver("mse")) | TypeError
 fit(x, model=nn.Lambda(lambda x: None)) | TypeError | the model returned None; write return at the end
 fit(x, model=lambda p, x, y: None, loss=None, params={"W": np.zeros(2)}) | TypeError | returned None; write return loss
 nn.ConvTranspose1d(1, 1, 3, stride=2, output_padding=2)(np.ones((1, 1, 4))) | ValueError | output_padding=(2,) must be
+w.register_hook(3) | TypeError | takes a function of the gradient; it got 3 of type int
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
