@@ -261,6 +261,7 @@ fit(x, model=nn.Lambda(lambda x: None)) | TypeError | the model returned None; w
 fit(x, model=lambda p, x, y: None, loss=None, params={"W": np.zeros(2)}) | TypeError | returned None; write return loss
 nn.ConvTranspose1d(1, 1, 3, stride=2, output_padding=2)(np.ones((1, 1, 4))) | ValueError | output_padding=(2,) must be
 w.register_hook(3) | TypeError | takes a function of the gradient; it got 3 of type int
+tg.grad(np.sum)([1.0, 2.0]) | TypeError | A list that is an argument of grad stays a list | grad(f)(np.array(x))
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
