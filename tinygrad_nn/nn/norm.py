@@ -61,10 +61,7 @@ class BatchNorm(Module):
     ) -> None:  # fmt: skip
         self.features = check_count("BatchNorm", "features", features)
         self.eps, self.momentum = float(eps), None if momentum is None else float(momentum)
-        one = parameter(np.ones(self.features), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.features), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.features, dtype, affine)
         self.running_mean: Any = np.zeros(self.features, self._dtype) if track_running_stats else None
         self.running_var: Any = np.ones(self.features, self._dtype) if track_running_stats else None
         self.num_batches_tracked: Any = np.array(0) if track_running_stats else None
@@ -165,10 +162,7 @@ class LayerNorm(Module):
         self, shape: int | Shape, eps: float = 1e-5, affine: bool = True, bias: bool = True, *, dtype: Any = np.float64
     ) -> None:
         self.shape, self.eps = _check_shape("LayerNorm", shape), float(eps)
-        one = parameter(np.ones(self.shape), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.shape), dtype) if affine and bias else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.shape, dtype, affine, bias)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
@@ -260,19 +254,14 @@ class GroupNorm(Module):
     def __init__(
         self, groups: int, channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.groups, self.channels = (
-            check_count("GroupNorm", "groups", groups),
-            check_count("GroupNorm", "channels", channels),
-        )
+        self.groups = check_count("GroupNorm", "groups", groups)
+        self.channels = check_count("GroupNorm", "channels", channels)
         if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm: {self.channels} channels cannot be divided into {self.groups} groups of equal size."
             )
         self.eps = float(eps)
-        one = parameter(np.ones(self.channels), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.channels, dtype, affine)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
@@ -317,10 +306,7 @@ class InstanceNorm(Module):
 
     def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
         self.channels, self.eps = check_count("InstanceNorm", "channels", channels), float(eps)
-        one = parameter(np.ones(self.channels), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.channels, dtype, affine)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
@@ -339,6 +325,12 @@ class InstanceNorm(Module):
     def about(self) -> str:
         """Return the number of channels."""
         return f"{self.channels}" + ", affine=True" * (self.weight is not None)
+
+
+def _weight_and_bias(shape: Any, dtype: Any, affine: bool, bias: bool = True) -> tuple[Any, Any, Any]:
+    """Return the checked dtype, a weight of ones and a bias of zeros; None for those that the layer does not have."""
+    weight = parameter(np.ones(shape), dtype)
+    return weight.dtype, weight if affine else None, parameter(np.zeros(shape), dtype) if affine and bias else None
 
 
 def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, Any]:

@@ -16,6 +16,11 @@ from ..experiment import Experiment
 
 Array = np.ndarray[Any, Any]
 
+DIAGONAL = (
+    "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
+    "Jacobian, and the other entries, -p_i p_k, are missing."
+)
+
 
 class Suspect(NamedTuple):
     """A mistake: its kind, a sentence, and a function for what it computes (None if it cannot be made there).
@@ -68,12 +73,7 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             lambda c, _: slope(c),
         )  # fmt: skip
     if name == "softmax":
-        yield Suspect(
-            "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
-            "Jacobian, and the other entries, -p_i p_k, are missing.",
-            lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
-        )
+        yield Suspect("softmax_diagonal_only", DIAGONAL, lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]))
     yield from _softmax_over_batch(case, k, lambda c, _: slope(c))
     if (loss, name) == ("crossentropy", "softmax"):
         yield Suspect(
@@ -131,12 +131,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"The upstream gradient is passed on without the derivative of {name}.", arriving,
         )  # fmt: skip
     if name == "softmax":
-        yield Suspect(
-            "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
-            "Jacobian, and the other entries, -p_i p_k, are missing.",
-            lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]),
-        )
+        yield Suspect("softmax_diagonal_only", DIAGONAL, lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]))
     if case.masks[k] is not None:
         yield Suspect(
             "dropout_mask_missing", "Units that were dropped still receive a gradient.",
