@@ -267,14 +267,19 @@ class GroupNorm(Module):
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         check_channels(self, x, self.channels)
-        each = self.channels // self.groups
-        weight, bias = _affine(self.weight, self.bias, (self.groups, each, 1))
-        parted = x.reshape(x.shape[0], self.groups, each, math.prod(x.shape[2:]))
-        return standardize(parted, weight, bias, axis=(2, 3), eps=self.eps).reshape(x.shape)
+        return standardize_groups(x, self.groups, self.weight, self.bias, self.eps)
 
     def about(self) -> str:
         """Return the numbers of groups and channels."""
         return f"{self.groups}, {self.channels}" + ", affine=False" * (self.weight is None)
+
+
+def standardize_groups(x: Any, groups: int, weight: Any, bias: Any, eps: float) -> Any:
+    """Return x standardized over groups of channels and the spatial axes, with a weight and a bias of each channel."""
+    each = x.shape[1] // groups
+    weight, bias = _affine(weight, bias, (groups, each, 1))
+    parted = x.reshape(x.shape[0], groups, each, math.prod(x.shape[2:]))
+    return standardize(parted, weight, bias, axis=(2, 3), eps=eps).reshape(x.shape)
 
 
 @pytorch_names(_OF_BATCH, num_features="channels")
@@ -336,7 +341,7 @@ def _weight_and_bias(shape: Any, dtype: Any, affine: bool, bias: bool = True) ->
 def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, Any]:
     """Return weight and bias in a shape that broadcasts; a missing weight is 1, a missing bias 0."""
     if shape is not None and len(shape) > 1:
-        weight, bias = (None if p is None else p.reshape(shape) for p in (weight, bias))
+        weight, bias = (None if p is None else np.reshape(p, shape) for p in (weight, bias))
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 
