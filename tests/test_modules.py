@@ -364,5 +364,5 @@ def test_what_may_replace_a_parameter() -> None:
 
     other = Linear(2, 3, rng=0)
     assert check_gradients(f, other.weight.data).ok  # it assigns Tensors and arrays
-    with pytest.raises(TypeError, match="^Linear: weight was a parameter"):
+    with pytest.raises(TypeError, match=r"^Linear: weight was a parameter"):
         other.parameters()
