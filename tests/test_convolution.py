@@ -252,7 +252,7 @@ def test_output_padding_is_smaller_than_stride_or_dilation_as_in_pytorch(stride:
 
 
 @pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text[:60] for _, text in ERRORS])
-def test_an_error_names_what_came_and_what_is_needed(call: Callable[[], Any], text: str) -> None:
+def test_an_error_names_the_given_and_the_needed_value(call: Callable[[], Any], text: str) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011, the text is compared below
         call()
     assert text in str(error.value)
