@@ -198,8 +198,7 @@ optim.Plateau()(0.1, 3) | TypeError | it got 0.1; the rate depends on metrics | 
 optim.Minimizer([w], "sgd", 0.1, optim.Plateau()).observe("a") | TypeError | the metric is 'a'; it needs one number
 optim.orthogonal(np.ones(3)) | ValueError | takes a matrix; G has shape (3,) | G.reshape(len(G), -1)
 fit(x, checkpoint=3) | TypeError | checkpoint=3 is of type int; it needs a folder
-fit(x, resume=True) | ValueError | resume=True continues from a checkpoint | checkpoint='run', resume=True
-fit(x, resume="run") | ValueError | resume='run' continues from a checkpoint
+fit(x, resume="run") | TypeError | resume='run' is of type str; it needs True or False | checkpoint='run', resume=True
 fit(x, metrics={"mae": "mae"}) | TypeError | the metric 'mae' is 'mae' | lambda y, prediction
 fit(x, loss="binarycrossentropy") | FloatingPointError | Solver(nn.losses.binary_cross_entropy_with_logits)
 viz.draw(w * w, depth="0") | ValueError | depth='0'; it must be the number of nested scopes to show
@@ -259,7 +258,6 @@ tg.check_primitive(np.sin) | ValueError | names like it are sin
 tg.compare_gradients(nn.Linear(2, 1), x, x, solver=tg.Solver("mse")) | TypeError | takes a list of Layers, not a Module
 fit(x, model=nn.Lambda(lambda x: None)) | TypeError | the model returned None; write return at the end
 fit(x, model=lambda p, x, y: None, loss=None, params={"W": np.zeros(2)}) | TypeError | returned None; write return loss
-nn.ConvTranspose1d(1, 1, 3, stride=2, output_padding=2)(np.ones((1, 1, 4))) | ValueError | output_padding=(2,) must be
 w.register_hook(3) | TypeError | takes a function of the gradient; it got 3 of type int
 tg.grad(np.sum)([1.0, 2.0]) | TypeError | A list that is an argument of grad stays a list | grad(f)(np.array(x))
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)

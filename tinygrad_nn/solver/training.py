@@ -118,10 +118,10 @@ def _fit(
 ) -> History:  # fmt: skip
     """Train as described at `fit`; if ranks are given, they share each batch."""
     callbacks = callbacks if callable(callbacks) else list(callbacks)
-    if resume and checkpoint is None:
-        raise ValueError(
-            f"fit: resume={resume!r:.60} continues from a checkpoint, and there is no checkpoint=. Write "
-            "checkpoint='run', resume=True, with the folder of the checkpoint."
+    if not isinstance(resume, (bool, np.bool_)):
+        raise TypeError(
+            f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is that "
+            "of checkpoint=: write checkpoint='run', resume=True."
         )
     if not isinstance(checkpoint, (str, os.PathLike, Checkpoint, type(None))):
         raise TypeError(
