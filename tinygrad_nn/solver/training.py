@@ -120,8 +120,8 @@ def _fit(
     callbacks = callbacks if callable(callbacks) else list(callbacks)
     if not isinstance(resume, (bool, np.bool_)):
         raise TypeError(
-            f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is that "
-            "of checkpoint=: write checkpoint='run', resume=True."
+            f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is "
+            "that of checkpoint=: write checkpoint='run', resume=True."
         )
     if not isinstance(checkpoint, (str, os.PathLike, Checkpoint, type(None))):
         raise TypeError(
