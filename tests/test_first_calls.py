@@ -260,6 +260,9 @@ fit(x, model=nn.Lambda(lambda x: None)) | TypeError | the model returned None; w
 fit(x, model=lambda p, x, y: None, loss=None, params={"W": np.zeros(2)}) | TypeError | returned None; write return loss
 w.register_hook(3) | TypeError | takes a function of the gradient; it got 3 of type int
 tg.grad(np.sum)([1.0, 2.0]) | TypeError | A list that is an argument of grad stays a list | grad(f)(np.array(x))
+optim.averaged(optim.Minimizer([w]), "world").step((w * w).sum(), rows=2) | TypeError | it got a loss
+optim.averaged(optim.Minimizer([w]), "world").step(lambda: None, rows=2) | TypeError | the function returned None
+optim.averaged(optim.Minimizer([w]), "world").step(lambda: (w * w).sum(), rows=-1) | ValueError | rows=-1; it needs
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 

@@ -235,17 +235,7 @@ class Minimizer:
 
     def _fitting(self, gradients: Sequence[Array | None]) -> list[Array | None]:
         parameters = self.parameters
-        if isinstance(gradients, Tensor) and not gradients.shape:
-            raise TypeError(
-                "step: it got a loss, and takes gradients. Write step(lambda: loss(x)), with a function that computes "
-                "the loss; or loss.backward() and then step()."
-            )
-        several = hasattr(type(gradients), "__len__") and not isinstance(gradients, (Mapping, str))
-        if not several or (isinstance(gradients, np.ndarray) and not gradients.ndim):
-            raise TypeError(
-                f"step: it got {gradients!r:.60} of type {type(gradients).__name__}; pass a list with an array or None "
-                "for each parameter, a function that returns the loss, or nothing."
-            )
+        check_gradients_given(gradients)
         if len(gradients) != len(parameters):
             raise ValueError(
                 f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None if it "
@@ -267,15 +257,13 @@ class Minimizer:
             if loss.node is not None and loss.node.args is not None:
                 loss.backward()
             loss = loss.data
-        if loss is None or np.ndim(loss):
-            came = "None" if loss is None else f"an array of shape {np.shape(loss)}"
-            raise TypeError(f"step: the function returned {came}; it must return the loss, a number: return loss.")
+        value = loss_as_number(loss)
         if self.across is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
             raise ValueError(
                 "step: the loss does not depend on any parameter, so none would change; compute it from them, and "
                 "return it as a Tensor rather than as a number."
             )
-        return float(loss)
+        return value
 
     def _search(self, closure: Any) -> float:
         """Take a step of L-BFGS; if the closure raises, the parameters are restored."""
@@ -301,6 +289,29 @@ class Minimizer:
         _assign_flat(group.parameters, w)
         group.search = state
         return loss
+
+
+def check_gradients_given(gradients: Any) -> None:
+    """Raise a TypeError if `step` got something that is no list of gradients, such as the loss itself."""
+    if isinstance(gradients, Tensor) and not gradients.shape:
+        raise TypeError(
+            "step: it got a loss, and takes gradients. Write step(lambda: loss(x)), with a function that computes the "
+            "loss; or loss.backward() and then step()."
+        )
+    several = hasattr(type(gradients), "__len__") and not isinstance(gradients, (Mapping, str))
+    if not several or (isinstance(gradients, np.ndarray) and not gradients.ndim):
+        raise TypeError(
+            f"step: it got {gradients!r:.60} of type {type(gradients).__name__}; pass a list with an array or None "
+            "for each parameter, a function that returns the loss, or nothing."
+        )
+
+
+def loss_as_number(loss: Any) -> float:
+    """Return what the function of a step returned as a float; raise a TypeError if it is not one number."""
+    if loss is None or np.size(loss) != 1:
+        came = "None" if loss is None else f"an array of shape {np.shape(loss)}"
+        raise TypeError(f"step: the function returned {came}; it must return the loss, a number: return loss.")
+    return float(np.reshape(loss, ()))
 
 
 def flat(arrays: Sequence[Array]) -> Array:
