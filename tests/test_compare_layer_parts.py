@@ -481,7 +481,7 @@ def test_the_price_of_a_mistake_in_delta() -> None:
     assert (2.1, [("delta", "scale"), ("b", "scale")]) in found  # the same numbers, of a delta that is wrong
 
 
-def test_below_a_delta_that_is_not_known_nothing_is_explained() -> None:
+def test_below_an_unknown_delta_no_mistake_is_reported() -> None:
     seen = seen_of()
     above = State((None, None), (), 0.5, ((None, None),))
     assert _layer(seen, 0, above, False) == [State((None, None), (), 0.5, ((None, None), (None, None)))]

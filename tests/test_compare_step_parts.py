@@ -393,7 +393,7 @@ def test_a_state_is_right_to_a_part_of_its_entry_and_of_the_largest_one(off: flo
         assert (injected(g.tape, [g.match(g.y, -g.dy, 2 * g.dy, wrong)]).open == {}) is first
 
 
-def test_the_persons_gradient_goes_on_unless_it_cannot() -> None:
+def test_the_users_gradient_is_passed_on_if_its_shape_fits() -> None:
     g = Graph()
     for mine, given, marked in ((3 * g.ds, 3 * g.ds, False), (3 * g.ds[:, None], 3 * g.ds, False),
                                 (g.ds[:2], None, True), (g.ds * np.nan, None, True)):  # fmt: skip
