@@ -74,7 +74,7 @@ def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypat
     assert ask((2,)) == Checked(6.0, 5.0 + 0.5, True)
     assert [d.tolist() for d in slopes.directions[1:]] == [[1, 0, 0], [0, 4, 0], [0, 0, 1], [0, 0, 1]]
     assert slopes.cotangents == [[2.0, 3.0]] * 5
-    assert judge.asked == 4
+    assert judge.checked == 4
     assert slopes.leaves[0] is AT
 
 
