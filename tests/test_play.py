@@ -120,7 +120,7 @@ def test_the_script_makes_the_same_network_and_losses(
     for ours, theirs in zip(training.layers, load_network("model.safetensors").layers, strict=True):
         np.testing.assert_array_equal(ours.W.data, theirs.W.data)
         np.testing.assert_array_equal(ours.b.data, theirs.b.data)
-    at = training.look()
+    at = training.evaluate()
     assert made["history"][-1] == [at.loss, at.test_loss]
     assert made["history"][0] == [training.curve[0].loss, training.curve[0].test_loss]
     losses = [list(pair) for pair in made["history"]]
@@ -149,17 +149,17 @@ def test_names_of_a_table_cannot_get_out_of_the_script() -> None:
 # -- Training
 
 
-def test_two_moons_are_told_apart() -> None:
+def test_the_default_network_learns_two_moons() -> None:
     training = Training(Choices())
     while training.epoch < 120:
         training.step()
-    assert training.look().test_score >= 0.97
+    assert training.evaluate().test_score >= 0.97
 
 
 def test_a_training_that_diverges_is_as_it_was_after_its_last_whole_epoch() -> None:
     training = Training(Choices(hidden=((8, "relu"),)))
     steps(training, 14)
-    before = [layer.W.data for layer in training.layers], training.look(), list(training.curve)
+    before = [layer.W.data for layer in training.layers], training.evaluate(), list(training.curve)
     training.change(training.choices.changed({"optimizer": "sgd", "learning_rate": 1e6}))
     with pytest.raises(FloatingPointError) as error:
         steps(training, 500)
@@ -168,7 +168,7 @@ def test_a_training_that_diverges_is_as_it_was_after_its_last_whole_epoch() -> N
     assert "Nothing is lost: the network is as it was after update 14. Lower the learning rate (1e+06)" in words
     for layer, W in zip(training.layers, before[0], strict=True):
         np.testing.assert_array_equal(layer.W.data, W)
-    assert training.look()[:6] == before[1][:6]
+    assert training.evaluate()[:6] == before[1][:6]
     assert training.curve == before[2]
 
 
@@ -211,13 +211,13 @@ def test_a_frame_holds_what_the_network_itself_says(dataset: str) -> None:
     shown = (arrays["neurons 0"].astype(float) - 128) / 127
     np.testing.assert_allclose(shown, hidden / np.abs(hidden).max(axis=1, keepdims=True), atol=0.5 / 127 + 1e-12)
     np.testing.assert_array_equal(arrays["weights 0"], training.layers[0].W.data[:NEURONS, :NEURONS].astype(np.float32))
-    point = training.look()
+    point = training.evaluate()
     assert (head["updates"], head["loss"], head["test_loss"]) == (12, point.loss, point.test_loss)
     np.testing.assert_allclose(arrays["points"][-1, :6], point[:6], rtol=1e-6)
     assert set(arrays["batch"]) <= set(training.numbers[0])
 
 
-def test_frames_bring_what_is_new_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_send_only_new_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "PATIENCE", 0.01)
     session = Session(Choices(rows=40, hidden=()))
     head, arrays = unpack(session.frame())
@@ -332,7 +332,7 @@ def used() -> Session:
 
 
 @pytest.mark.parametrize(("what", "given", "words"), BAD)
-def test_what_cannot_be_is_said_and_everything_is_as_it_was(used: Session, what: str, given: Any, words: str) -> None:
+def test_invalid_choices_raise_and_change_nothing(used: Session, what: str, given: Any, words: str) -> None:
     before, weights = used.state(), used.training.layers[0].W.data
     with pytest.raises(ValueError, match=words):
         getattr(used, what)(given)
@@ -340,7 +340,7 @@ def test_what_cannot_be_is_said_and_everything_is_as_it_was(used: Session, what:
     assert used.training.layers[0].W.data is weights
 
 
-def test_settings_change_while_it_trains_and_layers_begin_anew() -> None:
+def test_new_settings_keep_the_weights_and_new_layers_restart() -> None:
     session = Session()
     session.do("step")
     weights = session.training.layers[0].W.data
@@ -462,7 +462,7 @@ def test_a_training_that_diverges_pauses_itself_and_says_so() -> None:
     assert session.do("step")["message"] == ""
 
 
-def test_a_training_that_nobody_looks_at_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_without_an_open_page_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "AWAY", 0.05)
     session = Session()
     session.do("train")
@@ -548,7 +548,7 @@ def test_two_sessions_are_two_playgrounds_and_one_stays(address: str) -> None:
     ("/choose", {"rows": "many"}, "points is 'many'"),
     ("/frame?known=x", None, "whole numbers"),
 ])  # fmt: skip
-def test_what_is_sent_wrongly_is_answered_in_words(address: str, path: str, body: Any, words: str) -> None:
+def test_wrong_requests_get_an_error_text(address: str, path: str, body: Any, words: str) -> None:
     status, reply = ask(at(address, path), body)
     assert status == 400
     assert words in json.loads(reply)["error"]
@@ -607,7 +607,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     (["--seed", "-1"], "seed is -1"),
     (["--port", "99999"], "a number from 1 to 65535"),
 ])  # fmt: skip
-def test_the_command_says_what_is_wrong(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_reported(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     from tinygrad_nn.cli import main
 
     assert main(["play", *arguments]) == 2

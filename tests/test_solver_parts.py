@@ -64,7 +64,7 @@ def mixed() -> nn.Sequential:
     (mixed(), False), ([*layers(), nn.Dropout(0.5)], False), ([*layers(), nn.Linear(2, 2, rng=0)], False),
     ([layers()[0], np.tanh], False), ([*layers(), lambda z: z], False), ([*layers(), 3], True),
 ], ids=lambda x: "" if isinstance(x, bool) else None)  # fmt: skip
-def test_what_is_a_list_of_layers(model: Any, is_list: bool) -> None:
+def test_lists_of_layers_are_recognized(model: Any, is_list: bool) -> None:
     assert is_layer_list(model) is is_list
 
 
@@ -239,7 +239,7 @@ def test_better_is_by_more_than_min_delta(monitor: str, mode: str, sign: int) ->
     assert (watch.since, watch.ended) == (2, True)
 
 
-def test_what_is_not_monitored_is_named() -> None:
+def test_an_unknown_monitored_value_raises() -> None:
     assert monitored_value("f", "loss", epoch(2.0)) == 2.0
     assert monitored_value("f", "r2", epoch(2.0, r2=0.0)) == 0.0
     with says(ValueError, "f: there is no 'val_loss' in this training; it has loss, r2. Pass x_val and y_val to fit."):
@@ -308,7 +308,7 @@ def test_rows_come_in_batches_of_a_size_and_the_rest() -> None:
         order = np.concatenate([labels for _, labels, _ in found])
         assert order.tolist() == np.random.default_rng(0).permutation(7).tolist()
         assert np.concatenate([part for part, _, _ in found])[:, 0].tolist() == order.tolist()
-        ((still, labels, n),) = rows.still(2)
+        ((still, labels, n),) = rows.in_order(2)
         assert (still[:, 0].tolist(), labels.tolist(), n) == (list(range(7)), list(range(7)), 7)
 
 
@@ -317,7 +317,7 @@ def test_mapped_rows_are_read_in_chunks_and_looked_at_as_they_are_read(tmp_path:
     x[:, 0] = range(5)
     rows = Rows({"a": x}, (np.arange(5), np.zeros(5)), 2)
     assert rows.mapped
-    assert [(part["a"][:, 0].tolist(), labels.tolist(), n) for part, (labels, _), n in rows.still(2)] == [
+    assert [(part["a"][:, 0].tolist(), labels.tolist(), n) for part, (labels, _), n in rows.in_order(2)] == [
         ([0.0, 1.0], [0, 1], 2), ([2.0, 3.0], [2, 3], 2), ([4.0], [4], 1),
     ]  # fmt: skip
     x[3] = np.inf
@@ -329,7 +329,7 @@ def test_mapped_rows_are_read_in_chunks_and_looked_at_as_they_are_read(tmp_path:
 def test_classes_are_weighed_in_batches_only() -> None:
     rows = Rows(np.zeros((2, 1)), np.eye(2), 2, np.array([2.0, 0.5]))
     assert rows.read(np.array([1, 0]))[1].tolist() == [[0.0, 0.5], [2.0, 0.0]]
-    assert next(iter(rows.still(9)))[1].tolist() == np.eye(2).tolist()
+    assert next(iter(rows.in_order(9)))[1].tolist() == np.eye(2).tolist()
     assert rows._weighted(np.eye(2, dtype=np.float32)).dtype == np.float32
     assert rows._weighted(np.eye(2, dtype=int)).dtype == float
 
@@ -341,7 +341,7 @@ def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
     rng = np.random.default_rng(0)
     found = Batches("fit", [(X, Y), [X[:1], Y[:1]]])
     assert (found.count, found.generators) == (2, [])
-    assert [n for *_, n in found.batches(rng)] == [n for *_, n in found.still(9)] == [2, 1]
+    assert [n for *_, n in found.batches(rng)] == [n for *_, n in found.in_order(9)] == [2, 1]
     for bad, message in (
         ([(X, Y), (X, Y, Y)], "fit: batch 1 is "), ([X], "fit: batch 0 is "), ([(X,)], "fit: batch 0 is "),
     ):  # fmt: skip
@@ -392,7 +392,7 @@ def test_rows_that_do_not_fit_are_named(x: Any, y: Any, message: str) -> None:
         (np.zeros(2, complex), TypeError, f"x is of type complex128; {NAMES}"),
     ],
 )  # fmt: skip
-def test_what_is_no_data_is_named(data: Any, kind: Any, message: str) -> None:
+def test_unsuitable_data_raises(data: Any, kind: Any, message: str) -> None:
     with says(kind, f"fit: {message}"):
         as_nested_arrays("fit", data, "x")
 
@@ -425,7 +425,7 @@ def test_many_rows_are_predicted_some_at_a_time(rows: int, calls: list[int]) -> 
     assert type(found["double"]) is np.ndarray
 
 
-def test_what_has_no_row_for_each_row_is_predicted_at_once() -> None:
+def test_outputs_without_a_row_for_each_sample_are_predicted_at_once() -> None:
     seen: list[int] = []
 
     def total(part: Any) -> Any:
@@ -489,7 +489,7 @@ class Hears:
         self.heard.append((step.number, step.epoch, step.loss, sorted(step.weights), sorted(step.gradients), step.data))
 
 
-def test_listeners_are_told_of_the_first_the_due_and_the_last_update() -> None:
+def test_listeners_are_called_at_the_first_the_due_and_the_last_update() -> None:
     parameters = [SimpleNamespace(data=np.ones(2)), SimpleNamespace(data=np.ones(3))]
     step: Any = SimpleNamespace(updates=0, keeps=False, task=SimpleNamespace(names=["w", "b"], parameters=parameters),
                                 gradients=[np.zeros(2), None])  # fmt: skip
@@ -949,7 +949,7 @@ class Held:
     (range(4), "ModuleTask", "Rows"),
     ({"a": np.ones((4, 3))}, "ModuleTask", "Rows"),
 ])  # fmt: skip
-def test_only_what_is_stored_as_an_array_goes_by_layers(x: Any, task: str, rows: str) -> None:
+def test_only_arrays_are_trained_by_the_task_of_layers(x: Any, task: str, rows: str) -> None:
     model, y = [Layer(3, 2, "linear")], np.zeros((4, 2))
     found = prepare_training("fit", model, x, y, None, None, Solver("mse"), 2)
     assert [type(part).__name__ for part in found] == [task, rows, "NoneType"]

@@ -125,7 +125,7 @@ def test_floats_and_complex_numbers_are_leaves(data: Any) -> None:
     assert not Tensor(data, requires_grad=False).requires_grad
 
 
-def test_what_is_computed_from_constants_is_constant() -> None:
+def test_results_of_constants_are_constants() -> None:
     t = Tensor(X, requires_grad=False)
     result = np.exp(t) @ Y
     assert isinstance(result, Tensor)
@@ -323,7 +323,7 @@ def test_quantiles_of_integers_are_those_of_numpy() -> None:
         assert np.array_equal(np.quantile(Tensor([1, 2, 3, 5]), q).data, np.quantile([1, 2, 3, 5], q))
 
 
-def test_copies_of_what_is_being_differentiated_stay_in_the_graph() -> None:
+def test_copies_of_differentiated_values_stay_in_the_graph() -> None:
     x = Tensor(2.0)
     (copy.deepcopy(x * 3) * x).backward()
     assert x.grad == 12.0
@@ -342,6 +342,38 @@ def test_arrays_of_objects_cannot_hide_tensors() -> None:
     for dtype in (object, str):
         with pytest.raises(TypeError, match="holds numbers"):
             Tensor(X).astype(dtype)
+
+
+MASKED: dict[str, Callable[[Any], Any]] = {
+    "Tensor": Tensor, "t + m": lambda m: Tensor(Y) + m, "np.multiply": lambda m: np.multiply(Tensor(Y), m),
+    "np.stack": lambda m: np.stack([Tensor(Y), m]), "np.clip": lambda m: np.clip(Tensor(Y), 0, m),
+    "t.at": lambda m: Tensor(Y).at[:].set(m), "array": lambda m: tg.array([Tensor(Y), m]),
+    "grad": lambda m: grad(np.sum)(m), "jacobian": lambda m: tg.jacobian(np.sin)(m),
+    "jvp": lambda m: tg.jvp(np.sin, (Y,), (m,)), "vjp": lambda m: tg.vjp(np.sin, Y)[1](m),
+    "vmap": lambda m: tg.vmap(np.sin)(m), "vmap of columns": lambda m: tg.vmap(np.sin, in_axes=1)(m[None]),
+    "backward": lambda m: (2 * Tensor(Y)).backward(m), "check_gradients": lambda m: tg.check_gradients(np.sin, m),
+    "Parameter": tg.nn.Parameter, "Linear": lambda m: tg.nn.Linear(3, 2, rng=0)(m),
+    "Embedding": lambda m: tg.nn.Embedding(4, 2, rng=0)(m.astype(int)),
+    "F.embedding": lambda m: tg.nn.functional.embedding(m.astype(int), Tensor(X)),
+    "from_pretrained": lambda m: tg.nn.Embedding.from_pretrained(m[None]),
+    "load_state_dict": lambda m: tg.nn.LayerNorm(3).load_state_dict({"weight": m, "bias": Y}),
+    "MSELoss": lambda m: tg.nn.MSELoss()(Tensor(Y), m), "BCELoss": lambda m: tg.nn.BCELoss()(Y / 3, m / 3),
+    "CrossEntropyLoss": lambda m: tg.nn.CrossEntropyLoss()(np.eye(3), m.astype(int)),
+    "torch.tensor": tg.pytorch.tensor, "torch.as_tensor": tg.pytorch.as_tensor, "from_numpy": tg.pytorch.from_numpy,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", MASKED)
+def test_masked_entries_are_refused_rather_than_used(call: str) -> None:
+    m = np.ma.masked_array([1.0, 2.0, 0.5], [False, True, False])
+    with pytest.raises(TypeError, match=r"1 of the 3 entries of this masked array are masked.*x\.filled\(0\.0\)"):
+        MASKED[call](m)
+
+
+def test_a_masked_array_without_masked_entries_is_an_array() -> None:
+    m = np.ma.masked_array([1.0, 2.0, 0.5], False)
+    assert type(Tensor(m).data) is np.ndarray
+    assert grad(lambda x: (x * m).sum())(m).tolist() == [1, 2, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -576,12 +608,12 @@ def test_a_constant_can_be_plotted() -> None:
         (lambda a, b: np.reshape(a, (7, 2)), r"^cannot reshape array of size 6 into shape \(7,2\)$"),
     ],
 )  # fmt: skip
-def test_shapes_that_do_not_fit_are_told_once(call: Any, told: str) -> None:
+def test_errors_name_unsuitable_shapes_once(call: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         call(Tensor(np.ones((2, 3))), np.ones(4))
 
 
-def test_shapes_that_an_error_tells_are_not_told_again() -> None:
+def test_shapes_in_an_error_are_not_added_again() -> None:
     def forward(x: Any, y: Any) -> Any:
         raise ValueError(f"no {np.shape(x)} with {np.shape(y)}")
 

@@ -103,9 +103,9 @@ def test_a_module_sees_at_most_256_rows_of_a_prediction_at_a_time(rows: int) -> 
 
 def test_rows_in_memory_are_evaluated_at_once_and_mapped_ones_some_at_a_time(tmp_path: Path) -> None:
     x, y = np.ones((10, 3)), np.arange(10.0)[:, None]
-    assert [rows for _, _, rows in Rows(x, y, 3).still(4)] == [10]
+    assert [rows for _, _, rows in Rows(x, y, 3).in_order(4)] == [10]
     mapped = np.memmap(tmp_path / "x", dtype=float, mode="w+", shape=(10, 3))
-    pieces = list(Rows(mapped, y, 3).still(4))
+    pieces = list(Rows(mapped, y, 3).in_order(4))
     assert [rows for _, _, rows in pieces] == [4, 4, 2]
     assert np.concatenate([part for _, part, _ in pieces]).tobytes() == y.tobytes()
 
@@ -245,7 +245,7 @@ def test_rows_of_targets_sum_to_one_within_rounding() -> None:
         TrainNN(model, X, y * (1 - 5e-5), solver=solver)
 
 
-def test_class_weights_leave_float32_what_it_is() -> None:
+def test_class_weights_keep_float32() -> None:
     model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
     task, data, _ = prepare_training(
         "fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced"
@@ -256,7 +256,7 @@ def test_class_weights_leave_float32_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("y", [np.eye(2)[[0, 1] * 5], {"of": np.array([0, 1] * 5)}], ids=["one-hot", "nested"])
-def test_class_weights_of_what_is_no_array_of_labels_are_refused(y: Any) -> None:
+def test_class_weights_without_labels_are_refused(y: Any) -> None:
     with pytest.raises(ValueError, match="class_weight works with the loss 'crossentropy', and with losses of labels"):
         fit(Linear(3, 2, rng=0), X, y, solver=Solver(cross_entropy), settings=Settings(1, 5), class_weight="balanced")
 

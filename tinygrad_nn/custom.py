@@ -12,9 +12,9 @@ import numpy as np
 from .backward import ancestors
 from .batching import level_of
 from .node import Node, recording, thread
-from .ops.linalg import conj
+from .ops.linalg import as_array, conj
 from .primitive import Primitive
-from .tensor import Tensor, apply, held, raw, wrap
+from .tensor import Tensor, apply, raw, stored_array, wrap
 from .transforms import new_input, pullback
 from .tree import Tree, children, described, flatten
 
@@ -116,7 +116,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         nonlocal known_as_linear
         leaves, rebuild = flatten(args)
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
-        zeros = [np.zeros_like(held(x)) if _numeric(x) else None for x in leaves]
+        zeros = [np.zeros_like(stored_array(x)) if _numeric(x) else None for x in leaves]
 
         def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
             directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
@@ -148,7 +148,7 @@ def _bare(x: Any) -> Any:
     """Return the bare array of a Tensor, inside vmap that of the first sample; return anything else unchanged."""
     while level_of(x) is not None:
         x = x.full[0]
-    return held(x)
+    return stored_array(x)
 
 
 def _numbers(tree: Tree) -> Tree:
@@ -239,12 +239,12 @@ def _operation(
             found = gradients(results.parted(conj(g)), results.parted(out), filled(given), metadata)
             if not isinstance(g, Tensor):
                 _require_arrays(found, f"the rule of {_name(f)}")
-            return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
+            return [None if found[k] is None else conj(as_array(found[k])) for k in arrays]
 
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
         out = apply(primitive, tuple(leaves[k] for k in arrays), metadata)
         if out.node is None and not any(isinstance(x, Tensor) for x in leaves):
-            return results.parted(held(out))  # given plain arrays, plain arrays are returned
+            return results.parted(stored_array(out))  # given plain arrays, plain arrays are returned
         return results.parted(out)
 
     return wraps(f)(call)
@@ -275,7 +275,7 @@ class Results:
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
-        arrays = [_array(x) for x in leaves]
+        arrays = [as_array(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
         rows = [part for x in arrays for part in (_halves(x.ravel()) if _is_long(x.dtype) else [x.ravel()])]
         return np.concatenate(rows) if rows else np.array([])
@@ -310,10 +310,6 @@ def _is_long(dtype: np.dtype[Any]) -> bool:
 
 def _halves(x: Any) -> list[Any]:
     return [x >> 32, x & (2**32 - 1)]
-
-
-def _array(x: Any) -> Any:
-    return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
 
 def _leaves_of(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
@@ -393,7 +389,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(out, Tensor) or out.node is None:
             return tree
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
-        data, alone = held(out), found[0] is tree
+        data, alone = stored_array(out), found[0] is tree
         others = [None if _is_float(x) else x for x in found]  # integers have no gradient and keep all their digits
         del out, tree, found, x
 

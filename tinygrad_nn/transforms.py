@@ -16,10 +16,11 @@ import numpy as np
 from .backward import ancestors, walk
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
+from .masked import unmasked
 from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
-from .tensor import Tensor, apply, held, leaf, raw, wrap
+from .tensor import Tensor, apply, leaf, raw, stored_array, wrap
 from .tree import Tree, described, flatten, leaves_like, listed, slot
 
 _INPUT = {"input": True}
@@ -32,7 +33,7 @@ def new_input(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
         return level.outside(lambda xs: [new_input(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
         return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, f)
-    return _leaf(np.asarray(value), f)
+    return _leaf(np.asarray(unmasked(value)), f)
 
 
 def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
@@ -92,7 +93,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
         arrived = found if live else {node: _without_graph(g) for node, g in found.items()}
     elif out.node is not None and not live:
-        found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
+        found = walk(out.node, np.asarray(unmasked(cotangent), dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
@@ -101,7 +102,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []
     for t in inputs:
-        none = np.zeros_like(held(t)) if t.node is None or t.node not in arrived else None
+        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in arrived else None
         gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
 
@@ -321,7 +322,7 @@ def _as_result(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return a value as a Tensor if an enclosing transform needs its graph, else as an ndarray."""
     if (level := level_of(*inputs)) is not None:
         return level.outside(lambda o, xs: [_as_result(_as_tensor(o[0]), xs)], [out], inputs)[0]
-    return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
+    return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else stored_array(out)
 
 
 def _without_tensors(tree: Tree, inputs: Sequence[Tensor]) -> Tree:
@@ -397,7 +398,7 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
         for t, v in zip(inputs, directions, strict=True):
             if t.node is None:
                 continue
-            v = v.astype(t.dtype) if isinstance(v, Tensor) else np.asarray(v, t.dtype)
+            v = v.astype(t.dtype) if isinstance(v, Tensor) else np.asarray(unmasked(v), t.dtype)
             tangents[t.node] = wrap(v, None) if live and not isinstance(v, Tensor) else v
         if through is None:
             found = [_by_two_walks(out, inputs, directions) for out in outs]
@@ -430,7 +431,7 @@ def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
 
 def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
     """Return the derivative along directions by transposing the whole walk back: a walk back through its graph."""
-    dummy = leaf(generic_cotangent(held(out)))
+    dummy = leaf(generic_cotangent(stored_array(out)))
     derivative: Any = _zeros(out, inputs)
     for row, v in zip(pullback(out, inputs, dummy), directions, strict=True):
         if isinstance(row, Tensor) and row.node is not None:

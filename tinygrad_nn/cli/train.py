@@ -156,22 +156,22 @@ def _train(
 ) -> None:
     from ..files import check_folder
     from .outputs import write_run
-    from .reading import reading
     from .report import Report
     from .run import Options, cross_validate, execute, prepare
+    from .table_progress import table_progress
 
     check_folder(out)
     if options["resume"] and options["checkpoint"] is None:
         raise ValueError("resume continues from a checkpoint; add checkpoint=DIR, the folder of the earlier training.")
-    with reading(options["data"], progress) as told:
-        plan = prepare(Options(**options), told)._replace(comm=comm)
+    with table_progress(options["data"], progress) as told:
+        run = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)
-    report.start(plan)
+    report.start(run)
     if options["cv"] is not None:
-        what = "accuracy" if plan.problem.task == "classification" else "R2"
-        report.folds(cross_validate(plan, options["cv"]), what)
+        what = "accuracy" if run.problem.task == "classification" else "R2"
+        report.folds(cross_validate(run, options["cv"]), what)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: results so far are written
-    outcome = execute(plan, progress=progress, flow=page)
+    outcome = execute(run, progress=progress, flow=page)
     report.outcome(outcome)
     if not writes:
         return
@@ -180,7 +180,7 @@ def _train(
         print_error(note, "warning: ")
     report.written(out, names)
     if outcome.interrupted:
-        done, all_of_it, place = len(outcome.history), plan.settings.epochs, options["checkpoint"]
+        done, all_of_it, place = len(outcome.history), run.settings.epochs, options["checkpoint"]
         again = f"to continue, add --resume (the checkpoint is in {place})" if place else (
             "a training with --checkpoint DIR can be continued")  # fmt: skip
         print_error(f"interrupted after epoch {done:,} of {all_of_it:,}; the results so far were written; {again}.", "")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backward import Handle
+from ..masked import unmasked
 from ..node import thread
 from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
-from .state import LoadedKeys, Slot, raise_mismatch, requested_dtype
+from .state import LoadedKeys, Slot, note_replaced, raise_mismatch, raise_replaced, requested_dtype
 
 Array = np.ndarray[Any, Any]
 MOST = 24  # the largest number of submodule lines that ``repr`` shows
@@ -139,6 +140,7 @@ class Module:
             tensor: an array or a Tensor, whose graph is left behind; or ``None``.
             persistent: whether `state_dict` includes it.
         """
+        setattr(self, name, None)  # if it was a parameter, it is none from now on
         setattr(self, name, tensor.detach() if isinstance(tensor, Tensor) else tensor)
         if persistent and name not in self.buffer_names:
             self.buffer_names = (*self.buffer_names, name)
@@ -202,6 +204,8 @@ class Module:
         """Yield all parameters and buffers with all their paths, or with once=True by each module's first path."""
         for path, module in self._paths(once):
             start = f"{path}." if path else ""
+            if once and vars(module).get("_replaced"):
+                raise_replaced(type(self).__name__, start, vars(module))
             for name, value in _find_members(module.attributes()):
                 if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
                     value.node is not None or value.label is not None  # a frozen parameter has a name
@@ -258,7 +262,7 @@ class Module:
         places = dict(self._own_slots())
         if any(path not in places for path in state):  # the state may use another path of a shared array
             places = dict(self._slots())
-        new = {path: (slot, np.asarray(raw(state[path]))) for path, slot in places.items() if path in state}
+        new = {path: (slot, np.asarray(unmasked(raw(state[path])))) for path, slot in places.items() if path in state}
         given = {slot for slot, _ in new.values()}  # a shared array needs only one of its paths
         missing = [path for path, slot in self._own_slots() if slot not in given]
         unknown = [path for path in state if path not in places]
@@ -372,6 +376,13 @@ class Module:
 
         def __getattr__(self, name: str) -> Any:
             raise no_attribute(type(self).__name__, name, () if name[0] == "_" else dir(self), OF_MODELS)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set an attribute, and remember whether an array has replaced a parameter."""
+            mine = vars(self)
+            if name[0] != "_" and (isinstance(mine.get(name), Tensor) or "_replaced" in mine):
+                note_replaced(mine, name, value)
+            object.__setattr__(self, name, value)
 
     # -- How it is shown
 
