@@ -413,7 +413,7 @@ def test_a_table_is_taken_and_another_target_of_it_chosen() -> None:
     assert b"houses.csv" in session.network()
 
 
-def test_a_table_that_was_offered_does_not_stand_in_the_way_of_the_one_that_is_learnt_from() -> None:
+def test_an_offered_table_does_not_replace_the_current_one() -> None:
     session = Session(Choices(dataset="table"), table(FLOWERS, "flowers.csv"))
     session.do("step")
     assert "cell is empty" in session.take("houses.csv", HOUSES.encode())["message"]
@@ -594,8 +594,10 @@ def test_without_the_extra_the_command_says_what_to_install(
     from tinygrad_nn.cli import main
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main(["play", "--no-browser"]) == 2
-    assert "pip install 'tinygrad-nn[play]'" in " ".join(capsys.readouterr().err.split())
+    for command in (["play"], ["explore", "--serve", "--epochs", "1", "--hidden", "2", "--quiet"]):
+        assert main([*command, "--no-browser"]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert said == ["tinygrad-nn: error: a live page needs: pip install 'tinygrad-nn[play]'."]
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
