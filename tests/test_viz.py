@@ -219,6 +219,14 @@ def test_svg_tells_values_gradients_and_equations() -> None:
     assert not any("float64" in word for word in words(draw(loss, shapes=False).svg))
 
 
+def test_complex_numbers_are_summed_up_by_absolute_values() -> None:
+    z = Tensor(np.arange(9) * (3 + 4j), name="z")
+    drawing = draw(np.abs(z))
+    assert {"|value|", "value"} <= set(words(drawing.svg))
+    assert "#124;value#124; 0 / 20 / 40" in drawing.mermaid
+    assert "value 0 / 20 / 40" in drawing.mermaid
+
+
 def test_a_notebook_gets_the_svg_and_a_screen_reader_its_name() -> None:
     drawing = draw(square(), title='x < "2"')
     root = ET.fromstring(drawing._repr_svg_())
@@ -539,6 +547,19 @@ def test_ink_can_be_read_on_every_colour() -> None:
 
     for fill in (*DIVERGING, *RISING, NEUTRAL, ZERO, BROKEN, *(fill for fill, _ in BIRTH)):
         assert contrast(shade(fill, "").ink, fill) >= 4.5
+
+
+def test_a_page_of_one_node_is_one_of_landmarks_and_prints_the_whole_picture(browser: Any, tmp_path: Path) -> None:
+    assert "<h1>Computation graph of 1 node</h1>" in draw(Tensor(1.0, name="x")).html
+    context = browser.new_context(viewport={"width": 700, "height": 900})
+    tab = context.new_page()
+    tab.goto(draw(two_layers()).save(tmp_path / "page.html").as_uri())
+    assert tab.locator("body > :not(header, main)").count() == 0, "every text is in a landmark"
+    wide = "document.querySelector('.drawing svg').getBoundingClientRect().width"
+    assert tab.evaluate(wide) > 700, "on the screen it scrolls"
+    tab.emulate_media(media="print")
+    assert 300 < tab.evaluate(wide) < 700
+    context.close()
 
 
 def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

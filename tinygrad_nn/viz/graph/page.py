@@ -9,7 +9,7 @@ from html import escape
 from ...files import POLICY
 from ...graph import GraphView
 from ...printable import printable
-from .picture import Picture
+from .picture import Picture, title_of
 
 MOST_ROWS = 2000  # rows of the table of nodes at most
 PAGE = """<!doctype html>
@@ -36,10 +36,11 @@ td.number, th.number {{ text-align: right; white-space: nowrap; }}
 pre {{ background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem; overflow-x: auto; }}
 .note {{ background: var(--soft); border-left: 4px solid var(--second); padding: .6rem .9rem; }}
 summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
+@media print {{ .wide, pre {{ overflow: visible !important; }} pre {{ white-space: pre-wrap; }} }}
 {style}</style>
 </head>
 <body>
-<h1>{title}</h1>
+<header><h1>{title}</h1></header>
 {body}
 </body>
 </html>
@@ -47,6 +48,7 @@ summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
 # The smallest text has 8 points, which is 10.7 pixels; scaled by 1.04 it has 11.
 AT_SIZE = """.drawing { overflow-x: auto; }
 .drawing svg { display: block; margin: 0 auto; width: calc(1.04 * var(--w)); max-width: none !important; height: auto; }
+@media print { .drawing { overflow: visible; } .drawing svg { max-width: 100% !important; max-height: 90vh; } }
 """
 DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #3d444d; --soft: #161b22;
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
@@ -65,13 +67,13 @@ def html_page(
 
 def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
     """Return the page of a drawing: the SVG and a folded table, or else a note, the table and the Mermaid text."""
-    title = picture.style.title or f"Computation graph of {len(view)} nodes"
+    title = picture.style.title or title_of(view)
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
         table = f"<details><summary>All nodes as a table</summary>\n{_node_table(view, picture.roles)}\n</details>"
         body = f"<main>\n{said}{at_readable_size(svg, title)}\n{table}\n</main>"
     else:
-        body = said + to_fragment(view, why, mermaid, picture.roles)
+        body = f"<main>\n{said}{to_fragment(view, why, mermaid, picture.roles)}\n</main>"
     return html_page(title, body, theme=picture.style.theme, style=AT_SIZE)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...graph import root_mean_square
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
 from ...printable import printable
@@ -68,10 +68,7 @@ class GradientFlow:
         if not isinstance(given, Mapping):
             given = {f"layer {k}": g for k, g in enumerate(given, start=1)}
         for name, g in given.items():
-            array = np.abs(array_of(g)).astype(float)
-            with np.errstate(all="ignore"):
-                norm = math.sqrt(float(np.mean(array * array))) if array.size else 0.0
-            self.norms.setdefault(str(name), []).append(norm)
+            self.norms.setdefault(str(name), []).append(root_mean_square(array_of(g)))
 
 
 def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
