@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .masked import unmasked
+
 Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
 
@@ -387,7 +389,7 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
     """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
-    array = np.asarray(arg)
+    array = np.asarray(unmasked(arg))
     if array.dtype == object:
         raise TypeError(
             f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
 from .keywords import pytorch_names
@@ -146,7 +147,7 @@ def parameter(array: Any, dtype: Any) -> Tensor:
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "f":
         raise TypeError(f"dtype={kind}; gradients need floats: dtype=np.float64 or np.float32.")
-    return Tensor(np.asarray(array).astype(kind, copy=False))
+    return Tensor(np.asarray(unmasked(array)).astype(kind, copy=False))
 
 
 def as_input(x: Any, dtype: Any) -> Any:
@@ -167,7 +168,7 @@ def as_array(x: Any) -> Any:
             "LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. Tensors "
             "of one shape become one with np.stack(x)."
         )
-    array = np.asarray(x)
+    array = np.asarray(unmasked(x))
     if array.dtype.kind not in "iubfc":
         takes = "a layer takes numbers: an array, a Tensor, or a list of rows."
         if x is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...masked import unmasked
 from ...tensor import Tensor, raw
 
 Array = Any
@@ -34,7 +35,7 @@ def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Ar
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
     if isinstance(value, Tensor):
         return value
-    array = np.asarray(value)
+    array = np.asarray(unmasked(value))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{call}: {name} is of dtype {array.dtype}; a loss needs real numbers.")
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(float)
@@ -61,7 +62,7 @@ def check_pair(
 def plain_values(value: Any) -> Any:
     """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
     value = raw(value)
-    return value if isinstance(value, Tensor) else np.asarray(value)
+    return value if isinstance(value, Tensor) else np.asarray(unmasked(value))
 
 
 def refuse_where(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
