@@ -116,8 +116,11 @@ def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: A
         ax.plot(np.arange(1, sizes.size + 1), sizes, color=colour, linewidth=1.8, marker=marker, markersize=4.5,
                 label=_plain_text(name))  # fmt: skip
     ax.set_yscale("log")
+    if not any(np.isfinite(line.get_ydata()).any() for line in ax.get_lines()):
+        ax.set_xlim(0.5, max(map(len, norms.values())) + 0.5)
+        ax.text(0.5, 0.5, "every gradient is 0 or not finite", ha="center", transform=ax.transAxes)
     ax.set(xlabel="epoch", ylabel="root mean square of the gradient")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     tidy(ax)
     if many:
         shown = ScalarMappable(Normalize(1, len(norms) / 0.85), "viridis")
