@@ -162,7 +162,7 @@ def layouts(make: Any, down: bool) -> Iterator[tuple[Arrangement, frozenset[int]
 
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("make", [network, shared, wide, leaving, nothing])
-def test_nothing_overlaps_and_boxes_hold_what_is_in_them(make: Any, down: bool) -> None:
+def test_nodes_do_not_overlap_and_boxes_contain_their_nodes(make: Any, down: bool) -> None:
     for arrangement, folded, placed in layouts(make, down):
         for number, box in enumerate(arrangement.boxes):
             if number in folded or f"b{number}" not in placed.spots:
