@@ -77,8 +77,8 @@ const PICTURES = {
     const inputs = heatNumbers(asHeat(arrays[nodes[source].value])), outputs = heatNumbers(asHeat(arrays[node.value]));
     const W = 330, H = 170, M = 42, shown = back ? [...y, ...slope] : y, finite = shown.filter(v => v !== null);
     if (finite.length < 2) return null;
-    const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = Math.max(1e-9, high - low);
-    const px = v => M + ((v - x[0]) / (x.at(-1) - x[0])) * (W - 2 * M), py = v => H - 20 - ((v - low) / most) * (H - 36);
+    const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = high / 2 - low / 2 || 1; // halves, as the difference may overflow
+    const px = v => M + ((v / 2 - x[0] / 2) / (x.at(-1) / 2 - x[0] / 2)) * (W - 2 * M), py = v => H - 20 - ((v / 2 - low / 2) / most) * (H - 36);
     const path = values => {
       let d = "", pen = false;
       values.forEach((v, i) => {
@@ -192,7 +192,7 @@ const PICTURES = {
   moments(number, { groups, of }) {
     const holder = el("div"), draw = k => {
       const { mean, deviation, before, after, of: all } = groups[k], W = 320, known = [...before, ...after, mean - deviation, mean + deviation].filter(v => v !== null);
-      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v - low) / Math.max(1e-9, high - low)) * (W - 24);
+      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v - low) / (high - low || 1)) * (W - 24);
       const drawing = svg("svg", { viewBox: `0 0 ${W} 128`, class: "chart", role: "img", "aria-label": `group ${k}: mean ${mean}, deviation ${deviation}` });
       const row = (y, name, values, middle, spread) => {
         drawing.append(svgText(0, y - 16, name), svg("path", { d: `M8 ${y}H${W - 8}`, class: "axis" }));
@@ -225,7 +225,7 @@ function barPicture(words, values, names, instead) {
     const W = 320, each = (W - 10) / shown, drawing = svg("svg", { viewBox: `0 0 ${W} 172`, class: "chart", role: "img", "aria-label": `row ${row}: ${names.join(", ")}` });
     heats.forEach((heat, i) => {
       const part = Array.from(heat.values.subarray(row * width, row * width + shown)), top = 18 + 84 * i, finite = part.filter(Number.isFinite);
-      const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = Math.max(1e-9, high - low), py = v => top + ((high - v) / most) * 54;
+      const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = high - low || 1, py = v => top + ((high - v) / most) * 54;
       drawing.append(svgText(0, top - 5, names[i]), svg("path", { d: `M0 ${py(0)}H${W}`, class: "axis" }));
       part.forEach((v, k) => {
         if (!Number.isFinite(v)) return;
