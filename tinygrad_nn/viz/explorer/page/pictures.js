@@ -190,20 +190,22 @@ const PICTURES = {
   },
 
   moments(number, { groups, of }) {
+    const told = v => (v === null ? "not finite" : +v.toPrecision(4));
     const holder = el("div"), draw = k => {
-      const { mean, deviation, before, after, of: all } = groups[k], W = 320, known = [...before, ...after, mean - deviation, mean + deviation].filter(v => v !== null);
-      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v - low) / (high - low || 1)) * (W - 24);
-      const drawing = svg("svg", { viewBox: `0 0 ${W} 128`, class: "chart", role: "img", "aria-label": `group ${k}: mean ${mean}, deviation ${deviation}` });
+      const { mean, deviation, before, after, of: all } = groups[k], W = 320, whole = mean !== null && deviation !== null;
+      const known = [...before, ...after, ...(whole ? [mean - deviation, mean + deviation] : [])].filter(v => v !== null && Number.isFinite(v));
+      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v / 2 - low / 2) / (high / 2 - low / 2 || 1)) * (W - 24);
+      const drawing = svg("svg", { viewBox: `0 0 ${W} 128`, class: "chart", role: "img", "aria-label": `group ${k}: mean ${told(mean)}, deviation ${told(deviation)}` });
       const row = (y, name, values, middle, spread) => {
         drawing.append(svgText(0, y - 16, name), svg("path", { d: `M8 ${y}H${W - 8}`, class: "axis" }));
-        if (spread > 0) drawing.append(svg("rect", { x: px(middle - spread), y: y - 9, width: px(middle + spread) - px(middle - spread), height: 18, class: "band" }));
-        drawing.append(svg("path", { d: `M${px(middle)} ${y - 12}V${y + 12}`, class: "mean" }));
+        if (spread > 0 && whole) drawing.append(svg("rect", { x: px(middle - spread), y: y - 9, width: px(middle + spread) - px(middle - spread), height: 18, class: "band" }));
+        if (middle !== null) drawing.append(svg("path", { d: `M${px(middle)} ${y - 12}V${y + 12}`, class: "mean" }));
         for (const v of values) if (v !== null) drawing.append(svg("circle", { cx: px(v), cy: y, r: 3.5, class: "dot" }, svg("title", null, negative(String(v)))));
       };
       row(40, "before", before, mean, deviation);
       row(96, "after", after, 0, 0);
       drawing.append(svgText(px(0), 124, "0", { "text-anchor": "middle" }));
-      holder.replaceChildren(drawing, el("p", { class: "picture-said" }, negative(`mean ${+mean.toPrecision(4)}, deviation ${+deviation.toPrecision(4)}${all > before.length ? `; the first ${before.length} of ${all} numbers` : ""}`)));
+      holder.replaceChildren(drawing, el("p", { class: "picture-said" }, negative(`mean ${told(mean)}, deviation ${told(deviation)}${all > before.length ? `; the first ${before.length} of ${all} numbers` : ""}`)));
     };
     draw(0);
     const slider = groups.length > 1 ? [walker(groups.length, groups.length < of ? `group, the first ${groups.length} of ${of}` : "group", draw)] : [];
