@@ -233,6 +233,13 @@ def test_a_picture_of_any_numbers_is_drawn(opened: Any, values: Any) -> None:
     assert [tab.evaluate(drawn, kind) for kind in ("sin", "divide", "softmax", "standardize", "sum")] == [0] * 5
 
 
+def test_every_number_of_a_step_is_inside_the_picture_of_its_curve(opened: Any) -> None:
+    tab = opened((1.0 / Tensor([-1.0, 0.001, 1.0, 0.4], name="x")).sum(), "divide")
+    dots = tab.locator("#detail .chart circle").evaluate_all("found => found.map(dot => dot.getAttribute('cy'))")
+    assert len(dots) == 4
+    assert all(0 < float(height) < 170 for height in dots)
+
+
 def test_heat_maps_tell_index_and_value_share_a_scale_and_fit(opened: Any) -> None:
     tall, deep = Tensor(RNG.normal(size=(40, 4)), name="tall"), Tensor(RNG.normal(size=(2, 3, 5, 6)), name="deep")
     out = (tall.sum() * deep).sum()

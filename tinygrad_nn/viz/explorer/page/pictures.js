@@ -75,7 +75,9 @@ const PICTURES = {
   curve(number, { x, y, slope, slot }, back) {
     const node = nodes[number], source = edges[graph.into[number][slot]][0];
     const inputs = heatNumbers(asHeat(arrays[nodes[source].value])), outputs = heatNumbers(asHeat(arrays[node.value]));
-    const W = 330, H = 170, M = 42, shown = back ? [...y, ...slope] : y, finite = shown.filter(v => v !== null);
+    const exact = inputs.block[0] === 1 && inputs.block[1] === 1 && inputs.texts.length === outputs.texts.length;
+    const dots = exact ? Array.from({ length: Math.min(inputs.values.length, 200) }, (_, i) => i).filter(i => Number.isFinite(inputs.values[i]) && Number.isFinite(outputs.values[i])) : [];
+    const W = 330, H = 170, M = 42, shown = [...y, ...(back ? slope : []), ...dots.map(i => outputs.values[i])], finite = shown.filter(v => v !== null);
     if (finite.length < 2) return null;
     const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = high / 2 - low / 2 || 1; // halves, as the difference may overflow
     const px = v => M + ((v / 2 - x[0] / 2) / (x.at(-1) / 2 - x[0] / 2)) * (W - 2 * M), py = v => H - 20 - ((v / 2 - low / 2) / most) * (H - 36);
@@ -94,9 +96,7 @@ const PICTURES = {
     if (back) drawing.append(svg("path", { d: path(slope), class: "curve slope" }));
     drawing.append(svgText(M, H - 5, negative(String(+x[0].toPrecision(3)))), svgText(W - M, H - 5, negative(String(+x.at(-1).toPrecision(3))), { "text-anchor": "end" }),
       svgText(M - 4, py(high) + 4, negative(String(+high.toPrecision(3))), { "text-anchor": "end" }), svgText(M - 4, py(low) + 4, negative(String(+low.toPrecision(3))), { "text-anchor": "end" }));
-    const exact = inputs.block[0] === 1 && inputs.block[1] === 1 && inputs.texts.length === outputs.texts.length;
-    if (exact) for (let i = 0; i < Math.min(inputs.values.length, 200); i++) {
-      if (!Number.isFinite(inputs.values[i]) || !Number.isFinite(outputs.values[i])) continue;
+    for (const i of dots) {
       drawing.append(svg("circle", { cx: px(inputs.values[i]), cy: py(outputs.values[i]), r: 3.5, class: "dot" }, svg("title", null, negative(`${inputs.texts[i]} → ${outputs.texts[i]}`))));
     }
     const words = inputs.texts.length === 1 ? `${nodes[source].named} = ${negative(inputs.texts[0])} becomes ${negative(outputs.texts[0])}.` : `Each entry of ${nodes[source].named} goes to the right, what it becomes goes up.`;
