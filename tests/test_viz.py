@@ -227,6 +227,15 @@ def test_complex_numbers_are_summed_up_by_absolute_values() -> None:
     assert "value 0 / 20 / 40" in drawing.mermaid
 
 
+def test_parameters_of_one_layer_are_told_apart_however_long_their_path_is() -> None:
+    ends = ("in_proj_weight", "in_proj_bias", "weight")
+    parts = [Tensor(2.0, name=f"encoder.layers.0.self_attention_of_all.{end}") for end in ends]
+    shown = {item.title for item in draw(np.stack(parts)).picture.items}
+    assert len(shown) == 4
+    assert {"encoder.layers.0.sel….in_proj_weight", "encoder.layers.0.self_attent….weight"} <= shown
+    assert all(len(title) <= 36 for title in shown)
+
+
 def test_a_notebook_gets_the_svg_and_a_screen_reader_its_name() -> None:
     drawing = draw(square(), title='x < "2"')
     root = ET.fromstring(drawing._repr_svg_())

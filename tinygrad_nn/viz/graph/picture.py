@@ -324,9 +324,18 @@ def title_of(view: GraphView) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return printable text, cut with an ellipsis if it is too long for a drawing."""
+    """Return printable text, cut with an ellipsis if it is too long for a drawing; a path keeps its end.
+
+    Example:
+        >>> shorten("encoder.layers.0.self_attention.in_proj_weight")
+        'encoder.layers.0.sel….in_proj_weight'
+    """
     text = printable(text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    if len(text) <= LONGEST:
+        return text
+    end = text[text.rfind(".") :]
+    end = end if end[1:].isidentifier() and len(end) <= LONGEST // 2 else ""
+    return f"{text[: LONGEST - 1 - len(end)]}…{end}"
 
 
 def number_rows(item: Item) -> list[tuple[str, tuple[str, ...]]]:

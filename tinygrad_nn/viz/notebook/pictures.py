@@ -82,12 +82,12 @@ def dataset_html(data: Any) -> str:
 
 def profile_html(profile: Any) -> str | None:
     """Return a profile as HTML: its tables and (if Graphviz is installed) its graph, folded and colored by time."""
-    text = f'<pre style="overflow-x:auto">{escape(str(profile))}</pre>'
+    text = f'<pre style="overflow-x:auto" tabindex="0">{escape(str(profile))}</pre>'
     svg = profile.draw()._repr_svg_() if profile.view is not None else None
     if svg is None:
         return text
     unfold = '<summary style="cursor:pointer">The graph, coloured by time</summary>'
-    return f'{text}<details>{unfold}<div style="overflow-x:auto">{svg}</div></details>'
+    return f'{text}<details>{unfold}<div style="overflow-x:auto" tabindex="0">{svg}</div></details>'
 
 
 KINDS: dict[str, Callable[[Any], str | None]] = {
