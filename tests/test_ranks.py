@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ pytest.importorskip("mpi4py")
 ROOT = Path(__file__).resolve().parents[1]
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")]
+ENDING = sorted(set(FAULTS) - set(AT_ONCE))  # faults that end their program
 TO = {"float64": 1e-12, "float32": 2e-5}  # rounding of 53 and 24 bits, with four digits for what steps make of it
 
 
@@ -109,12 +111,24 @@ def test_a_fault_is_named_by_all_ranks(fault: str, found_at_once: Path) -> None:
     check_said(found_at_once, fault, {0, 1, 2})
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(AT_ONCE)))
-def test_a_fault_of_one_rank_is_named_by_all(fault: str, tmp_path: Path) -> None:
-    done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """The folder and the exit codes of the faults that end their program.
+
+    Two programs run at the same time, because most of their time they wait for a rank that does not answer.
+    """
+    folder = tmp_path_factory.mktemp("ended")
+    with ThreadPoolExecutor(2) as pool:
+        codes = pool.map(lambda fault: mpiexec(3, "-m", "tests.failing_ranks", folder, fault).returncode, ENDING)
+        return folder, dict(zip(ENDING, codes, strict=True))
+
+
+@pytest.mark.parametrize("fault", ENDING)
+def test_a_fault_of_one_rank_is_named_by_all(fault: str, ended: tuple[Path, dict[str, int]]) -> None:
+    folder, codes = ended
     absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
-    check_said(tmp_path, fault, {0, 1, 2} - absent.get(fault, set()))
-    assert done.returncode
+    check_said(folder, fault, {0, 1, 2} - absent.get(fault, set()))
+    assert codes[fault]
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
