@@ -82,8 +82,8 @@ class Pictures:
         for curve, function, (low, high) in self.curves.values():
             size = max(abs(low), abs(high))
             room = max(0.15 * high - 0.15 * low, 1e-3 * size) if high > low else max(1.0, size)  # seen in five digits
-            ends = np.clip([low - room, high + room], -LARGEST, LARGEST) / 2  # half, as their difference may overflow
-            x = 2 * np.linspace(*ends, SAMPLES)
+            low, high = max(low - room, -LARGEST), min(high + room, LARGEST)
+            x = 2 * np.linspace(low / 2, high / 2, SAMPLES)  # as the difference of the ends may overflow
             with np.errstate(all="ignore"):
                 y, slope = function(x)
             curve |= {name: json_numbers(values) for name, values in (("x", x), ("y", y), ("slope", slope))}
