@@ -578,7 +578,9 @@ def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkey
     bare = draw(hostile(), title=HOSTILE[1]).save(tmp_path / "bare.html").read_text(encoding="utf-8")
     assert "pip install graphviz-pure" in bare
     assert "flowchart LR" in bare
+    assert '<pre tabindex="0">' in bare, "a keyboard scrolls the text"
     for text in (page, bare):
+        assert "<th></th>" not in re.sub(r"<th [^>]*>", "<th>", text), "a column without a name"
         assert not re.search("<script|<img", text)
         assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
 

@@ -91,7 +91,8 @@ def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str
     return (
         f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_node_table(view, roles)}\n'
         f'<h2>The same as Mermaid text</h2>\n'
-        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
+        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n"
+        f'<pre tabindex="0">{escape(mermaid)}</pre>'
     )
 
 
@@ -122,5 +123,5 @@ def _node_table(view: GraphView, roles: Mapping[int, str]) -> str:
     ]  # fmt: skip
     more = len(view) - len(rows)
     rest = f"<p>And {more:,} more, which a file that ends in .json holds.</p>" if more else ""
-    heads = ("", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
+    heads = ("node", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
     return html_table(heads, rows, frozenset({0})) + rest

@@ -71,7 +71,7 @@ def dataset_html(data: Any) -> str:
     words = "".join(f"<br><b>{escape(a)}</b> {escape(b)}" if b else f"<br>{escape(a)}" for a, _, b in parts)
     few = min(len(data.feature_names), 8)
     more = len(data.feature_names) - few
-    heads = ["", *data.feature_names[:few], *([f"{more} more"] if more else []), "class"]
+    heads = ["row", *data.feature_names[:few], *([f"{more} more"] if more else []), "class"]
     rows = []
     for k in np.linspace(0, len(data.x) - 1, min(6, len(data.x))).astype(int):
         cells = [short_number(float(value)) for value in data.x[k, :few]] + (["..."] if more else [])
