@@ -71,7 +71,7 @@ def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) ->
 # Ranks have one BLAS thread each, and this process what it was given: the bits are not compared.
 @pytest.mark.filterwarnings("ignore:fit. .* continues in a different environment:UserWarning")
 @pytest.mark.parametrize("name", ["mlp", "batches"])
-def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
+def test_any_number_of_ranks_can_resume(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
     """With a plateau and with early stopping; at the end one process without a communicator."""
     settings = NETWORKS[name](tmp_path)[3]["settings"]
     for ranks, epochs in ((3, 2), (2, 4)):
@@ -83,7 +83,7 @@ def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[st
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
     done = kill_and_resume(tmp_path, random.Random(seed))
     assert worst(done["weights"], alone["cnn"]["weights"]) < 100 * TO["float64"]
 
@@ -182,7 +182,7 @@ def test_the_command_fails_where_one_of_its_ranks_does(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loop_of_ones_own_takes_the_same_steps(tmp_path: Path) -> None:
+def test_a_users_loop_takes_the_same_steps(tmp_path: Path) -> None:
     done = [mpiexec(ranks, "-m", "tests.own_loop", tmp_path) for ranks in (1, 3)]
     assert all(one.returncode == 0 for one in done), done[1].stderr
     one, three = (json.loads((tmp_path / f"{ranks}.json").read_text()) for ranks in (1, 3))
