@@ -16,6 +16,8 @@ from ..settings import Solver
 
 def check_single_number(loss: Any) -> Any:
     """Return the loss; raise a ValueError if it is not a single number."""
+    if loss is None:
+        raise TypeError("the function that computes the loss returned None; write return loss at its end.")
     if np.shape(loss) != ():
         raise ValueError(
             f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
@@ -61,6 +63,8 @@ def _with_shape_check(call: str, name: str, loss: Callable[[Any, Any], Any]) -> 
 
     def checked(yhat: Any, y: Any) -> Any:
         if not hasattr(yhat, "shape"):
+            if yhat is None:
+                raise TypeError(f"{call}: the model returned None; write return at the end of its forward.")
             what = type(yhat).__name__
             raise TypeError(f"{call}: {name} compares arrays; the model returned a {what}. Write a loss f(output, y).")
         if np.shape(yhat) != np.shape(y):
