@@ -146,6 +146,8 @@ def as_input(x: Any, dtype: Any) -> Any:
     if isinstance(x, Tensor):
         return x
     array = np.asarray(x)
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(f"a layer takes an array of numbers; x is of type {type(x).__name__} and dtype {array.dtype}.")
     return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
 
 
