@@ -118,10 +118,11 @@ def check_targets(
     if array.ndim == 1 and last.n_out == 1:
         array = array[:, None]
     if array.shape[1:] != (last.n_out,):
-        labels = array.ndim == 1 or array.shape[1:] == (1,)
+        labels = (array.ndim == 1 or array.shape[1:] == (1,)) and (array.dtype.kind != "f" or "entropy" in loss)
         hint = (
             f"Encode labels with tinygrad_nn.data.one_hot({name}, {last.n_out})."
             if labels
+            else f"Pass {last.n_out} columns, or make the last layer with n_out=1." if array.size == len(array)
             else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         )
         raise ValueError(
