@@ -344,6 +344,38 @@ def test_arrays_of_objects_cannot_hide_tensors() -> None:
             Tensor(X).astype(dtype)
 
 
+MASKED: dict[str, Callable[[Any], Any]] = {
+    "Tensor": Tensor, "t + m": lambda m: Tensor(Y) + m, "np.multiply": lambda m: np.multiply(Tensor(Y), m),
+    "np.stack": lambda m: np.stack([Tensor(Y), m]), "np.clip": lambda m: np.clip(Tensor(Y), 0, m),
+    "t.at": lambda m: Tensor(Y).at[:].set(m), "array": lambda m: tg.array([Tensor(Y), m]),
+    "grad": lambda m: grad(np.sum)(m), "jacobian": lambda m: tg.jacobian(np.sin)(m),
+    "jvp": lambda m: tg.jvp(np.sin, (Y,), (m,)), "vjp": lambda m: tg.vjp(np.sin, Y)[1](m),
+    "vmap": lambda m: tg.vmap(np.sin)(m), "vmap of columns": lambda m: tg.vmap(np.sin, in_axes=1)(m[None]),
+    "backward": lambda m: (2 * Tensor(Y)).backward(m), "check_gradients": lambda m: tg.check_gradients(np.sin, m),
+    "Parameter": tg.nn.Parameter, "Linear": lambda m: tg.nn.Linear(3, 2, rng=0)(m),
+    "Embedding": lambda m: tg.nn.Embedding(4, 2, rng=0)(m.astype(int)),
+    "F.embedding": lambda m: tg.nn.functional.embedding(m.astype(int), Tensor(X)),
+    "from_pretrained": lambda m: tg.nn.Embedding.from_pretrained(m[None]),
+    "load_state_dict": lambda m: tg.nn.LayerNorm(3).load_state_dict({"weight": m, "bias": Y}),
+    "MSELoss": lambda m: tg.nn.MSELoss()(Tensor(Y), m), "BCELoss": lambda m: tg.nn.BCELoss()(Y / 3, m / 3),
+    "CrossEntropyLoss": lambda m: tg.nn.CrossEntropyLoss()(np.eye(3), m.astype(int)),
+    "torch.tensor": tg.pytorch.tensor, "torch.as_tensor": tg.pytorch.as_tensor, "from_numpy": tg.pytorch.from_numpy,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", MASKED)
+def test_masked_entries_are_refused_rather_than_used(call: str) -> None:
+    m = np.ma.masked_array([1.0, 2.0, 0.5], [False, True, False])
+    with pytest.raises(TypeError, match=r"1 of the 3 entries of this masked array are masked.*x\.filled\(0\.0\)"):
+        MASKED[call](m)
+
+
+def test_a_masked_array_without_masked_entries_is_an_array() -> None:
+    m = np.ma.masked_array([1.0, 2.0, 0.5], False)
+    assert type(Tensor(m).data) is np.ndarray
+    assert grad(lambda x: (x * m).sum())(m).tolist() == [1, 2, 0.5]
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -21,6 +21,7 @@ import numpy as np
 from .degenerate import rules_at_ties
 from .forks import renewed_after_fork
 from .leaves import add_gradient
+from .masked import unmasked
 from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
@@ -364,7 +365,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
         return np.array(1, data.dtype) if data.ndim == 0 else np.ones_like(data)  # ones_like is several times slower
-    seed = np.asarray(raw(gradient), dtype=data.dtype)
+    seed = np.asarray(unmasked(raw(gradient)), dtype=data.dtype)
     if seed.shape != data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
     return seed

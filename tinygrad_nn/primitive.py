@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .masked import unmasked
+
 Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
 
@@ -200,11 +202,16 @@ class Primitive:
                 metadata = {**metadata, name: value}
             for part in value if type(value) is tuple else (value,):
                 of_option = of_option or getattr(type(part), "_funnel", None)
+        listed = False
         for array in arrays:
             if type(array) not in _KNOWN:
                 funnel = getattr(type(array), "_funnel", None)
                 if funnel is not None:
                     return funnel(self, arrays, metadata)
+                if type(array) is list or type(array) is tuple:
+                    listed = True
+        if listed and not self.jointly:
+            arrays = tuple(as_constant(a, self) if type(a) is list or type(a) is tuple else a for a in arrays)
         if of_option is not None:
             return of_option(self, arrays, metadata)
         out = self.forward(*arrays, **metadata)
@@ -382,7 +389,7 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
     """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
-    array = np.asarray(arg)
+    array = np.asarray(unmasked(arg))
     if array.dtype == object:
         raise TypeError(
             f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "

@@ -18,3 +18,10 @@ def printable(text: object, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def html_text(text: object, keep: str = "") -> str:
+    """Return the text of `printable` with the reserved characters of HTML escaped as well."""
+    from html import escape  # loads a table of thousands of names, which `import tinygrad_nn` does not need
+
+    return escape(printable(text, keep))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .leaves import assign_gradient, read_gradient, updated_in_place
+from .masked import unmasked
 from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
@@ -184,7 +186,7 @@ class Tensor:
         node: the record of how it was made (a `Node`), or ``None`` for a constant.
 
     Raises:
-        TypeError: data that is not made of numbers.
+        TypeError: data that is not made of numbers, or a masked array with masked entries.
 
     Example:
         >>> x = Tensor([1.0, 2.0, 3.0])
@@ -208,7 +210,7 @@ class Tensor:
         return (None,)  # pickle calls __new__ with it and fills in the slots afterwards
 
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> None:
-        array = np.asarray(data, dtype)
+        array = data if type(data) is _ndarray and dtype is None else np.asarray(unmasked(data), dtype)
         if array.dtype.kind not in "fciub":
             raise TypeError(
                 f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
@@ -407,8 +409,6 @@ class Tensor:
         twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
         notes = self.node.notes if self.node else None
         if notes and "attached" in notes:  # objects that other modules attached to this leaf are copied too
-            from copy import deepcopy
-
             twin.node.note(attached=deepcopy(notes["attached"], memo))  # type: ignore[union-attr]
         return twin
 

@@ -16,6 +16,7 @@ import numpy as np
 from .backward import ancestors, walk
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
+from .masked import unmasked
 from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
@@ -32,7 +33,7 @@ def new_input(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
         return level.outside(lambda xs: [new_input(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
         return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, f)
-    return _leaf(np.asarray(value), f)
+    return _leaf(np.asarray(unmasked(value)), f)
 
 
 def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
@@ -92,7 +93,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
         arrived = found if live else {node: _without_graph(g) for node, g in found.items()}
     elif out.node is not None and not live:
-        found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
+        found = walk(out.node, np.asarray(unmasked(cotangent), dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
@@ -397,7 +398,7 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
         for t, v in zip(inputs, directions, strict=True):
             if t.node is None:
                 continue
-            v = v.astype(t.dtype) if isinstance(v, Tensor) else np.asarray(v, t.dtype)
+            v = v.astype(t.dtype) if isinstance(v, Tensor) else np.asarray(unmasked(v), t.dtype)
             tangents[t.node] = wrap(v, None) if live and not isinstance(v, Tensor) else v
         if through is None:
             found = [_by_two_walks(out, inputs, directions) for out in outs]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from ..masked import unmasked
 from ..printable import printable
 from ..tensor import Tensor, wrap
 from ..tree import Tree, children, described, flatten
@@ -96,7 +97,7 @@ def _can_map(x: Any) -> bool:
 
 
 def _first(x: Any, axis: int) -> Any:
-    return x if axis == 0 else np.moveaxis(x, axis, 0)
+    return unmasked(x) if axis == 0 else np.moveaxis(unmasked(x), axis, 0)
 
 
 def _per_leaf(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:

@@ -11,7 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..printable import printable
+from ..printable import html_text
 from .pictures import draw_plan, row_loss
 from .report import difference_table, short_list, training_facts
 from .run import Options, Outcome, Scores
@@ -116,7 +116,7 @@ def _scores(outcome: Outcome) -> str:
 
 def _confusion(scores: Scores, classes: Iterable[str]) -> str:
     """Return the confusion matrix as an HTML table; darker cells have a larger share of their true class."""
-    names = [_escaped(str(name)) for name in classes]
+    names = [html_text(name) for name in classes]
     totals = scores.matrix.sum(axis=1)
     heads = "".join(f'<th scope="col" class="number">{name}</th>' for name in names)
     lines = []
@@ -170,12 +170,12 @@ def _graph(outcome: Outcome) -> str:
     from ..viz import draw
 
     loss, names, title = row_loss(outcome.plan, outcome.scored)
-    words = f"<p>The {_escaped(title)}. Each box holds a value and the gradient that arrived at it.</p>"
+    words = f"<p>The {html_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
     light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
     try:
         return words + _picture(lambda theme: (light if theme == "light" else dark).svg, "Computation graph")
     except RuntimeError as error:  # Graphviz is not installed
-        return f'{words}<p class="note">{_escaped(str(error))}</p><pre>{escape(light.mermaid)}</pre>'
+        return f'{words}<p class="note">{html_text(error)}</p><pre>{escape(light.mermaid)}</pre>'
 
 
 def _network(outcome: Outcome) -> str:
@@ -189,7 +189,7 @@ def _network(outcome: Outcome) -> str:
         "neurons, δ below them. Blue weights are positive, orange ones negative, thick ones large."
     )
     drawn = _picture(lambda theme: draw_plan(plan, (x, y), theme=theme, title="").svg, "Network")
-    return f"<p>{_escaped(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
+    return f"<p>{html_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
 
 
 def _picture(svg: Callable[[str], str], name: str) -> str:
@@ -227,10 +227,10 @@ def _reproduction(outcome: Outcome) -> str:
     plan = outcome.plan
     rows = [(name, text) for name, text in training_facts(plan)]
     rows += [("features", short_list(plan.problem.features, "columns")), ("versions", _versions())]
-    lines = "".join(f'<tr><th scope="row">{_escaped(name)}</th><td>{_escaped(text)}</td></tr>' for name, text in rows)
+    lines = "".join(f'<tr><th scope="row">{html_text(name)}</th><td>{html_text(text)}</td></tr>' for name, text in rows)
     return (
         f"<p>This command makes the same network again, bit for bit:</p>\n"
-        f"<pre>{_escaped(command(plan.options))}</pre>\n"
+        f"<pre>{html_text(command(plan.options))}</pre>\n"
         f'<table class="facts"><tbody>{lines}</tbody></table>'
     )
 
@@ -260,8 +260,3 @@ def _versions() -> str:
         except PackageNotFoundError:
             found.append(f"{name} of a checkout")
     return ", ".join(found)
-
-
-def _escaped(words: str) -> str:
-    """Return text from the user escaped for HTML, with invisible characters written as escapes."""
-    return escape(printable(words))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 import struct
 import xml.etree.ElementTree as ET
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import POLICY
-from ..printable import printable
+from ..printable import html_text
 from .diagnosis import KINDS, Diagnosis, Row, compact_text
 from .steps import listing
 
@@ -55,17 +54,13 @@ STYLE = """
 """
 
 
-def escape(text: str, quote: bool = True) -> str:
-    """Return text escaped for HTML, so that a page shows it literally."""
-    return html.escape(printable(text), quote)
-
-
 def page(report: ComparisonReport) -> str:
     """Return the report as a complete HTML page, whose security policy forbids scripts and network access."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(report.title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html_text(report.title)}</title>\n"
         '<style>html{color-scheme:light dark}body{margin:0;background:#fff}'
         '@media (prefers-color-scheme:dark){body{background:#161b1f}}</style></head>\n'
         f"<body>{fragment(report)}</body></html>\n"
@@ -76,21 +71,21 @@ def fragment(report: ComparisonReport) -> str:
     """Return the report as an HTML fragment, for a notebook."""
     style = STYLE + (listing.STYLE if report.steps else "")
     parts = [f"<style>{style}</style><main class='tg'>", "<p class='soft'>Gradients compared</p>"]
-    parts.append(f"<h1>{escape(report.title)}</h1>")
-    parts.append(f"<p class='verdict {'good' if report.ok else 'bad'}'>{escape(report.verdict)}</p>")
+    parts.append(f"<h1>{html_text(report.title)}</h1>")
+    parts.append(f"<p class='verdict {'good' if report.ok else 'bad'}'>{html_text(report.verdict)}</p>")
     if report.losses:
         text = ", ".join(f"{road} {compact_text(value, 8)}" for road, value in report.losses.items())
-        parts.append(f"<p>Loss: {escape(text)}</p>")
+        parts.append(f"<p>Loss: {html_text(text)}</p>")
     if report.steps:
         parts += ["<h2>Your lines, from the loss backwards</h2>", listing.as_html(report.steps)]
     if report.diagnoses:
         parts.append("<h2>Why</h2>")
         parts += [_card(k, d) for k, d in enumerate(report.diagnoses, 1)]
     if report.steps:
-        parts.append(f"<p class='soft'>{escape(report.method)}</p>")
+        parts.append(f"<p class='soft'>{html_text(report.method)}</p>")
     elif report.rows:
         parts += ["<h2>The three roads, array by array</h2>", _table(report)]
-        parts.append(f"<p class='soft'>{escape(report.method)}</p>")
+        parts.append(f"<p class='soft'>{html_text(report.method)}</p>")
         if report.shown_entries:
             parts += ["<h2>The worst entry of each</h2>", _worst(report.shown_entries)]
     rows = [step.own for step in report.steps if not step.rule_ok][:12] if report.steps else report.rows
@@ -99,19 +94,20 @@ def fragment(report: ComparisonReport) -> str:
     if drawn:
         parts += ["<h2>Where the errors are</h2>", _legend(), f"<div class='maps'>{''.join(drawn)}</div>"]
     if report.notes:
-        parts += ["<h2>Notes</h2>", *(f"<p>{escape(note)}</p>" for note in report.notes)]
+        parts += ["<h2>Notes</h2>", *(f"<p>{html_text(note)}</p>" for note in report.notes)]
     return "\n".join([*parts, "</main>"])
 
 
 def _card(k: int, d: Diagnosis) -> str:
-    evidence = "".join(f"<li>{escape(text)}</li>" for text in d.evidence)
-    twins = escape(", ".join(d.alternatives))
+    evidence = "".join(f"<li>{html_text(text)}</li>" for text in d.evidence)
+    twins = html_text(", ".join(d.alternatives))
     other = f"<p class='soft'>The same numbers would come from: {twins}.</p>" if twins else ""
-    right = f"right: {escape(d.number)} {mathml(d.equation)}" if d.equation else ""
+    right = f"right: {html_text(d.number)} {mathml(d.equation)}" if d.equation else ""
     equation = f"<div class='wide' tabindex='0'>{right}</div>" if right else ""
     return (
-        f"<section class='card{' fine' if d.harmless else ''}'><h3>{k}. {escape(d.where)}: {escape(KINDS[d.kind])} "
-        f"<code class='soft'>{d.kind}</code></h3><p>{escape(d.text)}</p><ul>{evidence}</ul>{other}{equation}</section>"
+        f"<section class='card{' fine' if d.harmless else ''}'>"
+        f"<h3>{k}. {html_text(d.where)}: {html_text(KINDS[d.kind])} <code class='soft'>{d.kind}</code></h3>"
+        f"<p>{html_text(d.text)}</p><ul>{evidence}</ul>{other}{equation}</section>"
     )
 
 
@@ -128,7 +124,7 @@ def mathml(tex: str) -> str:
             element.attrib = {name: value for name, value in element.attrib.items() if name in ATTRIBUTES}
         return ET.tostring(root, encoding="unicode")
     except Exception:  # the TeX of a user's own operation may be any text
-        return f"<code>{escape(tex)}</code>"
+        return f"<code>{html_text(tex)}</code>"
 
 
 def _table(report: ComparisonReport) -> str:
@@ -145,7 +141,7 @@ def _table(report: ComparisonReport) -> str:
         ]  # fmt: skip
         cells = [cell if cell != "nan" else "–" for cell in cells]
         mark = "bad" if not row.ok else "soft" if row.note else "good"
-        lines.append(f"<tr><td>{escape(row.name)}</td><td class='{mark}'>{escape(verdict)}</td>"
+        lines.append(f"<tr><td>{html_text(row.name)}</td><td class='{mark}'>{html_text(verdict)}</td>"
                      f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
     head = "".join(f"<th>{text}</th>" for text in heads)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
@@ -154,7 +150,7 @@ def _table(report: ComparisonReport) -> str:
 
 def _worst(rows: list[Row]) -> str:
     lines = "".join(
-        f"<tr><td>{escape(row.name)}{list(row.worst)}</td>"
+        f"<tr><td>{html_text(row.name)}{list(row.worst)}</td>"
         + "".join(f"<td>{'–' if math.isnan(v) else compact_text(v, 8)}</td>"
                   for v in (row.manual, row.graph, row.numerical))
         + "</tr>" for row in rows
@@ -176,8 +172,8 @@ def _map(row: Row) -> str:
     )
     return (
         f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
-        f"alt='errors of {escape(row.name, quote=True)}'>"
-        f"<figcaption>{escape(row.name)} ({'×'.join(map(str, row.shape))}), {escape(where)}</figcaption></figure>"
+        f"alt='errors of {html_text(row.name)}'>"
+        f"<figcaption>{html_text(row.name)} ({'×'.join(map(str, row.shape))}), {html_text(where)}</figcaption></figure>"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import write_whole
 from ..printable import printable
 from .diagnosis import NO_GRAPH, Diagnosis, Row, compact_text
 from .steps import listing
@@ -115,7 +116,7 @@ class ComparisonReport:
 
         text = page(self)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_whole(path, text.encode())
         return text
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..node import recording
 from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
@@ -272,7 +273,7 @@ def inner_product(a: Any, b: Any) -> float:
 
 def to_double(x: Any) -> Any:
     """Return an array of floats in double precision, and any other value unchanged."""
-    array = np.asarray(x)
+    array = np.asarray(unmasked(x))
     return array.astype(np.result_type(array.dtype, np.float64)) if array.dtype.kind in "fc" else x
 
 

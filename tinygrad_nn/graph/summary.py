@@ -27,6 +27,11 @@ def bytes_text(n: float) -> str:
     return f"{n:.0f} B"
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as text: ``2 × 3``, or ``scalar``."""
+    return " × ".join(map(str, shape)) or "scalar"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A summary of an array, with four significant digits.

@@ -26,7 +26,7 @@ from ..ops.special import log_sigmoid, softplus
 from ..tensor import raw
 from .function_layers import FunctionLayer, layer_of
 from .keywords import pytorch_names
-from .linear import as_input, check_channels, check_count, parameter
+from .linear import as_array, as_input, check_channels, check_count, parameter
 from .module import Module
 
 
@@ -95,7 +95,7 @@ class GLU(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the first half of x times the sigmoid of the second half."""
-        return glu(x, axis=self.axis)
+        return glu(as_array(x), axis=self.axis)
 
     def about(self) -> str:
         """Return the axis, unless it is the last."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..batching import draw_for_samples
 from .keywords import pytorch_names
+from .linear import as_array
 from .module import Module
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        if isinstance(p, bool) or not isinstance(p, (int, float, np.number)):
+            raise TypeError(
+                f"{type(self).__name__}: p={p!r:.60} is of type {type(p).__name__}; it needs a number, e.g. p=0.5."
+            )
         if not 0 <= p < 1:
             hint = f" {p:g} % are p={p / 100:g}." if 1 < p < 100 else ""
             raise ValueError(
@@ -48,6 +53,7 @@ class Dropout(Module):
         """Return x; in training mode, with entries dropped."""
         if not self.training or self.p == 0:
             return x
+        x = as_array(x)
         mask = (draw_for_samples(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
         return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # integers become floats
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..batching import level_of
+from ..masked import unmasked
 from ..node import thread
 from ..ops.embedding import embedding
 from ..tensor import Tensor, raw
@@ -90,7 +91,7 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
         """Return an Embedding with a given table, ``(words, n_out)``; with freeze=True the table is not trained."""
-        table = np.array(raw(embeddings))
+        table = np.array(unmasked(raw(embeddings)))
         table = table if table.dtype.kind == "f" else table.astype(float)
         made = cls(table.shape[0], table.shape[1], padding_idx, rng=0, dtype=table.dtype)
         assign(made.weight, table)
@@ -99,7 +100,7 @@ class Embedding(Module):
     def forward(self, x: Any) -> Tensor:
         """Return the rows of the table at the indices x, ``(*x.shape, n_out)``."""
         if not isinstance(x, Tensor):
-            x = np.asarray(x)
+            x = np.asarray(unmasked(x))
         if x.dtype.kind not in "iu":
             raise TypeError(
                 f"{self!r} takes indices of words; x has dtype {x.dtype}. Write x.astype(int) if these are indices of "

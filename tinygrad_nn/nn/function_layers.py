@@ -10,6 +10,7 @@ import numpy as np
 
 from ..tensor import Tensor, raw
 from .keywords import bind_arguments
+from .linear import as_array
 from .module import Module
 
 _IN_PLACE = {  # in PyTorch, the last option of these is inplace
@@ -42,6 +43,8 @@ class FunctionLayer(Module):
     def forward(self, *inputs: Any) -> Any:
         """Return the result of the function."""
         options = {self.renamed.get(name, name): vars(self)[name] for name in self.known.parameters}
+        if self.called == "x" and len(inputs) == 1:
+            inputs = (as_array(inputs[0]),)
         return type(self).function(*inputs, **options)
 
     def about(self) -> str:

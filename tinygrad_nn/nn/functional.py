@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.activations import prelu as rectified_by
@@ -288,7 +289,7 @@ def instance_norm(
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
-    numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
+    numbers, words = input if isinstance(input, Tensor) else np.asarray(unmasked(input)), weight.shape[0]
     if numbers.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: input must hold indices of words; it has dtype {numbers.dtype}. Write x.astype(int)."

@@ -61,6 +61,20 @@ Array = np.ndarray[Any, Any]
 Shape = Sequence[int]
 
 
+def _lengths(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple; raise a TypeError for a single number."""
+    if np.ndim(shape) == 0:
+        raise TypeError(f"the shape is {shape!r:.60}; it needs a tuple of lengths, e.g. (n_out, n_in).")
+    return tuple(shape)
+
+
+def _floating(dtype: Any) -> Any:
+    """Return the dtype; raise a TypeError for integers, in which all small weights would become 0."""
+    if np.dtype(dtype).kind not in "fc":
+        raise TypeError(f"dtype={np.dtype(dtype)}; weights need floats: dtype=np.float64 or np.float32.")
+    return dtype
+
+
 def fans(shape: Shape) -> tuple[int, int]:
     """Return the fan-in and fan-out of a weight of this shape.
 
@@ -68,9 +82,10 @@ def fans(shape: Shape) -> tuple[int, int]:
         >>> fans((40, 4)), fans((32, 16, 3, 3))
         ((4, 40), (144, 288))
     """
+    shape = _lengths(shape)
     if len(shape) < 2:
         raise ValueError(
-            f"a weight of shape {tuple(shape)} has no fan_in and fan_out; they need (n_out, n_in) or (c_out, c_in, "
+            f"a weight of shape {shape} has no fan_in and fan_out; they need (n_out, n_in) or (c_out, c_in, "
             "*kernel). For a bias use zeros, or fan_in_uniform with the fan of its weight."
         )
     field = prod(shape[2:])
@@ -86,7 +101,7 @@ def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0
     """
     if not std >= 0:
         raise ValueError(f"normal: std={std}; it must be at least 0.")
-    return np.random.default_rng(rng).normal(mean, std, tuple(shape)).astype(dtype, copy=False)
+    return np.random.default_rng(rng).normal(mean, std, _lengths(shape)).astype(_floating(dtype), copy=False)
 
 
 def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0.0, high: float = 1.0) -> Array:
@@ -98,7 +113,7 @@ def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0
     """
     if not low <= high:
         raise ValueError(f"uniform: low={low} is above high={high}; swap them.")
-    return np.random.default_rng(rng).uniform(low, high, tuple(shape)).astype(dtype, copy=False)
+    return np.random.default_rng(rng).uniform(low, high, _lengths(shape)).astype(_floating(dtype), copy=False)
 
 
 def _random_weights(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
@@ -166,6 +181,8 @@ def xavier_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: f
 
 
 def _xavier_variance(shape: Shape, gain: float) -> float:
+    if isinstance(gain, str):
+        raise TypeError(f"gain={gain!r} is a text; it needs a number, e.g. gain=nn.init.calculate_gain({gain!r}).")
     return 2 * gain**2 / max(sum(fans(shape)), 1)
 
 
@@ -253,7 +270,7 @@ def truncated_normal(
         kept = generator.random(left.size) < np.exp((top - u) * (top + u) / 2)
         out[left[kept]] = u[kept]
         left = left[~kept]
-    return np.clip(mean + std * out, a, b).reshape(tuple(shape)).astype(dtype, copy=False)
+    return np.clip(mean + std * out, a, b).reshape(tuple(shape)).astype(_floating(dtype), copy=False)
 
 
 def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
@@ -280,7 +297,7 @@ def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float
     drawn = np.random.default_rng(rng).normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q = q * np.where(np.diagonal(r) < 0, -1, 1)  # without this the distribution would not be uniform
-    return (gain * (q if rows >= columns else q.T)).reshape(tuple(shape)).astype(dtype, copy=False)
+    return (gain * (q if rows >= columns else q.T)).reshape(tuple(shape)).astype(_floating(dtype), copy=False)
 
 
 def constant(shape: Shape, rng: Rng = None, dtype: Any = float, *, value: float = 0.0) -> Array:

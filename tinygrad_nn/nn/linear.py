@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
 from .keywords import pytorch_names
@@ -46,6 +47,7 @@ class Linear(Module):
         self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
         self.n_in, self.n_out = check_count("Linear", "n_in", n_in), check_count("Linear", "n_out", n_out)
+        check_flag("Linear", "bias", bias)
         generator, limit = np.random.default_rng(rng), self.n_in**-0.5
         self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
@@ -94,7 +96,13 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the reshaped x."""
+        x = as_array(x)
         start, end = (axis + x.ndim * (axis < 0) for axis in (self.start, self.end))
+        if end < start < x.ndim and self.end >= -x.ndim:
+            raise ValueError(
+                f"Flatten({self.about()}) joins the axes from {start} to {end}, which are none; x has shape {x.shape}. "
+                "Write the first axis first."
+            )
         if not 0 <= start <= end < x.ndim:
             which = self.start if not 0 <= start < x.ndim else self.end
             raise ValueError(f"Flatten({self.about()}) needs an axis {which}; x has shape {x.shape}.")
@@ -125,6 +133,7 @@ class Unflatten(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the reshaped x."""
+        x = as_array(x)
         dim = self.dim % x.ndim
         return x.reshape(*x.shape[:dim], *self.unflattened_size, *x.shape[dim + 1 :])
 
@@ -138,17 +147,45 @@ def parameter(array: Any, dtype: Any) -> Tensor:
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "f":
         raise TypeError(f"dtype={kind}; gradients need floats: dtype=np.float64 or np.float32.")
-    return Tensor(np.asarray(array).astype(kind, copy=False))
+    return Tensor(np.asarray(unmasked(array)).astype(kind, copy=False))
 
 
 def as_input(x: Any, dtype: Any) -> Any:
     """Return the input of a layer as an array or Tensor; Python numbers and integers take the dtype of the weights."""
     if isinstance(x, Tensor):
         return x
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiubc":
-        raise TypeError(f"a layer takes an array of numbers; x is of type {type(x).__name__} and dtype {array.dtype}.")
-    return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
+    array = as_array(x)
+    return array.astype(dtype) if array is not x or array.dtype.kind in "iub" else array
+
+
+def as_array(x: Any) -> Any:
+    """Return an array or Tensor unchanged, and a list or table as an array; raise a TypeError for all else."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (tuple, list)) and any(isinstance(part, Tensor) for part in x):
+        raise TypeError(
+            f"x is a {type(x).__name__} of {len(x)}, and a layer takes one Tensor. Of the (output, state) that RNN, "
+            "LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. Tensors "
+            "of one shape become one with np.stack(x)."
+        )
+    array = np.asarray(unmasked(x))
+    if array.dtype.kind not in "iubfc":
+        takes = "a layer takes numbers: an array, a Tensor, or a list of rows."
+        if x is None:
+            raise TypeError(f"x is None; {takes} A function or forward before the layer may lack its return.")
+        came = f"of dtype {array.dtype}" if array.ndim else f"of type {type(x).__name__}"
+        raise TypeError(f"x is {came}; {takes} Write np.asarray(x, dtype=float) if it contains numbers.")
+    return array
+
+
+def check_flag(layer: str, name: str, value: Any) -> None:
+    """Raise a TypeError unless an option is True, False, or stands for one of them: 0, 1 or ``None``."""
+    if not isinstance(value, (bool, np.bool_, int, type(None))):
+        hint = ""
+        if callable(value) or isinstance(value, str):
+            hint = f" An activation is a part of its own: nn.Sequential(nn.{layer}(...), nn.ReLU())."
+        called = getattr(value, "__name__", None) or f"{value!r:.60}"
+        raise TypeError(f"{layer}: {name}={called} is of type {type(value).__name__}; it needs True or False.{hint}")
 
 
 def check_channels(layer: Any, x: Any, channels: int) -> None:

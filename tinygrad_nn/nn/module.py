@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backward import Handle
+from ..masked import unmasked
 from ..node import thread
 from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
@@ -258,7 +259,7 @@ class Module:
         places = dict(self._own_slots())
         if any(path not in places for path in state):  # the state may use another path of a shared array
             places = dict(self._slots())
-        new = {path: (slot, np.asarray(raw(state[path]))) for path, slot in places.items() if path in state}
+        new = {path: (slot, np.asarray(unmasked(raw(state[path])))) for path, slot in places.items() if path in state}
         given = {slot for slot, _ in new.values()}  # a shared array needs only one of its paths
         missing = [path for path, slot in self._own_slots() if slot not in given]
         unknown = [path for path in state if path not in places]

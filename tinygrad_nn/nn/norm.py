@@ -72,7 +72,7 @@ class BatchNorm(Module):
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape; in training mode, update the running statistics."""
         x = as_input(x, self._dtype)
-        if self.axes is not None and not (self.axes == 1 and x.ndim == 2):
+        if self.axes is not None and not (self.axes == 1 and x.ndim in (1, 2)):
             check_axes(self, x, self.axes)
         if x.ndim < 2 or x.shape[1] != self.features:
             raise ValueError(

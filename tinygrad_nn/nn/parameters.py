@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ..tensor import Tensor, raw
 
 
@@ -34,7 +32,7 @@ class Parameter(metaclass=_ParameterType):
 
     def __new__(cls, data: Any, requires_grad: bool = True) -> Any:
         """Return the Tensor."""
-        made = Tensor(np.asarray(raw(data)))
+        made = Tensor(raw(data))
         if made.node is None:
             raise TypeError(f"Parameter takes floats; this is of dtype {made.dtype}. Write data.astype(float).")
         made.requires_grad = requires_grad

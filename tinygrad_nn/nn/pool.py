@@ -59,7 +59,7 @@ class MaxPool(_Pool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        return max_pool(_as_images(self, x), self.kernel, stride=self.stride, padding=self.padding)
+        return max_pool(_as_images(self, x, self.kernel), self.kernel, stride=self.stride, padding=self.padding)
 
 
 @pytorch_names(FIXED, kernel_size="kernel")
@@ -92,7 +92,7 @@ class AvgPool(_Pool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        x, count = _as_images(self, x), self.count_include_pad
+        x, count = _as_images(self, x, self.kernel), self.count_include_pad
         return avg_pool(x, self.kernel, stride=self.stride, padding=self.padding, count_include_pad=count)
 
 
@@ -130,7 +130,7 @@ class AdaptiveAvgPool(_AdaptivePool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *size)`` for ``(batch, channels, *spatial)``."""
-        return adaptive_avg_pool(_as_images(self, x), self.size)
+        return adaptive_avg_pool(_as_images(self, x, self.size), self.size)
 
 
 class AdaptiveMaxPool(_AdaptivePool):
@@ -153,14 +153,20 @@ class AdaptiveMaxPool(_AdaptivePool):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *size)`` for ``(batch, channels, *spatial)``."""
-        return adaptive_max_pool(_as_images(self, x), self.size)
+        return adaptive_max_pool(_as_images(self, x, self.size), self.size)
 
 
-def _as_images(layer: Any, x: Any) -> Any:
-    """Return x as floats; raise if the layer is for another number of axes."""
+def _as_images(layer: Any, x: Any, size: Size) -> Any:
+    """Return x as floats; raise if the layer, or a tuple with a number per axis, is for another number of axes."""
+    x = as_input(x, float)
     if layer.axes is not None:
         check_axes(layer, x, layer.axes)
-    return as_input(x, float)
+    if isinstance(size, (tuple, list)) and len(size) != x.ndim - 2:
+        raise ValueError(
+            f"{layer!r}: {size} has a number for each spatial axis, and x, (batch, channels, *spatial), has shape "
+            f"{x.shape}. Give {x.ndim - 2} numbers, or one for all axes."
+        )
+    return x
 
 
 # -- PyTorch's names, which state the number of spatial axes

@@ -9,7 +9,7 @@ import numpy as np
 from ..batching import draw_for_samples
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
 from .keywords import pytorch_names
 from .linear import as_input, check_count, parameter
 from .module import Module
@@ -122,7 +122,7 @@ class Recurrent(Module):
             return [(zero,) * len(self.state_names)] * each
         parts = (state,) if len(self.state_names) == 1 else state
         if not isinstance(parts, (tuple, list)) or len(parts) != len(self.state_names):
-            raise ValueError(f"{self!r} starts from a pair ({', '.join(self.state_names)}); it got {parts!r:.60}.")
+            raise ValueError(f"{self!r} starts from a pair ({', '.join(self.state_names)}); it got {_came(parts)}.")
         parts = [as_input(part, dtype) for part in parts]
         for name, part in zip(self.state_names, parts, strict=True):
             if part.shape != need:
@@ -230,6 +230,13 @@ class GRU(Recurrent):
         return h, (h[-1],)
 
 
+def _came(state: Any) -> str:
+    """Return what was given as a state, for an error message."""
+    if isinstance(state, (tuple, list)):
+        return f"a {type(state).__name__} of {len(state)}"
+    return f"an array of shape {np.shape(raw(state))}" if hasattr(state, "shape") else f"{state!r:.60}"
+
+
 @pytorch_names(input_size="n_in", hidden_size="n_hidden")
 class _Cell(Module):
     """Base of the cells: one step of a recurrent layer, which the cell holds and whose parameters it shares."""
@@ -262,6 +269,8 @@ class _Cell(Module):
             raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time step; x has shape {x.shape}.{hint}")
         pair = len(self._layer.state_names) > 1
         if state is not None:
+            if pair and not (isinstance(state, (tuple, list)) and len(state) == 2):
+                raise ValueError(f"{self!r} starts from a pair (h, c); it got {_came(state)}.")
             state = tuple(as_input(part, x.dtype)[None] for part in state) if pair else as_input(state, x.dtype)[None]
         _, last = self._layer(x[None], state)
         return tuple(part[0] for part in last) if pair else last[0]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from . import functional as F
+from .keywords import pytorch_names
+from .linear import as_array
 from .module import Module
 
 Size = int | tuple[int, ...]
@@ -23,7 +25,7 @@ class _Padding(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the padded x."""
-        return F.pad(x, self.padding, mode=self.mode)
+        return F.pad(as_array(x), self.padding, mode=self.mode)
 
     def about(self) -> str:
         """Return the padding at each end."""
@@ -54,30 +56,38 @@ class ReplicationPad2d(_Padding):
     mode = "replicate"
 
 
+@pytorch_names({
+    "align_corners": (None, "pixels are repeated, not interpolated"),
+    "recompute_scale_factor": ((None, False, True), ""),  # a whole number stays the same
+})
 class Upsample(Module):
     """Repeat each pixel an integer number of times along each spatial axis.
 
     Args:
-        scale_factor: the number of times, one number or one per spatial axis.
+        size: the lengths of the spatial axes of the result, one number or one per axis, multiples of those of x.
+        scale_factor: instead of it, the number of times, one number or one per spatial axis.
         mode: only ``'nearest'`` is supported.
 
     Raises:
         NotImplementedError: another mode.
+        ValueError: neither size nor scale_factor, or both; from a call, a size that is not a multiple.
 
     Example:
         >>> Upsample(scale_factor=2)(np.ones((1, 1, 2, 3))).shape
         (1, 1, 4, 6)
     """
 
-    def __init__(self, scale_factor: Size, mode: str = "nearest") -> None:
+    def __init__(self, size: Size | None = None, scale_factor: Size | None = None, mode: str = "nearest") -> None:
         if mode != "nearest":
             raise NotImplementedError(f"Upsample: mode={mode!r} is not supported; use 'nearest', followed by a Conv2d.")
-        self.scale_factor, self.mode = scale_factor, mode
+        if (size is None) == (scale_factor is None):
+            raise ValueError("Upsample needs either the size or the scale_factor, e.g. Upsample(scale_factor=2).")
+        self.size, self.scale_factor, self.mode = size, scale_factor, mode
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *larger)`` for ``(batch, channels, *spatial)``."""
-        return F.interpolate(x, scale_factor=self.scale_factor)
+        return F.interpolate(as_array(x), size=self.size, scale_factor=self.scale_factor)
 
     def about(self) -> str:
-        """Return the factor."""
-        return f"scale_factor={self.scale_factor}"
+        """Return the size or the factor."""
+        return f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"

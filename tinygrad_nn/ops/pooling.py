@@ -178,19 +178,19 @@ avg_spread: Primitive = declare(_avg_spread, r"y_j = \sum_{si + u - p \,=\, j} \
 
 # -- The public functions, and the checks of their arguments
 
-def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
+def _per_axis(call: str, name: str, x: Array, value: Any) -> Ints:
     """Return one number per pooled axis: the given tuple, or one number repeated for all axes after the first two."""
     several = isinstance(value, (tuple, list))
     axes = len(value) if several else x.ndim - 2
     if not 1 <= axes <= x.ndim:
         whose = f"the last {axes} axes" if several else "all axes after (batch, channels)"
         raise ValueError(_AXES.format(call=call, name=name, value=value, axes=whose, x=x.shape))
-    return per_axis(call, name, value, axes, least)
+    return per_axis(call, name, value, axes, 1)
 
 
 def _window_options(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) -> dict[str, Ints]:
     """Return kernel, stride and padding per pooled axis; raise ValueError if a window would contain no pixel."""
-    k = _per_axis(call, "kernel", x, kernel, 1)
+    k = _per_axis(call, "kernel", x, kernel)
     s = k if stride is None else per_axis(call, "stride", stride, len(k), 1)
     p = per_axis(call, "padding", padding, len(k), 0)
     if any(q >= n for q, n in zip(p, k, strict=True)):
@@ -261,7 +261,7 @@ def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, An
     Returns x with each pooled axis split in two (the cell, and the pixel within it), the numbers of the axes within
     cells, and the number of pixels of each cell. If lengths differ, shorter cells are padded with `fill`.
     """
-    many = _per_axis(call, "size", x, size, 1)
+    many = _per_axis(call, "size", x, size)
     if 0 in x.shape[-len(many) :]:
         raise ValueError(_CELLS.format(call=call, x=x.shape, size=many))
     counts: Any = 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import unmasked
 from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 
@@ -67,7 +68,7 @@ def is_tensor(x: Any) -> Any:
 
 def constant(x: Any) -> Any:
     """Return a Tensor unchanged, and an array or number as a Tensor without a graph."""
-    return x if isinstance(x, Tensor) else Tensor(np.asarray(x), requires_grad=False)
+    return x if isinstance(x, Tensor) else Tensor(np.asarray(unmasked(x)), requires_grad=False)
 
 
 def _make_tensor(array: Any, requires_grad: Any = False, **place: Any) -> Tensor:
@@ -86,14 +87,14 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place:
         >>> torch.tensor([1, 2]).dtype, torch.tensor([1.0], requires_grad=True).requires_grad
         (dtype('int64'), True)
     """
-    return _make_tensor(np.array(_without_tensors(data), dtype=dtype), requires_grad, **place)
+    return _make_tensor(np.array(unmasked(_without_tensors(data)), dtype=dtype), requires_grad, **place)
 
 
 def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
     """Return a Tensor of the data, which is copied only if its dtype changes; a Tensor keeps its graph."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    return _make_tensor(np.asarray(_without_tensors(data), dtype=dtype), **place)
+    return _make_tensor(np.asarray(unmasked(_without_tensors(data)), dtype=dtype), **place)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from html import escape
 
-from ..printable import printable
+from ..printable import html_text, printable
 from .failure import failure_of, last_error
 from .graph.drawing import Drawing, draw
 from .graph.page import html_table
@@ -59,9 +59,9 @@ class Explanation:
         parts = [f'<p style="border-left:4px solid #d1242f;padding-left:.6em"><b>{escape(self.message)}</b></p>']
         if failure.line:
             file, number, text = failure.line
-            where = escape(printable(_file(file)))
-            parts.append(f"<p>Line {number} of {where}: <code>{escape(printable(text))}</code></p>")
-        parts.append(f"<p>{escape(printable(failure.operation))} could not be computed with</p>")
+            where = html_text(_file(file))
+            parts.append(f"<p>Line {number} of {where}: <code>{html_text(text)}</code></p>")
+        parts.append(f"<p>{html_text(failure.operation)} could not be computed with</p>")
         parts.append(html_table(("operand", "shape", "dtype", "which is"), self._rows()))
         shown = self.drawing._repr_svg_() or self.drawing._repr_html_() or ""
         shown = shown[shown.find("<svg") :] if "<svg" in shown[:600] else shown

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..display import brief
+from ..graph.summary import shape_text
 from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
 from ..printable import printable
 from ..tensor import Tensor
@@ -41,7 +42,7 @@ class Operand:
         """The shape as text; if the value is not an array, the value in short."""
         if not isinstance(self.value, (Tensor, np.ndarray)):
             return brief(self.value)
-        return " × ".join(map(str, self.value.shape)) or "scalar"
+        return shape_text(self.value.shape)
 
     @property
     def made(self) -> str:

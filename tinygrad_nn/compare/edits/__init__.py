@@ -1,10 +1,15 @@
 """Find the smallest edit of the user's own backward that makes its gradients right.
 
-`reading` finds the source and compiles the function from an edited syntax tree; `running` runs it on copies, silently
-and with a limit on loops; `program` splits it so that only the part after an edit runs again; `scope` knows the names
-and values that a line can see; `influence` finds the suspected lines; `candidates` and `statement` generate the edits
-of a line; `search` tries them; `step` does so for one line and the value that it should give, and for the lines
-`behind` it, with the names of the `moments` before these lines ran.
+The edit is found by trying: the source is parsed, one expression is replaced, and the changed function runs.
+
+- `reading` finds the source and compiles the function from an edited syntax tree (`trees`).
+- `running` runs it on copies of its data, without output and with a limit on loops. `program` splits the function, so
+  that only the part after an edit runs again.
+- `influence` finds the lines that can be the cause; `scope` knows the names and values that a line can see.
+- `candidates` and `statement` generate the edits of a line, and `search` tries them, the cheapest first.
+- `step` does the same for one line, if it is known which value the line should give. `behind` also edits the lines
+  before it that it depends on, and `moments` records the names that these lines saw.
+- `kinds` names the kind of mistake that an edit corrects, and `text` shows the edit.
 """
 
 from .behind import RETURNED, Behind, Known, Target

@@ -1,6 +1,8 @@
 """The comparison for a list of layers, whose right equations are known, so that a wrong one can be recognised.
 
-`comparison` computes the rows and runs the experiments. `suspects` has the classic mistakes, each as the equation that
-it would compute. `explain` searches for the fewest mistakes that give the user's numbers, `fit` tests whether they do,
-and `verdict` turns them into diagnoses.
+`comparison` computes the rows and runs the experiments: the user's backward on batches and models of other sizes.
+`suspects` has the classic mistakes, each as the equation that it would compute. `explain` searches for the fewest
+mistakes that give the user's numbers, from the last layer to the first; `used_delta` recovers the delta that the user's
+code must have had in between. `fit` tests whether an equation gives these numbers, and `verdict` turns the mistakes
+into diagnoses. `equations` has the right equations, `lines` finds the wrong line, `notes` says what a batch hides.
 """

@@ -1,7 +1,15 @@
 """`compare_steps`: compare each gradient variable of a hand-written backward (dW, dz, ...) with that of the graph.
 
-`statements` parses the user's source lines; `tracing` records what each name is bound to as they run; `names` finds
-the forward value that a gradient belongs to; `running` runs both passes; `tape` walks the graph back with the user's
-gradients substituted for the right ones; `by_numbers` does the same without a graph, by running the forward again;
-`explain` says why a step is wrong; `comparison` puts it together; `listing` shows it.
+A mistake makes all gradients after it wrong as well. So each step is judged twice: by its value, and by its own rule,
+applied to the gradients that the user's code had before this line. Only the line with the mistake breaks its own rule.
+
+- `statements` parses the user's source lines, `tracing` records what each name is bound to as they run, and `running`
+  runs both passes (`forward_values`: what the forward passes on). `namespace` reads passes that were run in
+  a notebook.
+- `names` finds the forward value that a gradient belongs to, `unnamed` those of names that say nothing, and `matching`
+  pairs names that are bound several times.
+- `walk` and `tape` walk the graph back with the user's gradients in place of the right ones; `by_numbers` does the same
+  without a graph, by running the forward again. `referee` checks a step numerically.
+- `comparison` puts it together; `explain` says why a step is wrong; `probes`, `trial`, `mending`, `edits_by_numbers`
+  and `notebook_cells` search for the edit that corrects it; `listing` shows the steps.
 """

@@ -31,7 +31,7 @@ from ..numerical.sides import ULPS
 from ..rows import judged_row
 from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import same_but_ones, shape_diagnosis
-from .kept import Surroundings
+from .forward_values import Surroundings
 from .matching import Match, candidate_states, choose_state, match
 from .mending import Explained
 from .names import Names

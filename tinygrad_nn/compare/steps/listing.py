@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...printable import printable
+from ...printable import html_text, printable
 from ..diagnosis import compact_text
 from .step import Step
 
@@ -110,11 +109,11 @@ def as_html(steps: Sequence[Step]) -> str:
         rule = "–" if math.isnan(step.arrived) else compact_text(step.arrived, 5)
         why = ""
         if step.diagnosis is not None and not step.rule_ok:
-            kind = escaped(step.diagnosis.kind)
-            why = f"<div class='why'>{escaped(step.diagnosis.text)} <code class='soft'>{kind}</code></div>"
-        both = f"<div class='both'>yours {escaped(_yours(step))}, right {escaped(_right(step))}</div>"  # on a phone
-        cells = [escaped(MARKS[step.verdict]), str(step.line or ""), escaped(_code(line)) + both + why,
-                 *map(escaped, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
+            kind = html_text(step.diagnosis.kind)
+            why = f"<div class='why'>{html_text(step.diagnosis.text)} <code class='soft'>{kind}</code></div>"
+        both = f"<div class='both'>yours {html_text(_yours(step))}, right {html_text(_right(step))}</div>"  # on a phone
+        cells = [html_text(MARKS[step.verdict]), str(step.line or ""), html_text(_code(line)) + both + why,
+                 *map(html_text, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
         shown = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")
     heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")
@@ -122,8 +121,3 @@ def as_html(steps: Sequence[Step]) -> str:
     legend = f"<p class='soft'>{LEGEND}</p>" if any(line.step.verdict == "follows" for line in joined) else ""
     table = f"<table class='steps'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f"<div class='wide' tabindex='0'>{table}</div>{legend}"
-
-
-def escaped(text: str) -> str:
-    """Return text escaped for HTML, with unprintable characters made visible."""
-    return html.escape(printable(text))

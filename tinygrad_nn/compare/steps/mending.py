@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
 from ..edits.trees import constant
-from .kept import Saved
+from .forward_values import Saved
 from .names import names_for_gradient
 from .running import Forward
 from .statements import Statements

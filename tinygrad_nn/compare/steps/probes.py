@@ -19,7 +19,7 @@ from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
 from .explain import same_but_ones
-from .kept import Surroundings
+from .forward_values import Surroundings
 from .matching import Match, match
 from .mending import Explained, as_read, blame_edited_line
 from .names import Names, names_for_gradient

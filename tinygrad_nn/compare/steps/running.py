@@ -20,7 +20,7 @@ from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..edits import RETURNED
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
-from .kept import Saved, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
+from .forward_values import Saved, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
 from .names import Names, names_for_gradient
 from .statements import Statement
 from .tracing import Binding, State, Trace, Value, is_number, labelled_parts, module_names, unwrapped

@@ -343,6 +343,8 @@ def _hinge_values(call: str, prediction: Array, target: Array) -> Array:
 
 def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
     """Return the class number of each row, with 0 for ignored rows, and a boolean array that is False for these."""
+    if target is None:
+        raise TypeError(f"{call}: target is None; it needs a class number for each row.")
     labels, classes = plain_values(target), x.shape[axis]
     axis %= len(x.shape)
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -352,7 +354,7 @@ def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: in
         if got == x.shape:
             hint = "One-hot rows become class numbers with target.argmax(-1)."
         elif labels.size == np.prod(rows, dtype=int):
-            hint = f"Write target.reshape{rows}."
+            hint = f"Write target.reshape{rows or '(())'}."
         elif len(got) > len(x.shape):
             hint = "The prediction comes first: loss(prediction, target)."
         raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers need the "

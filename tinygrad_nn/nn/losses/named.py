@@ -12,25 +12,44 @@ from typing import Any
 import numpy as np
 
 from ...ops.neural import log_softmax, logsumexp, sigmoid_crossentropy, softmax_crossentropy
-from ...tensor import raw
+from ...tensor import Tensor, raw
+from .reduction import check_pair
 
 Array = Any
 
 
+def _rows(call: str, yhat: Any, y: Any) -> tuple[Array, Array]:
+    """Return prediction and target as arrays; raise a ValueError if their shapes differ, or if there are no rows."""
+    if isinstance(yhat, (np.ndarray, Tensor)) and isinstance(y, (np.ndarray, Tensor)):
+        if yhat.shape == y.shape != () and y.dtype.kind == "f":
+            return yhat, y
+        if y.ndim == 1 and yhat.ndim == 2 and yhat.shape[1] > 1 and y.dtype.kind in "iu":
+            raise ValueError(
+                f"{call} takes targets of the shape of the prediction, {yhat.shape}; target has {y.shape}. Class "
+                f"numbers become such targets with tinygrad_nn.one_hot(target, {yhat.shape[1]})."
+            )
+    yhat, y = check_pair(call, yhat, y)
+    if not yhat.shape:
+        raise ValueError(f"{call} divides by the number of rows, and a number has none. Pass arrays: [x] and [y].")
+    return yhat, y
+
+
 def mae(yhat: Array, y: Array) -> Array:
     """Return Σ|y − ŷ|/N; the gradient of a zero error is 0."""
+    yhat, y = _rows("mae", yhat, y)
     return np.abs(yhat - y).sum() / len(y)
 
 
 def mse(yhat: Array, y: Array) -> Array:
     """Return Σ(y − ŷ)²/N."""
+    yhat, y = _rows("mse", yhat, y)
     error = yhat - y
     return (error * error).sum() / len(y)
 
 
 def rmse(yhat: Array, y: Array) -> Array:
     """Return √(Σ(y − ŷ)²/N); the gradient is 0 if all errors are 0."""
-    mean = mse(yhat, y)
+    mean = mse(*_rows("rmse", yhat, y))
     return np.where(mean == 0, 0, np.sqrt(mean))
 
 
@@ -42,11 +61,13 @@ def _xlogy(w: Array, x: Array) -> Array:
 
 def binarycrossentropy(yhat: Array, y: Array) -> Array:
     """Return −Σ(y ln ŷ + (1 − y) ln(1 − ŷ))/N, with 0 ln 0 = 0."""
+    yhat, y = _rows("binarycrossentropy", yhat, y)
     return (_xlogy(y, yhat) + _xlogy(1 - y, 1 - yhat)).sum() / -len(y)
 
 
 def crossentropy(yhat: Array, y: Array) -> Array:
     """Return −Σ y ln ŷ/N, with 0 ln 0 = 0."""
+    yhat, y = _rows("crossentropy", yhat, y)
     return _xlogy(y, yhat).sum() / -len(y)
 
 

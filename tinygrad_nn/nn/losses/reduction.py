@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import raw
+from ...masked import unmasked
+from ...tensor import Tensor, raw
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -32,9 +33,9 @@ def without_reduction(call: str, values: Array, reduction: str, known: tuple[str
 
 def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Array:
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
-    if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
+    if isinstance(value, Tensor):
         return value
-    array = np.asarray(value)
+    array = np.asarray(unmasked(value))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{call}: {name} is of dtype {array.dtype}; a loss needs real numbers.")
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(float)
@@ -48,9 +49,9 @@ def check_pair(
     x = as_floats(call, names[0], prediction)
     y = as_floats(call, names[1], target, x)
     if x.shape != y.shape:
-        fix = f"{names[1]}.reshape{x.shape}" if x.size == y.size else "one target for each entry of the prediction"
-        if x.size == y.size and len(x.shape) == 1:
-            fix = f"{names[0]}.reshape{y.shape}"
+        fix = f"one {names[1]} for each entry of the {names[0]}"
+        if x.size == y.size:
+            fix = f"{names[1]}.reshape{x.shape}" if len(x.shape) > 1 else f"{names[0]}.reshape{y.shape or '(())'}"
         raise ValueError(
             f"{call} needs two arrays of the same shape; {names[0]} has {x.shape}, {names[1]} has {y.shape}. Write "
             f"{fix}."
@@ -61,7 +62,7 @@ def check_pair(
 def plain_values(value: Any) -> Any:
     """Return the values of an argument without its graph: the data of a Tensor, an array for a list."""
     value = raw(value)
-    return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
+    return value if isinstance(value, Tensor) else np.asarray(unmasked(value))
 
 
 def refuse_where(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:

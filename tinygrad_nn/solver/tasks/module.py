@@ -143,10 +143,11 @@ class ModuleTask(Task):
         if not math.isfinite(loss):
             name = self.solver.loss
             if self.forward is self.module and isinstance(name, str) and name.endswith("crossentropy"):
+                logits = "binary_cross_entropy_with_logits" if name.startswith("binary") else "cross_entropy"
                 raise FloatingPointError(
                     f"the loss became {loss}: {name} takes the logarithm of the prediction, and the model gives values "
                     "that are not strictly between 0 and 1. End it with a Layer with 'softmax' or 'sigmoid', or let it "
-                    "give logits and write Solver(nn.losses.cross_entropy)."
+                    f"give logits and write Solver(nn.losses.{logits})."
                 )
             raise FloatingPointError(
                 f"the loss became {loss}: the training diverged. Lower learning_rate={self.solver.learning_rate:g}, "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import short_number, summarize
+from ...graph.summary import shape_text
 from .story import Array, brief_array
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
@@ -72,9 +73,8 @@ def describe_array(array: Array) -> dict[str, Any]:
         'min 0 · mean 0 · max 0 · norm 0'
     """
     summary = summarize(array)
-    shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
     words = [brief_array(array, longest, digits, summary) for longest, digits in ((24, 3), (11, 2))]
-    entry: dict[str, Any] = {"brief": words[0], "tiny": words[1], "shape": shape}
+    entry: dict[str, Any] = {"brief": words[0], "tiny": words[1], "shape": shape_text(array.shape)}
     if array.size == 0:
         return entry | {"rows": [], "summary": "empty"}
     table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)

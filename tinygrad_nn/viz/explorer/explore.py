@@ -7,7 +7,6 @@ import linecache
 import os
 import unicodedata
 from functools import lru_cache
-from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ import numpy as np
 from ...files import write_whole
 from ...graph import GraphNode
 from ...graph.rerun import Rerun
-from ...printable import printable
+from ...graph.summary import shape_text
+from ...printable import html_text, printable
 from ...server import client, policy_hash
 from ...spelling import named_options
 from ...tensor import Tensor
 from ..graph.levels import Levels, find_levels
-from ..graph.picture import shape_text, shorten
+from ..graph.picture import shorten
 from ..graph.symbols import value_letter
 from ..model.variables import view_with_names
 from ..notebook.iframe import Page, WrittenFile
@@ -123,7 +123,7 @@ def page_html(record: dict[str, Any], heading: str, served: bool = False) -> str
     script = "\n".join([first, *([client(), text("live.js")] if served else []), *others])
     policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     parts = {
-        "title": escape(printable(heading)),
+        "title": html_text(heading),
         "policy": policy + ("; connect-src 'self'" if served else ""),
         "style": style,
         "data": _safe_json(record),
@@ -177,7 +177,7 @@ def page_data(story: Story, found: Levels | None = None) -> dict[str, Any]:
             "under": under,
             "operation": printable(part.operation or ""),
             "scope": printable(part.scope or ""),
-            "shape": f"{shape_text(part)} {part.dtype}",
+            "shape": f"{shape_text(part.shape)} {part.dtype}",
             "metadata": printable(part.metadata),
             "letter": value_letter(part),
             "equation": equation,

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...graph import GraphNode, GraphView, Summary, short_number, summarize
+from ...graph.summary import shape_text
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
-from ..graph.picture import SYMBOLS, count_text, shape_text, shorten
+from ..graph.picture import SYMBOLS, count_text, shorten
 from ..model.variables import leaf_roles as roles_of
 
 Array = np.ndarray[Any, Any]
@@ -167,7 +168,7 @@ def node_subtitle(part: GraphNode, word: str = "") -> str:
         return ""
     operation = shorten(part.operation or word)
     return " · ".join(
-        text for text in (operation if operation != node_title(part, word) else "", shape_text(part)) if text
+        text for text in (operation if operation != node_title(part, word) else "", shape_text(part.shape)) if text
     )
 
 

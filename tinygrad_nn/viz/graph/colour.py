@@ -18,6 +18,7 @@ from .repeats import scope_name
 DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
 RISING = ("#fffbe8", "#fee9a8", "#fec44f", "#f5922a", "#c9560c", "#7a2804")
 NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
+REPEATS = 3  # runs of each operation that is timed; the fastest counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,8 @@ def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[
     return values
 
 
-def measure_times(view: GraphView, repeats: int = 3) -> dict[int, float]:
-    """Run the forward of each operation of a graph ``repeats`` times, and return the shortest time of each in seconds.
+def measure_times(view: GraphView) -> dict[int, float]:
+    """Run the forward of each operation of a graph `REPEATS` times, and return the shortest time of each in seconds.
 
     The operations are measured only here, so that recording a graph has no overhead for timing.
     """
@@ -201,7 +202,7 @@ def measure_times(view: GraphView, repeats: int = 3) -> dict[int, float]:
                 continue
             given = node.primitive.given(node.meta)
             best = math.inf
-            for _ in range(repeats):
+            for _ in range(REPEATS):
                 start = perf_counter()
                 node.primitive.forward(*node.args, **given)
                 best = min(best, perf_counter() - start)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 from functools import cache
-from html import escape
 
-from ...printable import printable
+from ...printable import html_text
 from ..theme import THEMES, Theme
 from .colour import Legend
 from .picture import Arrow, Item, Picture, number_rows, shorten
@@ -224,7 +223,7 @@ def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -
 
 def _escaped(text: str) -> str:
     r"""Return text escaped for an HTML-like label; backslashes too, as Graphviz replaces ``\N`` by the node's name."""
-    return escape(printable(text)).replace("\\", "&#92;&#92;")
+    return html_text(text).replace("\\", "&#92;&#92;")
 
 
 def _width(text: str, size: int) -> str:

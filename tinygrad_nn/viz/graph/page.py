@@ -8,7 +8,8 @@ from html import escape
 
 from ...files import POLICY
 from ...graph import GraphView
-from ...printable import printable
+from ...graph.summary import shape_text
+from ...printable import html_text
 from .picture import Picture
 
 MOST_ROWS = 2000  # rows of the table of nodes at most
@@ -58,7 +59,7 @@ def html_page(
     """Return a page around an HTML body; the title is escaped, and a theme of ``None`` follows the reader's system."""
     dark = {"dark": DARK, "light": "", None: f"@media (prefers-color-scheme: dark) {{ {DARK} }}"}[theme]
     return PAGE.format(
-        policy=policy, head=head, title=escape(printable(title)), scheme=theme or "light dark", dark=dark, style=style,
+        policy=policy, head=head, title=html_text(title), scheme=theme or "light dark", dark=dark, style=style,
         body=body,
     )  # fmt: skip
 
@@ -79,7 +80,7 @@ def at_readable_size(svg: str, name: str) -> str:
     """Return an SVG in a frame that scrolls if it is too wide; the smallest text has at least 11 pixels."""
     size = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', svg)
     width = f"{float(size[1]):.0f}{size[2] or 'px'}" if size else "100%"
-    label = f'tabindex="0" role="region" aria-label="{escape(printable(name))}"'
+    label = f'tabindex="0" role="region" aria-label="{html_text(name)}"'
     return f'<div class="drawing" {label} style="--w:{width}">\n{svg}</div>'
 
 
@@ -98,7 +99,7 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
     def cells(tag: str, texts: Sequence[str]) -> str:
         marks = (' class="number"' if k in numbers else "" for k in range(len(texts)))
         scope = ' scope="col"' if tag == "th" else ""
-        return "".join(f"<{tag}{mark}{scope}>{escape(printable(text))}</{tag}>" for mark, text in zip(marks, texts,
+        return "".join(f"<{tag}{mark}{scope}>{html_text(text)}</{tag}>" for mark, text in zip(marks, texts,
                        strict=True))  # fmt: skip
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
@@ -114,7 +115,7 @@ def _node_table(view: GraphView, roles: Mapping[int, str]) -> str:
     rows = [
         (str(node.number), roles.get(node.number, node.kind), node.name or "", node.operation or "",
          ", ".join(sources[node.number]), node.scope or "",
-         " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text, node.grad.text if node.grad else "")
+         shape_text(node.shape), node.dtype, node.value.text, node.grad.text if node.grad else "")
         for node in view.nodes[:MOST_ROWS]
     ]  # fmt: skip
     more = len(view) - len(rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...graph import GraphNode, GraphView, Summary
 from ...graph.equations import unicode_line
+from ...graph.summary import shape_text
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
@@ -256,7 +257,7 @@ def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: 
     bare = node.kind == "constant" and node.shape == ()  # a plain number needs only its value
     failed = node.kind == "failed"  # without a result
     if style.shapes and not bare and not failed:
-        lines.append(f"{shape_text(node)} {node.dtype}".strip())
+        lines.append(f"{shape_text(node.shape)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
     title, operation = _title(node, word)
@@ -275,18 +276,13 @@ def _title(node: GraphNode, word: str) -> tuple[str, str]:
     return operation or word, ""
 
 
-def shape_text(node: GraphNode) -> str:
-    """Return a shape as text: ``2 × 3``, or ``scalar``."""
-    return " × ".join(map(str, node.shape)) if node.shape else "scalar"
-
-
 def _node_text(node: GraphNode, word: str = "") -> str:
     """Return a short text for a node: name and operation, or kind and number."""
     return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
 def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> str:
-    parts = [_node_text(node, word), word, f"{shape_text(node)} {node.dtype}"]
+    parts = [_node_text(node, word), word, f"{shape_text(node.shape)} {node.dtype}"]
     if node.tex:
         equation, rules = equation_lines(view, node, operands)
         back = []
@@ -311,7 +307,7 @@ def _fold_item(key: str, path: str, nodes: list[GraphNode], label: str | None = 
         numbers = sum(node.array.size for node in leaves)
         lines.append(f"{count_text(len(leaves), 'leaf', 'leaves')}, {count_text(numbers, 'number')}")
     last = nodes[-1]
-    lines.append(f"→ {shape_text(last)} {last.dtype}")
+    lines.append(f"→ {shape_text(last.shape)} {last.dtype}")
     box, _, name = path.rpartition(".")
     about = " · ".join([f"{scope_name(path)}, folded", *lines])
     return Item(key, "fold", shorten(label or scope_name(name)), "", tuple(lines), None, None, 0, box, about)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...graph import GraphNode, GraphView
-from ...graph.summary import bytes_text
+from ...graph.summary import bytes_text, shape_text
 from ...printable import printable
 from ...tensor import Tensor
 from ..graph.page import html_table
@@ -66,7 +66,7 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         cells = [
-            (printable(row.name), _shape_text(row.input), _shape_text(row.output),
+            (printable(row.name), *("" if shape is None else shape_text(shape) for shape in (row.input, row.output)),
              f"{row.parameters:,}{' (shared)' if row.shared else ''}", f"{row.operations:,}", bytes_text(row.bytes))
             for row in self.rows
         ]  # fmt: skip
@@ -184,7 +184,3 @@ def _row(
     size = sum(array.nbytes for array in fresh.values()) + sum(part.array.nbytes for part in results)
     numbers = sum(array.size for array in fresh.values())
     return SummaryRow(name, shape, out, numbers, len(results), size, len(fresh) < len(leaves))
-
-
-def _shape_text(shape: tuple[int, ...] | None) -> str:
-    return "" if shape is None else " × ".join(map(str, shape)) or "scalar"

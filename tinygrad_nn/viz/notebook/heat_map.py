@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import io
-from html import escape
 from typing import Any
 
 import numpy as np
 
-from ...graph.summary import short_number, summarize
-from ...printable import printable
+from ...graph.summary import shape_text, short_number, summarize
+from ...printable import html_text
 from ..graph.colour import shade
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +35,7 @@ def tensor_html(tensor: Any) -> str | None:
         return None
     value, grad = tensor.data, tensor.grad if tensor.node is not None else None
     with np.printoptions(threshold=TEXT, edgeitems=3 if value.ndim < 3 else 1):
-        text = escape(printable(repr(tensor), "\n"))
+        text = html_text(repr(tensor), "\n")
     out = f'<pre style="margin:0;white-space:pre-wrap;font-family:monospace">{text}</pre>'
     if value.size < 2 or value.dtype.kind not in "fiubc":
         return out
@@ -66,11 +65,6 @@ def heat_maps(arrays: dict[str, Array]) -> str:
     if count > MOST:
         groups.append(f"<p>{count - MOST:,} more are not shown; look at parts of it, t[0].</p>")
     return words + "".join(groups)
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape as text: ``2 × 3``."""
-    return " × ".join(f"{n:,}" for n in shape) if shape else "scalar"
 
 
 def _index_text(place: tuple[int, ...]) -> str:

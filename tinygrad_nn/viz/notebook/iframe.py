@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import write_whole
-from ...printable import printable
+from ...printable import html_text, printable
 
 HEIGHT = 640  # height of a frame in pixels
 LARGEST = 24_000_000  # bytes; a larger page is not embedded in the notebook, but opened from its file
@@ -17,10 +17,10 @@ PICTURES = {".gif": "image/gif", ".png": "image/png", ".svg": "image/svg+xml"}
 _Path: Any = type(Path())
 
 
-def framed_page(page: str, title: str, height: int = HEIGHT) -> str:
+def framed_page(page: str, title: str) -> str:
     """Return an ``<iframe>`` with a page: its scripts run, but cannot read anything outside of the frame."""
-    about = escape(printable(title), quote=True)
-    style = f"box-sizing:border-box;width:100%;height:{height}px;border:1px solid #8b949e80;border-radius:6px"
+    about = html_text(title)
+    style = f"box-sizing:border-box;width:100%;height:{HEIGHT}px;border:1px solid #8b949e80;border-radius:6px"
     inside = escape(page, quote=True)
     return f'<iframe title="{about}" sandbox="allow-scripts" style="{style}" srcdoc="{inside}"></iframe>'
 
@@ -65,7 +65,7 @@ class WrittenFile(_Path):  # type: ignore[misc]
         kind = path.suffix.lower()
         if kind not in (".html", ".htm", *PICTURES) or not path.is_file():
             return None
-        where = escape(printable(path), quote=True)
+        where = html_text(path)
         if path.stat().st_size > LARGEST:
             return f"<p>{where} has {path.stat().st_size / 1e6:,.0f} MB; open it in a browser.</p>"
         if kind not in PICTURES:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.summary import short_number
-from ...printable import printable
+from ...printable import html_text
 from ..graph.page import html_table
 from ..training.live import chart
 from .heat_map import tensor_html
@@ -77,7 +77,7 @@ def dataset_html(data: Any) -> str:
         cells = [short_number(float(value)) for value in data.x[k, :few]] + (["..."] if more else [])
         rows.append([str(k), *cells, data.class_names[int(data.y[k])]])
     table = html_table(heads, rows, frozenset(range(len(heads) - 1)))
-    return f"<div><code>{escape(printable(head))}</code>{words}</div>{table}"
+    return f"<div><code>{html_text(head)}</code>{words}</div>{table}"
 
 
 def profile_html(profile: Any) -> str | None:

@@ -7,7 +7,6 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from ...files import POLICY, write_whole
 from ...graph import short_number
-from ...printable import printable
+from ...printable import html_text
 from ..graph.page import html_page, html_table
 from ..model.values import array_of, in_eval_mode
 from ..notebook.iframe import framed_page
@@ -213,7 +212,7 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
         known = {name: np.where(v > 0, v, np.nan) for name, v in known.items()}
     good = np.concatenate([v[np.isfinite(v)] for v in known.values()] or [np.zeros(0)])
     if not good.size:
-        return f"<figure><figcaption>{escape(printable(title))}</figcaption><p>nothing finite yet</p></figure>"
+        return f"<figure><figcaption>{html_text(title)}</figcaption><p>nothing finite yet</p></figure>"
     ticks = _powers(good.min(), good.max()) if log else _ticks(float(good.min()), float(good.max()))
     level = math.log10 if log else float
     low, high = level(ticks[0]), level(ticks[-1])
@@ -223,7 +222,7 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
         x = LEFT + (W - LEFT - RIGHT) * ((n - 1) / (epochs - 1) if epochs > 1 else 0.5)
         return x, H - BOTTOM - (H - TOP - BOTTOM) * (level(value) - low) / (high - low)
 
-    out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(printable(title))} by epoch">']
+    out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{html_text(title)} by epoch">']
     for tick in ticks:
         y = at(1, tick)[1]
         out.append(f'<line x1="{LEFT}" x2="{W - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>')
@@ -242,10 +241,10 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
             x, y = at(values.size, values[-1])
             out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{INKS[k % 6]}"/>')
         line = f'<svg viewBox="0 0 30 10" aria-hidden="true"><line x1="0" x2="30" y1="5" y2="5" {look}/></svg>'
-        keys.append(f"<span>{line}{escape(printable(name))}</span>")
+        keys.append(f"<span>{line}{html_text(name)}</span>")
     out.append("</svg>")
     key = f'<div class="key">{"".join(keys)}</div>'
-    return f"<figure><figcaption>{escape(printable(title))}</figcaption>{key}{''.join(out)}</figure>"
+    return f"<figure><figcaption>{html_text(title)}</figcaption>{key}{''.join(out)}</figure>"
 
 
 def _finite_runs(values: np.ndarray[Any, Any]) -> list[list[tuple[int, float]]]:

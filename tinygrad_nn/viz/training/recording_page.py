@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files import POLICY
-from ...graph import short_number
+from ...graph.summary import shape_text, short_number
 from ...printable import printable
 from ...server import policy_hash
 from ..explorer.explore import _safe_json
@@ -122,7 +122,7 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
     note = "" if max(blocks) == 1 else f"a cell is the mean of {blocks[0]} × {blocks[1]} entries"
     if arrays[0].dtype.kind == "c":
         note = "absolute values"
-    return found | {"shape": _shape_text(shape), "where": where, "block": blocks, "note": note}
+    return found | {"shape": shape_text(shape), "where": where, "block": blocks, "note": note}
 
 
 def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str
     columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and not note else min(each, WIDE)
     word = "neuron" if len(inner) < 2 else "entry"
     found = _packed_tables(tables, kept, -(-each // columns), columns)
-    return found | {"shape": _shape_text(inner), "samples": samples, "word": word, "note": note}
+    return found | {"shape": shape_text(inner), "samples": samples, "word": word, "note": note}
 
 
 def _packed_tables(tables: Sequence[Array], kept: list[int], rows: int, columns: int) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _inputs(record: Record, x: Any, k: int) -> str:
         return "several arrays"
     row = x[k]
     if row.ndim > 1:
-        return f"{_shape_text(row.shape)} numbers"
+        return f"{shape_text(row.shape)} numbers"
     values = [_number_text(v) for v in row.ravel()[:8].tolist()]
     if record.features:
         values = [f"{printable(name)} {value}" for name, value in zip(record.features, values, strict=False)]
@@ -257,9 +257,6 @@ def _shown_size(array: Array) -> int:
 def _as_real(array: Array) -> Array:
     return np.abs(array) if array.dtype.kind == "c" else array
 
-
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "one number"
 
 
 def _or_none(value: Any) -> Any:

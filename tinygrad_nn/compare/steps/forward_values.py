@@ -1,4 +1,4 @@
-"""What a forward kept of its values, for the backward: the same with arrays instead of Tensors."""
+"""The values that a forward passes on to the backward, copied with arrays instead of Tensors."""
 
 from __future__ import annotations
 
