@@ -106,7 +106,7 @@ def test_numbers_of_arguments_and_keywords_count() -> None:
         assert named(args, kwargs) is None
 
 
-def test_what_is_fixed_is_compared_by_value_and_type() -> None:
+def test_fixed_arguments_are_compared_by_value_and_type() -> None:
     take = taker((2, X, 0.5), {}, frozenset({0, 2}))
     assert take((2, X + 1, 0.5), {}) is not None
     for call in [(3, X, 0.5), (2, X, 0.25), (2.0, X, 0.5), (True, X, 0.5)]:
@@ -127,7 +127,7 @@ def test_zeros_with_other_signs_are_other_values(given: Any) -> None:
     ]
 
 
-def test_a_layout_is_asked_for_or_left_to_others() -> None:
+def test_the_memory_layout_is_checked_only_if_required() -> None:
     strided = np.ones(6)[::2]
     assert taker((X,), {}, layout="carray")((X,), {}) is not None
     assert taker((X,), {}, layout="carray")((strided,), {}) is None
@@ -154,7 +154,7 @@ def test_a_result_is_put_together_as_it_was(tree: Any) -> None:
     assert list(made) == list(tree) if isinstance(tree, dict) else True
 
 
-def test_kinds_of_calls_are_told_apart() -> None:
+def test_calls_with_other_containers_or_leaves_have_different_keys() -> None:
     trees = [X, [X], (X,), [X, X], {"a": X}, {"b": X}, Pair(X, X), (X, X), Box(X), None, [None], Dict(a=X), {1: X},
              [[X]]]  # fmt: skip
     kinds = [containers(tree) for tree in trees]

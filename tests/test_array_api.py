@@ -63,7 +63,7 @@ def test_a_program_written_for_the_standard_differentiates() -> None:
         np.testing.assert_allclose(slope[i], (up - down) / (2 * h), atol=1e-9)
 
 
-def test_asarray_keeps_the_graph_and_copies_when_told() -> None:
+def test_asarray_keeps_the_graph_and_copies_on_request() -> None:
     t = Tensor([1.0, 2.0])
     assert array_api.asarray(t) is t
     assert array_api.asarray(t, dtype=np.float32).requires_grad
@@ -111,7 +111,7 @@ def test_arrays_are_handed_over_without_a_copy() -> None:
         tg.grad(lambda x: x * np.from_dlpack(x))(2.0)
 
 
-def test_what_a_graph_keeps_closed_is_copied_for_those_who_cannot_be_told() -> None:
+def test_dlpack_copies_a_read_only_array_for_consumers_without_a_flag_for_it() -> None:
     made = (Tensor([1.0, 2.0]) * 2).detach()
     assert not np.from_dlpack(made).flags.writeable
     assert made.__dlpack__() is not None, "as an older library calls it"
@@ -119,7 +119,7 @@ def test_what_a_graph_keeps_closed_is_copied_for_those_who_cannot_be_told() -> N
         made.__dlpack__(copy=False)
 
 
-def test_what_is_open_to_writing_is_never_copied_unasked() -> None:
+def test_dlpack_copies_a_writable_array_only_on_request() -> None:
     within = np.zeros(3, [("a", "i1"), ("b", "f8")])["b"]  # nine bytes from entry to entry, which DLPack cannot say
     t = Tensor(within)
     assert np.shares_memory(t.data, within)

@@ -62,7 +62,7 @@ def layer(**options: Any) -> MultiHeadAttention:
     return MultiHeadAttention(8, 2, batch_first=True, rng=0, **options)
 
 
-def test_what_is_masked_has_no_influence() -> None:
+def test_masked_positions_get_no_gradient() -> None:
     rng = RNG(2)
     x = Tensor(rng.normal(size=(1, 5, 8)))
     layer()(x, causal=True)[0, 2].sum().backward()
@@ -267,6 +267,6 @@ def test_values_may_have_more_axes_in_front() -> None:
         (((2, 3, 4), (2, 5, 4), (2, 5, 6), (4, 5)), r"attn_mask \(4, 5\); attn_mask needs to broadcast to .* 3, 5\)"),
     ],
 )  # fmt: skip
-def test_shapes_that_do_not_fit_together_are_told(shapes: Any, message: str) -> None:
+def test_shapes_that_do_not_fit_raise(shapes: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         functional.scaled_dot_product_attention(*map(np.ones, shapes))

@@ -165,7 +165,7 @@ def test_complex_gradients_are_those_of_autograd() -> None:
     check_grads(lambda z: np.abs(z) ** 2)(onp.array([1 + 2j, -0.3j]))
 
 
-def test_what_has_no_gradient_says_so() -> None:
+def test_functions_without_a_gradient_raise_or_warn() -> None:
     with pytest.raises(TypeError, match=r"Grad only applies to real scalar-output functions; this one gave real num"):
         grad(lambda x: x)(X)
     with pytest.raises(TypeError, match="complex numbers of shape"):

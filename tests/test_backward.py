@@ -34,7 +34,7 @@ def test_gradients_arrive_at_every_leaf_and_at_leaves_only() -> None:
     assert type(x.grad) is np.ndarray
 
 
-def test_backward_accumulates_until_told_to_start_afresh() -> None:
+def test_backward_accumulates_until_grad_is_set_to_none() -> None:
     x = Tensor(X)
     (x * x).sum().backward()
     first = x.grad
@@ -104,7 +104,7 @@ def test_one_number_of_any_shape_needs_no_cotangent(shape: tuple[int, ...]) -> N
         (lambda x: (x.detach() * 2).sum().backward(), RuntimeError, r"detached Tensors and results under no_grad"),
     ],
 )
-def test_backward_refuses_what_has_no_meaning(act: Callable[[Tensor], Any], error: Any, message: str) -> None:
+def test_backward_with_invalid_arguments_raises(act: Callable[[Tensor], Any], error: Any, message: str) -> None:
     x = Tensor(X)
     with pytest.raises(error, match=message):
         act(x)
@@ -595,7 +595,7 @@ CHOSEN = "Two eigenvalues are equal to rounding, and the result depends on which
         (lambda x: np.linalg.qr(x[0] * np.ones((3, 3)))[1], "qr_rows(", "It is NaN where a column that depends"),
     ],
 )  # fmt: skip
-def test_the_rule_that_was_first_is_blamed_and_why_is_told_where_it_is_known(f: Any, blamed: str, why: str) -> None:
+def test_anomaly_detection_names_the_failing_rule_and_cause(f: Any, blamed: str, why: str) -> None:
     def act() -> None:
         with detect_anomaly():
             f(Tensor(X)).sum().backward()

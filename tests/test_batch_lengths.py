@@ -219,7 +219,7 @@ def test_the_text_of_a_length_is_its_value(rows: int) -> None:
             assert eval(str(n), {"rows": rows + 1}) == n.times * (rows + 1) + n.more, "and that of another batch"
 
 
-def test_what_is_written_of_a_length() -> None:
+def test_lengths_print_as_expressions_of_the_batch_size() -> None:
     n = Length(40)
     assert [str(x) for x in (n, 3 * n, n * 3, 3 * n + 2, 2 + n, 0 * n, n * n, math.prod((2, n, 5)), n // 2, n % 7)] == [
         "rows", "(3 * rows)", "(3 * rows)", "(3 * rows + 2)", "(rows + 2)", "0", "1600", "(10 * rows)", "20", "5",
@@ -307,7 +307,7 @@ def test_a_part_without_some_rows_at_the_ends(part: Any, left: int, text: str) -
     assert known([x], made("slice", [x], ((("slice", *part),),), (left, 3)), rows=40) == [f"{text} 3"]
 
 
-def test_what_was_one_axis_is_parted_again() -> None:
+def test_a_merged_batch_axis_is_split_again() -> None:
     x = value(5, 4, 3, slot=0)
     merged = made("reshape", [x], ((20, 3),), (20, 3))
     again = made("reshape", [merged], ((5, 4, 3),), (5, 4, 3))
@@ -345,7 +345,7 @@ def test_numbers_that_count_a_large_batch(rows: int) -> None:
     assert found.number(rows + 1) is found.number(float(2**53)) is None
 
 
-def test_a_name_lasts_as_long_as_it_is_needed() -> None:
+def test_shapes_are_named_only_inside_the_context() -> None:
     x = value(4, 3)
     texts = []
 

@@ -271,6 +271,6 @@ def test_the_edit_mends_the_mistake(mistake):
     assert not said(mistake.mended)
 
 
-def test_what_is_said_names_the_edit():
+def test_most_error_messages_name_the_edit():
     unnamed = [str(mistake) for mistake in MISTAKES if not named(mistake)]
     assert len(MISTAKES) - len(unnamed) >= AT_LEAST, unnamed

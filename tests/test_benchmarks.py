@@ -85,7 +85,7 @@ def test_imports_print_a_row_for_each_package(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("part", "name"), [("memory", "eager"), ("profile", "engine, watching, update")])
-def test_what_is_measured_once_prints_its_rows(part: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_benchmark_that_runs_once_prints_its_rows(part: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, part, "--skip", "compiled, numba")
     assert float(row(text, name)) > 0
     assert "Error" not in text

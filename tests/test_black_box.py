@@ -68,7 +68,7 @@ def said(report: Any) -> list[tuple[str, str, str]]:
     return [(d.kind, d.where, d.text) for d in report.diagnoses]
 
 
-def test_what_is_right_is_right_and_is_told_how_it_was_found(few: None) -> None:
+def test_right_gradients_are_accepted_and_the_report_says_how_many_entries_were_checked(few: None) -> None:
     report = compared(lambda *grads: grads)
     assert report.ok
     assert [(row.name, row.checked, row.odd) for row in report.rows] == [("x", 4, ""), ("w", 4, ""), ("b", 3, "")]
@@ -103,7 +103,7 @@ def test_what_numbers_say_where_some_entries_were_looked_at(few: None) -> None:
     assert "looked at" not in report.diagnoses[0].text  # all three were
 
 
-def test_what_is_wrong_where_nothing_was_looked_at_shows_along_directions(few: None) -> None:
+def test_errors_in_unchecked_entries_show_along_random_directions(few: None) -> None:
     looked: list[Any] = []
 
     def spoil(dx: Array, dw: Array, db: Array) -> Any:

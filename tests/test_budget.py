@@ -15,7 +15,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("times", [1.0, 4.0])
-def test_what_is_done_inside_counts_and_what_is_between_does_not(times: float, clock: list[float]) -> None:
+def test_only_time_inside_the_block_counts(times: float, clock: list[float]) -> None:
     with time_limit(times):
         purse = Budget(10.0)
         for spent in (3.0, 6.0):

@@ -443,7 +443,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     assert most == [1]
 
 
-def test_another_number_of_threads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_with_another_number_of_threads_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "blas_threads", lambda: 7)
     train(tmp_path, 1)
     train(tmp_path, 2)
@@ -491,7 +491,7 @@ def test_threads_are_counted_without_threadpoolctl(monkeypatch: pytest.MonkeyPat
     assert fingerprint.blas_threads() == 5
 
 
-def test_a_file_of_ours_of_another_kind_is_no_state(tmp_path: Path) -> None:
+def test_a_weights_file_is_refused_as_a_training_state(tmp_path: Path) -> None:
     write_whole(tmp_path / STATE, seal("weights", {"w": np.ones(2)}).content)
     with pytest.raises(ValueError, match="holds no training state of tinygrad_nn"):
         train(tmp_path, 2)
@@ -545,7 +545,7 @@ def test_metrics_of_a_state_are_a_list_of_names(names: Any, tmp_path: Path) -> N
         saved.history()
 
 
-def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
+def test_fingerprints_of_functions_differ_by_nested_functions() -> None:
     def made(times: str) -> Any:
         space: dict[str, Any] = {"__name__": __name__}
         exec(f"def f(y, p):\n    def inner(a): return (lambda b: b * {times})(a)\n    return inner(y - p)", space)
@@ -555,7 +555,7 @@ def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
     assert fingerprint.in_words(made("2")) != fingerprint.in_words(made("3")), "two functions deep"
 
 
-def test_a_function_is_told_from_another_by_numbers_inside_what_it_closes_over() -> None:
+def test_fingerprints_of_functions_differ_by_numbers_in_closures() -> None:
     def made(inner: float) -> Any:
         options = (1.0, (2.0, inner))
         return lambda y, p: (y - p) * options[1][1]

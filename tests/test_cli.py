@@ -99,7 +99,7 @@ def test_both_roads_train_the_same_weights() -> None:
     assert all(np.allclose(a, b, rtol=1e-10, atol=0) for a, b in zip(*finals, strict=True))
 
 
-def test_the_road_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_gradients_selects_the_road(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr("tinygrad_nn.cli.run.fit", lambda *_, gradients, **__: taken.append(gradients))
     for gradients in ("graph", "Manual"):

@@ -283,7 +283,7 @@ def test_a_row_is_written_into_the_network() -> None:
     assert "δ" not in Path("n.svg").read_text("utf-8")
 
 
-def test_a_network_of_ones_own_shows_what_was_returned_with_it() -> None:
+def test_a_users_network_is_drawn_with_the_data_that_was_returned_with_it() -> None:
     model = [Layer(3, 4, "tanh", rng=0), Layer(4, 2, "softmax", rng=1)]
     cache = FeedForward(model, [[3.0, 4.0, 5.0]])
     delta = BackProp(model, cache, [[0.0, 1.0]], solver=Solver("crossentropy")).db[1][0]
@@ -375,7 +375,7 @@ NO_CHANGE = [
 
 
 @pytest.mark.parametrize(("arguments", "match"), NO_CHANGE, ids=[" ".join(row[0]) for row in NO_CHANGE])
-def test_what_is_wrong_is_said_in_a_line(arguments: list[str], match: str, capsys: Capture) -> None:
+def test_errors_are_one_line(arguments: list[str], match: str, capsys: Capture) -> None:
     Path("folder.svg").mkdir()
     before = sorted(os.listdir())
     assert main(arguments) == 2

@@ -80,7 +80,7 @@ def test_a_network_of_a_table_needs_the_table(saved: Path, tmp_path: Path, capsy
     (["explore", "--serve", "--gif", "walk.gif"], "a GIF cannot be served"),
     (["explore", "--port", "80"], "--port is for a page that is served"),
 ])  # fmt: skip
-def test_what_does_not_go_with_a_saved_network(
+def test_options_that_conflict_with_a_saved_network_are_refused(
     saved: Path, tmp_path: Path, given: list[str], words: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

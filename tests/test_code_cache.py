@@ -90,7 +90,7 @@ def test_names_of_the_module_count_and_functions_may_name_each_other() -> None:
     assert fingerprint(defined("1.0")) == fingerprint(defined("1.0")) != fingerprint(defined("2.0"))
 
 
-def test_what_cannot_be_described_is_not_kept(place: Path) -> None:
+def test_functions_without_a_fingerprint_are_not_cached(place: Path) -> None:
     thing = object()
     assert fingerprint(lambda: thing) is None
     assert fingerprint(lambda: sys.path) is None, "what a module holds may change"
@@ -104,7 +104,7 @@ def test_two_functions_of_one_line_are_two(place: Path) -> None:
     assert len(list(place.iterdir())) == 2
 
 
-def test_what_stands_in_place_of_functions_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_the_code_depends_on_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ["assembly.py", "native/one.py", "native/two.py"]
     (tmp_path / "native").mkdir()
     monkeypatch.setattr(fingerprint_of_code, "HERE", tmp_path)
@@ -193,7 +193,7 @@ def test_a_file_that_is_no_use_is_made_again(spoil: Callable[..., None], place: 
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_many_files_that_are_no_use_for_one_cause_are_told_once(place: Path) -> None:
+def test_many_unusable_cache_files_warn_once(place: Path) -> None:
     for number in (1.0, 2.0, 3.0):
         adding(number)
     for file in place.iterdir():
@@ -217,7 +217,7 @@ def test_on_a_full_disk_nothing_is_kept(place: Path) -> None:
     assert not list(place.iterdir())
 
 
-def test_what_was_not_used_for_longest_goes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_removes_the_least_recently_used_files(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MOST", 4)
     place.mkdir(mode=0o700)
     for k in range(5):
@@ -315,7 +315,7 @@ def test_arrays_that_share_no_memory_are_worked_on_several_entries_at_once(place
     assert (rows == rows[0] * 2.0 ** np.arange(20)[:, None]).all()
 
 
-def test_what_is_found_on_disk_also_knows_which_arrays_share_no_memory(place: Path) -> None:
+def test_machine_code_from_disk_keeps_its_aliasing_assumptions(place: Path) -> None:
     assert not hits(doubling(True))
     assert not hits(doubling(False))
     assert hits(doubling(True))

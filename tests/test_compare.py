@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.further import FURTHER
+from tests.more_activations import FURTHER
 from tests.wrong_backward import (
     DEEP,
     HELD_OUT,
@@ -341,7 +341,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> ComparisonReport:
     return compare_gradients(f, inputs, manual={name: -2 * np.cos(x) for name, x in inputs.items()})
 
 
-def test_a_persons_text_is_escaped(hostile: ComparisonReport) -> None:
+def test_text_from_the_user_is_escaped(hostile: ComparisonReport) -> None:
     page = hostile.to_html()
     assert not re.search("<(?:script|img src=x)", page)
     assert "&lt;script&gt;" in page

@@ -73,7 +73,7 @@ def test_a_function_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
         (["--loss", "cross"], "unknown loss 'cross'"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(
+def test_errors_are_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *arguments]) == 2

@@ -13,8 +13,8 @@ import pytest
 
 from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
-from tinygrad_nn.compare.edits.behind import reader
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
+from tinygrad_nn.compare.edits.dependencies import reader
 from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read_source
 from tinygrad_nn.compare.edits.running import Ticker
@@ -288,7 +288,7 @@ def test_a_change_of_a_lambda_is_shown_without_return() -> None:
 # ---- The sentence
 
 
-def test_the_smallest_change_is_told_and_others_beside_it() -> None:
+def test_the_smallest_change_is_reported_with_alternatives() -> None:
     source = source_of("def backward(x, g):\n    d = g * x\n    e = d\n    return e\n")
 
     def one(cost: float, old: str, new: str, line: int, fixes: tuple[int, ...] = (0,)) -> Any:
@@ -308,7 +308,7 @@ def test_the_smallest_change_is_told_and_others_beside_it() -> None:
     assert (left_out.kind, left_out.kinds) == ("edit", ())
 
 
-def test_costs_that_are_nearly_equal_count_as_one_and_the_shorter_change_is_told() -> None:
+def test_of_nearly_equal_costs_the_shorter_change_is_reported() -> None:
     source = source_of("def backward(x, g):\n    d = g * x\n    return d\n")
 
     def told(*changes: tuple[float, str]) -> str:
@@ -373,7 +373,7 @@ def test_a_change_for_each_wrong_result() -> None:
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
 
 
-def test_what_is_right_in_one_batch_only_is_no_change() -> None:
+def test_a_change_must_be_right_in_every_batch() -> None:
     text = "def backward(x):\n    return [x * 2]\n"
     assert sought(text, lambda x: x * x.size, probes=1)[0].after in ("return [x * 3]", "return [x * len(x)]")
     (found,) = sought(text, lambda x: x * x.size, probes=3)
@@ -388,7 +388,7 @@ def test_what_is_right_in_one_batch_only_is_no_change() -> None:
 # ---- Which lines are blamed
 
 
-def test_the_parts_of_what_is_returned() -> None:
+def test_the_expressions_that_compute_each_returned_gradient() -> None:
     def parts(end: str, names: list[str]) -> Any:
         source = source_of(f"def backward(x):\n    dW = 1\n    db = 2\n{end}")
         found = influence._result_expressions(source, names)

@@ -194,7 +194,7 @@ def test_a_reason_names_the_line_and_what_it_does() -> None:
     assert reasons.why_disconnected(ValueError(), 3).text == "it raised ValueError: ValueError"
 
 
-def test_a_statement_without_what_is_nested_in_it() -> None:
+def test_the_text_of_a_statement_leaves_out_its_body() -> None:
     code, first = nested.__code__, nested.__code__.co_firstlineno
     assert [reasons._statement(code, first + k) for k in range(5)] == [
         "def nested(x: Any) -> Any:", "for part in x:", "if part:", "part / 'b'",
@@ -400,7 +400,7 @@ def loss_last(x: Any, w: Any) -> Any:
     return {"x": w, "w": x}, (x * w).sum()
 
 
-def test_a_value_beside_its_gradients_is_told() -> None:
+def test_a_function_that_returns_gradients_with_its_value_is_noted() -> None:
     inputs = make_inputs(["x", "w"], [V, 2 * V])
     first, last = read_value_and_gradients(loss_first, inputs), read_value_and_gradients(loss_last, inputs)
     assert note_of(first) == "Treated as a function that returns its gradients (dx, dw) along with its value."
@@ -504,7 +504,7 @@ def test_classes_with_a_context_or_a_node() -> None:
     assert code.back(code.inputs, [V], V).tolist() == [3 * (1 + 3), 0, 3 * 2]
 
 
-def test_so_many_gradients_as_arguments_or_as_inputs_of_floats() -> None:
+def test_a_backward_returns_a_gradient_for_each_argument_or_each_floating_input() -> None:
     inputs = make_inputs(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
     assert context._checked_gradients((1, 2, 3), inputs, "backward") == (1, 2, 3)
     assert context._checked_gradients([1, 2], inputs, "backward") == [1, 2]
@@ -713,7 +713,7 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     assert grads["x"].tolist() == (18 * V).tolist()
 
 
-def test_a_changed_backward_may_write_into_what_it_is_given() -> None:
+def test_a_changed_backward_gets_copies_of_its_arguments() -> None:
     code = recognize_code(lambda x, n, g: x, (V, [1, M], V), lambda x, n, g: 0)
     batch = Batch(code, [V, M, V], {"a": V}, [], [], [], [])
     inputs, leaves, g = batch.fresh()

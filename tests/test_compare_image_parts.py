@@ -206,7 +206,7 @@ def test_rows_that_are_picked_get_other_gradients() -> None:
     assert texts(at(lambda x: x[1], x, name="getitem").found, "The gradient is picked by") == []
 
 
-def test_the_gradient_of_what_was_picked_from_is_set_to_0_there() -> None:
+def test_a_mistake_sets_the_gradient_to_0_at_the_picked_entries() -> None:
     x, index = values(3, 4), np.arange(3)
 
     def f(x: Any) -> Any:
@@ -223,7 +223,7 @@ def test_the_gradient_of_what_was_picked_from_is_set_to_0_there() -> None:
                  "result") == []  # fmt: skip
 
 
-def test_what_is_reordered_is_put_back_otherwise() -> None:
+def test_mistakes_undo_a_reordering_in_another_way() -> None:
     x = values(2, 3, 4)
     p = at(lambda x: x.transpose(1, 2, 0), x, name="transpose")
     np.testing.assert_array_equal(p.made("The gradient is reshaped; to undo"), p.site.g.reshape(2, 3, 4))

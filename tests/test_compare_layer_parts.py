@@ -67,7 +67,7 @@ def data_of(w: Witness, k: int) -> Array:
 # -- Factors of a delta
 
 
-def test_a_delta_is_tried_as_it_is_and_with_the_factors_of_db_and_of_dW_without_its_penalty() -> None:
+def test_a_delta_is_tried_alone_and_with_the_factors_of_db_and_dW() -> None:
     for k in (0, 1):
         seen = seen_of()
         base = deltas_of(seen, k)
@@ -102,7 +102,7 @@ def test_a_delta_is_tried_as_it_is_and_with_the_factors_of_db_and_of_dW_without_
         assert tried() == ["1"]  # the penalty does not have the sign of delta
 
 
-def test_a_delta_that_was_told_has_the_factor_that_it_was_told_with() -> None:
+def test_a_returned_delta_determines_its_own_factor() -> None:
     seen = seen_of(told=True)
     for w in seen:
         assert w.case.answer.delta is not None
@@ -194,7 +194,7 @@ def test_what_dW_and_db_cost_after_a_delta(k: int) -> None:
     assert parts_of(seen_of(), k, random, free=True) == (8.0, [("W", "unknown"), ("b", "unknown")])
 
 
-def test_a_delta_that_was_told_is_taken_at_its_word() -> None:
+def test_a_returned_delta_is_compared_directly() -> None:
     seen = seen_of(told=True)
     assert parts_of(seen, 0) == (0.0, [])
     assert parts_of(seen, 0, times("delta", 0, 1 + 0.9e-8)) == (0.0, [])
@@ -289,7 +289,7 @@ def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
         assert (found.cost, found.found[0].kind, found.found[0].text) == (1.0, "transpose", TURNED)
 
 
-def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
+def test_the_factor_of_a_mistake_is_named_only_if_it_is_not_1() -> None:
     seen = seen_of()
     for w in seen:
         w.case.answer.dW[0] = 2 * w.case.x.T @ w.case.right.delta[0] + w.case.penalty(0).T
@@ -302,7 +302,7 @@ def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
     assert f.factor is None
 
 
-def test_where_no_penalty_is_asked_for_and_none_is_added_nothing_is_said_of_one() -> None:
+def test_without_a_penalty_none_is_reported() -> None:
     seen = seen_of("none")
     right = [w.case.right.dW[0] for w in seen]
     assert find_wrong_penalty(seen, right, right, 0, "W", False) is None
@@ -362,7 +362,7 @@ def across(x: Array, *others: Array) -> Array:
 
 
 @pytest.mark.parametrize(("far", "fits"), [(NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False)])
-def test_how_far_what_stands_in_the_place_of_a_penalty_may_be_off(far: float, fits: bool) -> None:
+def test_the_tolerance_for_multiples_of_penalty_terms(far: float, fits: bool) -> None:
     for method in ("l2", "l1"):
         (w,) = seen_of(method, rows=(4,))
         W, base = w.case.W[0], data_of(w, 0)
@@ -521,7 +521,7 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
             np.testing.assert_allclose(d, strange[k], rtol=1e-7, atol=1e-9)
 
 
-def test_what_is_wrong_in_the_last_layer_is_held_against_the_loss() -> None:
+def test_an_unexplained_last_layer_is_compared_with_the_gradient_of_the_loss() -> None:
     seen = spoiled(lambda c, d: np.cos(np.arange(d.size)).reshape(d.shape), 1, (4, 5))
     (state,) = _with_recovered_delta(seen, 1, [None, None], State((None, None), (), 0.0), [0, 1], False)
     np.testing.assert_allclose(state.found[0].wanted, seen[0].case.right.delta[1])  # type: ignore[arg-type]
@@ -536,7 +536,7 @@ def test_a_delta_read_from_the_answers_explains_both_arrays_or_is_none() -> None
     assert all(state.found[0].kind == "unknown" and len(state.found) == 1 for state in found)
 
 
-def test_another_mask_is_told_before_a_delta_that_nothing_explains() -> None:
+def test_a_stale_mask_costs_less_than_an_unexplained_delta() -> None:
     stale = lambda c, d: (np.random.default_rng(5).random(d.shape) > 0.5) / 0.5 * (
         c.right.delta[1] @ c.W[1] * (1 - c.f[0] ** 2))  # fmt: skip
     seen = spoiled(stale, 0, (3, 4), dropout=0.5)

@@ -192,7 +192,7 @@ def test_a_mistake_is_named_whatever_the_sizes_of_the_arrays(size: float) -> Non
     assert (d.where, d.factor) == ("w", "5")
 
 
-def test_of_several_mistakes_that_nearest_the_loss_is_told_first() -> None:
+def test_mistakes_are_listed_from_the_loss_backwards() -> None:
     rng = np.random.default_rng(0)
     model = [Layer(3, 4, "tanh", rng=0), Layer(4, 4, "tanh", rng=1), Layer(4, 2, rng=2)]
     x, y, solver = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), Solver("mse")
@@ -253,7 +253,7 @@ def test_a_name_of_a_factor_fits_relative_to_its_size(scale: float) -> None:
         assert name_factor([2 * scale * (1 + far), 5 * scale], facts) is None
 
 
-def test_what_is_not_there_names_no_factor() -> None:
+def test_zero_and_nan_name_no_factor() -> None:
     for p, lam in ((0, 0), (0, 0.17), (0.3, 0)):
         facts = [{"N": n, "n_out": 3, "p": p, "lambda": lam, "L": 0.0} for n in (5, 11)]
         assert name_factor([0.0, 0.0], facts) is None
@@ -261,7 +261,7 @@ def test_what_is_not_there_names_no_factor() -> None:
 
 
 @pytest.mark.parametrize("far", [1e-3, 1e-7, 1e-10, 1e-12])
-def test_what_is_said_of_wrong_entries_is_no_closer_than_their_errors(far: float) -> None:
+def test_descriptions_of_wrong_entries_have_enough_digits_and_claim_no_false_factor(far: float) -> None:
     rng = np.random.default_rng(1)
     right, bad = rng.normal(size=6), np.ones(6, bool)
     text = describe("dW", right * (1 + far), right, bad)
@@ -328,7 +328,7 @@ def test_further_experiments_have_targets_of_the_kind_that_was_given(loss: str, 
         ("kink", "delta", 1.0, 0.0, False),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_the_others_that_compute_the_same_at_hardly_more_cost(
+def test_mistakes_with_the_same_numbers_at_similar_cost_are_listed_as_alternatives(
     kind: str, part: str, cost: float, apart: float, told: bool
 ) -> None:
     before, d = Finding(1, "delta", "above", ""), np.array([[0.5, -2.0]])
@@ -366,7 +366,7 @@ def test_the_sample_whose_contribution_is_left_is_named(row: int, called: str) -
 
 
 @pytest.mark.parametrize("setting", [DEEP, NARROW, HEAVY], ids=["deep", "narrow", "heavy"])
-def test_what_is_right_is_explained_at_no_cost(setting: Setting) -> None:
+def test_right_gradients_need_no_explanation_and_cost_0(setting: Setting) -> None:
     model, x, y, solver = setting.build(0)
     case = Experiment(model, x, y, [None] * len(model), solver)
     right = case.right

@@ -16,7 +16,7 @@ def test_most_parts_are_on_record() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PARTS if name in RECORD])
-def test_a_part_comes_to_what_is_on_record(name: str) -> None:
+def test_each_part_returns_its_recorded_result(name: str) -> None:
     found = json.loads(json.dumps(PARTS[name]()))
     for k, (value, right) in enumerate(zip(found, RECORD[name], strict=True)):
         assert close(value, right), (k, value, right)

@@ -97,7 +97,7 @@ def test_a_parameter_with_the_name_of_a_value_is_no_cotangent() -> None:
     assert kwargs["dout"] is C
 
 
-def test_a_name_of_both_passes_is_a_gradient_where_the_backward_binds_it_anew() -> None:
+def test_a_name_of_both_passes_is_a_gradient_only_if_the_backward_assigns_it() -> None:
     def forward(x: Any) -> Any:
         dx = x * 2
         return (dx * x).sum()
@@ -178,7 +178,7 @@ def writing(x: Array) -> Array:
     return c + b
 
 
-def test_a_binding_has_a_state_for_each_change_of_what_it_holds() -> None:
+def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
     trace = Trace(lambda label, value: isinstance(value, np.ndarray), copies=True)
     trace.run(writing, X.copy())
     found = {b.label: [s.statement.text for s in b.states] for b in trace.bindings}
@@ -251,7 +251,7 @@ def test_values_are_named_as_the_backward_reaches_them() -> None:
     assert said[0].sentence == "Line 2: dx = v.z * z2 + v.x.z - n * 'z' would be right."
 
 
-def test_an_edit_stays_as_it_is_if_the_backward_keeps_each_value_in_a_variable() -> None:
+def test_an_edit_is_kept_if_the_backward_names_each_value() -> None:
     def forward(x: Any) -> Any:
         y = x * x
         return y.sum()
@@ -300,7 +300,7 @@ def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin")
     return by_step, by_result, made, states
 
 
-def test_the_smallest_change_of_a_line_is_asked_for_at_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_smallest_change_of_a_line_is_searched_at_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     by_step, by_result, made, states = probed(edit(), monkeypatch)
     found = made.mended(Explained(FOUND, states[2]), 0, [0])
     assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
@@ -319,13 +319,13 @@ def test_the_smallest_change_of_a_line_is_asked_for_at_all_inputs(monkeypatch: p
     assert by_result.asked == []
 
 
-def test_an_edit_that_makes_other_steps_wrong_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_that_makes_other_steps_wrong_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, made, states = probed(edit(), monkeypatch)
     made._mends = lambda edit: None
     assert made.mended(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
 
 
-def test_where_nothing_can_be_asked_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_search_runs_without_a_line_or_time(monkeypatch: pytest.MonkeyPatch) -> None:
     by_step, by_result, made, states = probed(edit(), monkeypatch)
     assert made._edit(0, state(X, 99), [0]) is None
     assert made._edit(0, state(X, 3, Statement(0, 0, "")), [0]) is None
@@ -344,7 +344,7 @@ def spent() -> Budget:
     return budget
 
 
-def test_of_an_input_a_change_anywhere_in_the_backward_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_an_input_the_whole_backward_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     _, by_result, made, states = probed(None, monkeypatch, None)
     made.called.call = lambda f, probe: (f, probe)
     made.called.values = lambda probe: {"probe": probe}
@@ -393,7 +393,7 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[
     return kept, made, states[1]
 
 
-def test_a_change_is_asked_for_where_the_right_gradients_are_known_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_searched_with_numerical_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, made, last = numbered(edit(), monkeypatch)
     found = made.mended(Explained(FOUND, last), 0)
     assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
@@ -410,7 +410,7 @@ def test_a_change_is_asked_for_where_the_right_gradients_are_known_by_numbers(mo
     assert made.runs[1].behind["a node"].tolist() == (3 * X).tolist()
 
 
-def test_by_numbers_too_nothing_is_asked_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_numbers_no_search_runs_without_gradients_or_time(monkeypatch: pytest.MonkeyPatch) -> None:
     partly = NumericalGradient(C.copy(), np.zeros(3), C, C)
     partly.value[1] = np.nan
     assert partly.known.tolist() == [True, False, True]
@@ -437,7 +437,7 @@ def explained(mine: Array, whole: NumericalGradient) -> Diagnosis:
     return _explained("dx", match, mine, whole, row, np.ones(3, bool), right, np.full(3, 1e-12))
 
 
-def test_a_factor_is_told_by_numbers_and_of_some_entries_what_is_known() -> None:
+def test_by_numbers_a_factor_is_named_only_if_all_entries_are_known() -> None:
     found = explained(2 * C, NumericalGradient(C.copy(), np.full(3, 1e-12), C.copy(), C.copy()))
     assert (found.kind, found.where) == ("scale", "dx")
     assert "the gradient of dx" not in found.text
@@ -489,7 +489,7 @@ UNITS_BY_WORDS = {  # of a gated recurrent unit: h = (1 - u) n + u b, n = tanh(.
     ("rows", "names", "words"),
     [(recurrent.GATES, "ifuoctb", BY_WORDS), (recurrent.UNITS, "runqb", UNITS_BY_WORDS)], ids=["lstm", "gru"],
 )  # fmt: skip
-def test_what_stands_in_the_place_of_the_slopes_of_gates(rows: Any, names: str, words: dict[str, Any]) -> None:
+def test_wrong_slopes_of_gates_compute_the_named_formula(rows: Any, names: str, words: dict[str, Any]) -> None:
     rng, met = np.random.default_rng(1), set[str]()
     space: dict[str, Any] = {name: rng.uniform(0.1, 0.9, (2, 3)) for name in names}
     for _, text, change in rows:

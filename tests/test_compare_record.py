@@ -15,7 +15,7 @@ def test_most_comparisons_are_on_record() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name in RECORD])
-def test_a_comparison_comes_to_what_is_on_record(name: str) -> None:
+def test_each_comparison_returns_its_recorded_result(name: str) -> None:
     found = record(CASES[name])
     assert found.keys() == RECORD[name].keys()
     for key, value in found.items():

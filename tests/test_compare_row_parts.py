@@ -124,7 +124,7 @@ def test_errors_are_the_least_of_both_graphs_and_infinite_where_there_is_none() 
     assert _errors(Comparison("x", "input", mine[:1], graph[:2], graph)).tolist() == [np.inf] * 2
 
 
-def test_which_entries_the_referee_is_asked_for() -> None:
+def test_the_entries_that_the_referee_checks() -> None:
     rng = np.random.default_rng(0)
     every = [(i, j) for i in range(2) for j in range(3)]
     assert _chosen((2, 3), 6, rng, (0, 1)) == every
@@ -298,7 +298,7 @@ def test_a_row_of_an_array_by_numbers_alone() -> None:
         ((1, 2, 3, 4, 5), "tuple (1, 2, 3, 4, 5)"), (None, "NoneType None"), ({"dW": 1}, "dict {'dW': 1}"),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_of_two_layers(found: Any, what: str) -> None:
+def test_returned_values_of_another_form_raise(found: Any, what: str) -> None:
     with pytest.raises(TypeError) as raised:
         users_gradients(found, [np.ones(2), np.ones(3)])
     assert str(raised.value) == (
@@ -330,7 +330,7 @@ def test_an_answer_in_arrays_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_rows_of_a_model_and_of_what_is_between(dtype: Any) -> None:
+def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -> None:
     (w,) = seen_of(rows=(4,), dtype=dtype)
     case = w.case
     roads = ThreeRoads(case, BackProp)

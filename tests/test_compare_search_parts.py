@@ -242,7 +242,7 @@ def test_values_computed_otherwise_than_in_the_forward_pass() -> None:
         "Epsilon is wrong: 0.05 is added outside the root; it should be 0.01.", "Epsilon is forgotten."]  # fmt: skip
 
 
-def test_an_operation_that_is_left_out_has_a_kind_by_what_it_is() -> None:
+def test_the_kind_of_a_left_out_operation() -> None:
     mask, other = np.array([0.0, 2.0, 2.0]), np.array([1.0, 2.0, 2.0])
 
     def kinds(f: Any) -> list[tuple[str, str, float]]:
@@ -470,7 +470,7 @@ def test_signs_that_agree_to_the_error_of_the_differences() -> None:
     assert not signed([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], linear=True, size=1e-3)
 
 
-def test_a_search_walks_so_many_mistakes_of_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_walks_at_most_a_given_number_of_mistakes_of_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = look_again(layer, [np.zeros((5, 2)), np.zeros((2, 3))])
     for most in (1, 3):
         monkeypatch.setattr(searching, "WALKED", most)
@@ -670,7 +670,7 @@ def test_places_that_one_line_made_or_that_take_one_input() -> None:
     assert not any(set(p) & set(sines) and set(p) & set(products) for p in named)
 
 
-def test_what_is_lost_at_each_of_several_times() -> None:
+def test_the_sentence_about_a_gradient_lost_in_every_run() -> None:
     trace = traced_of(steps, X, W)[0]
     uses, place = uses_of(trace), places_of(trace, "tanh")[0]
     kind, text = _lost(trace, place, None, uses, 3)
@@ -708,7 +708,7 @@ def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tu
     return _cost_and_diagnosis(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor))
 
 
-def test_a_match_in_words_and_what_it_costs() -> None:
+def test_the_sentence_and_the_cost_of_a_match() -> None:
     def at(name: str, slot: int | None = None, **more: Any) -> Any:
         given = {"linear": True, **more}
         return lambda t: Mutant("wrong_value", "Text.", ((places_of(t, name)[0], cut(slot)),), **given)

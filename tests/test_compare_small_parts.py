@@ -267,7 +267,7 @@ def test_when_a_line_is_looked_for_and_for_how_long(monkeypatch: pytest.MonkeyPa
 # -- The report of a model
 
 
-def test_the_method_says_what_was_confirmed() -> None:
+def test_the_sentence_about_the_method_counts_the_checked_entries() -> None:
     rows: Any = [SimpleNamespace(checked=5, shape=(3, 4)), SimpleNamespace(checked=2000, shape=(1000, 2)),
                  SimpleNamespace(checked=1, shape=())]  # fmt: skip
     how = (f"Numerical: complex step in float64 at 2,006 of 2,013 entries, the worst of each array among them, and "
@@ -279,7 +279,7 @@ def test_the_method_says_what_was_confirmed() -> None:
     assert _method(rows, 0, 0.5) == how + "."
 
 
-def test_a_loss_that_is_not_finite_is_told_by_where_it_began() -> None:
+def test_the_report_of_a_non_finite_loss_says_where_it_began() -> None:
     case: Any = SimpleNamespace(
         z=[np.ones(2), np.array([1.0, np.inf]), np.array([np.nan])], right=SimpleNamespace(loss=np.nan),
         solver=SimpleNamespace(loss="crossentropy"), names=["tanh", "relu", "linear"],
@@ -529,7 +529,7 @@ def test_operations_behind_a_node_are_run_again_with_another_in_its_place() -> N
         (Factor("1", 1.0, tuple("abcdefgh")), "1 (here the same as a or b or c or d or e or f)"),
     ],
 )  # fmt: skip
-def test_a_factor_with_what_it_means(factor: Factor, words: str) -> None:
+def test_a_factor_is_written_with_its_meaning(factor: Factor, words: str) -> None:
     assert factor.words == words
     assert (factor.is_one, factor.is_sign) == (factor.name == "1", False)
     assert Factor("-1", -1.0).is_sign

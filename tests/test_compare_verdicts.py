@@ -142,7 +142,7 @@ def test_loss_and_gradient_times_one_factor_are_a_convention(loss: Any, agrees: 
         )  # fmt: skip
 
 
-def test_what_is_no_other_mean() -> None:
+def test_findings_that_are_no_other_kind_of_mean() -> None:
     seen = mean_of(lambda w: w.case.rows)
     for found in (
         [], [BY_N, BY_N], [replace(BY_N, kind="sign")], [replace(BY_N, layer=0)], [replace(BY_N, part="W")],
@@ -186,7 +186,7 @@ def moved(by: float, at: tuple[int, ...] = (1, 0), right: Array = RIGHT3) -> Arr
 OF_W, OF_B, OF_DELTA = (Finding(0, part, "unknown", "delta is wrong, and so on.") for part in ("W", "b", "delta"))
 
 
-def test_what_is_said_of_an_array_that_nothing_explains() -> None:
+def test_the_sentence_about_an_unexplained_array() -> None:
     one = "Entry [{}] of {} is wrong, the other {} are right: it is {}, and should be {} (ratio {})."
     assert said(moved(1.0), OF_W) == one.format("1, 0", "dW", 5, 9, 8, 1.125)
     assert said(moved(2.0, (2,), RIGHT3[0]), OF_B) == one.format("2", "db", 2, 6, 4, 1.5)
@@ -205,7 +205,7 @@ def test_what_is_said_of_an_array_that_nothing_explains() -> None:
     assert "Column 0 of delta" in said(None, replace(elsewhere, got=both))
 
 
-def test_what_belongs_there_may_come_of_a_delta_that_is_wrong_itself() -> None:
+def test_the_expected_array_may_be_computed_from_a_wrong_delta() -> None:
     wanted = 2 * RIGHT3
     got = moved(1.0, right=wanted)
     told = "Entry [1, 0] of {} is wrong, the other 5 are right: it is 17, and should be 16 (ratio 1.0625)."
@@ -238,7 +238,7 @@ def test_an_entry_is_wrong_where_it_is_off_by_more_than_rounding(
         assert text.startswith("Entries" if also else "Entry"), text
 
 
-def test_where_all_is_rounding_the_largest_difference_is_told() -> None:
+def test_if_all_differences_are_rounding_the_largest_is_reported() -> None:
     assert said(moved(1e-12) + moved(1e-11, (0, 1), 0 * RIGHT3), OF_W).startswith("Entry [0, 1] of dW is wrong")
 
 
@@ -321,7 +321,7 @@ def test_what_a_finding_rests_on(f: Finding, seen: Any, more: Any, evidence: tup
          "abc"),
     ],
 )  # fmt: skip
-def test_deltas_below_what_is_unexplained_are_not_known(found: list[Finding], known: str) -> None:
+def test_deltas_below_an_unexplained_layer_are_unknown(found: list[Finding], known: str) -> None:
     deltas: Any = list("abc")
     made = _explained_deltas(deltas, State((), tuple(found), 0.0))
     assert "".join(d for d in made if d is not None) == known  # type: ignore[misc]
@@ -329,7 +329,7 @@ def test_deltas_below_what_is_unexplained_are_not_known(found: list[Finding], kn
     assert deltas == list("abc")
 
 
-def test_an_answer_is_right_within_rounding_delta_too_if_it_was_told() -> None:
+def test_an_answer_is_right_within_rounding_also_in_a_returned_delta() -> None:
     for told in (False, True):
         for noise in (False, True):
             (w,) = seen_of(rows=(4,), told=told)
@@ -439,7 +439,7 @@ def test_a_mistake_behind_a_right_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert _hidden_mistakes(several, [near], unsummed, [several], False) == (NOTHING, [], False)
 
 
-def test_of_what_is_not_finite_nothing_is_explained() -> None:
+def test_non_finite_answers_are_not_explained() -> None:
     seen = seen_of(told=True)
     seen[0].case.answer.dW[1][0, 0] = np.inf
     again: Any = [seen[1].case.answer] * 2
@@ -449,7 +449,7 @@ def test_of_what_is_not_finite_nothing_is_explained() -> None:
     assert found.again is again
 
 
-def test_what_is_explained_and_the_deltas_behind_it() -> None:
+def test_the_explanation_and_its_deltas() -> None:
     seen = spoiled(lambda c, d: 3 * d)
     found = diagnose(seen[0], seen[1:], [], [], again=[])
     assert [(f.layer, f.part, f.kind, f.times) for f in found.state.found] == [(0, "delta", "scale", "3")]
@@ -504,7 +504,7 @@ def test_findings_that_rows_show() -> None:
     assert _confirmed_findings(verdict_of(seen, one, two, three), every) == [two, one]
 
 
-def test_what_is_blamed_where_rows_are_wrong() -> None:
+def test_the_diagnosis_of_an_explained_wrong_row() -> None:
     seen = spoiled(lambda c, d: 3 * d)
     f = Finding(0, "delta", "scale", "delta is 3 times the right one.", Factor("3", 3.0))
     wrong = [row("layer 1 W"), row("layer 1 b")]
@@ -525,7 +525,7 @@ def test_what_is_blamed_where_rows_are_wrong() -> None:
     assert (d.kind, blamed, settled) == ("convention", [], True)
 
 
-def test_calls_that_differ_are_told_by_the_names_of_their_arrays() -> None:
+def test_differing_calls_are_reported_with_the_names_of_their_arrays() -> None:
     for dropout, advice in (
         (0.0, "Pass the random numbers in, or fix their seed."),
         (0.5, "With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."),
@@ -545,7 +545,7 @@ def test_calls_that_differ_are_told_by_the_names_of_their_arrays() -> None:
     assert _unsteady(verdict_of([w])) is None
 
 
-def test_arrays_that_were_written_into_are_told_nearest_the_loss_first() -> None:
+def test_overwritten_arrays_are_listed_from_the_loss_backwards() -> None:
     (w,) = seen_of(rows=(4,))
     names = ("data_cache.x", "layer 2 W", "data_cache.a[0]", "data_out", "data_cache.z[1]")
     w.case.answer = replace(w.case.answer, overwritten=names)

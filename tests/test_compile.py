@@ -255,7 +255,7 @@ def test_derivatives_of_higher_order(backend: str) -> None:
     agree(compiled(product, v, v + 1, backend=backend), product(v, v + 1), 0 if backend == "numpy" else 64)
 
 
-def test_no_gradient_flows_through_what_is_detached() -> None:
+def test_no_gradient_flows_through_detached_values() -> None:
     def f(w: Any) -> Any:
         loss = lambda w: (w * tg.stop_gradient(w * w)).sum() + (w.detach() * 2).sum()
         return tg.grad(loss)(w)
@@ -306,7 +306,7 @@ def test_random_numbers_are_those_of_the_eager_run(backend: str) -> None:
     assert len(set(seen)) == 4, "each call draws anew"
 
 
-def test_what_is_returned_belongs_to_the_caller() -> None:
+def test_results_are_not_overwritten_by_later_calls() -> None:
     f = compile(lambda x: (x * 2, (x * 3)[1:], x.T, x), backend="numpy")
     kept = [f(np.full((100, 100), float(k))) for k in range(6)]
     views = [f(np.full((100, 100), float(k)))[0][50] for k in range(6)]
@@ -402,7 +402,7 @@ def test_any_layout_and_byte_order_will_do(backend: str) -> None:
     assert len(g.plans) <= 2
 
 
-def test_flags_and_names_are_fixed_and_traced_anew() -> None:
+def test_a_new_flag_or_name_is_traced_again() -> None:
     def f(x: Any, training: bool, how: str = "a", options: Any = None) -> Any:
         return x * 2 if training and how == "a" and options is None else x
 
@@ -458,7 +458,7 @@ def test_what_overflows_without_a_warning_does_so_compiled(axis: Any, keepdims: 
         agree(f(x), np.ptp(x, axis, keepdims=keepdims))
 
 
-def test_too_many_traces_are_told_once() -> None:
+def test_too_many_traces_warn_once() -> None:
     f = compile(lambda x: x + 1, backend="numpy")
     with pytest.warns(RuntimeWarning, match=r"traced 8 times.*\(8,\)") as told:
         [f(np.ones(n)) for n in range(1, 12)]
@@ -468,7 +468,7 @@ def test_too_many_traces_are_told_once() -> None:
 # -- What cannot be traced
 
 
-def test_a_branch_on_a_value_is_told_with_its_line_and_runs_all_the_same() -> None:
+def test_a_branch_on_a_value_warns_with_its_line_and_runs_uncompiled() -> None:
     def f(x: Any) -> Any:
         if x.sum() > 0:
             return x
@@ -503,7 +503,7 @@ FROZEN = tg.Tensor([1.0, 2.0])
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_what_cannot_be_traced_is_told_and_runs_as_it_is(function: Callable[..., Any], why: str) -> None:
+def test_untraceable_functions_warn_and_run_uncompiled(function: Callable[..., Any], why: str) -> None:
     x = np.array([1.0, 2.0])
     f = compile(function, backend="numpy")
     with pytest.warns(RuntimeWarning, match=why):
@@ -596,7 +596,7 @@ def test_what_can_wait_waits_and_sums_do_not() -> None:
     assert all(first - place[op.out] <= 2 for op, first in zip(decayed, firsts, strict=True))
 
 
-def test_calls_allocate_nothing_but_what_they_return() -> None:
+def test_calls_allocate_only_their_results() -> None:
     import tracemalloc
 
     step = step_with(optim.adam())
@@ -886,7 +886,7 @@ def _written(x: Any) -> np.ndarray:
     return out
 
 
-def test_at_equal_eigenvalues_a_compiled_gradient_runs_as_it_is() -> None:
+def test_at_equal_eigenvalues_a_compiled_gradient_runs_uncompiled() -> None:
     def exponential(x: Any) -> Any:
         w, V = np.linalg.eigh(x)
         return ((V * np.exp(w)) @ V.T * np.array([[1.0, 2], [3, 4]])).sum()

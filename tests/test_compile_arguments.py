@@ -144,7 +144,7 @@ def test_a_read_only_array_cannot_be_donated() -> None:
     np.testing.assert_array_equal(w, np.ones(2))
 
 
-def test_who_writes_a_number_into_an_array_is_told_what_to_write() -> None:
+def test_writing_an_element_into_an_array_warns_with_the_replacement() -> None:
     def f(x: Any) -> Any:
         out = np.zeros(2)
         out[0] = x[1]

@@ -100,7 +100,7 @@ def test_no_value_and_no_memory_of_the_first_call_stays(name: str, backend: str)
         (lambda x: np.reshape(x, 6, order="A"), [TABLE, np.asfortranarray(TABLE)], "in memory"),
     ],
 )  # fmt: skip
-def test_what_has_another_shape_dtype_or_order_for_other_values_is_refused(function: Any, calls: Any, why: str) -> None:
+def test_functions_with_results_of_varying_shape_run_uncompiled(function: Any, calls: Any, why: str) -> None:
     f = compile(function, backend="numpy")
     with pytest.warns(RuntimeWarning, match=rf"test_compile_check\.py.*{why}"):
         found = [f(x) for x in calls]
@@ -165,7 +165,7 @@ def test_a_word_that_is_not_there_is_refused_in_one_sample_of_many(run: Any, lay
 
 
 @each_backend
-def test_a_defect_of_the_compiler_is_seen_told_and_harmless(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+def test_a_planted_compiler_bug_is_detected_and_harmless(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     """The planted defect: views of single entries become copies, made before anything is written."""
     from tinygrad_nn.compiled.program import memory
 
@@ -276,7 +276,7 @@ def _written_over(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", [_overlapping, _copied_views, _written_over])
-def test_the_proof_finds_what_is_read_where_it_is_not(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
+def test_verification_finds_reads_of_missing_values(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
     def f(w: Any, x: Any) -> Any:
         a, b = np.sin(x), np.cos(x)
         c = np.cumsum(a * b) + a.T  # neither can lie where the other does
@@ -305,7 +305,7 @@ def test_nothing_shows_of_buffers_full_of_nan(monkeypatch: pytest.MonkeyPatch, b
 # -- Results of calls that run without compilation
 
 
-def test_a_result_of_another_shape_than_in_the_trace_is_computed_anew() -> None:
+def test_a_result_of_another_shape_than_in_the_trace_runs_uncompiled() -> None:
     odd = tg.declare(lambda x: x[: 1 + (x[0] < 9)] * 2, "odd", (lambda g, out, x: x * 0, "0"), name="odd_rows")
     try:
         f = compile(lambda x: odd(x) + 1, backend="numpy")
@@ -341,7 +341,7 @@ def test_what_a_call_gives_lies_in_no_buffer_that_is_written_again(backend: str)
 
 
 @pytest.mark.parametrize(("backend", "count"), [("numpy", 60), pytest.param("numba", 4, marks=pytest.mark.slow)])
-def test_random_programs_are_right_and_what_is_not_compiled_says_why(backend: str, count: int) -> None:
+def test_random_programs_are_right_or_say_why_they_are_not_compiled(backend: str, count: int) -> None:
     if backend not in BACKENDS:
         pytest.skip("needs numba: pip install 'tinygrad-nn[jit]'")
     found = list(outcomes(count, 7_000_000, backend))

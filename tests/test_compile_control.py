@@ -320,7 +320,7 @@ def test_zeros_have_the_signs_that_the_loop_gives_them(length: int, reverse: boo
             np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
 
 
-def test_what_is_returned_is_nobodys_else() -> None:
+def test_results_share_no_memory_with_arguments_or_each_other() -> None:
     f = compile(lambda x, w: scan(lambda c, x: ((w, c[1] + 0), None), (w, x), length=2)[0], backend="numpy")
     x, w = np.ones(3), np.zeros(3)
     first, second = f(x, w), f(x, w)
@@ -395,7 +395,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(name: str) -> None:
     close(found, f(*copy))
 
 
-def test_what_is_refused_is_refused_in_the_same_words() -> None:
+def test_compiled_calls_raise_the_same_errors() -> None:
     with pytest.raises(TypeError, match="put values that grow from step to step into y"):
         compile(lambda x: scan(lambda c, _: (np.append(c, 1.0), None), x, length=2)[0], backend="numpy")(np.ones(2))
     with pytest.raises(TypeError, match=r"For an array use np\.any"):
@@ -635,7 +635,7 @@ def _again_and_again(x: Any) -> Any:
         (_inside_of_others, 1), (_inside_of_others, 2), (_again_and_again, 1), (_again_and_again, 2), (_shrinks, 1),
     ],
 )  # fmt: skip
-def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: int) -> None:
+def test_closed_over_values_are_unchanged_in_the_backward_pass(f: Any, order: int) -> None:
     wanted = grad(f) if order == 1 else grad(lambda x: (grad(f)(x) ** 2).sum())
     quick = compile(wanted, backend="numpy")
     rng = np.random.default_rng(3)
@@ -674,7 +674,7 @@ HIGHER: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {  # the
 
 @pytest.mark.parametrize("way", HIGHER)
 @pytest.mark.parametrize("name", CLOSING)
-def test_higher_orders_of_bodies_that_close_over_what_is_differentiated(name: str, way: str) -> None:
+def test_higher_orders_of_bodies_that_close_over_differentiated_values(name: str, way: str) -> None:
     f = HIGHER[way](CLOSING[name])
     quick = compile(f, backend="numpy")
     for x in (np.array([0.7, 0.4, 0.9]), np.array([0.3, 1.1, 0.5])):

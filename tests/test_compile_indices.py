@@ -160,7 +160,7 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_what_is_outside_is_refused_in_the_same_words(name: str) -> None:
+def test_compiled_indexing_out_of_bounds_raises_the_same_error(name: str) -> None:
     f, args, outside, error, message = OUTSIDE[name]
     quick = compile(f, backend="numpy")
     close(quick(*args), f(*args))

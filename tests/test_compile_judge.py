@@ -84,7 +84,7 @@ def test_noise_is_of_the_size_of_each_number() -> None:
         assert check._noisy(exact, 1, rng) is exact, "whole numbers, and numbers in the code, have no noise"
 
 
-def test_with_noise_what_is_exact_stays_and_what_rounds_moves() -> None:
+def test_noise_changes_only_operations_that_round() -> None:
     rng = np.random.default_rng(0)
     rows = [("np.sign(a) + 0", "v", True), ("np.maximum(a, 2.0)", "v", False), ("a * b", "v v", True),
             ("np.sin(a)", "v", True), ("a[::-1]", "v", False), ("a + 1", "i", False)]  # fmt: skip
@@ -310,7 +310,7 @@ def tenants(starts: dict[Value, int], onto: dict[Value, Value] | None = None) ->
     [((0, 64), (64, 64), True), ((64, 64), (0, 64), True), ((0, 64), (56, 64), False), ((56, 64), (0, 64), False),
      ((0, 64), (0, 64), False), ((0, 64), (16, 8), False), ((16, 8), (0, 64), False)],
 )  # fmt: skip
-def test_what_is_written_drives_out_what_lay_there(first: Any, second: Any, stays: bool) -> None:
+def test_writing_a_value_ends_values_in_the_same_memory(first: Any, second: Any, stays: bool) -> None:
     a, b = value(1, first[1]), value(2, second[1])
     found = tenants({a: first[0], b: second[0]})
     assert not found.holds(a)
@@ -348,7 +348,7 @@ def test_an_argument_is_there_until_it_is_written_over() -> None:
 
 
 @pytest.mark.parametrize(("low", "high", "inside"), [(0, 4, True), (1, 3, True), (3, 4, True), (4, 5, False)])
-def test_a_view_lies_inside_what_it_is_a_view_of(low: int, high: int, inside: bool) -> None:
+def test_a_view_must_lie_inside_its_base(low: int, high: int, inside: bool) -> None:
     whole = np.zeros(8)
     of, view = value(1, 32), value(2, 8 * (high - low))
     found = tenants({})

@@ -45,7 +45,7 @@ def doubled(x: Any) -> Any:
     return np.sin(x) * 2 + x.sum()
 
 
-def test_no_more_plans_are_kept_than_asked_for_and_the_rest_is_freed() -> None:
+def test_plans_beyond_maxsize_are_freed() -> None:
     f = compile(doubled, backend="numpy", maxsize=3)
     sizes = range(50_000, 50_020)
     gc.collect()
@@ -105,7 +105,7 @@ def test_what_flags_held_is_let_go() -> None:
     assert gone() is None
 
 
-def test_all_plans_are_kept_where_that_is_asked_for() -> None:
+def test_maxsize_none_keeps_all_plans() -> None:
     f = compile(doubled, backend="numpy", maxsize=None)
     for n in range(1, 21):
         quiet(f, np.ones(n))
@@ -145,7 +145,7 @@ def test_where_numba_fails_numpy_runs_and_one_warning_says_so(error: Exception, 
     assert f.plan(x).backend == f.backend == "numpy"
 
 
-def test_where_every_backend_fails_the_function_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_every_backend_fails_the_function_runs_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay.Writer, "source", raising(KeyError("v7")))
     f = compile(doubled, backend="numpy")
     results, texts = told(lambda: [f(np.ones(3)), f(np.zeros(3))])

@@ -331,7 +331,7 @@ RESULTS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("name", RESULTS)
-def test_what_is_new_for_the_function_is_a_new_array(name: str, backend: str) -> None:
+def test_results_share_memory_as_those_of_the_function_do(name: str, backend: str) -> None:
     if backend == "numba":
         pytest.importorskip("numba")
     f, quick = RESULTS[name], compile(RESULTS[name], backend=backend)
@@ -374,7 +374,7 @@ def test_results_have_their_containers_and_stay_as_they_are(name: str) -> None:
         same(found, copies)
 
 
-def test_a_scalar_that_is_returned_as_it_is_stays_a_scalar() -> None:
+def test_a_scalar_argument_is_returned_as_a_scalar() -> None:
     for x in (np.float64(2), np.float32(3), np.int64(4)):
         assert type(compile(lambda x: (x, x + x), backend="numpy")(x)[0]) is type(x)
 
@@ -388,7 +388,7 @@ def test_a_scalar_that_is_returned_as_it_is_stays_a_scalar() -> None:
     (lambda a: a.__iadd__(1), ()), (lambda a: a[...].__imul__(2), ()), (lambda a: a.T.__isub__(1), ()),
     (lambda a: a[..., 1].__iadd__(1), (3,)), (lambda a: a.reshape(()).__iadd__(1), (1,)),
 ])  # fmt: skip
-def test_an_operator_that_writes_into_an_argument_is_told(f: Callable[..., Any], shape: tuple[int, ...]) -> None:
+def test_an_in_place_operator_on_an_argument_warns(f: Callable[..., Any], shape: tuple[int, ...]) -> None:
     ours, theirs = np.ones(shape), np.ones(shape)
     quick = compile(f, backend="numpy")
     with pytest.warns(RuntimeWarning, match="= writes into an argument"):
@@ -429,7 +429,7 @@ def test_an_array_keeps_its_dtype_where_an_operator_writes_into_it() -> None:
         compile(whole, backend="numpy")(x)
 
 
-def test_who_writes_into_an_array_of_two_names_is_told_where() -> None:
+def test_writing_into_an_array_with_two_names_warns_with_the_line() -> None:
     def two_names(a: Any) -> Any:
         b = c = a * 2
         b += 1
@@ -439,7 +439,7 @@ def test_who_writes_into_an_array_of_two_names_is_told_where() -> None:
         same(compile(two_names, backend="numpy")(numbers(3)), two_names(numbers(3)))
 
 
-def test_who_keeps_an_array_for_the_next_call_is_told() -> None:
+def test_keeping_an_array_for_the_next_call_warns() -> None:
     memory: dict[str, Any] = {}
 
     def remembers(a: Any) -> Any:
@@ -460,7 +460,7 @@ def test_who_keeps_an_array_for_the_next_call_is_told() -> None:
     lambda a, b: a.conj(), lambda a, b: np.log(a.conj() + 1) * b,
     lambda a, b: a[[0, 1, 1]] * b, lambda a, b: a.take([2, 0, 1]) + b,
 ])  # fmt: skip
-def test_truth_values_stay_what_they_are_and_may_be_picked(f: Callable[..., Any]) -> None:
+def test_boolean_results_stay_boolean_and_can_select(f: Callable[..., Any]) -> None:
     quick = compile(f, backend="numpy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -559,7 +559,7 @@ def test_what_an_array_cannot_take_in_place_is_numpys_error(dtype: Any, other: A
     assert str(found.value).partition(" (")[0] == str(wanted.value).partition(" (")[0]
 
 
-def test_a_number_of_an_array_takes_the_dtype_of_what_is_added() -> None:
+def test_an_in_place_sum_takes_the_dtype_of_the_added_value() -> None:
     def f(a: Any, b: Any) -> Any:
         s = a.sum()
         s += b
@@ -639,7 +639,7 @@ def test_what_an_index_or_a_mask_decides_is_decided_in_each_call(name: str) -> N
     agrees(f, *[(numbers(3, seed=k) + 1, part) for k, part in enumerate([*parts, parts[0]])])
 
 
-def test_factors_of_equal_indices_are_told() -> None:
+def test_multiplying_at_equal_indices_warns() -> None:
     f = grad(lambda x, y, i: (x.at[i].multiply(y) ** 2).sum(), (0, 1))
     quick, x, y = compile(f, backend="numpy"), numbers(3), numbers(3, seed=1)
     with pytest.warns(RuntimeWarning, match="turned into a plain array"):
@@ -744,7 +744,7 @@ def test_every_draw_of_numpy_is_known() -> None:
     lambda rng, x, s: (rng.permutation(x), rng.permuted(x), rng.binomial(3, abs(np.tanh(x))), rng.poisson(abs(x))),
     lambda rng, x, s: np.where(rng.random() < s, x, -x) * rng.random(),
 ])  # fmt: skip
-def test_what_is_drawn_may_depend_on_arguments(f: Callable[..., Any]) -> None:
+def test_parameters_of_draws_may_depend_on_arguments(f: Callable[..., Any]) -> None:
     x = numbers(3).astype(np.float32)
     drawn(f, (x, 0.3), (-x, 0.7), (2 * x, 0.3))
 
@@ -758,7 +758,7 @@ def test_how_much_is_drawn_is_fixed() -> None:
     (lambda rng, x: x + np.frombuffer(rng.bytes(3), np.uint8), "gives no array"),
     (lambda rng, x: rng.normal(size=x.astype(int)), "size= of rng.normal"),
 ])  # fmt: skip
-def test_what_cannot_be_drawn_is_told(f: Callable[..., Any], told: str) -> None:
+def test_draws_that_cannot_be_recorded_warn(f: Callable[..., Any], told: str) -> None:
     with pytest.warns(RuntimeWarning, match=told):
         found = compile(f, backend="numpy")(np.random.default_rng(0), np.arange(3.0))
     same(found, f(np.random.default_rng(0), np.arange(3.0)))

@@ -250,7 +250,7 @@ def test_an_error_here_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ended) == 2
 
 
-def test_what_is_on_disk_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_found_on_disk_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [{"kernel": KERNEL.format(k)} for k in range(1, 4)]
     with monkeypatch.context() as patch:
         patch.setattr(compilers, "process_count", lambda functions: 0)
@@ -292,7 +292,7 @@ def test_those_that_take_longest_come_at_both_ends() -> None:
     assert [text.count("7") for text in found] == [1, 4, 2, 3]
 
 
-def test_functions_of_native_are_told_apart_by_types_alone() -> None:
+def test_native_functions_are_compiled_once_for_each_type() -> None:
     from tinygrad_nn.compiled.numba.native.matrix_products import PRODUCT_OF
 
     def product(n: int, kind: str) -> Op:
@@ -318,7 +318,7 @@ def test_numbers_that_differ_from_call_to_call_keep_their_type() -> None:
     assert [type(x) for x in job["given"]] == [type(x) for x in found]
 
 
-def test_a_process_does_what_it_is_told_until_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_compiles_jobs_until_the_input_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     did: list[Any] = []
 
     def prepare(job: Any) -> None:

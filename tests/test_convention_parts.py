@@ -94,7 +94,7 @@ def test_what_a_value_is_in_words(value: Any, text: str) -> None:
         ((1.0, 2.0, M), 0, (2.0, M)),
     ],
 )  # fmt: skip
-def test_where_the_value_stands_among_what_was_returned(value: Any, place: int, rest: Any) -> None:
+def test_the_position_of_the_value_among_returned_results(value: Any, place: int, rest: Any) -> None:
     assert value_position(value) == place
     found = besides_value(value, place)
     assert found is rest or (len(found) == len(rest) and all(a is b for a, b in zip(found, rest, strict=True)))
@@ -179,7 +179,7 @@ def test_what_each_parameter_of_a_backward_takes(f: Any, manual: Any, results: i
         (lambda x, w: ("a", x), lambda dh, cache: 0, "value 0 that the forward returned is a str"),
     ],
 )  # fmt: skip
-def test_a_backward_that_does_not_fit_its_forward_is_told(f: Any, manual: Any, text: str) -> None:
+def test_a_backward_that_does_not_fit_its_forward_raises(f: Any, manual: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
         _find_layout(f, manual, make_inputs(["x", "w"], [V, V]), f(V, V))
 
@@ -222,7 +222,7 @@ def test_what_a_context_keeps() -> None:
     [(c.Mul, True, False), (c.LinearFunction, True, False), (c.Exp, True, False), (c.EWiseMul, False, True),
      (c.EWiseMul(), False, True), (c.Affine, False, False), (c.Relu(), False, False), (len, False, False)],
 )  # fmt: skip
-def test_classes_and_objects_are_told_apart(f: Any, function: bool, operation: bool) -> None:
+def test_classes_are_distinguished_from_objects(f: Any, function: bool, operation: bool) -> None:
     assert (is_function_class(f), is_operation(f)) == (function, operation)
 
 
@@ -311,7 +311,7 @@ def forward(x: Any, t: Any) -> Any:
         (None, {"x": V}, []), (None, {"dx": "no"}, []),
     ],
 )  # fmt: skip
-def test_the_gradients_of_what_was_passed_to_the_forward(returned: Any, own: dict[str, Any], found: list[str]) -> None:
+def test_the_gradients_of_the_arguments_of_the_forward(returned: Any, own: dict[str, Any], found: list[str]) -> None:
     data = inputs_in_order(forward, (V, M))
     assert list(objects._input_gradients(returned, SimpleNamespace(**own), ["x", "t"], data)) == found
 
@@ -365,7 +365,7 @@ def test_where_shapes_do_not_tell_nothing_is_said(given: Any) -> None:
     assert layout(list(given), list(given.values())) is None
 
 
-def test_what_is_said_of_samples_in_a_diagnosis() -> None:
+def test_diagnoses_mention_the_layout_of_samples() -> None:
     columns = layout(["A", "W", "b"], [A46, W34, np.ones((3, 1))])
     rows = layout(["x", "W", "b"], [A64, W43, V])
 

@@ -123,7 +123,7 @@ def test_parameters_of_objects_are_rows() -> None:
     }  # fmt: skip
 
 
-def test_an_object_that_was_used_before_is_taken_alike_and_left_as_it_is() -> None:
+def test_an_object_that_was_used_before_is_left_unchanged() -> None:
     r = np.random.default_rng(0)
     layer, x = c.Affine(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)
     layer.forward(x)
@@ -163,7 +163,7 @@ def test_wrong_objects_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_code_is_taken_as_it_is(name: str) -> None:
+def test_right_code_of_every_convention_is_accepted(name: str) -> None:
     forward, backward, inputs = RIGHT[name]
     for seed in range(2):
         report = compare_gradients(forward, inputs(np.random.default_rng(seed)), manual=backward, rng=seed)
@@ -296,7 +296,7 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
 
 
 @pytest.mark.parametrize("name", UNFIT)
-def test_what_does_not_fit_is_told_with_the_edit(name: str) -> None:
+def test_code_of_no_known_convention_raises_with_the_edit(name: str) -> None:
     code, inputs, manual, text = UNFIT[name]
     with pytest.raises(TypeError, match=text):
         compare_gradients(code, inputs, manual=manual)
@@ -450,7 +450,7 @@ def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: A
         (X, ("no",), NO_NUMBERS), ({"w": G}, {"y": G}, "no gradient of w; it has y"), (TWO, None, "a NoneType"),
     ],
 )  # fmt: skip
-def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found: Any, what: str) -> None:
+def test_gradients_that_belong_to_no_input_are_refused(inputs: dict[str, Any], found: Any, what: str) -> None:
     with pytest.raises(TypeError) as told:
         Pairing(make_inputs(list(inputs), list(inputs.values())), found).gradients(found)
     assert str(told.value) == (
@@ -476,7 +476,7 @@ NONE = "The backward returns no gradient of "
         ({"x": G, "s": 2.0}, {"dx": G}, [], ["x"], [G], []),  # a number that stays is no array
     ],
 )  # fmt: skip
-def test_gradients_of_some_inputs_are_enough_where_they_are_asked_for(
+def test_gradients_of_some_inputs_are_enough_on_request(
     inputs: dict[str, Any], found: Any, names: list[str], moving: list[str], expected: list[Array], note: list[str]
 ) -> None:
     pairing = Pairing(make_inputs(list(inputs), list(inputs.values())), found, names, some=True)

@@ -235,7 +235,7 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text[:60] for _, text in ERRORS])
-def test_an_error_names_what_came_and_what_is_needed(call: Callable[[], Any], text: str) -> None:
+def test_an_error_names_the_given_and_the_needed_value(call: Callable[[], Any], text: str) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011, the text is compared below
         call()
     assert text in str(error.value)

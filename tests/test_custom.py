@@ -162,7 +162,7 @@ def test_whole_numbers_among_results_and_arguments_are_constants() -> None:
     np.testing.assert_allclose(grad(lambda x: scaled(x, 3).sum())(x), 3 * x**2)
 
 
-def test_a_function_is_one_operation_and_its_result_what_it_returned() -> None:
+def test_a_custom_function_is_one_operation_with_its_own_result() -> None:
     def square(x: Any) -> Any:
         return x**2
 
@@ -180,7 +180,7 @@ def test_one_argument_that_is_a_list_of_one() -> None:
 
 
 @pytest.mark.parametrize("nothing", [[], {}, ()])
-def test_a_result_without_arrays_is_returned_as_it_is(nothing: Any) -> None:
+def test_a_result_without_arrays_is_returned_unchanged(nothing: Any) -> None:
     f = custom_vjp(lambda x: nothing, lambda g, out, x: x * 0)
     assert f(2.0) == f(tg.Tensor(2.0)) == nothing
     both = custom_vjp(lambda x: (nothing, 3 * x), lambda g, out, x: 3 * g[1])

@@ -399,7 +399,7 @@ def test_another_encoding_can_be_named(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["a", "b, c", 'd"e'])),
                 min_size=2, max_size=8).filter(lambda rows: len({label for _, label in rows}) > 1))
-def test_what_is_written_is_read_exactly(
+def test_a_written_table_is_read_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[float, str]]
 ) -> None:
     import csv

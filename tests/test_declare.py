@@ -207,7 +207,7 @@ def test_an_incomplete_row_is_refused_and_leaves_nothing_behind(act: Callable[[]
     assert before == (REGISTRY, OVERRIDES)
 
 
-def test_a_wrong_call_is_told_what_the_function_takes() -> None:
+def test_a_wrong_call_raises_with_the_accepted_arguments() -> None:
     p = gaussian()
     for act, message in [
         (lambda: p(Tensor(X), widht=1), r"gaussian of a Tensor does not take widht=; it takes width"),
@@ -271,7 +271,7 @@ def test_sum_to_along_short_rows_has_the_bits_of_numpy(lead: tuple[int, ...], n:
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 5), (2, 2, 3, 4)])
-def test_sum_to_refuses_what_was_not_broadcast(shape: tuple[int, ...]) -> None:
+def test_sum_to_refuses_shapes_that_do_not_broadcast(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"returned a gradient of shape \(2, 3, 4\) for an argument of shape"):
         sum_to(np.ones((2, 3, 4)), shape)
 

@@ -361,7 +361,7 @@ def test_backward_frees_what_follows_a_factorisation_where_none_had_equal_values
     ],
     ids=["entry", "squares", "eig", "left", "right", "exponential"],
 )
-def test_compiled_it_is_what_it_is_uncompiled(f: Any) -> None:
+def test_the_compiled_gradient_equals_the_uncompiled_one(f: Any) -> None:
     made = tg.compile(grad(f), backend="numpy")
     apart = np.diag([1.0, 2, 4]) + 0.1 * S
     for x in (apart, np.eye(3), apart, EQUAL["pair"]):

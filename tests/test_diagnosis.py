@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.truth import Watched, falsehoods
+from tests.sentence_checks import Watched, falsehoods
 from tests.wrong_backward import (
     BIG,
     DEEP,
@@ -75,7 +75,7 @@ def test_every_sentence_of_a_diagnosis_is_true_of_the_numbers(part: int) -> None
     assert looked > 15
 
 
-def test_the_check_of_sentences_rejects_what_is_false() -> None:
+def test_the_check_of_sentences_rejects_false_ones() -> None:
     model, x, y, solver = DEEP.build(0)
     watched = Watched(weights_at(lambda s, k, d, g: 2 * g)(1))
     report = compare_gradients(model, x, y, solver=solver, manual=watched)
@@ -92,7 +92,7 @@ def test_the_check_of_sentences_rejects_what_is_false() -> None:
         assert falsehoods(lie, watched.calls), text
 
 
-def test_a_delta_that_was_told_is_looked_at() -> None:
+def test_a_returned_delta_is_checked() -> None:
     model, x, y, solver = DEEP.build(0)
 
     def told(model: Any, data_cache: Any, data_out: Any, *, solver: Solver) -> Any:
@@ -142,7 +142,7 @@ ALSO: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["l1", "l2", "elasticnet"])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_a_code_with_numbers_of_its_own_is_blamed_for_what_is_wrong_only(method: str, dropout: float) -> None:
+def test_hard_coded_strengths_are_not_reported_unless_they_are_wrong(method: str, dropout: float) -> None:
     rng = np.random.default_rng(int(10 * dropout) + len(method))
     for number, mistake in enumerate((*ALSO, *ALSO)):
         widths = tuple(rng.integers(2, 7, 4).tolist())
@@ -170,7 +170,7 @@ def test_a_penalty_in_the_place_of_dW_is_not_called_zero() -> None:
     ]
 
 
-def test_a_factor_beside_the_penalty_and_one_before_both_are_told_apart() -> None:
+def test_a_factor_of_the_loss_alone_is_distinguished_from_one_of_loss_and_penalty() -> None:
     model, x, y, solver = WIDE.build(0)
     beside = weights_at(lambda s, k, d, g: 2 * (g - s.penalty(k)) + s.penalty(k))(0)
     report = compare_gradients(model, x, y, solver=solver, manual=beside)
@@ -240,7 +240,7 @@ def test_k_squared_is_not_called_a_multiple_of_N(rows: int, classes: int) -> Non
     assert "n_out^2" in d.text
 
 
-def test_a_function_says_the_number_and_what_it_may_stand_for() -> None:
+def test_a_factor_is_reported_as_a_number_and_as_a_size_of_the_inputs() -> None:
     def f(x: Array) -> Array:
         return (x**2).sum() / len(x)
 
@@ -300,7 +300,7 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("mistake", FUNCTION)
-def test_a_function_is_told_where_and_by_what(mistake: str) -> None:
+def test_the_place_and_the_sentence_of_mistakes_in_a_function(mistake: str) -> None:
     f, inputs, gradients = layer_and_loss(4, 3, 2)
     change, texts = FUNCTION[mistake]
     report = compare_gradients(f, inputs, manual=change(gradients(*inputs), *inputs[:2]))
@@ -395,7 +395,7 @@ def test_where_and_by_what(right: Array, got: Array, text: str) -> None:
     assert describe("dW", got, right, got != right) == text
 
 
-def test_what_nothing_explains_is_described() -> None:
+def test_unexplained_errors_are_described() -> None:
     model, x, y, solver = DEEP.build(0)
     row = weights_at(lambda s, k, d, g: g + 0.5 * (np.arange(len(g)) == 2)[:, None])(1)
     (d,) = compare_gradients(model, x, y, solver=solver, manual=row).diagnoses

@@ -70,7 +70,7 @@ DRAWS = {  # a shape for n rows -> the axis of the rows
 
 @pytest.mark.parametrize("case", DRAWS)
 @pytest.mark.parametrize("name", ["random", "standard_normal", "normal", "integers", "binomial"])
-def test_a_rank_keeps_its_part_of_what_is_drawn_for_all(case: str, name: str) -> None:
+def test_a_rank_keeps_its_part_of_the_common_draws(case: str, name: str) -> None:
     shape, axis = DRAWS[case]
     before = {"normal": (0.0, 2.0), "integers": (0, 9), "binomial": (5, 0.5)}.get(name, ())
     whole = getattr(np.random.default_rng(3), name)(*before, size=shape(6))
@@ -131,7 +131,7 @@ def test_no_rank_is_waited_for_longer_than_half_a_minute() -> None:
     assert PATIENCE + 2 * BEAT + GATHER < 30
 
 
-def test_what_is_no_communicator_is_named() -> None:
+def test_an_invalid_communicator_raises() -> None:
     model = nn.Linear(1, 1)
     with pytest.raises(TypeError, match=r"comm=3 is not a communicator; write comm=MPI\.COMM_WORLD"):
         fit(model, [[1.0]], [[1.0]], solver=Solver("mse"), settings=Settings(1, 1), comm=3)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.edits import running
-from tinygrad_nn.compare.edits.behind import reader
+from tinygrad_nn.compare.edits.dependencies import reader
 from tinygrad_nn.compare.edits.influence import influencing, names_of
 from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, assigned_names
 from tinygrad_nn.compare.edits.reading import read_source, with_ticks
@@ -131,7 +131,7 @@ def test_statements_inside_of_others_come_with_what_holds_them() -> None:
     ]  # fmt: skip
 
 
-def test_new_nodes_get_the_place_of_the_old_one_and_a_persons_own_keep_theirs() -> None:
+def test_new_syntax_nodes_get_the_location_of_the_replaced_one() -> None:
     old: Any = statement("x = aa * bb")
     new = with_location(ast.BinOp(old.value, ast.Add(), ast.Constant(1)), old)
     assert (new.lineno, new.col_offset, new.right.col_offset) == (1, 0, 0)
@@ -154,14 +154,14 @@ Pair = namedtuple("Pair", "a b")
         ({"a": 1}, {"a": 1}, True), ({"a": 1}, {"a": 2}, False), ({"a": 1}, {"b": 1}, False), ([], [], True),
     ],
 )  # fmt: skip
-def test_what_is_equal_has_one_digest(one: Any, other: Any, same: bool) -> None:
+def test_equal_values_have_one_digest(one: Any, other: Any, same: bool) -> None:
     assert (_digest(one) == _digest(other)) is same
     assert _digest(one) is not None
 
 
 @pytest.mark.parametrize("value", [None, "a", [None], {"a": None}, np.array(["a"]), object(), [1, [object()]]],
                          ids=lambda value: type(value).__name__)  # fmt: skip
-def test_what_is_no_number_has_no_digest(value: Any) -> None:
+def test_values_without_numbers_have_no_digest(value: Any) -> None:
     assert _digest(value) is None
 
 
@@ -177,7 +177,7 @@ class Stubborn:
     __copy__ = __deepcopy__
 
 
-def test_copies_share_nothing_and_what_was_one_object_is_one_again() -> None:
+def test_copies_share_no_memory_and_keep_object_identity() -> None:
     x, plain = np.ones(2), [1, "a", None, np.sum, math.pi, range(3)]
     own = Own(x)
     whole = {"a": x, "b": [x, (x,)], "c": Pair(x, 1), "d": own, "e": plain}
@@ -200,7 +200,7 @@ def test_copies_share_nothing_and_what_was_one_object_is_one_again() -> None:
     assert names["x"] is not x
 
 
-def test_a_loop_is_ended_after_so_many_rounds() -> None:
+def test_a_loop_is_stopped_after_its_limit_of_rounds() -> None:
     ticker = Ticker()
     ticker.limit = 3
     for _ in range(3):
@@ -245,7 +245,7 @@ def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: A
     assert can_broadcast(small, to) is ok
 
 
-def test_what_is_in_scope() -> None:
+def test_the_values_in_scope_of_a_line() -> None:
     x = np.ones(2)
     own = SimpleNamespace(W=x, n=3, name="a", d={"b": x, "no": "a", 3: x}, other=object())
     local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x, x], "own": own, "d": {"a": x, 2: 1.5, "t": "no", (1,): x},
@@ -284,7 +284,7 @@ def test_values_are_read_as_the_code_reads_their_container() -> None:
         "row.x", "deep['kept']['x']", "deep['n']", "v.x", "keyed['x']"]  # fmt: skip
 
 
-def test_the_names_that_are_used_and_what_is_taken_of_them() -> None:
+def test_the_names_and_fields_that_code_uses() -> None:
     used, fields = fields_used(ast.parse("y = a.b + a.c[0] * d['e'] + d[i] + f(g).h"))
     assert used == {"y", "a", "d", "i", "f", "g"}
     assert fields == {"a": {"b", "c"}, "d": {"'e'", "i"}}

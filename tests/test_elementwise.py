@@ -186,7 +186,7 @@ def test_operators_and_their_reflections() -> None:
         np.testing.assert_array_equal(found.data, wanted, strict=True)
 
 
-def test_select_and_piecewise_say_what_they_need() -> None:
+def test_select_and_piecewise_raise_for_invalid_conditions() -> None:
     x = Tensor([1.0, -1.0])
     with pytest.raises(ValueError, match="1 conditions and 2 choices"):
         np.select([x > 0], [x, x])

@@ -109,20 +109,20 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_a_loop_refuses_is_told_in_full(name: str) -> None:
+def test_the_errors_of_loops_have_their_full_text(name: str) -> None:
     call, text = REFUSED[name]
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(text)}$"):
         call()
 
 
-def test_the_way_to_a_leaf_is_told_by_keys_and_fields() -> None:
+def test_the_path_of_a_leaf_consists_of_keys_and_fields() -> None:
     tree = {"a": [1.0, {3: 2.0}], "b": Both(3.0, None)}
     assert [path for path, _ in control_flow._named(tree, "y")] == ["y['a'][0]", "y['a'][1][3]", "y['b'].one"]
     assert list(control_flow._named(None, "y")) == []
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3])
-def test_a_scan_goes_as_many_steps_as_it_has_rows_or_is_told(length: int) -> None:
+def test_a_scan_takes_its_rows_or_its_length_as_steps(length: int) -> None:
     def step(c: Any, x: Any) -> Any:
         return c * 2 + (0.0 if x is None else x), c
 
@@ -195,7 +195,7 @@ def own(x: Any, y: Any) -> Any:
         (custom_jvp, 2.0, f"{OTHER} float for the result, a dict with a; return the same containers, {LEFT}"),
     ],
 )  # fmt: skip
-def test_what_a_rule_returns_in_place_of_what_it_should_is_told(make: Any, given: Any, text: str) -> None:
+def test_a_rule_that_returns_the_wrong_structure_raises(make: Any, given: Any, text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         grad(lambda x: make(own, lambda *_: given)(x, [3.0])["a"])(2.0)
 
@@ -228,7 +228,7 @@ def test_a_function_of_ones_own_is_named_in_equations() -> None:
 # -- Forward mode and Jacobians
 
 
-def test_what_is_an_input_moves_as_it_is_told_though_it_depends_on_another() -> None:
+def test_an_input_keeps_its_given_tangent_even_if_it_depends_on_another_input() -> None:
     x = new_input(np.array(2.0))
     y = x * 3.0
     out = y * y
@@ -282,7 +282,7 @@ def test_what_a_row_is_by_its_forward(forward: Any, fills: bool, entrywise: bool
     assert not hasattr(row, "__wrapped__") if isinstance(forward, np.ufunc) else row.__wrapped__ is forward
 
 
-def test_an_option_that_is_not_known_is_told_with_the_nearest() -> None:
+def test_an_unknown_option_raises_with_the_nearest() -> None:
     said = r"^cumsum of a Tensor does not take axs=; it takes axis.* Did you mean 'axis'\?$"
     with pytest.raises(TypeError, match=said):
         REGISTRY["cumsum"](Tensor([1.0]), axs=0)
@@ -300,7 +300,7 @@ def test_an_option_that_is_not_known_is_told_with_the_nearest() -> None:
         (max, (1, 2, 3), {}, ((1, 2, 3), {})),
     ],
 )  # fmt: skip
-def test_how_arguments_reach_what_stands_in(function: Any, args: Any, options: Any, wanted: Any) -> None:
+def test_arguments_reach_the_replacement_of_a_function(function: Any, args: Any, options: Any, wanted: Any) -> None:
     before = dict(options)
     assert primitive.call_function(function, lambda *a, **k: (a, k), args, options) == wanted
     assert options == before
@@ -333,7 +333,7 @@ def test_the_keywords_of_ufuncs() -> None:
         ("(2,) alone ", [(2,), (3,)], "(2,) alone (row of arrays of shapes (2,) and (3,))"),
     ],
 )  # fmt: skip
-def test_the_shapes_that_met_are_told_once(text: str, shapes: Any, wanted: str) -> None:
+def test_the_shapes_are_added_to_an_error_once(text: str, shapes: Any, wanted: str) -> None:
     error = ValueError(text)
     primitive.add_shapes(error, Primitive("row", np.add, (), "x"), [np.ones(shape) for shape in shapes])
     assert str(error) == wanted
@@ -346,7 +346,7 @@ def test_the_shapes_that_met_are_told_once(text: str, shapes: Any, wanted: str) 
         ((np.add, "reduceat"), "np.add.reduceat(t.data, t.data)", ""),
     ],
 )  # fmt: skip
-def test_what_has_no_rule_is_told_what_to_write(
+def test_a_function_without_a_rule_raises_with_the_replacement(
     function: Any, written: str, declared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(primitive, "ADVISORS", [])
@@ -358,7 +358,7 @@ def test_what_has_no_rule_is_told_what_to_write(
     assert str(primitive.no_rule(np.sin)).endswith("lose the graph. Instead of np.sin write y.")
 
 
-def test_what_stands_in_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replacements_are_looked_up_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert primitive.find_replacement(np.sin) is REGISTRY["sin"]
     monkeypatch.setattr(primitive, "FINDERS", [lambda f: None, lambda f: "second", lambda f: "third"])
     assert primitive.find_replacement("unknown") == "second"
@@ -389,7 +389,7 @@ def test_names_of_pytorch_are_those_of_numpy_where_these_are_known(options: Any,
     assert primitive.numpy_options(options, known) == wanted
 
 
-def test_a_row_that_is_declared_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_declared_row_has_the_given_properties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(primitive, "REGISTRY", {})
     monkeypatch.setattr(primitive, "RESERVED", {"taken"})
     rule = (lambda g, out, x: g, "g")

@@ -160,7 +160,7 @@ def test_arguments_are_kept_with_the_nodes_behind_them(place: int, count: int) -
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("place", [0, 1])
-def test_an_array_of_a_persons_own_that_an_operation_returns_stays_open(count: int, place: int) -> None:
+def test_a_users_array_that_an_operation_returns_stays_writable(count: int, place: int) -> None:
     own = np.array([1.0, 2.0])
     every = lambda g, out, *xs: [g] * count, "g"
     row = Primitive("same", lambda *xs: xs[min(place, count - 1)], (), "x", jointly=every)
@@ -178,7 +178,7 @@ def test_of_constants_nothing_is_recorded() -> None:
         Tensor(1.0).isclose(1.0)
 
 
-def test_what_is_no_number_is_refused_at_every_place() -> None:
+def test_arguments_without_numbers_are_refused_at_every_position() -> None:
     text = np.array(["a", None], dtype=object)
     for args in ([1.0, text], [text, 1.0], [1.0, text, 1.0], [1.0, 1.0, text]):
         with pytest.raises(TypeError, match=r"got a ndarray that is not an array of numbers"):
@@ -235,7 +235,7 @@ def test_protocols_of_python_and_of_arrays() -> None:
     assert x.__array_namespace__().__name__.startswith("tinygrad_nn")
 
 
-def test_what_others_keep_with_a_leaf_is_copied_with_it() -> None:
+def test_data_attached_to_a_leaf_is_copied_with_it() -> None:
     x = Tensor([1.0])
     x.node.note(attached=[[2]])
     (kept,) = copy.deepcopy(x).node.notes["attached"]
@@ -284,7 +284,7 @@ def test_an_argument_is_found_in_a_call(argnum: Any, wanted: Any) -> None:
 
 
 @pytest.mark.parametrize("argnum", [2, -3, "c", "d"])
-def test_an_argument_that_is_not_in_a_call_is_told(argnum: Any) -> None:
+def test_an_argnum_that_is_not_in_the_call_raises(argnum: Any) -> None:
     with pytest.raises(ValueError, match=r"positional arguments\.$|was called without an argument"):
         slot(lambda a, b, c=1.0: a, argnum, (1.0, 2.0), {})
 
@@ -307,7 +307,7 @@ def test_a_node_is_copied_with_something_else() -> None:
     assert other.index == y.node.index
 
 
-def test_a_leaf_can_be_pickled_and_what_is_calculated_cannot() -> None:
+def test_a_leaf_can_be_pickled_and_a_computed_tensor_cannot() -> None:
     x = Tensor([1.0], name="x")
     x.node.note(used=1, attached=[2])
     again = pickle.loads(pickle.dumps(x)).node
@@ -321,7 +321,7 @@ def test_a_leaf_can_be_pickled_and_what_is_calculated_cannot() -> None:
             pickle.dumps(inner)
 
 
-def test_a_thread_begins_with_its_switches_as_they_are_told() -> None:
+def test_a_thread_starts_with_the_default_mode() -> None:
     mode = Mode()
     assert (mode.grad, mode.scope, mode.steps, mode.rows, mode.level) == (True, None, None, None, None)
     assert mode.spare.maxlen == SPARE

@@ -162,7 +162,7 @@ def layouts(make: Any, down: bool) -> Iterator[tuple[Arrangement, frozenset[int]
 
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("make", [network, shared, wide, leaving, nothing])
-def test_nothing_overlaps_and_boxes_hold_what_is_in_them(make: Any, down: bool) -> None:
+def test_nodes_do_not_overlap_and_boxes_contain_their_nodes(make: Any, down: bool) -> None:
     for arrangement, folded, placed in layouts(make, down):
         for number, box in enumerate(arrangement.boxes):
             if number in folded or f"b{number}" not in placed.spots:
@@ -569,6 +569,62 @@ def test_a_phone_needs_no_scrolling_sideways(show: Any, dark: bool) -> None:
     background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
     assert tab.evaluate("getComputedStyle(document.querySelector('.edge.flow')).animationName") == "none"
+
+
+@pytest.mark.parametrize("size", [(360, 740), (320, 568), (740, 360), (640, 400), (1280, 360)])
+def test_nothing_is_cut_off_or_covered_on_a_small_or_enlarged_screen(show: Any, size: tuple[int, int]) -> None:
+    tab = show(wide_letters(), *size)
+    last = tab.evaluate("moments.length - 1")
+    for step in (0, last // 4, last // 2, 3 * last // 4, last):
+        tab.evaluate("step => go(step)", step)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert tab.evaluate("$('panel').scrollWidth <= $('panel').clientWidth"), f"the panel is too wide at step {step}"
+        say = tab.evaluate("[$('say').scrollHeight > $('say').clientHeight, $('say').tabIndex === 0]")
+        assert say[0] == say[1], "a keyboard scrolls what is longer than its room, and stops nowhere else"
+    tab.evaluate("go(1)")
+    assert tab.evaluate(COVERED) == []
+    tab.locator("summary").scroll_into_view_if_needed()
+    tab.locator("summary").click(timeout=3000)  # which nothing covers
+
+
+COVERED = """() => {
+    const those = "header *, .tools button, footer button, footer select, footer input, #count";
+    const parts = [...document.querySelectorAll(those)];
+    const seen = (part, { x, y, width: w, height: h }) => x >= 0 && y >= 0 && x + w <= innerWidth &&
+        y + h <= innerHeight && part.contains(document.elementFromPoint(x + w / 2, y + h / 2));
+    return parts.filter(part => part.checkVisibility() && !seen(part, part.getBoundingClientRect()))
+        .map(part => part.outerHTML.slice(0, 80));
+}"""
+
+
+def wide_letters() -> Tensor:
+    """Names of letters that are wider than most, for a leaf, an operation's layer and a value that is used far away."""
+    h: Any = Tensor(np.ones(2), name="W" * 40)
+    for name in ("W" * 36, "é" * 40, "m" * 33, "日本語" * 12, "@" * 30):
+        with scope(name):
+            h = np.sin(h) * Tensor(np.ones(2), name=name)
+    x = Tensor(np.ones(2), name="M" * 30)
+    parts = [h * x, *(x * float(i) for i in range(14))]
+    return np.stack(parts).sum()
+
+
+def test_wide_letters_stay_in_their_parts(show: Any) -> None:
+    outside = """() => [...document.querySelectorAll("#nodes > g, .head [role=button]")].flatMap(part => {
+        const { left, right } = part.querySelector("rect").getBoundingClientRect();
+        const out = ({ width, ...text }) => width && (text.left < left || text.right > right);
+        return [...part.querySelectorAll("text")].filter(text => out(text.getBoundingClientRect().toJSON()))
+            .map(text => text.textContent);
+    })"""
+    tab = show(wide_letters())
+    seen = ""
+    for key in ("0", "f", "u"):
+        tab.keyboard.press(key)
+        assert tab.evaluate(outside) == []
+        seen += tab.locator("#graph").text_content()
+    for letter in "Wém本@M":
+        assert 6 * letter in seen or letter == "本"
+    assert "▸ " in seen
+    assert "times" in seen, "a value that is used far away has its name there"
 
 
 def test_two_thousand_operations_stay_fluid(show: Any) -> None:

@@ -114,7 +114,7 @@ def test_no_line_runs_over_a_node(show: Any, make: Any, size: tuple[int, int]) -
     assert tab.evaluate(WRONG) == []
 
 
-def test_a_loop_shows_the_step_that_is_asked_for(show: Any) -> None:
+def test_a_loop_shows_the_chosen_step(show: Any) -> None:
     tab = show(large_graphs.loop)
     button = lambda words: tab.get_by_role("button", name=words)
     assert button("Step 1 of 700 is shown").count() == 1
@@ -150,7 +150,7 @@ def test_a_value_that_is_used_far_away_has_its_name_there(show: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [large_graphs.chain, large_graphs.web])
-def test_levels_unfold_one_at_a_time_and_only_what_is_in_view_is_in_the_page(show: Any, make: Any) -> None:
+def test_levels_unfold_one_at_a_time_and_hidden_nodes_are_not_in_the_page(show: Any, make: Any) -> None:
     tab = show(make)
     parts = "graph.cells.nodes.length"
     seen = [tab.evaluate(parts)]

@@ -185,7 +185,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
 
 
 @pytest.mark.parametrize("tab", [PHONE], indirect=True)
-def test_what_is_changed_stays_in_view_on_a_phone(tab: Any) -> None:
+def test_a_changed_node_stays_in_view_on_a_phone(tab: Any) -> None:
     def cost(price: Any, weight: Any, offset: Any, goal: Any) -> Any:
         score = np.tanh(price @ weight + offset)
         return ((score - goal) ** 2).mean()
@@ -250,7 +250,7 @@ def test_a_reload_loses_nothing_and_each_tab_has_its_own(tab: Any, server: Any) 
     assert result(tab) == value(target=6.0)
 
 
-def test_what_does_not_fit_is_said_and_changes_nothing(tab: Any, server: Any) -> None:
+def test_an_invalid_number_is_reported_and_changes_nothing(tab: Any, server: Any) -> None:
     tab.goto(server.url)
     tab.locator("#last").click()
     choose(tab, "x")
@@ -304,7 +304,7 @@ def ask(server: Any, path: str, body: Any, **headers: str) -> tuple[int, Any]:
     ("/undo", {}, "nothing to undo"), ("/redo", {}, "nothing to redo"),
     ("/numbers", {"node": -1}, "nodes 0 to"),
 ])  # fmt: skip
-def test_what_is_asked_wrongly_is_answered_in_words(server: Any, path: str, body: Any, words: str) -> None:
+def test_invalid_requests_are_answered_with_an_error_text(server: Any, path: str, body: Any, words: str) -> None:
     status, answer = ask(server, path, {"version": 0, **body})
     assert (status, words in answer["error"]) == (400, True), answer
 
@@ -358,12 +358,12 @@ def test_a_file_has_no_server_and_a_function_writes_one_too(tmp_path: Path) -> N
     (lambda: explore(f, X, serve=True, open_browser=False), TypeError, "does not take these arguments"),
     (lambda: explore(lambda x: 3.0, X, serve=True, open_browser=False), TypeError, "a graph belongs to a Tensor"),
 ])  # fmt: skip
-def test_what_cannot_be_explored_says_what_is_needed(call: Any, error: type[Exception], words: str) -> None:
+def test_unsuitable_arguments_of_explore_raise(call: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
 
 
-def test_a_function_that_draws_anew_each_time_says_so() -> None:
+def test_a_function_with_new_random_numbers_each_run_is_noted() -> None:
     rng = iter(np.random.default_rng(0).normal(size=100))  # out of reach of what is put back
     with explore(lambda x: x * float(next(rng)), 2.0, serve=True, open_browser=False) as server:
         page = urllib.request.urlopen(server.url).read().decode()

@@ -142,7 +142,7 @@ def error_of(f: Callable[[], Any]) -> Exception:
 
 
 @pytest.mark.parametrize("f", FAILS, ids=lambda f: f.__name__)
-def test_what_was_computed_is_drawn_with_the_failing_operation_in_red(f: Callable[[], Any]) -> None:
+def test_the_graph_before_an_error_is_drawn_with_the_failing_operation_in_red(f: Callable[[], Any]) -> None:
     operation, operands, names = FAILS[f]
     error = error_of(f)
     failure = failure_of(error)
@@ -231,7 +231,7 @@ def test_of_our_frames_the_last_alone_is_shown(f: Callable[[], Any]) -> None:
     assert short_traceback(error)[1] == len(whole) - len(shown)
 
 
-def test_an_error_of_a_persons_function_keeps_it() -> None:
+def test_the_traceback_keeps_the_users_function() -> None:
     def mine(epoch: Any) -> None:
         raise KeyError("mine")
 
@@ -258,7 +258,7 @@ DEFECTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_of_ours_is_shown_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_keeps_its_whole_traceback(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     DEFECTS[name](monkeypatch)
     error = error_of(lambda: fit([Layer(2, 1, rng=0)], np.ones((4, 3)), np.ones((4, 1)), solver=Solver("mse"),
                                  settings=Settings(1, 2)))  # fmt: skip
@@ -293,7 +293,7 @@ start()
 """
 
 
-def test_a_script_shows_its_own_lines_and_the_last_of_ours(tmp_path: Path) -> None:
+def test_a_script_shows_its_own_lines_and_the_last_of_the_package(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SCRIPT)
     root = str(Path(tinygrad_nn.__file__).parents[1])
@@ -340,7 +340,7 @@ def nothing():
 
 
 @pytest.mark.parametrize(("command", "out"), [("graph", "graph.svg"), ("graph", "g.html"), ("explore", "e.html")])
-def test_the_command_draws_what_was_computed_so_far(
+def test_the_command_draws_the_computation_up_to_the_error(
     command: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

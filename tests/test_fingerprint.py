@@ -96,7 +96,7 @@ def test_what_may_change_unseen_has_none(thing: Any) -> None:
     assert fingerprint(thing) is None
 
 
-def test_functions_may_name_each_other_and_close_over_what_is_not_there_yet() -> None:
+def test_fingerprints_of_recursive_functions_and_of_unset_closures() -> None:
     def first(x: Any) -> Any:
         return second(x)
 
@@ -119,7 +119,7 @@ def test_each_thing_counts_once_and_by_its_place() -> None:
     assert list(found.seen.values()) == [(0, one)]
 
 
-def test_types_of_numba_are_told_apart() -> None:
+def test_fingerprints_of_numba_types_differ() -> None:
     numba = pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
     found = [fingerprint(kind) for kind in (numba.float64, numba.float32, numba.int64, numba.float64[:])]
     assert None not in found

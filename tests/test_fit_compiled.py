@@ -156,7 +156,7 @@ class Branching(Module):
         return z if z.data.sum() > 0 else -z
 
 
-def test_what_cannot_be_traced_says_where_and_trains_all_the_same() -> None:
+def test_untraceable_models_warn_with_the_line_and_train_uncompiled() -> None:
     x, labels, _ = data()
     found = []
     for compiled in (False, True):
@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_updates_nothing() -> None:
         ({"compile": True, "solver": Solver("mse", "lbfgs", 1.0)}, "lbfgs evaluates the loss as often"),
     ],
 )
-def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: str) -> None:
+def test_conflicting_options_are_refused(options: dict[str, Any], message: str) -> None:
     x, _, y = data()
     usual: dict[str, Any] = {"solver": Solver("mse"), "settings": Settings(1, 8)}
     with pytest.raises(ValueError, match=message):

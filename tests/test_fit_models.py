@@ -629,7 +629,7 @@ def test_a_checkpoint_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
         (lambda x, y: Checkpoint("c", every=0), "every=0"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
+def test_unsuitable_arguments_raise(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError, FloatingPointError), match=message):
         call(*table())
 
@@ -646,7 +646,7 @@ def test_a_trained_model_can_be_sent_to_another_process(kind: str) -> None:
     assert (Predict(other, x) == Predict(model, x)).all()  # the state of the optimizer came along
 
 
-def test_what_is_drawn_on_the_way_through_modules_follows_from_rng() -> None:
+def test_random_numbers_drawn_in_modules_follow_from_rng() -> None:
     x = np.ones((4, 6))
     model = Sequential(Linear(6, 8, rng=0), Dropout(0.5))
     once, again, other = (FeedForward(model, x, rng=seed).a[-1] for seed in (1, 1, 2))

@@ -93,7 +93,7 @@ def test_a_sum_that_starts_elsewhere_is_affine() -> None:
     assert jvp(lambda t: np.sum(t, initial=7.0), (x,), (v,)) == (10.0, 3.0)
 
 
-def test_the_function_runs_once_and_what_is_not_on_the_path_is_left_out() -> None:
+def test_jvp_runs_the_function_once_and_walks_only_the_path_to_the_result() -> None:
     runs, x, y = [], new_input(np.array(2.0)), new_input(np.array(3.0))
 
     def f(t: Any) -> Any:

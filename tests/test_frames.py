@@ -159,7 +159,7 @@ def test_other_columns_than_in_training_are_refused(kind: Any) -> None:
     (pa.array([None, 1]), "1 missing cell, the first in row 0"),
     (pa.array(["u", None]), "holds texts"),
 ])  # fmt: skip
-def test_what_is_no_number_is_refused_by_the_name_of_its_column(column: Any, said: str) -> None:
+def test_columns_without_numbers_are_refused_by_name(column: Any, said: str) -> None:
     make = pl.DataFrame if isinstance(column, pl.Series) else pa.table if isinstance(column, pa.Array) else pd.DataFrame
     with pytest.raises(ValueError, match=said):
         fit([Layer(2, 1, rng=0)], make({"a": [1.0, 2.0], "b": column}), [1.0, 2.0], solver=SOLVER, settings=SETTINGS)

@@ -87,7 +87,7 @@ def test_the_norm_that_one_array_is_of_another(shape: Any, axes: Any, eps: float
         (lambda x: soft(soft(x, 1), 0), ["softmax", "softmax"]),
     ],
 )  # fmt: skip
-def test_what_is_recognised_in_a_graph_has_the_gradient_of_the_graph(f: Any, names: list[str]) -> None:
+def test_a_recognized_function_has_the_gradient_of_its_operations(f: Any, names: list[str]) -> None:
     x = tg.Tensor(X)
     out = f(x)
     g = np.cos(np.arange(out.size)).reshape(out.shape)
@@ -116,7 +116,7 @@ def test_values_that_all_paths_from_an_operation_lead_to() -> None:
 # ---- Multiples
 
 
-def test_rows_of_which_what_is_wanted_is_a_multiple() -> None:
+def test_rows_that_are_multiples_of_the_expected_array() -> None:
     goal = np.array([2.0, -4.0, 6.0])
     seen = np.array([[1.0, -2, 3], [-1, 2, -3], [1, -2, 3.1], [0, 0, 0], [2, -4, 6], [1, 2, 3], [0, 0, 1]])
     with np.errstate(all="ignore"):
@@ -176,7 +176,7 @@ RETURNED: dict[str, tuple[Any, bool, str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", RETURNED)
-def test_what_needs_no_operation_is_told_first(name: str) -> None:
+def test_mistakes_outside_of_any_operation_are_reported_first(name: str) -> None:
     change, ok, kind, where, text = RETURNED[name]
 
     def backward(x: Array, w: Array, b: Array, g: Array) -> Any:

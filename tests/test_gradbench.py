@@ -161,7 +161,7 @@ def test_tapes_of_cpp_compute_the_same(name: str, library: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EVALUATIONS if name not in ("particle", "saddle")])  # they branch
-def test_what_is_replayed_is_what_is_eager(name: str) -> None:
+def test_replayed_results_equal_eager_ones(name: str) -> None:
     for function in EVALUATIONS[name].functions:
         eager, replayed = (ours.task(name, function, inputs.SMALL[name](), mode).run() for mode in ("eager", "replay"))
         np.testing.assert_allclose(numbers(replayed), numbers(eager), EXACT, EXACT)
@@ -282,7 +282,7 @@ def test_outputs_are_made_of_lists_and_numbers_of_the_argument(name: str) -> Non
         ({"kind": "evaluate", "module": "hello", "function": "square", "input": 1e200}, "not finite"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_told_and_the_session_goes_on(message: dict[str, Any], why: str) -> None:
+def test_a_failing_message_gets_an_error_and_the_session_continues(message: dict[str, Any], why: str) -> None:
     with np.errstate(over="ignore"):
         failed, after = said({"id": 5, **message}, {"id": 6, "kind": "define", "module": "hello"})
     assert (failed["id"], failed["success"]) == (5, False)
@@ -340,7 +340,7 @@ def test_standard_output_has_answers_alone() -> None:
     assert re.fullmatch("a message is one line of JSON; this is none, .*: nonsense\n", wrong.stderr)
 
 
-def test_the_server_ends_quietly_when_nobody_reads_its_answers() -> None:
+def test_the_server_ends_quietly_if_its_output_is_closed() -> None:
     line = [sys.executable, "-m", "tests.benchmarks.gradbench.adapter"]
     with subprocess.Popen(
         line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -356,7 +356,7 @@ def test_the_server_ends_quietly_when_nobody_reads_its_answers() -> None:
         assert process.wait() == 0
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_and_only_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uncompilable_function_runs_as_often_as_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Any] = []
 
     def branching(x: Any) -> Any:

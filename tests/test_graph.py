@@ -112,7 +112,7 @@ def test_a_result_may_be_nested_as_a_model_returns_it() -> None:
 
 
 @pytest.mark.parametrize("wrong", [3.0, np.ones(2), [], [Tensor(1.0), 2.0], None, "x", [[], {}], (Tensor(1.0), [3.0])])
-def test_what_has_no_graph_is_refused(wrong: Any) -> None:
+def test_values_without_a_graph_are_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a graph belongs to a Tensor"):
         GraphView(wrong)
 
@@ -247,7 +247,7 @@ def test_json_is_strict_ascii_and_cannot_close_a_script() -> None:
     assert told == json.loads(GraphView(x * 1.0).to_json(indent=2))
 
 
-def test_every_number_of_a_huge_array_can_be_told_in_json() -> None:
+def test_huge_numbers_are_valid_json() -> None:
     json.loads(GraphView(Tensor(np.full(9, 1.797e308))).to_json(), parse_constant=pytest.fail)
 
 

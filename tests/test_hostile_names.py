@@ -288,7 +288,7 @@ def test_no_name_commands_the_terminal(
     check()
 
 
-def test_what_can_be_seen_stays_as_it_is() -> None:
+def test_printable_characters_stay_unchanged() -> None:
     assert printable("größe, 数 (π) [a]") == "größe, 数 (π) [a]"
     assert printable(WORST) == (
         r"a[red]\x1b[2J\x1b]0;x\x07\x9b31m\r\n\x08\x7f\u202e\u2066\u200f\u061c\u2028\x85\ufeffé:star:"

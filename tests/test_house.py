@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "masked"}  # any room may import them
+# any room may import these
+EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site", "masked"}
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -40,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "metrics":    set(),
     "files":      set(),
     "closures":   set(),
+    "call_site":  set(),
     "forks":      set(),
     "masked":     set(),
     "data":       set(),
@@ -462,6 +464,21 @@ def drawn_house(page: str) -> tuple[set[str], dict[str, str]]:
     return found, {room.strip("`"): text for room, text in rows}
 
 
+def wrong_places(page: str) -> list[str]:
+    """Files that the page of the architecture names and that are not there, and names that are not in their files."""
+    parts = page.split("## Where things happen")[1].split("## Who may import whom")[0]
+    wrong = [f"{name} does not exist" for name in re.findall(r"`([\w/]+(?:/|\.py))`", parts) if not _place(name)]
+    for name, file in re.findall(r"`([\w.]+)` (?:in|of) `([\w/]+\.py)`", parts):
+        path = _place(file)
+        if path and not re.search(rf"\b{name.split('.')[-1]}\b", path.read_text(encoding="utf-8")):
+            wrong.append(f"{name} is not in {file}")
+    return wrong
+
+
+def _place(name: str) -> Path | None:
+    return next((path for path in (PACKAGE / name, ROOT / name) if path.exists()), None)
+
+
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 SOURCES = {module_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py") for path in MODULES}
 each_module = pytest.mark.parametrize("path", MODULES, ids=module_name)
@@ -529,6 +546,10 @@ def test_the_page_of_the_architecture_shows_the_house_that_is_there() -> None:
         else:
             assert set(re.findall(r"`(\w+)`", text)) == allowed
     assert not arrows
+
+
+def test_the_page_of_the_architecture_names_files_and_functions_that_exist() -> None:
+    assert not wrong_places((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
 
 
 def test_all_equals_the_public_names() -> None:
@@ -643,6 +664,12 @@ def test_unused_check_reports_what_no_module_names() -> None:
     assert not unused({"a": "N = 1", "b": "from a import N", "c": "M = 1", "d": "import c\nc.M", "e": "K = 1\n'K'"})
 
 
+def test_place_check_reports_missing_files_and_names() -> None:
+    page = "## Where things happen\n`apply` in `tensor.py`, `f` of `gone.py`, `nn/gone/`, `gone` in `tree.py`\n"
+    expected = ["gone.py does not exist", "nn/gone/ does not exist", "gone is not in tree.py"]
+    assert wrong_places(page + "## Who may import whom\n`no.py`") == expected
+
+
 def test_size_check_reports_500_lines() -> None:
     assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (499, 500)] == [False, True]
 
@@ -678,7 +705,7 @@ def test_export_check_reports_each_kind() -> None:
     assert [text.split(maxsplit=1)[0] for text in wrong_exports(module)] == ["hidden", "gone", "__all__", "f"]
 
 
-def test_load_check_reports_what_is_loaded() -> None:
+def test_load_check_reports_loaded_packages() -> None:
     assert loaded_by("import json", ("json", "numpy")) == ["json"]
 
 
@@ -698,7 +725,7 @@ def test_word_check_reports(text: str) -> None:
     assert forbidden_words(text, "page")
 
 
-def test_word_check_knows_what_is_harmless() -> None:
+def test_word_check_accepts_harmless_text() -> None:
     assert not forbidden_words("its open TODOs; docs/tmp/x; #!/usr/bin/env bash; 2>/dev/null; y/root", "page")
 
 

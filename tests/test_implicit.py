@@ -136,7 +136,7 @@ def test_a_singular_jacobian_is_named(dense: int, monkeypatch: pytest.MonkeyPatc
             grad(lambda a, solve=solve: (solve(a) ** 2).sum())(np.array([1.0, 2.0]))
 
 
-def test_what_would_lose_a_gradient_or_has_no_answer_is_told() -> None:
+def test_arguments_of_root_that_would_lose_a_gradient_raise() -> None:
     t = Tensor(2.0)
     with pytest.raises(TypeError, match=r"not among its arguments.*f\(x, t\)"):
         root(lambda x, a: x - a * t, lambda a: a * 2)(1.0)

@@ -117,7 +117,7 @@ def test_a_move_in_another_dtype_is_the_update() -> None:
     assert same(sgd().move(g, (), 0.5, w)[0], w - sgd().update(g, (), 0.5, w)[0])
 
 
-def test_an_update_that_was_replaced_is_called_as_it_is() -> None:
+def test_a_replaced_update_is_called_unchanged() -> None:
     rule = Optimizer("mine", (), lambda w: (), lambda g, state, eta, w: (2 * eta * g, state))
     assert rule.move(np.ones(2), (), 0.5, np.ones(2))[0].tolist() == [0.0, 0.0]
 
@@ -174,7 +174,7 @@ def test_the_memory_of_a_gradient_becomes_that_of_the_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_what_was_taken_from_a_model_before_training_stays(name: str) -> None:
+def test_arrays_taken_from_a_model_before_training_are_not_overwritten(name: str) -> None:
     model, x, y, solver = wide(name)
     fit(model, x, y, solver=solver, settings=Settings(2, 4), rng=0)
     loss = ((model[1](model[0](x)) - y) ** 2).mean()  # a graph of before
@@ -198,7 +198,7 @@ def test_gradients_that_are_returned_stay() -> None:
     assert same(tuple(first.dW), before)
 
 
-def test_an_array_that_a_persons_rule_keeps_is_not_written_into() -> None:
+def test_an_array_that_a_users_rule_keeps_is_not_overwritten() -> None:
     kept = np.full((60, 60), 0.5)
     summed = custom_vjp(lambda w: np.asarray(0.5 * w.sum()), lambda g, out, w: kept)
     params = {"w": np.ones((60, 60))}
@@ -312,7 +312,7 @@ def test_an_optimizer_between_forward_and_backward_changes_no_gradient(size: int
     assert same((w.grad, v.grad), expected)
 
 
-def test_what_is_not_guarded_is_what_the_page_says() -> None:
+def test_a_changed_constant_gives_the_documented_wrong_gradient() -> None:
     x, c = Tensor([1.0, 2.0]), np.array([3.0, 4.0])
     y = x * c
     c[0] = 5.0  # read by the rule of x

@@ -15,7 +15,7 @@ from tinygrad_nn.batching.mapped import SamplePlaceholder
 from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
 from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
 from tinygrad_nn.primitive import REGISTRY
-from tinygrad_nn.tensor import held
+from tinygrad_nn.tensor import stored_array
 
 # -- The adjoint of indexing, on any index
 
@@ -240,7 +240,7 @@ def test_an_update_that_would_round_is_refused() -> None:
     assert counts.at[0].set(7).data.tolist() == [7, 2]
 
 
-def test_an_update_by_what_is_no_number_says_so() -> None:
+def test_an_update_by_text_raises() -> None:
     message = r"got array\('abc', dtype='<U3'\), of dtype <U3\. A Tensor holds numbers: give a number"
     for update in ("set", "add", "max"):
         with pytest.raises(TypeError, match=message):
@@ -459,7 +459,7 @@ READ: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
+def test_a_placeholder_delegates_value_methods_to_its_tensor(name: str) -> None:
     class StandsIn(np.ndarray):
         """An array of zeros."""
 
@@ -467,7 +467,7 @@ def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
     delegate_methods(StandsIn, lambda _: Tensor(array))
     wanted, found = (getattr(x, name)(*args) for x in (array, np.zeros_like(array).view(StandsIn)))
     wanted, found = (list(x) if name == "__iter__" else x for x in (wanted, found))
-    np.testing.assert_array_equal(held(found), wanted)
+    np.testing.assert_array_equal(stored_array(found), wanted)
     assert name in vars(ShapePlaceholder)
     assert name in vars(SamplePlaceholder)
 
@@ -485,7 +485,7 @@ def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str)
 
 
 @pytest.mark.parametrize("name", ["set", "add", "multiply", "min", "max"])
-def test_a_value_that_does_not_fit_its_place_is_told_with_both_shapes(name: str) -> None:
+def test_an_update_of_another_shape_raises_with_both_shapes(name: str) -> None:
     for index, place, n in ((0, "(3,)", 4), ((0, 1), "()", 4), (slice(None), "(2, 3)", 4), (slice(None), "(2, 3)", 2)):
         said = re.escape(f"names entries of shape {place}, and the value has shape ({n},)")
         with pytest.raises(ValueError, match=said):

@@ -172,7 +172,7 @@ def test_the_schemes_of_a_layer_are_these() -> None:
         (lambda: init.truncated_normal((3,), a=2, b=2), "a=2, b=2; std must be positive and a below b"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call: Callable[[], Any], message: str) -> None:
+def test_invalid_initializers_are_refused(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 

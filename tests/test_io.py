@@ -229,7 +229,7 @@ def test_a_later_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_network(path)
 
 
-def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_unsavable_network_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     broken = network()
     broken.layers[0].W = np.full((5, 4), np.nan)
     with pytest.raises(ValueError, match=r"layer1\.W holds infinities or NaN"):
@@ -268,7 +268,7 @@ def test_write_whole_replaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_what_was_there(
+def test_a_failed_write_leaves_the_old_file(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_whole(tmp_path / "f", b"old")

@@ -182,7 +182,7 @@ def test_boxes_that_have_no_entry_in_common() -> None:
     assert calls._disjoint(frozen((slice(None, None, 2), 1)), frozen((1, 2)), (4, 5))
 
 
-def test_what_is_left_beside_a_box() -> None:
+def test_the_boxes_outside_of_an_indexed_box() -> None:
     for index in BOXES:
         boxes = calls._boxes_outside(frozen(index), (4, 5))
         mask = np.zeros((4, 5), int)

@@ -110,12 +110,12 @@ def test_a_kernel_can_do_an_operation(text: str, given: str, can: bool) -> None:
         ("(a * 2).sum(1)", "x", ""),
     ],
 )
-def test_a_result_may_be_written_over_what_is_read_before(text: str, given: str, over: str, plain: None) -> None:
+def test_a_result_may_overwrite_an_argument_read_before(text: str, given: str, over: str, plain: None) -> None:
     (op,) = kernels(text, given)
     assert "".join(name(x) for x in sorted(op.args, key=lambda v: v.slot) if op.function.over(x, op.outs[0])) == over
 
 
-def test_what_is_read_once_more_is_not_written_over(plain: None) -> None:
+def test_a_value_that_is_read_again_is_not_overwritten(plain: None) -> None:
     (op,) = kernels("(lambda t: (t, t.sum(0) * a))(a * b + 1)", "x x")
     a, b = sorted(op.args, key=lambda v: v.slot)
     first, last = (out for out in op.function.outs if out.number > 0)
@@ -176,7 +176,9 @@ def test_many_operations_are_several_kernels(long: int, wanted: list[int], plain
     ("text", "given", "name", "limit"),
     [("a @ b + 1", "s s", "PRODUCT", 27), ("np.sin(a) + 1", "s", "VECTOR", 9), ("a.T @ b + 1", "x x", "PRODUCT", 48)],
 )
-def test_what_is_large_is_a_call(text: str, given: str, name: str, limit: int, plain: None, monkeypatch: Any) -> None:
+def test_a_group_beyond_a_limit_is_split(
+    text: str, given: str, name: str, limit: int, plain: None, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(fuse, name, limit)
     assert count(kernels(text, given)) in ([2], [3])
     monkeypatch.setattr(fuse, name, limit - 1)

@@ -189,7 +189,7 @@ def test_right_behind_kinks(case: Any, seed: int, why: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**40])
-def test_what_is_seen_from_a_side_does_not_hang_on_the_scale_of_a_function(scale: float) -> None:
+def test_sides_do_not_depend_on_the_scale_of_a_function(scale: float) -> None:
     def seen(times: float) -> Side | None:
         def run(moved: Any) -> Run:
             (x,) = moved
@@ -293,7 +293,7 @@ def unsettled(x: Array) -> Array:
         (lambda x: x, unsettled, [1.0], None, True, False, [False], [False]),
     ],
 )  # fmt: skip
-def test_what_is_seen_from_two_sides(
+def test_limits_on_two_sides_of_a_point(
     f: Any, slope: Any, x: Any, limits: Any, continuous: bool, finite: bool, parted: Any, folds: Any
 ) -> None:
     sides = of_one(f, slope, x)
@@ -318,7 +318,7 @@ def test_the_limits_of_a_gradient_that_grows_with_the_step_are_those_at_the_poin
         assert (np.abs(side.near.outs[0] - [1e6, 8e6]) > 64 * EPS * np.array([0.5 * 3e6, 0.5 * 24e6]) * 0.99).all()
 
 
-def test_rounding_is_by_size_a_little_of_the_largest_and_what_does_not_grow() -> None:
+def test_the_bound_of_rounding_of_a_side() -> None:
     exact = of_one(lambda x: x**2, lambda x: 2 * x, [1.0, 8.0])
     plain = 64 * EPS * (np.array([2.0, 16]) + 0.25 * 16)
     np.testing.assert_allclose(exact.rounding(spread=False)[0], plain, rtol=1e-9)

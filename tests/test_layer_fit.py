@@ -57,7 +57,7 @@ def test_the_sizes_of_an_experiment_by_name() -> None:
         ([0.0, 4.0], [0.0, 4 + 4e-8], {"floor": 1.0}, 1.0), ([4.0, 0.0], [4.0, 2 * EXACT], {}, 0.5),
     ],
 )  # fmt: skip
-def test_the_error_of_an_explanation_over_what_it_may_be(got: Any, wanted: Any, more: Any, found: float) -> None:
+def test_the_error_of_an_explanation_relative_to_its_tolerance(got: Any, wanted: Any, more: Any, found: float) -> None:
     assert misfit(witness(3), np.array(got), np.array(wanted), None, **more) == pytest.approx(found, rel=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_a_factor_is_found_by_one_name_in_all_experiments(of: Any, name: str | N
     assert (fit and fit.factor.name) == name
 
 
-def test_what_is_added_and_what_is_zero_beside_a_factor() -> None:
+def test_a_factor_with_an_added_term_or_zeros() -> None:
     extra = [np.array([0.1, 0.2, 0.3]), 0.5]
     got = [3 * p + e for p, e in zip(BASES, extra, strict=True)]
     fit = fit_scale(PAIR, got, BASES, extra, 0)
@@ -160,7 +160,7 @@ def test_a_wrong_penalty_is_named(found: Any, kind: str, text: str) -> None:
     assert found == (kind, text)
 
 
-def test_what_is_no_penalty_is_not_called_one() -> None:
+def test_arrays_that_are_no_penalty_are_not_called_one() -> None:
     assert of(0, 0, part="b") is None
     seen = [witness(4), witness(5, seed=1)]
     base = [np.zeros((2, 3))] * 2
@@ -176,7 +176,7 @@ def test_what_is_no_penalty_is_not_called_one() -> None:
     assert find_wrong_penalty(flat, [LAM * np.abs(w.case.W[0]) for w in flat], base, 0, "W", False) is None
 
 
-def test_a_penalty_alone_is_told() -> None:
+def test_a_gradient_that_is_only_a_penalty_is_recognized() -> None:
     seen = [witness(4), witness(5, seed=1)]
     for f, what in ((lambda W: 0.7 * W, "W"), (lambda W: -0.2 * np.sign(W), "sign(W)")):
         text = penalty_alone(seen, [f(w.case.W[0]) for w in seen], 0)

@@ -182,7 +182,7 @@ PENALTIES: list[tuple[str, Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("method", "made", "kind", "text"), PENALTIES, ids=[f"{m} {t}" for m, _, _, t in PENALTIES])
-def test_what_stands_in_the_place_of_the_penalty(method: str, made: Any, kind: str, text: str) -> None:
+def test_wrong_penalties_are_recognized(method: str, made: Any, kind: str, text: str) -> None:
     strengths = ((0.2, 5), (0.5, 8)) if method != "none" else ((0.0, 5), (0.0, 8))
     seen = [witness(method, lam, 0.3, rows) for lam, rows in strengths]
     got = [P + made(w.case.solver.regularization.lam, w.case.rows) for w in seen]
@@ -308,7 +308,7 @@ def test_a_mistake_in_delta_in_words() -> None:
     assert scale.text == "It is wrong. It is also multiplied by -2."
 
 
-def test_options_that_say_the_same_numbers_as_cheaply_are_told_too() -> None:
+def test_options_with_equal_numbers_and_cost_are_alternatives() -> None:
     def option(cost: float, kind: str, text: str, factor: Factor | None = None) -> Option:
         return Option(cost, (Finding(0, "W", kind, text, factor),))
 
@@ -444,7 +444,7 @@ def test_a_delta_is_read_from_what_follows_from_it(seen: list[Witness]) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_a_delta_that_was_not_told_is_read_from_dW_and_db(rows: int) -> None:
+def test_a_missing_delta_is_recovered_from_dW_and_db(rows: int) -> None:
     setting = SETTINGS["heavy"]
     made = experiment(setting)
     few = type(made)(made.model, made.x[:rows], made.y[:rows], [m if m is None else m[:rows] for m in made.masks],

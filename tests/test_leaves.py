@@ -99,7 +99,7 @@ def test_it_is_said_once(loop: Callable[[], None], message: str) -> None:
 
 @pytest.mark.parametrize("make", [lambda groups: optim.Minimizer([{"parameters": g} for g in groups], "sgd", 0.1),
                                   lambda groups: optim.SGD([{"params": g} for g in groups], lr=0.1)])  # fmt: skip
-def test_a_gradient_that_grows_in_the_second_group_is_told_too(make: Any) -> None:
+def test_a_gradient_that_grows_in_the_second_group_warns(make: Any) -> None:
     w, b = parameters()
     optimizer = make([[w], [b]])
 
@@ -135,7 +135,7 @@ def clear(how: str) -> Callable[[list[Tensor], Any], None]:
 @pytest.mark.parametrize("how", ["none", "fill", "index", "decay", "assigned", "zero", "zeros"])
 @pytest.mark.parametrize("batches", [1, 3])
 @pytest.mark.parametrize("moves", ["optimizer", "data", "no_grad"])
-def test_a_loop_that_clears_is_told_nothing(how: str, batches: int, moves: str) -> None:
+def test_a_loop_that_clears_its_gradients_gets_no_warning(how: str, batches: int, moves: str) -> None:
     """The suite turns warnings into errors."""
     w, b = ps = parameters()
     optimizer = optim.SGD(ps, lr=0.01)
@@ -154,7 +154,7 @@ def test_a_loop_that_clears_is_told_nothing(how: str, batches: int, moves: str) 
         clear(how)(ps, optimizer)
 
 
-def test_two_networks_that_train_against_each_other_are_told_nothing() -> None:
+def test_two_networks_that_train_against_each_other_get_no_warning() -> None:
     D, G = nn.Linear(2, 1, rng=0), nn.Linear(2, 2, rng=1)
     for_D, for_G = optim.Adam(D.parameters()), optim.Adam(G.parameters())
     z = np.random.default_rng(0).normal(size=(4, 2))
@@ -194,7 +194,7 @@ def test_watching_comes_back_and_costs_nothing_in_between() -> None:
         forgets()
 
 
-def test_what_is_remembered_holds_no_gradient_and_is_not_saved() -> None:
+def test_notes_of_a_leaf_keep_no_gradient_alive_and_are_not_saved() -> None:
     w, b = parameters()
     optimizer = optim.SGD([w, b], lr=0.01)
     walk_back(w, b)

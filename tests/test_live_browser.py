@@ -109,7 +109,7 @@ def test_a_page_that_is_gone_for_a_while_is_not_lost(tab: Any, tmp_path: Path) -
     wait(tab, lambda: "Epoch 2 of 2" in tab.locator("#report [role=status]").inner_text())
 
 
-def test_without_scripts_the_page_reads_itself_anew(browser: Any, tmp_path: Path) -> None:
+def test_without_scripts_the_page_reloads_itself(browser: Any, tmp_path: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     path = tmp_path / "live.html"
 

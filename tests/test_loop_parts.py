@@ -215,7 +215,7 @@ def test_results_are_neither_arguments_nor_one_another() -> None:
     np.testing.assert_array_equal(found, [y, x, y, z])
 
 
-def test_a_tape_has_so_many_steps() -> None:
+def test_a_tape_has_the_given_number_of_steps() -> None:
     tape = Tape([ROWS], 5)
     assert tape.arrays[0] is ROWS
     assert tape.steps == 5

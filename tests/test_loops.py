@@ -63,7 +63,7 @@ def test_what_torch_has_not_is_the_rule(name: str) -> None:
     assert here.weights() == there.weights()
 
 
-def test_float32_stays_float32_and_what_is_frozen_stays() -> None:
+def test_float32_and_frozen_parameters_stay() -> None:
     library = Library(np.float32)
     V, U, b = library.parameters
     U.node = None
@@ -205,7 +205,7 @@ def test_schedulers_come_back_from_their_state() -> None:
         optim.lr_scheduler.StepLR(other, 3).load_state_dict(twin.schedulers[0].state_dict())
 
 
-def test_clipping_raises_where_asked_and_measures_with_an_infinite_limit() -> None:
+def test_clipping_raises_on_request_and_measures_with_an_infinite_limit() -> None:
     t = Tensor(np.ones(2))
     t.grad = np.array([3.0, -4.0])
     assert nn.utils.clip_grad_norm_(t, float("inf")) == 5.0

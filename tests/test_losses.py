@@ -264,7 +264,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "message"), ERRORS, ids=range(len(ERRORS)))
-def test_what_does_not_fit_is_refused_in_plain_words(
+def test_arguments_that_do_not_fit_raise(
     call: Callable[[], Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from equations import code, mismatches, page
-from further import FURTHER, kinks_of
+from more_activations import FURTHER, kinks_of
 
 from tinygrad_nn import manual
 from tinygrad_nn.manual import FUSED, LOSSES, PENALTIES, Activation, Loss, Penalty, backward, forward, objective

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from equations import MANUAL, code, derived, mismatches, page
-from further import FURTHER
+from more_activations import FURTHER
 
 import tinygrad_nn as tg
 from tinygrad_nn import manual
@@ -577,7 +577,7 @@ def test_an_equation_that_is_a_thousandth_off_is_rejected(
 
 
 @pytest.mark.parametrize("letter", CHAPTERS)
-def test_equations_that_are_compiled_anew_and_right_are_accepted(
+def test_equations_that_are_compiled_again_and_right_are_accepted(
     letter: str, rng: Rng, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, _, line = next(row.values for row in numbered() if row.values[1] == letter)
@@ -657,7 +657,7 @@ def test_saturated_gates_and_scores_stay_finite(rng: Rng) -> None:
     assert all(np.isfinite(x).all() for x in gradients)
 
 
-def test_a_last_cell_that_nobody_looks_at_needs_no_cotangent(rng: Rng) -> None:
+def test_an_unused_last_cell_needs_no_cotangent(rng: Rng) -> None:
     args = lstm_case(rng, 2, 3, 2, 3).args
     cache, g = manual.lstm(*args), rng.normal(size=(2, 3, 3))
     without = manual.lstm_backward(g, *args[:-1], *cache)
@@ -715,7 +715,7 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("call", "message"), ERRORS, ids=[message[:40] for _, message in ERRORS])
-def test_what_does_not_fit_is_refused_in_plain_words(call: Callable[[], Any], message: str) -> None:
+def test_arguments_that_do_not_fit_raise(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
 

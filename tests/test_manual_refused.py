@@ -253,7 +253,7 @@ def test_no_masks_are_a_network_without_dropout() -> None:
     ("kernel", "size", "padding", "need"),
     [((3, 3), (2, 4), (0, 0), (1, 0)), ((2, 5), (2, 2), (0, 0), (0, 2)), ((4, 6), (1, 1), (1, 2), (2, 3))],
 )  # fmt: skip
-def test_a_kernel_that_an_image_does_not_hold_is_told_the_padding_that_it_needs(
+def test_a_kernel_larger_than_the_image_raises_with_the_needed_padding(
     kernel: tuple[int, int], size: tuple[int, int], padding: tuple[int, int], need: tuple[int, int]
 ) -> None:
     x = np.ones((1, 1, *size))

@@ -123,7 +123,7 @@ def test_a_table_that_cannot_be_read_is_refused_with_its_place_and_edit(name: st
     assert os.listdir() == ["t.csv"]
 
 
-def test_what_stands_in_is_of_the_rows_to_train_on_and_kept_with_the_network() -> None:
+def test_fill_values_come_from_the_training_rows_and_are_saved_with_the_network() -> None:
     Path("t.csv").write_text(MISSING)
     assert main(["train", "--data", "t.csv", "--target", "y", "--missing", "mean", "--quiet", *FEW]) == 0
     columns = load_network("tinygrad-nn-out/model.safetensors").columns
@@ -205,7 +205,7 @@ def test_a_large_table_reads_the_same_at_once_and_cell_by_cell(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("line", ["1,2", "1,,x", '1,"2\n",x', "1,inf,x", "1,zwei,x", "", "1_0,2,x"])
-def test_what_is_not_plain_is_read_cell_by_cell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_are_not_plain_are_read_cell_by_cell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a,b,y\n" + "1,2,x\n3,4,z\n" * 800 + line + "\n5,6,x\n"
     Path("t.csv").write_text(text)
 

@@ -104,7 +104,7 @@ def test_an_older_graph_keeps_the_old_array() -> None:
     np.testing.assert_array_equal(w.grad, [2.0, 4.0])
 
 
-def test_what_has_no_gradient_or_is_frozen_stays_and_so_does_its_state() -> None:
+def test_parameters_without_a_gradient_keep_their_value_and_state() -> None:
     parameters, loss = problem()
     _, b, s = parameters
     minimizer = Minimizer(parameters, "adam", 0.1)
@@ -219,7 +219,7 @@ def test_a_schedule_counts_steps_and_scales_every_group() -> None:
     np.testing.assert_allclose(seen, np.outer([1, 0.5 + 8**-0.5, 0.5, 0.5 - 8**-0.5, 0], [0.1, 1.0]), atol=1e-15)
 
 
-def test_a_plateau_follows_the_metrics_it_is_told() -> None:
+def test_a_plateau_follows_the_observed_metrics() -> None:
     minimizer = Minimizer([Tensor([1.0])], "sgd", 0.1, Plateau(patience=0, factor=0.5))
     seen = []
     for metric in (3.0, 2.0, 2.5, 2.5, 1.0):
@@ -480,6 +480,6 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([{"parameters": [w], "optimizer": sgd}]), "optimizer=<function sgd"),
     ],
 )
-def test_what_does_not_fit_is_refused(call: Callable[[], Any], message: str) -> None:
+def test_unsuitable_arguments_raise(call: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -93,7 +93,7 @@ class Counting(Module):
         self.weight = Tensor(np.ones(2))
 
 
-def test_what_a_subclass_adds_is_found_and_what_it_changes_is_computed() -> None:
+def test_parameters_and_forwards_of_subclasses_are_used() -> None:
     x, y = one_hot()
     assert list(Scaled().state_dict()) == ["scale", "0.W", "0.b"]
     assert next(iter(Parallel(Linear(2, 2), Linear(2, 2), join=Joined()).state_dict())) == "join.weight"
@@ -195,7 +195,7 @@ class Tied(Module):
         self.other.weight = self.one.weight
 
 
-def test_what_is_one_array_here_and_two_in_the_state_is_refused() -> None:
+def test_a_state_with_two_values_for_a_tied_array_is_refused() -> None:
     model, state = Tied(), Sequential({"one": Linear(2, 2, rng=2), "other": Linear(2, 2, rng=3)}).state_dict()
     before = weights(model)
     with pytest.raises(ValueError, match=r"one\.weight and other\.weight are one array here and differ in the state"):
@@ -311,13 +311,13 @@ def test_the_loss_of_rows_that_come_in_pieces_is_that_of_all(loss: str, tmp_path
     assert found[0] == pytest.approx(found[1], rel=1e-12)
 
 
-def test_whole_numbers_as_targets_leave_float32_what_it_is() -> None:
+def test_integer_targets_keep_float32() -> None:
     x, y = table()
     model = Sequential(Linear(3, 1, rng=0, dtype=np.float32))
     assert graph_loss(model, x, (y > 0).astype(int), solver=Solver("mse")).dtype == np.float32
 
 
-def test_what_is_not_finite_in_a_mapped_table_is_named_by_its_row(tmp_path: Path) -> None:
+def test_non_finite_numbers_in_a_mapped_table_are_reported_with_their_row(tmp_path: Path) -> None:
     x, y = table()
     x[13, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
@@ -428,7 +428,7 @@ def test_a_training_whose_gradients_are_infinite_says_so_and_spoils_no_checkpoin
         (lambda x, y: Predict(network(), 3.0), "Predict: x has shape ()"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
+def test_unsuitable_arguments_raise(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError, FloatingPointError)) as caught:
         call(*table())
     assert message in str(caught.value)

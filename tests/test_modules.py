@@ -119,7 +119,7 @@ def test_a_state_of_another_architecture_is_refused_and_changes_nothing(change: 
     assert all((model.state_dict()[name] == before[name]).all() for name in before)
 
 
-def test_not_strict_takes_what_is_in_both() -> None:
+def test_strict_false_loads_the_common_entries() -> None:
     model = Model()
     model.load_state_dict({"head.b": [1.0, 2.0], "more": 3}, strict=False)
     assert model.head.b.data.tolist() == [1.0, 2.0]
@@ -210,7 +210,7 @@ def test_parts_show_up_as_boxes_in_a_drawing() -> None:
 # ---- containers
 
 
-def test_containers_compute_what_they_say(rng: np.random.Generator) -> None:
+def test_containers_compute_their_documented_functions(rng: np.random.Generator) -> None:
     a, b, x = Linear(3, 3, rng=1), Linear(3, 3, rng=2), rng.normal(size=(4, 3))
     assert (Sequential([a, np.tanh, b])(x).data == b(np.tanh(a(x))).data).all()
     assert (Sequential({"one": a, "two": b})(x).data == b(a(x)).data).all()
@@ -280,7 +280,7 @@ def test_linear_has_the_dtype_and_the_gradients_of_its_definition(dtype: type, r
 # ---- files
 
 
-def test_weights_go_through_a_file_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_weights_are_saved_and_loaded_and_damaged_files_are_refused(tmp_path: Path) -> None:
     model, other = Model(), Model()
     for p in model.parameters():
         p.data = p.data + 0.5
@@ -305,7 +305,7 @@ def test_weights_go_through_a_file_and_what_does_not_fit_is_refused(tmp_path: Pa
     assert all((other.state_dict()[name] == before[name]).all() for name in before)
 
 
-def test_a_file_without_a_checksum_of_ours_is_read_too(tmp_path: Path) -> None:
+def test_a_file_without_our_checksum_is_read_too(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     arrays = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(2, np.float32)}

@@ -41,7 +41,7 @@ def slopes(exhibit: Exhibit, inputs: Any, g: Any, k: int, v: Any) -> float:
 
 
 @pytest.mark.parametrize("name", EXHIBITS)
-def test_what_is_right_is_right_by_central_differences_and_the_other_is_not(name: str) -> None:
+def test_right_exhibits_agree_with_central_differences_and_wrong_ones_do_not(name: str) -> None:
     exhibit, rng = EXHIBITS[name], np.random.default_rng(3)
     inputs = exhibit.inputs(0)
     g = rng.normal(size=np.shape(exhibit.forward(*inputs)))

@@ -70,7 +70,7 @@ def found(folder: Path, source: str) -> list[Fault]:
         ("return isinstance(a, b)", []),
     ],
 )
-def test_what_is_planted_in_a_line(line: str, expected: list[str], tmp_path: Path) -> None:
+def test_the_faults_planted_in_a_line(line: str, expected: list[str], tmp_path: Path) -> None:
     source = f"def f(a, b, λ):\n    {line}\n"
     planted = [fault.planted(source.encode()).decode().splitlines()[1] for fault in found(tmp_path, source)]
     bare = [text.strip().removeprefix("return ") for text in planted]
@@ -135,7 +135,7 @@ def test_all_that_call_a_lambda_run_its_line() -> None:
     assert (len(found), seen) == (3, 3)
 
 
-def test_of_a_line_that_nobody_saw_those_come_first_that_run_others_of_its_file() -> None:
+def test_for_an_untraced_line_tests_of_the_same_file_come_first() -> None:
     tests = Map()
     fault = Fault("ops", "g/f.py", "f", 7, 8, 8, 8, "sign", 0, 1, "-", "+")
     lines = {"far": {"g/e.py": 2}, "near": {"g/f.py": 2, "g/e.py": 4}, "away": {"h/f.py": 2}}
@@ -145,7 +145,7 @@ def test_of_a_line_that_nobody_saw_those_come_first_that_run_others_of_its_file(
     assert ([test.name for test in found], seen) == (["near", "far"], 0)
 
 
-def test_of_a_line_that_an_import_runs_those_come_first_that_use_what_it_made() -> None:
+def test_for_a_line_run_at_import_tests_that_use_its_module_come_first() -> None:
     tests = Map()
     fault = Fault("ops", "f.py", "f", 7, 8, 8, 8, "sign", 0, 1, "-", "+")
     lines = {"imports": {"f.py": 2 | 1 << 8}, "uses": {"f.py": 1 << 20}, "away": {"g.py": 1 << 20}}

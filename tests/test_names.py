@@ -148,7 +148,7 @@ def test_the_command_names_the_edit(line: str, text: str, capsys: pytest.Capture
     assert said.count("\n") == 1
 
 
-def test_what_says_so_keeps_its_signature_and_copies() -> None:
+def test_decorated_functions_keep_their_signature_and_objects_copy() -> None:
     import copy
     import dataclasses
     import inspect

@@ -188,7 +188,7 @@ def test_a_recurrent_layer_has_the_shapes_that_its_primitive_names(
     assert of_recurrent.fits(Op("call", name, None, args, outs=[OUT] * results)) == fits
 
 
-def test_entries_lie_in_their_order_in_what_is_made_and_what_is_reshaped() -> None:
+def test_results_and_reshapes_are_contiguous_and_other_views_are_not() -> None:
     def seen(kind: str, x: Any) -> Value:
         out = of(3)
         out.op = Op(kind, kind, None, [x], outs=[out])

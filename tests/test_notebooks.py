@@ -71,7 +71,7 @@ SHOWN: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_what_is_shown_is_html_without_scripts_of_its_own(name: str, tmp_path: Path) -> None:
+def test_notebook_output_is_html_without_scripts(name: str, tmp_path: Path) -> None:
     html = SHOWN[name](tmp_path)._repr_html_()
     root = ET.fromstring(f"<div>{re.sub(r'<(br|img|meta)([^>]*[^>/])?>', r'<br/>', html)}</div>")  # well-formed
     tags = {element.tag for element in root.iter()}
@@ -144,7 +144,7 @@ def test_a_tensor_has_its_picture_by_its_class() -> None:
     assert "_repr_html_" in vars(Tensor)  # marimo asks no instance
 
 
-def test_what_has_no_picture_is_text() -> None:
+def test_objects_without_a_picture_are_shown_as_text() -> None:
     assert picture(object()) is None
     assert picture(Layer(2, 2)) is None
     assert len(PICTURES) == 1

@@ -92,7 +92,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "match"), REFUSED, ids=[m[:30] for _, _, m in REFUSED])
-def test_bad_arguments_are_told(call: Callable[[], Any], error: type[Exception], match: str) -> None:
+def test_bad_arguments_raise(call: Callable[[], Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         call()
 

@@ -289,7 +289,7 @@ def test_a_function_of_arrays_goes_out_with_a_free_number_of_rows(f: Callable[[A
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
 
 
-def test_fixed_shapes_and_another_axis_can_be_asked_for() -> None:
+def test_fixed_shapes_and_another_batch_axis_can_be_exported() -> None:
     model, x = nn.LSTM(4, 3, rng=0), numbers(5, 2, 4)  # time first
     fixed = io.save_onnx(model, x, axis=None)
     assert [d.dim_value for d in fixed.graph.input[0].type.tensor_type.shape.dim] == [5, 2, 4]
@@ -298,7 +298,7 @@ def test_fixed_shapes_and_another_axis_can_be_asked_for() -> None:
     compared(model, free, numbers(5, 6, 4))
 
 
-def test_floats_stay_float64_where_that_is_asked_for() -> None:
+def test_dtype_none_exports_float64() -> None:
     proto = io.save_onnx([Layer(3, 2, "tanh", rng=0)], numbers(2, 3), dtype=None)
     assert proto.graph.input[0].type.tensor_type.elem_type == TensorProto.DOUBLE
     assert {t.data_type for t in proto.graph.initializer} == {TensorProto.DOUBLE}
@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_go_out_is_refused_in_words(name: str) -> None:
+def test_models_that_cannot_be_exported_raise(name: str) -> None:
     model, x, said = REFUSED[name]
     with pytest.raises(ValueError, match=f"^save_onnx: .*{said}"):
         io.save_onnx(model, x)

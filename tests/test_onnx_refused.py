@@ -85,14 +85,14 @@ AT_RUN = {
 
 
 @pytest.mark.parametrize("name", AT_LOAD)
-def test_a_file_with_what_is_not_known_is_refused_when_it_is_loaded(name: str) -> None:
+def test_a_file_with_unknown_parts_raises_on_loading(name: str) -> None:
     proto, said = AT_LOAD[name]
     with pytest.raises(ValueError, match=f"^load_onnx: {re.escape(said)}"):
         io.load_onnx(proto)
 
 
 @pytest.mark.parametrize("name", AT_RUN)
-def test_a_node_that_needs_what_is_not_known_is_refused_when_it_runs(name: str) -> None:
+def test_a_node_with_an_unsupported_form_raises_when_it_runs(name: str) -> None:
     proto, said = AT_RUN[name]
     net = io.load_onnx(proto)
     with pytest.raises(NotImplementedError, match=f"^{re.escape(said)}"):

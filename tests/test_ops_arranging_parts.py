@@ -196,7 +196,7 @@ def test_a_tensor_is_cast_as_far_as_the_casting_allows(to: Any) -> None:
     assert (x.astype(to).node is None) == (to is np.int64)
 
 
-def test_a_clipped_tensor_takes_the_dtype_asked_for() -> None:
+def test_a_clipped_tensor_has_the_requested_dtype() -> None:
     assert np.clip(Tensor(V), 0, 1, dtype=np.float32).dtype == np.float32
 
 
@@ -268,7 +268,7 @@ def test_leading_axes_of_one_are_left_out_as_in_an_assignment(index: Any, value:
 
 
 @pytest.mark.parametrize("join", [np.concatenate, np.concat, np.stack, np.vstack, np.hstack])
-def test_a_joined_tensor_has_the_dtype_asked_for(join: Any) -> None:
+def test_a_joined_tensor_has_the_requested_dtype(join: Any) -> None:
     x = Tensor(A)
     out = join((x, A), dtype=np.float32, casting="same_kind")
     assert out.dtype == np.float32
@@ -318,7 +318,7 @@ def test_a_whole_turn_makes_another_tensor(k: int) -> None:
     (lambda x: joining.array([x, 2 * x], np.float32), "f4"), (lambda x: joining.array([[1, 2, 3], x]), "f8"),
     (lambda x: np.insert(x, 1, 5), "f8"), (lambda x: np.tril(x.astype(np.float32)), "f4"),
 ])  # fmt: skip
-def test_what_is_made_has_the_dtype_asked_for(f: Any, dtype: Any) -> None:
+def test_a_result_has_the_requested_dtype(f: Any, dtype: Any) -> None:
     assert f(Tensor(np.abs(V))).dtype == dtype
 
 
@@ -352,7 +352,7 @@ def test_a_function_of_numbers_goes_over_entries() -> None:
 
 
 @pytest.mark.parametrize(("ndmin", "shape"), [(0, (2, 3)), (2, (2, 3)), (4, (1, 1, 2, 3))])
-def test_an_array_of_tensors_has_as_many_axes_as_asked_for(ndmin: int, shape: tuple[int, ...]) -> None:
+def test_an_array_of_tensors_has_at_least_ndmin_axes(ndmin: int, shape: tuple[int, ...]) -> None:
     assert OVERRIDES[np.array]([Tensor(V), V], ndmin=ndmin).shape == shape
 
 

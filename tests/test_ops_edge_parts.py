@@ -82,7 +82,7 @@ def test_windows_are_cut_into_blocks_that_stay_in_the_cache(
         ((4, 0), 1, [4]),
     ],
 )
-def test_images_are_pooled_so_many_at_a_time_as_stay_in_the_cache(
+def test_images_are_pooled_in_portions_that_stay_in_the_cache(
     shape: tuple[int, ...], axes: int, lengths: list[int]
 ) -> None:
     x = np.empty(shape, np.int8)
@@ -298,7 +298,7 @@ def test_the_second_derivative_of_a_far_tail_of_the_normal_distribution(x: float
 
 
 @pytest.mark.parametrize("ufunc", [np.add, np.multiply], ids=str)
-def test_a_running_sum_has_the_dtype_that_is_asked_for(ufunc: np.ufunc) -> None:
+def test_a_running_sum_has_the_requested_dtype(ufunc: np.ufunc) -> None:
     x = np.array([0.1, 0.2, 0.3])
     made = ufunc.accumulate(Tensor(x), dtype=np.float32)
     assert made.dtype == np.float32

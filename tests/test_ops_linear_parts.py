@@ -13,7 +13,7 @@ A = np.array([[1.0, 2.0, 4.0, 3.0], [0.5, -1.0, 2.0, 1.5]])
 
 @pytest.mark.parametrize("ddof", [0, 1, 2])
 @pytest.mark.parametrize("aweights", [None, np.array([1.0, 2.0, 0.5, 1.0])])
-def test_a_covariance_with_weights_loses_so_many_degrees_of_freedom(ddof: int, aweights: Any) -> None:
+def test_the_degrees_of_freedom_of_a_weighted_covariance(ddof: int, aweights: Any) -> None:
     options: Any = {"ddof": ddof, "fweights": np.array([2, 1, 3, 1]), "aweights": aweights}
     np.testing.assert_allclose(np.cov(Tensor(A), **options).data, np.cov(A, **options), rtol=1e-13)
 
@@ -23,7 +23,7 @@ def test_correlations_beyond_one_are_cut_off() -> None:
     np.testing.assert_array_equal(covariance._within_one(np.array([1.5 - 1.5j, -1.5 + 1.5j])), [1 - 1j, -1 + 1j])
 
 
-def test_each_nan_is_a_value_of_its_own_where_places_are_asked_for() -> None:
+def test_unique_inverse_treats_each_nan_as_a_distinct_value() -> None:
     x = np.array([2.0, np.nan, 1.0, np.nan])
     found, wanted = np.unique_inverse(Tensor(x)), np.unique_inverse(x)
     np.testing.assert_array_equal(found.values.data, wanted.values)
@@ -54,7 +54,7 @@ def test_an_einsum_names_each_axis(subscripts: str) -> None:
         np.einsum(subscripts, Tensor(A))
 
 
-def test_the_dtype_of_an_einsum_is_the_one_asked_for() -> None:
+def test_an_einsum_has_the_requested_dtype() -> None:
     x = A.astype(np.float32)
     found, wanted = (np.einsum("ij,ij->i", a, a, dtype=np.float64) for a in (Tensor(x), x))
     assert found.dtype == wanted.dtype == np.float64

@@ -18,7 +18,7 @@ X = np.array([[0.5, -1.25, 2.0], [1.5, 0.75, -0.25]])
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "var", "std"])
-def test_the_dtype_of_a_reduction_is_the_one_asked_for(name: str) -> None:
+def test_a_reduction_has_the_requested_dtype(name: str) -> None:
     x = X.astype(np.float32)
     f = getattr(np, name)
     found, wanted = f(Tensor(x), axis=1, dtype=np.float64), f(x, axis=1, dtype=np.float64)
@@ -27,7 +27,7 @@ def test_the_dtype_of_a_reduction_is_the_one_asked_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["var", "std", "nanvar", "nanstd"])
-def test_the_dtype_about_a_given_mean_is_the_one_asked_for(name: str) -> None:
+def test_a_variance_about_a_given_mean_has_the_requested_dtype(name: str) -> None:
     x, f = X.astype(np.float32), getattr(np, name)
     mean = x.mean(axis=1, keepdims=True)
     found, wanted = (f(a, axis=1, dtype=np.float64, mean=mean) for a in (Tensor(x), x))
@@ -96,7 +96,7 @@ def test_a_turn_mixes_vectors_of_equal_values_and_no_others(dtype: type) -> None
     assert np.iscomplexobj(Q) == (np.abs(Q.imag).max() > 1e-3)
 
 
-def test_what_is_beside_nothing_counts_as_nothing_up_to_half_of_the_digits() -> None:
+def test_numbers_below_half_precision_of_the_rest_count_as_zero() -> None:
     whole = np.array([[[4.0, 0.0]], [[0.0, -1.0]]])
     half = np.sqrt(EPS)
     for size, wanted in ((0.9, [True, True]), (1.1, [False, False])):

@@ -118,7 +118,7 @@ def test_where_the_cubic_through_two_points_is_lowest(a: Any, b: Any, lowest: fl
         ({"tolerance_grad": 1.99}, 3), ({"max_eval": 2}, 2), ({"max_eval": 3}, 3),
     ],
 )  # fmt: skip
-def test_lbfgs_stops_where_it_is_as_good_as_was_asked(options: dict[str, float], evaluations: int) -> None:
+def test_lbfgs_stops_at_its_tolerances(options: dict[str, float], evaluations: int) -> None:
     seen: list[float] = []
 
     def f(w: Any) -> tuple[float, Any]:

@@ -86,7 +86,7 @@ def test_a_parameter_that_the_loss_does_not_read_or_that_is_frozen_stays_in_a_se
         assert [t.dtype for t in minimizer.parameters] == [np.float64] * 4
 
 
-def test_what_is_not_of_floats_moves_by_the_update_alone() -> None:
+def test_non_floating_parameters_use_the_plain_update() -> None:
     whole, room = np.array([1, 2]), np.array([0, 0])
     new, _ = optim.sgd().move(np.array([2, 3]), (), 0.5, whole, room)
     assert new.tolist() == [0.0, 0.5]

@@ -27,7 +27,7 @@ def rate_of(optimizer: Any) -> list[float]:
         (lambda o: S.CosineAnnealingLR(o, 7, 0.01), optim.Cosine(7, 0.01)),
     ],
 )
-def test_rates_that_nobody_writes_are_those_of_the_schedule_to_the_last_bit(make: Any, schedule: Any) -> None:
+def test_unmodified_rates_equal_the_schedule_to_the_last_bit(make: Any, schedule: Any) -> None:
     optimizer = made(0.1, 0.7)
     scheduler = make(optimizer)
     for t in range(30):
@@ -248,7 +248,7 @@ def test_a_cycle_of_momentum_needs_one_for_each_group() -> None:
     (lambda o: S.PolynomialLR(o, 4, 2.0), [2.0, 1.125, 0.5, 0.125, 0.0, 0.0]),
     (lambda o: S.PolynomialLR(o, total_iters=2), [2.0, 1.0, 0.0, 0.0]),
 ])  # fmt: skip
-def test_milestones_and_powers_are_told_by_their_places(make: Any, expected: list[float]) -> None:
+def test_milestones_and_powers_by_position(make: Any, expected: list[float]) -> None:
     optimizer = made(2.0)
     scheduler, found = make(optimizer), []
     for _ in expected:

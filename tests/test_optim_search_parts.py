@@ -67,7 +67,7 @@ def test_a_step_ends_for_the_first_reason(
 @pytest.mark.parametrize(("options", "calls"), [
     ({"max_iter": 4}, 6), ({"max_iter": 8}, 11), ({"max_iter": 9}, 12), ({"max_eval": 3}, 4), ({"max_eval": 7}, 8),
 ])  # fmt: skip
-def test_a_line_search_may_use_what_is_left_of_the_evaluations(options: dict[str, Any], calls: int) -> None:
+def test_a_line_search_uses_at_most_the_remaining_evaluations(options: dict[str, Any], calls: int) -> None:
     """By default there are 5/4 of max_iter; down a slope without end the first search uses all, and one more."""
     rule = optim.lbfgs(**options, line_search="strong_wolfe")
     at, places = counted(slope(1.0))

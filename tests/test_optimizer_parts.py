@@ -37,7 +37,7 @@ def leaves(*values: float) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_a_group_has_the_defaults_and_what_is_given(name: str) -> None:
+def test_a_group_has_the_defaults_and_the_given_options(name: str) -> None:
     """By name and by place; each option reaches the rule, so that another value of it makes another rule."""
     make = getattr(optim, name)
     w = leaves(1.0)
@@ -52,7 +52,7 @@ def test_a_group_has_the_defaults_and_what_is_given(name: str) -> None:
     assert {key: make(w, **other).defaults[key] for key in other} == other
 
 
-def test_groups_are_numbered_through_and_keep_what_they_differ_in() -> None:
+def test_groups_number_their_parameters_and_keep_their_own_options() -> None:
     a, b, c = leaves(1.0, 2.0, 3.0)
     optimizer = optim.SGD([{"params": [a, b]}, {"params": c, "lr": 0.5, "momentum": 0.9, "note": "x"}], lr=0.1)
     rest = {"dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False}
@@ -184,7 +184,7 @@ AS_IT_WAS = "Create the optimizer as it was when it was saved; nothing was chang
          "LBFGS takes all parameters as one group; there are 2."),
     ],
 )  # fmt: skip
-def test_what_is_said(call: Any, message: str) -> None:
+def test_the_errors_of_optimizers_have_their_full_text(call: Any, message: str) -> None:
     optimizer = optim.SGD(leaves(1.0, 2.0), momentum=0.5)
     with pytest.raises((TypeError, ValueError, AttributeError), match=f"^{re.escape(message)}$"):
         call(optimizer)
@@ -245,7 +245,7 @@ def test_the_two_loops_are_the_matrix_of_bfgs() -> None:
         np.testing.assert_allclose(quasi_newton.direction(g, s, y, scale), -H @ g, rtol=1e-10)
 
 
-def test_only_so_many_pairs_are_kept_and_only_curved_ones() -> None:
+def test_lbfgs_keeps_at_most_history_size_pairs_of_positive_curvature() -> None:
     rng = np.random.default_rng(1)
     A = np.diag([1.0, 3.0, 10.0, 30.0])
     start = rng.normal(size=4)

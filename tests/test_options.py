@@ -108,7 +108,7 @@ FLAT = ("np.heaviside", "np.linalg.norm(b, 0)", "np.linalg.matrix_power(c, 0)", 
 
 
 @pytest.mark.parametrize("text", calls())
-def test_an_option_does_what_it_does_for_arrays(text: str) -> None:
+def test_an_option_has_the_same_effect_as_for_arrays(text: str) -> None:
     arrays = [X, V, S]
     found = of(text, *map(Tensor, arrays))
     if ".at[" not in text:

@@ -120,7 +120,7 @@ def test_of_many_equations_random_sums_are_looked_at(monkeypatch: pytest.MonkeyP
     assert propagate_errors(look(trace, right, mine), [0, 1]) is None
 
 
-def test_what_cannot_be_computed() -> None:
+def test_cases_in_which_errors_cannot_be_propagated() -> None:
     complex_, grads = traced_of(lambda x: (x * x).sum(), X + 1j)
     assert propagate_errors(look(complex_, grads), [0]) is None
     nothing = Traced([], [SimpleNamespace(out=X)], [])  # type: ignore[list-item]

@@ -19,7 +19,7 @@ from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import apply, held
+from tinygrad_nn.tensor import apply, stored_array
 from tinygrad_nn.tree import flatten
 
 GIVEN: dict[str, Any] = {
@@ -268,7 +268,7 @@ def test_a_program_is_made_smaller(text: str, given: str, wanted: str) -> None:
 def test_arrays_in_metadata_that_differ_from_call_to_call_are_seen_inside_a_primitive() -> None:
     forward = lambda x, parts, scale: x * (parts[1] / parts[1].sum()) * scale
     weighted = Primitive("weighted", forward, (), "f(x)")
-    f = lambda x, w: apply(weighted, (x,), {"parts": [np.ones(4), held(w)], "scale": 2.0})
+    f = lambda x, w: apply(weighted, (x,), {"parts": [np.ones(4), stored_array(w)], "scale": 2.0})
     leaves, rebuild = flatten([[GIVEN["v"], GIVEN["v"] + 1], {}])
     found = simplify.simplify(trace(f, leaves, rebuild, frozenset())[0])
     wanted = "t1 = sum[0](b); t2 = divide(b, t1); t3 = multiply(a, t2); t4 = multiply(t3, 2.0)"
@@ -873,7 +873,7 @@ def test_a_plan_is_a_table(backend: str, plain_kernels: None) -> None:
 
 
 @pytest.mark.parametrize("text", ["np.tanh(a) * b", "np.cumsum(np.tanh(a) * b) * 2.0 + np.sin(b)"])
-def test_code_is_large_that_has_more_kernels_or_lines_than_so_many(text: str) -> None:
+def test_code_is_large_beyond_a_number_of_kernels_or_lines(text: str) -> None:
     pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
     code = Code(program(text, "v v"), "numba")
     kernels, lines = code.writer.machine.size()
@@ -883,7 +883,7 @@ def test_code_is_large_that_has_more_kernels_or_lines_than_so_many(text: str) ->
     assert [code.large(*size) for size in sizes] == [False, True, True, False, True]
 
 
-def test_what_is_long_is_cut() -> None:
+def test_long_texts_are_truncated() -> None:
     assert [show._truncate(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
     amounts = [show.bytes_text(n) for n in (0, 999, 1000, 999_499, 999_500, 1_000_000, 10**9)]
     assert amounts == ["0 B", "999 B", "1 kB", "999 kB", "1 MB", "1 MB", "1 GB"]

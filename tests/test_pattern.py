@@ -66,7 +66,7 @@ def test_a_number_does_not_read_like_another(value: float, other: float, text: s
         (1j, 2j, "it is 0+1j, and should be 0+2j"),
     ],
 )  # fmt: skip
-def test_what_an_entry_is_and_what_belongs_there(got: complex, right: complex, text: str) -> None:
+def test_the_sentence_about_the_value_of_an_entry(got: complex, right: complex, text: str) -> None:
     with np.errstate(all="raise"):
         assert _entry_text(np.array([0, got]), np.array([0, right]), (1,)) == text
 

@@ -149,7 +149,7 @@ def test_names_of_a_table_cannot_get_out_of_the_script() -> None:
 # -- Training
 
 
-def test_two_moons_are_told_apart() -> None:
+def test_the_default_network_learns_two_moons() -> None:
     training = Training(Choices())
     while training.epoch < 120:
         training.step()
@@ -217,7 +217,7 @@ def test_a_frame_holds_what_the_network_itself_says(dataset: str) -> None:
     assert set(arrays["batch"]) <= set(training.numbers[0])
 
 
-def test_frames_bring_what_is_new_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_send_only_new_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "PATIENCE", 0.01)
     session = Session(Choices(rows=40, hidden=()))
     head, arrays = unpack(session.frame())
@@ -332,7 +332,7 @@ def used() -> Session:
 
 
 @pytest.mark.parametrize(("what", "given", "words"), BAD)
-def test_what_cannot_be_is_said_and_everything_is_as_it_was(used: Session, what: str, given: Any, words: str) -> None:
+def test_invalid_choices_raise_and_change_nothing(used: Session, what: str, given: Any, words: str) -> None:
     before, weights = used.state(), used.training.layers[0].W.data
     with pytest.raises(ValueError, match=words):
         getattr(used, what)(given)
@@ -340,7 +340,7 @@ def test_what_cannot_be_is_said_and_everything_is_as_it_was(used: Session, what:
     assert used.training.layers[0].W.data is weights
 
 
-def test_settings_change_while_it_trains_and_layers_begin_anew() -> None:
+def test_new_settings_keep_the_weights_and_new_layers_restart() -> None:
     session = Session()
     session.do("step")
     weights = session.training.layers[0].W.data
@@ -462,7 +462,7 @@ def test_a_training_that_diverges_pauses_itself_and_says_so() -> None:
     assert session.do("step")["message"] == ""
 
 
-def test_a_training_that_nobody_looks_at_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_without_an_open_page_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "AWAY", 0.05)
     session = Session()
     session.do("train")
@@ -548,7 +548,7 @@ def test_two_sessions_are_two_playgrounds_and_one_stays(address: str) -> None:
     ("/choose", {"rows": "many"}, "points is 'many'"),
     ("/frame?known=x", None, "whole numbers"),
 ])  # fmt: skip
-def test_what_is_sent_wrongly_is_answered_in_words(address: str, path: str, body: Any, words: str) -> None:
+def test_wrong_requests_get_an_error_text(address: str, path: str, body: Any, words: str) -> None:
     status, reply = ask(at(address, path), body)
     assert status == 400
     assert words in json.loads(reply)["error"]
@@ -607,7 +607,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     (["--seed", "-1"], "seed is -1"),
     (["--port", "99999"], "a number from 1 to 65535"),
 ])  # fmt: skip
-def test_the_command_says_what_is_wrong(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_reported(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     from tinygrad_nn.cli import main
 
     assert main(["play", *arguments]) == 2

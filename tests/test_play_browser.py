@@ -176,7 +176,7 @@ def test_one_sample_goes_forward_and_back(open_tab: Any, url: str) -> None:
     until(tab, f"document.getElementById('row').value !== '{row + 1}'")
 
 
-def test_what_is_wrong_is_said_and_nothing_is_lost(open_tab: Any, url: str, tmp_path: Path) -> None:
+def test_errors_are_shown_on_the_page_and_change_nothing(open_tab: Any, url: str, tmp_path: Path) -> None:
     tab = open_tab(url)
     for _ in range(2):
         tab.click("#step")

@@ -105,7 +105,7 @@ def test_all_names_are_there_and_numpys_with_constant_coefficients_work_as_they_
         (lambda: polynomial.polycompanion(C[:1]), ValueError, "two coefficients or more; it got 1"),
     ],
 )
-def test_bad_arguments_are_told(call: Callable[[], Any], error: type[Exception], match: str) -> None:
+def test_bad_arguments_raise(call: Callable[[], Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         call()
 

@@ -329,7 +329,7 @@ def test_what_a_step_lets_go_of_is_let_go_while_it_is_watched() -> None:
     assert not hasattr(y.node.primitive.forward, "__wrapped__")  # nor is it watched any longer
 
 
-def test_a_step_moves_its_parameters_as_often_as_it_is_called() -> None:
+def test_a_profiled_step_updates_parameters_once_per_call() -> None:
     moved = []
     for profiled in (False, True):
         step, parameters = model_step()
@@ -367,7 +367,7 @@ def test_one_slow_call_does_not_decide_how_many_are_watched() -> None:
 
 
 @pytest.mark.parametrize("call", range(1, 8))
-def test_an_error_in_any_call_is_told_and_nothing_stays_switched(call: int) -> None:
+def test_an_error_in_any_call_is_raised_and_the_mode_is_restored(call: int) -> None:
     calls = []
     x = Tensor([1.0, 2.0])
 
@@ -383,7 +383,7 @@ def test_an_error_in_any_call_is_told_and_nothing_stays_switched(call: int) -> N
     quick(step)  # and another profile begins
 
 
-def test_an_error_of_an_operation_and_of_a_rule_are_told() -> None:
+def test_errors_of_operations_and_rules_are_raised() -> None:
     with pytest.raises(ValueError, match="shapes"):
         quick(lambda x: x @ np.ones(3), Tensor([1.0, 2.0]))
 
@@ -411,7 +411,7 @@ def test_a_training_is_profiled_by_its_steps() -> None:
     assert {one.name.partition(":")[0] for one in compiled.by("line")} == {"test_profile.py"}  # no generated code
 
 
-def test_what_cannot_be_profiled_is_told() -> None:
+def test_arguments_that_cannot_be_profiled_raise() -> None:
     def generator() -> Iterator[int]:
         yield 1
 
@@ -483,7 +483,7 @@ def test_what_compiling_saves_is_measured_by_compiling(backend: str) -> None:
     assert (one.estimated, one.part) == (False, "")  # a loss of its arguments, with its gradients
 
 
-def test_a_compiled_function_is_profiled_as_what_it_was_made_of() -> None:
+def test_a_compiled_function_is_profiled_as_its_source_function() -> None:
     w, x = np.ones((3, 2)), np.ones((4, 3))
     found = quick(tg.compile(squares, backend="numpy"), w, x)
     assert [o.name for o in found.operations if o.kind == "forward"] == ["matmul", "power", "sum"]
@@ -533,7 +533,7 @@ def test_the_graph_that_is_compiled_gives_the_same_loss_and_gradients() -> None:
         np.testing.assert_allclose(g, t.grad, rtol=1e-14)
 
 
-def test_what_cannot_be_compiled_is_estimated_with_the_reason() -> None:
+def test_for_uncompilable_functions_the_time_is_estimated_with_the_reason() -> None:
     x = Tensor([1.0, 2.0])
 
     def branching() -> Any:  # without a backward walk, so without a graph to compile
@@ -547,7 +547,7 @@ def test_what_cannot_be_compiled_is_estimated_with_the_reason() -> None:
     assert "estimated" in str(found)
 
 
-def test_what_takes_long_to_compile_is_not_compiled_unasked() -> None:
+def test_a_long_function_is_compiled_only_on_request() -> None:
     def long(x: Any) -> Any:
         for _ in range(1001):
             x = x * 1.0
@@ -558,7 +558,7 @@ def test_what_takes_long_to_compile_is_not_compiled_unasked() -> None:
     assert one.why.startswith("its 2,002 operations")
 
 
-def test_a_long_graph_of_a_step_without_arguments_is_compiled_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_graph_of_a_step_is_compiled_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(describe, "MOST", 2)
     step, _ = model_step()
     (one,) = tg.profile(step, repeats=1, compile="numpy").compiling

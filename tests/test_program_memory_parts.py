@@ -48,7 +48,7 @@ def test_two_results_of_a_kernel_never_share_the_buffer_of_one_argument() -> Non
     assert b != a
 
 
-def test_what_is_read_later_is_not_made_in_the_array_of_an_output() -> None:
+def test_a_value_that_is_read_later_is_not_stored_in_an_output() -> None:
     made = op("ufunc", [value("input")])
     output = op("ufunc", [made.out, 2.0], function=np.multiply)
     later = op("matmul", [made.out, made.out], function=np.matmul)

@@ -98,7 +98,7 @@ def test_gradcheck_finds_a_backward_that_is_wrong_by_a_thousandth():
     assert not gradcheck(Wrong.apply, (x,), raise_exception=False)
 
 
-def test_a_backward_that_forgets_an_input_is_told():
+def test_a_backward_that_omits_an_input_raises():
     class Forgets(Scaled):
         @staticmethod
         def backward(ctx, product, total):
@@ -317,7 +317,7 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
     ],
 )
-def test_what_is_not_there_is_said_with_what_to_write(make: Any, says: str):
+def test_missing_names_raise_with_the_replacement(make: Any, says: str):
     with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=re.escape(says)):
         make()
 

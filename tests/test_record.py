@@ -151,7 +151,7 @@ def test_activations_and_the_plane_are_those_of_the_weights_beside_them() -> Non
         assert np.array_equal(moment.scores, FeedForward(model, points).a[-1].astype(np.float32))
 
 
-def test_a_module_is_looked_into_as_it_is_in_use() -> None:
+def test_a_module_is_recorded_in_eval_mode() -> None:
     record, model = Record([0]), module()
     train(model, [record], settings=Settings(1, 60))
     names = [*record[0].activations]
@@ -290,12 +290,12 @@ def test_memory_is_bounded_and_it_is_said() -> None:
     (lambda: train(layers(), [Record(columns=(0, 2))]), "two columns of x"),
     (lambda: Record(1)[3], "none yet"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said(make: Callable[[], Any], said: str) -> None:
+def test_invalid_arguments_raise(make: Callable[[], Any], said: str) -> None:
     with pytest.raises((ValueError, TypeError, KeyError), match=said):
         make()
 
 
-def test_a_model_that_cannot_be_asked_is_trained_all_the_same() -> None:
+def test_a_model_that_fails_on_the_samples_is_trained_nevertheless() -> None:
     class Shy(nn.Module):
         def __init__(self) -> None:
             self.inner = Layer(2, 1, "sigmoid", rng=0)

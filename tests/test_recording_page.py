@@ -57,7 +57,7 @@ def as_shown(value: float) -> str:
     return f"{float(f'{value:.4g}'):.12g}".replace("-", "−")
 
 
-def test_the_page_shows_what_was_kept_at_each_step(tab: Any, tmp_path: Path) -> None:
+def test_the_page_shows_the_recorded_arrays_of_each_step(tab: Any, tmp_path: Path) -> None:
     record = moons(Record(10, name=EVIL, classes=[EVIL, "b"], features=["é", EVIL]))
     assert record.steps == [0, 10, 20, 30]
     tab.goto(record.page(tmp_path / "a.html").as_uri())
@@ -209,7 +209,7 @@ def test_a_long_training_of_a_large_network_makes_a_page_of_bounded_size_and_it_
     assert run["moments"][-1][0] == record.steps[-1]
 
 
-def test_classes_surfaces_and_logits_are_told_apart(tmp_path: Path) -> None:
+def test_the_kind_of_output_is_recognized(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 2))
     labels = (x[:, 0] > 0).astype(int)
@@ -239,7 +239,7 @@ def test_classes_surfaces_and_logits_are_told_apart(tmp_path: Path) -> None:
     (lambda r: r.page("x.html", beside=Record()), "holds no step yet"),
     (lambda r: Record().page("x.html"), "holds no step yet"),
 ])  # fmt: skip
-def test_what_is_no_page_is_said(make: Any, said: str) -> None:
+def test_records_that_cannot_be_shown_raise(make: Any, said: str) -> None:
     record = Record(1)
     record.add({"w": np.ones(2)})
     with pytest.raises((ValueError, TypeError), match=said):

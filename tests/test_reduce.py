@@ -159,7 +159,7 @@ def test_running_products_and_maxima_of_long_arrays_match_loops(rng):
         (lambda t: np.cumulative_sum(t), ValueError, "axis"),
     ],
 )
-def test_errors_say_what_is_wrong(call, error, match):
+def test_invalid_reductions_raise(call, error, match):
     with pytest.raises(error, match=match):
         call(Tensor(np.arange(12.0).reshape(3, 4)))
 

@@ -82,7 +82,7 @@ def test_what_arrays_have_and_tensors_have_not_says_what_to_write(name: str) -> 
     run(refused.METHODS_OF_ARRAYS[name])
 
 
-def test_what_is_advised_computes_the_same() -> None:
+def test_advised_replacements_compute_the_same() -> None:
     given = {key: value.data if isinstance(value, Tensor) else value for key, value in names().items()}
     t, v, w = given["t"], given["v"], given["w"]
     for name, wanted in {

@@ -56,14 +56,14 @@ def test_the_code_of_a_program(head: str, small: None) -> None:
     assert written(head) == sections()[head]
 
 
-def test_buffers_are_filled_with_nan_where_that_is_asked_for(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buffers_are_filled_with_nan_on_request(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "POISON", True)
     lines = [line.strip() for line in written("x, : (np.sin(a) * np.cos(a), a.sum(), a[0] * 2)")]
     assert sum(line.endswith(".fill(255)") for line in lines) == 3
     assert lines[0].startswith("whole")
 
 
-def test_an_array_is_returned_again_when_nobody_holds_it() -> None:
+def test_the_pool_reuses_an_array_without_other_references() -> None:
     pool = replay.Pool((3,), np.dtype(float))
     first = pool[0]
     second = pool.fresh()

@@ -276,7 +276,7 @@ def test_graph_network_and_explorer_are_of_one_moment() -> None:
     assert html.count("of the first row of the test part, after the training") >= 2  # above the graph, and the explorer
 
 
-def test_letters_have_11_pixels_and_what_is_too_wide_scrolls(browser: Any, tmp_path: Path) -> None:
+def test_letters_have_11_pixels_and_wide_parts_scroll(browser: Any, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     (tmp_path / "report.html").write_text(page(execute(prepare(Options(epochs=3, hidden="5")), flow=True)), "utf-8")
     assert main(["graph", "--untrained", "--quiet", "--out", "graph.html"]) == 0

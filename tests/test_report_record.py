@@ -12,7 +12,7 @@ RECORD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", RECORD)
-def test_a_report_is_as_it_is_on_record(name: str) -> None:
+def test_a_report_equals_its_record(name: str) -> None:
     found = record(CASES[name])
     for k, (value, right) in enumerate(zip(found, RECORD[name], strict=True)):
         assert close(value, right), (k, value, right)

@@ -353,14 +353,14 @@ def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> Non
     assert order.tolist() == [3, 2, 1, 0]
 
 
-def test_a_change_is_told_of_the_changed_node_itself_and_of_what_comes_after_it() -> None:
+def test_a_change_reports_old_values_of_the_node_and_its_successors() -> None:
     live = Live(Rerun(lambda x: np.sin(x) * 2.0, 1.0), page_data, str)
     answer = live._change(Request("s", {"node": 0, "index": [], "value": "2", "version": live.sessions["s"].version}))
     assert answer["live"]["was"] == {"0": ["1", "1.081"], "1": ["0.8415", None], "3": ["1.683", None]}
     assert answer["live"]["carried"] == {"0": ["1.081", "1.081"]}
 
 
-def test_a_gradient_that_is_an_array_of_a_person_is_told_as_it_was() -> None:
+def test_a_gradient_in_a_users_array_is_reported_as_it_was_before() -> None:
     slope = np.array([1.0, 2.0])
     f = custom_vjp(lambda x, w: np.sum(x * w), lambda g, out, x, w: (slope, None))
     live = Live(Rerun(lambda x: f(x, slope), np.ones(2)), page_data, str)
@@ -378,7 +378,7 @@ def test_a_gradient_that_is_an_array_of_a_person_is_told_as_it_was() -> None:
         ({"node": 3, "operation": "relu"}, "does not fit here"),  # an array that is no node has none
     ],
 )
-def test_what_is_no_node_is_refused_beside_arrays_that_are_none(body: Any, said: str) -> None:
+def test_changes_of_unknown_nodes_are_refused(body: Any, said: str) -> None:
     order = np.array([1, 0])
     live = Live(Rerun(lambda x: np.sin(x[order]), np.ones(2)), page_data, str)
     session = live.sessions["s"]
@@ -485,7 +485,7 @@ def test_an_error_in_a_run_leaves_everything_as_it_was() -> None:
         assert run.result.data == 3.0
 
 
-def test_what_cannot_be_run_again_says_what_is_needed() -> None:
+def test_results_that_cannot_be_rerun_raise() -> None:
     with pytest.raises(TypeError, match=r"explore\(f, x, W, serve=True\)"):
         Rerun(Tensor(1.0) * 2)
     with pytest.raises(TypeError, match="does not take these arguments"):

@@ -107,7 +107,7 @@ def test_the_report_is_a_table() -> None:
         (13, (40,), "crossentropy", 105), (5, (64, 32), "rmse", 16),  # a softmax that is sure of itself
     ],
 )  # fmt: skip
-def test_right_gradients_of_the_iris_data_as_it_is_agree(
+def test_right_gradients_of_the_iris_data_agree(
     seed: int, widths: tuple[int, ...], loss: str, rows: int
 ) -> None:
     plan = prepare(Options(seed=seed, hidden=",".join(map(str, widths)), activation="relu", loss=loss))

@@ -262,7 +262,7 @@ def test_rows_of_a_gradient_lie_where_they_were_taken(f: Any) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in [*LOOPS, *OF_STEPS] if name not in ("shuffled rows", "one step differs")]
 )
-def test_what_is_compiled_does_not_grow_with_the_steps(name: str) -> None:
+def test_the_size_of_a_rolled_program_is_independent_of_the_steps(name: str) -> None:
     sizes = []
     for n in (T, 3 * T):
         f, args, _ = case(name, n)
@@ -310,7 +310,7 @@ def test_few_operations_stay_as_they_are() -> None:
     assert roll_loops(short) is short
 
 
-def test_a_loop_is_rolled_where_it_saves_so_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_is_rolled_if_it_saves_enough_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = program(of_all(rnn, 2), [numbers(3, 3), numbers(3, 2), numbers(20, 2)])
     before, after = (sum(op.kind not in VIEWS for op in some.ops) for some in (whole, roll_loops(whole)))
     saved = before - after

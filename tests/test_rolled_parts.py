@@ -92,12 +92,12 @@ def test_runs_that_touch_lie_apart_and_those_that_overlap_are_tried_where_the_fi
     assert _best_runs([second, third, first, inside, over_two]) == [[first, inside], [second], [third]]
 
 
-def test_a_program_of_no_operation_stays_as_it_is() -> None:
+def test_a_program_without_operations_is_unchanged() -> None:
     for made in (Program([], [], []), program(lambda x: x.T, [np.ones((2, 3))])):
         assert roll_loops(made) is made
 
 
-def test_what_is_alike_is_told_from_what_is_not() -> None:
+def test_operations_that_can_be_steps_of_one_loop() -> None:
     x, y = Value(0, "input", (3,), np.dtype(float)), Value(1, "input", (4,), np.dtype(float))
 
     def op(kind: str = "ufunc", function: Any = np.sin, args: Any = (x,), attrs: Any = (), pure: bool = True) -> Op:
@@ -161,7 +161,7 @@ def test_rows_that_are_taken_one_by_one_are_taken_together(name: str, back: bool
     assert found.order == order.get(name, 0)
 
 
-def test_steps_that_take_something_else_are_told() -> None:
+def test_steps_with_other_operands_are_listed() -> None:
     base, other = (Value(k, "input", (9, 2), np.dtype(float)) for k in range(2))
     of = lambda bases, parts: rows.Rows.of(bases, [frozen(i if isinstance(i, tuple) else (i,)) for i in parts], 2)
     found = of([other, base, base, base, other], range(5))
@@ -194,7 +194,7 @@ def test_constants_that_differ_are_those_around_the_middle(other: int, wrong: An
     assert (found and found.wrong) == wrong
 
 
-def test_a_view_goes_by_the_name_of_what_it_does() -> None:
+def test_views_are_named_after_their_operation() -> None:
     x, ops = Value(0, "input", (4, 5), np.dtype(float)), []
     for kind, attr in (("slice", (1,)), ("reshape", (20,)), ("transpose", (1, 0))):
         rows.append_view(ops, kind, x, attr)

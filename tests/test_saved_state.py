@@ -104,7 +104,7 @@ def test_a_plateau_a_history_generators_and_an_optimizer() -> None:
         (np.float32(0), -1.0, True), (0.0, np.float64(2.0), True),
     ],
 )  # fmt: skip
-def test_what_is_alike_in_two_states_of_an_optimizer(wanted: Any, found: Any, alike: bool) -> None:
+def test_states_of_an_optimizer_of_the_same_kind(wanted: Any, found: Any, alike: bool) -> None:
     assert _is_same_kind(wanted, found) is alike
 
 

@@ -137,7 +137,7 @@ def test_a_path_outside_is_refused(server: Server, method: str, path: str) -> No
     (b"a=1", "application/x-www-form-urlencoded", 415),
     (b"", "application/json; charset=utf-8", 200),
 ])  # fmt: skip
-def test_what_is_sent_is_an_object_of_json(server: Server, body: bytes, kind: str, wanted: int) -> None:
+def test_the_body_of_a_request_is_a_json_object(server: Server, body: bytes, kind: str, wanted: int) -> None:
     status, _, reply = ask(server, "POST", "/add?session=body", body, X_Token=server.token, Content_Type=kind)
     assert status == wanted
     assert wanted == 200 or json.loads(reply)["error"]

@@ -187,7 +187,7 @@ def test_zeros_and_ranks_without_rows_are_not_equal_by_mistake() -> None:
     assert on_ranks(3, work) == [1 - 3 * 0.5] * 3
 
 
-def test_a_loss_of_zero_is_told_as_it_is() -> None:
+def test_a_loss_of_zero_is_returned() -> None:
     def work(comm: ThreadRanks) -> Any:
         w = Tensor(np.zeros(2))
         minimizer = optim.averaged(optim.Minimizer([w], "sgd", 0.5), comm)
@@ -292,7 +292,7 @@ def test_a_minimizer_that_is_made_otherwise_is_named(what: str) -> None:
         on_ranks(2, lambda comm: work(comm, first, other))
 
 
-def test_a_schedule_that_is_a_function_is_told_by_its_name() -> None:
+def test_a_schedule_that_is_a_function_is_compared_by_name() -> None:
     """Where it lies in memory is another place on each rank."""
 
     def work(comm: ThreadRanks) -> None:
@@ -301,7 +301,7 @@ def test_a_schedule_that_is_a_function_is_told_by_its_name() -> None:
     on_ranks(2, work)
 
 
-def test_what_is_no_minimizer_is_named() -> None:
+def test_an_invalid_minimizer_raises() -> None:
     message = (r"averaged: 'adam' is not a minimizer; write averaged\("
                r"optim.Minimizer\(parameters, 'adam', 0.01\), comm\)")  # fmt: skip
     with pytest.raises(TypeError, match=message):
@@ -374,12 +374,12 @@ def test_of_two_ranks_an_array_that_differs_is_named() -> None:
         on_ranks(2, lambda comm: work(comm, True))
 
 
-def test_what_is_true_on_one_rank_is_true_anywhere() -> None:
+def test_anywhere_is_true_if_one_rank_says_true() -> None:
     for true in (None, 0, 2):
         assert on_ranks(3, lambda comm, true=true: shared(comm).anywhere(comm.rank == true)) == [true is not None] * 3
 
 
-def test_a_loss_that_is_a_mean_over_rows_is_told_from_others() -> None:
+def test_a_loss_that_is_no_mean_over_rows_raises() -> None:
     def check(loss: Any, x: Any) -> None:
         on_ranks(1, lambda comm: shared(comm, loss)._check_additive(x, np.zeros(len(x))))
 
@@ -468,7 +468,7 @@ def test_an_output_without_a_row_for_each_row_is_refused_by_its_shapes() -> None
             on_ranks(2, lambda comm, change=change: fits(comm, Gives(change), 0))
 
 
-def test_what_is_tried_on_ranks_does_not_stop_what_is_right() -> None:
+def test_checks_on_ranks_accept_right_models() -> None:
     """A rank alone, batches of one row, and a batch norm that knows no other statistics than those of the batch."""
 
     def root(params: Any, x: Any, y: Any) -> Any:
@@ -519,7 +519,7 @@ def test_a_training_is_that_of_one_rank(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_the_gradients_that_a_callback_is_told_are_those_of_the_whole_batch(optimizer: str) -> None:
+def test_callbacks_get_the_gradients_of_the_whole_batch(optimizer: str) -> None:
     class Hears:
         due, heard = staticmethod(lambda number: True), ()
 

@@ -129,7 +129,7 @@ def test_rows_count_by_the_weights_of_their_classes() -> None:
     lambda n_in, n_out: nn.Sequential(nn.Linear(n_in, 8, rng=0), np.tanh, nn.Linear(8, n_out, rng=1)),
     nn.Sequential(nn.Linear(4, 8, rng=0), np.tanh, nn.Linear(8, 3, rng=1)),
 ])  # fmt: skip
-def test_any_module_is_trained_and_what_was_given_stays_as_it_was(module: object) -> None:
+def test_any_module_is_trained_as_a_copy(module: object) -> None:
     given = copy.deepcopy(module)
     net = clone(NeuralClassifier.from_module(module, epochs=30, random_state=0)).fit(X, NAMES)
     assert net.score(X, NAMES) > 0.9
@@ -161,7 +161,7 @@ def test_a_compiled_step_gives_the_same() -> None:
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_copy_and_what_was_pickled_by_others_predict_the_same(kind: type) -> None:
+def test_copies_and_pickled_estimators_predict_the_same(kind: type) -> None:
     net = kind((4,), epochs=1, random_state=0).fit(X, Y)
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         np.testing.assert_array_equal(other.predict(X), net.predict(X))
@@ -189,7 +189,7 @@ def test_classes_that_were_not_named_are_refused() -> None:
         net.partial_fit(X[:100], Y[:100], classes=[0, 1, 2])
 
 
-def test_the_layers_are_those_that_are_asked_for() -> None:
+def test_the_layers_have_the_requested_sizes() -> None:
     net = NeuralClassifier((5, 6), "tanh", epochs=1, random_state=0).fit(X, Y)
     assert [repr(layer) for layer in net.model_] == [repr(Layer(4, 5, "tanh")), repr(Layer(5, 6, "tanh")),
                                                      repr(Layer(6, 3, "softmax"))]  # fmt: skip

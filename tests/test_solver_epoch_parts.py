@@ -193,7 +193,7 @@ def test_a_callback_ends_a_training_by_true_alone(word: Any, epochs: int) -> Non
 
 
 @pytest.mark.parametrize("restore", [True, False])
-def test_the_best_weights_are_put_back_where_that_is_asked(restore: bool) -> None:
+def test_the_best_weights_are_restored_on_request(restore: bool) -> None:
     weights = []
     layer = Layer(3, 2, rng=0)
     fit([layer], X, Y, solver=Solver("mse", "sgd", 0.01), settings=Settings(3, 5),

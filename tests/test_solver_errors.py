@@ -203,7 +203,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD, ids=[message[:50] for _, message in BAD])
-def test_bad_input_is_named_with_what_is_needed_and_changes_nothing(bad: Callable[[], Any], message: str) -> None:
+def test_bad_input_raises_and_changes_nothing(bad: Callable[[], Any], message: str) -> None:
     before = weights(MODEL)
     with pytest.raises((TypeError, ValueError), match=message):
         bad()

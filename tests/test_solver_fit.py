@@ -257,7 +257,7 @@ def test_an_error_in_a_callback_is_not_swallowed() -> None:
         fit(network(), *train, solver=CROSS, settings=Settings(2, 16), callbacks=[fail])
 
 
-def test_the_bar_is_shown_on_standard_error_only_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_is_shown_on_standard_error_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     train, _, val = iris_parts()
     fit(network(), *train, *val, solver=CROSS, settings=Settings(2, 16), rng=0)
     assert capsys.readouterr() == ("", "")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from further import FURTHER, kinks_of
+from more_activations import FURTHER, kinks_of
 
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, Tensor, graph_loss, manual, value_and_grad
 from tinygrad_nn.nn import FROM_Z, LOSSES, PENALTIES, losses

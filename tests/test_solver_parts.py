@@ -64,7 +64,7 @@ def mixed() -> nn.Sequential:
     (mixed(), False), ([*layers(), nn.Dropout(0.5)], False), ([*layers(), nn.Linear(2, 2, rng=0)], False),
     ([layers()[0], np.tanh], False), ([*layers(), lambda z: z], False), ([*layers(), 3], True),
 ], ids=lambda x: "" if isinstance(x, bool) else None)  # fmt: skip
-def test_what_is_a_list_of_layers(model: Any, is_list: bool) -> None:
+def test_lists_of_layers_are_recognized(model: Any, is_list: bool) -> None:
     assert is_layer_list(model) is is_list
 
 
@@ -241,7 +241,7 @@ def test_better_is_by_more_than_min_delta(monitor: str, mode: str, sign: int) ->
     assert (watch.since, watch.ended) == (2, True)
 
 
-def test_what_is_not_monitored_is_named() -> None:
+def test_an_unknown_monitored_value_raises() -> None:
     assert monitored_value("f", "loss", epoch(2.0)) == 2.0
     assert monitored_value("f", "r2", epoch(2.0, r2=0.0)) == 0.0
     with says(ValueError, "f: there is no 'val_loss' in this training; it has loss, r2. Pass x_val and y_val to fit."):
@@ -394,7 +394,7 @@ def test_rows_that_do_not_fit_are_named(x: Any, y: Any, message: str) -> None:
         (np.zeros(2, complex), TypeError, f"x is of type complex128; {NAMES}"),
     ],
 )  # fmt: skip
-def test_what_is_no_data_is_named(data: Any, kind: Any, message: str) -> None:
+def test_unsuitable_data_raises(data: Any, kind: Any, message: str) -> None:
     with says(kind, f"fit: {message}"):
         as_nested_arrays("fit", data, "x")
 
@@ -427,7 +427,7 @@ def test_many_rows_are_predicted_some_at_a_time(rows: int, calls: list[int]) -> 
     assert type(found["double"]) is np.ndarray
 
 
-def test_what_has_no_row_for_each_row_is_predicted_at_once() -> None:
+def test_outputs_without_a_row_for_each_sample_are_predicted_at_once() -> None:
     seen: list[int] = []
 
     def total(part: Any) -> Any:
@@ -491,7 +491,7 @@ class Hears:
         self.heard.append((step.number, step.epoch, step.loss, sorted(step.weights), sorted(step.gradients), step.data))
 
 
-def test_listeners_are_told_of_the_first_the_due_and_the_last_update() -> None:
+def test_listeners_are_called_at_the_first_the_due_and_the_last_update() -> None:
     parameters = [SimpleNamespace(data=np.ones(2)), SimpleNamespace(data=np.ones(3))]
     step: Any = SimpleNamespace(updates=0, keeps=False, task=SimpleNamespace(names=["w", "b"], parameters=parameters),
                                 gradients=[np.zeros(2), None])  # fmt: skip
@@ -964,7 +964,7 @@ class Held:
     (range(4), "ModuleTask", "Rows"),
     ({"a": np.ones((4, 3))}, "ModuleTask", "Rows"),
 ])  # fmt: skip
-def test_only_what_is_stored_as_an_array_goes_by_layers(x: Any, task: str, rows: str) -> None:
+def test_only_arrays_are_trained_by_the_task_of_layers(x: Any, task: str, rows: str) -> None:
     model, y = [Layer(3, 2, "linear")], np.zeros((4, 2))
     found = prepare_training("fit", model, x, y, None, None, Solver("mse"), 2)
     assert [type(part).__name__ for part in found] == [task, rows, "NoneType"]

@@ -56,7 +56,7 @@ def test_the_loss_of_layers_may_be_a_function() -> None:
     (X, Y[:, :1], "columns; y has shape (2, 1)."),
     (X, Y[:1], "graph_loss: x has 2 rows and y 1 (shape (1, 2));"),
 ])  # fmt: skip
-def test_the_loss_of_layers_names_what_does_not_fit(x: Any, y: Any, message: str) -> None:
+def test_graph_loss_with_unsuitable_shapes_raises(x: Any, y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         graph_loss(layers(), x, y, solver=Solver("mse"))
 
@@ -106,7 +106,7 @@ def test_values_in_words(value: Any, text: str) -> None:
     (3, "3"), ([1, 2], "(1, 2)"), (np.random.SeedSequence(5).spawn(2)[1], "5 spawned (1,)"), (2**95, str(2**95)),
     (2**96 - 1, str(2**96 - 1)), (2**96, "drawn by the system"), (None, "drawn by the system"),
 ])  # fmt: skip
-def test_a_seed_is_what_was_given_and_not_what_the_system_drew(given: Any, text: str) -> None:
+def test_the_seed_text_names_given_seeds_only(given: Any, text: str) -> None:
     generator = np.random.default_rng(given)
     generator.random(3)
     assert seed(generator) == text
@@ -180,7 +180,7 @@ ADDS = "def f(x, y=1, *, z=2):\n    return x + a"
     (_made("def f(x): return g(x)", g=np.tanh), _made("def f(x): return g(x)", g=np.sin), False),
     (_made("def f(x): return x.sum()"), _made("def f(x): return x.max()"), False),
 ])  # fmt: skip
-def test_functions_are_told_apart_by_what_they_compute(one: Any, other: Any, same: bool) -> None:
+def test_descriptions_of_functions_differ_by_their_computation(one: Any, other: Any, same: bool) -> None:
     assert (in_words(one) == in_words(other)) is same
 
 
@@ -210,7 +210,7 @@ def test_a_checkpoint_counts_epochs(tmp_path: Path, every: Any) -> None:
     assert repr(Checkpoint(tmp_path, np.int64(2)).every) == "2"
 
 
-def test_what_was_left_of_earlier_epochs_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+def test_only_files_of_earlier_epochs_are_deleted(tmp_path: Path) -> None:
     ours = ["weights-3.safetensors", "best-12.safetensors", ".weights-3.safetensors.0af1.part",
             ".state.safetensors.0af1.part"]
     others = ["weights-4.safetensors", "state.safetensors", "weights-x.safetensors", "weights-3.safetensors.old",
@@ -238,7 +238,7 @@ def train(folder: Any, epochs: int = 2, rate: float = 0.1, **options: Any) -> An
                checkpoint=folder, **options)
 
 
-def test_a_checkpoint_makes_its_folder_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_a_checkpoint_makes_its_folder_and_refuses_other_settings(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     assert not checkpoint.checkpoint_exists(folder)
     first = train(folder)

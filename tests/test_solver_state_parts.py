@@ -62,7 +62,7 @@ def test_the_state_of_a_line_search_is_read_with_the_pairs_that_it_keeps(steps: 
                 reader(task, optimizer=[["all", bad]]).optimizer(task)
 
 
-def test_a_rule_of_ones_own_may_keep_what_it_likes() -> None:
+def test_a_users_rule_may_have_a_growing_state() -> None:
     """Its state grows, so that `init` does not tell how it is later."""
 
     def grows(g: Any, state: Any, rate: float, w: Any) -> Any:

@@ -67,7 +67,7 @@ def test_compiled_gradients_are_those_of_the_graph_and_leave_the_same_behind() -
     assert lengths == [5, 6]
 
 
-def test_only_what_has_both_due_and_step_is_told_of_updates() -> None:
+def test_only_callbacks_with_due_and_step_get_updates() -> None:
     step: Any = SimpleNamespace(updates=0)
     both = SimpleNamespace(due=abs, step=abs)
     others = [SimpleNamespace(due=abs), SimpleNamespace(step=abs), SimpleNamespace(due=1, step=abs),

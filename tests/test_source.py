@@ -79,7 +79,7 @@ def test_the_change_is_found_at_the_line_and_holds_on_fresh_inputs(name: str, ri
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_nothing_is_said_of_what_is_right(name: str) -> None:
+def test_right_code_gets_no_edit(name: str) -> None:
     assert Judge(name).search(written(text_of(name)[0])) == ()
 
 
@@ -158,7 +158,7 @@ def test_a_line_in_a_helper_is_named_with_its_function() -> None:
     assert found.sentence.startswith(f"Line {found.lineno}, in square: ")
 
 
-def test_what_has_no_source_gets_no_answer() -> None:
+def test_functions_without_source_get_no_edit() -> None:
     space: dict[str, Any] = {}
     exec("def f(x): return 3 * x", space)
     for f in (space["f"], np.exp, np.cosh, float, len, int.__add__, doubled(space["f"])):
@@ -312,7 +312,7 @@ def test_the_line_of_a_result_is_found_however_it_is_returned(name: str) -> None
     assert line_of_result(f, 1, names) == (5, "db = dz.sum(axis=1, keepdims=True)")
     assert line_of_all(f, [0, 1], names) == (3, "dz = 2 * z")
     assert line_of_all(f, [0], names) == (4, "dW = dz @ x.T")
-def test_what_nothing_explains_is_led_back_to_the_line_that_all_wrong_gradients_come_from() -> None:
+def test_unexplained_errors_are_traced_to_their_common_line() -> None:
     r = np.random.default_rng(3)
     x = r.normal(size=(5, 4))
     def cost(W: Array, b: Array) -> Any:

@@ -80,12 +80,12 @@ def test_plain_arrays_give_plain_arrays_and_constants_are_followed() -> None:
         (lambda: sparse.matmul(A.data, (A.row + 0.5, A.col), A.shape, np.ones(N)), "whole numbers"),
     ],
 )
-def test_what_does_not_fit_is_told(call: Any, match: str) -> None:
+def test_shapes_that_do_not_fit_raise(call: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         call()
 
 
-def test_a_singular_matrix_is_told() -> None:
+def test_a_singular_matrix_raises() -> None:
     with pytest.raises(np.linalg.LinAlgError, match=r"sparse matrix of shape \(2, 2\) is singular"):
         sparse.solve(Tensor([1.0, 1.0]), ([0, 0], [0, 1]), (2, 2), np.ones(2))
 

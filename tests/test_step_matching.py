@@ -181,7 +181,7 @@ def test_what_could_not_be_judged_is_said() -> None:
     assert matched([given(C), given(B), given(A)], {"h": inner}, rights(inner, A, C))[1] == []
 
 
-def test_what_was_returned_is_not_judged_twice() -> None:
+def test_a_returned_gradient_is_not_judged_twice() -> None:
     v = value(inner=False)
     named, returned = given(A), given(A, name="gradient of h")
     assert matched([named, returned], {"h": [v]}, rights([v], A))[0] == [("dh", "h", 0)]

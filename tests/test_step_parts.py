@@ -171,7 +171,7 @@ def test_what_may_be_a_gradient(value: Any, ok: bool) -> None:
         ((2,), (3, 1, 2), (0, 1), (2,), (1, 1, 2)),
     ],
 )  # fmt: skip
-def test_the_axes_along_which_a_value_was_broadcast_and_what_is_left_without_them(
+def test_the_broadcast_axes_of_a_value_and_its_summed_shape(
     shape: Any, out: Any, axes: Any, left: Any, kept: Any
 ) -> None:
     assert _broadcast_axes(shape, out) == axes
@@ -269,7 +269,7 @@ def test_the_state_that_is_meant_is_the_last_right_one_or_the_nearest(
         (A[:1], A, False), (np.tile(A, (2, 1)), A, False), (A * np.nan, A, False), (A.reshape(1, 2, 1), A, True),
     ],
 )  # fmt: skip
-def test_what_is_right_to_rounding(mine: Array, arrived: Array, right: bool) -> None:
+def test_values_that_are_right_up_to_rounding(mine: Array, arrived: Array, right: bool) -> None:
     assert is_within_bound(mine, arrived, np.full(arrived.shape, 1.0001e-8)) is right
 
 

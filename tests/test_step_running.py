@@ -300,7 +300,7 @@ def returned(value: Any, *bound: tuple[str, Any]) -> list[tuple[str, str]]:
     return [(one.name, one.belongs_to) for one in found]
 
 
-def test_gradients_that_no_name_held_are_taken_from_what_was_returned() -> None:
+def test_unnamed_gradients_are_taken_from_the_returned_values() -> None:
     both = [("gradient of x", "x"), ("gradient of w", "w")]
     assert returned((X, W)) == both
     assert returned([X, W]) == both

@@ -47,7 +47,7 @@ def test_gradients_arrive_at_each_watched_node() -> None:
     assert Tape([]).nodes == []
 
 
-def test_what_is_put_in_the_place_of_a_gradient_goes_on_and_what_is_lost_is_marked() -> None:
+def test_substituted_gradients_are_passed_on_and_lost_ones_marked() -> None:
     g = Graph()
     seen: list[Any] = []
 

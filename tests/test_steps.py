@@ -271,7 +271,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_input_is_told_what_is_needed(name: str) -> None:
+def test_bad_input_raises(name: str) -> None:
     (*given,), said = REFUSED[name]
     names = given.pop() if len(given) == 4 else None
     with pytest.raises((TypeError, ValueError), match=said):
@@ -302,7 +302,7 @@ MENDED = [
 
 
 @pytest.mark.parametrize(("old", "new", "kind", "after"), MENDED)
-def test_the_smallest_change_of_the_line_is_told(old: str, new: str, kind: str, after: str) -> None:
+def test_the_smallest_change_of_the_line_is_reported(old: str, new: str, kind: str, after: str) -> None:
     report = compare_steps(forward, changed(backward, old, new), INPUTS)
     assert not report.ok
     assert report.diagnoses[0].kind == kind, str(report)
@@ -363,7 +363,7 @@ def test_a_whole_number_in_the_place_of_a_gradient_is_wrong() -> None:
     assert str(report.first_wrong).endswith("dout = 2")
 
 
-def test_the_cache_is_what_the_forward_returned_and_not_what_it_calls_so_inside() -> None:
+def test_the_cache_is_the_returned_one_and_not_a_local_of_that_name() -> None:
     def layered(x: Any, w: Any) -> Any:
         caches = []
         for _ in range(2):
@@ -497,7 +497,7 @@ def backward(v):
                            "instead")
 
 
-def test_a_value_that_a_function_has_not_is_asked_for() -> None:
+def test_an_edit_names_a_value_that_must_be_passed_in() -> None:
     text = """def forward(x, w):
     z = x @ w
     h = np.tanh(z)
@@ -673,7 +673,7 @@ def backward({bag}):
     assert [s.name for s in report.steps] == [f"d{b}", "dw"]
 
 
-def test_a_change_leaves_what_else_the_line_gives_as_it_is() -> None:
+def test_a_change_keeps_the_other_results_of_the_line() -> None:
     text = """def forward(x, w):
     z = x * w
     y = z + x

@@ -44,7 +44,7 @@ def test_the_right_exercise_has_no_wrong_step() -> None:
 
 
 @pytest.mark.slow
-def test_the_wrong_line_of_the_exercise_is_first_and_its_kind_is_told() -> None:
+def test_the_wrong_line_of_the_exercise_is_found_with_its_kind() -> None:
     steps = [case for case in CASES if case.family == "makemore"]
     asked = [(case, case.mistakes[(k + i) % len(case.mistakes)]) for k, case in enumerate(steps) for i in (0, 3)]
     verdicts = [judge(case, mistake) for case, mistake in asked]

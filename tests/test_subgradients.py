@@ -57,7 +57,7 @@ def test_the_nearest_point_of_a_polytope(points: list[list[float]], wanted: list
 
 
 @pytest.mark.parametrize("points", [points for points, _ in POLYTOPES], ids=str)
-def test_what_is_near_enough_is_inside(points: list[list[float]]) -> None:
+def test_points_within_the_tolerance_are_inside(points: list[list[float]]) -> None:
     corners = np.array(points)
     middle = corners.mean(axis=0)
     for off in (0.0, 0.5, -0.5):  # each coordinate may be off by one

@@ -186,7 +186,7 @@ SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W'
         ((1.0,), TypeError, f"fit: params is (1.0,) of type tuple; {SHAPE}"),
     ],
 )
-def test_what_is_no_nest_of_parameters_is_named(params: Any, kind: Any, message: str) -> None:
+def test_invalid_parameters_raise(params: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         FunctionTask("fit", loss, params, ADAM)
     named = "fit: the function of (params, x, y) returns its loss itself, and the solver names 'mse' too. Write "

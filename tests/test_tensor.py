@@ -125,7 +125,7 @@ def test_floats_and_complex_numbers_are_leaves(data: Any) -> None:
     assert not Tensor(data, requires_grad=False).requires_grad
 
 
-def test_what_is_computed_from_constants_is_constant() -> None:
+def test_results_of_constants_are_constants() -> None:
     t = Tensor(X, requires_grad=False)
     result = np.exp(t) @ Y
     assert isinstance(result, Tensor)
@@ -323,7 +323,7 @@ def test_quantiles_of_integers_are_those_of_numpy() -> None:
         assert np.array_equal(np.quantile(Tensor([1, 2, 3, 5]), q).data, np.quantile([1, 2, 3, 5], q))
 
 
-def test_copies_of_what_is_being_differentiated_stay_in_the_graph() -> None:
+def test_copies_of_differentiated_values_stay_in_the_graph() -> None:
     x = Tensor(2.0)
     (copy.deepcopy(x * 3) * x).backward()
     assert x.grad == 12.0
@@ -608,12 +608,12 @@ def test_a_constant_can_be_plotted() -> None:
         (lambda a, b: np.reshape(a, (7, 2)), r"^cannot reshape array of size 6 into shape \(7,2\)$"),
     ],
 )  # fmt: skip
-def test_shapes_that_do_not_fit_are_told_once(call: Any, told: str) -> None:
+def test_errors_name_unsuitable_shapes_once(call: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         call(Tensor(np.ones((2, 3))), np.ones(4))
 
 
-def test_shapes_that_an_error_tells_are_not_told_again() -> None:
+def test_shapes_in_an_error_are_not_added_again() -> None:
     def forward(x: Any, y: Any) -> Any:
         raise ValueError(f"no {np.shape(x)} with {np.shape(y)}")
 

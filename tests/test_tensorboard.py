@@ -109,7 +109,7 @@ def test_names_and_numbers_of_any_kind_are_written(tmp_path: Path) -> None:
     assert all(tag.isascii() and " " not in tag and "<" not in tag for tag in found)
 
 
-def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file"):
         TensorBoard(tmp_path / "file")

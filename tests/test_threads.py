@@ -226,7 +226,7 @@ def test_blocks_in_generators_may_end_in_any_order(blocks: tuple[int, ...]) -> N
         assert (Tensor(1.0) * 2).requires_grad
 
 
-def test_a_block_within_a_block_that_ended_early_is_left_as_it_is() -> None:
+def test_a_block_that_ended_early_does_not_reset_an_inner_block() -> None:
     def inside() -> Iterator[None]:
         with tg.no_grad():
             yield

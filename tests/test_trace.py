@@ -73,13 +73,12 @@ def found(kind: str, wanted: str) -> set[str]:
     return places
 
 
-def test_frames_are_looked_at_for_what_is_told_only() -> None:
+def test_frames_are_inspected_only_for_messages_and_names() -> None:
     shown = {  # with their source
         "compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps",
     }  # fmt: skip
     lines = {
-        "backward.py:_calling_line", "compiled/trace/nodes.py:calling_line", "leaves.py:_stacklevel",
-        "profiling/describe.py:_users_line",
+        "call_site.py:calling_line", "leaves.py:_stacklevel", "profiling/describe.py:_users_line",
     }  # fmt: skip
     named = {"viz/model/variables.py:variable_spaces"}  # the user's own names of values
     again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed

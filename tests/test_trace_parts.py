@@ -14,7 +14,7 @@ from tinygrad_nn.compiled.trace.call import canonical
 from tinygrad_nn.compiled.trace.nodes import Untraceable
 from tinygrad_nn.compiled.trace.side_effects import GeneratorStates
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import apply, held
+from tinygrad_nn.tensor import apply, stored_array
 
 X = np.array([3.0, -1.0, 2.0])
 
@@ -38,7 +38,7 @@ def plain(x: Any) -> Any:
 
 def primitive(forward: Callable[..., Any], **more: Any) -> Callable[..., Any]:
     made = Primitive("mine", forward, (), "f(x)", **more)
-    return lambda x, **given: apply(made, (x,), {key: held(part) for key, part in given.items()})
+    return lambda x, **given: apply(made, (x,), {key: stored_array(part) for key, part in given.items()})
 
 
 def with_saved(x: Any) -> Any:
@@ -76,7 +76,7 @@ PRIMITIVES: dict[str, tuple[Callable[..., Any], dict[str, Any], Callable[[Any], 
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_a_primitive_that_cannot_be_looked_into_is_run_as_it_is(name: str) -> None:
+def test_an_opaque_primitive_is_one_call(name: str) -> None:
     run, given, wanted = PRIMITIVES[name]
     f = compile(lambda x: run(x, **given), backend="numpy")
     for x in (X, -X, X[::-1] * 3):
@@ -90,7 +90,7 @@ def test_a_primitive_that_cannot_be_looked_into_is_run_as_it_is(name: str) -> No
 def test_arrays_in_metadata_may_differ_from_call_to_call(kind: Any) -> None:
     run = primitive(lambda x, options: plain(x) * (options["scale"] if kind is dict else options[0]))
     make: Any = {Options: lambda w: Options(w, None), dict: lambda w: {"scale": w}, list: lambda w: [w, 1]}[kind]
-    f = compile(lambda x, w: run(x, options=make(held(w))), backend="numpy")
+    f = compile(lambda x, w: run(x, options=make(stored_array(w))), backend="numpy")
     for w in (np.ones(3), X, -X):
         np.testing.assert_array_equal(f(X, w), X * w)
 
@@ -149,7 +149,7 @@ NUMBERED: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
 
 
 @pytest.mark.parametrize("name", NUMBERED)
-def test_a_whole_number_of_the_arguments_does_not_stay_what_it_was_in_the_trace(name: str) -> None:
+def test_an_integer_argument_is_not_frozen_in_the_trace(name: str) -> None:
     f, traces = NUMBERED[name]
     quick = compile(f, backend="numpy")
     for n in (2, 1, 0, 2):  # of three rows: a number that is larger than the first is none
@@ -157,7 +157,7 @@ def test_a_whole_number_of_the_arguments_does_not_stay_what_it_was_in_the_trace(
     assert quick.traces == traces
 
 
-def test_a_row_that_is_not_there_is_told() -> None:
+def test_a_row_out_of_bounds_raises() -> None:
     quick = compile(lambda x, n: x[n], backend="numpy")
     quick(ROWS, 2)
     for n in (3, -4):
@@ -221,7 +221,7 @@ def test_a_plan_that_is_found_again_raises_what_the_function_raises() -> None:
     assert not any(isinstance(plan, str) for plan in f.plans.values())
 
 
-def test_a_plan_that_is_found_again_and_goes_wrong_is_told() -> None:
+def test_an_error_in_a_cached_plan_warns() -> None:
     broken = {"now": False}
 
     def forward(x: Any) -> Any:

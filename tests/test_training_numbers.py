@@ -245,7 +245,7 @@ def test_rows_of_targets_sum_to_one_within_rounding() -> None:
         TrainNN(model, X, y * (1 - 5e-5), solver=solver)
 
 
-def test_class_weights_leave_float32_what_it_is() -> None:
+def test_class_weights_keep_float32() -> None:
     model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
     task, data, _ = prepare_training(
         "fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced"
@@ -256,7 +256,7 @@ def test_class_weights_leave_float32_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("y", [np.eye(2)[[0, 1] * 5], {"of": np.array([0, 1] * 5)}], ids=["one-hot", "nested"])
-def test_class_weights_of_what_is_no_array_of_labels_are_refused(y: Any) -> None:
+def test_class_weights_without_labels_are_refused(y: Any) -> None:
     with pytest.raises(ValueError, match="class_weight works with the loss 'crossentropy', and with losses of labels"):
         fit(Linear(3, 2, rng=0), X, y, solver=Solver(cross_entropy), settings=Settings(1, 5), class_weight="balanced")
 

@@ -229,7 +229,7 @@ def test_closing_over_a_tensor_keeps_the_result_differentiable() -> None:
         assert grad(lambda x: x * x)(2.0) == 4
 
 
-def test_what_cannot_be_differentiated_says_so() -> None:
+def test_functions_that_cannot_be_differentiated_raise() -> None:
     with pytest.raises(TypeError, match="dtype int64"):
         grad(lambda x: x * x)(2)
     for f, what in ((lambda x: None, "None"), (lambda x: [x], "a list"), (str, "a str"), (lambda x: {1}, "a set")):
@@ -444,7 +444,7 @@ def test_checkpoint_gives_the_same_gradients_including_captured_tensors(rng: np.
         np.testing.assert_allclose(a, b, rtol=1e-14)
 
 
-def test_checkpoint_of_constants_has_the_gradient_of_what_it_closes_over() -> None:
+def test_checkpoint_of_constants_has_gradients_of_closed_over_tensors() -> None:
     w, v = Tensor([1.0, 2.0]), Tensor(3.0)
     for arguments in ((), (2.0,), ([2.0], {"a": np.ones(2)}), (Tensor([1, 2]),), (w.detach(),)):
         w.grad = v.grad = None
@@ -456,7 +456,7 @@ def test_checkpoint_of_constants_has_the_gradient_of_what_it_closes_over() -> No
     assert checkpoint(lambda x: x * 2)(Tensor(1.0, requires_grad=False)).node is None
 
 
-def test_checkpoint_of_a_function_that_returns_what_was_there_before() -> None:
+def test_checkpoint_of_a_function_that_returns_an_existing_tensor() -> None:
     for f in (lambda x, w, y: w, lambda x, w, y: x, lambda x, w, y: y, lambda x, w, y: y + 0.0):
         x, w = Tensor(2.0), Tensor(3.0)
         y = w * w
@@ -551,7 +551,7 @@ def test_checkpoint_can_be_differentiated_twice(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(hessian(checkpoint(f))(x), hessian(f)(x), rtol=1e-12)
 
 
-def test_checkpoint_drops_what_it_computed(rng: np.random.Generator) -> None:
+def test_checkpoint_drops_intermediate_results(rng: np.random.Generator) -> None:
     def deep(x: Any) -> Any:
         for _ in range(50):
             x = np.sin(x)

@@ -1,10 +1,12 @@
 """A trace that is refused names the line of user code; random numbers that a trace cannot see are detected."""
 
+import builtins
 import functools
 import inspect
 import os
 import re
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +101,7 @@ FACTOR = tg.Tensor([1.0, 2.0])
         (printed, (lambda: 2.0,), "printing a number depends on a value"),
     ],
 )  # fmt: skip
-def test_a_refusal_names_what_cannot_be_traced(function: Any, args: tuple[Any, ...], why: str) -> None:
+def test_a_warning_names_the_untraceable_call(function: Any, args: tuple[Any, ...], why: str) -> None:
     f, x = compile(function, backend="numpy"), np.array([1.0, 3.0])
     with pytest.warns(RuntimeWarning, match=f": {re.escape(why)}.*It runs without compilation"):
         found = f(x, *(make() for make in args))
@@ -126,13 +128,13 @@ def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
     assert not any(isinstance(plan, str) for plan in fast.plans.values())
 
 
-def test_an_attribute_that_is_not_there_may_be_asked_for() -> None:
+def test_a_missing_attribute_may_be_queried() -> None:
     f, x = compile(lambda x: x * getattr(x, "scale", 2.0), backend="numpy"), np.ones(3)
     np.testing.assert_array_equal(f(x), [2, 2, 2])
     f.plan(x)  # raises if there is none
 
 
-def test_a_place_that_is_known_is_told() -> None:
+def test_a_known_source_line_is_named() -> None:
     assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
     assert str(Untraceable("why")).startswith(f"{__file__}:")
     assert Untraceable("why", [3, 1]).slots == (3, 1)
@@ -262,3 +264,11 @@ def test_gradients_add_up_until_they_are_cleared() -> None:
 def test_what_backward_refuses_it_refuses_in_a_trace(wrong: Any, message: str) -> None:
     with pytest.raises((RuntimeError, ValueError), match=message):
         compile(lambda w: wrong(tg.Tensor(w)), backend="numpy")(np.ones(2))
+
+
+def test_a_folder_whose_name_begins_like_the_package_is_user_code() -> None:
+    file = f"{Path(tg.__file__).parent}_homework/mine.py"
+    space: dict[str, Any] = {}
+    exec(builtins.compile("def f(x):\n    return x if x.sum() > 0 else -x\n", file, "exec"), space)
+    with pytest.warns(RuntimeWarning, match=re.escape(f"{file}:2: ")):
+        compile(space["f"], backend="numpy")(np.ones(2))

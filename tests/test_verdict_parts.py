@@ -57,7 +57,7 @@ def test_the_rows_of_which_one_is_wrong_where_a_finding_shows() -> None:
     assert _affected_rows(Finding(0, "delta", "scale", ""), told=True) == ["layer 1 W", "layer 1 b", "layer 1 delta"]
 
 
-def test_what_is_said_of_W_and_b_of_a_layer_in_the_same_words_is_said_once() -> None:
+def test_equal_findings_for_W_and_b_are_merged() -> None:
     one, two = Finding(0, "W", "scale", "dW is twice the right one."), Finding(0, "b", "scale",
     "db is twice the right one.")
     (both,) = _merged([one, two])
@@ -129,7 +129,7 @@ def test_what_a_row_says_by_itself(more: dict[str, Any], said: str) -> None:
     assert bool(said) == bool(found)
 
 
-def test_a_wrong_array_that_no_finding_speaks_of_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_array_without_a_finding_gets_its_own_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     right = SimpleNamespace(dW=[np.ones((2, 2))] * 3, db=[np.ones(2)] * 3, delta=[np.ones((4, 2))] * 3)
     layers = SimpleNamespace(kept=[], overwritten=[])
     case: Any = SimpleNamespace(answer=layers, right=right, W=[np.ones((2, 2))] * 3, large=False)

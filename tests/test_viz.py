@@ -248,6 +248,24 @@ def test_foreign_text_is_text_everywhere() -> None:
     assert not [label for label in labels if re.search(r'["`<>;\\{}%&]', re.sub(r"<br/>|#\d+;", "", label))]
 
 
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        (r"\nabla", "#92;#8288;nabla"),
+        ("fa:fa-car", "fa:#8288;fa-car"),
+        ("$$x$$", "#36;#8288;#36;x#36;#8288;#36;"),
+        ("a_1", "a#95;1"),
+    ],
+)
+def test_mermaid_shows_a_name_that_it_would_read_as_markup(name: str, want: str) -> None:
+    with scope("1."):  # a box in a box without a name, which Mermaid refuses
+        drawing = draw(Tensor(2.0, name=name) * 2.0, values=False, shapes=False, title=f'a & "b" {name}')
+    assert f'n0["{want}"]' in drawing.mermaid
+    assert '[""]' not in drawing.mermaid
+    title = drawing.mermaid.splitlines()[1]
+    assert title.encode().decode("unicode_escape") == f'title: "a & "b" {name}"', "a string of YAML"
+
+
 @pytest.mark.parametrize("text", ["plain é 日本", "a\nb", "\x1b[31m", "\u2028", "\ud800", "\\n"])
 def test_visible_text_can_be_written_and_read(text: str) -> None:
     assert printable(text).isprintable()
@@ -294,7 +312,7 @@ def test_scopes_fold_at_a_depth(depth: int | None, folds: list[str]) -> None:
     assert {key for arrow in picture.arrows for key in (arrow.source, arrow.target)} <= known
 
 
-def test_a_fold_counts_what_it_holds() -> None:
+def test_a_fold_counts_its_nodes() -> None:
     fold = next(item for item in draw(two_layers(), depth=0).picture.items if item.title == "layer1")
     assert fold.lines == ("2 operations", "2 leaves, 25 numbers", "→ 2 × 5 float64")
 
@@ -442,7 +460,7 @@ def test_whatever_is_folded_the_arrows_never_lead_in_a_circle(seed: int) -> None
             assert not free, (depth, repeats)
 
 
-def test_what_is_not_in_the_model_stands_outside_its_layers() -> None:
+def test_values_outside_of_the_model_are_drawn_outside_of_its_layers() -> None:
     class Model:
         def __init__(self) -> None:
             self.W = Tensor([2.0], name="W")
@@ -674,14 +692,14 @@ def test_text_can_be_read_and_lines_be_seen(theme: Any) -> None:
 
 @pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
-def test_kinds_are_told_apart_by_colour(theme: Any, sight: str) -> None:
+def test_kinds_have_distinguishable_colours(theme: Any, sight: str) -> None:
     seen = {kind: lab(SIGHT[sight] @ linear(paint.line)) for kind, paint in theme.kinds.items()}
     apart = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a in seen for b in seen if a < b}
     assert min(apart.values()) > 12, min(apart, key=lambda pair: apart[pair])
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-def test_steps_of_a_scale_are_told_apart_by_colour(sight: str) -> None:
+def test_steps_of_a_scale_have_distinguishable_colours(sight: str) -> None:
     from tinygrad_nn.viz.graph.colour import BIRTH, BROKEN, DIVERGING, RISING, ZERO
     from tinygrad_nn.viz.network.marks import MINUS, PLUS
 

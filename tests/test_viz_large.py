@@ -14,7 +14,7 @@ from tinygrad_nn.viz.graph.folding import fold
 
 
 @pytest.mark.parametrize("make", [large_graphs.loop, large_graphs.rnn, large_graphs.web, large_graphs.fan])
-def test_what_is_too_large_for_a_drawing_is_folded_before_it_is_drawn(make: Any, monkeypatch: Any) -> None:
+def test_large_graphs_are_folded_before_drawing(make: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(render, "PATIENCE", 20)
     drawing = draw(make())
     assert len(drawing.view) > 300

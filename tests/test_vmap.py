@@ -473,7 +473,7 @@ def test_refused(call: Any, error: type[Exception], text: str) -> None:
         call()
 
 
-def test_one_sample_kept_is_told_of() -> None:
+def test_a_sample_used_after_vmap_raises() -> None:
     kept: list[Any] = []
     vmap(lambda x: kept.append(x) or x)(np.ones(3))
     with pytest.raises(TypeError, match="a vmap call that has ended"):
@@ -493,7 +493,7 @@ def test_pytorch_calls_it_so_too() -> None:
         torch.vmap(torch.sin, randomness="same")
 
 
-def test_a_question_of_all_entries_is_asked_of_each_sample() -> None:
+def test_queries_of_all_entries_are_answered_per_sample() -> None:
     x = np.random.default_rng(2).normal(size=(4, 2, 3))
     for question in (np.argmax, np.argmin, np.argsort):
         axis = {"axis": None} if question is np.argsort else {}
@@ -514,7 +514,7 @@ def test_a_number_is_reduced_along_no_axis_or_the_one_that_numpy_grants_it(reduc
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4)])
 @pytest.mark.parametrize("question", [*ALONG], ids=lambda f: f.__name__)
-def test_a_question_along_an_axis_is_asked_of_each_sample(question: Any, shape: tuple[int, ...]) -> None:
+def test_queries_along_an_axis_are_answered_per_sample(question: Any, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(3).integers(-1, 2, size=(4, *shape)).astype(float)
     counts = question in (np.any, np.all, np.count_nonzero)
     axes = [*range(-len(shape), len(shape)), *((0, 1),) * (counts and len(shape) > 1)]

@@ -93,22 +93,22 @@ def test_a_question_of_one_sample_has_one_answer() -> None:
         rules.stack_samples("f", [np.ones(1), np.ones(2)])
 
 
-def test_equal_values_stay_in_order_where_that_is_asked_by_position() -> None:
+def test_a_stable_sort_by_positional_argument_is_stable() -> None:
     x = np.random.default_rng(0).integers(0, 3, (N, 100)).astype(float)  # a short row is sorted in order anyway
     close(vmap(lambda x: np.argsort(x, 0, "stable"))(x), np.argsort(x, 1, "stable"))
 
 
 @pytest.mark.filterwarnings("ignore:'where' used")
-def test_a_question_is_asked_where_each_sample_says() -> None:
+def test_the_where_argument_may_differ_per_sample() -> None:
     (x,), where = samples((3,)), np.arange(N * 3).reshape(N, 3) % 2 == 0
     found = vmap(lambda x, where: np.where(where, np.less(x, 1, where=where), False))(x, where)
     close(found, where & (x < 1))
 
 
-def test_what_operations_see_of_a_sample_is_asked_of_all_samples() -> None:
+def test_queries_of_a_sample_run_on_all_samples() -> None:
     (x,) = samples((2, 3))
     with Level(N).entered() as level:
-        seen = level.wrap(x)._asked()
+        seen = level.wrap(x)._array_for_query()
         for found, wanted in (
             (np.argmax(seen, axis=0), x.argmax(axis=1)), (np.argsort(seen), x.argsort()), (np.add(seen, 1), x + 1),
             (np.logical_or.reduce(seen, axis=1), (x != 0).any(axis=2)),
@@ -126,7 +126,7 @@ def test_a_function_of_rows_runs_once_for_all_samples() -> None:
     assert lengths[0] == lengths[1]
 
 
-def test_one_sample_is_run_alone_and_none_is_told() -> None:
+def test_one_sample_is_run_alone_and_no_sample_raises() -> None:
     f = lambda x: REGISTRY["reshape"](x, shape=(2, 3), order="F")
     x = np.arange(6.0)
     close(vmap(f)(Tensor(x[None])), x.reshape(1, 2, 3, order="A").reshape(3, 2).T[None])
@@ -158,7 +158,7 @@ def test_a_question_writes_into_no_array_and_has_the_names_of_ndarrays() -> None
         vmap(lambda x: x.isclose(1))(x)
 
 
-def test_what_is_asked_of_shapes_that_do_not_meet_says_so() -> None:
+def test_queries_with_unsuitable_shapes_raise() -> None:
     x = np.ones((N, 2, 3))
     with pytest.raises(ValueError, match=r"^np\.greater of arrays of shapes \[\(2, 3\), \(4,\)\]$"):
         vmap(lambda x: x > np.ones(4))(x)
@@ -259,7 +259,7 @@ def test_arguments_lie_along_any_axis_and_are_shared_or_not() -> None:
     close(vmap(lambda i, x: Tensor(x, False)[i], (0, None))(np.array([1, 0, 1]), b), b[[1, 0, 1]])
 
 
-def test_what_depends_on_no_sample_is_repeated_or_returned_as_it_is() -> None:
+def test_results_independent_of_samples_are_repeated_or_returned_unchanged() -> None:
     x, b = np.arange(3.0), np.arange(2)
     found = vmap(lambda x: (b, True, 2, 1.5, 2j, np.float32(1), None, [x]))(x)
     close(found[0], np.stack([b] * 3))
@@ -313,7 +313,7 @@ NESTS = "; give one integer or None for all of it, or the same containers."
         (lambda x: vmap(np.sin, "0")(x), f"in_axes of vmap(sin) has one str where there is one array{NESTS}"),
     ],
 )  # fmt: skip
-def test_what_is_said_of_axes(call: Any, text: str) -> None:
+def test_invalid_axes_raise(call: Any, text: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"^{re.escape(text)}$"):
         call(np.arange(3.0))
 
@@ -321,7 +321,7 @@ def test_what_is_said_of_axes(call: Any, text: str) -> None:
 # -- What stands for a sample
 
 
-def test_what_stands_for_a_sample_holds_the_worst_values() -> None:
+def test_the_placeholder_of_a_sample_is_filled_with_the_worst_values() -> None:
     for dtype, worst in ((np.float32, np.nan), (np.float64, np.nan), (np.complex128, complex(np.nan, 0)),
                          (np.int8, -128), (np.int64, -(2**63)), (np.uint8, 0), (np.bool_, True)):  # fmt: skip
         for shape in ((), (3,), (2, 3)):

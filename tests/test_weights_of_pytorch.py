@@ -58,7 +58,7 @@ def test_names_are_changed_by_prefix_and_rename(change: Any, options: dict[str, 
     assert alike(other)
 
 
-def test_what_is_not_meant_is_left_out(tmp_path: Path) -> None:
+def test_prefix_and_rename_leave_out_other_weights(tmp_path: Path) -> None:
     path = written(tmp_path, {**{f"student.{n}": a for n, a in STATE.items()}, "teacher.fc.weight": np.ones((3, 2))})
     other = model()
     io.load_weights(path, other, prefix="student")
@@ -79,7 +79,7 @@ def test_what_is_not_meant_is_left_out(tmp_path: Path) -> None:
         (lambda name: name, {"rename": {"fc": "f"}}, "missing: fc.weight, fc.bias; not known here: f."),
     ],
 )
-def test_what_does_not_fit_names_the_way(change: Any, options: dict[str, Any], text: str, tmp_path: Path) -> None:
+def test_unsuitable_weights_raise(change: Any, options: dict[str, Any], text: str, tmp_path: Path) -> None:
     other = model()
     before = other.state_dict()
     with pytest.raises(ValueError, match=r"weights\.safetensors: ") as caught:

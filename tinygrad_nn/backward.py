@@ -7,17 +7,16 @@ the gradients from everything it went into have been added up.
 from __future__ import annotations
 
 import linecache
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
-from os.path import dirname
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from .call_site import calling_line
 from .degenerate import rules_at_ties
 from .forks import renewed_after_fork
 from .leaves import add_gradient
@@ -34,7 +33,6 @@ for _part in vars(Primitive).values():
     if hasattr(_part, "lock"):  # before Python 3.12, a cached_property has a lock, which a forked child must renew
         renewed_after_fork(_part.lock)
 _accumulating = renewed_after_fork(Lock())  # threads that share leaves add to their gradients one at a time
-_PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
 # The memory allocator of Linux returns the arrays that a training step frees to the system, so the next step pays a
 # page fault for each page it touches: over half of its time with arrays of a few 100 kB. Allocating and freeing one
@@ -410,7 +408,7 @@ def detect_anomaly() -> Iterator[None]:
 
 def _inspect(node: Node, tensor: Tensor) -> Tensor:
     # Note the calling line and a checksum on a new Node; raise if its result is the first that is not finite.
-    node.note(where=_calling_line(), checksum=_checksum(node))
+    node.note(where=calling_line("<frozen"), checksum=_checksum(node))
     bad = _non_finite_text(node.out)
     if bad is None:
         return tensor
@@ -444,14 +442,6 @@ def _non_finite_text(array: Any) -> str | None:
         return None
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
     return f"{array[where]} of finite numbers at entry {where}"
-
-
-def _calling_line() -> tuple[str, int]:
-    """Return the file and line of the innermost frame outside this package and NumPy."""
-    frame = sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _checksum(node: Node) -> tuple[int, ...]:

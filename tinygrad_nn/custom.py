@@ -14,7 +14,7 @@ from .batching import level_of
 from .node import Node, recording, thread
 from .ops.linalg import conj
 from .primitive import Primitive
-from .tensor import Tensor, apply, held, raw, wrap
+from .tensor import Tensor, apply, raw, stored_array, wrap
 from .transforms import new_input, pullback
 from .tree import Tree, children, described, flatten
 
@@ -116,7 +116,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         nonlocal known_as_linear
         leaves, rebuild = flatten(args)
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
-        zeros = [np.zeros_like(held(x)) if _numeric(x) else None for x in leaves]
+        zeros = [np.zeros_like(stored_array(x)) if _numeric(x) else None for x in leaves]
 
         def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
             directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
@@ -148,7 +148,7 @@ def _bare(x: Any) -> Any:
     """Return the bare array of a Tensor, inside vmap that of the first sample; return anything else unchanged."""
     while level_of(x) is not None:
         x = x.full[0]
-    return held(x)
+    return stored_array(x)
 
 
 def _numbers(tree: Tree) -> Tree:
@@ -244,7 +244,7 @@ def _operation(
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
         out = apply(primitive, tuple(leaves[k] for k in arrays), metadata)
         if out.node is None and not any(isinstance(x, Tensor) for x in leaves):
-            return results.parted(held(out))  # given plain arrays, plain arrays are returned
+            return results.parted(stored_array(out))  # given plain arrays, plain arrays are returned
         return results.parted(out)
 
     return wraps(f)(call)
@@ -393,7 +393,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(out, Tensor) or out.node is None:
             return tree
         captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
-        data, alone = held(out), found[0] is tree
+        data, alone = stored_array(out), found[0] is tree
         others = [None if _is_float(x) else x for x in found]  # integers have no gradient and keep all their digits
         del out, tree, found, x
 

@@ -20,7 +20,7 @@ from .backward import ancestors, cast, conj, lift, walk
 from .batching import level_of
 from .node import Node, recording
 from .primitive import Primitive, sum_to
-from .tensor import Tensor, apply, held, leaf, wrap
+from .tensor import Tensor, apply, leaf, stored_array, wrap
 
 
 def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:
@@ -67,7 +67,7 @@ def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
     linear = primitive.linear if meta.get("initial") is None else ()  # a sum with initial= is affine, not linear
     given = {slot: moved[p] for slot, p in enumerate(node.parents) if p in moved}  # type: ignore[arg-type, index]
     if linear == "together":
-        parts = [given[slot] if slot in given else np.zeros_like(held(arg)) for slot, arg in enumerate(args)]
+        parts = [given[slot] if slot in given else np.zeros_like(stored_array(arg)) for slot, arg in enumerate(args)]
         return _forward(primitive, parts, meta, live)
     total, rest = None, {}
     for slot, v in given.items():
@@ -110,11 +110,11 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     args, out, meta = lift(node)
     if not live:  # only the cotangent is a variable; all other Tensors become constants
-        args = [wrap(held(arg), None) if isinstance(arg, Tensor) else arg for arg in args]
+        args = [wrap(stored_array(arg), None) if isinstance(arg, Tensor) else arg for arg in args]
         out = wrap(node.out, None)
         meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
                 for key, x in node.meta.items()}
-    cotangent = leaf(generic_cotangent(held(out)))
+    cotangent = leaf(generic_cotangent(stored_array(out)))
     level = level_of(*given.values())  # the vmap over directions; outside it, rules run once for all directions
     with recording(True):
         with level.left() if level else nullcontext():

@@ -152,9 +152,10 @@ class Mode:
 
     A trace is a Mode with `traces`, with its own classes of Tensors and Nodes. The engine uses only these of it:
     `inspect` after every operation; `scan`, `cond` and `while_loop` for control flow; `Node.tensor`, the class of
-    Tensors for a Node; and the methods by which a Tensor gives its array to the engine (`tensor.held`), to a question
-    about values (`Tensor._asked`), as an index (`Tensor._index`), as an option (`Tensor._option`), and as the argument
-    of ``Tensor(t)`` (`Tensor._again`). `entered` sees the arguments and metadata of each operation that has metadata.
+    Tensors for a Node; and the functions that return the array of a Tensor: `tensor.stored_array` for the engine,
+    `Tensor._array_for_query` for questions about values, `Tensor._array_for_index` and `Tensor._array_for_option` for
+    its use as an index or an option; and `Tensor._rewrap`, which makes ``Tensor(t)`` of a Tensor. `entered` sees the
+    arguments and metadata of each operation that has metadata.
     """
 
     __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "rows", "scope", "spare", "steps")

@@ -198,7 +198,7 @@ class Primitive:
             if hasattr(kind, "_funnel"):
                 if value.requires_grad and name in self.composed:
                     return self.composed[name](*arrays, **metadata)
-                value = value._option(f"{self.name}(..., {name}=)")
+                value = value._array_for_option(f"{self.name}(..., {name}=)")
                 metadata = {**metadata, name: value}
             for part in value if type(value) is tuple else (value,):
                 of_option = of_option or getattr(type(part), "_funnel", None)

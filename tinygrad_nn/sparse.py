@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .ops.plain import bare
+from .ops.plain import as_operand, bare
 from .ops.sparse import Pattern, sparse_matmul, sparse_solve
 from .primitive import Array
 
@@ -76,7 +76,7 @@ def _run(operation: Callable[..., Any], name: str, data: Any, indices: Any, shap
     """Check the arguments of `matmul` or `solve` and run the primitive."""
     rows, cols = (np.asarray(bare(part)) for part in indices)
     m, n = (int(length) for length in shape)
-    data, other = (x if hasattr(type(x), "_funnel") else np.asarray(x) for x in (data, other))
+    data, other = map(as_operand, (data, other))
     count = data.shape
     if len(count) != 1 or rows.shape != count or cols.shape != count:
         raise ValueError(

@@ -19,7 +19,7 @@ import numpy as np
 
 from .ops import neural
 from .ops.library import STAND_INS
-from .ops.plain import bare
+from .ops.plain import as_operand, bare
 from .ops.scipy import names, replacement_named
 from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
@@ -65,8 +65,8 @@ def logsumexp(
         1001.3862943611199
     """
     if b is None and not return_sign:
-        return neural.logsumexp(_array(a), axis=axis, keepdims=keepdims)
-    a, b = _array(a), _array(1.0 if b is None else b)
+        return neural.logsumexp(as_operand(a), axis=axis, keepdims=keepdims)
+    a, b = as_operand(a), as_operand(1.0 if b is None else b)
     share = np.where(bare(b) == 0, -np.inf, bare(a))  # terms with a factor 0 do not count for the shift
     top = np.max(share, axis=axis, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0)
@@ -88,7 +88,7 @@ def softmax(x: Array, axis: Any = None) -> Array:
         >>> print(softmax(np.array([0.0, 0.0])))
         [0.5 0.5]
     """
-    return np.exp(log_softmax(x, axis)) if _several(x, axis) else neural.softmax(_array(x), axis=axis)
+    return np.exp(log_softmax(x, axis)) if _several(x, axis) else neural.softmax(as_operand(x), axis=axis)
 
 
 def log_softmax(x: Array, axis: Any = None) -> Array:
@@ -98,7 +98,7 @@ def log_softmax(x: Array, axis: Any = None) -> Array:
         >>> print(log_softmax(np.array([0.0, 1000.0])))
         [-1000.     0.]
     """
-    x = _array(x)
+    x = as_operand(x)
     return x - neural.logsumexp(x, axis=axis, keepdims=True) if _several(x, axis) else neural.log_softmax(x, axis=axis)
 
 
@@ -109,7 +109,7 @@ def polygamma(n: int, x: Array) -> Array:
         >>> abs(float(polygamma(1, 1.0)) - pi**2 / 6) < 1e-15
         True
     """
-    return _polygamma(_array(x), order=n)
+    return _polygamma(as_operand(x), order=n)
 
 
 def multigammaln(a: Array, d: int) -> Array:
@@ -121,7 +121,7 @@ def multigammaln(a: Array, d: int) -> Array:
         >>> print(multigammaln(3.0, 1) == gammaln(3.0))
         True
     """
-    a = _array(a)
+    a = as_operand(a)
     return sum((gammaln(a - 0.5 * j) for j in range(d)), d * (d - 1) / 4 * log(pi))
 
 
@@ -132,7 +132,7 @@ def zeta(x: Array, q: Array | None = None) -> Array:
         >>> abs(float(zeta(2.0)) - pi**2 / 6) < 1e-15
         True
     """
-    return STAND_INS["_riemann_zeta"](_array(x)) if q is None else STAND_INS["_zeta"](_array(x), q)
+    return STAND_INS["_riemann_zeta"](as_operand(x)) if q is None else STAND_INS["_zeta"](as_operand(x), q)
 
 
 def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
@@ -142,7 +142,7 @@ def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
         >>> print(lambertw(np.exp(1.0)))
         (1+0j)
     """
-    return REGISTRY["lambertw"](_array(z), k=k, tol=tol)
+    return REGISTRY["lambertw"](as_operand(z), k=k, tol=tol)
 
 
 def _spherical(name: str) -> Any:
@@ -151,10 +151,10 @@ def _spherical(name: str) -> Any:
     def call(n: Array, z: Array, derivative: bool = False) -> Array:
         f = REGISTRY[name]
         if not derivative:
-            return f(_array(z), n=n)
+            return f(as_operand(z), n=n)
         sign, whole = {"spherical_in": 1, "spherical_kn": 1}.get(name, -1), -1 if name == "spherical_kn" else 1
-        below = n * f(_array(z), n=max(n - 1, 0))
-        return whole * (below + sign * (n + 1) * f(_array(z), n=n + 1)) / (2 * n + 1)
+        below = n * f(as_operand(z), n=max(n - 1, 0))
+        return whole * (below + sign * (n + 1) * f(as_operand(z), n=n + 1)) / (2 * n + 1)
 
     call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of a whole order n."
     return call
@@ -172,10 +172,6 @@ def comb(N: Array, k: Array) -> Array:
         10.0
     """
     return REGISTRY["binom"](N, k)
-
-
-def _array(x: Any) -> Any:
-    return x if hasattr(type(x), "_funnel") else np.asarray(x)
 
 
 def _several(x: Any, axis: Any) -> bool:

@@ -81,7 +81,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             elif isinstance(arg, Tensor):  # a subclass: a Tensor of a trace or of a vmap
                 if arg._batched is not None:
                     return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
-                bare.append(held(arg))
+                bare.append(stored_array(arg))
                 parents.append(parent := arg.node)
                 live = live or parent is not None
             else:
@@ -128,21 +128,22 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a leaf Tensor, which receives a gradient, from a floating-point array."""
-    return over(data, leaf_node(data, name), Tensor)
+    return make_tensor(data, leaf_node(data, name), Tensor)
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:
     """Make a Tensor from existing data and an existing Node; a Node of ``None`` makes a constant."""
-    return over(data if type(data) is np.ndarray else np.asarray(data), node, Tensor if node is None else node.tensor)
+    data = data if type(data) is np.ndarray else np.asarray(data)
+    return make_tensor(data, node, Tensor if node is None else node.tensor)
 
 
-def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
+def make_tensor(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
     """Make a Tensor of class `kind` from data, which is not converted, and a Node."""
     tensor: Tensor = _new(kind)
     if kind is Tensor:
         tensor.data = data
     else:
-        hold(tensor, data)
+        store_array(tensor, data)
     tensor.node, tensor.label = node, None
     return tensor
 
@@ -203,8 +204,8 @@ class Tensor:
     _batched: ClassVar[Any] = None  # inside vmap: the function that runs a primitive on the mapped Tensors
 
     def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
-        """Return a new Tensor; if `data` is itself a Tensor, return what its `_again` returns (usually an error)."""
-        return data._again(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
+        """Return a new Tensor; if `data` is itself a Tensor, return what its `_rewrap` returns (usually an error)."""
+        return data._rewrap(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
 
     def __getnewargs__(self) -> tuple[Any]:
         return (None,)  # pickle calls __new__ with it and fills in the slots afterwards
@@ -368,28 +369,26 @@ class Tensor:
 
     # -- Methods that the Tensors of a trace override, see `Mode`.
 
-    def _asked(self) -> Any:
+    def _array_for_query(self) -> Any:
         """Return the array that NumPy functions without a gradient, such as np.argmax, read values from."""
         return self.data
 
-    def _index(self) -> Any:
+    def _array_for_index(self) -> Any:
         """Return the array to use when this Tensor is part of an index."""
         return self.data
 
-    def _again(self, requires_grad: bool, name: str | None) -> Any:
+    def _rewrap(self, requires_grad: bool, name: str | None) -> Any:
         """Return the result of ``Tensor(self)``: here an error; allowed in a trace, where arrays are Tensors too."""
         raise TypeError(
             "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
             "or Tensor(t.data) for a new leaf."
         )
 
-    def _option(self, call: str) -> Any:
+    def _array_for_option(self, call: str) -> Any:
         """Return the array to use when this Tensor is an option, such as a mask; raise if it has a graph."""
         if self.node is not None:
-            raise TypeError(
-                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
-                "none."
-            )
+            raise TypeError(f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass "
+                            "t.detach(), which has none.")  # fmt: skip
         return self.data
 
     def __format__(self, spec: str) -> str:
@@ -441,7 +440,7 @@ class Tensor:
         else:
             handler = OVERRIDES.get((ufunc, method))
         mask = kwargs.get("where")
-        if isinstance(mask, Tensor) and (bare := mask._option(f"{ufunc.__name__}(..., where=)")) is not mask:
+        if isinstance(mask, Tensor) and (bare := mask._array_for_option(f"{ufunc.__name__}(..., where=)")) is not mask:
             kwargs["where"] = bare
             if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
                 return getattr(ufunc, method)(*inputs, **kwargs)
@@ -482,18 +481,18 @@ def raw(value: Any) -> Any:
 def raw_index(index: Any) -> Any:
     """Return an index with every Tensor in it replaced by its bare array."""
     if isinstance(index, Tensor):
-        return index._index()
+        return index._array_for_index()
     return type(index)([raw_index(part) for part in index]) if isinstance(index, (tuple, list)) else index
 
 
 _slot: Any = Tensor.__dict__["data"]
 
 
-def held(value: Any) -> Any:
+def stored_array(value: Any) -> Any:
     """Return the array stored in a Tensor, even in a trace, where `data` is a Tensor; return other values unchanged."""
     return _slot.__get__(value) if isinstance(value, Tensor) else value
 
 
-def hold(tensor: Tensor, data: Any) -> None:
+def store_array(tensor: Tensor, data: Any) -> None:
     """Store an array in a Tensor, even in a Tensor of a trace, whose `data` cannot be assigned."""
     _slot.__set__(tensor, data)

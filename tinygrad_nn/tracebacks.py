@@ -11,21 +11,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from .call_site import PACKAGE
 from .display import ipython
 
-OURS = str(Path(__file__).parent) + os.sep
-OPERATIONS = OURS + "ops" + os.sep
+OPERATIONS = PACKAGE + "ops" + os.sep
 SWITCH = "TINYGRAD_NN_TRACEBACK"  # "full" in the environment shows every frame
 WRONG = (ValueError, TypeError, IndexError, ArithmeticError)  # what NumPy raises for unsuitable operands
 
 
 def is_ours(frame: FrameType) -> bool:
     """Whether a frame belongs to this package."""
-    return frame.f_code.co_filename.startswith(OURS)
+    return frame.f_code.co_filename.startswith(PACKAGE)
 
 
 def is_user_code(frame: FrameType) -> bool:
@@ -48,7 +47,7 @@ def entries(trace: TracebackType | None) -> list[TracebackType]:
 
 def is_operation(frame: FrameType) -> bool:
     """Whether a frame is `tensor.apply`, which runs the forward of a primitive on the user's arrays."""
-    return is_ours(frame) and frame.f_code.co_name == "apply" and frame.f_code.co_filename == f"{OURS}tensor.py"
+    return is_ours(frame) and frame.f_code.co_name == "apply" and frame.f_code.co_filename == f"{PACKAGE}tensor.py"
 
 
 def is_call_error(error: BaseException, trace: list[TracebackType]) -> bool:

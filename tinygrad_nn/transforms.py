@@ -20,7 +20,7 @@ from .masked import unmasked
 from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
-from .tensor import Tensor, apply, held, leaf, raw, wrap
+from .tensor import Tensor, apply, leaf, raw, stored_array, wrap
 from .tree import Tree, described, flatten, leaves_like, listed, slot
 
 _INPUT = {"input": True}
@@ -102,7 +102,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []
     for t in inputs:
-        none = np.zeros_like(held(t)) if t.node is None or t.node not in arrived else None
+        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in arrived else None
         gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
 
@@ -322,7 +322,7 @@ def _as_result(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return a value as a Tensor if an enclosing transform needs its graph, else as an ndarray."""
     if (level := level_of(*inputs)) is not None:
         return level.outside(lambda o, xs: [_as_result(_as_tensor(o[0]), xs)], [out], inputs)[0]
-    return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
+    return out if _has_outside_graph(out.node, frozenset(t.node for t in inputs if t.node)) else stored_array(out)
 
 
 def _without_tensors(tree: Tree, inputs: Sequence[Tensor]) -> Tree:
@@ -431,7 +431,7 @@ def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
 
 def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
     """Return the derivative along directions by transposing the whole walk back: a walk back through its graph."""
-    dummy = leaf(generic_cotangent(held(out)))
+    dummy = leaf(generic_cotangent(stored_array(out)))
     derivative: Any = _zeros(out, inputs)
     for row, v in zip(pullback(out, inputs, dummy), directions, strict=True):
         if isinstance(row, Tensor) and row.node is not None:

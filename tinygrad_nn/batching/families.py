@@ -386,7 +386,7 @@ def _gather(call: Call, place: _IndexParts, moving: list[bool]) -> Any:
     for i in numbers:
         if moving[i]:
             full = padded(parts[i].full, rank)
-            parts[i] = full._index() if isinstance(full, Tensor) else full
+            parts[i] = full._array_for_index() if isinstance(full, Tensor) else full
     if call.mapped[0]:
         own = np.arange(call.n).reshape(call.n, *(1,) * rank)
         parts = [own, *parts]
@@ -409,7 +409,7 @@ def _index_for_all(call: Call) -> Any:
         return None
     rank = max(np.ndim(place.parts[i]) for i in numbers)
     found = [padded(p.full, rank) if m else p for p, m in zip(place.parts, moving, strict=True)]
-    found = [p._index() if isinstance(p, Tensor) else p for p in found]
+    found = [p._array_for_index() if isinstance(p, Tensor) else p for p in found]
     return (np.arange(call.n).reshape(call.n, *(1,) * rank), *found)
 
 

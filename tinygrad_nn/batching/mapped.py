@@ -12,7 +12,7 @@ import numpy as np
 from ..node import thread
 from ..ops.plain import delegate_methods
 from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
-from ..tensor import Tensor, held, hold
+from ..tensor import Tensor, store_array, stored_array
 from ..tree import flatten
 
 # Functions of shape and dtype have the same answer for every sample; all others are answered for each sample.
@@ -114,7 +114,7 @@ class Level:
         made: Mapped = object.__new__(Mapped)
         made.full, made.level, made.label = full, self, None
         made.node = full.node if isinstance(full, Tensor) else None
-        hold(made, placeholder(full.shape[1:], full.dtype))
+        store_array(made, placeholder(full.shape[1:], full.dtype))
         return made
 
     def has(self, x: Any) -> bool:
@@ -207,14 +207,14 @@ class Mapped(Tensor):
     answer_entrywise: ClassVar[Any]
     attempt: ClassVar[Any]
 
-    shape = property(lambda self: held(self).shape)
-    ndim = property(lambda self: held(self).ndim)
-    size = property(lambda self: held(self).size)
-    dtype = property(lambda self: held(self).dtype)
+    shape = property(lambda self: stored_array(self).shape)
+    ndim = property(lambda self: stored_array(self).ndim)
+    size = property(lambda self: stored_array(self).size)
+    dtype = property(lambda self: stored_array(self).dtype)
 
     @property
     def data(self) -> Any:
-        """The same values without a graph; the engine itself reads the placeholder array with `held`."""
+        """The same values without a graph; the engine itself reads the placeholder array with `stored_array`."""
         return self.detach()
 
     @data.setter
@@ -244,18 +244,18 @@ class Mapped(Tensor):
         """Return the same values without a graph."""
         return self.level.wrap(self.full.detach()) if isinstance(self.full, Tensor) else self
 
-    def _asked(self) -> SamplePlaceholder:
-        found: SamplePlaceholder = held(self).view(SamplePlaceholder)
+    def _array_for_query(self) -> SamplePlaceholder:
+        found: SamplePlaceholder = stored_array(self).view(SamplePlaceholder)
         found.source = self
         return found
 
-    def _index(self) -> Any:
+    def _array_for_index(self) -> Any:
         if self.dtype.kind == "b" and self.ndim:
             raise TypeError(NO_MASK)
         return self
 
-    def _option(self, call: str) -> Any:
-        return self if self.node is None else super()._option(call)
+    def _array_for_option(self, call: str) -> Any:
+        return self if self.node is None else super()._array_for_option(call)
 
     def _number(self, call: str) -> Any:
         raise TypeError(BY_VALUE.format(call=call))
@@ -280,10 +280,10 @@ class Mapped(Tensor):
         raise TypeError(BY_VALUE.format(call="the truth value of a Tensor (if, and, or, while)"))
 
     def __len__(self) -> int:
-        return len(held(self))
+        return len(stored_array(self))
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(held(self))))
+        return (self[i] for i in range(len(stored_array(self))))
 
     def __format__(self, spec: str) -> str:
         return repr(self)
@@ -348,7 +348,7 @@ class SamplePlaceholder(np.ndarray[Any, Any]):
 def as_operations_see(tree: Any) -> Any:
     """Return a nest with its Mapped Tensors replaced by placeholder arrays."""
     found, refill = flatten(tree)
-    return refill([x._asked() if isinstance(x, Mapped) else x for x in found])
+    return refill([x._array_for_query() if isinstance(x, Mapped) else x for x in found])
 
 
 def mapped_behind(x: Any) -> Any:
@@ -366,7 +366,7 @@ def _placeholder_of(x: Any) -> Any:
     """Return a plain array with the shape that a value has in one sample."""
     if isinstance(x, (list, tuple)):
         return type(x)([_placeholder_of(part) for part in x])
-    return x.view(np.ndarray) if isinstance(x, SamplePlaceholder) else held(x)
+    return x.view(np.ndarray) if isinstance(x, SamplePlaceholder) else stored_array(x)
 
 
 def _returns_plain(handler: Any) -> bool:

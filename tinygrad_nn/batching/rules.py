@@ -11,7 +11,7 @@ import numpy as np
 from ..node import thread
 from ..ops.selection import mask_of
 from ..primitive import REGISTRY, Primitive, add_shapes, as_constant
-from ..tensor import Tensor, held
+from ..tensor import Tensor, stored_array
 from ..tree import flatten
 from . import layers as _layers  # noqa: F401 - fills the table of rules
 from .families import PLAIN, RULES, Call, aligned, entrywise, run, shifted
@@ -76,9 +76,9 @@ def _raise_for_one_sample(primitive: Primitive, args: Sequence[Any], meta: dict[
     """Raise the primitive's error for the shapes of one sample, if it refuses these too."""
     try:
         with np.errstate(all="ignore"):
-            primitive.forward(*map(held, args), **meta)
+            primitive.forward(*map(stored_array, args), **meta)
     except ValueError as same:
-        add_shapes(same, primitive, [held(x) for x in args])
+        add_shapes(same, primitive, [stored_array(x) for x in args])
         raise same from None
     except Exception:  # the forward cannot compute with placeholder arrays
         return
@@ -115,7 +115,7 @@ def sample_arguments(level: Level, b: int, tree: Any, option: bool = False) -> A
     if not level.has(x):
         return tree
     part = x.full[(b, ...)]
-    return part._index() if option and isinstance(part, Tensor) else part
+    return part._array_for_index() if option and isinstance(part, Tensor) else part
 
 
 def vectorized_or_each(

@@ -16,8 +16,8 @@ from ..data.columns import class_name, target_number
 from ..files import write_whole
 from ..io import Network, load_network
 from ..printable import printable
-from .reading import reading
 from .run import errors, score
+from .table_progress import table_progress
 
 
 class Prediction(NamedTuple):
@@ -35,7 +35,7 @@ class Prediction(NamedTuple):
 def read_for_network(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
     """Return the inputs of a network from a table, the indices of their rows, and the texts of the extra columns."""
     columns = network.columns or Columns(tuple(Column(name, "number") for name in network.features))
-    with reading(table) as progress:
+    with table_progress(table) as progress:
         return read_columns(table, columns, encoding=encoding, extra=extra, progress=progress)
 
 

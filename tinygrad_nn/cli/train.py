@@ -156,14 +156,14 @@ def _train(
 ) -> None:
     from ..files import check_folder
     from .outputs import write_run
-    from .reading import reading
     from .report import Report
     from .run import Options, cross_validate, execute, prepare
+    from .table_progress import table_progress
 
     check_folder(out)
     if options["resume"] and options["checkpoint"] is None:
         raise ValueError("resume continues from a checkpoint; add checkpoint=DIR, the folder of the earlier training.")
-    with reading(options["data"], progress) as told:
+    with table_progress(options["data"], progress) as told:
         plan = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)
     report.start(plan)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..call_site import calling_line, raising_line
 from ..forks import building, renewed_after_fork
 from ..node import thread
 from ..primitive import AtEqualValues
@@ -25,7 +26,7 @@ from .program import arguments as nest
 from .program import verify
 from .program.simplify import copy_shared_results, simplify
 from .trace.call import array_or_scalar, canonical, refuse_argument, trace
-from .trace.nodes import SecondOrder, Untraceable, calling_line
+from .trace.nodes import SecondOrder, Untraceable
 from .trace.recorder import Recorder
 from .trace.side_effects import GeneratorStates, HiddenGenerators, restoring_generators
 
@@ -303,7 +304,7 @@ class Compiled:
                 why = f"{type(error).__name__}: {error}"
                 if isinstance(error.__cause__, Untraceable):  # NumPy asked a Tensor for its number
                     why += " Instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...])."
-                raise Untraceable(printable(why), at=users_line(error)) from error
+                raise Untraceable(printable(why), at=raising_line(error)) from error
             hidden.check()
             try:
                 program = copy_shared_results(simplify(program))
@@ -351,19 +352,6 @@ class Compiled:
     def __repr__(self) -> str:
         name = printable(getattr(self.function, "__qualname__", self.function))
         return f"<compiled {name} with {self.backend}>"
-
-
-def users_line(error: BaseException) -> tuple[str, int]:
-    """Return file and line of the innermost frame of user code in a traceback."""
-    from .trace.nodes import is_user_code
-
-    found = ("?", 0)
-    step = error.__traceback__
-    while step is not None:
-        if is_user_code(step.tb_frame.f_code.co_filename):
-            found = step.tb_frame.f_code.co_filename, step.tb_lineno
-        step = step.tb_next
-    return found
 
 
 def bare_tree(result: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import REGISTRY, Array, declare
-from .plain import is_tensor, override
+from .plain import as_operand, override
 from .sequence import index_along
 
 _NONE: Any = object()
@@ -35,18 +35,14 @@ diff = declare(_diff, r"\Delta^n x",
 # fmt: on
 
 
-def _as_array(x: Any) -> Array:
-    return x if is_tensor(x) else np.asarray(x)
-
-
 @override("diff")
 def _diff_between(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Array:
     """Return np.diff, of which the array, `prepend` or `append` is a Tensor."""
-    a = _as_array(a)
+    a = as_operand(a)
     if n == 0:
         return a
     (axis,) = normalize_axis_tuple(axis, a.ndim)
-    ends = [end if end is _NONE else _as_array(end) for end in (prepend, append)]
+    ends = [end if end is _NONE else as_operand(end) for end in (prepend, append)]
     edge = tuple(1 if i == axis else m for i, m in enumerate(a.shape))
     before, after = ([] if e is _NONE else [np.broadcast_to(e, edge) if e.ndim == 0 else e] for e in ends)
     return diff(np.concatenate([*before, a, *after], axis=axis) if before or after else a, n=n, axis=axis)
@@ -55,10 +51,10 @@ def _diff_between(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, appe
 @override("ediff1d")
 def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
     """Return np.ediff1d of a Tensor: the differences of the flattened array, between `to_begin` and `to_end`."""
-    line = np.ravel(_as_array(ary))
+    line = np.ravel(as_operand(ary))
     ends = []
     for name, end in (("to_begin", to_begin), ("to_end", to_end)):
-        values = [] if end is None else [np.ravel(_as_array(end))]
+        values = [] if end is None else [np.ravel(as_operand(end))]
         if values and not np.can_cast(values[0].dtype, line.dtype, casting="same_kind"):
             raise TypeError(f"dtype of `{name}` must be compatible with input `ary` under the `same_kind` rule.")
         ends.append([value.astype(line.dtype) for value in values])
@@ -117,13 +113,13 @@ def _steps(spacings: Sequence[Any], shape: Sequence[int]) -> list[Array]:
                 f"np.gradient along an axis of {n} entries takes a number or {n} coordinates; it got an array of shape "
                 f"{np.shape(spacing)}."
             )
-    return [diff(_as_array(spacing)) if np.ndim(spacing) else spacing for spacing in spacings]
+    return [diff(as_operand(spacing)) if np.ndim(spacing) else spacing for spacing in spacings]
 
 
 @override("gradient")
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Return np.gradient of a Tensor, or along coordinates that are a Tensor."""
-    f = _as_array(f)
+    f = as_operand(f)
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     if edge_order > 2:
         raise ValueError("'edge_order' greater than 2 not supported")
@@ -141,11 +137,11 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
 @override("trapezoid")
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     """Return np.trapezoid of a Tensor; the sample points x may be a Tensor too."""
-    y = _as_array(y)
+    y = as_operand(y)
     (place,) = normalize_axis_tuple(axis, y.ndim)
     step = dx
     if x is not None:
-        x = _as_array(x)
+        x = as_operand(x)
         step = diff(x, axis=axis) if x.ndim > 1 else diff(x).reshape((-1,) + (1,) * (y.ndim - 1 - place))
     ends = y[index_along(place, slice(1, None))] + y[index_along(place, slice(None, -1))]
     return (step * ends / 2.0).sum(axis=axis)

@@ -76,12 +76,17 @@ def bare(value: Any) -> Any:
     """Return a value with every Tensor in it, also inside lists and tuples, replaced by its array."""
     if isinstance(value, (list, tuple)):
         return type(value)([bare(part) for part in value])
-    return value._asked() if is_tensor(value) else value
+    return value._array_for_query() if is_tensor(value) else value
 
 
 def is_tensor(value: Any) -> bool:
     """Tell whether a value is a Tensor."""
     return hasattr(type(value), "_funnel")
+
+
+def as_operand(x: Any) -> Any:
+    """Return a Tensor unchanged, and anything else as an array."""
+    return x if is_tensor(x) else np.asarray(x)
 
 
 def tensors(value: Any) -> list[Any]:

@@ -12,11 +12,7 @@ import numpy as np
 
 from ..primitive import Array
 from .indexing import part_along
-from .plain import bare, is_tensor, override
-
-
-def _array(x: Any) -> Array:
-    return x if is_tensor(x) else np.asarray(x)
+from .plain import as_operand, bare, override
 
 
 @override("unique")
@@ -64,28 +60,28 @@ def _distinct_values(x: Array, assume_unique: bool) -> Array:
 @override("union1d")
 def _union1d(ar1: Any, ar2: Any) -> Array:
     """Return np.union1d of Tensors: the values that are in either array."""
-    return _unique(np.concatenate([np.ravel(_array(ar1)), np.ravel(_array(ar2))]))
+    return _unique(np.concatenate([np.ravel(as_operand(ar1)), np.ravel(as_operand(ar2))]))
 
 
 @override("intersect1d")
 def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """Return np.intersect1d of Tensors: the values that are in both; gradients flow to the first array only."""
     _, i, j = np.intersect1d(bare(ar1), bare(ar2), assume_unique, True)
-    values = np.ravel(_array(ar1))[i]
+    values = np.ravel(as_operand(ar1))[i]
     return (values, i, j) if return_indices else values
 
 
 @override("setdiff1d")
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setdiff1d of Tensors: the values of the first array that are not in the second."""
-    values = _distinct_values(_array(ar1), assume_unique)
+    values = _distinct_values(as_operand(ar1), assume_unique)
     return values[np.isin(bare(values), bare(ar2), assume_unique=True, invert=True)]
 
 
 @override("setxor1d")
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setxor1d of Tensors: the values that are in exactly one of the arrays, in increasing order."""
-    a, b = (_distinct_values(_array(x), assume_unique) for x in (ar1, ar2))
+    a, b = (_distinct_values(as_operand(x), assume_unique) for x in (ar1, ar2))
     alone = [x[np.isin(bare(x), bare(y), invert=True)] for x, y in ((a, b), (b, a))]
     return np.sort(np.concatenate(alone))
 

@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import bare, checked_dtype, is_tensor, override, refuse_out, require_everywhere
+from .plain import as_operand, bare, checked_dtype, is_tensor, override, refuse_out, require_everywhere
 from .sequence import sorted_along
 
 # -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
@@ -215,7 +215,7 @@ def _quantile_of(
     x: Any, q: Any, axis: Any, method: str, keepdims: bool, weights: Any = None, skip: bool = False
 ) -> Array:
     """Return quantiles of x at q, either of which may be a Tensor; with `skip`, of the entries that are not NaN."""
-    x = x if is_tensor(x) else np.asarray(x)
+    x = as_operand(x)
     axis = _checked(axis, x.ndim)
     if x.dtype.kind == "c":
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")

@@ -8,12 +8,12 @@ import sysconfig
 import tracemalloc
 from dataclasses import dataclass, replace
 from os import sep
-from os.path import dirname
 from time import perf_counter_ns as clock
 from typing import Any
 
 import numpy as np
 
+from ..call_site import NUMPY, PACKAGE
 from ..graph.view import GraphView
 from ..node import Node, thread
 from ..tensor import Tensor, wrap
@@ -22,13 +22,13 @@ from .compiling import Graph
 from .watch import BACK, CALLED, FORWARD, SUMMED, UPDATED, Event, Watch
 
 _OTHERS = tuple({
-    dirname(dirname(__file__)) + sep, dirname(np.__file__) + sep, "<frozen",
+    PACKAGE, NUMPY, "<frozen",
     *(sysconfig.get_path(name) + sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(place + sep for place in getattr(site, "getsitepackages", list)()),
 })  # fmt: skip
 
 
-PACKAGE = __name__.partition(".")[0]
+NAME = __name__.partition(".")[0]
 MOST = 2000  # operations; a larger graph is not kept for compiling
 NOISE = 4096  # bytes; less temporary memory than this may be Python objects, not arrays
 
@@ -196,8 +196,8 @@ def _outline(view: GraphView) -> GraphView:
 def _is_ours(frame: Any) -> bool:
     """Return whether a frame runs code of this package, of a library, or generated code, that is, no user code."""
     file = frame.f_code.co_filename
-    owner = str(frame.f_globals.get("__name__", PACKAGE)).partition(".")[0]
-    return file.startswith(_OTHERS) or (file == "<string>" and owner == PACKAGE)
+    owner = str(frame.f_globals.get("__name__", NAME)).partition(".")[0]
+    return file.startswith(_OTHERS) or (file == "<string>" and owner == NAME)
 
 
 def _users_line() -> tuple[str, int] | None:

@@ -22,9 +22,9 @@ from .. import batching, jacobians, nn, optim, transforms
 from ..node import no_grad, recording
 from ..spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..tensor import Tensor
-from . import autograd, data, functions, making
-from .absent import ABSENT
+from . import autograd, constructors, data, functions
 from .functions import fft, linalg
+from .missing_names import ABSENT
 from .saving import load, save
 
 pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
@@ -74,8 +74,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    if name in making.__all__:
-        return getattr(making, name)
+    if name in constructors.__all__:
+        return getattr(constructors, name)
     if name in functions.FUNCTIONS:
         return functions.FUNCTIONS[name]
     hints = {**ELSEWHERE, **ABSENT}
@@ -85,4 +85,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *making.__all__, *functions.FUNCTIONS, "pi", "e", "inf", "nan", "newaxis"})
+    return sorted({*__all__, *constructors.__all__, *functions.FUNCTIONS, "pi", "e", "inf", "nan", "newaxis"})

@@ -16,7 +16,7 @@ from ..node import no_grad, recording
 from ..spelling import no_attribute, numpy_hint
 from ..tensor import Tensor, raw
 from ..transforms import pullback
-from .making import constant
+from .constructors import constant
 
 __all__ = [
     "Context", "Function", "backward", "detect_anomaly", "functional", "grad", "gradcheck", "gradgradcheck", "no_grad",

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..spelling import no_attribute
 from ..tensor import raw
-from . import making
-from .making import constant
+from . import constructors
+from .constructors import constant
 
 __all__ = ["DataLoader", "Dataset", "Subset", "TensorDataset", "random_split"]
 
@@ -75,7 +75,7 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
         lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # the first parts share the rest
     if sum(lengths) != n:
         raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
-    order = (making._shared if generator is None else generator).permutation(n)
+    order = (constructors._shared if generator is None else generator).permutation(n)
     return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(lengths)[:-1])]
 
 
@@ -119,7 +119,7 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
-        generator = making._shared if self.generator is None else self.generator
+        generator = constructors._shared if self.generator is None else self.generator
         order = generator.permutation(n) if self.shuffle else np.arange(n)
         for k in range(len(self)):
             rows = order[k * self.batch_size : (k + 1) * self.batch_size]

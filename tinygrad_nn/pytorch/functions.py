@@ -16,7 +16,7 @@ from ..ops import pytorch as words
 from ..primitive import METHODS
 from ..tensor import raw
 from .autograd import Names
-from .making import constant
+from .constructors import constant
 
 Function = Callable[..., Any]
 _WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k"}

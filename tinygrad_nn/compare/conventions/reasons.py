@@ -7,16 +7,12 @@ import inspect
 import linecache
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from ...call_site import NUMPY, PACKAGE
 from ...printable import printable
 
-HERE = str(Path(__file__).resolve().parents[2])
-NUMPY = str(Path(np.__file__).resolve().parent)
 WRITES = "writes into an array"
 ARRAYS = ("asarray", "array", "ascontiguousarray", "asfarray", "fromiter", "full", "float64", "float32", "vectorize")
 NUMBERS = ("float", "int", "complex", "round", "sum", "min", "max", "range")
@@ -75,7 +71,7 @@ def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
         code = trace.tb_frame.f_code
         file = code.co_filename
         installed = "site-packages" in file or "dist-packages" in file or file.startswith(("<frozen", "<__array"))
-        if not (file.startswith((HERE, NUMPY)) or installed or "/lib/python" in file):
+        if not (file.startswith((PACKAGE, NUMPY)) or installed or "/lib/python" in file):
             found = code, *_expression(trace)
         trace = trace.tb_next
     return found

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..budget import Budget
-from .behind import (
+from .candidates import CandidateWriter
+from .dependencies import (
     Behind,
     Block,
     Known,
@@ -28,7 +29,6 @@ from .behind import (
     reader,
     spans,
 )  # fmt: skip
-from .candidates import CandidateWriter
 from .influence import names_of
 from .moments import Moment, Place, moment_before
 from .reading import TICK, Source, is_tick, read_source

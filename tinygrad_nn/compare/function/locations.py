@@ -7,18 +7,14 @@ import linecache
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os.path import dirname
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from ...call_site import NUMPY, PACKAGE
 from ...node import Node, switched
 from ..one_line import on_one_line
 from ..paths import Traced
 
-PACKAGE = dirname(dirname(dirname(__file__)))
-NUMPY = dirname(np.__file__)
 DEEP = 4  # how many calling functions are noted for each operation
 LONG = 60  # how many characters of an expression are shown
 

@@ -6,11 +6,11 @@ import inspect
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...call_site import PACKAGE
 from ..conventions.code import Code, results, same_draws
 from ..conventions.recognize import recognize_code
 from ..conventions.value_with_gradients import besides_value, value_position
@@ -19,7 +19,6 @@ from .calling import Inputs, call_function
 
 Array = np.ndarray[Any, Any]
 
-HERE = str(Path(__file__).resolve().parents[2])
 MOST = 6  # the most functions called by one backward whose lines are searched
 
 
@@ -104,7 +103,7 @@ def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
     def enter(frame: types.FrameType, event: str, arg: Any) -> None:
         if _is_own(frame):
             back = frame.f_back
-            while back is not None and not _is_own(back) and not back.f_code.co_filename.startswith(HERE):
+            while back is not None and not _is_own(back) and not back.f_code.co_filename.startswith(PACKAGE):
                 back = back.f_back
             if back is None or not _is_own(back):  # called by this package: a forward, or the backward
                 seen.clear()
@@ -125,7 +124,7 @@ def _is_own(frame: types.FrameType) -> bool:
     """Tell whether a frame runs user code."""
     file = frame.f_code.co_filename
     named = not frame.f_code.co_name.startswith("<")
-    library = file.startswith((HERE, "<frozen", "<__array")) or "site-packages" in file or "/lib/python" in file
+    library = file.startswith((PACKAGE, "<frozen", "<__array")) or "site-packages" in file or "/lib/python" in file
     return named and not library
 
 

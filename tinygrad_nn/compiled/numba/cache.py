@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...call_site import calling_line
 from ...files import write_whole
 from ...forks import wait_before_fork
 from ...printable import printable
-from ..trace.nodes import calling_line
 from .fingerprint import file_digest, fingerprint
 
 MOST = 4096  # the most files in the folder; the least recently used ones are deleted

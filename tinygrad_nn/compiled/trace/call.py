@@ -10,7 +10,7 @@ import numpy as np
 
 from ...node import thread
 from ...printable import printable
-from ...tensor import Tensor, held
+from ...tensor import Tensor, stored_array
 from ...tree import flatten
 from ..program.values import Program, Value
 from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
@@ -64,7 +64,7 @@ def trace(
                 given.append(Drawing.of(x, value))
             else:
                 # A copy, so that no other array shares its memory: a read of that memory then depends on this argument.
-                data = x if type(x) in NUMBERS else np.array(held(x), order="C")
+                data = x if type(x) in NUMBERS else np.array(stored_array(x), order="C")
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
                 record.name(value, data)
@@ -122,7 +122,7 @@ def refuse_argument(x: Any) -> None:
 
 def array_or_scalar(x: Any) -> Any:
     """Return the array of a Tensor; without axes, as a NumPy scalar. Anything else is returned unchanged."""
-    x = held(x)
+    x = stored_array(x)
     return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
 
 

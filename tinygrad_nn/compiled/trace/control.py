@@ -36,7 +36,7 @@ from ...control_flow import (
 from ...node import Node, leaf_node, recording, switched
 from ...ops.linalg import conj
 from ...primitive import Primitive
-from ...tensor import Tensor, apply, held, wrap
+from ...tensor import Tensor, apply, stored_array, wrap
 from ...transforms import new_input, pullback, pushforward
 from ...tree import containers
 from ..program.control import BackwardLoop, Body, Choice, Loop, shape_and_dtype
@@ -106,7 +106,7 @@ def _array(record: Recorder, x: Any) -> Tensor:
     """Return a leaf (Tensor, array or number) as a traced Tensor over an array."""
     x = checked_leaf(x)
     if isinstance(x, StillNode.weak):
-        return np.multiply(x, np.ones((), np.asarray(held(x)).dtype))  # type: ignore[no-any-return]
+        return np.multiply(x, np.ones((), np.asarray(stored_array(x)).dtype))  # type: ignore[no-any-return]
     if isinstance(x, Tensor):
         return x
     data = np.asarray(x)
@@ -200,7 +200,7 @@ def _is_complex(x: Any) -> bool:
 
 def _with_rule(x: Tensor, name: str, rule: Callable[..., Any], args: Sequence[Tensor]) -> Tensor:
     """Return a Tensor with the same array and a Node with this joint rule."""
-    data = held(x)
+    data = stored_array(x)
     return apply(Primitive(name, lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g")), tuple(args))
 
 
@@ -250,7 +250,7 @@ class Looping:
             carry, y = self.step(given[:width], given[width:])
             return [*carry, *y]
 
-        likes = [*map(held, init), *self._rows(xs)]
+        likes = [*map(stored_array, init), *self._rows(xs)]
         step = TracedBody(record, all_of_step, likes)
         test = None if self.test is None else TracedBody(record, lambda given: [self.test(given)], likes)  # type: ignore[misc]
         parts = [step] if test is None else [step, test]
@@ -258,7 +258,7 @@ class Looping:
         kinds = [shape_and_dtype(v) for v in step.outs[width:]]
         self.loop = Loop(step.body, None if test is None else test.body, counts, self.length, self.reverse, kinds)
         closed = [v for part in parts for v in part.closed]
-        results = self.loop.results(*(record.data[v] for v in closed), *map(held, [*init, *xs]))
+        results = self.loop.results(*(record.data[v] for v in closed), *map(stored_array, [*init, *xs]))
         found = emit(record, self.name, self.loop, [*closed, *map(record.find, [*init, *xs])], results)
         self.tape, self.live = found[-1], step.live
         self.of_init, self.of_xs = [_is_float(x) for x in init], [_is_float(x) for x in xs]
@@ -271,7 +271,7 @@ class Looping:
     def _rows(self, xs: Sequence[Any]) -> list[Any]:
         """Return the row of each array that the first step reads; zeros if there is no step."""
         first = -1 if self.reverse else 0
-        return [x[first] if self.length else np.zeros(x.shape[1:], x.dtype) for x in map(held, xs)]
+        return [x[first] if self.length else np.zeros(x.shape[1:], x.dtype) for x in map(stored_array, xs)]
 
     def _split(self, leaves: Leaves) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """Return leaves in four parts: those of closed-over Tensors, of the carry, of the rows, and the rest."""
@@ -295,13 +295,13 @@ class Looping:
             return [*found[:moved], *(total + g for total, g in zip(sums, found[moved:], strict=True))]
 
         totals = [np.zeros(t.shape, t.dtype) for t in live]
-        gs = [*map(held, cotangents[:ends]), *self._rows(cotangents[ends:])]
-        part = TracedBody(record, back, [*map(held, init), *self._rows(xs), *gs, *totals])
+        gs = [*map(stored_array, cotangents[:ends]), *self._rows(cotangents[ends:])]
+        part = TracedBody(record, back, [*map(stored_array, init), *self._rows(xs), *gs, *totals])
         of_rows = [shape_and_dtype(v) for v in part.outs[ends : len(part.outs) - len(live)]]
         counts = len(part.closed), rows, ends, len(cotangents) - ends
         pull = BackwardLoop(part.body, self.loop, counts, of_rows, [(t.shape, t.dtype) for t in totals])
         value, tape = self.tape
-        results = pull.results(*part.data(record), *map(held, [*xs, *cotangents]), tape)
+        results = pull.results(*part.data(record), *map(stored_array, [*xs, *cotangents]), tape)
         values = [*part.closed, *map(record.find, [*xs, *cotangents]), value]
         found = emit(record, f"{self.name}_back", pull, values, results)
         return as_tensors(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
@@ -355,7 +355,7 @@ def _typed_carry(record: Recorder, step: Callable[[Any], Any], init: Any) -> lis
     if not any(numbers):
         return _leaves(record, init)
     with _recording_apart(record):
-        new = [held(x) for x in _leaves(record, step(rebuild(leaves)))]
+        new = [stored_array(x) for x in _leaves(record, step(rebuild(leaves)))]
     trio = zip(_leaves(record, init), new, numbers, strict=True)
     return [x.astype(y.dtype) if mine and x.dtype != y.dtype else x for x, y, mine in trio]
 
@@ -379,7 +379,7 @@ def scan(
     first = 0 if not reverse else -1
     one = [
         record.still(record.find(a), a)
-        for a in (np.array(held(x)[first]) if length else np.zeros(x.shape[1:], x.dtype) for x in tensors)
+        for a in (np.array(stored_array(x)[first]) if length else np.zeros(x.shape[1:], x.dtype) for x in tensors)
     ]
     start = _typed_carry(record, lambda carry: pair(f(carry, row(one)))[0], init)
     carry, ys = Looping(record, "scan", step, None, length, reverse).run(start, tensors)
@@ -430,7 +430,7 @@ def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tup
 
 def _number_type(x: Any) -> Any:
     """Return the type of a Python number, traced or not; None for anything else."""
-    kind = type(held(x) if isinstance(x, StillNode.weak) else x)
+    kind = type(stored_array(x) if isinstance(x, StillNode.weak) else x)
     return kind if kind in (int, float, complex) else None
 
 
@@ -439,7 +439,7 @@ def record_choice(
     kinds: Sequence[Any] = (),
 ) -> list[Tensor]:  # fmt: skip
     """Record a choice between two functions of leaves, and return the results with their gradient rule."""
-    likes = [held(x) for x in operands]
+    likes = [stored_array(x) for x in operands]
     one, two = (TracedBody(record, f, likes) for f in branches)
     if kinds and (
         kinds[0][0] != kinds[1][0] or [shape_and_dtype(v) for v in one.outs] != [shape_and_dtype(v) for v in two.outs]
@@ -452,7 +452,7 @@ def record_choice(
     choice = Choice([one.body, two.body], (len(one.closed), len(two.closed)))
     if not one.outs:
         return []
-    results = choice.results(held(pred), *one.data(record), *two.data(record), *likes)
+    results = choice.results(stored_array(pred), *one.data(record), *two.data(record), *likes)
     values = [record.find(pred), *one.closed, *two.closed, *map(record.find, operands)]
     mask = [_is_float(x) for x in operands]
     others = [x for x in operands if not _is_float(x)]

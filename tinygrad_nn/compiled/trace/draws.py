@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import Tensor, held
+from ...tensor import Tensor, stored_array
 from ...tree import flatten
 from ..program.values import Op, Value
 from .nodes import Untraceable, recorder
@@ -76,7 +76,7 @@ def _draw(name: str) -> Any:
             raise Untraceable(f"rng.{name} of a value that gradients flow through. Draw from t.detach().")
         places = [k for k, x in enumerate(leaves) if isinstance(x, (Drawing, Tensor, np.ndarray))]
         values = [x.value if isinstance(x, Drawing) else record.find(x) for x in (leaves[k] for k in places)]
-        raw = [np.random.Generator(x.bit_generator) if isinstance(x, Drawing) else held(x) for x in leaves]
+        raw = [np.random.Generator(x.bit_generator) if isinstance(x, Drawing) else stored_array(x) for x in leaves]
         first, named = rebuild(raw)
         drawn = plain(*first, **named)
         out = drawn if type(drawn) in (int, float) else np.asarray(drawn)

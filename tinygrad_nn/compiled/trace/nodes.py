@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from os.path import dirname
 from typing import Any, ClassVar
 
-import numpy as np
-
+from ...call_site import calling_line
 from ...node import Node, thread
-
-PACKAGE, NUMPY = dirname(dirname(dirname(__file__))), dirname(np.__file__)
 
 
 class Untraceable(Exception):
@@ -21,19 +16,6 @@ class Untraceable(Exception):
         file, line = at or calling_line()
         super().__init__(f"{file}:{line}: {reason}")
         self.slots = tuple(slots)  # argument leaves whose values were needed; the next trace takes them as fixed
-
-
-def calling_line() -> tuple[str, int]:
-    """Return file and line of the innermost frame outside this package and NumPy."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and not is_user_code(frame.f_code.co_filename):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def is_user_code(file: str) -> bool:
-    """Tell whether a file is user code: not of this package, NumPy or generated."""
-    return not file.startswith((PACKAGE, NUMPY, "<"))
 
 
 class TraceEnded(TypeError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...primitive import REGISTRY, Primitive
-from ...tensor import Tensor, held
+from ...tensor import Tensor, stored_array
 from ...tree import children, flatten
 from ..program.values import Op, Value
 from .nodes import SavedNode, Untraceable, bases, recorder
@@ -200,9 +200,9 @@ def trace_forward(
     saved: dict[str, Any] = {}
     if primitive.saves and isinstance(result, tuple):
         result, saved = result
-    if isinstance(result, Tensor) and equal_bits(np.asarray(held(result)), out):
+    if isinstance(result, Tensor) and equal_bits(np.asarray(stored_array(result)), out):
         pairs = [(saved.get(key), meta[key]) for key in primitive.saves]
-        if all(isinstance(x, Tensor) and equal_bits(held(x), a) for x, a in pairs):
+        if all(isinstance(x, Tensor) and equal_bits(stored_array(x), a) for x, a in pairs):
             for x, a in pairs:
                 record.name(record.find(x), a)
             return record.find(result)  # type: ignore[no-any-return]
@@ -253,9 +253,9 @@ def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> li
     record: Recorder = recorder()
     given = primitive.given(meta)
     call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
-    raw = [held(x) for x in flatten(call)[0]]
+    raw = [stored_array(x) for x in flatten(call)[0]]
     results = primitive.jointly(  # type: ignore[misc]
-        held(g), held(out), *map(held, args), **{key: held(x) for key, x in meta.items()}
+        *map(stored_array, (g, out, *args)), **{key: stored_array(x) for key, x in meta.items()}
     )
     results = [r if r is None else np.asarray(r) for r in results]
     known = [next((x for x in raw if x is r), None) for r in results]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...node import Mode, Node, leaf_node
 from ...primitive import Primitive
-from ...tensor import Tensor, held, over
+from ...tensor import Tensor, make_tensor, stored_array
 from ...tree import flatten
 from ..program.values import Op, Value
 from . import control
@@ -95,7 +95,7 @@ class Recorder(Mode):
         """Return a traced Tensor for a value, with a new leaf Node of the class `kind`."""
         node = leaf_node(data, kind=kind)
         self.by_node[node] = value
-        return over(data, node, kind.weak if value.weak else kind.tensor)
+        return make_tensor(data, node, kind.weak if value.weak else kind.tensor)
 
     def find(self, arg: Any, parent: Node | None = None) -> Any:
         """Return the value of an argument of an operation: numbers unchanged, unknown arrays as constants.
@@ -111,7 +111,7 @@ class Recorder(Mode):
                 return self.by_node[arg.node]
             if arg.node is not None and arg.node.index < self.start:
                 raise Untraceable(CLOSED)
-            arg = held(arg)
+            arg = stored_array(arg)
         elif parent is not None and parent.index < self.start:
             raise Untraceable(CLOSED)
         if not isinstance(arg, np.ndarray):
@@ -139,8 +139,9 @@ class Recorder(Mode):
             meta = rebuild(bare)
         plain = all((type(x) is Tensor and x.node is None) or not isinstance(x, Tensor) for x in args)
         if plain and self.differ(bare):
-            arrays = [isinstance(x, (Tensor, np.ndarray)) for x in args]
-            args = tuple([self.still(self.find(x), held(x)) if a else x for x, a in zip(args, arrays, strict=True)])
+            args = tuple([
+                self.still(self.find(x), stored_array(x)) if isinstance(x, (Tensor, np.ndarray)) else x for x in args
+            ])
         return args, meta
 
     def differ(self, meta: Any) -> bool:
@@ -198,7 +199,7 @@ class Recorder(Mode):
                 )
             made = (StaleNode if stale else LiveNode).of(node)
         self.by_node[made] = value
-        return over(out, made, StillNode.tensor)
+        return make_tensor(out, made, StillNode.tensor)
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
@@ -215,7 +216,7 @@ class Recorder(Mode):
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Run a function that returns plain arrays (one, or a nest), and record it as one operation."""
         leaves, rebuild = flatten([list(args), kwargs])
-        raws = [np.asarray(x) if isinstance(x, np.ndarray) else held(x) for x in leaves]
+        raws = [np.asarray(x) if isinstance(x, np.ndarray) else stored_array(x) for x in leaves]
         plain, named = rebuild(raws)
         out = function(*plain, **named)
         values = [self.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
@@ -253,7 +254,7 @@ CLOSED = (
 def _bare(x: Any) -> Any:
     """Return the array of a leaf of metadata; for a `Shape`, the array of its Tensor."""
     asked = isinstance(x, np.ndarray) and getattr(x, "source", None)
-    return held(asked) if isinstance(asked, Tensor) else held(x)
+    return stored_array(asked) if isinstance(asked, Tensor) else stored_array(x)
 
 
 def _memory(array: Any) -> Any:
@@ -264,4 +265,4 @@ def _memory(array: Any) -> Any:
 
 def wrap_still(data: Any, node: Node) -> Tensor:
     """Return a Tensor over a Node through which no gradient flows."""
-    return over(data, node, node.tensor if isinstance(data, np.ndarray) else StillNode.weak)
+    return make_tensor(data, node, node.tensor if isinstance(data, np.ndarray) else StillNode.weak)

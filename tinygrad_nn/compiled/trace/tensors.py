@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
+from ...call_site import calling_line
 from ...node import leaf_node, recording, thread
 from ...ops import plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, find_replacement, numpy_name
-from ...tensor import Tensor, apply, held, over, raw_index, wrap
+from ...tensor import Tensor, apply, make_tensor, raw_index, stored_array, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import LiveNode, StillNode, Untraceable, calling_line, recorder
+from .nodes import LiveNode, StillNode, Untraceable, recorder
 
 # Functions of shape and dtype (STATIC) have the same answer in every call, so they are answered at once. Functions
 # whose result has no fixed shape, or is not an array (UNKNOWN), cannot be traced. All other functions are recorded.
@@ -50,20 +51,20 @@ class Traced(Tensor):
 
     @property
     def data(self) -> Any:
-        """The same values without a graph, as a traced Tensor; the engine itself reads the array with `held`."""
+        """The same values without a graph, as a traced Tensor; the engine reads the array by `stored_array`."""
         return self.detach()
 
     @data.setter
     def data(self, value: Any) -> None:
         raise Untraceable("t.data = ... changes an argument; return the new value instead.")
 
-    shape = property(lambda self: np.shape(held(self)))
-    ndim = property(lambda self: np.ndim(held(self)))
-    size = property(lambda self: np.size(held(self)))
-    dtype = property(lambda self: np.asarray(held(self)).dtype)
-    itemsize = property(lambda self: held(self).itemsize)
-    nbytes = property(lambda self: held(self).nbytes)
-    strides = property(lambda self: held(self).strides)
+    shape = property(lambda self: np.shape(stored_array(self)))
+    ndim = property(lambda self: np.ndim(stored_array(self)))
+    size = property(lambda self: np.size(stored_array(self)))
+    dtype = property(lambda self: np.asarray(stored_array(self)).dtype)
+    itemsize = property(lambda self: stored_array(self).itemsize)
+    nbytes = property(lambda self: stored_array(self).nbytes)
+    strides = property(lambda self: stored_array(self).strides)
     flags = property(lambda self: shape_placeholder(self).flags)
 
     @property  # type: ignore[misc]
@@ -84,30 +85,30 @@ class Traced(Tensor):
             self.node.grad = None
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        """Do nothing: ``Tensor(t)`` of a traced Tensor `t` is made by `_again`."""
+        """Do nothing: ``Tensor(t)`` of a traced Tensor `t` is made by `_rewrap`."""
 
-    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
+    def _rewrap(self, requires_grad: bool, name: str | None) -> Tensor:
         record = recorder()
         kind = LiveNode if requires_grad and self.dtype.kind in "fc" else StillNode
-        made = over(held(self), leaf_node(held(self), kind=kind), Traced)
+        made = make_tensor(stored_array(self), leaf_node(stored_array(self), kind=kind), Traced)
         record.by_node[made.node] = record.find(self)
         made.label = name
         return made
 
-    def _asked(self) -> ShapePlaceholder:
+    def _array_for_query(self) -> ShapePlaceholder:
         return shape_placeholder(self)
 
-    def _index(self) -> Any:
+    def _array_for_index(self) -> Any:
         file, line = calling_line()
-        recorder().asked[id(held(self))] = f"{file}:{line}"
-        return held(self)
+        recorder().asked[id(stored_array(self))] = f"{file}:{line}"
+        return stored_array(self)
 
-    def _option(self, call: str) -> Tensor:
+    def _array_for_option(self, call: str) -> Tensor:
         return self
 
     def detach(self) -> Tensor:
         """Return the same values without a graph."""
-        made: Tensor = recorder().still(recorder().find(self), held(self))
+        made: Tensor = recorder().still(recorder().find(self), stored_array(self))
         return made
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False) -> None:
@@ -116,7 +117,7 @@ class Traced(Tensor):
             raise RuntimeError("backward() on a constant.")
         if gradient is None and self.size != 1:
             raise ValueError(f"backward() of a Tensor of shape {self.shape} needs a gradient of that shape.")
-        seed = wrap(np.ones_like(held(self)), None) if gradient is None else gradient
+        seed = wrap(np.ones_like(stored_array(self)), None) if gradient is None else gradient
         kept: dict[Any, Any] = {}
         with recording(True):
             seed = seed if isinstance(seed, Tensor) else wrap(np.asarray(seed, self.dtype), None)
@@ -193,10 +194,10 @@ class Traced(Tensor):
         return apply(REGISTRY["getitem"], (self,), {"index": _held(raw_index(index))})
 
     def __len__(self) -> int:
-        return len(held(self))
+        return len(stored_array(self))
 
     def __iter__(self) -> Any:
-        return (self[i] for i in range(len(held(self))))
+        return (self[i] for i in range(len(stored_array(self))))
 
 
 class TracedNumber(Traced):
@@ -204,12 +205,12 @@ class TracedNumber(Traced):
 
     __slots__ = ()
 
-    def _index(self) -> Any:
-        if type(held(self)) is not int:
+    def _array_for_index(self) -> Any:
+        if type(stored_array(self)) is not int:
             return self._number("an index")
-        return self.entered()._index()  # as an array, since its value may differ from call to call
+        return self.entered()._array_for_index()  # as an array, since its value may differ from call to call
 
-    def _asked(self) -> ShapePlaceholder:
+    def _array_for_query(self) -> ShapePlaceholder:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -230,12 +231,12 @@ class TracedNumber(Traced):
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that arrays have and Python numbers do not, from this number as an array."""
-        if not hasattr(held(self), name):
+        if not hasattr(stored_array(self), name):
             return getattr(self.entered(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
         return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
 
-    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
-        return self.entered()._again(requires_grad, name)
+    def _rewrap(self, requires_grad: bool, name: str | None) -> Tensor:
+        return self.entered()._rewrap(requires_grad, name)
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return an array of one entry with this shape."""
@@ -243,12 +244,14 @@ class TracedNumber(Traced):
 
     def entered(self) -> Traced:
         """Return the number as an array without axes, whose dtype counts like that of any array."""
-        record, array = recorder(), np.asarray(held(self))
+        record, array = recorder(), np.asarray(stored_array(self))
         op = Op("cast", "array", None, [record.find(self)], (array.dtype.str,))
         return record.still(record.emit(op, array), array)  # type: ignore[no-any-return]
 
-    real = property(lambda self: self._number("n.real") if type(held(self)) is complex else +self)
-    imag = property(lambda self: self._number("n.imag") if type(held(self)) is complex else held(self).imag)
+    real = property(lambda self: self._number("n.real") if type(stored_array(self)) is complex else +self)
+    imag = property(
+        lambda self: self._number("n.imag") if type(stored_array(self)) is complex else stored_array(self).imag
+    )
     ndim = property(lambda self: 0)
 
 
@@ -287,7 +290,7 @@ class ShapePlaceholder(np.ndarray[Any, Any]):
 
 def shape_placeholder(t: Tensor) -> ShapePlaceholder:
     """Return the placeholder array that stands for this Tensor where only shape and dtype are read."""
-    shape: ShapePlaceholder = held(t).view(ShapePlaceholder)
+    shape: ShapePlaceholder = stored_array(t).view(ShapePlaceholder)
     shape.source = t  # type: ignore[assignment]
     return shape
 
@@ -340,7 +343,7 @@ def _for_shapes_only(x: Any) -> Any:
     """Return arrays and Python numbers in place of traced Tensors, for functions that read shape and dtype only."""
     if isinstance(x, (list, tuple)):
         return type(x)([_for_shapes_only(part) for part in x])
-    return held(x) if isinstance(x, TracedNumber) else _held(x)
+    return stored_array(x) if isinstance(x, TracedNumber) else _held(x)
 
 
 def _held(x: Any) -> Any:
@@ -348,7 +351,7 @@ def _held(x: Any) -> Any:
         return type(x)([_held(part) for part in x])
     if isinstance(x, TracedNumber):
         return x._number("an option")
-    return np.asarray(x) if isinstance(x, ShapePlaceholder) else held(x)
+    return np.asarray(x) if isinstance(x, ShapePlaceholder) else stored_array(x)
 
 
 def _slots(t: Tensor) -> list[int]:
@@ -379,7 +382,7 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
         if isinstance(self, TracedNumber) and _is_number(other):
             return record_number(function, *pair)
         if isinstance(self, TracedNumber) and isinstance(other, (str, bytes, NoneType)):
-            return function(held(self), other)  # a comparison gives False, arithmetic raises
+            return function(stored_array(self), other)  # a comparison gives False, arithmetic raises
         if isinstance(other, (list, tuple)):
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
         if primitive is not None:
@@ -411,7 +414,7 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
             return out
         if alike and np.can_cast(out.dtype, self.dtype, "same_kind"):
             return out.astype(self.dtype)
-        like = held(other) if isinstance(other, Tensor) else np.asarray(other)
+        like = stored_array(other) if isinstance(other, Tensor) else np.asarray(other)
         return ufunc(here := np.ones(self.shape, self.dtype), np.ones_like(like), out=here)  # raises NumPy's error
 
     return method
@@ -425,7 +428,7 @@ def _gives_one_entry(op: Op) -> bool:
 def record_number(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of Python numbers, and record it as a ``number`` operation."""
     record = recorder()
-    out = function(*[held(x) for x in args])
+    out = function(*[stored_array(x) for x in args])
     values = [record.find(x) if isinstance(x, Tensor) else x for x in args]
     op = Op("number", function.__name__, function, values)
     return record.still(record.emit(op, out), out)

@@ -216,8 +216,23 @@ def page_data(story: Story, found: Levels | None = None) -> dict[str, Any]:
 
 @lru_cache(4096)  # titles repeat often
 def text_width(text: str) -> float:
-    """Return the width of a text in letters; East Asian wide characters count twice."""
-    return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
+    """Return the width of a text in letters; narrow letters only make up for wide ones.
+
+    Example:
+        >>> text_width("fit"), text_width("WW"), text_width("日本"), text_width("Will")
+        (3.0, 3.4, 4.0, 4.0)
+    """
+    return max(float(len(text)), sum(map(_letter_width, text)))
+
+
+def _letter_width(letter: str) -> float:
+    if letter in "MWmw@%…":
+        return 1.7 if letter == "W" else 1.5
+    if "A" <= letter <= "Z" and letter != "I":
+        return 1.12
+    if letter in "fijlrtI .,:;'|()[]":
+        return 0.6
+    return 2.0 if unicodedata.east_asian_width(letter) in "WF" else 0.0 if unicodedata.combining(letter) else 1.0
 
 
 def _call_line(part: GraphNode) -> list[Any] | None:

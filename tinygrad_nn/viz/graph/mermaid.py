@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from ...printable import printable
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, number_rows, shorten
 
 _PLAIN = frozenset(" .,:+-=()/[]")  # allowed in a Mermaid label besides letters and digits
+_SPECIAL = re.compile(r"\\(?=n)|:(?=fa-)|\$(?=\$)")
+_JOINER = "\u2060"
 
 
 def to_mermaid(picture: Picture) -> str:
@@ -14,7 +18,7 @@ def to_mermaid(picture: Picture) -> str:
     theme = picture.style.colours
     out = [f"flowchart {picture.style.direction}"]
     if picture.style.title is not None:
-        out = ["---", f'title: "{_escaped(picture.style.title)}"', "---", *out]
+        out = ["---", f'title: "{_in_yaml(picture.style.title)}"', "---", *out]
     if picture.note:
         out.append(f'  note["{_escaped(picture.note)}"]')
     numbers = box_numbers(picture)
@@ -57,4 +61,15 @@ def _node(item: Item) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in printable(text))
+    r"""Return text for a label, never empty, since Mermaid refuses an empty label.
+
+    Mermaid makes a line break of ``\n``, as in ``\nabla``, an icon of ``:fa-car`` and a formula of ``$$x$$``, even if
+    they are written as character codes. A word joiner, which nobody sees, prevents this.
+    """
+    shown = _SPECIAL.sub(rf"\g<0>{_JOINER}", printable(text))
+    return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in shown) or " "
+
+
+def _in_yaml(text: str) -> str:
+    """Return text for a quoted string of YAML, which is what the title stands in."""
+    return "".join(c if c.isalnum() or c in _PLAIN else f"\\U{ord(c):08x}" for c in printable(text))

@@ -46,7 +46,7 @@ function go(index, follow = true) {
   $("slider").value = step;
   $("slider").setAttribute("aria-valuetext", moment.text);
   $("count").textContent = `${step} / ${moments.length - 1}`;
-  $("say").textContent = negative(moment.text);
+  say(negative(moment.text));
   $("first").disabled = $("back").disabled = step === 0;
   $("next").disabled = $("last").disabled = step === moments.length - 1;
   if (step === moments.length - 1) pause();
@@ -54,6 +54,13 @@ function go(index, follow = true) {
   if (follow) graph.follow(moment.node);
   refresh();
   if (follow && moment.node >= 0) graph.reveal(graph.standIn(moment.node), true, true);
+}
+
+// A sentence below the controls; one that is too long for its room can be scrolled by keyboard.
+function say(text) {
+  $("say").textContent = text;
+  if ($("say").scrollHeight > $("say").clientHeight) $("say").tabIndex = 0;
+  else $("say").removeAttribute("tabindex");
 }
 
 function refresh(graphOnly) {
@@ -125,7 +132,7 @@ function unfold() {
   graph.rebuild();
   refresh();
   view(true);
-  if (left) $("say").textContent = `So many levels are open that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; click what you look for to unfold it.`;
+  if (left) say(`So many levels are open that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; click what you look for to unfold it.`);
 }
 
 // Show another step of a loop; a button that was used by keyboard keeps the focus.

@@ -131,7 +131,7 @@ function showPanel(state) {
     moment.phase === "backward" ? backwardPanel(moment) : moment.phase === "seed" ? seedPanel(moment) : edgePanel(moment);
   detail.replaceChildren(...content);
   shareScale(detail);
-  for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // scrollable by keyboard
+  for (const part of detail.querySelectorAll(".scroll, .where, .to, h3")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // scrollable by keyboard
 }
 
 function heading(words, name, kind) {

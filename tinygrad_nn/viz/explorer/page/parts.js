@@ -1,5 +1,23 @@
 // The parts of the graph as SVG: nodes, folded and open levels, the hidden steps of a loop, and stubs.
 
+// The width of a text in letters of a usual width, as in Python; texts are not measured, as there may be very many.
+function letters(text) {
+  let width = 0;
+  for (const c of text) width += WIDTHS.find(([, alike]) => alike.test(c))?.[0] ?? 1;
+  return width;
+}
+const WIDTHS = [[1.7, /W/], [1.5, /[Mmw@%\u2026]/], [1.12, /[A-HJ-Z]/], [0.6, /[fijlrtI .,:;'|()[\]]/], [0, /\p{M}/u],
+  [2, /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u]];
+const BOLD = 9.8; // pixels of a letter of usual width in a bold title of 14 pixels
+
+// The beginning of a text that is at most so many letters wide.
+function fitted(text, room) {
+  if (letters(text) <= room) return text;
+  let most = text.length;
+  while (most > 1 && letters(shortened(text, most)) > room) most -= 1;
+  return shortened(text, most);
+}
+
 const shortened = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 const times = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 
@@ -32,9 +50,9 @@ class Parts {
       const { small } = this.data.kindOf(number);
       return [this.widths(number), small ? 30 : 58 + (this.data.column.gradient[number] < 0 ? 0 : 15)];
     }
-    if (key[0] === "b") return [Math.max(120, 8.4 * this.label(number).length + 44), 62];
+    if (key[0] === "b") return [Math.max(120, BOLD * letters(this.label(number)) + 44), 62];
     if (key[0] === "p" || key[0] === "q") return [112, 50];
-    return [8.4 * this.stubText(key).length + 20, 24];
+    return [8.4 * letters(this.stubText(key)) + 20, 24];
   }
 
   // The same including the stub with the number of uses of a value, which is placed where no line leaves the part.
@@ -56,7 +74,7 @@ class Parts {
 
   // The smallest width of an open level, which has its name and buttons on its rim.
   least(number) {
-    return (this.levels.loop[number] ? 8.75 * this.label(number).length + 222 : 90) * this.grown;
+    return (this.levels.loop[number] ? BOLD * letters(this.label(number)) + 222 : 90) * this.grown;
   }
 
   label(level) {
@@ -136,12 +154,12 @@ class Parts {
 
   open(number, [x, y, w, h]) {
     const { grown } = this, wide = w / grown;
-    const label = this.label(number), room = Math.max(3, Math.floor((wide - 34 - (this.levels.loop[number] ? 188 : 0)) / 8.75)), shown = shortened(label, room);
+    const label = this.label(number), room = Math.max(3, Math.floor((wide - 34 - (this.levels.loop[number] ? 188 : 0)) / BOLD)), shown = fitted(label, room);
     const head = svg("g", { class: "head" }), name = svg("g", { role: "button", tabindex: "0", "aria-expanded": "true", "aria-label": `${this.data.level.path(number)}, ${this.levels.loop[number] ? "loop" : "layer"}, ${this.under(number)}` });
-    name.append(svg("rect", { width: Math.min(wide, 8.75 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, this.data.level.path(number)));
+    name.append(svg("rect", { width: Math.min(wide, BOLD * letters(shown) + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, this.data.level.path(number)));
     name.dataset.key = "b" + number;
     head.append(name);
-    if (this.levels.loop[number]) head.append(...this.turning(number, 8.75 * shown.length + 38));
+    if (this.levels.loop[number]) head.append(...this.turning(number, BOLD * letters(shown) + 38));
     head.setAttribute("transform", `translate(${x} ${y}) scale(${grown})`);
     head.frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
     return head;

@@ -58,7 +58,7 @@ def test_a_value_in_words(value: Any, text: str) -> None:
     assert in_words(value) == text
 
 
-def test_what_can_be_called_is_told_by_its_options_and_its_code() -> None:
+def test_callables_are_described_by_options_and_code() -> None:
     assert re.fullmatch(rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}", in_words(Scaled(2.0)))
     assert re.fullmatch(
         rf"Scaled\{{'k': 2\.0\}}Scaled\.__call__ {CODE}\.Scaled\.other {CODE}", in_words(Scaled(2.0).other)
@@ -67,7 +67,7 @@ def test_what_can_be_called_is_told_by_its_options_and_its_code() -> None:
     assert in_words(Scaled(2.0)) != in_words(Scaled(3.0))
 
 
-def test_an_array_is_told_by_type_shape_and_numbers() -> None:
+def test_an_array_is_described_by_dtype_shape_and_digest() -> None:
     content = f"\0{X.dtype.str}\0{X.shape}\0".encode() + X.tobytes()
     assert in_words([[[[X]]]]) == f"((((float64 (2, 3) sha256 {hashlib.sha256(content).hexdigest()[:16]}))))"
 
@@ -149,7 +149,7 @@ def test_options_are_plain_attributes_in_order() -> None:
         (float, False), ({}, False), ([nn.Tanh()], False),
     ],
 )  # fmt: skip
-def test_what_is_plain(value: Any, plain: bool) -> None:
+def test_plain_values(value: Any, plain: bool) -> None:
     assert _is_plain(value) is plain
 
 
@@ -163,7 +163,7 @@ def test_what_is_plain(value: Any, plain: bool) -> None:
         (np.random.Generator(np.random.MT19937(7)), "7"),
     ],
 )  # fmt: skip
-def test_the_seed_of_a_generator_stays_as_it_is_drawn_from(generator: Any, text: str) -> None:
+def test_the_seed_text_of_a_generator_is_independent_of_draws(generator: Any, text: str) -> None:
     assert seed(generator) == text
     generator.random(3)
     assert seed(generator) == text
@@ -227,7 +227,7 @@ def test_a_checkpoint_counts_epochs(every: Any, tmp_path: Path) -> None:
         Checkpoint(tmp_path, every)
 
 
-def test_it_is_written_every_so_many_epochs_and_at_the_end(tmp_path: Path) -> None:
+def test_it_is_written_at_its_interval_and_at_the_end(tmp_path: Path) -> None:
     def names() -> list[str]:
         return sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("weights"))
 
@@ -255,7 +255,7 @@ def test_a_folder_with_a_checkpoint_is_not_written_over(tmp_path: Path) -> None:
         train(tmp_path, 2)
 
 
-def test_other_surroundings_are_told_with_what_to_do(tmp_path: Path) -> None:
+def test_another_environment_warns_with_the_remedy(tmp_path: Path) -> None:
     train(tmp_path, 1)
     arrays, text, _ = unseal("training state", tmp_path / STATE)
     state = json.loads(text)

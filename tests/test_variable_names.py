@@ -107,7 +107,7 @@ def test_code_that_is_executed_in_a_dict_has_its_own_names() -> None:
 LAYERS = [{"W": Tensor(np.ones((3, 3)))} for _ in range(2)]
 
 
-def test_loops_over_what_is_global_or_an_attribute_leave_no_names_either() -> None:
+def test_loops_over_globals_or_attributes_leave_no_names() -> None:
     class Model:
         def __init__(self) -> None:
             self.parts = {"W": [Tensor(np.ones((3, 3))) for _ in range(2)], "b": [Tensor(np.ones(3)) for _ in range(2)]}
@@ -176,7 +176,7 @@ def test_slots_fields_objects_and_private_variables_are_names() -> None:
     assert set(words(draw(out))) == {"slots.gain", "pair.w", "pair.b", "_own", "table[0]", "out"}
 
 
-def test_functions_and_modules_tell_what_they_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_read_from_functions_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def make() -> Any:
         slope = Tensor(2.0)
         return lambda x: x * slope

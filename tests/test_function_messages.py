@@ -162,7 +162,7 @@ def test_a_penalty_that_the_function_has_not() -> None:
     assert unknown(lambda dx, dw, db: (dx, dw + 0.25j * W, db), 1)[0] == "unknown"
 
 
-def test_where_it_begins_is_told_of_the_first_of_them() -> None:
+def test_only_the_first_diagnosis_names_the_origin_of_the_error() -> None:
     made = look()
     one, two = Diagnosis("unknown", "x", "A."), Diagnosis("unknown", "w", "B.")
     begun = [ErrorOrigin("begins here."), ErrorOrigin("")]

@@ -259,7 +259,7 @@ def kernel(text: str, given: str) -> tuple[Op, Straight]:
         ("(a * 2 + b, np.sin(b) + 1)", ["a", "ab"]),
     ],
 )
-def test_over_what_is_read_for_the_last_time(text: str, over: list[str]) -> None:
+def test_results_overwrite_arguments_that_are_read_for_the_last_time(text: str, over: list[str]) -> None:
     op, made = kernel(text, "zero zero")
     outs = [v for v in made.outs if v.number > 0]
     assert ["".join(sorted(name(x) for x in op.args if made.over(x, out))) for out in outs] == over

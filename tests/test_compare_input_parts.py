@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_what_is_told import look as seen_of
-from tests.test_what_is_told import row as _row
+from tests.test_function_messages import look as seen_of
+from tests.test_function_messages import row as _row
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.reasons import Reason, disconnected
 from tinygrad_nn.compare.conventions.recognize import recognize_code
@@ -140,7 +140,7 @@ def test_how_a_backward_behaves() -> None:
     assert "Pass the random numbers in, or fix their seed." in moving[2]
 
 
-def test_what_cannot_be_seen_is_said() -> None:
+def test_a_blind_test_is_reported() -> None:
     asked = asked_of(scaled, scaled_back, A, C)
     rows: Any = [SimpleNamespace(name="x"), SimpleNamespace(name="w")]
 
@@ -211,7 +211,7 @@ def edit_of(fixes: tuple[int, ...], *, names: tuple[str, ...] = ("back",), other
                            sentence="In line 7 a would be right.")  # fmt: skip
 
 
-def test_an_edit_is_told_in_the_diagnoses_of_what_it_mends() -> None:
+def test_an_edit_is_named_in_the_diagnoses_of_the_gradients_that_it_corrects() -> None:
     known = Diagnosis("scale", "sum, operation 3 of 5", "Half.", ("e",))
     open_ = [Diagnosis("unknown", "x", "A.", ("of x",)), Diagnosis("unknown", "w", "B.", ("of w",))]
     harmless = Diagnosis("convention", "x", "C.")
@@ -331,7 +331,7 @@ def rows_of(asked: ComparisonInput, monkeypatch: pytest.MonkeyPatch, clock: Cloc
     [(1.0, 0.05, 7), (1.0, 0.1, 3), (1.0, 0.001, 24), (-1.0, 2.0, 3), (1.0, 0.0, 24), (1.4, 1.4 / 54, 24),
      (1.4, 1.4 / 52, 23)],
 )  # fmt: skip
-def test_so_many_entries_are_asked_for_as_time_allows(
+def test_the_number_of_checked_entries_follows_the_time_limit(
     left: float, spent: float, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = rows_of(asked_of(scaled, scaled_back, A, C), monkeypatch, Clock(left * (1 + 1e-9), spent))
@@ -375,7 +375,7 @@ def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pyt
             assert allowed == pytest.approx(10 * found.error + size, rel=1e-12)
 
 
-def test_at_kinks_and_of_complex_numbers_the_referee_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_referee_is_not_used_at_kinks_and_for_complex_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.array([0.0, 1.0, -2.0])
     asked = asked_of(lambda x, w: np.abs(x) + w, lambda x, w, g: (np.sign(x) * g, g), x, C)
     one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
@@ -425,7 +425,7 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])
 
 
-def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
     grads = [asked.g * asked.leaves[1], asked.g * asked.leaves[0]]
     found: Any = SimpleNamespace(right=grads, error=[np.full((4, 2), 1e-3), np.zeros((4, 2))],
@@ -492,7 +492,7 @@ def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.M
 # -- Names of operations, and of what was composed
 
 
-def test_runs_of_an_expression_are_counted_by_what_they_are() -> None:
+def test_runs_of_an_expression_are_counted_per_operation_and_line() -> None:
     both, other = (compile("1", "nowhere", "eval"), 0), (compile("2", "nowhere", "eval"), 0)
     names = ("sin", "cos", "sin", "sin", "sin")
     primitives = {name: SimpleNamespace(name=name) for name in names}
@@ -550,7 +550,7 @@ def test_what_a_factor_of_all_costs_beside_a_mistake(change: Any, wrong: list[in
         assert found.alternatives == (kind if told != kind else "wrong_value",)
 
 
-def test_searches_are_asked_until_one_has_found_it() -> None:
+def test_searches_run_until_one_finds_the_mistake() -> None:
     seen = seen_of(lambda x, w, b: (np.sin(x), w, b))
     one, two = Searched(seen, 1.0), Searched(seen, 1.2, 1.1, kinds=("scale", "wrong_index"))
 
@@ -732,7 +732,7 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert [(row.ok, row.odd) for row in noisy.rows] == [(True, ""), (True, "")]
 
 
-def test_a_transpose_is_told_where_nothing_that_was_looked_at_is_wrong() -> None:
+def test_a_transpose_is_reported_although_all_checked_entries_are_right() -> None:
     right = np.array([[1.0, 2.0], [3.0, 4.0]])
     known = np.eye(2) > 0
     error = np.where(known, 1e-9, np.nan)

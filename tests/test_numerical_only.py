@@ -33,7 +33,7 @@ FORGETFUL = lambda x: np.where(np.asarray(x).real > 0, np.asarray(x).real, 0.0) 
                                                                     [np.zeros((0, 2))], [np.zeros((0, 2))]),
     ],
 )  # fmt: skip
-def test_every_entry_is_known_to_the_bound_that_is_told(f: Any, leaves: Any, cotangents: Any, gradients: Any) -> None:
+def test_every_entry_is_known_up_to_its_reported_bound(f: Any, leaves: Any, cotangents: Any, gradients: Any) -> None:
     found = whole_gradients(Line(f, leaves), cotangents, np.random.default_rng(0), 60.0)
     for whole, right in zip(found, gradients, strict=True):
         assert whole.value.shape == right.shape
@@ -46,7 +46,7 @@ def test_every_entry_is_known_to_the_bound_that_is_told(f: Any, leaves: Any, cot
 
 
 @pytest.mark.parametrize("f", [lambda x: [np.maximum(x, 0)], lambda x: [FORGETFUL(x)]])
-def test_at_a_kink_both_sides_are_told(f: Any) -> None:
+def test_at_a_kink_the_slopes_of_both_sides_are_returned(f: Any) -> None:
     (whole,) = whole_gradients(Line(f, [np.array([0.0, 1.0, -2.0])]), [np.array([2.0, 3.0, 4.0])],
                                np.random.default_rng(0), 60.0)  # fmt: skip
     np.testing.assert_allclose(whole.low, [0, 3, 0], atol=1e-6)
@@ -164,7 +164,7 @@ REPORTS: dict[str, tuple[Any, bool, str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_what_is_wrong_is_told_by_numbers_alone(name: str) -> None:
+def test_mistakes_are_diagnosed_without_a_graph(name: str) -> None:
     change, ok, kind, where, text = REPORTS[name]
     without_source = eval("lambda x, A, b, g: change(*backward(x, A, b, g))", {"change": change, "backward": backward})
     report = compare_gradients(forward, GIVEN, manual=without_source)
@@ -175,7 +175,7 @@ def test_what_is_wrong_is_told_by_numbers_alone(name: str) -> None:
     assert all(np.isnan(row.graph) for row in report.rows)
 
 
-def test_right_ones_raise_no_alarm_and_a_kink_is_told() -> None:
+def test_right_gradients_are_accepted_and_a_kink_is_noted() -> None:
     report = compare_gradients(forward, GIVEN, manual=backward)
     assert report.ok
     assert not report.diagnoses
@@ -222,11 +222,11 @@ def test_what_a_statement_does_that_a_tensor_does_not_take(text: str, what: list
 
 @pytest.mark.parametrize(("text", "name"), [("y = sqrt(x)", "sqrt"), ("y = pow(x, 2)", "pow"),
 ("y = np.sqrt(x)", ""), ("y = f(x)", "")])
-def test_a_bare_name_of_math_is_told_where_it_raised(text: str, name: str) -> None:
+def test_a_function_of_math_is_named_in_the_reason(text: str, name: str) -> None:
     assert list(_obstacle_clauses(text, TypeError())) == ([MATH.format(name)] if name else [])
 
 
-def test_the_edit_is_told_where_nothing_but_writing_is_in_the_way() -> None:
+def test_the_edit_is_given_if_only_writing_into_an_array_prevents_tracing() -> None:
     def writes(x: Array) -> Array:
         out = np.zeros(3)
         for i in range(3):
