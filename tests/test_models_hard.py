@@ -418,7 +418,7 @@ def test_a_training_whose_gradients_are_infinite_says_so_and_spoils_no_checkpoin
          "lbfgs treats each batch separately"),
         (lambda x, y: Solver("mse", "lbfgs", clip_norm=1.0), "leave clip_norm and clip_value out"),
         (lambda x, y: fit(Linear(3, 1, rng=0), x, abs(y), solver=Solver("binarycrossentropy"), settings=TWICE),
-         "write Solver(nn.losses.cross_entropy)"),
+         "write Solver(nn.losses.binary_cross_entropy_with_logits)"),
         (lambda x, y: fit(Sequential(Small()), x, y, solver=ADAM, settings=TWICE),
          "0.scale.all is a Tensor that was computed from others"),
         (lambda x, y: fit(Sequential(Linear(3, 1), lambda z: (z, z)), x, y, solver=ADAM, settings=TWICE),
