@@ -93,9 +93,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(capsys: Captu
 def test_both_roads_train_the_same_weights() -> None:
     finals = []
     for gradients in ("graph", "manual"):
-        plan = prepare(Options(gradients=gradients, dropout=0.1, epochs=5))
-        execute(plan)
-        finals.append([np.asarray(layer.W.data) for layer in plan.network.layers])
+        run = prepare(Options(gradients=gradients, dropout=0.1, epochs=5))
+        execute(run)
+        finals.append([np.asarray(layer.W.data) for layer in run.network.layers])
     assert all(np.allclose(a, b, rtol=1e-10, atol=0) for a, b in zip(*finals, strict=True))
 
 
@@ -108,10 +108,10 @@ def test_the_option_gradients_selects_the_road(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_scaling_is_that_of_the_rows_that_are_trained_on() -> None:
-    plan = prepare(Options(data=houses(), target="price"))
-    for x in (plan.parts["train"][0], plan.parts["train"][1]):
+    run = prepare(Options(data=houses(), target="price"))
+    for x in (run.parts["train"][0], run.parts["train"][1]):
         assert np.allclose([x.mean(axis=0), x.std(axis=0)], [[0], [1]])
-    assert not np.allclose(plan.parts["test"][0].mean(axis=0), 0, atol=1e-3)
+    assert not np.allclose(run.parts["test"][0].mean(axis=0), 0, atol=1e-3)
 
 
 def test_stratify_keeps_the_share_of_each_class() -> None:

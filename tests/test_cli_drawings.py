@@ -153,10 +153,10 @@ def test_the_suffix_says_the_format(suffix: str, start: bytes, capsys: Capture) 
 
 
 def test_the_trained_network_is_the_one_that_train_makes() -> None:
-    plan = prepare(Options(epochs=2, hidden="5", seed=3))
-    before = plan.network.layers[1].W.data.copy()
-    learn(plan)
-    for extra, want in (([], plan.network.layers[1].W.data), (["--untrained"], before)):
+    run = prepare(Options(epochs=2, hidden="5", seed=3))
+    before = run.network.layers[1].W.data.copy()
+    learn(run)
+    for extra, want in (([], run.network.layers[1].W.data), (["--untrained"], before)):
         assert main(["graph", *QUICK, "--seed", "3", "--out", "g.json", "--quiet", *extra]) == 0
         shown = nodes("g.json")["W"]  # of the second layer, which stands last
         assert shown["value"]["norm"] == float(f"{np.linalg.norm(want):.4g}")
@@ -166,10 +166,10 @@ def test_the_trained_network_is_the_one_that_train_makes() -> None:
 def test_rows_are_those_of_the_table_scaled_for_the_network() -> None:
     table = "a,b,y\n" + "".join(f"{k},{k % 7},{3 * k}\n" for k in range(40))
     Path("t.csv").write_text(table, encoding="utf-8")
-    plan = prepare(Options(data="t.csv", target="y"))
-    assert plan.network.scaler is not None
-    want = plan.network.scaler.transform(np.array([[4.0, 4.0], [39.0, 4.0]]))
-    assert np.allclose(plan.rows([5, 40])[0], want)
+    run = prepare(Options(data="t.csv", target="y"))
+    assert run.network.scaler is not None
+    want = run.network.scaler.transform(np.array([[4.0, 4.0], [39.0, 4.0]]))
+    assert np.allclose(run.rows([5, 40])[0], want)
     assert main(["graph", *QUICK, "--data", "t.csv", "--target", "y", "--rows", "5,40", "--out", "g.json"]) == 0
     assert nodes("g.json")["x"]["value"]["numbers"] == [float(f"{v:.4g}") for v in want.ravel()]
 
@@ -265,16 +265,16 @@ def test_explore_writes_the_page_the_animation_or_both(capsys: Capture) -> None:
 
 
 def test_a_row_is_written_into_the_network() -> None:
-    plan = prepare(Options(epochs=2, hidden="5"))
-    learn(plan)
-    x, y = plan.rows([51])
-    cache = FeedForward(plan.network.layers, x)
-    db = BackProp(plan.network.layers, cache, y, solver=plan.solver).db
+    run = prepare(Options(epochs=2, hidden="5"))
+    learn(run)
+    x, y = run.rows([51])
+    cache = FeedForward(run.network.layers, x)
+    db = BackProp(run.network.layers, cache, y, solver=run.solver).db
     assert main(["network", *QUICK, "--row", "51"]) == 0
     shown = words("network.svg")
     for i, name in enumerate(("setosa", "versicolor", "virginica")):
         z, a, d = (float(part[-1].ravel()[i]) for part in (cache.z, cache.a, db))
-        assert f"neuron {i + 1} of layer 2 · bias {plan.network.layers[1].b.data[i]:.4g} · " in "".join(shown)
+        assert f"neuron {i + 1} of layer 2 · bias {run.network.layers[1].b.data[i]:.4g} · " in "".join(shown)
         assert any(text.endswith(f"z {z:.4g} · a {a:.4g} · δ {d:.4g} · {name}") for text in shown)
     assert "Row 51 of iris: versicolor" in "".join(shown)
     assert {"sepal_length", "x 7", "x 1.4"} <= set(shown)

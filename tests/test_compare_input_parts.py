@@ -519,7 +519,7 @@ class Searched:
     """A search that finds matches of some costs."""
 
     def __init__(self, seen: Any, *costs: float, kinds: tuple[str, ...] = (), factor: Factor = OF_ONE) -> None:
-        self.look, self.asked, names = seen, list[Any](), kinds or ("wrong_value",) * len(costs)
+        self.data, self.asked, names = seen, list[Any](), kinds or ("wrong_value",) * len(costs)
         part = ((1, cut(None)),)
         self.found = [Match(Mutant(kind, "Text.", part, cost), factor) for kind, cost in zip(names, costs, strict=True)]
 

@@ -14,6 +14,8 @@ from benchmarks.conv import WINDOWS, maps, peak
 from reference.make_convolution import numbers
 
 from tinygrad_nn import Tensor, manual
+from tinygrad_nn.nn import ConvTranspose1d, ConvTranspose2d
+from tinygrad_nn.nn import functional as F
 from tinygrad_nn.ops import convolution, pooling
 from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
@@ -223,6 +225,12 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: conv_transpose(x2, w2[:4], groups=3), "groups=3 does not divide the 4 channels of x"),
     (lambda: conv_transpose(x1, np.ones((3, 2, 1)), padding=3), "nothing is left of x, of shape (2, 3, 5), under w"),
     (lambda: conv_transpose(x1, np.ones((3, 2, 1)), output_padding=-1), "output_padding=-1 must be"),
+    (lambda: conv_transpose(x1, np.ones((3, 2, 1)), output_padding=1), "output_padding=1 with stride=1 and dilation=1"),
+    (lambda: conv_transpose(x2, np.ones((4, 2, 1, 1)), stride=(3, 2), output_padding=2), "here it may be at most 1"),
+    (lambda: F.conv_transpose1d(x1, np.ones((3, 2, 1)), stride=2, output_padding=2), "output_padding=2 with stride=2"),
+    (lambda: F.conv_transpose2d(x2, np.ones((4, 2, 1, 1)), output_padding=(0, 1)), "output_padding=(0, 1) with stride"),
+    (lambda: ConvTranspose1d(3, 2, 1, output_padding=1), "ConvTranspose1d: output_padding=1 with stride=1"),
+    (lambda: ConvTranspose2d(3, 2, 3, stride=2, output_padding=2), "ConvTranspose2d: output_padding=2 with stride=2"),
     (lambda: max_pool(x1, 6), "max_pool: a kernel of (6,), spread over (6,) pixels, does not fit into an image"),
     (lambda: max_pool(x1, 2, padding=2), "padding=(2,) is not smaller than the kernel (2,)"),
     (lambda: max_pool(x1, 2, padding=2), "Take padding=(1,) or less"),
@@ -232,6 +240,15 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: adaptive_avg_pool(x2, (1, 2, 3, 4, 5)), "size=(1, 2, 3, 4, 5) is for the last 5 axes, and x of"),
     (lambda: adaptive_max_pool(x2[..., :0], 1), "adaptive_max_pool: x of shape (2, 4, 5, 0) has no pixels"),
 ]
+
+
+@pytest.mark.parametrize(("stride", "dilation", "most"), [(1, 1, 0), (3, 1, 2), (1, 4, 3), (2, 3, 2), (3, 2, 2)])
+def test_output_padding_is_smaller_than_stride_or_dilation_as_in_pytorch(stride: int, dilation: int, most: int) -> None:
+    for more in range(most + 1):
+        layer = ConvTranspose1d(3, 2, 2, stride, dilation=dilation, output_padding=more, rng=0)
+        assert layer(x1).shape == (2, 2, 4 * stride + dilation + 1 + more)
+    with pytest.raises(ValueError, match=f"it may be at most {most}. More pixels are added by np.pad"):
+        ConvTranspose1d(3, 2, 2, stride, dilation=dilation, output_padding=most + 1)
 
 
 @pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text[:60] for _, text in ERRORS])

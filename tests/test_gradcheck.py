@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, declare, softmax
+from tinygrad_nn import Tensor, declare, nn, softmax
 from tinygrad_nn.gradcheck import (
     Estimate,
     GradientReport,
@@ -432,3 +432,9 @@ def test_a_report_knows_its_worst_comparison() -> None:
 def test_the_same_seed_gives_the_same_report() -> None:
     assert check_gradients(np.tanh, POINT, rng=3) == check_gradients(np.tanh, POINT, rng=3)
     assert check_gradients(np.tanh, POINT, rng=3) != check_gradients(np.tanh, POINT, rng=4)
+
+
+def test_a_function_that_closes_over_parameters_is_checked() -> None:
+    model, b = nn.Linear(3, 2, rng=0), Tensor(np.ones(3))
+    for f in (model, lambda x: (np.sin(x) * b).sum(axis=1)):
+        assert check_gradients(f, np.array([[0.5, -1.0, 2.0]]), order=2).ok

@@ -24,8 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-# any room may import these
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site", "masked"}
+EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site", "masked"}  # for all rooms
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}

@@ -199,7 +199,7 @@ def test_sides_do_not_depend_on_the_scale_of_a_function(scale: float) -> None:
             g = np.array([1.0, 2.0, 3.0, 0.5, -1.0]) + turn * np.array([0.0, 1e-14, 1e-5, 1e-2, 1.0])
             return Run([times * np.atleast_1d(x.sum())], trace, [times * g])
 
-        return Sides(run, [leaf], run([leaf]), EPS).look([np.full(5, 0.7)])
+        return Sides(run, [leaf], run([leaf]), EPS).add_side([np.full(5, 0.7)])
 
     trace: Any = None
     leaf = np.array([1.0, 1.1, 1.2, 1.3, 1.4])

@@ -237,15 +237,15 @@ def test_each_row_is_scored_once_by_a_network_that_has_not_seen_it(monkeypatch: 
     from tinygrad_nn.cli import run
 
     seen: list[dict[str, tuple[np.ndarray, np.ndarray]]] = []
-    monkeypatch.setattr(run, "learn", lambda plan: seen.append(plan.parts))
-    plan = run.prepare(run.Options(scale=False))
-    plan = plan._replace(problem=plan.problem._replace(x=np.arange(600.0).reshape(150, 4)))
-    run.cross_validate(plan, 4)
+    monkeypatch.setattr(run, "learn", lambda ready: seen.append(ready.parts))
+    ready = run.prepare(run.Options(scale=False))
+    ready = ready._replace(problem=ready.problem._replace(x=np.arange(600.0).reshape(150, 4)))
+    run.cross_validate(ready, 4)
     scored = [set(parts["test"][0][:, 0]) for parts in seen]
     assert sorted(len(part) for part in scored) == [37, 37, 38, 38]
-    assert set().union(*scored) == set(plan.problem.x[:, 0])
+    assert set().union(*scored) == set(ready.problem.x[:, 0])
     for parts, out in zip(seen, scored, strict=True):
-        assert set(parts["train"][0][:, 0]) == set(plan.problem.x[:, 0]) - out
+        assert set(parts["train"][0][:, 0]) == set(ready.problem.x[:, 0]) - out
         counts = parts["test"][1].sum(axis=0)  # each class has its share
         assert counts.max() - counts.min() <= 1
 

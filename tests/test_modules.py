@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Tensor, io
+from tinygrad_nn import Layer, Settings, Solver, Tensor, check_gradients, fit, io, nn
 from tinygrad_nn.nn import Dropout, Flatten, Lambda, Linear, Module, Parallel, Residual, Sequential, SpatialDropout
 from tinygrad_nn.viz import draw
 
@@ -314,3 +314,55 @@ def test_a_file_without_our_checksum_is_read_too(tmp_path: Path) -> None:
     io.load_weights(tmp_path / "torch.safetensors", layer)
     assert (layer.weight.data == arrays["weight"]).all()
     assert layer.weight.dtype == np.float64
+
+
+# -- An array in place of a parameter
+
+
+def _bare_model() -> Sequential:
+    return Sequential(Linear(2, 3, rng=0), Linear(3, 1, rng=1))
+
+
+@pytest.mark.parametrize("ask", [
+    lambda m: m.parameters(), lambda m: m.state_dict(), lambda m: m.zero_grad(), lambda m: m.freeze(),
+    lambda m: m.load_state_dict(_bare_model().state_dict()), lambda m: list(m.named_parameters()),
+    lambda m: fit(m, np.ones((4, 2)), np.ones((4, 1)), solver=Solver(), settings=Settings(1, 2, 2)),
+])  # fmt: skip
+@pytest.mark.parametrize("value", [
+    np.ones((3, 2)), Tensor(np.ones((3, 2)), requires_grad=False), Tensor(np.ones((3, 2))).detach(),
+    np.ones((3, 2)).tolist(), 1.0,
+], ids=["array", "constant", "detached", "list", "number"])  # fmt: skip
+def test_an_array_in_place_of_a_parameter_is_told_when_the_parameters_are_asked_for(value: Any, ask: Any) -> None:
+    model = _bare_model()
+    model[0].weight = value
+    edit = re.escape("m.weight.data = np.asarray(value, m.weight.dtype)")
+    with pytest.raises(TypeError, match=f"^Sequential: 0.weight was a parameter, and what was assigned.*{edit}"):
+        ask(model)
+
+
+def test_what_may_replace_a_parameter() -> None:
+    layer = Linear(2, 3, rng=0)
+    weight, x = layer.weight, np.ones((4, 2))
+    layer.weight = np.ones((3, 2))
+    layer.weight = weight  # the parameter again
+    assert len(layer.parameters()) == 2
+    layer.weight.data = np.asarray([[1, 2]] * 3, layer.weight.dtype)
+    assert layer.parameters()[0] is weight
+    layer.weight = nn.Parameter(np.ones((3, 2)), requires_grad=False)
+    assert len(layer.parameters()) == 2
+    layer.weight = None
+    layer.weight = np.ones((3, 2))  # a constant on purpose
+    assert len(layer.parameters()) == 1
+    layer.bias = np.ones(3)
+    layer.register_buffer("bias", np.ones(3))
+    del layer.weight
+    assert [layer.parameters(), list(layer.state_dict())] == [[], ["bias"]]
+
+    def f(w: Any) -> Any:
+        other.weight = w
+        return (other(x) ** 2).sum()
+
+    other = Linear(2, 3, rng=0)
+    assert check_gradients(f, other.weight.data).ok  # it assigns Tensors and arrays
+    with pytest.raises(TypeError, match=r"^Linear: weight was a parameter"):
+        other.parameters()

@@ -120,7 +120,7 @@ def test_the_script_makes_the_same_network_and_losses(
     for ours, theirs in zip(training.layers, load_network("model.safetensors").layers, strict=True):
         np.testing.assert_array_equal(ours.W.data, theirs.W.data)
         np.testing.assert_array_equal(ours.b.data, theirs.b.data)
-    at = training.look()
+    at = training.evaluate()
     assert made["history"][-1] == [at.loss, at.test_loss]
     assert made["history"][0] == [training.curve[0].loss, training.curve[0].test_loss]
     losses = [list(pair) for pair in made["history"]]
@@ -153,13 +153,13 @@ def test_the_default_network_learns_two_moons() -> None:
     training = Training(Choices())
     while training.epoch < 120:
         training.step()
-    assert training.look().test_score >= 0.97
+    assert training.evaluate().test_score >= 0.97
 
 
 def test_a_training_that_diverges_is_as_it_was_after_its_last_whole_epoch() -> None:
     training = Training(Choices(hidden=((8, "relu"),)))
     steps(training, 14)
-    before = [layer.W.data for layer in training.layers], training.look(), list(training.curve)
+    before = [layer.W.data for layer in training.layers], training.evaluate(), list(training.curve)
     training.change(training.choices.changed({"optimizer": "sgd", "learning_rate": 1e6}))
     with pytest.raises(FloatingPointError) as error:
         steps(training, 500)
@@ -168,7 +168,7 @@ def test_a_training_that_diverges_is_as_it_was_after_its_last_whole_epoch() -> N
     assert "Nothing is lost: the network is as it was after update 14. Lower the learning rate (1e+06)" in words
     for layer, W in zip(training.layers, before[0], strict=True):
         np.testing.assert_array_equal(layer.W.data, W)
-    assert training.look()[:6] == before[1][:6]
+    assert training.evaluate()[:6] == before[1][:6]
     assert training.curve == before[2]
 
 
@@ -211,7 +211,7 @@ def test_a_frame_holds_what_the_network_itself_says(dataset: str) -> None:
     shown = (arrays["neurons 0"].astype(float) - 128) / 127
     np.testing.assert_allclose(shown, hidden / np.abs(hidden).max(axis=1, keepdims=True), atol=0.5 / 127 + 1e-12)
     np.testing.assert_array_equal(arrays["weights 0"], training.layers[0].W.data[:NEURONS, :NEURONS].astype(np.float32))
-    point = training.look()
+    point = training.evaluate()
     assert (head["updates"], head["loss"], head["test_loss"]) == (12, point.loss, point.test_loss)
     np.testing.assert_allclose(arrays["points"][-1, :6], point[:6], rtol=1e-6)
     assert set(arrays["batch"]) <= set(training.numbers[0])

@@ -95,10 +95,10 @@ def test_the_page_is_well_formed_and_holds_every_drawing() -> None:
 def test_the_gradient_flow_is_that_of_the_training_part() -> None:
     from tinygrad_nn import BackProp, FeedForward
 
-    plan = prepare(Options(epochs=2, hidden="5"))
-    outcome = execute(plan, flow=True)
-    x, y = plan.parts["train"]
-    dW = BackProp(plan.network.layers, FeedForward(plan.network.layers, x), y, solver=plan.solver).dW
+    run = prepare(Options(epochs=2, hidden="5"))
+    outcome = execute(run, flow=True)
+    x, y = run.parts["train"]
+    dW = BackProp(run.network.layers, FeedForward(run.network.layers, x), y, solver=run.solver).dW
     assert outcome.flow is not None
     last = [norms[-1] for norms in outcome.flow.norms.values()]
     assert last == [pytest.approx(np.sqrt(np.mean(g**2))) for g in dW]
@@ -253,16 +253,16 @@ def test_the_page_in_a_browser(browser: Any, width: int, scheme: str) -> None:
 
 def test_graph_network_and_explorer_are_of_one_moment() -> None:
     from tinygrad_nn import BackProp, FeedForward
-    from tinygrad_nn.cli.pictures import draw_plan, row_loss
+    from tinygrad_nn.cli.pictures import draw_run, row_loss
     from tinygrad_nn.graph import GraphView
 
     outcome = execute(prepare(Options(epochs=2, hidden="5")), flow=True)
-    plan, layers = outcome.plan, outcome.plan.network.layers
-    x, y = (rows[:1] for rows in plan.parts[outcome.scored])
-    loss, names, title = row_loss(plan, outcome.scored)
+    run, layers = outcome.run, outcome.run.network.layers
+    x, y = (rows[:1] for rows in run.parts[outcome.scored])
+    loss, names, title = row_loss(run, outcome.scored)
     assert title == "crossentropy of the first row of the test part, after the training"
     cache = FeedForward(layers, x)
-    true = BackProp(layers, cache, y, solver=plan.solver)
+    true = BackProp(layers, cache, y, solver=run.solver)
     view = GraphView(loss, names=names)
     assert np.array_equal(view.find("x").array, x)
     trained = [part for layer in layers for part in (layer.W.data, layer.b.data)]
@@ -270,7 +270,7 @@ def test_graph_network_and_explorer_are_of_one_moment() -> None:
     assert all(any(np.array_equal(part.array, w) for part in leaves) for w in trained)
     assert float(loss.data) == pytest.approx(true.loss, rel=1e-12)
     assert {layer.W.grad is None for layer in layers} == {True}  # the network itself keeps none
-    words = " ".join(line for dots in draw_plan(plan, (x, y)).columns for dot in dots for line in dot.lines)
+    words = " ".join(line for dots in draw_run(run, (x, y)).columns for dot in dots for line in dot.lines)
     assert f"z {float(cache.z[0][0, 0]):.2g}" in words
     html = page(outcome)
     assert html.count("of the first row of the test part, after the training") >= 2  # above the graph, and the explorer

@@ -110,18 +110,18 @@ def test_the_report_is_a_table() -> None:
 def test_right_gradients_of_the_iris_data_agree(
     seed: int, widths: tuple[int, ...], loss: str, rows: int
 ) -> None:
-    plan = prepare(Options(seed=seed, hidden=",".join(map(str, widths)), activation="relu", loss=loss))
-    x, y = plan.parts["train"]
-    report = compare_roads(plan.network.layers, x[:rows], y[:rows], solver=plan.solver, rng=seed)
+    run = prepare(Options(seed=seed, hidden=",".join(map(str, widths)), activation="relu", loss=loss))
+    x, y = run.parts["train"]
+    report = compare_roads(run.network.layers, x[:rows], y[:rows], solver=run.solver, rng=seed)
     assert report.agree, str(report)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"loss": "mae"}])
 def test_rounding_and_a_kink_near_by_are_no_alarm(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a row that the network is sure of p - y cancels; beside a kink only small steps tell the slope."""
-    plan = prepare(Options(seed=17, **options))
-    x, y = plan.parts["train"]
-    size = plan.settings.batch_size
+    run = prepare(Options(seed=17, **options))
+    x, y = run.parts["train"]
+    size = run.settings.batch_size
     right = roads.BackProp
 
     def wrong(*arguments: object, **named: object) -> object:
@@ -129,9 +129,9 @@ def test_rounding_and_a_kink_near_by_are_no_alarm(options: dict[str, object], mo
         return loss, [1.001 * g for g in dW], db
 
     with np.errstate(all="ignore"):
-        report = compare_roads(plan.network.layers, x[:size], y[:size], solver=plan.solver)
+        report = compare_roads(run.network.layers, x[:size], y[:size], solver=run.solver)
         monkeypatch.setattr(roads, "BackProp", wrong)
-        off = compare_roads(plan.network.layers, x[:size], y[:size], solver=plan.solver)
+        off = compare_roads(run.network.layers, x[:size], y[:size], solver=run.solver)
     assert report.agree, str(report)
     assert max(row.largest for row in report.parameters) < 1e-3  # small gradients, or the case shows nothing
     assert off.apart == ("layer 1 W", "layer 2 W")

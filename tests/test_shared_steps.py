@@ -423,7 +423,7 @@ def test_data_that_is_still_is_parted_in_pieces_that_one_rank_predicts_too(tmp_p
     def found(x: Any) -> list[list[tuple[int, int, int, int]]]:
         def work(comm: ThreadRanks) -> Any:
             return [(shard.total, len(part), int(part[0, 0]), int(labels[-1]))
-                    for shard, part, labels in shared(comm).still(Rows(x, np.arange(600), 7))]  # fmt: skip
+                    for shard, part, labels in shared(comm).in_order(Rows(x, np.arange(600), 7))]  # fmt: skip
 
         return on_ranks(3, work)
 
@@ -435,7 +435,7 @@ def test_data_that_is_still_is_parted_in_pieces_that_one_rank_predicts_too(tmp_p
     ]
     batches = Batches("fit", [(np.arange(3), np.arange(3) + 5)])
     pairs = on_ranks(2, lambda comm: [(shard.total, x.tolist(), y.tolist()) for shard, x, y in
-                                      shared(comm).still(batches)])  # fmt: skip
+                                      shared(comm).in_order(batches)])  # fmt: skip
     assert pairs == [[(3, [0], [5])], [(3, [1, 2], [6, 7])]]
 
 

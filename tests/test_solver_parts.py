@@ -310,7 +310,7 @@ def test_rows_come_in_batches_of_a_size_and_the_rest() -> None:
         order = np.concatenate([labels for _, labels, _ in found])
         assert order.tolist() == np.random.default_rng(0).permutation(7).tolist()
         assert np.concatenate([part for part, _, _ in found])[:, 0].tolist() == order.tolist()
-        ((still, labels, n),) = rows.still(2)
+        ((still, labels, n),) = rows.in_order(2)
         assert (still[:, 0].tolist(), labels.tolist(), n) == (list(range(7)), list(range(7)), 7)
 
 
@@ -319,7 +319,7 @@ def test_mapped_rows_are_read_in_chunks_and_looked_at_as_they_are_read(tmp_path:
     x[:, 0] = range(5)
     rows = Rows({"a": x}, (np.arange(5), np.zeros(5)), 2)
     assert rows.mapped
-    assert [(part["a"][:, 0].tolist(), labels.tolist(), n) for part, (labels, _), n in rows.still(2)] == [
+    assert [(part["a"][:, 0].tolist(), labels.tolist(), n) for part, (labels, _), n in rows.in_order(2)] == [
         ([0.0, 1.0], [0, 1], 2), ([2.0, 3.0], [2, 3], 2), ([4.0], [4], 1),
     ]  # fmt: skip
     x[3] = np.inf
@@ -331,7 +331,7 @@ def test_mapped_rows_are_read_in_chunks_and_looked_at_as_they_are_read(tmp_path:
 def test_classes_are_weighed_in_batches_only() -> None:
     rows = Rows(np.zeros((2, 1)), np.eye(2), 2, np.array([2.0, 0.5]))
     assert rows.read(np.array([1, 0]))[1].tolist() == [[0.0, 0.5], [2.0, 0.0]]
-    assert next(iter(rows.still(9)))[1].tolist() == np.eye(2).tolist()
+    assert next(iter(rows.in_order(9)))[1].tolist() == np.eye(2).tolist()
     assert rows._weighted(np.eye(2, dtype=np.float32)).dtype == np.float32
     assert rows._weighted(np.eye(2, dtype=int)).dtype == float
 
@@ -343,7 +343,7 @@ def test_batches_are_pairs_that_can_be_gone_through_again() -> None:
     rng = np.random.default_rng(0)
     found = Batches("fit", [(X, Y), [X[:1], Y[:1]]])
     assert (found.count, found.generators) == (2, [])
-    assert [n for *_, n in found.batches(rng)] == [n for *_, n in found.still(9)] == [2, 1]
+    assert [n for *_, n in found.batches(rng)] == [n for *_, n in found.in_order(9)] == [2, 1]
     for bad, message in (
         ([(X, Y), (X, Y, Y)], "fit: batch 1 is "), ([X], "fit: batch 0 is "), ([(X,)], "fit: batch 0 is "),
     ):  # fmt: skip

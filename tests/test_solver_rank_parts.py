@@ -55,8 +55,8 @@ def test_no_row_of_still_data_is_left_out(rows: int, file: bool, tmp_path: Path)
         x = mapped
     data = Rows(x, np.arange(rows), 7)
     ((total, seen),) = on_ranks(1, lambda comm: [(
-        sum(shard.total for shard, *_ in shared(comm).still(data)),
-        np.concatenate([part for _, part, _ in shared(comm).still(data)])[:, 0].tolist(),
+        sum(shard.total for shard, *_ in shared(comm).in_order(data)),
+        np.concatenate([part for _, part, _ in shared(comm).in_order(data)])[:, 0].tolist(),
     )])[0]  # fmt: skip
     assert (total, seen) == (rows, list(range(rows)))
 

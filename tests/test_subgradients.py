@@ -199,7 +199,7 @@ def test_it_looks_from_the_side_to_which_a_gradient_lies_outside() -> None:
     leaves = [np.zeros((2, 1)), np.zeros(2, complex), np.zeros(2), np.zeros(1)]
     scales = [np.full((2, 1), 2.0), np.ones(2), np.array([1.0, 4.0]), np.array([10.0])]
     looks: list[list[Array]] = []
-    sides: Any = SimpleNamespace(leaves=leaves, scales=scales, look=looks.append)
+    sides: Any = SimpleNamespace(leaves=leaves, scales=scales, add_side=looks.append)
     grads = [np.zeros(2, complex), np.zeros(2)]
     away = np.array([1.0, 0.0, -3.0, 0.0, 0.5, 8.0])  # the real parts of input 1, its imaginary ones, input 2
     assert _look_from(sides, away, [1, 2], grads, np.random.default_rng(0))

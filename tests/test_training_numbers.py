@@ -103,9 +103,9 @@ def test_a_module_sees_at_most_256_rows_of_a_prediction_at_a_time(rows: int) -> 
 
 def test_rows_in_memory_are_evaluated_at_once_and_mapped_ones_some_at_a_time(tmp_path: Path) -> None:
     x, y = np.ones((10, 3)), np.arange(10.0)[:, None]
-    assert [rows for _, _, rows in Rows(x, y, 3).still(4)] == [10]
+    assert [rows for _, _, rows in Rows(x, y, 3).in_order(4)] == [10]
     mapped = np.memmap(tmp_path / "x", dtype=float, mode="w+", shape=(10, 3))
-    pieces = list(Rows(mapped, y, 3).still(4))
+    pieces = list(Rows(mapped, y, 3).in_order(4))
     assert [rows for _, _, rows in pieces] == [4, 4, 2]
     assert np.concatenate([part for _, part, _ in pieces]).tobytes() == y.tobytes()
 

@@ -247,7 +247,7 @@ def test_names_of_a_function_that_is_run_come_before_those_around_it() -> None:
 
     shown = Live(Rerun(loss, 0.5), page_data, page)
     with shown.rerun.running() as run:
-        assert {part.name for part in shown._look(run).view if part.name} == {"x", "h", "scale[0]", "scale[1]"}
+        assert {part.name for part in shown._explored(run).view if part.name} == {"x", "h", "scale[0]", "scale[1]"}
     del h
 
 

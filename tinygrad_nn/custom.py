@@ -12,7 +12,7 @@ import numpy as np
 from .backward import ancestors
 from .batching import level_of
 from .node import Node, recording, thread
-from .ops.linalg import conj
+from .ops.linalg import as_array, conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, raw, stored_array, wrap
 from .transforms import new_input, pullback
@@ -239,7 +239,7 @@ def _operation(
             found = gradients(results.parted(conj(g)), results.parted(out), filled(given), metadata)
             if not isinstance(g, Tensor):
                 _require_arrays(found, f"the rule of {_name(f)}")
-            return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
+            return [None if found[k] is None else conj(as_array(found[k])) for k in arrays]
 
         primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
         out = apply(primitive, tuple(leaves[k] for k in arrays), metadata)
@@ -275,7 +275,7 @@ class Results:
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
-        arrays = [_array(x) for x in leaves]
+        arrays = [as_array(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
         rows = [part for x in arrays for part in (_halves(x.ravel()) if _is_long(x.dtype) else [x.ravel()])]
         return np.concatenate(rows) if rows else np.array([])
@@ -310,10 +310,6 @@ def _is_long(dtype: np.dtype[Any]) -> bool:
 
 def _halves(x: Any) -> list[Any]:
     return [x >> 32, x & (2**32 - 1)]
-
-
-def _array(x: Any) -> Any:
-    return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
 
 def _leaves_of(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:

@@ -126,7 +126,7 @@ rule(*ENTRYWISE)(entrywise)
 
 
 @rule("alias", "cast", "copy")
-def _copies(call: Call) -> Any:
+def _on_all(call: Call) -> Any:
     return call.run(*call.args)
 
 
@@ -304,9 +304,7 @@ def _vectors(call: Call) -> Any:
 
 # -- Matrices: NumPy's functions take stacks of them
 
-@rule("cholesky", "qr_rows", "eigh_rows", "svd_rows", "inv", "pinv", "det", "cofactor", "slogdet_rows")
-def _matrices(call: Call) -> Any:
-    return call.run(*call.args)
+rule("cholesky", "qr_rows", "eigh_rows", "svd_rows", "inv", "pinv", "det", "cofactor", "slogdet_rows")(_on_all)
 
 
 @rule("solve")

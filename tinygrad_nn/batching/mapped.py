@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..node import thread
-from ..ops.plain import delegate_methods
+from ..ops.plain import delegate_methods, returns_plain
 from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
 from ..tensor import Tensor, store_array, stored_array
 from ..tree import flatten
@@ -295,7 +295,7 @@ class Mapped(Tensor):
         raise TypeError(NO_PLAIN)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and "out" not in kwargs and _returns_plain(OVERRIDES.get(ufunc)):
+        if method == "__call__" and "out" not in kwargs and returns_plain(OVERRIDES.get(ufunc)):
             return Mapped.answer_entrywise(ufunc, inputs, kwargs)
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
@@ -306,7 +306,7 @@ class Mapped(Tensor):
             return repr(self)
         if (handler := OVERRIDES.get(function)) is None:
             raise no_rule(function)
-        if _returns_plain(handler):
+        if returns_plain(handler):
             return Mapped.answer(function, args, kwargs)
         if function in GATHERING:
             args = tuple(Tensor(x, False) if type(x) is np.ndarray else x for x in args)
@@ -314,7 +314,7 @@ class Mapped(Tensor):
 
     def __getattr__(self, name: str) -> Any:
         function: Any = getattr(np, name, None)
-        if name[0] != "_" and hasattr(np.ndarray, name) and _returns_plain(OVERRIDES.get(function)):
+        if name[0] != "_" and hasattr(np.ndarray, name) and returns_plain(OVERRIDES.get(function)):
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         found = super().__getattr__(name)
         if name not in METHODS:
@@ -367,11 +367,6 @@ def _placeholder_of(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)([_placeholder_of(part) for part in x])
     return x.view(np.ndarray) if isinstance(x, SamplePlaceholder) else stored_array(x)
-
-
-def _returns_plain(handler: Any) -> bool:
-    """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
-    return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
 def _compared(ufunc: np.ufunc) -> Any:

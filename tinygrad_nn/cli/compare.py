@@ -70,10 +70,10 @@ def _run(
     else:
         from .run import Options, prepare
 
-        plan = prepare(Options(**options))
-        x, y = plan.parts["train"]
-        size = plan.settings.batch_size
-        report = compare_gradients(plan.network.layers, x[:size], y[:size], solver=plan.solver, manual=backward,
+        run = prepare(Options(**options))
+        x, y = run.parts["train"]
+        size = run.settings.batch_size
+        report = compare_gradients(run.network.layers, x[:size], y[:size], solver=run.solver, manual=backward,
                                    rng=options["seed"])  # fmt: skip
     if html is not None:
         write_whole(Path(html), report.to_html().encode())

@@ -72,7 +72,7 @@ def drawing_command(name: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, PreparedRun | None]:
-    """Return the result to draw, names for its values, a title, and the plan if the result is a network's loss."""
+    """Return the result to draw, names for its values, a title, and the run if the result is a network's loss."""
     if source.function is not None:
         from .user_code import call_object, drawn_tensors, variable_names
 
@@ -82,11 +82,11 @@ def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | Non
     from ..solver import graph_loss
 
     rows = row_numbers(source.rows)
-    plan = source_plan(source, rows)
-    x, y = plan.rows(rows)
-    loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)
+    run = source_run(source, rows)
+    x, y = run.rows(rows)
+    loss = graph_loss(run.network.layers, x, y, solver=run.solver)
     many = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    title = f"{plan.solver.loss} of {many} of {Path(plan.problem.name).name}"
+    title = f"{run.solver.loss} of {many} of {Path(run.problem.name).name}"
     when = (
         "before training"
         if source.untrained
@@ -94,7 +94,7 @@ def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | Non
         if source.model is None
         else _model_text(source.model)
     )
-    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when}", plan
+    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when}", run
 
 
 def _model_text(model: str) -> str:
@@ -111,11 +111,11 @@ def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict
         return function, arguments, keywords, None if source.named else {}, None
     from ..solver import graph_loss
 
-    _, _, title, plan = source_result(source)
-    x, y = plan.rows(row_numbers(source.rows))  # type: ignore[union-attr]
+    _, _, title, run = source_result(source)
+    x, y = run.rows(row_numbers(source.rows))  # type: ignore[union-attr]
 
     def trained_loss() -> Any:
-        loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)  # type: ignore[union-attr]
+        loss = graph_loss(run.network.layers, x, y, solver=run.solver)  # type: ignore[union-attr]
         return loss
 
     return trained_loss, [], {}, {"x": x, "y": y}, title
@@ -139,27 +139,27 @@ def drawing_on_failure(source: Source, out: str | None, **style: Any) -> Iterato
         raise
 
 
-def source_plan(source: Source, rows: list[int]) -> PreparedRun:
-    """Return the plan of a network: trained now, untrained if the user asked for that, or loaded from a file."""
+def source_run(source: Source, rows: list[int]) -> PreparedRun:
+    """Return the run of a network: trained now, untrained if the user asked for that, or loaded from a file."""
     from .run import Options, learn, prepare
 
     if source.inputs is not None:
         raise ValueError(f"inputs={source.inputs} are for a function of your own; add FILE.py:FUNCTION.")
     if source.model is not None:
-        from .saved import saved_plan
+        from .saved import saved_run
 
         if source.untrained:
             raise ValueError("--untrained is for a network that is trained here; leave it out with --model.")
-        plan = saved_plan(source.model, Options(**source.options))
-        plan.rows(rows)
-        return plan
-    plan = prepare(Options(**source.options))
-    plan.rows(rows)  # raises if there is no such row
+        run = saved_run(source.model, Options(**source.options))
+        run.rows(rows)
+        return run
+    run = prepare(Options(**source.options))
+    run.rows(rows)  # raises if there is no such row
     if not source.untrained:
-        history = learn(plan, progress=not source.quiet and sys.stderr.isatty())
+        history = learn(run, progress=not source.quiet and sys.stderr.isatty())
         how = f"{history.epochs:,} {'epoch' if history.epochs == 1 else 'epochs'}"
-        print_line(source.quiet, f"Trained on {plan.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
-    return plan
+        print_line(source.quiet, f"Trained on {run.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
+    return run
 
 
 def rows_of(rows: str | None, row: int | None) -> str | None:

@@ -90,8 +90,8 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
     check_place(out, SUFFIXES)
     Style(**style)  # checked before a long training
     with drawing_on_failure(source, out, theme=style["theme"], direction=style["direction"]):
-        result, names, title, plan = source_result(source)
-    measures = _gradient_errors(plan, source) if style["color"] == "error" and plan is not None else None
+        result, names, title, run = source_result(source)
+    measures = _gradient_errors(run, source) if style["color"] == "error" and run is not None else None
     if style["gradients"] or style["color"] in ("gradient", "nan"):
         ensure_gradients(result)
     style["title"] = title if style["title"] is None else style["title"]
@@ -115,8 +115,8 @@ def ensure_gradients(result: Any) -> None:
             sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)
 
 
-def _gradient_errors(plan: PreparedRun, source: Source) -> Any:
+def _gradient_errors(run: PreparedRun, source: Source) -> Any:
     from ..compare import compare_gradients
 
-    x, y = plan.rows(row_numbers(source.rows))
-    return compare_gradients(plan.network.layers, x, y, solver=plan.solver, rng=plan.options.seed)
+    x, y = run.rows(row_numbers(source.rows))
+    return compare_gradients(run.network.layers, x, y, solver=run.solver, rng=run.options.seed)

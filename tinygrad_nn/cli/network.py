@@ -21,7 +21,7 @@ from .drawing import (
     drawing_command,
     print_line,
     refuse_unused,
-    source_plan,
+    source_run,
 )  # fmt: skip
 from .errors import reporting_errors
 from .options import integer, option
@@ -61,7 +61,7 @@ def network(
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
     from ..viz.network.drawing import SUFFIXES
-    from .pictures import draw_plan
+    from .pictures import draw_run
 
     check_place(out, SUFFIXES)
     check_theme(style["theme"])
@@ -70,12 +70,12 @@ def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -
     if source.function is not None:
         _own_network(source, source.function, row, style).save(out)
     else:
-        plan = source_plan(source, [] if row is None else [row])
+        run = source_run(source, [] if row is None else [row])
         if row is not None and style["title"] is None:
-            classes = plan.problem.classes
-            name = f": {classes[plan.problem.targets[row - 1].argmax()]}" if classes else ""
-            style["title"] = f"Row {row} of {Path(plan.problem.name).name}{name}"
-        draw_plan(plan, None if row is None else plan.rows([row]), **style).save(out)
+            classes = run.problem.classes
+            name = f": {classes[run.problem.targets[row - 1].argmax()]}" if classes else ""
+            style["title"] = f"Row {row} of {Path(run.problem.name).name}{name}"
+        draw_run(run, None if row is None else run.rows([row]), **style).save(out)
     print_line(source.quiet, f"The network is in {out}.")
 
 

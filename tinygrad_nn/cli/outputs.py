@@ -37,19 +37,19 @@ def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[lis
         save_figure(plot_history(outcome.history), staging / "loss.png")
         if outcome.scores:
             names.insert(1, "confusion.png")
-            classes = outcome.plan.problem.classes
+            classes = outcome.run.problem.classes
             save_figure(plot_confusion(outcome.scores.matrix, classes), staging / "confusion.png")
         try:
-            draw_graph(outcome.plan, staging / "graph.svg")
+            draw_graph(outcome.run, staging / "graph.svg")
         except RuntimeError as error:
             note = f"graph.svg could not be drawn: {error}"
             names[names.index("graph.svg")] = "graph.dot"
-            draw_graph(outcome.plan, staging / "graph.dot")
+            draw_graph(outcome.run, staging / "graph.dot")
         write_whole(staging / "history.json", outcome.history.to_json().encode() + b"\n")
         if report:
             from .page import page
 
             names.insert(0, "report.html")
             write_whole(staging / "report.html", page(outcome).encode())
-        save_network(staging / "model.safetensors", outcome.plan.network)
+        save_network(staging / "model.safetensors", outcome.run.network)
     return names, note

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..printable import html_text
-from .pictures import draw_plan, row_loss
+from .pictures import draw_run, row_loss
 from .report import difference_table, short_list, training_facts
 from .run import Options, Outcome, Scores
 
@@ -51,7 +51,7 @@ def page(outcome: Outcome) -> str:
     from ..viz.graph.page import AT_SIZE, html_page
     from ..viz.training.live import STYLE as CHARTS
 
-    plan = outcome.plan
+    run = outcome.run
     walk = _explorer(outcome)
     script = re.search(r"script-src ('sha256-[^']+')", walk)  # a srcdoc frame inherits the policy of this page
     policy = POLICY + (f"; script-src {script[1]}" if script else "")
@@ -69,7 +69,7 @@ def page(outcome: Outcome) -> str:
     body.append("<main>")
     body += [f'<section id="{key}">\n<h2>{escape(name)}</h2>\n{html}\n</section>' for key, name, html in parts]
     body.append("</main>")
-    title = f"{Path(plan.problem.name).name}: a network trained to predict {plan.problem.target}"
+    title = f"{Path(run.problem.name).name}: a network trained to predict {run.problem.target}"
     return html_page(title, "\n".join(body), style=CHARTS + AT_SIZE + STYLE, policy=policy)
 
 
@@ -96,7 +96,7 @@ def _number_text(number: float) -> str:
 def _scores(outcome: Outcome) -> str:
     from ..viz.graph.page import html_table
 
-    rows = len(outcome.plan.parts[outcome.scored][0])
+    rows = len(outcome.run.parts[outcome.scored][0])
     note = "" if outcome.scored == "test" else " There is no test part."
     head = f"<p>On the {rows:,} rows of the {outcome.scored} part.{note}</p>"
     if outcome.scores is None:
@@ -104,7 +104,7 @@ def _scores(outcome: Outcome) -> str:
         return head if off is None else head + (
             f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the "
             "share of its variance that is explained.</p>")  # fmt: skip
-    scores, classes = outcome.scores, outcome.plan.problem.classes
+    scores, classes = outcome.scores, outcome.run.problem.classes
     counts = scores.matrix.sum(axis=1)
     columns = (scores.precision, scores.recall, scores.f1)
     table = [[str(name), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}"]
@@ -169,7 +169,7 @@ def _roads(outcome: Outcome) -> str:
 def _graph(outcome: Outcome) -> str:
     from ..viz import draw
 
-    loss, names, title = row_loss(outcome.plan, outcome.scored)
+    loss, names, title = row_loss(outcome.run, outcome.scored)
     words = f"<p>The {html_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
     light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
     try:
@@ -181,15 +181,15 @@ def _graph(outcome: Outcome) -> str:
 def _network(outcome: Outcome) -> str:
     from ..viz import summary
 
-    plan, part = outcome.plan, outcome.scored
-    x, y = (rows[:1] for rows in plan.parts[part])
-    name = "" if not plan.problem.classes else f", {plan.problem.classes[int(y[0].argmax())]},"
+    run, part = outcome.run, outcome.scored
+    x, y = (rows[:1] for rows in run.parts[part])
+    name = "" if not run.problem.classes else f", {run.problem.classes[int(y[0].argmax())]},"
     words = (
         f"The same moment, after the training, with the first row of the {part} part{name} in it: z and a in the "
         "neurons, δ below them. Blue weights are positive, orange ones negative, thick ones large."
     )
-    drawn = _picture(lambda theme: draw_plan(plan, (x, y), theme=theme, title="").svg, "Network")
-    return f"<p>{html_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
+    drawn = _picture(lambda theme: draw_run(run, (x, y), theme=theme, title="").svg, "Network")
+    return f"<p>{html_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(run.network.layers, x)._repr_html_()}"
 
 
 def _picture(svg: Callable[[str], str], name: str) -> str:
@@ -210,7 +210,7 @@ def _explorer(outcome: Outcome) -> str:
     from ..viz.explorer.explore import page as explorer
     from ..viz.explorer.story import tell_story
 
-    loss, names, title = row_loss(outcome.plan, outcome.scored)
+    loss, names, title = row_loss(outcome.run, outcome.scored)
     return explorer(tell_story(GraphView(loss, names=names)), title[:1].upper() + title[1:])
 
 
@@ -224,13 +224,13 @@ def _frame(walk: str) -> str:
 
 
 def _reproduction(outcome: Outcome) -> str:
-    plan = outcome.plan
-    rows = [(name, text) for name, text in training_facts(plan)]
-    rows += [("features", short_list(plan.problem.features, "columns")), ("versions", _versions())]
+    run = outcome.run
+    rows = [(name, text) for name, text in training_facts(run)]
+    rows += [("features", short_list(run.problem.features, "columns")), ("versions", _versions())]
     lines = "".join(f'<tr><th scope="row">{html_text(name)}</th><td>{html_text(text)}</td></tr>' for name, text in rows)
     return (
         f"<p>This command makes the same network again, bit for bit:</p>\n"
-        f"<pre>{html_text(command(plan.options))}</pre>\n"
+        f"<pre>{html_text(command(run.options))}</pre>\n"
         f'<table class="facts"><tbody>{lines}</tbody></table>'
     )
 

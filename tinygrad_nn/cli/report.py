@@ -1,4 +1,4 @@
-"""The text output of the commands: the plan of a training, its losses and scores, predictions and file names."""
+"""The text output of the commands: the facts of a training run, its losses and scores, predictions and file names."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Report:
                 line.rstrip()
                 self.console.print(Text.assemble((("" if k else name).ljust(left), "dim"), line))
 
-    def start(self, plan: PreparedRun) -> None:
+    def start(self, run: PreparedRun) -> None:
         """Print the data, the network and the settings before training."""
-        self.facts(training_facts(plan))
+        self.facts(training_facts(run))
 
     def outcome(self, outcome: Outcome) -> None:
         """Print losses, scores, and the comparison of the roads."""
         self.line()
         self.exact(str(outcome.history))
-        rows = len(outcome.plan.parts[outcome.scored][0])
+        rows = len(outcome.run.parts[outcome.scored][0])
         note = "" if outcome.scored == "test" else " (there is no test part)"
         self.heading(f"Scores on the {rows:,} rows of the {outcome.scored} part{note}")
-        self.found(outcome.scores or outcome.errors, outcome.plan.problem.classes)
+        self.found(outcome.scores or outcome.errors, outcome.run.problem.classes)
         self.heading("Gradients of the first batch before training, by three roads")
         self.roads(outcome.roads)
 
@@ -131,13 +131,13 @@ class Report:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
 
 
-def training_facts(plan: PreparedRun) -> list[tuple[str, str]]:
-    """Return the description of a plan (data, network, training) as pairs of name and text."""
-    problem, solver, settings = plan.problem, plan.solver, plan.settings
-    layers = plan.network.layers
-    scaled = ", scaled as well" if plan.network.target_scaler else ""
+def training_facts(run: PreparedRun) -> list[tuple[str, str]]:
+    """Return the description of a run (data, network, training) as pairs of name and text."""
+    problem, solver, settings = run.problem, run.solver, run.settings
+    layers = run.network.layers
+    scaled = ", scaled as well" if run.network.target_scaler else ""
     what = short_list(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
-    rows = {name: len(x) for name, (x, _) in plan.parts.items()}
+    rows = {name: len(x) for name, (x, _) in run.parts.items()}
     parameters = sum(layer.W.size + layer.b.size for layer in layers)
     widths = [str(layers[0].n_in), *(f"{layer.n_out} {layer.activation}" for layer in layers)]
     regularization = solver.regularization
@@ -147,10 +147,10 @@ def training_facts(plan: PreparedRun) -> list[tuple[str, str]]:
         extras.append(f"{regularization.method} with lam {regularization.lam:g}{mix}")
     if regularization.dropout:
         extras.append(f"dropout {regularization.dropout:g}")
-    inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if plan.network.scaler else ''}"
+    inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if run.network.scaler else ''}"
     how = f"{solver.loss} by {solver.rule.name}, learning rate {solver.learning_rate:g}"
     times = f"{settings.epochs:,} {'epoch' if settings.epochs == 1 else 'epochs'}"
-    with_ = f"gradients by {plan.options.gradients}, seed {plan.options.seed}"
+    with_ = f"gradients by {run.options.gradients}, seed {run.options.seed}"
     return [
         ("data", f"{problem.name}: {inputs}"),
         *[("", note) for note in problem.notes],

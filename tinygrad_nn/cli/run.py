@@ -101,7 +101,7 @@ class Outcome(NamedTuple):
     `flow` is ``None`` if it was not requested.
     """
 
-    plan: PreparedRun
+    run: PreparedRun
     history: History
     roads: RoadsReport
     scored: str
@@ -164,41 +164,41 @@ def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
     return PreparedRun(options, problem, parts, network, solver, settings, rng)
 
 
-def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Outcome:
+def execute(run: PreparedRun, progress: bool = False, flow: bool = False) -> Outcome:
     """Compare the gradients of the first batch by three roads, then train the network and score it.
 
     Args:
-        plan: a plan made by `prepare`, to be used once, as its network is trained in place.
+        run: a run made by `prepare`, to be used once, as its network is trained in place.
         progress: whether to show a progress bar on standard error.
         flow: whether to record the size of each layer's gradient at the end of each epoch.
 
     Raises:
         FloatingPointError: the training diverged.
     """
-    options, model, solver = plan.options, plan.network.layers, plan.solver
-    x, y = plan.parts["train"]
-    size = plan.settings.batch_size
+    options, model, solver = run.options, run.network.layers, run.solver
+    x, y = run.parts["train"]
+    size = run.settings.batch_size
     # masks come from a separate generator, so that this comparison does not change the training
     sizes, p = [layer.n_out for layer in model], solver.regularization.dropout
     masks = draw_masks(np.random.default_rng(options.seed), sizes, len(x[:size]), p, model[0].dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported as an error
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
-        kept = _flow(plan) if flow else None
-        history, interrupted = _train_until_interrupt(plan, progress, kept)
-    scored = "test" if len(plan.parts["test"][0]) else "train"
-    x, y = plan.parts[scored]
+        kept = _flow(run) if flow else None
+        history, interrupted = _train_until_interrupt(run, progress, kept)
+    scored = "test" if len(run.parts["test"][0]) else "train"
+    x, y = run.parts[scored]
     y_hat = Predict(model, x)
-    if plan.problem.task == "regression":
-        scaler = plan.network.target_scaler
+    if run.problem.task == "regression":
+        scaler = run.network.target_scaler
         own = [part if scaler is None else scaler.inverse(part) for part in (y, y_hat)]
-        return Outcome(plan, history, roads, scored, None, errors(*own), kept, interrupted)
-    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept, interrupted)
+        return Outcome(run, history, roads, scored, None, errors(*own), kept, interrupted)
+    return Outcome(run, history, roads, scored, score(y, y_hat), None, kept, interrupted)
 
 
-def _train_until_interrupt(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
+def _train_until_interrupt(run: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
     """Train; on Ctrl-C, restore the weights of the last complete epoch and return the history up to it, and True."""
     kept = History()
-    layers = plan.network.layers
+    layers = run.network.layers
     weights: list[Any] = []
 
     def keep(epoch: Epoch) -> None:
@@ -206,9 +206,9 @@ def _train_until_interrupt(plan: PreparedRun, progress: bool, flow: GradientFlow
         weights[:] = [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers]
 
     try:
-        return learn(plan, progress, flow, [keep]), False
+        return learn(run, progress, flow, [keep]), False
     except KeyboardInterrupt:
-        if not weights or plan.comm is not None:  # one rank alone cannot stop the others
+        if not weights or run.comm is not None:  # one rank alone cannot stop the others
             raise
         for layer, (W, b) in zip(layers, weights, strict=True):
             layer.W, layer.b = W, b
@@ -216,35 +216,35 @@ def _train_until_interrupt(plan: PreparedRun, progress: bool, flow: GradientFlow
 
 
 def learn(
-    plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
+    run: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
     more: Sequence[Callable[[Epoch], Any]] = (),
 ) -> History:  # fmt: skip
-    """Train the network of a plan in place; a plan can be used once.
+    """Train the network of a run in place; a run can be used once.
 
     Raises:
         FloatingPointError: the training diverged.
     """
-    x, y = plan.parts["train"]
-    x_val, y_val = plan.parts["val"] if len(plan.parts["val"][0]) else (None, None)
+    x, y = run.parts["train"]
+    x_val, y_val = run.parts["val"] if len(run.parts["val"][0]) else (None, None)
     with np.errstate(over="ignore", invalid="ignore"):
         return fit(
-            plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
-            gradients=plan.options.gradients, progress=progress,
+            run.network.layers, x, y, x_val, y_val, solver=run.solver, settings=run.settings, rng=run.rng,
+            gradients=run.options.gradients, progress=progress,
             callbacks=[_stop_if_diverged, *([flow] if flow else []), *more],
-            comm=plan.comm, **_fit_options(plan),
+            comm=run.comm, **_fit_options(run),
         )  # fmt: skip
 
 
-def _fit_options(plan: PreparedRun) -> dict[str, Any]:
+def _fit_options(run: PreparedRun) -> dict[str, Any]:
     """Return the optional arguments of `fit` that the user requested."""
-    options = plan.options
+    options = run.options
     found: dict[str, Any] = {}
     if options.early_stopping is not None:
         found["early_stopping"] = EarlyStopping(options.early_stopping)
     if options.checkpoint is not None:
         found |= {"checkpoint": options.checkpoint, "resume": options.resume}
     if options.class_weight is not None:
-        found["class_weight"] = _class_weight(options.class_weight, plan.problem)
+        found["class_weight"] = _class_weight(options.class_weight, run.problem)
     return found
 
 
@@ -266,46 +266,46 @@ def _class_weight(text: str, problem: Problem) -> Any:
     return list(weights.values())
 
 
-def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
+def cross_validate(run: PreparedRun, folds: int) -> list[float]:
     """Return the accuracies or R² of a cross-validation: each network is scored on rows it was not trained on.
 
     The rows are shuffled and, in a classification, dealt out class by class, so that each fold has its share of each.
     """
-    x, y, options = plan.problem.x, plan.problem.targets, plan.options
+    x, y, options = run.problem.x, run.problem.targets, run.options
     if not 2 <= folds <= len(x):
         raise ValueError(f"cv={folds}; there are {len(x)} rows, so it must be a whole number from 2 to {len(x)}.")
     order = np.random.default_rng(options.seed).permutation(len(x))
-    if plan.problem.task == "classification":
+    if run.problem.task == "classification":
         order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
     found = []
     for k in range(folds):
         out = np.zeros(len(x), bool)
         out[order[k::folds]] = True
         rng = np.random.default_rng([options.seed, k])
-        layers = _layers(options, plan.problem, plan.solver.loss, plan.network.layers[0].dtype, rng)
-        scaler = Scaler.fit(x[~out]) if plan.network.scaler is not None else None
-        target_scaler = Scaler.fit(y[~out]) if plan.network.target_scaler is not None else None
-        network = Network(layers, plan.problem.task, scaler=scaler, target_scaler=target_scaler)
+        layers = _layers(options, run.problem, run.solver.loss, run.network.layers[0].dtype, rng)
+        scaler = Scaler.fit(x[~out]) if run.network.scaler is not None else None
+        target_scaler = Scaler.fit(y[~out]) if run.network.target_scaler is not None else None
+        network = Network(layers, run.problem.task, scaler=scaler, target_scaler=target_scaler)
         rows = x if scaler is None else scaler.transform(x)
         targets = y if target_scaler is None else target_scaler.transform(y)
         parts = {name: (rows[which], targets[which])
                  for name, which in (("train", ~out), ("test", out), ("val", slice(0)))}  # fmt: skip
         once = replace(options, checkpoint=None, early_stopping=None)
-        learn(plan._replace(options=once, parts=parts, network=network, rng=rng))
+        learn(run._replace(options=once, parts=parts, network=network, rng=rng))
         prediction = Predict(layers, rows[out])
-        if plan.problem.task == "classification":
+        if run.problem.task == "classification":
             found.append(float(score(y[out], prediction).accuracy.overall))
         else:
             found.append(float(r2_score(targets[out], prediction)))
     return found
 
 
-def _flow(plan: PreparedRun) -> GradientFlow:
+def _flow(run: PreparedRun) -> GradientFlow:
     """Return a callback that records the gradients of the training part, without dropout, after each epoch."""
     from ..viz.training.gradient_flow import GradientFlow
 
-    x, y = plan.parts["train"]
-    return GradientFlow(lambda model: BackProp(model, FeedForward(model, x), y, solver=plan.solver))
+    x, y = run.parts["train"]
+    return GradientFlow(lambda model: BackProp(model, FeedForward(model, x), y, solver=run.solver))
 
 
 def _stop_if_diverged(epoch: Epoch) -> None:

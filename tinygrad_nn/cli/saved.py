@@ -1,4 +1,4 @@
-"""A network that `train` saved, loaded as a plan that the drawing commands can use without training."""
+"""A network that `train` saved, loaded as a prepared run that the drawing commands can use without training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .run import FEW, Options, PreparedRun
 ABOUT_DATA = ("dataset", "data", "encoding", "target", "loss", "seed")  # options that apply to a saved network
 
 
-def saved_plan(model: str, options: Options) -> PreparedRun:
-    """Return the plan of a saved network: its layers, and rows of the table that the options select.
+def saved_run(model: str, options: Options) -> PreparedRun:
+    """Return the run of a saved network: its layers, and rows of the table that the options select.
 
     The loss is ``options.loss``, by default the one that the network was trained with, without a penalty.
 

@@ -164,14 +164,14 @@ def _train(
     if options["resume"] and options["checkpoint"] is None:
         raise ValueError("resume continues from a checkpoint; add checkpoint=DIR, the folder of the earlier training.")
     with table_progress(options["data"], progress) as told:
-        plan = prepare(Options(**options), told)._replace(comm=comm)
+        run = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)
-    report.start(plan)
+    report.start(run)
     if options["cv"] is not None:
-        what = "accuracy" if plan.problem.task == "classification" else "R2"
-        report.folds(cross_validate(plan, options["cv"]), what)
+        what = "accuracy" if run.problem.task == "classification" else "R2"
+        report.folds(cross_validate(run, options["cv"]), what)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: results so far are written
-    outcome = execute(plan, progress=progress, flow=page)
+    outcome = execute(run, progress=progress, flow=page)
     report.outcome(outcome)
     if not writes:
         return
@@ -180,7 +180,7 @@ def _train(
         print_error(note, "warning: ")
     report.written(out, names)
     if outcome.interrupted:
-        done, all_of_it, place = len(outcome.history), plan.settings.epochs, options["checkpoint"]
+        done, all_of_it, place = len(outcome.history), run.settings.epochs, options["checkpoint"]
         again = f"to continue, add --resume (the checkpoint is in {place})" if place else (
             "a training with --checkpoint DIR can be continued")  # fmt: skip
         print_error(f"interrupted after epoch {done:,} of {all_of_it:,}; the results so far were written; {again}.", "")

@@ -306,7 +306,7 @@ class Ranks:
             found[name] = whole
         return text, found
 
-    def told(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return the value of rank 0, which JSON must be able to hold, on every rank."""
         return json.loads(self.from_first(json.dumps(value) if self.rank == 0 else "", {})[0])
 

@@ -197,7 +197,7 @@ def check_gradients(
                 return GradientReport(tuple(checks), steady=False)
             cotangents = [_random(out, rng) for out in line.outs]
             up = _gradients(call, len(leaves))
-            gradients = [np.asarray(g) for g in up(*leaves, *cotangents)]
+            gradients = [np.asarray(raw(g)) for g in up(*leaves, *cotangents)]
             for i, v, where in _directions(leaves, names, along, rng, directions if first else 1, entries * first):
                 with recording(False):
                     found = line.along({i: v}, cotangents, complex_step if first else False)

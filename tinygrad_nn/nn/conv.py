@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ops.convolution import conv, conv_transpose, per_axis
+from ..ops.convolution import added_pixels, conv, conv_transpose, per_axis
 from ..tensor import Tensor
 from .keywords import pytorch_names
 from .linear import as_input, check_count, check_flag, parameter
@@ -172,8 +172,8 @@ class _ConvTranspose(Convolution):
         self, c_in: int, c_out: int, kernel: Size, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
         groups: int = 1, bias: bool = True, dilation: Size = 1, *, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        self.output_padding = per_axis(type(self).__name__, "output_padding", output_padding, self.axes, 0)
         super().__init__(c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng=rng, dtype=dtype)
+        self.output_padding = added_pixels(type(self).__name__, output_padding, self.stride, self.dilation)
 
     def _run(self, x: Any) -> Tensor:
         result: Tensor = conv_transpose(

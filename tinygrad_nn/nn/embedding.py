@@ -99,17 +99,8 @@ class Embedding(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Return the rows of the table at the indices x, ``(*x.shape, n_out)``."""
-        if not isinstance(x, Tensor):
-            x = np.asarray(unmasked(x))
-        if x.dtype.kind not in "iu":
-            raise TypeError(
-                f"{self!r} takes indices of words; x has dtype {x.dtype}. Write x.astype(int) if these are indices of "
-                "words."
-            )
-        missing = find_unknown(x, self.words)
-        if missing is not None:
-            raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {missing}.")
-        result: Tensor = embedding(self.weight, without_wrapping(x, self.words), padding_idx=self.padding_idx)
+        x = checked_indices(repr(self), "x", x, self.words)
+        result: Tensor = embedding(self.weight, x, padding_idx=self.padding_idx)
         return result
 
     def about(self) -> str:
@@ -117,6 +108,20 @@ class Embedding(Module):
         return f"{self.words}, {self.n_out}" + (
             "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         )
+
+
+def checked_indices(table: str, name: str, x: Any, words: int) -> Any:
+    """Return indices of words as an array or Tensor of integers; raise if they are not integers or out of range."""
+    x = x if isinstance(x, Tensor) else np.asarray(unmasked(x))
+    if x.dtype.kind not in "iu":
+        raise TypeError(
+            f"{table} takes indices of words; {name} has dtype {x.dtype}. Write {name}.astype(int) if these are "
+            "indices of words."
+        )
+    missing = find_unknown(x, words)
+    if missing is not None:
+        raise ValueError(f"{table} has the words 0 to {words - 1}; {name} holds {missing}.")
+    return without_wrapping(x, words)
 
 
 def sinusoidal_positions(length: int, n: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:

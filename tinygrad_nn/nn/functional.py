@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from functools import wraps
 from inspect import signature
-from math import prod, sqrt
+from math import sqrt
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from ..masked import unmasked
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.activations import prelu as rectified_by
@@ -37,11 +36,11 @@ from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
 from .conv import check_axes
-from .embedding import find_unknown, without_wrapping
+from .embedding import checked_indices
 from .keywords import translate_options
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
-from .norm import standardize_batch
+from .norm import standardize_batch, standardize_groups
 from .pool import FIXED
 
 Size = int | tuple[int, ...]
@@ -263,13 +262,10 @@ def batch_norm(
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalise each sample over groups of its channels and over its spatial axes; see `nn.GroupNorm`."""
-    n, channels = input.shape[:2]
+    channels = input.shape[1]
     if channels % num_groups:
         raise ValueError(f"group_norm: {channels} channels cannot be divided into {num_groups} groups of equal size.")
-    each = channels // num_groups
-    w, b = (fill if p is None else np.reshape(p, (num_groups, each, 1)) for p, fill in ((weight, 1.0), (bias, 0.0)))
-    parted = np.reshape(input, (n, num_groups, each, prod(input.shape[2:])))
-    return standardize(parted, w, b, axis=(2, 3), eps=eps).reshape(input.shape)
+    return standardize_groups(input, num_groups, weight, bias, eps)
 
 
 def instance_norm(
@@ -289,15 +285,8 @@ def instance_norm(
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
-    numbers, words = input if isinstance(input, Tensor) else np.asarray(unmasked(input)), weight.shape[0]
-    if numbers.dtype.kind not in "iu":
-        raise TypeError(
-            f"embedding: input must hold indices of words; it has dtype {numbers.dtype}. Write x.astype(int)."
-        )
-    missing = find_unknown(numbers, words)
-    if missing is not None:
-        raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
-    return rows_of(weight, without_wrapping(numbers, words), padding_idx=padding_idx)
+    rows = checked_indices("embedding: the table", "input", input, weight.shape[0])
+    return rows_of(weight, rows, padding_idx=padding_idx)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

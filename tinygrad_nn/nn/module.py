@@ -16,7 +16,7 @@ from ..printable import printable
 from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
-from .state import LoadedKeys, Slot, raise_mismatch, requested_dtype
+from .state import LoadedKeys, Slot, note_replaced, raise_mismatch, raise_replaced, requested_dtype
 
 Array = np.ndarray[Any, Any]
 MOST = 24  # the largest number of submodule lines that ``repr`` shows
@@ -140,6 +140,7 @@ class Module:
             tensor: an array or a Tensor, whose graph is left behind; or ``None``.
             persistent: whether `state_dict` includes it.
         """
+        setattr(self, name, None)  # if it was a parameter, it is none from now on
         setattr(self, name, tensor.detach() if isinstance(tensor, Tensor) else tensor)
         if persistent and name not in self.buffer_names:
             self.buffer_names = (*self.buffer_names, name)
@@ -203,6 +204,8 @@ class Module:
         """Yield all parameters and buffers with all their paths, or with once=True by each module's first path."""
         for path, module in self._paths(once):
             start = f"{path}." if path else ""
+            if once and vars(module).get("_replaced"):
+                raise_replaced(type(self).__name__, start, vars(module))
             for name, value in _find_members(module.attributes()):
                 if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
                     value.node is not None or value.label is not None  # a frozen parameter has a name
@@ -373,6 +376,13 @@ class Module:
 
         def __getattr__(self, name: str) -> Any:
             raise no_attribute(type(self).__name__, name, () if name[0] == "_" else dir(self), OF_MODELS)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set an attribute, and remember whether an array has replaced a parameter."""
+            mine = vars(self)
+            if name[0] != "_" and (isinstance(mine.get(name), Tensor) or "_replaced" in mine):
+                note_replaced(mine, name, value)
+            object.__setattr__(self, name, value)
 
     # -- How it is shown
 

@@ -61,10 +61,7 @@ class BatchNorm(Module):
     ) -> None:  # fmt: skip
         self.features = check_count("BatchNorm", "features", features)
         self.eps, self.momentum = float(eps), None if momentum is None else float(momentum)
-        one = parameter(np.ones(self.features), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.features), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.features, dtype, affine)
         self.running_mean: Any = np.zeros(self.features, self._dtype) if track_running_stats else None
         self.running_var: Any = np.ones(self.features, self._dtype) if track_running_stats else None
         self.num_batches_tracked: Any = np.array(0) if track_running_stats else None
@@ -165,10 +162,7 @@ class LayerNorm(Module):
         self, shape: int | Shape, eps: float = 1e-5, affine: bool = True, bias: bool = True, *, dtype: Any = np.float64
     ) -> None:
         self.shape, self.eps = _check_shape("LayerNorm", shape), float(eps)
-        one = parameter(np.ones(self.shape), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.shape), dtype) if affine and bias else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.shape, dtype, affine, bias)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
@@ -260,32 +254,32 @@ class GroupNorm(Module):
     def __init__(
         self, groups: int, channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.groups, self.channels = (
-            check_count("GroupNorm", "groups", groups),
-            check_count("GroupNorm", "channels", channels),
-        )
+        self.groups = check_count("GroupNorm", "groups", groups)
+        self.channels = check_count("GroupNorm", "channels", channels)
         if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm: {self.channels} channels cannot be divided into {self.groups} groups of equal size."
             )
         self.eps = float(eps)
-        one = parameter(np.ones(self.channels), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.channels, dtype, affine)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
         x = as_input(x, self._dtype)
         check_channels(self, x, self.channels)
-        each = self.channels // self.groups
-        weight, bias = _affine(self.weight, self.bias, (self.groups, each, 1))
-        parted = x.reshape(x.shape[0], self.groups, each, math.prod(x.shape[2:]))
-        return standardize(parted, weight, bias, axis=(2, 3), eps=self.eps).reshape(x.shape)
+        return standardize_groups(x, self.groups, self.weight, self.bias, self.eps)
 
     def about(self) -> str:
         """Return the numbers of groups and channels."""
         return f"{self.groups}, {self.channels}" + ", affine=False" * (self.weight is None)
+
+
+def standardize_groups(x: Any, groups: int, weight: Any, bias: Any, eps: float) -> Any:
+    """Return x standardized over groups of channels and the spatial axes, with a weight and a bias of each channel."""
+    each = x.shape[1] // groups
+    weight, bias = _affine(weight, bias, (groups, each, 1))
+    parted = x.reshape(x.shape[0], groups, each, math.prod(x.shape[2:]))
+    return standardize(parted, weight, bias, axis=(2, 3), eps=eps).reshape(x.shape)
 
 
 @pytorch_names(_OF_BATCH, num_features="channels")
@@ -317,10 +311,7 @@ class InstanceNorm(Module):
 
     def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
         self.channels, self.eps = check_count("InstanceNorm", "channels", channels), float(eps)
-        one = parameter(np.ones(self.channels), dtype)
-        self._dtype = one.dtype
-        self.weight = one if affine else None
-        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+        self._dtype, self.weight, self.bias = _weight_and_bias(self.channels, dtype, affine)
 
     def forward(self, x: Any) -> Any:
         """Return x normalised, of the same shape."""
@@ -341,10 +332,16 @@ class InstanceNorm(Module):
         return f"{self.channels}" + ", affine=True" * (self.weight is not None)
 
 
+def _weight_and_bias(shape: Any, dtype: Any, affine: bool, bias: bool = True) -> tuple[Any, Any, Any]:
+    """Return the checked dtype, a weight of ones and a bias of zeros; None for those that the layer does not have."""
+    weight = parameter(np.ones(shape), dtype)
+    return weight.dtype, weight if affine else None, parameter(np.zeros(shape), dtype) if affine and bias else None
+
+
 def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, Any]:
     """Return weight and bias in a shape that broadcasts; a missing weight is 1, a missing bias 0."""
     if shape is not None and len(shape) > 1:
-        weight, bias = (None if p is None else p.reshape(shape) for p in (weight, bias))
+        weight, bias = (None if p is None else np.reshape(p, shape) for p in (weight, bias))
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 

@@ -65,6 +65,43 @@ class LoadedKeys(NamedTuple):
         return "<All keys matched successfully>"
 
 
+def note_replaced(attributes: dict[str, Any], name: str, value: Any) -> None:
+    """Note in a module's attributes that an array or a constant is about to replace a parameter, or no longer does.
+
+    A function that is differentiated with respect to a weight assigns it to a layer: Tensors, then plain arrays. So the
+    assignment itself is no mistake, but then the weight is missing among the parameters, which `raise_replaced` says.
+    """
+    old = attributes.get(name)
+    if isinstance(value, Tensor):
+        constant = type(value) is Tensor and value.node is None and value.label is None
+    else:
+        constant = _is_numbers(value)
+    if not constant:
+        attributes.get("_replaced", set()).discard(name)
+    elif isinstance(old, Tensor) and old.data.dtype.kind in "fc" and (old.node is not None or old.label is not None):
+        attributes.setdefault("_replaced", set()).add(name)
+
+
+def raise_replaced(owner: str, start: str, attributes: dict[str, Any]) -> None:
+    """Raise a TypeError if an attribute that was a parameter is now an array or a constant."""
+    for name in sorted(attributes["_replaced"] & set(attributes)):
+        value = attributes[name]
+        what = "a constant Tensor" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+        raise TypeError(
+            f"{owner}: {start}{name} was a parameter, and what was assigned to it is {what}: it would be missing "
+            f"among the parameters, and not be trained or saved. To change the values of a parameter write "
+            f"m.{name}.data = np.asarray(value, m.{name}.dtype); for another parameter m.{name} = nn.Parameter(value); "
+            f"for a constant write m.{name} = None before."
+        )
+
+
+def _is_numbers(x: Any) -> bool:
+    """Tell whether a value is an array, a number, or a nested list of numbers."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and all(map(_is_numbers, x))
+    return isinstance(x, (np.ndarray, np.generic, float, int))
+
+
 def assign(parameter: Tensor, value: Any) -> None:
     """Replace the data of a parameter, keeping its dtype; the array is new, as an older graph may use the old one."""
     array = np.array(value, dtype=parameter.data.dtype)

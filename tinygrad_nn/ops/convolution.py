@@ -45,6 +45,21 @@ def per_axis(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
     return tuple(int(n) for n in many)
 
 
+def added_pixels(call: str, value: Any, stride: Ints, dilation: Ints) -> Ints:
+    """Return the option output_padding as a tuple; raise unless it is smaller than stride or dilation on each axis.
+
+    A convolution maps as many sizes to one as its stride is large, and output_padding chooses among them.
+    """
+    found = per_axis(call, "output_padding", value, len(stride), 0)
+    for n, s, d in zip(found, stride, dilation, strict=True):
+        if n >= max(s, d):
+            raise ValueError(
+                f"{call}: output_padding={value} with stride={s} and dilation={d} on the same axis; it needs to be "
+                f"smaller than one of them, so here it may be at most {max(s, d) - 1}. More pixels are added by np.pad."
+            )
+    return found
+
+
 # How many entries of windows are copied at a time. Such a block stays in the cache while it is multiplied; all windows
 # together would need the memory of the image times the number of taps.
 BLOCK = 2**19
@@ -305,13 +320,15 @@ def conv_transpose(
         w: kernels, ``(c_in, c_out / groups, *kernel)``.
         stride, dilation, groups: as for `conv`.
         padding: p, the number of pixels that are cropped from the result at each end.
-        output_padding: the number of pixels added at the far end, since `conv` maps several sizes to the same one.
+        output_padding: the number of pixels added at the far end, since `conv` maps several sizes to the same one. It
+            is smaller than stride or dilation.
 
     Returns:
         ``(batch, c_out, *size)``, with ``(n - 1) s - 2 p + d (k - 1) + 1 + output_padding`` pixels along each axis.
 
     Raises:
-        ValueError: shapes do not fit, an option is not an integer, or the result would be empty.
+        ValueError: shapes do not fit, an option is not an integer, output_padding is too large, or the result would be
+            empty.
 
     Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); Dumoulin & Visin, A guide to
         convolution arithmetic for deep learning (2016), section 4.
@@ -326,7 +343,7 @@ def conv_transpose(
             call="conv_transpose", x=x.shape, w=w.shape, groups=groups, n=w.shape[0], need=(x.shape[1], *w.shape[1:])
         ))  # fmt: skip
     how = _options("conv_transpose", x.ndim - 2, stride, padding, dilation)
-    more = per_axis("conv_transpose", "output_padding", output_padding, x.ndim - 2, 0)
+    more = added_pixels("conv_transpose", output_padding, how["stride"], how["dilation"])
     size = _transposed_size(x.shape, w.shape, output_padding=more, **how)
     if min(*size, *x.shape[2:]) < 1:
         raise ValueError(

@@ -148,6 +148,11 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
+def returns_plain(handler: Any) -> bool:
+    """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
+    return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
+
+
 def _writes(name: str, way: str) -> Callable[..., Any]:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"{name} writes into an array, and a Tensor's graph would not record it. {way}")

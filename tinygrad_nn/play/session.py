@@ -204,7 +204,7 @@ class Session:
             rows = [[*point[:6], *point.gradients, *[0.0] * (len(training.layers) - len(point.gradients))]
                     for point in points]  # fmt: skip
             width = 6 + len(training.layers)
-            now = training.look()
+            now = training.evaluate()
             head = {
                 "version": self.version, "settled": self.settled, "running": self.running, "message": self.message,
                 "updates": training.updates, "epoch": now.epoch, "loss": _or_none(now.loss),

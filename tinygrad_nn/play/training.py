@@ -183,7 +183,7 @@ class Training:
 
     def _ended(self) -> None:
         """At the end of an epoch, check the network for divergence, add a point to the curve and keep a snapshot."""
-        point = self.look()
+        point = self.evaluate()
         for name, parameter in zip(self.task.names, self.task.parameters, strict=True):
             if not np.isfinite(parameter.data).all():
                 raise FloatingPointError(f"{name} became infinite or NaN")
@@ -192,7 +192,7 @@ class Training:
             self._add(point)
         self._mark = self._kept()
 
-    def look(self) -> Point:
+    def evaluate(self) -> Point:
         """Return losses and scores over all rows, without dropout and penalties."""
         found = []
         with np.errstate(all="ignore"):
@@ -206,7 +206,7 @@ class Training:
 
     def note(self) -> None:
         """Add the current losses and scores to the curve."""
-        point = self.look()
+        point = self.evaluate()
         if math.isnan(self._first):
             self._first = point.loss
         if not self.curve or self.curve[-1].updates != point.updates:

@@ -151,7 +151,7 @@ class Description(Watch):
         if before is None or before.event.kind not in (BACK, SUMMED):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
-            self.look(wrap(node.out, node))
+            self.keep_graph(wrap(node.out, node))
             if self.everything or len(self.numbers) <= MOST:
                 self.graph = Graph(node)
         parents = node.parents or ()
@@ -172,7 +172,7 @@ class Description(Watch):
         if made is not None and made.event.kind == BACK:
             found.scope, found.line, found.of = made.scope, made.line, made.of
 
-    def look(self, result: Any) -> None:
+    def keep_graph(self, result: Any) -> None:
         """Keep the graph of a result, without its arrays, and the numbers of its nodes by event."""
         view = GraphView(result)
         for part in view:

@@ -180,7 +180,7 @@ def _keep_graph(described: Description, result: Any) -> None:
     """Keep the graph of a result for which no backward walk is run."""
     root = _Run._root(result)
     if root is not None:
-        described.look(root)
+        described.keep_graph(root)
 
 
 def _median_event(column: Sequence[Event]) -> Event:

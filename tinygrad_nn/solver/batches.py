@@ -70,7 +70,7 @@ class Rows:
             _check_read(flatten((x, y))[0], where)
         return x, y if self.weights is None else self._weighted(y), rows
 
-    def still(self, rows: int) -> Iterator[Batch]:
+    def in_order(self, rows: int) -> Iterator[Batch]:
         """Yield every row once, in order, for evaluation: chunks of `rows` rows, or all at once if in memory."""
         step = rows if self.mapped else self.rows
         for start in range(0, self.rows, step):
@@ -126,7 +126,7 @@ class Batches:
         if none:
             raise ValueError(f"{self.call}: the iterable yielded no batch; an iterator is exhausted after one pass.")
 
-    def still(self, rows: int) -> Iterator[Batch]:
+    def in_order(self, rows: int) -> Iterator[Batch]:
         """Yield the batches, for evaluation."""
         return self.batches(np.random.default_rng())
 

@@ -128,7 +128,7 @@ class Training:
                 with np.errstate(all="ignore"), quiet:
                     self.start = _losses(self.task, self.data, self.solver, False, self.shared)[0]
                     if self.shared is not None:  # rank 0 has the losses of all ranks
-                        self.start = self.shared.ranks.told(self.start)
+                        self.start = self.shared.ranks.broadcast(self.start)
             rows = self.data.data if isinstance(self.data, Rows) else None
             self.listeners.begin(self.done.epoch, rows)
             while self._goes_on():
@@ -253,7 +253,7 @@ def _evaluate(
         for name, metric in (default_metric(task, y, prediction) if metrics is None else metrics).items():
             found[start + name] = _one_number(name, raw(metric(y, prediction)))
     if shared is not None:
-        losses, found = shared.ranks.told([losses, found])
+        losses, found = shared.ranks.broadcast([losses, found])
     return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
 
 
@@ -275,7 +275,7 @@ def _losses(
     """Return the loss over all the data, and pairs of targets and predictions, which are None unless `keep`."""
     pieces, pairs = [], []
     if shared is None:
-        found: Iterator[Any] = ((*task.evaluate(x, y), y, rows) for x, y, rows in part.still(CHUNK))
+        found: Iterator[Any] = ((*task.evaluate(x, y), y, rows) for x, y, rows in part.in_order(CHUNK))
     else:
         found = shared.evaluated(part, keep)
     for loss, prediction, y, rows in found:

@@ -90,7 +90,7 @@ class SharedTraining:
             self.few = x, y
             yield *rebuild([leaf[shard.rows] for leaf in leaves]), rows
 
-    def still(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
+    def in_order(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
         """Yield this rank's rows of all the data in order, for evaluation, in the chunks that one process would take.
 
         Data in memory is divided in multiples of the rows that a prediction on one process takes at a time.
@@ -102,7 +102,7 @@ class SharedTraining:
                 rows = slice(start + shard.rows.start, start + shard.rows.stop)
                 yield shard, *data.part(rows)[:2]
             return
-        for x, y, count in data.still(CHUNK):
+        for x, y, count in data.in_order(CHUNK):
             shard = self.ranks.shard(count)
             leaves, rebuild = flatten((x, y))
             yield shard, *rebuild([leaf[shard.rows] for leaf in leaves])
@@ -138,7 +138,7 @@ class SharedTraining:
 
     def evaluated(self, data: Rows | Batches, keep: bool) -> Iterator[tuple[float, Any, Any, int]]:
         """Yield loss, prediction, targets, number of rows of each part of the data; rank 0 has those of all ranks."""
-        for shard, x, y in self.still(data):
+        for shard, x, y in self.in_order(data):
             if isinstance(self.task, FunctionTask):  # a function returns its loss, not an output
                 loss, prediction = self.task.evaluate(x, y)
                 loss = float(self.ranks.summed(np.array([0.0 if shard.empty else shard.weight * loss]))[0])

@@ -45,22 +45,22 @@ class GradientData(NamedTuple):
         return any(m.dtype.itemsize < 8 for m in self.mine)
 
 
-def equal_to_rounding(look: GradientData, m: Array, p: Array) -> bool:
+def equal_to_rounding(data: GradientData, m: Array, p: Array) -> bool:
     """Tell whether two gradients are equal up to rounding."""
     if m.shape != p.shape or not np.isfinite(p).all():
         return False
     size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
-    return bool((np.abs(m - p) <= (3e-4 if look.single else look.close) * size).all())
+    return bool((np.abs(m - p) <= (3e-4 if data.single else data.close) * size).all())
 
 
-def fit_factor(look: GradientData, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
+def fit_factor(data: GradientData, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
     """Name the factor s with ``mine = s base``, or if `beside` ``mine = right + (s - 1) base``, at all points.
 
     `over` selects the inputs; `base` computes the gradients `base` for a graph. Return None if no such factor exists.
     """
     values, facts = [], []
-    for mine, trace, right in ((look.mine, look.trace, look.right), *look.probes):
-        if trace.signature != look.trace.signature:
+    for mine, trace, right in ((data.mine, data.trace, data.right), *data.probes):
+        if trace.signature != data.trace.signature:
             continue
         b = base(trace, right)
         if b is None:
@@ -77,22 +77,22 @@ def fit_factor(look: GradientData, over: Sequence[int], base: Any, beside: bool 
             return None
         s = dot / square
         for i in over:
-            if not equal_to_rounding(look, mine[i], right[i] + s * b[i] if beside else s * b[i]):
+            if not equal_to_rounding(data, mine[i], right[i] + s * b[i] if beside else s * b[i]):
                 return None
         values.append(s + 1 if beside else s)
-        shapes = [np.shape(x) for x in look.leaves if np.ndim(x)]
+        shapes = [np.shape(x) for x in data.leaves if np.ndim(x)]
         batch = next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else np.nan)
         facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
-    loose = 3e-3 if look.single else 1e-6
+    loose = 3e-3 if data.single else 1e-6
     if all(abs(v) < loose for v in values):
         return Factor("0", 0.0)
     return name_factor(values, facts, loose)
 
 
-def before_summing(look: GradientData, i: int) -> Iterator[Array]:
+def before_summing(data: GradientData, i: int) -> Iterator[Array]:
     """Yield the gradients that arrive at an input before they are summed back to its shape."""
     kept: list[Array] = []
-    node = look.trace.inputs[i]
+    node = data.trace.inputs[i]
 
     def note(slot: int) -> Any:
         def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
@@ -103,9 +103,9 @@ def before_summing(look: GradientData, i: int) -> Iterator[Array]:
         return change
 
     changes = {}
-    for place, n in enumerate(look.trace.operations):
+    for place, n in enumerate(data.trace.operations):
         for slot, parent in enumerate(parents_of(n)):
             if parent is node:
                 changes[place] = note(slot)
-    gradients(look.trace, changes)
+    gradients(data.trace, changes)
     yield from (conjugate(r) for r in kept if r.shape != np.shape(node.out))

@@ -102,12 +102,12 @@ def _explain(
     fits = [m.shape == w.value.shape for m, w in zip(mine, wholes, strict=True)]
     shown = [np.where(w.known, m, 0.0) if ok else m for m, w, ok in zip(mine, wholes, fits, strict=True)]
     noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in wholes if w.value.size)
-    look = GradientData(
+    data = GradientData(
         asked.code.inputs, shown, right, bounds, bads, empty_graph(asked.leaves), asked.leaves,
         _elsewhere(asked, left), max(CLOSE, noise),
     )  # fmt: skip
     ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
-    for d in explain_graph(look, ok, [False] * len(rows)):
+    for d in explain_graph(data, ok, [False] * len(rows)):
         i = asked.labels.index(d.where) if d.kind == "unknown" and d.where in asked.labels else -1
         told = other_cotangent(asked, i, right[i], wholes[i].known) if i >= 0 else None
         if told is not None:

@@ -142,9 +142,9 @@ def _compare_with_graph(asked: ComparisonInput, graph: Run) -> ComparisonResult:
         rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
-    look = GradientData(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
+    data = GradientData(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
                 again=lambda moved: _trace(code, moved, asked.cotangents)[1])  # fmt: skip
-    diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
+    diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).here(asked.mine))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
     checked, size = checked_entries(rows)

@@ -67,34 +67,34 @@ class Spread(NamedTuple):
         return (found, rank) if left <= self.near * np.abs(self.errors).max() else None
 
 
-def propagate_errors(look: GradientData, over: Sequence[int]) -> Spread | None:
+def propagate_errors(data: GradientData, over: Sequence[int]) -> Spread | None:
     """Return how errors of values reach the inputs `over`; None if the graph is too large, or has complex values."""
-    graph = look.trace
+    graph = data.trace
     sizes = [np.size(node.out) for node in graph.operations]
     complex_ = any(np.asarray(node.out).dtype.kind == "c" for node in (*graph.operations, *graph.inputs))
     if complex_ or sum(sizes) > MOST or not graph.operations:
         return None
-    rows = sum(np.size(look.right[i]) for i in over)
+    rows = sum(np.size(data.right[i]) for i in over)
     rng = np.random.default_rng(0)
     mix = None if rows <= EQUATIONS else rng.normal(size=(EQUATIONS, rows)) / np.sqrt(rows)
     of: dict[Node, Array] = {}
     start, errors = 0, np.zeros(rows)
     for i in over:
-        size = np.size(look.right[i])
-        scale = float(np.abs(look.right[i]).max(initial=0)) or 1.0  # so that the inputs count equally
+        size = np.size(data.right[i])
+        scale = float(np.abs(data.right[i]).max(initial=0)) or 1.0  # so that the inputs count equally
         block = np.zeros((rows, size))
         block[start : start + size] = np.eye(size) / scale
         of[graph.inputs[i]] = block if mix is None else mix @ block
-        errors[start : start + size] = (look.mine[i] - look.right[i]).reshape(-1) / scale
+        errors[start : start + size] = (data.mine[i] - data.right[i]).reshape(-1) / scale
         start += size
     slots: dict[Edge, Array] = {}
     reached = {}
     start = 0
     for i in over:
         there = np.zeros(rows, dtype=bool)
-        there[start : start + np.size(look.right[i])] = True
+        there[start : start + np.size(data.right[i])] = True
         reached[graph.inputs[i]] = there
-        start += np.size(look.right[i])
+        start += np.size(data.right[i])
     for place, node in reversed([*enumerate(graph.operations)]):
         total = np.zeros((rows if mix is None else EQUATIONS, np.size(node.out)))
         there = np.zeros(rows, dtype=bool)
@@ -108,7 +108,7 @@ def propagate_errors(look: GradientData, over: Sequence[int]) -> Spread | None:
         reached[node] = there if mix is not None else there & total.any(axis=1)
     if not all(np.isfinite(m).all() for m in of.values()):
         return None
-    return Spread(errors if mix is None else mix @ errors, of, slots, reached, 1e-3 if look.single else 1e-6)
+    return Spread(errors if mix is None else mix @ errors, of, slots, reached, 1e-3 if data.single else 1e-6)
 
 
 def _local(node: Node) -> dict[int, Array]:
@@ -127,36 +127,36 @@ def _local(node: Node) -> dict[int, Array]:
     return blocks
 
 
-def error_origins(look: GradientData, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[ErrorOrigin]:
+def error_origins(data: GradientData, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[ErrorOrigin]:
     """Return where the errors of some inputs begin, as far as that is known: one place for all, or one for each.
 
     Args:
-        look: the data to explain the errors from.
+        data: the data to explain the errors from.
         wrong: the inputs whose errors nothing explains.
         left_out: other wrong inputs, which are left out of the equations.
     """
-    fits = [i for i in range(len(look.mine)) if look.mine[i].shape == look.right[i].shape and i not in left_out]
-    fits = [i for i in fits if np.isfinite(look.mine[i]).all() and np.isfinite(look.right[i]).all()]
+    fits = [i for i in range(len(data.mine)) if data.mine[i].shape == data.right[i].shape and i not in left_out]
+    fits = [i for i in fits if np.isfinite(data.mine[i]).all() and np.isfinite(data.right[i]).all()]
     if not set(wrong) <= set(fits):
-        return [_uses_sentence(look, i) for i in wrong]
-    known = propagate_errors(look, fits)
-    uses = uses_of(look.trace)
+        return [_uses_sentence(data, i) for i in wrong]
+    known = propagate_errors(data, fits)
+    uses = uses_of(data.trace)
     if known is not None:
-        names = list_text([look.label(i) for i in wrong])
-        told = len(wrong) == 1 and look.bads[wrong[0]].mean() <= HALF  # then its wrong entries say more than samples
-        found = _value_sentence(look, known, uses, names) or (
-            None if told else _part_sentence(look, known, uses, names)
+        names = list_text([data.label(i) for i in wrong])
+        told = len(wrong) == 1 and data.bads[wrong[0]].mean() <= HALF  # then its wrong entries say more than samples
+        found = _value_sentence(data, known, uses, names) or (
+            None if told else _part_sentence(data, known, uses, names)
         )
         if found:
             return [found]
         if len(wrong) > 1:
-            return [error_origins(look, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
-    return [_uses_sentence(look, i) for i in wrong]
+            return [error_origins(data, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
+    return [_uses_sentence(data, i) for i in wrong]
 
 
-def _uses_sentence(look: GradientData, i: int) -> ErrorOrigin:
+def _uses_sentence(data: GradientData, i: int) -> ErrorOrigin:
     """Return a sentence that names the operations that use an input, since what one of them gives back is wrong."""
-    graph = look.trace
+    graph = data.trace
     edges = uses_of(graph).get(graph.inputs[i], [])
     places = list(dict.fromkeys(place for place, _ in edges))
     if not places:
@@ -167,7 +167,7 @@ def _uses_sentence(look: GradientData, i: int) -> ErrorOrigin:
         else "one of these passes"
     )
     return ErrorOrigin(
-        f"{look.label(i)} is used by {_operations_text(graph, places)}: the error is in the gradient that {one} back."
+        f"{data.label(i)} is used by {_operations_text(graph, places)}: the error is in the gradient that {one} back."
     )
 
 
@@ -217,9 +217,9 @@ def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]
     return [nodes for nodes in lines.values() if len(nodes) > 1]
 
 
-def _value_sentence(look: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
+def _value_sentence(data: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that names the value whose gradient alone is wrong, or None."""
-    graph = look.trace
+    graph = data.trace
     found = _candidates(graph, known, uses)
     if not found:
         return None
@@ -270,9 +270,9 @@ def _stale_mask_sentence(graph: Traced, places: list[int], got: Array, known: Ar
             "entries that can be checked differ. Reuse the mask of the forward pass.")  # fmt: skip
 
 
-def _part_sentence(look: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
+def _part_sentence(data: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that only some samples or uses of an operation's argument give a wrong gradient, or None."""
-    graph = look.trace
+    graph = data.trace
     arrived = right_cotangents(graph)
     for (place, slot), matrix in known.slots.items():
         parent: Any = parents_of(graph.operations[place])[slot]

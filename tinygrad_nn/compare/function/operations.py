@@ -24,11 +24,11 @@ from .search import LARGE, Match, Search, with_functions
 SINGLE = float(np.finfo(np.float32).eps)
 
 
-def explain_graph(look: GradientData, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
+def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
     """Return the diagnoses of all inputs whose gradient is wrong.
 
     Args:
-        look: the data to explain them from.
+        data: the data to explain them from.
         rows: the row of each input.
         in_hull: for each input, whether its gradient is right by another convention at a kink.
     """
@@ -36,40 +36,40 @@ def explain_graph(look: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
     found: list[Diagnosis] = []
     left = []
     for i in wrong:
-        simple = _shape_diagnosis(look, i) or _direct_diagnosis(look, i, rows[i], in_hull[i])
+        simple = _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
         if simple is not None:
             found.append(simple)
         else:
             left.append(i)
     if left:
-        other = with_functions(look)
-        searches = [Search(look, together=other is None)] if other is None or len(look.trace.operations) < LARGE else []
+        other = with_functions(data)
+        searches = [Search(data, together=other is None)] if other is None or len(data.trace.operations) < LARGE else []
         searches += [] if other is None else [Search(other)]
-        joint = _joint(look, left, searches)
+        joint = _joint(data, left, searches)
         if joint is not None:
             return [joint, *found]
         lost = []
         for i in left:
-            alone = _joint(look, [i], searches) if len(left) > 1 else None
+            alone = _joint(data, [i], searches) if len(left) > 1 else None
             if alone is None:
                 lost.append(i)
-                alone = _unknown(look, i, rows[i])
+                alone = _unknown(data, i, rows[i])
             found.append(alone)
-        begun = error_origins(look, lost, [i for i in wrong if i not in lost]) if lost else []
+        begun = error_origins(data, lost, [i for i in wrong if i not in lost]) if lost else []
         if len(begun) == 1 and begun[0].place >= 0:
-            labels = [look.label(i) for i in lost]
+            labels = [data.label(i) for i in lost]
             found = [d for d in found if not (d.kind == "unknown" and d.where in labels)]
             told = Diagnosis(
-                begun[0].kind, describe_operation(look.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),)
+                begun[0].kind, describe_operation(data.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),)
             )
             return [told, *found]
-        found = [_with_origin(look, d, lost, begun) for d in found]
+        found = [_with_origin(data, d, lost, begun) for d in found]
     return found
 
 
-def _with_origin(look: GradientData, d: Diagnosis, lost: list[int], begun: list[ErrorOrigin]) -> Diagnosis:
+def _with_origin(data: GradientData, d: Diagnosis, lost: list[int], begun: list[ErrorOrigin]) -> Diagnosis:
     """Return an unexplained diagnosis with the sentence that tells where in the graph its error begins, if known."""
-    at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == look.label(i)), len(begun))
+    at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == data.label(i)), len(begun))
     if at >= len(begun) or not begun[at].text:
         return d
     return replace(d, text=f"{d.text} {begun[at].text}")
@@ -89,39 +89,39 @@ def is_harmless_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) 
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
 
 
-def _shape_diagnosis(look: GradientData, i: int) -> Diagnosis | None:
+def _shape_diagnosis(data: GradientData, i: int) -> Diagnosis | None:
     """Return the diagnosis of a gradient that has another shape than its input, or None."""
-    m, g = look.mine[i], look.right[i]
+    m, g = data.mine[i], data.right[i]
     if m.shape == g.shape:
         return None
-    label = look.label(i)
-    if m.shape == g.T.shape and equal_to_rounding(look, m.T, g):
+    label = data.label(i)
+    if m.shape == g.T.shape and equal_to_rounding(data, m.T, g):
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
-    if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
+    if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= data.rounding[i]).all():
         return is_harmless_shape(label, m.shape, g.shape)
     try:
         summed = sum_to(m, g.shape)
     except ValueError:
         summed = None
-    if summed is not None and m.size > g.size and equal_to_rounding(look, np.asarray(summed), g):
+    if summed is not None and m.size > g.size and equal_to_rounding(data, np.asarray(summed), g):
         return Diagnosis(
             "broadcast_not_summed", label, "The input was broadcast, so it is used in many places, and its gradient is "
             "the sum over them. That sum is missing.", (f"it has shape {m.shape}, the input {g.shape}",),
             r"\bar b = \sum_n g_n",
         )  # fmt: skip
-    for part in before_summing(look, i):
+    for part in before_summing(data, i):
         for axis in range(part.ndim):
             total = part.sum(axis=axis)
-            if total.size == m.size and equal_to_rounding(look, m.reshape(total.shape), total):
+            if total.size == m.size and equal_to_rounding(data, m.reshape(total.shape), total):
                 return Diagnosis("wrong_axis_sum", label, f"The gradient was summed over axis {axis}, the wrong one.",
                                  (f"it has shape {m.shape}, the input {g.shape}",))  # fmt: skip
     return None
 
 
-def _direct_diagnosis(look: GradientData, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
+def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
     """Return a diagnosis that needs no search of operations, or None: kink, rounding, conjugate, NaN, transpose."""
-    m, g, label = look.mine[i], look.right[i], look.label(i)
+    m, g, label = data.mine[i], data.right[i], data.label(i)
     if m.shape != g.shape:
         return Diagnosis("unknown", label, f"The gradient {row.note}; it needs the shape of its input.")
     if in_hull:
@@ -133,21 +133,21 @@ def _direct_diagnosis(look: GradientData, i: int, row: Row, in_hull: bool) -> Di
         return Diagnosis("unknown", label, f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large "
                          "number. Look for a division by something that is 0 "
                          "here.", (f"first at {list(row.worst)}",))  # fmt: skip
-    if not look.bads[i].any():
+    if not data.bads[i].any():
         return Diagnosis("unknown", label, "Manual and graph agree, but the numerical derivative does not: a kink or a "
                          "jump may be very near, or both share a mistake.", (_entry(row),))  # fmt: skip
     if row.odd == "graph":
         return Diagnosis("unknown", label, "Here manual and numerical agree and the graph is the odd one out: a rule "
                          "is wrong. If it is one of this library, please report it.", (_entry(row),))  # fmt: skip
-    if g.dtype.kind == "c" and (np.abs(m - np.conj(g)) <= look.rounding[i]).all():
+    if g.dtype.kind == "c" and (np.abs(m - np.conj(g)) <= data.rounding[i]).all():
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
                          "define it that way (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
-    if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and look.bads[i].mean() > 0.3 and (
-            int(look.bads[i].sum()) > 3) and has_float32_values(m):
+    if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and data.bads[i].mean() > 0.3 and (
+            int(data.bads[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
-    if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(look, m, g.T):
+    if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
     return None
@@ -157,43 +157,43 @@ def _entry(row: Row) -> str:
     return f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, numerical {row.numerical:.9g}"
 
 
-def _unknown(look: GradientData, i: int, row: Row) -> Diagnosis:
-    m, g, label = look.mine[i], look.right[i], look.label(i)
+def _unknown(data: GradientData, i: int, row: Row) -> Diagnosis:
+    m, g, label = data.mine[i], data.right[i], data.label(i)
     if m.dtype.kind == "f":
-        for what, pattern in ((label, look.leaves[i]), (f"sign({label})", np.sign(look.leaves[i]))):
+        for what, pattern in ((label, data.leaves[i]), (f"sign({label})", np.sign(data.leaves[i]))):
             square = float(np.vdot(pattern, pattern))
             c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
                 text = (f"It is the right gradient plus {fraction(c)} {what}, like the gradient of a penalty; the "
                         "function has no penalty.")  # fmt: skip
                 return Diagnosis("extra_penalty", label, text, (_entry(row),))
-    return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
+    return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, data.bads[i]), (_entry(row),))
 
 
-def _joint(look: GradientData, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
+def _joint(data: GradientData, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
     """Find the mistake, or the factor, that explains the gradients of some inputs and leaves the right ones right."""
-    every = list(range(len(look.mine)))
+    every = list(range(len(data.mine)))
     told: list[tuple[float, Diagnosis]] = []
-    whole = fit_factor(look, wrong, lambda trace, right: right)
+    whole = fit_factor(data, wrong, lambda trace, right: right)
     if whole is not None and not whole.is_one:
-        label, here = ", ".join(look.label(i) for i in wrong), False
-        if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
-            label, here = describe_operation(look.trace, 0), True
+        label, here = ", ".join(data.label(i) for i in wrong), False
+        if len(wrong) == len(every) > 1 and data.trace.operations and whole.name != "0":
+            label, here = describe_operation(data.trace, 0), True
         cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
         cost += 0.5 * (1 < len(wrong) < len(every))  # to name one operation says more than a list of inputs
-        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "", here)))
-    right = [i for i in every if i not in wrong and not look.bads[i].any()]  # the mistake must not change these
+        told.append((cost, _scaled(data, label, whole, r"\bar x = J^T g", "", here)))
+    right = [i for i in every if i not in wrong and not data.bads[i].any()]  # the mistake must not change these
     over = sorted([*wrong, *right])
     for search in searches:
         found = search.matches(over, linear=search is searches[0])
-        told += [_cost_and_diagnosis(search.look, match) for match in found]
+        told += [_cost_and_diagnosis(search.data, match) for match in found]
         if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
             break
     if not told and right:
-        names = ", ".join(look.label(i) for i in wrong)
+        names = ", ".join(data.label(i) for i in wrong)
         for search in searches:
             for match in search.matches(wrong, linear=False):
-                cost, one = _cost_and_diagnosis(search.look, match)
+                cost, one = _cost_and_diagnosis(search.data, match)
                 told.append((cost, replace(one, text=f"{one.text} This affects only the gradient of {names}.")))
     if not told:
         return None
@@ -202,62 +202,62 @@ def _joint(look: GradientData, wrong: list[int], searches: list[Search]) -> Diag
     return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in told[1:] if d.kind != best.kind)))
 
 
-def _cost_and_diagnosis(look: GradientData, match: Match) -> tuple[float, Diagnosis]:
+def _cost_and_diagnosis(data: GradientData, match: Match) -> tuple[float, Diagnosis]:
     """Return the cost and the diagnosis of a mistake; of those that give the same numbers, the cheapest is reported."""
     mutant, factor = match
-    node = look.trace.operations[mutant.place]
+    node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    label = describe_operation(look.trace, mutant.place, mutant.times)
+    label = describe_operation(data.trace, mutant.place, mutant.times)
     equation = ""
     if node.primitive is not None and node.primitive.rule_tex:
         slot = mutant.slot if mutant.slot is not None and mutant.slot < len(node.primitive.rule_tex) else 0
         equation = str(node.primitive.rule_tex[slot] or "")
     if not mutant.linear:
-        times = "" if factor.is_one else f" It is also multiplied by {_factor_text(look, factor)}."
+        times = "" if factor.is_one else f" It is also multiplied by {_factor_text(data, factor)}."
         cost = mutant.cost + 0.5 * bool(times)
-        return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(look), equation, name)
+        return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(data), equation, name)
     if factor.name == "0":
-        lost = _lost(look, mutant, label, equation)
+        lost = _lost(data, mutant, label, equation)
         return {"missing_penalty": 0.95, "statistic_as_constant": 0.97}.get(lost.kind, 1.02), lost
     return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scaled(
-        look, label, factor, equation, name)
+        data, label, factor, equation, name)
 
 
-def _evidence(look: GradientData) -> tuple[str, ...]:
-    more = f", and at {len(look.probes)} other points" if look.probes else ""
+def _evidence(data: GradientData) -> tuple[str, ...]:
+    more = f", and at {len(data.probes)} other points" if data.probes else ""
     return (f"with this mistake, the graph gives the gradients of the backward up to rounding{more}",)
 
 
-def _factor_text(look: GradientData, factor: Factor) -> str:
+def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    first = next((i for i, x in enumerate(look.leaves) if np.ndim(x) > 1), 0)
-    return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
+    first = next((i for i, x in enumerate(data.leaves) if np.ndim(x) > 1), 0)
+    return factor.words.replace("the number of samples", f"the number of rows of {data.label(first)}")
 
 
-def _scaled(look: GradientData, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
+def _scaled(data: GradientData, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
     on = " from here on" if here else ""
     if factor.is_sign:
-        return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
+        return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(data), equation, name)
     if factor.name == "0":
-        return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(look), equation, name, "0")
-    text = f"The gradient is {_factor_text(look, factor)} times the right one{on}."
-    return Diagnosis("scale", label, text, _evidence(look), equation, name, factor.name)
+        return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(data), equation, name, "0")
+    text = f"The gradient is {_factor_text(data, factor)} times the right one{on}."
+    return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 
-def _lost(look: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
-    node = look.trace.operations[mutant.place]
+    node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    leaves = {n for n in look.trace.inputs if is_computed_from(node, n)}
+    leaves = {n for n in data.trace.inputs if is_computed_from(node, n)}
     if mutant.slot is None and np.size(node.out) == 1 and len(leaves) == 1:
         leaf = next(iter(leaves))
-        i = look.trace.inputs.index(leaf)
-        made = mutant.walk(look.trace)
-        through = look.right[i] - (made[i] if made is not None else 0)
+        i = data.trace.inputs.index(leaf)
+        made = mutant.walk(data.trace)
+        through = data.right[i] - (made[i] if made is not None else 0)
         for pattern in (leaf.out, np.sign(leaf.out)):
             square = float(np.vdot(pattern, pattern).real)
-            if square and equal_to_rounding(look, through, float(np.vdot(pattern, through).real) / square * pattern):
-                return Diagnosis("missing_penalty", look.label(i), "The gradient of the penalty on it is not added.",
-                                 _evidence(look), equation, name)  # fmt: skip
-    kind, text = why_lost(look.trace, mutant.place, mutant.slot, uses_of(look.trace))
-    return Diagnosis(kind, label, text, _evidence(look), equation, name)
+            if square and equal_to_rounding(data, through, float(np.vdot(pattern, through).real) / square * pattern):
+                return Diagnosis("missing_penalty", data.label(i), "The gradient of the penalty on it is not added.",
+                                 _evidence(data), equation, name)  # fmt: skip
+    kind, text = why_lost(data.trace, mutant.place, mutant.slot, uses_of(data.trace))
+    return Diagnosis(kind, label, text, _evidence(data), equation, name)

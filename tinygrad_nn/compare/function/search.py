@@ -34,18 +34,18 @@ WALKS = 4e8  # about how many numbers the walks without a cheap test may go thro
 SLOW = 4000  # the call of a rule takes as long as going through this many numbers
 
 
-def with_functions(look: GradientData) -> GradientData | None:
+def with_functions(data: GradientData) -> GradientData | None:
     """Return the same data for a graph in which each composed function is one operation; None if there is none."""
-    known = find_known_functions(look.trace)
+    known = find_known_functions(data.trace)
     if not known:
         return None
-    again = look.again
+    again = data.again
 
     def collapse(trace: Traced) -> Traced:
-        return collapse_functions(trace, known) if trace.signature == look.trace.signature else trace
+        return collapse_functions(trace, known) if trace.signature == data.trace.signature else trace
 
-    return look._replace(
-        trace=collapse_functions(look.trace, known), probes=[(m, collapse(t), r) for m, t, r in look.probes],
+    return data._replace(
+        trace=collapse_functions(data.trace, known), probes=[(m, collapse(t), r) for m, t, r in data.probes],
         again=None if again is None else lambda moved: collapse(again(moved)),
     )  # fmt: skip
 
@@ -63,12 +63,12 @@ class Search:
     It keeps what it computed, so that it can be asked about several sets of inputs.
     """
 
-    def __init__(self, look: GradientData, *, together: bool = True) -> None:
+    def __init__(self, data: GradientData, *, together: bool = True) -> None:
         """`together` says whether mistakes that are made at several operations are tried as well."""
-        self.look, self.together = look, together
+        self.data, self.together = data, together
         rng = np.random.default_rng(0)
-        self.real = not any(np.iscomplexobj(x) for x in (*look.leaves, *look.right))
-        self.directions = [[_direction(x, rng) for x in look.leaves] for _ in range(DIRECTIONS)]
+        self.real = not any(np.iscomplexobj(x) for x in (*data.leaves, *data.right))
+        self.directions = [[_direction(x, rng) for x in data.leaves] for _ in range(DIRECTIONS)]
         self.walked: list[tuple[Mutant | Recomputed, Array]] | None = None
         self.added: tuple[list[Mutant], Array | None, Array | None] | None = None
 
@@ -79,8 +79,8 @@ class Search:
             over: the inputs, by number: wrong ones, and right ones that the mistake must leave unchanged.
             linear: whether gradients that are multiplied by any factor at one operation are tried as well.
         """
-        look = self.look
-        over = [i for i in over if look.mine[i].shape == look.right[i].shape]
+        data = self.data
+        over = [i for i in over if data.mine[i].shape == data.right[i].shape]
         if not over:
             return []
         found: list[Match] = []
@@ -89,7 +89,7 @@ class Search:
             if (mutant.linear and not linear) or tried.get(mutant.kind, 0) >= WALKED:
                 continue
             tried[mutant.kind] = tried.get(mutant.kind, 0) + 1
-            factor = _fitting_factor(look, mutant, over)
+            factor = _fitting_factor(data, mutant, over)
             if factor is not None:
                 found.append(Match(mutant, factor))
         if self.together and not any(m.factor.is_one and not m.mutant.linear for m in found):
@@ -98,37 +98,37 @@ class Search:
 
     def _together(self, over: Sequence[int]) -> Iterator[Match]:
         """Yield the mistakes made at several operations that explain `over`; there is no cheap test for these."""
-        look = self.look
+        data = self.data
         if self.walked is None:
             self.walked = list(self._walks())
-        goal = self._seen(look.mine)[:, over].sum(axis=1)
-        loose = 100 * SIGN if look.single else SIGN
+        goal = self._seen(data.mine)[:, over].sum(axis=1)
+        loose = 100 * SIGN if data.single else SIGN
         for mutant, seen in self.walked:
             total = seen[:, over].sum(axis=1)
             noise = loose * np.abs(seen[:, over]).sum(axis=1)
             best = int(np.argmax(np.abs(total)))
             s = goal[best] / total[best] if total[best] else np.inf
             if np.isfinite(s) and (np.abs(goal - s * total) <= np.abs(s) * noise).all():
-                factor = _fitting_factor(look, mutant, over)
+                factor = _fitting_factor(data, mutant, over)
                 if factor is not None:
                     yield Match(mutant, factor)
 
     def _walks(self) -> Iterator[tuple[Mutant | Recomputed, Array]]:
         """Yield each mistake at several operations with the derivatives along the directions that it leads to."""
-        graph = self.look.trace
+        graph = self.data.trace
         cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
         left = int(WALKS / cost)
-        short, loose = list(last_steps(graph)), 1e-3 if self.look.single else SIGN
+        short, loose = list(last_steps(graph)), 1e-3 if self.data.single else SIGN
         tried: set[Any] = set()
         every: list[Mutant | Recomputed] = [*_missing_sums(graph), *group_mutants(graph, call_sites(graph))]
-        every += recomputed(graph, self.look.mine) if len(graph.operations) < LARGE else []
+        every += recomputed(graph, self.data.mine) if len(graph.operations) < LARGE else []
         for mutant in sorted(every, key=lambda m: m.cost):
             same = (mutant.kind, tuple((p, m.text, m.slot, m.key) for p, m in mutant.parts))
             if same in tried:
                 continue
             tried.add(same)
             if isinstance(mutant, Mutant) and not all(
-                    part.agrees(mutant, self.look.mine[part.number], loose) for part in short):  # fmt: skip
+                    part.agrees(mutant, self.data.mine[part.number], loose) for part in short):  # fmt: skip
                 continue
             if left <= 0:
                 return
@@ -144,18 +144,18 @@ class Search:
 
     def _signed(self, over: Sequence[int]) -> Iterator[Mutant]:
         """Yield the mistakes at one operation that pass the cheap test, so that they may explain the inputs `over`."""
-        look = self.look
+        data = self.data
         if self.added is None:
             self.added = self._each()
         mutants, sums, sizes = self.added
         if sums is None or sizes is None:
             yield from mutants
             return
-        whole, right = (self._seen(grads)[:, over].sum(axis=1) for grads in (look.mine, look.right))
-        goal = np.array([sum(float(np.vdot(u[i], look.mine[i] - look.right[i])) for i in over)
+        whole, right = (self._seen(grads)[:, over].sum(axis=1) for grads in (data.mine, data.right))
+        goal = np.array([sum(float(np.vdot(u[i], data.mine[i] - data.right[i])) for i in over)
                          for u in self.directions])  # fmt: skip
         seen, noise = sums[:, :, over].sum(axis=2), sizes[:, :, over].sum(axis=2)
-        allowed = (10 * SIGN if look.single else SIGN) * noise
+        allowed = (10 * SIGN if data.single else SIGN) * noise
         linear = np.array([m.linear for m in mutants])
         with np.errstate(all="ignore"):
             fits = (np.abs(goal - seen) <= allowed).all(axis=1) | _are_multiples(whole, right + seen, allowed)
@@ -167,7 +167,7 @@ class Search:
 
         The last two have shape (mistakes, directions, inputs); they are None if the cheap test cannot be made.
         """
-        graph = self.look.trace
+        graph = self.data.trace
         most = FAR if len(graph.operations) > LARGE else np.inf  # in a loop, a wrong value in one step only is unlikely
         mutants = [m for m in single_mutants(graph) if not m.wide and m.cost < most]
         tangents = self._moves()
@@ -187,7 +187,7 @@ class Search:
                 kept.append(mutant)
                 sums.append(added[0])
                 sizes.append(added[1])
-        shape = (len(kept), DIRECTIONS, len(self.look.leaves))
+        shape = (len(kept), DIRECTIONS, len(self.data.leaves))
         return kept, np.array(sums).reshape(shape), np.array(sizes).reshape(shape)
 
     def _moves(self) -> list[list[Any]] | None:
@@ -195,22 +195,22 @@ class Search:
 
         Each array has shape (directions * inputs, entries of the argument). None if the runs cannot be made.
         """
-        look, graph = self.look, self.look.trace
-        count = DIRECTIONS * len(look.leaves)
+        data, graph = self.data, self.data.trace
+        count = DIRECTIONS * len(data.leaves)
         held = sum(np.size(a) for node in graph.operations for a in args_of(node)) * count
-        if look.again is None or held > HELD or not self.real:
+        if data.again is None or held > HELD or not self.real:
             return None
         found: list[list[Any]] = [
             [None if parent is None else np.zeros((count, np.size(arg)))
              for parent, arg in zip(parents_of(node), args_of(node), strict=True)]
             for node in graph.operations
         ]  # fmt: skip
-        for row, (u, i) in enumerate((u, i) for u in self.directions for i in range(len(look.leaves))):
+        for row, (u, i) in enumerate((u, i) for u in self.directions for i in range(len(data.leaves))):
             sides = []
             for step in (STEP, -STEP):
-                moved = [x + step * u[i] if i == k else x for k, x in enumerate(look.leaves)]
+                moved = [x + step * u[i] if i == k else x for k, x in enumerate(data.leaves)]
                 try:
-                    beside = look.again(moved)
+                    beside = data.again(moved)
                 except Exception:  # a user's function may raise anything outside its domain
                     return None
                 if beside.signature != graph.signature:
@@ -267,7 +267,7 @@ def _added_derivatives(
     return (seen, noise) if seen.size and np.isfinite(seen).all() else None
 
 
-def _fitting_factor(look: GradientData, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
+def _fitting_factor(data: GradientData, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
     """Return the factor with which a mistake explains some inputs, at all points; None if it does not."""
     if mutant.linear:
         def beside(trace: Traced, right: list[Array]) -> list[Array] | None:
@@ -275,9 +275,9 @@ def _fitting_factor(look: GradientData, mutant: Mutant | Recomputed, over: Seque
             return None if made is None else [a - b if a.shape == b.shape else np.full(a.shape, np.nan)
                                               for a, b in zip(right, made, strict=True)]  # fmt: skip
 
-        factor = fit_factor(look, over, beside, True)
+        factor = fit_factor(data, over, beside, True)
         return None if factor is None or factor.is_one else factor
-    made = mutant.walk(look.trace)
-    if made is None or all(equal_to_rounding(look, made[i], look.right[i]) for i in over):
+    made = mutant.walk(data.trace)
+    if made is None or all(equal_to_rounding(data, made[i], data.right[i]) for i in over):
         return None
-    return fit_factor(look, over, lambda trace, right: made if trace is look.trace else mutant.walk(trace))
+    return fit_factor(data, over, lambda trace, right: made if trace is data.trace else mutant.walk(trace))

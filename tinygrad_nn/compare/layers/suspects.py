@@ -13,8 +13,14 @@ import numpy as np
 
 from ... import manual as by_hand
 from ..experiment import Experiment
+from ..mistakes.softmax import softmax
 
 Array = np.ndarray[Any, Any]
+
+DIAGONAL = (
+    "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
+    "Jacobian, and the other entries, -p_i p_k, are missing."
+)
 
 
 class Suspect(NamedTuple):
@@ -68,18 +74,13 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             lambda c, _: slope(c),
         )  # fmt: skip
     if name == "softmax":
-        yield Suspect(
-            "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
-            "Jacobian, and the other entries, -p_i p_k, are missing.",
-            lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
-        )
+        yield Suspect("softmax_diagonal_only", DIAGONAL, lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]))
     yield from _softmax_over_batch(case, k, lambda c, _: slope(c))
     if (loss, name) == ("crossentropy", "softmax"):
         yield Suspect(
             "wrong_axis_sum", "The softmax in the backward pass is taken over the batch; it should be taken over the "
             "classes.",
-            lambda c, _: (_softmax(c.z[k], 0) - c.y) / c.rows, 1.1,
+            lambda c, _: (softmax(c.z[k], 0) - c.y) / c.rows, 1.1,
         )  # fmt: skip
     yield from _slope_alone(case, k)
     for other in by_hand.LOSSES:
@@ -131,12 +132,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"The upstream gradient is passed on without the derivative of {name}.", arriving,
         )  # fmt: skip
     if name == "softmax":
-        yield Suspect(
-            "softmax_diagonal_only",
-            "Softmax was differentiated as if each output depended only on its own z: p(1 - p) is the diagonal of its "
-            "Jacobian, and the other entries, -p_i p_k, are missing.",
-            lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]),
-        )
+        yield Suspect("softmax_diagonal_only", DIAGONAL, lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]))
     if case.masks[k] is not None:
         yield Suspect(
             "dropout_mask_missing", "Units that were dropped still receive a gradient.",
@@ -174,11 +170,6 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             )
 
 
-def _softmax(z: Array, axis: int) -> Array:
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)  # type: ignore[no-any-return]
-
-
 def _softmax_over_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
     """Yield the suspects in which a softmax, or the sum in its gradient, runs over the batch."""
     if case.names[k] != "softmax":
@@ -186,7 +177,7 @@ def _softmax_over_batch(case: Experiment, k: int, g: Callable[[Experiment, Array
     for text, p in (("The sum in the gradient of softmax runs over the batch; it should run over the units.",
                      lambda c: c.f[k]),
                     ("The softmax in the backward pass is taken over the batch; it should be taken over the units.",
-                     lambda c: _softmax(c.z[k], 0))):  # fmt: skip
+                     lambda c: softmax(c.z[k], 0))):  # fmt: skip
         yield Suspect("wrong_axis_sum", text, lambda c, d, p=p: p(c) * (  # type: ignore[misc]
             g(c, d) - (g(c, d) * p(c)).sum(axis=0, keepdims=True)), 1.1)  # fmt: skip
 

@@ -14,7 +14,8 @@ from .mistake import Mistake, Site, finds, moving
 LOSS = "wrong_loss_gradient"
 
 
-def _softmax(x: Array, axis: Any) -> Array:
+def softmax(x: Array, axis: Any) -> Array:
+    """Return exp(x) over its sum along an axis."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)  # type: ignore[no-any-return]
 
@@ -74,7 +75,7 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
             f"The softmax in the backward pass is taken over {what}; it should be taken over axis "
             f"{_positive_axis(axis, x)}."
         )
-        yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a, _softmax(s.args[0], a)), 0)
+        yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a, softmax(s.args[0], a)), 0)
     if x.ndim > 1:
         yield Mistake("wrong_axis", "The sum in the gradient of softmax runs over all entries.",
                       lambda s: through(s, None), 0)  # fmt: skip
@@ -111,7 +112,7 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_axis", f"The sum in the gradient of log softmax runs over {what}.",
                       lambda s, a=other: s.g - np.exp(s.out) * total(s, a), 0)  # fmt: skip
         yield Mistake("wrong_axis", f"The softmax in the backward pass is taken over {what}.",
-                      lambda s, a=other: s.g - _softmax(s.args[0], a) * total(s, axis), 0)  # fmt: skip
+                      lambda s, a=other: s.g - softmax(s.args[0], a) * total(s, axis), 0)  # fmt: skip
     yield Mistake("statistic_as_constant", "The gradient passes log softmax as if the logarithm of the sum were a "
                   "constant; softmax times the sum of g should be subtracted.", lambda s: s.g, 0)  # fmt: skip
     yield Mistake("wrong_derivative", "In the gradient of log softmax, g is used instead of its sum over the classes.",
@@ -139,7 +140,7 @@ def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
     x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     for other in _axes(x, axis):
         yield Mistake("wrong_axis", f"The softmax in the backward pass is taken over axis {other}, the wrong one.",
-                      lambda s, a=other: expand(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
+                      lambda s, a=other: expand(s.g, s.args[0], axis) * softmax(s.args[0], a), 0)  # fmt: skip
     yield Mistake("wrong_value", "The exponentials are not divided by their sum in the backward pass.",
                   lambda s: expand(s.g, s.args[0], axis) * np.exp(s.args[0]), 0)  # fmt: skip
     yield Mistake("wrong_value", "The exponentials, shifted by their largest, are not divided by their sum.",
@@ -181,7 +182,7 @@ def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
     if soft and z.ndim > 1:
         yield Mistake("wrong_axis", "The softmax in the backward pass is taken over the batch; it should be taken over "
                       "the classes.",
-                      lambda s: (_softmax(s.args[0], 0) - s.args[1]) * s.g / n, 0)  # fmt: skip
+                      lambda s: (softmax(s.args[0], 0) - s.args[1]) * s.g / n, 0)  # fmt: skip
 
 
 def _squared(p: Array, y: Array, soft: bool) -> Array:

@@ -65,10 +65,10 @@ class Sides:
                     # an entry that is zero can move by any small amount without being rounded
                     low = [np.where(x == 0, rng.uniform(0, 12), 2.0) for x in self.leaves]
                     u = [v * 2 ** -(rng.uniform(0, 4) + rng.uniform(0, w)) for v, w in zip(u, low, strict=True)]
-            self.look(u if k % 2 == 0 else [-v for v in u])
+            self.add_side(u if k % 2 == 0 else [-v for v in u])
 
-    def look(self, u: Sequence[Array]) -> Side | None:
-        """Look at the side in direction `u`, of about the size of the inputs; None if the function fails there."""
+    def add_side(self, u: Sequence[Array]) -> Side | None:
+        """Compute the side in direction `u`, of about the size of the inputs; None if the function fails there."""
         runs = []
         for times in (1.0, 2.0, 4.0):
             moved = [x + times * STEP * self.eps * v for x, v in zip(self.leaves, u, strict=True)]

@@ -355,6 +355,6 @@ def _look_from(
     if not np.isfinite(size) or not size:
         return False
     for sign in (1, -1):  # all other entries move a little too, or the kinks that depend on them would remain
-        sides.look([np.where(v == 0, 1e-8 * s * rng.uniform(-1, 1, np.shape(v)), sign * (v / size))
+        sides.add_side([np.where(v == 0, 1e-8 * s * rng.uniform(-1, 1, np.shape(v)), sign * (v / size))
                     for v, s in zip(u, sides.scales, strict=True)])  # fmt: skip
     return True

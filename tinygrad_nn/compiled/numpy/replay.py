@@ -124,7 +124,7 @@ class Writer:
     def write(self, op: Op) -> None:
         """Append the lines of one operation."""
         if op.kind in VIEWS and op.out in self.memory.owner:
-            return self.look(op)
+            return self.make_view(op)
         args = [self.of(arg) for arg in op.args]
         if op.kind == "number":
             text = _number_code(op, args, self.names)
@@ -190,7 +190,7 @@ class Writer:
         self.code[value] = name
         self.lines.append(f"{name} = {expression}")
 
-    def look(self, op: Op) -> None:
+    def make_view(self, op: Op) -> None:
         """Make a view: now, if its array is the same in every call, else append the line that makes it."""
         x = op.args[0]
         self.of(x)

@@ -46,7 +46,7 @@ class Memory:
         self.onto: dict[Value, Value] = {}
         self.target: dict[Value, Value] = {}
         for op in ops:
-            self._look(op)
+            self._note_view(op)
         for number, op in enumerate(ops):
             for arg in op.values:
                 self.last[self.root(arg)] = number
@@ -62,7 +62,7 @@ class Memory:
         """Return the value that a view is a view of; any other value itself."""
         return self.owner.get(value, value)
 
-    def _look(self, op: Op) -> None:
+    def _note_view(self, op: Op) -> None:
         """Note the owner of a result that is a view, and whether the view is still C-contiguous."""
         if op.kind not in VIEWS:
             return

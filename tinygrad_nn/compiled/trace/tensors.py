@@ -14,6 +14,7 @@ from ...backward import walk
 from ...call_site import calling_line
 from ...node import leaf_node, recording, thread
 from ...ops import plain
+from ...ops.plain import returns_plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, find_replacement, numpy_name
 from ...tensor import Tensor, apply, make_tensor, raw_index, stored_array, wrap
 from ...tree import flatten
@@ -160,7 +161,7 @@ class Traced(Tensor):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         handler = find_replacement(ufunc if method == "__call__" else (ufunc, method))
-        if method == "__call__" and not kwargs and (handler is None or _returns_plain(handler)):
+        if method == "__call__" and not kwargs and (handler is None or returns_plain(handler)):
             return recorder().call(ufunc, inputs, {})
         if "out" in kwargs:
             raise Untraceable(f"np.{ufunc.__name__}(..., out=) writes into an array.")
@@ -168,7 +169,7 @@ class Traced(Tensor):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = OVERRIDES.get(function)
-        if handler is None or _returns_plain(handler):
+        if handler is None or returns_plain(handler):
             return _run_plain(function, args, kwargs)
         given = (*args, *kwargs.values())
         if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in given):
@@ -180,7 +181,7 @@ class Traced(Tensor):
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name) or REGISTRY.get(name)
         function = getattr(np, name, None)
-        if method is None and name[0] != "_" and hasattr(np.ndarray, name) and _returns_plain(OVERRIDES.get(function)):
+        if method is None and name[0] != "_" and hasattr(np.ndarray, name) and returns_plain(OVERRIDES.get(function)):
             return lambda *args, **kwargs: _run_plain(function, (self, *args), kwargs)
         return super().__getattr__(name)
 
@@ -272,7 +273,7 @@ class ShapePlaceholder(np.ndarray[Any, Any]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC or function is np.full_like:
             return function(*_as_plain_arrays(args), **{key: _as_plain_arrays(x) for key, x in kwargs.items()})
-        if _returns_plain(OVERRIDES.get(function)):
+        if returns_plain(OVERRIDES.get(function)):
             return function(*_tensors_behind(args), **{key: _tensors_behind(x) for key, x in kwargs.items()})
         if function in VARYING:
             raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
@@ -315,11 +316,6 @@ def _as_plain_arrays(x: Any) -> Any:
     if isinstance(x, ShapePlaceholder):
         return x.view(np.ndarray)
     return type(x)([_as_plain_arrays(part) for part in x]) if type(x) in (list, tuple) else x
-
-
-def _returns_plain(handler: Any) -> bool:
-    """Tell whether our replacement of a NumPy function returns plain arrays, without gradients."""
-    return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
 def _run_plain(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

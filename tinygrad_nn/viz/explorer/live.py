@@ -84,7 +84,7 @@ class Live:
         for _ in range(2):  # the second run shows whether the function is deterministic
             with rerun.running() as run:
                 before = self._before
-                self._before = {key: (_copy(a), _copy(b)) for key, _, a, b in self._look(run).numbers()}
+                self._before = {key: (_copy(a), _copy(b)) for key, _, a, b in self._explored(run).numbers()}
         pairs = [(before.get(key, (None, None)), arrays) for key, arrays in self._before.items()]
         self._steady = not any(_has_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
         if len(self._before) <= PREPARED:  # so that the first change is not slower than later ones
@@ -112,7 +112,7 @@ class Live:
     def file(self) -> str:
         """Return a static page without changes, for a file."""
         with self.rerun.running() as run:
-            story = self._look(run).story
+            story = self._explored(run).story
             return self.html(pack(self.data(story)), self.title or heading_of(story.view))
 
     # -- Requests of the page
@@ -185,7 +185,7 @@ class Live:
 
     def _compute(self, changes: list[Change], undone: list[Change], version: int) -> PageState:
         with self.rerun.running(changes) as run:
-            found = self._look(run)
+            found = self._explored(run)
             form = f"{hash((tuple(found.keys), found.view.edges, found.view.outputs)):x}"
             levels, widths = self._forms.get(form, (None, None))
             shown = self.data(found.story, levels := levels or find_levels(found.view))
@@ -229,7 +229,7 @@ class Live:
             shown = self._old[key, part] = plain_number(displayed_array(self._before[key][part]))
         return shown
 
-    def _look(self, run: Run) -> _ExploredRun:
+    def _explored(self, run: Run) -> _ExploredRun:
         function, names = self.rerun.function, self.names
         if names is None and hasattr(function, "named_parameters"):
             names = function

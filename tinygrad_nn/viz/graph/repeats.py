@@ -51,9 +51,9 @@ def find_repeats(view: GraphView, homes: list[str]) -> Repeats:
                 continue
             ends = [scope_name(path.rpartition(".")[2]) for path in (run[0], run[-1])]
             found.labels[run[0]] = f"{' … '.join(dict.fromkeys(ends))} × {len(run)}"
-            drawn = blocks.look(run[0])[1]
+            drawn = blocks.describe(run[0])[1]
             for k, path in enumerate(run):
-                for number, first in zip(blocks.look(path)[1], drawn, strict=True):
+                for number, first in zip(blocks.describe(path)[1], drawn, strict=True):
                     found.first[number] = first
                     found.place.setdefault(number, {})[run[0]] = k
         stack += kept
@@ -85,7 +85,7 @@ class _Blocks:
         for edge in view.edges:
             self.sources[edge.target].append(edge.source)
 
-    def look(self, path: str) -> Look:
+    def describe(self, path: str) -> Look:
         """Return a comparable description of a block, and its nodes in the same order."""
         view, homes, within = self.view, self.homes, f"{path}."
         place = {number: k for k, number in enumerate(self.operations[path])}
@@ -120,8 +120,8 @@ class _Blocks:
             chained = not any(source in after for number in mine for source in self.sources[number])
             if found and len(found[-1]) == 1 and chained:
                 self._let_out(found[-1][0], block)
-                before = self.look(found[-1][0])
-            now = self.look(block)
+                before = self.describe(found[-1][0])
+            now = self.describe(block)
             if found and chained and now[0] == before[0]:
                 found[-1].append(block)
                 members |= set(mine)
