@@ -186,6 +186,22 @@ def test_a_date_among_dates_must_be_one() -> None:
         columns.numbers([["2024-13-01"]])
 
 
+@pytest.mark.parametrize(
+    ("cells", "wrong"),
+    [
+        (["2024-01-02", "2024-02-30", "2024-01-04"], "2024-02-30"),
+        (["31/12/2024", "", "12/31/2024", "1/2/2024"], "12/31/2024"),
+        (["2024-01-02", "soon", "NA", "2024-01-04"], "soon"),
+        (["31.12.2024", "2024-12-31"], "31.12.2024"),
+    ],
+)
+def test_among_dates_a_text_is_refused_as_among_numbers(cells: list[str], wrong: str) -> None:
+    with pytest.raises(CellError, match=f"'{wrong}' is not a date written as others of the column are") as caught:
+        columns_of(["d"], [cells], ",")
+    assert caught.value.row == cells.index(wrong)
+    assert columns_of(["d"], [["soon", "later", "2024-01-02"]], ",").parts[0].form == "text"
+
+
 def test_a_large_table_reads_the_same_at_once_and_cell_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     for k, texts in enumerate((False, True)):

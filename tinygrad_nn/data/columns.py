@@ -304,6 +304,11 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
                                  "as year-month-day, such as 2024-05-31.")  # fmt: skip
     if ways:
         return Column(name, ways[0])
+    for form in DATES:
+        if sum(FORMS[form](cell) is not None for cell in there) >= 0.5 * len(there):  # mostly dates
+            row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and FORMS[form](cell) is None)
+            raise CellError(row, name, f"{cells[row]!r:.80} is not a date written as others of the column are; correct "
+                                     "it, delete that line, or leave the column out with features=[...].")  # fmt: skip
     count = Counter(there)
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)

@@ -124,6 +124,8 @@ def read_table(
     """
     if kind not in ("auto", "classification", "regression"):
         raise ValueError(f"read_table: kind={kind!r}; known kinds are 'auto', 'classification', 'regression'.")
+    if features is not None and (isinstance(features, str) or not len(features)):
+        raise ValueError(f"read_table: features={features!r:.60}; it needs a list of names, e.g. ['height'].")
     grid = _read_grid(path, encoding, progress)
     target_column = _columns(grid, [target], "target")[0]
     if features is None:
