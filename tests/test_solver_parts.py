@@ -177,6 +177,10 @@ ROAD = "has no equations written by hand; only Layer has. Use gradients='graph',
          "BackProp needs a Solver; none was given. Write solver=Solver('crossentropy', 'sgd', 0.03)."),
         (lambda: graph_loss(mixed(), X, Y, solver=MSE, masks=[]), ValueError,
          "graph_loss: masks are for lists of Layer; dropout modules draw their own."),
+        *[(lambda masks=masks: graph_loss(layers(), X, Y, solver=MSE, masks=masks), ValueError,
+           (f"graph_loss: the masks have shapes {shapes}; these layers and rows need [(2, 4), (2, 2)], or None. Pass "
+            "the masks of FeedForward(model, x, solver=solver)."))
+          for masks, shapes in (([None], "[None]"), ([np.ones((3, 4)), None], "[(3, 4), None]"), ("no", "[()]"))],
         (lambda: graph_loss(mixed(), X, Y[:1], solver=MSE), ValueError,
          "graph_loss: x has 2 rows and y has 1 (shape (1, 2)); each row of inputs needs its row of targets. "),
         (lambda: graph_loss(layers(), X, Y[:1], solver=MSE), ValueError,

@@ -205,6 +205,14 @@ def test_a_function_may_return_its_loss_alone() -> None:
     assert _loss_and_prediction((1.0, 2.0, 3.0)) == ((1.0, 2.0, 3.0), None)
 
 
+@pytest.mark.parametrize(
+    ("result", "came"), [(None, "None; its function may lack a return"), ((1.0, 2.0, 3.0), "of type tuple")]
+)
+def test_a_function_that_returns_no_loss_is_told_what_to_return(result: Any, came: str) -> None:
+    with pytest.raises(TypeError, match=f"^the loss is {came}. A loss is a single number; a function f.* returns it"):
+        fit(lambda params, x, y: result, X, Y, params={"W": np.ones(2)}, solver=ADAM, settings=Settings(1, 3))
+
+
 def test_parameters_that_are_put_back_stand_in_the_nest_too() -> None:
     params: dict[str, Any] = {"net": [np.ones((2, 1))], "b": np.zeros(1)}
     task = FunctionTask("fit", loss, params, ADAM)

@@ -44,6 +44,8 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     if values.dtype.kind == "f" and np.isnan(values).any():
         row = int(np.argmax(np.isnan(values)))
         raise ValueError(f"one_hot: the label in row {row} is NaN; drop that row or fill the label in.")
+    if values.dtype == object:
+        _check_objects(values)
     names = _class_names(values, classes)
     column = {name: k for k, name in enumerate(names)}
     if len(column) < len(names):
@@ -61,6 +63,21 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     encoded = np.zeros((len(values), len(names)))  # (batch, classes)
     encoded[np.arange(len(values)), [column[label] for label in values.tolist()]] = 1.0
     return encoded
+
+
+def _check_objects(values: Array) -> None:
+    """Raise a ValueError for labels that are missing, or that are numbers and texts."""
+    for row, label in enumerate(values):
+        missing = label is None or type(label).__name__ in ("NAType", "NaTType")
+        if missing or (isinstance(label, float) and label != label):
+            raise ValueError(f"one_hot: the label in row {row} is {label!r}; drop that row or fill the label in.")
+    texts = [isinstance(label, str) for label in values]
+    if any(texts) and not all(texts):
+        text, other = values[texts.index(True)], values[texts.index(False)]
+        raise ValueError(
+            f"one_hot: the labels are texts and others, such as {text!r:.60} and {other!r:.60}. Write all as texts, "
+            "[str(label) for label in labels]."
+        )
 
 
 def _class_names(values: Array, classes: SupportsIndex | Sequence[Any] | Array | None) -> list[Any]:

@@ -191,9 +191,10 @@ def _check_aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[
 def _part_sizes(rows: int, train: float, test: float | None, val: float) -> tuple[int, int, int]:
     given = {"train_size": train, "val_size": val} | ({} if test is None else {"test_size": test})
     for name, size in given.items():
-        if isinstance(size, str):
+        if not isinstance(size, int | float | np.integer | np.floating):
+            kind = "a string" if isinstance(size, str) else f"of type {type(size).__name__}"
             raise TypeError(
-                f"data_split: {name}={size!r} is a string; a size is a number from 0 to 1, e.g. {name}=0.2."
+                f"data_split: {name}={size!r:.60} is {kind}; a size is a number from 0 to 1, e.g. {name}=0.2."
             )
         if not 0 <= size <= 1:
             raise ValueError(

@@ -16,6 +16,9 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
     found = []
     for name, part in data.items():
         if not is_frame(part):
+            if hasattr(type(part), "collect_schema"):  # of polars
+                kind = type(part).__name__
+                raise TypeError(f"{call}: {name} is a {kind}, which has not read its cells; pass {name}.collect().")
             check_unmasked(call, part, name)
             found.append(part)
             continue

@@ -15,7 +15,13 @@ from ..settings import Solver
 
 
 def check_single_number(loss: Any) -> Any:
-    """Return the loss; raise a ValueError if it is not a single number."""
+    """Return the loss; raise a TypeError or ValueError if it is not a single number."""
+    if loss is None or isinstance(loss, (tuple, list, dict, str)):
+        came = "None; its function may lack a return" if loss is None else f"of type {type(loss).__name__}"
+        raise TypeError(
+            f"the loss is {came}. A loss is a single number; a function f(params, x, y) returns it, or the pair (loss, "
+            "prediction)."
+        )
     if np.shape(loss) != ():
         raise ValueError(
             f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
