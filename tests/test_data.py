@@ -545,3 +545,23 @@ def test_features_are_a_list_of_names(features: Any, tmp_path: Path) -> None:
     message = re.escape(f"read_table: features={features!r}; it needs a list of names")
     with pytest.raises(ValueError, match=message):
         read_table(path, "y", features=features)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x, y: one_hot(y), "one_hot: labels is a masked array, and 1 of its entries are masked"),
+        (lambda x, y: one_hot(y, 2), "one_hot: labels is a masked array"),
+        (lambda x, y: Scaler.fit(x), "Scaler.fit: x is a masked array"),
+        (lambda x, y: Scaler.fit(x.data).transform(x), "Scaler.transform: x is a masked array"),
+        (lambda x, y: Scaler.fit(x.data).inverse(x), "Scaler.inverse: x is a masked array"),
+        (lambda x, y: data_split(x, y.data), "data_split: x is a masked array"),
+        (lambda x, y: data_split(x.data, y), "data_split: y is a masked array"),
+        (lambda x, y: data_loader(x, y.data, 2), "data_loader: x is a masked array"),
+    ],
+)
+def test_masked_entries_are_refused(call: Any, said: str) -> None:
+    x = np.ma.masked_array(np.arange(8.0).reshape(4, 2), mask=np.arange(8).reshape(4, 2) == 3)
+    y = np.ma.masked_array([0, 1, 0, 1], mask=[False, False, True, False])
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        call(x, y)

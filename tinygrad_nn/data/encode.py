@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..display import in_few_lines
+from ..masked import check_unmasked
 
 Array = NDArray[Any]
 
@@ -31,6 +32,7 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
+    check_unmasked("one_hot", labels, "labels", "it")
     values = np.asarray(labels)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -134,6 +136,7 @@ class Scaler:
     @classmethod
     def fit(cls, x: ArrayLike) -> Scaler:
         """The scaler of these rows, (batch, columns): mean and population standard deviation of each column."""
+        check_unmasked("Scaler.fit", x, "x", "a mean")
         rows = np.asarray(x, dtype=np.float64)
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(
@@ -181,6 +184,7 @@ class Scaler:
         return cls(fields["mean"], fields["scale"])
 
     def _rows(self, x: ArrayLike, call: str) -> Array:
+        check_unmasked(f"Scaler.{call}", x, "x", "it")
         rows = np.asarray(x)
         rows = rows if rows.dtype.kind == "f" else rows.astype(np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):

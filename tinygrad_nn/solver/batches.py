@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import check_unmasked
 from ..tensor import Tensor
 from ..tree import flatten
-from .checks import check_probabilities, check_unmasked
+from .checks import check_probabilities
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[Any, Any, int]  # inputs, targets, number of rows

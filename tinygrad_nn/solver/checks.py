@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import check_unmasked
 from ..nn.layer import Layer
 from ..spelling import did_you_mean
 from ..tensor import Tensor
@@ -158,17 +159,6 @@ def check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
                 f"{name} is {y[row].tolist()!r:.60}, which sums to {sums[row]:g}.{one} Encode labels with "
                 "tinygrad_nn.data.one_hot(labels); for several labels a row use 'binarycrossentropy'."
             )
-
-
-def check_unmasked(call: str, values: Any, name: str) -> None:
-    """Raise a ValueError for a masked array of NumPy with masked entries, whose hidden numbers would be used."""
-    if isinstance(values, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(values)))):
-        array = name if name.isidentifier() else "array"
-        raise ValueError(
-            f"{call}: {name} is a masked array, and {count} of its entries are masked; a network needs all numbers. "
-            f"Fill them in, {array}.filled(0.0), or drop the rows from inputs and targets, array[keep] with keep = "
-            f"~np.ma.getmaskarray({array}).reshape(len({array}), -1).any(axis=1)."
-        )
 
 
 def _check_numbers(call: str, values: Any, name: str) -> Array:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..data import frame_array, frame_like, frame_names, is_frame
+from ..masked import check_unmasked
 from ..nn.module import Module
-from .checks import check_unmasked
 
 
 def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:

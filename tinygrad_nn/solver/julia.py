@@ -10,6 +10,7 @@ import numpy as np
 from .. import manual
 from ..data import is_frame
 from ..display import tuple_in_few_lines
+from ..masked import check_unmasked
 from ..nn.containers import is_plain_sequential
 from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
@@ -18,7 +19,7 @@ from ..spelling import named_options
 from ..tensor import Tensor, raw
 from .arguments import as_one_module, can_train_layers, is_layer_list, prepare_training, raise_no_equations
 from .batches import as_nested_arrays, check_rows
-from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets, check_unmasked
+from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets
 from .frames import arrays_of, table_like
 from .prediction import as_dtype, evaluating, predict_in_chunks
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Solver
