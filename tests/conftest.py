@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -32,6 +33,21 @@ def searches_take_time() -> Generator[None]:
     """Give searches more time, so that their results do not depend on the speed of the machine."""
     with time_limit(5.0):
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary_folders_end_with_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Have `tempfile` use a folder that pytest removes: examples of the docs leave what they make to the user."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("tempfile"))
+    yield
+    tempfile.tempdir = before
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes for ``-n auto``: one more than cores, as many tests wait for other programs."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return (len(affinity(0)) if affinity else os.cpu_count() or 1) + 1
 
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

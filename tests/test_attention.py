@@ -89,7 +89,7 @@ def test_masks_of_booleans_and_of_floats_are_the_same_and_add_up() -> None:
     close(looks.data.sum(axis=-1), np.ones((2, 4)))
 
 
-def test_a_query_that_may_look_nowhere_takes_nothing_and_gives_no_gradient() -> None:
+def test_a_fully_masked_query_gives_zeros_and_no_gradient() -> None:
     x = Tensor(RNG(4).normal(size=(2, 3, 8)))
     padding = np.array([[True, True, True], [False, False, True]])
     for need in (False, True):

@@ -424,7 +424,7 @@ SparseSpace.register(Sparse)
 defvjp(Sparse.at, lambda ans, f, k: lambda g: Sparse({k: float(g)}), None)
 
 
-def test_a_vector_space_of_ones_own() -> None:
+def test_a_users_vector_space() -> None:
     f = Sparse({1: 2.0, 5: -1.0})
     loss = lambda f, t: (f.at(1) * 3.0 * t - 1.0) ** 2 + f.at(7)
     found, by_t = grad(loss, (0, 1))(f, 1.0)
@@ -503,7 +503,7 @@ def test_fixed_points_are_differentiated_at_the_answer() -> None:
     assert grad(grad(root))(2.0) == pytest.approx(-0.25 / 2**1.5, rel=1e-6)
 
 
-def test_graphs_of_ones_own() -> None:
+def test_a_users_graphs() -> None:
     class Line(Node):
         def initialize_root(self) -> None:
             self.text = "x"

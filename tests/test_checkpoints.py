@@ -151,7 +151,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("first", "second", "message"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
-def test_no_other_training_goes_on_with_a_checkpoint(
+def test_another_training_cannot_resume_from_a_checkpoint(
     first: dict[str, Any], second: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     train(tmp_path, 1, **copy.copy(first))
@@ -163,7 +163,7 @@ def test_no_other_training_goes_on_with_a_checkpoint(
     train(tmp_path, 2, **{**copy.copy(first), **({"settings": Settings(2, 5)} if "settings" not in first else {})})
 
 
-def test_the_same_training_goes_on_although_its_objects_are_new_or_were_used(tmp_path: Path) -> None:
+def test_the_same_training_resumes_with_new_or_used_objects(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     loader = data_loader(X, Y, 4, shuffle=True, rng=2)
     loss = functools.partial(nn.losses.huber, delta=1.0)

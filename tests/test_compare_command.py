@@ -46,7 +46,7 @@ def test_iris_by_default(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_backward_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_backward(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--hidden", "6,5", "--activation", "tanh", "--dtype", "float32", "--html", "r.html", "--json", "r.json"]
     assert main(["compare", "--manual", "own.py:summed", *options]) == 1
     assert "delta is N (the number of samples) times the right one." in capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_a_backward_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_function_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_function(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--function", "own.py:f", "--manual", "own.py:right", "--quiet"]) == 0
     assert main(["compare", "--function", "own.py:f", "--manual", "own.py:wrong", "--inputs", "own.py:inputs"]) == 1
     assert "missing_activation_derivative" in capsys.readouterr().out

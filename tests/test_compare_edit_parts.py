@@ -258,7 +258,7 @@ TEXT = """def backward(x, g):
         (7, "d", "2 * d", "return 2 * d", "return d"),
     ],
 )  # fmt: skip
-def test_a_change_is_shown_in_the_persons_own_text(line: int, old: str, new: str, after: str, before: str) -> None:
+def test_a_change_is_shown_in_the_users_own_text(line: int, old: str, new: str, after: str, before: str) -> None:
     source = source_of(TEXT)
     stmts = [s for s in statements(source.statements) if s[0].lineno == line]
     change, _ = change_in(Only(source, stmts[-1]), old, new)
@@ -609,7 +609,7 @@ def test_a_reduction_over_other_axes() -> None:
     assert inner[-2:] == [(1.3, "np.sum(a, axis=0) * b"), (1.3, "a * np.sum(b, axis=0)")]
 
 
-def test_a_loop_of_the_persons_own_may_have_many_rounds() -> None:
+def test_a_users_loop_may_have_many_iterations() -> None:
     assert (Ticker().count, Ticker().limit) == (0, 10_000_000)
 
 
@@ -644,7 +644,7 @@ def backward(x, n):
         ("d", 99, lambda x: x, -1, None),
     ],
 )  # fmt: skip
-def test_a_line_alone_is_mended_where_it_runs(name: str, line: int, wanted: Any, visit: int, after: str | None) -> None:
+def test_a_single_line_is_corrected(name: str, line: int, wanted: Any, visit: int, after: str | None) -> None:
     x, traced = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])], sys.gettrace()
     found = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(a) for a in x],
                          visit=visit)  # fmt: skip

@@ -311,7 +311,7 @@ def test_of_several_wrong_inputs_one_is_not_blamed_for_another(
     assert Hull.here(hull, [np.array([1.0, np.nan]), np.ones(2), np.ones(2)]) in ([[True, False, False], [False] * 3])
 
 
-def test_slopes_are_chosen_so_that_what_rests_is_least() -> None:
+def test_slopes_are_chosen_to_minimize_the_remainder() -> None:
     effects = [[(np.array([0]), np.array([4.0]))], [(np.array([1]), np.array([2.0])), (np.array([0]), np.array([8.0]))]]
     weights = [np.zeros(2), np.zeros(3)]
     choices = [[(0,), (1,)], [(0,), (1,), (2,)]]

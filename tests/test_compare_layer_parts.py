@@ -138,7 +138,7 @@ def test_a_factor_is_looser_in_a_batch_of_float32_that_was_given(given: bool, dt
     def name(factor: float, seen: list[Witness]) -> str | None:
         base = [w.case.right.dW[0] for w in seen]
         fit = fit_scale(seen, [factor * p for p in base], base, [0.0] * len(seen), 0)
-        return fit and fit.factor.name
+        return fit and fit.name
 
     seen = seen_of("none", given=given, dtype=dtype)
     assert name(2.004, seen) == ("2" if loose else "2.004")
@@ -408,7 +408,7 @@ def test_an_equation_is_zero_where_it_is_less_than_rounding_of_what_else_there_i
     for low, name in ((1.9e8, "2"), (2.1e8, "1")):
         fit = fit_scale([w], [2 * p], [p], [0.0], 0, [low])
         assert fit is not None
-        assert fit.factor.name == name
+        assert fit.name == name
 
 
 @pytest.mark.parametrize(("far", "fits"), [(NEAR, True), (OFF, False)])
@@ -481,7 +481,7 @@ def test_the_price_of_a_mistake_in_delta() -> None:
     assert (2.1, [("delta", "scale"), ("b", "scale")]) in found  # the same numbers, of a delta that is wrong
 
 
-def test_below_a_delta_that_is_not_known_nothing_is_explained() -> None:
+def test_below_an_unknown_delta_no_mistake_is_reported() -> None:
     seen = seen_of()
     above = State((None, None), (), 0.5, ((None, None),))
     assert _layer(seen, 0, above, False) == [State((None, None), (), 0.5, ((None, None), (None, None)))]

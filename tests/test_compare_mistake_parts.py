@@ -226,7 +226,7 @@ def test_a_mask_is_zero_or_one_other_number(x: Any, is_mask: bool) -> None:
 # ---- Sums
 
 
-def test_a_broadcast_is_summed_back_otherwise() -> None:
+def test_mistakes_in_summing_a_broadcast() -> None:
     p = at(lambda x, b: x + b, values(2, 3, 4), values(3, 1), name="add")
     g = p.site.g
     said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
@@ -266,7 +266,7 @@ def test_which_arguments_were_broadcast(shapes: Any, slots: list[int]) -> None:
     assert alone == [k for k in slots if np.prod(shapes[k]) > 1]
 
 
-def test_means_and_sums_are_divided_or_spread_otherwise() -> None:
+def test_mistakes_in_gradients_of_means_and_sums() -> None:
     x = values(2, 3, 4)
     p = at(lambda x: x.mean(axis=(0, 2)), x, name="mean")
     g = p.site.g[None, :, None] * np.ones_like(x)
@@ -292,7 +292,7 @@ def test_means_and_sums_are_divided_or_spread_otherwise() -> None:
     assert texts(at(lambda x: x.mean(), values(3, 2), name="mean").found, "The gradient of a mean is divided") == []
 
 
-def test_variances_are_differentiated_otherwise() -> None:
+def test_mistakes_in_gradients_of_variances() -> None:
     x = values(2, 3, 4)
     for name, f in (("var", np.var), ("std", np.std)):
         p = at(lambda x, f=f: f(x, axis=(0, 2), ddof=1), x, name=name)

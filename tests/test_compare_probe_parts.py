@@ -129,7 +129,7 @@ def test_a_name_of_both_passes_is_a_gradient_only_if_the_backward_assigns_it() -
         ([-C, 0 * X], C, 1), ([2 * C, X], C, 0), ([X, 2 * C], C, 1), ([1j * C, X + 3j], C, 0),
     ],
 )  # fmt: skip
-def test_of_wrong_states_the_one_of_nearest_direction_is_meant(states: Any, arrived: Array, index: int) -> None:
+def test_of_wrong_states_the_one_with_the_nearest_direction_is_chosen(states: Any, arrived: Array, index: int) -> None:
     given = [state(x, k) for k, x in enumerate(states)]
     found, right = matching.choose_state(given, arrived, np.full(arrived.shape, 1e-9))
     assert found is given[index]

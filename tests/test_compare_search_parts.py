@@ -188,7 +188,7 @@ def by_root(root: float, slope: float = 0.0, made: Array = A * C, dx: Array = C,
     return [WEIGHT * (dx / root - made.sum() / root**2 * (slope or 1 / root) * A), WEIGHT * dw / root]
 
 
-def test_values_computed_otherwise_than_in_the_forward_pass() -> None:
+def test_mistakes_in_recomputed_values() -> None:
     seen = look_of(norm, A, C)
     trace, s = seen.trace, float((A * A).sum())
     for g, right in zip(by_root(np.sqrt(s + 0.01)), seen.right, strict=True):
@@ -391,7 +391,7 @@ def test_the_numbers_held_beside_the_point_are_bounded(monkeypatch: pytest.Monke
     assert Search(seen)._moves() is None
 
 
-def test_mistakes_that_give_the_numbers_of_a_person() -> None:
+def test_mistakes_that_give_the_users_numbers() -> None:
     seen = look_again(layer)
     trace, right = seen.trace, seen.right
     for k, mutant in enumerate(single_mutants(trace)):

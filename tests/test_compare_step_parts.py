@@ -74,7 +74,7 @@ def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypat
     assert ask((2,)) == Checked(6.0, 5.0 + 0.5, True)
     assert [d.tolist() for d in slopes.directions[1:]] == [[1, 0, 0], [0, 4, 0], [0, 0, 1], [0, 0, 1]]
     assert slopes.cotangents == [[2.0, 3.0]] * 5
-    assert judge.asked == 4
+    assert judge.checked == 4
     assert slopes.leaves[0] is AT
 
 
@@ -393,7 +393,7 @@ def test_a_state_is_right_to_a_part_of_its_entry_and_of_the_largest_one(off: flo
         assert (injected(g.tape, [g.match(g.y, -g.dy, 2 * g.dy, wrong)]).open == {}) is first
 
 
-def test_the_persons_gradient_goes_on_unless_it_cannot() -> None:
+def test_the_users_gradient_is_passed_on_if_its_shape_fits() -> None:
     g = Graph()
     for mine, given, marked in ((3 * g.ds, 3 * g.ds, False), (3 * g.ds[:, None], 3 * g.ds, False),
                                 (g.ds[:2], None, True), (g.ds * np.nan, None, True)):  # fmt: skip

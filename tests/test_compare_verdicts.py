@@ -298,7 +298,7 @@ SMALL = "found in small networks of the same activations, with random weights an
         (Finding(1, "W", "unknown", "", Factor("2", 2.0)), (4,), {}, ("the factor is 2 in the first of them",)),
     ],
 )  # fmt: skip
-def test_what_a_finding_rests_on(f: Finding, seen: Any, more: Any, evidence: tuple[str, ...]) -> None:
+def test_the_evidence_of_a_finding(f: Finding, seen: Any, more: Any, evidence: tuple[str, ...]) -> None:
     witnesses: Any = [SimpleNamespace(case=SimpleNamespace(rows=n, large=bool(more.get("large")))) for n in seen]
     other: Any = SimpleNamespace(case=SimpleNamespace(rows=9, large=bool(more.get("large"))))
     given = other if more.get("other") else witnesses[0]
@@ -552,7 +552,7 @@ def test_overwritten_arrays_are_listed_from_the_loss_backwards() -> None:
     assert _written(verdict_of([w])) == ["layer 2 W", "data_out", "data_cache.z[1]", "data_cache.x", "data_cache.a[0]"]
 
 
-def test_the_same_factor_of_W_and_b_is_said_once_whatever_rounding_made_of_its_value() -> None:
+def test_the_same_factor_of_W_and_b_is_reported_once() -> None:
     found = [Finding(0, "W", "scale", "dW is 3 times the right one.", Factor("3", 3.0)),
              Finding(0, "b", "scale", "db is 3 times the right one.", Factor("3", 3.0000000000000004))]  # fmt: skip
     (f,) = _merged(found)

@@ -343,7 +343,7 @@ def test_donating_one_array_twice_is_refused() -> None:
         f(w, w)
 
 
-def test_equal_eigenvalues_of_a_donated_argument_are_refused_in_words() -> None:
+def test_equal_eigenvalues_of_a_donated_argument_raise() -> None:
     gradient = tg.grad(lambda a: (np.linalg.eigh(a)[1][0] ** 3).sum())  # depends on the vectors, not on their span
     f = compile(lambda a: a - gradient(a), backend="numpy", donate=(0,))
     apart = np.diag([1.0, 2.0])

@@ -244,7 +244,7 @@ def test_only_the_branch_that_is_chosen_runs() -> None:
     assert grad(lambda x: cond(x > 0, np.sqrt, lambda x: 0 * x, x))(-4.0) == 0  # np.where gives NaN
 
 
-def test_what_a_loop_hands_on_may_hold_nothing() -> None:
+def test_the_carry_of_a_loop_may_be_empty() -> None:
     assert scan(lambda c, x: (None, x * 2), None, np.ones(2))[1].tolist() == [2, 2]
     assert while_loop(lambda c: False, lambda c: c, ()) == ()
 

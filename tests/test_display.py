@@ -101,7 +101,7 @@ def test_an_object_shows_itself_in_a_few_lines(name: str, tmp_path: Any) -> None
         assert part in text, text
 
 
-def test_names_of_a_person_command_no_terminal() -> None:
+def test_names_of_the_user_do_not_control_the_terminal() -> None:
     iris = load_iris()._replace(class_names=("\x1b[2J", "b", "c"), feature_names=("\x9b2J", "b", "c", "d"))
     history = History([1.0], [], {"\x1b[2J": [1.0]})
     evil = type("X", (), {"__repr__": lambda _: "\x1b"})()

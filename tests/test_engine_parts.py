@@ -200,7 +200,7 @@ def test_a_rule_that_returns_the_wrong_structure_raises(make: Any, given: Any, t
         grad(lambda x: make(own, lambda *_: given)(x, [3.0])["a"])(2.0)
 
 
-def test_a_rule_may_give_nothing_for_a_nest() -> None:
+def test_a_rule_may_return_none_for_a_container() -> None:
     product = custom_vjp(own, lambda g, out, x, y: (g["a"] * y[0], None))
     gx, gy = grad(lambda x, y: product(x, y)["a"], (0, 1))(2.0, [3.0])
     assert (gx, gy) == (3.0, [0.0])
@@ -216,7 +216,7 @@ def test_results_of_complex_and_of_real_numbers_keep_their_kinds() -> None:
     assert gradient == pytest.approx(-3j + 2 * (1 + 2j))  # of -3 y + x² + y²
 
 
-def test_a_function_of_ones_own_is_named_in_equations() -> None:
+def test_a_users_function_is_named_in_equations() -> None:
     row = custom_vjp(own, lambda g, out, x, y: (g, None))(Tensor(1.0), [2.0])["a"]
     made = [node.primitive for node in ancestors([row.node]) if node.primitive and node.primitive.name == "own"]
     (kept,) = [n.primitive for n in ancestors([tg.checkpoint(np.sin)(Tensor(1.0)).node]) if n.primitive]

@@ -171,7 +171,7 @@ def test_a_users_array_that_an_operation_returns_stays_writable(count: int, plac
     assert Primitive("made", lambda x: x * 1.0, ((lambda g, *_: g, "g"),), "x")(Tensor(own, False)).data.flags.writeable
 
 
-def test_of_constants_nothing_is_recorded() -> None:
+def test_operations_on_constants_are_not_recorded() -> None:
     for args in ((1.0, Tensor(2.0, False), 3.0), (Tensor(2), [1.0], np.ones(1))):
         assert not ROW(*args).requires_grad
     with pytest.raises(AttributeError, match="no attribute 'isclose'"):

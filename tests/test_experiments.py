@@ -147,7 +147,7 @@ def test_the_first_experiment_is_the_batch_itself() -> None:
     )
 
 
-def test_one_who_draws_with_the_same_seed_draws_other_numbers() -> None:
+def test_user_code_with_the_same_seed_draws_other_numbers() -> None:
     assert own_generator(0).integers(2**60) != np.random.default_rng(0).integers(2**60)
     assert own_generator(0).integers(2**60) == own_generator(0).integers(2**60)
     assert own_generator(0).integers(2**60) != own_generator(1).integers(2**60)

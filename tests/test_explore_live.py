@@ -309,7 +309,7 @@ def test_invalid_requests_are_answered_with_an_error_text(server: Any, path: str
     assert (status, words in answer["error"]) == (400, True), answer
 
 
-def test_who_has_no_token_or_comes_from_elsewhere_changes_nothing(server: Any) -> None:
+def test_requests_without_token_or_from_elsewhere_change_nothing(server: Any) -> None:
     change = {"node": 2, "index": [], "value": 3, "version": 0}
     assert ask(server, "/change", change, Origin="http://evil.example")[0] == 403
     assert ask(server, "/change", change, Host="evil.example")[0] == 403

@@ -143,7 +143,7 @@ def test_a_direction_has_the_size_of_its_input() -> None:
      (3, 2), "wrong_shape"),
      ((1, 2, 3), (2, 3), "convention")],
 )  # fmt: skip
-def test_another_shape_is_harmless_where_axes_of_length_1_stand_before_it_only(got: Any, shape: Any, kind: str) -> None:
+def test_another_shape_is_harmless_if_only_leading_axes_of_length_1_differ(got: Any, shape: Any, kind: str) -> None:
     found = is_harmless_shape("x", got, shape)
     assert (found.kind, found.where) == (kind, "x")
     assert f"the shape is {got} and should be {shape}" in found.text

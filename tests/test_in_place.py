@@ -287,7 +287,7 @@ def test_results_without_a_graph_and_gradients_are_open() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.array, Tensor])
-def test_an_array_that_a_forward_hands_on_stays_open(kind: Any) -> None:
+def test_an_array_that_a_forward_returns_unchanged_stays_writable(kind: Any) -> None:
     own = RNG.normal(size=3)
     rules = [(lambda g, out, x, y: g * 0, "0"), (lambda g, out, x, y: g, "g")]
     same_one = Primitive("same_one", lambda x, y: y, rules, "y")

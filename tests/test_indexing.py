@@ -262,7 +262,7 @@ def test_without_an_index_the_whole_tensor_is_updated() -> None:
     assert Tensor([1.0, 2.0]).at.add(1.0).data.tolist() == [2, 3]
 
 
-def test_writing_is_refused_and_names_the_way() -> None:
+def test_writing_into_a_tensor_raises_with_the_remedy() -> None:
     t, a = Tensor([1.0, 2.0]), np.zeros(2)
     for call in (
         lambda: np.copyto(a, t), lambda: np.put(a, [0], t[:1]), lambda: np.place(a, a == 0, t),

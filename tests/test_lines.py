@@ -158,7 +158,7 @@ def not_divided(model: Any, data_cache: Any, data_out: Array, *, solver: Any) ->
     (a_square_too_many, "wrong_derivative", "write d1 = d2 @ model[1].W.data * (1 - a[0] ** 2) instead of "),
     (not_divided, "scale", "d2 = (a[1] - data_out) / len("),
 ])  # fmt: skip
-def test_the_line_of_a_backward_of_layers_is_mended(backward: Any, kind: str, said: str) -> None:
+def test_the_wrong_line_of_a_backward_of_layers_is_corrected(backward: Any, kind: str, said: str) -> None:
     report = compare_gradients(MODEL, *BATCH, solver=Solver("crossentropy"), manual=backward)
     (d,) = report.diagnoses
     assert d.kind == kind

@@ -183,7 +183,7 @@ def test_a_branch_gets_its_own_and_what_both_take() -> None:
     np.testing.assert_array_equal(one(False, x), [-1, -1])
 
 
-def test_arrays_that_code_takes_lie_in_order_and_are_open_to_writing() -> None:
+def test_arrays_for_user_code_are_contiguous_and_writable() -> None:
     x = np.arange(6.0).reshape(2, 3)
     closed = x.copy()
     closed.flags.writeable = False

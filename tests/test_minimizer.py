@@ -152,7 +152,7 @@ def test_a_closure_may_walk_back_itself_as_in_pytorch() -> None:
     assert values(a) == values(b)
 
 
-def test_layers_are_trained_by_a_loop_of_ones_own(rng: np.random.Generator) -> None:
+def test_layers_are_trained_by_a_users_loop(rng: np.random.Generator) -> None:
     model = [Layer(2, 8, "tanh", rng=0), Layer(8, 1, rng=1)]
     x = rng.normal(size=(64, 2))
     y = x[:, :1] * x[:, 1:]
@@ -341,7 +341,7 @@ def make(name: str, parameters: list[Tensor]) -> Minimizer:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_run_goes_on_bit_for_bit(name: str) -> None:
+def test_a_run_resumes_bit_for_bit(name: str) -> None:
     parameters, loss = problem()
     minimizer = make(name, parameters)
     for _ in range(7):
@@ -372,7 +372,7 @@ def test_the_first_part_that_a_saved_state_lacks_is_named() -> None:
             minimizer.load_state_dict({**saved, "groups": [group, *saved["groups"][1:]]})
 
 
-def test_a_plateau_goes_on_too_and_a_learning_rate_that_was_changed() -> None:
+def test_a_plateau_and_a_changed_learning_rate_resume() -> None:
     def start() -> Minimizer:
         return Minimizer([Tensor([1.0])], "sgd", 0.1, Plateau(patience=1))
 

@@ -501,7 +501,7 @@ class Drawn:
     "batches",
     [Drawn, lambda rng: Drawn(np.random.default_rng(8)), lambda rng: data_loader(*table(), 9, shuffle=True, rng=1)],
 )
-def test_the_order_that_batches_draw_goes_on_too(batches: Any, tmp_path: Path) -> None:
+def test_the_order_of_batches_resumes(batches: Any, tmp_path: Path) -> None:
     def trained(folder: Path | None, epochs: int) -> list[bytes]:
         rng = np.random.default_rng(3)
         model = Sequential(Linear(3, 8, rng=rng), Dropout(0.2), Linear(8, 1, rng=rng))
@@ -514,7 +514,7 @@ def test_the_order_that_batches_draw_goes_on_too(batches: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", sorted(optim.OPTIMIZERS))
-def test_every_optimizer_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_every_optimizer_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
     x, y = table()
 
     def trained(folder: Path | None, epochs: int) -> list[bytes]:

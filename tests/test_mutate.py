@@ -93,7 +93,7 @@ def f(a: "1 + 2" = 3) -> "1 + 2":
     assert found(tmp_path, source) == []
 
 
-def test_bytecode_that_stands_elsewhere_is_the_same() -> None:
+def test_bytecode_at_other_lines_is_equal() -> None:
     one, two, other = (
         compile(text, "f", "exec")
         for text in ("def f(x): return x + 1", "\n\ndef f(x):\n    return (x + 1)", "def f(x): return x + 2")

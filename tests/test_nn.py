@@ -58,7 +58,7 @@ def test_a_seed_gives_the_same_weights_in_any_dtype_and_a_generator_moves_on() -
     assert (Layer(4, 3).W.data != Layer(4, 3).W.data).all()
 
 
-def test_the_julia_way_of_writing_a_layer() -> None:
+def test_layers_written_as_in_julia() -> None:
     assert repr(Layer(4, 40, relu, distribution="n")) == "Layer(4, 40, relu)"
     assert repr(Layer(40, 3, "SoftMax")) == "Layer(40, 3, softmax)"
     assert repr(Layer(np.int64(2), 3, np.tanh)) == "Layer(2, 3, tanh)"
@@ -190,7 +190,7 @@ def test_assigned_weights_are_copied_converted_and_make_a_fresh_leaf() -> None:
     assert layer.b.tolist() == [2.0, 4.0, 6.0]
 
 
-def test_a_copied_layer_goes_its_own_way() -> None:
+def test_a_copied_layer_is_independent() -> None:
     layer = Layer(2, 3, rng=0)
     twin = copy.deepcopy(layer)
     twin.W = twin.W.data + 1

@@ -41,7 +41,7 @@ def test_a_poly1d_keeps_the_graph() -> None:
     assert np.polydiv(t, [1.0, 1.0])[1].shape == np.polydiv(t.data, [1.0, 1.0])[1].shape
 
 
-def test_a_fit_that_is_poorly_conditioned_says_so_at_the_line_of_the_person() -> None:
+def test_a_poorly_conditioned_fit_warns_at_the_users_line() -> None:
     x = np.ones(4)
     with pytest.warns(np.exceptions.RankWarning, match="poorly conditioned") as told:
         np.polyfit(Tensor(x), x, 2)

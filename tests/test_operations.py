@@ -42,7 +42,7 @@ def test_there_are_enough_of_every_family() -> None:
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
-def test_nothing_is_said_of_the_right_ones(case: Case) -> None:
+def test_right_gradients_get_no_diagnosis(case: Case) -> None:
     for seed in range(1 if case.name in SLOW else 3):
         assert not alarm(case, seed)
 

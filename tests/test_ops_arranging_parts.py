@@ -179,7 +179,7 @@ def test_who_loses_has_no_slope_and_a_tie_gives_half(f: Any, x: Any, y: Any, gx:
     (np.array([-3.0, 1.0]), None, 0.5, [-3.0, 0.5]), (np.array([-3.0, 1.0]), -1.0, None, [-1.0, 1.0]),
     (np.array([True, False]), None, True, [True, False]), (np.array([True, False]), False, None, [True, False]),
 ])  # fmt: skip
-def test_a_bound_that_is_none_binds_nothing(x: Any, low: Any, high: Any, wanted: Any) -> None:
+def test_a_bound_of_none_has_no_effect(x: Any, low: Any, high: Any, wanted: Any) -> None:
     for found in (np.clip(Tensor(x), low, high), np.clip(Tensor(x), min=low, max=high)):
         assert found.dtype == x.dtype
         np.testing.assert_array_equal(found.data, wanted)
@@ -287,7 +287,7 @@ def test_a_joined_tensor_has_the_requested_dtype(join: Any) -> None:
     lambda out: np.compress([True], X3, out=out), lambda out: X3.compress([True], None, out),
     lambda out: np.clip(X3, 0, 1, out=out),
 ], ids=["take", "choose", "compress", "method", "clip"])  # fmt: skip
-def test_nothing_is_written_into_an_array_that_is_given(call: Any) -> None:
+def test_given_arrays_are_not_modified(call: Any) -> None:
     with pytest.raises(TypeError, match="out="):
         call(np.zeros(3))
 

@@ -187,7 +187,7 @@ def test_lbfgs_keeps_its_rate_in_its_group() -> None:
         ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "mu=2.0; it must be"),
     ],
 )
-def test_a_saved_state_that_is_no_good_changes_nothing(saved: Any, message: str) -> None:
+def test_an_invalid_saved_state_changes_nothing(saved: Any, message: str) -> None:
     optimizer = optim.SGD([Tensor(np.ones(2))], lr=0.5, momentum=0.5)
     before = optimizer.state_dict()
     with pytest.raises(ValueError, match=message):

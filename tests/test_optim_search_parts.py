@@ -29,7 +29,7 @@ def bowl(w: Any) -> Any:
     return float(w @ w) / 2, w
 
 
-def test_before_its_first_step_it_remembers_nothing() -> None:
+def test_before_its_first_step_an_optimizer_has_no_state() -> None:
     iterations, t, scale, d, g = optim.lbfgs().init(np.ones(3, np.float32))
     assert (iterations, t, scale, d.tolist(), g.tolist()) == (0, 0.0, 1.0, [0.0] * 3, [0.0] * 3)
 

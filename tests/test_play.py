@@ -413,7 +413,7 @@ def test_a_table_is_taken_and_another_target_of_it_chosen() -> None:
     assert b"houses.csv" in session.network()
 
 
-def test_a_table_that_was_offered_does_not_stand_in_the_way_of_the_one_that_is_learnt_from() -> None:
+def test_an_offered_table_does_not_replace_the_current_one() -> None:
     session = Session(Choices(dataset="table"), table(FLOWERS, "flowers.csv"))
     session.do("step")
     assert "cell is empty" in session.take("houses.csv", HOUSES.encode())["message"]

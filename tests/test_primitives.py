@@ -328,7 +328,7 @@ def test_python_numbers_and_arrays_mix_with_tensors(primitive: Primitive, dtype:
 
 
 @each_elementwise
-def test_nothing_is_recorded_of_constants(primitive: Primitive) -> None:
+def test_constants_are_not_recorded(primitive: Primitive) -> None:
     arrays = drawn(primitive, ((3,),) * primitive.arity)
     assert primitive(*(Tensor(a, requires_grad=False) for a in arrays)).node is None
     assert isinstance(np.asarray(primitive(*arrays)), np.ndarray)

@@ -431,7 +431,7 @@ def test_arguments_that_cannot_be_profiled_raise() -> None:
         quick(lambda: quick(lambda: x * 2))
 
 
-def test_another_thread_is_not_watched_and_goes_on() -> None:
+def test_other_threads_are_not_watched() -> None:
     x = Tensor(np.ones(3))
     found: list[Any] = []
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ pytest.importorskip("mpi4py")
 ROOT = Path(__file__).resolve().parents[1]
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")]
+ENDING = sorted(set(FAULTS) - set(AT_ONCE))  # faults that end their program
 TO = {"float64": 1e-12, "float32": 2e-5}  # rounding of 53 and 24 bits, with four digits for what steps make of it
 
 
@@ -69,7 +71,7 @@ def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) ->
 # Ranks have one BLAS thread each, and this process what it was given: the bits are not compared.
 @pytest.mark.filterwarnings("ignore:fit. .* continues in a different environment:UserWarning")
 @pytest.mark.parametrize("name", ["mlp", "batches"])
-def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
+def test_any_number_of_ranks_can_resume(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
     """With a plateau and with early stopping; at the end one process without a communicator."""
     settings = NETWORKS[name](tmp_path)[3]["settings"]
     for ranks, epochs in ((3, 2), (2, 4)):
@@ -81,7 +83,7 @@ def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[st
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
     done = kill_and_resume(tmp_path, random.Random(seed))
     assert worst(done["weights"], alone["cnn"]["weights"]) < 100 * TO["float64"]
 
@@ -109,12 +111,24 @@ def test_a_fault_is_named_by_all_ranks(fault: str, found_at_once: Path) -> None:
     check_said(found_at_once, fault, {0, 1, 2})
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(AT_ONCE)))
-def test_a_fault_of_one_rank_is_named_by_all(fault: str, tmp_path: Path) -> None:
-    done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """The folder and the exit codes of the faults that end their program.
+
+    Two programs run at the same time, because most of their time they wait for a rank that does not answer.
+    """
+    folder = tmp_path_factory.mktemp("ended")
+    with ThreadPoolExecutor(2) as pool:
+        codes = pool.map(lambda fault: mpiexec(3, "-m", "tests.failing_ranks", folder, fault).returncode, ENDING)
+        return folder, dict(zip(ENDING, codes, strict=True))
+
+
+@pytest.mark.parametrize("fault", ENDING)
+def test_a_fault_of_one_rank_is_named_by_all(fault: str, ended: tuple[Path, dict[str, int]]) -> None:
+    folder, codes = ended
     absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
-    check_said(tmp_path, fault, {0, 1, 2} - absent.get(fault, set()))
-    assert done.returncode
+    check_said(folder, fault, {0, 1, 2} - absent.get(fault, set()))
+    assert codes[fault]
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
@@ -168,7 +182,7 @@ def test_the_command_fails_where_one_of_its_ranks_does(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loop_of_ones_own_takes_the_same_steps(tmp_path: Path) -> None:
+def test_a_users_loop_takes_the_same_steps(tmp_path: Path) -> None:
     done = [mpiexec(ranks, "-m", "tests.own_loop", tmp_path) for ranks in (1, 3)]
     assert all(one.returncode == 0 for one in done), done[1].stderr
     one, three = (json.loads((tmp_path / f"{ranks}.json").read_text()) for ranks in (1, 3))

@@ -75,7 +75,7 @@ def test_an_rnn_is_the_one_derived_by_hand() -> None:
 
 
 @each_kind
-def test_a_sequence_may_be_cut_where_one_likes(kind: type) -> None:
+def test_a_sequence_may_be_split_anywhere(kind: type) -> None:
     x, layer = RNG(0).normal(size=(7, 2, 3)), kind(3, 4, 2, rng=1)
     whole, last = layer(x)
     first, state = layer(x[:3])

@@ -66,7 +66,7 @@ def test_it_becomes_plain_data_and_comes_back_equal(row: dict[str, Any]) -> None
     assert rates(again) == rates(one) == rates(copy.deepcopy(one))
 
 
-def test_a_plateau_goes_on_from_its_state() -> None:
+def test_a_plateau_continues_from_its_state() -> None:
     plateau = Plateau(patience=1, cooldown=1)
     state = plateau.init()
     for k, metric in enumerate(METRICS, 1):

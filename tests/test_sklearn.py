@@ -139,7 +139,7 @@ def test_any_module_is_trained_as_a_copy(module: object) -> None:
             np.testing.assert_array_equal(old, new)
 
 
-def test_a_loss_of_ones_own_takes_the_output_before_the_softmax() -> None:
+def test_a_users_loss_takes_the_output_before_the_softmax() -> None:
     plain = NeuralClassifier((4,), epochs=3, random_state=0).fit(X, Y)
     own = NeuralClassifier((4,), loss=lambda z, y: cross_entropy(z, y), epochs=3, random_state=0).fit(X, Y)
     np.testing.assert_allclose(own.predict_proba(X), plain.predict_proba(X), rtol=1e-9)

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from more_activations import FURTHER, kinks_of
 
-from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, Tensor, graph_loss, manual, value_and_grad
+from tinygrad_nn import (
+    BackProp,
+    FeedForward,
+    Layer,
+    Regularization,
+    Solver,
+    Tensor,
+    TrainNN,
+    graph_loss,
+    manual,
+    value_and_grad,
+)
 from tinygrad_nn.nn import FROM_Z, LOSSES, PENALTIES, losses
 from tinygrad_nn.solver.julia import DataCache
 
@@ -338,3 +349,47 @@ def test_float32_stays_float32(loss: str, output: str, rng: np.random.Generator)
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     for layer, g in zip(model, dW, strict=True):
         np.testing.assert_allclose(layer.W.grad, g, rtol=1e-3, atol=1e-5)
+
+
+# -- A data_cache of other weights
+
+
+def _change_one(layer: Layer) -> None:
+    layer.W.data[-1, -1] *= 1.001
+
+
+@pytest.mark.parametrize("dtype", [np.float32, float])
+@pytest.mark.parametrize(("change", "k"), [
+    (lambda model: _change_one(model[0]), 1), (lambda model: _change_one(model[1]), 2),
+    (lambda model: setattr(model[1], "b", model[1].b.data + 0.001), 2),
+    (lambda model: setattr(model[0], "W", 1.01 * model[0].W.data), 1),
+    (lambda model: TrainNN(model, np.ones((1, 4)), [[1, 0, 0]], solver=Solver("crossentropy", "sgd", 0.1)), 1),
+])  # fmt: skip
+def test_weights_that_changed_after_feedforward_are_told(change: Any, k: int, dtype: Any) -> None:
+    solver = Solver("crossentropy")
+    model = [Layer(4, 6, "tanh", rng=0, dtype=dtype), Layer(6, 3, "softmax", rng=1, dtype=dtype)]
+    x = np.random.default_rng(2).standard_normal((20, 4))
+    x -= x.mean(axis=0)  # a standardized table: its sums say nothing
+    y = np.eye(3)[np.arange(20) % 3]
+    cache = FeedForward(model, x, solver=solver)
+    BackProp(model, cache, y, solver=solver)
+    change(model)
+    with pytest.raises(ValueError, match=f"W or b of layer {k} was changed after FeedForward.*Call FeedForward again"):
+        BackProp(model, cache, y, solver=solver)
+    BackProp(model, FeedForward(model, x), y, solver=solver)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, float])
+@pytest.mark.parametrize("rows", [1, 7, 3000])
+@pytest.mark.parametrize("kind", ["plain", "shifted", "large", "small", "sparse", "zero", "mixed"])
+def test_rounding_is_not_taken_for_a_change_of_weights(kind: str, rows: int, dtype: Any) -> None:
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((rows, 50))
+    x = {"plain": x, "shifted": x + 1e6, "large": x * 1e30, "small": x * 1e-30, "sparse": x * (x > 2), "zero": 0 * x,
+         "mixed": x * 10.0 ** rng.integers(-8, 8, x.shape)}[kind]  # fmt: skip
+    model = [Layer(50, 30, "sigmoid", rng=0, dtype=dtype), Layer(30, 2, "sigmoid", rng=1, dtype=dtype)]
+    model[1].W = model[1].W.data * 1e3
+    model[1].b = -(FeedForward(model, x).z[1].mean(axis=0))  # sums that nearly cancel
+    solver = Solver("mse", regularization=Regularization(dropout=0.4))
+    for _ in range(3):
+        BackProp(model, FeedForward(model, x, solver=solver, rng=rng), np.ones((rows, 2)), solver=solver)

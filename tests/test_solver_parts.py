@@ -719,7 +719,7 @@ def test_gathered_gradients_count_by_their_rows() -> None:
     ("compile", "backend"),
     [(False, None), (None, None), (True, "auto"), ("auto", "auto"), ("numpy", "numpy"), ("numba", "numba")],
 )
-def test_the_backend_that_is_meant(compile: Any, backend: str | None) -> None:
+def test_the_backend_of_a_compile_argument(compile: Any, backend: str | None) -> None:
     lbfgs = Solver("mse", "lbfgs")
     assert backend_of("fit", compile, "graph", MSE) == backend
     if backend is None:

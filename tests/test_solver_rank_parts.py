@@ -69,7 +69,7 @@ def test_two_ranks_agree_or_say_what_differs() -> None:
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_all_begin_where_rank_0_stands(seen: bool) -> None:
+def test_all_ranks_start_from_the_state_of_rank_0(seen: bool) -> None:
     """Weights, the state of the optimizer, what early stopping has seen, epochs and history."""
 
     def work(comm: ThreadRanks) -> Any:

@@ -195,7 +195,7 @@ class Model(nn.Module):
         return self.forward and x
 
 
-def test_the_methods_of_ones_own_that_a_forward_calls_count_once() -> None:
+def test_the_users_methods_that_a_forward_calls_count_once() -> None:
     assert _called_methods(Model) == [Model.forward, Model.twice, Model.once]
 
 
@@ -266,7 +266,7 @@ def test_a_checkpoint_makes_its_folder_and_refuses_other_settings(tmp_path: Path
         train(folder, 5, resume=True)
 
 
-def test_a_training_that_goes_on_elsewhere_says_so_at_the_line_that_called(tmp_path: Path, monkeypatch: Any) -> None:
+def test_resuming_in_another_environment_warns_at_the_calling_line(tmp_path: Path, monkeypatch: Any) -> None:
     train(tmp_path, 1)
     monkeypatch.setattr(checkpoint, "environment", lambda: {"BLAS threads": "77", "NumPy": "0.1"})
     with pytest.warns(UserWarning, match="continues in a different environment") as told:
@@ -280,7 +280,7 @@ def test_a_training_that_goes_on_elsewhere_says_so_at_the_line_that_called(tmp_p
     )
 
 
-def test_a_training_that_goes_on_ends_as_if_it_was_never_interrupted(tmp_path: Path) -> None:
+def test_a_resumed_training_ends_as_if_never_interrupted(tmp_path: Path) -> None:
     def weights(epochs: int, folder: Path | None) -> tuple[Any, list[Any]]:
         model, stopping = layers(), EarlyStopping(9, monitor="loss", mode="max")
         history = fit(model, X, Y, solver=Solver("mse", "adam", 0.1), settings=Settings(epochs, 1), rng=0,

@@ -117,7 +117,7 @@ LONG = 2**62
         (1, -1, False), (1, LONG - 1, True), (1, LONG, False), (1.0, 1e300, True), (np.int64(3), -1, False),
     ],
 )  # fmt: skip
-def test_parts_of_states_are_alike(wanted: Any, found: Any, alike: bool) -> None:
+def test_parts_of_states_that_are_equal(wanted: Any, found: Any, alike: bool) -> None:
     assert _is_same_kind(wanted, found) is alike
 
 
@@ -177,7 +177,7 @@ def written(folder: Path, watch: Watch, done: Progress) -> None:
     checkpoint.save_checkpoint(folder, task, {"schedule": "None"}, done, [], History([0.5] * done.epoch), watch)
 
 
-def test_early_stopping_goes_on_with_the_best_weights_of_the_file(tmp_path: Path) -> None:
+def test_early_stopping_resumes_with_the_best_weights(tmp_path: Path) -> None:
     watch, done = Watch(EarlyStopping(3)), Progress(2)
     watch.weights, watch.epoch, watch.best, watch.since = {"weight": np.ones((1, 2)), "bias": np.ones(1)}, 1, 0.5, 1
     written(tmp_path, watch, done)

@@ -230,7 +230,7 @@ def test_code_that_reaches_beyond_itself_is_not_run_again(tmp_path: Any) -> None
         assert not calls, line
 
 
-def test_nothing_of_the_person_is_written_into() -> None:
+def test_arrays_of_the_user_are_not_modified() -> None:
     table, log = {"w": np.ones(3)}, []
     text = "def backward(x):\n    log.append(1)\n    table['w'] *= 2\n    x *= 3\n    return x\n"
     f = written(text, table=table, log=log)
@@ -269,7 +269,7 @@ def test_suspected_lines_come_first_and_names_from_elsewhere_are_offered() -> No
 @pytest.mark.parametrize("wrong", [
     "dvar = dxhat * (x - mu) * -0.5 * std**-3", "dvar = np.sum(dxhat * (x - mu) * -0.5 * std**-1, axis=0)",
 ])  # fmt: skip
-def test_a_step_is_mended_by_its_own_rule(wrong: str) -> None:
+def test_a_step_is_corrected_by_its_own_rule(wrong: str) -> None:
     right = "dvar = np.sum(dxhat * (x - mu) * -0.5 * std**-3, axis=0)"
     text, line = text_of("batch norm", right, wrong)
     text = text.replace("dxhat = dout", "dxhat = 3 * dout")  # what comes in is wrong as well
@@ -286,7 +286,7 @@ def test_a_step_is_mended_by_its_own_rule(wrong: str) -> None:
     assert np.allclose(space["dvar"], wanted[-1])
 
 
-def test_a_step_in_a_loop_is_looked_at_in_the_round_that_is_meant() -> None:
+def test_a_step_in_a_loop_is_judged_in_its_own_iteration() -> None:
     text, line = text_of("rnn", "dnext = draw @ Wh.T", "dnext = draw @ Wh")
     judge = Judge("rnn")
     first = [(dh[-1] * (1 - hs[-1] ** 2)) @ Wh.T for dh, (_xs, hs, _Wx, Wh) in judge.batches]  # at the last time

@@ -154,7 +154,7 @@ def test_the_parts_of_a_value_by_their_labels() -> None:
         (None, False), ([1.0], False), (np.ones(2, complex), True),
     ],
 )  # fmt: skip
-def test_what_may_be_a_gradient(value: Any, ok: bool) -> None:
+def test_values_that_may_be_gradients(value: Any, ok: bool) -> None:
     assert is_number(value) is ok
 
 
@@ -253,7 +253,7 @@ def test_states_that_are_added_to_are_parts_of_a_gradient() -> None:
         ([A[:, None], B], 0, True), ([B, -A, np.ones((2, 2))], 0, False),
     ],
 )  # fmt: skip
-def test_the_state_that_is_meant_is_the_last_right_one_or_the_nearest(
+def test_the_chosen_state_is_the_last_right_one_or_the_nearest(
     states: list[Array], index: int, right: bool
 ) -> None:
     given = [state(x) for x in states]
@@ -314,7 +314,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("before", "after", "kind"), KINDS)
-def test_the_kind_of_mistake_that_a_change_mends(before: str, after: str, kind: str) -> None:
+def test_the_kind_of_a_corrected_mistake(before: str, after: str, kind: str) -> None:
     assert kind_of(before, after, {"h", "z", "x"}) == kind
 
 

@@ -150,7 +150,7 @@ def test_the_referee_differentiates_from_a_value_on() -> None:
         assert abs(value - g.dy[k]) < 1e-8
         assert 1e-9 + 1e-10 * abs(g.dy[k]) <= allowed < 1e-7
         assert not kink
-    assert referee.asked == 3
+    assert referee.checked == 3
     ((mine, numerical, allowed),) = along
     assert abs(mine - numerical) <= allowed < 1e-7
     assert abs(mine) > 1e-3

@@ -151,7 +151,7 @@ def loss(params: Any, x: Any, y: Any) -> Any:
     return ((z - y) ** 2).mean(), {"z": z}
 
 
-def test_parameters_lie_in_a_nest_under_their_paths() -> None:
+def test_parameters_are_nested_under_their_paths() -> None:
     frozen, own = Tensor(np.ones(1), requires_grad=False), Tensor(np.zeros(1))
     params = {"net": [np.ones((2, 1)), {"k": 3, "none": None, "deep": [0.5]}], "b": own, "fixed": frozen}
     task = FunctionTask("fit", loss, params, ADAM)

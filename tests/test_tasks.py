@@ -72,7 +72,7 @@ def test_the_parameters_of_the_pendulum_are_found_through_the_integrator() -> No
     assert all(abs(found[name] - value) < 0.1 for name, value in true.items())
 
 
-def test_the_rule_of_ones_own_passes_and_the_wrong_one_does_not() -> None:
+def test_a_users_right_rule_passes_and_a_wrong_one_does_not() -> None:
     good, bad, accuracy = run("own_layer", 15)
     assert good
     assert not bad

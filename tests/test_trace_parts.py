@@ -100,7 +100,7 @@ def test_arrays_in_metadata_may_differ_from_call_to_call(kind: Any) -> None:
     ["alias", "attention", "cast", "copy", "dot", "eig_rows", "getitem", "max", "power", "reshape", "roots", "stack",
      "standardize", "sum", "transpose", "vdot", "where"],
 )  # fmt: skip
-def test_a_function_of_ones_own_may_have_the_name_of_an_operation(name: str) -> None:
+def test_a_users_function_may_have_the_name_of_an_operation(name: str) -> None:
     def f(x: Any, y: Any, z: Any) -> Any:
         return x * y + z
 

@@ -51,7 +51,7 @@ def wrong(x: Any) -> Any:
      (branched, "if x[0]", "truth value of a Tensor"),
      (wrong, "raise KeyError", "KeyError")],
 )  # fmt: skip
-def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str) -> None:
+def test_the_reported_line_is_the_users(function: Any, part: str, why: str) -> None:
     f, x = compile(function, backend="numpy"), np.array([1.0, 3.0])
     with pytest.warns(RuntimeWarning, match=why) as told:
         np.testing.assert_array_equal(f(x), function(x))
@@ -119,7 +119,7 @@ def test_writing_into_an_argument_is_refused(function: Any, why: str) -> None:
         f.plan(tg.Tensor([1.0, 3.0], requires_grad=False))
 
 
-def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
+def test_eig_of_real_matrices_warns_in_a_trace() -> None:
     f, x = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy"), np.array([[0.0, 1.0], [-1.0, 0.0]])
     with pytest.warns(RuntimeWarning, match=r"np\.linalg\.eig of real numbers returns real or complex ones"):
         np.testing.assert_allclose(f(x), np.linalg.eigvals(x))

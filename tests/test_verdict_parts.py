@@ -123,7 +123,7 @@ def test_a_kept_axis_is_a_convention_of_the_batch_that_was_given() -> None:
         ({}, ""), ({"odd": ""}, ""),
     ],
 )  # fmt: skip
-def test_what_a_row_says_by_itself(more: dict[str, Any], said: str) -> None:
+def test_the_properties_of_a_row(more: dict[str, Any], said: str) -> None:
     found = _row_sentence(row("layer 1 W", **more))
     assert said in found
     assert bool(said) == bool(found)

@@ -291,7 +291,7 @@ def test_constants_can_be_hidden_but_not_a_result() -> None:
     assert keys(draw(Tensor(2), constants=False)) == ["n0"]
 
 
-def test_parameters_stand_in_the_box_of_their_only_layer_and_inputs_outside() -> None:
+def test_parameters_are_drawn_in_the_box_of_their_layer_and_inputs_outside() -> None:
     boxes = {item.title: item.box for item in draw(two_layers()).picture.items}
     assert {name: box for name, box in boxes.items() if box} == {
         "W1": "layer1", "b1": "layer1", "z1": "layer1", "a1": "layer1", "W2": "layer2", "b2": "layer2", "z2": "layer2",
@@ -440,7 +440,7 @@ def test_the_input_of_the_first_block_is_not_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_is_folded_the_arrows_never_lead_in_a_circle(seed: int) -> None:
+def test_folded_drawings_have_no_cycles(seed: int) -> None:
     rng = np.random.default_rng(seed)
     made = [Tensor(1.0), Tensor(2.0)]
     for _ in range(60):

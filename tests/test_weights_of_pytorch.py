@@ -156,7 +156,7 @@ def test_what_the_reader_refuses(state: Any, text: str, tmp_path: Path, monkeypa
         io.load_weights(path, model())
 
 
-def test_without_pytorch_its_files_name_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pytorch_its_files_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, imported = tmp_path / "model.pt", builtins.__import__
     path.write_bytes(BEGINNINGS[0])
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .printable import printable
 
+_USUAL = frozenset((np.ndarray, float, int, bool, str, slice))  # types of leaves that need not be looked at further
 Tree = Any  # an array, or a dict, list, tuple, named tuple or dataclass of trees
 
 
@@ -22,7 +23,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         ([1.0, 2.0, 3.0], {'W': 10, 'layers': [20, (30,)]})
     """
     kind: Any = type(tree)
-    if kind is float or kind is np.ndarray:  # the usual leaves
+    if kind in _USUAL:
         return [tree], _only
     if kind is list or kind is tuple:
         for part in tree:

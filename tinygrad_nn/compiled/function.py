@@ -19,6 +19,7 @@ from ..printable import printable
 from ..tensor import Tensor
 from ..tree import containers, flatten
 from . import check
+from .collector import without_collector
 from .numba.forked import Forked
 from .numpy.replay import Mismatch
 from .plan import MISS, Plan, SharedArgument
@@ -258,7 +259,8 @@ class Compiled:
             key = kind, tuple(nest.leaf_key(x, slot in fixed) for slot, x in enumerate(leaves))
             if key not in self.plans:
                 try:
-                    self.plans[key], result = self._make(leaves, rebuild, (args, kwargs), fixed, keep)
+                    with without_collector():
+                        self.plans[key], result = self._make(leaves, rebuild, (args, kwargs), fixed, keep)
                 except Untraceable as error:
                     if set(error.slots) - fixed:
                         self._fixed[kind] = fixed | set(error.slots)

@@ -133,7 +133,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         ``(loss, dW, db)``: the loss with its penalties, and lists with one gradient per layer.
 
     Raises:
-        TypeError, ValueError: the cache or the targets do not fit the model.
+        TypeError, ValueError: the cache or the targets do not fit the model, or W or b changed since.
         FloatingPointError: the loss is infinite or NaN.
 
     Source: Rumelhart, Hinton & Williams, Learning representations by back-propagating errors (1986).
@@ -158,10 +158,44 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
             f"BackProp: data_cache holds layers of widths {[z.shape[1] for z in data_cache.z]}, the model has "
             f"{[layer.n_out for layer in layers]}. Pass what FeedForward returned for this model."
         )
+    _check_unchanged(layers, data_cache)
     y = check_targets("BackProp", layers, data_out, len(data_cache.x), solver.loss)
     W = [layer.W.data for layer in layers]
     with np.errstate(all="ignore"):
         return Gradients(*manual_gradients(LayerLoss(layers, solver), W, *data_cache[:3], y, data_cache.masks))
+
+
+def _check_unchanged(layers: list[Layer], data_cache: DataCache) -> None:
+    """Raise if z = a Wᵀ + b no longer holds for a layer, since W or b was changed after `FeedForward`.
+
+    One combination of the rows is compared. Its factors are irregular: inputs of a standardized table add up to 0.
+    """
+    factors = np.cos(np.arange(len(data_cache.x), dtype=data_cache.x.dtype))
+    for k, (layer, a, z) in enumerate(zip(layers, [data_cache.x, *data_cache.a], data_cache.z, strict=False), 1):
+        with np.errstate(all="ignore"):
+            found = factors.dot(z)
+            gap = layer.W.data.dot(factors.dot(a)) + layer.b.data * factors.sum() - found
+            few = 4 * np.finfo(z.dtype).eps * np.abs(found).max(initial=0)
+            changed = np.abs(gap).max(initial=0) > few and _differs(layer.W.data, layer.b.data, factors, a, z)
+        if changed:
+            raise ValueError(
+                f"BackProp: W or b of layer {k} was changed after FeedForward, so data_cache has the z and a of other "
+                "weights, and the gradients would be those of no model. Call FeedForward again, and update the layers "
+                "only after BackProp."
+            )
+
+
+def _differs(W: Array, b: Array, factors: Array, a: Array, z: Array) -> bool:
+    """Tell whether z differs from a Wᵀ + b by more than its rounding: it is a sum of n_in + 1 terms.
+
+    In double precision the combination itself adds next to nothing to that for float32, and for float64 as many
+    roundings as it has terms.
+    """
+    W, b, c, size = W.astype(float), b.astype(float), factors.astype(float), np.abs(factors).astype(float)
+    gap = np.abs(c @ z - (c @ a) @ W.T - c.sum() * b)
+    scale = (size @ np.abs(a)) @ np.abs(W).T + size.sum() * np.abs(b) + size @ np.abs(z)
+    terms = W.shape[1] + 2 + (len(z) if z.dtype == float else 0)
+    return bool((gap > terms * np.finfo(z.dtype).eps * scale).any())
 
 
 def Predict(model: Any, x: Any) -> Any:

@@ -248,10 +248,10 @@ def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tupl
         data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
         fits.append(fit_scale(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
     names = set()
-    for fit in fits:
-        if fit is not None and not fit.factor.is_one and fit.factor.name not in names:
-            names.add(fit.factor.name)
-            yield fit.factor, [_apply_factor(w, fit.factor, d, k) for w, d in zip(seen, base, strict=True)]
+    for factor in fits:
+        if factor is not None and not factor.is_one and factor.name not in names:
+            names.add(factor.name)
+            yield factor, [_apply_factor(w, factor, d, k) for w, d in zip(seen, base, strict=True)]
 
 
 def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
@@ -362,18 +362,18 @@ def _explain_array(
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
             fits += _fitting_factors(seen, got, base, turned, k)
         bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # the penalty may be missing too
-        for fit, beside in fits if not bare else _fitting_factors(seen, got, base, [0.0] * len(seen), k):
-            if suspect.kind == RIGHT and not fit.factor.is_one:
-                options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
-            elif suspect.kind != RIGHT and fit.factor.name != "0":
-                times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
+        for factor, beside in fits if not bare else _fitting_factors(seen, got, base, [0.0] * len(seen), k):
+            if suspect.kind == RIGHT and not factor.is_one:
+                options.append(Option(1.1, (_by_factor(k, part, factor, beside),)))
+            elif suspect.kind != RIGHT and factor.name != "0":
+                times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
                 if times and beside:
                     times += " The penalty is not."
                 if np.ndim(extra[0]) == 3 and not bare:
                     times += " The penalty is added to each sample."
                 if bare:
                     times += " And the gradient of the penalty is not added."
-                factor = None if fit.factor.is_one else fit.factor
+                factor = None if factor.is_one else factor
                 finding = Finding(k, part, suspect.kind, suspect.text + times, factor)
                 options.append(Option(suspect.cost + 0.5 * (bare or factor is not None), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
@@ -407,9 +407,9 @@ def _fitting_factors(
     whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
     penalised = any(np.any(e) for e in extra)
     for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
-        fit = fit_scale(seen, got, bases, extras, layer, floor)
-        if fit is not None:
-            yield fit, penalised and bases is base
+        factor = fit_scale(seen, got, bases, extras, layer, floor)
+        if factor is not None:
+            yield factor, penalised and bases is base
         if not penalised:
             return
 

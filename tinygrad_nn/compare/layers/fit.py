@@ -62,19 +62,12 @@ def misfit(
     return worst if not math.isnan(worst) else math.inf
 
 
-class Fit(NamedTuple):
-    """How well an equation explains all experiments: its factor, and the largest `misfit`."""
-
-    factor: Factor
-    misfit: float
-
-
 def fit_scale(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
     layer: int, floor: Sequence[float] | None = None,
-) -> Fit | None:  # fmt: skip
+) -> Factor | None:  # fmt: skip
     """Find the factor s, with one name for all experiments, such that ``got = s base + extra``, or return None."""
-    values, facts, worst = [], [], 0.0
+    values, facts, zeros = [], [], False
     for w, g, p, e, low in zip(witnesses, got, base, extra, floor or [0.0] * len(got), strict=True):
         if g.shape != p.shape or not np.isfinite(g).all() or not np.isfinite(p).all():
             return None
@@ -84,24 +77,22 @@ def fit_scale(
         if square == 0 or float(np.abs(p).max()) < EXACT * low:  # zero up to rounding, so any factor would fit
             if misfit(w, g, p + e, None, low) > 1:
                 return None
-            worst = max(worst, 0.5)
+            zeros = True
             continue
         s = float(((g - e) * p).sum()) / square
-        found = misfit(w, g, s * p + e, None, low)
-        if found > 1:
+        if misfit(w, g, s * p + e, None, low) > 1:
             return None
-        worst = max(worst, found)
         values.append(s)
         facts.append({**w.facts, "width": w.case.W[layer].shape[0]})
     if not values:
-        return Fit(Factor("1", 1.0), worst) if worst else None
+        return Factor("1", 1.0) if zeros else None
     loose = any(w.case.given and w.case.dtype.itemsize < 8 for w in witnesses)
     if all(abs(v) < (1e-3 if loose else 1e-7) for v in values):
-        return Fit(Factor("0", 0.0), worst)
+        return Factor("0", 0.0)
     factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
     if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
         return None  # any number is a multiple of any other, so one number alone proves nothing
-    return Fit(factor, worst)
+    return factor
 
 
 class Penalty(NamedTuple):

@@ -209,7 +209,7 @@ def judge_run(
             None if why_wrong is None else why_wrong.diagnosis,
         ))  # fmt: skip
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
-              f"{referee.asked:,} entries and along a random direction of each value.")  # fmt: skip
+              f"{referee.checked:,} entries and along a random direction of each value.")  # fmt: skip
     return _report(title, run, steps, notes, method)
 
 

@@ -27,7 +27,7 @@ class Referee:
     """Differentiates numerically by running the graph again from a value on, until its time is used up."""
 
     def __init__(self, tape: Tape, steps: int) -> None:
-        self.tape, self.budget, self.steps, self.asked = tape, Budget(SECONDS), steps, 0
+        self.tape, self.budget, self.steps, self.checked = tape, Budget(SECONDS), steps, 0
 
     def of(self, node: Node, right: Array, bound: Array, rng: np.random.Generator) -> tuple[Any, list[Any]]:
         """Return a function that gives the numerical derivative in one entry of a value, and a check along a direction.
@@ -48,7 +48,7 @@ class Referee:
             v[index] = size
             with self.budget:
                 found = line.along({0: v}, cotangents, None)
-            self.asked += 1
+            self.checked += 1
             allowed = 10 * found.error / size + float(bound[index]) + 1e-10 * float(np.abs(right[index]))
             return Checked(found.value / size, allowed, found.kink == "a kink at the point")
 

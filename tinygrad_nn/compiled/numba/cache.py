@@ -7,7 +7,6 @@ not check that, so it is not used.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import stat
@@ -15,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, cached_property, wraps
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +24,7 @@ from ...call_site import calling_line
 from ...files import write_whole
 from ...forks import wait_before_fork
 from ...printable import printable
+from ..collector import without_collector
 from .fingerprint import file_digest, fingerprint
 
 MOST = 4096  # the most files in the folder; the least recently used ones are deleted
@@ -123,26 +123,10 @@ def kept_on_disk(dispatcher: Any, apart: bool = False) -> Any:
     """
     await_numba()
     dispatcher._cache = FunctionCache(dispatcher)
-    dispatcher._compiler.compile = without_collector(dispatcher._compiler.compile)
+    dispatcher._compiler.compile = without_collector()(dispatcher._compiler.compile)
     if apart:
         dispatcher.apart, dispatcher._compiler._customize_flags = True, _without_aliases
     return dispatcher
-
-
-def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
-    """Return numba's compiler with the garbage collector switched off meanwhile, which saves an eighth of its time."""
-
-    @wraps(compiling)
-    def run(*args: Any) -> Any:
-        was = gc.isenabled()
-        gc.disable()
-        try:
-            return compiling(*args)
-        finally:
-            if was:
-                gc.enable()
-
-    return run
 
 
 def kept_for_types(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -184,15 +184,21 @@ def place_intervals(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[lis
         >>> place_intervals([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
         ([256, 0, 256], 384)
     """
-    births, deaths = (np.array([span[k] for span in spans], int) for k in (0, 1))
-    rooms = np.array([-(-size // ALIGN) * ALIGN for size in sizes], int)
-    starts = np.full(len(sizes), -1)
-    for k in np.argsort(-rooms, kind="stable"):
-        others = np.flatnonzero((starts >= 0) & (births <= deaths[k]) & (deaths >= births[k]))
-        others = others[np.argsort(starts[others], kind="stable")]
-        ends = np.maximum.accumulate(np.concatenate([[0], starts[others] + rooms[others]]))
-        fits = np.flatnonzero(starts[others] - ends[:-1] >= rooms[k])
-        starts[k] = ends[fits[0]] if len(fits) else ends[-1]
+    births, deaths = (np.array([span[k] for span in spans], np.int32) for k in (0, 1))
+    rooms = np.array([-(-size // ALIGN) for size in sizes], int)
+    starts = np.zeros(len(sizes), int)
+    places, times = np.zeros((2, len(sizes)), int), np.zeros((2, len(sizes)), np.int32)
+    for n, k in enumerate(np.argsort(-rooms, kind="stable").tolist()):
+        (first, after), (birth, death) = places[:, :n], times[:, :n]  # of the buffers placed so far, by place
+        others = np.flatnonzero((birth <= deaths[k]) & (death >= births[k]))
+        ends = np.concatenate([[0], np.maximum.accumulate(after[others])])
+        fits = np.flatnonzero(first[others] - ends[:-1] >= rooms[k])
+        starts[k] = start = ends[fits[0]] if len(fits) else ends[-1]
+        at = int(first.searchsorted(start, "right"))
+        for table, entry in ((places, (start, start + rooms[k])), (times, (births[k], deaths[k]))):
+            table[:, at + 1 : n + 1] = table[:, at:n]
+            table[:, at] = entry
+    starts *= ALIGN
     return starts.tolist(), int((starts + np.array(sizes, int)).max(initial=0))
 
 

@@ -75,7 +75,7 @@ def trace(
                 record.arrays.add(value)
         args, kwargs = rebuild(given)
         result = function(*args, **kwargs)
-        for place in record.asked.values():
+        for place in record.unused_indices.values():
             file, line = place.rsplit(":", 1)
             raise Untraceable("a constant is indexed by a value that differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)

@@ -28,8 +28,8 @@ class Recorder(Mode):
 
     traces = True
     __slots__ = (
-        "_grad", "again", "arrays", "asked", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
-        "lowering", "ops", "owners", "start", "values",
+        "_grad", "again", "arrays", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
+        "lowering", "ops", "owners", "start", "unused_indices", "values",
     )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
@@ -50,7 +50,7 @@ class Recorder(Mode):
         self.lowering: list[Primitive] = []  # the primitives whose forwards are being traced
         self.arrays: set[Value] = set()  # arguments that are arrays, not Tensors
         self.augmented: tuple[Any, ...] = ()  # file and line of the first `x += y` on an array
-        self.asked: dict[int, str] = {}  # traced indices that were read, but not yet seen in a recorded operation
+        self.unused_indices: dict[int, str] = {}  # id of an index that was read, but is in no recorded operation yet
 
     @property
     def grad(self) -> Any:
@@ -174,7 +174,7 @@ class Recorder(Mode):
         given = primitive.given(node.meta)
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
-            self.asked.pop(id(part), None)
+            self.unused_indices.pop(id(part), None)
         known = self.known(out)
         if name == "reshape" and given.get("order") == "A":
             raise Untraceable(

@@ -101,7 +101,7 @@ class Traced(Tensor):
 
     def _array_for_index(self) -> Any:
         file, line = calling_line()
-        recorder().asked[id(stored_array(self))] = f"{file}:{line}"
+        recorder().unused_indices[id(stored_array(self))] = f"{file}:{line}"
         return stored_array(self)
 
     def _array_for_option(self, call: str) -> Tensor:

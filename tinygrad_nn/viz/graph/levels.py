@@ -123,14 +123,14 @@ class _LevelBuilder:
                 living[min(last[part.number] + 1, len(view))] -= 1
         self.crossing = np.cumsum(living)  # values that are computed before a node and used by it or later
         self.tree = scope_levels(view, Level)
-        self.looks: dict[tuple[object, ...], int] = {}
+        self.descriptions: dict[tuple[object, ...], int] = {}
         self.alike: dict[int, int] = {}  # the same number for levels that look the same
         self.total = self.tree[0].operations
         if self.total > small:
             for number in reversed(range(len(self.tree))):  # inner levels first
                 level = self.tree[number]
                 level.children = self._loops(level.children)
-                self.alike[number] = self._look((
+                self.alike[number] = self._number_of((
                     "level",
                     _without_numbers(level.label),
                     *map(self._alike, level.children),
@@ -143,8 +143,9 @@ class _LevelBuilder:
             for number in range(len(self.tree)):
                 self._stretches(number)
 
-    def _look(self, what: tuple[object, ...]) -> int:
-        return self.looks.setdefault(what, len(self.looks))
+    def _number_of(self, what: tuple[object, ...]) -> int:
+        """Return a number that is the same for equal descriptions."""
+        return self.descriptions.setdefault(what, len(self.descriptions))
 
     def _alike(self, child: int) -> int:
         """Return a number that is equal for operations, or levels, that look the same."""
@@ -152,7 +153,7 @@ class _LevelBuilder:
             return self.alike[~child]
         part = self.view[child]
         metadata = _without_numbers(part.metadata) if part.metadata.startswith("index") else part.metadata
-        return self._look((part.operation, metadata, part.shape, part.dtype, len(self.sources[child])))
+        return self._number_of((part.operation, metadata, part.shape, part.dtype, len(self.sources[child])))
 
     def _size(self, child: int) -> int:
         return 1 if child >= 0 else self.tree[~child].operations
@@ -246,8 +247,8 @@ class _LevelBuilder:
         loop = self._add("loop", f"{name} × {len(steps)}", f"{name} × {len(steps)}", children)
         for child in children:
             if ~child not in self.alike:
-                self.alike[~child] = self._look(("step", *map(self._alike, self.tree[~child].children)))
-        self.alike[~loop] = self._look(("loop", len(steps), self.alike[~children[0]]))
+                self.alike[~child] = self._number_of(("step", *map(self._alike, self.tree[~child].children)))
+        self.alike[~loop] = self._number_of(("loop", len(steps), self.alike[~children[0]]))
         return loop
 
     # -- Stretches and data

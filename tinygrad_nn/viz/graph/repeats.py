@@ -64,7 +64,7 @@ def find_repeats(view: GraphView, homes: list[str]) -> Repeats:
     return found
 
 
-Look = tuple[list[tuple[object, ...]], list[int]]
+Description = tuple[list[tuple[object, ...]], list[int]]
 
 
 class _Blocks:
@@ -85,7 +85,7 @@ class _Blocks:
         for edge in view.edges:
             self.sources[edge.target].append(edge.source)
 
-    def describe(self, path: str) -> Look:
+    def describe(self, path: str) -> Description:
         """Return a comparable description of a block, and its nodes in the same order."""
         view, homes, within = self.view, self.homes, f"{path}."
         place = {number: k for k, number in enumerate(self.operations[path])}
@@ -108,7 +108,7 @@ class _Blocks:
     def runs(self, path: str) -> list[list[str]]:
         """Return the blocks of a scope, with consecutive equal blocks grouped."""
         found: list[list[str]] = []
-        before: Look = [], []
+        before: Description = [], []
         members: set[int] = set()
         after: set[int] = set()  # nodes between the blocks of a run that depend on them
         for block in self.children.get(path, []):
