@@ -150,7 +150,7 @@ MODEL = nn.Linear(2, 1, rng=0)
         (lambda: optim.Adam([]), "there are no parameters; pass model.parameters"),
         (lambda: optim.SGD([w, w]), "appears twice"),
         (lambda: optim.SGD([{"params": [w]}, {"params": [w]}]), "a parameter is in two groups"),
-        (lambda: optim.SGD([{"parameters": [w]}]), "is not a group; each is a dict, e.g. {'params'"),
+        (lambda: optim.SGD([{"parameters": [w]}]), "a group has no 'params', only 'parameters'"),
         (lambda: optim.SGD([{"params": [w], "learning_rate": 1.0}]), "a group of SGD has no .* Did you mean 'lr'"),
         (lambda: optim.SGD([w * 2]), "is not a parameter"),
         (lambda: optim.SGD([w], lr=-0.1), "lr=-0.1; it must be a finite number of at least 0"),

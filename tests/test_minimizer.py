@@ -462,7 +462,7 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([w, w]), "Minimizer: the parameter 'w' appears twice"),
         (lambda: Minimizer([{"parameters": [w]}, {"parameters": [w]}]), "the parameter 'w' appears twice"),
         (lambda: Minimizer([{"parameters": []}]), "Minimizer: a group has no parameters; leave it out"),
-        (lambda: Minimizer([{"weights": [w]}]), "is not a group; each is a dict, e.g."),
+        (lambda: Minimizer([{"weights": [w]}]), "a group has no 'parameters', only 'weights'"),
         (lambda: Minimizer([{"parameters": [w]}, w]), "is not a group"),
         (lambda: Minimizer([{"parameters": [w]}, 3]), "Minimizer: 3 is not a group; each is a dict"),
         (lambda: Minimizer([{"parameters": [w]}, "parameters"]),

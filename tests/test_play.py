@@ -594,8 +594,10 @@ def test_without_the_extra_the_command_says_what_to_install(
     from tinygrad_nn.cli import main
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main(["play", "--no-browser"]) == 2
-    assert "pip install 'tinygrad-nn[play]'" in " ".join(capsys.readouterr().err.split())
+    for command in (["play"], ["explore", "--serve", "--epochs", "1", "--hidden", "2", "--quiet"]):
+        assert main([*command, "--no-browser"]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert said == ["tinygrad-nn: error: a live page needs: pip install 'tinygrad-nn[play]'."]
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -343,8 +343,12 @@ def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
         A `Handle`; its ``remove()`` removes the hook.
 
     Raises:
+        TypeError: the hook is not a function.
         ValueError: the Tensor is a constant.
     """
+    if not callable(hook):
+        what = f"{hook!r:.60} of type {type(hook).__name__}"
+        raise TypeError(f"register_hook takes a function of the gradient; it got {what}.")
     if self.node is None:
         raise ValueError("no gradient reaches a constant Tensor; a hook on it would never run.")
     hooks = (self.node.notes or {}).get("hooks", [])

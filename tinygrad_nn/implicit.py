@@ -180,6 +180,8 @@ def _answer(found: Any, name: str) -> Any:
             "Tensor an argument of f and solver, or close over its array, t.data."
         )
     arrays = [np.asarray(x) for x in leaves]
+    if not arrays or any(x.dtype.kind not in "fciub" for x in arrays):
+        raise TypeError(f"{name}: the solver returned {found!r:.60}; it must return the solution, numbers or arrays.")
     return rebuild([x if x.dtype.kind in "fc" else x.astype(float) for x in arrays])
 
 

@@ -206,6 +206,7 @@ def save_weights(path: StrPath, model: Module) -> Path:
         The path.
 
     Raises:
+        TypeError: the model is not a module.
         FileNotFoundError: the folder does not exist.
 
     Example:
@@ -217,7 +218,21 @@ def save_weights(path: StrPath, model: Module) -> Path:
         >>> bool((other.weight.data == trained.weight.data).all())
         True
     """
+    _check_model("save_weights", path, model)
     return write_whole(path, seal("weights", model.state_dict()).content)
+
+
+def _check_model(call: str, path: Any, model: Any) -> None:
+    """Raise a TypeError unless a path and a module were given, in this order."""
+    if isinstance(model, Module) and not isinstance(path, Module):
+        return
+    hint = f"Write {call}(path, model)."
+    if isinstance(path, Module):
+        hint = f"The path comes first: {call}(path, model)."
+    elif isinstance(model, (list, tuple)):
+        hint = f"Write {call}(path, nn.Sequential(*layers)), or save_network(path, Network(layers))."
+    came = f"a {type(path).__name__} and a {type(model).__name__}"
+    raise TypeError(f"{call} takes a path and a module; it got {came}. {hint}")
 
 
 def load_weights(
@@ -251,6 +266,9 @@ def load_weights(
         >>> bool((head[0].weight.data == model.old.weight.data).all())
         True
     """
+    _check_model("load_weights", path, model)
+    if isinstance(rename, str) and rename != "guess":
+        raise ValueError(f"load_weights: rename={rename!r}; it must be 'guess', a dict, or a function of a name.")
     arrays = _read_weights(path)
     try:
         guessed = rename == "guess"

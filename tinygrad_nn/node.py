@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
@@ -22,11 +22,11 @@ FREED = (
 )
 NO_ARRAY = (
     "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-    "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
-    "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted, nor can numpy.polynomial: use "
-    "tinygrad_nn.polynomial. Instead of np.full(shape, t) write np.full(shape, t, like=t), of np.vectorize(f)(t) write "
-    "tinygrad_nn.vectorize(f)(t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) of a "
-    "list of the parts."
+    "through it), or t.detach() for a plot. A list that is an argument of grad stays a list, of Tensors: pass an "
+    "array, grad(f)(np.array(x)). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): "
+    "np.array, np.r_ and np.c_ cannot be intercepted, nor can numpy.polynomial: use tinygrad_nn.polynomial. Instead of "
+    "np.full(shape, t) write np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); "
+    "instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) of a list of the parts."
 )
 
 
@@ -222,9 +222,10 @@ def leaf_node(data: Any, name: str | None = None, kind: type[Node] = Node) -> No
     return node
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def no_grad(function: Callable[..., Any] | None = None) -> Any:
     """Record no operations inside this block, in this thread: results are constants.
+
+    It is also a decorator, with or without brackets: ``@no_grad`` records no operations inside the function.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -234,11 +235,17 @@ def no_grad() -> Iterator[None]:
         >>> y.requires_grad
         False
     """
-    with recording(False):
-        yield
+    return recording(False) if function is None else recording_in(function, False, "no_grad")
 
 
-def recording(on: bool) -> AbstractContextManager[None]:
+def recording_in(function: Any, on: bool, name: str) -> Any:
+    """Return a function with the recording of operations switched on or off inside it."""
+    if not callable(function):
+        raise TypeError(f"{name} takes a function or nothing; it got {function!r:.60}. Write with {name}(): ...")
+    return recording(on)(function)
+
+
+def recording(on: bool) -> Any:
     """Switch the recording of operations on or off inside this block, in this thread."""
     return switched("grad", on)
 

@@ -202,16 +202,14 @@ class Primitive:
                 metadata = {**metadata, name: value}
             for part in value if type(value) is tuple else (value,):
                 of_option = of_option or getattr(type(part), "_funnel", None)
-        listed = False
         for array in arrays:
             if type(array) not in _KNOWN:
                 funnel = getattr(type(array), "_funnel", None)
                 if funnel is not None:
                     return funnel(self, arrays, metadata)
-                if type(array) is list or type(array) is tuple:
-                    listed = True
-        if listed and not self.jointly:
-            arrays = tuple(as_constant(a, self) if type(a) is list or type(a) is tuple else a for a in arrays)
+                if isinstance(array, (list, tuple)) and not self.jointly:
+                    given = [as_constant(a, self) if isinstance(a, (list, tuple)) else a for a in arrays]
+                    return self(*given, **metadata)
         if of_option is not None:
             return of_option(self, arrays, metadata)
         out = self.forward(*arrays, **metadata)

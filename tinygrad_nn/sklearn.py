@@ -128,6 +128,11 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
         stop = None
         if self.early_stopping:
             stop = EarlyStopping(self.patience, self.min_delta)
+            if not 0 < self.validation_fraction < 1:
+                raise ValueError(
+                    f"{type(self).__name__}: validation_fraction={self.validation_fraction!r}; it must be a share of "
+                    "the rows between 0 and 1, e.g. 0.1."
+                )
             stratify = labels if self._stratified else None
             x, x_val, y, y_val = train_test_split(
                 x, y, test_size=self.validation_fraction, random_state=int(rng.integers(2**31)), stratify=stratify
@@ -291,13 +296,14 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
             )
         weight = self.class_weight
         if isinstance(weight, dict):
-            unknown = [c for c in weight if c not in classes.tolist()]
-            if unknown and any(c not in weight for c in classes.tolist()):  # all known, and more: a fold lacks a class
+            known = classes.tolist()
+            unknown = [c for c in weight if c not in known]
+            if unknown and any(c not in weight for c in known):  # else it has all classes, and one that a fold lacks
                 raise ValueError(
-                    f"NeuralClassifier: class_weight has {unknown[0]!r:.60}, which is no class of y; the classes are "
-                    f"{classes.tolist()!r:.60}."
+                    f"NeuralClassifier: class_weight has the classes {unknown!r:.60}, which are not in y; it has "
+                    f"{known!r:.60}. Correct them, or leave them out."
                 )
-            weight = [weight.get(c, 1.0) for c in classes.tolist()]
+            weight = [weight.get(c, 1.0) for c in known]
         self.classes_ = classes
         return self._train(x, self._targets(y), y, class_weight=weight)
 

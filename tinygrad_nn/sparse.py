@@ -67,13 +67,17 @@ def solve(data: Array, indices: tuple[Array, Array], shape: tuple[int, int], b: 
         >>> print(grad(lambda d: solve(d, places, (2, 2), b).sum())(np.array([2.0, 1.0, 4.0])))
         [-0.1875  -0.125   -0.03125]
     """
-    if shape[0] != shape[1]:
+    if np.shape(shape) == (2,) and shape[0] != shape[1]:
         raise ValueError(f"sparse.solve needs a square matrix; its shape is {tuple(shape)}.")
     return _run(sparse_solve, "solve", data, indices, shape, b)
 
 
 def _run(operation: Callable[..., Any], name: str, data: Any, indices: Any, shape: Any, other: Any) -> Any:
     """Check the arguments of `matmul` or `solve` and run the primitive."""
+    if np.shape(shape) != (2,):
+        raise ValueError(f"sparse.{name}: shape={shape!r:.60}; it needs the numbers of rows and columns, e.g. (3, 3).")
+    if not isinstance(indices, (tuple, list)) or len(indices) != 2:
+        raise ValueError(f"sparse.{name} needs the positions as a pair, (rows, cols); it got {indices!r:.60}.")
     rows, cols = (np.asarray(bare(part)) for part in indices)
     m, n = (int(length) for length in shape)
     data, other = map(as_operand, (data, other))

@@ -157,12 +157,22 @@ def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs
     """Return the position in `args`, or the key in `kwargs`, of an argument that is given by position or name.
 
     Raises:
+        TypeError: f is not a function.
         ValueError: the call has no such argument.
     """
+    if not callable(f):
+        raise TypeError(
+            f"a derivative is taken of a function; this is {described(f)}. Write grad(lambda w: loss(w))(w), with what "
+            "computes it; or, if it is a Tensor, loss.backward()."
+        )
     if not isinstance(argnum, str):
         if not -len(args) <= argnum < len(args):
-            name = printable(getattr(f, "__name__", type(f).__name__))
-            raise ValueError(f"argnums={argnum}, but {name} was called with {len(args)} positional arguments.")
+            name, n = printable(getattr(f, "__name__", type(f).__name__)), len(args)
+            by_name = f"; or give its name, argnums={next(iter(kwargs))!r}" if kwargs else ""
+            raise ValueError(
+                f"argnums={argnum}, but {name} was called with {n} positional argument{'s' * (n != 1)}. Pass the "
+                f"argument by position{by_name}."
+            )
         return int(argnum) % len(args)
     if argnum in kwargs:
         return argnum

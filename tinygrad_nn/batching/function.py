@@ -48,6 +48,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         array([[2., 0.],
                [4., 4.]])
     """
+    if not callable(f):
+        raise TypeError(f"vmap takes a function of one sample; it got {f!r:.60} of type {type(f).__name__}.")
     name = printable(getattr(f, "__name__", type(f).__name__))
 
     def of_all(*args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ import typer
 
 from ..printable import printable
 
-WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # raised with a message for the user
+WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError, ImportError)  # messages for the user
 NAMES = (
     "activation", "batch_size", "categories", "checkpoint", "class_weight", "color", "cv", "data", "dataset", "depth",
     "direction", "distribution", "dropout", "dtype", "early_stopping", "encoding", "epochs", "features", "gif",
@@ -25,12 +25,12 @@ WORDS = {  # phrases of library messages -> phrases for the command
     "features=[...]": "features=NAME,NAME",
     "out of features.": "out of --features.",
     "unknown method": "unknown --regularization",
+    "EarlyStopping: patience=": "early_stopping=",
     "scale the data with tinygrad_nn.data.Scaler": "add --scale",
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
     "The weights are as they were before this step.": "Nothing was written.",
     "Then create the model again.": "Nothing was written.",
     "Write resume=True to continue it": "Add --resume to continue it",
-    "EarlyStopping: patience=": "early_stopping=",
     "constants=False": "--no-constants",
     "explore(result, 'page.html')": "leave out --gif",
     ", or None for all": "; without it all",

@@ -163,7 +163,7 @@ def _train(
 
     check_folder(out)
     if options["resume"] and options["checkpoint"] is None:
-        raise ValueError("resume continues from a checkpoint; add checkpoint=DIR, the folder of the earlier training.")
+        raise ValueError("--resume continues from a checkpoint; add checkpoint=DIR, the folder of that training.")
     with table_progress(options["data"], progress) as told:
         run = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..nn import Module
 from ..nn.layer import Layer
 from ..solver import BackProp
 from .conventions.recognize import is_code
@@ -50,9 +51,10 @@ def compare_gradients(
     if not isinstance(model, (Layer, list, tuple)) and (callable(model) or is_code(model)):
         inputs = data[0] if len(data) == 1 else named.pop("inputs", None) if not data else None
         if len(data) > 1 or inputs is None or named or solver is not None:
+            whole = "compare_gradients(model, x, y, solver=solver) takes a list of Layers, not a Module. "
             raise TypeError(
-                "compare_gradients of a function takes its inputs in one tuple, dict or array, and manual=: "
-                "compare_gradients(f, (x, W), manual=backward)."
+                (whole if isinstance(model, Module) else "") + "compare_gradients of a function takes its inputs in "
+                "one tuple, dict or array, and manual=: compare_gradients(f, (x, W), manual=backward)."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
     if not isinstance(model, (Layer, list, tuple)) and any(hasattr(model, n) for n in ("forward", "compute")):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from threading import RLock
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -36,10 +37,18 @@ OFTEN = 8  # a function that is traced this many times gets a warning
 PLANS = 16  # the default number of plans that a function keeps
 
 
+@overload
 def compile(
-    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = (),
+    function: Callable[..., Any], *, backend: str = ..., donate: Sequence[int | str] = ..., maxsize: int | None = ...
+) -> Compiled: ...
+@overload
+def compile(
+    function: None = None, *, backend: str = ..., donate: Sequence[int | str] = ..., maxsize: int | None = ...
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(
+    function: Callable[..., Any] | None = None, *, backend: str = "auto", donate: Sequence[int | str] = (),
     maxsize: int | None = PLANS,
-) -> Compiled:  # fmt: skip
+) -> Any:  # fmt: skip
     r"""Return a function that computes the same results as `function` and runs faster.
 
     The first call with arguments of given shapes and dtypes runs the function once and records every operation:
@@ -51,7 +60,7 @@ def compile(
     Args:
         function: takes arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns a
             nest of the same kinds and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used
-            inside.
+            inside. Without it a decorator with these options is returned, ``@compile(backend="numpy")``.
         backend: ``"numpy"`` replays NumPy calls, for real numbers to the same last bit where NumPy's own order of
             summation is kept;
             ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba if it is installed
@@ -66,7 +75,9 @@ def compile(
         is reused only when nobody refers to it any more.
 
     Raises:
-        ValueError: the backend is unknown, or `maxsize` is not a positive integer.
+        TypeError: what is given is not a function, or `donate` is not a tuple.
+        ValueError: the backend is unknown, the function has no argument that `donate` gives, or `maxsize` is not a
+            positive integer.
         ImportError: numba was asked for and is not installed.
 
     Example:
@@ -76,6 +87,14 @@ def compile(
         >>> step(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
         array([0.8, 0.4])
     """
+    if function is None:
+        return lambda function: compile(function, backend=backend, donate=donate, maxsize=maxsize)
+    if not callable(function):
+        raise TypeError(
+            f"compile takes a function; it got {function!r:.60} of type {type(function).__name__}. Write "
+            "compile(step)(w, x), with the function itself."
+        )
+    donate = _checked_donate(function, donate)
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}; known are {', '.join(BACKENDS)}.")
     if maxsize is not None and (type(maxsize) is not int or maxsize < 1):
@@ -92,6 +111,26 @@ def compile(
         else:
             backend = "numba"
     return Compiled(function, backend, tuple(donate), automatic, maxsize)
+
+
+def _checked_donate(function: Any, donate: Any) -> tuple[int | str, ...]:
+    """Return the positions and names of the donated arguments; raise if the function cannot have such arguments."""
+    if isinstance(donate, (int, str)):
+        raise TypeError(f"donate={donate!r}; it needs a tuple of positions or names, donate=({donate!r},).")
+    given = tuple(donate)
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function without a signature
+        return given
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values()):
+        return given
+    for key in given:
+        if (key not in parameters) if isinstance(key, str) else not 0 <= key < len(parameters):
+            raise ValueError(
+                f"donate={given}: {key!r} is no argument of the function; it has {', '.join(parameters) or 'none'}. "
+                "Give names, or positions counted from 0."
+            )
+    return given
 
 
 class BackendError(Exception):

@@ -108,13 +108,13 @@ def read_table(
 ) -> Table:
     """Read a CSV file with one column to predict; the others contain numbers, dates, or a few different texts.
 
-    Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` or tab; `target` the
-    column to predict; `kind` 'auto' takes a target of numbers as regression and of texts as classification; `features`
-    the columns to learn from, by default all but the target; `missing` the value for a missing cell: 'mean',
-    'median' or 'most-frequent' of its column, or 'drop' for leaving out its row; `categories` how many different texts
-    a column may hold, each of which becomes a column of 0 and 1; dates become days from 1970. Without `fill` missing
-    cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is called while a large file is read.
-    Numbers are returned as they are (see `Scaler`).
+    Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` or tab; `encoding` of
+    its text, by Python's name; `target` the column to predict; `kind` 'auto' takes a target of numbers as regression
+    and of texts as classification; `features` the columns to learn from, by default all but the target; `missing` the
+    value for a missing cell: 'mean', 'median' or 'most-frequent' of its column, or 'drop' for leaving out its row;
+    `categories` how many different texts a column may hold, each of which becomes a column of 0 and 1; dates become
+    days from 1970. Without `fill` missing cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is
+    called while a large file is read. Numbers are returned as they are (see `Scaler`).
     Returns: `Table`. The classes are sorted, as numbers if all are numbers.
     Raises: FileNotFoundError, or ValueError that names line, column and cell, and what to change.
 
@@ -164,7 +164,7 @@ def read_table(
 def read_features(path: StrPath, feature_names: Sequence[str], *, encoding: str = "utf-8") -> NDArray[np.float64]:
     """Read the named columns of a CSV file, in this order, to predict from; other columns are ignored.
 
-    Args: `path` as for `read_table`; `feature_names` the names in the table that the network was trained on.
+    Args: `path`, `encoding` as for `read_table`; `feature_names` the names in the table the network was trained on.
     Returns: (batch, n_in), float64. Raises: FileNotFoundError or ValueError, as `read_table`.
 
     >>> from importlib.resources import as_file, files
@@ -184,9 +184,9 @@ def read_columns(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], dict[str, list[str]]]:  # fmt: skip
     """Read a CSV file to predict from, in the same way as the training table was read; other columns are ignored.
 
-    Args: `path` as for `read_table`; `columns` of the training `Table`; `extra` columns to return as texts too.
-    Returns: (batch, numeric columns), the indices of these rows in the file, and the texts of the extra columns in
-    these rows. Raises: as `read_table`.
+    Args: `path`, `encoding`, `progress` as for `read_table`; `columns` of the training `Table`; `extra` columns to
+    return as texts too. Returns: (batch, numeric columns), the indices of these rows in the file, and the texts of the
+    extra columns in these rows. Raises: as `read_table`.
     """
     grid = _read_grid(path, encoding, progress)
     cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature")]
@@ -202,7 +202,7 @@ def read_columns(
 def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
     """Read the names of the columns of a CSV file, as they stand in its first line.
 
-    Args: `path` as for `read_table`. Raises: as `read_table`, if the file is no table.
+    Args: `path`, `encoding` as for `read_table`. Raises: as `read_table`, if the file is no table.
 
     >>> from importlib.resources import as_file, files
     >>> with as_file(files("tinygrad_nn.data") / "sets" / "iris.csv") as path:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..node import recording
 from ..primitive import REGISTRY, Primitive
+from ..spelling import near_names
 from ..tensor import Tensor, raw, wrap
 from ..transforms import new_input, pullback
 from ..tree import flatten
@@ -282,7 +283,10 @@ def check_primitive(
     """
     primitive = REGISTRY.get(name)
     if primitive is None:
-        raise ValueError(f"no primitive is named {name!r}; there are {', '.join(sorted(REGISTRY))}.")
+        called = getattr(name, "__name__", str(name))  # of a function, which is not a name
+        near = ", ".join(near_names(called, REGISTRY, 3, 0.6))
+        hint = f"names like it are {near}." if near else "tinygrad_nn.supported() lists the functions."
+        raise ValueError(f"no primitive is named {name!r:.60}; {hint}")
     rng = np.random.default_rng(rng)
     arguments = draw(primitive, shapes or ((2, 3),) * max(primitive.arity, 1), rng)
     return check_gradients(lambda *xs: primitive(*xs, **metadata), *arguments, order=order, rng=rng)

@@ -14,6 +14,7 @@ from ..ops.library import FORWARDS, STAND_INS
 from ..ops.plain import QUESTIONS
 from ..ops.scipy import load
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
+from ..printable import printable
 from ..spelling import near_names
 from .equations import unicode_math
 
@@ -97,6 +98,12 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
     table = _table()
     if name is None:
         return table
+    if not isinstance(name, str):
+        called = numpy_name(name) if callable(name) and name in OVERRIDES else getattr(name, "__name__", "np.sin")
+        raise TypeError(
+            f"supported takes the name of a function; it got {name!r:.60} of type {type(name).__name__}. Write "
+            f"supported({printable(called)!r})."
+        )
     names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"scipy.special.{name}", f"Tensor.{name}", _resolve(name)}
     found = SupportTable(row for row in table if row.function in names)
     if not found:

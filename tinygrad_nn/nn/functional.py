@@ -313,8 +313,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=True)][::-1]
-    if len(widths) > input.ndim or mode not in modes:
+    widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=False)][::-1]
+    if len(pad) % 2 or len(widths) > input.ndim or mode not in modes:
         raise ValueError(f"pad: pad={pad!r}, mode={mode!r} of shape {input.shape}; modes are {', '.join(modes)}, and "
                          "pad needs two numbers per axis, the last axis first.")  # fmt: skip
     if min(pad, default=0) < 0:

@@ -39,6 +39,7 @@ def save_onnx(
 
     Raises:
         ImportError: the package onnx is missing.
+        TypeError: the dtype is not one of floats.
         ValueError: the forward has an operation without an ONNX operator, or depends on values or on the number of
             rows in a way that ONNX cannot express; the message names the operation and its layer.
 
@@ -49,6 +50,8 @@ def save_onnx(
         ['Transpose', 'MatMul', 'Add', 'Relu', 'Transpose', 'MatMul', 'Add']
     """
     onnx = onnx_package()
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise TypeError(f"save_onnx: dtype={np.dtype(dtype)}; it needs a dtype of floats, such as 'float32', or None.")
     model = model.as_module() if hasattr(model, "as_module") else model
     module = Sequential(*model) if isinstance(model, (list, tuple)) else as_module("save_onnx", model)
     examples = [np.asarray(x) for x in (example if isinstance(example, tuple) else (example,))]
@@ -88,9 +91,10 @@ def _check(examples: list[np.ndarray[Any, Any]], axis: int | None) -> None:
         if x.dtype.kind not in "fiub":
             raise ValueError(f"save_onnx: the example is of type {x.dtype}; pass an array of numbers.")
         if axis is not None and not -x.ndim <= axis < x.ndim:
+            several = " A tuple contains an array for each argument; a shape is not an example." * (len(examples) > 1)
             raise ValueError(
                 f"save_onnx: the example has shape {x.shape}, and no axis {axis} whose length could be free. Pass an "
-                "array with one row per sample, or axis=None."
+                f"array with one row per sample, or axis=None.{several}"
             )
         if axis is not None and not x.shape[axis]:
             raise ValueError(f"save_onnx: the example has shape {x.shape}; pass at least one row along axis {axis}.")

@@ -278,7 +278,7 @@ def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
         try:
             proto = onnx.load_from_string(file) if isinstance(file, bytes) else onnx.load(os.fspath(file))
         except FileNotFoundError:
-            raise
+            raise FileNotFoundError(f"{what}: no such file in {os.getcwd()}. Correct the path.") from None
         except Exception as problem:
             raise ValueError(f"load_onnx: {what} is not an ONNX model ({printable(str(problem))[:80]}).") from None
     try:

@@ -110,7 +110,10 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
     """
     try:  # catching the error costs nothing if the shapes fit, unlike checking them first
         out = x.dot(W.T) if x.ndim == 2 else _times(x, W.T)
-    except ValueError:
+    except (ValueError, IndexError):
+        for array in (x, W):
+            if array.dtype.kind not in "iubfc":
+                raise TypeError(f"affine takes numbers; it got an array of dtype {array.dtype}.") from None
         raise ValueError(
             f"affine needs as many columns in x as W has: x has shape {x.shape}, W has shape {W.shape} (n_out, n_in)."
         ) from None

@@ -118,6 +118,8 @@ def checked_dtype(dtype: Any, *arrays: Any) -> Any:
     Raises:
         TypeError: it would cut off fractions, so that every derivative would be 0.
     """
+    if isinstance(dtype, bool):
+        raise TypeError(f"dtype={dtype}; it needs a dtype. If this is meant as keepdims, name it: keepdims={dtype}.")
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         for kind in (np.result_type(x) for x in arrays):
             if kind.kind in "fc":

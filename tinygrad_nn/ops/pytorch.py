@@ -103,6 +103,8 @@ def order(x: Any, dim: int = -1, descending: bool = False) -> Any:
 
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
     """Return the k largest (or smallest) values along an axis and their indices."""
+    if not 0 <= k <= x.shape[dim]:
+        raise ValueError(f"topk: k={k}; axis {dim} of shape {x.shape} has {x.shape[dim]} entries. Take a smaller k.")
     first = np.take(order(x.data, dim, largest), range(k), axis=dim)
     return Found(np.take_along_axis(x, first, dim), first)
 

@@ -214,7 +214,8 @@ def _polygamma(x: Array, order: int = 1) -> Array:
 
     .. math:: \psi^{(n)}(x) = \frac{d^{n+1}}{dx^{n+1}} \ln \Gamma(x)
 
-    At 0, -1, -2, ... it is infinite for odd orders and NaN for even ones.
+    At 0, -1, -2, ... it is infinite for odd orders and NaN for even ones. The argument comes first, `polygamma(x, 1)`;
+    `tinygrad_nn.special.polygamma(1, x)` has the arguments in SciPy's order.
 
     Source:
         M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 6.4.6, 6.4.7, 6.4.11.
@@ -223,8 +224,9 @@ def _polygamma(x: Array, order: int = 1) -> Array:
         >>> abs(float(polygamma(1.0)) - np.pi**2 / 6) < 1e-15
         True
     """
-    if order < 0 or int(order) != order:
-        raise ValueError(f"the order of polygamma is 0, 1, 2, ...; it got {order}.")
+    if np.ndim(order) or order < 0 or int(order) != order:
+        hint = " The argument comes first here: polygamma(x, order); SciPy's is special.polygamma(order, x)."
+        raise ValueError(f"the order of polygamma is 0, 1, 2, ...; it got {order!r:.60}.{hint}")
     out = _polygamma_positive(np.where(x > 0, x, 1 - x), int(order))
     return np.where(x > 0, out, (-1) ** order * out - _cot_derivative(x, int(order)))
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..distributed import Ranks, RowDraws, Shard, Sum, on_shard, rank_environment
 from .clipping import clip_by_norm, clip_by_value
 from .group_optimizer import GroupOptimizer
-from .minimizer import Minimizer
+from .minimizer import Minimizer, check_gradients_given, loss_as_number
 from .quasi_newton import LBFGSRule
 
 Array = Any
@@ -98,6 +98,8 @@ class Averaged:
             return self._step(gradients, rows, clip_norm, clip_value)
 
     def _step(self, gradients: Any, rows: Any, norm: float | None, value: float | None) -> float | None:
+        if (np.asarray(rows).dtype.kind not in "iu" and np.size(rows)) or (np.ndim(rows) == 0 and rows < 0):
+            raise ValueError(f"step: rows={rows!r:.60}; it needs the number of rows of this rank, or their numbers.")
         count = int(rows) if np.ndim(rows) == 0 else len(rows)
         counts = [int(text) for text in self.ranks.everyones(str(count))]
         if not sum(counts):
@@ -137,9 +139,10 @@ class Averaged:
                 loss = gradients()
                 if getattr(loss, "node", None) is not None and loss.node.args is not None:
                     loss.backward()
-            loss, gradients = float(getattr(loss, "data", loss)), None
+            loss, gradients = loss_as_number(getattr(loss, "data", loss)), None
         if gradients is None:
             return loss, [None if t.node is None else t.node.grad for t in self.tensors]
+        check_gradients_given(gradients)
         return loss, list(gradients)
 
     def _total(self, loss: float, found: Any, like: Any, shard: Shard) -> tuple[float, list[Array]]:

@@ -179,8 +179,13 @@ def orthogonal(G: Array, eps: float = 1e-7) -> Array:
     Returns:
         A matrix with the same singular vectors; singular values of at least 1/500 of the norm are now in 0.68 to 1.21.
 
+    Raises:
+        ValueError: G is not a matrix.
+
     Source: Jordan (2024): the Newton-Schulz iteration with a polynomial of fifth order, five times.
     """
+    if np.ndim(G) != 2:
+        raise ValueError(f"orthogonal takes a matrix; G has shape {np.shape(G)}. Write G.reshape(len(G), -1).")
     a, b, c = QUINTIC
     X = G / np.maximum(np.sqrt((G * G).sum()), eps)
     tall = X.shape[0] > X.shape[1]

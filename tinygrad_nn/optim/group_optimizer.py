@@ -11,7 +11,7 @@ import numpy as np
 from ..leaves import Watch
 from ..spelling import near_names, no_attribute, no_option
 from ..tensor import Tensor, raw
-from .minimizer import Group, Minimizer
+from .minimizer import Group, Minimizer, parameters_in
 from .rule import Optimizer, OptimizerState
 
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
@@ -68,7 +68,10 @@ class GroupOptimizer:
             TypeError, ValueError: an unknown option, or a parameter that is in another group already.
         """
         name = type(self).__name__
-        if not isinstance(param_group, Mapping) or "params" not in param_group:
+        if isinstance(param_group, Mapping) and "params" not in param_group:
+            hint = " Write 'params' instead of 'parameters'." * ("parameters" in param_group)
+            raise TypeError(f"{name}: a group has no 'params', only {', '.join(map(repr, param_group))}.{hint}")
+        if not isinstance(param_group, Mapping):
             raise TypeError(f"{name}: {param_group!r:.60} is not a group; each is a dict, e.g. {{'params': [w, b]}}.")
         for key in param_group:
             near = near_names(key, ["params", *self.defaults])
@@ -250,12 +253,6 @@ def parameter_groups(name: str, params: Any) -> list[Mapping[str, Any]]:
     if not found:
         raise ValueError(f"{name}: there are no parameters; pass model.parameters() or a list of Tensors.")
     return found if any(isinstance(one, Mapping) for one in found) else [{"params": found}]
-
-
-def parameters_in(params: Any) -> list[Any]:
-    """Return the parameters of a group, also from the pairs of ``named_parameters()``."""
-    found = [params] if isinstance(params, Tensor) else list(params)
-    return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
 
 
 def _check_betas(name: str, betas: Any) -> tuple[Any, Any]:

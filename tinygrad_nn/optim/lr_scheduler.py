@@ -162,7 +162,7 @@ class MultiStepLR(LRScheduler):
     """`optim.MultiStep`: multiplies by a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
 
     def __init__(self, optimizer: Any, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, schedules.MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
+        super().__init__(optimizer, schedules.MultiStep(schedules.in_order(milestones), gamma), last_epoch)
 
 
 @named_options()

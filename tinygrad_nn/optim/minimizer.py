@@ -119,6 +119,11 @@ class Minimizer:
         self.steps = 0
         self.across: Across | None = None
         self._watch = Watch()
+        if isinstance(schedule, type):
+            raise TypeError(
+                f"Minimizer: schedule={schedule.__name__} is a class; create a schedule, such as optim.Cosine(100) or "
+                "optim.StepDecay(30)."
+            )
         if schedule is not None and not callable(schedule):
             raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
         if len(self.groups) > 1 and any(isinstance(group.rule, LBFGSRule) for group in self.groups):
@@ -130,6 +135,11 @@ class Minimizer:
                     f"Minimizer: the parameter {_parameter_text(t)} appears twice; it would be updated twice each step."
                 )
             seen.add(id(t))
+
+    def __repr__(self) -> str:
+        rates = dict.fromkeys(f"{group.rule!r}, {group.learning_rate:g}" for group in self.groups)
+        n = len(self.parameters)
+        return f"Minimizer({n} parameter{'s' * (n != 1)}, {'; '.join(rates)})"
 
     def __getattr__(self, name: str) -> Any:
         raise no_attribute("a Minimizer", name, [*dir(type(self)), "groups", "steps"], {
@@ -225,6 +235,7 @@ class Minimizer:
 
     def _fitting(self, gradients: Sequence[Array | None]) -> list[Array | None]:
         parameters = self.parameters
+        check_gradients_given(gradients)
         if len(gradients) != len(parameters):
             raise ValueError(
                 f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None if it "
@@ -246,7 +257,13 @@ class Minimizer:
             if loss.node is not None and loss.node.args is not None:
                 loss.backward()
             loss = loss.data
-        return float(loss)
+        value = loss_as_number(loss)
+        if self.across is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
+            raise ValueError(
+                "step: the loss does not depend on any parameter, so none would change; compute it from them, and "
+                "return it as a Tensor rather than as a number."
+            )
+        return value
 
     def _search(self, closure: Any) -> float:
         """Take a step of L-BFGS; if the closure raises, the parameters are restored."""
@@ -272,6 +289,29 @@ class Minimizer:
         _assign_flat(group.parameters, w)
         group.search = state
         return loss
+
+
+def check_gradients_given(gradients: Any) -> None:
+    """Raise a TypeError if `step` got something that is no list of gradients, such as the loss itself."""
+    if isinstance(gradients, Tensor) and not gradients.shape:
+        raise TypeError(
+            "step: it got a loss, and takes gradients. Write step(lambda: loss(x)), with a function that computes the "
+            "loss; or loss.backward() and then step()."
+        )
+    several = hasattr(type(gradients), "__len__") and not isinstance(gradients, (Mapping, str))
+    if not several or (isinstance(gradients, np.ndarray) and not gradients.ndim):
+        raise TypeError(
+            f"step: it got {gradients!r:.60} of type {type(gradients).__name__}; pass a list with an array or None "
+            "for each parameter, a function that returns the loss, or nothing."
+        )
+
+
+def loss_as_number(loss: Any) -> float:
+    """Return what the function of a step returned as a float; raise a TypeError if it is not one number."""
+    if loss is None or np.size(loss) != 1:
+        came = "None" if loss is None else f"an array of shape {np.shape(loss)}"
+        raise TypeError(f"step: the function returned {came}; it must return the loss, a number: return loss.")
+    return float(np.reshape(loss, ()))
 
 
 def flat(arrays: Sequence[Array]) -> Array:
@@ -315,6 +355,8 @@ def _rule(given: Any) -> Rule:
 
 def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
     """Return the groups that were given, or one group of all parameters."""
+    if hasattr(parameters, "parameters"):
+        raise TypeError("Minimizer: this is a model; pass its parameters, Minimizer(model.parameters(), 'adam', 0.01).")
     if isinstance(parameters, (Tensor, Mapping)):
         raise TypeError(f"Minimizer: put the {type(parameters).__name__} into a list, Minimizer([it], ...).")
     found = list(parameters)
@@ -324,13 +366,22 @@ def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
         return [{"parameters": found}]
     for one in found:
         if not isinstance(one, Mapping) or "parameters" not in one:
+            if isinstance(one, Mapping):
+                hint = " Write 'parameters' instead of 'params'." * ("params" in one)
+                raise TypeError(f"Minimizer: a group has no 'parameters', only {', '.join(map(repr, one))}.{hint}")
             raise TypeError(f"Minimizer: {one!r:.60} is not a group; each is a dict, e.g. {{'parameters': [w, b]}}.")
     return [dict(one) for one in found]
 
 
+def parameters_in(params: Any) -> list[Any]:
+    """Return the parameters of a group, also from the pairs of ``named_parameters()``."""
+    found = [params] if isinstance(params, Tensor) else list(params)
+    return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
+
+
 def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Group:
     parameters = given.pop("parameters")
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    parameters = parameters_in(parameters)
     for t in parameters:
         if not isinstance(t, Tensor) or t.dtype.kind != "f" or not t.is_leaf:
             raise TypeError(

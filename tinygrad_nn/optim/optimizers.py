@@ -11,8 +11,8 @@ from typing import Any
 from ..spelling import no_option
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, nadam, radam, rmsprop
 from .descent import lion, muon, sgd
-from .group_optimizer import GroupOptimizer, parameter_groups, parameters_in
-from .minimizer import Minimizer
+from .group_optimizer import GroupOptimizer, parameter_groups
+from .minimizer import Minimizer, parameters_in
 from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from ..tensor import raw
 from .schedules import Schedule
 
 
@@ -67,7 +68,10 @@ class Plateau(Schedule):
     def update(self, state: PlateauState, metric: float) -> PlateauState:
         """Return the state after one more metric; NaN is never an improvement."""
         best, bad, cooldown, reductions = state
-        metric = float(metric)
+        try:
+            metric = float(raw(metric))
+        except (TypeError, ValueError):
+            raise TypeError(f"Plateau: the metric is {metric!r:.60}; it needs one number, such as a loss.") from None
         bad += 1
         if self._better(metric, best):
             best, bad = metric, 0
@@ -85,6 +89,11 @@ class Plateau(Schedule):
         return sign * metric < sign * bound
 
     def _rate(self, t: PlateauState, base: float) -> float:
+        if not isinstance(t, PlateauState):
+            raise TypeError(
+                f"Plateau: it got {t!r:.60}; the rate depends on metrics, not on the step. Pass the state that init() "
+                "and update(state, metric) return, or let minimizer.observe(metric) keep it."
+            )
         for _ in range(t.reductions):
             lower = max(base * self.factor, self.min_lr)
             if base - lower <= self.eps:

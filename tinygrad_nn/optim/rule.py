@@ -99,8 +99,10 @@ class Optimizer:
         known = dict(self.hyper) if self.make else {}
         for key in hyper:
             if key not in known:
-                raise TypeError(f"{self.name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}."
-                                f"{did_you_mean(key, known)}")
+                hint = " Write 'learning_rate' instead of 'lr'." if key == "lr" else did_you_mean(key, known)
+                raise TypeError(
+                    f"{self.name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}.{hint}"
+                )
         return self.make(**{**known, **hyper}) if self.make and hyper else self
 
     def __reduce__(self) -> Any:

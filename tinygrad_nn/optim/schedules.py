@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -310,8 +310,15 @@ def _as_plain_data(value: Any) -> Any:
     return [_as_plain_data(one) for one in value] if isinstance(value, tuple) else value
 
 
+def in_order(milestones: Any) -> Any:
+    """Return the milestones as a sorted tuple; a single number is returned as it is, and `milestones_of` refuses it."""
+    return tuple(sorted(milestones)) if isinstance(milestones, Iterable) else milestones
+
+
 def milestones_of(owner: Any) -> tuple[int, ...]:
     """Return the milestones of a schedule as a tuple; raise if they are not valid."""
+    if not isinstance(owner.milestones, Iterable):
+        owner._need("milestones", False, "a list of steps, e.g. (30, 80)")
     found = tuple(owner.milestones)
     whole = all(isinstance(t, int) and not isinstance(t, bool) and t >= 0 for t in found)
     owner._need("milestones", whole and list(found) == sorted(found), "steps in order, e.g. (30, 80)")

@@ -52,7 +52,7 @@ class Updater:
         derive: whether to derive the in-place forms of the rules, which takes as long as many small steps.
     """
 
-    __slots__ = ("entries", "fixed", "rates")
+    __slots__ = ("derive", "entries", "fixed", "rates")
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Updater:
         derive: bool = True,
     ) -> None:
         self.entries = []
-        self.rates = rates
+        self.rates, self.derive = rates, derive
         self.fixed: list[Any] = []  # learning rates in the type with which each rule multiplies fastest
         made: dict[tuple[float, Any], Any] = {}
         for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
@@ -78,6 +78,12 @@ class Updater:
             if eta is None:
                 eta = made[rate, dtype] = np.asarray(rate, dtype)
             self.fixed.append(eta)
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle by the parameters, rules and memories: the functions that a rule makes cannot be pickled."""
+        columns = list(zip(*((t, rule, memory) for t, rule, _, memory in self.entries), strict=True)) or [(), (), ()]
+        parameters, rules, memories = map(list, columns)
+        return Updater, (parameters, rules, self.rates, memories, self.derive)
 
     def __call__(
         self, gradients: list[Array | None], etas: Sequence[float] | None = None, spend: bool = False

@@ -19,7 +19,7 @@ from typing import Any as _Any
 import numpy as _np
 
 from .. import batching, jacobians, nn, optim, transforms
-from ..node import no_grad, recording
+from ..node import no_grad, recording, recording_in
 from ..spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..tensor import Tensor
 from . import autograd, constructors, data, functions
@@ -55,17 +55,20 @@ backends = _SimpleNamespace(
 )
 
 
-def enable_grad() -> _Any:
-    """Record operations inside this block, also within `no_grad`."""
-    return recording(True)
+def enable_grad(function: _Any = None) -> _Any:
+    """Record operations inside this block, also within `no_grad`; or inside a function, as a decorator."""
+    return recording(True) if function is None else recording_in(function, True, "enable_grad")
+
+
+def inference_mode(mode: _Any = True) -> _Any:
+    """Record no operations inside this block if `mode` is true, as `no_grad`; or inside a function, as a decorator."""
+    return recording_in(mode, False, "inference_mode") if callable(mode) else recording(not mode)
 
 
 def set_grad_enabled(mode: bool) -> _Any:
     """Record operations inside this block if `mode` is true, else do not."""
     return recording(mode)
 
-
-inference_mode = no_grad
 
 __all__ = [
     "Tensor", "autograd", "backends", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load",

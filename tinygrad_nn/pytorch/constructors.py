@@ -76,6 +76,11 @@ def _make_tensor(array: Any, requires_grad: Any = False, **place: Any) -> Tensor
     place.pop("pin_memory", None)
     if place:
         raise TypeError(f"{', '.join(place)}: not known here; dtype, device and requires_grad are.")
+    if requires_grad and array.dtype.kind in "iub":
+        raise TypeError(
+            f"requires_grad=True needs floats; these numbers are of dtype {array.dtype}. Write 1.0 rather than 1, or "
+            "dtype=torch.float64."
+        )
     return Tensor(array, requires_grad=requires_grad)
 
 

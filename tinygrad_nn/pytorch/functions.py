@@ -14,7 +14,7 @@ import numpy as np
 from ..ops import neural, special
 from ..ops import pytorch as words
 from ..primitive import METHODS
-from ..tensor import raw
+from ..tensor import Tensor, raw
 from .autograd import Names
 from .constructors import constant
 
@@ -129,6 +129,25 @@ def _add_multiple(function: Function) -> Function:
     return call
 
 
+def _joining(name: str) -> Function:
+    """Return NumPy's function that joins a list of arrays; refuse Tensors that are given one by one."""
+    inner = adapt_function(getattr(np, {"cat": "concatenate"}.get(name, name)))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], Tensor):
+            raise TypeError(f"torch.{name} takes the Tensors in a list, not one by one. Write torch.{name}([x, y]).")
+        return inner(*args, **kwargs)
+
+    call.__name__, call.__doc__ = name, f"Join the Tensors of a list as ``torch.{name}`` does."
+    return call
+
+
+def _einsum(equation: Any, *operands: Any) -> Any:
+    """Return ``np.einsum``; the operands may also be in one list."""
+    several = len(operands) == 1 and isinstance(operands[0], (list, tuple))
+    return constant(np.einsum(equation, *(operands[0] if several else operands)))
+
+
 # -- The tables: PyTorch's names, with NumPy's name if it differs
 
 _SAME = """
@@ -176,6 +195,8 @@ FUNCTIONS: dict[str, Function] = {
     "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero,
     "div": div, "divide": div, "true_divide": div,
     "add": _add_multiple(np.add), "sub": _add_multiple(np.subtract), "subtract": _add_multiple(np.subtract),
+    **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},
+    "einsum": _einsum,
     "tensordot": lambda a, b, dims=2: _as_tensors(np.tensordot(a, b, dims)),
 }  # fmt: skip
 

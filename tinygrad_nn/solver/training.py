@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 from ..distributed import Ranks
 from ..files import locked_folder
 from ..optim import LBFGSRule
+from ..printable import printable
 from ..spelling import named_options
 from .arguments import prepare_training
 from .batches import Batches
@@ -116,6 +118,16 @@ def _fit(
 ) -> History:  # fmt: skip
     """Train as described at `fit`; if ranks are given, they share each batch."""
     callbacks = callbacks if callable(callbacks) else list(callbacks)
+    if not isinstance(resume, (bool, np.bool_)):
+        raise TypeError(
+            f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is "
+            "that of checkpoint=: write checkpoint='run', resume=True."
+        )
+    if not isinstance(checkpoint, (str, os.PathLike, Checkpoint, type(None))):
+        raise TypeError(
+            f"fit: checkpoint={checkpoint!r:.60} is of type {type(checkpoint).__name__}; it needs a folder, "
+            "checkpoint='run', or a Checkpoint."
+        )
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
@@ -176,6 +188,12 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
         raise TypeError(f"fit: early_stopping={early_stopping!r:.60}; write early_stopping=EarlyStopping(patience=5).")
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
+    for name, metric in (metrics or {}).items():
+        if not callable(metric):
+            raise TypeError(
+                f"fit: the metric {printable(name)!r} is {metric!r:.60}; it is called with targets and predictions, so "
+                f"pass a function, metrics={{{printable(name)!r}: lambda y, prediction: ...}}."
+            )
     taken = next((name for name in ("loss", "val_loss") if name in (metrics or ())), None)
     if taken is not None:
         raise ValueError(f"fit: a metric is called {taken!r}, which is the name of the loss; give it another name.")

@@ -93,6 +93,11 @@ def explain_error(error: BaseException | None = None) -> Explanation:
           x  2 × 3  float64  leaf
           W  2 × 4  float64  leaf
     """
+    if error is not None and not isinstance(error, BaseException):
+        raise TypeError(
+            f"explain_error takes an exception, as of except ValueError as error; it got {error!r:.60} of type "
+            f"{type(error).__name__}. Without an argument it explains the last error."
+        )
     return Explanation(last_error() if error is None else error)
 
 

@@ -35,6 +35,8 @@ def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Ar
     """Return a Tensor as it is, and anything else as a floating-point array, of the dtype of `like` if given."""
     if isinstance(value, Tensor):
         return value
+    if value is None:
+        raise TypeError(f"{call}: {name} is None; the function or forward that computed it may lack its return.")
     array = np.asarray(unmasked(value))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{call}: {name} is of dtype {array.dtype}; a loss needs real numbers.")

@@ -16,11 +16,12 @@ from ..settings import Solver
 
 def check_single_number(loss: Any) -> Any:
     """Return the loss; raise a TypeError or ValueError if it is not a single number."""
-    if loss is None or isinstance(loss, (tuple, list, dict, str)):
-        came = "None; its function may lack a return" if loss is None else f"of type {type(loss).__name__}"
+    if loss is None:
+        raise TypeError("the function that computes the loss returned None; write return loss at its end.")
+    if isinstance(loss, (tuple, list, dict, str)):
         raise TypeError(
-            f"the loss is {came}. A loss is a single number; a function f(params, x, y) returns it, or the pair (loss, "
-            "prediction)."
+            f"the loss is of type {type(loss).__name__}. A loss is a single number; a function f(params, x, y) returns "
+            "it, or the pair (loss, prediction)."
         )
     if np.shape(loss) != ():
         raise ValueError(
@@ -67,6 +68,8 @@ def _with_shape_check(call: str, name: str, loss: Callable[[Any, Any], Any]) -> 
 
     def checked(yhat: Any, y: Any) -> Any:
         if not hasattr(yhat, "shape"):
+            if yhat is None:
+                raise TypeError(f"{call}: the model returned None; write return at the end of its forward.")
             what = type(yhat).__name__
             raise TypeError(f"{call}: {name} compares arrays; the model returned a {what}. Write a loss f(output, y).")
         if np.shape(yhat) != np.shape(y):

@@ -85,6 +85,8 @@ def explore(
     own = callable(result) and not isinstance(result, Tensor)
     if own and path is not None and not isinstance(path, (str, os.PathLike)):
         path, arguments = None, (path, *arguments)
+    if own and path is None and any(isinstance(one, str) and one.lower().endswith(".html") for one in arguments):
+        raise TypeError("the file of the page comes before the arguments: explore(f, 'page.html', x, W).")
     if arguments and not own:
         raise TypeError("arguments are for a function: explore(f, 'page.html', x, W); this is a finished result.")
     if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):

@@ -22,7 +22,15 @@ from .page import to_fragment, to_page
 from .picture import Picture, Style, compose, full_picture
 from .render import render, tidy_svg
 
-LAST_ERROR: Any = object()  # default of `result`: the last error is drawn
+
+class _LastError:
+    """The default of `result`, for which the last error is drawn."""
+
+    def __repr__(self) -> str:
+        return "<the last error>"
+
+
+LAST_ERROR: Any = _LastError()
 LONGEST = 100  # characters of an error message in the title
 SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd", SUFFIX)
 

@@ -40,7 +40,7 @@ class Style:
             raise ValueError(f"direction={self.direction!r}; it must be 'LR' (left to right) or 'TB' (top to bottom).")
         if self.theme not in THEMES:
             raise ValueError(f"theme={self.theme!r}; it must be one of {', '.join(map(repr, THEMES))}.")
-        if self.depth is not None and self.depth < 0:
+        if self.depth is not None and (not hasattr(self.depth, "__index__") or self.depth < 0):
             raise ValueError(
                 f"depth={self.depth!r}; it must be the number of nested scopes to show, 0 or more, or None for all."
             )

@@ -55,6 +55,8 @@ def view_with_names(result: Any, names: Any = None) -> NamedGraph:
         return view_in_spaces(result, variable_spaces())
     if isinstance(names, Mapping):
         return view_in_spaces(result, [names], given=True)
+    if isinstance(names, str) or (isinstance(names, (list, tuple)) and any(isinstance(one, str) for one in names)):
+        raise TypeError(f"names={names!r:.60}; it needs a dict of the values by name, names={{'x': x}}, or a model.")
     view = result if isinstance(result, GraphView) else GraphView(result)
     owned = parameters(names)
     return NamedGraph(rename_nodes(view, owned), inputs_of(view, owned), leaf_roles(view, owned))

@@ -103,7 +103,7 @@ def plot_landscape(
                 with np.errstate(all="ignore"):
                     place[...] = w + alpha * d + beta * e
             with np.errstate(all="ignore"), in_eval_mode(mine):
-                heights[i, j] = float(array_of(loss(mine)))
+                heights[i, j] = _one_number(loss(mine))
     if not np.isfinite(heights).any():
         raise ValueError(
             "plot_landscape: the loss is infinite or NaN everywhere around these weights; it must be finite at some of "
@@ -126,3 +126,12 @@ def plot_landscape(
     bar.minorticks_off()
     bar.outline.set_visible(False)
     return ax
+
+
+def _one_number(loss: Any) -> float:
+    """Return the value of a loss as a float; raise a TypeError if it is not one number."""
+    value = array_of(loss)
+    if value.size != 1 or value.dtype.kind not in "biuf":
+        what = f"an array of shape {value.shape}" if value.size != 1 else f"{loss!r:.60}"
+        raise TypeError(f"plot_landscape takes a function that returns its loss, one number; it returned {what}.")
+    return float(value.reshape(()))

@@ -94,6 +94,11 @@ def plot_decision_boundary(
             ax.contour(across, up, lead, levels=[0.0], colors=INK, linewidths=1.0)
     if y is not None:
         truth = array_of(y)
+        if truth.dtype.kind not in "biuf":
+            raise TypeError(
+                f"y is of dtype {truth.dtype}; it needs class numbers or one-hot rows. Write tinygrad_nn.one_hot(y), "
+                "and the names of the classes as names=."
+            )
         truth = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1).astype(int)
         if len(truth) != len(data):
             raise ValueError(f"y has {len(truth)} rows and x has {len(data)}.")
@@ -217,6 +222,9 @@ def plot_activation(
     """
     if not high > low:
         raise ValueError(f"high={high!r} must be above low={low!r}.")
+    if not callable(f):
+        hint = f" Write tinygrad_nn.nn.activation({f!r})." if isinstance(f, str) else ""
+        raise TypeError(f"plot_activation takes a function, such as np.tanh; it got {f!r:.60}.{hint}")
     z = np.linspace(low, high, 801)
     with np.errstate(all="ignore"):
         t = Tensor(z)

@@ -132,6 +132,11 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
     """
     import matplotlib as mpl
 
+    if not hasattr(ax, "get_figure"):
+        raise TypeError(
+            f"save_figure takes the axes that a plot returned; it got {ax!r:.60} of type {type(ax).__name__}. Write "
+            "save_figure(plot_history(history), 'history.png')."
+        )
     figure = ax.get_figure(root=True)
     kind = Path(path).suffix.lower()[1:]
     if figure is None:
@@ -153,6 +158,10 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     A notebook displays new axes, see `notebook_axes`.
     """
     if ax is not None:
+        if not hasattr(ax, "get_figure"):
+            raise TypeError(
+                f"ax={ax!r:.60} is of type {type(ax).__name__}; it needs Matplotlib axes: fig, ax = plt.subplots()."
+            )
         return ax
     from .inline import notebook_axes, show_at_cell_end
 

@@ -86,6 +86,11 @@ class LoopRecorder:
         self.count = int(trained is not None) if self.count is None else self.count + 1
         found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
         weights = parameters_of(model, not isinstance(found, Mapping))
+        if not weights:
+            raise TypeError(
+                f"{model!r:.60} of type {type(model).__name__} has no parameters to record; pass the model that is "
+                "trained, a list of layers, a module or a dict of arrays: record.add(model, loss)."
+            )
         if isinstance(found, Mapping):
             gradients = {**found, **trained.db}
         elif found is not None:
