@@ -367,6 +367,10 @@ def test_the_page_forbids_scripts_and_a_browser_shows_all_of_it(
         assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' in page
         tab.goto((tmp_path / "report.html").as_uri())
         assert tab.locator("h1").inner_text() == " ".join(printable(report.title).split())
+        for table in tab.locator("table").all():
+            heads, cells = table.locator("th").all(), table.locator("tbody tr").first.locator("td").all()
+            aligned = "cell => getComputedStyle(cell).textAlign"
+            assert [th.evaluate(aligned) for th in heads] == [td.evaluate(aligned) for td in cells], "heads and cells"
         assert tab.locator("math").count() == page.count("<math")
         assert tab.locator("img").evaluate_all("found => found.every(i => i.naturalWidth > 0)")
         assert tab.locator(".card").first.evaluate("card => getComputedStyle(card).borderLeftWidth") == "4px"

@@ -16,7 +16,7 @@ from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.compare.rows import Checked
-from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, walk
+from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, unnamed, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
 from tinygrad_nn.compare.steps.mending import Explained, add_edit, kind_of
@@ -742,3 +742,25 @@ def test_a_forward_that_fails_on_arrays_too_raises_its_own_error() -> None:
         run_forward(only_arrays, arrange(only_arrays, {"x": X}), [X])
     with pytest.raises(ValueError, match="does not depend on its inputs by operations"):
         run_forward(lambda x: x.data.sum() + 0 * x.detach(), arrange(lambda x: x, {"x": X}), [X])
+
+
+@pytest.mark.parametrize(("before", "after", "taken"), [
+    ({0, 1}, {1}, True),  # it is right itself
+    ({0, 1}, {0}, False),  # it is as wrong as before, and one other is right: as likely by chance
+    ({0, 1, 2}, {0}, True),  # it makes two others right
+    ({0, 1}, {0, 1}, False), ({1, 2}, set(), False),  # it was right already
+    ({0}, set(), False),  # no other step is wrong
+])  # fmt: skip
+def test_a_gradient_is_that_of_a_value_without_a_name_if_that_explains_enough(
+    monkeypatch: pytest.MonkeyPatch, before: set[int], after: set[int], taken: bool
+) -> None:
+    leaf, x = Tensor(1.0).node, Tensor(2.0)
+    named, other = np.exp(x).node, np.sin(x).node
+    tape: Any = SimpleNamespace(operations=[named, other])
+    matches: Any = [SimpleNamespace(version=SimpleNamespace(node=n)) for n in (named, leaf, leaf)]
+    monkeypatch.setattr(unnamed, "_around", lambda tape, node, named: [other])
+    monkeypatch.setattr(unnamed, "_is_doubled", lambda matches, k: False)
+    monkeypatch.setattr(unnamed, "shifted", lambda tape, matches, shifts: shifts)
+    monkeypatch.setattr(unnamed, "_wrong_steps", lambda tape, matches: before if matches is listed else after)
+    listed = matches
+    assert unnamed.unnamed_values(tape, {}, matches) == ({0: 1} if taken else {})

@@ -538,6 +538,23 @@ def test_hostile_names_are_text(show: Any) -> None:
     assert "onerror=alert(1)>" not in html
 
 
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.full(9, 1.5), "all 1.5"),
+        (np.full(9, 1 + 2j), "all 1+2j"),
+        (np.arange(9) > -1, "all True"),
+        (np.linspace(1, 1.00001, 9), "≈ 1"),
+        (np.array([5, 3 + 4j] * 5), "abs ≈ 5"),
+        (np.arange(9) * 1j, "abs 0 … 8"),
+        (np.arange(9.0), "0 … 8"),
+        (np.array([1 + 2j]), "[1+2j]"),
+    ],
+)
+def test_a_short_text_says_no_more_than_is_true(array: Any, text: str) -> None:
+    assert brief_array(array) == text
+
+
 def test_large_arrays_are_heat_maps(show: Any) -> None:
     x = np.linspace(-1, 1, 160 * 150).reshape(160, 150)
     result = (Tensor(x, name="x") * 2.0).sum()
@@ -585,6 +602,16 @@ def test_nothing_is_cut_off_or_covered_on_a_small_or_enlarged_screen(show: Any, 
     assert tab.evaluate(COVERED) == []
     tab.locator("summary").scroll_into_view_if_needed()
     tab.locator("summary").click(timeout=3000)  # which nothing covers
+
+
+def test_a_printed_step_is_whole(show: Any) -> None:
+    tab = show(network(), 700, 500)
+    tab.evaluate("go(moments.length - 3)")
+    tab.emulate_media(media="print")
+    inner = tab.evaluate("['scrollHeight', 'clientHeight'].map(side => $('panel')[side])")
+    assert inner[0] == inner[1] > 500, "nothing is left below the rim of the panel"
+    assert tab.evaluate("document.documentElement.scrollHeight") > inner[0]
+    assert not tab.locator("#play").is_visible()
 
 
 COVERED = """() => {

@@ -76,7 +76,7 @@ def until(tab: Any, condition: str, arg: Any = None, seconds: float = 20) -> Non
 def choose(tab: Any, name: str) -> None:
     tab.locator(f"#nodes g[aria-label^='{name},']").focus()
     tab.keyboard.press("Enter")
-    until(tab, "name => document.querySelector('#touch h3')?.textContent === 'Change ' + name", name)
+    until(tab, "name => document.querySelector('#touch h2')?.textContent === 'Change ' + name", name)
 
 
 def result(tab: Any) -> str:
@@ -220,6 +220,16 @@ def test_a_slider_moves_a_number_and_is_one_change(tab: Any, server: Any) -> Non
     assert float(shown) > 0.2
 
 
+def test_the_end_of_a_long_number_is_seen(tab: Any) -> None:
+    small = np.array([[1.2345678901234567e-100, 2.0], [3.0, -4.0]])
+    with explore(lambda x: (x * x).sum(), small, serve=True, open_browser=False) as server:
+        tab.goto(server.url)
+        choose(tab, "x")
+        fields = tab.locator("#touch input[type=text]")
+        assert fields.first.input_value().endswith("e\u2212100")
+        assert fields.evaluate_all("found => found.every(field => field.scrollWidth <= field.clientWidth)")
+
+
 def test_a_reload_loses_nothing_and_each_tab_has_its_own(tab: Any, server: Any) -> None:
     tab.goto(server.url)
     tab.locator("#last").click()
@@ -235,7 +245,7 @@ def test_a_reload_loses_nothing_and_each_tab_has_its_own(tab: Any, server: Any) 
     for _ in range(10):
         tab.reload()
         assert result(tab) == value(target=5.0)
-        assert tab.locator("#touch h3").inner_text() == "Change target"
+        assert tab.locator("#touch h2").inner_text() == "Change target"
         assert tab.locator("#count").inner_text().split(" / ")[0] == tab.locator("#count").inner_text().split(" / ")[1]
     twin = others[0]
     twin.goto(tab.url)  # the same session in two tabs: the older one is shown what the other has done

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, backward, detect_anomaly, no_grad, relu, softmax_crossentropy
+from tinygrad_nn.graph import root_mean_square
 from tinygrad_nn.graph.view import GraphEdge, GraphView, short_number, summarize
 from tinygrad_nn.node import scope
 from tinygrad_nn.primitive import REGISTRY
@@ -144,6 +145,16 @@ def test_values_in_short(array: Any, text: str) -> None:
     summary = summarize(np.asarray(array))
     assert summary.text == text
     assert (summary.numbers is None) is (np.size(array) > 6)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-320, 1e200, 1e-3])
+@pytest.mark.parametrize("count", [4, 100])
+def test_a_norm_is_right_where_its_squares_are_no_floats(size: float, count: int) -> None:
+    x = np.full(count, -size)
+    assert summarize(x).norm == pytest.approx(size * count**0.5, rel=1e-3)  # of four digits; a few bits below 1e-308
+    assert root_mean_square(x) == pytest.approx(size, rel=1e-3)
+    assert [root_mean_square(np.full(count, y)) for y in (0.0, np.inf)] == [0.0, np.inf]
+    assert root_mean_square(np.array([])) == 0.0
 
 
 def test_a_mean_that_is_nothing_but_rounding_is_zero() -> None:

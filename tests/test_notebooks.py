@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import History, Layer, Tensor, load_digits, load_iris, viz
+from tinygrad_nn import History, Layer, Tensor, load_digits, load_iris, profile, viz
 from tinygrad_nn.display import PICTURES, picture
 from tinygrad_nn.solver import progress_bar
 from tinygrad_nn.viz.notebook import heat_map
@@ -67,6 +67,7 @@ SHOWN: dict[str, Callable[[Path], Any]] = {
     "a drawing's page":         lambda folder: viz.draw(loss()).save(folder / "graph.html"),
     "a network's page":         lambda folder: viz.draw_network([Layer(2, 2, rng=0)]).save(folder / "net.html"),
     "a live report":            live,
+    "a profile":                lambda _: profile(loss, repeats=1, compile=False),
 }  # fmt: skip
 
 
@@ -78,6 +79,10 @@ def test_notebook_output_is_html_without_scripts(name: str, tmp_path: Path) -> N
     assert not tags & {"script", "link", "object", "embed", "base", "style"}
     assert "onerror=alert" not in re.sub(r'"[^"]*"', "", re.sub(r"&lt;img src=x.*?&gt;", "", html))
     assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:)", re.sub(r'srcdoc="[^"]*"', "", html))
+    for part in root.iter():
+        wide = part.tag == "pre" or any(inner.tag.endswith(("table", "svg")) for inner in part.iter())
+        if "overflow-x:auto" in part.get("style", "") and wide:  # a picture is not wider than its place
+            assert part.get("tabindex") == "0", "a keyboard scrolls what is too wide"
     for frame in root.iter("iframe"):
         assert frame.attrib["sandbox"] == "allow-scripts"  # and so no name, cookie or frame of the notebook
         assert frame.attrib["title"]

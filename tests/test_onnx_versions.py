@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from tinygrad_nn import Tensor, io
 from tinygrad_nn.onnx.functions import FUNCTIONS
+from tinygrad_nn.tensor import raw
 
 NEWEST = min(28, onnx.defs.onnx_opset_version())  # of the operators as they are known here
 onnxruntime.set_default_logger_severity(3)
@@ -48,6 +49,7 @@ def i32(*values: int) -> np.ndarray:
 
 
 X, P, T, LINE = f32(2, 3, 4), np.abs(f32(2, 3)) + np.float32(0.5), f32(2, 4, 7, 6), f32(2, 4, 9)
+HALF = f32(4).astype(np.float16)
 TIES = np.array([[2, 1, 2], [1, 3, 3]], np.float32)
 EDGES = np.array([1, np.inf, -np.inf, np.nan, -2], np.float32)
 BITS = X > 0
@@ -225,7 +227,9 @@ ROWS: dict[str, list[Row]] = {
                            Row(BN, {"training_mode": 1}, 3), Row(BN, {"training_mode": 1, "momentum": 0.3}, 3)],
     "LayerNormalization": [Row((X, f32(4))), Row((X, f32(4), f32(4)), {"epsilon": 0.1}),
                            Row((X, f32(3, 4), f32(3, 4)), {"axis": 1}),
-                           Row((X, f32(4)), outs=3), Row((X, f32(4), f32(4)), {"stash_type": 1})],
+                           Row((X, f32(4)), outs=3), Row((X, f32(4), f32(4)), {"stash_type": 1}),
+                           Row((X.astype("f8"), f32(4).astype(float)), {"stash_type": 11}, outs=3),
+                           Row((X, f32(4)), {"stash_type": 11}, outs=3)],
     "RMSNormalization": [Row((X, f32(4))), Row((X, f32(4)), {"epsilon": 0.1}), Row((X, f32(3, 4)), {"axis": 1}),
                          Row((X, f32(4)), {"stash_type": 1})],
     "InstanceNormalization": [Row((T, f32(4), f32(4))), Row((LINE, f32(4), f32(4)), {"epsilon": 0.1})],
@@ -333,6 +337,42 @@ def test_at_every_version_with_every_attribute_the_values_are_those_of_the_refer
             # an entry sums up to 64 products, each rounded twice
             scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
             np.testing.assert_allclose(one, want, rtol=0, atol=128 * EPS * scale, err_msg=what, strict=True)
+
+
+STASHED = {None: np.float32, 1: np.float32, 10: np.float16, 11: np.float64}
+
+
+@pytest.mark.parametrize(("kind", "stash", "wide"), [
+    *[("LayerNormalization", stash, np.float32) for stash in (None, 1)],  # others are not valid
+    *[(kind, *pair) for kind in ("RMSNormalization", "GroupNormalization") for pair in STASHED.items()],
+])  # fmt: skip
+def test_norms_of_float16_are_computed_in_the_stash_type(kind: str, stash: int | None, wide: Any) -> None:
+    """ONNX's reference computes them in float16, so this follows the text of the operators."""
+    x, w, b = (100 + 3 * X[..., :2]).astype(np.float16), HALF[:3], HALF[1:]
+    attrs = {} if stash is None else {"stash_type": stash}
+    if kind == "GroupNormalization":
+        row, axes, w, b = Row((x, w, b), {**attrs, "num_groups": 1}), (1, 2), w[:, None], b[:, None]
+    else:
+        w, b = w[:2], b[:2]
+        row, axes = Row((x, w, b) if kind[0] == "L" else (x, w), attrs, outs=3 if kind[0] == "L" else 1), (2,)
+    y = x.astype(wide)
+    mean = 0 * y if kind[0] == "R" else y.mean(axis=axes, keepdims=True)
+    rate = 1 / np.sqrt(((y - mean) ** 2).mean(axis=axes, keepdims=True) + wide(1e-5))
+    want = ((y - mean) * rate).astype(np.float16) * w
+    made = model(kind, row, NEWEST)
+    got = outcome(io.load_onnx(made), list(row.inputs))
+    assert [np.asarray(raw(part)).dtype for part in got] == [np.float16, wide, wide][: row.outs]
+    # the last digit of float16 may differ where the two sums are rounded apart; in float16 itself all digits of a
+    # variance of numbers near 100 may
+    digits = 2 * np.finfo(np.float16).eps if wide != np.float16 else 0.1
+    want = want if kind[0] == "R" else want + b
+    np.testing.assert_allclose(raw(got[0]), want, rtol=0, atol=digits * np.abs(want).max())
+
+
+def test_a_norm_with_a_stash_type_that_is_not_known_is_refused() -> None:
+    made = model("LayerNormalization", Row((X, f32(4)), {"stash_type": 16}), NEWEST)
+    with pytest.raises(NotImplementedError, match="attribute stash_type=16, bfloat16, is not supported; floats of 16"):
+        io.load_onnx(made)(X, f32(4))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FUNCTIONS if kind not in WITHOUT_GRADIENT])

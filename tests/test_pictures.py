@@ -211,6 +211,35 @@ def test_every_picture_is_drawn(opened: Any, result: Any, kind: str) -> None:
     assert tab.evaluate("document.querySelector('#panel').scrollWidth <= document.querySelector('#panel').clientWidth")
 
 
+EXTREME = [
+    np.linspace(1, 1.000001, 4), np.full(4, 1.7e308), np.array([1.7976931348623157e308, -1.7976931348623157e308, 0, 1]),
+    np.array([1e-30, 2e-30, -1e-30, 0]), np.array([5e-324, 0, 1e-310, -5e-324]), np.zeros(4), np.full(4, np.nan),
+    np.array([np.inf, 1.0, -np.inf, np.nan]), np.array([3.4e38, 1e-45, 0, 1], dtype=np.float32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", EXTREME, ids=[f"{x[0]:.8g} to {x[1]:.8g}" for x in EXTREME])
+def test_a_picture_of_any_numbers_is_drawn(opened: Any, values: Any) -> None:
+    x = Tensor(values[None], name="x")
+    with np.errstate(all="ignore"):
+        parts = [np.sin(x), x * 1.0, 1.0 / x, softmax(x), nn.functional.layer_norm(x, (4,)), x.sum()]
+        tab = opened(np.stack([part.sum() for part in parts]).sum(), "sin")
+    tab.evaluate("for (let k = 0; k < moments.length; k++) go(k)")  # an error in it would end the test
+    drawn = """kind => {
+        choose(Array.from(nodes).findIndex(node => node.operation === kind));
+        const places = [...document.querySelectorAll("#detail svg *")].flatMap(part => [...part.attributes]);
+        return places.filter(({ name, value }) => name !== "aria-label" && /NaN|Infinity|null/.test(value)).length;
+    }"""
+    assert [tab.evaluate(drawn, kind) for kind in ("sin", "divide", "softmax", "standardize", "sum")] == [0] * 5
+
+
+def test_every_number_of_a_step_is_inside_the_picture_of_its_curve(opened: Any) -> None:
+    tab = opened((1.0 / Tensor([-1.0, 0.001, 1.0, 0.4], name="x")).sum(), "divide")
+    dots = tab.locator("#detail .chart circle").evaluate_all("found => found.map(dot => dot.getAttribute('cy'))")
+    assert len(dots) == 4
+    assert all(0 < float(height) < 170 for height in dots)
+
+
 def test_heat_maps_tell_index_and_value_share_a_scale_and_fit(opened: Any) -> None:
     tall, deep = Tensor(RNG.normal(size=(40, 4)), name="tall"), Tensor(RNG.normal(size=(2, 3, 5, 6)), name="deep")
     out = (tall.sum() * deep).sum()

@@ -306,6 +306,20 @@ def test_it_can_be_used_by_everyone(open_tab: Any, url: str, look: str) -> None:
     assert set(wanted.split()) <= seen
 
 
+@pytest.mark.parametrize("updates", [1, 2])
+def test_a_line_of_one_point_is_a_dot(open_tab: Any, url: str, updates: int) -> None:
+    coloured = open_tab(url).evaluate("""last => {
+        const sizes = [0, ...Array(last).fill(0.1)];
+        const points = sizes.map((size, k) => Float64Array.from([k, 0, 1, 1, 0.5, 0.5, size, size, size]));
+        charts.paint(points, { gradients: [0.1, 0.1, 0.1] });
+        const canvas = document.getElementById("flow-chart"), context = canvas.getContext("2d");
+        const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+        const bright = k => data[k + 3] > 99 && Math.abs(data[k] - data[k + 2]) > 80;
+        return data.filter((_, k) => k % 4 === 0 && bright(k)).length;
+    }""", updates)  # fmt: skip
+    assert coloured > 5
+
+
 def test_no_number_of_a_chart_is_cut_off(open_tab: Any, url: str) -> None:
     left = open_tab(url).evaluate("""() => {
         const put = CanvasRenderingContext2D.prototype.fillText, left = {};

@@ -82,6 +82,14 @@ def test_the_page_shows_the_recorded_arrays_of_each_step(tab: Any, tmp_path: Pat
             assert f"loss {as_shown(moment.loss)}" in tab.locator("section").first.inner_text()
 
 
+def test_a_line_of_one_point_is_a_dot(tab: Any, tmp_path: Path) -> None:
+    tab.goto(moons(Record([0, 30])).page(tmp_path / "a.html").as_uri())  # there is no gradient at step 0
+    flow = tab.locator("section", has_text="Gradient flow")
+    assert flow.locator("svg circle").count() == 2
+    tab.goto(moons(Record(10)).page(tmp_path / "b.html").as_uri())
+    assert tab.locator("section", has_text="Gradient flow").locator("svg circle").count() == 0
+
+
 def test_the_plane_says_what_the_model_gave(tab: Any, tmp_path: Path) -> None:
     record = moons(Record([0, 30], classes=["up", "down"], features=["a", "b"]))
     tab.goto(record.page(tmp_path / "a.html").as_uri())

@@ -201,7 +201,8 @@ def test_hostile_names_are_text_and_rare_letters_no_warning() -> None:
 def test_letters_that_a_plot_has_not_are_written_out() -> None:
     assert legible("a\N{CHERRY BLOSSOM}é\n") == r"a\U0001f338é\n"
     ax = plot_confusion(np.eye(3), names=CLASSES)
-    assert [label.get_text() for label in ax.get_yticklabels()] == [EVIL, '"; }', r"\U0001f338 \u65e5\u672c \x1b[31m"]
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    assert shown == [f"{EVIL[:35]}…", '"; }', r"\U0001f338 \u65e5\u672c \x1b[31m"]
     ax.figure.canvas.draw()  # warns of each letter that is missing
 
 

@@ -219,6 +219,23 @@ def test_svg_tells_values_gradients_and_equations() -> None:
     assert not any("float64" in word for word in words(draw(loss, shapes=False).svg))
 
 
+def test_complex_numbers_are_summed_up_by_absolute_values() -> None:
+    z = Tensor(np.arange(9) * (3 + 4j), name="z")
+    drawing = draw(np.abs(z))
+    assert {"|value|", "value"} <= set(words(drawing.svg))
+    assert "#124;value#124; 0 / 20 / 40" in drawing.mermaid
+    assert "value 0 / 20 / 40" in drawing.mermaid
+
+
+def test_parameters_of_one_layer_are_told_apart_however_long_their_path_is() -> None:
+    ends = ("in_proj_weight", "in_proj_bias", "weight")
+    parts = [Tensor(2.0, name=f"encoder.layers.0.self_attention_of_all.{end}") for end in ends]
+    shown = {item.title for item in draw(np.stack(parts)).picture.items}
+    assert len(shown) == 4
+    assert {"encoder.layers.0.sel….in_proj_weight", "encoder.layers.0.self_attent….weight"} <= shown
+    assert all(len(title) <= 36 for title in shown)
+
+
 def test_a_notebook_gets_the_svg_and_a_screen_reader_its_name() -> None:
     drawing = draw(square(), title='x < "2"')
     root = ET.fromstring(drawing._repr_svg_())
@@ -541,6 +558,19 @@ def test_ink_can_be_read_on_every_colour() -> None:
         assert contrast(shade(fill, "").ink, fill) >= 4.5
 
 
+def test_a_page_of_one_node_is_one_of_landmarks_and_prints_the_whole_picture(browser: Any, tmp_path: Path) -> None:
+    assert "<h1>Computation graph of 1 node</h1>" in draw(Tensor(1.0, name="x")).html
+    context = browser.new_context(viewport={"width": 700, "height": 900})
+    tab = context.new_page()
+    tab.goto(draw(two_layers()).save(tmp_path / "page.html").as_uri())
+    assert tab.locator("body > :not(header, main)").count() == 0, "every text is in a landmark"
+    wide = "document.querySelector('.drawing svg').getBoundingClientRect().width"
+    assert tab.evaluate(wide) > 700, "on the screen it scrolls"
+    tab.emulate_media(media="print")
+    assert 300 < tab.evaluate(wide) < 700
+    context.close()
+
+
 def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = draw(hostile(), title=HOSTILE[1]).save(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<svg" in page
@@ -548,7 +578,9 @@ def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkey
     bare = draw(hostile(), title=HOSTILE[1]).save(tmp_path / "bare.html").read_text(encoding="utf-8")
     assert "pip install graphviz-pure" in bare
     assert "flowchart LR" in bare
+    assert '<pre tabindex="0">' in bare, "a keyboard scrolls the text"
     for text in (page, bare):
+        assert "<th></th>" not in re.sub(r"<th [^>]*>", "<th>", text), "a column without a name"
         assert not re.search("<script|<img", text)
         assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
 

@@ -34,6 +34,7 @@ from tinygrad_nn.viz import (
     draw,
     draw_network,
     plot_activation,
+    plot_confusion,
     plot_decision_boundary,
     plot_gradient_flow,
     plot_history,
@@ -174,6 +175,43 @@ def test_history_shows_a_metric_and_the_test_value() -> None:
     assert np.asarray(ax.get_lines()[1].get_ydata()).tolist() == [0.4, 0.6]
     with pytest.raises(ValueError, match="has no 'r2'; it has 'loss', 'accuracy'"):
         plot_history(history, metric="r2")
+
+
+def test_a_long_name_leaves_room_for_the_plot() -> None:
+    names = ["the first of three classes, with a name that goes on and on", "b", "c"]
+    drawn = plot_confusion([[1_000_000, 2, 0], [0, 0, 0], [1, 2, 3]], names)
+    drawn.figure.draw_without_rendering()
+    cell = drawn.get_window_extent().width / 3
+    assert all(text.get_window_extent().width < cell for text in drawn.texts)
+    assert drawn.get_yticklabels()[0].get_text() == "the first of three classes, with a …"
+    plain = plot_gradient_flow({"a": [1.0, 2.0], "b": [1.0, 1.0]})
+    longer = plot_gradient_flow({names[0] * 3: [1.0, 2.0], "b": [1.0, 1.0]})
+    widths = []
+    for ax in (plain, longer):
+        ax.figure.draw_without_rendering()
+        widths.append(ax.get_window_extent().width)
+    assert widths[1] > 0.4 * widths[0]
+
+
+def test_epochs_are_whole_numbers_and_an_empty_plot_says_why() -> None:
+    for ax in (plot_history({"loss": [0.5]}), plot_gradient_flow({"layer 1": [0.1]}), plot_gradient_flow({"a": [0.0]})):
+        ax.figure.draw_without_rendering()
+        assert [tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]] == [1]
+    assert [text.get_text() for text in ax.texts] == ["every gradient is 0 or not finite"]
+
+
+def test_what_is_not_finite_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    layer = Layer(2, 3, rng=0)
+    layer.W.data[:] = [[np.nan, 0.5], [np.inf, -0.25], [0.0, 0.5]]
+    image = plot_weights(layer).images[0]
+    assert image.get_clim() == (-0.5, 0.5)
+    assert np.array_equal(np.ma.getmaskarray(image.get_array()), [[True, False], [True, False], [False, False]])
+    assert plot_weights(layer).child_axes[0].get_ylabel() == "weight; violet is not finite"
+    drawing = draw_network([layer], theme="dark")
+    assert drawing.svg.count('stroke="#f7b3dc"') == 3  # two weights and the legend
+    assert "not finite" in drawing.svg
+    layer.W.data[:] = 1.0
+    assert "not finite" not in draw_network([layer]).svg
 
 
 @pytest.mark.parametrize(

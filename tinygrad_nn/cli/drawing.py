@@ -141,6 +141,7 @@ def drawing_on_failure(source: Source, out: str | None, **style: Any) -> Iterato
 
 def source_run(source: Source, rows: list[int]) -> PreparedRun:
     """Return the run of a network: trained now, untrained if the user asked for that, or loaded from a file."""
+    from ..solver.history import cell_text
     from .run import Options, learn, prepare
 
     if source.inputs is not None:
@@ -158,7 +159,7 @@ def source_run(source: Source, rows: list[int]) -> PreparedRun:
     if not source.untrained:
         history = learn(run, progress=not source.quiet and sys.stderr.isatty())
         how = f"{history.epochs:,} {'epoch' if history.epochs == 1 else 'epochs'}"
-        print_line(source.quiet, f"Trained on {run.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
+        print_line(source.quiet, f"Trained on {run.problem.name} for {how}: loss {cell_text(history.loss[-1])}.")
     return run
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..printable import html_text
+from ..solver.history import cell_text
 from .pictures import draw_run, row_loss
 from .report import difference_table, short_list, training_facts
 from .run import Options, Outcome, Scores
@@ -77,20 +78,15 @@ def _cards(outcome: Outcome) -> str:
     """Return the four most important numbers as HTML cards."""
     history, scored = outcome.history, outcome.scored
     number = outcome.scores.accuracy.overall if outcome.scores else outcome.errors.r2 if outcome.errors else 0.0
-    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _number_text(number), ""),
-             ("training loss", _number_text(history.loss[-1]), "")]  # fmt: skip
+    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", cell_text(number), ""),
+             ("training loss", cell_text(history.loss[-1]), "")]  # fmt: skip
     if history.val_loss:
-        cards.append(("validation loss", _number_text(history.val_loss[-1]), ""))
+        cards.append(("validation loss", cell_text(history.val_loss[-1]), ""))
     agree = outcome.roads.agree
     cards.append(("gradients", "agree" if agree else "do NOT agree", "" if agree else ' class="bad"'))
     return '<dl class="cards">' + "".join(
         f"<div><dt>{escape(name)}</dt><dd{mark}>{escape(value)}</dd></div>" for name, value, mark in cards
     ) + "</dl>"
-
-
-def _number_text(number: float) -> str:
-    """Return a number with four decimals, or in scientific notation if it is huge."""
-    return f"{number:.4f}" if abs(number) < 1e5 else f"{number:.3e}"
 
 
 def _scores(outcome: Outcome) -> str:
@@ -144,7 +140,7 @@ def _curves(outcome: Outcome) -> str:
         charts.append(chart("gradient of W, root mean square", outcome.flow.norms, log=True))
     count = len(history)
     shown = range(count) if count <= SHOWN else [*range(SHOWN // 2), *range(count - SHOWN // 2, count)]
-    rows = [[f"{k + 1:,}", *(f"{values[k]:.4f}" for values in columns.values())] for k in shown]
+    rows = [[f"{k + 1:,}", *(cell_text(values[k]) for values in columns.values())] for k in shown]
     left = "" if count <= SHOWN else f"<p>The first and the last {SHOWN // 2}; history.json has all {count:,}.</p>"
     table = html_table(("epoch", *columns), rows, frozenset(range(len(columns) + 1)))
     return (

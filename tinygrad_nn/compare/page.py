@@ -41,7 +41,7 @@ STYLE = """
 .tg table { border-collapse:collapse; table-layout:auto; font-size:.86rem; font-variant-numeric:tabular-nums;
   width:100% }
 .tg th,.tg td { padding:.28rem .5rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap }
-.tg th:first-child,.tg td:first-child,.tg th:nth-child(2),.tg td[class] { text-align:left }
+.tg th:first-child,.tg td:first-child,.tg th[class],.tg td[class] { text-align:left }
 .tg th { color:var(--soft); font-weight:500 }
 .tg .card { background:var(--card); border-left:4px solid var(--bad); border-radius:4px;
   padding:.7rem 1rem; margin:.7rem 0 }
@@ -143,7 +143,7 @@ def _table(report: ComparisonReport) -> str:
         mark = "bad" if not row.ok else "soft" if row.note else "good"
         lines.append(f"<tr><td>{html_text(row.name)}</td><td class='{mark}'>{html_text(verdict)}</td>"
                      f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
-    head = "".join(f"<th>{text}</th>" for text in heads)
+    head = "".join(f"<th{' class=soft' if text == 'verdict' else ''}>{text}</th>" for text in heads)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f"<div class='wide' tabindex='0'>{table}</div>"
 

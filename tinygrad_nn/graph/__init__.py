@@ -1,6 +1,6 @@
 """Inspection of graphs: a read-only view, a backward walk step by step, and the table of differentiable functions."""
 
-from .summary import Summary, short_number, summarize
+from .summary import Summary, root_mean_square, short_number, summarize
 from .supported import Support, supported
 from .view import GraphEdge, GraphNode, GraphView, tensors_of
 from .walk import Contribution, Step, WalkBack, walk_back
@@ -14,6 +14,7 @@ __all__ = [
     "Summary",
     "Support",
     "WalkBack",
+    "root_mean_square",
     "short_number",
     "summarize",
     "supported",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,11 @@ class Summary:
     nan: int
     infinite: int
 
+    @property
+    def absolute(self) -> bool:
+        """Whether minimum, mean and maximum are of absolute values, as the entries are complex."""
+        return self.text.startswith("abs ") or any(isinstance(n, str) and n.endswith("j") for n in self.numbers or ())
+
 
 def _exact(array: Array) -> Summary | None:
     """Return the summary of a small real array without NumPy; ``None`` if an entry or a sum is not finite."""
@@ -77,6 +83,27 @@ def _mean(x: Array) -> Any:
     """Return the mean, or 0 if it is only rounding error, which differs between machines."""
     mean = x.mean()
     return mean if abs(mean) > 1e-15 * np.abs(x).max() else 0.0
+
+
+def root_mean_square(array: Array) -> float:
+    """Return the root of the mean of the squares of an array, 0 if it is empty.
+
+    Example:
+        >>> root_mean_square(np.array([3.0, 4.0])) == 12.5**0.5, root_mean_square(np.full(100, 1e-200))
+        (True, 1e-200)
+    """
+    with np.errstate(all="ignore"):
+        x = np.abs(array).astype(np.float64)
+        return float(_in_range(x, lambda x: np.sqrt(np.mean(x * x)))) if x.size else 0.0
+
+
+def _in_range(x: Array, size: Callable[[Array], Any]) -> Any:
+    """Return a size of an array that is computed from squares, also if these are too small or too large for a float."""
+    found = size(x)
+    if 1e-140 < found < math.inf:
+        return found
+    most = np.abs(x).max(initial=0.0)
+    return most * size(x / most) if 0 < most < math.inf else found
 
 
 def _round(number: Any) -> float:
@@ -105,7 +132,7 @@ def summarize(array: Array) -> Summary:
             nan, infinite = int(np.isnan(x).sum()), int(np.isinf(x).sum())
             x = x[finite]
         low, mean, high = (_round(f(x)) for f in (np.min, _mean, np.max)) if x.size else (None, None, None)
-        norm = _round(np.sqrt(np.dot(x, x)))
+        norm = _round(_in_range(x, lambda x: np.sqrt(np.dot(x, x))))
     if size <= FEW:
         numbers = array.ravel().tolist()
         text = nested_text(array.tolist())

@@ -26,6 +26,7 @@ class Parameter(metaclass=_ParameterType):
         TypeError: the data is not floating-point.
 
     Example:
+        >>> import numpy as np
         >>> Parameter(np.ones(2)), isinstance(Tensor(1.0), Parameter)
         (Tensor([1., 1.]), True)
     """
@@ -43,6 +44,7 @@ class ParameterList(list[Any]):
     """A list whose arrays and Tensors are made parameters; a module finds parameters in any list.
 
     Example:
+        >>> import numpy as np
         >>> ParameterList([np.ones(2)])
         [Tensor([1., 1.])]
     """
@@ -55,6 +57,7 @@ class ParameterDict(dict[str, Any]):
     """A dict whose arrays and Tensors are made parameters; a module finds parameters in any dict.
 
     Example:
+        >>> import numpy as np
         >>> ParameterDict({"a": np.ones(2)})
         {'a': Tensor([1., 1.])}
     """

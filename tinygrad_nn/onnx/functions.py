@@ -7,6 +7,7 @@ axes, are plain arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..ops.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, soft
 from ..ops.normalisation import rms_norm, standardize
 from ..ops.special import erf, softplus
 from ..tensor import raw
-from .attributes import Function, Node, ints, kept
+from .attributes import Function, Node, ints, kept, ordinary
 from .recurrent import RECURRENT
 from .shapes import SHAPES
 from .windows import WINDOWS
@@ -164,18 +165,41 @@ def _batch_norm(node: Node, x: Any, weight: Any, bias: Any, mean: Any, var: Any)
     return (x - mean) * (weight / np.sqrt(var + eps)) + bias
 
 
+def _stash_type(node: Node) -> Any:
+    """Return the dtype in which a norm computes mean and variance, unless its input has more digits."""
+    dtype = np.dtype(node.dtype_of(getattr(node, "stash_type", 1)))
+    if not ordinary(dtype) or dtype.kind != "f":
+        raise NotImplementedError(
+            f"the attribute stash_type={node.stash_type}, {dtype}, is not supported; floats of 16 to 64 bits are"
+        )
+    return dtype
+
+
+def _in_digits_of(stash: Any, x: Any, norm: Callable[..., Any], weight: Any, bias: Any) -> Any:
+    """Return a norm of x; if x has fewer digits than the dtype `stash`, all but weight and bias is computed in that."""
+    mine = np.asarray(raw(x)).dtype
+    if np.result_type(mine, stash) == mine:
+        return norm(x, weight, bias)
+    out = norm(x.astype(stash), 1.0, 0.0).astype(mine) * weight
+    return out if isinstance(bias, float) else out + bias
+
+
 def _layer_norm(node: Node, x: Any, weight: Any, bias: Any = None) -> Any:
-    first = getattr(node, "axis", -1) % np.ndim(x)
+    first, stash = getattr(node, "axis", -1) % np.ndim(x), _stash_type(node)
     axes, eps = tuple(range(first, np.ndim(x))), getattr(node, "epsilon", 1e-5)
-    out = standardize(x, weight, 0.0 if bias is None else bias, axis=axes, eps=eps)
+    norm = partial(standardize, axis=axes, eps=eps)
+    out = _in_digits_of(stash, x, norm, weight, 0.0 if bias is None else bias)
     if node.outputs == 1:
         return out
-    return out, np.mean(x, axis=axes, keepdims=True), 1 / np.sqrt(np.var(x, axis=axes, keepdims=True) + eps)
+    wide = x.astype(np.result_type(raw(x).dtype, stash))
+    mean, var = (f(wide, axis=axes, keepdims=True) for f in (np.mean, np.var))
+    return out, mean, 1 / np.sqrt(var + eps)
 
 
 def _rms(node: Node, x: Any, weight: Any) -> Any:
-    first = getattr(node, "axis", -1) % np.ndim(x)
-    return rms_norm(x, weight, axis=tuple(range(first, np.ndim(x))), eps=getattr(node, "epsilon", 1e-5))
+    first, eps = getattr(node, "axis", -1) % np.ndim(x), getattr(node, "epsilon", 1e-5)
+    norm = lambda x, weight, _: rms_norm(x, weight, axis=tuple(range(first, np.ndim(x))), eps=eps)  # noqa: E731
+    return _in_digits_of(_stash_type(node), x, norm, weight, 0.0)
 
 
 def _instance_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
@@ -186,7 +210,8 @@ def _instance_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
 def _group_norm(node: Node, x: Any, weight: Any, bias: Any) -> Any:
     shape, groups = np.shape(x), node.num_groups
     parts = np.reshape(x, (shape[0], groups, -1))
-    out = np.reshape(standardize(parts, 1.0, 0.0, axis=(2,), eps=getattr(node, "epsilon", 1e-5)), shape)
+    norm = partial(standardize, axis=(2,), eps=getattr(node, "epsilon", 1e-5))
+    out = np.reshape(_in_digits_of(_stash_type(node), parts, norm, 1.0, 0.0), shape)
     if np.size(weight) == groups != shape[1]:  # before opset 21, weight and bias have one entry per group
         weight, bias = (np.repeat(p, shape[1] // groups) for p in (weight, bias))
     weight, bias = (_along_channels(p, len(shape)) for p in (weight, bias))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphView
+from ..graph import GraphView, root_mean_square
 from ..graph.walk import walk_back
 from ..printable import printable
 from ..solver import Solver
@@ -104,4 +104,4 @@ def _json_number(value: float) -> float | None:
 
 
 def _root_mean_square(gradient: Array) -> float | None:
-    return _json_number(float(np.sqrt(np.mean(gradient * gradient))))
+    return _json_number(root_mean_square(gradient))

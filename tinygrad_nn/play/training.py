@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import Part, Scaler, Split, data_split
+from ..graph import root_mean_square
 from ..io import Network
 from ..metrics import r2_score
 from ..nn.layer import Layer
@@ -200,7 +201,7 @@ class Training:
                 loss, output = self.task.evaluate(x, y)
                 score = accuracy(y, output) if self.data.kind == "classification" else _r_squared(y, output)
                 found.append((float(loss), score))
-            norms = tuple(float(np.sqrt(np.mean(g * g))) for g in self.gradients[::2])
+            norms = tuple(map(root_mean_square, self.gradients[::2]))
         (loss, score), (test_loss, test_score) = found
         return Point(self.updates, self.epoch, loss, test_loss, score, test_score, norms)
 

@@ -163,13 +163,14 @@ class History:
 
 
 def cell_text(value: float, width: int = 9) -> str:
-    """Return a number in at most `width` characters: with four decimals or, if that is too long, in exponent notation.
+    """Return a number in at most `width` characters: with four decimals or, if it is long or small, with an exponent.
 
     Example:
-        >>> cell_text(0.12345), cell_text(-123.0), cell_text(1234567.0), cell_text(-5.5e120)
-        ('0.1235', '-123.0000', '1.235e+06', '-5.5e+120')
+        >>> cell_text(0.12345), cell_text(-123.0), cell_text(1234567.0), cell_text(-5.5e120), cell_text(3.21e-6)
+        ('0.1235', '-123.0000', '1.235e+06', '-5.5e+120', '3.210e-06')
     """
-    for form in (".4f", ".3e", ".2e"):
+    small = 0 < abs(value) < 1e-3  # of which four decimals would show no more than one digit
+    for form in (".3e", ".2e") if small else (".4f", ".3e", ".2e"):
         if len(text := f"{value:{form}}") <= width:
             return text
     return f"{value:.1e}"

@@ -65,7 +65,7 @@ class Explanation:
         parts.append(html_table(("operand", "shape", "dtype", "which is"), self._rows()))
         shown = self.drawing._repr_svg_() or self.drawing._repr_html_() or ""
         shown = shown[shown.find("<svg") :] if "<svg" in shown[:600] else shown
-        return "".join(parts) + f'<div style="overflow-x:auto">{shown}</div>'
+        return "".join(parts) + f'<div style="overflow-x:auto" tabindex="0">{shown}</div>'
 
 
 def explain_error(error: BaseException | None = None) -> Explanation:

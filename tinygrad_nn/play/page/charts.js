@@ -43,12 +43,20 @@ const charts = (() => {
       context.setLineDash(line.dash || []);
       context.beginPath();
       let pen = false;
+      const alone = [];
       line.values.forEach((value, k) => {
         if (!usable(value)) { pen = false; return; }
+        if (!pen && !(k + 1 < line.values.length && usable(line.values[k + 1]))) alone.push([x(points[k][0]), y(value)]);
         context[pen ? "lineTo" : "moveTo"](x(points[k][0]), y(value));
         pen = true;
       });
       context.stroke();
+      context.fillStyle = line.colour;
+      for (const [across, up] of alone) { // a line of one point
+        context.beginPath();
+        context.arc(across, up, 3, 0, 7);
+        context.fill();
+      }
     }
     context.setLineDash([]);
   }

@@ -24,6 +24,7 @@ MOST_PLACES, MOST_ONCE = 2_048, 200  # limits: linked entries in one picture; di
 MANY = 1_500  # in a graph with more nodes, arrays get only the simple picture of `_maps`
 # Elementwise functions that are not ufuncs. glu is none, as it computes one entry from two.
 EACH = (ACTIVATIONS - {"glu"}) | {"where", "power", "clip", "cast", "xlogy", "erf"}
+LARGEST = 1.7976e308  # of numbers with five digits
 SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # points of a curve; groups of a normalization, and entries of a group
 
 
@@ -79,8 +80,10 @@ class Pictures:
     def finished(self) -> list[dict[str, Any]]:
         """Return all pictures; the points of each curve are computed now that its range is known."""
         for curve, function, (low, high) in self.curves.values():
-            room = 0.15 * (high - low) or max(1.0, abs(low))
-            x = np.linspace(low - room, high + room, SAMPLES)
+            size = max(abs(low), abs(high))
+            room = max(0.15 * high - 0.15 * low, 1e-3 * size) if high > low else max(1.0, size)  # seen in five digits
+            low, high = max(low - room, -LARGEST), min(high + room, LARGEST)
+            x = 2 * np.linspace(low / 2, high / 2, SAMPLES)  # as the difference of the ends may overflow
             with np.errstate(all="ignore"):
                 y, slope = function(x)
             curve |= {name: json_numbers(values) for name, values in (("x", x), ("y", y), ("slope", slope))}
@@ -88,9 +91,9 @@ class Pictures:
 
 
 def json_numbers(values: Array) -> list[float | None]:
-    """Return numbers for JSON, rounded to five digits, with None for those that are not finite."""
+    """Return numbers for JSON, rounded to five digits, with None for those that are not finite after that."""
     listed = np.asarray(values, dtype=np.float64).ravel().tolist()
-    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in listed]
+    return [float(f"{v:.5g}") if abs(v) <= LARGEST else None for v in listed]
 
 
 def _meta(part: GraphNode) -> dict[str, Any]:

@@ -182,9 +182,12 @@ def brief_array(array: Array, longest: int = 24, digits: int = 3, summary: Summa
         return ", ".join(f"{n} {word}" for n, word in counts if n)
     if summary.minimum is None:
         return summary.text
-    if summary.minimum == summary.maximum:
-        return f"all {short_number(summary.minimum)}"
-    return f"{summary.minimum:.{digits}g} … {summary.maximum:.{digits}g}"
+    if summary.minimum == summary.maximum and (array == array.flat[0]).all():
+        return f"all {short_number(array.flat[0].item())}"
+    sign = "abs " if summary.absolute else ""
+    if summary.minimum == summary.maximum:  # after rounding
+        return f"{sign}≈ {short_number(summary.minimum)}"
+    return f"{sign}{summary.minimum:.{digits}g} … {summary.maximum:.{digits}g}"
 
 
 def heading_of(view: GraphView) -> str:

@@ -177,7 +177,7 @@ def _body(item: Item, theme: Theme) -> str:
 
 
 def _row(label: str, columns: tuple[str, ...], theme: Theme) -> str:
-    colour = {"value": theme.text, "grad": theme.gradient}.get(label, theme.muted)
+    colour = {"value": theme.text, "grad": theme.gradient}.get(label.strip("|"), theme.muted)
     span = ' COLSPAN="3"' if len(columns) == 1 else ""
     cells = "".join(f'<TD{span} ALIGN="RIGHT">{_font("&#160;" + _escaped(c), 9, colour)}</TD>' for c in columns)
     return f'<TR><TD ALIGN="LEFT">{_font(label, 9, colour) if label else ""}</TD>{cells}</TR>'

@@ -19,7 +19,7 @@ from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .model_explorer import SUFFIX, to_model_explorer
 from .page import to_fragment, to_page
-from .picture import Picture, Style, compose, full_picture
+from .picture import Picture, Style, compose, full_picture, title_of
 from .render import render, tidy_svg
 
 
@@ -69,7 +69,7 @@ class Drawing:
         about |= {f"e{number}": printable(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
         labels = self.picture.labels
         about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
-        title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
+        title = self.picture.style.title or title_of(self.view)
         return tidy_svg(render(dot, "svg").decode(), about, printable(title))
 
     @cached_property

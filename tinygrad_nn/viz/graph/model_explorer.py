@@ -8,6 +8,7 @@ from typing import Any
 
 from ...graph import GraphNode, GraphView
 from ...printable import printable
+from .picture import title_of
 
 SUFFIX = ".model-explorer.json"
 
@@ -22,7 +23,7 @@ def to_model_explorer(view: GraphView, title: str | None = None) -> str:
         >>> [(node["label"], [edge["sourceNodeId"] for edge in node["incomingEdges"]]) for node in graph["nodes"]]
         [('x', []), ('multiply', ['0', '0']), ('sum', ['1'])]
     """
-    heading = printable(title or f"Computation graph of {len(view)} nodes")
+    heading = printable(title or title_of(view))
     incoming: list[list[dict[str, str]]] = [[] for _ in view]
     users: list[set[str]] = [set() for _ in view]
     for edge in view.edges:

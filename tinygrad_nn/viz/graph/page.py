@@ -10,7 +10,7 @@ from ...files import POLICY
 from ...graph import GraphView
 from ...graph.summary import shape_text
 from ...printable import html_text
-from .picture import Picture
+from .picture import Picture, title_of
 
 MOST_ROWS = 2000  # rows of the table of nodes at most
 PAGE = """<!doctype html>
@@ -37,10 +37,11 @@ td.number, th.number {{ text-align: right; white-space: nowrap; }}
 pre {{ background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem; overflow-x: auto; }}
 .note {{ background: var(--soft); border-left: 4px solid var(--second); padding: .6rem .9rem; }}
 summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
+@media print {{ .wide, pre {{ overflow: visible !important; }} pre {{ white-space: pre-wrap; }} }}
 {style}</style>
 </head>
 <body>
-<h1>{title}</h1>
+<header><h1>{title}</h1></header>
 {body}
 </body>
 </html>
@@ -48,6 +49,7 @@ summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
 # The smallest text has 8 points, which is 10.7 pixels; scaled by 1.04 it has 11.
 AT_SIZE = """.drawing { overflow-x: auto; }
 .drawing svg { display: block; margin: 0 auto; width: calc(1.04 * var(--w)); max-width: none !important; height: auto; }
+@media print { .drawing { overflow: visible; } .drawing svg { max-width: 100% !important; max-height: 90vh; } }
 """
 DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #3d444d; --soft: #161b22;
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
@@ -66,13 +68,13 @@ def html_page(
 
 def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
     """Return the page of a drawing: the SVG and a folded table, or else a note, the table and the Mermaid text."""
-    title = picture.style.title or f"Computation graph of {len(view)} nodes"
+    title = picture.style.title or title_of(view)
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
         table = f"<details><summary>All nodes as a table</summary>\n{_node_table(view, picture.roles)}\n</details>"
         body = f"<main>\n{said}{at_readable_size(svg, title)}\n{table}\n</main>"
     else:
-        body = said + to_fragment(view, why, mermaid, picture.roles)
+        body = f"<main>\n{said}{to_fragment(view, why, mermaid, picture.roles)}\n</main>"
     return html_page(title, body, theme=picture.style.theme, style=AT_SIZE)
 
 
@@ -89,7 +91,8 @@ def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str
     return (
         f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_node_table(view, roles)}\n'
         f'<h2>The same as Mermaid text</h2>\n'
-        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
+        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n"
+        f'<pre tabindex="0">{escape(mermaid)}</pre>'
     )
 
 
@@ -120,5 +123,5 @@ def _node_table(view: GraphView, roles: Mapping[int, str]) -> str:
     ]  # fmt: skip
     more = len(view) - len(rows)
     rest = f"<p>And {more:,} more, which a file that ends in .json holds.</p>" if more else ""
-    heads = ("", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
+    heads = ("node", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
     return html_table(heads, rows, frozenset({0})) + rest

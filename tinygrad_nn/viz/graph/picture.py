@@ -318,21 +318,37 @@ def count_text(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def title_of(view: GraphView) -> str:
+    """Return the title of a drawing that was given none."""
+    return f"Computation graph of {count_text(len(view), 'node')}"
+
+
 def shorten(text: str) -> str:
-    """Return printable text, cut with an ellipsis if it is too long for a drawing."""
+    """Return printable text, cut with an ellipsis if it is too long for a drawing; a path keeps its end.
+
+    Example:
+        >>> shorten("encoder.layers.0.self_attention.in_proj_weight")
+        'encoder.layers.0.sel….in_proj_weight'
+    """
     text = printable(text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    if len(text) <= LONGEST:
+        return text
+    end = text[text.rfind(".") :]
+    end = end if end[1:].isidentifier() and len(end) <= LONGEST // 2 else ""
+    return f"{text[: LONGEST - 1 - len(end)]}…{end}"
 
 
 def number_rows(item: Item) -> list[tuple[str, tuple[str, ...]]]:
     """Return the numbers of an item as rows: a label, and either one text or minimum, mean and maximum.
 
-    The first row is a heading if any row has three columns.
+    The first row is a heading if any row has three columns. A label as ``|value|`` says that these are of absolute
+    values.
     """
     table: list[tuple[str, tuple[str, ...]]] = []
     for label, summary in (("value", item.value), ("grad", item.grad)):
         if summary is not None:
-            table.append((label, _columns(summary)))
+            columns = _columns(summary)
+            table.append((f"|{label}|" if summary.absolute and len(columns) == 3 else label, columns))
     if any(len(columns) == 3 for _, columns in table):
         table.insert(0, ("", ("min", "mean", "max")))
     return table

@@ -157,7 +157,8 @@ def draw_network(
         for k, w in enumerate(W, start=1) for i, end in places[k].items() for j, start in places[k - 1].items()
     )  # fmt: skip
     right = SIDE + radius + max((7.0 * len(name) for name in names[1]), default=0)
-    width = max(left + step * len(W) + right, 500.0, 9.5 * len(shorten(title or "")) + 2 * SIDE)
+    legend = 500.0 if all(np.isfinite(w).all() for w in W) else 620.0
+    width = max(left + step * len(W) + right, legend, 9.5 * len(shorten(title or "")) + 2 * SIDE)
     heads = tuple(
         ("input" if k == 0 else f"layer {k}", f"{widths[k]:,} {kinds[k - 1] if k else ''}".strip())
         for k in range(len(widths))

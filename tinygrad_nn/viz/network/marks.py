@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLUS = {"light": "#0072b2", "dark": "#5fb2ee"}
 MINUS = {"light": "#c9560c", "dark": "#ff9d5c"}
+BROKEN = {"light": "#8c2d6b", "dark": "#f7b3dc"}  # not finite
 FONT = "Helvetica,Arial,'Liberation Sans',sans-serif"
 TITLE = 34.0  # height of the title
 SIDE = 40  # space beside the neurons
@@ -88,13 +89,15 @@ def _texts(net: NetworkDrawing, theme: Theme) -> list[Text]:
     texts.append(Text(SIDE - 16, y + 4, "weights", 12, theme.muted, "start"))
     texts.append(Text(SIDE + 90, y + 4, f"up to −{most}", 12, theme.text, "start"))
     texts.append(Text(SIDE + 280, y + 4, f"up to +{most}", 12, theme.text, "start"))
+    if _is_broken(net):
+        texts.append(Text(SIDE + 470, y + 4, "not finite", 12, theme.text, "start"))
     return texts
 
 
 def _ink(net: NetworkDrawing, strength: float) -> tuple[str, float, float]:
     """Return color, width and opacity of the line of a weight."""
     if not math.isfinite(strength):
-        return "#8c2d6b", 3.0, 1.0
+        return BROKEN[net.theme], 3.0, 1.0
     colour = (MINUS if strength < 0 else PLUS)[net.theme]
     tall = max(map(len, net.columns))
     thickest, palest = min(4.0, max(1.2, 26 / tall)), min(0.25, 2 / tall)
@@ -103,9 +106,19 @@ def _ink(net: NetworkDrawing, strength: float) -> tuple[str, float, float]:
 
 
 def _legend_lines(net: NetworkDrawing) -> list[Link]:
-    """Return the two lines of the legend."""
+    """Return the lines of the legend: negative, positive and, if there are such weights, not finite."""
     y = net.size[1] - 26
-    return [Link((SIDE + x, y), (SIDE + x + 34, y), sign, "") for x, sign in ((50.0, -1.0), (240.0, 1.0))]
+    signs = [(50.0, -1.0), (240.0, 1.0), *([(430.0, math.nan)] if _is_broken(net) else [])]
+    return [Link((SIDE + x, y), (SIDE + x + 34, y), sign, "") for x, sign in signs]
+
+
+def _is_broken(net: NetworkDrawing) -> bool:
+    return not all(math.isfinite(link.strength) for link in net.links)
+
+
+def _by_strength(net: NetworkDrawing) -> list[Link]:
+    """Return the lines in the order in which they are drawn, the strongest last."""
+    return sorted(net.links, key=lambda link: abs(link.strength) if math.isfinite(link.strength) else math.inf)
 
 
 def _link_ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -131,7 +144,7 @@ def to_svg(net: NetworkDrawing, titled: bool = True) -> str:
         f'<rect{place} width="100%" height="100%" fill="{theme.background}"/>',
         '<g stroke-linecap="round">',
     ]
-    for link in sorted(net.links, key=lambda link: abs(link.strength)):
+    for link in _by_strength(net):
         (x1, y1), (x2, y2) = _link_ends(net, link)
         out.append(_line(x1, y1, x2, y2, _ink(net, link.strength), link.about))
     out += [_line(*link.start, *link.end, _ink(net, link.strength), "") for link in _legend_lines(net)]
@@ -176,7 +189,7 @@ def to_raster(net: NetworkDrawing, kind: str) -> bytes:
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.axis("off")
-    lines = [(*_link_ends(net, link), link.strength) for link in sorted(net.links, key=lambda link: abs(link.strength))]
+    lines = [(*_link_ends(net, link), link.strength) for link in _by_strength(net)]
     for start, end, strength in [*lines, *((link.start, link.end, link.strength) for link in _legend_lines(net))]:
         colour, thick, opacity = _ink(net, strength)
         ax.plot((start[0], end[0]), (start[1], end[1]), color=colour, linewidth=thick, alpha=opacity,

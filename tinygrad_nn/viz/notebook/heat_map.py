@@ -114,7 +114,8 @@ def _figure(place: tuple[int, ...], arrays: dict[str, Array], scales: dict[str, 
         note, body = _heat_map(table, scales[name], title, place if array.ndim >= 2 else None,
                           array.size <= NUMBERS)  # fmt: skip
         caption = f'<figcaption style="font-size:.85em">{title}{note}</figcaption>'
-        parts.append(f'<figure style="margin:0;max-width:100%;overflow-x:auto">{caption}{body}</figure>')
+        focus = ' tabindex="0"' if body.startswith("<table") else ""  # a picture never needs scrolling
+        parts.append(f'<figure style="margin:0;max-width:100%;overflow-x:auto"{focus}>{caption}{body}</figure>')
     return f'<div style="display:flex;flex-wrap:wrap;gap:.4em .8em;max-width:100%">{"".join(parts)}</div>'
 
 

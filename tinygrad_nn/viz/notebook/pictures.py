@@ -71,7 +71,7 @@ def dataset_html(data: Any) -> str:
     words = "".join(f"<br><b>{escape(a)}</b> {escape(b)}" if b else f"<br>{escape(a)}" for a, _, b in parts)
     few = min(len(data.feature_names), 8)
     more = len(data.feature_names) - few
-    heads = ["", *data.feature_names[:few], *([f"{more} more"] if more else []), "class"]
+    heads = ["row", *data.feature_names[:few], *([f"{more} more"] if more else []), "class"]
     rows = []
     for k in np.linspace(0, len(data.x) - 1, min(6, len(data.x))).astype(int):
         cells = [short_number(float(value)) for value in data.x[k, :few]] + (["..."] if more else [])
@@ -82,12 +82,12 @@ def dataset_html(data: Any) -> str:
 
 def profile_html(profile: Any) -> str | None:
     """Return a profile as HTML: its tables and (if Graphviz is installed) its graph, folded and colored by time."""
-    text = f'<pre style="overflow-x:auto">{escape(str(profile))}</pre>'
+    text = f'<pre style="overflow-x:auto" tabindex="0">{escape(str(profile))}</pre>'
     svg = profile.draw()._repr_svg_() if profile.view is not None else None
     if svg is None:
         return text
     unfold = '<summary style="cursor:pointer">The graph, coloured by time</summary>'
-    return f'{text}<details>{unfold}<div style="overflow-x:auto">{svg}</div></details>'
+    return f'{text}<details>{unfold}<div style="overflow-x:auto" tabindex="0">{svg}</div></details>'
 
 
 KINDS: dict[str, Callable[[Any], str | None]] = {

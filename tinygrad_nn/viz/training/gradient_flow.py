@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...graph import root_mean_square
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
 from ...printable import printable
@@ -68,10 +68,7 @@ class GradientFlow:
         if not isinstance(given, Mapping):
             given = {f"layer {k}": g for k, g in enumerate(given, start=1)}
         for name, g in given.items():
-            array = np.abs(array_of(g)).astype(float)
-            with np.errstate(all="ignore"):
-                norm = math.sqrt(float(np.mean(array * array))) if array.size else 0.0
-            self.norms.setdefault(str(name), []).append(norm)
+            self.norms.setdefault(str(name), []).append(root_mean_square(array_of(g)))
 
 
 def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
@@ -119,8 +116,11 @@ def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: A
         ax.plot(np.arange(1, sizes.size + 1), sizes, color=colour, linewidth=1.8, marker=marker, markersize=4.5,
                 label=_plain_text(name))  # fmt: skip
     ax.set_yscale("log")
+    if not any(np.isfinite(line.get_ydata()).any() for line in ax.get_lines()):
+        ax.set_xlim(0.5, max(map(len, norms.values())) + 0.5)
+        ax.text(0.5, 0.5, "every gradient is 0 or not finite", ha="center", transform=ax.transAxes)
     ax.set(xlabel="epoch", ylabel="root mean square of the gradient")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     tidy(ax)
     if many:
         shown = ScalarMappable(Normalize(1, len(norms) / 0.85), "viridis")

@@ -10,7 +10,7 @@ import numpy as np
 from ...spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, in_eval_mode, weights
-from .plots import BLUE, INK, ORANGE, _axes, _plain_text, legend, tidy
+from .plots import BLUE, INK, ORANGE, VIOLET, _axes, _plain_text, legend, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,18 +147,20 @@ def _plot_map(array: Array, ax: Axes | None) -> Axes:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
-    w = np.clip(array.reshape(len(array), -1), -1e300, 1e300)  # Matplotlib computes max - min, which could overflow
+    w = array.reshape(len(array), -1)
+    note = "" if np.isfinite(w).all() else "; violet is not finite"
+    w = np.clip(np.where(np.isfinite(w), w, np.nan), -1e300, 1e300)  # Matplotlib computes max - min
     ax = _axes(ax, (6.0, 4.4))
     largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
     ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
-    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS)
+    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS).with_extremes(bad=VIOLET)
     image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
     rows = "neuron" if array.ndim == 2 else "channel"
     ax.set(xlabel="from neuron" if array.ndim == 2 else "from channel and place", ylabel=f"to {rows}")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.spines[:].set_visible(False)
-    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="weight")
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label=f"weight{note}")
     bar.outline.set_visible(False)
     return ax
 

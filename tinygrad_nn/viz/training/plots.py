@@ -15,11 +15,12 @@ import numpy as np
 from ...files import write_whole
 from ...printable import printable
 from ...spelling import named_options
+from ..graph.picture import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#00714f", "#1b1f24"
+BLUE, ORANGE, GREEN, INK, VIOLET = "#0072b2", "#d55e00", "#00714f", "#1b1f24", "#8c2d6b"
 
 
 @named_options()
@@ -62,7 +63,7 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
     if test is not None:
         ax.axhline(test, color=GREEN, linestyle=":", linewidth=1.8, label=f"test {test:.4g}")
     ax.set(xlabel="epoch", ylabel=_plain_text(metric))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     tidy(ax)
     if len(ax.get_lines()) > 1:
         legend(ax)
@@ -99,7 +100,8 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
     cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
     margin = min(0.08 * longest, 3.0)
-    ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + (0.7 * margin if n > 4 else 0.0))))
+    slanted = 0.7 * margin if n > 4 or 6.4 * longest > 72 * cell else 0.0  # inches below the map
+    ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + slanted)))
     whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, without the layout
     room = 72 * min(cell, whole / n)  # points per column
     size = max(5.0, min(11.0 if n <= 12 else 8.0, room / (0.72 * widest)))
@@ -200,8 +202,8 @@ def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
 
 
 def _plain_text(name: Any) -> str:
-    """Return a name as text that Matplotlib can draw and does not parse as a formula."""
-    return legible(str(name)).replace("$", r"\$")
+    """Return a name as text that Matplotlib can draw and does not parse as a formula; a long one is cut."""
+    return legible(shorten(str(name))).replace("$", r"\$")
 
 
 def legible(text: str, weight: str = "normal") -> str:

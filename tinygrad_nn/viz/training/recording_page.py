@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files import POLICY
-from ...graph.summary import shape_text, short_number
+from ...graph.summary import root_mean_square, shape_text, short_number
 from ...printable import printable
 from ...server import policy_hash
 from ..explorer.explore import _safe_json
@@ -169,8 +169,7 @@ def _gradient_sizes(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
     def size(array: Array | None) -> float | None:
         if array is None or not array.size:
             return None
-        with np.errstate(all="ignore"):
-            value = math.sqrt(float(np.mean(np.abs(array).astype(float) ** 2)))
+        value = root_mean_square(array)
         return value if math.isfinite(value) else None
 
     return {printable(name): [size(m.gradients.get(name)) for m in moments] for name in names[:40]}

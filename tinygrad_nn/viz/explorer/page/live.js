@@ -213,6 +213,7 @@ class Changes {
       field.sent = field.value;
       field.removeAttribute("aria-invalid");
     });
+    this.widen();
     if (this.menu) this.menu.value = found.operation;
     if (this.range && this.range !== document.activeElement) this.aim(this.at);
     return true;
@@ -224,7 +225,7 @@ class Changes {
     this.index = found.index;
     this.fields = [];
     this.menu = this.range = null;
-    const parts = [...(chosen === null ? this.others() : []), el("h3", null, "Change ", found.name)];
+    const parts = [...(chosen === null ? this.others() : []), el("h2", null, "Change ", found.name)];
     if (found.operations.length) {
       const menu = this.menu = el("select", { id: "operation" }, ...found.operations.map(name => el("option", { value: name }, name === "alias" ? "nothing (identity)" : name)));
       menu.value = found.operation;
@@ -234,7 +235,14 @@ class Changes {
     if (found.number === undefined) parts.push(el("p", { class: "muted" }, "It has no numbers."));
     else parts.push(...(few ? this.table(found, node, shape) : this.picker(found, node, shape)), this.slider(node));
     $("touch").replaceChildren(...parts);
+    this.widen();
     if (this.fields.length) this.aim(0);
+  }
+
+  // Make the fields as wide as the longest number, whose end, such as e-12, must be seen.
+  widen() {
+    const letters = Math.max(8, ...this.fields.map(field => field.value.length));
+    $("touch").style.setProperty("--letters", Math.min(letters, 24));
   }
 
   field(node, indexOf, text, words) {

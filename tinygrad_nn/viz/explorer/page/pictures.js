@@ -75,10 +75,12 @@ const PICTURES = {
   curve(number, { x, y, slope, slot }, back) {
     const node = nodes[number], source = edges[graph.into[number][slot]][0];
     const inputs = heatNumbers(asHeat(arrays[nodes[source].value])), outputs = heatNumbers(asHeat(arrays[node.value]));
-    const W = 330, H = 170, M = 42, shown = back ? [...y, ...slope] : y, finite = shown.filter(v => v !== null);
+    const exact = inputs.block[0] === 1 && inputs.block[1] === 1 && inputs.texts.length === outputs.texts.length;
+    const dots = exact ? Array.from({ length: Math.min(inputs.values.length, 200) }, (_, i) => i).filter(i => Number.isFinite(inputs.values[i]) && Number.isFinite(outputs.values[i])) : [];
+    const W = 330, H = 170, M = 42, shown = [...y, ...(back ? slope : []), ...dots.map(i => outputs.values[i])], finite = shown.filter(v => v !== null);
     if (finite.length < 2) return null;
-    const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = Math.max(1e-9, high - low);
-    const px = v => M + ((v - x[0]) / (x.at(-1) - x[0])) * (W - 2 * M), py = v => H - 20 - ((v - low) / most) * (H - 36);
+    const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = high / 2 - low / 2 || 1; // halves, as the difference may overflow
+    const px = v => M + ((v / 2 - x[0] / 2) / (x.at(-1) / 2 - x[0] / 2)) * (W - 2 * M), py = v => H - 20 - ((v / 2 - low / 2) / most) * (H - 36);
     const path = values => {
       let d = "", pen = false;
       values.forEach((v, i) => {
@@ -94,9 +96,7 @@ const PICTURES = {
     if (back) drawing.append(svg("path", { d: path(slope), class: "curve slope" }));
     drawing.append(svgText(M, H - 5, negative(String(+x[0].toPrecision(3)))), svgText(W - M, H - 5, negative(String(+x.at(-1).toPrecision(3))), { "text-anchor": "end" }),
       svgText(M - 4, py(high) + 4, negative(String(+high.toPrecision(3))), { "text-anchor": "end" }), svgText(M - 4, py(low) + 4, negative(String(+low.toPrecision(3))), { "text-anchor": "end" }));
-    const exact = inputs.block[0] === 1 && inputs.block[1] === 1 && inputs.texts.length === outputs.texts.length;
-    if (exact) for (let i = 0; i < Math.min(inputs.values.length, 200); i++) {
-      if (!Number.isFinite(inputs.values[i]) || !Number.isFinite(outputs.values[i])) continue;
+    for (const i of dots) {
       drawing.append(svg("circle", { cx: px(inputs.values[i]), cy: py(outputs.values[i]), r: 3.5, class: "dot" }, svg("title", null, negative(`${inputs.texts[i]} → ${outputs.texts[i]}`))));
     }
     const words = inputs.texts.length === 1 ? `${nodes[source].named} = ${negative(inputs.texts[0])} becomes ${negative(outputs.texts[0])}.` : `Each entry of ${nodes[source].named} goes to the right, what it becomes goes up.`;
@@ -190,20 +190,22 @@ const PICTURES = {
   },
 
   moments(number, { groups, of }) {
+    const told = v => (v === null ? "not finite" : +v.toPrecision(4));
     const holder = el("div"), draw = k => {
-      const { mean, deviation, before, after, of: all } = groups[k], W = 320, known = [...before, ...after, mean - deviation, mean + deviation].filter(v => v !== null);
-      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v - low) / Math.max(1e-9, high - low)) * (W - 24);
-      const drawing = svg("svg", { viewBox: `0 0 ${W} 128`, class: "chart", role: "img", "aria-label": `group ${k}: mean ${mean}, deviation ${deviation}` });
+      const { mean, deviation, before, after, of: all } = groups[k], W = 320, whole = mean !== null && deviation !== null;
+      const known = [...before, ...after, ...(whole ? [mean - deviation, mean + deviation] : [])].filter(v => v !== null && Number.isFinite(v));
+      const low = Math.min(0, ...known), high = Math.max(0, ...known), px = v => 12 + ((v / 2 - low / 2) / (high / 2 - low / 2 || 1)) * (W - 24);
+      const drawing = svg("svg", { viewBox: `0 0 ${W} 128`, class: "chart", role: "img", "aria-label": `group ${k}: mean ${told(mean)}, deviation ${told(deviation)}` });
       const row = (y, name, values, middle, spread) => {
         drawing.append(svgText(0, y - 16, name), svg("path", { d: `M8 ${y}H${W - 8}`, class: "axis" }));
-        if (spread > 0) drawing.append(svg("rect", { x: px(middle - spread), y: y - 9, width: px(middle + spread) - px(middle - spread), height: 18, class: "band" }));
-        drawing.append(svg("path", { d: `M${px(middle)} ${y - 12}V${y + 12}`, class: "mean" }));
+        if (spread > 0 && whole) drawing.append(svg("rect", { x: px(middle - spread), y: y - 9, width: px(middle + spread) - px(middle - spread), height: 18, class: "band" }));
+        if (middle !== null) drawing.append(svg("path", { d: `M${px(middle)} ${y - 12}V${y + 12}`, class: "mean" }));
         for (const v of values) if (v !== null) drawing.append(svg("circle", { cx: px(v), cy: y, r: 3.5, class: "dot" }, svg("title", null, negative(String(v)))));
       };
       row(40, "before", before, mean, deviation);
       row(96, "after", after, 0, 0);
       drawing.append(svgText(px(0), 124, "0", { "text-anchor": "middle" }));
-      holder.replaceChildren(drawing, el("p", { class: "picture-said" }, negative(`mean ${+mean.toPrecision(4)}, deviation ${+deviation.toPrecision(4)}${all > before.length ? `; the first ${before.length} of ${all} numbers` : ""}`)));
+      holder.replaceChildren(drawing, el("p", { class: "picture-said" }, negative(`mean ${told(mean)}, deviation ${told(deviation)}${all > before.length ? `; the first ${before.length} of ${all} numbers` : ""}`)));
     };
     draw(0);
     const slider = groups.length > 1 ? [walker(groups.length, groups.length < of ? `group, the first ${groups.length} of ${of}` : "group", draw)] : [];
@@ -225,7 +227,7 @@ function barPicture(words, values, names, instead) {
     const W = 320, each = (W - 10) / shown, drawing = svg("svg", { viewBox: `0 0 ${W} 172`, class: "chart", role: "img", "aria-label": `row ${row}: ${names.join(", ")}` });
     heats.forEach((heat, i) => {
       const part = Array.from(heat.values.subarray(row * width, row * width + shown)), top = 18 + 84 * i, finite = part.filter(Number.isFinite);
-      const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = Math.max(1e-9, high - low), py = v => top + ((high - v) / most) * 54;
+      const low = Math.min(0, ...finite), high = Math.max(0, ...finite), most = high - low || 1, py = v => top + ((high - v) / most) * 54;
       drawing.append(svgText(0, top - 5, names[i]), svg("path", { d: `M0 ${py(0)}H${W}`, class: "axis" }));
       part.forEach((v, k) => {
         if (!Number.isFinite(v)) return;

@@ -43,12 +43,14 @@ class Chart {
     picture.append(drawn("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, "step"));
     Object.values(this.curves).forEach((values, k) => {
       let path = "", pen = false;
+      const seen = value => Number.isFinite(value) && (!this.log || value > 0), look = this.look(k);
       values.forEach((value, place) => {
-        const ok = Number.isFinite(value) && (!this.log || value > 0);
+        const ok = seen(value);
+        if (ok && !pen && !seen(values.slice(place + 1).find(next => next !== null))) picture.append(drawn("circle", { cx: this.x(place), cy: y(value), r: 3, fill: look.stroke })); // a line of one point
         if (ok) path += `${pen ? "L" : "M"}${this.x(place).toFixed(1)} ${y(value).toFixed(1)}`;
         pen = ok || (value === null && pen); // null: a step that one of two recordings does not have
       });
-      picture.append(drawn("path", { d: path, ...this.look(k) }));
+      picture.append(drawn("path", { d: path, ...look }));
     });
     this.line = drawn("line", { y1: top, y2: height - bottom, class: "now" });
     picture.append(this.line);
