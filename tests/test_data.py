@@ -475,7 +475,7 @@ def test_a_table_may_be_as_wide_and_a_cell_as_long_as_memory_allows(tmp_path: Pa
 @pytest.mark.parametrize(("options", "message"), [
     ({"kind": "regresion"}, "known kinds are 'auto', 'classification', 'regression'"),
     ({"kind": "regression"}, r"line 2 \(row 1\), column 'kind': 'b' is not a number, which the target of a regression"),
-    ({"features": []}, "there is no column besides the target"),
+    ({"features": []}, "features=\\[\\]; it needs a list of names"),
     ({"features": ["kind"]}, "'kind' is the target and also among the features.*Take 'kind' out"),
     ({"features": ["height", "height"]}, "column 'height' appears twice, in the features"),
     ({"features": ["size", "age"]}, r"no feature column 'size' \(nor 'age'\)"),
@@ -515,3 +515,53 @@ def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
 def test_a_size_that_is_a_text_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match=r"data_split: val_size='0\.1' is a string; a size is a number from 0 to 1"):
         data_split(np.ones((5, 1)), np.ones(5), val_size="0.1")
+
+
+# ---- what came is said
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array(["a", None], object), "the label in row 1 is None; drop that row or fill the label in"),
+        (np.array([np.nan, "a"], object), "the label in row 0 is nan; drop that row"),
+        (np.array([1, "a"], object), "the labels are texts and others, such as 'a' and 1. Write all as texts"),
+    ],
+)
+def test_labels_that_are_missing_or_of_two_kinds(labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^one_hot: {re.escape(message)}"):
+        one_hot(labels)
+
+
+def test_a_size_of_a_part_is_a_number() -> None:
+    with pytest.raises(TypeError, match=r"^data_split: train_size=None is of type NoneType; a size is a number from 0"):
+        data_split(np.ones((4, 1)), np.ones(4), train_size=None)
+
+
+@pytest.mark.parametrize("features", ["ab", "", [], ()])
+def test_features_are_a_list_of_names(features: Any, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n1,2,3\n4,5,6\n")
+    message = re.escape(f"read_table: features={features!r}; it needs a list of names")
+    with pytest.raises(ValueError, match=message):
+        read_table(path, "y", features=features)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x, y: one_hot(y), "one_hot: labels is a masked array, and 1 of its entries are masked"),
+        (lambda x, y: one_hot(y, 2), "one_hot: labels is a masked array"),
+        (lambda x, y: Scaler.fit(x), "Scaler.fit: x is a masked array"),
+        (lambda x, y: Scaler.fit(x.data).transform(x), "Scaler.transform: x is a masked array"),
+        (lambda x, y: Scaler.fit(x.data).inverse(x), "Scaler.inverse: x is a masked array"),
+        (lambda x, y: data_split(x, y.data), "data_split: x is a masked array"),
+        (lambda x, y: data_split(x.data, y), "data_split: y is a masked array"),
+        (lambda x, y: data_loader(x, y.data, 2), "data_loader: x is a masked array"),
+    ],
+)
+def test_masked_entries_are_refused(call: Any, said: str) -> None:
+    x = np.ma.masked_array(np.arange(8.0).reshape(4, 2), mask=np.arange(8).reshape(4, 2) == 3)
+    y = np.ma.masked_array([0, 1, 0, 1], mask=[False, False, True, False])
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        call(x, y)

@@ -1,5 +1,7 @@
 """Tables of pandas, polars and pyarrow: into fit, data_split and Predict, and out with their names."""
 
+import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tinygrad_nn import Layer, Predict, Settings, Solver, data_loader, data_split, fit, nn, one_hot
+from tinygrad_nn.data import frame_array
 
 SOLVER, SETTINGS = Solver("mse", "sgd", 0.005), Settings(3, 2)
 NUMBERS = {"größe": [1, 2, 3, 4, 5, 6], "b": [1.5, 0.5, 2.0, 1.0, 0.0, 3.0]}
@@ -175,3 +178,46 @@ def test_numbers_of_every_kind_are_taken(column: Any) -> None:
     fit(model, x, [1.0, 2.0], solver=SOLVER, settings=SETTINGS, rng=0)
     fit(other, x.astype(float).to_numpy(), [1.0, 2.0], solver=SOLVER, settings=SETTINGS, rng=0)
     np.testing.assert_array_equal(model[0].W.data, other[0].W.data)
+
+
+DAY = datetime.date(2024, 5, 31)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (pd.array([1, 2, None, 4, 5, 6], "Int64"), "has 1 missing cell, the first in row 2"),
+        (np.array([1, pd.NaT, 2, 3, 4, 5], object), "has 1 missing cell, the first in row 1"),
+        (pd.date_range("2024-05-31", periods=6, tz="UTC"), "holds dates; .* count the days since the first"),
+        ([DAY] * 6, "holds dates"),
+        (np.array([None, DAY, DAY, DAY, DAY, DAY], object), "holds dates"),
+        (pd.to_timedelta(range(6), "D"), "holds dates"),
+        (np.array([1, "2", 3, 4, 5, 6], object), "holds texts; .* encode it with data.one_hot"),
+        ([[1.0, 2.0]] * 6, "holds cells of type list; .* convert it to numbers"),
+        (pd.period_range("2024", periods=6, freq="D"), "holds cells of type Period"),
+        ([1j] * 6, "holds complex128; .* convert it to numbers"),
+    ],
+)
+def test_a_column_that_holds_no_numbers_is_said_to_hold_what_it_holds(cells: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=f"fit: column 'a' of x {said}"):
+        fit([Layer(2, 1)], pd.DataFrame({"a": cells, "b": NUMBERS["b"]}), TARGETS["first"], solver=SOLVER,
+            settings=SETTINGS)  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [
+    lambda: pd.DataFrame({"a": [Decimal("1.5"), 2, Decimal("-0.25"), True, np.float32(4), np.int8(5)]}),
+    lambda: pl.DataFrame({"a": [Decimal(text) for text in ("1.5", "2", "-0.25", "1", "4", "5")]}),
+    lambda: pa.table({"a": [Decimal(text) for text in ("1.5", "2", "-0.25", "1", "4", "5")]}),
+])  # fmt: skip
+def test_decimal_and_large_numbers_are_numbers(made: Any) -> None:
+    assert frame_array(made(), "fit", "x").tolist() == [[1.5], [2.0], [-0.25], [1.0], [4.0], [5.0]]
+    large = frame_array(pd.DataFrame({"a": np.array([2**70, 1], object)}), "fit", "x")
+    assert large.tolist() == [[2.0**70], [1.0]]
+    for table in (pl.DataFrame({"a": [[1.0, 2.0]]}), pa.table({"a": [[1.0, 2.0]]})):
+        with pytest.raises(ValueError, match="column 'a' of x holds cells of type"):
+            frame_array(table, "fit", "x")
+
+
+def test_a_table_that_was_not_read_yet_is_to_be_collected() -> None:
+    with pytest.raises(TypeError, match=r"^fit: x is a LazyFrame, which has not read its cells; pass x.collect\(\)\.$"):
+        fit([Layer(2, 1)], pl.DataFrame(NUMBERS).lazy(), TARGETS["first"], solver=SOLVER, settings=SETTINGS)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_nn.cli import main
 from tinygrad_nn.data import Columns, read_table
-from tinygrad_nn.data.columns import CellError, columns_of
+from tinygrad_nn.data.columns import CellError, columns_of, target_numbers
 from tinygrad_nn.io import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,6 +113,78 @@ def test_a_messy_table_is_trained_on_predicted_and_scored(name: str, capsys: Cap
         assert f"RMSE = {np.sqrt((off**2).mean()):.4g}   MAE = {np.abs(off).mean():.4g}   R2 = " in out
 
 
+COMMAS = rows(30, lambda k, draw: f"{k % 7};{1.001 + k % 3:.3f}".replace(".", ","), "a;y")  # 1,001 is no thousand
+
+
+@pytest.mark.parametrize("again", [COMMAS, 'a,y\n1,"2,001"\n2,"3,001"\n'])
+def test_a_target_is_scored_as_it_was_read_in_training(again: str, capsys: Capture) -> None:
+    Path("t.csv").write_text(COMMAS)
+    Path("new.csv").write_text(again)
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    network = load_network("o/model.safetensors")
+    assert network.columns is not None
+    assert network.columns.target == "decimal comma"
+    assert Columns.from_dict(network.columns.to_dict()) == network.columns
+    assert main(["predict", "o/model.safetensors", "new.csv", "--out", "p.csv", "--keep", "y", "--keep", "a, y"]) == 2
+    assert "column 'y' appears twice" in capsys.readouterr().err
+    assert main(["predict", "o/model.safetensors", "new.csv", "--out", "p.csv", "--keep", "y", "--keep", "a"]) == 0
+    with Path("p.csv").open(encoding="utf-8", newline="") as file:
+        head, *predicted = csv.reader(file)
+    assert head == ["y", "a", "predicted y"]
+    off = np.array([float(row[2]) - float(row[0].replace(",", ".")) for row in predicted])
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "new.csv"]) == 0
+    assert f"RMSE = {np.sqrt((off**2).mean()):.4g}   MAE = {np.abs(off).mean():.4g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "numbers"),
+    [
+        (["1,500", "2"], "thousands", [1500.0, 2.0]), (["1,500", "2"], "decimal comma", [1.5, 2.0]),
+        (["1.500", "2"], "decimal comma", [1500.0, 2.0]), (["1.500", "2"], "number", [1.5, 2.0]),
+        (["1.5", "2"], "decimal comma", [1.5, 2.0]), (["1,5", "2"], "number", [1.5, 2.0]),
+        (["1,500.5", "0"], "number", [1500.5, 0.0]), (["1,500.5", "0"], "", [1500.5, 0.0]),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_target_are_of_its_form_or_of_the_only_one(cells: list[str], form: str, numbers: Any) -> None:
+    assert target_numbers(cells, form).tolist() == [[number] for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "said"),
+    [
+        (["0", "1,500"], "number", "'1,500' may be 1500 or 1.5. Write numbers with a decimal point"),
+        (["0", "1,500"], "", "'1,500' may be 1500 or 1.5."),
+        (["0", "x"], "thousands", "'x' is not a number as the others are; correct it, or delete that line."),
+        (["0,5", "1,500.5"], "", "'0,5' is not a number as the others are"),
+        (["0", "inf"], "", "'inf' is not a number as the others are"),
+    ],
+)
+def test_numbers_of_a_target_that_can_be_read_in_two_ways_or_in_none(cells: list[str], form: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        target_numbers(cells, form)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["predict", "o/model.safetensors", "hole.csv"], "or train again and say --missing mean ('median', 'most-freq"),
+        (["predict", "o/model.safetensors", "-"], "-: no such file; for a table from standard input write /dev/stdin."),
+        (["train", "--data", "t.csv", "--target", "y", "--early-stopping", "0"], "--early-stopping 0; it counts"),
+        (["train", "--data", "t.csv", "--target", "y", "--checkpoint", "c"], "Add --resume to continue it, or name an"),
+    ],
+)
+def test_an_edit_is_one_that_the_command_has(options: list[str], said: str, capsys: Capture) -> None:
+    Path("t.csv").write_text(rows(30, plain))
+    Path("hole.csv").write_text("a,b\n1,\n")
+    train = ["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]
+    assert main([*train, "--checkpoint", "c", "--features", "a", "--features", "b"]) == 0
+    assert load_network("o/model.safetensors").features == ("a", "b")
+    capsys.readouterr()
+    assert main(options) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_table_that_cannot_be_read_is_refused_with_its_place_and_edit(name: str, capsys: Capture) -> None:
     content, said = BAD[name]
@@ -174,6 +247,7 @@ def test_the_form_of_a_column_is_found(cells: list[str], delimiter: str, form: s
     {}, {"parts": [], "missing": "max", "fill": []},
     {"parts": [{"name": "a", "form": "odd", "categories": []}], "missing": None, "fill": []},
     {"parts": [{"name": "a", "form": "number", "categories": []}], "missing": None, "fill": [1, 2]},
+    {"parts": [], "missing": None, "fill": [], "target": "odd"},
 ])  # fmt: skip
 def test_columns_that_are_none_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"Columns.from_dict|missing="):
@@ -184,6 +258,22 @@ def test_a_date_among_dates_must_be_one() -> None:
     columns = columns_of(["d"], [["2024-01-02", "2024-01-03"]], ",")
     with pytest.raises(CellError, match="'2024-13-01' is not a date, as the others of its column are"):
         columns.numbers([["2024-13-01"]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "wrong"),
+    [
+        (["2024-01-02", "2024-02-30", "2024-01-04"], "2024-02-30"),
+        (["31/12/2024", "", "12/31/2024", "1/2/2024"], "12/31/2024"),
+        (["2024-01-02", "soon", "NA", "2024-01-04"], "soon"),
+        (["31.12.2024", "2024-12-31"], "31.12.2024"),
+    ],
+)
+def test_among_dates_a_text_is_refused_as_among_numbers(cells: list[str], wrong: str) -> None:
+    with pytest.raises(CellError, match=f"'{wrong}' is not a date written as others of the column are") as caught:
+        columns_of(["d"], [cells], ",")
+    assert caught.value.row == cells.index(wrong)
+    assert columns_of(["d"], [["soon", "later", "2024-01-02"]], ",").parts[0].form == "text"
 
 
 def test_a_large_table_reads_the_same_at_once_and_cell_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:

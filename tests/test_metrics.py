@@ -262,3 +262,23 @@ def test_long_names_are_listed_below() -> None:
 def test_the_text_refuses(matrix: Any, names: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         format_cm(matrix, names)
+
+
+HIDDEN = np.ma.masked_array([1.0, 2.0, 99.0], mask=[False, False, True])
+
+
+@pytest.mark.parametrize("score", [r2_score, loss_fct, cm, accuracy_score, f1_score])
+@pytest.mark.parametrize("name", ["y", "y_hat"])
+def test_masked_entries_are_refused(score: Any, name: str) -> None:
+    given = {"y": [1.0, 2.0, 2.0], "y_hat": [1.0, 2.0, 2.0], name: HIDDEN}
+    with pytest.raises(ValueError, match=f"{name} is a masked array, and 1 of its entries are masked; a score"):
+        score(**given)
+    score(**{**given, name: np.ma.masked_array([1.0, 2.0, 2.0])})  # without masked entries it is an array
+
+
+def test_texts_of_a_table_are_labels() -> None:
+    labels = np.array(["cat", "dog", "cat"], object)
+    assert cm(labels, np.array(["cat", "cat", "cat"])).tolist() == [[2, 0], [1, 0]]
+    assert accuracy_score(labels, labels).overall == 1.0
+    with pytest.raises(ValueError, match="cm: y is of type object; it needs labels that are all numbers or all texts"):
+        cm(np.array(["cat", None], object), ["cat", "cat"])

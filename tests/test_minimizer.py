@@ -427,6 +427,13 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
      r"the shape of an array in the state of b in group 2 is \(2,\) here and \(5,\)"),
     (changed(lambda s: s["groups"][1]["states"][0].__setitem__(2, np.ones(5))),
      "the kind of a number in the state of b in group 2"),
+    *[(changed(lambda s, bad=bad: s.update(steps=bad)), f"load_state_dict: {said}.* returned. Nothing was changed")
+      for bad, said in (("x", "invalid literal"), (None, r"int\(\) argument"), (math.inf, "cannot convert"))],
+    (changed(lambda s: s.update(steps=-1)), "whether steps are at least 0 is True here and False in the saved state"),
+    (changed(lambda s: s.update(groups=None)), "load_state_dict: object of type 'NoneType' has no len"),
+    (changed(lambda s: s["groups"][0].update(parameters=[3, 4])), "load_state_dict: .*; pass what Minimizer.state"),
+    *[(changed(lambda s, bad=bad: s["groups"][1].update(learning_rate=bad)), "whether learning rates are finite")
+      for bad in (-0.1, math.nan, math.inf)],
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -417,7 +418,7 @@ def test_a_training_whose_gradients_are_infinite_says_so_and_spoils_no_checkpoin
          "lbfgs treats each batch separately"),
         (lambda x, y: Solver("mse", "lbfgs", clip_norm=1.0), "leave clip_norm and clip_value out"),
         (lambda x, y: fit(Linear(3, 1, rng=0), x, abs(y), solver=Solver("binarycrossentropy"), settings=TWICE),
-         "write Solver(nn.losses.cross_entropy)"),
+         "write Solver(nn.losses.binary_cross_entropy_with_logits)"),
         (lambda x, y: fit(Sequential(Small()), x, y, solver=ADAM, settings=TWICE),
          "0.scale.all is a Tensor that was computed from others"),
         (lambda x, y: fit(Sequential(Linear(3, 1), lambda z: (z, z)), x, y, solver=ADAM, settings=TWICE),
@@ -571,3 +572,61 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder; name a file in it"):
         io.save_weights(tmp_path, network())
     assert not list(tmp_path.iterdir())
+
+
+# ---- data that every kind of model refuses
+
+
+def _hidden(x: Array) -> Any:
+    return np.ma.masked_array(x, mask=x > 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x, y: TrainNN(network(), _hidden(x), y, solver=ADAM), "data_in"),
+        (lambda x, y: TrainNN(network(), x, _hidden(y), solver=ADAM), "data_out"),
+        (lambda x, y: graph_loss(network(), _hidden(x), y, solver=ADAM), "x"),
+        (lambda x, y: FeedForward(network(), _hidden(x)), "data_in"),
+        (lambda x, y: fit(network(), [(_hidden(x), y)], solver=ADAM, settings=TWICE), "x of batch 0"),
+        (lambda x, y: fit(network(), {"x": _hidden(x)}, y, solver=ADAM, settings=TWICE), "an array of x"),
+        (lambda x, y: fit(network(), (x, _hidden(x)), y, solver=ADAM, settings=TWICE), "an array of x"),
+    ],
+)
+def test_masked_entries_are_refused_whatever_the_model(call: Any, name: str) -> None:
+    x, y = table()
+    y[3] = 2.0
+    with pytest.raises(ValueError, match=rf"{name} is a masked array, and \d+ of its entries are masked") as caught:
+        call(x, y)
+    edit = name if name.isidentifier() else "array"
+    assert f"{edit}.filled(0.0)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "message"),
+    [
+        ("binarycrossentropy", [[1.0], [-1.0]], "needs targets that are probabilities, and {}[1, 0] is -1, which is "),
+        ("binarycrossentropy", [0.0, 2.0], "needs targets that are probabilities, and {}[1] is 2, which is outside"),
+        ("crossentropy", [[0.5, 0.5], [1.0, 1.0]], "needs one-hot targets, or rows of probabilities that sum to 1"),
+        ("crossentropy", np.full((2, 2, 2), 1.5), "needs targets that are probabilities, and {}[0, 0, 0] is 1.5, "),
+    ],
+)  # fmt: skip
+def test_targets_of_a_cross_entropy_are_probabilities_whatever_the_model(loss: str, y: Any, message: str) -> None:
+    x, y, solver = np.ones((2, 3)), np.array(y), Solver(loss, "sgd", 0.01)
+    half = np.full_like(y, 0.5)
+    for name, call in {
+        "y": lambda: fit(network(), x, y, solver=solver, settings=TWICE),
+        "y_val": lambda: fit(network(), x, half, x, y, solver=solver, settings=TWICE),
+        "data_out": lambda: TrainNN(network(), x, y, solver=solver),
+        "y of batch 0": lambda: fit(network(), [(x, y)], solver=solver, settings=TWICE),
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(f"{loss} {message.format(name)}")):
+            call()
+
+
+def test_a_metric_is_not_called_like_that_of_the_validation_data() -> None:
+    x, y = table()
+    metrics = {"err": lambda y, yhat: 0.0, "val_err": lambda y, yhat: 1.0}
+    with pytest.raises(ValueError, match="the metric 'err' of the validation data is called 'val_err', which is the"):
+        fit(network(), x, y, x, y, solver=ADAM, settings=TWICE, metrics=metrics)
+    assert set(fit(network(), x, y, solver=ADAM, settings=TWICE, metrics=metrics).metrics) == set(metrics)

@@ -446,3 +446,34 @@ def test_batch_norm_as_a_function_moves_the_statistics_in_place() -> None:
     layer(x)
     np.testing.assert_array_equal(mean, layer.running_mean)
     np.testing.assert_allclose(var, layer.running_var, rtol=1e-15)
+
+
+@pytest.mark.parametrize(("padding", "row"), [(2, 2), (-1, 4), (-5, 0)])
+def test_the_row_of_padding_may_be_counted_from_the_end(padding: int, row: int) -> None:
+    for lookup in (lambda W, ids: F.embedding(ids, W, padding_idx=padding), _as_layer(padding)):
+        W = Tensor(np.ones((5, 3)))
+        lookup(W, np.array([[0, 2], [4, 2]])).sum().backward()
+        np.testing.assert_array_equal(W.grad[:, 0], np.where(np.arange(5) == row, 0, [1, 0, 2, 0, 1]))
+    with pytest.raises(ValueError, match="embedding: padding_idx=-6; the 5 words are 0 to 4"):
+        F.embedding(np.array([0]), W, padding_idx=-6)
+
+
+def _as_layer(padding: int) -> Any:
+    def lookup(W: Tensor, ids: Any) -> Any:
+        layer = nn.Embedding(5, 3, padding_idx=padding)
+        layer.weight = W
+        return layer(ids)
+
+    return lookup
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("shapes", [((3, 4), (1, 4)), ((3, 1), (3, 4)), ((4,), (3, 4)), ((3, 4), (3, 4))])
+def test_cosines_of_arrays_of_two_shapes_are_of_the_shape_that_both_get(shapes: Any, dim: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=shape) for shape in shapes)
+    wide = np.broadcast_arrays(a, b)
+    norms = np.prod([np.sqrt((x * x).sum(axis=dim)) for x in wide], axis=0)
+    expected = (wide[0] * wide[1]).sum(axis=dim) / norms
+    np.testing.assert_allclose(F.cosine_similarity(a, b, dim=dim), expected, rtol=1e-13)  # a dozen roundings of 1e-16
+    np.testing.assert_allclose(F.cosine_similarity(Tensor(a), b, dim=dim).data, expected, rtol=1e-13)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from tinygrad_nn import Layer, Predict, nn
+from tinygrad_nn import Layer, Predict, nn, optim
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.sklearn import NeuralClassifier, NeuralRegressor
 
@@ -193,3 +193,86 @@ def test_the_layers_have_the_requested_sizes() -> None:
     net = NeuralClassifier((5, 6), "tanh", epochs=1, random_state=0).fit(X, Y)
     assert [repr(layer) for layer in net.model_] == [repr(Layer(4, 5, "tanh")), repr(Layer(5, 6, "tanh")),
                                                      repr(Layer(6, 3, "softmax"))]  # fmt: skip
+
+
+# -- settings that a call does not follow, and calls that do not fit the network
+
+
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        (NeuralClassifier(class_weight="balanced"), "class_weight=; write the weights into the loss, loss=partial"),
+        (NeuralClassifier(class_weight={0: 2.0}), "class_weight=; write the weights into the loss, loss=partial"),
+        *[(kind(early_stopping=True), "early_stopping=; call fit") for kind in BOTH],
+        *[(kind(schedule=optim.Cosine(5)), "schedule=; set learning_rate with set_params") for kind in BOTH],
+    ],
+)
+def test_partial_fit_refuses_what_it_does_not_follow(net: object, said: str) -> None:
+    options = {"classes": [0, 1, 2]} if isinstance(net, NeuralClassifier) else {}
+    with pytest.raises(ValueError, match=f"partial_fit does not follow {said}"):
+        net.partial_fit(X, Y, **options)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5])
+def test_partial_fit_needs_a_batch_size(size: float) -> None:
+    with pytest.raises((TypeError, ValueError), match="batch_size="):
+        NeuralRegressor(batch_size=size).partial_fit(X, Y)
+
+
+def test_a_warm_start_is_for_the_same_classes_features_and_targets() -> None:
+    net = NeuralClassifier((4,), epochs=2, random_state=0, warm_start=True).fit(X, NAMES)
+    before = net.predict_proba(X)
+    others = np.array(["x", "y", "z"])[Y]
+    for y in (others, np.where(Y == 2, "setosa", NAMES)):
+        with pytest.raises(ValueError, match=r"warm_start=True continues with the classes \['setosa', .* and y holds"):
+            net.fit(X, y)
+    with pytest.raises(ValueError, match="X has 2 features, but NeuralClassifier is expecting 4 features"):
+        net.fit(X[:, :2], NAMES)
+    np.testing.assert_array_equal(net.predict_proba(X), before)
+    assert net.set_params(warm_start=False).fit(X, others).predict(X)[0] in "xyz"
+
+    net = NeuralRegressor((4,), epochs=2, random_state=0, warm_start=True).fit(X, X[:, :2])
+    for call in (net.fit, net.partial_fit):
+        with pytest.raises(ValueError, match=r"y is of shape \(150, 1\), and the network was trained on \(batch, 2\)"):
+            call(X, Y)
+    assert net.predict(X).shape == (150, 2)
+    assert net.set_params(warm_start=False).fit(X, Y).predict(X).shape == (150,)
+
+
+def test_a_fit_that_is_refused_leaves_the_classes() -> None:
+    net = NeuralClassifier((4,), epochs=2, random_state=0).fit(X, NAMES)
+    before = net.predict(X)
+    for y in (np.zeros(150), NAMES):
+        with pytest.raises(ValueError, match=r"holds one class|which are not in y"):
+            net.set_params(class_weight={"no": 2.0}).fit(X, y)
+        np.testing.assert_array_equal(net.predict(X), before)
+
+
+def test_weights_of_classes_that_a_fold_lacks_are_left_out() -> None:
+    weights = {"setosa": 2.0, "versicolor": 1.0, "virginica": 3.0}
+    net = NeuralClassifier((4,), epochs=2, random_state=0, class_weight=weights)
+    few = NeuralClassifier((4,), epochs=2, random_state=0, class_weight={"setosa": 2.0})
+    np.testing.assert_array_equal(*(each.fit(X[:100], NAMES[:100]).predict_proba(X) for each in (net, few)))
+
+
+@pytest.mark.parametrize("columns", [2, 5])
+def test_a_module_has_one_output_for_each_class(columns: int) -> None:
+    net = NeuralClassifier.from_module(nn.Linear(4, columns, rng=0), epochs=1)
+    with pytest.raises(ValueError, match=rf"of shape \(1, {columns}\) for one row; it needs one column for each class"):
+        net.fit(X, Y)
+    with pytest.raises(ValueError, match=r"it needs one column for each target, \(1, 1\)"):
+        NeuralRegressor.from_module(nn.Linear(4, columns, rng=0), epochs=1).partial_fit(X, Y)
+    assert not hasattr(net, "model_")
+
+
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        (NeuralClassifier(loss="mse"), "loss='mse'; it needs a function of logits and class numbers"),
+        (NeuralClassifier(early_stopping=True, validation_fraction=1.5), "validation_fraction=1.5; it must be above 0"),
+        (NeuralRegressor(early_stopping=True, validation_fraction="a"), "validation_fraction='a'; it must be above 0"),
+    ],
+)
+def test_settings_that_nothing_can_follow(net: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        net.fit(X, Y)

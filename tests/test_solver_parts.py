@@ -177,6 +177,10 @@ ROAD = "has no equations written by hand; only Layer has. Use gradients='graph',
          "BackProp needs a Solver; none was given. Write solver=Solver('crossentropy', 'sgd', 0.03)."),
         (lambda: graph_loss(mixed(), X, Y, solver=MSE, masks=[]), ValueError,
          "graph_loss: masks are for lists of Layer; dropout modules draw their own."),
+        *[(lambda masks=masks: graph_loss(layers(), X, Y, solver=MSE, masks=masks), ValueError,
+           (f"graph_loss: the masks have shapes {shapes}; these layers and rows need [(2, 4), (2, 2)], or None. Pass "
+            "the masks of FeedForward(model, x, solver=solver)."))
+          for masks, shapes in (([None], "[None]"), ([np.ones((3, 4)), None], "[(3, 4), None]"), ("no", "[()]"))],
         (lambda: graph_loss(mixed(), X, Y[:1], solver=MSE), ValueError,
          "graph_loss: x has 2 rows and y has 1 (shape (1, 2)); each row of inputs needs its row of targets. "),
         (lambda: graph_loss(layers(), X, Y[:1], solver=MSE), ValueError,
@@ -212,12 +216,14 @@ def epoch(loss: float, val_loss: float | None = None, number: int = 1, **metrics
         *[({"patience": bad}, f"EarlyStopping: patience={bad!r}; it counts epochs, at least 1.")
           for bad in (0, -1, True, 2.0, "3")],
         *[({"min_delta": bad}, f"EarlyStopping: min_delta={bad!r}; it must be a finite number of at least 0.")
-          for bad in (-1e-9, math.inf, math.nan)],
+          for bad in (-1e-9, math.inf, math.nan, "a", None, True)],
         ({"mode": "least"}, "EarlyStopping: mode='least'; known are 'auto', 'min' and 'max'."),
     ],
 )  # fmt: skip
 def test_early_stopping_out_of_range(given: dict[str, Any], message: str) -> None:
     assert EarlyStopping(1, 0).patience == 1
+    numbers = EarlyStopping(np.int64(3), np.float32(0.5))
+    assert (repr(numbers.patience), repr(numbers.min_delta)) == ("3", "0.5")
     with says(ValueError, message):
         EarlyStopping(**given)
 
@@ -551,6 +557,19 @@ SOLVER: list[tuple[dict[str, Any], Any, str]] = [
     *[
         ({"schedule_by": bad}, ValueError, f"Solver: schedule_by={bad!r}; known are 'epoch' and 'step'.")
         for bad in ("epochs", None)
+    ],
+    (
+        {"groups": [("a", {})]},
+        TypeError,
+        "Solver: groups=[('a', {})]; it must be a dict of dicts, e.g. {'*.bias': {'learning_rate': 0.001}}.",
+    ),
+    *[
+        (
+            {"groups": {"a": {"learning_rate": bad}}},
+            ValueError,
+            f"Solver: groups['a']['learning_rate']={bad}; it must be a finite number of at least 0, e.g. 0.001.",
+        )
+        for bad in (-1.0, math.inf, math.nan)
     ],
     ({"groups": {"a": 3}}, TypeError, "Solver: groups['a']=3; it must be a dict, e.g. {'learning_rate': 0.001}."),
     (

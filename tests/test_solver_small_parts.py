@@ -207,6 +207,7 @@ def test_a_checkpoint_counts_epochs(tmp_path: Path, every: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(f"Checkpoint: every={every!r}; it counts epochs, at least 1.")):
         Checkpoint(tmp_path, every)
     assert Checkpoint(tmp_path, 1).every == 1
+    assert repr(Checkpoint(tmp_path, np.int64(2)).every) == "2"
 
 
 def test_only_files_of_earlier_epochs_are_deleted(tmp_path: Path) -> None:

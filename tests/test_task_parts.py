@@ -1,12 +1,14 @@
 """How training handles models: class weights, clipping, and functions with nests of parameters."""
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Predict, Regularization, Solver, Tensor, loss_fct, nn, optim
+from tinygrad_nn import Layer, Predict, Regularization, Settings, Solver, Tensor, fit, loss_fct, nn, optim
+from tinygrad_nn.nn import functional as F
 from tinygrad_nn.solver.tasks.class_weight import class_weights, takes_weight, weighted_loss
 from tinygrad_nn.solver.tasks.function import FunctionTask, _loss_and_prediction
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
@@ -49,7 +51,8 @@ NUMBERS = "it needs 3 finite numbers of at least 0, one for each class."
         ({1: 1.0, -1: 2.0}, TARGETS, CROSS, "fit: class_weight has -1; the classes are 0 to 2."),
         ({"a": 1.0}, TARGETS, CROSS, "fit: class_weight has 'a'; the classes are 0 to 2."),
         *[(bad, TARGETS, CROSS, f"fit: class_weight={bad!r}; {NUMBERS}")
-          for bad in ([1.0, 2.0], [1.0] * 4, [1.0, -1e-9, 1.0], [np.inf, 1.0, 1.0], [1.0, 1.0, np.nan], 1.0)],
+          for bad in ([1.0, "a", 1.0], [1.0, 2.0], [1.0] * 4, [1.0, -1e-9, 1.0], [np.inf, 1.0, 1.0], [1.0, 1.0, np.nan],
+                      1.0)],
         ([1.0] * 3, np.array([0, 1]), CROSS, ("fit: class_weight needs one-hot targets; encode labels with "
          "tinygrad_nn.data.one_hot(y).")),
         ([1.0] * 3, [[1, 0, 0]], CROSS, ("fit: class_weight needs one-hot targets; encode labels with "
@@ -80,6 +83,51 @@ def test_a_loss_of_labels_is_given_the_weight_of_each_class() -> None:
         assert seen[-1].tolist() == [1.0, 1.0, 1.0, 5.0, 1.0][:classes]
     with pytest.raises(ValueError, match=r"^fit: class 3 has no rows, so its balanced weight would be infinite\."):
         weighted_loss("fit", "balanced", labels, nn.losses.cross_entropy)(np.zeros((6, 4)), labels)
+
+
+def test_labels_that_are_no_class_do_not_count() -> None:
+    """A loss ignores them, such as -100, or raises; class numbers of any whole type count the same."""
+    seen: list[Any] = []
+    for labels in (np.array([0, -100, 1, 1, 7]), np.array([0, 255, 1, 1], np.uint64), np.array([0, -1, 1, 1], np.int8)):
+        weighted_loss("fit", "balanced", labels, lambda output, y, weight: seen.append(weight))(np.zeros((5, 2)), None)
+    np.testing.assert_allclose(seen, [[3 / 2, 3 / 4]] * 3, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [F.cross_entropy, partial(nn.losses.cross_entropy, axis=1), partial(partial(F.cross_entropy, ignore_index=9))],
+)
+def test_the_classes_may_be_on_axis_1(loss: Any) -> None:
+    assert takes_weight(loss)
+    output, labels = np.random.default_rng(0).normal(size=(2, 3, 4)), np.arange(8).reshape(2, 4) % 3
+    found = weighted_loss("fit", [1.0, 2.0, 3.0], labels, loss)(output, labels)
+    assert found == pytest.approx(nn.losses.cross_entropy(output, labels, axis=1, weight=[1.0, 2.0, 3.0]), rel=1e-14)
+
+
+ONLY = (
+    "fit: class_weight works with the loss 'crossentropy', and with losses of labels that take weight=; the solver has "
+)
+INSIDE = ". Weight the classes inside the loss"
+TWICE = f"{INSIDE}: pos_weight=2.0 counts class 1 twice."
+GIVEN = "fit: the loss has weights of the classes, weight=; leave them or class_weight out."
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.losses.binary_cross_entropy_with_logits, f"{ONLY}binary_cross_entropy_with_logits{TWICE}"),
+        (partial(F.binary_cross_entropy_with_logits), f"{ONLY}binary_cross_entropy_with_logits{TWICE}"),
+        (F.binary_cross_entropy, f"{ONLY}binary_cross_entropy{INSIDE}."),
+        (nn.CrossEntropyLoss(), f"{ONLY}CrossEntropyLoss(){INSIDE}, CrossEntropyLoss(weight=[1.0, 2.0])."),
+        (nn.BCEWithLogitsLoss(), f"{ONLY}BCEWithLogitsLoss(){TWICE}"),
+        (nn.MSELoss(), f"{ONLY}MSELoss(){INSIDE}."),
+        (partial(nn.losses.cross_entropy, weight=[1.0, 2.0]), GIVEN),
+    ],
+)
+def test_losses_whose_weights_are_of_no_class_or_given(loss: Any, message: str) -> None:
+    for y in (np.array([0, 1, 1]), np.array([[0], [1], [1]])):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            fit(nn.Linear(2, 2), X, y, solver=Solver(loss), settings=Settings(1, 3), class_weight="balanced")
 
 
 def test_values_are_cut_off_before_the_norm_is_taken() -> None:
@@ -155,6 +203,18 @@ def test_a_function_may_return_its_loss_alone() -> None:
     np.testing.assert_allclose(g, -2 * X.T @ Y / 3, rtol=1e-12)
     assert _loss_and_prediction((1.0, 2.0)) == (1.0, 2.0)
     assert _loss_and_prediction((1.0, 2.0, 3.0)) == ((1.0, 2.0, 3.0), None)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (None, "the function that computes the loss returned None; write return loss"),
+        ((1.0, 2.0, 3.0), "the loss is of type tuple. A loss is a single number; a function f"),
+    ],
+)
+def test_a_function_that_returns_no_loss_is_told_what_to_return(result: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"^{said}"):
+        fit(lambda params, x, y: result, X, Y, params={"W": np.ones(2)}, solver=ADAM, settings=Settings(1, 3))
 
 
 def test_parameters_that_are_put_back_stand_in_the_nest_too() -> None:

@@ -1,4 +1,4 @@
-"""Masked arrays of NumPy: refused where a Tensor would use the numbers behind the mask."""
+"""Masked arrays of NumPy: refused where the numbers behind the mask would be used."""
 
 from __future__ import annotations
 
@@ -24,3 +24,19 @@ def unmasked(x: Any) -> Any:
             "~np.ma.getmaskarray(x)."
         )
     return x
+
+
+def check_unmasked(call: str, values: Any, name: str, user: str = "a network") -> None:
+    """Raise a ValueError for a masked array with masked entries, whose hidden numbers the user of them would take.
+
+    Args:
+        call, name: the names of the calling function and of its argument, for the message.
+        values: anything; user: what needs all numbers.
+    """
+    if isinstance(values, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(values)))):
+        array = name if name.isidentifier() else "array"
+        raise ValueError(
+            f"{call}: {name} is a masked array, and {count} of its entries are masked; {user} needs all numbers. "
+            f"Fill them in, {array}.filled(0.0), or drop the rows from inputs and targets, array[keep] with keep = "
+            f"~np.ma.getmaskarray({array}).reshape(len({array}), -1).any(axis=1)."
+        )

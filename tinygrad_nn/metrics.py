@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .masked import check_unmasked
 from .printable import printable
 from .spelling import did_you_mean
 
@@ -244,6 +245,7 @@ def _pair(y: ArrayLike, y_hat: ArrayLike, call: str) -> tuple[Floats, Floats]:
 
 
 def _numbers(values: ArrayLike, word: str, call: str) -> Floats:
+    check_unmasked(call, values, word, "a score")
     array = np.asarray(values)
     if array.dtype.kind not in "iufb":
         raise ValueError(
@@ -266,7 +268,10 @@ def _check(array: Array, word: str, call: str) -> None:
 
 def _labels(values: ArrayLike, word: str) -> tuple[Array, int]:
     """Return labels (batch,), and the number of score columns they were read from, or 0 if they were labels already."""
+    check_unmasked("cm", values, word, "a score")
     array = np.asarray(values)
+    if array.dtype == object and all(isinstance(label, str) for label in array.flat):  # texts of pandas
+        array = array.astype(str)
     if array.dtype.kind not in "iufbUS":
         raise ValueError(
             f"cm: {word} is of type {array.dtype}; it needs labels that are all numbers or all texts, or a matrix."

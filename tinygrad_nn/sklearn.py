@@ -37,6 +37,8 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     _last = "linear"  # activation of the last layer
     _stratified = False
+    _flat: bool
+    _columns: int
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
@@ -118,10 +120,10 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
     def _train(self, x: Array, y: Array, labels: Array | None, **options: Any) -> Self:
         """Train on rows and on targets in the form of the loss; `labels` stratify a classifier's validation split."""
         solver, rng = self._solver(), self._generator()
+        self._check_fraction()
         self._random = rng
-        if not (self.warm_start and hasattr(self, "model_")):
-            self.model_ = self._made(x.shape[1], self._outputs(y), x.dtype, rng)
-            self.history_ = History()
+        if not self._continues:
+            self._make(x, y, rng)
         val: tuple[Array, ...] = ()
         stop = None
         if self.early_stopping:
@@ -146,18 +148,54 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def _train_once(self, x: Array, y: Array) -> Self:
         """Train the present network on all rows once; the optimizer continues from its last state."""
+        solver, size, losses = self._solver(), Settings(1, self.batch_size).batch_size, []
         if not hasattr(self, "model_"):
             self._random = self._generator()
-            self.model_ = self._made(x.shape[1], self._outputs(y), x.dtype, self._random)
-            self.history_, self.n_iter_ = History(), 0
-        solver, rng, losses = self._solver(), self._random, []
+            self._make(x, y, self._random)
+            self.n_iter_ = 0
+        rng = self._random
         order = rng.permutation(len(x))
-        for start in range(0, len(x), self.batch_size):
-            rows = order[start : start + self.batch_size]
+        for start in range(0, len(x), size):
+            rows = order[start : start + size]
             losses.append((TrainNN(self.model_, x[rows], y[rows], solver=solver, rng=rng).loss, len(rows)))
         self.history_.add(math.fsum(loss * n for loss, n in losses) / len(x), None, {})
         self.n_iter_ += 1
         return self
+
+    def _make(self, x: Array, y: Array, rng: np.random.Generator) -> None:
+        """Make the untrained network and an empty history."""
+        model = self._made(x.shape[1], self._outputs(y), x.dtype, rng)
+        if self.module is not None:
+            self._check_module(model, x, self._outputs(y))
+        self.model_, self.history_ = model, History()
+
+    def _check_module(self, model: Any, x: Array, n_out: int) -> None:
+        """Raise unless a module that the user gave has one output for each class or target."""
+        shape = np.shape(Predict(model, x[:1]))
+        if shape != (1, n_out):
+            what = "class" if self._stratified else "target"
+            raise ValueError(
+                f"{type(self).__name__}: the module gives an output of shape {shape} for one row; it needs one column "
+                f"for each {what}, (1, {n_out})."
+            )
+
+    @property
+    def _continues(self) -> bool:
+        """Whether `fit` continues from the present network."""
+        return self.warm_start and hasattr(self, "model_")
+
+    def _check_fraction(self) -> None:
+        share: Any = self.validation_fraction
+        if self.early_stopping and not (isinstance(share, float | int | np.number) and 0 < share < 1):
+            raise ValueError(
+                f"{type(self).__name__}: validation_fraction={share!r:.60}; it must be above 0 and below 1, e.g. 0.1."
+            )
+
+    def _check_partial(self, **edits: str) -> None:
+        """Raise if a setting is given that `partial_fit` cannot follow, since each call has other rows."""
+        for name, edit in edits.items():
+            if getattr(self, name) not in (None, False):
+                raise ValueError(f"{type(self).__name__}: partial_fit does not follow {name}=; {edit}")
 
     def _generator(self) -> np.random.Generator:
         state = self.random_state
@@ -201,6 +239,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
     """
 
     _stratified = True
+    classes_: Array
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
@@ -227,6 +266,11 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         return "linear" if self._logits else "softmax"
 
     def _loss(self) -> Any:
+        if self.loss is not None and not callable(self.loss):
+            raise ValueError(
+                f"NeuralClassifier: loss={self.loss!r:.60}; it needs a function of logits and class numbers, such as "
+                "nn.losses.focal. Leave it out for the cross-entropy."
+            )
         return self.loss or (cross_entropy if self._logits else "crossentropy")
 
     def _outputs(self, y: Array) -> int:
@@ -239,22 +283,28 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on rows ``(batch, n_in)`` and their classes ``(batch,)``, numbers or strings; return the estimator."""
-        x, y = self._checked(X, y, reset=True)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
+        x, y = self._checked(X, y, reset=not self._continues)
+        classes = np.unique(y)
+        if len(classes) < 2:
             raise ValueError(
-                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; it needs rows of at least two."
+                f"NeuralClassifier: y holds one class, {classes.tolist()[0]!r}; it needs rows of at least two."
+            )
+        if self._continues and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"NeuralClassifier: warm_start=True continues with the classes {self.classes_.tolist()!r:.60}, and y "
+                f"holds {classes.tolist()!r:.60}. Pass rows of the same classes, or leave warm_start out."
             )
         weight = self.class_weight
         if isinstance(weight, dict):
-            known = self.classes_.tolist()
+            known = classes.tolist()
             unknown = [c for c in weight if c not in known]
-            if unknown:
+            if unknown and any(c not in weight for c in known):  # else it has all classes, and one that a fold lacks
                 raise ValueError(
                     f"NeuralClassifier: class_weight has the classes {unknown!r:.60}, which are not in y; it has "
                     f"{known!r:.60}. Correct them, or leave them out."
                 )
-            weight = [weight.get(c, 1.0) for c in self.classes_.tolist()]
+            weight = [weight.get(c, 1.0) for c in known]
+        self.classes_ = classes
         return self._train(x, self._targets(y), y, class_weight=weight)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -265,6 +315,11 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
             classes: all classes that can occur in any call; needed in the first call.
         """
         first = not hasattr(self, "model_")
+        self._check_partial(
+            class_weight="write the weights into the loss, loss=partial(nn.losses.cross_entropy, weight=[1.0, 2.0]).",
+            early_stopping="call fit, or stop calling partial_fit yourself.",
+            schedule="set learning_rate with set_params between the calls.",
+        )
         if first and classes is None:
             raise ValueError(
                 "NeuralClassifier: the first partial_fit needs classes=, all classes that will ever occur."
@@ -325,15 +380,25 @@ class NeuralRegressor(RegressorMixin, MultiOutputMixin, _Neural):  # type: ignor
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         x, y = validate_data(self, X, y, reset=reset, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True)
-        self._flat = np.ndim(y) == 1
-        return x, np.asarray(y, x.dtype).reshape(len(x), -1)
+        flat, y = np.ndim(y) == 1, np.asarray(y, x.dtype).reshape(len(x), -1)
+        if not reset and y.shape[1] != self._columns:
+            raise ValueError(
+                f"NeuralRegressor: y is of shape {y.shape}, and the network was trained on (batch, {self._columns}). "
+                "Pass as many columns, or make another estimator."
+            )
+        self._flat, self._columns = flat, y.shape[1]
+        return x, y
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on rows ``(batch, n_in)`` and targets ``(batch,)`` or ``(batch, n_out)``; return the estimator."""
-        return self._train(*self._checked(X, y, reset=True), None)
+        return self._train(*self._checked(X, y, reset=not self._continues), None)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Train the present network once on the given rows; return the estimator."""
+        self._check_partial(
+            early_stopping="call fit, or stop calling partial_fit yourself.",
+            schedule="set learning_rate with set_params between the calls.",
+        )
         return self._train_once(*self._checked(X, y, reset=not hasattr(self, "model_")))
 
     def predict(self, X: Any) -> Array:

@@ -30,6 +30,7 @@ WORDS = {  # phrases of library messages -> phrases for the command
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
     "The weights are as they were before this step.": "Nothing was written.",
     "Then create the model again.": "Nothing was written.",
+    "Write resume=True to continue it": "Add --resume to continue it",
     "constants=False": "--no-constants",
     "explore(result, 'page.html')": "leave out --gif",
     ", or None for all": "; without it all",

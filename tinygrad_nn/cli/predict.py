@@ -18,13 +18,13 @@ def predict(
         str | None, typer.Option(help="Write all predictions to this CSV file.", metavar="FILE.csv")
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(help="Columns of the table to write before the predictions.", metavar="A,B,...")
+        list[str] | None, typer.Option(help="Columns of the table to write before the predictions.", metavar="A,B,...")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Text encoding of the table, which may be gzipped.")] = "utf-8",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Predict each row of a table with a network saved by train."""
-    columns = [] if keep is None else [name.strip() for name in keep.split(",")]
+    columns = [name.strip() for names in keep or () for name in names.split(",")]
     reporting_errors(lambda: _predict(model, data, out, columns, encoding, quiet))
 
 

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..data import Column, Columns, one_hot, read_columns
-from ..data.columns import class_name, target_number
+from ..data.columns import class_name, target_numbers
 from ..files import write_whole
 from ..io import Network, load_network
 from ..printable import printable
@@ -76,7 +74,7 @@ def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Net
     output, cells = network.predict(x), texts[network.target]
     try:
         if network.task == "regression":
-            y = np.array([target_number(cell) for cell in cells])[:, None]
+            y = target_numbers(cells, network.columns.target if network.columns else "")
             return network, errors(y, output), len(x)
         names = [cell if cell in network.classes else class_name(cell) for cell in cells]
         return network, score(one_hot(names, list(network.classes)), output), len(x)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ..data import one_hot
-from ..data.columns import class_name, target_number
+from ..data.columns import class_name, target_numbers
 from ..io import Network, load_network
 from ..printable import printable
 from ..solver import Settings, Solver
@@ -63,7 +63,7 @@ def _problem(network: Network, options: Options, model: str) -> Problem:
     cells = texts[network.target]
     try:
         if network.task == "regression":
-            targets = np.array([target_number(cell) for cell in cells])[:, None]
+            targets = target_numbers(cells, network.columns.target if network.columns else "")
         else:
             names = [cell if cell in network.classes else class_name(cell) for cell in cells]
             targets = one_hot(names, list(network.classes))

@@ -24,7 +24,7 @@ def train(
     data: Annotated[str | None, option("Data", "Your own table instead, a CSV file.", metavar="FILE.csv")] = None,
     target: Annotated[str | None, option("Data", "The column to predict.", metavar="COLUMN")] = None,
     features: Annotated[
-        str | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
+        list[str] | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
     ] = None,
     kind: Annotated[str, word("Data", "classification, regression, or auto: numbers are a regression.")] = "auto",
     scale: Annotated[
@@ -131,6 +131,7 @@ def train(
     """
     given = dict(locals())
     options = {name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")}
+    options["features"] = ",".join(features) if features else None
     shown = progress and not quiet and sys.stderr.isatty()
     reporting_errors(lambda: _on_ranks(options, Path(out), report, shown, quiet))
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
+FILLING = "say missing='mean' ('median', 'most-frequent', 'drop')"  # what to do about a missing cell
 FILLS = ("mean", "median", "most-frequent", "drop")
 CATEGORIES = 20  # default limit of the different texts in a column
 _COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # 30,913.44
@@ -89,17 +90,36 @@ def _days(moment: datetime) -> float:
     return moment.timestamp() / 86400
 
 
-def target_number(cell: str) -> float:
-    """Return the number in a cell of the target, in any of the notations of numbers.
+def target_numbers(cells: Sequence[str], form: str = "") -> Array:
+    """Return the numbers of the target as a column, ``(rows, 1)``.
+
+    Args:
+        cells: the cells of the target in a new table.
+        form: its form in the training table, see `FORMS`, if known; any form in which all cells are numbers will do.
 
     Raises:
-        ValueError: it is no finite number.
+        ValueError: a cell is no finite number, or all can be read in two ways.
     """
-    for read in (number, thousands, decimal_comma):
-        value = read(cell)
-        if value is not None and np.isfinite(value):
-            return value
-    raise ValueError(f"{cell!r:.60} is not a number; correct it, or delete that line.")
+    ways: dict[str, Array] = {}
+    for name in dict.fromkeys((form or "number", "number", "thousands", "decimal comma")):
+        values = np.array([np.nan if (value := FORMS[name](cell)) is None else value for cell in cells])
+        if name == (form or "number"):
+            odd = int(np.isfinite(values).argmin())
+        if np.isfinite(values).all():
+            ways[name] = values[:, None]
+            if name in (form, "number"):
+                return ways[name]
+    if not ways:
+        raise ValueError(f"{cells[odd]!r:.60} is not a number as the others are; correct it, or delete that line.")
+    first, *others = ways.values()
+    for other in others:
+        if (first != other).any():
+            row = int((first != other).argmax())
+            raise ValueError(
+                f"{cells[row]!r:.60} may be {first[row, 0]:g} or {other[row, 0]:g}. Write numbers with a decimal point "
+                "and without a sign between the thousands."
+            )
+    return first
 
 
 def class_name(cell: str) -> str:
@@ -172,7 +192,7 @@ class Column:
             what = f"{cell!r:.80} stands for a missing value" if cell else "the cell is empty"
             raise CellError(
                 row, self.name, f"{what}, and a feature needs a value in every row. Fill it in, or delete that "
-                "line, or say missing='mean' ('median', 'most-frequent', 'drop').",
+                f"line, or {FILLING}.",
             )  # fmt: skip
         return np.nan
 
@@ -185,11 +205,13 @@ class Columns:
         parts: how each column is read.
         missing: ``'mean'``, ``'median'``, ``'most-frequent'`` or ``'drop'``; ``None`` refuses missing cells.
         fill: for each numeric column the value that replaces missing cells; empty until `fitted` computes it.
+        target: the form of the target, if it holds numbers, else an empty text.
     """
 
     parts: tuple[Column, ...]
     missing: str | None = None
     fill: tuple[float, ...] = ()
+    target: str = ""
 
     def __post_init__(self) -> None:
         if self.missing is not None and self.missing not in FILLS:
@@ -244,7 +266,7 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and texts, ready for JSON; `Columns.from_dict` reads them back exactly."""
         parts = [{"name": p.name, "form": p.form, "categories": list(p.categories)} for p in self.parts]
-        return {"parts": parts, "missing": self.missing, "fill": list(self.fill)}
+        return {"parts": parts, "missing": self.missing, "fill": list(self.fill), "target": self.target}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Columns:
@@ -257,10 +279,11 @@ class Columns:
             parts = tuple(Column(str(part["name"]), str(part["form"]), tuple(map(str, part["categories"])))
                           for part in fields["parts"])  # fmt: skip
             fill = tuple(float(value) for value in fields["fill"])
-            found = cls(parts, fields["missing"], fill)
+            found = cls(parts, fields["missing"], fill, str(fields.get("target", "")))  # older files lack it
         except (KeyError, TypeError) as problem:
             raise ValueError(f"Columns.from_dict: {problem} is missing or has the wrong type.") from None
         unknown = [p.form for p in parts if p.form not in (*FORMS, "text")]
+        unknown += [found.target] * (found.target not in (*FORMS, ""))
         if unknown or len(fill) not in (0, len(found.names)):
             raise ValueError("Columns.from_dict: the fill values do not fit the columns.")
         return found
@@ -304,6 +327,11 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
                                  "as year-month-day, such as 2024-05-31.")  # fmt: skip
     if ways:
         return Column(name, ways[0])
+    for form in DATES:
+        if sum(FORMS[form](cell) is not None for cell in there) >= 0.5 * len(there):  # mostly dates
+            row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and FORMS[form](cell) is None)
+            raise CellError(row, name, f"{cells[row]!r:.80} is not a date written as others of the column are; correct "
+                                     "it, delete that line, or leave the column out with features=[...].")  # fmt: skip
     count = Counter(there)
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..display import in_few_lines
+from ..masked import check_unmasked
 
 Array = NDArray[Any]
 
@@ -31,6 +32,7 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     array([[0., 0., 1.],
            [1., 0., 0.]])
     """
+    check_unmasked("one_hot", labels, "labels", "it")
     values = np.asarray(labels)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -44,6 +46,8 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     if values.dtype.kind == "f" and np.isnan(values).any():
         row = int(np.argmax(np.isnan(values)))
         raise ValueError(f"one_hot: the label in row {row} is NaN; drop that row or fill the label in.")
+    if values.dtype == object:
+        _check_objects(values)
     names = _class_names(values, classes)
     column = {name: k for k, name in enumerate(names)}
     if len(column) < len(names):
@@ -61,6 +65,21 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
     encoded = np.zeros((len(values), len(names)))  # (batch, classes)
     encoded[np.arange(len(values)), [column[label] for label in values.tolist()]] = 1.0
     return encoded
+
+
+def _check_objects(values: Array) -> None:
+    """Raise a ValueError for labels that are missing, or that are numbers and texts."""
+    for row, label in enumerate(values):
+        missing = label is None or type(label).__name__ in ("NAType", "NaTType")
+        if missing or (isinstance(label, float) and label != label):
+            raise ValueError(f"one_hot: the label in row {row} is {label!r}; drop that row or fill the label in.")
+    texts = [isinstance(label, str) for label in values]
+    if any(texts) and not all(texts):
+        text, other = values[texts.index(True)], values[texts.index(False)]
+        raise ValueError(
+            f"one_hot: the labels are texts and others, such as {text!r:.60} and {other!r:.60}. Write all as texts, "
+            "[str(label) for label in labels]."
+        )
 
 
 def _class_names(values: Array, classes: SupportsIndex | Sequence[Any] | Array | None) -> list[Any]:
@@ -117,6 +136,7 @@ class Scaler:
     @classmethod
     def fit(cls, x: ArrayLike) -> Scaler:
         """The scaler of these rows, (batch, columns): mean and population standard deviation of each column."""
+        check_unmasked("Scaler.fit", x, "x", "a mean")
         rows = np.asarray(x, dtype=np.float64)
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(
@@ -164,6 +184,7 @@ class Scaler:
         return cls(fields["mean"], fields["scale"])
 
     def _rows(self, x: ArrayLike, call: str) -> Array:
+        check_unmasked(f"Scaler.{call}", x, "x", "it")
         rows = np.asarray(x)
         rows = rows if rows.dtype.kind == "f" else rows.astype(np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):

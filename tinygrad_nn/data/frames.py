@@ -7,6 +7,9 @@ packages with that interface work too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from numbers import Real
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -96,12 +99,11 @@ def _columns(x: Any) -> list[Any]:
 def _numbers(column: Any, name: str, call: str, what: str) -> Array:
     """Return a column as an array of numbers, and raise if it holds anything else or has missing cells."""
     found = np.asarray(column.to_numpy())
-    if found.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in found):
-        found = np.array([np.nan if _is_missing(cell) else cell for cell in found])  # nullable integers and booleans
+    if found.dtype == object:
+        found = _objects(found)
     where = f"{call}: column {name!r} of {what}" if name else f"{call}: {what}"
     if found.dtype.kind not in "biuf":
-        kind = "dates" if found.dtype.kind in "mM" else "texts" if found.dtype.kind in "OUS" else str(found.dtype)
-        edit = "count the days since the first" if kind == "dates" else "encode it with data.one_hot(column)"
+        kind, edit = _kind_and_edit(found)
         raise ValueError(f"{where} holds {kind}; a network takes numbers. Leave the column out, or {edit}.")
     bad = np.isnan(found)
     if bad.any():
@@ -112,5 +114,27 @@ def _numbers(column: Any, name: str, call: str, what: str) -> Array:
     return found
 
 
+def _objects(cells: Array) -> Array:
+    """Return nullable integers and booleans, and decimal and large numbers, as numbers; other objects unchanged."""
+    found = [np.nan if _is_missing(cell) else cell for cell in cells]
+    if all(isinstance(cell, bool | int | float | np.bool_ | np.integer | np.floating) for cell in found):
+        numbers = np.array(found)
+        return numbers.astype(float) if numbers.dtype == object else numbers  # object: larger than 64 bits
+    exact = all(isinstance(cell, Real | Decimal | np.bool_) for cell in found)
+    return np.array([float(cell) for cell in found]) if exact else cells
+
+
+def _kind_and_edit(cells: Array) -> tuple[str, str]:
+    """Return what a column without numbers holds, and what to do about it."""
+    first = next((cell for cell in cells if not isinstance(cell, Real) and not _is_missing(cell)), None)
+    if cells.dtype.kind in "mM" or isinstance(first, date | timedelta):
+        return "dates", "count the days since the first"
+    if cells.dtype.kind in "US" or isinstance(first, str | bytes):
+        return "texts", "encode it with data.one_hot(column)"
+    kind = str(cells.dtype) if cells.dtype != object else f"cells of type {type(first).__name__}"
+    return kind, "convert it to numbers"
+
+
 def _is_missing(cell: Any) -> bool:
-    return cell is None or type(cell).__name__ == "NAType" or cell != cell
+    unequal = isinstance(cell, float | np.floating | Decimal) and cell != cell
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(unequal)

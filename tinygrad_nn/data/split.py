@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..display import tuple_in_few_lines
+from ..masked import check_unmasked
 from ..spelling import named_options
 from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
 
@@ -166,6 +167,8 @@ def _take_rows(x: Any, rows: Any) -> Any:
 
 def _check_aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, Any]:
     """Return x and y as arrays (tables stay tables if `frames`), and raise unless both have the same rows."""
+    for a, name in ((x, "x"), (y, "y")):
+        check_unmasked(call, a, name)
     x, y = (a if frames and is_frame(a) else frame_array(a, call, name) if is_frame(a) else np.asarray(a)
             for a, name in ((x, "x"), (y, "y")))  # fmt: skip
     if is_frame(x) or is_frame(y):
@@ -191,9 +194,10 @@ def _check_aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[
 def _part_sizes(rows: int, train: float, test: float | None, val: float) -> tuple[int, int, int]:
     given = {"train_size": train, "val_size": val} | ({} if test is None else {"test_size": test})
     for name, size in given.items():
-        if isinstance(size, str):
+        if not isinstance(size, int | float | np.integer | np.floating):
+            kind = "a string" if isinstance(size, str) else f"of type {type(size).__name__}"
             raise TypeError(
-                f"data_split: {name}={size!r} is a string; a size is a number from 0 to 1, e.g. {name}=0.2."
+                f"data_split: {name}={size!r:.60} is {kind}; a size is a number from 0 to 1, e.g. {name}=0.2."
             )
         if not 0 <= size <= 1:
             raise ValueError(

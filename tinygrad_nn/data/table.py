@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from tinygrad_nn.data.columns import (
     CATEGORIES,
+    FILLING,
     FORMS,
     CellError,
     Column,
@@ -124,6 +126,8 @@ def read_table(
     """
     if kind not in ("auto", "classification", "regression"):
         raise ValueError(f"read_table: kind={kind!r}; known kinds are 'auto', 'classification', 'regression'.")
+    if features is not None and (isinstance(features, str) or not len(features)):
+        raise ValueError(f"read_table: features={features!r:.60}; it needs a list of names, e.g. ['height'].")
     grid = _read_grid(path, encoding, progress)
     target_column = _columns(grid, [target], "target")[0]
     if features is None:
@@ -149,7 +153,8 @@ def read_table(
         x = columns.numbers(cells) if grid.table is None else grid.table[:, places]
     except CellError as refused:
         raise ValueError(_cell_message(grid, refused)) from None
-    found, y, classes = _target(grid, target_column, target, kind)
+    found, y, classes, form = _target(grid, target_column, target, kind)
+    columns = replace(columns, target=form)
     if fill:
         columns = columns.fitted(x)
         x, _ = columns.filled(x)
@@ -188,7 +193,8 @@ def read_columns(
     try:
         x, rows = columns.filled(columns.numbers(cells))
     except CellError as refused:
-        raise ValueError(_cell_message(grid, refused)) from None
+        message = _cell_message(grid, refused).replace(FILLING, f"train again and {FILLING}")
+        raise ValueError(message) from None
     texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "kept"), strict=True)}
     return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
 
@@ -373,6 +379,8 @@ def _decode(path: Path, encoding: str) -> str:
 
 def _missing_file_text(path: Path) -> str:
     folder = path.parent
+    if str(path) == "-":
+        return "-: no such file; for a table from standard input write /dev/stdin."
     if not folder.is_dir():
         seen = f"no such file, and no folder {printable(folder)}. The path is relative to {printable(os.getcwd())}"
         return f"{printable(path)}: {seen}; correct it."
@@ -415,10 +423,11 @@ def _check_unique(grid: _Grid, names: Sequence[str]) -> None:
 
 def _target(
     grid: _Grid, column: int, name: str, kind: Kind
-) -> tuple[Literal["classification", "regression"], NDArray[np.str_] | NDArray[np.float64], tuple[str, ...]]:
+) -> tuple[Literal["classification", "regression"], NDArray[np.str_] | NDArray[np.float64], tuple[str, ...], str]:
+    """Return kind, values and classes of the target, and the form of its numbers."""
     there = grid.columns[column]
     if isinstance(there, np.ndarray) and kind != "classification":
-        return "regression", there, ()
+        return "regression", there, (), "number"
     cells = [repr(float(value)) for value in there] if isinstance(there, np.ndarray) else there
     form = _form_of_target(cells, grid.delimiter)
     numbers = [FORMS[form](text) for text in cells]
@@ -438,7 +447,7 @@ def _target(
             raise ValueError(
                 _bad_target_text(grid, texts_at[0], name, cells[texts_at[0]], "the target of a regression")
             )
-        return "regression", np.array(numbers, dtype=np.float64), ()
+        return "regression", np.array(numbers, dtype=np.float64), (), form
     if texts_at:
         classes = sorted(set(cells))
     else:  # '1' and '1.0' are one class, and 2 comes before 10
@@ -452,7 +461,7 @@ def _target(
             f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; a classifier needs at least two "
             "classes. Add rows of a second class, or choose another target."
         )
-    return "classification", np.array(cells), tuple(classes)
+    return "classification", np.array(cells), tuple(classes), ""
 
 
 def _form_of_target(cells: Sequence[str], delimiter: str) -> str:

@@ -151,8 +151,11 @@ def _read_head(path: Path, file: BinaryIO, length: int) -> bytes:
     start = file.read(9)
     size = int.from_bytes(start[:8], "little")
     if length < 10 or start[8:] != b"{":
-        what = "is empty" if not start else "is not a safetensors file"
-        raise ValueError(f"{printable(path)} {what}. Pass the model.safetensors that `tinygrad-nn train` wrote.")
+        what = (
+            f"is empty. {_AGAIN}" if not start
+            else "is not a safetensors file. Pass the model.safetensors that `tinygrad-nn train` wrote."
+        )  # fmt: skip
+        raise ValueError(f"{printable(path)} {what}")
     if 8 + size > length:
         raise ValueError(
             f"{printable(path)} is cut off: {length:,} bytes are there, but its header alone needs {8 + size:,}. "

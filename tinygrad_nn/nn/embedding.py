@@ -43,6 +43,15 @@ def without_wrapping(x: Any, words: int) -> Any:
     return np.where(x < 0, words, x.astype(np.intp)) if x.dtype.kind == "i" else x  # int8 may be too small for `words`
 
 
+def padding_row(call: str, padding_idx: int | None, words: int) -> int | None:
+    """Return the row of a table that is not trained, counted from 0; a negative number counts from the end."""
+    if padding_idx is None:
+        return None
+    if not -words <= padding_idx < words:
+        raise ValueError(f"{call}: padding_idx={padding_idx}; the {words} words are 0 to {words - 1}.")
+    return padding_idx % words
+
+
 @pytorch_names(
     {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are dense"),
      "scale_grad_by_freq": (False, "scale the gradient yourself")},
@@ -80,9 +89,7 @@ class Embedding(Module):
         self, words: int, n_out: int, padding_idx: int | None = None, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
         self.words, self.n_out = check_count("Embedding", "words", words), check_count("Embedding", "n_out", n_out)
-        if padding_idx is not None and not -self.words <= padding_idx < self.words:
-            raise ValueError(f"Embedding: padding_idx={padding_idx}; the {self.words} words are 0 to {self.words - 1}.")
-        self.padding_idx = None if padding_idx is None else padding_idx % self.words
+        self.padding_idx = padding_row("Embedding", padding_idx, self.words)
         W = np.random.default_rng(rng).normal(size=(self.words, self.n_out))
         if self.padding_idx is not None:
             W[self.padding_idx] = 0

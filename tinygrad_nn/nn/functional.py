@@ -36,7 +36,7 @@ from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
 from .conv import check_axes
-from .embedding import checked_indices
+from .embedding import checked_indices, padding_row
 from .keywords import translate_options
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
@@ -286,7 +286,7 @@ def instance_norm(
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the indices in input; the row padding_idx gets no gradient."""
     rows = checked_indices("embedding: the table", "input", input, weight.shape[0])
-    return rows_of(weight, rows, padding_idx=padding_idx)
+    return rows_of(weight, rows, padding_idx=padding_row("embedding", padding_idx, weight.shape[0]))
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -418,6 +418,8 @@ def scaled_dot_product_attention(
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between vectors along dim; lengths below eps are replaced by eps."""
+    shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
+    x1, x2 = (x if np.shape(x) == shape else np.broadcast_to(x, shape) for x in (x1, x2))
     lengths = (np.linalg.norm(x, axis=dim) for x in (x1, x2))
     a, b = (np.where(raw(n) > eps, n, eps) for n in lengths)
     return (x1 * x2).sum(axis=dim) / (a * b)

@@ -78,8 +78,10 @@ def note_replaced(attributes: dict[str, Any], name: str, value: Any) -> None:
         constant = _is_numbers(value)
     if not constant:
         attributes.get("_replaced", set()).discard(name)
-    elif isinstance(old, Tensor) and old.data.dtype.kind in "fc" and (old.node is not None or old.label is not None):
-        attributes.setdefault("_replaced", set()).add(name)
+    elif isinstance(old, Tensor) and old.data.dtype.kind in "fc":
+        frozen = old.node is None and old.label is not None
+        if frozen or (old.node is not None and old.is_leaf):  # else it is a result that forward keeps
+            attributes.setdefault("_replaced", set()).add(name)
 
 
 def raise_replaced(owner: str, start: str, attributes: dict[str, Any]) -> None:

@@ -223,7 +223,7 @@ class GroupOptimizer:
         name, found = type(self).__name__, []
         for key, here in zip(self._words(given, first), first, strict=True):
             if key not in saved:
-                there_is = ", ".join(map(repr, saved))
+                there_is = ", ".join(map(repr, saved)) or "nothing"
                 raise ValueError(f"{name}: there is no {key!r} in the saved state; it has {there_is}.")
             there = np.asarray(saved[key])
             if there.shape != np.shape(here):

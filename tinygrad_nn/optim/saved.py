@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,20 @@ def checked_state(
     minimizer: Minimizer, saved: Any
 ) -> tuple[list[list[OptimizerState]], list[float], PlateauState | None, int]:
     """Return states and learning rates of the groups, the plateau state and the number of steps, all validated."""
+    try:
+        return _checked_parts(minimizer, saved)
+    except (TypeError, LookupError, AttributeError, OverflowError, ValueError) as error:
+        if str(error).startswith("load_state_dict: "):
+            raise
+        raise ValueError(
+            f"load_state_dict: {printable(f'{error!s:.100}')}; pass what Minimizer.state_dict returned. Nothing was "
+            "changed."
+        ) from None
+
+
+def _checked_parts(
+    minimizer: Minimizer, saved: Any
+) -> tuple[list[list[OptimizerState]], list[float], PlateauState | None, int]:
     _require_keys(saved, "what was given", "steps", "schedule", "plateau", "groups")
     _check_same("the schedule", _schedule(minimizer), saved["schedule"])
     _check_same("the number of groups", len(minimizer.groups), len(saved["groups"]))
@@ -64,7 +79,10 @@ def checked_state(
         ])  # fmt: skip
     _check_same("whether there is a plateau", minimizer.plateau is not None, saved["plateau"] is not None)
     plateau = None if saved["plateau"] is None else PlateauState(*saved["plateau"])
-    return states, [float(other["learning_rate"]) for other in saved["groups"]], plateau, int(saved["steps"])
+    rates, steps = [float(other["learning_rate"]) for other in saved["groups"]], int(saved["steps"])
+    _check_same("whether learning rates are finite and at least 0", True, all(0 <= rate < math.inf for rate in rates))
+    _check_same("whether steps are at least 0", True, steps >= 0)
+    return states, rates, plateau, steps
 
 
 def _group_properties(group: Group) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def prepare_training(
     task = ModuleTask(call, module, solver)
     if single:
         x, y = as_nested_arrays(call, x, names[0]), as_nested_arrays(call, y, names[1])
-    rows = batch_source(call, x, y, size, names)
+    rows = batch_source(call, x, y, size, names, solver.loss)
     if class_weight is not None:
         if not isinstance(rows, Rows):
             raise ValueError(f"{call}: class_weight needs arrays x and y; with batches, weight the rows in the loss.")
@@ -64,7 +64,7 @@ def prepare_training(
             task.weighed = weighted_loss(call, class_weight, labels, solver.loss)
         else:
             rows.weights = class_weights(call, class_weight, labels, solver)
-    return task, rows, _validation(call, x_val, y_val, size)
+    return task, rows, _validation(call, x_val, y_val, size, solver.loss)
 
 
 def _prepare_function(
@@ -85,13 +85,13 @@ def _prepare_function(
     return task, batch_source(call, x, y, size), _validation(call, x_val, y_val, size)
 
 
-def _validation(call: str, x: Any, y: Any, size: int) -> Rows | Batches | None:
+def _validation(call: str, x: Any, y: Any, size: int, loss: Any = None) -> Rows | Batches | None:
     if x is None and y is None:
         return None
     if x is None or (y is None and isinstance(x, np.ndarray)):
         missing = "x_val" if x is None else "y_val"
         raise ValueError(f"{call}: {missing} is missing; pass both x_val and y_val, or neither.")
-    return batch_source(call, x, y, size, ("x_val", "y_val"))
+    return batch_source(call, x, y, size, ("x_val", "y_val"), loss)
 
 
 def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Solver) -> tuple[Array, Array] | None:

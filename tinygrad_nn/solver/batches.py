@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import check_unmasked
 from ..tensor import Tensor
 from ..tree import flatten
+from .checks import check_probabilities
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[Any, Any, int]  # inputs, targets, number of rows
@@ -91,13 +93,13 @@ class Batches:
     A checkpoint saves the random generators that are its attributes, such as that of a `data_loader`.
     """
 
-    def __init__(self, call: str, batches: Iterable[Any]) -> None:
+    def __init__(self, call: str, batches: Iterable[Any], loss: Any = None) -> None:
         if iter(batches) is batches:
             raise TypeError(
                 f"{call}: {type(batches).__name__} can be iterated over only once, but every epoch goes through all "
                 "batches. Pass a list of batches, tinygrad_nn.data_loader(x, y, 32), or an object with __iter__."
             )
-        self.call, self.source = call, batches
+        self.call, self.source, self.loss = call, batches, loss
         self.generators = [
             value for value in getattr(batches, "__dict__", {}).values() if isinstance(value, np.random.Generator)
         ]
@@ -119,7 +121,7 @@ class Batches:
                 )
             names = f"x of batch {k}", f"y of batch {k}"
             x, y = (as_nested_arrays(self.call, part, name) for name, part in zip(names, batch, strict=True))
-            rows = check_rows(self.call, x, y, names)
+            rows = check_rows(self.call, x, y, names, self.loss)
             none = False
             yield x, y, rows
         if none:
@@ -130,17 +132,22 @@ class Batches:
         return self.batches(np.random.default_rng())
 
 
-def batch_source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:
+def batch_source(
+    call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y"), loss: Any = None
+) -> Rows | Batches:
     """Return `Rows` for arrays or nested arrays, or `Batches` for an iterable without y."""
     if y is None and not isinstance(x, (np.ndarray, Tensor, dict)) and hasattr(x, "__iter__"):
-        return Batches(call, x)
+        return Batches(call, x, loss)
     x, y = as_nested_arrays(call, x, names[0]), as_nested_arrays(call, y, names[1])
-    check_rows(call, x, y, names)
+    check_rows(call, x, y, names, loss)
     return Rows(x, y, size)
 
 
-def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
-    """Return the number of rows; raise if the arrays of a batch differ in it, or have no rows or non-finite numbers."""
+def check_rows(call: str, x: Any, y: Any, names: tuple[str, str], loss: Any = None) -> int:
+    """Return the number of rows; raise if the arrays of a batch differ in it, or have no rows or non-finite numbers.
+
+    For a cross-entropy that a solver names, raise also if the targets are not probabilities.
+    """
     leaves, _ = flatten((x, y))
     of_x = len(flatten(x)[0])
     for k, leaf in enumerate(leaves):
@@ -158,6 +165,9 @@ def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])
             text = ", ".join(map(str, place))
             raise ValueError(f"{call}: {name}[{text}] is {leaf[place]}; training needs finite numbers.")
+    named = loss == "binarycrossentropy" or (loss == "crossentropy" and np.ndim(y) > 1)  # one axis: class numbers
+    if named and isinstance(y, np.ndarray):
+        check_probabilities(call, y, names[1], loss)
     return len(leaves[0])
 
 
@@ -175,8 +185,11 @@ def as_nested_arrays(call: str, data: Any, name: str) -> Any:
     if data is None:
         raise ValueError(f"{call}: {name} is missing; pass arrays x and y, or an iterable of batches (x, y).")
     make: Callable[[Any], Any] = np.asanyarray
+    check_unmasked(call, data, name)
     if isinstance(data, (tuple, dict)):
         leaves, rebuild = flatten(data)
+        for leaf in leaves:
+            check_unmasked(call, leaf, f"an array of {name}")
         if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
             return rebuild([make(leaf) for leaf in leaves])
         if isinstance(data, dict):

@@ -24,7 +24,7 @@ from ..printable import printable
 from .fingerprint import PYTHON, differences, environment
 from .history import History
 from .state import LAYOUT, OTHER, Progress, StateReader, split_state
-from .stopping import Watch
+from .stopping import Watch, as_python
 from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +49,7 @@ class Checkpoint:
     every: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "every", as_python(self.every))
         if not (type(self.every) is int and self.every >= 1):
             raise ValueError(f"Checkpoint: every={self.every!r}; it counts epochs, at least 1.")
         check_folder(self.folder)

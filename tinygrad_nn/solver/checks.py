@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masked import check_unmasked
 from ..nn.layer import Layer
 from ..spelling import did_you_mean
 from ..tensor import Tensor
@@ -118,10 +119,11 @@ def check_targets(
     if array.ndim == 1 and last.n_out == 1:
         array = array[:, None]
     if array.shape[1:] != (last.n_out,):
-        labels = array.ndim == 1 or array.shape[1:] == (1,)
+        labels = (array.ndim == 1 or array.shape[1:] == (1,)) and (array.dtype.kind != "f" or "entropy" in loss)
         hint = (
             f"Encode labels with tinygrad_nn.data.one_hot({name}, {last.n_out})."
             if labels
+            else f"Pass {last.n_out} columns, or make the last layer with n_out=1." if array.size == len(array)
             else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         )
         raise ValueError(
@@ -130,19 +132,23 @@ def check_targets(
         )
     array = _check_finite(call, array, name)
     if loss.endswith("crossentropy"):
-        _check_probabilities(call, array, name, loss)
+        check_probabilities(call, array, name, loss)
     return array.astype(last.dtype, copy=False)
 
 
-def _check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
+def check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
+    """Raise a ValueError if targets of a cross-entropy are not in [0, 1], or if rows of classes do not sum to 1."""
+    if isinstance(y, np.memmap):  # it is read row by row
+        return
     outside = (y < 0) | (y > 1)
     if outside.any():
-        row, column = (int(i) for i in np.argwhere(outside)[0])
+        place = tuple(int(i) for i in np.argwhere(outside)[0])
         raise ValueError(
-            f"{call}: {loss} needs targets that are probabilities, and {name}[{row}, {column}] is {y[row, column]:g}, "
-            f"which is outside [0, 1]. Encode labels with tinygrad_nn.data.one_hot(labels); for a regression use 'mse'."
+            f"{call}: {loss} needs targets that are probabilities, and {name}[{', '.join(map(str, place))}] is "
+            f"{y[place]:g}, which is outside [0, 1]. Encode labels with tinygrad_nn.data.one_hot(labels); for a "
+            "regression use 'mse'."
         )
-    if loss == "crossentropy":
+    if loss == "crossentropy" and y.ndim == 2:  # with more axes, the classes may be on any of them
         sums = y.sum(axis=1, dtype=float)
         wrong = abs(sums - 1) > _SUM
         if wrong.any():
@@ -153,16 +159,6 @@ def _check_probabilities(call: str, y: Array, name: str, loss: str) -> None:
                 f"{name} is {y[row].tolist()!r:.60}, which sums to {sums[row]:g}.{one} Encode labels with "
                 "tinygrad_nn.data.one_hot(labels); for several labels a row use 'binarycrossentropy'."
             )
-
-
-def check_unmasked(call: str, values: Any, name: str) -> None:
-    """Raise a ValueError for a masked array of NumPy with masked entries, whose hidden numbers would be used."""
-    if isinstance(values, np.ma.MaskedArray) and (count := int(np.sum(np.ma.getmaskarray(values)))):
-        raise ValueError(
-            f"{call}: {name} is a masked array, and {count} of its entries are masked; a network needs all numbers. "
-            f"Fill them in, {name}.filled(0.0), or drop the rows from inputs and targets, array[keep] with keep = "
-            f"~np.ma.getmaskarray({name}).reshape(len({name}), -1).any(axis=1)."
-        )
 
 
 def _check_numbers(call: str, values: Any, name: str) -> Array:

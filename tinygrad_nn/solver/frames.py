@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..data import frame_array, frame_like, frame_names, is_frame
+from ..masked import check_unmasked
 from ..nn.module import Module
-from .checks import check_unmasked
 
 
 def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
@@ -16,6 +16,9 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
     found = []
     for name, part in data.items():
         if not is_frame(part):
+            if hasattr(type(part), "collect_schema"):  # of polars
+                kind = type(part).__name__
+                raise TypeError(f"{call}: {name} is a {kind}, which has not read its cells; pass {name}.collect().")
             check_unmasked(call, part, name)
             found.append(part)
             continue

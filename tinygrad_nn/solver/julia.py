@@ -10,6 +10,7 @@ import numpy as np
 from .. import manual
 from ..data import is_frame
 from ..display import tuple_in_few_lines
+from ..masked import check_unmasked
 from ..nn.containers import is_plain_sequential
 from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
@@ -18,7 +19,7 @@ from ..spelling import named_options
 from ..tensor import Tensor, raw
 from .arguments import as_one_module, can_train_layers, is_layer_list, prepare_training, raise_no_equations
 from .batches import as_nested_arrays, check_rows
-from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets, check_unmasked
+from .checks import check_inputs, check_manual_loss, check_model, check_solver, check_targets
 from .frames import arrays_of, table_like
 from .prediction import as_dtype, evaluating, predict_in_chunks
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Solver
@@ -254,6 +255,8 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         return ModuleTask("graph_loss", as_one_module("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
     x, y = _check_batch("graph_loss", layers, x, y, solver, ("x", "y"))
+    if masks is not None:
+        _check_masks(masks, [(len(x), layer.n_out) for layer in layers])
     return objective(LayerLoss(layers, solver, y), x, y, masks)
 
 
@@ -326,6 +329,17 @@ def _check_batch(
 ) -> tuple[Array, Array]:
     x = check_inputs(call, layers, x, names[0])
     return x, check_targets(call, layers, y, len(x), solver.loss, names)
+
+
+def _check_masks(masks: Any, shapes: list[tuple[int, int]]) -> None:
+    """Raise a ValueError unless there is a mask, or None, for each layer."""
+    given = [masks] if isinstance(masks, (str, np.ndarray)) else list(masks)
+    there = [None if mask is None else np.shape(mask) for mask in given]
+    if len(there) != len(shapes) or any(a not in (None, b) for a, b in zip(there, shapes, strict=True)):
+        raise ValueError(
+            f"graph_loss: the masks have shapes {there!r:.100}; these layers and rows need {shapes!r:.100}, or None. "
+            "Pass the masks of FeedForward(model, x, solver=solver)."
+        )
 
 
 def _forward_parts(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:

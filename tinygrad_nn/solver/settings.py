@@ -175,6 +175,9 @@ class Solver:
             raise TypeError(f"Solver: schedule={self.schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
         if self.schedule_by not in ("epoch", "step"):
             raise ValueError(f"Solver: schedule_by={self.schedule_by!r}; known are 'epoch' and 'step'.")
+        if not isinstance(self.groups, Mapping):
+            example = {"*.bias": {"learning_rate": 0.001}}
+            raise TypeError(f"Solver: groups={self.groups!r:.60}; it must be a dict of dicts, e.g. {example}.")
         for pattern, given in self.groups.items():
             self.group(pattern, given)
         if isinstance(self.rule, LBFGSRule) and (self.clip_norm, self.clip_value) != (None, None):
@@ -201,9 +204,10 @@ class Solver:
             example = {"learning_rate": 0.001}
             raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it must be a dict, e.g. {example}.")
         hyper = dict(given)
-        rate = _check_number(
-            "Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate)
-        )
+        name = f"groups[{pattern!r}]['learning_rate']"
+        rate = _check_number("Solver", name, hyper.pop("learning_rate", self.learning_rate))
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"Solver: {name}={rate}; it must be a finite number of at least 0, e.g. 0.001.")
         rule = _rule(hyper.pop("optimizer", self.optimizer))
         if isinstance(rule, LBFGSRule):
             raise TypeError("Solver: lbfgs updates all parameters together; leave groups out.")

@@ -46,12 +46,19 @@ class EarlyStopping:
     restore: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("patience", "min_delta"):
+            object.__setattr__(self, name, as_python(getattr(self, name)))
         if not (type(self.patience) is int and self.patience >= 1):
             raise ValueError(f"EarlyStopping: patience={self.patience!r}; it counts epochs, at least 1.")
-        if not 0 <= self.min_delta < math.inf:
+        if type(self.min_delta) not in (int, float) or not 0 <= self.min_delta < math.inf:
             raise ValueError(f"EarlyStopping: min_delta={self.min_delta!r}; it must be a finite number of at least 0.")
         if self.mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode={self.mode!r}; known are 'auto', 'min' and 'max'.")
+
+
+def as_python(value: Any) -> Any:
+    """Return a number of NumPy as a number of Python, and anything else unchanged."""
+    return value.item() if isinstance(value, np.number) else value
 
 
 @dataclass

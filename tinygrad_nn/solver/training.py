@@ -135,6 +135,12 @@ def _fit(
     task, data, val = prepare_training(
         "fit", model, x, y, x_val, y_val, solver, settings.batch_size, params, gradients, class_weight
     )
+    twice = next((name for name in metrics or () if val is not None and f"val_{name}" in metrics), None)
+    if twice is not None:
+        raise ValueError(
+            f"fit: the metric {twice!r} of the validation data is called 'val_{twice}', which is the name of another "
+            "metric; give that another name."
+        )
     backend = backend_of("fit", compile, gradients, solver)
     if backend is not None and settings.accumulate > 1:
         raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")

@@ -15,9 +15,14 @@ from ..settings import Solver
 
 
 def check_single_number(loss: Any) -> Any:
-    """Return the loss; raise a ValueError if it is not a single number."""
+    """Return the loss; raise a TypeError or ValueError if it is not a single number."""
     if loss is None:
         raise TypeError("the function that computes the loss returned None; write return loss at its end.")
+    if isinstance(loss, (tuple, list, dict, str)):
+        raise TypeError(
+            f"the loss is of type {type(loss).__name__}. A loss is a single number; a function f(params, x, y) returns "
+            "it, or the pair (loss, prediction)."
+        )
     if np.shape(loss) != ():
         raise ValueError(
             f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
