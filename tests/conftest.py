@@ -43,13 +43,6 @@ def temporary_folders_end_with_the_tests(tmp_path_factory: pytest.TempPathFactor
     tempfile.tempdir = before
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for ``-n auto``: one more than cores, as many tests wait for other programs."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return (len(affinity(0)) if affinity else os.cpu_count() or 1) + 1
-
-
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")

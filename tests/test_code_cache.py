@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
 import tinygrad_nn as nn
+from tinygrad_nn.compiled.collector import without_collector
 from tinygrad_nn.compiled.numba import cache, machine
 from tinygrad_nn.compiled.numba import fingerprint as fingerprint_of_code
 from tinygrad_nn.compiled.numba.fingerprint import fingerprint
@@ -344,9 +345,9 @@ def test_the_collector_is_off_while_numba_compiles_and_then_as_it_was(on: bool) 
     was = gc.isenabled()
     (gc.enable if on else gc.disable)()
     try:
-        cache.without_collector(compiling)()
+        without_collector()(compiling)()
         with pytest.raises(ValueError, match="does not compile"):
-            cache.without_collector(compiling)(1)
+            without_collector()(compiling)(1)
         assert (seen, gc.isenabled()) == ([False, False], on)
     finally:
         (gc.enable if was else gc.disable)()

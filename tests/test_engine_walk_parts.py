@@ -154,7 +154,8 @@ def test_arguments_are_kept_with_the_nodes_behind_them(place: int, count: int) -
         named = {i: "label" for i in range(count) if i != place and other is label}
         assert node.notes == ({"constants": named} if named else None)
         assert not node.out.flags.writeable
-        quick = count == 2 and type(other) in (float, np.ndarray, Tensor)
+        made = type(other) is list and place == 1  # a list before the Tensor becomes an array first
+        quick = count == 2 and (type(other) in (float, np.ndarray, Tensor) or made)
         assert (node.arity, len(node.args)) == (2 if quick else 0, count)
 
 
@@ -285,7 +286,7 @@ def test_an_argument_is_found_in_a_call(argnum: Any, wanted: Any) -> None:
 
 @pytest.mark.parametrize("argnum", [2, -3, "c", "d"])
 def test_an_argnum_that_is_not_in_the_call_raises(argnum: Any) -> None:
-    with pytest.raises(ValueError, match=r"positional arguments\.$|was called without an argument"):
+    with pytest.raises(ValueError, match=r"positional arguments\. Pass the argument by|was called without an argument"):
         slot(lambda a, b, c=1.0: a, argnum, (1.0, 2.0), {})
 
 

@@ -200,7 +200,7 @@ optim.orthogonal(np.ones(3)) | ValueError | takes a matrix; G has shape (3,) | G
 fit(x, checkpoint=3) | TypeError | checkpoint=3 is of type int; it needs a folder
 fit(x, resume="run") | TypeError | resume='run' is of type str; it needs True or False | checkpoint='run', resume=True
 fit(x, metrics={"mae": "mae"}) | TypeError | the metric 'mae' is 'mae' | lambda y, prediction
-fit(x, loss="binarycrossentropy") | FloatingPointError | Solver(nn.losses.binary_cross_entropy_with_logits)
+fit(x, loss="binarycrossentropy") | ValueError | for a regression use 'mse'
 viz.draw(w * w, depth="0") | ValueError | depth='0'; it must be the number of nested scopes to show
 viz.draw(w * w, names=["a"]) | TypeError | names=['a']; it needs a dict of the values by name | names={'x': x}
 viz.draw(w * w, names="loss") | TypeError | names='loss'; it needs a dict
