@@ -334,6 +334,31 @@ def test_a_loop_that_threads_share_is_found_again(place: Path) -> None:
 
 
 @pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_off_while_a_plan_is_made_and_then_as_it_was(on: bool) -> None:
+    seen = []
+
+    def step(x: Any, fails: bool) -> Any:
+        seen.append(gc.isenabled())
+        if fails:
+            raise ValueError("no plan")
+        return x * 2.0
+
+    was = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        compiled = nn.compile(step, backend="numpy")
+        compiled(np.ones(3), False)
+        assert gc.isenabled() == on
+        with pytest.raises(ValueError, match="no plan"):
+            compiled(np.ones(3), True)
+        assert gc.isenabled() == on
+    finally:
+        (gc.enable if was else gc.disable)()
+    assert seen
+    assert not any(seen)
+
+
+@pytest.mark.parametrize("on", [True, False])
 def test_the_collector_is_off_while_numba_compiles_and_then_as_it_was(on: bool) -> None:
     seen = []
 
