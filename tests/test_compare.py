@@ -24,6 +24,7 @@ from tests.wrong_backward import (
     through,
 )
 from tinygrad_nn import BackProp, Layer, Regularization, Solver, assert_gradients_match, compare_gradients
+from tinygrad_nn.common.printable import printable
 from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.layers import equations
 from tinygrad_nn.compare.page import mathml
@@ -31,7 +32,6 @@ from tinygrad_nn.files import POLICY
 from tinygrad_nn.graph.equations import unicode_math
 from tinygrad_nn.ops.neural import affine
 from tinygrad_nn.primitive import REGISTRY
-from tinygrad_nn.printable import printable
 
 ACTIVATIONS = ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)")
 LOSSES = ("mae", "mse", "rmse", "binarycrossentropy", "crossentropy")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import cond, control_flow, grad, hessian, jacobian, jvp, scan, while_loop
+from tinygrad_nn import cond, grad, hessian, jacobian, jvp, scan, while_loop
 from tinygrad_nn.gradcheck import check_gradients
+from tinygrad_nn.transforms import control_flow
 
 RNG = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
-from tinygrad_nn.display import shape_hint
+from tinygrad_nn.common.display import shape_hint
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, numpy_name, sum_to

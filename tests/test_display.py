@@ -29,7 +29,7 @@ from tinygrad_nn import (
     supported,
     viz,
 )
-from tinygrad_nn.display import brief, in_few_lines, notebook
+from tinygrad_nn.common.display import brief, in_few_lines, notebook
 from tinygrad_nn.optim import lr_scheduler
 
 SOLVER = Solver("crossentropy", "sgd", 0.03)

@@ -10,13 +10,13 @@ import pytest
 from scipy import special
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, control_flow, custom_jvp, custom_vjp, grad, jacobian, jacobians, primitive, scan, vmap
+from tinygrad_nn import Tensor, custom_jvp, custom_vjp, grad, jacobian, primitive, scan, vmap
 from tinygrad_nn.backward import ancestors
-from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.node import thread
 from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.tensor import raw
-from tinygrad_nn.transforms import new_input
+from tinygrad_nn.transforms import control_flow, jacobians, new_input
+from tinygrad_nn.transforms.forward_mode import path, push
 
 # -- Loops and branches
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, backward, grad, jacobian, primitive, transforms, vmap
+from tinygrad_nn import Tensor, backward, grad, jacobian, primitive, vmap
 from tinygrad_nn.node import SPARE, Mode, Node, scope, thread
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.tensor import raw
-from tinygrad_nn.transforms import new_input
+from tinygrad_nn.transforms import derivatives, new_input
 from tinygrad_nn.tree import children, containers, flatten, slot
 
 # -- The backward walk
@@ -388,8 +388,8 @@ def test_equal_values_are_decided_for_each_direction(met: bool, monkeypatch: pyt
     np.testing.assert_allclose(jacobian(f)(x), rows, atol=1e-14)
     out = Tensor(x)
     w = f(out)
-    assert transforms._has_ties(w.node, frozenset((out.node,))) is met
-    assert transforms._has_ties(w.node, frozenset()) is met
+    assert derivatives._has_ties(w.node, frozenset((out.node,))) is met
+    assert derivatives._has_ties(w.node, frozenset()) is met
 
 
 def test_a_direction_through_a_factorisation_of_several_arguments() -> None:

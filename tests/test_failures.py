@@ -15,8 +15,15 @@ import pytest
 import tinygrad_nn
 from tinygrad_nn import Layer, Module, Settings, Solver, Tensor, explain_error, fit, nn, no_grad, viz
 from tinygrad_nn.cli import main
+from tinygrad_nn.common.tracebacks import (
+    SWITCH,
+    entries,
+    is_call_error,
+    is_ours,
+    short_traceback,
+    shortening_tracebacks,
+)
 from tinygrad_nn.solver import checks
-from tinygrad_nn.tracebacks import SWITCH, entries, is_call_error, is_ours, short_traceback, shortening_tracebacks
 from tinygrad_nn.viz.failure import failed_view, failure_of
 from tinygrad_nn.viz.theme import THEMES
 
@@ -313,7 +320,7 @@ def test_a_script_shows_its_own_lines_and_the_last_of_the_package(tmp_path: Path
 
 
 def test_a_hook_of_somebody_else_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn.tracebacks import install
+    from tinygrad_nn.common.tracebacks import install
 
     mine = lambda *_: None
     monkeypatch.setattr(sys, "excepthook", mine)

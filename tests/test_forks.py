@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import backward, forks
+from tinygrad_nn import backward
+from tinygrad_nn.common import forks
 from tinygrad_nn.solver import prediction
 
 pytestmark = [
@@ -127,7 +128,7 @@ def test_every_lock_of_the_package_is_renewed() -> None:
         for file in PACKAGE.rglob("*.py")
         if re.search(r"(?<!renewed_after_fork\()\b(R?Lock|Condition|Semaphore)\(\)", file.read_text("utf-8"))
     }
-    assert found == {"forks.py"}
+    assert found == {"common/forks.py"}
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from test_primitives import ROWS, arguments, generator, moving
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, jacobian, jvp, vjp
-from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.transforms import new_input
+from tinygrad_nn.transforms.forward_mode import path, push
 from tinygrad_nn.tree import flatten
 
 EPS = np.finfo(float).eps
@@ -134,10 +134,10 @@ def test_jacobians_of_few_inputs_and_of_few_results_are_the_same(sizes: tuple[in
 
 @pytest.mark.parametrize(("inputs", "results"), [(1, 2), (2, 3), (3, 3), (3, 2), (2, 1), (1, 1)])
 def test_a_jacobian_takes_the_fewer_walks(inputs: int, results: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn import jacobians, transforms
+    from tinygrad_nn.transforms import derivatives, jacobians
 
     walks = {"forward": 0, "back": 0}
-    push, pull = transforms.push, jacobians.pullback
+    push, pull = derivatives.push, jacobians.pullback
 
     def pushed(*args: Any, **options: Any) -> Any:
         walks["forward"] += 1
@@ -147,7 +147,7 @@ def test_a_jacobian_takes_the_fewer_walks(inputs: int, results: int, monkeypatch
         walks["back"] += 1
         return pull(*args)
 
-    monkeypatch.setattr(transforms, "push", pushed)
+    monkeypatch.setattr(derivatives, "push", pushed)
     monkeypatch.setattr(jacobians, "pullback", pulled)
     W = np.arange(1.0, 1 + inputs * results).reshape(results, inputs)
     np.testing.assert_array_equal(jacobian(lambda x: np.dot(W, x))(np.ones(inputs)), W)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import tinygrad_nn as tg
 from tinygrad_nn import History, Layer, Settings, Solver, Tensor, fit, io, optim, viz
 from tinygrad_nn.cli import main
+from tinygrad_nn.common.printable import printable
 from tinygrad_nn.data import Scaler, one_hot, read_features, read_table
 from tinygrad_nn.files import check_folder, locked_folder, write_folder, write_whole
 from tinygrad_nn.files.safetensors import pack, seal
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.metrics import format_cm
 from tinygrad_nn.nn import Lambda, Linear, Module, Sequential
-from tinygrad_nn.printable import printable
 from tinygrad_nn.solver import EarlyStopping
 
 X, Y = np.ones((4, 3)), np.ones((4, 2))

@@ -24,25 +24,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "closures", "forks", "display", "call_site", "masked"}  # for all rooms
-ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
-          "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
+EVERYWHERE = {"common"}  # for all rooms
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
+          "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
-                         "manual", "data", "metrics", "files", "server", "profiling"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files",
+                         "server", "profiling"}
 ARROWS: dict[str, set[str]] = {
-    "printable":  set(),
-    "display":    set(),
-    "tracebacks": set(),
-    "spelling":   set(),
+    "common":     set(),
     "primitive":  set(),
     "manual":     set(),
     "metrics":    set(),
     "files":      set(),
-    "closures":   set(),
-    "call_site":  set(),
-    "forks":      set(),
-    "masked":     set(),
     "data":       set(),
     "ops":        {"primitive"},
     "special":    {"primitive", "ops"},
@@ -53,30 +46,25 @@ ARROWS: dict[str, set[str]] = {
     "degenerate": {"primitive", "node", "tensor"},
     "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
-    "forward_mode": {"primitive", "node", "tensor", "backward", "batching"},
-    "batching":   {"primitive", "node", "tensor", "tree", "ops"},
-    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "batching", "tree"},
-    "jacobians":  {"tensor", "backward", "batching", "transforms", "tree"},
-    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops", "batching"},
-    "control_flow": {"node", "tensor", "tree"},
-    "implicit":   {"node", "tensor", "tree", "transforms", "jacobians", "custom"},
+    "transforms": {"primitive", "node", "tensor", "backward", "tree", "ops"},
+    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops", "tree"},
-    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "jacobians", "custom", "ops",
+    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops",
                    "optim", "special"},
-    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files",
-                   "control_flow"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "server":     {"files"},
-    "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
+    "viz":        {"graph", "tensor", "files", "server"},
     "distributed": {"primitive", "tree", "ops"},
-    "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
+    "nn":         {"ops", "node", "tensor", "backward", "transforms", "distributed",
                    "optim"},  # for nn.utils, where PyTorch users look
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
-    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "jacobians", "custom",
-                   "gradcheck", "files", "batching"},
+    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom",
+                   "gradcheck", "files"},
     "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "optim",
                    "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},

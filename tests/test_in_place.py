@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fit, no_grad
-from tinygrad_nn.jacobians import hessian, jacobian
 from tinygrad_nn.optim import (
     OPTIMIZERS,
     Minimizer,
@@ -29,7 +28,7 @@ from tinygrad_nn.optim.update import SMALL, attached_memory
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
-from tinygrad_nn.transforms import grad, hvp, jvp, value_and_grad
+from tinygrad_nn.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad
 
 RNG = np.random.default_rng(0)
 RULES = [

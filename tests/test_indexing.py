@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, nn
-from tinygrad_nn.batching.mapped import SamplePlaceholder
 from tinygrad_nn.compiled.trace.tensors import ShapePlaceholder
 from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, delegate_methods
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import stored_array
+from tinygrad_nn.transforms.batching.mapped import SamplePlaceholder
 
 # -- The adjoint of indexing, on any index
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import History, Layer, Tensor, load_digits, load_iris, profile, viz
-from tinygrad_nn.display import PICTURES, picture
+from tinygrad_nn.common.display import PICTURES, picture
 from tinygrad_nn.solver import progress_bar
 from tinygrad_nn.viz.notebook import heat_map
 from tinygrad_nn.viz.notebook.magic import explore_cell

@@ -10,8 +10,8 @@ import typer
 import tinygrad_nn as tg
 from tinygrad_nn import Layer, Solver, Tensor, data, nn, optim, viz
 from tinygrad_nn.cli.app import app
+from tinygrad_nn.common.spelling import ELSEWHERE, SYNONYMS, did_you_mean, near_names
 from tinygrad_nn.primitive import ATTRIBUTES, METHODS, REGISTRY
-from tinygrad_nn.spelling import ELSEWHERE, SYNONYMS, did_you_mean, near_names
 
 KNOWN = ["relu", "silu", "SiLU", "leaky_relu", "Conv1d", "Conv2d", "binarycrossentropy", "BCELoss", "learning_rate"]
 

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
+from tinygrad_nn.common.printable import printable
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
-from tinygrad_nn.printable import printable
 from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, save_figure
 from tinygrad_nn.viz.graph import render
 from tinygrad_nn.viz.theme import THEMES

@@ -12,10 +12,10 @@ from test_primitives import arguments, generator, moving
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, nn, value_and_grad, vjp, vmap
-from tinygrad_nn.batching.mapped import level_of
-from tinygrad_nn.batching.rules import ALONG
 from tinygrad_nn.nn import functional as F
 from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms.batching.mapped import level_of
+from tinygrad_nn.transforms.batching.rules import ALONG
 from tinygrad_nn.tree import flatten
 
 N = 3
@@ -269,7 +269,7 @@ def rotated(t: Any) -> Any:
 ])  # fmt: skip
 @pytest.mark.parametrize("at_once", [2**26, 200, 1], ids=["all", "some", "one"])
 def test_a_jacobian_is_a_walk_a_direction(f: Any, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn import jacobians
+    from tinygrad_nn.transforms import jacobians
 
     monkeypatch.setattr(jacobians, "AT_ONCE", at_once)
     t = np.array([0.4, -0.9, 1.3])

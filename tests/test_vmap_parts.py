@@ -10,10 +10,10 @@ from test_vmap import close
 
 from tinygrad_nn import Tensor, grad, vmap
 from tinygrad_nn.backward import ancestors
-from tinygrad_nn.batching import draw_for_samples, rules
-from tinygrad_nn.batching.mapped import Level, placeholder
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms.batching import draw_for_samples, rules
+from tinygrad_nn.transforms.batching.mapped import Level, placeholder
 
 N = 4
 X = np.arange(3.0)

@@ -5,13 +5,11 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - declares all primitives
 from .backward import detect_anomaly
-from .batching import vmap
-from .control_flow import cond, scan, while_loop
+from .common.display import PICTURES as _PICTURES
+from .common.display import picture as _picture
+from .common.forks import building as _building
+from .common.tracebacks import install as _short_tracebacks
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
-from .display import PICTURES as _PICTURES
-from .display import picture as _picture
-from .forks import building as _building
-from .jacobians import hessian, jacobian
 from .leaves import GradientWarning
 from .node import no_grad
 from .ops.activations import (
@@ -45,8 +43,20 @@ from .primitive import METHODS as _METHODS
 from .primitive import declare
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
-from .tracebacks import install as _short_tracebacks
-from .transforms import elementwise_grad, grad, hvp, jvp, value_and_grad, vjp
+from .transforms import (
+    cond,
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    scan,
+    value_and_grad,
+    vjp,
+    vmap,
+    while_loop,
+)
 
 if _typing.TYPE_CHECKING:
     from .compare import ComparisonReport, assert_gradients_match, compare_gradients, compare_steps
@@ -118,7 +128,7 @@ def __getattr__(name: str) -> _typing.Any:
         with _building:
             value = _import_module(f".{name}", __name__)
     else:
-        from .spelling import ELSEWHERE, no_attribute
+        from .common.spelling import ELSEWHERE, no_attribute
 
         rooms = ("nn", "optim", "viz") if name[0] != "_" else ()
         there = [room for room in rooms if name in _import_module(f".{room}", __name__).__all__]

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from .call_site import calling_line
+from .common.call_site import calling_line
+from .common.forks import renewed_after_fork
+from .common.masked import unmasked
+from .common.printable import printable
 from .degenerate import rules_at_ties
-from .forks import renewed_after_fork
 from .leaves import add_gradient
-from .masked import unmasked
 from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
-from .printable import printable
 from .tensor import Tensor, holders, raw, wrap
 
 LONG = 1024  # Nodes this much older than the root are reused; small graphs are no burden on the garbage collector

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors
-from .batching import level_of
 from .node import Node, recording, thread
 from .ops.linalg import as_array, conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, raw, stored_array, wrap
 from .transforms import new_input, pullback
+from .transforms.batching import level_of
 from .tree import Tree, children, described, flatten
 
 

@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from .common.printable import printable
 from .custom import custom_vjp
-from .jacobians import jacobian
 from .node import recording
-from .printable import printable
 from .tensor import Tensor, raw
-from .transforms import grad, vjp
+from .transforms import grad, jacobian, vjp
 from .tree import Tree, flatten
 
 DENSE = 200  # up to so many unknowns the Jacobian is formed as a matrix; beyond, only its products are computed

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from .common.printable import printable
+from .common.spelling import did_you_mean, no_attribute
 from .data import Columns, Scaler
 from .files import StrPath, write_whole
 from .files.pytorch import is_pytorch, read_pytorch
@@ -23,9 +25,7 @@ from .nn.layer import Layer
 from .nn.module import Module
 from .onnx import load_onnx as load_onnx
 from .onnx import save_onnx as save_onnx
-from .printable import printable
 from .solver import Predict
-from .spelling import did_you_mean, no_attribute
 
 Array = np.ndarray[Any, Any]
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .masked import check_unmasked
-from .printable import printable
-from .spelling import did_you_mean
+from .common.masked import check_unmasked
+from .common.printable import printable
+from .common.spelling import did_you_mean
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .masked import unmasked
+from .common.masked import unmasked
 
 Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
@@ -237,7 +237,7 @@ class Primitive:
             metadata = numpy_options(metadata, self.metadata)
             unknown = [name for name in metadata if name not in self.metadata]
         if unknown:
-            from .spelling import did_you_mean
+            from .common.spelling import did_you_mean
 
             takes, hint = ", ".join(self.metadata) or "no keyword at all", did_you_mean(unknown[0], self.metadata)
             raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.{hint}")
@@ -483,7 +483,7 @@ def no_rule(function: Any) -> TypeError:
 
 def add_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes of the arguments, and a hint, to NumPy's error message if they are missing from it."""
-    from .display import shape_hint
+    from .common.display import shape_hint
 
     shapes = [np.shape(arg) for arg in raw]
     text = str(error)

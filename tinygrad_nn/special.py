@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .common.spelling import no_attribute
 from .ops import neural
 from .ops.library import STAND_INS
 from .ops.plain import as_operand, bare
@@ -26,7 +27,6 @@ from .ops.special import polygamma as _polygamma
 from .ops.special import sinc as _sinc
 from .ops.special import softplus as _softplus
 from .primitive import REGISTRY, Array
-from .spelling import no_attribute
 
 sinc, softplus = _sinc, _softplus
 _OWN = (

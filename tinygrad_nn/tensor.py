@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .common.masked import unmasked
 from .leaves import assign_gradient, read_gradient, updated_in_place
-from .masked import unmasked
 from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
@@ -419,7 +419,7 @@ class Tensor:
         if method is None:
             if name in ATTRIBUTES:
                 raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
-            from .spelling import no_attribute
+            from .common.spelling import no_attribute
 
             raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)

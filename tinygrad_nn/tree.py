@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .printable import printable
+from .common.printable import printable
 
 _USUAL = frozenset((np.ndarray, float, int, bool, str, slice))  # types of leaves that need not be looked at further
 Tree = Any  # an array, or a dict, list, tuple, named tuple or dataclass of trees

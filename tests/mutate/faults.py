@@ -19,8 +19,7 @@ from types import CodeType
 from typing import NamedTuple
 
 ROOMS = {
-    "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "transforms.py", "tree.py",
-               "forward_mode.py", "jacobians.py", "control_flow.py", "batching"),
+    "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "tree.py", "transforms"),
     "ops": ("ops",),
     "manual": ("manual",),
     "optim": ("optim",),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..custom import checkpoint as recomputed
-from ..jacobians import jacobian as jacobian_of
+from ..transforms import jacobian as jacobian_of
 from ..tree import flatten
 from . import core
 from .tracer import getval, is_live, vspace

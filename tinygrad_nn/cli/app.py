@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..spelling import near_names
+from ..common.spelling import near_names
 from .errors import print_error
 
 app = typer.Typer(

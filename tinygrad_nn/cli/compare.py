@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..printable import printable
+from ..common.printable import printable
 from .app import app
 from .errors import reporting_errors
 from .train import train

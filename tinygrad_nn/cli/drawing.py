@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..printable import printable
+from ..common.printable import printable
 from .app import app
 from .compare import with_options_of
 from .errors import WRONG, UserError

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import typer
 
-from ..printable import printable
+from ..common.printable import printable
 
 WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError, ImportError)  # messages for the user
 NAMES = (

@@ -11,7 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..printable import html_text
+from ..common.printable import html_text
 from ..solver.history import cell_text
 from .pictures import draw_run, row_loss
 from .report import difference_table, short_list, training_facts

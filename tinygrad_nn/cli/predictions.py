@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..common.printable import printable
 from ..data import Column, Columns, one_hot, read_columns
 from ..data.columns import class_name, target_numbers
 from ..files import write_whole
 from ..io import Network, load_network
-from ..printable import printable
 from .run import errors, score
 from .table_progress import table_progress
 

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..common.spelling import did_you_mean
 from ..data import Columns, Dataset, Table, load_digits, load_iris, read_table
 from ..data.columns import CATEGORIES
 from ..data.table import Progress
-from ..spelling import did_you_mean
 
 Array = np.ndarray[Any, Any]
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..common.printable import printable
 from ..compare import RoadsReport
 from ..metrics import format_cm
-from ..printable import printable
 from .predictions import Prediction
 from .run import Errors, Outcome, PreparedRun, Scores
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..common.spelling import did_you_mean
 from ..compare import RoadsReport, compare_roads
 from ..data import Part, Scaler, Split, data_split
 from ..data.columns import number
@@ -30,7 +31,6 @@ from ..solver import (
     Solver,
     fit,
 )
-from ..spelling import did_you_mean
 from .problem import Options as Options
 from .problem import Problem, read_problem
 

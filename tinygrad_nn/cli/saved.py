@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
+from ..common.printable import printable
 from ..data import one_hot
 from ..data.columns import class_name, target_numbers
 from ..io import Network, load_network
-from ..printable import printable
 from ..solver import Settings, Solver
 from .predictions import read_for_network
 from .problem import DATASETS, Problem, read_problem

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..closures import noting_variables
+from ..common.closures import noting_variables
 from .errors import UserError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.printable import printable
 from ..graph.equations import unicode_math
-from ..printable import printable
 
 Array = np.ndarray[Any, Any]
 

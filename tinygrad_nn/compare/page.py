@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.printable import html_text
 from ..files import POLICY
-from ..printable import html_text
 from .diagnosis import KINDS, Diagnosis, Row, compact_text
 from .steps import listing
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..files import write_whole
-from ..printable import printable
 from .diagnosis import NO_GRAPH, Diagnosis, Row, compact_text
 from .steps import listing
 from .steps.step import Step

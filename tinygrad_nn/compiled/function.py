@@ -12,11 +12,11 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..call_site import calling_line, raising_line
-from ..forks import building, renewed_after_fork
+from ..common.call_site import calling_line, raising_line
+from ..common.forks import building, renewed_after_fork
+from ..common.printable import printable
 from ..node import thread
 from ..primitive import AtEqualValues
-from ..printable import printable
 from ..tensor import Tensor
 from ..tree import containers, flatten
 from . import check

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_nn.common.display import FEW, WIDE, brief, picture, tuple_in_few_lines
+from tinygrad_nn.common.printable import printable
 from tinygrad_nn.data.encode import one_hot
-from tinygrad_nn.display import FEW, WIDE, brief, picture, tuple_in_few_lines
-from tinygrad_nn.printable import printable
 
 
 class Dataset(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..display import in_few_lines
-from ..masked import check_unmasked
+from ..common.display import in_few_lines
+from ..common.masked import check_unmasked
 
 Array = NDArray[Any]
 

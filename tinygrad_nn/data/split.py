@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..display import tuple_in_few_lines
-from ..masked import check_unmasked
-from ..spelling import named_options
+from ..common.display import tuple_in_few_lines
+from ..common.masked import check_unmasked
+from ..common.spelling import named_options
 from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
 
 Array = NDArray[Any]

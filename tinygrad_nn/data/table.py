@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_nn.common.display import tuple_in_few_lines
+from tinygrad_nn.common.forks import renewed_after_fork
+from tinygrad_nn.common.printable import printable
+from tinygrad_nn.common.spelling import did_you_mean, near_names
 from tinygrad_nn.data.columns import (
     CATEGORIES,
     FILLING,
@@ -30,10 +34,6 @@ from tinygrad_nn.data.columns import (
     number,
 )
 from tinygrad_nn.data.encode import one_hot
-from tinygrad_nn.display import tuple_in_few_lines
-from tinygrad_nn.forks import renewed_after_fork
-from tinygrad_nn.printable import printable
-from tinygrad_nn.spelling import did_you_mean, near_names
 
 if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays quick
     from pathlib import Path

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..printable import printable
+from ..common.printable import printable
 
 StrPath = str | os.PathLike[str]
 

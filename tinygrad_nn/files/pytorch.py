@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from .atomic import StrPath
 
 Array = np.ndarray[Any, Any]

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from .atomic import StrPath
 
 Array = np.ndarray[Any, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.spelling import near_names
 from ..node import recording
 from ..primitive import REGISTRY, Primitive
-from ..spelling import near_names
 from ..tensor import Tensor, raw, wrap
 from ..transforms import new_input, pullback
 from ..tree import flatten

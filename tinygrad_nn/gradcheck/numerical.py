@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..masked import unmasked
+from ..common.masked import unmasked
 from ..node import recording
 from ..tensor import Tensor, raw, wrap
 from ..tree import flatten

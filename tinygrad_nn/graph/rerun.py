@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..closures import closed_over, noting_variables
-from ..forks import renewed_after_fork
+from ..common.closures import closed_over, noting_variables
+from ..common.forks import renewed_after_fork
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply, wrap

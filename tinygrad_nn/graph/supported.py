@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
+from ..common.spelling import near_names
 from ..ops.library import FORWARDS, STAND_INS
 from ..ops.plain import QUESTIONS
 from ..ops.scipy import load
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
-from ..printable import printable
-from ..spelling import near_names
 from .equations import unicode_math
 
 

@@ -10,8 +10,8 @@ from weakref import ref
 
 import numpy as np
 
+from ..common.spelling import near_names
 from ..node import FREED, Node
-from ..spelling import near_names
 from ..tensor import Tensor
 from .summary import FEW, json_number, nested_text
 from .summary import Summary as Summary

@@ -1,5 +1,6 @@
 """Building blocks of networks: modules and layers, activations, losses, weight initialisation."""
 
+from ..common.spelling import no_attribute as _no_attribute
 from ..ops.activations import (
     celu,
     elu,
@@ -17,7 +18,6 @@ from ..ops.activations import (
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
-from ..spelling import no_attribute as _no_attribute
 from . import functional, utils
 from .activation_layers import (
     CELU,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..common.spelling import did_you_mean
 from ..ops.activations import celu, elu, gelu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, relu, sigmoid, softmax
 from ..ops.special import softplus
-from ..spelling import did_you_mean
 
 PRIMITIVES: dict[str, Any] = {
     "sigmoid":      sigmoid,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from .module import Module
 
 _HOLDS = "{name} only holds modules; call each of them, or use Sequential."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import draw_for_samples
+from ..transforms.batching import draw_for_samples
 from .keywords import pytorch_names
 from .linear import as_array
 from .module import Module

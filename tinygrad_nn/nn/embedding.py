@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import level_of
-from ..masked import unmasked
+from ..common.masked import unmasked
 from ..node import thread
 from ..ops.embedding import embedding
 from ..tensor import Tensor, raw
+from ..transforms.batching import level_of
 from .keywords import pytorch_names
 from .linear import check_count, parameter
 from .module import Module

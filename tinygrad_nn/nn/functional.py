@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.spelling import no_attribute
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.activations import prelu as rectified_by
@@ -30,7 +31,6 @@ from ..ops.normalisation import rms_norm as scaled
 from ..ops.normalisation import standardize
 from ..ops.special import log_sigmoid
 from ..ops.special import softplus as softplus_
-from ..spelling import no_attribute
 from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spelling import did_you_mean, no_attribute
+from ..common.spelling import did_you_mean, no_attribute
 from .state import fill_values
 
 if TYPE_CHECKING:

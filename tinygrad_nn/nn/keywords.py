@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..spelling import did_you_mean
+from ..common.spelling import did_you_mean
 
 Class = TypeVar("Class", bound=type)
 _DEVICES = (None, "cpu")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from ..common.spelling import named_options
 from ..ops.neural import affine as affine
-from ..spelling import named_options
 from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights

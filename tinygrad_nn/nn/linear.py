@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..masked import unmasked
+from ..common.masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
 from .keywords import pytorch_names

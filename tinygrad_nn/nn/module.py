@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backward import Handle
-from ..masked import unmasked
+from ..common.masked import unmasked
+from ..common.printable import printable
+from ..common.spelling import OF_MODELS, did_you_mean, no_attribute
 from ..node import thread
-from ..printable import printable
-from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
 from .state import LoadedKeys, Slot, note_replaced, raise_mismatch, raise_replaced, requested_dtype

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..batching import draw_for_samples
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor, raw
+from ..transforms.batching import draw_for_samples
 from .keywords import pytorch_names
 from .linear import as_input, check_count, parameter
 from .module import Module

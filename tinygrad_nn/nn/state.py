@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from ..tensor import Tensor, wrap
 
 Array = np.ndarray[Any, Any]

@@ -1,8 +1,8 @@
 """The contents of ``torch.nn.utils``: clipping of the gradients of parameters."""
 
+from ..common.spelling import no_attribute as _no_attribute
 from ..optim.clipping import clip_grad_norm_, clip_grad_value_
 from ..optim.clipping import total_norm as get_total_norm
-from ..spelling import no_attribute as _no_attribute
 
 _ABSENT = {
     "parameters_to_vector": "Write np.concatenate([p.ravel() for p in model.parameters()]).",

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..compiled.program.values import Op, Value
 from ..files import StrPath, write_whole
 from ..nn.containers import Sequential, as_module
 from ..nn.module import Module
-from ..printable import printable
 from .operators import write_operation
 from .rows import Depends, Free, Traced, Untraceable, merged, traced
 from .writer import Writer

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
+from ..common.spelling import did_you_mean
 from ..files import StrPath
 from ..nn.module import Module
 from ..node import scope
-from ..printable import printable
-from ..spelling import did_you_mean
 from ..tensor import Tensor
 from .attributes import ORDINARY, Node, named, ordinary, refused
 from .export import onnx_package

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import building
+from ..common.forks import building
 from ..primitive import FINDERS, REGISTRY, RESERVED
 from .library import FORWARDS, STAND_INS
 

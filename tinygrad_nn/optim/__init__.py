@@ -6,7 +6,7 @@ arrays and numbers that is never modified in place. `Minimizer` keeps parameters
 `SGD`, `Adam` and so on do this with PyTorch's interface, and `lr_scheduler` has the schedulers for these.
 """
 
-from ..spelling import no_attribute
+from ..common.spelling import no_attribute
 from . import lr_scheduler
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
 from .averaged import Averaged, averaged

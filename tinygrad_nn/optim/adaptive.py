@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spelling import named_options
+from ..common.spelling import named_options
 from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, make_optimizer, shrunk, two_zeros
 
 

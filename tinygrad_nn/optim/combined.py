@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from ..spelling import did_you_mean, named_options
+from ..common.spelling import did_you_mean, named_options
 from .plateau import Plateau
 from .schedules import (
     Constant,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..spelling import named_options
+from ..common.spelling import named_options
 from .adaptive import adamw
 from .rule import (
     RATE,

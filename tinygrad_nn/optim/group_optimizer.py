@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..common.spelling import near_names, no_attribute, no_option
 from ..leaves import Watch
-from ..spelling import near_names, no_attribute, no_option
 from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer, parameters_in
 from .rule import Optimizer, OptimizerState

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..spelling import named_options, no_attribute
+from ..common.spelling import named_options, no_attribute
 from ..tensor import raw
 from . import schedules
 from .plateau import Plateau, PlateauState

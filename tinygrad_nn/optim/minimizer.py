@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.spelling import named_options, no_attribute
 from ..leaves import Watch, assign_gradient
-from ..spelling import named_options, no_attribute
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGSRule

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..spelling import no_option
+from ..common.spelling import no_option
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, nadam, radam, rmsprop
 from .descent import lion, muon, sgd
 from .group_optimizer import GroupOptimizer, parameter_groups

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed_after_fork
-from ..spelling import did_you_mean
+from ..common.forks import renewed_after_fork
+from ..common.spelling import did_you_mean
 from .in_place import Into, in_place
 
 Array = Any

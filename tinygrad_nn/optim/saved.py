@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from .plateau import PlateauState
 from .quasi_newton import LBFGSRule
 from .rule import OptimizerState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from ..spelling import did_you_mean
+from ..common.spelling import did_you_mean
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
 from .descent import lion, momentum, muon, nesterov, sgd
 from .rule import Optimizer

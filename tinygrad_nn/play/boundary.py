@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..printable import printable
+from ..common.printable import printable
 from .training import Training
 
 Array = np.ndarray[Any, Any]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ..common.spelling import did_you_mean
 from ..nn.activations import PRIMITIVES, activation
 from ..nn.losses import PENALTIES
 from ..optim import OPTIMIZERS
 from ..solver import Regularization, Solver
-from ..spelling import did_you_mean
 
 DATASETS = {"moons": "two moons", "spirals": "two spirals", "three spirals": "three spirals", "iris": "iris",
             "digits": "digits", "table": "a table of your own"}  # fmt: skip

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..common.printable import printable
 from ..data import Columns, load_digits, load_iris, read_header, read_table, spirals, two_moons
-from ..printable import printable
 from .choices import Choices
 
 Array = np.ndarray[Any, Any]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..graph import GraphView, root_mean_square
 from ..graph.walk import walk_back
-from ..printable import printable
 from ..solver import Solver
 from ..solver.tasks.layers import LayerLoss, objective
 from ..tensor import Tensor

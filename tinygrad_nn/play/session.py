@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed_after_fork
+from ..common.forks import renewed_after_fork
+from ..common.printable import printable
 from ..io import to_bytes
 from ..nn.losses import PENALTIES
 from ..optim import OPTIMIZERS
-from ..printable import printable
 from .boundary import CELLS, MAIN, NEURONS, SMALL, Plane, decision, dots, neurons
 from .choices import DATASETS, HIDDEN, KINDS, MISSING, Choices
 from .data import TableFile

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.printable import printable
 from ..data import Part, Scaler, Split, data_split
 from ..graph import root_mean_square
 from ..io import Network
 from ..metrics import r2_score
 from ..nn.layer import Layer
-from ..printable import printable
 from ..solver import Settings, Solver
 from ..solver.arguments import accuracy, prepare_training
 from ..solver.divergence import check_growth

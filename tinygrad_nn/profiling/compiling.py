@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..backward import ancestors
+from ..common.printable import printable
 from ..compiled.function import Compiled, compile
 from ..graph.reachable import Snapshot
 from ..node import Node
-from ..printable import printable
 from ..tensor import Tensor, apply
 from ..transforms import value_and_grad
 from ..tree import flatten

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call_site import NUMPY, PACKAGE
+from ..common.call_site import NUMPY, PACKAGE
 from ..graph.view import GraphView
 from ..node import Node, thread
 from ..tensor import Tensor, wrap

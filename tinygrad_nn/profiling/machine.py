@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed_after_fork
+from ..common.forks import renewed_after_fork
 
 SIZES = (2**15, 2**18, 2**21, 2**24)  # bytes of an array: arrays that fit into a cache are faster
 SECONDS, FEWEST = 0.02, 10  # least duration and number of calls of one measurement

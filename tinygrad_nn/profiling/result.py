@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..display import picture
+from ..common.display import picture
 from ..graph.view import GraphView
 from .table import bytes_text, group_name, table, time_text
 

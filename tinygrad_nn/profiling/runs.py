@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..backward import walk
+from ..common.printable import printable
 from ..compiled.function import Compiled
 from ..node import switched
-from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
 from .advice import advice

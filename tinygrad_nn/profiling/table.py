@@ -8,7 +8,7 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..printable import printable
+from ..common.printable import printable
 
 if TYPE_CHECKING:
     from .result import Profile, Sum

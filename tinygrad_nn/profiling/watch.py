@@ -17,8 +17,8 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import backward
+from ..common.forks import renewed_after_fork
 from ..compiled import function as compiled
-from ..forks import renewed_after_fork
 from ..node import thread
 from ..optim.update import Updater
 from ..primitive import REGISTRY, Primitive

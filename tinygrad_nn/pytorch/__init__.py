@@ -18,9 +18,9 @@ from typing import Any as _Any
 
 import numpy as _np
 
-from .. import batching, jacobians, nn, optim, transforms
+from .. import nn, optim, transforms
+from ..common.spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..node import no_grad, recording, recording_in
-from ..spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..tensor import Tensor
 from . import autograd, constructors, data, functions
 from .functions import fft, linalg
@@ -35,16 +35,16 @@ def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> 
     """Turn a function of one sample into a function of a batch of samples; see `tinygrad_nn.vmap`."""
     if options.get("randomness", "different") != "different":
         raise ValueError("vmap: layers draw other numbers for each sample; leave randomness= out, or 'different'.")
-    return batching.vmap(func, in_dims, out_dims)
+    return transforms.vmap(func, in_dims, out_dims)
 
 
 func = autograd.Names(
     "torch.func",
     vmap=vmap,
     grad=autograd.in_torch_form(transforms.grad),
-    hessian=autograd.in_torch_form(jacobians.hessian),
-    jacfwd=autograd.in_torch_form(jacobians.jacobian),
-    jacrev=autograd.in_torch_form(jacobians.jacobian),
+    hessian=autograd.in_torch_form(transforms.hessian),
+    jacfwd=autograd.in_torch_form(transforms.jacobian),
+    jacrev=autograd.in_torch_form(transforms.jacobian),
 )
 cuda = _SimpleNamespace(
     is_available=lambda: False, device_count=lambda: 0, manual_seed=lambda seed: None, manual_seed_all=lambda seed: None

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import jacobians
+from .. import transforms
 from ..backward import detect_anomaly
+from ..common.spelling import no_attribute, numpy_hint
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
 from ..node import no_grad, recording
-from ..spelling import no_attribute, numpy_hint
 from ..tensor import Tensor, raw
-from ..transforms import pullback
 from .constructors import constant
 
 __all__ = [
@@ -194,7 +193,7 @@ def grad(
     g = np.ones_like(outputs.data) if grad_outputs is None else grad_outputs
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):
-        return tuple(map(constant, pullback(outputs, several, g)))
+        return tuple(map(constant, transforms.pullback(outputs, several, g)))
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:
@@ -252,6 +251,6 @@ def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
 
 functional = Names(
     "torch.autograd.functional",
-    jacobian=_functional_form(jacobians.jacobian),
-    hessian=_functional_form(jacobians.hessian),
+    jacobian=_functional_form(transforms.jacobian),
+    hessian=_functional_form(transforms.hessian),
 )

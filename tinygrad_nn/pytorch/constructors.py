@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..masked import unmasked
+from ..common.masked import unmasked
 from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 

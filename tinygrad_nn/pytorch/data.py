@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spelling import no_attribute
+from ..common.spelling import no_attribute
 from ..tensor import raw
 from . import constructors
 from .constructors import constant

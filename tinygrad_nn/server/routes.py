@@ -13,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ..printable import printable
+from ..common.printable import printable
 from .access import Access
 from .sessions import is_session, new_session
 

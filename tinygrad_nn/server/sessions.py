@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from threading import RLock
 from typing import Generic, TypeVar
 
-from ..forks import renewed_after_fork
+from ..common.forks import renewed_after_fork
 
 State = TypeVar("State")
 

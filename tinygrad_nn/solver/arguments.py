@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..metrics import r2_score
 from ..nn.containers import Sequential, as_module
 from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
 from ..optim import LBFGSRule
-from ..printable import printable
 from .batches import Batches, Rows, as_nested_arrays, batch_source
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
 from .settings import Solver

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..masked import check_unmasked
+from ..common.masked import check_unmasked
 from ..tensor import Tensor
 from ..tree import flatten
 from .checks import check_probabilities

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..files import StrPath, check_folder, write_whole
 from ..files.safetensors import parse, seal, unseal
-from ..printable import printable
 from .fingerprint import PYTHON, differences, environment
 from .history import History
 from .state import LAYOUT, OTHER, Progress, StateReader, split_state

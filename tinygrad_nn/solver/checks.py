@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..masked import check_unmasked
+from ..common.masked import check_unmasked
+from ..common.spelling import did_you_mean
 from ..nn.layer import Layer
-from ..spelling import did_you_mean
 from ..tensor import Tensor
 from .settings import Solver
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..display import tuple_in_few_lines
+from ..common.display import tuple_in_few_lines
+from ..common.printable import printable
 from ..optim import Plateau, PlateauState
-from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
 from .arguments import default_metric

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..closures import closed_over
+from ..common.closures import closed_over
 from ..data import DataLoader
 from ..nn.module import Module
 from ..tensor import Tensor

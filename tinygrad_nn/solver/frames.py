@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..common.masked import check_unmasked
 from ..data import frame_array, frame_like, frame_names, is_frame
-from ..masked import check_unmasked
 from ..nn.module import Module
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..display import picture
+from ..common.display import picture
+from ..common.printable import printable
+from ..common.spelling import no_attribute
 from ..files import StrPath, write_whole
-from ..printable import printable
-from ..spelling import no_attribute
 
 _FIELDS = ("loss", "val_loss", "metrics")
 

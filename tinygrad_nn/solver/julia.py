@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import manual
+from ..common.display import tuple_in_few_lines
+from ..common.masked import check_unmasked
+from ..common.spelling import named_options
 from ..data import is_frame
-from ..display import tuple_in_few_lines
-from ..masked import check_unmasked
 from ..nn.containers import is_plain_sequential
 from ..nn.layer import Layer, is_plain_layer
 from ..nn.module import Module
 from ..node import no_grad, scope
-from ..spelling import named_options
 from ..tensor import Tensor, raw
 from .arguments import as_one_module, can_train_layers, is_layer_list, prepare_training, raise_no_equations
 from .batches import as_nested_arrays, check_rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forks import renewed_after_fork
+from ..common.forks import renewed_after_fork
 from ..nn.module import Module
 from ..tensor import raw
 from ..tree import flatten

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..display import notebook
+from ..common.display import notebook
 from .history import cell_text
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..display import with_what_differs
+from ..common.display import with_what_differs
+from ..common.spelling import did_you_mean, named_options, no_attribute
 from ..nn.linear import check_count
 from ..nn.losses import LOSSES, PENALTIES
 from ..optim import OPTIMIZERS, GroupOptimizer, LBFGSRule, Optimizer, optimizer
-from ..spelling import did_you_mean, named_options, no_attribute
 
 _IN_SETTINGS = "It belongs to settings=Settings(epochs=20, batch_size=16)."
 _IN_SOLVER = "It belongs to solver=Solver('mse', 'adam', learning_rate=0.01)."

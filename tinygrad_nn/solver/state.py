@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..optim import OPTIMIZERS, LBFGSRule
-from ..printable import printable
 from .fingerprint import PYTHON, environment
 from .history import History
 from .stopping import Watch

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..printable import printable
-from ..spelling import did_you_mean, named_options
+from ..common.printable import printable
+from ..common.spelling import did_you_mean, named_options
 
 if TYPE_CHECKING:
     from .epochs import Epoch

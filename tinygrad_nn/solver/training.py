@@ -10,11 +10,11 @@ from zlib import crc32
 
 import numpy as np
 
+from ..common.printable import printable
+from ..common.spelling import named_options
 from ..distributed import Ranks
 from ..files import locked_folder
 from ..optim import LBFGSRule
-from ..printable import printable
-from ..spelling import named_options
 from .arguments import prepare_training
 from .batches import Batches
 from .checkpoint import Checkpoint

@@ -1,6 +1,6 @@
 """Visualization: drawings of graphs and networks, the explorer page, and plots of training runs."""
 
-from ..spelling import no_attribute as _no_attribute
+from ..common.spelling import no_attribute as _no_attribute
 from .explanation import explain_error
 from .explorer.explore import explore
 from .explorer.gif import animate

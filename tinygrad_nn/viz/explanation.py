@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from html import escape
 
-from ..printable import html_text, printable
+from ..common.printable import html_text, printable
 from .failure import failure_of, last_error
 from .graph.drawing import Drawing, draw
 from .graph.page import html_table

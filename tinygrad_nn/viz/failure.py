@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..display import brief
+from ..common.display import brief
+from ..common.printable import printable
+from ..common.tracebacks import entries, is_operation, is_ours, is_user_code
 from ..graph.summary import shape_text
 from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
-from ..printable import printable
 from ..tensor import Tensor
-from ..tracebacks import entries, is_operation, is_ours, is_user_code
 from .model.variables import variables, view_with_names
 
 NOTHING = (

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import printable
 from ...gradcheck.numerical import is_float
-from ...printable import printable
 from ..function.calling import COTANGENTS, Inputs, call_function
 from .code import Code, same_draws
 from .signatures import describe_value, is_cache, parameters, returned_names

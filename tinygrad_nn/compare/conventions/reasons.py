@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-from ...call_site import NUMPY, PACKAGE
-from ...printable import printable
+from ...common.call_site import NUMPY, PACKAGE
+from ...common.printable import printable
 
 WRITES = "writes into an array"
 ARRAYS = ("asarray", "array", "ascontiguousarray", "asfarray", "fromiter", "full", "float64", "float32", "vectorize")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import printable
 from ...gradcheck.numerical import is_float
-from ...printable import printable
 from ...tensor import raw
 from ...tree import flatten
 from ..function.calling import Inputs

@@ -14,7 +14,7 @@ from functools import lru_cache
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
-from ...closures import closed_over
+from ...common.closures import closed_over
 from ..one_line import on_one_line
 from .running import MARK, copy_value
 

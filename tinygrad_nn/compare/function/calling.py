@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import printable
 from ...gradcheck.numerical import is_float
-from ...printable import printable
 from ...tensor import raw
 from ...tree import flatten
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from ...call_site import NUMPY, PACKAGE
+from ...common.call_site import NUMPY, PACKAGE
 from ...node import Node, switched
 from ..one_line import on_one_line
 from ..paths import Traced

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...call_site import PACKAGE
+from ...common.call_site import PACKAGE
 from ..conventions.code import Code, results, same_draws
 from ..conventions.recognize import recognize_code
 from ..conventions.value_with_gradients import besides_value, value_position

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...printable import html_text, printable
+from ...common.printable import html_text, printable
 from ..diagnosis import compact_text
 from .step import Step
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...backward import ancestors
+from ...common.printable import printable
 from ...node import FREED
-from ...printable import printable
 from ...tensor import Tensor, raw, wrap
 from .names import Names
 from .running import Backward, Forward, Passes, UserGradient, Version, as_mapping, checked_mapping

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import printable
 from ...node import Node, recording
-from ...printable import printable
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
 from ..conventions.reasons import Reason, disconnected, why_disconnected

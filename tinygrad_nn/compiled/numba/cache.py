@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...call_site import calling_line
+from ...common.call_site import calling_line
+from ...common.forks import wait_before_fork
+from ...common.printable import printable
 from ...files import write_whole
-from ...forks import wait_before_fork
-from ...printable import printable
 from ..collector import without_collector
 from .fingerprint import file_digest, fingerprint
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import printable
 from ...node import thread
-from ...printable import printable
 from ...tensor import Tensor, stored_array
 from ...tree import flatten
 from ..program.values import Program, Value

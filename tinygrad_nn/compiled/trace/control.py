@@ -22,7 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backward import ancestors
-from ...control_flow import (
+from ...node import Node, leaf_node, recording, switched
+from ...ops.linalg import conj
+from ...primitive import Primitive
+from ...tensor import Tensor, apply, stored_array, wrap
+from ...transforms import new_input, pullback, pushforward
+from ...transforms.control_flow import (
     CONDITION,
     NUMBERS,
     as_scalars,
@@ -33,11 +38,6 @@ from ...control_flow import (
     one_value,
     pair,
 )
-from ...node import Node, leaf_node, recording, switched
-from ...ops.linalg import conj
-from ...primitive import Primitive
-from ...tensor import Tensor, apply, stored_array, wrap
-from ...transforms import new_input, pullback, pushforward
 from ...tree import containers
 from ..program.control import BackwardLoop, Body, Choice, Loop, shape_and_dtype
 from ..program.values import Op, Program, Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from ...call_site import calling_line
+from ...common.call_site import calling_line
 from ...node import Node, thread
 
 

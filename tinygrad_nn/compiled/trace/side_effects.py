@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...closures import closed_over
+from ...common.closures import closed_over
 from .nodes import Untraceable
 
 MANY = 20_000  # the most objects that the search looks at, nearest first

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
-from ...call_site import calling_line
+from ...common.call_site import calling_line
 from ...node import leaf_node, recording, thread
 from ...ops import plain
 from ...ops.plain import returns_plain

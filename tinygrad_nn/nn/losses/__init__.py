@@ -5,7 +5,7 @@
 functions directly, or with options through ``functools.partial``. The definitions are listed in `docs/losses.md`.
 """
 
-from ...spelling import no_attribute as _no_attribute
+from ...common.spelling import no_attribute as _no_attribute
 from .classes import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...masked import unmasked
+from ...common.masked import unmasked
 from ...tensor import Tensor, raw
 
 Array = Any

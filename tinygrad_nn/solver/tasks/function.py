@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import printable
 from ...nn.module import Module
 from ...nn.state import assign
 from ...node import no_grad
-from ...printable import printable
 from ...tensor import Tensor, raw
 from ...tree import flatten
 from ..settings import Solver

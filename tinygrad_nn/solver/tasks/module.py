@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
+from ...common.printable import printable
 from ...distributed import in_all_ranks
 from ...nn.losses import PENALTIES
 from ...nn.module import Module, find_computed
 from ...node import no_grad, recording, scope
 from ...optim import LBFGSRule, Minimizer, OptimizerState
 from ...optim.minimizer import Across
-from ...printable import printable
 from ...tensor import Tensor, raw
 from ..prediction import as_dtype, evaluating, predict_in_chunks
 from ..settings import Solver

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import html_text, printable
+from ...common.spelling import named_options
 from ...files import write_whole
 from ...graph import GraphNode
 from ...graph.rerun import Rerun
 from ...graph.summary import shape_text
-from ...printable import html_text, printable
 from ...server import client, policy_hash
-from ...spelling import named_options
 from ...tensor import Tensor
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten

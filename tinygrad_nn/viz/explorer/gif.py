@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...common.spelling import named_options
 from ...files import write_whole
-from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.variables import view_with_names
 from ..notebook.iframe import WrittenFile

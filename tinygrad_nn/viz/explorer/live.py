@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import printable
 from ...graph import GraphView, short_number
 from ...graph.rerun import Change, Place, Rerun, Run, replacement_names
-from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
 from ..model.variables import spaces_of, view_in_spaces, view_with_names

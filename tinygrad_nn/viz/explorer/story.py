@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ...common.printable import printable
 from ...graph import GraphNode, GraphView, Summary, short_number, summarize
 from ...graph.summary import shape_text
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
-from ...printable import printable
 from ..graph.picture import SYMBOLS, count_text, shorten
 from ..model.variables import leaf_roles as roles_of
 

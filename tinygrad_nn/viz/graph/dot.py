@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import replace
 from functools import cache
 
-from ...printable import html_text
+from ...common.printable import html_text
 from ..theme import THEMES, Theme
 from .colour import Legend
 from .picture import Arrow, Item, Picture, number_rows, shorten

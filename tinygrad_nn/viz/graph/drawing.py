@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...common.printable import printable
+from ...common.spelling import named_options
 from ...files import write_whole
 from ...graph import GraphView
-from ...printable import printable
-from ...spelling import named_options
 from ..model.variables import view_with_names
 from ..notebook.iframe import WrittenFile
 from .dot import box_numbers, to_dot

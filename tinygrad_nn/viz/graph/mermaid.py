@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...printable import printable
+from ...common.printable import printable
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, number_rows, shorten
 

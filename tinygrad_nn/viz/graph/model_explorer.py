@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...common.printable import printable
 from ...graph import GraphNode, GraphView
-from ...printable import printable
 from .picture import title_of
 
 SUFFIX = ".model-explorer.json"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from ...common.printable import html_text
 from ...files import POLICY
 from ...graph import GraphView
 from ...graph.summary import shape_text
-from ...printable import html_text
 from .picture import Picture, title_of
 
 MOST_ROWS = 2000  # rows of the table of nodes at most

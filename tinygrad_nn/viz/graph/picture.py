@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...common.printable import printable
 from ...graph import GraphNode, GraphView, Summary
 from ...graph.equations import unicode_line
 from ...graph.summary import shape_text
-from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .folding import ARROWS, MOST, READ, Folded, fold

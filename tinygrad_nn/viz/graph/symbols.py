@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from ...common.printable import printable
 from ...graph import GraphNode, GraphView, short_number
 from ...graph.equations import Tree, equation_tree, replace_letters, result_letter, unicode_line
 from ...graph.walk import symbols
-from ...printable import printable
 
 # Values without a name get the usual letters of textbooks (a, z, x, v, c) with the number of their node as index.
 ACTIVATIONS = frozenset({

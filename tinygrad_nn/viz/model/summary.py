@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.printable import printable
 from ...graph import GraphNode, GraphView
 from ...graph.summary import bytes_text, shape_text
-from ...printable import printable
 from ...tensor import Tensor
 from ..graph.page import html_table
 from .calls import Call, CallRecorder

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...closures import closed_over
+from ...common.closures import closed_over
 from ...graph.view import GraphNode, GraphView
 from ...tensor import Tensor
 from .names import ENDS, inputs_of, parameters, parts_of, prefix_paths, rename_nodes, with_names

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.spelling import named_options
 from ...files import write_whole
 from ...graph.view import short_number
-from ...spelling import named_options
 from ..graph.page import AT_SIZE, at_readable_size, html_page
 from ..graph.picture import shorten
 from ..model.values import array_of, in_eval_mode, sequential_parts, weights

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ...common.printable import printable
 from ...graph import short_number
-from ...printable import printable
 from ..graph.picture import shorten
 from ..theme import THEMES, Theme
 from ..training.plots import legible

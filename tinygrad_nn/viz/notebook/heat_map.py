@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import html_text
 from ...graph.summary import shape_text, short_number, summarize
-from ...printable import html_text
 from ..graph.colour import shade
 
 Array = np.ndarray[Any, Any]

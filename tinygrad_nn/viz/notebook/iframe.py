@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ...common.printable import html_text, printable
 from ...files import write_whole
-from ...printable import html_text, printable
 
 HEIGHT = 640  # height of a frame in pixels
 LARGEST = 24_000_000  # bytes; a larger page is not embedded in the notebook, but opened from its file

@@ -6,8 +6,8 @@ import ast
 import shlex
 from typing import Any
 
-from ...printable import printable
-from ...tracebacks import install
+from ...common.printable import printable
+from ...common.tracebacks import install
 from ..explanation import explain_error
 from ..explorer.explore import explore
 from ..model.variables import own_variables

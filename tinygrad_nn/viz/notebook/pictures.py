@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import html_text
 from ...graph.summary import short_number
-from ...printable import html_text
 from ..graph.page import html_table
 from ..training.live import chart
 from .heat_map import tensor_html

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.printable import printable
+from ...common.spelling import named_options
 from ...graph import root_mean_square
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
-from ...printable import printable
-from ...spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, in_eval_mode, weights
 from .plots import _axes, _plain_text, tidy

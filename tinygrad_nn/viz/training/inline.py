@@ -8,8 +8,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ...display import notebook
-from ...printable import printable
+from ...common.display import notebook
+from ...common.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...spelling import named_options
+from ...common.spelling import named_options
 from ..model.values import array_of, in_eval_mode, weights
 from .plots import _axes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...spelling import named_options
+from ...common.spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, in_eval_mode, weights
 from .plots import BLUE, INK, ORANGE, VIOLET, _axes, _plain_text, legend, tidy

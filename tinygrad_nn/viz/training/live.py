@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import html_text
 from ...files import POLICY, write_whole
 from ...graph import short_number
-from ...printable import html_text
 from ..graph.page import html_page, html_table
 from ..model.values import array_of, in_eval_mode
 from ..notebook.iframe import framed_page

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.printable import printable
+from ...common.spelling import named_options
 from ...files import write_whole
-from ...printable import printable
-from ...spelling import named_options
 from ..graph.picture import shorten
 
 if TYPE_CHECKING:

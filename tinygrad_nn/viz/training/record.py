@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import printable
+from ...common.spelling import named_options
 from ...files import write_whole
-from ...printable import printable
-from ...spelling import named_options
 from ..model.values import array_of
 from .probe import Probe, activations, can_probe, keeping_state, make_probe, plane_scores
 from .recording_page import page

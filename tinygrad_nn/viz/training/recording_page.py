@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.printable import printable
 from ...files import POLICY
 from ...graph.summary import root_mean_square, shape_text, short_number
-from ...printable import printable
 from ...server import policy_hash
 from ..explorer.explore import _safe_json
 from ..graph.page import html_page

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...printable import printable
-from ...spelling import named_options
+from ...common.printable import printable
+from ...common.spelling import named_options
 from .steps import Choice, LoopRecorder
 
 NEEDS = (

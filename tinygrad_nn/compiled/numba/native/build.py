@@ -18,7 +18,7 @@ import numpy as np
 import threadpoolctl
 from llvmlite.binding import get_host_cpu_name
 
-from ....forks import renewed_after_fork
+from ....common.forks import renewed_after_fork
 from ..cache import kept_on_disk
 from ..forked import Forked
 from .spread import spread

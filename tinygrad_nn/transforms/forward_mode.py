@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from .backward import ancestors, cast, conj, lift, walk
+from ..backward import ancestors, cast, conj, lift, walk
+from ..node import Node, recording
+from ..primitive import Primitive, sum_to
+from ..tensor import Tensor, apply, leaf, stored_array, wrap
 from .batching import level_of
-from .node import Node, recording
-from .primitive import Primitive, sum_to
-from .tensor import Tensor, apply, leaf, stored_array, wrap
 
 
 def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:

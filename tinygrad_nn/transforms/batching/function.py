@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..masked import unmasked
-from ..printable import printable
-from ..tensor import Tensor, wrap
-from ..tree import Tree, children, described, flatten
+from ...common.masked import unmasked
+from ...common.printable import printable
+from ...tensor import Tensor, wrap
+from ...tree import Tree, children, described, flatten
 from .mapped import Level, mapped_behind
 
 

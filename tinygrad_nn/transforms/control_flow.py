@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .node import recording, thread
-from .printable import printable
-from .tensor import Tensor, raw
-from .tree import Tree, children, containers, flatten
+from ..common.printable import printable
+from ..node import recording, thread
+from ..tensor import Tensor, raw
+from ..tree import Tree, children, containers, flatten
 
 NUMBERS = (int, float, complex, bool)
 CONDITION = "while_loop: what cond_fun returns"

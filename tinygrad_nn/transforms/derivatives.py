@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from .backward import ancestors, walk
+from ..backward import ancestors, walk
+from ..common.masked import unmasked
+from ..common.printable import printable
+from ..node import Node, recording, thread
+from ..primitive import Ties, declare
+from ..tensor import Tensor, apply, leaf, raw, stored_array, wrap
+from ..tree import Tree, described, flatten, leaves_like, listed, slot
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
-from .masked import unmasked
-from .node import Node, recording, thread
-from .primitive import Ties, declare
-from .printable import printable
-from .tensor import Tensor, apply, leaf, raw, stored_array, wrap
-from .tree import Tree, described, flatten, leaves_like, listed, slot
 
 _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))

@@ -8,7 +8,8 @@ from os.path import dirname
 
 import numpy as np
 
-PACKAGE, NUMPY = dirname(__file__) + os.sep, dirname(np.__file__) + os.sep  # begin the names of their source files
+# how the names of source files begin
+PACKAGE, NUMPY = dirname(dirname(__file__)) + os.sep, dirname(np.__file__) + os.sep
 
 
 def calling_line(generated: str = "<") -> tuple[str, int]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from .backward import ancestors
+from ..backward import ancestors
+from ..tensor import Tensor
+from ..tree import Tree, flatten
 from .batching import Level
-from .tensor import Tensor
-from .transforms import Call, grad, pullback, pushforward, result_of
-from .tree import Tree, flatten
+from .derivatives import Call, grad, pullback, pushforward, result_of
 
 AT_ONCE = 2**26  # at most so many bytes of tangents or cotangents in one walk with several directions
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..node import thread
-from ..primitive import REGISTRY, Primitive
-from ..tensor import Tensor, apply
+from ...node import thread
+from ...primitive import REGISTRY, Primitive
+from ...tensor import Tensor, apply
 from .mapped import Level, mapped_behind
 
 Rule = Callable[["Call"], Any]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..node import thread
-from ..ops.selection import mask_of
-from ..primitive import REGISTRY, Primitive, add_shapes, as_constant
-from ..tensor import Tensor, stored_array
-from ..tree import flatten
+from ...node import thread
+from ...ops.selection import mask_of
+from ...primitive import REGISTRY, Primitive, add_shapes, as_constant
+from ...tensor import Tensor, stored_array
+from ...tree import flatten
 from . import layers as _layers  # noqa: F401 - fills the table of rules
 from .families import PLAIN, RULES, Call, aligned, entrywise, run, shifted
 from .mapped import OVER, Level, Mapped, level_of, mapped_behind, mapped_in

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..node import thread
-from ..ops.plain import delegate_methods, returns_plain
-from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
-from ..tensor import Tensor, store_array, stored_array
-from ..tree import flatten
+from ...node import thread
+from ...ops.plain import delegate_methods, returns_plain
+from ...primitive import METHODS, OVERRIDES, Primitive, no_rule
+from ...tensor import Tensor, store_array, stored_array
+from ...tree import flatten
 
 # Functions of shape and dtype have the same answer for every sample; all others are answered for each sample.
 STATIC = frozenset({
