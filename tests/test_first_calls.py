@@ -317,6 +317,10 @@ nn.sigmoid({"a": 1}) | TypeError | sigmoid got a dict that is not an array of nu
 w + "a" | TypeError | add got a str that is not an array of numbers: 'a'.
 w * None | TypeError | multiply got a NoneType that is not an array of numbers: None.
 optim.SGD([w], lr=None) | ValueError | SGD: lr=None; it must be a finite number of at least 0
+optim.Adam(None) | TypeError | Adam: the parameters are None of type NoneType; pass model.parameters()
+optim.Minimizer(0.5) | TypeError | Minimizer: the parameters are 0.5 of type float; pass model.parameters()
+tg.array([hidden, hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
+tg.array([[w, w], [hidden, hidden]]) | TypeError | 1 of the 2 entries of this masked array are masked
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
