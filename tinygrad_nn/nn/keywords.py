@@ -72,6 +72,8 @@ def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapp
     def check(call: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
         for k, name, default, optional in scalars:
             value = args[k] if k < len(args) else options.get(name, default)
+            if value is default:
+                continue
             if isinstance(default, bool):
                 activation = name == "bias" and (callable(value) or isinstance(value, str))
                 check_flag(call, name, value, ACTIVATION.format(call) * activation)

@@ -57,7 +57,7 @@ def _non_default(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
 
 def _check_axis(name: str, axis: Any) -> None:
     """Raise a TypeError if the axis is an array: then the arrays were not put into a list."""
-    if np.ndim(axis):
+    if not isinstance(axis, int) and np.ndim(axis):
         raise TypeError(f"np.{name} takes the arrays in a list, not one by one. Write np.{name}([x, y]).")
 
 
