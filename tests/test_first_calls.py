@@ -294,7 +294,6 @@ nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, 
 nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
-fit(x, resume=True) | ValueError | there is no checkpoint= | checkpoint='run'
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
 Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']
 tg.Predict(nn.Linear(2, 1), [hidden]) | ValueError | an array of x is a masked array, and 1 of its
