@@ -292,7 +292,8 @@ class Tensor:
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
-        return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
+        whole = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, whole, **options) if options else apply(REGISTRY["reshape"], (self,), {"shape": whole})
 
     # -- Python's protocols. Each operator names its primitive. Nothing is written in place: += makes a new array.
 
