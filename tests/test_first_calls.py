@@ -17,6 +17,7 @@ from tinygrad_nn.sklearn import NeuralClassifier
 NAMES: dict[str, Any] = {
     "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
     "io": io, "NeuralClassifier": NeuralClassifier,
+    "hidden": np.ma.masked_array([1.0, 2.0], [True, False]),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
@@ -66,6 +67,16 @@ def test_losses_take_lists_integers_and_tables() -> None:
 def test_complex_and_integer_rows_reach_a_flatten_unchanged() -> None:
     for dtype in (complex, int):
         assert nn.Flatten()(np.ones((2, 3, 4), dtype)).dtype == dtype
+
+
+class Sums(nn.Linear):
+    """A layer of two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return super().forward(a) + b
 
 
 def fitted(x: Any, loss: str | None = "mse", model: Any = None, **options: Any) -> Any:
@@ -263,6 +274,23 @@ tg.grad(np.sum)([1.0, 2.0]) | TypeError | A list that is an argument of grad sta
 optim.averaged(optim.Minimizer([w]), "world").step((w * w).sum(), rows=2) | TypeError | it got a loss
 optim.averaged(optim.Minimizer([w]), "world").step(lambda: None, rows=2) | TypeError | the function returned None
 optim.averaged(optim.Minimizer([w]), "world").step(lambda: (w * w).sum(), rows=-1) | ValueError | rows=-1; it needs
+Tensor(x, "x") | TypeError | Tensor: requires_grad='x' is of type str | Tensor(data, name='x', dtype=float)
+Tensor(x, float) | TypeError | requires_grad=float is of type type; it needs True or False | dtype=float
+Tensor([hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
+Tensor([[1.0], (np.ma.masked,)]) | TypeError | 1 of the 1 entries of this masked array are masked
+w + [np.ma.masked_array(1.0, True), 1.0] | TypeError | entries of this masked array are masked
+np.concatenate(w, w) | TypeError | takes the arrays in a list, not one by one. Write np.concatenate([x, y])
+np.stack(w, np.ones(2)) | TypeError | takes the arrays in a list, not one by one. Write np.stack([x, y])
+nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, rng=0, or a generator | default_rng(0)
+nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
+nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
+fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
+fit(x, resume=True) | ValueError | there is no checkpoint= | checkpoint='run'
+tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
+Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']
+tg.Predict(nn.Linear(2, 1), [hidden]) | ValueError | an array of x is a masked array, and 1 of its
+nn.functional.batch_norm(x, None, None) | ValueError | needs running_mean and running_var | Write training=True
+optim.SGD([{"params": w, "lr": -1, "initial_lr": 1}]) | ValueError | lr=-1; | A learning rate scheduler sets it
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
@@ -271,7 +299,7 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
     with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError, OSError)) as caught:
-        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted})
+        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
         assert part in str(caught.value), (part, str(caught.value))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..transforms.batching import draw_for_samples
 from .keywords import pytorch_names
 from .linear import as_array
@@ -47,7 +48,7 @@ class Dropout(Module):
                 f"{type(self).__name__}: p={p!r}; the dropped share must be at least 0 and below 1.{hint}"
             )
         self.p = float(p)
-        self.rng = np.random.default_rng(rng)
+        self.rng = as_generator(rng)
 
     def forward(self, x: Any) -> Any:
         """Return x; in training mode, with entries dropped."""

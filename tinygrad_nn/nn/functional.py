@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.spelling import no_attribute
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
@@ -214,7 +215,7 @@ def dropout(
     if not training or p == 0:
         return input
     x = as_input(input, float)
-    return x * ((np.random.default_rng(rng).random(x.shape) >= p) / (1 - p)).astype(x.dtype)
+    return x * ((as_generator(rng).random(x.shape) >= p) / (1 - p)).astype(x.dtype)
 
 
 def layer_norm(input: Any, normalized_shape: Size, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -250,6 +251,9 @@ def batch_norm(
     column = (-1, *(1,) * (input.ndim - 2))
     w, b = (fill if p is None else np.reshape(p, column) for p, fill in ((weight, 1.0), (bias, 0.0)))
     if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: with training=False it needs running_mean and running_var, which are None. "
+                             "Write training=True to normalise by the statistics of the batch.")  # fmt: skip
         scale = w / np.sqrt(np.reshape(raw(running_var), column) + eps)
         return input * scale + (b - np.reshape(raw(running_mean), column) * scale)
     axis = (0, *range(2, input.ndim))

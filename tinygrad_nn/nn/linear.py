@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator, check_flag
 from ..common.masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
@@ -47,8 +48,8 @@ class Linear(Module):
         self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
         self.n_in, self.n_out = check_count("Linear", "n_in", n_in), check_count("Linear", "n_out", n_out)
-        check_flag("Linear", "bias", bias)
-        generator, limit = np.random.default_rng(rng), self.n_in**-0.5
+        check_bias("Linear", bias)
+        generator, limit = as_generator(rng), self.n_in**-0.5
         self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
 
@@ -178,14 +179,12 @@ def as_array(x: Any) -> Any:
     return array
 
 
-def check_flag(layer: str, name: str, value: Any) -> None:
-    """Raise a TypeError unless an option is True, False, or stands for one of them: 0, 1 or ``None``."""
-    if not isinstance(value, (bool, np.bool_, int, type(None))):
-        hint = ""
-        if callable(value) or isinstance(value, str):
-            hint = f" An activation is a part of its own: nn.Sequential(nn.{layer}(...), nn.ReLU())."
-        called = getattr(value, "__name__", None) or f"{value!r:.60}"
-        raise TypeError(f"{layer}: {name}={called} is of type {type(value).__name__}; it needs True or False.{hint}")
+def check_bias(layer: str, value: Any) -> None:
+    """Raise a TypeError unless the option bias is a flag; as the third argument, it is easily given an activation."""
+    activation = callable(value) or isinstance(value, str)
+    check_flag(layer, "bias", value, (
+        f" An activation is a part of its own: nn.Sequential(nn.{layer}(...), nn.ReLU())." if activation else ""
+    ))  # fmt: skip
 
 
 def check_channels(layer: Any, x: Any, channels: int) -> None:
