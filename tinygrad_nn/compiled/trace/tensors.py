@@ -288,7 +288,7 @@ class ShapePlaceholder(np.ndarray[Any, Any]):
         """Refuse: the memory order of an argument may differ from call to call."""
         raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
 
-    strides = flags
+    strides: Any = flags
 
 
 def shape_placeholder(t: Tensor) -> ShapePlaceholder:
