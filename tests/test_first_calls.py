@@ -50,6 +50,15 @@ def test_a_function_takes_a_list_as_an_array(name: str) -> None:
     np.testing.assert_array_equal(function(tuple(ROWS[0])), function(ROWS[0]))
 
 
+def test_a_function_of_layers_takes_lists_as_arrays() -> None:
+    F = nn.functional
+    weight = RNG.normal(size=(2, 4))
+    np.testing.assert_array_equal(F.linear(ROWS.tolist(), weight.tolist()), F.linear(ROWS, weight))
+    np.testing.assert_array_equal(F.layer_norm(ROWS.tolist(), 4), F.layer_norm(ROWS, 4))
+    np.testing.assert_array_equal(F.max_pool2d(IMAGES.tolist(), 2), F.max_pool2d(IMAGES, 2))
+    np.testing.assert_array_equal(F.pad(x=ROWS.tolist(), pad=(1, 1)), F.pad(ROWS, (1, 1)))
+
+
 def test_upsample_takes_a_size_first_as_pytorch_does() -> None:
     np.testing.assert_array_equal(nn.Upsample((8, 12))(IMAGES), nn.Upsample(scale_factor=2)(IMAGES))
     assert repr(nn.Upsample(8)) == "Upsample(size=8)"
@@ -291,6 +300,24 @@ Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(
 tg.Predict(nn.Linear(2, 1), [hidden]) | ValueError | an array of x is a masked array, and 1 of its
 nn.functional.batch_norm(x, None, None) | ValueError | needs running_mean and running_var | Write training=True
 optim.SGD([{"params": w, "lr": -1, "initial_lr": 1}]) | ValueError | lr=-1; | A learning rate scheduler sets it
+nn.functional.layer_norm(None, 2) | TypeError | layer_norm: input is None; a layer takes numbers
+nn.functional.linear(x, None) | TypeError | linear: weight is None
+nn.functional.linear(x, weight="a") | TypeError | linear: weight is of type str
+nn.functional.scaled_dot_product_attention(x, {}, x) | TypeError | scaled_dot_product_attention: key is of type dict
+nn.functional.dropout(x, True) | TypeError | dropout: p=True is of type bool; it needs a number, e.g. p=0.5
+nn.functional.dropout(x, 30) | ValueError | dropout: p=30; the dropped share must be at least 0 and | 30 % are p=0.3.
+nn.functional.dropout(x, 0.5, "eval") | TypeError | dropout: training='eval' is of type str; it needs True or False
+nn.functional.leaky_relu(x, None) | TypeError | leaky_relu: negative_slope=None is of type NoneType; it needs a number
+nn.functional.layer_norm(x, 2, eps="1e-5") | TypeError | layer_norm: eps='1e-5' is of type str | e.g. eps=1e-05
+nn.functional.huber_loss(x, x, delta=None) | TypeError | huber_loss: delta=None is of type NoneType; it needs a number
+nn.LSTM(2, 3, batch_first="yes") | TypeError | LSTM: batch_first='yes' is of type str; it needs True or False
+nn.LayerNorm(2, "1e-5") | TypeError | LayerNorm: eps='1e-5' is of type str; it needs a number, e.g. eps=1e-05
+nn.BatchNorm1d(2, momentum="0.1") | TypeError | momentum='0.1' is of type str; it needs a number
+nn.relu(None) | TypeError | relu got a NoneType that is not an array of numbers: None.
+nn.sigmoid({"a": 1}) | TypeError | sigmoid got a dict that is not an array of numbers
+w + "a" | TypeError | add got a str that is not an array of numbers: 'a'.
+w * None | TypeError | multiply got a NoneType that is not an array of numbers: None.
+optim.SGD([w], lr=None) | ValueError | SGD: lr=None; it must be a finite number of at least 0
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 

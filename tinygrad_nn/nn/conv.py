@@ -11,7 +11,7 @@ from ..common.arguments import as_generator
 from ..ops.convolution import added_pixels, conv, conv_transpose, per_axis
 from ..tensor import Tensor
 from .keywords import pytorch_names
-from .linear import as_input, check_bias, check_count, parameter
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ class Convolution(Module):
         self.padding = self._padding(name, padding)
         ends = (self.c_in, self.c_out) if self.transposed else (self.c_out, self.c_in)
         shape = (ends[0], ends[1] // self.groups, *self.kernel)
-        check_bias(name, bias)
         generator, limit = as_generator(rng), math.prod(shape[1:]) ** -0.5
         self.weight = parameter(generator.uniform(-limit, limit, shape), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.c_out), dtype) if bias else None

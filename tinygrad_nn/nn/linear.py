@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.arguments import as_generator, check_flag
+from ..common.arguments import as_generator
 from ..common.masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
@@ -48,7 +48,6 @@ class Linear(Module):
         self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
         self.n_in, self.n_out = check_count("Linear", "n_in", n_in), check_count("Linear", "n_out", n_out)
-        check_bias("Linear", bias)
         generator, limit = as_generator(rng), self.n_in**-0.5
         self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
@@ -159,32 +158,24 @@ def as_input(x: Any, dtype: Any) -> Any:
     return array.astype(dtype) if array is not x or array.dtype.kind in "iub" else array
 
 
-def as_array(x: Any) -> Any:
+def as_array(x: Any, name: str = "x") -> Any:
     """Return an array or Tensor unchanged, and a list or table as an array; raise a TypeError for all else."""
     if isinstance(x, Tensor):
         return x
     if isinstance(x, (tuple, list)) and any(isinstance(part, Tensor) for part in x):
         raise TypeError(
-            f"x is a {type(x).__name__} of {len(x)}, and a layer takes one Tensor. Of the (output, state) that RNN, "
-            "LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. Tensors "
-            "of one shape become one with np.stack(x)."
+            f"{name} is a {type(x).__name__} of {len(x)}, and a layer takes one Tensor. Of the (output, state) that "
+            "RNN, LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. "
+            "Tensors of one shape become one with np.stack(x)."
         )
     array = np.asarray(unmasked(x))
     if array.dtype.kind not in "iubfc":
         takes = "a layer takes numbers: an array, a Tensor, or a list of rows."
         if x is None:
-            raise TypeError(f"x is None; {takes} A function or forward before the layer may lack its return.")
+            raise TypeError(f"{name} is None; {takes} A function or forward before the layer may lack its return.")
         came = f"of dtype {array.dtype}" if array.ndim else f"of type {type(x).__name__}"
-        raise TypeError(f"x is {came}; {takes} Write np.asarray(x, dtype=float) if it contains numbers.")
+        raise TypeError(f"{name} is {came}; {takes} Write np.asarray(x, dtype=float) if it contains numbers.")
     return array
-
-
-def check_bias(layer: str, value: Any) -> None:
-    """Raise a TypeError unless the option bias is a flag; as the third argument, it is easily given an activation."""
-    activation = callable(value) or isinstance(value, str)
-    check_flag(layer, "bias", value, (
-        f" An activation is a part of its own: nn.Sequential(nn.{layer}(...), nn.ReLU())." if activation else ""
-    ))  # fmt: skip
 
 
 def check_channels(layer: Any, x: Any, channels: int) -> None:

@@ -241,7 +241,7 @@ class GroupOptimizer:
 
     def _check_rate(self, given: Mapping[str, Any]) -> float:
         rate = raw(given["lr"])
-        if isinstance(rate, bool | str) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
+        if isinstance(rate, bool | str | None) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
             name = type(self).__name__
             told = f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01."
             raise ValueError(told + SCHEDULED * ("initial_lr" in given))
