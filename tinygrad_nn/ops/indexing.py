@@ -83,13 +83,18 @@ put: Primitive = declare(_put, r"\sum_{[i]} x",
     (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"), linear=(0,))
 
 
+def _check_numbers(y: Array) -> None:
+    """Raise a TypeError for an array of texts or objects."""
+    if y.dtype.kind not in "biufc":
+        raise TypeError(
+            f"t.at[...] got {y!r:.60}, of dtype {y.dtype}. A Tensor holds numbers: give a number or an array of numbers."
+        )
+
+
 def _copy_for(x: Array, y: Array) -> Array:
     """Return a copy of x to write y into; raise TypeError if its dtype cannot hold y."""
+    _check_numbers(np.asarray(y))
     kind = np.result_type(y)
-    if kind.kind not in "biufc":
-        raise TypeError(
-            f"t.at[...] got {y!r:.60}, of dtype {kind}. A Tensor holds numbers: give a number or an array of numbers."
-        )
     if not np.can_cast(kind, x.dtype, "same_kind"):
         raise TypeError(
             f"t.at[...] cannot put a value of dtype {kind} into a Tensor of dtype {x.dtype} without changing it. "
@@ -252,6 +257,8 @@ class At:
         return np.shape(np.broadcast_to(np.False_, self.tensor.shape)[known])
 
     def _updated(self, update: Primitive, value: Any) -> Array:
+        if isinstance(value, (str, bytes, np.ndarray)):
+            _check_numbers(np.asarray(value))
         try:
             return update(self.tensor, self._fitting(value), index=self.index)
         except ValueError as error:
