@@ -72,6 +72,9 @@ RIGHT: dict[str, tuple[Any, Any, Any]] = {
     "cost, cache": (
         c.forward_propagation_n, c.backward_propagation_n,
         lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
+    "cost, result, list of caches": (
+        c.layers_forward, c.layers_backward,
+        lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
 }  # fmt: skip
 
 # what holds forward and backward, inputs
@@ -93,6 +96,8 @@ OBJECTS: dict[str, Any] = {
     "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
     "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
     "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
+    "autograd.Function with a default": lambda r: (
+        c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3))),
     "setup_context": lambda r: (c.Exp, normal(r, 3)),
     "needle": lambda r: (c.EWiseMul(), (normal(r, 3, 2), normal(r, 3, 2))),
     "needle, cached data": lambda r: (c.ReLU, normal(r, 5, 4)),

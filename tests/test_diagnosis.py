@@ -288,7 +288,9 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
         {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and should be 0.0144875 (ratio 483.175). "
          f"{INTO}"}),
     "a penalty": (lambda g, x, W: (g[0], g[1] + 0.1 * W, g[2]),
-        {"W": "It is the right gradient plus 0.1 W, like the gradient of a penalty; the function has no penalty."}),
+        {"W": "It is the right gradient plus 0.1 W, like the gradient of a penalty that is not in the function."}),
+    "a penalty that is missing": (lambda g, x, W: (g[0], g[1] - 0.1 * W, g[2]),
+        {"W": "It is the right gradient minus 0.1 W, like the gradient of a penalty that is missing or too small."}),
     "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
         {"b": "The gradient is 3 times the right one.",
          "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed. {INTO}"}),

@@ -164,9 +164,10 @@ def _unknown(data: GradientData, i: int, row: Row) -> Diagnosis:
             square = float(np.vdot(pattern, pattern))
             c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
-                text = (f"It is the right gradient plus {fraction(c)} {what}, like the gradient of a penalty; the "
-                        "function has no penalty.")  # fmt: skip
-                return Diagnosis("extra_penalty", label, text, (_entry(row),))
+                kind, sign, then = ("extra_penalty", "plus", "that is not in the function") if c > 0 else (
+                    "missing_penalty", "minus", "that is missing or too small")  # fmt: skip
+                text = f"It is the right gradient {sign} {fraction(abs(c))} {what}, like the gradient of a penalty {then}."
+                return Diagnosis(kind, label, text, (_entry(row),))
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, data.bads[i]), (_entry(row),))
 
 
