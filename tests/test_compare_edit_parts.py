@@ -476,17 +476,18 @@ def test_sizes_in_scope() -> None:
     assert [ast.unparse(size) for size in w.sizes()] == ["N", "x.shape[1]", "y.shape[1]", "len(z)"]
     assert said(writer(N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N"), (1.3, "g / np.sqrt(N)")]
     assert said(writer(None, N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N")]
+    assert said(writer(None, z=np.ones(7))._by_sizes(G)) == [(1.23, "g / len(z)"), (1.41, "g * len(z)")]
 
 
 @pytest.mark.parametrize(
     ("value", "changes"),
     [
-        (3, "4 2 -3 6 1.5"), (2, "3 1 -2 4"), (1, "2 0 -1 0.5"), (0, "1 -1"), (-1, "0 -2 1 -0.5"),
+        (3, "4 2 -3 6 1.5 1"), (2, "3 1 -2 4"), (1, "2 0 -1 0.5"), (0, "1 -1"), (-1, "0 -2 1 -0.5"),
         (2.0, "3.0 1.0 -2.0 4.0 0.5"), (0.5, "1.5 -0.5 1.0 0.25 2.0"), (1e-3, ""), (-1e-3, ""), (0.0, "1.0 -1.0"),
-        (1e-2, "1.01 -0.99 -0.01 0.02 0.005 100.0"), (1.0, "2.0 0.0 -1.0 0.5"),
+        (1e-2, "1.01 -0.99 -0.01 0.02 0.005 1.0 100.0"), (1.0, "2.0 0.0 -1.0 0.5"),
     ],
 )  # fmt: skip
-def test_a_number_becomes_one_more_or_less_its_double_its_half(value: Any, changes: str) -> None:
+def test_a_number_becomes_one_more_or_less_its_double_its_half_or_1(value: Any, changes: str) -> None:
     found = said(CandidateWriter._number(writer(), value))
     assert [float(text) for _, text in found] == pytest.approx([float(text) for text in changes.split()])
     assert all(("." in text) == ("." in change) for (_, text), change in zip(found, changes.split(), strict=True))
@@ -686,7 +687,7 @@ def by(other: str, cost: float = 0.0) -> list[str]:
 
 def test_an_expression_is_put_into_something_more() -> None:
     plain, g = ast.parse("d = g").body[0], np.ones(2)
-    sizes = ["1.1 g / len(g)", "1.15 g * len(g)", "1.3 g / np.sqrt(len(g))"]
+    sizes = ["1.23 g / len(g)", "1.41 g * len(g)", "1.43 g / np.sqrt(len(g))"]
     assert wrapped("g", plain, g=g) == [*SUMMED, *of(SLOPES), *of(FACTORS), *sizes, *by("g"), *TERMS]
     assert wrapped("g", expression("g * h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]
     assert wrapped("g", expression("g / h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]

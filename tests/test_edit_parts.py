@@ -248,7 +248,7 @@ def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: A
 def test_the_values_in_scope_of_a_line() -> None:
     x = np.ones(2)
     own = SimpleNamespace(W=x, n=3, name="a", d={"b": x, "no": "a", 3: x}, other=object())
-    local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x, x], "own": own, "d": {"a": x, 2: 1.5, "t": "no", (1,): x},
+    local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x + 0, x + 0], "own": own, "given": (2.5, x), "d": {"a": x, 2: 1.5, "t": "no", (1,): x},
     "t": "no",
              "__doc__": 1.0, "cold": SimpleNamespace(W=x), "many": dict.fromkeys(range(ITEMS + 1), 1.0)}  # fmt: skip
     scope = Scope({"y": 2.0, "unused": x}, local, {"far": x})

@@ -324,7 +324,7 @@ class CandidateWriter:
     def _number(self, value: Any) -> Iterator[tuple[float, ast.AST]]:
         if isinstance(value, float) and 0 < abs(value) < 1e-2:
             return  # a small constant such as 1e-8, which only avoids a division by zero
-        steps = (value + 1, value - 1, -value, value * 2, value / 2)
+        steps = (value + 1, value - 1, -value, value * 2, value / 2, value**0)
         for new in dict.fromkeys(steps):
             if new != value:
                 same = int(new) if isinstance(value, int) and float(new).is_integer() else new
@@ -445,11 +445,12 @@ class CandidateWriter:
     def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expression divided or multiplied by a size that is in scope."""
         for size in self.sizes():
-            yield 1.1, over(node, size)
-            yield 1.15, times(node, size)
+            far = 0.13 * (not isinstance(size, ast.Name))  # a length without a name may be equal by chance
+            yield 1.1 + far, over(node, size)
+            yield 1.15 + 2 * far, times(node, size)
             root = self.np("sqrt", size)
             if root is not None:
-                yield 1.3, over(node, root)
+                yield 1.3 + far, over(node, root)
 
     def sizes(self) -> list[ast.expr]:
         """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
