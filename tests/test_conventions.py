@@ -213,6 +213,14 @@ def test_wrong_code_without_a_graph_is_named(name: str) -> None:
     assert "the graph is not known" in {row.note for row in report.rows}
 
 
+def test_an_upstream_gradient_that_is_not_used_is_named() -> None:
+    report = compare_gradients(
+        c.lstm_step_forward, at("lstm step"), manual=lambda dh, dc, cache: c.lstm_step_backward(dh, 0 * dc, cache)
+    )
+    assert [d.kind for d in report.diagnoses] == ["overwritten_not_accumulated"]
+    assert report.diagnoses[0].text.startswith("The upstream gradient of next_c, which is returned too, is not used")
+
+
 def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift: int = 0, half: bool = False) -> Any:
     """The backward of a convolution with one of the usual mistakes."""
 

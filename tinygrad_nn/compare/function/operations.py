@@ -54,7 +54,8 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
             if alone is None:
                 lost.append(i)
                 alone = _unknown(data, i, rows[i])
-            found.append(alone)
+            if not any((d.kind, d.where, d.text) == (alone.kind, alone.where, alone.text) for d in found):
+                found.append(alone)
         begun = error_origins(data, lost, [i for i in wrong if i not in lost]) if lost else []
         if len(begun) == 1 and begun[0].place >= 0:
             labels = [data.label(i) for i in lost]
