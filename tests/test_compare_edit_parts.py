@@ -367,7 +367,7 @@ def test_a_change_for_each_wrong_result() -> None:
     (one,) = sought(LINES, lambda x: 2 * x, lambda x: x + 1)
     assert (one.after, one.fixes, one.lineno) == ("a = x * 2", (0,), 2)
     two = sought(LINES, lambda x: 2 * x, lambda x: x - 1)
-    assert sorted((e.after, e.fixes) for e in two) == [("a = x * 2", (0,)), ("b = x + -1", (1,))]
+    assert sorted((e.after, e.fixes) for e in two) == [("a = x * 2", (0,)), ("b = x - 1", (1,))]
     both = sought("def backward(x):\n    h = x * 3\n    a = h\n    b = h + 1\n    return a, b\n",
                   lambda x: 2 * x, lambda x: 2 * x + 1)  # fmt: skip
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
@@ -532,8 +532,8 @@ def test_subscripts_of_einsum_are_exchanged() -> None:
 @pytest.mark.parametrize(
     ("text", "changes"),
     [
-        ("a + b", ["1.0 a", "1.0 b", "1.1 a - b", "1.1 a * b"]),
-        ("a - b", ["1.0 a", "1.0 b", "1.4 a + b", "1.1 a * b", "1.05 b - a"]),
+        ("a + b", ["1.0 a", "1.0 b", "0.98 a - b", "1.1 a * b"]),
+        ("a - b", ["1.0 a", "1.0 b", "0.98 a + b", "1.1 a * b", "1.05 b - a"]),
         ("a ** b", ["1.0 a"]), ("a @ b", ["1.0 a", "1.0 b", "1.1 a * b", "1.05 b @ a"]),
         ("a / b", ["1.0 a", "1.0 b", "1.1 a * b", "1.05 b / a", "1.2 a / b ** 2", "1.3 a / b ** 3",
                    "1.2 a / np.sqrt(b)"]),

@@ -705,7 +705,8 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
 
 def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
     seen = look_of(f, *(leaves or (X, W)))
-    return _cost_and_diagnosis(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor))
+    return _cost_and_diagnosis(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor),
+                                   range(len(seen.leaves)))  # fmt: skip
 
 
 def test_the_sentence_and_the_cost_of_a_match() -> None:

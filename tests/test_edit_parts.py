@@ -245,6 +245,13 @@ def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: A
     assert can_broadcast(small, to) is ok
 
 
+def test_a_local_name_is_not_the_function_of_that_name_in_the_module() -> None:
+    text = "def run():\n    open('a file')\ndef backward(x):\n    run = 2 * x\n    return run\n"
+    source = read_source(written(text))  # with the module's `run` as a helper it would be None
+    assert source is not None
+    assert not source.helpers
+
+
 def test_the_values_in_scope_of_a_line() -> None:
     x = np.ones(2)
     own = SimpleNamespace(W=x, n=3, name="a", d={"b": x, "no": "a", 3: x}, other=object())
@@ -393,6 +400,13 @@ def test_the_lines_from_which_a_result_comes(wrong: list[int], blamed: dict[int,
     assert source is not None
     found = influencing(Program(source, (x, W, b), {}, {}), wrong, ["W", "b"])
     assert {stmt.lineno: round(less, 3) for stmt, less in found.items()} == blamed
+
+
+def test_every_line_may_be_the_cause_of_a_result_that_is_left_in_an_attribute() -> None:
+    source = read_source(written("def backward(self, d):\n    self.db = d.mean(axis=0)\n    self.dx = d @ self.W.T\n"))
+    assert source is not None
+    found = influencing(Program(source, (SimpleNamespace(W=np.ones((3, 2))), np.ones((4, 2))), {}, {}), [1], ["x", "b"])
+    assert {stmt.lineno: less for stmt, less in found.items()} == {2: 0.2, 3: 0.2}
 
 
 def test_the_statement_of_a_line() -> None:

@@ -748,3 +748,17 @@ def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -
     assert {one.source, two.source} == {"dx: np.ndarray[Any, Any] = -dz * w.data", "if (dw := dz) is not None:"}
     said = [s for d in report.diagnoses for s in d.evidence if s.startswith("Line ")]
     assert any("write dx: np.ndarray[Any, Any] = dz * w.data instead of " in one for one in said), said
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("dz * 2 * x", "this is at add in `z = s + np.exp(x)`, line 3"),
+        ("dz * 2 * x - dz * np.exp(x)", "The gradient has the wrong sign from add in `z = s + np.exp(x)`, line 3 on."),
+    ],
+)
+def test_of_a_value_with_several_uses_the_wrong_one_is_named(rule: str, said: str) -> None:
+    text = "def forward(x):\n    s = x * x\n    z = s + np.exp(x)\n    return (z**3).sum()\n"
+    text += f"def backward(x, z):\n    dz = 3 * z**2\n    dx = {rule}\n    return dx\n"
+    (d,) = compare_steps(*both_of(text), np.array([0.3, 1.1, -0.4])).diagnoses
+    assert said in (d.text, *d.evidence)

@@ -109,7 +109,8 @@ class CandidateWriter:
         if not isinstance(node.op, ast.Pow):
             yield 1.0, node.right
         for op in OTHER_OPS.get(type(node.op), ()):
-            yield (1.1 if op is not ast.Add else 1.4), binary(node.left, op(), node.right)
+            sign = {type(node.op), op} == {ast.Add, ast.Sub}  # easier to read than a minus in one of the terms
+            yield 0.98 if sign else 1.1 if op is not ast.Add else 1.4, binary(node.left, op(), node.right)
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
             yield 1.05, binary(node.right, node.op, node.left)
         if isinstance(node.op, ast.Div):

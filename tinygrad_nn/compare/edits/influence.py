@@ -118,8 +118,13 @@ def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float])
 
 
 def _statements_behind(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
-    """Return the statements that the results in `which` depend on, by the names that they read and assign."""
+    """Return the statements that the results in `which` depend on, by the names that they read and assign.
+
+    A function that returns nothing leaves its results in attributes; then any statement may be one of these.
+    """
     every = _all_statements(source)
+    if which and not any(isinstance(stmt, ast.Return) and stmt.value is not None for stmt in every):
+        return set(every)
     placed = _result_expressions(source, names)
     parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
     if placed is not None and all(placed[i] is not None for i in which):

@@ -42,8 +42,8 @@ def upstream_gradient_forgotten(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the mistake at a result that another result is computed from, as the cell of an LSTM: `dc` is not used."""
     node = graph.operations[place]
     if any(node is out for out, _ in graph.outs) and any(node in parents_of(user) for user in graph.operations):
-        text = (f"The upstream gradient of {value_name(node)}, which is returned too, is not used; it should be added to "
-                "what the other results pass back.")  # fmt: skip
+        text = (f"The upstream gradient of {value_name(node)}, which is returned too, is not used; it should be added "
+                "to what the other results pass back.")  # fmt: skip
         yield Mistake("overwritten_not_accumulated", text, _without_upstream)
 
 

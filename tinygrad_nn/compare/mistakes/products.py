@@ -41,11 +41,6 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         if mask:
             yield Mistake("dropout_scale_missing", "The mask is applied without its scale in the backward pass.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
-        if not fixed:
-            text = (f"The product is differentiated as if it were {value_name(parents_of(node)[slot])} alone, without its "
-                    "other factor.")  # fmt: skip
-            yield Mistake("wrong_derivative", text, lambda s, i=slot: [None if k != i else s.g for k in range(2)],
-                          cost=RARE, key=slot)  # fmt: skip
         for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
             text = begin_sentence(f"{what} is used instead of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
