@@ -602,6 +602,11 @@ def test_a_reduction_over_other_axes() -> None:
         "np.sum(x, 1, keepdims=True)", "np.mean(x, 1, keepdims=True)", "x", "np.max(x, keepdims=True)", "np.max(x)",
         "np.max(x, axis=0, keepdims=True)"]  # fmt: skip
     assert (1.1, "np.max(x, axis=1)") in kept
+    end = [text for _, text in called("x.sum(axis=-2)", x=x)]
+    assert end.index("x.sum(axis=-1)") < end.index("x.sum(axis=(1,))")
+    assert "x.sum(axis=1)" not in end
+    masks = [text for _, text in said(writer(m=x)._compare(expression("m > 0"), None))]  # type: ignore[arg-type]
+    assert masks == ["m >= 0", "m < 0", "m <= 0", "m"]
     assert (1.0, "np.max(x, axis=1, keepdims=True)") not in kept
     deep = [text for _, text in called("y.sum()", y=np.ones((2, 2, 2)))]
     assert {f"y.sum(axis={a})" for a in ("(1, 2)", "(0, 2)", "(0, 1)", "(0, 1, 2)", "(-2, -1)", 2, -1)} < {*deep}

@@ -208,7 +208,9 @@ class CandidateWriter:
         others = [k for k in node.keywords if k.arg not in ("axis", "keepdims")]
         was = next((k.value for k in node.keywords if k.arg == "axis"), args[0] if args else None)
         kept = any(k.arg == "keepdims" for k in node.keywords)
-        every: list[Any] = [None, *range(ndim), -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
+        from_the_end = was is not None and isinstance(constant(was), int) and constant(was) < 0  # as the user counts
+        one = range(-ndim, 0) if from_the_end else range(ndim)
+        every: list[Any] = [None, *one, -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
         if ndim > 2:
             every += [tuple(range(k, ndim)) for k in range(ndim - 1)] + [(0, 1), (-2, -1)]
         for axis in dict.fromkeys(every if ndim else []):
@@ -224,6 +226,8 @@ class CandidateWriter:
         if len(node.ops) == 1:
             for op in OTHER_COMPARES.get(type(node.ops[0]), ()):
                 yield 1.0, ast.Compare(node.left, [op()], node.comparators)
+            if constant(node.comparators[0]) == 0:  # a mask with its scale, as in inverted dropout
+                yield 1.05, node.left
 
     def _boolop(self, node: ast.BoolOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         yield 1.2, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
