@@ -762,3 +762,12 @@ def test_of_a_value_with_several_uses_the_wrong_one_is_named(rule: str, said: st
     text += f"def backward(x, z):\n    dz = 3 * z**2\n    dx = {rule}\n    return dx\n"
     (d,) = compare_steps(*both_of(text), np.array([0.3, 1.1, -0.4])).diagnoses
     assert said in (d.text, *d.evidence)
+
+
+def test_a_part_of_a_softmax_is_no_softmax() -> None:
+    text = "def forward(z):\n    lse = np.log(np.exp(z).sum(axis=1, keepdims=True))\n    logp = z - lse\n"
+    text += "    return -(logp[:, 0]).sum()\n\n\ndef backward(z, lse, logp):\n    dlogp = np.zeros_like(logp)\n"
+    text += "    dlogp[:, 0] = -1\n    dlse = -dlogp.sum(axis=1, keepdims=True)\n    dz = dlogp\n    return dz\n"
+    z = np.random.default_rng(0).normal(size=(3, 4))
+    (d,) = compare_steps(*both_of(text), z).diagnoses
+    assert "softmax" not in d.text
