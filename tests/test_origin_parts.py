@@ -18,11 +18,11 @@ from tinygrad_nn.compare.function.error_origin import (
     _keep_only,
     _local,
     _miscounted_text,
-    operations_text,
     _stale_mask_sentence,
     _uses_sentence,
     _wrong_parts_text,
     error_origins,
+    operations_text,
     propagate_errors,
 )
 from tinygrad_nn.compare.function.mutants import right_cotangents
