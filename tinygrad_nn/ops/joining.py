@@ -54,14 +54,22 @@ def _non_default(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
 
 
+def _check_axis(name: str, axis: Any) -> None:
+    """Raise a TypeError if the axis is an array: then the arrays were not put into a list."""
+    if np.ndim(axis):
+        raise TypeError(f"np.{name} takes the arrays in a list, not one by one. Write np.{name}([x, y]).")
+
+
 @override("concatenate", "concat")
 def _join(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    _check_axis("concatenate", axis)
     refuse_out("concatenate", out)
     return concatenate(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
 
 @override("stack")
 def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    _check_axis("stack", axis)
     refuse_out("stack", out)
     return stack(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 

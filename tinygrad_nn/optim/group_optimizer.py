@@ -19,6 +19,10 @@ RENAMED = {  # PyTorch's name -> the rule's name
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
     "adjust_lr_fn": "adjust",
 }  # fmt: skip
+SCHEDULED = (
+    " A learning rate scheduler sets it. Two schedulers of one optimizer may go below 0 if one of them has an eta_min: "
+    "use a single one, SequentialLR for one after the other, or eta_min=0."
+)
 
 
 class GroupOptimizer:
@@ -237,9 +241,10 @@ class GroupOptimizer:
 
     def _check_rate(self, given: Mapping[str, Any]) -> float:
         rate = raw(given["lr"])
-        if isinstance(rate, bool | str) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
+        if isinstance(rate, bool | str | None) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
             name = type(self).__name__
-            raise ValueError(f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
+            told = f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01."
+            raise ValueError(told + SCHEDULED * ("initial_lr" in given))
         return float(rate)
 
 

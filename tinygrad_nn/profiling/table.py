@@ -8,7 +8,9 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from ..common.columns import pad, text_columns, truncate
 from ..common.printable import printable
+from ..graph.summary import bytes_text
 
 if TYPE_CHECKING:
     from .result import Profile, Sum
@@ -44,7 +46,7 @@ def table(found: Profile) -> str:
     told = f": {time_text(seconds)} a call ({runs}, half of them in {time_text(low)} to {time_text(high)})"
     if not near and found.runs > 1:
         told = f": {time_text(seconds)} a call by its parts, {time_text(low)} to {time_text(high)} in half of {runs}"
-    lines = [_truncate(found.name, WIDTH - len(told)) + told]
+    lines = [truncate(found.name, WIDTH - len(told)) + told]
     if low > BUSY * seconds:
         lines += wrap(LONGER, WIDTH)
     elif high > BUSY * low or seconds > BUSY * high:
@@ -82,7 +84,7 @@ def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], 
     for one in shown:
         rows.append(_row(one.name, one, found))
         if text := code(one.name):
-            rows.append(_truncate(f"    {text}", WIDTH))
+            rows.append(truncate(f"    {text}", WIDTH))
     if rest:
         parts = ("calls", "forward", "back", "floor", "bytes", "allocated", "arrays", "temporary", "flops")
         left: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
@@ -95,8 +97,8 @@ def _row(name: str, one: Sum, found: Profile) -> str:
         time_text(one.forward), time_text(one.back), percent(one.seconds, found.seconds), time_text(one.floor),
         bytes_text(one.bytes), bytes_text(one.new), str(one.arrays),
     )  # fmt: skip
-    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _truncate(name, NAME)
-    return f"{short:<{NAME}}{one.calls:>6}" + "".join(
+    short = f"…{truncate(name[::-1], NAME - 1, '')[::-1]}" if text_columns(name) > NAME and "." in name else name
+    return f"{pad(truncate(short, NAME), NAME)}{one.calls:>6}" + "".join(
         f"{cell:>{width}}" for cell, width in zip(cells, HEADS.values(), strict=True)
     )
 
@@ -157,25 +159,7 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def bytes_text(value: int) -> str:
-    """Return a number of bytes as short text.
-
-    Example:
-        >>> bytes_text(0), bytes_text(80), bytes_text(20480)
-        ('0', '80 B', '20.5 kB')
-    """
-    if value < 1000:
-        return f"{value} B" if value else "0"
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if value >= size * 0.9995:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e3)} kB"
-
-
 def percent(part: float, whole: float) -> str:
     """Return a share as text in percent."""
     return f"{100 * part / whole:.0f} %" if whole else ""
 
-
-def _truncate(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
