@@ -294,7 +294,6 @@ nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, 
 nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
-fit(x, resume=True) | ValueError | there is no checkpoint= | checkpoint='run'
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
 Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']
 tg.Predict(nn.Linear(2, 1), [hidden]) | ValueError | an array of x is a masked array, and 1 of its
@@ -318,6 +317,10 @@ nn.sigmoid({"a": 1}) | TypeError | sigmoid got a dict that is not an array of nu
 w + "a" | TypeError | add got a str that is not an array of numbers: 'a'.
 w * None | TypeError | multiply got a NoneType that is not an array of numbers: None.
 optim.SGD([w], lr=None) | ValueError | SGD: lr=None; it must be a finite number of at least 0
+optim.Adam(None) | TypeError | Adam: the parameters are None of type NoneType; pass model.parameters()
+optim.Minimizer(0.5) | TypeError | Minimizer: the parameters are 0.5 of type float; pass model.parameters()
+tg.array([hidden, hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
+tg.array([[w, w], [hidden, hidden]]) | TypeError | 1 of the 2 entries of this masked array are masked
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 

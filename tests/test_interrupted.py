@@ -27,7 +27,7 @@ y = np.sin(x @ rng.normal(size=(8, 2)))
 model = Sequential(Linear(8, 64, rng=1), np.tanh, Dropout(0.2), Linear(64, 64, rng=2), np.tanh, Linear(64, 2, rng=3))
 fit(
     model, x, y, x[:50], y[:50], solver=Solver("mse", "adamw", 0.01, schedule=optim.Cosine(40), clip_norm=1.0),
-    settings=Settings(40, 16), rng=5, checkpoint=sys.argv[1] or None, resume=bool(sys.argv[1]),
+    settings=Settings(40, 16), rng=5, checkpoint=sys.argv[1] or None, resume=True,
     early_stopping=EarlyStopping(1000), callbacks=[say_and_wait],
 )
 import hashlib

@@ -32,7 +32,7 @@ def loss_of_layers() -> Any:
 
 
 def hostile() -> Any:
-    with scope(f"outer/{EVIL}", "inner"):
+    with scope(f"outer/{EVIL}.inner"):
         return Tensor([1.0, np.nan, np.inf], name=EVIL) * 2.0 + 1.0
 
 

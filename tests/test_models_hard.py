@@ -506,8 +506,7 @@ def test_the_order_of_batches_resumes(batches: Any, tmp_path: Path) -> None:
         rng = np.random.default_rng(3)
         model = Sequential(Linear(3, 8, rng=rng), Dropout(0.2), Linear(8, 1, rng=rng))
         data = batches(rng)
-        fit(model, data, x_val=data, solver=ADAM, settings=Settings(epochs), rng=rng, checkpoint=folder,
-            resume=folder is not None)  # fmt: skip
+        fit(model, data, x_val=data, solver=ADAM, settings=Settings(epochs), rng=rng, checkpoint=folder, resume=True)
         return weights(model)
 
     trained(tmp_path / "c", 2)
@@ -523,7 +522,7 @@ def test_every_optimizer_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
         solver = Solver("mse", name, 0.01, groups={"0.*": {"learning_rate": 0.001}}, schedule=optim.Cosine(15),
                         schedule_by="step")  # fmt: skip
         fit(model, x, y, solver=solver, settings=Settings(epochs, 5, accumulate=2), rng=0, checkpoint=folder,
-            resume=folder is not None)  # fmt: skip
+            resume=True)  # fmt: skip
         return weights(model)
 
     trained(tmp_path / "c", 2)

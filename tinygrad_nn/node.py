@@ -256,14 +256,10 @@ def recording(on: bool) -> Any:
 
 
 @contextmanager
-def scope(*names: str) -> Iterator[None]:
-    """Mark operations inside this block as belonging to a layer, for drawings; nested names join to ``outer.inner``.
-
-    Several names are nested from the outside in. A dot inside a name is shown as ``·``, as dots separate the levels.
-    """
-    path = ".".join(name.replace(".", "·") for name in names)
+def scope(name: str) -> Iterator[None]:
+    """Mark operations inside this block as belonging to a layer, for drawings; nested names join to ``outer.inner``."""
     before = thread.mode.scope
-    with switched("scope", path if before is None else f"{before}.{path}"):
+    with switched("scope", name if before is None else f"{before}.{name}"):
         yield
 
 

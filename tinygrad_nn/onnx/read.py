@@ -118,7 +118,7 @@ def run(steps: list[Step], values: dict[str, Any]) -> None:
         while inputs and inputs[-1] is None:
             inputs.pop()
         try:
-            with scope(*step.path.split(".")):
+            with scope(step.path):
                 if step.kind == "Scan":
                     found: Any = _scan(step, inputs, values)
                 else:

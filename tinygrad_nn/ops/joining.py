@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.masked import unmasked
 from ..primitive import Array, declare
 from .indexing import part_along
 from .plain import bare, checked_dtype, is_tensor, override, refuse_out, tensors
@@ -166,7 +167,7 @@ def array(value: Any, dtype: Any = None) -> Array:
         [[2.0, 1.0], [0.0, 4.0]] 5.0
     """
     if not tensors(value):
-        return np.array(value, dtype=dtype)
+        return np.array(unmasked(value), dtype=dtype)
     if dtype is None:
         dtype = np.result_type(*_dtypes(value))
     return _build(value, dtype).astype(dtype)
@@ -176,7 +177,7 @@ def _build(value: Any, dtype: Any) -> Array:
     if not isinstance(value, (list, tuple)):
         return value
     if not tensors(value):
-        return np.array(value, dtype=dtype)
+        return np.array(unmasked(value), dtype=dtype)
     parts = [_build(part, dtype) for part in value]
     shapes = [np.shape(part) for part in parts]
     if len(set(shapes)) > 1:

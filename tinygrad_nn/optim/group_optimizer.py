@@ -11,7 +11,7 @@ import numpy as np
 from ..common.spelling import near_names, no_attribute, no_option
 from ..leaves import Watch
 from ..tensor import Tensor, raw
-from .minimizer import Group, Minimizer, parameters_in
+from .minimizer import Group, Minimizer, as_list, parameters_in
 from .rule import Optimizer, OptimizerState
 
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
@@ -254,7 +254,7 @@ def parameter_groups(name: str, params: Any) -> list[Mapping[str, Any]]:
         raise TypeError(f"{name}: this is a model; pass its parameters, optim.{name}(model.parameters(), lr=0.01).")
     if isinstance(params, Tensor | Mapping):
         raise TypeError(f"{name}: put the {type(params).__name__} into a list, optim.{name}([it], lr=0.01).")
-    found = list(params)
+    found = as_list(name, params)
     if not found:
         raise ValueError(f"{name}: there are no parameters; pass model.parameters() or a list of Tensors.")
     return found if any(isinstance(one, Mapping) for one in found) else [{"params": found}]

@@ -124,11 +124,6 @@ def _fit(
             f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is "
             "that of checkpoint=: write checkpoint='run', resume=True."
         )
-    if resume and checkpoint is None:
-        raise ValueError(
-            "fit: resume=True continues from a checkpoint, and there is no checkpoint=. Name the folder of that "
-            "training, checkpoint='run'; to train from the beginning, remove resume=True."
-        )
     if not isinstance(checkpoint, (str, os.PathLike, Checkpoint, type(None))):
         raise TypeError(
             f"fit: checkpoint={checkpoint!r:.60} is of type {type(checkpoint).__name__}; it needs a folder, "
