@@ -694,6 +694,8 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
     assert [p for p, _ in lost[0].parts] == sorted(tanhs)
     assert all(m.times > 2 for m in found)  # of four at least three
     assert {m.kind for m in found} >= {"missing_activation_derivative", "activation_derivative_at_wrong_value"}
+    apart = [m for m in group_mutants(trace, {p: ((p,),) for p in tanhs}) if {p for p, _ in m.parts} == set(tanhs)]
+    assert min(m.cost for m in apart) == 1.1  # that a whole array has a factor, which costs 1.05, is said rather
     singly = {(m.kind, m.text): m.cost for m in single_mutants(trace) if m.place in tanhs and m.cost < 1.3}
     for m in found:
         if m not in lost:

@@ -133,7 +133,8 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 whole = next(iter(made.values()))
                 if whole.linear:
                     kind, text = _lost(graph, first, whole.slot, uses, runs)
-                yield Mutant(kind, text, tuple(sorted(made.items())), whole.cost + 0.02, False, len(made))
+                cost = whole.cost + (0.02 if runs > 1 else 0.1)  # at several lines it may fit by chance, as for one number
+                yield Mutant(kind, text, tuple(sorted(made.items())), cost, False, len(made))
 
 
 def _factors_alone(graph: Traced) -> Iterator[Mutant]:
@@ -145,7 +146,7 @@ def _factors_alone(graph: Traced) -> Iterator[Mutant]:
                 text = (f"The product is differentiated as if it were {value_name(parents[slot])} alone, without its "
                         "other factor.")  # fmt: skip
                 alone = Mistake("wrong_derivative", text, lambda s: s.g, slot)
-                yield Mutant("wrong_derivative", text, ((place, alone), (place, cut(1 - slot))), FURTHER)
+                yield Mutant("wrong_derivative", text, ((place, alone), (place, cut(1 - slot))), 1.15)
 
 
 def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
