@@ -133,7 +133,7 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 whole = next(iter(made.values()))
                 if whole.linear:
                     kind, text = _lost(graph, first, whole.slot, uses, runs)
-                cost = whole.cost + (0.02 if runs > 1 else 0.1)  # at several lines it may fit by chance, as for one number
+                cost = whole.cost + (0.02 if runs > 1 else 0.1)  # several lines may fit by chance
                 yield Mutant(kind, text, tuple(sorted(made.items())), cost, False, len(made))
 
 
