@@ -32,9 +32,10 @@ def space(module: ModuleType | str) -> dict[str, Any]:
     if module.__name__ not in _spaces:
         names = _spaces[module.__name__] = dict(vars(module))
         if module is products:
-            names |= {"_gemm": _gemm, "_there": lambda x: x}
+            names |= {"_gemm": _gemm, "_address_of": lambda x: x}
         elif module is packed:
-            names |= {"block": _block(packed.ROWS), "_row": _block(1), "_turned": _turned, "_line": _line}
+            names |= {"block": _block(packed.ROWS), "_row": _block(1), "_transpose_square": _transpose_square}
+            names |= {"_line": _line}
         elif module is blocked:
             names["block"] = space(packed)["block"]
             names["multiplied"] = lambda *args: names["multiply"](*args) is None
@@ -95,7 +96,7 @@ def _block(rows: int) -> Callable[..., None]:
     return block
 
 
-def _turned(a: Array, a_0: int, lda: int, out: Array, out_0: int, ldo: int) -> None:
+def _transpose_square(a: Array, a_0: int, lda: int, out: Array, out_0: int, ldo: int) -> None:
     lanes = packed.VECTOR // a.itemsize
     for r in range(lanes):
         out[out_0 + r :: ldo][:lanes] = a[a_0 + r * lda :][:lanes]

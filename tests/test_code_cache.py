@@ -294,25 +294,25 @@ def test_an_empty_name_keeps_nothing(place: Path, monkeypatch: pytest.MonkeyPatc
 # -- Arrays that share no memory
 
 
-def doubling(apart: bool) -> Any:
+def doubling(no_alias: bool) -> Any:
     """Return a compiled function of many arrays, each of which it writes into; it and its like come from one line."""
     text = ", ".join(f"a{k}" for k in range(20))
     lines = [f"        a{k}[i] = a{k - 1}[i] * 2.0" for k in range(1, 20)]
     space: dict[str, Any] = {"__name__": __name__}
     exec(f"def f({text}):\n    for i in range(64):\n" + "\n".join(lines), space)
     signature = f"void({', '.join(['f8[::1]'] * 20)})"
-    return cache.kept_for_types(signature, apart, nogil=True, error_model="numpy")(space["f"])
+    return cache.kept_for_types(signature, no_alias, nogil=True, error_model="numpy")(space["f"])
 
 
 def test_arrays_that_share_no_memory_are_worked_on_several_entries_at_once(place: Path) -> None:
-    together, apart = doubling(False), doubling(True)
-    assert fingerprint(together) != fingerprint(apart)
-    (code,), (quick,) = together.inspect_llvm().values(), apart.inspect_llvm().values()
+    together, distinct = doubling(False), doubling(True)
+    assert fingerprint(together) != fingerprint(distinct)
+    (code,), (quick,) = together.inspect_llvm().values(), distinct.inspect_llvm().values()
     assert "x double>" not in code  # there are too many arrays to compare
     assert "x double>" in quick
     rows = np.zeros((20, 64))
     rows[0] = np.arange(64.0)
-    apart(*rows)
+    distinct(*rows)
     assert (rows == rows[0] * 2.0 ** np.arange(20)[:, None]).all()
 
 
@@ -386,7 +386,7 @@ def test_only_a_kernel_that_writes_over_an_argument_may_be_given_memory_twice() 
     for donate, wanted in (((), ["True"]), ((0,), ["False"])):
         plan = nn.compile(step, backend="numba", donate=donate).plan(w, x)
         texts = plan.writer.machine.functions
-        assert [part.partition(")")[0] for text in texts for part in text.split("apart=")[1:]] == wanted, donate
+        assert [part.partition(")")[0] for text in texts for part in text.split("no_alias=")[1:]] == wanted, donate
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ GRU, OUT = [of(5, 2, 9), of(9, 3), of(9), STATE], of(5, 2, 3)
 def test_a_recurrent_layer_has_the_shapes_that_its_primitive_names(
     name: str, args: list[Any], results: int, fits: bool
 ) -> None:
-    assert of_recurrent.fits(Op("call", name, None, args, outs=[OUT] * results)) == fits
+    assert of_recurrent.supports(Op("call", name, None, args, outs=[OUT] * results)) == fits
 
 
 def test_results_and_reshapes_are_contiguous_and_other_views_are_not() -> None:

@@ -75,10 +75,16 @@ def _tensor_function(place: Any, name: str) -> Callable[..., Any]:
     return of_tensors
 
 
-def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleType:
-    """Return an extension of the standard, such as ``linalg``, as a module; `own` holds functions made here."""
+def _extension(name: str, functions: list[str], extra_functions: dict[str, Any]) -> ModuleType:
+    """Return an extension of the standard, such as ``linalg``, as a module.
+
+    Args:
+        name: the name of the extension and of NumPy's module.
+        functions: the names of those functions that are NumPy's.
+        extra_functions: the other functions by name.
+    """
     module = ModuleType(f"{__name__}.{name}", f"The extension {name} of the standard, over Tensors.")
-    module.__dict__.update({f: _tensor_function(getattr(np, name), f) for f in functions}, **own)
+    module.__dict__.update({f: _tensor_function(getattr(np, name), f) for f in functions}, **extra_functions)
     return module
 
 

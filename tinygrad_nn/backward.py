@@ -91,7 +91,7 @@ def walk(
     """
     oldest = min([node.index for node in wanted]) if wanted else 0
     pending: dict[Node, Any] = {root: conj(seed)}
-    arrived: dict[Node, Any] = {}
+    wanted_gradients: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # freed at the end only: at equal values a factorisation reruns the operations after it
     spare, far = thread.mode.spare, root.index - LONG
@@ -113,7 +113,7 @@ def walk(
             g = _check_and_run_hooks(node, g, differentiable)
             inspected = "where" in notes
         if wanted is not None and node in wanted:
-            arrived[node] = conj(g)
+            wanted_gradients[node] = conj(g)
             continue
         if keep is not None:
             keep(node, conj(g))
@@ -186,11 +186,11 @@ def walk(
             g = pending[leaf] = _check_and_run_hooks(leaf, g, differentiable)
         if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c":
             pending[leaf] = g.conj()
-    return {**arrived, **pending} if arrived else pending
+    return {**wanted_gradients, **pending} if wanted_gradients else pending
 
 
 def _add_part(
-    node: Node, parent: Node | None, given: Any, pending: dict[Node, Any], summed: dict[Node | None, bool | None]
+    node: Node, parent: Node | None, rule_args: Any, pending: dict[Node, Any], summed: dict[Node | None, bool | None]
 ) -> bool:
     """Add the gradient of x in x[index] to the sum pending for x, in place, and tell whether that was done.
 
@@ -200,7 +200,7 @@ def _add_part(
     """
     if parent not in summed:
         return False
-    total, (g, out, _, *others) = pending[parent], given  # type: ignore[index]
+    total, (g, out, _, *others) = pending[parent], rule_args  # type: ignore[index]
     if summed[parent] is None:
         summed[parent] = _lacks_negative_zero(total)
     adds: Any = node.primitive.adds  # type: ignore[union-attr]
@@ -228,10 +228,10 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = node.meta
     if primitive.saves:
-        given = primitive.given(meta)
+        call_meta = primitive.call_meta(meta)
         kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # happens in a trace only
-        again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
-        meta = {**given, **kept, **again}
+        again = {key: make(*args, **call_meta) for key, make in primitive.saves.items() if key not in kept}
+        meta = {**call_meta, **kept, **again}
     return args, wrap(node.out, node if linked else None), meta
 
 
@@ -305,12 +305,12 @@ def backward(
             "grad(grad(f)) and hessian(f), or tinygrad_nn.pytorch.autograd.grad(loss, parameters, create_graph=True)."
         )
     seed = _seed(self, gradient)
-    kept: dict[Node, Any] = {}
-    keep = kept.__setitem__ if retain_grads else None
-    arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
+    retained: dict[Node, Any] = {}
+    keep = retained.__setitem__ if retain_grads else None
+    gradients = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
-        for node, g in _copy_shared({**kept, **arrived} if kept else arrived, seed).items():
-            node.grad = g if node.grad is None or node in kept else add_gradient(node, g)
+        for node, g in _copy_shared({**retained, **gradients} if retained else gradients, seed).items():
+            node.grad = g if node.grad is None or node in retained else add_gradient(node, g)
 
 
 class Handle:

@@ -161,7 +161,7 @@ def _rerun(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bo
             arg if parent is None else made[parent] if parent in made else wrap(arg, parent) if live else arg
             for arg, parent in zip(other.args or (), other.parents or (), strict=True)
         ]
-        again = apply(primitive, tuple(args), primitive.given(other.meta))
+        again = apply(primitive, tuple(args), primitive.call_meta(other.meta))
         if again.node is not None and other.notes is not None and "hooks" in other.notes:
             again.node.note(hooks=other.notes["hooks"])
         made[other] = again

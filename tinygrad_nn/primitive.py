@@ -225,7 +225,7 @@ class Primitive:
         out = self.forward(*args, **metadata)
         return np.asarray(out[0] if self.saves else out)
 
-    def given(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def call_meta(self, metadata: dict[str, Any]) -> dict[str, Any]:
         """Return the metadata of a Node as the operation was called with them: without what the forward saved."""
         return {key: value for key, value in metadata.items() if key not in self.saves} if self.saves else metadata
 

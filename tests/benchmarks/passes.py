@@ -66,7 +66,7 @@ def _images(*names: str) -> Callable[[], None]:
 def _stacks() -> None:
     from tinygrad_nn.compiled.numba.native import of_stacks
 
-    of_stacks.fits = lambda op: False
+    of_stacks.supports = lambda op: False
 
 
 def _products() -> None:
@@ -144,7 +144,7 @@ def _apart() -> None:
     from tinygrad_nn.compiled.numba import cache
 
     kept = cache.kept_on_disk
-    cache.kept_on_disk = lambda dispatcher, apart=False: kept(dispatcher)
+    cache.kept_on_disk = lambda dispatcher, no_alias=False: kept(dispatcher)
 
 
 def _threads() -> None:
@@ -157,7 +157,7 @@ def _one_loop() -> None:
     from tinygrad_nn.compiled.numba.loops import ArrayAccess, Loops
 
     def written(self: Loops, value: Any) -> list[str]:
-        self._write(value, self.made[value])
+        self._write(value, self.producers[value])
         self.known[value] = ArrayAccess(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 

@@ -80,10 +80,10 @@ def defvjp(fun: Callable[..., Any], *vjpmakers: Maker | None, argnums: Iterable[
     VJPS[fun] = makers
 
 
-def _callable_or_none(rules: dict[int, Any], fun: Any, what: str) -> None:
+def _callable_or_none(rules: dict[int, Any], fun: Any, rule_kind: str) -> None:
     for rule in rules.values():
         if rule is not None and not callable(rule) and rule != "same":
-            raise TypeError(f"a {what} rule of {_name(fun)} is {rule!r}; give a function, or None if it is 0.")
+            raise TypeError(f"a {rule_kind} rule of {_name(fun)} is {rule!r}; give a function, or None if it is 0.")
 
 
 def _rule(by_number: dict[int, Maker | None], number: int, fun: Any) -> Maker:
@@ -126,13 +126,13 @@ def defjvp(fun: Callable[..., Any], *jvpfuns: Any, argnums: Iterable[int] | None
     by_number = dict(zip(count() if argnums is None else argnums, jvpfuns, strict=False))
     _callable_or_none(by_number, fun, "JVP")
 
-    def one(number: int, v: Any, ans: Any, args: Any, kwargs: Any) -> Any:
+    def jvp_of_argument(number: int, v: Any, ans: Any, args: Any, kwargs: Any) -> Any:
         rule = by_number.get(number)
         if rule == "same":
             return fun(*args[:number], v, *args[number + 1 :], **kwargs)
         return 0 * ans if rule is None else rule(v, ans, *args, **kwargs)
 
-    defjvp_argnum(fun, one)
+    defjvp_argnum(fun, jvp_of_argument)
     LINEAR[fun] = lambda number: by_number.get(number) == "same"
 
 
@@ -217,41 +217,41 @@ class ContainerVSpace(VSpace):
         """The number of real numbers in all leaves together."""
         return sum(space.size for space in self.spaces)
 
-    def _each(self, method: str, *vectors: Any) -> list[Any]:
+    def _map_spaces(self, method: str, *vectors: Any) -> list[Any]:
         parts = [flatten(vector)[0] for vector in vectors]
-        return [getattr(space, method)(*given) for space, *given in zip(self.spaces, *parts, strict=True)]
+        return [getattr(space, method)(*leaves) for space, *leaves in zip(self.spaces, *parts, strict=True)]
 
     def zeros(self) -> Any:
         """Return the container structure filled with zeros."""
-        return self._rebuild(self._each("zeros"))
+        return self._rebuild(self._map_spaces("zeros"))
 
     def ones(self) -> Any:
         """Return the container structure filled with ones."""
-        return self._rebuild(self._each("ones"))
+        return self._rebuild(self._map_spaces("ones"))
 
     def randn(self) -> Any:
         """Return the container structure filled with standard normal numbers."""
-        return self._rebuild(self._each("randn"))
+        return self._rebuild(self._map_spaces("randn"))
 
     def standard_basis(self) -> Iterator[Any]:
         """Yield the basis vectors of each leaf's space, with zeros in all other leaves."""
         for k, space in enumerate(self.spaces):
             for vector in space.standard_basis():
-                parts = self._each("zeros")
+                parts = self._map_spaces("zeros")
                 parts[k] = vector
                 yield self._rebuild(parts)
 
     def _add(self, x: Any, y: Any) -> Any:
-        return self._rebuild(self._each("_add", x, y))
+        return self._rebuild(self._map_spaces("_add", x, y))
 
     def _scalar_mul(self, x: Any, a: Any) -> Any:
         return self._rebuild([space._scalar_mul(v, a) for space, v in zip(self.spaces, flatten(x)[0], strict=True)])
 
     def _inner_prod(self, x: Any, y: Any) -> Any:
-        return sum(self._each("_inner_prod", x, y))
+        return sum(self._map_spaces("_inner_prod", x, y))
 
     def _covector(self, x: Any) -> Any:
-        return self._rebuild(self._each("_covector", x))
+        return self._rebuild(self._map_spaces("_covector", x))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ContainerVSpace) and self.shape == other.shape
@@ -383,14 +383,14 @@ def _broadcast_like(g: Any, value: Any) -> Any:
 def make_jvp(fun: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[Any, Any]]:
     """Return the function from a direction v to the pair of ``fun(x)`` and its derivative along v."""
 
-    def along(v: Any) -> tuple[Any, Any]:
+    def value_and_derivative(v: Any) -> tuple[Any, Any]:
         unary = _Unary(fun, x)
         directions = flatten(v)[0]
-        given = [_broadcast_like(directions[k], t) for k, t in zip(unary.places, unary.inputs, strict=True)]
-        value, derivative = jvp(unary, (unary.inputs,), (given,))
+        tangents = [_broadcast_like(directions[k], t) for k, t in zip(unary.places, unary.inputs, strict=True)]
+        value, derivative = jvp(unary, (unary.inputs,), (tangents,))
         return plain_result(value), plain_result(derivative)
 
-    return along
+    return value_and_derivative
 
 
 __all__ = [

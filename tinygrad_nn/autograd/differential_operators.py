@@ -25,13 +25,13 @@ make_vjp = unary_to_nary(core.make_vjp)
 make_jvp = unary_to_nary(core.make_jvp)
 
 
-def _scalar_cotangent(ans: Any, what: str) -> Any:
+def _scalar_cotangent(ans: Any, operator: str) -> Any:
     """Return the cotangent 1 for a result that must be one real number."""
     space = vspace(ans)
     if space.size != 1 or space.iscomplex:
         raise TypeError(
-            f"{what} only applies to real scalar-output functions; this one gave {_space_text(space)}. Take its sum or "
-            "mean, or try jacobian, elementwise_grad or holomorphic_grad."
+            f"{operator} only applies to real scalar-output functions; this one gave {_space_text(space)}. Take its "
+            "sum or mean, or try jacobian, elementwise_grad or holomorphic_grad."
         )
     return space.ones()
 

@@ -163,8 +163,8 @@ def _record_call(
     places = [k for k, leaf in enumerate(leaves) if is_live(leaf)]
     results, value, name = Results(), None, getattr(f, "__name__", "custom").strip("<>")
 
-    def filled(given: Any) -> list[Any]:
-        new = iter(_replace_leaves(leaves, places, given))
+    def filled(values: Any) -> list[Any]:
+        new = iter(_replace_leaves(leaves, places, values))
         return [rebuild([next(new) for _ in found]) for found, rebuild in parts]
 
     def forward(*given: Any) -> Any:
@@ -185,7 +185,7 @@ def _record_call(
             by_leaf += _leaf_gradients(found[k], len(flat)) if k in found else [None] * len(flat)
         return [_check_gradient(by_leaf[k], leaves[k], call) for k in places]
 
-    def along(n: int, v: Any, *given: Any) -> Any:
+    def tangent_along(n: int, v: Any, *given: Any) -> Any:
         v, *given = map(without_ended_graph, (v, *given))  # type: ignore[assignment]
         tangents = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
         return results.packed_tangents(tangents)
@@ -194,7 +194,9 @@ def _record_call(
         if not (both and isinstance(g, Tensor) and g.node is not None):
             return backward(g, out, *given)
         return [
-            record_vjp(name, lambda g, out, *xs, i=i: backward(g, out, *xs)[i], partial(along, n), run, conj, g, given)
+            record_vjp(
+                name, lambda g, out, *xs, i=i: backward(g, out, *xs)[i], partial(tangent_along, n), run, conj, g, given
+            )
             for i, n in enumerate(argnums)
         ]
 
@@ -211,10 +213,10 @@ def _handle(leaf: Any) -> Tensor:
     return leaf._handle if isinstance(leaf, Box) else leaf
 
 
-def _replace_leaves(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
-    """Return all leaves as plain values, replacing those at `places` by the `given` arrays or Tensors, except Boxes."""
+def _replace_leaves(leaves: list[Any], places: list[int], replacements: Any) -> list[Any]:
+    """Return all leaves as plain values, but those at `places` replaced by arrays or Tensors, except Boxes."""
     new = [getval(leaf) for leaf in leaves]
-    for k, x in zip(places, given, strict=True):
+    for k, x in zip(places, replacements, strict=True):
         if not isinstance(leaves[k], Box):
             new[k] = x if isinstance(x, Tensor) else x[()]
     return new
@@ -243,29 +245,29 @@ def _leaf_gradients(gradient: Any, count: int) -> list[Any]:
     return [gradient] if count == 1 and not isinstance(gradient, (list, tuple, dict)) else flatten(gradient)[0]
 
 
-def _check_gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
+def _check_gradient(gradient: Any, leaf: Any, call: Callable[..., Any]) -> Any:
     """Check the gradient that a rule returned for a leaf, and return it in the form that the backward walk accepts.
 
     Raises:
         ValueError: it is not numeric, or its shape and the leaf's do not broadcast to one of the two.
     """
-    if found is None:
+    if gradient is None:
         return None
     if isinstance(leaf, Box):
-        return Cotangent(vspace(leaf), found)
-    found = found if isinstance(found, Tensor) else np.asarray(found)
+        return Cotangent(vspace(leaf), gradient)
+    gradient = gradient if isinstance(gradient, Tensor) else np.asarray(gradient)
     try:
-        shape: Any = np.broadcast_shapes(found.shape, leaf.shape)
+        shape: Any = np.broadcast_shapes(gradient.shape, leaf.shape)
     except ValueError:
         shape = None
-    if found.dtype.kind not in "fciub" or shape not in (found.shape, leaf.shape):
-        what = f"shape {found.shape}" if found.dtype.kind in "fciub" else f"dtype {found.dtype}"
+    if gradient.dtype.kind not in "fciub" or shape not in (gradient.shape, leaf.shape):
+        what = f"shape {gradient.shape}" if gradient.dtype.kind in "fciub" else f"dtype {gradient.dtype}"
         raise ValueError(
             f"the rule of {getattr(call, '__name__', 'a primitive')} returned a gradient of {what} for an argument of "
             f"shape {leaf.shape}. Return the shape of the argument, or one that it is broadcast to, as "
             f"numpy.numpy_vjps.unbroadcast_f does."
         )
-    return np.broadcast_to(found, shape) if shape != found.shape else found
+    return np.broadcast_to(gradient, shape) if shape != gradient.shape else gradient
 
 
 def gradients_by_rule(
@@ -444,11 +446,11 @@ def trace(start_node: Node, fun: Callable[[Any], Any], x: Any) -> tuple[Any, Any
         out = fun(start)
     if not isinstance(out, Tensor) or out.node is None or start.node is None:
         return getval(out), None
-    made: dict[Any, Any] = {start.node: start_node}
+    new_nodes: dict[Any, Any] = {start.node: start_node}
     for node in reversed(ancestors((out.node,), start.node.index)):
         if node is not start.node and node.primitive is not None:
-            argnums = tuple(k for k, parent in enumerate(node.parents or ()) if parent in made)
-            parents = tuple(made[(node.parents or ())[k]] for k in argnums)
+            argnums = tuple(k for k, parent in enumerate(node.parents or ()) if parent in new_nodes)
+            parents = tuple(new_nodes[(node.parents or ())[k]] for k in argnums)
             args = tuple(arg[()] if isinstance(arg, np.ndarray) else arg for arg in node.args or ())
-            made[node] = type(start_node)(node.out[()], node.primitive, args, node.meta, argnums, parents)
-    return getval(out), made[out.node]
+            new_nodes[node] = type(start_node)(node.out[()], node.primitive, args, node.meta, argnums, parents)
+    return getval(out), new_nodes[out.node]

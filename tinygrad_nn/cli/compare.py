@@ -19,8 +19,8 @@ _PANEL = "Gradients"
 _LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")
 
 
-def _file_option(text: str, what: str = "FILE.py:NAME") -> Any:
-    return typer.Option(help=text, rich_help_panel=_PANEL, metavar=what)
+def _file_option(text: str, metavar: str = "FILE.py:NAME") -> Any:
+    return typer.Option(help=text, rich_help_panel=_PANEL, metavar=metavar)
 
 
 def _compare(
@@ -88,19 +88,19 @@ def _run(
 
 
 def with_options_of(
-    own: Callable[..., None], other: Callable[..., None], left_out: tuple[str, ...]
+    own_command: Callable[..., None], other_command: Callable[..., None], left_out: tuple[str, ...]
 ) -> Callable[..., None]:
     """Return a command whose signature has its own options and those of another command, except the left-out ones."""
-    mine = [p for p in inspect.signature(own, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    theirs = [p for p in inspect.signature(other, eval_str=True).parameters.values() if p.name not in left_out]
+    mine = [p for p in inspect.signature(own_command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    theirs = [p for p in inspect.signature(other_command, eval_str=True).parameters.values() if p.name not in left_out]
     parameters = [*mine, *theirs]
 
     def command(**given: Any) -> None:
-        own(**given)
+        own_command(**given)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__doc__ = own.__doc__
+    command.__doc__ = own_command.__doc__
     return command
 
 

@@ -29,4 +29,4 @@ def _evaluate(model: str, data: str, encoding: str) -> None:
     network, found, rows = evaluate_table(model, data, encoding)
     report = Report()
     report.line(f"{rows:,} rows of {data}", "bold")
-    report.found(found, network.classes)
+    report.test_result(found, network.classes)

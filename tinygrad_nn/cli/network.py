@@ -98,14 +98,14 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
     return draw_network(model, x, deltas=deltas_of(model, x, _pick(found.y, row or 1, "y"), solver), **style)
 
 
-def _pick(data: Any, row: int, what: str) -> Any:
+def _pick(data: Any, row: int, name: str) -> Any:
     """Return one row of the user's data as an array of shape (1, columns)."""
     import numpy as np
 
     from ..tensor import Tensor
 
     table = np.asarray(data.data if isinstance(data, Tensor) else data)
-    table = table.reshape(1, -1) if table.ndim < 2 and what == "x" else table
+    table = table.reshape(1, -1) if table.ndim < 2 and name == "x" else table
     if not 1 <= row <= len(table):
-        raise ValueError(f"row={row}: {what} has the rows 1 to {len(table)}.")
+        raise ValueError(f"row={row}: {name} has the rows 1 to {len(table)}.")
     return table[row - 1 : row]

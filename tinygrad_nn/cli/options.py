@@ -28,11 +28,11 @@ def decimal(panel: str, text: str, **more: Any) -> Any:
     return option(panel, text, metavar="X", parser=lambda value: _number(float, value, "number, e.g. 0.1"), **more)
 
 
-def _number(kind: Callable[[Any], Any], value: Any, what: str) -> Any:
+def _number(kind: Callable[[Any], Any], value: Any, description: str) -> Any:
     try:
         return kind(value)
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is not a {what}") from None
+        raise typer.BadParameter(f"{value!r} is not a {description}") from None
 
 
 def flag(name: str, panel: str, text: str) -> Any:

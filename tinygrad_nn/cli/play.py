@@ -39,7 +39,7 @@ def play(
     reporting_errors(lambda: _play(choices, data, port, no_browser))
 
 
-def _play(given: dict[str, Any], data: str | None, port: int, no_browser: bool) -> None:
+def _play(options: dict[str, Any], data: str | None, port: int, no_browser: bool) -> None:
     try:
         from ..play import Choices, TableFile
         from ..play import play as serve
@@ -47,18 +47,18 @@ def _play(given: dict[str, Any], data: str | None, port: int, no_browser: bool) 
         raise ValueError(str(error)) from None
     table = None
     if data is not None:
-        if given["dataset"] != "moons":
-            raise ValueError(f"dataset={given['dataset']} and data={data} are two data sets; leave one out.")
+        if options["dataset"] != "moons":
+            raise ValueError(f"dataset={options['dataset']} and data={data} are two data sets; leave one out.")
         table = TableFile.from_path(data)
-        given["dataset"] = "table"
-    elif given["target"] is not None or given["missing"] is not None:
-        name = "target" if given["target"] is not None else "missing"
-        raise ValueError(f"{name}={given[name]} belongs to a table; add data=FILE.csv.")
-    elif given["dataset"] == "table":
+        options["dataset"] = "table"
+    elif options["target"] is not None or options["missing"] is not None:
+        name = "target" if options["target"] is not None else "missing"
+        raise ValueError(f"{name}={options[name]} belongs to a table; add data=FILE.csv.")
+    elif options["dataset"] == "table":
         raise ValueError("a table is read with data=FILE.csv.")
     if not 0 <= port < 65536:
         raise ValueError(f"port={port}; it must be a number from 1 to 65535, or 0 for a free one.")
-    choices = Choices(**{name: value for name, value in given.items() if value is not None})
+    choices = Choices(**{name: value for name, value in options.items() if value is not None})
     try:
         server = serve(choices, table, port=port, open_browser=not no_browser)
     except ImportError as error:

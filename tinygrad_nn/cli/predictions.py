@@ -91,7 +91,7 @@ def check_name(path: str) -> None:
         )
 
 
-def write_csv(path: str, found: Prediction, inputs: tuple[str, ...]) -> Path:
+def write_csv(path: str, prediction: Prediction, inputs: tuple[str, ...]) -> Path:
     """Write predictions as a CSV file, completely or not at all, but never over one of the input files."""
     for source in inputs:
         if os.path.exists(path) and os.path.samefile(path, source):
@@ -99,5 +99,5 @@ def write_csv(path: str, found: Prediction, inputs: tuple[str, ...]) -> Path:
     if Path(path).is_dir():
         raise ValueError(f"out={path} is a folder; name a file in it, e.g. out={Path(path) / 'predictions.csv'}.")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([found.header, *found.rows])
+    csv.writer(text, lineterminator="\n").writerows([prediction.header, *prediction.rows])
     return write_whole(path, text.getvalue().encode())

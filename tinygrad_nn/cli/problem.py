@@ -123,9 +123,9 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
         rows, cells = int(holes.any(axis=1).sum()), int(holes[:, firsts].sum())
         what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
         yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the training rows is used"
-    few: Array | list[float] = np.unique(table.y) if table.kind == "regression" else []
-    if kind == "auto" and 2 <= len(few) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in few):
-        shown = ", ".join(f"{v:g}" for v in few)
+    values: Array | list[float] = np.unique(table.y) if table.kind == "regression" else []
+    if kind == "auto" and 2 <= len(values) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in values):
+        shown = ", ".join(f"{v:g}" for v in values)
         yield (f"{table.target} holds numbers ({shown}), so the kind is taken to be regression; if these are classes, "
                "add --kind classification")  # fmt: skip
 

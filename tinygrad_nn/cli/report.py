@@ -64,22 +64,22 @@ class Report:
         rows = len(outcome.run.parts[outcome.scored][0])
         note = "" if outcome.scored == "test" else " (there is no test part)"
         self.heading(f"Scores on the {rows:,} rows of the {outcome.scored} part{note}")
-        self.found(outcome.scores or outcome.errors, outcome.run.problem.classes)
+        self.test_result(outcome.scores or outcome.errors, outcome.run.problem.classes)
         self.heading("Gradients of the first batch before training, by three roads")
         self.roads(outcome.roads)
 
-    def found(self, found: Scores | Errors | None, classes: Sequence[str]) -> None:
+    def test_result(self, result: Scores | Errors | None, classes: Sequence[str]) -> None:
         """Print the scores of a classifier, or the errors of a regression."""
-        if isinstance(found, Errors):
-            self.line(f"RMSE = {found.rmse:.4g}   MAE = {found.mae:.4g}   R2 = {found.r2:.4f}")
-        elif found is not None:
-            self.scores(found, classes)
+        if isinstance(result, Errors):
+            self.line(f"RMSE = {result.rmse:.4g}   MAE = {result.mae:.4g}   R2 = {result.r2:.4f}")
+        elif result is not None:
+            self.scores(result, classes)
 
-    def folds(self, found: Sequence[float], what: str) -> None:
+    def folds(self, scores: Sequence[float], metric: str) -> None:
         """Print the scores of a cross-validation."""
-        self.heading(f"Cross-validation, {len(found)} parts")
-        mean, deviation = sum(found) / len(found), statistics.stdev(found)
-        self.line(f"{what} = {mean:.4f} ± {deviation:.4f}  ({', '.join(f'{one:.4f}' for one in found)})")
+        self.heading(f"Cross-validation, {len(scores)} parts")
+        mean, deviation = sum(scores) / len(scores), statistics.stdev(scores)
+        self.line(f"{metric} = {mean:.4f} ± {deviation:.4f}  ({', '.join(f'{one:.4f}' for one in scores)})")
 
     def scores(self, scores: Scores, classes: Sequence[str]) -> None:
         """Print the confusion matrix and the scores of each class."""
@@ -113,22 +113,22 @@ class Report:
         self.line("To use it:")
         self.exact(f"  tinygrad-nn predict {shlex.quote(str(folder / names[-1]))} FILE.csv")
 
-    def predictions(self, found: Prediction) -> None:
+    def predictions(self, prediction: Prediction) -> None:
         """Print the first predictions."""
-        heads = found.header
-        columns = [list(column) for column in zip(*found.rows[:SHOWN], strict=True)]
-        kept = len(heads) - 1 - len(found.network.classes)
-        if len(found.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the predicted class
+        heads = prediction.header
+        columns = [list(column) for column in zip(*prediction.rows[:SHOWN], strict=True)]
+        kept = len(heads) - 1 - len(prediction.network.classes)
+        if len(prediction.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the predicted class
             most = [max(cells, key=float) for cells in zip(*columns[kept + 1 :], strict=True)]
             columns, heads = [*columns[: kept + 1], most], [*heads[: kept + 1], "probability"]
         table = _table("row", *heads)
         for k, cells in enumerate(zip(*columns, strict=True), start=1):
-            task = found.network.task
+            task = prediction.network.task
             shown = (cell if j < kept else _cell_text(cell, j - kept, task) for j, cell in enumerate(cells))
-            table.add_row(str(found.numbers[k - 1]), *(Text(printable(text)) for text in shown))
+            table.add_row(str(prediction.numbers[k - 1]), *(Text(printable(text)) for text in shown))
         self.console.print(table)
-        if len(found.rows) > SHOWN:
-            self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
+        if len(prediction.rows) > SHOWN:
+            self.line(f"... and {len(prediction.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
 
 
 def training_facts(run: PreparedRun) -> list[tuple[str, str]]:
@@ -173,9 +173,9 @@ def difference_table(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[st
     return heads, rows
 
 
-def short_list(names: Sequence[str], what: str = "classes") -> str:
+def short_list(names: Sequence[str], noun: str = "classes") -> str:
     """Return the names of classes or columns as one text, shortened if there are many."""
-    more = f", ... ({len(names)} {what})" if len(names) > MOST_CLASSES else ""
+    more = f", ... ({len(names)} {noun})" if len(names) > MOST_CLASSES else ""
     return ", ".join(map(str, names[:MOST_CLASSES])) + more
 
 

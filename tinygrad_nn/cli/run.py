@@ -217,7 +217,7 @@ def _train_until_interrupt(run: PreparedRun, progress: bool, flow: GradientFlow 
 
 def learn(
     run: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
-    more: Sequence[Callable[[Epoch], Any]] = (),
+    callbacks: Sequence[Callable[[Epoch], Any]] = (),
 ) -> History:  # fmt: skip
     """Train the network of a run in place; a run can be used once.
 
@@ -230,7 +230,7 @@ def learn(
         return fit(
             run.network.layers, x, y, x_val, y_val, solver=run.solver, settings=run.settings, rng=run.rng,
             gradients=run.options.gradients, progress=progress,
-            callbacks=[_stop_if_diverged, *([flow] if flow else []), *more],
+            callbacks=[_stop_if_diverged, *([flow] if flow else []), *callbacks],
             comm=run.comm, **_fit_options(run),
         )  # fmt: skip
 

@@ -11,10 +11,10 @@ LARGE = 20_000_000  # bytes; smaller files are read in a moment
 
 
 @contextmanager
-def table_progress(path: str | None, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+def table_progress(path: str | None, show: bool = True) -> Iterator[Callable[[int, int], None] | None]:
     """Show a progress bar if a file is large and stderr is a terminal; yield its update function or None."""
     large = path is not None and os.path.isfile(path) and os.path.getsize(path) > LARGE
-    if not (large and shown and sys.stderr.isatty()):
+    if not (large and show and sys.stderr.isatty()):
         yield None
         return
     from rich.console import Console

@@ -183,10 +183,10 @@ def function_of(
     given, keywords = _arguments(place, found, inputs, module)
 
     @wraps(found)
-    def again(*args: Any, **kwargs: Any) -> Any:
+    def rerun(*args: Any, **kwargs: Any) -> Any:
         return drawn_tensors(UserResult(place, with_error_lines(found, place)(*args, **kwargs), {}), loss)
 
-    return again, given, keywords
+    return rerun, given, keywords
 
 
 def _required_names(f: Callable[..., Any]) -> list[str]:
@@ -218,11 +218,11 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
     return ([], dict(zip(found.names, done, strict=True))) if found.by_name else (done, {})
 
 
-def drawn_tensors(own: UserResult, loss: str | None = None) -> Any:
+def drawn_tensors(result: UserResult, loss: str | None = None) -> Any:
     """Return the Tensors whose graph is drawn: those returned, or the output or loss of a returned network.
 
     Args:
-        own: the result of `call_object`.
+        result: the result of `call_object`.
         loss: the loss for a network that was returned with targets; by default the one that fits its output.
 
     Raises:
@@ -230,30 +230,30 @@ def drawn_tensors(own: UserResult, loss: str | None = None) -> Any:
     """
     from ..graph.view import GraphView
 
-    value = own.value
+    value = result.value
     found = as_network(value)
     if found is not None and found.x is not None:
         value = _output(found, loss)
     elif found is not None:
-        raise ValueError(RESULT.format(place=own.place, what="a network without data"))
+        raise ValueError(RESULT.format(place=result.place, what="a network without data"))
     try:
         view = GraphView(value)
     except TypeError:
-        raise ValueError(RESULT.format(place=own.place, what=_with_article(value))) from None
+        raise ValueError(RESULT.format(place=result.place, what=_with_article(value))) from None
     if all(part.operation is None for part in view):
-        raise ValueError(NO_GRAPH.format(place=own.place))
+        raise ValueError(NO_GRAPH.format(place=result.place))
     return value
 
 
-def _output(found: UserNetwork, loss: str | None) -> Any:
+def _output(network: UserNetwork, loss: str | None) -> Any:
     from ..solver import graph_loss
 
-    if found.y is not None:
-        return graph_loss(found.model, found.x, found.y, solver=solver_for(found.model, loss))
-    if callable(found.model):
-        return found.model(found.x)
-    out = found.x
-    for layer in found.model:
+    if network.y is not None:
+        return graph_loss(network.model, network.x, network.y, solver=solver_for(network.model, loss))
+    if callable(network.model):
+        return network.model(network.x)
+    out = network.x
+    for layer in network.model:
         out = layer(out)
     return out
 
@@ -269,23 +269,23 @@ def solver_for(model: Any, loss: str | None) -> Solver:
     return Solver(loss or fits.get(name, "mse"))
 
 
-def variable_names(own: UserResult) -> dict[str, Any]:
+def variable_names(result: UserResult) -> dict[str, Any]:
     """Return the user's variables by name and, for a returned model, its parameters by their paths."""
     from ..viz.model.names import parameters
 
-    found = as_network(own.value)
-    return own.names | (parameters(found.model) | {"x": found.x, "y": found.y} if found else {})
+    found = as_network(result.value)
+    return result.names | (parameters(found.model) | {"x": found.x, "y": found.y} if found else {})
 
 
-def network_of(own: UserResult) -> UserNetwork:
+def network_of(result: UserResult) -> UserNetwork:
     """Return the user's network, with its data if that was returned.
 
     Raises:
         ValueError: the value is not a network.
     """
-    found = as_network(own.value)
+    found = as_network(result.value)
     if found is None:
-        raise ValueError(MODEL.format(place=own.place, what=_with_article(own.value)))
+        raise ValueError(MODEL.format(place=result.place, what=_with_article(result.value)))
     return found
 
 

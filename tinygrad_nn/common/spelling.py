@@ -353,24 +353,24 @@ OF_MODELS: dict[str, str] = {
 }  # fmt: skip
 
 
-def near_names(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+def near_names(name: str, known: Iterable[str], limit: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return the known names that the user may have meant by an unknown one, the best first.
 
     Args:
         name: the unknown name.
         known: the names that exist.
-        most: the largest number of names to return.
+        limit: the largest number of names to return.
         cutoff: how similar the spelling must be, from 0 to 1, as for `difflib.get_close_matches`.
 
     Example:
         >>> near_names("swish", ["relu", "silu"]), near_names("Conv2D", ["Conv1d", "Conv2d"]), near_names("x", ["relu"])
         (['silu'], ['Conv2d'], [])
     """
-    return list(_near_names(str(name), tuple(map(str, known)), most, cutoff))
+    return list(_near_names(str(name), tuple(map(str, known)), limit, cutoff))
 
 
 @lru_cache(maxsize=512)  # so that a loop with hasattr(t, "toarray") does not search each time
-def _near_names(name: str, known: tuple[str, ...], most: int, cutoff: float) -> tuple[str, ...]:
+def _near_names(name: str, known: tuple[str, ...], limit: int, cutoff: float) -> tuple[str, ...]:
     word = _folded(name)
     if not word:
         return ()
@@ -382,9 +382,9 @@ def _near_names(name: str, known: tuple[str, ...], most: int, cutoff: float) -> 
     if not found:
         from difflib import get_close_matches
 
-        found = [each for one in get_close_matches(word, words, n=most, cutoff=cutoff) for each in words[one]]
+        found = [each for one in get_close_matches(word, words, n=limit, cutoff=cutoff) for each in words[one]]
     found.sort(key=lambda each: name[0].isupper() != each[0].isupper())  # suggest classes first for a class name
-    return tuple(dict.fromkeys(found))[:most]
+    return tuple(dict.fromkeys(found))[:limit]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -478,16 +478,16 @@ def named_options(elsewhere: Mapping[str, str] | None = None, /, **needed: str) 
     return extend
 
 
-def no_option(call: str, name: str, takes: Sequence[str], elsewhere: Mapping[str, str]) -> TypeError:
+def no_option(call: str, name: str, known: Sequence[str], elsewhere: Mapping[str, str]) -> TypeError:
     """Return the error for an option that a call does not have; it says where it belongs, or the nearest name.
 
     Example:
         >>> no_option("Settings", "lr", ["epochs"], {"learning_rate": "Solver has it."})
         TypeError("Settings has no option 'lr'. Solver has it. It takes epochs.")
     """
-    (near,) = near_names(name, [*takes, *elsewhere]) or [""]
+    (near,) = near_names(name, [*known, *elsewhere]) or [""]
     hint = f" {elsewhere[near]}" if near in elsewhere else f" Did you mean {near!r}?" if near else ""
-    return TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(takes) or 'none'}.")
+    return TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(known) or 'none'}.")
 
 
 def _folded(name: str) -> str:

@@ -80,10 +80,10 @@ def short_traceback(error: BaseException) -> tuple[TracebackType | None, int]:
         return error.__traceback__, 0
     ours = [entry for entry in trace if is_ours(entry.tb_frame)]
     kept = [entry for entry in trace if entry is ours[-1] or not is_ours(entry.tb_frame)]
-    made: TracebackType | None = None
+    shortened: TracebackType | None = None
     for entry in reversed(kept):
-        made = TracebackType(made, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    return made, len(trace) - len(kept)
+        shortened = TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return shortened, len(trace) - len(kept)
 
 
 @contextmanager
@@ -106,10 +106,10 @@ def shortening_tracebacks(error: BaseException) -> Iterator[int]:
             one.__traceback__ = trace
 
 
-def hidden_frames_note(left_out: int, how: str) -> str:
+def hidden_frames_note(left_out: int, hint: str) -> str:
     """Return the line that says how many frames are not shown, and how to see them."""
     frames = "1 frame of tinygrad_nn is" if left_out == 1 else f"{left_out} frames of tinygrad_nn are"
-    return f"({frames} left out; {how}.)"
+    return f"({frames} left out; {hint}.)"
 
 
 def install() -> None:

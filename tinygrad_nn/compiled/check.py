@@ -53,13 +53,13 @@ class OpCopies:
 
     def run(self, leaves: Sequence[Any], noise: np.random.Generator | None) -> list[Any]:
         """Run the operations one by one with NumPy, with noise if given, and return the leaves of the result."""
-        known: dict[Value, Any] = {}
+        values: dict[Value, Any] = {}
 
         def of(arg: Any) -> Any:
             if not isinstance(arg, Value):
                 return arg
             if arg.kind == "made":
-                return known[arg]
+                return values[arg]
             return arg.data if arg.kind == "constant" else leaves[arg.slot]
 
         for op in self.ops:
@@ -67,7 +67,7 @@ class OpCopies:
             results = _run_operation(op, args)
             if noise is not None and (terms := _rounded(op, args, results)):
                 results = _run_operation(op, [_noisy(x, terms, noise) for x in args])
-            known.update(zip(op.outs, results, strict=True))
+            values.update(zip(op.outs, results, strict=True))
         return [of(x) for x in self.outputs]
 
 
@@ -127,18 +127,18 @@ def _noisy(x: Any, terms: int, noise: np.random.Generator) -> Any:
     return np.asarray(a + a * (eps * (signs * terms**0.5 + alike)).astype(a.real.dtype))
 
 
-def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) -> str | None:
+def difference(actual: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) -> str | None:
     """Return a text that says where two results differ by more than rounding, or None if they do not.
 
     Args:
-        found, wanted: nests of arrays and numbers.
+        actual, wanted: nests of arrays and numbers.
         run: called as ``run(noisy)``; runs the operations one by one and returns the leaves of the result.
     """
-    left, right = ([array_or_scalar(x) for x in flatten(nest)[0]] for nest in (found, wanted))
+    left, right = ([array_or_scalar(x) for x in flatten(nest)[0]] for nest in (actual, wanted))
     if len(left) != len(right):
         return f"it returns {len(left)} arrays instead of {len(right)}"
     slack: list[Any] = [None] * len(right)
-    still: Sequence[Any] = ()
+    exact: Sequence[Any] = ()
     for count in range(RUNS + 1):
         wrong = {
             k: text
@@ -149,16 +149,16 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
             return None
         if count == RUNS or any(not isinstance(right[k], (np.ndarray, np.generic, float, complex)) for k in wrong):
             break
-        still = still or run(False)
-        again = run(True)
+        exact = exact or run(False)
+        noisy = run(True)
         for k in wrong:
-            slack[k] = _largest_distance(slack[k], again[k], still[k])
+            slack[k] = _largest_distance(slack[k], noisy[k], exact[k])
     return next(iter(wrong.values()))
 
 
-def _largest_distance(slack: Any, again: Any, still: Any) -> Any:
+def _largest_distance(slack: Any, noisy: Any, exact: Any) -> Any:
     """Return, for each entry, the largest distance so far between a run with noise and the run without."""
-    a, b = np.asarray(array_or_scalar(again)), np.asarray(array_or_scalar(still))
+    a, b = np.asarray(array_or_scalar(noisy)), np.asarray(array_or_scalar(exact))
     if a.shape != b.shape:
         return slack
     with np.errstate(all="ignore"):
@@ -304,14 +304,16 @@ class Trial:
     Args:
         function: the function that was compiled.
         plan: the plan made from it.
-        kept: a copy of the traced operations.
+        copies: a copy of the traced operations.
         rebuild: puts leaves into ``(args, kwargs)``.
         draws: resets the random generators among the arguments.
         augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
-    def __init__(self, function: Any, plan: Any, kept: OpCopies, rebuild: Any, draws: Any, augmented: Any = ()) -> None:
-        self.function, self.plan, self.kept, self.rebuild, self.draws = function, plan, kept, rebuild, draws
+    def __init__(
+        self, function: Any, plan: Any, copies: OpCopies, rebuild: Any, draws: Any, augmented: Any = ()
+    ) -> None:
+        self.function, self.plan, self.copies, self.rebuild, self.draws = function, plan, copies, rebuild, draws
         at = ":".join(map(str, augmented))
         self.also = f", or that {at} writes into an array that has two names" if at else ""
 
@@ -340,7 +342,7 @@ class Trial:
                 with suppress(AtEqualValues), switched("steps", steps), switched("rows", rows):
                     return self.judge(self._replayed(make()), wanted, make)
 
-    def judge(self, found: Any, wanted: Any, make: Callable[[], Sequence[Any]]) -> None:
+    def judge(self, actual: Any, wanted: Any, make: Callable[[], Sequence[Any]]) -> None:
         """Compare the plan's result with the function's; `make` returns their arguments once more.
 
         Raises:
@@ -351,10 +353,10 @@ class Trial:
         def run(noisy: bool) -> list[Any]:
             self.draws.rewind()
             given[:] = given or [canonical(x) for x in make()]  # made when first needed, since it seldom is
-            return self.kept.run(given, noise if noisy else None)
+            return self.copies.run(given, noise if noisy else None)
 
         apart = partial(_quietly, lambda a, b: difference(a, b, run))
-        text = apart(found, wanted)
+        text = apart(actual, wanted)
         if text is None:
             return
         try:

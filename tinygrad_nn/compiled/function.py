@@ -337,7 +337,7 @@ class Compiled:
                 program, result = trace(self.function, given, rebuild, fixed)
             except SecondOrder:
                 draws.rewind()
-                program, result = trace(self.function, given, rebuild, fixed, again=True)
+                program, result = trace(self.function, given, rebuild, fixed, recompute_saved=True)
             except Untraceable:
                 raise
             except Exception as error:  # if the function raises on plain arrays too, its own error is raised here

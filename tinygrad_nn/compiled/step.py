@@ -97,11 +97,11 @@ def _replace_tensors(value: Any, others: dict[int, Tensor], outer: tuple[int, ..
 
 
 @contextmanager
-def _setting_attributes(places: Places, kept: Sequence[Any]) -> Iterator[None]:
+def _setting_attributes(places: Places, values: Sequence[Any]) -> Iterator[None]:
     """Set attributes of objects to values inside the block, and restore the old values afterwards."""
     before = [getattr(owner, name) for owner, name in places]
     try:
-        for (owner, name), value in zip(places, kept, strict=True):
+        for (owner, name), value in zip(places, values, strict=True):
             object.__setattr__(owner, name, value)
         yield
     finally:

@@ -276,7 +276,7 @@ class _RunState:
 def _record_again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
     """Record an operation again, with other operands or with another primitive."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
-    meta = primitive.given(node.meta)
+    meta = primitive.call_meta(node.meta)
     if args is None:
         pairs = zip(node.args or (), node.parents or (), strict=True)
         args = [arg if parent is None else wrap(arg, parent) for arg, parent in pairs]

@@ -288,7 +288,7 @@ def _read_only(value: Any) -> Array:
 def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
     """Return the keyword arguments of an operation that differ from its defaults, without the arrays it saved."""
     defaults = {p.name: _value_text(p.default) for p in primitive.parameters}
-    given = {key: _value_text(value) for key, value in primitive.given(meta).items()}
+    given = {key: _value_text(value) for key, value in primitive.call_meta(meta).items()}
     return ", ".join(f"{key}={text}" for key, text in given.items() if text != defaults.get(key, "None"))
 
 

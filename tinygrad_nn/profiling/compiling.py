@@ -117,7 +117,7 @@ class Graph:
                 else:
                     given.append(("number", arg))
             places[node] = "made", len(self._steps)
-            self._steps.append((node.primitive, node.primitive.given(node.meta), given))
+            self._steps.append((node.primitive, node.primitive.call_meta(node.meta), given))
 
     def run(self, learned: Sequence[Any], data: Sequence[Any]) -> Any:
         """Run the operations on the given arrays, and return the sum of the result."""

@@ -95,7 +95,7 @@ def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
 
 
 def _forward(primitive: Primitive, args: list[Any], meta: dict[str, Any], live: bool) -> Any:
-    meta = primitive.given(meta)
+    meta = primitive.call_meta(meta)
     if live or any(isinstance(arg, Tensor) for arg in args):
         return apply(primitive, tuple(args), meta)
     return primitive.evaluate(args, meta)

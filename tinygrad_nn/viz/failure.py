@@ -145,7 +145,7 @@ def _by_operation(frames: list[FrameType]) -> Found | None:
             primitive, args = frame.f_locals["primitive"], frame.f_locals["args"]
             names = [p.name for p in primitive.parameters] if not primitive.jointly else []
             names += [""] * (len(args) - len(names))
-            meta = primitive.given(frame.f_locals["meta"])
+            meta = primitive.call_meta(frame.f_locals["meta"])
             return primitive.name, [*zip(names, args, strict=False), *meta.items()]
     return None
 

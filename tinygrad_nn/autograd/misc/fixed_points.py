@@ -29,8 +29,8 @@ def fixed_point(f: Callable[..., Any], a: Any, x0: Any, distance: Callable[[Any,
 
 
 def _vjp(ans: Any, f: Any, a: Any, x0: Any, distance: Any, tol: Any) -> Callable[[Any], Any]:
-    def adjoint(given: Any) -> Callable[[Any], Any]:
-        a, x, g = given
+    def adjoint(parameters: Any) -> Callable[[Any], Any]:
+        a, x, g = parameters
         back, _ = make_vjp(f(a), x)
         return lambda w: vspace(x).add(back(w), g)
 

@@ -44,10 +44,10 @@ def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[
     return call
 
 
-def _rerun_graph(graph: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
+def _rerun_graph(graph: tuple[Any, ...], start_values: tuple[Any, ...]) -> Any:
     starts, nodes, last = graph
-    values = dict(zip(starts, map(np.asarray, given), strict=True))
+    values = dict(zip(starts, map(np.asarray, start_values), strict=True))
     for node in nodes:
         args = [values.get(parent, arg) for parent, arg in zip(node.parents, node.args, strict=True)]
-        values[node] = node.primitive(*args, **node.primitive.given(node.meta))
+        values[node] = node.primitive(*args, **node.primitive.call_meta(node.meta))
     return values[last]

@@ -35,8 +35,10 @@ def odeint(func: Callable[..., Any], y0: Any, t: Any, args: Any = (), **kwargs: 
     return _integrate.odeint(func, y0, t, tuple(args), **kwargs)
 
 
-def _vjps(argnums: tuple[int, ...], ans: Any, given: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Any], Any]:
-    func, _, t, args = (*given, ())[:4]
+def _vjps(
+    argnums: tuple[int, ...], ans: Any, arguments: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Any], Any]:
+    func, _, t, args = (*arguments, ())[:4]
     count, size = np.shape(ans)
     flat, unflatten = flatten(tuple(args))
 

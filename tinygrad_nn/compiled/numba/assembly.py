@@ -38,7 +38,7 @@ NAME = re.compile(r"\ba\d+\b")  # the name of an argument
 Typed = tuple[Any, str]  # an LLVM value, and the code of its dtype
 
 
-def emit(context: Any, builder: Any, code: str, kinds: Sequence[Any], given: Sequence[Any]) -> None:
+def emit(context: Any, builder: Any, code: str, kinds: Sequence[Any], operands: Sequence[Any]) -> None:
     """Append the code to a function that numba is generating.
 
     Args:
@@ -46,10 +46,10 @@ def emit(context: Any, builder: Any, code: str, kinds: Sequence[Any], given: Seq
         builder: the LLVM builder, positioned in that function.
         code: the lines, with an empty line between pieces.
         kinds: numba's types of a0, a1, ...: contiguous arrays, and numbers.
-        given: the LLVM values of a0, a1, ...
+        operands: the LLVM values of a0, a1, ...
     """
     values: dict[str, Typed] = {}
-    for place, (kind, x) in enumerate(zip(kinds, given, strict=True)):
+    for place, (kind, x) in enumerate(zip(kinds, operands, strict=True)):
         array = isinstance(kind, types.Array)
         data = context.make_array(kind)(context, builder, x).data if array else x
         values[f"a{place}"] = data, CODES[kind.dtype if array else kind]

@@ -80,9 +80,9 @@ def why_untrusted(place: Path) -> str:
 _told: set[str] = set()
 
 
-def warn_not_kept(why: str, cause: str | None = None) -> None:
-    """Warn that machine code is not kept, once for each `cause`; give one if the reason `why` names a single file."""
-    warn(f"machine code is not cached, so the next process compiles it again: {why}", cause or why)
+def warn_not_kept(reason: str, cause: str | None = None) -> None:
+    """Warn that machine code is not kept, once for each `cause`; give one if the `reason` names a single file."""
+    warn(f"machine code is not cached, so the next process compiles it again: {reason}", cause or reason)
 
 
 def warn(text: str, cause: str) -> None:
@@ -115,27 +115,27 @@ def await_numba() -> None:
     wait_before_fork(global_compiler_lock._lock, ffi.lib._lock._lock)
 
 
-def kept_on_disk(dispatcher: Any, apart: bool = False) -> Any:
+def kept_on_disk(dispatcher: Any, no_alias: bool = False) -> Any:
     """Return a numba function that saves its machine code on disk, and loads it from there.
 
-    With `apart` the caller promises that no array which it writes shares memory with another argument. LLVM can then
+    With `no_alias` the caller promises that no array which it writes shares memory with another argument. LLVM can then
     vectorize loops. Otherwise it would compare all addresses in each call first, and give up if there are many arrays.
     """
     await_numba()
     dispatcher._cache = FunctionCache(dispatcher)
     dispatcher._compiler.compile = without_collector()(dispatcher._compiler.compile)
-    if apart:
-        dispatcher.apart, dispatcher._compiler._customize_flags = True, _without_aliases
+    if no_alias:
+        dispatcher.no_alias, dispatcher._compiler._customize_flags = True, _without_aliases
     return dispatcher
 
 
-def kept_for_types(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def kept_for_types(signature: str, no_alias: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function with numba for these argument types only, as `kept_on_disk` does."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         from numba import njit
 
-        made = kept_on_disk(njit(**options)(function), apart)
+        made = kept_on_disk(njit(**options)(function), no_alias)
         made.compile(signature)
         made.disable_compile()
         return made
@@ -200,17 +200,17 @@ class FunctionCache:
             return None
         return made
 
-    def save_overload(self, signature: Any, made: Any) -> None:
+    def save_overload(self, signature: Any, overload: Any) -> None:
         """Write the machine code for these argument types to disk, if that is possible."""
         from numba.core.serialize import dumps
 
         FunctionCache.compiled += 1
-        file = self._file(signature, made.target_context)
+        file = self._file(signature, overload.target_context)
         useless = self.useless.pop(file, None) if file else None
-        if file is None or made.library.has_dynamic_globals or not all(x.can_cache for x in made.lifted):
+        if file is None or overload.library.has_dynamic_globals or not all(x.can_cache for x in overload.lifted):
             return
         try:
-            content = dumps(made._reduce())
+            content = dumps(overload._reduce())
             write_whole(file, content + digest(file, content)).chmod(0o600)
             prune(file.parent)
         except Exception as error:

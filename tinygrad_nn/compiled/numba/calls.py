@@ -38,7 +38,7 @@ class CallReplacer:
     Attributes:
         count: the largest number of a value so far.
         places: (index array, length of the axis) -> the same indices, non-negative and checked.
-        made: the operations that the current replacement needs first.
+        new_ops: the operations that the current replacement needs first.
         users: how often each value is read or returned.
         gone: operations whose results nothing reads any more.
         summed: arguments of joins that had 0.0 added, so that they contain no -0.0.
@@ -47,7 +47,7 @@ class CallReplacer:
     def __init__(self, program: Program) -> None:
         self.count = max((out.number for op in program.ops for out in op.outs), default=0)
         self.places: dict[tuple[Value, int], Value] = {}
-        self.made: list[Op] = []
+        self.new_ops: list[Op] = []
         read = [*(x for op in program.ops for x in op.values), *program.outputs]
         self.users = Counter(x for x in read if isinstance(x, Value))
         self.gone: set[Op] = set()
@@ -67,7 +67,7 @@ class CallReplacer:
         left, right = pair
         if any(x.dtype != op.out.dtype for x in [*left.args, *right.args]):
             return []
-        self.made = []
+        self.new_ops = []
         if left.attrs == right.attrs and len(left.args) == 1:
             args, attrs = [self._plus(left.args[0], right.args[0])], left.attrs
         elif all(_disjoint(a, b, op.out.shape) for a in left.attrs[0] for b in right.attrs[0]):
@@ -79,7 +79,7 @@ class CallReplacer:
             return []
         self.gone.update(pair)
         op.out.op = Op("join", pair[0].name, None, args, attrs, op.outs, scope=op.scope)
-        return [*self.made, op.out.op]
+        return [*self.new_ops, op.out.op]
 
     def _plus(self, x: Value, y: Any) -> Value:
         return self.add("ufunc", np.add, [x, y], (), x.shape, x.dtype)
@@ -92,7 +92,7 @@ class CallReplacer:
         leaves, rebuild = flatten(op.nest)
         values = iter(op.args)
         (args, given) = rebuild([next(values) if isinstance(x, Value) else x for x in leaves])
-        self.made, before = [], dict(self.places)
+        self.new_ops, before = [], dict(self.places)
         last = way(self, op, args, given)
         if last is not None:
             last.name, last.outs, last.scope = op.name, op.outs, op.scope
@@ -100,14 +100,14 @@ class CallReplacer:
             self.places = before
             return [op]
         op.out.op = last
-        return [*self.made, last]
+        return [*self.new_ops, last]
 
     def add(self, kind: str, function: Any, args: list[Any], attrs: Index, shape: tuple[int, ...], dtype: Any) -> Value:
-        """Append an operation to `made`, and return its result, a new value."""
+        """Append an operation to `new_ops`, and return its result, a new value."""
         self.count += 1
         out = Value(self.count, "made", shape, np.dtype(dtype))
         out.op = Op(kind, getattr(function, "__name__", "getitem"), function, args, attrs, [out])
-        self.made.append(out.op)
+        self.new_ops.append(out.op)
         return out
 
     def placed(self, index: Value, n: int, axis: int) -> Value:
@@ -197,16 +197,16 @@ def _selected_shape(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...
 # -- The replacement for each kind of call: each function returns the last operation, or None
 
 
-def _getitem(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
-    x, found = args[0], opening.parsed(given["index"], args[0].shape)
+def _getitem(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
+    x, found = args[0], opening.parsed(call_meta["index"], args[0].shape)
     if found is None or code_of(x.dtype) not in NAMES:
         return None
     return Op("gather", "", None, [x, *found[1]], found[0])
 
 
-def _put(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _put(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
     # ``put`` is the gradient of an index: a scatter if the index has arrays, else a join with zeros around it.
-    x, index, shape = args[0], given["index"], op.out.shape
+    x, index, shape = args[0], call_meta["index"], op.out.shape
     found = opening.parsed(index, shape)
     if found is None or code_of(x.dtype) not in NAMES or _selected_shape(*found, shape) != x.shape:
         return None
@@ -244,9 +244,9 @@ def _disjoint(a: Index, b: Index, shape: tuple[int, ...]) -> bool:
     return any(p[1] <= q[0] or q[1] <= p[0] for p, q in zip(ends(a), ends(b), strict=True))
 
 
-def _concatenate(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
-    axis = given.get("axis", 0)
-    if axis is None or not set(given) <= {"axis"}:
+def _concatenate(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
+    axis = call_meta.get("axis", 0)
+    if axis is None or not set(call_meta) <= {"axis"}:
         return None
     axis, ends = axis % len(op.out.shape), np.cumsum([x.shape[axis] for x in args]).tolist()
     before = (slice(None),) * axis
@@ -254,10 +254,10 @@ def _concatenate(opening: CallReplacer, op: Op, args: list[Any], given: dict[str
     return _joined(args, boxes, op.out)
 
 
-def _stack(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
-    if not set(given) <= {"axis"}:
+def _stack(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
+    if not set(call_meta) <= {"axis"}:
         return None
-    before = (slice(None),) * (given.get("axis", 0) % len(op.out.shape))
+    before = (slice(None),) * (call_meta.get("axis", 0) % len(op.out.shape))
     return _joined(args, [(*before, k) for k in range(len(args))], op.out)
 
 
@@ -269,10 +269,10 @@ def _joined(args: Sequence[Any], boxes: Sequence[Any], out: Value) -> Op | None:
     )
 
 
-def _cross(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _cross(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
     a, b = args
     shape, dtype = op.out.shape[:-1], op.out.dtype
-    if given or dtype.kind != "f" or any(not isinstance(x, Value) or x.shape[-1:] != (3,) for x in args):
+    if call_meta or dtype.kind != "f" or any(not isinstance(x, Value) or x.shape[-1:] != (3,) for x in args):
         return None
     if a.dtype != dtype or b.dtype != dtype:
         return None
@@ -291,9 +291,9 @@ def _cross(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]
     return _joined(three, [(*(slice(None),) * len(shape), k) for k in range(3)], op.out)
 
 
-def _matmul(opening: CallReplacer, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+def _matmul(opening: CallReplacer, op: Op, args: list[Any], call_meta: dict[str, Any]) -> Op | None:
     """Return a product of vectors as a ``vdot``, and a small product with one vector as a product of matrices."""
-    if given or not all(isinstance(x, Value) and x.dtype == op.out.dtype and x.dtype.kind == "f" for x in args):
+    if call_meta or not all(isinstance(x, Value) and x.dtype == op.out.dtype and x.dtype.kind == "f" for x in args):
         return None
     a, b = args
     if len(a.shape) == len(b.shape) == 1:

@@ -89,9 +89,9 @@ def prepare(job: Job) -> None:
         getattr(import_module(f"{__package__}.native.{module}"), name)(*map(_make_argument, job["given"]))
 
 
-def compile_all(found: list[Job]) -> None:
+def compile_all(jobs: list[Job]) -> None:
     """Compile the functions of all jobs, or load them; start other processes once it shows that many are missing."""
-    left = deque(found)
+    left = deque(jobs)
     helpers: list[Helper] = []
     before = FunctionCache.compiled
     try:
@@ -108,10 +108,10 @@ def compile_all(found: list[Job]) -> None:
             helper.end()
 
 
-def _next_job(left: deque[Job]) -> Job | None:
+def _next_job(remaining: deque[Job]) -> Job | None:
     """Return the first remaining job, or None; other threads take jobs from the back at the same time."""
     try:
-        return left.popleft()
+        return remaining.popleft()
     except IndexError:
         return None
 

@@ -93,7 +93,7 @@ class Digest:
             return self._write("named", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing)))
         kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
         if hasattr(thing, "py_func"):  # a function compiled by numba
-            options = [*sorted(thing.targetoptions.items()), getattr(thing, "apart", False)]
+            options = [*sorted(thing.targetoptions.items()), getattr(thing, "no_alias", False)]
             return self._write(kind) and self.add(options) and self.add(thing.py_func)
         if hasattr(thing, "_defn"):  # a numba intrinsic, which generates LLVM code
             return self._write(kind) and self.add(thing._defn)

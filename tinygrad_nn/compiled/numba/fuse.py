@@ -21,11 +21,11 @@ LONG = 512  # the most operations that are collected for one kernel
 LINES = 250  # the most lines of a kernel: longer ones compile disproportionately slowly, or raise a RecursionError
 
 
-def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
+def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Program:
     """Return the program with its operations grouped into kernels, reordered so that the groups are large.
 
-    With `whole` even a single operation becomes a kernel. `batch` is the length of the batch, with the slots of the
-    inputs that have a batch axis.
+    With `fuse_single` even a single operation becomes a kernel. `batch` is the length of the batch, with the slots of
+    the inputs that have a batch axis.
     """
     program = replace_calls(program)
     lengths = Lengths(program, batch)
@@ -65,7 +65,8 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
         later.update(arg for op in group for arg in op.values)
     for group, later in zip(runs, reversed(after), strict=True):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, later, order, Straight if group[0] in straight else partial(Kernel, lengths=lengths), whole)
+            make = Straight if group[0] in straight else partial(Kernel, lengths=lengths)
+            _append(group, later, order, make, fuse_single)
         else:
             order += group
     _number_values([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
@@ -81,9 +82,9 @@ def _number_values(values: list[Value]) -> None:
             value.number = last
 
 
-def _sink(runs: list[list[Op]], program: Program, apart: Container[Op]) -> None:
+def _sink(runs: list[list[Op]], program: Program, unfused: Container[Op]) -> None:
     """Move operations to the kernel in which their results are first used, so that these need not be stored."""
-    kernel = [run[0] not in apart and (fusable(run[0]) or run[0].kind in VIEWS) for run in runs]
+    kernel = [run[0] not in unfused and (fusable(run[0]) or run[0].kind in VIEWS) for run in runs]
     returned = {x for x in program.outputs if isinstance(x, Value)}
     rank = {op: k for k, op in enumerate(program.ops)}
     first: dict[Value, int] = {}
@@ -124,14 +125,14 @@ def _move_unfused(waiting: list[Op], done: set[Value], order: list[Op]) -> list[
 
 
 def _append(
-    group: list[Op], later: set[Value], order: list[Op], make: Callable[..., Kernel | Straight], whole: bool
+    group: list[Op], later: set[Value], order: list[Op], make: Callable[..., Kernel | Straight], fuse_single: bool
 ) -> None:  # fmt: skip
     """Append a group to `order`: its kernel, then its views that later operations need to read values in `later`."""
     work = [op for op in group if op.kind not in VIEWS]
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
     outs = [op.out for op in work if op.out in needed]
-    if len(work) == 1 and not whole and work[0].kind in (*ELEMENTWISE, "matmul", "vdot"):
+    if len(work) == 1 and not fuse_single and work[0].kind in (*ELEMENTWISE, "matmul", "vdot"):
         made = set(work[0].outs)
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
@@ -139,8 +140,8 @@ def _append(
         kernel = make(group, outs)
         if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, whole)
-            _append(group[middle:], later, order, make, whole)
+            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, fuse_single)
+            _append(group[middle:], later, order, make, fuse_single)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         if isinstance(kernel, Straight):

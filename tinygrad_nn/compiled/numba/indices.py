@@ -31,9 +31,9 @@ def broadcast_index(shape: Sequence[int], index: Sequence[str]) -> list[str]:
     return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
 
 
-def slice_index(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
+def slice_index(parts_of_slice: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index in an array of an entry of its slice."""
-    parts = full_index(thawed(tuple(taken)), len(shape))
+    parts = full_index(thawed(tuple(parts_of_slice)), len(shape))
     left, axis, found = list(index), 0, []
     for part in parts:
         if part is None:

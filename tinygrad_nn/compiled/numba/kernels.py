@@ -36,7 +36,7 @@ class Kernel:
         self.shapes = {value: lengths.shapes[value] for value in _all_values(group) if value in lengths.shapes}
         self.lengths = lengths if self.shapes else NOTHING
         self.batch = next((n.batch for shape in self.shapes.values() for n in shape if isinstance(n, Length)), None)
-        self.made = {out: op for op in group for out in op.outs}
+        self.producers = {out: op for op in group for out in op.outs}
         self.stored = _stored(self.ops, set(outside))
         self.scratch: dict[Value, tuple[Value, int]] = {}  # value not needed outside -> shared array, and start in it
         pools: dict[str, Value] = {}
@@ -50,11 +50,11 @@ class Kernel:
                     pool.shape = (int(ends[pool]),)
         self.outs = [*outside, *pools.values()]
         reads = [viewed_value(arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
-        self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
+        self.args = list(dict.fromkeys(x for x in reads if x not in self.producers))
 
     def over(self, x: Value, out: Value) -> bool:
         """Tell whether a result may overwrite an argument: each read comes earlier, or reads the entry written then."""
-        if out in self.scratch or out not in self.made:
+        if out in self.scratch or out not in self.producers:
             return False
         place = {value: k for k, value in enumerate(self.stored)}
         home = {value: place[stored] for value, stored in self._homes().items()}
@@ -65,13 +65,13 @@ class Kernel:
                 same = arg is x and op.kind in ELEMENTWISE and op.out.shape == out.shape
                 if home[op.out] > place[out] or not same:
                     return False
-        return self.made[out].kind in ELEMENTWISE
+        return self.producers[out].kind in ELEMENTWISE
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | ParallelLoop]:
         """Return the lines of the body, with the given names of arrays; equal names are the same array."""
         with giving_shapes(self.shapes):
             for self.axes in (AXES, DEEP):
-                loops = Loops(self.made, self.stored, self.scratch, names, threads, self.lengths, self.axes)
+                loops = Loops(self.producers, self.stored, self.scratch, names, threads, self.lengths, self.axes)
                 lines = loops.all(self._order(names))
                 if loops.few:
                     break
@@ -86,34 +86,35 @@ class Kernel:
         home = {value: value for value in self.stored}
         for op in reversed(self.ops):
             for arg in op.values:
-                if op.out in home and arg in self.made and arg not in home and self.made[arg].kind not in VIEWS:
+                producer = self.producers.get(arg)
+                if op.out in home and producer is not None and arg not in home and producer.kind not in VIEWS:
                     home[arg] = home[op.out]
         return home
 
     def _order(self, names: dict[Value, str]) -> list[Value]:
         """Return the stored values in an order in which loops over the same rows follow each other."""
         needs: dict[Value, set[Value]] = {}
-        known: dict[Value, set[Value]] = {}  # value -> the stored values that it is computed from
+        dependencies: dict[Value, set[Value]] = {}  # value -> the stored values that it is computed from
         for op in self.ops:
             found: set[Value] = set()
             for arg in op.values:
-                found |= {arg} if arg in self.stored else known.get(arg, set())
-            known[op.out] = needs[op.out] = found
+                found |= {arg} if arg in self.stored else dependencies.get(arg, set())
+            dependencies[op.out] = needs[op.out] = found
         home = self._homes()
         over = {names[value]: value for value in self.stored if value not in self.scratch}
         for op in self.ops:  # all reads of an array come before the result that overwrites it
             for arg in op.values if op.kind not in VIEWS else ():
                 x = viewed_value(arg)
-                if x not in self.made and names[x] in over and home[op.out] is not over[names[x]]:
+                if x not in self.producers and names[x] in over and home[op.out] is not over[names[x]]:
                     needs[over[names[x]]] = needs[over[names[x]]] | {home[op.out]}
         left, order, rows = list(self.stored), [], -1
-        made: set[Value] = set()
+        placed: set[Value] = set()
         while left:
-            ready = [v for v in left if needs[v] <= made]
-            value = next((v for v in ready if _row_count(self.made[v]) == rows), ready[0])
-            rows = _row_count(self.made[value])
+            ready = [v for v in left if needs[v] <= placed]
+            value = next((v for v in ready if _row_count(self.producers[v]) == rows), ready[0])
+            rows = _row_count(self.producers[value])
             left.remove(value)
-            made.add(value)
+            placed.add(value)
             order.append(value)
         return order
 

@@ -40,7 +40,7 @@ class Length(int):
         text += f" + {self.more}" if self.more else ""
         return text if text == NAME else f"({text})"
 
-    def __format__(self, how: str) -> str:
+    def __format__(self, format_spec: str) -> str:
         return str(self)
 
     def __mul__(self, other: int) -> int:

@@ -53,20 +53,21 @@ class ArrayAccess(NamedTuple):
 
     reads: list[tuple[Value, list[str]]]
     entries: list[list[str]]
-    apart: bool
+    surrounded: bool
 
 
 class Loops:
     """Writes the loops of a kernel, line by line."""
 
     def __init__(
-        self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
+        self, producers: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
         names: dict[Value, str], threads: int = 1, lengths: Lengths = NOTHING, axes: int = DEEP,
     ) -> None:  # fmt: skip
         self.axes, self.few = axes, False  # most axes of arrays not flattened; whether adjacent axes became one loop
-        self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, lengths
+        self.producers, self.names, self.scratch = producers, names, scratch
+        self.threads, self.lengths = threads, lengths
         self.bounds: dict[str, int] = {}  # the text of a loop's first line -> its number of iterations
-        self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
+        self.inline = {v for v in producers if v not in stored and producers[v].kind not in VIEWS}
         self.lines: list[str] = []
         self.before: list[str] = []  # lines before the loop over rows, and lines after it
         self.after: list[str] = []
@@ -107,7 +108,7 @@ class Loops:
         A compiler makes faster code of one long loop than of short nested loops. So first all axes but the outer ones
         are merged to one loop, and if an index of a single axis is needed, fewer and fewer.
         """
-        op, count, sums = self.made[value], self.count, len(self.sums or ())
+        op, count, sums = self.producers[value], self.count, len(self.sums or ())
         axes = len(loop_shape(op)) if op.kind in (*ELEMENTWISE, "vdot") or op.function is np.add else 0
         for first in (*range(1, axes - 1), None):
             self.first = None if first is None else (first, axes)
@@ -156,7 +157,7 @@ class Loops:
         home = {value: number for number, block in enumerate(blocks) for value in block}
         found: dict[Value, str] = {}
         for value, number in home.items():
-            entries, made_in_passing = self.known[value].entries, not self.known[value].apart
+            entries, made_in_passing = self.known[value].entries, not self.known[value].surrounded
             if value in self.scratch and value.shape[:1] > (1,) and made_in_passing:
                 users = [(user, index) for user in home for x, index in self.known[user].reads if x is value]
                 if all(index[:1] == ["i0"] for index in entries) and all(
@@ -168,12 +169,12 @@ class Loops:
     def _rows(self, block: list[Value]) -> int:
         """Return the number of rows of a block's loop if the loop is worth several threads, else 0."""
         first = self._written(block[0])[0]
-        if self.threads < 2 or not first.startswith("for i0") or any(self.made[v].kind == "matmul" for v in block):
+        if self.threads < 2 or not first.startswith("for i0") or any(self.producers[v].kind == "matmul" for v in block):
             return 0
         work, todo = 0, list(block)
         while todo:
             value = todo.pop()
-            op = self.made[value]
+            op = self.producers[value]
             work += prod(loop_shape(op)) * (16 if op.function in COSTLY else 1)
             todo += {x for x in op.values if x in self.inline}  # a set, since the only user may read a value twice
         rows = self.bounds[first]
@@ -205,7 +206,7 @@ class Loops:
         never merged with loops over axes after it.
         """
         if self.first is not None:
-            return self._few(shape, letter, cut)
+            return self._open_merged(shape, letter, cut)
         index = list(lead)
         if not lead and letter == "i" and sum(n > 1 for n in shape) > DEEP:
             index, depth = self._head(shape[: len(shape) - 2])
@@ -218,7 +219,7 @@ class Loops:
             depth += 1
         return index, depth
 
-    def _few(self, shape: Sequence[int], letter: str, cut: int) -> tuple[list[str], int]:
+    def _open_merged(self, shape: Sequence[int], letter: str, cut: int) -> tuple[list[str], int]:
         """Append loops over a shape with all axes from `first` on merged; return index and depth, as `open` does.
 
         A merged axis still gets an index, such as ``i_2``. If no line contains such an index at the end, because
@@ -273,9 +274,9 @@ class Loops:
                 found.append(f"    r{axis} = {before}")
         return found
 
-    def _shared(self, out: Value, whole: Sequence[int]) -> tuple[list[str], int]:
+    def _shared(self, out: Value, covered: Sequence[int]) -> tuple[list[str], int]:
         """Append the loop over the first axes of a result, if all arguments cover these axes as a whole."""
-        lead = min(whole)
+        lead = min(covered)
         if sum(n > 1 for n in out.shape) <= DEEP:
             lead = min(lead, 1)
         return self._head(out.shape[:lead]) if lead and prod(out.shape[:lead]) > 1 else ([], 0)
@@ -376,24 +377,24 @@ class Loops:
             value = source
         return value, index
 
-    def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
+    def read(self, arg: Arg, index: list[str], depth: int, expressions: dict[Value, str], want: str) -> str:
         """Return the expression of an entry of an argument in dtype `want`, after the lines that it needs."""
         if not isinstance(arg, Value):
             return literal(arg, want)
         if arg.weak:
             return cast(self.names[arg], None, want)
         if arg in self.inline:
-            if arg not in seen:
-                text = self._expression(self.made[arg], index, depth, seen)
-                seen[arg] = f"x{self.count}"
+            if arg not in expressions:
+                text = self._expression(self.producers[arg], index, depth, expressions)
+                expressions[arg] = f"x{self.count}"
                 self.count += 1
-                self.line(depth, f"{seen[arg]} = {text}")
-            return cast(seen[arg], code_of(arg.dtype), want)
+                self.line(depth, f"{expressions[arg]} = {text}")
+            return cast(expressions[arg], code_of(arg.dtype), want)
         value, inner = self.index(arg, index)
         self.reads.append((value, inner))
         return cast(self.place(value, inner), code_of(value.dtype), want)
 
-    def _expression(self, op: Op, index: list[str], depth: int, seen: dict[Value, str]) -> str:
+    def _expression(self, op: Op, index: list[str], depth: int, expressions: dict[Value, str]) -> str:
         """Return the expression of an entry of an elementwise operation, after appending the lines that it needs."""
         kinds = [code_of(k) for k in ufunc_dtypes(op.function, op.args)] if op.kind == "ufunc" else []
         result = code_of(op.out.dtype)
@@ -409,7 +410,7 @@ class Loops:
             shape = arg.shape if isinstance(arg, Value) else ()
             count = self._count(op, arg)
             texts.append(
-                f"{kind}({count})" if count else self.read(arg, broadcast_index(shape, index), depth, seen, kind)
+                f"{kind}({count})" if count else self.read(arg, broadcast_index(shape, index), depth, expressions, kind)
             )
         if op.kind == "where":
             return f"{texts[1]} if {texts[0]} else {texts[2]}"

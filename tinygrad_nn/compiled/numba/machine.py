@@ -43,7 +43,7 @@ class Machine:
         self.parallel = False  # whether a kernel runs on several threads
 
     def add(
-        self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool, apart: bool
+        self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool, no_alias: bool
     ) -> tuple[str, list[str]]:  # fmt: skip
         """Add a kernel; return the name of its function, and the expressions to pass when it is called.
 
@@ -51,7 +51,7 @@ class Machine:
             kernel: the kernel.
             codes: the expression of each of its arguments and results in the calling code.
             checks: whether it first compares the shapes of its arguments, and returns False if they are wrong.
-            apart: whether no array that it writes shares memory with another, unless their expressions are equal.
+            no_alias: whether no array that it writes shares memory with another, unless their expressions are equal.
         """
         values = [*kernel.args, *kernel.outs]
         parameters: dict[str, tuple[str, str]] = {}
@@ -72,7 +72,7 @@ class Machine:
             else:
                 name = f"{{name}}_{parts.count('kept_as')}"
                 kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
-                parts += self._part(item, name, own, kinds, f"{OPTIONS}, {apart=}")
+                parts += self._part(item, name, own, kinds, f"{OPTIONS}, {no_alias=}")
                 lines += self._run(item, name, own)
         lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *without_unrolling(lines, parameters.values())]
         if checks:
@@ -83,7 +83,7 @@ class Machine:
         for value in values if self.rows else ():
             body = body if value.shape else re.sub(rf"\b{names[value]}\[\(\)\]", f"{names[value]}[0]", body)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
-        options = EXACT if isinstance(kernel, Straight) else f"{OPTIONS}, {apart=}"
+        options = EXACT if isinstance(kernel, Straight) else f"{OPTIONS}, {no_alias=}"
         whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
         name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
         self.parallel |= bool(parts)
@@ -98,25 +98,25 @@ class Machine:
 
         return THREADS
 
-    def _part(self, part: ParallelLoop, name: str, own: list[str], kinds: list[str], options: str) -> str:
+    def _part(self, part: ParallelLoop, name: str, arguments: list[str], kinds: list[str], options: str) -> str:
         """Return the source of the function that runs one thread's part of a loop."""
         types = ", ".join([*kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums], "i8", "i8"])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
         lines.append(f"for i0 in range(p * {part.rows} // parts, (p + 1) * {part.rows} // parts):")
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
-        lines = without_unrolling(lines, zip(own, kinds, strict=True))
+        lines = without_unrolling(lines, zip(arguments, kinds, strict=True))
         body = "\n".join(f"    {line}" for line in lines)
-        for a in own if self.rows else ():
+        for a in arguments if self.rows else ():
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
-        names = ", ".join([*own, *[q for q, _, _ in part.sums], "p", "parts"])
+        names = ", ".join([*arguments, *[q for q, _, _ in part.sums], "p", "parts"])
         made = f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
         return f"{made}{name}_run = spreading({name})\n\n"
 
-    def _run(self, part: ParallelLoop, name: str, own: list[str]) -> list[str]:
+    def _run(self, part: ParallelLoop, name: str, arguments: list[str]) -> list[str]:
         """Return the lines that make every thread run its part, and then combine the parts."""
         threads = self.threads()
         sums = [f"{q} = np.zeros(({threads}, {size + APART}), {kind})" for q, kind, size in part.sums]
-        given = ", ".join([*own, *[q for q, _, _ in part.sums]])
+        given = ", ".join([*arguments, *[q for q, _, _ in part.sums]])
         return [*sums, f"{name}_run(({given},), {threads})", *part.after]
 
     def size(self) -> tuple[int, int]:
@@ -216,9 +216,9 @@ def kernel_names() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=KNOWN)
-def kernel_function(whole: str) -> Any:
+def kernel_function(source: str) -> Any:
     """Compile a kernel's source and return the function, which all plans with this kernel share."""
-    return load_source(whole.replace("{name}", "kernel"))["kernel"]
+    return load_source(source.replace("{name}", "kernel"))["kernel"]
 
 
 def load_source(text: str) -> dict[str, Any]:

@@ -124,9 +124,9 @@ class Straight:
         return "\n\n".join("\n".join(lines.lines) for lines in written)
 
 
-def viewed_source(value: Value, made: Container[Value]) -> Value:
+def viewed_source(value: Value, computed: Container[Value]) -> Value:
     """Return the base of a view: a value that is made here, or an outer value that is no view."""
-    while value not in made and value.op is not None and value.op.kind in VIEWS:
+    while value not in computed and value.op is not None and value.op.kind in VIEWS:
         value = value.op.args[0]
     return value
 
@@ -156,11 +156,11 @@ class Lines(Loops):
     """Writes the lines of a piece, in which each entry of an array is read only once."""
 
     def __init__(
-        self, made: Container[Value], stored: Container[Value], places: dict[Value, tuple[Value, int]],
+        self, computed: Container[Value], stored: Container[Value], places: dict[Value, tuple[Value, int]],
         names: dict[Value, str],
     ) -> None:  # fmt: skip
         super().__init__({}, (), places, names)
-        self.mine, self.stored = made, stored
+        self.mine, self.stored = computed, stored
         self.local: dict[Any, str] = {}  # value made here, or text of an array's entry -> local variable
 
     def write(self, op: Op) -> None:
@@ -182,10 +182,10 @@ class Lines(Loops):
         pool, start = self.scratch.get(value, (value, 0))
         return f"{self.names[pool]}[{flat_index(value.shape, index, start)}]"
 
-    def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
+    def read(self, arg: Arg, index: list[str], depth: int, expressions: dict[Value, str], want: str) -> str:
         """Return the expression of an argument in dtype `want`."""
         if not isinstance(arg, Value) or (arg.weak and arg not in self.scratch):
-            return super().read(arg, index, depth, seen, want)
+            return super().read(arg, index, depth, expressions, want)
         value, inner = self.index(arg, index)
         have = code_of(value.dtype)
         if value.kind == "constant":

@@ -40,13 +40,13 @@ class LoopCode:
     bodies: tuple[Any, ...] = ()
 
     def __init__(self, program: Program, roles: tuple[Sequence[str], Sequence[str]]) -> None:
-        self.inputs, (self.given, self.made) = program.inputs, roles
+        self.inputs, (self.input_roles, self.output_roles) = program.inputs, roles
         kinds = [x.dtype for x in [*program.inputs, *program.outputs]]
         self.fits = all(isinstance(kind, np.dtype) and code_of(kind) in NAMES for kind in kinds) and not replay.POISON
         self.fits = self.fits and all(x.size for x in [*program.inputs, *program.outputs])
         if not self.fits:
             return
-        self.program = fuse(own_outputs(replace_calls(program)), whole=True)
+        self.program = fuse(own_outputs(replace_calls(program)), fuse_single=True)
         packed = any(x.op is not None and x.op.kind in VIEWS for x in self.program.outputs)  # results in a shared array
         self.fits = not packed and all(op.kind in CALLS for op in self.program.ops)
         if not self.fits:
@@ -66,14 +66,14 @@ class LoopCode:
         standing = {name: x for name, x in self.names.objects.items() if isinstance(x, np.ndarray)}
         names, types, head = ["n", "first", "stride", "keep"], ["i8"] * 4, []
         carries = []
-        for value, role in zip(self.inputs, self.given, strict=True):
+        for value, role in zip(self.inputs, self.input_roles, strict=True):
             names.append(f"g{value.slot}")
             types.append(_type(value, role != "fixed"))
             head.append(f"i{value.slot} = {_entry(names[-1], value, role)}")
             if role == "carry":
                 carries.append(names[-1])
         left = iter(carries)
-        for place, (value, role) in enumerate(zip(self.program.outputs, self.made, strict=True)):
+        for place, (value, role) in enumerate(zip(self.program.outputs, self.output_roles, strict=True)):
             if role == "row":
                 names.append(f"h{place}")
                 types.append(_type(value, True))

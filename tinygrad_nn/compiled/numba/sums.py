@@ -59,10 +59,10 @@ def reduction(loops: Any, op: Op) -> None:
     return None
 
 
-def _by_rows(loops: Any, depth: int, nest: int, whole: bool = False) -> tuple[int | None, int]:
+def _by_rows(loops: Any, depth: int, nest: int, unsplit: bool = False) -> tuple[int | None, int]:
     """Make the inner loops of a nest accumulate `part`, which is then added to the sum: smaller rounding errors.
 
-    If rows are short, a long outermost loop is split in blocks instead, unless `whole`. Return the depth of the line
+    If rows are short, a long outermost loop is split in blocks instead, unless `unsplit`. Return the depth of the line
     that adds `part` to the sum, None if the loops stay unchanged, and the depth of lines inside the loops.
     """
     heads = [line.strip() for line in loops.lines[len(loops.lines) - nest :]]
@@ -73,7 +73,7 @@ def _by_rows(loops: Any, depth: int, nest: int, whole: bool = False) -> tuple[in
     if width >= ROW:
         loops.lines.insert(len(loops.lines) - inner, "    " * (depth - inner) + "part = f8(0)")
         return depth - inner, depth
-    n = loops.bounds[heads[0]] if heads and not whole else 0
+    n = loops.bounds[heads[0]] if heads and not unsplit else 0
     if n < 4 * BLOCK:
         return None, depth
     del loops.lines[len(loops.lines) - nest :]
@@ -122,7 +122,7 @@ def product_of_vectors(loops: Any, op: Op) -> None:
         loops.after.append(f"{s} = {' + '.join(f'{s[1:]}[{p}, 0]' for p in range(loops.threads))}")
         loops.sums.append((s[1:], wide, 0))
     index, depth = loops.open(x.shape)
-    row = _by_rows(loops, depth, depth, whole=True)[0] if wide == "f8" else None
+    row = _by_rows(loops, depth, depth, unsplit=True)[0] if wide == "f8" else None
     seen: dict[Value, str] = {}
     product = " * ".join(cast(loops.read(a, index, depth, seen, total), total, wide) for a in (x, y))
     loops.line(depth, added(s if row is None else "part", product, wide))

@@ -163,9 +163,9 @@ class Writer:
         for out in op.outs:
             self.code[out] = self.buffer(out)
         codes = {v: self.of(v) for v in [*op.values, *op.outs]}
-        # Arguments may share memory, so if one is overwritten, the kernel must not assume that arrays are apart.
-        apart = not any(self.memory.target.get(out, out) in self.memory.onto for out in op.outs)
-        name, given = self.machine.add(op.function, codes, self.checked, apart)
+        # Arguments may share memory, so if one is overwritten, the kernel must not assume that arrays do not alias.
+        no_alias = not any(self.memory.target.get(out, out) in self.memory.onto for out in op.outs)
+        name, given = self.machine.add(op.function, codes, self.checked, no_alias)
         self.parallel |= self.machine.parallel
         call = f"{name}({', '.join(given)})"
         self.lines.append(f"if not {call}: return miss" if self.checked else call)
@@ -341,7 +341,7 @@ def integer_power(x: Any) -> Any:
     return x
 
 
-def owned_copy(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
+def owned_copy(name: str, shape: tuple[int, ...], dtype: Any, arena: Array, lent: bool) -> Callable[[Any], Array]:
     """Return a function that checks a result of a ``call``, and makes it an array that the plan will not overwrite.
 
     The array is C-contiguous. A result that is a view of the plan's buffers is copied.
@@ -349,7 +349,7 @@ def owned_copy(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent
     Args:
         name: of the called function.
         shape, dtype: of its result in the trace; another one raises `Mismatch`.
-        whole: the array that holds the plan's buffers.
+        arena: the array that holds the plan's buffers.
         lent: whether the result may share memory with an argument.
     """
 
@@ -361,7 +361,7 @@ def owned_copy(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent
                 f"{name} gave {x.dtype}{list(x.shape)} for these values, and {dtype}{list(shape)} when it was traced."
             )
         base = x.base
-        if base is not None and (base is whole or not lent or type(base) is not np.ndarray or base.base is not None):
+        if base is not None and (base is arena or not lent or type(base) is not np.ndarray or base.base is not None):
             return x.copy()  # type: ignore[no-any-return]
         return x if x.flags.carray else as_array(x, dtype)
 

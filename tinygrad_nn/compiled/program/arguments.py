@@ -93,13 +93,13 @@ def unpacking_lines(tree: Any, fixed: frozenset[int], names: Names, layout: str 
 
 
 def _visit(
-    part: Any, source: str, fresh: Iterator[int], names: Names, lines: list[str], take: Callable[[Any, str], None]
+    part: Any, source: str, numbers: Iterator[int], names: Names, lines: list[str], take: Callable[[Any, str], None]
 ) -> None:  # fmt: skip
     """Append the lines that take a nest apart."""
     if part is None:
         lines.append(f"if {source} is not None: return miss")
         return
-    name = f"a{next(fresh)}"
+    name = f"a{next(numbers)}"
     if not isinstance(part, (dict, list, tuple)) and (not is_dataclass(part) or isinstance(part, type)):
         take(part, source)
         return
@@ -118,7 +118,7 @@ def _visit(
         held = [field.name for field in fields(part) if field.init]
         inner = [(getattr(part, field), f"getattr({name}, {names(field)})") for field in held]
     for x, place in inner:
-        _visit(x, place, fresh, names, lines, take)
+        _visit(x, place, numbers, names, lines, take)
 
 
 def _take(

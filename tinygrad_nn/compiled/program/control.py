@@ -92,9 +92,9 @@ def contiguous_array(x: Any) -> Any:
     return x if type(x) is not np.ndarray or x.flags.carray else np.array(x, order="C")
 
 
-def as_arrays(given: Sequence[Any]) -> list[Any]:
+def as_arrays(args: Sequence[Any]) -> list[Any]:
     """Return arrays and numbers as arrays that generated code can take."""
-    return [contiguous_array(x if type(x) is np.ndarray else np.asarray(x)) for x in given]
+    return [contiguous_array(x if type(x) is np.ndarray else np.asarray(x)) for x in args]
 
 
 class Control:
@@ -311,11 +311,11 @@ class Choice(Control):
         return _copy_shared(found, args)
 
 
-def _copy_shared(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+def _copy_shared(results: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
     """Return results with copies of those that are the same object as an argument or another result."""
     seen = {id(x) for x in args}
     made = []
-    for x in found:
+    for x in results:
         x = x.copy() if id(x) in seen else x
         seen.add(id(x))
         made.append(x)

@@ -26,8 +26,8 @@ class Run:
     period: int
 
 
-def find_runs(ops: Sequence[Op], least: int) -> list[Run]:
-    """Return all runs of at least `least` periods, those that save most operations first.
+def find_runs(ops: Sequence[Op], min_periods: int) -> list[Run]:
+    """Return all runs of at least `min_periods` periods, those that save most operations first.
 
     Example:
         >>> from tinygrad_nn.compiled.program.values import Op
@@ -38,14 +38,14 @@ def find_runs(ops: Sequence[Op], least: int) -> list[Run]:
     kinds: dict[Any, int] = {}
     marks = np.array([kinds.setdefault(signature(op, i), len(kinds)) for i, op in enumerate(ops)], np.int64)
     found = []
-    for p in _periods(marks, least):
+    for p in _periods(marks, min_periods):
         same = np.concatenate([[False], marks[p:] == marks[:-p], [False]])
         ends = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
-        found += [Run(int(a), int(b) + p, p) for a, b in ends if b - a >= (least - 1) * p]
+        found += [Run(int(a), int(b) + p, p) for a, b in ends if b - a >= (min_periods - 1) * p]
     return sorted(found, key=lambda run: (run.period + run.start - run.stop, run.period))
 
 
-def _periods(marks: Array, least: int) -> list[int]:
+def _periods(marks: Array, min_periods: int) -> list[int]:
     """Return the distances at which patterns of operations often recur, for patterns of 1, 2, 4, ... operations."""
     n = len(marks)
     draw = np.random.default_rng(0).integers(1, 2**63, marks.max(initial=0) + 1, np.uint64)
@@ -55,10 +55,10 @@ def _periods(marks: Array, least: int) -> list[int]:
         order = np.argsort(hashes, kind="stable")
         again = hashes[order][1:] == hashes[order][:-1]
         gaps = np.diff(order)[again]
-        counts = np.bincount(gaps[gaps * least <= n])
+        counts = np.bincount(gaps[gaps * min_periods <= n])
         best = np.argsort(-counts, kind="stable")[:PERIODS]
-        periods.update(int(p) for p in best if counts[p] >= least - 1 - length // max(int(p), 1))
-        if length * 2 > n // least + 1:
+        periods.update(int(p) for p in best if counts[p] >= min_periods - 1 - length // max(int(p), 1))
+        if length * 2 > n // min_periods + 1:
             break
         with np.errstate(over="ignore"):
             hashes, factor = hashes[:-length] * factor + hashes[length:], factor * factor

@@ -82,13 +82,13 @@ class LoopSearch:
         return live_operations(stack_rows([*made, *self.ops[done:]]), self.outputs)
 
 
-def _best_runs(found: Sequence[Run]) -> list[list[Run]]:
+def _best_runs(runs: Sequence[Run]) -> list[list[Run]]:
     """Return the runs that save most and do not overlap each other, in order, each as the first of a list.
 
     The list goes on with runs that overlap it: these are tried if it is not a loop, or for operations that it leaves.
     """
     chosen: list[list[Run]] = []
-    for run in found:
+    for run in runs:
         over = [some for some in chosen if run.start < some[0].stop and some[0].start < run.stop]
         if not over:
             chosen.append([run])
@@ -197,26 +197,26 @@ class Rolled:
                 found.append((wrong, source.lag))
         return found
 
-    def _source(self, op: Op, given: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
+    def _source(self, op: Op, arguments: list[Any], middle: int, q: int) -> tuple[ArgumentSource, list[int]]:
         """Return the source of an argument, judged by step `middle`, and the steps that do not fit it."""
-        arg = given[middle]
+        arg = arguments[middle]
         if not isinstance(arg, Value):
-            if all(type(x) is type(arg) and repr(x) == repr(arg) for x in given):
+            if all(type(x) is type(arg) and repr(x) == repr(arg) for x in arguments):
                 return ArgumentSource(), []
             if op.kind not in ("ufunc", "number") or type(arg) not in (int, float):
                 raise Misfit
-            return ArgumentSource(Rows.numbers(given, _wanted_dtypes(op)[q])), []
+            return ArgumentSource(Rows.numbers(arguments, _wanted_dtypes(op)[q])), []
         place = self.place.get(arg, -1) - self.start
         if place >= 0:
             lag, inner = middle - place // self.period, place % self.period
             if lag > LAG:
                 raise Misfit
             out = self.of(middle - lag, inner).outs.index(arg)
-            wrong = [r for r in range(lag, self.steps) if self.of(r - lag, inner).outs[out] is not given[r]]
+            wrong = [r for r in range(lag, self.steps) if self.of(r - lag, inner).outs[out] is not arguments[r]]
             return ArgumentSource(None, (inner, out), lag), wrong
-        if given[middle - 1] is arg or given[middle + 1] is arg:
-            return ArgumentSource(), [r for r, x in enumerate(given) if x is not arg]
-        rows = Rows.over(given, middle)
+        if arguments[middle - 1] is arg or arguments[middle + 1] is arg:
+            return ArgumentSource(), [r for r, x in enumerate(arguments) if x is not arg]
+        rows = Rows.over(arguments, middle)
         if rows is None:
             raise Misfit
         return ArgumentSource(rows), rows.wrong
@@ -274,7 +274,7 @@ class Rolled:
         number, wanted = op.kind == "number", _wanted_dtypes(op)
         args = [self._stand_in(offset, q, arg, wanted[q]) for q, arg in enumerate(op.args)]
         function = NUMBERS[op.function] if number else op.function
-        new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.given,
+        new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.call_meta,
                  op.extra, op.nest)  # fmt: skip
         for place, out in enumerate(op.outs):
             dtype = np.dtype(np.float64) if number else out.dtype
@@ -392,11 +392,11 @@ def _same_on_float64(op: Op) -> bool:
     return op.function in NUMBERS and op.out.dtype is float and float in kinds and set(kinds) <= {int, float}
 
 
-def _cast(x: Value, dtype: Any, ops: list[Op], known: dict[Any, Value]) -> Value:
-    """Return a value cast to a dtype; append the operation if `known` does not have it yet."""
-    if (x, dtype) not in known:
+def _cast(x: Value, dtype: Any, ops: list[Op], casts: dict[Any, Value]) -> Value:
+    """Return a value cast to a dtype; append the operation if `casts` does not have it yet."""
+    if (x, dtype) not in casts:
         op = Op("cast", "cast", None, [x], (dtype.str,))
         op.outs.append(Value(0, "made", x.shape, dtype, op))
         ops.append(op)
-        known[x, dtype] = op.out
-    return known[x, dtype]
+        casts[x, dtype] = op.out
+    return casts[x, dtype]

@@ -29,7 +29,8 @@ def append_operation(
     ops: list[Op], kind: str, function: Any, args: list[Any], attrs: Index, like: Array, name: str, nest: Any = None
 ) -> Value:  # fmt: skip
     """Append an operation, and return its result, a new value with the shape and dtype of `like`."""
-    op = Op(kind, name, function, args, attrs, nest=nest, given=None if nest is None else {**nest[1], "numbers": {}})
+    call_meta = None if nest is None else {**nest[1], "numbers": {}}
+    op = Op(kind, name, function, args, attrs, nest=nest, call_meta=call_meta)
     op.outs.append(Value(0, "made", like.shape, like.dtype, op))
     ops.append(op)
     return op.out
@@ -264,9 +265,9 @@ def _is_sum(op: Op | None) -> bool:
 def _written_row(x: Value) -> tuple[int, int] | None:
     """Return the axis and the number of the row if a value is zeros with one row written into them, else None."""
     op = x.op
-    if op is None or op.name != "put" or op.kind != "call" or not op.given or len(op.args) != 1:
+    if op is None or op.name != "put" or op.kind != "call" or not op.call_meta or len(op.args) != 1:
         return None
-    index, y = op.given.get("index"), op.args[0]
+    index, y = op.call_meta.get("index"), op.args[0]
     parts = index if isinstance(index, tuple) else (index,)
     if not all(type(part) in (int, slice) or part is Ellipsis for part in parts) or y.dtype != x.dtype:
         return None
@@ -300,7 +301,7 @@ def stack_rows(ops: Sequence[Op]) -> list[Op]:
     """Return the operations with each stack of many rows of one array replaced by parts of that array."""
     made: list[Op] = []
     for op in ops:
-        axis = (op.given or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
+        axis = (op.call_meta or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
         if type(axis) is not int or len(parts := _find_row_runs(op.args)) * 2 > len(op.args):
             made.append(op)
             continue

@@ -23,18 +23,18 @@ _KEEPING = {np.multiply: 1.0, np.divide: 1.0, np.power: 1.0, np.subtract: 0.0, n
 def simplify(program: Program) -> Program:
     """Return the program without unused operations, repetitions and operations that change nothing."""
     new: dict[Value, Arg] = {}
-    made: dict[Any, Value] = {}
+    computed: dict[Any, Value] = {}
     ops: list[Op] = []
     for op in program.ops:
         args = [_resolve(new, arg) for arg in op.args]
-        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given, nest=op.nest)
+        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.call_meta, nest=op.nest)
         same = _identity(op)
         if same is None:
             op = _rewritten(op)
             same = _identity(op)
         key = _key(op)
         if same is None and op.pure:
-            same = made.get(key)
+            same = computed.get(key)
         if same is not None:
             new[op.out] = same
             if len(op.outs) > 1:
@@ -44,7 +44,7 @@ def simplify(program: Program) -> Program:
             out.op = op
         ops.append(op)
         if op.pure:
-            made[key] = op.out
+            computed[key] = op.out
     outputs = [_resolve(new, x) if isinstance(x, Value) else x for x in program.outputs]
     ops = live_operations(ops, outputs)
     ops = updates_early(ops) if len(ops) <= MANY else ops

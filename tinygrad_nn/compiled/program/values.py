@@ -75,7 +75,7 @@ class Op:
         outs: the values it makes; more than one only for a ``call``.
         pure: whether equal arguments give equal results and nothing else happens, so that it may be merged or dropped.
         scope: the name of the layer that was running.
-        given: for a ``call`` of a primitive, its metadata; ``None`` if they contain arrays, or for other functions.
+        call_meta: for a ``call`` of a primitive, its metadata; ``None`` if they contain arrays, or for other functions.
         extra: further arguments of a ``native`` function that are not arrays.
         nest: for a ``call``, its arguments by position and by name, with values in place of arrays.
         work: for a ``native``, the number of multiplications in its largest matrix product.
@@ -89,7 +89,7 @@ class Op:
     outs: list[Value] = field(default_factory=list)
     pure: bool = True
     scope: str | None = None
-    given: dict[str, Any] | None = None
+    call_meta: dict[str, Any] | None = None
     extra: tuple[Any, ...] = ()
     nest: Any = None
     work: int = 0

@@ -22,10 +22,10 @@ NUMBERS = (int, float, complex)
 
 
 @contextmanager
-def tracing(again: bool = False) -> Iterator[Recorder]:
+def tracing(recompute_saved: bool = False) -> Iterator[Recorder]:
     """Make a `Recorder` the mode of this thread inside the block."""
     before = thread.mode
-    thread.mode = mode = Recorder(before, again)
+    thread.mode = mode = Recorder(before, recompute_saved)
     try:
         yield mode
     finally:
@@ -35,7 +35,7 @@ def tracing(again: bool = False) -> Iterator[Recorder]:
 
 def trace(
     function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any],
-    static: frozenset[int], again: bool = False,
+    static: frozenset[int], recompute_saved: bool = False,
 ) -> tuple[Program, Any]:  # fmt: skip
     """Run a function once, and return the recorded program and the result with plain arrays.
 
@@ -44,36 +44,36 @@ def trace(
         leaves: the leaves of its arguments; arrays, numbers and generators become inputs, anything else is fixed.
         rebuild: puts leaves into ``(args, kwargs)``.
         static: places of leaves that are fixed although they are numbers.
-        again: whether arrays saved by forwards are recomputed, so that they can be differentiated.
+        recompute_saved: whether arrays saved by forwards are recomputed, so that they can be differentiated.
 
     Raises:
         Untraceable: the function does something that cannot be recorded.
-        SecondOrder: it can be recorded only with `again`.
+        SecondOrder: it can be recorded only with `recompute_saved`.
     """
-    with tracing(again) as record:
+    with tracing(recompute_saved) as record:
         inputs: list[Value] = []
-        given: list[Any] = []
-        objects: dict[int, Any] = {}  # by id; `given` and `found` keep the objects alive
+        arguments: list[Any] = []
+        objects: dict[int, Any] = {}  # by id; `arguments` and `found` keep the objects alive
         for slot, x in enumerate(leaves):
             if slot in static or not traceable(x):
-                given.append(x)
+                arguments.append(x)
                 continue
             if isinstance(x, np.random.Generator):
                 value = Value(len(record.values), "input", (), np.random.Generator, slot=slot)
                 record.values.append(value)
-                given.append(Drawing.of(x, value))
+                arguments.append(Drawing.of(x, value))
             else:
                 # A copy, so that no other array shares its memory: a read of that memory then depends on this argument.
                 data = x if type(x) in NUMBERS else np.array(stored_array(x), order="C")
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
                 record.name(value, data)
-                given.append(record.tensor(value, data, LiveNode if alive else StillNode))
+                arguments.append(record.tensor(value, data, LiveNode if alive else StillNode))
             inputs.append(value)
-            objects[id(given[-1])] = value
+            objects[id(arguments[-1])] = value
             if isinstance(x, np.ndarray):
                 record.arrays.add(value)
-        args, kwargs = rebuild(given)
+        args, kwargs = rebuild(arguments)
         result = function(*args, **kwargs)
         for place in record.unused_indices.values():
             file, line = place.rsplit(":", 1)

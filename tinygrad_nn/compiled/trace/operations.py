@@ -31,13 +31,13 @@ REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multip
 
 
 def record(
-    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
+    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], call_meta: dict[str, Any],
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
     """Record one application of a primitive, and return the value of its result."""
     name = name_of(primitive)
     if name in RANKS:
-        value = record_whole(record, primitive, values, given, meta, out)
+        value = record_whole(record, primitive, values, call_meta, meta, out)
         value.op.pure = False  # type: ignore[union-attr]
         return value
     if name == "roots":
@@ -49,17 +49,17 @@ def record(
             "np.linalg.eig of real numbers returns real or complex ones, depending on the values. Give it complex "
             "numbers: a.astype(complex), or a + 0j."
         )
-    op = basic(primitive, values, raw, given, out)
+    op = basic(primitive, values, raw, call_meta, out)
     if isinstance(op, Value):
         return record.name(op, out)
     if op is not None:
         return record.emit(op, out)
     inner = None
-    if primitive not in record.lowering and (record.again or not is_one_operation(primitive, given)):
+    if primitive not in record.lowering and (record.recompute_saved or not is_one_operation(primitive, call_meta)):
         record.lowering.append(primitive)
-        inner = trace_forward(record, primitive, values, raw, given, meta, out)
+        inner = trace_forward(record, primitive, values, raw, call_meta, meta, out)
         record.lowering.pop()
-    return inner if inner is not None else record_whole(record, primitive, values, given, meta, out)
+    return inner if inner is not None else record_whole(record, primitive, values, call_meta, meta, out)
 
 
 def name_of(primitive: Primitive) -> str:
@@ -73,14 +73,14 @@ def is_one_operation(primitive: Primitive, meta: dict[str, Any]) -> bool:
     return name_of(primitive) in WHOLE and meta.get("moments") is None
 
 
-def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
+def basic(primitive: Primitive, values: list[Any], raw: list[Any], call_meta: dict[str, Any], out: Array) -> Any:
     """Return the one operation that a primitive is, the argument if it returns that unchanged, or None."""
     name, forward = name_of(primitive), primitive.forward
     x: Any = values[0] if values else None
     if isinstance(forward, np.ufunc):
         if forward is np.matmul:
             return Op("matmul", "matmul", np.matmul, values) if all(np.ndim(a) >= 2 for a in raw) else None
-        return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not given else None
+        return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not call_meta else None
     if not isinstance(x, Value) and name != "where":
         return None
     if name == "alias":  # a Python number that is differentiated becomes an array
@@ -89,11 +89,11 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return power(values, raw, out)
     if name == "where":
         return Op("where", "where", np.where, values)
-    plain = isinstance(raw[0], np.ndarray) and given.get("initial") is None and given.get("where") is None
+    plain = isinstance(raw[0], np.ndarray) and call_meta.get("initial") is None and call_meta.get("where") is None
     if name in REDUCE and plain:
-        dtype = given.get("dtype")
-        axes = axes_of(given.get("axis"), raw[0].ndim)
-        attrs = (axes, bool(given.get("keepdims", False)), None if dtype is None else np.dtype(dtype).str)
+        dtype = call_meta.get("dtype")
+        axes = axes_of(call_meta.get("axis"), raw[0].ndim)
+        attrs = (axes, bool(call_meta.get("keepdims", False)), None if dtype is None else np.dtype(dtype).str)
         return Op("reduce", name, REDUCE[name], values, attrs)
     if name == "dot" and all(isinstance(a, np.ndarray) and a.ndim == 2 for a in raw):
         return Op("matmul", "dot", np.dot, values)
@@ -101,41 +101,41 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("vdot", "vdot", np.vdot, values)
     if name in ("cast", "copy"):  # also to the same dtype: the copy may be written into, the argument may not
         return Op("cast", name, None, values, (out.dtype.str,))
-    return view(name, x, raw[0], given, out)
+    return view(name, x, raw[0], call_meta, out)
 
 
 def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
     """Return x**y as square, sqrt, reciprocal or power, by the exponent; None if that does not give the same bits."""
-    same: dict[Any, Any] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+    shortcuts: dict[Any, Any] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
     exponent = raw[1]
-    if type(exponent) in (int, float) and not isinstance(values[1], Value) and exponent in same:
-        ufunc, args = same[exponent], values[:1]
+    if type(exponent) in (int, float) and not isinstance(values[1], Value) and exponent in shortcuts:
+        ufunc, args = shortcuts[exponent], values[:1]
         with np.errstate(all="ignore"):
-            again = ufunc(raw[0])
+            result = ufunc(raw[0])
     else:
         ufunc, args = np.power, values
         with np.errstate(all="ignore"):
-            again = ufunc(*raw)
-    return Op("ufunc", ufunc.__name__, ufunc, args) if equal_bits(again, out) else None
+            result = ufunc(*raw)
+    return Op("ufunc", ufunc.__name__, ufunc, args) if equal_bits(result, out) else None
 
 
-def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op | None:
+def view(name: str, x: Any, raw: Array, call_meta: dict[str, Any], out: Array) -> Op | None:
     """Return the view operation (reshape, transpose, broadcast, slice) that a primitive is, or None."""
-    if name == "reshape" and given.get("order", "C") == "C":
+    if name == "reshape" and call_meta.get("order", "C") == "C":
         return Op("reshape", "reshape", None, [x], (out.shape,))
     if name == "transpose":
-        axes = given.get("axes")
+        axes = call_meta.get("axes")
         order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in np.atleast_1d(axes))
         return Op("transpose", "transpose", None, [x], (order,))
     if name == "swapaxes":
         axes = list(range(raw.ndim))
-        a, b = given["axis1"], given["axis2"]
+        a, b = call_meta["axis1"], call_meta["axis2"]
         axes[a], axes[b] = axes[b], axes[a]
         return Op("transpose", "transpose", None, [x], (tuple(axes),))
     if name == "broadcast_to":
         return Op("broadcast", "broadcast", None, [x], (out.shape,))
     if name == "getitem":
-        index = given["index"]
+        index = call_meta["index"]
         parts = index if isinstance(index, tuple) else (index,)
         if all(p is None or p is Ellipsis or type(p) in (int, slice) for p in parts):
             return Op("slice", "getitem", None, [x], (frozen(parts),)) if isinstance(raw, np.ndarray) else None
@@ -152,10 +152,10 @@ def thawed(index: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(slice(*p[1:]) if isinstance(p, tuple) else p for p in index)
 
 
-def full_index(parts: Sequence[Any], ndim: int, every: Any = slice(None)) -> list[Any]:
-    """Return an index with a part for each axis, and no Ellipsis; axes not mentioned have the part `every`."""
+def full_index(parts: Sequence[Any], ndim: int, default: Any = slice(None)) -> list[Any]:
+    """Return an index with a part for each axis, and no Ellipsis; axes not mentioned have the part `default`."""
     count = sum(part is not None and part is not Ellipsis for part in parts)
-    rest = [every] * (ndim - count)
+    rest = [default] * (ndim - count)
     for k, part in enumerate(parts):
         if part is Ellipsis:
             return [*parts[:k], *rest, *parts[k + 1 :]]
@@ -186,7 +186,7 @@ def equal_bits(a: Array, b: Array) -> bool:
 
 
 def trace_forward(
-    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
+    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], call_meta: dict[str, Any],
     meta: dict[str, Any], out: Array,
 ) -> Value | None:  # fmt: skip
     """Trace a primitive's forward and return the value of its result; None if that fails or gives other bits."""
@@ -194,7 +194,7 @@ def trace_forward(
     inputs = [record.still(v, a) if isinstance(v, Value) else v for v, a in zip(values, raw, strict=True)]
     try:
         with np.errstate(all="ignore"):
-            result = primitive.forward(*inputs, **lifted(record, given))
+            result = primitive.forward(*inputs, **lifted(record, call_meta))
     except Exception:
         result = None
     saved: dict[str, Any] = {}
@@ -210,35 +210,35 @@ def trace_forward(
     return None
 
 
-def lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
+def lifted(record: Recorder, call_meta: dict[str, Any]) -> dict[str, Any]:
     """Return metadata in which arrays that differ from call to call are replaced by traced Tensors."""
-    leaves, rebuild = flatten(given)
+    leaves, rebuild = flatten(call_meta)
     known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
     if all(v is None or v.kind == "constant" for v in known):
-        return given
+        return call_meta
     return rebuild([  # type: ignore[no-any-return]
         x if v is None or v.kind == "constant" else record.still(v, x) for x, v in zip(leaves, known, strict=True)
     ])  # fmt: skip
 
 
 def record_whole(
-    record: Recorder, primitive: Primitive, values: list[Any], given: dict[str, Any], meta: dict[str, Any], out: Array
-) -> Value:
+    record: Recorder, primitive: Primitive, values: list[Any], call_meta: dict[str, Any], meta: dict[str, Any],
+    out: Array,
+) -> Value:  # fmt: skip
     """Record a primitive as one ``call`` operation, which runs its forward."""
+    name, call = name_of(primitive), [list(values), call_meta]
     more = [meta[key] for key in primitive.saves]
     if not all(isinstance(x, np.ndarray) for x in more):
         first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
-        return record_call(record, name_of(primitive), first, [list(values), given], out, primitive)
+        return record_call(record, name, first, call, out, primitive)
     if not more:
-        return record_call(
-            record, name_of(primitive), primitive.forward, [list(values), given], out, primitive, given=given
-        )
+        return record_call(record, name, primitive.forward, call, out, primitive, call_meta=call_meta)
 
     def all_of_it(*args: Any, **metadata: Any) -> Any:
         result, saved = primitive.forward(*args, **metadata)
         return result, *[saved[key] for key in primitive.saves]
 
-    return record_call(record, name_of(primitive), all_of_it, [list(values), given], out, primitive, more, given)
+    return record_call(record, name, all_of_it, call, out, primitive, more, call_meta)
 
 
 def with_joint_rule(primitive: Primitive) -> Primitive:
@@ -251,7 +251,7 @@ def with_joint_rule(primitive: Primitive) -> Primitive:
 def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
     """Run the joint rule of a primitive on arrays, and record it as one operation."""
     record: Recorder = recorder()
-    given = primitive.given(meta)
+    given = primitive.call_meta(meta)
     call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
     raw = [stored_array(x) for x in flatten(call)[0]]
     results = primitive.jointly(  # type: ignore[misc]
@@ -276,19 +276,20 @@ def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> li
 
 def record_call(
     record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
-    more: Sequence[Array] = (), given: dict[str, Any] | None = None,
+    other_outs: Sequence[Array] = (), call_meta: dict[str, Any] | None = None,
 ) -> Value:  # fmt: skip
     """Record a call of any function as one operation, and return the value of its first result.
 
     Args:
         record: the recorder.
         name: shown in the plan.
-        function: returns `out`, or a tuple of `out` and `more`.
+        function: returns `out`, or a tuple of `out` and `other_outs`.
         call: ``[args, kwargs]``, a nest in which arrays and values may stand anywhere.
         out: its (first) result in this trace.
         identity: two calls with the same identity and the same arguments are computed once; None for never.
-        more: its further results.
-        given: metadata that a native function needs; ``numbers`` is added: by position, the arguments that are numbers.
+        other_outs: its further results.
+        call_meta: metadata that a native function needs; ``numbers`` is added: by position, the arguments that are
+            numbers.
     """
     leaves, rebuild = flatten(call)
     args: list[Any] = []
@@ -314,17 +315,17 @@ def record_call(
 
     def copied(*arrays: Any) -> Any:
         made = run(*arrays)
-        return tuple([np.array(x) for x in made]) if more else np.array(made)
+        return tuple([np.array(x) for x in made]) if other_outs else np.array(made)
 
-    lent = any(id(x) in record.by_array or id(x) in record.owners for y in (out, *more) for x in (y, *bases(y)))
-    if given is not None:
-        arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(given)[0])
+    lent = any(id(x) in record.by_array or id(x) in record.owners for y in (out, *other_outs) for x in (y, *bases(y)))
+    if call_meta is not None:
+        arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(call_meta)[0])
         numbers = {place: x for place, x in enumerate(call[0]) if type(x) in (int, float)}
-        given = None if arrays else {**given, "numbers": numbers}
+        call_meta = None if arrays else {**call_meta, "numbers": numbers}
     rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
     unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
     runs = copied if lent else run
-    return record.emit(Op("call", name, runs, args, ("call", unique), given=given, nest=nest), out, *more)
+    return record.emit(Op("call", name, runs, args, ("call", unique), call_meta=call_meta, nest=nest), out, *other_outs)
 
 
 def on_arrays(

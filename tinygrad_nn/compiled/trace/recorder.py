@@ -28,13 +28,13 @@ class Recorder(Mode):
 
     traces = True
     __slots__ = (
-        "_grad", "again", "arrays", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
-        "lowering", "ops", "owners", "start", "unused_indices", "values",
+        "_grad", "arrays", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
+        "lowering", "ops", "owners", "recompute_saved", "start", "unused_indices", "values",
     )  # fmt: skip
 
-    def __init__(self, outer: Mode, again: bool = False) -> None:
+    def __init__(self, outer: Mode, recompute_saved: bool = False) -> None:
         super().__init__()
-        self.again = again  # whether arrays saved by forwards are recomputed, as second derivatives need
+        self.recompute_saved = recompute_saved  # whether to recompute what forwards saved, as second derivatives need
         self.scope = outer.scope
         self.inspect = self.saw
         self.ops: list[Op] = []
@@ -171,7 +171,7 @@ class Recorder(Mode):
         """Record the operation that the funnel just ran, and return its result as a traced Tensor."""
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         args, parents, out, name = node.args, node.parents, node.out, lower.name_of(primitive)
-        given = primitive.given(node.meta)
+        given = primitive.call_meta(node.meta)
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
             self.unused_indices.pop(id(part), None)
@@ -203,9 +203,9 @@ class Recorder(Mode):
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
-        given = primitive.given(node.meta)
+        given = primitive.call_meta(node.meta)
         node.meta = {**node.meta, **lower.lifted(self, given)} if given else node.meta
-        if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
+        if self.recompute_saved or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
             return
         if primitive.saves:
             values = {key: (self.by_array[id(node.meta[key])], node.meta[key]) for key in primitive.saves}
@@ -226,7 +226,7 @@ class Recorder(Mode):
             made = [self.emit(Op("ufunc", function.__name__, function, values), results[0])]
         else:
             flat = function if not isinstance(out, (tuple, list)) else lambda *a, **k: flatten(function(*a, **k))[0]
-            lower.record_call(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
+            lower.record_call(self, function.__name__, flat, [list(args), kwargs], results[0], other_outs=results[1:])
             made = self.ops[-1].outs
         return refill([self.still(value, result) for value, result in zip(made, results, strict=True)])
 

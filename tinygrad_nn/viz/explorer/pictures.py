@@ -103,7 +103,7 @@ def _meta(part: GraphNode) -> dict[str, Any]:
 def _forward(part: GraphNode, *arrays: Any) -> Array:
     """Return the result of a node's operation for other arrays."""
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
-    return primitive.evaluate(arrays, primitive.given(_meta(part)))  # type: ignore[no-any-return]
+    return primitive.evaluate(arrays, primitive.call_meta(_meta(part)))  # type: ignore[no-any-return]
 
 
 # -- The families: each function returns the picture of a node, or None

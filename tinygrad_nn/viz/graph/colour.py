@@ -200,7 +200,7 @@ def measure_times(view: GraphView) -> dict[int, float]:
             node = part.node
             if node is None or node.primitive is None or node.args is None:
                 continue
-            given = node.primitive.given(node.meta)
+            given = node.primitive.call_meta(node.meta)
             best = math.inf
             for _ in range(REPEATS):
                 start = perf_counter()

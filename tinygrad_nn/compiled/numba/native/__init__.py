@@ -4,7 +4,7 @@ The source of a kernel is generated for each plan. But an operation such as a co
 entries: blocks that stay in the cache, calls of BLAS, work shared by threads. The functions for these are written here
 by hand, and compiled once for each dtype. They come in pairs of modules: for example `images` contains the loops, and
 `of_images` says which operations of a program these can do, and with which arguments. `TABLE` lists the functions for
-primitives; `choose` goes through a program and replaces operations that a function fits.
+primitives; `choose` goes through a program and replaces operations that a function supports.
 
 - `build` compiles the functions and shares the cores between them and BLAS; `spread` runs a function on threads.
 - `products` (of two matrices), chosen by `matrix_products`; `stacks` (of many), chosen by `of_stacks`; `blocked` and
@@ -29,10 +29,10 @@ TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.RO
 
 
 def choose(program: Program) -> Program:
-    """Return the program with operations replaced by native functions, if one fits."""
+    """Return the program with operations replaced by native functions, if one supports them."""
     for op in program.ops:
         native = TABLE.get(op.name) if op.kind == "call" else None
-        if native is not None and op.given is not None and same_known_dtype(op) and native.fits(op):
+        if native is not None and op.call_meta is not None and same_known_dtype(op) and native.supports(op):
             use_native(op, native)
     return matrix_products.products(program)
 

@@ -31,7 +31,7 @@ for _char, _cell in ADDRESSES.items():
     add_symbol(f"tinygrad_nn_multiply_{_char}", addressof(_cell))
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _copy(a: Any, a_0: Any, lda: Any, m: Any, n: Any, out: Any, out_0: Any, ldo: Any) -> None:
     for i in range(m):
         for j in range(n):

@@ -95,14 +95,15 @@ class Cores:
 CORES = Cores()
 
 
-def kernel(apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def kernel(no_alias: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function for each combination of argument types, and keeps it on disk.
 
-    With `apart` the caller promises that no array which the function writes shares memory with another argument.
+    With `no_alias` the caller promises that no array which the function writes shares memory with another argument.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        made = kept_on_disk(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
+        jitted = numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function)
+        made = kept_on_disk(jitted, no_alias)
         called = made.get_call_template
         # Compile once for a type, not for each constant; where LLVM inlines the function, it knows the constants.
         made.get_call_template = lambda args, named: called([numba.types.unliteral(x) for x in args], named)

@@ -2,9 +2,9 @@
 
 The pixels under the window at each position are copied into a column of a matrix, which is multiplied by the kernels.
 This is done for a few rows of positions at a time, so that the columns stay in the cache. The sizes are passed as an
-array `how` of integers: batch, groups, channels of each group, height, width, kernels of each group, their height and
-width, positions down and across, then stride, padding and dilation, each down and across, and the rows of positions at
-a time. A tap is one of the height times width entries of a kernel.
+array `layout` of integers: batch, groups, channels of each group, height, width, kernels of each group, their height
+and width, positions down and across, then stride, padding and dilation, each down and across, and the rows of positions
+at a time. A tap is one of the height times width entries of a kernel.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .products import gemm
 
 
 @kernel()
-def _read(how: Any) -> Any:
-    """Return the numbers in `how` as a tuple; as an argument, an array compiles faster than a tuple."""
+def _read(layout: Any) -> Any:
+    """Return the numbers in `layout` as a tuple; as an argument, an array compiles faster than a tuple."""
     return (
-        how[0], how[1], how[2], how[3], how[4], how[5], how[6], how[7], how[8], how[9], how[10], how[11], how[12],
-        how[13], how[14], how[15], how[16],
+        layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9],
+        layout[10], layout[11], layout[12], layout[13], layout[14], layout[15], layout[16],
     )  # fmt: skip
 
 
@@ -31,10 +31,10 @@ def _meets(lo: Any, hi: Any, stride: Any, start: Any, size: Any) -> Any:
     return first, max(first, min(hi, (size - 1 - start) // stride + 1))
 
 
-@kernel(apart=True)
-def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
+@kernel(no_alias=True)
+def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, layout: Any) -> None:
     """Write into `columns` the pixel that each tap of each channel meets at the positions in rows lo to hi."""
-    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
+    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(layout)
     n = (hi - lo) * at
     for k in range(channels * down * across):
         c, u, v = k // (down * across), k // across % down, k % across
@@ -71,10 +71,10 @@ def _clear(column: Any, i0: Any, i1: Any, j0: Any, j1: Any, at: Any) -> None:
             column[q] = 0
 
 
-@kernel(apart=True)
-def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
+@kernel(no_alias=True)
+def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, layout: Any) -> None:
     """Add each entry of `columns` to the pixel that its tap meets, at the positions in rows lo to hi."""
-    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
+    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(layout)
     n = (hi - lo) * at
     for k in range(channels * down * across):
         c, u, v = k // (down * across), k // across % down, k % across
@@ -100,9 +100,9 @@ def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any
 
 
 @Parted
-def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def conv(x: Any, w: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     """Write the convolution of x with w; each part does some blocks of rows, in its own row of `scratch`."""
-    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(layout)
     image, w, y, columns = x.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
     depth = channels * down * across
     blocks = (rows + some - 1) // some
@@ -110,15 +110,15 @@ def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -
     for job in range(p * jobs // parts, (p + 1) * jobs // parts):
         sample, lo = job // blocks, job % blocks * some  # `sample` counts the groups of all samples
         n = (min(rows, lo + some) - lo) * at
-        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
+        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, layout)
         some_w, some_y = w[sample % groups * kernels * depth :], y[(sample * kernels * rows + lo) * at :]
         gemm(False, False, kernels, n, depth, 1.0, some_w, depth, columns, n, False, some_y, rows * at)
 
 
 @Parted
-def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     """Write the transposed convolution of y with w; each part does some channels of some samples."""
-    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(layout)
     y, w, image, columns = y.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
     taps, pixels = down * across, height * width
     chunks = min(channels, (parts + batch * groups - 1) // (batch * groups))
@@ -134,13 +134,13 @@ def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, par
             n = (min(rows, lo + some) - lo) * at
             some_y, k = y[(sample * kernels * rows + lo) * at :], (c1 - c0) * taps
             gemm(True, False, k, n, kernels, 1.0, some_w, channels * taps, some_y, rows * at, False, columns, n)
-            _scatter(columns, seen, c1 - c0, lo, lo + n // at, how)
+            _scatter(columns, seen, c1 - c0, lo, lo + n // at, layout)
 
 
 @Parted
-def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def _weight(y: Any, x: Any, totals: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     # Write part p's share of the gradient of the kernels into its row of `totals`.
-    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(layout)
     y, image, total, columns = y.reshape(-1), x.reshape(-1), totals[p], scratch[p]
     depth = channels * down * across
     blocks = (rows + some - 1) // some
@@ -150,12 +150,12 @@ def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: 
     for job in range(p * jobs // parts, (p + 1) * jobs // parts):
         sample, lo = job // blocks, job % blocks * some
         n = (min(rows, lo + some) - lo) * at
-        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
+        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, layout)
         some_y, to = y[(sample * kernels * rows + lo) * at :], total[sample % groups * kernels * depth :]
         gemm(False, True, kernels, depth, n, 1.0, some_y, rows * at, columns, n, True, to, depth)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _sum(totals: Any, out: Any) -> None:
     """Write the sum of the rows of `totals`."""
     total = out.reshape(-1)
@@ -167,7 +167,7 @@ def _sum(totals: Any, out: Any) -> None:
             total[q] += row[q]
 
 
-def conv_weight(y: Any, x: Any, out: Any, scratch: Any, totals: Any, how: Any, parts: Any) -> None:
+def conv_weight(y: Any, x: Any, out: Any, scratch: Any, totals: Any, layout: Any, parts: Any) -> None:
     """Write the gradient of the kernels; each part does some blocks of rows, and sums in its own row of `totals`."""
-    _weight(y, x, totals, scratch, how, parts)
+    _weight(y, x, totals, scratch, layout, parts)
     _sum(totals, out)

@@ -21,7 +21,7 @@ def products(program: Program) -> Program:
     returned = {x for x in program.outputs if isinstance(x, Value)}
     gone: set[Op] = set()
     for op in program.ops:
-        if of_stacks.fits(op):
+        if of_stacks.supports(op):
             use_native(op, of_stacks.STACK)
         if not is_large(op):
             continue
@@ -58,12 +58,12 @@ def _contiguous_base(x: Value) -> tuple[Value, bool] | None:
     return None
 
 
-def _make_native(op: Op, native: Native, more: list[Arg]) -> None:
+def _make_native(op: Op, native: Native, extra_args: list[Arg]) -> None:
     from .build import THREADS
 
     (n, k), m = op.args[0].shape, op.args[1].shape[1]
     (a, a_flipped), (b, b_flipped) = (_contiguous_base(x) for x in op.args)  # type: ignore[misc]
-    op.args = [a, b, *more]
+    op.args = [a, b, *extra_args]
     use_native(op, native)
     op.name = native.function
     op.extra = a_flipped, b_flipped, THREADS if n * k * m > PARALLEL else 1

@@ -41,14 +41,14 @@ def _squares(x: Any, mean: Any) -> Any:
     return total
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
     """Write one normalized row in which each entry has its own weight."""
     for j in range(len(x)):
         out[j] = (x[j] - mean) * scale * weight[j] + bias[j]
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _blocks(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
     """Write one normalized row in which blocks of adjacent entries share a weight."""
     size = len(x) // len(weight)
@@ -85,7 +85,7 @@ def forward(
             _blocks(row, mean, scale, weight[lo : lo + blocks], bias[lo : lo + blocks], made)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: Any) -> Any:
     """Add to the gradients of weight and bias, and return the sums of g w z and g w over a part of a row."""
     moved = added = x.dtype.type(0)
@@ -98,7 +98,7 @@ def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: A
     return moved, added
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
     """Write the gradient of a row in which each entry has its own weight; add to the gradients of weight and bias."""
     n = len(x)
@@ -113,7 +113,7 @@ def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: A
         dx[j] = (g[j] * weight[j] - less - (x[j] - mean) * to) * scale
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _blocks_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
     """Do the same for a row in which blocks of adjacent entries share a weight."""
     n, size = len(x), len(x) // len(weight)
@@ -169,15 +169,15 @@ def rows_back(
             )
 
 
-@kernel(apart=True)
-def _gather(parted: Any, whole: Any) -> None:
+@kernel(no_alias=True)
+def _gather(parted: Any, total: Any) -> None:
     """Add up the shares of all parts."""
-    whole = whole.reshape(-1)
-    for j in range(len(whole)):
-        whole[j] = parted[0, j]
+    total = total.reshape(-1)
+    for j in range(len(total)):
+        total[j] = parted[0, j]
     for p in range(1, len(parted)):
-        for j in range(len(whole)):
-            whole[j] += parted[p, j]
+        for j in range(len(total)):
+            total[j] += parted[p, j]
 
 
 def back(

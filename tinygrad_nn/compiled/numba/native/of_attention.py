@@ -16,7 +16,7 @@ PARALLEL = 2**18  # with at most so many multiplications one core is faster
 
 def by_position(op: Op) -> Given:
     """Return all arguments by position of a primitive or its rule, with plain numbers at their places."""
-    numbers = op.given["numbers"]  # type: ignore[index]
+    numbers = op.call_meta["numbers"]  # type: ignore[index]
     values = iter(op.args)
     given = [numbers[k] if k in numbers else next(values) for k in range(len(op.args) + len(numbers))]
     return given
@@ -33,12 +33,12 @@ def _arguments(op: Op) -> tuple[Value, Value, Value, Arg, Arg]:
 def _sizes(op: Op) -> tuple[int, int, int, int, int, int]:
     """Return the numbers of samples, heads, queries and keys, and the columns of a key and of a value."""
     q, k, v, _, _ = _arguments(op)
-    heads = op.given.get("heads", 1)  # type: ignore[union-attr]
+    heads = op.call_meta.get("heads", 1)  # type: ignore[union-attr]
     each = 3 * heads if op.name.startswith("self_") else heads
     return prod(q.shape[:-2]), heads, q.shape[-2], k.shape[-2], q.shape[-1] // each, v.shape[-1] // each
 
 
-def fits(op: Op) -> bool:
+def supports(op: Op) -> bool:
     """Tell whether queries, keys and values have equal axes before time, and mask and keep have a usable shape."""
     q, k, v, mask, keep = _arguments(op)
     if min(len(x.shape) for x in (q, k, v)) < 2 or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
@@ -46,27 +46,27 @@ def fits(op: Op) -> bool:
     return _steps(op, mask) is not None and _steps(op, keep) is not None
 
 
-def _steps(op: Op, more: Arg) -> list[int] | None:
+def _steps(op: Op, mask: Arg) -> list[int] | None:
     """Return whether there is a mask, and its steps from sample to sample, head, query and key; None if unusable."""
-    if not _present(more):
+    if not _present(mask):
         return [0] * 5
     q = _arguments(op)[0]
     samples = q.shape[:-2]
-    shape = (1,) * (len(samples) + 3 - len(more.shape)) + more.shape
+    shape = (1,) * (len(samples) + 3 - len(mask.shape)) + mask.shape
     lead = shape[:-3]
-    if len(shape) != len(samples) + 3 or more.dtype != q.dtype or (lead != samples and prod(lead) > 1):
+    if len(shape) != len(samples) + 3 or mask.dtype != q.dtype or (lead != samples and prod(lead) > 1):
         return None
     steps = [prod(shape[-3:]), prod(shape[-2:]), shape[-1], 1]
     return [1, *(0 if n == 1 else step for n, step in zip((prod(lead), *shape[-3:]), steps, strict=True))]
 
 
-def _present(more: Arg) -> bool:
+def _present(mask: Arg) -> bool:
     """Tell whether a mask or `keep` is an array; a plain number stands for none."""
-    return isinstance(more, Value) and bool(more.shape)
+    return isinstance(mask, Value) and bool(mask.shape)
 
 
-def _array_or_queries(more: Arg, like: Value) -> Value:
-    return more if _present(more) else like
+def _array_or_queries(mask: Arg, like: Value) -> Value:
+    return mask if _present(mask) else like
 
 
 def arrays(op: Op) -> list[Arg]:
@@ -100,7 +100,7 @@ def memory(op: Op) -> tuple[tuple[int, ...], ...]:
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return `how` and the number of parts."""
+    """Return `layout` and the number of parts."""
     sizes = _sizes(op)
     q, k, v, mask, keep = _arguments(op)
     lie = [q.shape[-1], 0, k.shape[-1], 0, v.shape[-1], 0]
@@ -120,7 +120,7 @@ def work(op: Op) -> int:
 
 def row(function: str) -> Native:
     """Return the row of the table for a function."""
-    return Native("attention", function, fits, arrays, memory, numbers, work)
+    return Native("attention", function, supports, arrays, memory, numbers, work)
 
 
 ROWS = {name: row(name) for name in ("attention", "self_attention", "attention_back", "self_attention_back")}

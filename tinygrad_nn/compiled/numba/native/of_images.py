@@ -41,15 +41,15 @@ def _of_images(op: Op) -> bool:
 
 
 def _conv_sizes(op: Op) -> tuple[Ints, Ints]:
-    """Return the numbers of `how`, and the depth and number of the columns that are made at a time."""
-    given: dict[str, Any] = op.given or {}
+    """Return the numbers of `layout`, and the depth and number of the columns that are made at a time."""
+    call_meta: dict[str, Any] = op.call_meta or {}
     x, w, y = _shapes(op)
-    groups, kernel, at = given["groups"], _two(w[2:], 1), _two(y[2:], 1)
+    groups, kernel, at = call_meta["groups"], _two(w[2:], 1), _two(y[2:], 1)
     depth = w[1] * prod(kernel)
     rows = min(at[0], max(1, BLOCK // (depth * at[1])))
-    how = x[0], groups, w[1], *_two(x[2:], 1), w[0] // groups, *kernel, *at
-    more = *_two(given["stride"], 1), *_two(given["padding"], 0), *_two(given["dilation"], 1), rows
-    return (*how, *more), (depth, rows * at[1])
+    layout = x[0], groups, w[1], *_two(x[2:], 1), w[0] // groups, *kernel, *at
+    more = *_two(call_meta["stride"], 1), *_two(call_meta["padding"], 0), *_two(call_meta["dilation"], 1), rows
+    return (*layout, *more), (depth, rows * at[1])
 
 
 def _conv_parts(op: Op) -> int:
@@ -62,8 +62,8 @@ def _conv_numbers(op: Op) -> tuple[Any, ...]:
 
 
 def _work(op: Op) -> int:
-    how, columns = _conv_sizes(op)
-    return int(how[5] * prod(columns)) if how[5] >= LEAST else 0
+    layout, columns = _conv_sizes(op)
+    return int(layout[5] * prod(columns)) if layout[5] >= LEAST else 0
 
 
 def _column_memory(op: Op) -> tuple[Ints, ...]:
@@ -87,22 +87,22 @@ def _sizes(op: Op) -> tuple[Ints, Ints]:
     return large.shape, small.shape
 
 
-def _fits_pool(op: Op) -> bool:
-    return len((op.given or {})["kernel"]) <= 2
+def _supports_pool(op: Op) -> bool:
+    return len((op.call_meta or {})["kernel"]) <= 2
 
 
 def _pool_sizes(op: Op) -> Ints:
-    """Return the numbers of `how`: those of a convolution of single channels."""
-    given: dict[str, Any] = op.given or {}
-    axes = len(given["kernel"])
+    """Return the numbers of `layout`: those of a convolution of single channels."""
+    call_meta: dict[str, Any] = op.call_meta or {}
+    axes = len(call_meta["kernel"])
     x, y = _sizes(op)
     size, at = _two(x[-axes:], 1), _two(y[-axes:], 1)
-    kernel, stride, padding = _two(given["kernel"], 1), _two(given["stride"], 1), _two(given["padding"], 0)
+    kernel, stride, padding = _two(call_meta["kernel"], 1), _two(call_meta["stride"], 1), _two(call_meta["padding"], 0)
     return prod(x[: len(x) - axes]), 1, 1, *size, 1, *kernel, *at, *stride, *padding, 1, 1, at[0]
 
 
 def _pool_parts(op: Op) -> int:
-    return _part_count(prod(_sizes(op)[1]) * prod((op.given or {})["kernel"]))
+    return _part_count(prod(_sizes(op)[1]) * prod((op.call_meta or {})["kernel"]))
 
 
 def _pool_numbers(op: Op) -> tuple[Any, ...]:
@@ -110,17 +110,17 @@ def _pool_numbers(op: Op) -> tuple[Any, ...]:
 
 
 def _spread_numbers(op: Op) -> tuple[Any, ...]:
-    how = _pool_sizes(op)
-    return np.array(how), how[6:8] == how[10:12] == (2, 2) and how[12:14] == (0, 0), _pool_parts(op)
+    layout = _pool_sizes(op)
+    return np.array(layout), layout[6:8] == layout[10:12] == (2, 2) and layout[12:14] == (0, 0), _pool_parts(op)
 
 
 def _mean_numbers(op: Op) -> tuple[Any, ...]:
-    return np.array(_pool_sizes(op)), bool((op.given or {})["count_include_pad"]), _pool_parts(op)
+    return np.array(_pool_sizes(op)), bool((op.call_meta or {})["count_include_pad"]), _pool_parts(op)
 
 
 def _line_memory(op: Op) -> tuple[Ints, ...]:
-    how = _pool_sizes(op)
-    return ((_pool_parts(op), how[8] * max(how[4] + 2 * how[13], how[9] * how[11])),)
+    layout = _pool_sizes(op)
+    return ((_pool_parts(op), layout[8] * max(layout[4] + 2 * layout[13], layout[9] * layout[11])),)
 
 
 def _window_memory(op: Op) -> tuple[Ints, ...]:
@@ -133,9 +133,9 @@ ROWS = {
     "conv": _convolution("conv", _column_memory),
     "conv_transpose": _convolution("conv_transpose", _column_memory),
     "conv_weight": _convolution("conv_weight", _columns_and_totals),
-    "max_pool": Native("pools", "max_pool", _fits_pool, memory=_line_memory, numbers=_pool_numbers),
-    "max_spread": Native("pools", "max_spread", _fits_pool, memory=_window_memory, numbers=_spread_numbers),
-    "max_collect": Native("pools", "max_collect", _fits_pool, memory=_window_memory, numbers=_pool_numbers),
-    "avg_pool": Native("pools", "avg_pool", _fits_pool, memory=_window_memory, numbers=_mean_numbers),
-    "avg_spread": Native("pools", "avg_spread", _fits_pool, memory=_window_memory, numbers=_mean_numbers),
+    "max_pool": Native("pools", "max_pool", _supports_pool, memory=_line_memory, numbers=_pool_numbers),
+    "max_spread": Native("pools", "max_spread", _supports_pool, memory=_window_memory, numbers=_spread_numbers),
+    "max_collect": Native("pools", "max_collect", _supports_pool, memory=_window_memory, numbers=_pool_numbers),
+    "avg_pool": Native("pools", "avg_pool", _supports_pool, memory=_window_memory, numbers=_mean_numbers),
+    "avg_spread": Native("pools", "avg_spread", _supports_pool, memory=_window_memory, numbers=_mean_numbers),
 }

@@ -24,12 +24,12 @@ def _arguments(op: Op) -> tuple[Value, Arg, Arg]:
 def _first_axis(op: Op) -> int | None:
     """Return the first of the normalized axes if these are the last axes of x, else None."""
     x = _arguments(op)[0]
-    axis = op.given["axis"]  # type: ignore[index]
+    axis = op.call_meta["axis"]  # type: ignore[index]
     axes = sorted(a % len(x.shape) for a in (axis if isinstance(axis, tuple) else (axis,)))
     return axes[0] if axes == list(range(len(x.shape) - len(axes), len(x.shape))) and axes else None
 
 
-def fits(op: Op) -> bool:
+def supports(op: Op) -> bool:
     """Tell whether the normalized axes are the last ones, and weight and bias have one of the layouts in `norms`."""
     x, weight, bias = _arguments(op)
     if _first_axis(op) is None or any(isinstance(w, Value) and (w.weak or w.dtype != x.dtype) for w in (weight, bias)):
@@ -100,10 +100,10 @@ def memory(op: Op) -> tuple[Shape, ...]:
 
 def numbers(op: Op) -> tuple[Any, ...]:
     """Return the number of kinds of rows, whether the mean is subtracted, eps, and the number of parts."""
-    eps = float(op.given.get("eps", 1e-5))  # type: ignore[union-attr]
+    eps = float(op.call_meta.get("eps", 1e-5))  # type: ignore[union-attr]
     return _count_row_kinds(op), op.name.startswith("standardize"), eps, threads(op)
 
 
-FORWARD = Native("norms", "forward", fits, arrays, memory, numbers)
-BACK = Native("norms", "back", fits, arrays, memory, numbers)
+FORWARD = Native("norms", "forward", supports, arrays, memory, numbers)
+BACK = Native("norms", "back", supports, arrays, memory, numbers)
 ROWS = {"standardize": FORWARD, "standardize_back": BACK, "rms_norm": FORWARD, "rms_norm_back": BACK}

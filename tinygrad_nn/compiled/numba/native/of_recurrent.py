@@ -24,7 +24,7 @@ def _gates(op: Op) -> int:
     return GATES[op.name.removesuffix("_back")]
 
 
-def fits(op: Op) -> bool:
+def supports(op: Op) -> bool:
     """Tell whether all arguments are arrays of the shapes that the primitive names, and all gradients are needed."""
     if any(not isinstance(x, Value) or x.weak or x.dtype != op.out.dtype for x in op.args):
         return False
@@ -69,7 +69,7 @@ def memory(op: Op) -> tuple[Shape, ...]:
 
 def numbers(op: Op) -> tuple[Any, ...]:
     """Return whether the activation is relu, for a plain network only, and the number of parts."""
-    choice = (op.given.get("activation") == "relu",) if op.name.startswith("rnn") else ()  # type: ignore[union-attr]
+    choice = (op.call_meta.get("activation") == "relu",) if op.name.startswith("rnn") else ()  # type: ignore[union-attr]
     return (*choice, threads(op))
 
 
@@ -80,4 +80,4 @@ def work(op: Op) -> int:
 
 
 NAMES = "rnn_states", "rnn_states_back", "lstm_states", "lstm_states_back", "gru_states", "gru_states_back"
-ROWS = {name: Native("recurrent", name, fits, arrays, memory, numbers, work) for name in NAMES}
+ROWS = {name: Native("recurrent", name, supports, arrays, memory, numbers, work) for name in NAMES}

@@ -73,7 +73,7 @@ def _both(op: Op) -> tuple[Stack, Stack] | None:
     return None if a is None or b is None else (a, b)
 
 
-def fits(op: Op) -> bool:
+def supports(op: Op) -> bool:
     """Tell whether an operation is a product of stacks that is large enough for a native call."""
     return _both(op) is not None and op.out.size * op.args[0].shape[-1] > PRODUCT
 
@@ -84,7 +84,7 @@ def arrays(op: Op) -> list[Arg]:
 
 
 def numbers(op: Op) -> tuple[Any, ...]:
-    """Return `axes` and `how` of `stacks.stack`, and the number of parts."""
+    """Return `axes` and `layout` of `stacks.stack`, and the number of parts."""
     from .build import THREADS
 
     a, b = _both(op)  # type: ignore[misc]
@@ -96,14 +96,14 @@ def numbers(op: Op) -> tuple[Any, ...]:
     parts = THREADS if op.out.size * k > PARALLEL else 1
     count = prod(axis[0] for axis in axes)
     runs = -(-parts // count)
-    how = [n, m, k, a.start, a.row, a.flipped, b.start, b.row, b.flipped, runs]
-    return np.array(axes, np.int64).reshape(len(axes), 3), np.array(how, np.int64), min(parts, count * runs)
+    layout = [n, m, k, a.start, a.row, a.flipped, b.start, b.row, b.flipped, runs]
+    return np.array(axes, np.int64).reshape(len(axes), 3), np.array(layout, np.int64), min(parts, count * runs)
 
 
 def work(op: Op) -> int:
     """Return the number of multiplications in the product of two matrices."""
-    _, how, _ = numbers(op)
-    return int(how[0] * how[1] * how[2])
+    _, layout, _ = numbers(op)
+    return int(layout[0] * layout[1] * layout[2])
 
 
-STACK = Native("stacks", "stack", fits, arrays, numbers=numbers, work=work)
+STACK = Native("stacks", "stack", supports, arrays, numbers=numbers, work=work)

@@ -47,11 +47,11 @@ def _code(rows: int) -> Callable[..., Any]:
         size, lanes, vector = _vectors(context, signature.args[7])
         from_a, from_b, to_c = [_entry(context, builder, signature, args, i) for i in (0, 4, 7)]
 
-        def whole(n: int) -> Any:
+        def constant(n: int) -> Any:
             return ir.Constant(k.type, n)
 
         def vectors(start: Any, at: Any) -> list[Any]:
-            places = [builder.gep(start, [builder.add(at, whole(v * lanes))]) for v in range(VECTORS)]
+            places = [builder.gep(start, [builder.add(at, constant(v * lanes))]) for v in range(VECTORS)]
             return [builder.bitcast(place, vector.as_pointer()) for place in places]
 
         def spread(x: Any) -> Any:
@@ -65,11 +65,11 @@ def _code(rows: int) -> Callable[..., Any]:
                 builder.store(zero, place)
         with cgutils.for_range(builder, k) as loop:
             these = [
-                builder.load(x, align=size) for x in vectors(from_b, builder.mul(loop.index, whole(VECTORS * lanes)))
+                builder.load(x, align=size) for x in vectors(from_b, builder.mul(loop.index, constant(VECTORS * lanes)))
             ]
             column = builder.mul(of_column, loop.index)
             for r in range(rows):
-                x = spread(builder.load(builder.gep(from_a, [builder.add(builder.mul(of_row, whole(r)), column)])))
+                x = spread(builder.load(builder.gep(from_a, [builder.add(builder.mul(of_row, constant(r)), column)])))
                 for place, y in zip(sums[r], these, strict=True):
                     product = builder.fmul(x, y, flags=("contract",))
                     builder.store(builder.fadd(builder.load(place), product, flags=("contract",)), place)
@@ -77,7 +77,7 @@ def _code(rows: int) -> Callable[..., Any]:
         kind = ir.FunctionType(vector, [vector] * 3)
         fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{lanes}f{8 * size}")
         for r in range(rows):
-            for place, total in zip(vectors(to_c, builder.mul(ldc, whole(r))), sums[r], strict=True):
+            for place, total in zip(vectors(to_c, builder.mul(ldc, constant(r))), sums[r], strict=True):
                 with builder.if_then(add):  # an explicit fma: rounded once, wherever LLVM inlines this code
                     made = builder.call(fma, [factor, builder.load(total), builder.load(place, align=size)])
                     builder.store(made, place, align=size)
@@ -100,34 +100,34 @@ def _entry(context: Any, builder: Any, signature: Any, args: Any, i: int) -> Any
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _turned(context: Any, a: Any, a_0: Any, lda: Any, out: Any, out_0: Any, ldo: Any) -> Any:
+def _transpose_square(context: Any, a: Any, a_0: Any, lda: Any, out: Any, out_0: Any, ldo: Any) -> Any:
     """Write the transpose of a square part of a matrix, as many rows and columns as a vector has entries."""
     n = types.intp
     return types.void(a, n, n, out, n, n), _turn
 
 
 def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    # Generate the LLVM code of `_turned`.
+    # Generate the LLVM code of `_transpose_square`.
     size, lanes, vector = _vectors(context, signature.args[0])
     start, end = [_entry(context, builder, signature, args, i) for i in (0, 3)]
     lda, ldo = args[2], args[5]
 
-    def row(of: Any, apart: Any, r: int) -> Any:
-        return builder.bitcast(builder.gep(of, [builder.mul(apart, ir.Constant(apart.type, r))]), vector.as_pointer())
+    def row(of: Any, stride: Any, r: int) -> Any:
+        return builder.bitcast(builder.gep(of, [builder.mul(stride, ir.Constant(stride.type, r))]), vector.as_pointer())
 
     rows = [builder.load(row(start, lda, r), align=size) for r in range(lanes)]
-    apart = lanes // 2
-    while apart:  # exchange the off-diagonal quarters of the square, then those of each quarter, and so on
+    distance = lanes // 2
+    while distance:  # exchange the off-diagonal quarters of the square, then those of each quarter, and so on
         for r in range(lanes):
-            if not r & apart:
-                up, low = rows[r], rows[r + apart]
-                upper = [lane if not lane & apart else lanes + lane - apart for lane in range(lanes)]
-                lower = [lane + apart if not lane & apart else lanes + lane for lane in range(lanes)]
-                rows[r], rows[r + apart] = [
+            if not r & distance:
+                up, low = rows[r], rows[r + distance]
+                upper = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
+                lower = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
+                rows[r], rows[r + distance] = [
                     builder.shuffle_vector(up, low, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
                     for order in (upper, lower)
                 ]
-        apart //= 2
+        distance //= 2
     for r in range(lanes):
         builder.store(rows[r], row(end, ldo, r), align=size)
     return context.get_dummy_value()
@@ -151,7 +151,7 @@ def _copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 block, _row = _block(ROWS), _block(1)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: Any, packed: Any, at: Any) -> None:
     """Pack k rows and n columns of a matrix, or its transpose, from the entry at `start` on, into `packed` from `at`.
 
@@ -167,7 +167,7 @@ def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: 
             if left + wide <= n:
                 while flipped and row + lanes <= last:
                     for v in range(0, wide, lanes):
-                        _turned(b, here + row + v * ldb, ldb, packed, place + row * wide + v, wide)
+                        _transpose_square(b, here + row + v * ldb, ldb, packed, place + row * wide + v, wide)
                     row += lanes
                 while not flipped and row < last:
                     for v in range(0, wide, lanes):

@@ -1,6 +1,6 @@
 """Max and average pooling over one axis or two, and their gradients.
 
-Each channel of each sample, a plane, is treated as an image with a single channel. `how` is as in `images`, with the
+Each channel of each sample, a plane, is treated as an image with a single channel. `layout` is as in `images`, with the
 number of planes as the batch.
 """
 
@@ -20,7 +20,7 @@ def _larger(a: Any, b: Any) -> Any:
     return a if a > b or a != a else b
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
     """Write the maximum of `taps` adjacent entries of t, starting at every stride-th entry."""
     n = len(out)
@@ -38,9 +38,9 @@ def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
 
 
 @Parted
-def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def max_pool(x: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     """Write the largest pixel of each window; each part does some planes."""
-    planes, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
+    planes, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(layout)
     x, out, t = x.reshape(-1), out.reshape(-1), scratch[p]
     tiled = across == sx  # windows do not overlap, so all rows of windows can be done in one loop
     pitch = sx * at if tiled else width + 2 * px
@@ -66,7 +66,7 @@ def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> No
                 _largest(t[i * pitch : (i + 1) * pitch], best[i * at : (i + 1) * at], sx, across)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _four(above: Any, below: Any, m: Any, g: Any) -> None:
     """Overwrite the pixels of adjacent windows of two by two pixels with their gradients."""
     for j in range(np.uint64(len(m))):  # unsigned, since numba would test each signed index, and not vectorize
@@ -79,9 +79,9 @@ def _four(above: Any, below: Any, m: Any, g: Any) -> None:
 
 
 @Parted
-def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     # For adjacent windows of two by two pixels: copy pairs of rows, let `_four` compute gradients, copy these back.
-    planes, _, _, height, width, _, _, _, rows, at, _, _, _, _, _, _, _ = _read(how)
+    planes, _, _, height, width, _, _, _, rows, at, _, _, _, _, _, _, _ = _read(layout)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
     n, many = 2 * at, rows * at
     above, below = scratch[p, : 2 * many], scratch[p, 2 * many : 4 * many]
@@ -105,120 +105,120 @@ def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: An
                 more[j] = lower[j]
 
 
-@kernel(apart=True)
-def _won(seen: Any, there: Any, m: Any, ties: Any) -> None:
-    """Overwrite each pixel in `seen` with 1 if it is the largest of its window, else 0; count these in `ties`."""
+@kernel(no_alias=True)
+def _mark_largest(tap_pixels: Any, in_image: Any, m: Any, ties: Any) -> None:
+    """Overwrite each pixel in `tap_pixels` with 1 if it is the largest of its window, else 0; count these in `ties`."""
     n = len(m)
     ties[:] = 0
-    for k in range(len(seen) // n):
-        pixel, inside = seen[k * n : (k + 1) * n], there[k * n : (k + 1) * n]
+    for k in range(len(tap_pixels) // n):
+        pixel, inside = tap_pixels[k * n : (k + 1) * n], in_image[k * n : (k + 1) * n]
         for j in range(n):
             pixel[j] = inside[j] * m.dtype.type(not pixel[j] < m[j])
             ties[j] += pixel[j]
 
 
 @kernel()
-def _divided(scratch: Any, how: Any) -> Any:
+def _divided(scratch: Any, layout: Any) -> Any:
     """Divide the memory of a part: the pixel of each tap, whether it lies in the image, and one number per window."""
-    _, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
+    _, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(layout)
     n = rows * at
     many = n * down * across
-    seen, there, each = scratch[:many], scratch[many : 2 * many], scratch[2 * many : 2 * many + n]
+    tap_pixels, in_image, per_window = scratch[:many], scratch[many : 2 * many], scratch[2 * many : 2 * many + n]
     for q in range(many):
         y = q // n // across + q % n // at * sy - py
         x = q // n % across + q % at * sx - px
-        there[q] = 0 <= y < height and 0 <= x < width
-    return seen, there, each, n, height * width
+        in_image[q] = 0 <= y < height and 0 <= x < width
+    return tap_pixels, in_image, per_window, n, height * width
 
 
 @Parted
-def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     # For any windows: gather their pixels, mark the largest ones, divide g among these, and add it to their pixels.
-    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(layout)
     g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
-    seen, there, each, n, pixels = _divided(scratch[p], how)
+    tap_pixels, in_image, per_window, n, pixels = _divided(scratch[p], layout)
     for plane in range(p * planes // parts, (p + 1) * planes // parts):
         slope, y = g[plane * n : (plane + 1) * n], out[plane * pixels : (plane + 1) * pixels]
-        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
-        _won(seen, there, m[plane * n : (plane + 1) * n], each)
+        _gather(x[plane * pixels :], tap_pixels, 1, 0, rows, layout)
+        _mark_largest(tap_pixels, in_image, m[plane * n : (plane + 1) * n], per_window)
         for j in range(n):
-            each[j] = slope[j] / each[j]
+            per_window[j] = slope[j] / per_window[j]
         for k in range(down * across):
-            share = seen[k * n : (k + 1) * n]
+            share = tap_pixels[k * n : (k + 1) * n]
             for j in range(n):
-                share[j] *= each[j]
+                share[j] *= per_window[j]
         y[:] = 0
-        _scatter(seen, y, 1, 0, rows, how)
+        _scatter(tap_pixels, y, 1, 0, rows, layout)
 
 
-def max_spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, four: bool, parts: int) -> None:
+def max_spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, layout: Any, four: bool, parts: int) -> None:
     """Write the gradient of images x whose windows have the maxima m, from the gradient g; each part does some planes.
 
     With `four` the windows are adjacent and have two by two pixels; there is a faster function for these.
     """
-    (_spread_four if four else _spread)(g, x, m, out, scratch, how, parts)
+    (_spread_four if four else _spread)(g, x, m, out, scratch, layout, parts)
 
 
 @Parted
-def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, layout: Any, p: Any, parts: Any) -> None:
     """Write for each window the mean of h over those pixels where x is the largest of the window."""
-    planes, _, _, _, _, _, _, _, rows, _, _, _, _, _, _, _, _ = _read(how)
+    planes, _, _, _, _, _, _, _, rows, _, _, _, _, _, _, _, _ = _read(layout)
     h, x, m, out = h.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
-    seen, there, each, n, pixels = _divided(scratch[p], how)
-    change = scratch[p, len(scratch[p]) - len(seen) :]
+    tap_pixels, in_image, per_window, n, pixels = _divided(scratch[p], layout)
+    change = scratch[p, len(scratch[p]) - len(tap_pixels) :]
     for plane in range(p * planes // parts, (p + 1) * planes // parts):
-        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
-        _gather(h[plane * pixels :], change, 1, 0, rows, how)
-        _won(seen, there, m[plane * n : (plane + 1) * n], each)
+        _gather(x[plane * pixels :], tap_pixels, 1, 0, rows, layout)
+        _gather(h[plane * pixels :], change, 1, 0, rows, layout)
+        _mark_largest(tap_pixels, in_image, m[plane * n : (plane + 1) * n], per_window)
         y = out[plane * n : (plane + 1) * n]
         y[:] = 0
-        for k in range(len(seen)):
-            y[k % n] += change[k] * seen[k]
+        for k in range(len(tap_pixels)):
+            y[k % n] += change[k] * tap_pixels[k]
         for j in range(n):
-            y[j] /= each[j]
+            y[j] /= per_window[j]
 
 
-@kernel(apart=True)
-def _counted(there: Any, each: Any, whole: Any) -> None:
+@kernel(no_alias=True)
+def _counted(in_image: Any, per_window: Any, count_padding: Any) -> None:
     """Write by how many pixels the sum of each window is divided: all, or those inside the image."""
-    n = len(each)
-    each[:] = len(there) // n if whole else 0
-    if not whole:
-        for k in range(len(there)):
-            each[k % n] += there[k]
+    n = len(per_window)
+    per_window[:] = len(in_image) // n if count_padding else 0
+    if not count_padding:
+        for k in range(len(in_image)):
+            per_window[k % n] += in_image[k]
 
 
 @Parted
-def avg_pool(x: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
-    """Write the mean of each window; with `whole` padding counts as pixels of value 0."""
-    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+def avg_pool(x: Any, out: Any, scratch: Any, layout: Any, count_padding: Any, p: Any, parts: Any) -> None:
+    """Write the mean of each window; with `count_padding` padding counts as pixels of value 0."""
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(layout)
     x, out = x.reshape(-1), out.reshape(-1)
-    seen, there, each, n, pixels = _divided(scratch[p], how)
-    _counted(there, each, whole)
+    tap_pixels, in_image, per_window, n, pixels = _divided(scratch[p], layout)
+    _counted(in_image, per_window, count_padding)
     for plane in range(p * planes // parts, (p + 1) * planes // parts):
-        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
+        _gather(x[plane * pixels :], tap_pixels, 1, 0, rows, layout)
         y = out[plane * n : (plane + 1) * n]
         y[:] = 0
         for k in range(down * across):
-            pixel = seen[k * n : (k + 1) * n]
+            pixel = tap_pixels[k * n : (k + 1) * n]
             for j in range(n):
                 y[j] += pixel[j]
         for j in range(n):
-            y[j] /= each[j]
+            y[j] /= per_window[j]
 
 
 @Parted
-def avg_spread(g: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
+def avg_spread(g: Any, out: Any, scratch: Any, layout: Any, count_padding: Any, p: Any, parts: Any) -> None:
     """Write the gradient of the images from the gradient g of the means."""
-    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(layout)
     g, out = g.reshape(-1), out.reshape(-1)
-    seen, there, each, n, pixels = _divided(scratch[p], how)
-    _counted(there, each, whole)
+    tap_pixels, in_image, per_window, n, pixels = _divided(scratch[p], layout)
+    _counted(in_image, per_window, count_padding)
     for plane in range(p * planes // parts, (p + 1) * planes // parts):
         slope, y = g[plane * n : (plane + 1) * n], out[plane * pixels : (plane + 1) * pixels]
         for k in range(down * across):
-            share = seen[k * n : (k + 1) * n]
+            share = tap_pixels[k * n : (k + 1) * n]
             for j in range(n):
-                share[j] = slope[j] / each[j]
+                share[j] = slope[j] / per_window[j]
         y[:] = 0
-        _scatter(seen, y, 1, 0, rows, how)
+        _scatter(tap_pixels, y, 1, 0, rows, layout)

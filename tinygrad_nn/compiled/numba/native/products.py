@@ -23,7 +23,7 @@ _gemm = types.ExternalFunction(  # numba's own wrapper, which calls the BLAS of 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _there(context: Any, x: Any) -> Any:
+def _address_of(context: Any, x: Any) -> Any:
     """Return the address of a new memory location that contains a number."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -40,7 +40,7 @@ def _blas(
     # BLAS counts columns where NumPy counts rows, so it computes the transpose of c from those of b and a.
     _gemm(
         115 if c.itemsize == 4 else 100, 116 if b_flipped else 110, 116 if a_flipped else 110, n, m, k,
-        _there(c.dtype.type(alpha)), b.ctypes, ldb, a.ctypes, lda, _there(c.dtype.type(add)), c.ctypes, ldc,
+        _address_of(c.dtype.type(alpha)), b.ctypes, ldb, a.ctypes, lda, _address_of(c.dtype.type(add)), c.ctypes, ldc,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from .packed import multiply_packed, pack_matrix
 from .products import gemm_in
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _copy(a: Any, out: Any) -> None:
     for j in range(len(out)):
         out[j] = a[j]
@@ -28,7 +28,7 @@ def _zero(x: Any) -> None:
         x[j] = 0
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _add(a: Any, out: Any) -> None:
     for j in range(len(out)):
         out[j] += a[j]
@@ -52,7 +52,7 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
                 _add(dz[t, row, lo:hi], db[lo:hi])
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _rnn_row(x: Any, a: Any, h: Any, relu: Any) -> None:
     # One step of one sample: x is the product with the last state, a the input's contribution, h the new state.
     zero = h.dtype.type(0)
@@ -76,7 +76,7 @@ def rnn_states(z: Any, w: Any, h: Any, out: Any, packed: Any, s: Any, relu: Any,
             _rnn_row(s[row], z[t, row], out[t, row], relu)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
     zero, one = g.dtype.type(0), g.dtype.type(1)
     if relu:
@@ -110,7 +110,7 @@ def rnn_states_back(
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _lstm_row(
     to_i: Any, to_f: Any, to_u: Any, to_o: Any, a_i: Any, a_f: Any, a_u: Any, a_o: Any, c: Any,
     i: Any, f: Any, u: Any, o: Any, c_t: Any, of_c: Any, h: Any,
@@ -143,7 +143,7 @@ def lstm_states(z: Any, w: Any, h: Any, c: Any, out: Any, cells: Any, packed: An
         _copy(gates[-1, row, 4], out[-1, row])
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _lstm_row_back(
     g: Any, of_h: Any, of_c: Any, i: Any, f: Any, u: Any, o: Any, c: Any, tanh_c: Any,
     to_i: Any, to_f: Any, to_u: Any, to_o: Any,
@@ -192,7 +192,7 @@ def lstm_states_back(
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _gru_row(
     to_r: Any, to_u: Any, to_n: Any, b_r: Any, b_u: Any, b_n: Any, a_r: Any, a_u: Any, a_n: Any, before: Any,
     r: Any, u: Any, candidate: Any, q: Any, h: Any,
@@ -222,7 +222,7 @@ def gru_states(z: Any, w: Any, b: Any, h: Any, out: Any, cells: Any, packed: Any
             )  # fmt: skip
 
 
-@kernel(apart=True)
+@kernel(no_alias=True)
 def _gru_row_back(
     g: Any, back: Any, h: Any, r: Any, u: Any, candidate: Any, q: Any, to_r: Any, to_u: Any, to_n: Any,
     of_r: Any, of_u: Any, of_q: Any, dh: Any,

@@ -33,17 +33,17 @@ class Native:
 
     Attributes:
         module, function: the function's module in this package, and its name.
-        fits: tells whether the function can do an operation whose arrays are all float32 or all float64.
+        supports: tells whether the function can do an operation whose arrays are all float32 or all float64.
         arrays: returns the array arguments for an operation; each is passed C-contiguous (other views are copied).
         memory: returns the shapes of work arrays of the same dtype; their entries mean nothing before and after.
-        numbers: returns the other arguments; metadata of the primitive are in ``op.given``.
+        numbers: returns the other arguments; metadata of the primitive are in ``op.call_meta``.
         work: returns the number of multiplications in its largest matrix product.
         over: the place among `arrays` of one that the only result may overwrite, -1 for none.
     """
 
     module: str
     function: str
-    fits: Callable[[Op], bool] = lambda op: True
+    supports: Callable[[Op], bool] = lambda op: True
     arrays: Callable[[Op], list[Arg]] = all_arguments
     memory: Callable[[Op], tuple[tuple[int, ...], ...]] = no_extras
     numbers: Callable[[Op], tuple[Any, ...]] = no_extras
