@@ -109,8 +109,8 @@ class CandidateWriter:
         if not isinstance(node.op, ast.Pow):
             yield 1.0, node.right
         for op in OTHER_OPS.get(type(node.op), ()):
-            sign = {type(node.op), op} == {ast.Add, ast.Sub}  # easier to read than a minus in one of the terms
-            yield 0.98 if sign else 1.1 if op is not ast.Add else 1.4, binary(node.left, op(), node.right)
+            cost = 0.98 if {type(node.op), op} == {ast.Add, ast.Sub} else 1.1 if op is not ast.Add else 1.4
+            yield cost, binary(node.left, op(), node.right)
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
             yield 1.05, binary(node.right, node.op, node.left)
         if isinstance(node.op, ast.Div):
@@ -208,8 +208,7 @@ class CandidateWriter:
         others = [k for k in node.keywords if k.arg not in ("axis", "keepdims")]
         was = next((k.value for k in node.keywords if k.arg == "axis"), args[0] if args else None)
         kept = any(k.arg == "keepdims" for k in node.keywords)
-        from_the_end = was is not None and isinstance(constant(was), int) and constant(was) < 0  # as the user counts
-        one = range(-ndim, 0) if from_the_end else range(ndim)
+        one = range(-ndim, 0) if was is not None and ast.unparse(was).startswith("-") else range(ndim)  # as in the code
         every: list[Any] = [None, *one, -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
         if ndim > 2:
             every += [tuple(range(k, ndim)) for k in range(ndim - 1)] + [(0, 1), (-2, -1)]
