@@ -34,7 +34,8 @@ def space(module: ModuleType | str) -> dict[str, Any]:
         if module is products:
             names |= {"_gemm": _gemm, "_address_of": lambda x: x}
         elif module is packed:
-            names |= {"block": _block(packed.ROWS), "_row": _block(1), "_transpose_square": _transpose_square, "_line": _line}
+            names |= {"block": _block(packed.ROWS), "_row": _block(1), "_transpose_square": _transpose_square}
+            names |= {"_line": _line}
         elif module is blocked:
             names["block"] = space(packed)["block"]
             names["multiplied"] = lambda *args: names["multiply"](*args) is None

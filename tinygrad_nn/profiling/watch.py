@@ -33,13 +33,14 @@ _one_at_a_time = renewed_after_fork(Lock())
 class Event(NamedTuple):
     """One timed call: name, kind, the argument number `slot` of a rule (-1 for all), and nanoseconds.
 
-    `taken` is the time of the call. `before` is the time since the last event ended, without the overhead of watching.
+    `duration` is the time of the call. `before` is the time since the last event ended, without the overhead of
+    watching.
     """
 
     name: str
     kind: str
     slot: int
-    taken: int
+    duration: int
     before: int
 
 
@@ -108,10 +109,10 @@ def watching(watch: Watch) -> Iterator[None]:
             "profile: another profile is running in this process. Wait for it, or leave the inner one out."
         )
     swapped: list[tuple[Any, str, Any]] = []
-    own: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
+    user_primitives: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
 
     def swap(thing: Any, name: str, new: Any) -> None:
-        if thing not in own:
+        if thing not in user_primitives:
             swapped.append((thing, name, getattr(thing, name)))
         setattr(thing, name, new)
 
@@ -132,7 +133,7 @@ def watching(watch: Watch) -> Iterator[None]:
 
     def made(self: Primitive, *args: Any, **options: Any) -> None:
         make(self, *args, **options)
-        own.add(self)
+        user_primitives.add(self)
         swap_row(self)
 
     def entered(self: Any, *args: Any, **options: Any) -> Any:
@@ -151,7 +152,7 @@ def watching(watch: Watch) -> Iterator[None]:
     finally:
         for thing, name, old in reversed(swapped):
             setattr(thing, name, old)
-        for row in own:
+        for row in user_primitives:
             row.forward, row.jointly = row.forward.__wrapped__, row.jointly and row.jointly.__wrapped__  # type: ignore[attr-defined]
             row.vjps = tuple(rule and rule.__wrapped__ for rule in row.vjps)  # type: ignore[attr-defined]
         _one_at_a_time.release()

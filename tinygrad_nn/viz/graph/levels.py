@@ -143,9 +143,9 @@ class _LevelBuilder:
             for number in range(len(self.tree)):
                 self._stretches(number)
 
-    def _number_of(self, what: tuple[object, ...]) -> int:
+    def _number_of(self, description: tuple[object, ...]) -> int:
         """Return a number that is the same for equal descriptions."""
-        return self.descriptions.setdefault(what, len(self.descriptions))
+        return self.descriptions.setdefault(description, len(self.descriptions))
 
     def _alike(self, child: int) -> int:
         """Return a number that is equal for operations, or levels, that look the same."""
