@@ -221,7 +221,7 @@ def test_an_input_that_is_changed(case: Any) -> None:
         place = target_of(rerun, holds)[0]
     with rerun.running([Change(place, 0, data.dtype.type(2 if data.dtype.kind == "i" else -0.8))]) as run:
         assert numbers(GraphView(run.result)) == fresh(case(), change)[0]
-        assert not run.lost
+        assert not run.unapplied
     assert np.array_equal(data, before)
     with rerun.running() as run:
         assert numbers(GraphView(run.result)) == fresh(case())[0]
@@ -257,7 +257,7 @@ def test_another_operation_in_its_place(case: Any) -> None:
     assert {"sin", "relu"} <= set(replacement_names(part)) or case is lstm
     with rerun.running([Change(place, operation="sin")]) as run:
         assert numbers(GraphView(run.result)) == fresh(case(np.sin))[0]
-        assert not run.lost
+        assert not run.unapplied
 
 
 @each_case
@@ -452,7 +452,7 @@ def test_a_leaf_and_a_constant_made_inside_are_changed_where_the_function_looks_
     both = [Change(constant, 1, 10.0), Change(place, 0, -1.0)]
     with rerun.running(both) as run:  # the constant is used elsewhere then
         assert run.result.data == -6.0
-        assert run.lost == [both[0]]
+        assert run.unapplied == [both[0]]
 
 
 def test_a_python_number_keeps_its_kind_and_a_frozen_array_is_opened_for_the_run_alone() -> None:

@@ -142,14 +142,14 @@ def find_row_axes(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) 
     return found
 
 
-def _axis(few: Shape, more: Shape) -> int | None:
+def _axis(small: Shape, large: Shape) -> int | None:
     """Return the axis along which two shapes differ in proportion to the rows, or None if they are equal."""
-    if few == more:
+    if small == large:
         return None
-    differ = [k for k, (a, b) in enumerate(zip(few, more, strict=False)) if a != b]
-    if len(few) != len(more) or len(differ) != 1 or few[differ[0]] * PROBES[1] != more[differ[0]] * PROBES[0]:
+    differ = [k for k, (a, b) in enumerate(zip(small, large, strict=False)) if a != b]
+    if len(small) != len(large) or len(differ) != 1 or small[differ[0]] * PROBES[1] != large[differ[0]] * PROBES[0]:
         raise ValueError(
-            f"the model draws random numbers of shape {few} for {PROBES[0]} rows and {more} for {PROBES[1]}; with "
+            f"the model draws random numbers of shape {small} for {PROBES[0]} rows and {large} for {PROBES[1]}; with "
             "comm= it must draw the same number for each row."
         )
     return differ[0]

@@ -21,7 +21,7 @@ class Shard:
 
     Attributes:
         ranks: the ranks that share the batch; alone: leave out sums over the ranks, such as while a step is traced.
-        whole: blocks of so many rows are not divided among ranks.
+        block: blocks of so many rows are not divided among ranks.
     """
 
     ranks: Ranks
@@ -29,7 +29,7 @@ class Shard:
     start: int
     stop: int
     alone: bool = False
-    whole: int = 1
+    block: int = 1
 
     @property
     def weight(self) -> float:

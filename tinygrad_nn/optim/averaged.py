@@ -37,7 +37,7 @@ class Averaged:
     """
 
     def __init__(self, minimizer: Any, comm: Any) -> None:
-        self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
+        self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, private=True)
         self._sum, self._taken = Sum(self.ranks), 0
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
@@ -178,7 +178,7 @@ class Averaged:
         self._alike = alike
         arrays = {t.name or f"parameter {k}": t.data for k, t in enumerate(self.tensors)}
         sums = {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()}
-        self.ranks.same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
+        self.ranks.check_same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
 
     def _from_first(self) -> None:
         """Copy the parameters of rank 0 to all ranks."""

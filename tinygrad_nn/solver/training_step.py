@@ -179,15 +179,15 @@ class CompiledStep(TrainingStep):
         self.updates += 1
         return value
 
-    def _step(self, params: Any, states: Any, rates: Any, kept: Any, *batch: Any) -> Any:
-        (value, kept), gradients = self.loss(params, kept, *batch)
+    def _step(self, params: Any, states: Any, rates: Any, buffers: Any, *batch: Any) -> Any:
+        (value, buffers), gradients = self.loss(params, buffers, *batch)
         moved, left = [], []
         both = zip(params, clip_gradients(self.solver, gradients), states, rates, self.task.rules, strict=True)
         for w, g, state, rate, (rule, _) in both:
             step, state = rule.update(g, state, rate, w)
             moved.append(w - step)
             left.append(state)
-        return value, moved, left, kept, gradients if self.tell else ()
+        return value, moved, left, buffers, gradients if self.tell else ()
 
 
 class CompiledGradients:

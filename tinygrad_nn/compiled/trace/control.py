@@ -188,7 +188,7 @@ def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
         with switched("level", None):
             return rule(*args)
     level = max(levels, key=lambda level: level.depth)
-    with level.left():
+    with level.outside_level():
         rows = [_sample_by_sample(rule, *(x.full[k] if level.has(x) else x for x in args)) for k in range(level.n)]
         full = [np.stack(parts) for parts in zip(*rows, strict=True)]
     return [level.wrap(x) for x in full]

@@ -204,8 +204,8 @@ class Live:
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
             "was": was["node"], "carried": was["edge"],
-            "said": [change.said for change in changes],
-            "lost": len(run.lost), "note": "" if self._steady else UNSTEADY,
+            "said": [change.description for change in changes],
+            "lost": len(run.unapplied), "note": "" if self._steady else UNSTEADY,
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
             "others": names,
         }  # fmt: skip
@@ -252,13 +252,13 @@ class Live:
             if name not in state.operations[number]:
                 known = ", ".join(state.operations[number]) or "none"
                 raise ValueError(f"{printable(name)} cannot replace {said}; these can: {known}.")
-            return Change(place, operation=name, said=f"{said}: {state.view[number].operation} → {name}")
+            return Change(place, operation=name, description=f"{said}: {state.view[number].operation} → {name}")
         index = body.get("index", [])
         flat = _flat_index(index, array.shape)
         value = _parse_number(body.get("value"), array.dtype.kind)
         where = f"[{', '.join(map(str, index))}]" if index else ""
         words = f"{said}{where}: {short_number(array.ravel()[flat].item())} → {short_number(value)}"
-        return Change(place, flat, value, said=words)
+        return Change(place, flat, value, description=words)
 
 
 class _ExploredRun:
