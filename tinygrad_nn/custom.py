@@ -118,7 +118,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
         zeros = [np.zeros_like(stored_array(x)) if _numeric(x) else None for x in leaves]
 
-        def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
+        def tangents_along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
             directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
             moved = rule(directions[0] if len(args) == 1 else tuple(directions), out, *args, **metadata)
             return _leaves_of(out, moved, f, "the result")
@@ -126,7 +126,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         total: list[Any] = [None] * len(leaves)
         with recording(True):
             inputs = {k: new_input(zeros[k]) for k in moving}
-            for made, c, value in zip(along(inputs, out, args), flatten(g)[0], flatten(out)[0], strict=True):
+            for made, c, value in zip(tangents_along(inputs, out, args), flatten(g)[0], flatten(out)[0], strict=True):
                 if not isinstance(made, Tensor) or made.node is None:
                     continue  # its derivative does not depend on the directions
                 if made.shape != np.shape(value):
@@ -137,7 +137,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
                 for k, r in zip(moving, pullback(made, [inputs[k] for k in moving], c), strict=True):
                     total[k] = r if total[k] is None else total[k] + r
         if not known_as_linear:
-            plain = partial(along, out=_numbers(out), args=_numbers(args))
+            plain = partial(tangents_along, out=_numbers(out), args=_numbers(args))
             known_as_linear = _require_linear(plain, {k: zeros[k] for k in moving}, flatten(g)[0], total, _name(f))
         return total
 

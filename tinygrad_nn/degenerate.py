@@ -99,9 +99,9 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     inspect, mode.inspect = mode.inspect, None  # operations that run again were inspected the first time
     try:
         for values in (out, ties.rotated(out, x)):
-            again, along = _cotangent(walk, path, node, root, seed, values)
+            again, g_tangent = _cotangent(walk, path, node, root, seed, values)
             arrived.append(raw(again))
-            found.append(rule(again, values, x, along=along, **node.meta))  # type: ignore[misc]
+            found.append(rule(again, values, x, g_tangent=g_tangent, **node.meta))  # type: ignore[misc]
     finally:
         mode.inspect = inspect
     first, second = (raw(r) for r in found)
@@ -155,15 +155,15 @@ def _rerun(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bo
 
     If `live`, the other arguments stay linked to the graph, so that the result can be differentiated in them too.
     """
-    made: dict[Node, Tensor] = {node: start}
+    tensors: dict[Node, Tensor] = {node: start}
     for other in path:
         primitive: Any = other.primitive
         args = [
-            arg if parent is None else made[parent] if parent in made else wrap(arg, parent) if live else arg
+            arg if parent is None else tensors[parent] if parent in tensors else wrap(arg, parent) if live else arg
             for arg, parent in zip(other.args or (), other.parents or (), strict=True)
         ]
         again = apply(primitive, tuple(args), primitive.call_meta(other.meta))
         if again.node is not None and other.notes is not None and "hooks" in other.notes:
             again.node.note(hooks=other.notes["hooks"])
-        made[other] = again
-    return made[root]
+        tensors[other] = again
+    return tensors[root]

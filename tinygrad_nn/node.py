@@ -186,8 +186,8 @@ class Mode:
         return np.geterr()
 
     @errors.setter
-    def errors(self, how: Any) -> None:
-        np.seterr(**how)
+    def errors(self, settings: Any) -> None:
+        np.seterr(**settings)
 
 
 class _Block:

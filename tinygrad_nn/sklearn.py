@@ -164,7 +164,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def _make(self, x: Array, y: Array, rng: np.random.Generator) -> None:
         """Make the untrained network and an empty history."""
-        model = self._made(x.shape[1], self._outputs(y), x.dtype, rng)
+        model = self._new_model(x.shape[1], self._outputs(y), x.dtype, rng)
         if self.module is not None:
             self._check_module(model, x, self._outputs(y))
         self.model_, self.history_ = model, History()

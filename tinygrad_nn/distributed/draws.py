@@ -73,7 +73,7 @@ def _row_draw(name: str, place: int) -> Callable[..., Any]:
         shape = (int(size),) if isinstance(size, int | np.integer) else tuple(int(n) for n in size)
         if self.seen is not None:
             self.seen.append(shape)
-        if shard.alone or (shard.length == shard.total and 0 not in shape):
+        if shard.skip_sums or (shard.length == shard.total and 0 not in shape):
             return plain(self, *args, **kwargs)
         whole, axis = self._of_batch(shape, shard)
         if "size" in kwargs:
@@ -129,7 +129,7 @@ def find_row_axes(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) 
     bits, seen, found = draws.bit_generator.state, [], []
     for rows in PROBES:
         draws.seen = []
-        with on_shard(Shard(shard.ranks, rows, 0, rows, alone=True)):
+        with on_shard(Shard(shard.ranks, rows, 0, rows, skip_sums=True)):
             found.append(forward(rows))
         seen.append(draws.seen)
     draws.seen, draws.bit_generator.state = None, bits

@@ -20,7 +20,7 @@ class Shard:
     sums over the whole batch.
 
     Attributes:
-        ranks: the ranks that share the batch; alone: leave out sums over the ranks, such as while a step is traced.
+        ranks: the ranks that share the batch; skip_sums: leave out sums over the ranks, such as while a step is traced.
         block: blocks of so many rows are not divided among ranks.
     """
 
@@ -28,7 +28,7 @@ class Shard:
     total: int
     start: int
     stop: int
-    alone: bool = False
+    skip_sums: bool = False
     block: int = 1
 
     @property

@@ -219,14 +219,16 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
     return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
-def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
+def _eigh_vjp(
+    g: Array, out: Array, x: Array, UPLO: Any = "L", g_tangent: Any = None, unknown: Any = undetermined
+) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
     same = _equal_pairs(_detach(w))
     M = H(V) @ g[..., 1:, :]
-    if along is None:
+    if g_tangent is None:
         ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _slope_where_zero(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
+        ties = _slope_where_zero(_skew(M), _skew(H(V) @ conj(g_tangent)[..., 1:, :]), g) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
     return conj(_symmetric(V @ with_diagonal(g[..., 0, :], M) @ H(V)))
 
@@ -247,14 +249,14 @@ def _turning(V: Array, g: Array) -> Array:
     return M - H(V) @ V * real(_diagonals(M))[..., None, :]
 
 
-def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
+def _eig_vjp(g: Array, out: Array, x: Array, g_tangent: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
     same = _equal_pairs(_detach(w))
     M = _turning(V, g)
-    if along is None:
+    if g_tangent is None:
         ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _slope_where_zero(M, _turning(V, conj(along)), g)
+        ties = _slope_where_zero(M, _turning(V, conj(g_tangent)), g)
     M = np.where(same, ties, M) / conj(_gaps(w, same))
     lost = _defective(_detach(V), same)
     basis = np.where(lost, np.eye(x.shape[-1], dtype=V.dtype), V)
@@ -295,23 +297,23 @@ def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
     return left + right, left - right
 
 
-def _outside_columns(U: Array, g: Array, along: Any, zero: Array, unknown: Any, full_cotangent: Array) -> Array:
-    """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `along`."""
+def _outside_columns(U: Array, g: Array, g_tangent: Any, zero: Array, unknown: Any, full_cotangent: Array) -> Array:
+    """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `g_tangent`."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
-    if along is None:
+    if g_tangent is None:
         fixed = _detach(U)
         return np.where(at_zero, unknown(np.where(at_zero, g - fixed @ (H(fixed) @ g), 0)), rest)
-    return np.where(at_zero, _slope_where_zero(rest, along - U @ (H(U) @ along), full_cotangent), rest)
+    return np.where(at_zero, _slope_where_zero(rest, g_tangent - U @ (H(U) @ g_tangent), full_cotangent), rest)
 
 
-def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
+def _svd_vjp(g: Array, out: Array, x: Array, g_tangent: Any = None, unknown: Any = undetermined) -> Array:
     (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
     s, e = real(s), _separating_direction(s)
     zero, same = _detach(s) <= _tolerance(_detach(s)), _equal_pairs(_detach(s))
     zeros = zero[..., None, :] & zero[..., :, None]
     # Left and right vectors of equal values can only be rotated together; for values of 0 they rotate independently.
     together, against = _turns(U, Vh, gU, gVh)
-    if along is None:
+    if g_tangent is None:
         loose = np.abs(H(_detach(U)) @ gU) + np.abs(conj(_detach(Vh)) @ T(gVh))
         together = np.where(same, _equal_contribution(loose, _detach(gs), same, unknown), together)
         against = np.where(zeros, unknown(np.where(zeros, loose, 0)), against)
@@ -319,7 +321,7 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
         gs = np.where(zero & ~_is_zero(plain, plain)[..., 0, :], 0, gs)  # as |x|
         along_U = along_V = None
     else:
-        along_U, _, along_V = _svd_parts(x, conj(along))
+        along_U, _, along_V = _svd_parts(x, conj(g_tangent))
         slopes = _turns(U, Vh, along_U, along_V)
         together = np.where(same, _slope_where_zero(together, slopes[0], g), together)
         against = np.where(zeros, _slope_where_zero(against, slopes[1], g), against)

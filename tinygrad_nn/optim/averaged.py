@@ -111,7 +111,7 @@ class Averaged:
         if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
             if norm is not None or value is not None:
                 raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
-            self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
+            self.minimizer.over_ranks = lambda loss, found: self._total(loss, found, found, shard)
             with on_shard(shard):
                 return self.minimizer.step(gradients)
         loss, found = self._own_gradients(gradients, shard)

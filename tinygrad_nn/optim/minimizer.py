@@ -117,7 +117,7 @@ class Minimizer:
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
-        self.across: Across | None = None
+        self.over_ranks: Across | None = None
         self._watch = Watch()
         if isinstance(schedule, type):
             raise TypeError(
@@ -258,7 +258,7 @@ class Minimizer:
                 loss.backward()
             loss = loss.data
         value = loss_as_number(loss)
-        if self.across is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
+        if self.over_ranks is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
             raise ValueError(
                 "step: the loss does not depend on any parameter, so none would change; compute it from them, and "
                 "return it as a Tensor rather than as a number."
@@ -276,8 +276,8 @@ class Minimizer:
             _assign_flat(group.parameters, w)
             loss = self._evaluate(closure)
             g = flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
-            if self.across is not None:
-                loss, (g,) = self.across(loss, [g])
+            if self.over_ranks is not None:
+                loss, (g,) = self.over_ranks(loss, [g])
             return loss, g
 
         try:

@@ -131,7 +131,7 @@ def watching(watch: Watch) -> Iterator[None]:
 
     make, enter, summing = Primitive.__init__, compiled.Compiled.__call__, getattr(backward, SUMMING)
 
-    def made(self: Primitive, *args: Any, **options: Any) -> None:
+    def init_and_swap(self: Primitive, *args: Any, **options: Any) -> None:
         make(self, *args, **options)
         user_primitives.add(self)
         swap_row(self)
@@ -143,7 +143,7 @@ def watching(watch: Watch) -> Iterator[None]:
     try:
         for row in list(REGISTRY.values()):
             swap_row(row)
-        swap(Primitive, "__init__", made)
+        swap(Primitive, "__init__", init_and_swap)
         swap(compiled.Compiled, "__call__", entered)
         swap(Updater, "__call__", watch.timed(Updater.__call__, "update", UPDATED))
         swap(backward, SUMMING, watch.timed(summing, SUMMING, SUMMED))
@@ -161,15 +161,17 @@ def watching(watch: Watch) -> Iterator[None]:
 class _RecordedGradients(Sequence[Any]):
     """The gradients of a rule that computes each one when it is indexed; each computation is recorded."""
 
-    def __init__(self, watch: Watch, gradients: Any, name: str, given: tuple[Any, ...], meta: dict[str, Any]) -> None:
-        self.watch, self.gradients, self.name, self.given, self.meta = watch, gradients, name, given, meta
+    def __init__(
+        self, watch: Watch, gradients: Any, name: str, arguments: tuple[Any, ...], meta: dict[str, Any]
+    ) -> None:
+        self.watch, self.gradients, self.name, self.arguments, self.meta = watch, gradients, name, arguments, meta
 
     def __len__(self) -> int:
         return len(self.gradients)
 
     def __getitem__(self, slot: Any) -> Any:
         found = self.watch.timed(lambda *_, **__: self.gradients[slot], self.name, BACK, slot)
-        return found(*self.given, **self.meta)
+        return found(*self.arguments, **self.meta)
 
 
 def _record_joint_rule(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> Callable[..., Any]:

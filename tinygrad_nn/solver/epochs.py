@@ -102,7 +102,7 @@ class Training:
     shared: SharedTraining | None = None
     done: Progress = field(init=False)
     history: History = field(init=False)
-    shown: ProgressBar = field(init=False)
+    progress_bar: ProgressBar = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
     listeners: Listeners = field(init=False)
 

@@ -83,7 +83,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         run = lambda o, xs, c: pullback(_as_tensor(o[0]), xs, c[0])  # noqa: E731
         return level.outside(run, [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
-    arrived: dict[Node, Any] = {}
+    gradient_of: dict[Node, Any] = {}
     live = _wants_graph(cotangent) or _has_outside_graph(out.node, nodes)
     directions = level_of(cotangent)
     if directions is not None and out.node is not None and _has_ties(out.node, nodes):
@@ -91,19 +91,19 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     if out.node is not None and directions is not None:
         with recording(live):
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
-        arrived = found if live else {node: _without_graph(g) for node, g in found.items()}
+        gradient_of = found if live else {node: _without_graph(g) for node, g in found.items()}
     elif out.node is not None and not live:
         found = walk(out.node, np.asarray(unmasked(cotangent), dtype=out.dtype), wanted=nodes)
-        arrived = {node: np.array(g) for node, g in found.items()}
+        gradient_of = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
         seed = seed if seed.dtype == out.dtype else seed.astype(out.dtype)
         with recording(True):
-            arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
+            gradient_of = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []
     for t in inputs:
-        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in arrived else None
-        gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
+        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in gradient_of else None
+        gradients.append(gradient_of[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
 
 

@@ -111,11 +111,11 @@ class Level:
         """Return the Mapped Tensor for one sample of an array or Tensor with the samples along its first axis."""
         if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the inner vmap's Mapped is outside
             return inner.wrap(self.wrap(full.full.swapaxes(0, 1)))
-        made: Mapped = object.__new__(Mapped)
-        made.full, made.level, made.label = full, self, None
-        made.node = full.node if isinstance(full, Tensor) else None
-        store_array(made, placeholder(full.shape[1:], full.dtype))
-        return made
+        mapped: Mapped = object.__new__(Mapped)
+        mapped.full, mapped.level, mapped.label = full, self, None
+        mapped.node = full.node if isinstance(full, Tensor) else None
+        store_array(mapped, placeholder(full.shape[1:], full.dtype))
+        return mapped
 
     def has(self, x: Any) -> bool:
         """Tell whether a value differs between the samples of this Level."""

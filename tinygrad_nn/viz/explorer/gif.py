@@ -190,7 +190,7 @@ class _Film:
         self._caption(pen, moment, at)
         return image
 
-    def _free(self, points: list[Point], text: str, taken: list[Spot]) -> Spot:
+    def _free(self, points: list[Point], text: str, occupied: list[Spot]) -> Spot:
         """Return a free rectangle for a label on a line: near its source, or further along if that place is taken."""
         w, h = self._font(11 * self.scale, True).getlength(text) + 10, 18 * self.scale
         length = sum(math.dist(a, b) for a, b in pairwise(points))
@@ -201,11 +201,11 @@ class _Film:
             if (
                 spot[0] >= RIM
                 and spot[0] + w <= self.width - RIM
-                and not any(_is_overlapping(spot, other) for other in taken)
+                and not any(_is_overlapping(spot, other) for other in occupied)
             ):
                 return spot
         x, y = _point_along(points, min(AHEAD / 2 * self.scale, length / 2))
-        while any(_is_overlapping((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
+        while any(_is_overlapping((x - w / 2, y - h / 2, w, h), other) for other in occupied[len(self.view) :]):
             y += 20 * self.scale  # two edges on the same line, as in x * x: below the other label
         return x - w / 2, y - h / 2, w, h
 

@@ -132,7 +132,7 @@ def variables(
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    kept: set[str] = set()
+    module_paths: set[str] = set()
     own = [{name: value for name, value in list(space.items())
             if ((explicit and isinstance(name, str)) or _is_user_variable(name))
             and value is not None and not isinstance(value, ENDS)}
@@ -149,8 +149,8 @@ def variables(
                     if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
                         owned.setdefault(path, part)
                     if module is None and found[path] is part:
-                        kept.add(path)
-    return found, owned, kept
+                        module_paths.add(path)
+    return found, owned, module_paths
 
 
 def variable_spaces() -> list[Mapping[str, Any]]:
@@ -218,20 +218,20 @@ def _loop_variables(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     Results of operations do not count, as the last of ``losses`` may well be named ``loss``. Nor does a dict that holds
     variables under their own names.
     """
-    bare: dict[int, set[str]] = {}
+    names_by_id: dict[int, set[str]] = {}
     for space in spaces:
         for name, value in space.items():
-            bare.setdefault(id(value), set()).add(name)
-    left: set[int] = set()
+            names_by_id.setdefault(id(value), set()).add(name)
+    leftover: set[int] = set()
     for holder in _find_containers([value for space in spaces for value in space.values()]):
-        if isinstance(holder, dict) and any(key in bare.get(id(value), ()) for key, value in holder.items()):
+        if isinstance(holder, dict) and any(key in names_by_id.get(id(value), ()) for key, value in holder.items()):
             continue
         for members in (_members(holder, 1), _members(holder, 2)):
-            known = [id(part) in bare for part in members]
+            known = [id(part) in names_by_id for part in members]
             first = known.index(True) if True in known else 0
             if first and all(known[first:]):
-                left.update(map(id, members[first:]))
-    return left
+                leftover.update(map(id, members[first:]))
+    return leftover
 
 
 def _find_containers(values: list[Any]) -> Iterator[Any]:
