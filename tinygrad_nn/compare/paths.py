@@ -106,7 +106,7 @@ def _wide_gradients(node: Node, g: Array) -> Slots:
 def rerun_operation(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     """Run an operation on other arguments; return its result, and its metadata with what the forward saves."""
     primitive: Any = node.primitive
-    meta = primitive.given(node.meta)
+    meta = primitive.call_meta(node.meta)
     out = primitive.forward(*args, **meta)
     if primitive.saves:
         out, saved = out

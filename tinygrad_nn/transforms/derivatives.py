@@ -170,7 +170,7 @@ class Call:
         shared = level is not None and not any(level.has(x) for x in flatten([given, named])[0])
         for once in (True, False) if shared else (False,):
             if once:
-                with level.left(), recording(thread.mode.grad):
+                with level.outside_level(), recording(thread.mode.grad):
                     self.inputs = [new_input(x, f) for x in leaves]
             else:
                 self.inputs = [new_input(x, f) for x in leaves]
