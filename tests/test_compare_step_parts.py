@@ -209,6 +209,12 @@ def test_the_steps_as_text() -> None:
         "db[0]                                   0.1234568           1e-9",
     ]  # fmt: skip
     assert listing.as_text([step()])[2:] == [f"ok       4  {'dx = g':<45}          2          3"]
+    wide = [step(source=f"dx = {'重' * 30}"), step("重", "WRONG", source="重 = g")]
+    assert listing.as_text(wide)[2:4] + listing.as_text(wide)[6:] == [
+        f"ok       4  dx = {'重' * 19}…           2          3",
+        f"WRONG    4  重 = g{' ' * 39}          2          3",
+        f"重[1, 2]{' ' * 26}              5              6",
+    ]
     many = [step(f"d{k}", "WRONG", k, f"d{k} = 1") for k in range(1, 14)]
     assert [text[:5] for text in listing.as_text(many)[-12:]] == [f"d{k}[1, 2]"[:5] for k in range(1, 13)]
     assert len(listing.as_text(many)) == 2 + 13 + 2 + 12

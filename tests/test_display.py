@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from tinygrad_nn import (
     BackProp,
@@ -16,6 +17,7 @@ from tinygrad_nn import (
     Scaler,
     Settings,
     Solver,
+    Tensor,
     TrainNN,
     check_gradients,
     compare_gradients,
@@ -25,13 +27,17 @@ from tinygrad_nn import (
     load_sonnets,
     nn,
     optim,
+    profile,
     read_table,
     supported,
     viz,
 )
 from tinygrad_nn.common.display import brief, in_few_lines, notebook
+from tinygrad_nn.metrics import format_cm
+from tinygrad_nn.node import scope
 from tinygrad_nn.optim import lr_scheduler
 
+WIDE, PLAIN = "重み🚀", "weight"  # both take six columns of a terminal
 SOLVER = Solver("crossentropy", "sgd", 0.03)
 
 
@@ -117,3 +123,46 @@ def test_values_in_short() -> None:
 
 def test_outside_of_a_notebook_there_is_none() -> None:
     assert notebook() is None
+
+
+def _in_scopes(name: str) -> Callable[[Any], Any]:
+    def f(x: Any) -> Any:
+        with scope(*name.split(".")):
+            return np.exp(x)
+
+    return f
+
+
+def _failing(name: str) -> Any:
+    with pytest.raises(ValueError, match="matmul") as caught:
+        Tensor(np.ones((2, 3)), name=name) @ Tensor(np.ones((2, 3)), name="b")
+    return viz.explain_error(caught.value)
+
+
+def _squares(p: Any) -> Any:
+    return sum((x * x).sum() for x in p.values())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda name: format_cm(np.eye(2, dtype=int), [name, "b"]),
+        lambda name: History([0.5], metrics={f"{name} {name}": [0.25], "b": [1.0]}),
+        lambda name: viz.summary(_in_scopes(name), np.ones(2)),
+        lambda name: compare_gradients(_squares, {f"{name} {name}": np.ones(2)}, manual=lambda p: p),
+        _failing,
+    ],
+    ids=["confusion", "history", "summary", "gradients", "failure"],
+)
+def test_columns_line_up_under_wide_letters(made: Callable[[str], Any]) -> None:
+    assert str(made(WIDE)).replace(WIDE, PLAIN) == str(made(PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(WIDE, WIDE), (WIDE * 5, "重み🚀重み🚀重み🚀…"), (f"a.{WIDE * 5}", "…重み🚀重み🚀重み🚀")]
+)
+def test_the_rows_of_a_profile_line_up_under_wide_letters(name: str, shown: str) -> None:
+    found = profile(_in_scopes(name), Tensor(np.ones(2)), compile=False)
+    head, row = str(found).partition("\nlayer")[2].splitlines()[:2]
+    assert (cell_len("layer" + head), cell_len(row)) == (79, 79)
+    assert row.startswith(shown + " ")

@@ -17,6 +17,7 @@ from tinygrad_nn.sklearn import NeuralClassifier
 NAMES: dict[str, Any] = {
     "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
     "io": io, "NeuralClassifier": NeuralClassifier,
+    "hidden": np.ma.masked_array([1.0, 2.0], [True, False]),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
@@ -49,6 +50,15 @@ def test_a_function_takes_a_list_as_an_array(name: str) -> None:
     np.testing.assert_array_equal(function(tuple(ROWS[0])), function(ROWS[0]))
 
 
+def test_a_function_of_layers_takes_lists_as_arrays() -> None:
+    F = nn.functional
+    weight = RNG.normal(size=(2, 4))
+    np.testing.assert_array_equal(F.linear(ROWS.tolist(), weight.tolist()), F.linear(ROWS, weight))
+    np.testing.assert_array_equal(F.layer_norm(ROWS.tolist(), 4), F.layer_norm(ROWS, 4))
+    np.testing.assert_array_equal(F.max_pool2d(IMAGES.tolist(), 2), F.max_pool2d(IMAGES, 2))
+    np.testing.assert_array_equal(F.pad(x=ROWS.tolist(), pad=(1, 1)), F.pad(ROWS, (1, 1)))
+
+
 def test_upsample_takes_a_size_first_as_pytorch_does() -> None:
     np.testing.assert_array_equal(nn.Upsample((8, 12))(IMAGES), nn.Upsample(scale_factor=2)(IMAGES))
     assert repr(nn.Upsample(8)) == "Upsample(size=8)"
@@ -66,6 +76,16 @@ def test_losses_take_lists_integers_and_tables() -> None:
 def test_complex_and_integer_rows_reach_a_flatten_unchanged() -> None:
     for dtype in (complex, int):
         assert nn.Flatten()(np.ones((2, 3, 4), dtype)).dtype == dtype
+
+
+class Sums(nn.Linear):
+    """A layer of two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return super().forward(a) + b
 
 
 def fitted(x: Any, loss: str | None = "mse", model: Any = None, **options: Any) -> Any:
@@ -263,6 +283,44 @@ tg.grad(np.sum)([1.0, 2.0]) | TypeError | A list that is an argument of grad sta
 optim.averaged(optim.Minimizer([w]), "world").step((w * w).sum(), rows=2) | TypeError | it got a loss
 optim.averaged(optim.Minimizer([w]), "world").step(lambda: None, rows=2) | TypeError | the function returned None
 optim.averaged(optim.Minimizer([w]), "world").step(lambda: (w * w).sum(), rows=-1) | ValueError | rows=-1; it needs
+Tensor(x, "x") | TypeError | Tensor: requires_grad='x' is of type str | Tensor(data, name='x', dtype=float)
+Tensor(x, float) | TypeError | requires_grad=float is of type type; it needs True or False | dtype=float
+Tensor([hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
+Tensor([[1.0], (np.ma.masked,)]) | TypeError | 1 of the 1 entries of this masked array are masked
+w + [np.ma.masked_array(1.0, True), 1.0] | TypeError | entries of this masked array are masked
+np.concatenate(w, w) | TypeError | takes the arrays in a list, not one by one. Write np.concatenate([x, y])
+np.stack(w, np.ones(2)) | TypeError | takes the arrays in a list, not one by one. Write np.stack([x, y])
+nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, rng=0, or a generator | default_rng(0)
+nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
+nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
+fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
+tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
+Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']
+tg.Predict(nn.Linear(2, 1), [hidden]) | ValueError | an array of x is a masked array, and 1 of its
+nn.functional.batch_norm(x, None, None) | ValueError | needs running_mean and running_var | Write training=True
+optim.SGD([{"params": w, "lr": -1, "initial_lr": 1}]) | ValueError | lr=-1; | A learning rate scheduler sets it
+nn.functional.layer_norm(None, 2) | TypeError | layer_norm: input is None; a layer takes numbers
+nn.functional.linear(x, None) | TypeError | linear: weight is None
+nn.functional.linear(x, weight="a") | TypeError | linear: weight is of type str
+nn.functional.scaled_dot_product_attention(x, {}, x) | TypeError | scaled_dot_product_attention: key is of type dict
+nn.functional.dropout(x, True) | TypeError | dropout: p=True is of type bool; it needs a number, e.g. p=0.5
+nn.functional.dropout(x, 30) | ValueError | dropout: p=30; the dropped share must be at least 0 and | 30 % are p=0.3.
+nn.functional.dropout(x, 0.5, "eval") | TypeError | dropout: training='eval' is of type str; it needs True or False
+nn.functional.leaky_relu(x, None) | TypeError | leaky_relu: negative_slope=None is of type NoneType; it needs a number
+nn.functional.layer_norm(x, 2, eps="1e-5") | TypeError | layer_norm: eps='1e-5' is of type str | e.g. eps=1e-05
+nn.functional.huber_loss(x, x, delta=None) | TypeError | huber_loss: delta=None is of type NoneType; it needs a number
+nn.LSTM(2, 3, batch_first="yes") | TypeError | LSTM: batch_first='yes' is of type str; it needs True or False
+nn.LayerNorm(2, "1e-5") | TypeError | LayerNorm: eps='1e-5' is of type str; it needs a number, e.g. eps=1e-05
+nn.BatchNorm1d(2, momentum="0.1") | TypeError | momentum='0.1' is of type str; it needs a number
+nn.relu(None) | TypeError | relu got a NoneType that is not an array of numbers: None.
+nn.sigmoid({"a": 1}) | TypeError | sigmoid got a dict that is not an array of numbers
+w + "a" | TypeError | add got a str that is not an array of numbers: 'a'.
+w * None | TypeError | multiply got a NoneType that is not an array of numbers: None.
+optim.SGD([w], lr=None) | ValueError | SGD: lr=None; it must be a finite number of at least 0
+optim.Adam(None) | TypeError | Adam: the parameters are None of type NoneType; pass model.parameters()
+optim.Minimizer(0.5) | TypeError | Minimizer: the parameters are 0.5 of type float; pass model.parameters()
+tg.array([hidden, hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
+tg.array([[w, w], [hidden, hidden]]) | TypeError | 1 of the 2 entries of this masked array are masked
 nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spatial); x has shape (3,)
 """
 
@@ -271,7 +329,7 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
     with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError, OSError)) as caught:
-        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted})
+        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
         assert part in str(caught.value), (part, str(caught.value))

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compile
+from tinygrad_nn.common.columns import truncate
 from tinygrad_nn.compiled.code import Code
 from tinygrad_nn.compiled.numba import fuse, loops, machine
 from tinygrad_nn.compiled.numpy.replay import Writer
-from tinygrad_nn.compiled.program import show, simplify
+from tinygrad_nn.compiled.program import simplify
 from tinygrad_nn.compiled.program.arguments import Names
 from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
+from tinygrad_nn.graph.summary import bytes_text
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.tensor import apply, stored_array
 from tinygrad_nn.tree import flatten
@@ -884,9 +886,9 @@ def test_code_is_large_beyond_a_number_of_kernels_or_lines(text: str) -> None:
 
 
 def test_long_texts_are_truncated() -> None:
-    assert [show._truncate(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
-    amounts = [show.bytes_text(n) for n in (0, 999, 1000, 999_499, 999_500, 1_000_000, 10**9)]
-    assert amounts == ["0 B", "999 B", "1 kB", "999 kB", "1 MB", "1 MB", "1 GB"]
+    assert [truncate(text, 5, "...") for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
+    amounts = [bytes_text(n) for n in (0, 999, 1000, 999_499, 999_500, 1_000_000, 10**9, 5 * 10**12)]
+    assert amounts == ["0 B", "999 B", "1 kB", "999 kB", "1 MB", "1 MB", "1 GB", "5 TB"]
     long = compile(lambda x: [x * k for k in range(2, 30)], backend="numpy").plan(np.ones(2))
     assert max(map(len, str(long).splitlines())) == 80
 

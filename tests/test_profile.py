@@ -620,12 +620,12 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "2 operations mix floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
         "parameters one dtype.")),
     "copies": (a_profile(*[operation("reshape", seconds=0.02, flops=0) for _ in range(40)]), (
-        "The 40 new arrays of reshape (32.0 kB) take 80 % of this call: keep the array in the order in which it is "
+        "The 40 new arrays of reshape (32 kB) take 80 % of this call: keep the array in the order in which it is "
         "used, then no copy is made.")),
     "views": (a_profile(*[operation("reshape", seconds=0.02, allocated=0) for _ in range(40)]), ""),
     "parts in place": (a_profile(*[operation("getitem", "back", seconds=0.02, allocated=0) for _ in range(50)]), ""),
     "parts": (a_profile(*[operation("getitem", "back", seconds=0.02) for _ in range(50)]), (
-        "The 50 gradients of t[...] take 100 % of this call, each an array as large as the whole of t (40.0 kB in "
+        "The 50 gradients of t[...] take 100 % of this call, each an array as large as the whole of t (40 kB in "
         "all): write the operations over all rows at once.")),
     "a loop": (a_profile(*[operation(seconds=0.01) for _ in range(20)], compiling=()), (
         "Python costs 80 % of this call. Compiled it would take about the 200 ms of its operations: write the step as "

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .common.columns import pad, text_columns
 from .common.masked import check_unmasked
 from .common.printable import printable
 from .common.spelling import did_you_mean
@@ -216,15 +217,16 @@ def format_cm(matrix: ArrayLike, names: Sequence[Any] | None = None) -> str:
 
 
 def _table(counts: Array, heads: list[str]) -> list[str]:
-    first = max(map(len, heads))
-    widths = [max(len(head), *(len(str(n)) for n in column)) for head, column in zip(heads, counts.T, strict=True)]
+    first = max(map(text_columns, heads))
+    columns = zip(heads, counts.T, strict=True)
+    widths = [max(text_columns(head), *(len(str(n)) for n in column)) for head, column in columns]
     rows = [["", *heads], *([head, *map(str, row)] for head, row in zip(heads, counts.tolist(), strict=True))]
     texts = [
-        " | ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
+        " | ".join([pad(row[0], first), *(pad(cell, w, right=True) for cell, w in zip(row[1:], widths, strict=True))])
         for row in rows
     ]
     texts = [f"| {text} |" for text in texts]
-    rule = "-" * len(texts[0])
+    rule = "-" * text_columns(texts[0])
     return [rule, *(line for text in texts for line in (text, rule))]
 
 

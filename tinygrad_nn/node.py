@@ -32,6 +32,11 @@ NO_ARRAY = (
 
 SPARE = 2**16  # how many freed Nodes, of 150 bytes each, a thread keeps for reuse
 TRANSIENT = frozenset({"used", "summed", "read"})  # notes about a gradient, dropped when it is cleared, see `leaves`
+NO_TEXTS = (
+    "a Tensor holds numbers; this data has dtype {}. Convert it first, for example with np.asarray(data, dtype=float); "
+    "text classes become numbers with tinygrad_nn.data.one_hot."
+)
+BY_NAME = " Name and dtype are passed by name: Tensor(data, name='x', dtype=float)."
 NO_NUMBER = (
     "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
     "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "

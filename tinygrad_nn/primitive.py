@@ -212,7 +212,12 @@ class Primitive:
                     return self(*given, **metadata)
         if of_option is not None:
             return of_option(self, arrays, metadata)
-        out = self.forward(*arrays, **metadata)
+        try:
+            out = self.forward(*arrays, **metadata)
+        except (TypeError, AttributeError):
+            for array in arrays:
+                as_constant(array, self)  # raises, and says what is no array of numbers
+            raise
         return out[0] if self.saves else out
 
     def evaluate(self, args: Iterable[Any], metadata: Mapping[str, Any]) -> np.ndarray[Any, Any]:
@@ -388,11 +393,10 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
     array = np.asarray(unmasked(arg))
-    if array.dtype == object:
-        raise TypeError(
-            f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
-            "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
-        )
+    if array.dtype.kind in "OUS":
+        mixed = " Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
+        told = f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}."
+        raise TypeError(told + mixed * isinstance(arg, (list, tuple)))
     return array
 
 

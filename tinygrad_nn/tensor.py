@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .common.arguments import check_flag
 from .common.masked import unmasked
 from .leaves import assign_gradient, read_gradient, updated_in_place
-from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, leaf_node, thread
+from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, NO_WRITING, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -213,10 +214,9 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> None:
         array = data if type(data) is _ndarray and dtype is None else np.asarray(unmasked(data), dtype)
         if array.dtype.kind not in "fciub":
-            raise TypeError(
-                f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
-                "np.asarray(data, dtype=float); text classes become numbers with tinygrad_nn.data.one_hot."
-            )
+            raise TypeError(NO_TEXTS.format(array.dtype))
+        if requires_grad is not True and requires_grad is not False:
+            check_flag("Tensor", "requires_grad", requires_grad, BY_NAME)
         self.data, self.label = array, name
         self.node = leaf_node(array, name) if requires_grad and array.dtype.kind in "fc" else None
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import manual as by_hand
+from ..common.arguments import as_generator
 from ..nn.layer import Layer
 from ..solver import DataCache, Solver
 from ..solver.tasks.layers import LayerLoss, draw_masks
@@ -173,7 +174,7 @@ def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
 
 def own_generator(rng: Any) -> np.random.Generator:
     """Return a new Generator seeded from `rng`; its numbers differ from those that user code draws with `rng`."""
-    return np.random.default_rng(np.random.default_rng(rng).integers(2**63, size=4))
+    return np.random.default_rng(as_generator(rng).integers(2**63, size=4))
 
 
 def nearby(x: Any, rng: np.random.Generator) -> Array:

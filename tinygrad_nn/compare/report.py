@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.columns import pad, text_columns, truncate
 from ..common.printable import printable
 from ..files import write_whole
 from .diagnosis import NO_GRAPH, Diagnosis, Row, compact_text
@@ -141,7 +142,7 @@ def _to_json_value(value: Any) -> Any:
 
 def as_text(report: ComparisonReport) -> str:
     """Return the report as lines of at most 80 characters."""
-    wide = min(22, max([9, *(len(row.name) for row in report.rows)]))
+    wide = min(22, max([9, *(text_columns(printable(row.name)) for row in report.rows)]))
     head = (f"{'array':<{wide}} {'shape':>10} {'max abs':>8} {'max rel':>8} {'ratio':>7} {'wrong':>6}  verdict")
     lines = _wrapped(report.title, "")
     if report.steps:
@@ -149,25 +150,24 @@ def as_text(report: ComparisonReport) -> str:
     elif report.rows:
         lines += ["", head, "-" * min(WIDTH, wide + 57)]
     for row in () if report.steps else report.rows:
-        name = printable(row.name)
-        name = name if len(name) <= wide else name[: wide - 1] + "…"
+        name = pad(truncate(printable(row.name), wide), wide)
         shape = "x".join(map(str, row.shape)) or "number"
         verdict = "ok" if row.ok else f"{row.odd or 'manual'} is off"
         if row.note and math.isnan(row.max_abs) and row.ok:
-            lines.append(f"{name:<{wide}} {shape:>10} {row.note}")
+            lines.append(f"{name} {shape:>10} {row.note}")
             continue
         share = "-" if not row.wrong else "100%" if row.wrong == 1 else f"{max(row.wrong, 0.001):.1%}"
         lines.append(
-            f"{name:<{wide}} {shape:>10} {compact_text(row.max_abs):>8} {compact_text(row.max_rel):>8} "
+            f"{name} {shape:>10} {compact_text(row.max_abs):>8} {compact_text(row.max_rel):>8} "
             f"{compact_text(row.ratio, 4):>7} {share:>6}  {verdict}"
         )
     shown = report.shown_entries
     if shown and not report.steps:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:
-            where = f"{printable(row.name)}{list(row.worst)}"
+            where = truncate(f"{printable(row.name)}{list(row.worst)}", wide + 11, "")
             values = ["-" if math.isnan(v) else compact_text(v, 7) for v in (row.graph, row.numerical)]
-            lines.append(f"{where[: wide + 11]:<{wide + 11}} {compact_text(row.manual, 7):>13} {values[0]:>13} "
+            lines.append(f"{pad(where, wide + 11)} {compact_text(row.manual, 7):>13} {values[0]:>13} "
                          f"{values[1]:>13}")  # fmt: skip
     if report.losses:
         lines += ["", "loss: " + ", ".join(f"{road} {compact_text(v, 8)}" for road, v in report.losses.items())]

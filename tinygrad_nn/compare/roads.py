@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_manual_loss, check_model, check_targets
@@ -180,7 +181,7 @@ def compare_roads(
     with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
         case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
         roads = ThreeRoads(case, BackProp)
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         rows = roads.parameters(generator, _sample(case, most, generator), directions=0)
     report = ComparisonReport(roads.title, tuple(rows), losses=roads.losses)
     return RoadsReport.of(report, case.dtype)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.arguments import as_generator
 from .encode import one_hot
 from .split import Rng
 
@@ -36,7 +37,7 @@ def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None)
     >>> moons.y, np.hypot(*(moons.x - [[0, 0], [1, 0.5], [0, 0], [1, 0.5]]).T).round(12)
     (array([0, 1, 0, 1]), array([1., 1., 1., 1.]))
     """
-    rows, generator = _check_count("two_moons", rows, 2, noise), np.random.default_rng(rng)
+    rows, generator = _check_count("two_moons", rows, 2, noise), as_generator(rng)
     y = np.arange(rows) % 2
     t = generator.uniform(0, np.pi, rows)
     upper = np.stack([np.cos(t), np.sin(t)], axis=1)
@@ -60,7 +61,7 @@ def spirals(
     ((300, 2), array([100, 100, 100]))
     """
     classes = _check_count("spirals", classes, 2, noise, "classes")
-    rows, generator = _check_count("spirals", rows, classes, noise), np.random.default_rng(rng)
+    rows, generator = _check_count("spirals", rows, classes, noise), as_generator(rng)
     y = np.arange(rows) % classes
     r = generator.uniform(0, turns * classes, rows)
     angle = 2 * np.pi * (r + y) / classes

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..common.arguments import as_generator
 from ..common.display import tuple_in_few_lines
 from ..common.masked import check_unmasked
 from ..common.spelling import named_options
@@ -103,7 +104,7 @@ def data_split(
     cuts = [slice(0, n_train), slice(n_train, n_train + n_test), slice(n_train + n_test, rows)]
     if not (shuffle or stratify):
         return Split(*(Part(_take_rows(x, cut), _take_rows(y, cut)) for cut in cuts))
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     order = generator.permutation(rows) if shuffle else np.arange(rows)
     if stratify:
         order = order[_interleave(_class_codes(y)[order])]
@@ -120,7 +121,7 @@ class DataLoader:
         self.x, self.y = _check_aligned(x, y, "data_loader")
         self.batch_size = _batch_size(batch_size)
         self.shuffle = shuffle
-        self._generator = np.random.default_rng(rng) if shuffle else None
+        self._generator = as_generator(rng) if shuffle else None
 
     def __len__(self) -> int:
         return (len(self.x) + self.batch_size - 1) // self.batch_size

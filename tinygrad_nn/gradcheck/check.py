@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.spelling import near_names
 from ..node import recording
 from ..primitive import REGISTRY, Primitive
@@ -169,7 +170,7 @@ def check_gradients(
         >>> print(check_gradients(lambda x: np.exp(x).sum(), np.array([0.0, 1.0]), order=2).ok)
         True
     """
-    rng = np.random.default_rng(rng)
+    rng = as_generator(rng)
     flat, rebuild = flatten(args)
     moving = [i for i, x in enumerate(flat) if is_float(raw(x))]
     leaves = [to_double(raw(flat[i])) for i in moving]
@@ -288,7 +289,7 @@ def check_primitive(
         near = ", ".join(near_names(called, REGISTRY, 3, 0.6))
         hint = f"names like it are {near}." if near else "tinygrad_nn.supported() lists the functions."
         raise ValueError(f"no primitive is named {name!r:.60}; {hint}")
-    rng = np.random.default_rng(rng)
+    rng = as_generator(rng)
     arguments = draw(primitive, shapes or ((2, 3),) * max(primitive.arity, 1), rng)
     return check_gradients(lambda *xs: primitive(*xs, **metadata), *arguments, order=order, rng=rng)
 

@@ -22,7 +22,7 @@ def bytes_text(n: float) -> str:
         >>> bytes_text(80), bytes_text(20480), bytes_text(999_999), bytes_text(3211264)
         ('80 B', '20.5 kB', '1 MB', '3.21 MB')
     """
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n >= 0.9995 * size:  # which rounds to 1
             return f"{n / size:.3g} {unit}"
     return f"{n:.0f} B"

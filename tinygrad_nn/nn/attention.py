@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..ops.attention import attention, join_heads, self_attention, split_heads, weights
 from ..ops.neural import affine
 from ..tensor import Tensor, raw
@@ -75,7 +76,7 @@ class MultiHeadAttention(Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
         self.dropout, self.batch_first = float(dropout), bool(batch_first)
-        self.rng = np.random.default_rng(rng)
+        self.rng = as_generator(rng)
         self._together = self.n_key == self.n_value == self.n
 
         def drawn(rows: int, columns: int) -> Tensor:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..ops.convolution import added_pixels, conv, conv_transpose, per_axis
 from ..tensor import Tensor
 from .keywords import pytorch_names
-from .linear import as_input, check_count, check_flag, parameter
+from .linear import as_input, check_count, parameter
 from .module import Module
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Convolution(Module):
         self.padding = self._padding(name, padding)
         ends = (self.c_in, self.c_out) if self.transposed else (self.c_out, self.c_in)
         shape = (ends[0], ends[1] // self.groups, *self.kernel)
-        check_flag(name, "bias", bias)
-        generator, limit = np.random.default_rng(rng), math.prod(shape[1:]) ** -0.5
+        generator, limit = as_generator(rng), math.prod(shape[1:]) ** -0.5
         self.weight = parameter(generator.uniform(-limit, limit, shape), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.c_out), dtype) if bias else None
 

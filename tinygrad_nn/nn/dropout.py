@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..transforms.batching import draw_for_samples
 from .keywords import pytorch_names
 from .linear import as_array
@@ -37,17 +38,9 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
-        if isinstance(p, bool) or not isinstance(p, (int, float, np.number)):
-            raise TypeError(
-                f"{type(self).__name__}: p={p!r:.60} is of type {type(p).__name__}; it needs a number, e.g. p=0.5."
-            )
-        if not 0 <= p < 1:
-            hint = f" {p:g} % are p={p / 100:g}." if 1 < p < 100 else ""
-            raise ValueError(
-                f"{type(self).__name__}: p={p!r}; the dropped share must be at least 0 and below 1.{hint}"
-            )
+        check_share(type(self).__name__, p)
         self.p = float(p)
-        self.rng = np.random.default_rng(rng)
+        self.rng = as_generator(rng)
 
     def forward(self, x: Any) -> Any:
         """Return x; in training mode, with entries dropped."""
@@ -94,3 +87,12 @@ class SpatialDropout(Dropout):
 
 
 Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which state the number of spatial axes
+
+
+def check_share(call: str, p: Any) -> None:
+    """Raise unless p is a number from 0 to 1, without 1."""
+    if isinstance(p, bool) or not isinstance(p, (int, float, np.number)):
+        raise TypeError(f"{call}: p={p!r:.60} is of type {type(p).__name__}; it needs a number, e.g. p=0.5.")
+    if not 0 <= p < 1:
+        hint = f" {p:g} % are p={p / 100:g}." if 1 < p < 100 else ""
+        raise ValueError(f"{call}: p={p!r}; the dropped share must be at least 0 and below 1.{hint}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.masked import unmasked
 from ..node import thread
 from ..ops.embedding import embedding
@@ -90,7 +91,7 @@ class Embedding(Module):
     ) -> None:
         self.words, self.n_out = check_count("Embedding", "words", words), check_count("Embedding", "n_out", n_out)
         self.padding_idx = padding_row("Embedding", padding_idx, self.words)
-        W = np.random.default_rng(rng).normal(size=(self.words, self.n_out))
+        W = as_generator(rng).normal(size=(self.words, self.n_out))
         if self.padding_idx is not None:
             W[self.padding_idx] = 0
         self.weight = parameter(W, dtype)

@@ -6,14 +6,13 @@ Each is a thin wrapper around what the layer calls; parameters such as weights a
 
 from __future__ import annotations
 
-from functools import wraps
-from inspect import signature
 from math import sqrt
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.spelling import no_attribute
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
@@ -36,8 +35,9 @@ from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
 from .conv import check_axes
+from .dropout import check_share
 from .embedding import checked_indices, padding_row
-from .keywords import translate_options
+from .function_arguments import checked_function
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 from .norm import standardize_batch, standardize_groups
@@ -209,12 +209,11 @@ def dropout(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: Rng = None
 ) -> Any:
     """If training, set each entry to zero with probability p, drawn from rng, and scale the others by 1 / (1 - p)."""
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p={p!r}; the dropped share must be at least 0 and below 1.")
+    check_share("dropout", p)
     if not training or p == 0:
         return input
     x = as_input(input, float)
-    return x * ((np.random.default_rng(rng).random(x.shape) >= p) / (1 - p)).astype(x.dtype)
+    return x * ((as_generator(rng).random(x.shape) >= p) / (1 - p)).astype(x.dtype)
 
 
 def layer_norm(input: Any, normalized_shape: Size, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -250,6 +249,9 @@ def batch_norm(
     column = (-1, *(1,) * (input.ndim - 2))
     w, b = (fill if p is None else np.reshape(p, column) for p, fill in ((weight, 1.0), (bias, 0.0)))
     if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: with training=False it needs running_mean and running_var, which are None. "
+                             "Write training=True to normalise by the statistics of the batch.")  # fmt: skip
         scale = w / np.sqrt(np.reshape(raw(running_var), column) + eps)
         return input * scale + (b - np.reshape(raw(running_mean), column) * scale)
     axis = (0, *range(2, input.ndim))
@@ -452,37 +454,9 @@ __all__ = [
     "triplet_margin_loss",
 ]  # fmt: skip
 
-_WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input", "alpha": "negative_slope",
-          "approximation": "approximate", "W": "weight", "b": "bias", "kernel": "kernel_size"}  # fmt: skip
-
-
-_THIRD = {  # options that PyTorch also takes by position, after the first two arguments
-    **dict.fromkeys(["cross_entropy", "nll_loss", "binary_cross_entropy"], ("weight",)),
-    "binary_cross_entropy_with_logits": ("weight",), "huber_loss": ("reduction", "delta"),
-}  # fmt: skip
-
-
-def _with_keywords(name: str, function: Any) -> Any:
-    """Return the function, which then accepts our and NumPy's keywords too, and reports misspelled ones."""
-    third, fixed = _THIRD.get(name, ()), {"inplace": (..., ""), **(FIXED if "_pool" in name else {})}
-    known = list(signature(function).parameters.values())
-    words = {"input": known[0].name}  # losses call this argument `prediction` or `logits`
-    words |= {ours: theirs for ours, theirs in _WORDS.items() if any(p.name == theirs for p in known)}
-
-    @wraps(function)
-    def call(*args: Any, **options: Any) -> Any:
-        if third and 2 < len(args) <= 2 + len(third):
-            options, args = dict(zip(third, args[2:], strict=False), **options), args[:2]
-        if options:
-            options = translate_options(function.__name__, options, words, fixed, known, len(args))
-        return function(*args, **options)
-
-    return call
-
-
 for _name in __all__:
     if isinstance(globals()[_name], FunctionType):
-        globals()[_name] = _with_keywords(_name, globals()[_name])
+        globals()[_name] = checked_function(_name, globals()[_name], FIXED if "_pool" in _name else {})
 del _name
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.spelling import did_you_mean, no_attribute
 from .state import fill_values
 
@@ -48,7 +49,7 @@ def initial_weights(
         ((50, 100), True)
     """
     variance = 2 / (n_in + n_out) if slope is None else 2 / ((1 + slope**2) * n_in)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     if distribution == "n":
         W = generator.normal(0.0, variance**0.5, (n_out, n_in))
     else:
@@ -101,7 +102,7 @@ def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0
     """
     if not std >= 0:
         raise ValueError(f"normal: std={std}; it must be at least 0.")
-    return np.random.default_rng(rng).normal(mean, std, _lengths(shape)).astype(_floating(dtype), copy=False)
+    return as_generator(rng).normal(mean, std, _lengths(shape)).astype(_floating(dtype), copy=False)
 
 
 def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0.0, high: float = 1.0) -> Array:
@@ -113,7 +114,7 @@ def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0
     """
     if not low <= high:
         raise ValueError(f"uniform: low={low} is above high={high}; swap them.")
-    return np.random.default_rng(rng).uniform(low, high, _lengths(shape)).astype(_floating(dtype), copy=False)
+    return as_generator(rng).uniform(low, high, _lengths(shape)).astype(_floating(dtype), copy=False)
 
 
 def _random_weights(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
@@ -263,7 +264,7 @@ def truncated_normal(
     top = min(max(low, 0.0), high)  # where the density is highest
     reach = min(9.0, 40 / max(abs(top), 1e-9))  # beyond it lies less than 1e-17 of the probability
     low, high = max(low, top - reach), min(high, top + reach)
-    generator, out = np.random.default_rng(rng), np.empty(prod(shape))
+    generator, out = as_generator(rng), np.empty(prod(shape))
     left = np.arange(out.size)
     while left.size:
         u = generator.uniform(low, high, left.size)
@@ -294,7 +295,7 @@ def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float
     if len(shape) < 2:
         raise ValueError(f"orthogonal needs rows and columns, such as (n_out, n_in); the shape is {tuple(shape)}.")
     rows, columns = shape[0], prod(shape[1:])
-    drawn = np.random.default_rng(rng).normal(size=(max(rows, columns), min(rows, columns)))
+    drawn = as_generator(rng).normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q = q * np.where(np.diagonal(r) < 0, -1, 1)  # without this the distribution would not be uniform
     return (gain * (q if rows >= columns else q.T)).reshape(tuple(shape)).astype(_floating(dtype), copy=False)

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..common.arguments import check_flag
 from ..common.spelling import did_you_mean
 
 Class = TypeVar("Class", bound=type)
 _DEVICES = (None, "cpu")
+ACTIVATION = " An activation is a part of its own: nn.Sequential(nn.{}(...), nn.ReLU())."
 
 
 def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names: str) -> Callable[[Class], Class]:
@@ -45,10 +47,14 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
     def extend(cls: Class) -> Class:
         init = cls.__init__  # type: ignore[misc]
         known = list(signature(init).parameters.values())[1:]
+        check = scalar_check(known)
 
         @wraps(init)
         def __init__(self: Any, *args: Any, **options: Any) -> None:
-            init(self, *args, **translate_options(type(self).__name__, options, names, one, known, len(args)))
+            name = type(self).__name__
+            options = translate_options(name, options, names, one, known, len(args))
+            check(name, args, options)
+            init(self, *args, **options)
 
         cls.__init__ = __init__  # type: ignore[misc]
         for theirs, ours in names.items():
@@ -56,6 +62,24 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
         return cls
 
     return extend
+
+
+def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapping[str, Any]], None]:
+    """Return a check of a call's arguments: flags, and numbers whose default is a float, are of that type."""
+    scalars = [(k, p.name, p.default, "None" in str(p.annotation)) for k, p in enumerate(known)
+               if isinstance(p.default, (bool, float))]  # fmt: skip
+
+    def check(call: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+        for k, name, default, optional in scalars:
+            value = args[k] if k < len(args) else options.get(name, default)
+            if isinstance(default, bool):
+                activation = name == "bias" and (callable(value) or isinstance(value, str))
+                check_flag(call, name, value, ACTIVATION.format(call) * activation)
+            elif (value is None and not optional) or isinstance(value, (str, dict)):
+                what = f"{name}={value!r:.60} is of type {type(value).__name__}"
+                raise TypeError(f"{call}: {what}; it needs a number, e.g. {name}={default}.")
+
+    return check
 
 
 def translate_options(

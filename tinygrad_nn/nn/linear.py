@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.masked import unmasked
 from ..ops.neural import affine
 from ..tensor import Tensor
@@ -47,8 +48,7 @@ class Linear(Module):
         self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
     ) -> None:
         self.n_in, self.n_out = check_count("Linear", "n_in", n_in), check_count("Linear", "n_out", n_out)
-        check_flag("Linear", "bias", bias)
-        generator, limit = np.random.default_rng(rng), self.n_in**-0.5
+        generator, limit = as_generator(rng), self.n_in**-0.5
         self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
         self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
 
@@ -158,34 +158,24 @@ def as_input(x: Any, dtype: Any) -> Any:
     return array.astype(dtype) if array is not x or array.dtype.kind in "iub" else array
 
 
-def as_array(x: Any) -> Any:
+def as_array(x: Any, name: str = "x") -> Any:
     """Return an array or Tensor unchanged, and a list or table as an array; raise a TypeError for all else."""
     if isinstance(x, Tensor):
         return x
     if isinstance(x, (tuple, list)) and any(isinstance(part, Tensor) for part in x):
         raise TypeError(
-            f"x is a {type(x).__name__} of {len(x)}, and a layer takes one Tensor. Of the (output, state) that RNN, "
-            "LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. Tensors "
-            "of one shape become one with np.stack(x)."
+            f"{name} is a {type(x).__name__} of {len(x)}, and a layer takes one Tensor. Of the (output, state) that "
+            "RNN, LSTM and GRU return pass the output; in a Sequential put nn.Lambda(lambda pair: pair[0]) between. "
+            "Tensors of one shape become one with np.stack(x)."
         )
     array = np.asarray(unmasked(x))
     if array.dtype.kind not in "iubfc":
         takes = "a layer takes numbers: an array, a Tensor, or a list of rows."
         if x is None:
-            raise TypeError(f"x is None; {takes} A function or forward before the layer may lack its return.")
+            raise TypeError(f"{name} is None; {takes} A function or forward before the layer may lack its return.")
         came = f"of dtype {array.dtype}" if array.ndim else f"of type {type(x).__name__}"
-        raise TypeError(f"x is {came}; {takes} Write np.asarray(x, dtype=float) if it contains numbers.")
+        raise TypeError(f"{name} is {came}; {takes} Write np.asarray(x, dtype=float) if it contains numbers.")
     return array
-
-
-def check_flag(layer: str, name: str, value: Any) -> None:
-    """Raise a TypeError unless an option is True, False, or stands for one of them: 0, 1 or ``None``."""
-    if not isinstance(value, (bool, np.bool_, int, type(None))):
-        hint = ""
-        if callable(value) or isinstance(value, str):
-            hint = f" An activation is a part of its own: nn.Sequential(nn.{layer}(...), nn.ReLU())."
-        called = getattr(value, "__name__", None) or f"{value!r:.60}"
-        raise TypeError(f"{layer}: {name}={called} is of type {type(value).__name__}; it needs True or False.{hint}")
 
 
 def check_channels(layer: Any, x: Any, channels: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backward import Handle
+from ..common.arguments import as_generator
 from ..common.masked import unmasked
 from ..common.printable import printable
 from ..common.spelling import OF_MODELS, did_you_mean, no_attribute
@@ -65,7 +66,7 @@ class Module:
             hooks: Hooks | None = vars(self).get("_hooks")
             return self.forward(*args, **kwargs) if hooks is None else hooks.run(self, args, kwargs)
         except _WRONG as error:
-            _add_path(error, mode.scope)
+            _add_path(error, mode.scope, f"{type(self).__name__}.forward() missing", args)
             raise
         finally:
             mode.scope, mode.module = before, outer
@@ -360,7 +361,7 @@ class Module:
 
     def seed(self, rng: np.random.Generator | int | None) -> Self:
         """Set one random generator for all submodules that use one, such as dropout, and return the module."""
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         for module in self.modules():
             if "rng" in vars(module):
                 module.rng = generator  # type: ignore[attr-defined]
@@ -468,12 +469,19 @@ def _part_text(path: str, part: Module) -> str:
     return f"{name} {kind}" if first.isdigit() else name
 
 
-def _add_path(error: Exception, scope: str | None) -> None:
-    """Add the path of the innermost module to an error: before its text, or as a note if the text is not in args[0]."""
+def _add_path(error: Exception, scope: str | None, missing: str, args: tuple[Any, ...]) -> None:
+    """Add the path of the innermost module to an error: before its text, or as a note if the text is not in args[0].
+
+    If `missing` begins the text, the module was called with too few of its `args`.
+    """
     if hasattr(error, "module_path") or not scope:
         return
     if error.args and isinstance(error.args[0], str):
-        error.args = (f"in {printable(scope)}: {error.args[0]}", *error.args[1:])
+        told = ""
+        if len(args) == 1 and isinstance(args[0], (tuple, dict)) and missing in error.args[0]:
+            unpacked = "x['a'], x['b']" if isinstance(args[0], dict) else "x"
+            told = f". The inputs came as one {type(args[0]).__name__}: def forward(self, x): a, b = {unpacked}"
+        error.args = (f"in {printable(scope)}: {error.args[0]}{told}", *error.args[1:])
     else:  # such as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
     if str(error).endswith("'int' object is not callable"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor, raw
@@ -62,7 +63,7 @@ class Recurrent(Module):
         )
         if not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
-        self.rng = np.random.default_rng(rng)
+        self.rng = as_generator(rng)
         self.bidirectional = bool(bidirectional)
         self._ends, self._dtype = ("", "_reverse") if bidirectional else ("",), np.dtype(dtype)
         limit, rows = self.n_hidden**-0.5, self.gates * self.n_hidden

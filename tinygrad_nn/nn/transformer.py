@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from .activations import activation as named
 from .attention import MultiHeadAttention
 from .containers import ModuleList
@@ -64,7 +65,7 @@ class TransformerBlock(Module):
         activation: str | Callable[..., Any] = "relu", eps: float = 1e-5, batch_first: bool = False,
         norm_first: bool = False, bias: bool = True, *, causal: bool = False, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        rng = np.random.default_rng(rng)
+        rng = as_generator(rng)
         self.n_hidden = check_count(type(self).__name__, "n_hidden", n_hidden)
         self.self_attn = MultiHeadAttention(n, heads, dropout, bias, batch_first=batch_first, rng=rng, dtype=dtype)
         self.linear1 = Linear(n, n_hidden, bias, rng=rng, dtype=dtype)

@@ -139,9 +139,9 @@ hankel2: Primitive = declare(_hankel2, r"H^{(2)}_n(x) = J_n(x) - i \, Y_n(x)",
 
 # -- The four Airy functions Ai, Ai', Bi, Bi', selected by a number
 
-def _airy(x: Array, number: int = 0) -> Array:
-    """Return Ai, Ai', Bi or Bi' (`number` is 0 to 3); the second derivatives of Ai and Bi are x times themselves."""
-    return library().airy(x)[number]
+def _airy(x: Array, which: int = 0) -> Array:
+    """Return Ai, Ai', Bi or Bi' (`which` is 0 to 3); the second derivatives of Ai and Bi are x times themselves."""
+    return library().airy(x)[which]
 
 airy: Primitive = declare(_airy, r"\operatorname{Ai} x",
     (lambda g, out, x, which=0: g * airy(x, which=which + 1) if which % 2 == 0 else g * x * airy(x, which=which - 1),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.masked import unmasked
 from ..primitive import Array, declare
 from .indexing import part_along
 from .plain import as_arrays, checked_dtype, is_tensor, override, refuse_out, tensors
@@ -54,14 +55,22 @@ def _non_default(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
 
 
+def _check_axis(name: str, axis: Any) -> None:
+    """Raise a TypeError if the axis is an array: then the arrays were not put into a list."""
+    if np.ndim(axis):
+        raise TypeError(f"np.{name} takes the arrays in a list, not one by one. Write np.{name}([x, y]).")
+
+
 @override("concatenate", "concat")
 def _join(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    _check_axis("concatenate", axis)
     refuse_out("concatenate", out)
     return concatenate(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
 
 @override("stack")
 def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    _check_axis("stack", axis)
     refuse_out("stack", out)
     return stack(*arrays, axis=axis, **_non_default(arrays, dtype, casting))
 
@@ -158,7 +167,7 @@ def array(value: Any, dtype: Any = None) -> Array:
         [[2.0, 1.0], [0.0, 4.0]] 5.0
     """
     if not tensors(value):
-        return np.array(value, dtype=dtype)
+        return np.array(unmasked(value), dtype=dtype)
     if dtype is None:
         dtype = np.result_type(*_dtypes(value))
     return _build(value, dtype).astype(dtype)
@@ -168,7 +177,7 @@ def _build(value: Any, dtype: Any) -> Array:
     if not isinstance(value, (list, tuple)):
         return value
     if not tensors(value):
-        return np.array(value, dtype=dtype)
+        return np.array(unmasked(value), dtype=dtype)
     parts = [_build(part, dtype) for part in value]
     shapes = [np.shape(part) for part in parts]
     if len(set(shapes)) > 1:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..distributed import Ranks, RowDraws, Shard, Sum, on_shard, rank_environment
 from .clipping import clip_by_norm, clip_by_value
 from .group_optimizer import GroupOptimizer
@@ -69,7 +70,7 @@ class Averaged:
         Args:
             rng: a Generator or a seed, the same on all ranks; axis: the axis of the rows in the drawn arrays.
         """
-        return RowDraws.of(np.random.default_rng(rng), axis)
+        return RowDraws.of(as_generator(rng), axis)
 
     def step(
         self, gradients: Any = None, *, rows: Any = None, clip_norm: float | None = None,

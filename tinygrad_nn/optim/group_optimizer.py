@@ -11,7 +11,7 @@ import numpy as np
 from ..common.spelling import near_names, no_attribute, no_option
 from ..leaves import Watch
 from ..tensor import Tensor, raw
-from .minimizer import Group, Minimizer, parameters_in
+from .minimizer import Group, Minimizer, as_list, parameters_in
 from .rule import Optimizer, OptimizerState
 
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
@@ -19,6 +19,10 @@ RENAMED = {  # PyTorch's name -> the rule's name
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
     "adjust_lr_fn": "adjust",
 }  # fmt: skip
+SCHEDULED = (
+    " A learning rate scheduler sets it. Two schedulers of one optimizer may go below 0 if one of them has an eta_min: "
+    "use a single one, SequentialLR for one after the other, or eta_min=0."
+)
 
 
 class GroupOptimizer:
@@ -237,9 +241,10 @@ class GroupOptimizer:
 
     def _check_rate(self, options: Mapping[str, Any]) -> float:
         rate = raw(options["lr"])
-        if isinstance(rate, bool | str) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
+        if isinstance(rate, bool | str | None) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
             name = type(self).__name__
-            raise ValueError(f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
+            told = f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01."
+            raise ValueError(told + SCHEDULED * ("initial_lr" in options))
         return float(rate)
 
 
@@ -249,7 +254,7 @@ def parameter_groups(name: str, params: Any) -> list[Mapping[str, Any]]:
         raise TypeError(f"{name}: this is a model; pass its parameters, optim.{name}(model.parameters(), lr=0.01).")
     if isinstance(params, Tensor | Mapping):
         raise TypeError(f"{name}: put the {type(params).__name__} into a list, optim.{name}([it], lr=0.01).")
-    found = list(params)
+    found = as_list(name, params)
     if not found:
         raise ValueError(f"{name}: there are no parameters; pass model.parameters() or a list of Tensors.")
     return found if any(isinstance(one, Mapping) for one in found) else [{"params": found}]

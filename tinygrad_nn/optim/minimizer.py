@@ -359,7 +359,7 @@ def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
         raise TypeError("Minimizer: this is a model; pass its parameters, Minimizer(model.parameters(), 'adam', 0.01).")
     if isinstance(parameters, (Tensor, Mapping)):
         raise TypeError(f"Minimizer: put the {type(parameters).__name__} into a list, Minimizer([it], ...).")
-    found = list(parameters)
+    found = as_list("Minimizer", parameters)
     if not found:
         raise ValueError("Minimizer: there are no parameters; pass a list of Tensors.")
     if not any(isinstance(one, Mapping) for one in found):
@@ -371,6 +371,16 @@ def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
                 raise TypeError(f"Minimizer: a group has no 'parameters', only {', '.join(map(repr, one))}.{hint}")
             raise TypeError(f"Minimizer: {one!r:.60} is not a group; each is a dict, e.g. {{'parameters': [w, b]}}.")
     return [dict(one) for one in found]
+
+
+def as_list(call: str, parameters: Any) -> list[Any]:
+    """Return parameters or groups as a list; raise a TypeError for what is not iterable."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{call}: the parameters are {parameters!r:.60} of type {type(parameters).__name__}; pass "
+            "model.parameters() or a list of Tensors."
+        )
+    return list(parameters)
 
 
 def parameters_in(params: Any) -> list[Any]:

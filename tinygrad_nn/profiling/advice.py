@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..graph.summary import bytes_text
 from .result import AROUND, Operation, Profile, total
-from .table import bytes_text, group_name, percent, time_text
+from .table import group_name, percent, time_text
 
 MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call's time from which on advice is given
 FAR, NEAR = 4.0, 1.5  # an operation is slow from FAR times its floor, and at its floor up to NEAR times

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.display import picture
+from ..graph.summary import bytes_text
 from ..graph.view import GraphView
-from .table import bytes_text, group_name, table, time_text
+from .table import group_name, table, time_text
 
 WAYS = ("operation", "scope", "line")
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from ..common.columns import pad, text_columns, truncate
 from ..common.printable import printable
+from ..graph.summary import bytes_text
 
 if TYPE_CHECKING:
     from .result import Profile, Sum
@@ -44,7 +46,7 @@ def table(profile: Profile) -> str:
     told = f": {time_text(seconds)} a call ({runs}, half of them in {time_text(low)} to {time_text(high)})"
     if not near and profile.runs > 1:
         told = f": {time_text(seconds)} a call by its parts, {time_text(low)} to {time_text(high)} in half of {runs}"
-    lines = [_truncate(profile.name, WIDTH - len(told)) + told]
+    lines = [truncate(profile.name, WIDTH - len(told)) + told]
     if low > BUSY * seconds:
         lines += wrap(LONGER, WIDTH)
     elif high > BUSY * low or seconds > BUSY * high:
@@ -87,7 +89,7 @@ def _sums(
     for one in shown:
         rows.append(_row(one.name, one, profile))
         if text := code(one.name):
-            rows.append(_truncate(f"    {text}", WIDTH))
+            rows.append(truncate(f"    {text}", WIDTH))
     if rest:
         parts = ("calls", "forward", "back", "floor", "bytes", "allocated", "arrays", "temporary", "flops")
         summed: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
@@ -100,8 +102,8 @@ def _row(name: str, total: Sum, profile: Profile) -> str:
         time_text(total.forward), time_text(total.back), percent(total.seconds, profile.seconds),
         time_text(total.floor), bytes_text(total.bytes), bytes_text(total.new), str(total.arrays),
     )  # fmt: skip
-    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _truncate(name, NAME)
-    return f"{short:<{NAME}}{total.calls:>6}" + "".join(
+    short = f"…{truncate(name[::-1], NAME - 1, '')[::-1]}" if text_columns(name) > NAME and "." in name else name
+    return f"{pad(truncate(short, NAME), NAME)}{total.calls:>6}" + "".join(
         f"{cell:>{width}}" for cell, width in zip(cells, HEADS.values(), strict=True)
     )
 
@@ -163,25 +165,7 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def bytes_text(value: int) -> str:
-    """Return a number of bytes as short text.
-
-    Example:
-        >>> bytes_text(0), bytes_text(80), bytes_text(20480)
-        ('0', '80 B', '20.5 kB')
-    """
-    if value < 1000:
-        return f"{value} B" if value else "0"
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if value >= size * 0.9995:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e3)} kB"
-
-
 def percent(part: float, total: float) -> str:
     """Return a share as text in percent."""
     return f"{100 * part / total:.0f} %" if total else ""
 
-
-def _truncate(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -188,8 +188,6 @@ def as_nested_arrays(call: str, data: Any, name: str) -> Any:
     check_unmasked(call, data, name)
     if isinstance(data, (tuple, dict)):
         leaves, rebuild = flatten(data)
-        for leaf in leaves:
-            check_unmasked(call, leaf, f"an array of {name}")
         if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
             return rebuild([make(leaf) for leaf in leaves])
         if isinstance(data, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..common.masked import check_unmasked
 from ..data import frame_array, frame_like, frame_names, is_frame
 from ..nn.module import Module
 
@@ -19,7 +18,6 @@ def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
             if hasattr(type(part), "collect_schema"):  # of polars
                 kind = type(part).__name__
                 raise TypeError(f"{call}: {name} is a {kind}, which has not read its cells; pass {name}.collect().")
-            check_unmasked(call, part, name)
             found.append(part)
             continue
         if name.startswith("x"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..common.columns import pad, text_columns
 from ..common.display import picture
 from ..common.printable import printable
 from ..common.spelling import no_attribute
@@ -147,8 +148,8 @@ class History:
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
         columns = {printable(name): values for name, values in columns.items() if values}
-        widths = {name: max(10, len(name) + 2) for name in columns}
-        lines = ["epoch" + "".join(name.rjust(widths[name]) for name in columns)]
+        widths = {name: max(10, text_columns(name) + 2) for name in columns}
+        lines = ["epoch" + "".join(pad(name, widths[name], right=True) for name in columns)]
         shown = range(len(self)) if len(self) <= 20 else [*range(10), *range(len(self) - 10, len(self))]
         before = -1
         for k in shown:

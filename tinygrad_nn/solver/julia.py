@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import manual
+from ..common.arguments import as_generator
 from ..common.display import tuple_in_few_lines
 from ..common.masked import check_unmasked
 from ..common.spelling import named_options
@@ -78,11 +79,6 @@ class Trained(NamedTuple):
         return tuple_in_few_lines(self)
 
 
-def generator(rng: Rng) -> np.random.Generator:
-    """Return a Generator: the one that is given, or a new one from a seed."""
-    return np.random.default_rng(rng)
-
-
 def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None = None, rng: Rng = None) -> DataCache:
     r"""Compute the forward pass of a batch, with the dropout of the solver.
 
@@ -111,7 +107,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
     x = check_inputs("FeedForward", layers, data_in)
     masks: list[Array | None] = [None] * len(layers)
     if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
-        masks = draw_masks(LayerLoss(layers, solver), len(x), generator(rng))
+        masks = draw_masks(LayerLoss(layers, solver), len(x), as_generator(rng))
     W, b = [layer.W.data for layer in layers], [layer.b.data for layer in layers]
     z, a = manual.forward(W, b, [layer.activation for layer in layers], x, masks)
     return DataCache(x, z, a, masks)
@@ -314,7 +310,7 @@ def TrainNN(
     if isinstance(task, ModuleTask) and task.search is not None:
         raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
     x, y = batch.data  # type: ignore[union-attr]
-    random: Any = generator(rng) if task.draws else None  # creating a generator takes as long as a small step
+    random: Any = as_generator(rng) if task.draws else None  # creating a generator takes as long as a small step
     backend = backend_of("TrainNN", compile, gradients, solver)
     step = TrainingStep(task, solver, tell=True) if backend is None else reused_step(task, solver, backend)
     with np.errstate(all="ignore"):  # the task reports a loss that is not finite

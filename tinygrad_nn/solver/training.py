@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from ..common.arguments import as_generator
 from ..common.printable import printable
 from ..common.spelling import named_options
 from ..distributed import Ranks
@@ -78,7 +79,7 @@ def fit(
         params: for a function: a dict of arrays, which may be nested; the trained arrays replace the given ones in it.
         metrics: name -> ``f(y, prediction)``; by default accuracy or r2, if the targets are suitable.
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, for resuming after a crash.
-        resume: whether to continue from the checkpoint, if there is one.
+        resume: whether to continue from the checkpoint, if there is one in its folder yet.
         class_weight: ``'balanced'``, or one weight per class for its rows in a cross-entropy.
         callbacks: each is called with an `Epoch` at its end; if one returns True, the training ends. If a callback
             also has methods ``due(number)`` and ``step(step)``, ``step`` gets the `Step` of each update that is due.
@@ -131,7 +132,7 @@ def _fit(
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
-    random = np.random.default_rng(rng)
+    random = as_generator(rng)
     task, data, val = prepare_training(
         "fit", model, x, y, x_val, y_val, solver, settings.batch_size, params, gradients, class_weight
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from html import escape
 
+from ..common.columns import pad, text_columns
 from ..common.printable import html_text, printable
 from .failure import failure_of, last_error
 from .graph.drawing import Drawing, draw
@@ -48,8 +49,8 @@ class Explanation:
         where = f" in {printable(failure.scope)}" if failure.scope else ""
         lines.append(f"{printable(failure.operation)}{where} could not be computed with")
         rows = [tuple(map(printable, row)) for row in self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        widths = [max(map(text_columns, column)) for column in zip(*rows, strict=True)]
+        lines += ["  " + "  ".join(pad(c, w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join(lines)
 
     __repr__ = __str__

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...common.columns import pad, text_columns, truncate
 from ...common.printable import html_text, printable
 from ..diagnosis import compact_text
 from .step import Step
@@ -66,11 +67,11 @@ def as_text(steps: Sequence[Step]) -> list[str]:
     joined = lines(steps)
     for line in joined:
         step, code = line.step, _code(line)
-        if len(code) > LINE:
+        if text_columns(code) > LINE:
             tail = code[code.rfind("  (") :] if line.rounds > 1 else ""
-            code = code[: LINE - 1 - len(tail)] + "…" + tail
+            code = truncate(code, LINE - len(tail)) + tail
         where = str(step.line) if step.line else ""
-        found.append(f"{MARKS[step.verdict]:<5} {where:>4}  {code:<{LINE}} {_yours(step):>10} {_right(step):>10}")
+        found.append(f"{MARKS[step.verdict]:<5} {where:>4}  {pad(code, LINE)} {_yours(step):>10} {_right(step):>10}")
     if any(line.step.verdict == "follows" for line in joined):
         found += ["", LEGEND]
     wrong = [line.step for line in joined if not line.step.rule_ok and not math.isnan(line.step.own.manual)]
@@ -79,8 +80,8 @@ def as_text(steps: Sequence[Step]) -> list[str]:
         found += ["", head]
         for step in wrong[:12]:
             own = step.own
-            where = f"{printable(step.name)}{list(own.worst)}"
-            found.append(f"{where[:34]:<34} {compact_text(own.manual, 7):>14} {compact_text(own.graph, 7):>14}")
+            where = truncate(f"{printable(step.name)}{list(own.worst)}", 34, "")
+            found.append(f"{pad(where, 34)} {compact_text(own.manual, 7):>14} {compact_text(own.graph, 7):>14}")
     return found
 
 

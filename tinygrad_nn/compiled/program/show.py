@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.columns import truncate
 from ...graph.summary import bytes_text
 from ...graph.view import GraphView
 from ...node import Node
@@ -44,7 +45,8 @@ def _line(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
     result = "number" if op.out.weak else f"{op.out.dtype}{list(op.out.shape)}"
     kept = _memory_text(op, program, memory, kernel)
     size = "" if op.kind in VIEWS or op.out.weak or kept == "in passing" else bytes_text(op.out.nbytes)
-    return f"{_value_text(op.out):>5} {_truncate(what, 32):<32} {_truncate(result, 20):<20} {size:>8} {kept}"
+    what, result = truncate(what, 32, "..."), truncate(result, 20, "...")
+    return f"{_value_text(op.out):>5} {what:<32} {result:<20} {size:>8} {kept}"
 
 
 def _memory_text(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
@@ -70,10 +72,6 @@ def _value_text(x: Arg) -> str:
     if x.kind == "constant" and x.size == 1:
         return f"{x.data.item():.4g}" if x.data.dtype.kind == "f" else str(x.data.item())
     return {"input": f"i{x.slot}", "constant": f"c{x.number}"}.get(x.kind, str(x.number))
-
-
-def _truncate(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def graph(program: Program) -> GraphView:

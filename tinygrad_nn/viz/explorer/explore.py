@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import linecache
 import os
-import unicodedata
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.columns import text_columns
 from ...common.printable import html_text, printable
 from ...common.spelling import named_options
 from ...files import write_whole
@@ -21,6 +21,7 @@ from ...graph.rerun import Rerun
 from ...graph.summary import shape_text
 from ...server import client, policy_hash
 from ...tensor import Tensor
+from ..elements import elements
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
 from ..graph.symbols import value_letter
@@ -122,7 +123,7 @@ def page_html(record: dict[str, Any], heading: str, served: bool = False) -> str
 
     style = text("page.css") + (text("live.css") if served else "")
     first, *others = map(text, SCRIPTS)
-    script = "\n".join([first, *([client(), text("live.js")] if served else []), *others])
+    script = "\n".join([elements(), first, *([client(), text("live.js")] if served else []), *others])
     policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     parts = {
         "title": html_text(heading),
@@ -234,7 +235,7 @@ def _letter_width(letter: str) -> float:
         return 1.12
     if letter in "fijlrtI .,:;'|()[]":
         return 0.6
-    return 2.0 if unicodedata.east_asian_width(letter) in "WF" else 0.0 if unicodedata.combining(letter) else 1.0
+    return float(text_columns(letter))
 
 
 def _call_line(part: GraphNode) -> list[Any] | None:

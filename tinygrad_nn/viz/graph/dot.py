@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from functools import cache
 
+from ...common.columns import text_columns
 from ...common.printable import html_text
 from ..theme import THEMES, Theme
 from .colour import Legend
@@ -230,5 +230,5 @@ def _width(text: str, size: int) -> str:
     """Return a width attribute for text that is not ASCII, as Graphviz does not know its width; else an empty text."""
     if text.isascii():
         return ""
-    width = sum(1.05 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text)
+    width = sum(1.05 if text_columns(c) == 2 else 0.62 for c in text)
     return f' WIDTH="{round(width * size)}"'

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ...common.columns import pad, text_columns
 from ...common.printable import printable
 from ...graph import GraphNode, GraphView
 from ...graph.summary import bytes_text, shape_text
@@ -74,11 +75,11 @@ class ModelSummary:
 
     def __str__(self) -> str:
         table = [HEADS, *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.ljust(width) if k < 3 else cell.rjust(width)
+        widths = [max(map(text_columns, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(pad(cell, width, right=k >= 3)
                            for k, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
                  for row in table]  # fmt: skip
-        rule = "-" * max(map(len, lines))
+        rule = "-" * max(map(text_columns, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     __repr__ = __str__

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.arguments import as_generator
 from ...common.spelling import named_options
 from ..model.values import array_of, in_eval_mode, weights
 from .plots import _axes
@@ -86,7 +87,7 @@ def plot_landscape(
     if not moving:
         raise ValueError(f"plot_landscape: this {type(model).__name__} has no weights, arrays with two axes or more.")
     middle = [w.copy() for w in moving]
-    random = np.random.default_rng(rng)
+    random = as_generator(rng)
     pair = directions or (random_direction(middle, random), random_direction(middle, random))
     first, second = ([array_of(d) for d in direction] for direction in pair)
     for direction in (first, second):

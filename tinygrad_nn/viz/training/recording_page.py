@@ -16,6 +16,7 @@ from ...common.printable import printable
 from ...files import POLICY
 from ...graph.summary import root_mean_square, shape_text, short_number
 from ...server import policy_hash
+from ..elements import elements
 from ..explorer.explore import _safe_json
 from ..graph.page import html_page
 from .probe import GRID, Probe
@@ -43,7 +44,7 @@ def page(records: Sequence[Record], title: str | None) -> str:
         title = " and ".join(names) if any(record.name for record in records) else "A training, step by step"
     folder = resources.files(__package__) / "page"
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("recording.html", "recording.css", *SCRIPTS)}
-    script = "\n".join(read[name] for name in SCRIPTS)
+    script = "\n".join([elements(), *(read[name] for name in SCRIPTS)])
     parts = {
         "notes": "\n".join(f'<p class="says">{escape(note)}</p>' for note in notes),
         "data": _safe_json({"runs": runs}),

@@ -1,4 +1,3 @@
-"use strict";
 // The data of the page: columns of numbers (see columns.py), from which objects are created on access.
 
 // An array whose entries are created when first read. Loops over all entries should read the columns instead.

@@ -1,21 +1,6 @@
 // Numbers and equations: arrays as tables or heat maps, MathML with the letters replaced by numbers.
 
 const MATH = "http://www.w3.org/1998/Math/MathML";
-const SVG = "http://www.w3.org/2000/svg";
-
-function el(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 function math(tag, ...children) {
   const element = document.createElementNS(MATH, tag);

@@ -1,6 +1,5 @@
 // The page: steps, play, search, the panel beside the graph, and the keyboard.
 
-const $ = id => document.getElementById(id);
 let data, nodes, edges, moments, arrays, total;
 
 // Show the data of a page; a served page gets new data after each change.
