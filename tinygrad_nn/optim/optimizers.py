@@ -57,7 +57,7 @@ class SGD(GroupOptimizer):
     def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return ("momentum_buffer", "share")[: len(state)]
 
-    def _read(
+    def _read_state(
         self, t: Any, first: OptimizerState, saved: Mapping[str, Any], options: Mapping[str, Any]
     ) -> OptimizerState:
         saved = {"share": 1 - options["dampening"], **saved}  # PyTorch does not save it
