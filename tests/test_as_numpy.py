@@ -154,7 +154,9 @@ np.nanquantile(x, 0.6, -1, method="inverted_cdf", weights=[1.0, 0.0, 3.0], keepd
 np.quantile(x, np.abs(y) / 3); np.quantile(x, 0.5, 0, method="inverted_cdf", weights=[0.0, 0.0, 0.0])
 np.quantile(x, 1.5); np.quantile(x, np.abs(y) + 1); np.average(x, 0, [1.0, 2.0, 3.0])
 np.average(x, -1, [1.0, 2.0, 3.0], keepdims=True); np.average(x, None, [1.0, 2.0, 3.0])
-np.average(x, weights=y, returned=True)[1]; np.average(x, 0, [0.0, 0.0, 0.0]); np.average(x, (1, 0), np.ones((3, 2)))
+np.average(x, weights=y, returned=True)[1]; np.average(x, weights=np.abs(plain(y)).astype(np.float32), returned=True)
+np.quantile(x, np.float64(0.4)); np.nanpercentile(x, np.float64(40), -1)
+np.average(x, 0, [0.0, 0.0, 0.0]); np.average(x, (1, 0), np.ones((3, 2)))
 np.interp(x, [0.0, 1.0], [2.0, -1.0], left=y[0]); np.interp(x, [0.0, 1.0], [2.0, -1.0], right=9.0)
 np.interp(x, [0.0, 0.5, 0.75], [2.0, -1.0, 4.0], period=1.25); np.interp(x, [0.0, 1.0], [2.0, -1.0], period=-0.75)
 np.interp(x, [0.5], [2.0]); np.interp(x, [], []); np.interp(x, [0.0, 1.0], [2.0, -1.0], period=0)
@@ -219,6 +221,7 @@ np.apply_along_axis(np.cumsum, -1, x); np.apply_along_axis(np.sum, 0, x); np.app
 np.apply_over_axes(np.max, x, -1); np.block([[x, 1.0 + x], [y, y]]); np.atleast_3d(x, y)
 np.broadcast_arrays(x, y, 2.0)[1]; np.array_split(x, 4)[1]; np.array_split(x, [1, 1, 5], -1)[1]
 np.tensordot(x, y, ((0, -1), (-1, 0))); np.fft.fftn(x, (3, 2), (0, -1)); np.fft.irfftn(x, (3, 4), (0, -1), "ortho")
+np.fft.irfftn(x, (2, None), (0, -1)); np.fft.irfft2(x, (2, None), (0, 0)); np.emath.sqrt(x.astype(np.float16))
 np.fft.rfftn(x, (2, 3)); np.fft.ifft2(x, norm="forward"); np.fft.hfft(x, 1); np.fft.ihfft(x, 5, 0)
 """
 HOLED = """

@@ -113,6 +113,13 @@ def unchanged(x: Any, w: Any) -> Any:
     return (a * 2).sum() + (b * 3).sum() + ys.sum()
 
 
+newton = tg.custom_vjp(  # loops and gradients inside functions with rules of their own
+    lambda a: while_loop(lambda x: x * x > 1.000001 * a, lambda x: (x + a / x) / 2, a + 1),
+    lambda g, out, a: g / out / 2,
+)
+doubled = tg.custom_jvp(lambda x: scan(lambda c, r: (c + r * x, None), x, np.ones(1))[0], lambda v, out, x: 2 * v)
+cubed = tg.custom_vjp(lambda x: grad(lambda y: (y**4).sum() / 4)(x), lambda g, out, x: 3 * x * x * g)
+
 A = lambda *shape: RNG.normal(size=shape)
 ONE = np.array(0.7)
 ONE_HOT = np.eye(4)[RNG.integers(0, 4, (5, 2))]
@@ -122,6 +129,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         value_and_grad(lambda x, k: scan(lambda c, _: (c * x, c + k), x, length=4)[1].sum(), (0, 1)),
         (0.5, 2.0),
     ),
+    "a loop with a rule": (value_and_grad(lambda a: newton(a) * a), (ONE,)),
+    "a scan with a rule": (value_and_grad(lambda x: (doubled(x) ** 2).sum()), (A(3),)),
+    "a gradient with a rule": (value_and_grad(lambda x: (cubed(x) * x).sum()), (A(3),)),
     "a whole number": (lambda n: while_loop(lambda c: c < n, lambda c: c * 2 + 1, 0), (20,)),
     "no rows": (value_and_grad(lambda w, xs: scan(lambda c, x: (c * w + x, c), w, xs)[0], (0, 1)), (ONE, np.zeros(0))),
     "no y": (lambda w, xs: scan(lambda c, x: (c * w + x.sum(), (x * w, 1)), w, xs), (ONE, np.zeros((0, 3)))),

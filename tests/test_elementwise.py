@@ -93,6 +93,7 @@ def test_hypot_and_arctan2_neither_overflow_nor_underflow() -> None:
     for x in (1e200, 1e-200):
         np.testing.assert_allclose(partials(np.hypot, 3 * x, 4 * x), (0.6, 0.8))
         np.testing.assert_allclose(partials(np.arctan2, 3 * x, 4 * x), (0.16 / x, -0.12 / x))
+    assert slopes(np.arcsinh, -1e200, 1) == [1e-200]
 
 
 def test_sinc_at_zero_to_order_4() -> None:

@@ -60,6 +60,13 @@ def test_tangents_are_the_transpose_of_cotangents(case: Case) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e3 * EPS * size)  # sums of up to a hundred terms
 
 
+@pytest.mark.parametrize("read", [lambda x: np.reshape(x, -1, order="A"), lambda x: x.reshape(-1, order="A")])
+def test_a_tangent_is_read_in_the_order_of_its_argument(read: Any) -> None:
+    v = np.arange(6.0).reshape(2, 3)
+    x = np.asfortranarray(v + 1)  # "A" reads x by columns, and would read v by rows
+    np.testing.assert_array_equal(jvp(read, (x,), (v,))[1], read(np.asfortranarray(v)))
+
+
 def test_most_rows_need_no_walk_back() -> None:
     rows = {name for name, row in REGISTRY.items() if row.linear or row.entrywise}
     assert {"add", "exp", "where", "relu", "matmul", "einsum", "getitem", "sum", "concatenate"} <= rows

@@ -31,6 +31,8 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "grid2d": (lambda f, x, y, c: f(x, y, c), (X, Y[:2], TABLE)),
     "grid3d": (lambda f, x, y, z, c: f(x, y, z, c), (X[:2], Y[:2], Z, CUBE)),
     "vander": (lambda f, x: f(x, 4), (X,)),
+    "vander of a number": (lambda f, x: f(x, 2), (np.array(0.4),)),
+    "vander2d of numbers": (lambda f, x, y: f(x, y, (2, 1)), (np.array(0.4), np.array(-0.7))),
     "vander2d": (lambda f, x, y: f(x, y, (2, 1)), (X, Y)),
     "vander3d": (lambda f, x, y, z: f(x, y, z, (1, 2, 1)), (X, Y, Z)),
     "fit": (lambda f, x, y: f(x, y, 2), (POINTS, VALUES)),
@@ -77,7 +79,7 @@ def test_float32_stays_float32() -> None:
     x, c = (Tensor(a.astype(np.float32)) for a in (X, C))
     for series in FAMILIES:
         assert series.val(x, c).dtype == np.float32
-        assert series.mul(c, c).dtype == np.float32
+        assert series.mul(c, c).dtype == series.companion(c).dtype == np.float32
         assert series.int(series.der(c)).dtype == np.float32
 
 

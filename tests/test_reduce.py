@@ -73,6 +73,20 @@ def test_mean_has_the_bits_of_numpy(dtype, rng):
         assert (found.data.tobytes(), found.dtype) == (expected.tobytes(), expected.dtype)
 
 
+@pytest.mark.parametrize("dtype", "fdFD")
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: np.linalg.matrix_power(x, 3), lambda x: np.angle(x, deg=True),
+     lambda x: np.linalg.cholesky(x @ x.T.conj(), upper=True)],
+    ids=["matrix_power", "angle", "cholesky"],
+)  # fmt: skip
+def test_compositions_have_the_bits_of_numpy(f, dtype, rng):
+    x = rng.normal(size=(2, 4, 4))
+    x = (x[0] + 1j * x[1] if dtype in "FD" else x[0]).astype(dtype)
+    found, expected = f(Tensor(x)), f(x)
+    assert (found.data.tobytes(), found.dtype) == (np.asarray(expected).tobytes(), expected.dtype)
+
+
 def test_mean_of_nothing_warns_and_is_nan():
     for f in (np.mean, np.median):
         with pytest.warns(RuntimeWarning) as found:

@@ -227,6 +227,12 @@ def test_functions_of_scipy_that_are_no_ufuncs_have_ours_of_the_same_name_and_si
                 np.testing.assert_allclose(getattr(x, "data", x), y, rtol=1e-13, err_msg=name)
 
 
+@pytest.mark.parametrize("options", [{"return_sign": True}, {"b": 2}, {"b": -0.5, "return_sign": True}])
+def test_logsumexp_of_float32_stays_float32(options: dict[str, Any]) -> None:
+    out = tg.special.logsumexp(Tensor(np.float32([1, 2])), **options)
+    assert {x.dtype for x in (out if isinstance(out, tuple) else [out])} == {np.dtype(np.float32)}
+
+
 def test_gradients_of_logsumexp_with_factors() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(3, 4)), rng.uniform(0.5, 1.5, (3, 4)) * rng.choice([-1, 1], (3, 4))

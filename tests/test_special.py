@@ -208,6 +208,17 @@ def test_every_float_dtype_stays(dtype: type) -> None:
         assert out.dtype == x.grad.dtype == dtype
 
 
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("zetac", (52.9,)), ("zetac", (0.5,)), ("zetac", (-2.5,)), ("pseudo_huber", (2.0, 1e-6)),
+     ("pseudo_huber", (0.0, 0.0)), ("pseudo_huber", (0.0, -3.0)), ("powm1", (-2.5, 3.0)), ("powm1", (0.0, 2.0)),
+     ("powm1", (1.0 + 1e-9, 3.0))],
+)  # fmt: skip
+def test_small_results_and_edges_are_those_of_scipy(name: str, args: tuple[float, ...]) -> None:
+    f = getattr(pytest.importorskip("scipy.special"), name)
+    np.testing.assert_allclose(f(*map(Tensor, args)).data, f(*args), rtol=1e-12)
+
+
 def test_numbers_and_integers_are_taken_as_float64() -> None:
     assert float(tg.gammaln(3)) == pytest.approx(np.log(2), rel=1e-15)
     assert tg.erf(np.array([0, 1])).dtype == np.float64

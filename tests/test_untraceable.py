@@ -95,6 +95,8 @@ FACTOR = tg.Tensor([1.0, 2.0])
         (lambda x: x * FACTOR, (), "it uses a Tensor that requires gradients and is not among the arguments"),
         (lambda x: tg.grad(lambda v: (v * FACTOR).sum())(x), (), "it uses a Tensor that requires gradients and is not"),
         (lambda x: x * 2 if x.flags.c_contiguous else x, (), "the order of its entries in memory decides what is"),
+        (lambda x: np.ravel(x, "K"), (), "the order of its entries in memory decides what is"),
+        (lambda x: x.reshape(-1, order="A"), (), "the order of its entries in memory decides what is"),
         (lambda x: x * len(np.array2string(x)), (), "np.array2string depends on a value"),
         (lambda x: x * len(np.packbits(x > 1)), (), "the number of entries that np.packbits returns depends on the"),
         (lambda x: x * (np.savetxt(os.devnull, x) is None), (), "np.savetxt has no rule here, so it cannot be traced."),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
 from .backward import ancestors
-from .node import Node, recording, thread
+from .node import Node, alone, recording, thread
 from .ops.linalg import as_array, conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, raw, stored_array, wrap
@@ -233,9 +234,10 @@ def _operation(
             return rebuild(new)  # type: ignore[no-any-return]
 
         def forward(*given: Any, **metadata: Any) -> Any:
-            made = f(*filled(given), **metadata)
-            if not any(isinstance(x, Tensor) for x in given):  # those of a trace are Tensors
-                _require_arrays(made, f"the function {_name(f)}")
+            if any(isinstance(x, Tensor) for x in given):  # those of a trace are Tensors
+                return results.packed(f(*filled(given), **metadata))
+            made = _of_arrays(f, filled(given), metadata)
+            _require_arrays(made, f"the function {_name(f)}")
             return results.packed(made)
 
         def joint(g: Any, out: Any, *given: Any, **metadata: Any) -> list[Any]:
@@ -251,6 +253,14 @@ def _operation(
         return results.parted(out)
 
     return wraps(f)(call)
+
+
+def _of_arrays(f: Callable[..., Any], args: list[Any], metadata: dict[str, Any]) -> Any:
+    """Return f of plain arrays; in a trace, where loops and `grad` make Tensors, it runs outside of the trace."""
+    if thread.mode.traces:
+        with suppress(TypeError), alone():  # it raises if f uses a Tensor of the trace
+            return f(*args, **metadata)
+    return f(*args, **metadata)
 
 
 def _require_arrays(result: Any, name: str) -> None:

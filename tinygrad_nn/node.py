@@ -264,6 +264,16 @@ def scope(name: str) -> Iterator[None]:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Run this block with a fresh `Mode`: nothing that is recorded, traced or mapped in this thread affects it."""
+    before, thread.mode = thread.mode, Mode()
+    try:
+        yield
+    finally:
+        thread.mode = before
+
+
+@contextmanager
 def switched(name: str, value: Any) -> Iterator[None]:
     """Set a switch of this thread to another value inside this block.
 

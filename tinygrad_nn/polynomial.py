@@ -60,7 +60,10 @@ class Series:
         """Return the values at x of the polynomials of degree 0 to `deg`, along a new last axis."""
         if deg < 0:
             raise ValueError(f"{self.prefix}vander needs a degree of 0 or more; it got {deg}.")
-        x = _numbers(x)
+        return self._basis(np.atleast_1d(_numbers(x)), deg)
+
+    def _basis(self, x: Array, deg: int) -> Array:
+        """Return what `vander` does; of a number, a vector."""
         columns = [x * 0 + 1]
         for n in range(deg):
             a, b, c = self.recurrence(n)
@@ -71,7 +74,7 @@ class Series:
     def val(self, x: Any, c: Any, tensor: bool = True) -> Array:
         """Return the series at x; each of several series at all of x, or broadcast with x if ``tensor=False``."""
         x, c = _numbers(x), np.atleast_1d(_numbers(c))
-        V = self.vander(x, len(c) - 1)  # (*x.shape, n)
+        V = self._basis(x, len(c) - 1)  # (*x.shape, n)
         if tensor:
             return np.tensordot(c, V, (0, V.ndim - 1))  # (*c.shape[1:], *x.shape)
         rows, n = np.moveaxis(V, -1, 0), max(c.ndim, V.ndim)
@@ -181,7 +184,7 @@ class Series:
         if len(c) < 2:
             raise ValueError(f"{self.prefix}companion needs two coefficients or more; it got {len(c)}.")
         last, *others = _companions_of_units(self, len(c))
-        return last + np.tensordot(c[:-1] / c[-1], np.stack(others), 1)
+        return last.astype(c.dtype) + np.tensordot(c[:-1] / c[-1], np.stack(others).astype(c.dtype), 1)
 
     def roots(self, c: Any) -> Array:
         """Return the roots in increasing order; only simple roots are differentiable."""

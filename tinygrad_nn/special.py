@@ -66,7 +66,7 @@ def logsumexp(
     """
     if b is None and not return_sign:
         return neural.logsumexp(as_operand(a), axis=axis, keepdims=keepdims)
-    a, b = as_operand(a), as_operand(1.0 if b is None else b)
+    a, b = as_operand(a), 1.0 if b is None else b if type(b) in (int, float) else as_operand(b)
     share = np.where(as_arrays(b) == 0, -np.inf, as_arrays(a))  # terms with a factor 0 do not count for the shift
     top = np.max(share, axis=axis, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .node import Mode, thread
+from .node import alone
 from .ops.linalg import H, conj
 from .primitive import Array, declare
 from .tensor import Tensor
@@ -198,18 +198,9 @@ def _family(f: Callable[[Array], Array], slope: Callable[[Array], Array] | None)
     def derivative(k: int) -> Callable[[Array], Array]:
         while len(made) <= k:
             made.append(elementwise_grad(made[-1]))
-        return lambda w: _plain(_call_alone(made[k], w), w)
+        return alone()(lambda w: _plain(made[k](w), w))
 
     return derivative
-
-
-def _call_alone(f: Callable[[Array], Array], w: Array) -> Any:
-    """Call f with a fresh `Mode`, so that nothing that is recorded, traced or mapped in this thread affects it."""
-    before, thread.mode = thread.mode, Mode()
-    try:
-        return f(w)
-    finally:
-        thread.mode = before
 
 
 def _plain(value: Any, w: Array) -> Array:

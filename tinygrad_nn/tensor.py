@@ -290,9 +290,10 @@ class Tensor:
         """Return the data as nested lists of Python numbers; they are not recorded in the graph."""
         return self.data.tolist()
 
-    def reshape(self, *shape: Any, **options: Any) -> Tensor:
+    def reshape(self, *shape: Any, **more: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
-        return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
+        to: Any = shape[0] if len(shape) == 1 else shape
+        return OVERRIDES[np.reshape](self, to, **more) if more else apply(REGISTRY["reshape"], (self,), {"shape": to})
 
     # -- Python's protocols. Each operator names its primitive. Nothing is written in place: += makes a new array.
 

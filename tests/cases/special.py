@@ -139,7 +139,9 @@ def _scipy():
                    ((1.5, 5), (0.5, 3)), note=f"order {n}")  # fmt: skip
     for interval in ((1.5, 5), (0.1, 0.8), (-3.5, -0.5)):
         yield Case("zeta", special.zeta, ((2, 3),), interval, note=f"of Riemann, {interval}")
-    yield Case("zetac", special.zetac, ((2, 3),), (1.5, 5))
+    for interval in ((1.5, 5), (-3.5, 0.8)):
+        yield Case("zetac", special.zetac, ((2, 3),), interval, note=str(interval))
+    yield Case("powm1", lambda x: special.powm1(x, 3), ((2, 3),), (-2, -0.5), note="below 0")
     orders = np.array([[0.0], [1.5]])
     yield Case("jv", lambda x: special.jv(orders, x), ((3,),), (0.3, 4), note="an order a row")
     yield Case("lambertw", lambda x: np.real(special.lambertw(x)), ((2, 3),), (0.1, 3))

@@ -40,7 +40,7 @@ conjugate = declare(np.conjugate, r"\bar x",
 
 def _angle(z: Array, deg: bool = False) -> Array:
     angle = np.arctan2(imag(z), real(z))
-    return np.rad2deg(angle) if deg else angle
+    return angle * (180 / np.pi) if deg else angle  # the factor by which NumPy multiplies
 
 
 def _real_if_close(a: Array, tol: float = 100) -> Array:
@@ -56,6 +56,8 @@ def _widen(x: Array, outside: Any) -> Array:
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if x.dtype.kind == "c" or not np.any(outside(as_arrays(x))):
         return x
+    if x.dtype == np.float16:  # NumPy converts half precision to double
+        x = x.astype(np.float64)
     return x + 0j if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.complex64))
 
 

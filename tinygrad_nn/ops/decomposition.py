@@ -369,7 +369,7 @@ svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
 # -- The replacements of NumPy's functions
 
 def _run_cholesky(a: Any, /, *, upper: bool = False) -> Any:
-    return H(cholesky(H(a))) if upper else cholesky(a)
+    return T(cholesky(T(a))) if upper else cholesky(a)
 
 
 def _run_qr(a: Any, mode: str = "reduced") -> Any:

@@ -225,7 +225,7 @@ tanh = declare(np.tanh, r"\tanh x",
     (lambda g, out, x: g * (1 - out * out),        r"g \, (1 - out^2)"))
 
 arcsinh = declare(np.arcsinh, r"\operatorname{arsinh} x",
-    (lambda g, out, x: g / (np.cosh(out) if x.dtype.kind == "c" else np.sqrt(x * x + 1)),
+    (lambda g, out, x: g / (np.cosh(out) if x.dtype.kind == "c" else np.hypot(x, 1)),
                                                    r"\frac{g}{\sqrt{x^2 + 1}}"))
 
 

@@ -112,7 +112,7 @@ def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[An
             s[-1] = (s[-1] - 1) * 2
     if len(s) != len(axes):
         raise ValueError(f"s and axes need the same length; they are {tuple(s)} and {tuple(axes)}.")
-    return [(a.shape[axis] if n in (-1, None) else n, axis) for n, axis in zip(s, axes, strict=True)]
+    return [(a.shape[axis] if n == -1 else n, axis) for n, axis in zip(s, axes, strict=True)]
 
 
 def _along_axes(transform_1d: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,9 +129,10 @@ def _along_axes(transform_1d: Callable[..., Any]) -> Callable[..., Any]:
 
 def _rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     refuse_out("fft.rfftn", out)
-    *rest, (n, axis) = _lengths(a, s, axes)
+    lengths = _lengths(a, s, axes)
+    n, axis = lengths[-1]
     a = rfft(a, n=n, axis=axis, norm=norm)
-    for n, axis in reversed(rest):
+    for n, axis in reversed(lengths[:-1]):
         a = fft(a, n=n, axis=axis, norm=norm)
     return a
 

@@ -89,6 +89,12 @@ def _exprel(x: Array) -> Array:
     return hyp1f1(x, a=1.0, b=2.0)
 
 
+def _powm1(x: Array, y: Array) -> Array:
+    """Return x**y - 1 without cancellation; of a negative x it needs a whole y."""
+    above = x > 0
+    return np.where(above, np.expm1(y * np.log(np.where(above, x, 1))), np.where(above, 1, x) ** y - 1)
+
+
 STAND_INS.update({
     "exprel": _exprel,
     "hyp0f1": with_parameters("hyp0f1", hyp0f1, "b"),
@@ -100,5 +106,5 @@ STAND_INS.update({
     "boxcox1p": lambda x, power: np.log1p(x) * _exprel(power * np.log1p(x)),
     "inv_boxcox": lambda y, power: np.exp(y * _log1p_over(power * y)),
     "inv_boxcox1p": lambda y, power: np.expm1(y * _log1p_over(power * y)),
-    "powm1": lambda x, y: np.expm1(y * np.log(x)),
+    "powm1": _powm1,
 })  # fmt: skip

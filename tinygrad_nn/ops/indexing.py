@@ -310,7 +310,7 @@ def _at_least_vector(x: Array) -> Array:
 
 
 def _length(x: Array, axis: Any) -> int:
-    return int(x.size if axis is None else x.shape[axis])
+    return int(x.size if axis is None else x.shape[np.lib.array_utils.normalize_axis_index(axis, x.ndim)])
 
 
 @override("take")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, Primitive
+from .elementwise import divisor
 from .neural import sigmoid
 from .plain import is_tensor
 from .special import bessel_i, digamma, erfc, log_sigmoid
@@ -26,7 +27,7 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
     "cotdg": lambda x: 1 / np.tan(np.deg2rad(x)),
     "psi": digamma,
-    "pseudo_huber": lambda delta, r: delta * delta * (np.hypot(1, r / delta) - 1),
+    "pseudo_huber": lambda delta, r: delta * r * (r / divisor(np.hypot(delta, r) + delta)),
     "sindg": lambda x: np.sin(np.deg2rad(x)),
     "tandg": lambda x: np.tan(np.deg2rad(x)),
 }

@@ -265,6 +265,8 @@ def _matrix_power(a: Any, n: int) -> Any:
     if n == 0:  # a constant, but in the graph: its gradient is zero, not missing
         return np.where(True, np.eye(a.shape[-1], dtype=a.dtype), a)
     square, n = (np.linalg.inv(a), -n) if n < 0 else (a, n)
+    if n == 3:  # in the order in which NumPy multiplies
+        return matmul(matmul(square, square), square)
     out = None
     while n:
         n, odd = divmod(n, 2)

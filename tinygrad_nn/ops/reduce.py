@@ -333,6 +333,8 @@ def _average(x: Array, axis: Any = None, weights: Any = None, returned: bool = F
             raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
         order = tuple(int(i) for i in np.argsort(axes))
         w = w.transpose(order).reshape(tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
+    kind = np.result_type(x.dtype, w.dtype, *([float] if x.dtype.kind in "iub" else []))
+    x, w = (v if v.dtype == kind else v.astype(kind) for v in (x, w))
     total = sum(w, axis=axis, keepdims=keepdims)
     if np.any(np.equal(total, 0)):
         raise ZeroDivisionError("Weights sum to zero, can't be normalized")

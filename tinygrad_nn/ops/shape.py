@@ -29,7 +29,7 @@ def _read_order(x: Array, order: Any) -> Any:
 
 
 def _reshape_vjp(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
-    return g.reshape(x.shape, order=order if order == "C" else _read_order(x, order))
+    return g.reshape(x.shape, order=order)
 
 reshape = declare(_reshape, r"\operatorname{reshape}(x)",
     (_reshape_vjp,                                                        r"\operatorname{reshape}(g)"),
@@ -109,6 +109,12 @@ def astype(
         raise TypeError(f"a Tensor holds numbers, not {np.dtype(dtype)}; for a plain array write t.data.astype(...).")
     differentiable = np.dtype(dtype).kind in "fc"
     return cast(x if differentiable else x.detach(), dtype=dtype, casting=casting, copy=copy)
+
+
+@override("reshape")
+def _to_shape(a: Array, shape: Any, order: Any = "C", **options: Any) -> Array:
+    """Return x in another shape; order "A" is replaced here, since a tangent may lie otherwise in memory than x."""
+    return reshape(a, shape=shape, order=_read_order(a, order), **options)
 
 
 @override("ravel")

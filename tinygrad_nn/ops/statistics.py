@@ -219,7 +219,7 @@ def _quantile_of(
     axis = _checked(axis, x.ndim)
     if x.dtype.kind == "c":
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
-    weak = isinstance(q, (int, float)) and x.dtype.kind == "f"  # a Python number takes the precision of the array
+    weak = type(q) in (int, float) and x.dtype.kind == "f"  # a Python number takes the precision of the array
     q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
     in_range = (as_arrays(q) >= 0) & (as_arrays(q) <= 1)
     q = require_everywhere(q, in_range, ValueError("Quantiles must be in the range [0, 1]"))
@@ -285,7 +285,7 @@ def _hundredth(a: Any, q: Any) -> Any:
     dtype = getattr(a, "dtype", np.dtype(float))
     if dtype.kind != "f":
         return np.asarray(q) / 100
-    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / dtype.type(100)
+    return (dtype.type(q) if type(q) in (int, float) else np.asarray(q)) / dtype.type(100)
 
 
 @override("percentile")

@@ -63,5 +63,5 @@ def _riemann(x: Array) -> Array:
 STAND_INS.update({
     "_riemann_zeta": _riemann,
     "_zeta": zeta,
-    "zetac": lambda x: _riemann(x) - 1,
+    "zetac": lambda x: np.where(x > 1, zeta(np.where(x > 1, x, 2), 2.0), _riemann(np.where(x > 1, 0, x)) - 1),
 })  # fmt: skip

@@ -176,10 +176,6 @@ class Recorder(Mode):
         for part in flatten(given)[0] if given else ():
             self.unused_indices.pop(id(part), None)
         known = self.known_value(out)
-        if name == "reshape" and given.get("order") == "A":
-            raise Untraceable(
-                "order='A' follows the order of entries in memory, which is not fixed. Use order='C' or order='F'."
-            )
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, StillNode) for p in parents or ()) and self._grad is not QUIET

@@ -65,7 +65,7 @@ class Traced(Tensor):
     dtype = property(lambda self: np.asarray(stored_array(self)).dtype)
     itemsize = property(lambda self: stored_array(self).itemsize)
     nbytes = property(lambda self: stored_array(self).nbytes)
-    strides = property(lambda self: stored_array(self).strides)
+    strides = property(lambda self: shape_placeholder(self).strides)
     flags = property(lambda self: shape_placeholder(self).flags)
 
     @property  # type: ignore[misc]
@@ -287,6 +287,8 @@ class ShapePlaceholder(np.ndarray[Any, Any]):
     def flags(self) -> Any:
         """Refuse: the memory order of an argument may differ from call to call."""
         raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
+
+    strides: Any = flags
 
 
 def shape_placeholder(t: Tensor) -> ShapePlaceholder:
