@@ -144,8 +144,7 @@ class CandidateWriter:
             yield 1.0, node.operand
 
     def _name_of(self, node: ast.Call) -> str:
-        return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(
-            node.func, ast.Name) else ""  # fmt: skip
+        return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
 
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
