@@ -216,7 +216,7 @@ def test_the_text_of_a_length_is_its_value(rows: int) -> None:
         assert repr(n) == str(int(n)), "where people read it, it is a number"
         if isinstance(n, Length):
             assert eval(str(n.batch), {"rows": rows}) == rows == n.batch
-            assert eval(str(n), {"rows": rows + 1}) == n.times * (rows + 1) + n.more, "and that of another batch"
+            assert eval(str(n), {"rows": rows + 1}) == n.times * (rows + 1) + n.offset, "and that of another batch"
 
 
 def test_lengths_print_as_expressions_of_the_batch_size() -> None:

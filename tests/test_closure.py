@@ -285,7 +285,7 @@ class Walk:
             return level
         if called in STATIC_FUNCTIONS:
             return STATIC
-        if called in (plain.bare, tinygrad_nn.stop_gradient):
+        if called in (plain.as_arrays, tinygrad_nn.stop_gradient):
             return min(level, PLAIN)
         if inspect.isfunction(called) and called.__code__.co_filename.startswith(PACKAGE):
             return self.call_helper(called, node, positional, by_name, level)

@@ -47,7 +47,7 @@ def test_a_count_of_lbfgs_is_a_whole_number_of_at_least_1(key: str, count: Any) 
 def test_lbfgs_on_ranks_takes_no_limits_of_gradients(
     limits: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ranks, "of", classmethod(lambda cls, call, comm, own=False: comm))
+    monkeypatch.setattr(Ranks, "of", classmethod(lambda cls, call, comm, private=False: comm))
 
     def work(comm: ThreadRanks) -> None:
         w = Tensor(np.array([3.0, -2.0]))

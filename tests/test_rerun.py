@@ -221,7 +221,7 @@ def test_an_input_that_is_changed(case: Any) -> None:
         place = target_of(rerun, holds)[0]
     with rerun.running([Change(place, 0, data.dtype.type(2 if data.dtype.kind == "i" else -0.8))]) as run:
         assert numbers(GraphView(run.result)) == fresh(case(), change)[0]
-        assert not run.lost
+        assert not run.unapplied
     assert np.array_equal(data, before)
     with rerun.running() as run:
         assert numbers(GraphView(run.result)) == fresh(case())[0]
@@ -257,7 +257,7 @@ def test_another_operation_in_its_place(case: Any) -> None:
     assert {"sin", "relu"} <= set(replacement_names(part)) or case is lstm
     with rerun.running([Change(place, operation="sin")]) as run:
         assert numbers(GraphView(run.result)) == fresh(case(np.sin))[0]
-        assert not run.lost
+        assert not run.unapplied
 
 
 @each_case
@@ -294,11 +294,11 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     live = Live(again(case), page_data, str)
     request = lambda **body: Request("s", body)
     first = live._numbers(request(node=0))
-    number = next(n for n, part in enumerate(live.sessions["s"].shown.view) if part.operation in (  # type: ignore[union-attr]
+    number = next(n for n, part in enumerate(live.sessions["s"].state.view) if part.operation in (  # type: ignore[union-attr]
         "tanh", "relu", "exp") or (case is custom and part.operation == "multiply"))  # fmt: skip
     name = "divide" if case is custom else "softplus"
     answer = live._change(request(node=number, operation=name, version=first["version"]))
-    shown = live.sessions["s"].shown
+    shown = live.sessions["s"].state
     assert shown is not None
     change = live.sessions["s"].changes[0]
     with live.rerun.running([change]) as run:
@@ -320,10 +320,10 @@ def test_each_result_can_be_held_on_the_page_and_let_go(case: Any) -> None:
     live = Live(again(case), page_data, str)
     request = lambda **body: Request("s", body)
     session = live.sessions["s"]
-    for number, part in enumerate(live._shown(session).view):
+    for number, part in enumerate(live._current_state(session).view):
         if part.operation is not None and part.array.size and part.dtype.startswith("float"):
             live._change(request(node=number, index=[0] * part.array.ndim, value="0.75", version=session.version))
-            assert live._shown(session).numbers[number].flat[0] == 0.75
+            assert live._current_state(session).numbers[number].flat[0] == 0.75
             assert live._undo(request())["live"]["was"] == {}
 
 
@@ -337,11 +337,11 @@ def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> Non
 
     live = Live(Rerun(loss, x, {"kinds": classes}), page_data, str)
     session = live.sessions["s"]
-    shown = live._shown(session)
+    shown = live._current_state(session)
     assert shown.others == ["targets.kinds", "order"]
     change = lambda k, index, value: live._change(Request("s", {
         "node": len(shown.view) + k, "index": [index], "value": value, "version": session.version}))  # fmt: skip
-    result = lambda: live._shown(session).numbers[live._shown(session).view.outputs[0]]
+    result = lambda: live._current_state(session).numbers[live._current_state(session).view.outputs[0]]
     assert change(0, 2, "0")["live"]["said"] == ["targets.kinds[2]: 1 → 0"]
     assert result() == cross_entropy(model(x)[order], np.array([0, 1, 0, 0])).data
     change(1, 0, "1")
@@ -365,7 +365,7 @@ def test_a_gradient_in_a_users_array_is_reported_as_it_was_before() -> None:
     f = custom_vjp(lambda x, w: np.sum(x * w), lambda g, out, x, w: (slope, None))
     live = Live(Rerun(lambda x: f(x, slope), np.ones(2)), page_data, str)
     session = live.sessions["s"]
-    assert live._shown(session).view[1].name == "slope"
+    assert live._current_state(session).view[1].name == "slope"
     answer = live._change(Request("s", {"node": 1, "index": [1], "value": "5", "version": session.version}))
     assert answer["live"]["was"]["0"][1]["brief"] == "[1, 2]"
 
@@ -382,7 +382,7 @@ def test_changes_of_unknown_nodes_are_refused(body: Any, said: str) -> None:
     order = np.array([1, 0])
     live = Live(Rerun(lambda x: np.sin(x[order]), np.ones(2)), page_data, str)
     session = live.sessions["s"]
-    assert (len(live._shown(session).view), live._shown(session).others) == (3, ["order"])
+    assert (len(live._current_state(session).view), live._current_state(session).others) == (3, ["order"])
     with pytest.raises(ValueError, match=said):
         live._change(Request("s", {"index": [0], "version": session.version, **body}))
 
@@ -452,7 +452,7 @@ def test_a_leaf_and_a_constant_made_inside_are_changed_where_the_function_looks_
     both = [Change(constant, 1, 10.0), Change(place, 0, -1.0)]
     with rerun.running(both) as run:  # the constant is used elsewhere then
         assert run.result.data == -6.0
-        assert run.lost == [both[0]]
+        assert run.unapplied == [both[0]]
 
 
 def test_a_python_number_keeps_its_kind_and_a_frozen_array_is_opened_for_the_run_alone() -> None:

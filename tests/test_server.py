@@ -160,7 +160,7 @@ def test_a_session_is_its_own_and_is_kept(server: Server) -> None:
 
 
 def test_the_longest_unused_session_goes_first() -> None:
-    states: Sessions[list[int]] = Sessions(list, most=2)
+    states: Sessions[list[int]] = Sessions(list, max_sessions=2)
     states["a"].append(1)
     states["b"].append(2)
     states["a"].append(3)

@@ -236,7 +236,7 @@ def test_better_is_by_more_than_min_delta(monitor: str, mode: str, sign: int) ->
     watch = Watch(EarlyStopping(2, 0.5, monitor, mode))
 
     def look(number: int, value: float) -> bool:
-        return watch.better(epoch(value, value, number, r2=value))
+        return watch.is_better(epoch(value, value, number, r2=value))
 
     seen = [look(1, math.nan), look(2, 4.0), look(3, 4.0 - 0.5 * sign), look(4, 4.0 - 0.75 * sign), look(5, math.nan)]
     assert seen == [False, True, False, True, False]

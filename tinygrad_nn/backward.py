@@ -430,8 +430,8 @@ def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     if bad is not None and _non_finite_text(raw(g)) is None:
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         ties, why = primitive.ties, ""
-        if ties is not None and ties.found(node.out, node.args[0]).any():  # type: ignore[index]
-            why = f" {ties.why}"
+        if ties is not None and ties.have_equal(node.out, node.args[0]).any():  # type: ignore[index]
+            why = f" {ties.reason}"
         elif primitive.kinks and "NaN" in primitive.kinks:
             why = f" It is {primitive.kinks}."
         raise FloatingPointError(

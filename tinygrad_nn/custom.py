@@ -119,7 +119,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
         zeros = [np.zeros_like(stored_array(x)) if _numeric(x) else None for x in leaves]
 
-        def along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
+        def tangents_along(v: dict[int, Any], out: Any, args: Any) -> list[Any]:
             directions = rebuild([v.get(k, zero) for k, zero in enumerate(zeros)])
             moved = rule(directions[0] if len(args) == 1 else tuple(directions), out, *args, **metadata)
             return _leaves_of(out, moved, f, "the result")
@@ -127,7 +127,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         total: list[Any] = [None] * len(leaves)
         with recording(True):
             inputs = {k: new_input(zeros[k]) for k in moving}
-            for made, c, value in zip(along(inputs, out, args), flatten(g)[0], flatten(out)[0], strict=True):
+            for made, c, value in zip(tangents_along(inputs, out, args), flatten(g)[0], flatten(out)[0], strict=True):
                 if not isinstance(made, Tensor) or made.node is None:
                     continue  # its derivative does not depend on the directions
                 if made.shape != np.shape(value):
@@ -138,14 +138,14 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
                 for k, r in zip(moving, pullback(made, [inputs[k] for k in moving], c), strict=True):
                     total[k] = r if total[k] is None else total[k] + r
         if not known_as_linear:
-            plain = partial(along, out=_numbers(out), args=_numbers(args))
+            plain = partial(tangents_along, out=_numbers(out), args=_numbers(args))
             known_as_linear = _require_linear(plain, {k: zeros[k] for k in moving}, flatten(g)[0], total, _name(f))
         return total
 
     return _operation(f, gradients)
 
 
-def _bare(x: Any) -> Any:
+def _plain_array(x: Any) -> Any:
     """Return the bare array of a Tensor, inside vmap that of the first sample; return anything else unchanged."""
     while level_of(x) is not None:
         x = x.full[0]
@@ -155,11 +155,12 @@ def _bare(x: Any) -> Any:
 def _numbers(tree: Tree) -> Tree:
     """Return a nest with the bare array in place of each Tensor."""
     leaves, rebuild = flatten(tree)
-    return rebuild([_bare(x) for x in leaves])
+    return rebuild([_plain_array(x) for x in leaves])
 
 
 def _require_linear(
-    along: Callable[[dict[int, Any]], list[Any]], zeros: dict[int, Any], g: list[Any], gradients: list[Any], name: str
+    tangents_along: Callable[[dict[int, Any]], list[Any]], zeros: dict[int, Any], g: list[Any], gradients: list[Any],
+    name: str,
 ) -> bool:
     """Raise if the gradients, which are the rule's derivatives at the direction zero, do not belong to its values.
 
@@ -170,8 +171,8 @@ def _require_linear(
     rng, settled = np.random.default_rng(0), False
     random = {k: rng.uniform(0.5, 1.5, zero.shape).astype(zero.dtype) for k, zero in zeros.items()}
     for v in (random, {k: -x for k, x in random.items()}):
-        found = [(_bare(c), _bare(x)) for c, x in zip(g, along(v), strict=True) if x is not None]
-        wanted = [(_bare(gradients[k]), x) for k, x in v.items() if gradients[k] is not None]
+        found = [(_plain_array(c), _plain_array(x)) for c, x in zip(g, tangents_along(v), strict=True) if x is not None]
+        wanted = [(_plain_array(gradients[k]), x) for k, x in v.items() if gradients[k] is not None]
         terms = [[np.real(np.conj(a) * b).astype(float) for a, b in pairs] for pairs in (found, wanted)]
         sums = [sum(float(np.sum(x)) for x in side) for side in terms]
         sizes = [sum(float(np.sum(np.abs(x))) for x in side) for side in terms]
@@ -185,20 +186,22 @@ def _require_linear(
     return settled
 
 
-def _is_tuple_of_one(found: Any, arg: Any) -> bool:
+def _is_tuple_of_one(result: Any, arg: Any) -> bool:
     """Tell whether the rule of a function with one argument returned ``(gradient,)`` instead of the gradient itself."""
-    if not isinstance(found, (tuple, list)) or len(found) != 1:
+    if not isinstance(result, (tuple, list)) or len(result) != 1:
         return False
     parts = children(arg)
-    return parts is None or set(parts) != {0} or _fits(arg, found[0])
+    return parts is None or set(parts) != {0} or _has_containers_of(arg, result[0])
 
 
-def _fits(tree: Any, given: Any) -> bool:
+def _has_containers_of(tree: Any, result: Any) -> bool:
     """Tell whether a rule's result has the containers of a nest, possibly with ``None`` in place of some."""
-    parts, found = children(tree), children(given)
-    if parts is None or given is None:
+    parts, found = children(tree), children(result)
+    if parts is None or result is None:
         return True
-    return found is not None and set(found) == set(parts) and all(_fits(part, found[k]) for k, part in parts.items())
+    if found is None or set(found) != set(parts):
+        return False
+    return all(_has_containers_of(part, found[k]) for k, part in parts.items())
 
 
 def _name(f: Callable[..., Any]) -> str:
@@ -224,9 +227,9 @@ def _operation(
         arrays = [k for k, x in enumerate(leaves) if _numeric(x)]
         results = Results()
 
-        def filled(given: Any) -> list[Any]:
+        def filled(values: Any) -> list[Any]:
             new = list(leaves)
-            for k, x in zip(arrays, given, strict=True):
+            for k, x in zip(arrays, values, strict=True):
                 new[k] = x
             return rebuild(new)  # type: ignore[no-any-return]
 
@@ -260,11 +263,11 @@ def _of_arrays(f: Callable[..., Any], args: list[Any], metadata: dict[str, Any])
     return f(*args, **metadata)
 
 
-def _require_arrays(made: Any, what: str) -> None:
+def _require_arrays(result: Any, name: str) -> None:
     """Raise for a Tensor that is made of plain arrays by a function or rule: it closes over a Tensor."""
-    if any(isinstance(x, Tensor) and (x.node is not None or level_of(x) is not None) for x in flatten(made)[0]):
+    if any(isinstance(x, Tensor) and (x.node is not None or level_of(x) is not None) for x in flatten(result)[0]):
         raise TypeError(
-            f"{what} is called with plain arrays and returned a Tensor, so it closes over one, whose gradient would be "
+            f"{name} is called with plain arrays and returned a Tensor, so it closes over one, whose gradient would be "
             "lost. Make that Tensor an argument, or close over its array, t.data."
         )
 
@@ -322,7 +325,7 @@ def _halves(x: Any) -> list[Any]:
     return [x >> 32, x & (2**32 - 1)]
 
 
-def _leaves_of(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
+def _leaves_of(tree: Any, result: Any, f: Callable[..., Any], name: str) -> list[Any]:
     """Return the leaves of a rule's result for the nest `tree`; a ``None`` counts for all leaves of its container.
 
     Raises:
@@ -330,16 +333,16 @@ def _leaves_of(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[
     """
     parts = children(tree)
     if parts is None:
-        return [given]
-    if given is None:
+        return [result]
+    if result is None:
         return [None for leaf in flatten(tree)[0]]
-    found = children(given)
+    found = children(result)
     if found is None or set(found) != set(parts):
         raise ValueError(
-            f"the rule of {_name(f)} returned {type(given).__name__} for {what}, a {type(tree).__name__} with "
+            f"the rule of {_name(f)} returned {type(result).__name__} for {name}, a {type(tree).__name__} with "
             f"{', '.join(map(str, parts))}; return the same containers, with None for parts without one."
         )
-    return [leaf for key, part in parts.items() if part is not None for leaf in _leaves_of(part, found[key], f, what)]
+    return [leaf for key, part in parts.items() if part is not None for leaf in _leaves_of(part, found[key], f, name)]
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -425,12 +428,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             filled = list(leaves)
             for i, x in zip(mapped, full, strict=True):
                 filled[i] = level.wrap(x)
-            with level.again():
+            with level.reentered():
                 args, kwargs = rebuild(filled)
                 found, again = flatten(f(*args, **kwargs))
             return again([level.full(x) if _numeric(x) else x for x in found])
 
-        with level.left():
+        with level.outside_level():
             found, again = flatten(checkpoint(wraps(f)(all_samples))([leaves[i].full for i in mapped]))
             return again([level.wrap(x) for x in found])
 

@@ -43,33 +43,34 @@ settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r)
 ], "r")  # fmt: skip
 
 
-def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
+def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any, rule_args: Sequence[Any]) -> Any:
     """Return the VJP rules of a factorisation: its own, or at equal values one that returns the gradient found here.
 
     The Nodes after it are used only at equal values; otherwise they may be freed already.
     """
     ties: Ties | None = node.primitive.ties  # type: ignore[union-attr]
     rules: Any = node.primitive.vjps  # type: ignore[union-attr]
-    g, x = given[0], node.args[0]  # type: ignore[index]
+    g, x = rule_args[0], node.args[0]  # type: ignore[index]
     if ties is None:
         return rules
     if thread.mode.traces:
         return (partial(rules[0], unknown=ties.refused),)
-    if not ties.found(node.out, x).any():
+    if not ties.have_equal(node.out, x).any():
         return rules
-    own: Any = None
+    own_gradient: Any = None
     path = _path(ancestors((root,), node.index), node)
-    if not ties.uses_vectors(raw(g), x) and not ties.uses_vectors(_turned(walk, path, node, root, seed), x):
-        own = rules[0](*given, **node.meta)
-        if isinstance(g, Tensor) and np.isfinite(own.data).all():
-            return (lambda *_, **__: own,)  # no vectors are used, so the rule itself can be differentiated again
-    found = _settled(walk, path, node, root, seed, g, own)
+    if not ties.uses_vectors(raw(g), x) and not ties.uses_vectors(_rotated_cotangent(walk, path, node, root, seed), x):
+        own_gradient = rules[0](*rule_args, **node.meta)
+        if isinstance(g, Tensor) and np.isfinite(own_gradient.data).all():
+            # No vectors are used, so the rule itself can be differentiated again.
+            return (lambda *_, **__: own_gradient,)
+    found = _settled(walk, path, node, root, seed, g, own_gradient)
     return (lambda *_, **__: found,)
 
 
-def _turned(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any) -> Any:
+def _rotated_cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any) -> Any:
     """Return the cotangent for another choice of vectors, since for a single choice it may be 0 by chance."""
-    values = node.primitive.ties.turned(node.out, node.args[0])  # type: ignore[union-attr, index]
+    values = node.primitive.ties.rotated(node.out, node.args[0])  # type: ignore[union-attr, index]
     mode = thread.mode
     inspect, mode.inspect = mode.inspect, None
     try:
@@ -78,8 +79,8 @@ def _turned(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any)
         mode.inspect = inspect
 
 
-def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own: Any) -> Any:
-    """Return the gradient of the argument; for each matrix where it depends on the chosen vectors, return `own` or NaN.
+def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own_gradient: Any) -> Any:
+    """Return the gradient of the argument; where it depends on the chosen vectors, return `own_gradient` or NaN.
 
     Args:
         walk: the function `backward.walk`.
@@ -88,8 +89,8 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
         root: the Node of the result that is differentiated.
         seed: the cotangent of that result; if a Tensor, the returned gradient is a Tensor that depends on it.
         g: the cotangent of the factorisation.
-        own: the gradient by the factorisation's own rule if no vectors are used, else None; it holds where the result
-            is not differentiable in the values.
+        own_gradient: the gradient by the factorisation's own rule if no vectors are used, else None; it holds where
+            the result is not differentiable in the values.
     """
     ties: Ties = node.primitive.ties  # type: ignore[union-attr, assignment]
     x, out, rule = node.args[0], node.out, node.primitive.vjps[0]  # type: ignore[index, union-attr]
@@ -97,10 +98,10 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     mode = thread.mode
     inspect, mode.inspect = mode.inspect, None  # operations that run again were inspected the first time
     try:
-        for values in (out, ties.turned(out, x)):
-            again, along = _cotangent(walk, path, node, root, seed, values)
+        for values in (out, ties.rotated(out, x)):
+            again, g_tangent = _cotangent(walk, path, node, root, seed, values)
             arrived.append(raw(again))
-            found.append(rule(again, values, x, along=along, **node.meta))  # type: ignore[misc]
+            found.append(rule(again, values, x, g_tangent=g_tangent, **node.meta))  # type: ignore[misc]
     finally:
         mode.inspect = inspect
     first, second = (raw(r) for r in found)
@@ -108,9 +109,9 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     scale = _largest(first) + _largest(second) + _largest(arrived[0]) / ties.size(out, x)[..., None, None]
     agree = _largest(first - second) <= half * scale  # False where either is NaN
     agree &= _largest(arrived[0] - raw(g)) <= half * _largest(raw(g))  # the second run gave the same cotangent
-    wrong = ties.found(out, x)[..., None, None] & ~agree
+    wrong = ties.have_equal(out, x)[..., None, None] & ~agree
     if not isinstance(g, Tensor):
-        return np.where(wrong, np.nan if own is None else own, first)
+        return np.where(wrong, np.nan if own_gradient is None else own_gradient, first)
     r = np.where(wrong, 0, found[0])  # `settled` puts NaN where `wrong` is true
     return settled(r, g, wrap(x, node.parents[0]), wrong=wrong)  # type: ignore[index]
 
@@ -154,15 +155,15 @@ def _rerun(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bo
 
     If `live`, the other arguments stay linked to the graph, so that the result can be differentiated in them too.
     """
-    made: dict[Node, Tensor] = {node: start}
+    tensors: dict[Node, Tensor] = {node: start}
     for other in path:
         primitive: Any = other.primitive
         args = [
-            arg if parent is None else made[parent] if parent in made else wrap(arg, parent) if live else arg
+            arg if parent is None else tensors[parent] if parent in tensors else wrap(arg, parent) if live else arg
             for arg, parent in zip(other.args or (), other.parents or (), strict=True)
         ]
         again = apply(primitive, tuple(args), primitive.call_meta(other.meta))
         if again.node is not None and other.notes is not None and "hooks" in other.notes:
             again.node.note(hooks=other.notes["hooks"])
-        made[other] = again
-    return made[root]
+        tensors[other] = again
+    return tensors[root]

@@ -158,21 +158,21 @@ def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> C
     return solve
 
 
-def _answer(found: Any, name: str) -> Any:
+def _answer(result: Any, name: str) -> Any:
     """Return the solution as floating-point arrays, taken out of a SciPy result object if the solver returned one.
 
     Raises:
         ValueError: the solver reports failure.
         TypeError: the solver returned a Tensor.
     """
-    kept = found.get if isinstance(found, dict) else lambda key, default=None: getattr(found, key, default)
+    kept = result.get if isinstance(result, dict) else lambda key, default=None: getattr(result, key, default)
     success = kept("success", kept("converged", True))
     if success is False or (isinstance(success, np.bool_) and not success):
         told = str(kept("message", kept("flag", ""))).strip()
         raise ValueError(f"{name}: the solver did not succeed, so there is no answer to differentiate: {told}")
-    if hasattr(found, "success") or hasattr(found, "converged"):
-        found = found.x if hasattr(found, "x") else found.root
-    leaves, rebuild = flatten(found)
+    if hasattr(result, "success") or hasattr(result, "converged"):
+        result = result.x if hasattr(result, "x") else result.root
+    leaves, rebuild = flatten(result)
     if any(isinstance(x, Tensor) for x in leaves):
         raise TypeError(
             f"{name}: the solver is called with plain arrays and returned a Tensor, so it closes over one. Make that "
@@ -180,7 +180,7 @@ def _answer(found: Any, name: str) -> Any:
         )
     arrays = [np.asarray(x) for x in leaves]
     if not arrays or any(x.dtype.kind not in "fciub" for x in arrays):
-        raise TypeError(f"{name}: the solver returned {found!r:.60}; it must return the solution, numbers or arrays.")
+        raise TypeError(f"{name}: the solver returned {result!r:.60}; it must return the solution, numbers or arrays.")
     return rebuild([x if x.dtype.kind in "fc" else x.astype(float) for x in arrays])
 
 

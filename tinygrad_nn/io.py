@@ -400,13 +400,13 @@ def _describe(network: Network) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
+def _build(saved: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
     for name, kind in (("features", list), ("classes", list), ("target", str), ("about", dict), ("layers", list)):
-        value = known[name]
+        value = saved[name]
         if not isinstance(value, kind) or (name in ("features", "classes") and {type(v) for v in value} - {str}):
             raise ValueError(f"{name} is {value!r:.60}")
     layers = []
-    for k, part in enumerate(known["layers"], start=1):
+    for k, part in enumerate(saved["layers"], start=1):
         W, b = arrays[f"layer{k}.W"], arrays[f"layer{k}.b"]
         if {str(W.dtype), str(b.dtype)} != {part["dtype"]} or part["dtype"] not in DTYPES:
             raise ValueError(f"layer {k} is of type {W.dtype}, not {part['dtype']}")
@@ -419,12 +419,12 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
     if len(arrays) != 2 * len(layers):
         raise ValueError(f"{len(arrays)} arrays for {len(layers)} layers")
     scaler, target_scaler = (
-        None if known[name] is None else Scaler.from_dict(known[name]) for name in ("scaler", "target_scaler")
+        None if saved[name] is None else Scaler.from_dict(saved[name]) for name in ("scaler", "target_scaler")
     )
-    features, classes = tuple(known["features"]), tuple(known["classes"])
-    columns = None if known.get("columns") is None else Columns.from_dict(known["columns"])  # older files lack it
+    features, classes = tuple(saved["features"]), tuple(saved["classes"])
+    columns = None if saved.get("columns") is None else Columns.from_dict(saved["columns"])  # older files lack it
     return Network(
-        layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"], columns
+        layers, saved["task"], features, saved["target"], classes, scaler, target_scaler, saved["about"], columns
     )  # fmt: skip
 
 

@@ -230,8 +230,8 @@ def _table(counts: Array, heads: list[str]) -> list[str]:
     return [rule, *(line for text in texts for line in (text, rule))]
 
 
-def _score(part: Array, whole: Array) -> Score:
-    each = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)  # (classes,)
+def _score(part: Array, total: Array) -> Score:
+    each = np.divide(part, total, out=np.zeros(len(part)), where=total > 0)  # (classes,)
     return Score(each, float(each.mean()))
 
 

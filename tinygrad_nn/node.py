@@ -111,13 +111,13 @@ class Node:
         self.arity, self.x, self.p = 0, args, parents
         self.y = self.q = None
 
-    def copied(self, made: Kind, **other: Any) -> Kind:
-        """Copy this Node's attributes to `made`, with those in `other` replaced and no gradient; return `made`."""
+    def copied(self, new: Kind, **other: Any) -> Kind:
+        """Copy this Node's attributes to `new`, with those in `other` replaced and no gradient; return `new`."""
         for name in ("primitive", "meta", "out", "index", "scope", "notes"):
-            setattr(made, name, other.get(name, getattr(self, name)))
-        made.link(other.get("args", self.args), other.get("parents", self.parents))
-        made.grad = None
-        return made
+            setattr(new, name, other.get(name, getattr(self, name)))
+        new.link(other.get("args", self.args), other.get("parents", self.parents))
+        new.grad = None
+        return new
 
     @property
     def inner(self) -> bool:
@@ -191,8 +191,8 @@ class Mode:
         return np.geterr()
 
     @errors.setter
-    def errors(self, how: Any) -> None:
-        np.seterr(**how)
+    def errors(self, settings: Any) -> None:
+        np.seterr(**settings)
 
 
 class _Block:

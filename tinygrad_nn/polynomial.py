@@ -25,7 +25,7 @@ import numpy as np
 import numpy.polynomial
 
 from .ops.joining import array
-from .ops.plain import bare, is_tensor
+from .ops.plain import as_arrays, is_tensor
 from .ops.polynomials import fitted
 from .primitive import Array
 
@@ -192,7 +192,7 @@ class Series:
         if len(c) < 2:
             return c[:0]
         found = np.linalg.eigvals(self.companion(c))
-        return found[np.argsort(bare(found))]
+        return found[np.argsort(as_arrays(found))]
 
     def fromroots(self, roots: Any) -> Array:
         """Return the coefficients of the product of (x - r) over all roots r."""

@@ -52,13 +52,13 @@ class Ties:
     The functions take the result ``out`` of the factorisation and its argument ``x``, stacks of matrices.
 
     Attributes:
-        found: whether each matrix has equal values, up to rounding.
+        have_equal: whether each matrix has equal values, up to rounding.
         uses_vectors: takes a cotangent in place of ``out``; whether it is nonzero for any eigen- or singular vector.
         parted: a direction, shaped like ``out``, along which equal values become different.
-        turned: another valid result, with the vectors of equal values mixed by a unitary matrix.
+        rotated: another valid result, with the vectors of equal values mixed by a unitary matrix.
         size: the largest absolute value of each matrix's values, 1 if all are 0.
         refused: passed to a rule as ``unknown=`` while tracing; it raises `AtEqualValues`.
-        why: what a NaN in the gradient means, in words.
+        reason: what a NaN in the gradient means, in words.
         met: whether equal values have occurred in this process.
     """
 
@@ -66,16 +66,16 @@ class Ties:
 
     def __init__(  # no dataclass: importing that module would take a good part of the import time
         self,
-        found: Callable[[Array, Array], Array],
+        have_equal: Callable[[Array, Array], Array],
         uses_vectors: Callable[[Array, Array], bool],
         parted: Callable[[Array, Array], Array],
-        turned: Callable[[Array, Array], Array],
+        rotated: Callable[[Array, Array], Array],
         size: Callable[[Array, Array], Array],
         refused: Primitive,
-        why: str,
+        reason: str,
     ) -> None:
-        self.found, self.uses_vectors, self.parted, self.turned = found, uses_vectors, parted, turned
-        self.size, self.refused, self.why = size, refused, why
+        self.have_equal, self.uses_vectors, self.parted, self.rotated = have_equal, uses_vectors, parted, rotated
+        self.size, self.refused, self.reason = size, refused, reason
 
 
 class Primitive:

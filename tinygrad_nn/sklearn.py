@@ -92,7 +92,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
-    def _made(self, n_in: int, n_out: int, dtype: Any, rng: np.random.Generator) -> Any:
+    def _new_model(self, n_in: int, n_out: int, dtype: Any, rng: np.random.Generator) -> Any:
         """Return the untrained network: a copy of `module`, what the function `module` returns, or a list of layers."""
         if self.module is not None:
             if isinstance(self.module, Module):
@@ -164,7 +164,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def _make(self, x: Array, y: Array, rng: np.random.Generator) -> None:
         """Make the untrained network and an empty history."""
-        model = self._made(x.shape[1], self._outputs(y), x.dtype, rng)
+        model = self._new_model(x.shape[1], self._outputs(y), x.dtype, rng)
         if self.module is not None:
             self._check_module(model, x, self._outputs(y))
         self.model_, self.history_ = model, History()

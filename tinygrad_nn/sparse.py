@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .ops.plain import as_operand, bare
+from .ops.plain import as_arrays, as_operand
 from .ops.sparse import Pattern, sparse_matmul, sparse_solve
 from .primitive import Array
 
@@ -78,7 +78,7 @@ def _run(operation: Callable[..., Any], name: str, data: Any, indices: Any, shap
         raise ValueError(f"sparse.{name}: shape={shape!r:.60}; it needs the numbers of rows and columns, e.g. (3, 3).")
     if not isinstance(indices, (tuple, list)) or len(indices) != 2:
         raise ValueError(f"sparse.{name} needs the positions as a pair, (rows, cols); it got {indices!r:.60}.")
-    rows, cols = (np.asarray(bare(part)) for part in indices)
+    rows, cols = (np.asarray(as_arrays(part)) for part in indices)
     m, n = (int(length) for length in shape)
     data, other = map(as_operand, (data, other))
     count = data.shape

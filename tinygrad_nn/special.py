@@ -20,7 +20,7 @@ import numpy as np
 from .common.spelling import no_attribute
 from .ops import neural
 from .ops.library import STAND_INS
-from .ops.plain import as_operand, bare
+from .ops.plain import as_arrays, as_operand
 from .ops.scipy import names, replacement_named
 from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
@@ -67,12 +67,12 @@ def logsumexp(
     if b is None and not return_sign:
         return neural.logsumexp(as_operand(a), axis=axis, keepdims=keepdims)
     a, b = as_operand(a), 1.0 if b is None else b if type(b) in (int, float) else as_operand(b)
-    share = np.where(bare(b) == 0, -np.inf, bare(a))  # terms with a factor 0 do not count for the shift
+    share = np.where(as_arrays(b) == 0, -np.inf, as_arrays(a))  # terms with a factor 0 do not count for the shift
     top = np.max(share, axis=axis, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0)
-    a = np.where((share == -np.inf) & (bare(a) > shift + 700), -np.inf, a)
+    a = np.where((share == -np.inf) & (as_arrays(a) > shift + 700), -np.inf, a)
     total = np.sum(b * np.exp(a - shift), axis=axis, keepdims=True)
-    sign = np.sign(bare(total))
+    sign = np.sign(as_arrays(total))
     with np.errstate(divide="ignore", invalid="ignore"):
         out = np.log(total * sign if return_sign else total) + shift
     if not keepdims:
@@ -175,7 +175,7 @@ def comb(N: Array, k: Array) -> Array:
 
 
 def _several(x: Any, axis: Any) -> bool:
-    return np.ndim(bare(x)) != 1 and not isinstance(axis, int)
+    return np.ndim(as_arrays(x)) != 1 and not isinstance(axis, int)
 
 
 def __getattr__(name: str) -> Any:

@@ -69,40 +69,41 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
     return None if names is None else {name: getattr(tree, name) for name in names}
 
 
-def leaves_like(tree: Tree, given: Tree, what: str, of: str) -> list[Any]:
+def leaves_like(tree: Tree, tangents: Tree, name: str, of: str) -> list[Any]:
     """Return the leaves of a tangent or cotangent, in the order of the leaves of its value; dicts are matched by key.
 
     Args:
         tree: the value, a nest of arrays.
-        given: the tangent or cotangent, in the same containers; the keys of a dict may be in another order.
-        what: what error messages call `given`.
+        tangents: the tangent or cotangent, in the same containers; the keys of a dict may be in another order.
+        name: what error messages call `tangents`.
         of: what they call `tree`.
 
     Raises:
-        ValueError: `given` has other containers.
+        ValueError: `tangents` has other containers.
         TypeError: it has something other than numbers, or complex numbers where `tree` has real ones.
 
     Example:
         >>> leaves_like({"W": 1.0, "b": 2.0}, {"b": 20.0, "W": 10.0}, "the tangent", "the argument")
         [10.0, 20.0]
     """
-    if type(given) is np.ndarray and given.dtype.kind in "fiu" and hasattr(type(tree), "__array_function__"):
-        return [given]  # the usual case, in a tenth of the time
-    if type(tree) is type(given) is list and len(tree) == len(given):
-        pairs = [pair for pair in zip(tree, given, strict=True) if pair[0] is not None]
-        return [leaf for part, part_given in pairs for leaf in leaves_like(part, part_given, what, of)]
-    parts, found = children(tree), children(given)
-    if parts is None and found is None and given is not None:
-        kind, own = (x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind for x in (given, tree))
+    if type(tangents) is np.ndarray and tangents.dtype.kind in "fiu" and hasattr(type(tree), "__array_function__"):
+        return [tangents]  # the usual case, in a tenth of the time
+    if type(tree) is type(tangents) is list and len(tree) == len(tangents):
+        pairs = [pair for pair in zip(tree, tangents, strict=True) if pair[0] is not None]
+        return [leaf for part, part_tangents in pairs for leaf in leaves_like(part, part_tangents, name, of)]
+    parts, found = children(tree), children(tangents)
+    if parts is None and found is None and tangents is not None:
+        kind, own = (x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind for x in (tangents, tree))
         if kind not in "fciub":
-            raise TypeError(f"{what} has {described(given)} where {of} has numbers; give numbers.")
+            raise TypeError(f"{name} has {described(tangents)} where {of} has numbers; give numbers.")
         if kind == "c" and own != "c":
-            raise TypeError(f"{what} has complex numbers where {of} has real ones; take np.real of them.")
-        return [given]
+            raise TypeError(f"{name} has complex numbers where {of} has real ones; take np.real of them.")
+        return [tangents]
     if parts is None or found is None or set(parts) != set(found):
-        raise ValueError(f"{what} has {described(given)} where {of} has {described(tree)}; give the same containers.")
+        found_text, wanted = described(tangents), described(tree)
+        raise ValueError(f"{name} has {found_text} where {of} has {wanted}; give the same containers.")
     return [
-        leaf for key, part in parts.items() if part is not None for leaf in leaves_like(part, found[key], what, of)
+        leaf for key, part in parts.items() if part is not None for leaf in leaves_like(part, found[key], name, of)
     ]
 
 
@@ -182,15 +183,16 @@ def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs
     return names.index(argnum)
 
 
-def listed(call: str, name: str, given: Any) -> list[Any]:
+def as_list(call: str, name: str, arguments: Any) -> list[Any]:
     """Return the arguments that `jvp` or `hvp` got in a tuple or list; raise for anything else.
 
     Raises:
         TypeError: they are not in a tuple or list.
     """
-    if isinstance(given, (tuple, list)):
-        return list(given)
+    if isinstance(arguments, (tuple, list)):
+        return list(arguments)
     example = "jvp(f, (x,), (v,))" if call == "jvp" else "hvp(f, (x,), v)"
     raise TypeError(
-        f"{call} needs a tuple for {name}, with an entry for each argument; it got {described(given)}. Write {example}."
+        f"{call} needs a tuple for {name}, with an entry for each argument; it got {described(arguments)}. "
+        f"Write {example}."
     )

@@ -42,14 +42,14 @@ class Code:
         self.lines = self.writer.source()
         self.parallel = self.writer.parallel or any(body.code.parallel for body in self.bodies)
 
-    def every(self) -> list[replay.Writer]:
+    def all_writers(self) -> list[replay.Writer]:
         """Return the writers of this program and of its bodies."""
         return [self.writer, *(body.code.writer for body in self.bodies)]
 
     def prepare(self) -> None:
         """Compile all functions that it calls; if there are several, in several processes at once."""
-        written = [writer.machine.functions for writer in self.every()]
-        natives = [op for writer in self.every() for op in writer.program.ops if op.kind == "native"]
+        written = [writer.machine.functions for writer in self.all_writers()]
+        natives = [op for writer in self.all_writers() for op in writer.program.ops if op.kind == "native"]
         if sum(map(len, written)) + len(natives) > 1:
             from .numba.compilers import compile_all, compile_jobs
 
@@ -63,7 +63,7 @@ class Code:
 
     def large(self, kernels: int, lines: int) -> bool:
         """Tell whether there are more than `kernels` kernels, or more than `lines` lines in all kernels together."""
-        sizes = [writer.machine.size() for writer in self.every()]
+        sizes = [writer.machine.size() for writer in self.all_writers()]
         return sum(count for count, _ in sizes) > kernels or sum(count for _, count in sizes) > lines
 
 

@@ -215,7 +215,7 @@ class Compiled:
         """
         with self._lock:
             draws = GeneratorStates(flatten([args, kwargs])[0])
-            plan, _ = self._found(args, kwargs, keep=False)
+            plan, _ = self._plan_for(args, kwargs, keep=False)
             draws.rewind()
         if isinstance(plan, str):
             raise RuntimeError(f"there is no plan: {plan}")
@@ -227,7 +227,7 @@ class Compiled:
         graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
         if graph or isinstance(thread.mode, Recorder) or check.check_is_running():
             return self.function(*args, **kwargs)  # an argument has a graph, or another trace or a check runs this
-        plan, result = self._found(args, kwargs)
+        plan, result = self._plan_for(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
         if result is MISS:
@@ -288,7 +288,7 @@ class Compiled:
         self._say(f"{text} It runs without compilation.")
         return bare_tree(self.function(*args, **kwargs))
 
-    def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
+    def _plan_for(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
         """Return the plan for these arguments (or text: why there is none), and its result if it was made just now."""
         result: Any = MISS
         leaves, rebuild = flatten([args, kwargs])
@@ -352,7 +352,7 @@ class Compiled:
                 kept = check.OpCopies(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
-                for writer in plan.code.every():
+                for writer in plan.code.all_writers():
                     verify.check_memory(writer)
                 trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
                 trial.on_others(given, fixed, result)

@@ -113,7 +113,7 @@ class Plan:
 
     def poison(self) -> None:
         """Fill the buffers with NaN, so that a read of a buffer before its first write shows in the result."""
-        for writer in self.code.every():
+        for writer in self.code.all_writers():
             for buffer in writer.buffers:
                 buffer.fill(0xFF)
 

@@ -30,9 +30,9 @@ def functional(
             random generators that it draws from.
 
     Returns:
-        ``f(values, kept, *args) -> (result, kept)``: `values` replace the parameters, and the list `kept` replaces the
-        values of `places`. The returned `kept` holds the new values of `places`, ``None`` for a generator. The model
-        itself is not changed.
+        ``f(values, buffers, *args) -> (result, buffers)``: `values` replace the parameters, and the list `buffers`
+        replaces the values of `places`. The returned `buffers` holds the new values of `places`, ``None`` for a
+        generator. The model itself is not changed.
 
     Example:
         >>> from types import SimpleNamespace
@@ -42,14 +42,14 @@ def functional(
         (20.0, [1.0, 2.0])
     """
 
-    def pure(values: Sequence[Any], kept: Sequence[Any], *args: Any) -> tuple[Any, list[Any]]:
+    def pure(values: Sequence[Any], buffers: Sequence[Any], *args: Any) -> tuple[Any, list[Any]]:
         others = [value if isinstance(value, Tensor) else Tensor(value, requires_grad=False) for value in values]
         traced = any(type(other) is not Tensor for other in others)
         # A traced Tensor has another class, so while tracing it replaces the parameter in the attributes of its owners;
         # code that reads the parameter from elsewhere then cannot be traced. Without a trace the parameter itself gets
         # the other's data and Node, so it does not matter from where it is read.
         exchanged = _exchanging_tensors(owners, parameters, others) if traced else _swapping_data(parameters, others)
-        with exchanged, _setting_attributes(places, kept):
+        with exchanged, _setting_attributes(places, buffers):
             result = call(*args)
             left = [getattr(owner, name) for owner, name in places]
         return result, [None if isinstance(x, np.random.Generator) else x for x in left]
@@ -115,30 +115,32 @@ def training_step(loss: Callable[..., Any], update: Callable[..., Any], *, backe
     .. math:: w \leftarrow w - \mathrm{update}\left(\nabla_w L,\ s,\ \eta,\ w\right)
 
     Args:
-        loss: ``loss(parameters, kept, *batch) -> (number, kept)``, as `functional` returns it. The parameters are a
-            nest of arrays.
+        loss: ``loss(parameters, buffers, *batch) -> (number, buffers)``, as `functional` returns it. The parameters are
+            a nest of arrays.
         update: ``update(g, state, eta, w) -> (step, state)`` for one parameter, like the method of an `Optimizer`.
         backend: as in `compile`.
 
     Returns:
-        ``step(parameters, states, kept, eta, *batch) -> (parameters, states, kept, value)``. ``states`` is a list with
-        the state of each parameter, in the order of the leaves. The arrays of the first two arguments are donated,
+        ``step(parameters, states, buffers, eta, *batch) -> (parameters, states, buffers, value)``. ``states`` is a list
+        with the state of each parameter, in the order of the leaves. The arrays of the first two arguments are donated,
         which means overwritten: continue with the returned ones.
 
     Example:
         >>> from tinygrad_nn.optim import sgd
-        >>> step = training_step(lambda w, kept, x: (((w * x) ** 2).sum(), kept), sgd().update, backend="numpy")
+        >>> loss = lambda w, buffers, x: (((w * x) ** 2).sum(), buffers)
+        >>> step = training_step(loss, sgd().update, backend="numpy")
         >>> w, states, _, value = step(np.array([1.0, 2.0]), [()], [], 0.1, np.array([1.0, 2.0]))
         >>> print(w, value)
         [0.8 0.4] 17.0
     """
     both = value_and_grad(loss, has_aux=True)
 
-    def step(parameters: Any, states: Sequence[Any], kept: Any, eta: Any, *batch: Any) -> Any:
-        (value, kept), gradients = both(parameters, kept, *batch)
+    def step(parameters: Any, states: Sequence[Any], buffers: Any, eta: Any, *batch: Any) -> Any:
+        (value, buffers), gradients = both(parameters, buffers, *batch)
         leaves, rebuild = flatten(parameters)
         moved = [update(g, s, eta, w) for g, s, w in zip(flatten(gradients)[0], states, leaves, strict=True)]
-        return rebuild([w - d for w, (d, _) in zip(leaves, moved, strict=True)]), [s for _, s in moved], kept, value
+        weights = rebuild([w - d for w, (d, _) in zip(leaves, moved, strict=True)])
+        return weights, [s for _, s in moved], buffers, value
 
     compiled = compile(step, backend=backend, donate=(0, 1))
     compiled.varies = True  # the last batch of the data is often shorter

@@ -35,7 +35,7 @@ def frame_names(x: Any) -> tuple[str, ...]:
     return tuple(map(str, getattr(x, "column_names", x.columns)))
 
 
-def frame_array(x: Any, call: str, what: str) -> Array:
+def frame_array(x: Any, call: str, argument: str) -> Array:
     """Return the numbers of a table, ``(rows, columns)``, or those of a column, ``(rows,)``.
 
     Args:
@@ -52,7 +52,7 @@ def frame_array(x: Any, call: str, what: str) -> Array:
                [2. , 1.5]])
     """
     names = frame_names(x)
-    columns = [_numbers(column, name, call, what) for column, name in zip(_columns(x), names, strict=True)]
+    columns = [_numbers(column, name, call, argument) for column, name in zip(_columns(x), names, strict=True)]
     if is_column(x):
         return columns[0]
     return np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
@@ -96,12 +96,12 @@ def _columns(x: Any) -> list[Any]:
     return [x.column(k) for k in range(len(x.column_names))] if hasattr(x, "column_names") else list(x.get_columns())
 
 
-def _numbers(column: Any, name: str, call: str, what: str) -> Array:
+def _numbers(column: Any, name: str, call: str, argument: str) -> Array:
     """Return a column as an array of numbers, and raise if it holds anything else or has missing cells."""
     found = np.asarray(column.to_numpy())
     if found.dtype == object:
         found = _objects(found)
-    where = f"{call}: column {name!r} of {what}" if name else f"{call}: {what}"
+    where = f"{call}: column {name!r} of {argument}" if name else f"{call}: {argument}"
     if found.dtype.kind not in "biuf":
         kind, edit = _kind_and_edit(found)
         raise ValueError(f"{where} holds {kind}; a network takes numbers. Leave the column out, or {edit}.")

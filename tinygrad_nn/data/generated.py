@@ -69,13 +69,13 @@ def spirals(
     return Plane(x + generator.normal(0, noise, (rows, 2)), y)
 
 
-def _check_count(call: str, count: Any, least: int, noise: float, name: str = "rows") -> int:
+def _check_count(call: str, count: Any, minimum: int, noise: float, name: str = "rows") -> int:
     try:
         number = operator.index(count)
     except TypeError:
         raise TypeError(f"{call}: {name}={count!r:.60} is not a whole number; write e.g. {name}=300.") from None
-    if number < least:
-        raise ValueError(f"{call}: {name}={number}; there must be at least {least}.")
+    if number < minimum:
+        raise ValueError(f"{call}: {name}={number}; there must be at least {minimum}.")
     if not 0 <= noise < np.inf:
         raise ValueError(f"{call}: noise={noise!r:.60}; it must be a standard deviation of at least 0, e.g. noise=0.1.")
     return number

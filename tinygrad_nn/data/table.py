@@ -303,7 +303,7 @@ def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | No
         plain = [all(number(row[k]) is not None for row in rows) for k in range(len(header))]
         fields = [(f"c{k}", "f8" if numeric else "O") for k, numeric in enumerate(plain)]
         every = all(plain)
-        how: dict[str, Any] = {"dtype": float if every else np.dtype(fields), "ndmin": 2 if every else 1}
+        options: dict[str, Any] = {"dtype": float if every else np.dtype(fields), "ndmin": 2 if every else 1}
         stream.seek(0)
         stream.readline()
         parts: list[NDArray[Any]] = []
@@ -311,7 +311,7 @@ def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | No
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # NumPy warns if no rows are left after the last chunk
                 part = np.loadtxt(stream, comments=None, delimiter=delimiter, quotechar='"', max_rows=CHUNK,
-                                  encoding="utf-8", **how)  # fmt: skip
+                                  encoding="utf-8", **options)  # fmt: skip
             parts.append(part)
             if progress is not None:
                 progress(stream.tell(), len(text))

@@ -28,7 +28,7 @@ def _shard() -> Shard:
 def _total(x: Array) -> Array:
     """Return the sum over all ranks; a rank without rows adds nothing."""
     shard = _shard()
-    if shard.alone:
+    if shard.skip_sums:
         return x.copy()
     return shard.ranks.summed(np.zeros_like(x) if shard.empty else x)
 
@@ -36,7 +36,7 @@ def _total(x: Array) -> Array:
 def _weighted(g: Array) -> Array:
     """Return the cotangent of this rank's term in a sum over all ranks."""
     shard = _shard()
-    if shard.alone:
+    if shard.skip_sums:
         return g.copy()
     if shard.empty:
         shard.ranks.summed(np.zeros_like(g))
@@ -47,7 +47,7 @@ def _weighted(g: Array) -> Array:
 def _gathered(x: Array) -> Array:
     """Return the rows of all ranks, in the order of the ranks."""
     shard = _shard()
-    if shard.alone:
+    if shard.skip_sums:
         whole = np.zeros((shard.total, *x.shape[1:]), x.dtype)
         whole[shard.rows] = x
         return whole

@@ -78,8 +78,8 @@ class Ranks:
         return made
 
     @classmethod
-    def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
-        """Return the Ranks of a communicator, made once per communicator; with `own`, made for the caller alone.
+    def of(cls, call: str, comm: Any, private: bool = False) -> Ranks:
+        """Return the Ranks of a communicator, made once per communicator; with `private`, made for the caller alone.
 
         Raises:
             TypeError: comm is no communicator; ImportError: mpi4py is missing; RuntimeError: a rank does not arrive.
@@ -91,7 +91,7 @@ class Ranks:
                 f"{call}: comm={comm!r:.60} is not a communicator; write comm=MPI.COMM_WORLD, after from mpi4py import "
                 "MPI, or comm='world'."
             )
-        if own:
+        if private:
             return cls(comm, call)
         if not _KEY:
             _KEY.append(type(comm).Create_keyval())
@@ -217,8 +217,8 @@ class Ranks:
 
     # -- What all ranks compute together
 
-    def _wait(self, request: Any, what: str) -> None:
-        """Wait for an MPI request, as long as all other ranks live; `what` names it in messages."""
+    def _wait(self, request: Any, content: str) -> None:
+        """Wait for an MPI request, as long as all other ranks live; `content` names it in messages."""
         beat = self.heartbeat
         if beat is not None:
             beat.counted += 1
@@ -226,7 +226,7 @@ class Ranks:
             return
         start = time.monotonic()
         if beat is not None:
-            beat.waiting = what
+            beat.waiting = content
         try:
             while not request.Test():
                 if beat is not None and beat.verdict is not None:
@@ -234,16 +234,16 @@ class Ranks:
                 past = time.monotonic() - start
                 if past > PATIENCE and (beat is None or not beat.alive):
                     self._give_up()
-                    raise RuntimeError(f"{what} did not arrive within {PATIENCE:.0f} s; another rank is gone.")
+                    raise RuntimeError(f"{content} did not arrive within {PATIENCE:.0f} s; another rank is gone.")
                 time.sleep(0 if past < 0.002 else min(past / 20, 0.002))
         finally:
             if beat is not None:
                 beat.waiting = None
 
-    def add_up(self, buffer: Array, what: str = "the gradients") -> None:
+    def add_up(self, buffer: Array, content: str = "the gradients") -> None:
         """Replace a buffer by its sum over all ranks, with the same bits on each rank."""
         if self.size > 1:
-            self._wait(self.data.Iallreduce(self.mpi.IN_PLACE, buffer, self.mpi.SUM), what)
+            self._wait(self.data.Iallreduce(self.mpi.IN_PLACE, buffer, self.mpi.SUM), content)
 
     def summed(self, x: Array) -> Array:
         """Return the sum of an array over all ranks."""
@@ -268,7 +268,7 @@ class Ranks:
         """Return the rows of all ranks on rank 0, and an array without rows on the others."""
         if self.size == 1:
             return x
-        first, whole = self.rank == 0, shard.whole
+        first, whole = self.rank == 0, shard.block
         got = np.empty((shard.total if first else 0, *x.shape[1:]), x.dtype)
         each = x.dtype.itemsize * int(np.prod(x.shape[1:], dtype=int))
         counts = [(b - a) * each for a, b in (self.rows(shard.total, r, whole) for r in range(self.size))]
@@ -312,25 +312,25 @@ class Ranks:
 
     # -- Rows
 
-    def rows(self, total: int, rank: int, whole: int = 1) -> tuple[int, int]:
-        """Return start and stop of the rows of a rank; blocks of `whole` rows are not divided among ranks."""
-        parts = -(-total // whole)
-        start, stop = (min(parts * r // self.size * whole, total) for r in (rank, rank + 1))
+    def rows(self, total: int, rank: int, block: int = 1) -> tuple[int, int]:
+        """Return start and stop of the rows of a rank; blocks of `block` rows are not divided among ranks."""
+        parts = -(-total // block)
+        start, stop = (min(parts * r // self.size * block, total) for r in (rank, rank + 1))
         return start, stop
 
-    def shard(self, total: int, whole: int = 1) -> Shard:
+    def shard(self, total: int, block: int = 1) -> Shard:
         """Return the `Shard` of this rank in a batch of `total` rows."""
-        return Shard(self, total, *self.rows(total, self.rank, whole), whole=whole)
+        return Shard(self, total, *self.rows(total, self.rank, block), block=block)
 
     # -- What must be the same
 
-    def compare(self, call: str, told: Mapping[str, str]) -> None:
-        """Raise on all ranks if their texts `told` differ; each key is compared among the ranks that have it.
+    def compare(self, call: str, texts: Mapping[str, str]) -> None:
+        """Raise on all ranks if their texts `texts` differ; each key is compared among the ranks that have it.
 
         Raises:
             ValueError: naming the ranks, and the value of each.
         """
-        everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(told)))]
+        everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(texts)))]
         wrong = []
         for key in dict.fromkeys(key for one in everyone for key in one):
             values = {rank: one[key] for rank, one in enumerate(everyone) if key in one}
@@ -342,17 +342,17 @@ class Ranks:
                 "same data and the same seed, on each."
             )
 
-    def same(self, checksums: Callable[[], Mapping[str, str]], whole: str, when: str) -> None:
+    def check_same(self, checksums: Callable[[], Mapping[str, str]], checksum_of_all: str, when: str) -> None:
         """Raise if arrays differ between ranks.
 
         Args:
-            checksums: returns a checksum of each array by name; whole: one checksum of all arrays; when: the moment
-                of the comparison in words, for the message.
+            checksums: returns a checksum of each array by name; checksum_of_all: one checksum of all arrays;
+                when: the moment of the comparison in words, for the message.
 
         Raises:
             ValueError: naming the first array that differs, and the ranks.
         """
-        if len(set(self.everyones(whole))) == 1:
+        if len(set(self.everyones(checksum_of_all))) == 1:
             return
         everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(checksums())))]
         for name in everyone[0]:

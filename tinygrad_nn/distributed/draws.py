@@ -73,7 +73,7 @@ def _row_draw(name: str, place: int) -> Callable[..., Any]:
         shape = (int(size),) if isinstance(size, int | np.integer) else tuple(int(n) for n in size)
         if self.seen is not None:
             self.seen.append(shape)
-        if shard.alone or (shard.length == shard.total and 0 not in shape):
+        if shard.skip_sums or (shard.length == shard.total and 0 not in shape):
             return plain(self, *args, **kwargs)
         whole, axis = self._of_batch(shape, shard)
         if "size" in kwargs:
@@ -129,7 +129,7 @@ def find_row_axes(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) 
     bits, seen, found = draws.bit_generator.state, [], []
     for rows in PROBES:
         draws.seen = []
-        with on_shard(Shard(shard.ranks, rows, 0, rows, alone=True)):
+        with on_shard(Shard(shard.ranks, rows, 0, rows, skip_sums=True)):
             found.append(forward(rows))
         seen.append(draws.seen)
     draws.seen, draws.bit_generator.state = None, bits
@@ -142,14 +142,14 @@ def find_row_axes(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) 
     return found
 
 
-def _axis(few: Shape, more: Shape) -> int | None:
+def _axis(small: Shape, large: Shape) -> int | None:
     """Return the axis along which two shapes differ in proportion to the rows, or None if they are equal."""
-    if few == more:
+    if small == large:
         return None
-    differ = [k for k, (a, b) in enumerate(zip(few, more, strict=False)) if a != b]
-    if len(few) != len(more) or len(differ) != 1 or few[differ[0]] * PROBES[1] != more[differ[0]] * PROBES[0]:
+    differ = [k for k, (a, b) in enumerate(zip(small, large, strict=False)) if a != b]
+    if len(small) != len(large) or len(differ) != 1 or small[differ[0]] * PROBES[1] != large[differ[0]] * PROBES[0]:
         raise ValueError(
-            f"the model draws random numbers of shape {few} for {PROBES[0]} rows and {more} for {PROBES[1]}; with "
+            f"the model draws random numbers of shape {small} for {PROBES[0]} rows and {large} for {PROBES[1]}; with "
             "comm= it must draw the same number for each row."
         )
     return differ[0]

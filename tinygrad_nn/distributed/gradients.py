@@ -26,16 +26,17 @@ class Sum:
         self._buffers: dict[Any, Array] = {}
 
     def __call__(
-        self, gradients: Sequence[Array | None], like: Sequence[Array], weight: float, told: Sequence[float], check: int
+        self, gradients: Sequence[Array | None], like: Sequence[Array], weight: float, numbers: Sequence[float],
+        check: int,
     ) -> tuple[list[Array | None], list[float], bool]:
         """Return the sums of gradients and of numbers, and whether the checksums of all ranks are equal.
 
         Args:
             gradients: those of this rank, ``None`` if the loss does not depend on a parameter; like: the parameters.
-            weight: the weight of this rank; told: the numbers to add up; check: the checksum, any integer.
+            weight: the weight of this rank; numbers: the numbers to add up; check: the checksum, any integer.
         """
         check %= BITS
-        tail = [check, check * check, *told, *(0.0 if g is None else 1.0 for g in gradients)]
+        tail = [check, check * check, *numbers, *(0.0 if g is None else 1.0 for g in gradients)]
         self._lay_out(like, len(tail))
         for g, (dtype, place) in zip(gradients, self._layout, strict=True):
             part = self._buffers[dtype][place]
@@ -47,7 +48,7 @@ class Sum:
         for buffer in self._buffers.values():
             self.ranks.add_up(buffer)
         tail = self._buffers[np.dtype(float)][-len(tail) :].tolist()
-        size, here = self.ranks.size, len(told)
+        size, here = self.ranks.size, len(numbers)
         alike = int(tail[0]) ** 2 == size * int(tail[1])
         found = [
             self._buffers[dtype][place].reshape(np.shape(w)) if n else None

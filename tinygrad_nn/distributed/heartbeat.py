@@ -105,8 +105,8 @@ class Heartbeat:
         for other in range(1, self.size) if self.rank == 0 else [0]:
             self._send(other, _ALIVE, place)
 
-    def _send(self, to: int, tag: int, what: Any) -> None:
-        content = json.dumps([self.run, what]).encode()
+    def _send(self, to: int, tag: int, message: Any) -> None:
+        content = json.dumps([self.run, message]).encode()
         self._sent = [request for request in self._sent if not request[0].Test()]
         self._sent.append((self.comm.Isend([content, self.mpi.BYTE], to, tag), content))
 

@@ -20,16 +20,16 @@ class Shard:
     sums over the whole batch.
 
     Attributes:
-        ranks: the ranks that share the batch; alone: leave out sums over the ranks, such as while a step is traced.
-        whole: blocks of so many rows are not divided among ranks.
+        ranks: the ranks that share the batch; skip_sums: leave out sums over the ranks, such as while a step is traced.
+        block: blocks of so many rows are not divided among ranks.
     """
 
     ranks: Ranks
     total: int
     start: int
     stop: int
-    alone: bool = False
-    whole: int = 1
+    skip_sums: bool = False
+    block: int = 1
 
     @property
     def weight(self) -> float:

@@ -225,11 +225,12 @@ def _random(x: Any, rng: np.random.Generator) -> Any:
 
 
 def _directions(
-    leaves: Sequence[Any], names: list[str], along: list[Any] | None, rng: np.random.Generator, count: int, entries: int
+    leaves: Sequence[Any], names: list[str], given_directions: list[Any] | None, rng: np.random.Generator,
+    count: int, entries: int,
 ) -> list[tuple[int, Any, str]]:
     """Return for each comparison the index of the leaf that moves, the direction, and its name in the report."""
-    if along is not None:
-        return [(i, v, names[i]) for i, v in enumerate(along)]
+    if given_directions is not None:
+        return [(i, v, names[i]) for i, v in enumerate(given_directions)]
     chosen = []
     for i, x in enumerate(leaves):
         if np.size(x) == 0:

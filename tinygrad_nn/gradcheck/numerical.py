@@ -67,8 +67,9 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
         return seen[t]
 
     sweep = _sweep(at, noise, FIRST_STEP)
-    if sweep.settled and abs(_slope(at, NEAR) - sweep.found.value) <= SAFETY * sweep.found.error + 8 * noise / NEAR:
-        return sweep.found
+    found = sweep.estimate
+    if sweep.settled and abs(_slope(at, NEAR) - found.value) <= SAFETY * found.error + 8 * noise / NEAR:
+        return found
     measured = 0.0 if sweep.ends else _noise(at)
     if measured > noise:
         noise, sweep = measured, _sweep(at, measured, FIRST_STEP)
@@ -80,7 +81,7 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
             if sweep.settled:
                 break
         step = least
-    found = sweep.found
+    found = sweep.estimate
     return found if sweep.settled else replace(found, error=max(found.error, abs(found.value)))
 
 
@@ -88,7 +89,7 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
 class _Sweep:
     """The estimate of one sweep of steps, whether it is reliable, and whether smaller steps cannot improve it."""
 
-    found: Estimate
+    estimate: Estimate
     settled: bool
     ends: bool
 
@@ -99,7 +100,7 @@ def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
     previous: list[float] = []
     slopes: list[float] = []
     jumps: list[float] = []
-    across: list[float] = []
+    differences: list[float] = []
     best, error, least, stale, floor, flat = math.nan, math.inf, math.inf, 0, 0.0, False
     for level in range(LEVELS):
         h = first * 0.5**level
@@ -120,7 +121,7 @@ def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
                 best, error = row[-1], doubt
         slopes.append(row[0])
         jumps.append(abs((up - centre) - (centre - down)) / h)
-        across.append(abs(up - down))
+        differences.append(abs(up - down))
         exact = error <= 1e-12 * abs(best) + 2 * floor or floor > error
         previous = row
         stale = 0 if error < least else stale + 1
@@ -129,7 +130,7 @@ def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
             break  # smaller steps would only find numbers that agree by chance
     found = Estimate(best, error, _kink(slopes, jumps, best, error, first))
     settled = error <= max(1e-3 * abs(best), 64 * floor)
-    steps_over = len(across) >= 4 and 8 * floor * h < 0.9 * across[0] < across[-1] < 1.1 * across[0]
+    steps_over = len(differences) >= 4 and 8 * floor * h < 0.9 * differences[0] < differences[-1] < 1.1 * differences[0]
     return _Sweep(found, settled, flat or steps_over)
 
 
@@ -139,7 +140,7 @@ def _slope(phi: Callable[[float], float], h: float) -> float:
 
 def _better_sweep(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
     """Return the sweep of smaller steps if it is better or contradicts the first: wide steps may agree by chance."""
-    found, near = before.found, after.found
+    found, near = before.estimate, after.estimate
     apart = abs(near.value - found.value) > SAFETY * (found.error + near.error)
     better = near.error < found.error / SAFETY or not before.settled
     if not math.isfinite(near.value) or not (apart or better):
@@ -147,7 +148,7 @@ def _better_sweep(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
     kink = near.kink or found.kink.replace(AT_POINT, "")
     if apart and before.settled:
         kink = kink or f"a kink at a distance of more than {step:.1g}"
-    return replace(after, found=replace(near, kink=kink))
+    return replace(after, estimate=replace(near, kink=kink))
 
 
 def _noise(phi: Callable[[float], float]) -> float:

@@ -58,14 +58,14 @@ class Place:
 class Change:
     """One change: a new value for the entry at a flat index, or, if `operation` is given, another primitive.
 
-    `said` describes the change in words.
+    `description` describes the change in words.
     """
 
     place: Place
     index: int = 0
     value: Any = None
     operation: str | None = None
-    said: str = field(default="", compare=False)
+    description: str = field(default="", compare=False)
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Run:
     names: dict[str, Any]
     sites: dict[Node, Any]
     births: dict[Node, Any]
-    lost: list[Change]
+    unapplied: list[Change]
 
 
 class Rerun:
@@ -320,8 +320,8 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
 def without_hold(primitive: Primitive) -> Primitive:
     """Return a primitive without the overwritten entries of `hold_result`: its rules take arrays of any shape again."""
-    whole: Primitive = vars(primitive).get("unheld", primitive)
-    return whole
+    original: Primitive = vars(primitive).get("unheld", primitive)
+    return original
 
 
 def replacement_names(part: GraphNode) -> list[str]:

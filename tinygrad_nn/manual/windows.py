@@ -23,19 +23,19 @@ _SMALL = (
 _COTANGENT = "g has shape {got}, the result of the forward pass has {need}: give one number for each of its entries"
 
 
-def size_pair(name: str, value: Size, least: int) -> tuple[int, int]:
+def size_pair(name: str, value: Size, minimum: int) -> tuple[int, int]:
     """Return a size as the two whole numbers of height and width.
 
     Raises:
-        ValueError: it is neither one nor two whole numbers of at least `least`.
+        ValueError: it is neither one nor two whole numbers of at least `minimum`.
 
     Example:
         >>> size_pair("stride", 2, least=1), size_pair("stride", (2, 3), least=1)
         ((2, 2), (2, 3))
     """
     both: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in both):
-        raise ValueError(_PAIR.format(name=name, value=value, least=least))
+    if len(both) != 2 or not all(isinstance(n, (int, np.integer)) and n >= minimum for n in both):
+        raise ValueError(_PAIR.format(name=name, value=value, least=minimum))
     return int(both[0]), int(both[1])
 
 

@@ -162,33 +162,33 @@ class MultiHeadAttention(Module):
         layout = "(batch, time, {})" if self.batch_first else "(time, batch, {})"
         for name, x, n in (("query", query, self.n), ("key", key, self.n_key), ("value", value, self.n_value)):
             if x.ndim != 3 or x.shape[-1] != n:
-                raise ValueError(_SHAPE.format(layer=self._short(), name=name, need=layout.format(n), got=x.shape))
+                raise ValueError(_SHAPE.format(layer=self._label(), name=name, need=layout.format(n), got=x.shape))
         batch = 0 if self.batch_first else 1
         if key.shape[:2] != value.shape[:2] or key.shape[batch] != query.shape[batch]:
             raise ValueError(
-                f"{self._short()}: key and value need the same times, and all three the same batch; query has shape "
-                f"{query.shape}, key {key.shape}, value {value.shape}."
+                f"{self._label()}: key and value need the same times, and all three the same batch; query has "
+                f"shape {query.shape}, key {key.shape}, value {value.shape}."
             )
 
-    def _mask(self, padding: Any, given: Any, causal: bool, shape: tuple[int, ...], dtype: Any) -> Any:
+    def _mask(self, padding: Any, attn_mask: Any, causal: bool, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return the mask that is added to the scores, broadcastable to (batch, heads, queries, keys); 0.0 for none."""
         batch, heads, queries, keys = shape
         mask: Any = 0.0
         if causal:
             mask = np.where(np.tri(queries, keys, dtype=bool), 0, -np.inf).astype(dtype)
-        if given is not None:
-            given = self._added("attn_mask", given, dtype)
-            if given.shape == (batch * heads, queries, keys):
-                given = given.reshape(shape)
-            elif given.shape != (queries, keys):
+        if attn_mask is not None:
+            attn_mask = self._added("attn_mask", attn_mask, dtype)
+            if attn_mask.shape == (batch * heads, queries, keys):
+                attn_mask = attn_mask.reshape(shape)
+            elif attn_mask.shape != (queries, keys):
                 need = f"({queries}, {keys}) or ({batch * heads}, {queries}, {keys})"
-                raise ValueError(_SHAPE.format(layer=self._short(), name="attn_mask", need=need, got=given.shape))
-            mask = mask + given
+                raise ValueError(_SHAPE.format(layer=self._label(), name="attn_mask", need=need, got=attn_mask.shape))
+            mask = mask + attn_mask
         if padding is not None:
             padding = self._added("key_padding_mask", padding, dtype)
             if padding.shape != (batch, keys):
                 raise ValueError(
-                    _SHAPE.format(layer=self._short(), name="key_padding_mask", need=(batch, keys), got=padding.shape)
+                    _SHAPE.format(layer=self._label(), name="key_padding_mask", need=(batch, keys), got=padding.shape)
                 )
             mask = mask + padding.reshape(batch, 1, 1, keys)
         return mask
@@ -199,10 +199,10 @@ class MultiHeadAttention(Module):
         if mask.dtype.kind == "b":
             return np.where(mask, -np.inf, 0).astype(dtype)
         if mask.dtype.kind != "f":
-            raise TypeError(_MASK.format(layer=self._short(), name=name, dtype=mask.dtype))
+            raise TypeError(_MASK.format(layer=self._label(), name=name, dtype=mask.dtype))
         return mask.astype(dtype)
 
-    def _short(self) -> str:
+    def _label(self) -> str:
         """Return a one-line name for error messages; the ``repr`` has several lines."""
         return f"{type(self).__name__}({self.about()})"
 

@@ -24,32 +24,32 @@ class FunctionLayer(Module):
 
     function: ClassVar[Callable[..., Any]]
     called: ClassVar[str] = "x"
-    known: ClassVar[Signature] = Signature()
+    signature: ClassVar[Signature] = Signature()
     renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        last = args[len(self.known.parameters) :]
+        last = args[len(self.signature.parameters) :]
         if type(self).__name__ in _IN_PLACE and len(last) == 1 and isinstance(last[0], bool):
             args = args[:-1]  # nn.ReLU(True) is nn.ReLU(inplace=True), which has no effect here
         moving = any(isinstance(value, Tensor) and value.requires_grad for value in args)
-        if moving or len(args) > len(self.known.parameters):
+        if moving or len(args) > len(self.signature.parameters):
             name = type(self).__name__
             raise TypeError(f"{name} is created with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
-        for name, value in bind_arguments(type(self).__name__, self.known, own, args, options).items():
+        for name, value in bind_arguments(type(self).__name__, self.signature, own, args, options).items():
             plain = raw(value)  # arrays of weights, such as class weights, are constants
             vars(self)[name] = np.asarray(plain) if isinstance(plain, (list, np.ndarray)) else plain
 
     def forward(self, *inputs: Any) -> Any:
         """Return the result of the function."""
-        options = {self.renamed.get(name, name): vars(self)[name] for name in self.known.parameters}
+        options = {self.renamed.get(name, name): vars(self)[name] for name in self.signature.parameters}
         if self.called == "x" and len(inputs) == 1:
             inputs = (as_array(inputs[0]),)
         return type(self).function(*inputs, **options)
 
     def about(self) -> str:
         """Return the options that differ from their defaults."""
-        mine = ((p, vars(self)[p.name]) for p in self.known.parameters.values())
+        mine = ((p, vars(self)[p.name]) for p in self.signature.parameters.values())
         return ", ".join(f"{p.name}={value!r:.40}" for p, value in mine if value is not p.default)
 
 
@@ -65,8 +65,9 @@ def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tu
         module: the ``__module__`` of the class.
         called: the names of the inputs, for error messages.
     """
-    known = Signature([Parameter(option[0], Parameter.POSITIONAL_OR_KEYWORD, default=option[1]) for option in options])
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    signature = Signature([Parameter(option[0], kind, default=option[1]) for option in options])
     renamed = {option[0]: option[2] for option in options if len(option) == 3}
-    body = {"__doc__": text, "__module__": module, "function": staticmethod(function), "known": known,
-            "renamed": renamed, "called": called, "__signature__": known}  # fmt: skip
+    body = {"__doc__": text, "__module__": module, "function": staticmethod(function), "signature": signature,
+            "renamed": renamed, "called": called, "__signature__": signature}  # fmt: skip
     return type(name, (FunctionLayer,), body)

@@ -71,17 +71,17 @@ class _CallGradients:
         above = set(ancestors([p.node for p in live.values() if p.node is not None]))
         waiting = {i for i, x in self.inputs.items() if x.node in above}
         for i in waiting:
-            self.inputs[i].register_hook(lambda g, i=i: self._arrived(i, g, waiting))
+            self.inputs[i].register_hook(lambda g, i=i: self._store_input_gradient(i, g, waiting))
         for i, part in live.items():
-            part.register_hook(lambda g, i=i: self._left(i, g, not waiting))
+            part.register_hook(lambda g, i=i: self._store_output_gradient(i, g, not waiting))
         return tuple(parts) if isinstance(out, tuple) else parts[0]
 
-    def _left(self, i: int, g: Any, last: bool) -> None:
+    def _store_output_gradient(self, i: int, g: Any, last: bool) -> None:
         self.outer[i] = g
         if last:
             self._run()
 
-    def _arrived(self, i: int, g: Any, waiting: set[int]) -> Any:
+    def _store_input_gradient(self, i: int, g: Any, waiting: set[int]) -> Any:
         self.into[i] = g
         if any(self.into[j] is None for j in waiting):
             return None

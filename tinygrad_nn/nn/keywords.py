@@ -86,39 +86,39 @@ def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapp
 
 def translate_options(
     call: str, options: dict[str, Any], names: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]],
-    known: list[Parameter], positions: int = 0,
+    parameters: list[Parameter], positions: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the options of a call under the names that they have here; raise for unknown and repeated ones."""
-    here = {p.name: p for p in known}
-    anything = any(p.kind is Parameter.VAR_KEYWORD for p in known)
-    given: dict[str, Any] = {}
+    here = {p.name: p for p in parameters}
+    anything = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+    translated: dict[str, Any] = {}
     for name, value in options.items():
         ours = names.get(name, name)
-        if ours in given or ours in list(here)[:positions]:
+        if ours in translated or ours in list(here)[:positions]:
             raise TypeError(f"{call}: {ours} is given twice{f', once as {name}' if name != ours else ''}.")
         if ours in here and here[ours].kind is not Parameter.VAR_KEYWORD:
             if not (ours == "dtype" and value is None):  # PyTorch's None means the default dtype
-                given[ours] = value
+                translated[ours] = value
         elif name in fixed:
             _check_fixed(call, name, value, *fixed[name])
         elif anything:
-            given[ours] = value
+            translated[ours] = value
         else:
-            takes = [p.name for p in known]
+            takes = [p.name for p in parameters]
             theirs = [each for each in names if each not in takes]
             also = f", or {', '.join(theirs)}" if theirs else ""
             hint = did_you_mean(name, [*takes, *theirs])
             raise TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(takes) or 'none'}{also}.")
-    return given
+    return translated
 
 
 def bind_arguments(
-    call: str, known: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
+    call: str, signature: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return all arguments of a call by our names, defaults included; `names` are the accepted aliases."""
-    parameters = list(known.parameters.values())
+    parameters = list(signature.parameters.values())
     options = translate_options(call, options, names, {"inplace": (..., "")}, parameters, len(args))
-    values = known.bind(*args, **options)
+    values = signature.bind(*args, **options)
     values.apply_defaults()
     return values.arguments
 

@@ -184,14 +184,14 @@ def check_channels(layer: Any, x: Any, channels: int) -> None:
         raise ValueError(f"{layer!r} takes (batch, {channels}, *spatial); x has shape {x.shape}.")
 
 
-def check_count(layer: str, name: str, value: Any, least: int = 1) -> int:
-    """Return a count as an int; raise if it is not an integer or is below `least`."""
+def check_count(layer: str, name: str, value: Any, minimum: int = 1) -> int:
+    """Return a count as an int; raise if it is not an integer or is below `minimum`."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(
             f"{layer}: {name}={value!r:.60} is of type {type(value).__name__}; it needs a whole number, e.g. {name}=16."
         ) from None
-    if number < least or isinstance(value, bool):
-        raise ValueError(f"{layer}: {name}={value!r}; it must be at least {least}, e.g. {name}=16.")
+    if number < minimum or isinstance(value, bool):
+        raise ValueError(f"{layer}: {name}={value!r}; it must be at least {minimum}, e.g. {name}=16.")
     return number

@@ -129,22 +129,22 @@ def forget_optimizer(parameter: Tensor) -> None:
         notes["attached"].forget()
 
 
-def requested_dtype(given: Any) -> np.dtype[Any] | None:
+def requested_dtype(target: Any) -> np.dtype[Any] | None:
     """Return the dtype that ``Module.to`` was given, or ``None`` for the device "cpu", a bool or None.
 
     Raises:
         RuntimeError: another device; NumPy arrays are in main memory.
     """
-    if given is None or isinstance(given, bool):
+    if target is None or isinstance(target, bool):
         return None
-    if isinstance(given, Tensor):
-        given = given.dtype
-    text = str(given)
+    if isinstance(target, Tensor):
+        target = target.dtype
+    text = str(target)
     if text.partition(":")[0] in ("cpu", "cuda", "mps", "xpu", "device"):
         if text == "cpu":
             return None
         raise RuntimeError(f"there is no device {text!r}: arrays are NumPy's and stay in main memory. Leave it out.")
-    dtype: np.dtype[Any] = np.dtype(given)
+    dtype: np.dtype[Any] = np.dtype(target)
     return dtype
 
 

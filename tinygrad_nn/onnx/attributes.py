@@ -69,7 +69,7 @@ def ints(x: Any) -> list[int]:
     return [int(i) for i in np.atleast_1d(raw(x))]
 
 
-def kept(out: Any, x: Any) -> Any:
+def in_dtype_of(out: Any, x: Any) -> Any:
     """Return a result in the dtype of x if x has integers: NumPy widens sums of integers, ONNX does not."""
     dtype = np.asarray(raw(x)).dtype
     return out.astype(dtype) if dtype.kind in "iu" and out.dtype != dtype else out

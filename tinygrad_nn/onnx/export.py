@@ -100,25 +100,25 @@ def _check(examples: list[np.ndarray[Any, Any]], axis: int | None) -> None:
             raise ValueError(f"save_onnx: the example has shape {x.shape}; pass at least one row along axis {axis}.")
 
 
-def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
+def _model(onnx: Any, module: Module, traced: Traced, writer: Writer) -> Any:
     helper = onnx.helper
-    for name, data, value in found.parameters:
+    for name, data, value in traced.parameters:
         writer.names[value] = writer.initializer(name, data)
-    needed = _needed_operations(found)
+    needed = _needed_operations(traced)
     inputs = []
-    for k, (one, two) in enumerate(found.inputs):
-        writer.names[one] = writer.name(_input_name(module, k, len(found.inputs)))
+    for k, (one, two) in enumerate(traced.inputs):
+        writer.names[one] = writer.name(_input_name(module, k, len(traced.inputs)))
         shape = merged(one.shape, two.shape)
         writer.rows_of(writer.names[one])
         inputs.append(helper.make_tensor_value_info(writer.names[one], writer.element(one.dtype), _shape_text(shape)))
-    for ops in found.ops:
+    for ops in traced.ops:
         if ops[0] in needed:
             writer.scope = f"{ops[0].scope}/" if ops[0].scope else ""
             writer.names[ops[0].out] = _write_operation(writer, ops)
     writer.scope = ""
     outputs = []
-    many = len(found.outputs) > 1
-    for k, (one, two) in enumerate(found.outputs):
+    many = len(traced.outputs) > 1
+    for k, (one, two) in enumerate(traced.outputs):
         if not isinstance(one, Value):
             raise ValueError(f"save_onnx: the forward returns {one!r:.40}, which does not depend on its arguments.")
         name = writer.name(f"output_{k + 1}" if many else "output")
@@ -132,10 +132,10 @@ def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
                              opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
 
 
-def _needed_operations(found: Traced) -> set[Op]:
+def _needed_operations(traced: Traced) -> set[Op]:
     """Return the operations that the outputs depend on."""
     needed: set[Op] = set()
-    waiting = [one.op for one, _ in found.outputs if isinstance(one, Value) and one.op is not None]
+    waiting = [one.op for one, _ in traced.outputs if isinstance(one, Value) and one.op is not None]
     while waiting:
         op = waiting.pop()
         if op not in needed:

@@ -18,7 +18,7 @@ from ..ops.neural import leaky_relu, log_softmax, logsumexp, relu, sigmoid, soft
 from ..ops.normalisation import rms_norm, standardize
 from ..ops.special import erf, softplus
 from ..tensor import raw
-from .attributes import Function, Node, ints, kept, ordinary
+from .attributes import Function, Node, in_dtype_of, ints, ordinary
 from .recurrent import RECURRENT
 from .shapes import SHAPES
 from .windows import WINDOWS
@@ -69,7 +69,7 @@ def _reduce(function: Callable[..., Any], empty: float | None = None) -> Functio
         over = tuple(given) if len(given) or getattr(node, "noop_with_empty_axes", 0) else None
         if empty is not None and not np.size(x):
             return _no_entries(np.asarray(raw(x)), over, keepdims, empty)
-        return kept(function(x, axis=over, keepdims=keepdims), x)
+        return in_dtype_of(function(x, axis=over, keepdims=keepdims), x)
 
     return run
 
@@ -112,14 +112,14 @@ def _gemm(node: Node, a: Any, b: Any, c: Any = None) -> Any:
     b = np.transpose(b) if getattr(node, "transB", 0) else b
     alpha, beta = getattr(node, "alpha", 1.0), getattr(node, "beta", 1.0)
     out = np.matmul(a, b) if alpha == 1 else alpha * np.matmul(a, b)
-    return kept(out if c is None else out + (c if beta == 1 else beta * c), a)
+    return in_dtype_of(out if c is None else out + (c if beta == 1 else beta * c), a)
 
 
 def _cumsum(node: Node, x: Any, axis: Any) -> Any:
     axis = int(np.asarray(raw(axis)).item()) % np.ndim(x)
     ahead = (slice(None),) * axis
     x = x[(*ahead, slice(None, None, -1))] if getattr(node, "reverse", 0) else x
-    out = kept(np.cumsum(x, axis=axis), x)
+    out = in_dtype_of(np.cumsum(x, axis=axis), x)
     if getattr(node, "exclusive", 0):
         one = out[(*ahead, slice(1))]
         out = np.concatenate([np.zeros(np.shape(one), raw(one).dtype), out[(*ahead, slice(-1))]], axis=axis)

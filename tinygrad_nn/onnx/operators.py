@@ -146,10 +146,10 @@ def _slice(w: Writer, ops: Ops) -> str:
     return write_slice(w, w.arg(pairs(ops)[0]), shape, _index(ops[0].attrs[0], ops[1].attrs[0]))
 
 
-def _index(here: Any, there: Any) -> tuple[Any, ...]:
+def _index(first: Any, second: Any) -> tuple[Any, ...]:
     """Return the index of a slice operation from those of both traces, with `Free` for numbers that grow with rows."""
     found = []
-    for a, b in zip(here, there, strict=True):
+    for a, b in zip(first, second, strict=True):
         parts = merged(a, b)
         found.append(slice(*parts[1:]) if isinstance(parts, tuple) and parts[:1] == ("slice",) else parts)
     return tuple(found)

@@ -150,7 +150,7 @@ def _scan(step: Step, inputs: list[Any], values: dict[str, Any]) -> tuple[Any, .
     count = len(inputs) - node.num_scan_inputs
     states = inputs[:count]
     axes, back = (getattr(node, f"scan_input_{name}", [0] * node.num_scan_inputs) for name in ("axes", "directions"))
-    rows = [_along(x, 0, axis, turned) for x, axis, turned in zip(inputs[count:], axes, back, strict=True)]
+    rows = [_move_axis(x, 0, axis, turned) for x, axis, turned in zip(inputs[count:], axes, back, strict=True)]
     collected: list[list[Any]] = []
     for t in range(np.shape(rows[0])[0]):
         inner = dict(values)
@@ -161,14 +161,14 @@ def _scan(step: Step, inputs: list[Any], values: dict[str, Any]) -> tuple[Any, .
         collected.append(results[count:])
     every = [np.stack(list(each)) for each in zip(*collected, strict=True)]
     axes, back = (getattr(node, f"scan_output_{name}", [0] * len(every)) for name in ("axes", "directions"))
-    return (*states, *(_along(x, axis, 0, turned) for x, axis, turned in zip(every, axes, back, strict=True)))
+    return (*states, *(_move_axis(x, axis, 0, turned) for x, axis, turned in zip(every, axes, back, strict=True)))
 
 
-def _along(x: Any, to: int, axis: int, turned: int) -> Any:
+def _move_axis(x: Any, to: int, axis: int, reverse: int) -> Any:
     """Return x with an axis moved to another place, and the axis of the times, which is first, turned if asked."""
     if to == 0 and axis % np.ndim(x):
         x = np.moveaxis(x, axis, 0)
-    x = x[::-1] if turned else x
+    x = x[::-1] if reverse else x
     return np.moveaxis(x, 0, to) if to % np.ndim(x) else x
 
 

@@ -68,9 +68,9 @@ def _activation(function: Function, a: float | None, b: float | None, clip: floa
 
 def _recurrent(
     node: Node, step: Step, x: Any, W: Any, R: Any, B: Any, lens: Any, first: list[Any], usual: list[str],
-    apart: bool = False, peepholes: Any = None,
+    separate_biases: bool = False, peepholes: Any = None,
 ) -> Any:  # fmt: skip
-    """Run a recurrent operator in each direction; `apart` does not add the recurrent bias to the input's (GRU)."""
+    """Run a recurrent operator in each direction; with `separate_biases` (GRU) the recurrent bias is not added here."""
     batch_first = bool(getattr(node, "layout", 0))
     if batch_first:
         x, first = np.swapaxes(x, 0, 1), [s if s is None else np.swapaxes(s, 0, 1) for s in first]
@@ -85,7 +85,7 @@ def _recurrent(
         back = getattr(node, "direction", "forward") == "reverse" or d == 1
         zero = np.zeros(width, raw(W).dtype)
         of_x, of_h = (zero, zero) if B is None else (B[d][:width], B[d][width:])
-        z = np.matmul(x, W[d].T) + (of_x if apart else of_x + of_h)
+        z = np.matmul(x, W[d].T) + (of_x if separate_biases else of_x + of_h)
         states = [np.zeros((rows, n), raw(W).dtype) if s is None else s[d] for s in first]
         cell = _Cell(R[d], of_h, None if peepholes is None else peepholes[d],
                      functions[d * len(usual) : (d + 1) * len(usual)])  # fmt: skip
@@ -137,7 +137,7 @@ def _gru(node: Node, x: Any, W: Any, R: Any, B: Any = None, lens: Any = None, h:
         new = inner(z[:, 2 * n :] + kept)
         return [(1 - u) * new + u * h]
 
-    return _recurrent(node, step, x, W, R, B, lens, [h], ["Sigmoid", "Tanh"], apart=True)
+    return _recurrent(node, step, x, W, R, B, lens, [h], ["Sigmoid", "Tanh"], separate_biases=True)
 
 
 def _rnn(node: Node, x: Any, W: Any, R: Any, B: Any = None, lens: Any = None, h: Any = None) -> Any:

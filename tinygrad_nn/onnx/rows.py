@@ -80,8 +80,8 @@ def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int |
 def _program(pure: Callable[..., Any], nest: Any) -> Program:
     leaves, rebuild = flatten(nest)
 
-    def call(values: Any, kept: Any, args: Any) -> Any:
-        return pure(values, kept, *args)[0]
+    def call(values: Any, buffers: Any, args: Any) -> Any:
+        return pure(values, buffers, *args)[0]
 
     with no_grad():
         return trace(call, leaves, lambda parts: (tuple(rebuild(parts)), {}), frozenset())[0]

@@ -71,14 +71,15 @@ def _conv_transpose(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
     strides, dilations = _steps(node, axes)
     _kernel_checked(node, kernel)
     more = getattr(node, "output_padding", [0] * axes)
-    how: dict[str, Any] = {"stride": tuple(strides), "dilation": tuple(dilations), "groups": getattr(node, "group", 1)}
+    options: dict[str, Any] = {"stride": tuple(strides), "dilation": tuple(dilations)}
+    options["groups"] = getattr(node, "group", 1)
     auto = getattr(node, "auto_pad", "NOTSET")
     same, wanted = auto.startswith("SAME"), getattr(node, "output_shape", None)
     before, after = ([0] * axes, [0] * axes) if same else _padding(node, axes, (), ())
     if before == after and not same and wanted is None:
-        out = conv_transpose(x, kernel, padding=tuple(before), output_padding=tuple(more), **how)
+        out = conv_transpose(x, kernel, padding=tuple(before), output_padding=tuple(more), **options)
         return _add_bias(out, bias)
-    out = conv_transpose(x, kernel, padding=(0,) * axes, **how)
+    out = conv_transpose(x, kernel, padding=(0,) * axes, **options)
     cut, fill = [slice(None)] * 2, [(0, 0)] * 2
     for a, full in enumerate(np.shape(out)[2:]):
         if same or wanted is not None:

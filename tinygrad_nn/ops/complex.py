@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, Array, declare
-from .plain import bare
+from .plain import as_arrays
 
 
 # fmt: off
@@ -44,7 +44,7 @@ def _angle(z: Array, deg: bool = False) -> Array:
 
 
 def _real_if_close(a: Array, tol: float = 100) -> Array:
-    return real(a) if np.isrealobj(np.real_if_close(bare(a), tol=tol)) else a
+    return real(a) if np.isrealobj(np.real_if_close(as_arrays(a), tol=tol)) else a
 
 
 
@@ -54,7 +54,7 @@ def _real_if_close(a: Array, tol: float = 100) -> Array:
 def _widen(x: Array, outside: Any) -> Array:
     """Return x, converted to complex numbers if it is real and any entry is outside the real function's domain."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
-    if x.dtype.kind == "c" or not np.any(outside(bare(x))):
+    if x.dtype.kind == "c" or not np.any(outside(as_arrays(x))):
         return x
     if x.dtype == np.float16:  # NumPy converts half precision to double
         x = x.astype(np.float64)

@@ -37,11 +37,11 @@ _CHANNELS = (
 _NOTHING = "{call}: nothing is left of x, of shape {x}, under w, of shape {w}: padding={padding} crops it to {size}."
 
 
-def per_axis(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
+def per_axis(call: str, name: str, value: Any, axes: int, minimum: int) -> Ints:
     """Return an option, an integer or one integer per axis, as a tuple with one integer per axis."""
     many = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
-    if len(many) != axes or not all(isinstance(n, (int, np.integer)) and n >= least for n in many):
-        raise ValueError(_SIZE.format(call=call, name=name, value=value, least=least, axes=axes))
+    if len(many) != axes or not all(isinstance(n, (int, np.integer)) and n >= minimum for n in many):
+        raise ValueError(_SIZE.format(call=call, name=name, value=value, least=minimum, axes=axes))
     return tuple(int(n) for n in many)
 
 
@@ -136,11 +136,11 @@ def _blocks(windows: Array, y: Array) -> Iterator[tuple[Array, Array, Array]]:
             )
 
 
-def _columns(seen: Array, memory: Array, taps: int) -> Array:
+def _columns(windows: Array, memory: Array, taps: int) -> Array:
     """Return windows as the columns of a matrix, copied into `memory` unless the kernel has a single tap."""
     if taps == 1:
-        return seen.reshape(memory.shape)
-    np.copyto(memory.reshape(seen.shape), seen)
+        return windows.reshape(memory.shape)
+    np.copyto(memory.reshape(windows.shape), windows)
     return memory
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, declare
-from .plain import bare, is_tensor, override, require_everywhere
+from .plain import as_arrays, is_tensor, override, require_everywhere
 from .reduce import conj
 
 
@@ -39,8 +39,8 @@ def _weights(w: Any, name: str, n: int) -> Any:
     w = (w if is_tensor(w) else np.asarray(w)).astype(float)
     if w.ndim > 1 or w.shape[0] != n:
         raise RuntimeError(f"np.cov takes one weight per sample, {n} in all; {name} has shape {w.shape}.")
-    few = bare(w) < 0
-    told = "" if is_tensor(few) else f"; {name} has {bare(w).min(initial=0)}"
+    few = as_arrays(w) < 0
+    told = "" if is_tensor(few) else f"; {name} has {as_arrays(w).min(initial=0)}"
     return require_everywhere(w, np.logical_not(few), ValueError(f"np.cov takes weights that are not negative{told}."))
 
 
@@ -67,7 +67,7 @@ def _cov(
     if fweights is not None:
         counts = _weights(fweights, "fweights", n)
         whole = TypeError("np.cov takes whole numbers as fweights; aweights= takes others.")
-        w = bare(require_everywhere(counts, bare(counts) == np.around(bare(counts)), whole))
+        w = as_arrays(require_everywhere(counts, as_arrays(counts) == np.around(as_arrays(counts)), whole))
     if aweights is not None:
         aweights = _weights(aweights, "aweights", n)
         w = aweights if w is None else w * aweights

@@ -26,17 +26,17 @@ import numpy as np
 
 from ..primitive import NOT_KNOWN, OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare, undetermined
 from .linalg import H, T, conj, real, result_class, with_diagonal
-from .plain import bare, is_tensor
+from .plain import as_arrays, is_tensor
 
 
-def _completion(Q: Array, rest: Array) -> Array:
+def _completion(Q: Array, columns: Array) -> Array:
     """Return columns that complete Q to a unitary matrix, as a smooth function of Q near its present value.
 
-    Many choices are valid; this one stays closest to the columns `rest` that NumPy found. Two Newton-Schulz steps
+    Many choices are valid; this one stays closest to the columns `columns` that NumPy found. Two Newton-Schulz steps
     restore orthonormality with an error of the eighth power of the change in Q, so that derivatives up to the seventh
     are right.
     """
-    C = rest - Q @ (H(Q) @ rest)
+    C = columns - Q @ (H(Q) @ columns)
     for _ in range(2):
         C = 1.5 * C - 0.5 * C @ (H(C) @ C)
     return C
@@ -115,11 +115,11 @@ def _equal_pairs(w: Array) -> Array:
     return near & ~np.eye(w.shape[-1], dtype=bool)
 
 
-def _gaps(w: Array, same: Array) -> Array:
+def _gaps(w: Array, equal: Array) -> Array:
     """Return w_j - w_i; for equal pairs the difference of their `_separating_direction`, and 1 on the diagonal."""
     e = _separating_direction(w)
     gaps = np.where(np.eye(w.shape[-1], dtype=bool), 1, w[..., None, :] - w[..., :, None])
-    return np.where(same, e - e[:, None], gaps)
+    return np.where(equal, e - e[:, None], gaps)
 
 
 def _separating_direction(w: Array) -> Array:
@@ -138,11 +138,11 @@ def _is_zero(x: Array, of: Array) -> Array:
     return np.abs(x) <= whole * np.sqrt(np.finfo(x.dtype).eps)
 
 
-def _random_rotation(same: Array, dtype: Any, seed: int = 0) -> Array:
+def _random_rotation(equal: Array, dtype: Any, seed: int = 0) -> Array:
     """Return random unitary matrices that mix the vectors of equal values and leave the other vectors unchanged."""
-    rng, n = np.random.default_rng(seed), same.shape[-1]
+    rng, n = np.random.default_rng(seed), equal.shape[-1]
     A = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if np.dtype(dtype).kind == "c" else 0)
-    A = np.where(same, A - A.conj().T, 0)
+    A = np.where(equal, A - A.conj().T, 0)
     return np.linalg.solve(np.eye(n) + A, np.eye(n) - A).astype(dtype)
 
 
@@ -163,12 +163,12 @@ def _skew(x: Array) -> Array:
     return x - H(x)
 
 
-def _note_ties(found: Array) -> None:
-    if found.any():
+def _note_ties(equal: Array) -> None:
+    if equal.any():
         Ties.met = True
 
 
-def _equal_contribution(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
+def _equal_contribution(M: Array, gw: Array, equal: Array, unknown: Any) -> Array:
     """Return the contribution of pairs of equal values: 0 if the loss cannot depend on them, else `unknown(cotangent)`.
 
     M is the cotangent of the vectors in terms of each other, gw that of the values. A pair also counts if only the
@@ -177,8 +177,8 @@ def _equal_contribution(M: Array, gw: Array, same: Array, unknown: Any) -> Array
     size = np.abs(M)
     alone = np.where(np.eye(M.shape[-1], dtype=bool), size, 0)
     used = size + alone.sum(axis=-1, keepdims=True) + alone.sum(axis=-2, keepdims=True)
-    unequal = same & ~_is_zero(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
-    return unknown(np.where(same, used, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
+    unequal = equal & ~_is_zero(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
+    return unknown(np.where(equal, used, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
 
 
 def _slope_where_zero(M: Array, slope: Array, of: Array) -> Array:
@@ -191,7 +191,7 @@ def _turned_eig(out: Array, x: Array) -> Array:
     return np.concatenate([out[..., :1, :], V / np.linalg.norm(V, axis=-2, keepdims=True)], axis=-2)
 
 
-def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
+def _ties(row: Any, vectors: Any, equal: Any, rotated: Any, values: str) -> Ties:
     """Return the `Ties` of a factorisation; `row(x)` is the row of the result that holds the values."""
 
     def parted(out: Array, x: Array) -> Array:
@@ -200,13 +200,13 @@ def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
         return direction
 
     return Ties(
-        found=lambda out, x: same(out[..., row(x), :]).any(axis=(-2, -1)),
+        have_equal=lambda out, x: equal(out[..., row(x), :]).any(axis=(-2, -1)),
         uses_vectors=vectors,
         parted=parted,
-        turned=turned,
+        rotated=rotated,
         size=lambda out, x: _largest_or_one(out[..., row(x), :]),
         refused=refused,
-        why=WHY.format(values=values),
+        reason=WHY.format(values=values),
     )
 
 
@@ -219,14 +219,16 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
     return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
-def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
+def _eigh_vjp(
+    g: Array, out: Array, x: Array, UPLO: Any = "L", g_tangent: Any = None, unknown: Any = undetermined
+) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
     same = _equal_pairs(_detach(w))
     M = H(V) @ g[..., 1:, :]
-    if along is None:
+    if g_tangent is None:
         ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _slope_where_zero(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
+        ties = _slope_where_zero(_skew(M), _skew(H(V) @ conj(g_tangent)[..., 1:, :]), g) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
     return conj(_symmetric(V @ with_diagonal(g[..., 0, :], M) @ H(V)))
 
@@ -247,25 +249,25 @@ def _turning(V: Array, g: Array) -> Array:
     return M - H(V) @ V * real(_diagonals(M))[..., None, :]
 
 
-def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
+def _eig_vjp(g: Array, out: Array, x: Array, g_tangent: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
     same = _equal_pairs(_detach(w))
     M = _turning(V, g)
-    if along is None:
+    if g_tangent is None:
         ties = _equal_contribution(H(_detach(V)) @ g[..., 1:, :], _detach(g)[..., 0, :], same, unknown)
     else:
-        ties = _slope_where_zero(M, _turning(V, conj(along)), g)
+        ties = _slope_where_zero(M, _turning(V, conj(g_tangent)), g)
     M = np.where(same, ties, M) / conj(_gaps(w, same))
     lost = _defective(_detach(V), same)
     basis = np.where(lost, np.eye(x.shape[-1], dtype=V.dtype), V)
     return conj(np.linalg.solve(H(basis), with_diagonal(g[..., 0, :], M) @ H(basis)) * np.where(lost, np.nan, 1))
 
 
-def _defective(V: Array, same: Array) -> Array:
+def _defective(V: Array, equal: Array) -> Array:
     """Return which matrices are defective: equal eigenvalues share an eigenvector, so that these form no basis."""
     s = np.linalg.svd(V, compute_uv=False)
     flat = s[..., -1:] <= s[..., :1] * np.sqrt(np.finfo(s.dtype).eps) if V.shape[-1] else s[..., :1] > 0
-    return np.any(same, axis=(-2, -1), keepdims=True) & flat[..., None]
+    return np.any(equal, axis=(-2, -1), keepdims=True) & flat[..., None]
 
 eig_rows = declare(_eig, r"[\lambda; V] : V \Lambda V^{-1} = X",
     (_eig_vjp, (r"V^{-H} (\operatorname{diag} g_\lambda + \bar F \circ (M - V^H V \operatorname{Re} "
@@ -295,23 +297,23 @@ def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
     return left + right, left - right
 
 
-def _outside_columns(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
-    """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `along`."""
+def _outside_columns(U: Array, g: Array, g_tangent: Any, zero: Array, unknown: Any, full_cotangent: Array) -> Array:
+    """Return the part of a cotangent outside the columns of U; for singular values of 0, its derivative `g_tangent`."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
-    if along is None:
+    if g_tangent is None:
         fixed = _detach(U)
         return np.where(at_zero, unknown(np.where(at_zero, g - fixed @ (H(fixed) @ g), 0)), rest)
-    return np.where(at_zero, _slope_where_zero(rest, along - U @ (H(U) @ along), whole), rest)
+    return np.where(at_zero, _slope_where_zero(rest, g_tangent - U @ (H(U) @ g_tangent), full_cotangent), rest)
 
 
-def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
+def _svd_vjp(g: Array, out: Array, x: Array, g_tangent: Any = None, unknown: Any = undetermined) -> Array:
     (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
     s, e = real(s), _separating_direction(s)
     zero, same = _detach(s) <= _tolerance(_detach(s)), _equal_pairs(_detach(s))
     zeros = zero[..., None, :] & zero[..., :, None]
     # Left and right vectors of equal values can only be rotated together; for values of 0 they rotate independently.
     together, against = _turns(U, Vh, gU, gVh)
-    if along is None:
+    if g_tangent is None:
         loose = np.abs(H(_detach(U)) @ gU) + np.abs(conj(_detach(Vh)) @ T(gVh))
         together = np.where(same, _equal_contribution(loose, _detach(gs), same, unknown), together)
         against = np.where(zeros, unknown(np.where(zeros, loose, 0)), against)
@@ -319,7 +321,7 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
         gs = np.where(zero & ~_is_zero(plain, plain)[..., 0, :], 0, gs)  # as |x|
         along_U = along_V = None
     else:
-        along_U, _, along_V = _svd_parts(x, conj(along))
+        along_U, _, along_V = _svd_parts(x, conj(g_tangent))
         slopes = _turns(U, Vh, along_U, along_V)
         together = np.where(same, _slope_where_zero(together, slopes[0], g), together)
         against = np.where(zeros, _slope_where_zero(against, slopes[1], g), against)
@@ -384,7 +386,7 @@ def _run_qr(a: Any, mode: str = "reduced") -> Any:
     if mode == "r":
         return R
     if mode == "complete" and m > n:
-        Q = np.concatenate([Q, _completion(Q, np.linalg.qr(bare(a), mode="complete")[0][..., n:])], axis=-1)
+        Q = np.concatenate([Q, _completion(Q, np.linalg.qr(as_arrays(a), mode="complete")[0][..., n:])], axis=-1)
         R = np.concatenate([R, np.zeros((*R.shape[:-2], m - n, n), dtype=R.dtype)], axis=-2)
     return result_class(np.linalg.qr)(Q, R)
 
@@ -408,7 +410,7 @@ def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermit
     rows = svd_rows(a)
     U, s, V = rows[..., :m, :], real(rows[..., m, :]), conj(rows[..., m + 1 :, :])
     if full_matrices and m != n:
-        rest = np.linalg.svd(bare(a))
+        rest = np.linalg.svd(as_arrays(a))
         if m > n:
             U = np.concatenate([U, _completion(U, rest[0][..., n:])], axis=-1)
         else:
@@ -426,7 +428,7 @@ def _svd_of_hermitian(a: Any, compute_uv: bool) -> Any:
     w, V = _run_eigh(a)
     order = np.argsort(np.abs(w))[..., ::-1]
     w, V = np.take_along_axis(w, order, axis=-1), np.take_along_axis(V, order[..., None, :], axis=-1)
-    return result_class(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, bare(w)).astype(w.dtype)[..., None, :]))
+    return result_class(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, as_arrays(w)).astype(w.dtype)[..., None, :]))
 
 
 OVERRIDES.update({

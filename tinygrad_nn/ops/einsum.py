@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, checked_dtype, refuse_out
+from .plain import as_arrays, checked_dtype, refuse_out
 
 # fmt: off
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order of the axes of an implicit output
@@ -131,4 +131,4 @@ einsum = declare(
 
 # fmt: on
 
-OVERRIDES[np.einsum_path] = lambda *operands, **options: np.einsum_path(*bare(operands), **options)
+OVERRIDES[np.einsum_path] = lambda *operands, **options: np.einsum_path(*as_arrays(operands), **options)

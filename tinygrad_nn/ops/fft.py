@@ -115,13 +115,13 @@ def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[An
     return [(a.shape[axis] if n == -1 else n, axis) for n, axis in zip(s, axes, strict=True)]
 
 
-def _along_axes(one: Callable[..., Any]) -> Callable[..., Any]:
+def _along_axes(transform_1d: Callable[..., Any]) -> Callable[..., Any]:
     """Return the transform along several axes, applied to the last axis first."""
 
     def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
         refuse_out("fft.fftn", out)
         for n, axis in reversed(_lengths(a, s, axes)):
-            a = one(a, n=n, axis=axis, norm=norm)
+            a = transform_1d(a, n=n, axis=axis, norm=norm)
         return a
 
     return transform

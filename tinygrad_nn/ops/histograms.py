@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..primitive import REGISTRY, Array, no_rule
-from .plain import bare, is_tensor, override, tensors
+from .plain import as_arrays, is_tensor, override, tensors
 
 
 def _plain_samples(function: Any, *samples: Any) -> Any:
     """Return the samples as plain arrays; raise if one is a Tensor with a graph, which would be lost."""
     if any(t.node is not None for t in tensors([*samples])):
         raise no_rule(function)
-    return [bare(sample) for sample in samples]
+    return [as_arrays(sample) for sample in samples]
 
 
 def _summed(weights: Array, where: Any, inside: Any, shape: tuple[int, ...]) -> Array:
@@ -43,7 +43,7 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     (plain,) = _plain_samples(np.bincount, x)
     counts = np.bincount(plain, minlength=minlength)
     if not is_tensor(weights) or np.size(plain) == 0:  # without samples NumPy returns integers
-        return counts if weights is None else np.bincount(plain, bare(weights), minlength)
+        return counts if weights is None else np.bincount(plain, as_arrays(weights), minlength)
     if weights.shape != np.shape(plain):
         raise ValueError(f"np.bincount needs one weight per entry, {np.shape(plain)}; it got shape {weights.shape}.")
     if weights.dtype.kind == "c":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, Array, Primitive, declare
-from .plain import bare, is_tensor, override, refuse_out
+from .plain import as_arrays, is_tensor, override, refuse_out
 
 MANY, SHARE = 64, 4  # more than 64 entries that make up over a quarter of the array are added faster one by one
 
@@ -238,7 +238,7 @@ class At:
 
     def __init__(self, tensor: Array, index: Any = ...) -> None:
         self.tensor = tensor
-        self.index = bare(index)
+        self.index = as_arrays(index)
 
     def _fitting(self, value: Any) -> Any:
         """Return a value without leading axes of length 1 beyond those of its place, as an assignment ignores them."""
@@ -325,11 +325,11 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
     a = _at_least_vector(a)
-    picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
+    picks = as_arrays(indices) if is_tensor(indices) else np.asarray(as_arrays(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
     if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
         n = _length(a, axis)
-        picks = bare(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
+        picks = as_arrays(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
     elif mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
     return part_along(a, axis, picks)
@@ -338,11 +338,11 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
 @override("take_along_axis")
 def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
     """Return np.take_along_axis of a Tensor: entries at indices along an axis, such as argsort returns."""
-    picks = bare(indices)
+    picks = as_arrays(indices)
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     if picks.dtype.kind not in "iu" or picks.ndim != arr.ndim:
-        np.take_along_axis(bare(arr), picks, axis)  # raises
+        np.take_along_axis(as_arrays(arr), picks, axis)  # raises
     axis = np.lib.array_utils.normalize_axis_index(axis, arr.ndim)
     grid = np.ogrid[tuple(slice(n) for n in arr.shape)] if arr.ndim > 1 else (None,)
     return arr[tuple(picks if a == axis else grid[a] for a in range(arr.ndim))]
@@ -353,9 +353,9 @@ def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
     """Return np.choose of Tensors: each entry comes from the array among the choices whose number `a` holds there."""
     refuse_out("choose", out)
     arrays = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
-    picks = np.choose(bare(a), range(len(arrays)), mode=mode)
+    picks = np.choose(as_arrays(a), range(len(arrays)), mode=mode)
     shape = np.broadcast_shapes(np.shape(picks), *(np.shape(c) for c in arrays))
-    spread, dtype = [np.broadcast_to(c, shape) for c in arrays], np.result_type(*bare(arrays))
+    spread, dtype = [np.broadcast_to(c, shape) for c in arrays], np.result_type(*as_arrays(arrays))
     stacked = np.stack(spread, dtype=dtype)  # (choices, ...)
     return np.take_along_axis(stacked, np.broadcast_to(picks, shape)[None], axis=0)[0]
 
@@ -365,7 +365,7 @@ def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Arr
     """Return the entries, or slices along an axis, for which the condition is true."""
     refuse_out("compress", out)
     a = _at_least_vector(a)
-    return part_along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
+    return part_along(a, axis, np.compress(as_arrays(condition), np.arange(_length(a, axis))))
 
 
 METHODS["compress"] = lambda self, condition, axis=None, out=None: compress(condition, self, axis, out)
@@ -374,18 +374,18 @@ METHODS["compress"] = lambda self, condition, axis=None, out=None: compress(cond
 @override("extract")
 def extract(condition: Any, arr: Array) -> Array:
     """Return a vector of the entries at which the condition is true."""
-    return np.ravel(arr)[np.nonzero(np.ravel(bare(condition)))[0]]
+    return np.ravel(arr)[np.nonzero(np.ravel(as_arrays(condition)))[0]]
 
 
 @override("delete")
 def delete(arr: Array, obj: Any, axis: Any = None) -> Array:
     """Return the array without the entries, or the slices along an axis, at the indices."""
-    return part_along(arr, axis, np.delete(np.arange(_length(arr, axis)), bare(obj)))
+    return part_along(arr, axis, np.delete(np.arange(_length(arr, axis)), as_arrays(obj)))
 
 
 @override("resize")
 def resize(a: Array, new_shape: Any) -> Array:
     """Return the entries in a new shape, repeated from the start if there are too few."""
     if a.size == 0:
-        return np.resize(bare(a), new_shape)
+        return np.resize(as_arrays(a), new_shape)
     return a.reshape(-1)[np.resize(np.arange(a.size), new_shape)]

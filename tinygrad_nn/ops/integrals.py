@@ -14,13 +14,13 @@ from .library import STAND_INS, call_scipy, forward, library
 from .special import erf, sinc
 
 
-def _one_of(name: str, which: int, of: str) -> Callable[[Array], Array]:
-    """Return a forward that computes result number `which` of the function `of` of scipy.special."""
+def _one_of(name: str, number: int, of: str) -> Callable[[Array], Array]:
+    """Return a forward that computes result number `number` of the function `of` of scipy.special."""
 
     def call(x: Array) -> Array:
-        return getattr(library(), of)(x)[which]
+        return getattr(library(), of)(x)[number]
 
-    call.__name__, call.__doc__ = name, f"Return the result {which} of scipy.special.{of}."
+    call.__name__, call.__doc__ = name, f"Return the result {number} of scipy.special.{of}."
     return call
 
 

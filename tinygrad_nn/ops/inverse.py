@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
 from .linalg import H, T, as_array, conj, real, result_class, with_diagonal
-from .plain import bare
+from .plain import as_arrays
 
 NOT_GIVEN: Any = object()
 
@@ -88,9 +88,9 @@ def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any =
         rcond = 1e-15 if rtol is NOT_GIVEN else rtol
     if rcond is None:
         rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps
-    if _cutoff_matters(a, bare(rcond)):
-        return _truncated((a + H(a)) / 2 if hermitian else a, bare(rcond))
-    return pinv(a, rcond=bare(rcond), hermitian=hermitian)
+    if _cutoff_matters(a, as_arrays(rcond)):
+        return _truncated((a + H(a)) / 2 if hermitian else a, as_arrays(rcond))
+    return pinv(a, rcond=as_arrays(rcond), hermitian=hermitian)
 
 
 def _cutoff_matters(a: Array, rcond: Any) -> bool:
@@ -98,7 +98,7 @@ def _cutoff_matters(a: Array, rcond: Any) -> bool:
     least = max(1e-15, max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps)
     if np.all(np.asarray(rcond) <= least) or 0 in a.shape:
         return False
-    s = np.linalg.svd(bare(a), compute_uv=False)
+    s = np.linalg.svd(as_arrays(a), compute_uv=False)
     top = s.max(axis=-1, keepdims=True)
     return bool(np.any((s <= np.asarray(rcond)[..., None] * top) & (s > least * top)))
 
@@ -106,7 +106,7 @@ def _cutoff_matters(a: Array, rcond: Any) -> bool:
 def _truncated(a: Array, rcond: Any) -> Array:
     """Return the pseudoinverse of a matrix without its singular values below a relative cutoff."""
     U, s, Vh = np.linalg.svd(a, full_matrices=False)
-    left = bare(s) > np.asarray(rcond)[..., None] * bare(s).max(axis=-1, keepdims=True)
+    left = as_arrays(s) > np.asarray(rcond)[..., None] * as_arrays(s).max(axis=-1, keepdims=True)
     return H(Vh) * np.where(left, 1 / np.where(left, s, 1), 0)[..., None, :] @ H(U)
 
 
@@ -116,7 +116,7 @@ def _run_lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, int, Any]:
     s = np.linalg.svdvals(a)
     m, n = a.shape
     cutoff = max(m, n) * np.finfo(s.dtype).eps if rcond is None else rcond
-    rank = int((bare(s) > cutoff * bare(s).max(initial=0)).sum())
+    rank = int((as_arrays(s) > cutoff * as_arrays(s).max(initial=0)).sum())
     if rank < n or m <= n:
         return x, np.array([], dtype=s.dtype), rank, s
     left = b - a @ x

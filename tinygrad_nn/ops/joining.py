@@ -10,7 +10,7 @@ import numpy as np
 from ..common.masked import unmasked
 from ..primitive import Array, declare
 from .indexing import part_along
-from .plain import bare, checked_dtype, is_tensor, override, refuse_out, tensors
+from .plain import as_arrays, checked_dtype, is_tensor, override, refuse_out, tensors
 
 
 # fmt: off
@@ -111,7 +111,7 @@ def column_stack(tup: Any) -> Array:
 @override("block")
 def block(arrays: Any) -> Array:
     """Return the array that nested lists of blocks form."""
-    ndim = np.block(bare(arrays)).ndim  # also raises if the lists have different depths
+    ndim = np.block(as_arrays(arrays)).ndim  # also raises if the lists have different depths
     depth = _depth(arrays)
 
     def build(part: Any, level: int) -> Array:
@@ -139,7 +139,7 @@ def insert(arr: Array, obj: Any, values: Array, axis: Any = None) -> Array:
     """Return arr with values, cast to its dtype, inserted before the given indices."""
     n, m = np.size(arr), np.size(values)
     places, others = np.arange(n).reshape(np.shape(arr)), np.arange(n, n + m).reshape(np.shape(values))
-    source = np.insert(places, bare(obj), others, axis)  # where each entry of the result comes from
+    source = np.insert(places, as_arrays(obj), others, axis)  # where each entry of the result comes from
     dtype = np.result_type(arr if is_tensor(arr) else np.asarray(arr))  # result_type would read a list as a dtype
     return np.concatenate((np.ravel(arr), np.ravel(values)), dtype=dtype, casting="unsafe")[source]
 
@@ -213,7 +213,7 @@ def _override_split(name: str, axis_of: Callable[[int], int] | None) -> None:
 
     def answer(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         if axis_of is not None:
-            function(bare(ary), indices_or_sections)  # raises if there are too few axes
+            function(as_arrays(ary), indices_or_sections)  # raises if there are too few axes
             axis = axis_of(ary.ndim)
         pieces = cut(np.arange(ary.shape[axis]), indices_or_sections)
         return [part_along(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in pieces]
@@ -253,7 +253,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
 def apply_over_axes(func: Callable[..., Any], a: Array, axes: Any) -> Array:
     """Return the result of applying ``func(array, axis)`` for one axis after another; the axes stay with length 1."""
     out = a
-    for axis in np.ravel(bare(axes)).tolist():
+    for axis in np.ravel(as_arrays(axes)).tolist():
         axis = axis + a.ndim if axis < 0 else axis
         found = func(out, axis)
         if found.ndim != out.ndim:
@@ -294,15 +294,15 @@ def vectorize(function: Callable[..., Any], excluded: Any = ()) -> Callable[...,
     """
 
     def over_entries(*args: Any, **kwargs: Any) -> Any:
-        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        moving = [key for key in given if key not in excluded]
-        arrays = np.broadcast_arrays(*[array(given[key]) for key in moving])
+        arguments: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        moving = [key for key in arguments if key not in excluded]
+        arrays = np.broadcast_arrays(*[array(arguments[key]) for key in moving])
         if not arrays or arrays[0].size == 0:
-            shapes = [np.shape(given[key]) for key in moving]
+            shapes = [np.shape(arguments[key]) for key in moving]
             raise ValueError(f"vectorize needs arrays with entries; it got shapes {shapes}.")
         results = []
         for place in np.ndindex(arrays[0].shape):
-            entries = {**given, **{key: a[place] for key, a in zip(moving, arrays, strict=True)}}
+            entries = {**arguments, **{key: a[place] for key, a in zip(moving, arrays, strict=True)}}
             positional = [entries.pop(i) for i in range(len(args))]
             results.append(function(*positional, **entries))
         if not isinstance(results[0], tuple):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, checked_dtype, refuse_out
+from .plain import as_arrays, checked_dtype, refuse_out
 
 
 def as_array(x: Any) -> Array:
@@ -130,9 +130,9 @@ def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any
     return a.trace(offset, axis1, axis2, checked_dtype(dtype, a))
 
 
-def with_diagonal(d: Array, rest: Any = 0) -> Array:
-    """Return matrices with the diagonals d and, off the diagonal, the entries of `rest`."""
-    return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
+def with_diagonal(d: Array, off_diagonal: Any = 0) -> Array:
+    """Return matrices with the diagonals d and, off the diagonal, the entries of `off_diagonal`."""
+    return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], off_diagonal)
 
 
 def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Array:
@@ -339,7 +339,7 @@ OVERRIDES.update({
     np.linalg.matrix_power: _matrix_power,
     np.linalg.multi_dot: _multi_dot,
     np.linalg.matrix_rank: lambda A, tol=None, hermitian=False, *, rtol=None: np.linalg.matrix_rank(
-        bare(A), tol, hermitian, rtol=rtol),
+        as_arrays(A), tol, hermitian, rtol=rtol),
 })  # fmt: skip
 if hasattr(np, "matvec"):  # NumPy 2.2
     OVERRIDES[np.matvec] = _gufunc(_matvec)

@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..primitive import OVERRIDES, Array, Primitive, declare
 from .elementwise import divisor
 from .linalg import as_array, conj
-from .plain import bare
+from .plain import as_arrays
 from .reduce import keep_axes
 
 
@@ -112,7 +112,7 @@ vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1
 
 
 def _cond(x: Any, p: Any = None) -> Any:
-    infinite = np.isposinf(np.linalg.cond(bare(x), p))
+    infinite = np.isposinf(np.linalg.cond(as_arrays(x), p))
     if infinite.any():  # singular matrices give a constant; other matrices of the stack keep their gradient
         x = np.where(infinite[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
     if p in (None, 2, -2):

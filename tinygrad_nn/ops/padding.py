@@ -9,7 +9,7 @@ import numpy as np
 from ..primitive import Array
 from .indexing import part_along, put
 from .joining import array as array_of
-from .plain import bare, override
+from .plain import as_arrays, override
 
 _NO_FUNCTION = (
     "np.pad of a Tensor takes no function as mode, since it would write into an array. Use one of NumPy's named modes, "
@@ -26,7 +26,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
     np.pad(np.zeros((1,) * ndim), 0, mode, **{key: _probe(key, value) for key, value in kwargs.items()})
     widths = _widths(pad_width, ndim)
     if array.size == 0 and mode not in ("constant", "empty"):
-        np.pad(bare(array), widths, mode)  # raises if an empty axis cannot be extended
+        np.pad(as_arrays(array), widths, mode)  # raises if an empty axis cannot be extended
         return _with_zeros(array, widths)
     if mode == "empty" or (mode == "constant" and _is_zero(kwargs.get("constant_values", 0))):
         return _with_zeros(array, widths)
@@ -39,7 +39,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
 
 def _probe(key: str, value: Any) -> Any:
     """Return an option for a call of np.pad that pads nothing but checks the mode, the keywords and their shapes."""
-    return None if key == "stat_length" else bare(value)
+    return None if key == "stat_length" else as_arrays(value)
 
 
 def _is_zero(value: Any) -> bool:
@@ -128,7 +128,7 @@ def _statistic(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Arr
     parts = part_along(x, axis, slice(0, lengths[0])), part_along(x, axis, slice(n - lengths[1], n))
     values = [statistic(part, axis=axis, keepdims=True) for part in parts]
     if x.dtype.kind in "iu":
-        values = [np.rint(bare(value)) for value in values]
+        values = [np.rint(as_arrays(value)) for value in values]
     return _join(x, axis, *(_border(value, x, axis, width) for value, width in zip(values, widths, strict=True)))
 
 

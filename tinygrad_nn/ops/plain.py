@@ -72,10 +72,10 @@ def require_everywhere(x: Any, holds: Any, error: Exception) -> Any:
     return x.reshape(-1)[np.where(np.all(holds), np.arange(n), n)].reshape(x.shape)
 
 
-def bare(value: Any) -> Any:
+def as_arrays(value: Any) -> Any:
     """Return a value with every Tensor in it, also inside lists and tuples, replaced by its array."""
     if isinstance(value, (list, tuple)):
-        return type(value)([bare(part) for part in value])
+        return type(value)([as_arrays(part) for part in value])
     return value._array_for_query() if is_tensor(value) else value
 
 
@@ -132,7 +132,7 @@ def checked_dtype(dtype: Any, *arrays: Any) -> Any:
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
+        return function(*as_arrays(args), **{key: as_arrays(value) for key, value in kwargs.items()})
 
     answer.__name__ = function.__name__
     return answer

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, declare
-from .plain import bare, is_tensor, override
+from .plain import as_arrays, is_tensor, override
 from .reduce import conj
 
 
@@ -76,7 +76,7 @@ def _polysub(a1: Any, a2: Any) -> Any:
 
 
 def _without_leading_zeros(p: Array) -> Array:
-    return np.trim_zeros(p, "f") if np.any(bare(p)) else p[:1]
+    return np.trim_zeros(p, "f") if np.any(as_arrays(p)) else p[:1]
 
 
 @override("polymul")
@@ -99,7 +99,7 @@ def _polydiv(u: Any, v: Any) -> Any:
         rest = np.concatenate([rest[1:n] - d * by[1:], rest[n:]])
     q = np.stack(quotient or [zero])
     r = np.concatenate([np.stack(done), rest]) if done else rest + zero
-    large = np.flatnonzero(~np.isclose(bare(r), 0, rtol=1e-14))
+    large = np.flatnonzero(~np.isclose(as_arrays(r), 0, rtol=1e-14))
     r = r[large[0] if len(large) else -1 :]
     made = _result_converter(u, v)
     return made(q), made(r)
@@ -161,7 +161,7 @@ def _poly(seq_of_zeros: Array) -> Any:
     for i in range(len(zeros)):
         out = np.convolve(out, np.stack([np.ones((), zeros.dtype), -zeros[i]]))
     if zeros.dtype.kind == "c":
-        values = bare(zeros)
+        values = as_arrays(zeros)
         if np.all(np.sort(values) == np.sort(np.conjugate(values))):  # roots in conjugate pairs: a real polynomial
             return np.real(out)
     return out

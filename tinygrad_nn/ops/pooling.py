@@ -34,14 +34,14 @@ def _taps(x: Ints, y: Ints, kernel: Ints, stride: Ints, padding: Ints) -> Iterat
     """Yield for each tap of the kernel the index of the positions in y where it covers pixels, and of those in x."""
     axes = len(kernel)
     for tap in np.ndindex(*kernel):
-        here: list[slice] = []
-        seen: list[slice] = []
+        outputs: list[slice] = []
+        pixels: list[slice] = []
         for u, n, m, s, p in zip(tap, x[-axes:], y[-axes:], stride, padding, strict=True):
             first, last = max(0, -((u - p) // s)), min(m - 1, (n - 1 + p - u) // s)
-            here.append(slice(first, last + 1))
-            seen.append(slice(first * s + u - p, last * s + u - p + 1, s))
-        if all(part.start < part.stop for part in here):
-            yield (..., *here), (..., *seen)
+            outputs.append(slice(first, last + 1))
+            pixels.append(slice(first * s + u - p, last * s + u - p + 1, s))
+        if all(part.start < part.stop for part in outputs):
+            yield (..., *outputs), (..., *pixels)
 
 
 def _axis_by_axis(kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[int, Ints, Ints, Ints]]:
@@ -139,9 +139,9 @@ max_collect: Primitive = declare(_max_collect,
     None, None, kinks="which pixels are the largest has slope 0")
 
 
-def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, dtype: Any) -> Any:
-    """Return the number of pixels that each window's sum is divided by; with `whole`, padding counts too."""
-    if whole or not any(padding):
+def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, count_padding: bool, dtype: Any) -> Any:
+    """Return the number of pixels that each window's sum is divided by; with `count_padding`, padding counts too."""
+    if count_padding or not any(padding):
         return math.prod(kernel)
     return _reduce_windows(np.add, 0, np.ones(size, dtype), kernel, stride, padding)
 

@@ -29,9 +29,9 @@ def places(index: Any) -> Any:
     return index.data if hasattr(index, "node") else np.asarray(index)
 
 
-def extreme(whole: Function, where: Function, x: Any, dim: int, keepdim: bool = False) -> Found:
+def extreme(reduction: Function, find_index: Function, x: Any, dim: int, keepdim: bool = False) -> Found:
     """Return the largest (or smallest) values along an axis and their indices; of equal values the first counts."""
-    at = where(x.data, axis=dim, keepdims=True)
+    at = find_index(x.data, axis=dim, keepdims=True)
     values = np.take_along_axis(x, at, dim)
     return Found(values, at) if keepdim else Found(np.squeeze(values, dim), np.squeeze(at, dim))
 

@@ -158,16 +158,16 @@ mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
 
 
 def share_extreme(
-    lost: Any, g: Array, best: Array, x: Array, axis: Any,
+    not_extreme: Any, g: Array, best: Array, x: Array, axis: Any,
     keepdims: bool = False, initial: Any = None, where: Any = None,
 ) -> Array:  # fmt: skip
-    """Return g divided evenly among the entries that attain the extreme value `best`; `lost` marks all others."""
+    """Return g divided evenly among the entries of the extreme value `best`; `not_extreme` marks all others."""
     if where is not None:
-        lost = lost | np.logical_not(where)
-    ties = x.size // (best.size or 1) - lost.sum(axis=axis, keepdims=True, dtype=g.dtype)
+        not_extreme = not_extreme | np.logical_not(where)
+    ties = x.size // (best.size or 1) - not_extreme.sum(axis=axis, keepdims=True, dtype=g.dtype)
     if initial is not None:
         ties = ties + (best == initial)  # an initial value that ties takes its share of the gradient
-    return np.where(lost, 0, g.reshape(best.shape) / ties)
+    return np.where(not_extreme, 0, g.reshape(best.shape) / ties)
 
 
 def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:

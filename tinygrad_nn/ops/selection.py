@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
-from .plain import bare, is_tensor, refuse_out
+from .plain import as_arrays, is_tensor, refuse_out
 
 inf = np.inf
 MISSING = object()
@@ -169,7 +169,7 @@ floor_divide = declare(np.floor_divide, r"\lfloor x / y \rfloor", None, None,
 # -- compositions of the above
 
 def _where(condition: Any, *choices: Any) -> Any:
-    return where(condition, *choices) if choices else np.nonzero(bare(condition))
+    return where(condition, *choices) if choices else np.nonzero(as_arrays(condition))
 
 
 def _dtype_bounds(dtype: Any) -> tuple[Any, Any]:
@@ -219,7 +219,7 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
         )
     out = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        if bare(condition).dtype != bool:
+        if as_arrays(condition).dtype != bool:
             raise TypeError(f"np.select needs conditions of dtype bool; one has {condition.dtype}.")
         out = where(condition, choice, out)
     return out
@@ -239,7 +239,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
     Each function is called only with the entries for which its condition is true.
     """
     x = x if hasattr(x, "dtype") else np.asarray(x)
-    conditions = bare(condlist)
+    conditions = as_arrays(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
     conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # asanyarray keeps vmap's arrays
@@ -272,7 +272,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
         order = np.argsort(xp)
         xp, fp = xp[order], fp[order]
         xp, fp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period]), np.concatenate([fp[-1:], fp, fp[:1]])
-    at, knots = bare(x), bare(xp)
+    at, knots = as_arrays(x), as_arrays(xp)
     n = len(knots)
     if n == 0 or knots.shape != np.shape(fp):
         raise ValueError(f"np.interp needs as many values as knots, and some; it got {np.shape(fp)} and {knots.shape}.")

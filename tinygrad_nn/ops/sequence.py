@@ -74,14 +74,14 @@ cumprod = declare(_cumprod, r"y_i = \prod_{j \le i} x_j",
     numpy=np.cumprod)
 
 
-def _same(x: Array, y: Array) -> Any:
+def _equal_or_both_nan(x: Array, y: Array) -> Any:
     return np.equal(x, y) | (np.isnan(x) & np.isnan(y))
 
 
 def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
-    won = _same(x, out)
-    going_on = _same(out[..., 1:], out[..., :-1])  # the running extreme is the same as one entry before
+    won = _equal_or_both_nan(x, out)
+    going_on = _equal_or_both_nan(out[..., 1:], out[..., :-1])  # the running extreme is the same as one entry before
     ties = recurrence(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # how many attain it so far
     return np.where(won, recurrence(g / ties, going_on), 0).swapaxes(axis, -1)
 

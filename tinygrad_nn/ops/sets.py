@@ -12,7 +12,7 @@ import numpy as np
 
 from ..primitive import Array
 from .indexing import part_along
-from .plain import as_operand, bare, override
+from .plain import as_arrays, as_operand, override
 
 
 @override("unique")
@@ -22,7 +22,7 @@ def _unique(
 ) -> Any:  # fmt: skip
     """Return np.unique of a Tensor: the values as a Tensor, indices and counts as arrays."""
     wanted = {"return_inverse": return_inverse, "return_counts": return_counts, "axis": axis, **options}
-    _, first, *rest = np.unique(bare(ar), return_index=True, **wanted)
+    _, first, *rest = np.unique(as_arrays(ar), return_index=True, **wanted)
     values = part_along(ar, axis, first)
     if not (return_index or return_inverse or return_counts):
         return values
@@ -36,19 +36,19 @@ def _unique_values(x: Array) -> Array:
 
 @override("unique_counts")
 def _unique_counts(x: Array) -> Any:
-    plain = np.unique_counts(bare(x))
+    plain = np.unique_counts(as_arrays(x))
     return type(plain)(_unique(x, equal_nan=False), plain.counts)
 
 
 @override("unique_inverse")
 def _unique_inverse(x: Array) -> Any:
-    plain = np.unique_inverse(bare(x))
+    plain = np.unique_inverse(as_arrays(x))
     return type(plain)(_unique(x, equal_nan=False), plain.inverse_indices)
 
 
 @override("unique_all")
 def _unique_all(x: Array) -> Any:
-    plain = np.unique_all(bare(x))
+    plain = np.unique_all(as_arrays(x))
     return type(plain)(np.ravel(x)[plain.indices], *plain[1:])
 
 
@@ -66,7 +66,7 @@ def _union1d(ar1: Any, ar2: Any) -> Array:
 @override("intersect1d")
 def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """Return np.intersect1d of Tensors: the values that are in both; gradients flow to the first array only."""
-    _, i, j = np.intersect1d(bare(ar1), bare(ar2), assume_unique, True)
+    _, i, j = np.intersect1d(as_arrays(ar1), as_arrays(ar2), assume_unique, True)
     values = np.ravel(as_operand(ar1))[i]
     return (values, i, j) if return_indices else values
 
@@ -75,14 +75,14 @@ def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setdiff1d of Tensors: the values of the first array that are not in the second."""
     values = _distinct_values(as_operand(ar1), assume_unique)
-    return values[np.isin(bare(values), bare(ar2), assume_unique=True, invert=True)]
+    return values[np.isin(as_arrays(values), as_arrays(ar2), assume_unique=True, invert=True)]
 
 
 @override("setxor1d")
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
     """Return np.setxor1d of Tensors: the values that are in exactly one of the arrays, in increasing order."""
     a, b = (_distinct_values(as_operand(x), assume_unique) for x in (ar1, ar2))
-    alone = [x[np.isin(bare(x), bare(y), invert=True)] for x, y in ((a, b), (b, a))]
+    alone = [x[np.isin(as_arrays(x), as_arrays(y), invert=True)] for x, y in ((a, b), (b, a))]
     return np.sort(np.concatenate(alone))
 
 
@@ -92,7 +92,7 @@ def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     if not set(trim.lower()) <= {"f", "b"} or not trim:
         raise ValueError(f"np.trim_zeros takes trim='f', 'b' or 'fb'; it got {trim!r}.")
     axes = range(filt.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, filt.ndim)
-    where = np.nonzero(bare(filt)) if filt.ndim else ()
+    where = np.nonzero(as_arrays(filt)) if filt.ndim else ()
     index: list[Any] = [slice(None)] * filt.ndim
     for a in axes:
         if where[a].size == 0:

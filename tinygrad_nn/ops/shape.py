@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
-from .plain import bare, is_tensor, override
+from .plain import as_arrays, is_tensor, override
 
 
 # fmt: off
@@ -24,7 +24,7 @@ def _read_order(x: Array, order: Any) -> Any:
     """Return "C" or "F" for an order of "A" or "K", depending on the memory layout of x."""
     if order not in ("A", "K"):
         return order
-    flags = bare(x).flags
+    flags = as_arrays(x).flags
     return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
 
 
@@ -121,7 +121,7 @@ def _to_shape(a: Array, shape: Any, order: Any = "C", **options: Any) -> Array:
 def ravel(a: Array, order: Any = "C") -> Array:
     """Return x flattened to one axis; order "K" reads the entries as they lie in memory."""
     if order == "K":
-        strides = bare(a).strides
+        strides = as_arrays(a).strides
         return a.transpose(sorted(range(a.ndim), key=lambda axis: -abs(strides[axis]))).reshape(-1)
     return a.reshape(-1, order=_read_order(a, order))
 
@@ -132,7 +132,7 @@ def _override_reshape(name: str) -> None:
 
     def answer(*args: Any, **kwargs: Any) -> Any:
         arrays = list(args) if name.startswith("atleast") else [args[0] if args else kwargs["a"]]
-        views = function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
+        views = function(*as_arrays(args), **{key: as_arrays(value) for key, value in kwargs.items()})
         views = views if isinstance(views, tuple) else (views,)
         shaped = tuple(np.reshape(x, v.shape) if is_tensor(x) else v for x, v in zip(arrays, views, strict=True))
         return shaped if len(shaped) > 1 else shaped[0]
@@ -172,21 +172,21 @@ def flip(m: Array, axis: Any = None) -> Array:
 @override("fliplr")
 def fliplr(m: Array) -> Array:
     """Return the columns in reverse order."""
-    np.fliplr(bare(m))  # raises if there are too few axes
+    np.fliplr(as_arrays(m))  # raises if there are too few axes
     return m[:, ::-1]
 
 
 @override("flipud")
 def flipud(m: Array) -> Array:
     """Return the rows in reverse order."""
-    np.flipud(bare(m))
+    np.flipud(as_arrays(m))
     return m[::-1]
 
 
 @override("rot90")
 def rot90(m: Array, k: int = 1, axes: Any = (0, 1)) -> Array:
     """Return m rotated k times by 90 degrees in the plane of two axes, from the first towards the second."""
-    np.rot90(bare(m), k, axes)
+    np.rot90(as_arrays(m), k, axes)
     first, second = axes
     m = m[:] if k % 4 == 0 else m
     for _ in range(k % 4):
@@ -206,7 +206,7 @@ def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
 @override("meshgrid")
 def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: Any = "xy") -> tuple[Array, ...]:
     """Return the coordinate arrays of the grid spanned by coordinate vectors."""
-    shapes = [x.shape for x in np.meshgrid(*bare(xi), sparse=True, copy=False, indexing=indexing)]
+    shapes = [x.shape for x in np.meshgrid(*as_arrays(xi), sparse=True, copy=False, indexing=indexing)]
     grids = tuple(np.reshape(x, shape) for x, shape in zip(xi, shapes, strict=True))
     return grids if sparse else tuple(np.broadcast_arrays(*grids))
 
@@ -227,7 +227,7 @@ def repeat(a: Array, repeats: Any, axis: Any = None) -> Array:
     """Return a with each entry, or each slice along an axis, repeated."""
     x = a.reshape(-1) if axis is None or a.ndim == 0 else a
     axis = np.lib.array_utils.normalize_axis_index(0 if axis is None else axis, x.ndim)
-    counts = bare(repeats)
+    counts = as_arrays(repeats)
     source = np.repeat(np.arange(x.shape[axis]), counts.tolist() if hasattr(counts, "tolist") else counts)
     if np.size(repeats) > 1 or len(source) == 0:
         return x[(slice(None),) * axis + (source,)]
@@ -243,9 +243,9 @@ def full_like(
 ) -> Array:  # fmt: skip
     """Return an array with the shape and dtype of a, filled with one value, to which the gradient flows."""
     if not is_tensor(fill_value):
-        return np.full_like(bare(a), fill_value, dtype, order, subok, shape)
+        return np.full_like(as_arrays(a), fill_value, dtype, order, subok, shape)
     filled = np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
-    return filled.astype(bare(a).dtype if dtype is None else dtype)
+    return filled.astype(as_arrays(a).dtype if dtype is None else dtype)
 
 
 @override("full")
@@ -263,12 +263,12 @@ def linspace(
     axis: int = 0, *, device: Any = None,
 ) -> Array:  # fmt: skip
     """Return evenly spaced numbers from start to stop; both ends are met exactly."""
-    none = np.linspace(bare(start), bare(stop), 0)
+    none = np.linspace(as_arrays(start), as_arrays(stop), 0)
     weights = np.linspace(0, 1, num, endpoint=endpoint).astype(none.dtype).reshape(-1, *(1,) * (none.ndim - 1))
     samples = np.moveaxis(start * (1 - weights) + stop * weights, 0, axis)
     if dtype is not None:
         whole = np.issubdtype(dtype, np.integer)
-        samples = np.floor(bare(samples)).astype(dtype) if whole else samples.astype(dtype)
+        samples = np.floor(as_arrays(samples)).astype(dtype) if whole else samples.astype(dtype)
     intervals = num - 1 if endpoint else num
     return (samples, (stop - start) / intervals if intervals > 0 else np.nan) if retstep else samples
 
@@ -293,7 +293,8 @@ def geomspace(
     """Return numbers from start to stop in a constant ratio; both ends are met exactly."""
     start, stop = (a if is_tensor(a) else np.asarray(a) for a in (start, stop))
     if np.any(np.equal(start, 0)) or np.any(np.equal(stop, 0)):
-        raise ValueError(f"np.geomspace needs numbers other than 0 as its ends; it got {bare(start)} and {bare(stop)}.")
+        numbers = f"{as_arrays(start)} and {as_arrays(stop)}"
+        raise ValueError(f"np.geomspace needs numbers other than 0 as its ends; it got {numbers}.")
     kind = np.result_type(start.dtype, stop.dtype, float(num), np.zeros((), dtype))
     start, stop = np.broadcast_arrays(start.astype(kind), stop.astype(kind))
     turn = np.sign(start)  # for complex numbers the phase, which has a derivative
@@ -325,7 +326,7 @@ def triu(m: Array, k: int = 0) -> Array:
 @override("diagonal")
 def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return the entries on a diagonal of two axes, as the last axis of the result."""
-    length = np.diagonal(bare(a), offset, axis1, axis2).shape[-1]
+    length = np.diagonal(as_arrays(a), offset, axis1, axis2).shape[-1]
     i = np.arange(length)
     return np.moveaxis(a, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)]
 
@@ -334,7 +335,7 @@ def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
 def diag(v: Array, k: int = 0) -> Array:
     """Return the diagonal of a matrix, or the matrix that has a vector on its diagonal."""
     if v.ndim != 1:
-        np.diag(bare(v))  # raises unless v has one or two axes
+        np.diag(as_arrays(v))  # raises unless v has one or two axes
         return np.diagonal(v, k)
     n = v.shape[0] + abs(k)
     i = np.arange(v.shape[0])

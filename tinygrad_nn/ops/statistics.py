@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import as_operand, bare, checked_dtype, is_tensor, override, refuse_out, require_everywhere
+from .plain import as_arrays, as_operand, checked_dtype, is_tensor, override, refuse_out, require_everywhere
 from .sequence import sorted_along
 
 # -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
@@ -146,11 +146,11 @@ def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
     If the quantile is a single entry, the second position and the weight are None.
     """
     if method in _STEPS:
-        low, high, weight = _STEPS[method](n, bare(q))
+        low, high, weight = _STEPS[method](n, as_arrays(q))
     elif method in _PLOTTING_POSITIONS:
         alpha, beta = _PLOTTING_POSITIONS[method]
         place = (n - 1) * q if method == "linear" else n * q + (alpha + q * (1 - alpha - beta)) - 1
-        low = np.floor(bare(place))
+        low = np.floor(as_arrays(place))
         high, weight = (None, None) if method == "linear" and place.dtype.kind in "iu" else (low + 1, place - low)
     else:
         known = ", ".join(sorted({*_STEPS, *_PLOTTING_POSITIONS}))
@@ -162,7 +162,7 @@ def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
 def _interpolate(low: Array, high: Array, weight: Array) -> Array:
     """Return low + weight * (high - low), computed from the nearer end as NumPy does."""
     step = high - low
-    near = bare(weight) >= 0.5
+    near = as_arrays(weight) >= 0.5
     return np.where(near, high - step * (1 - weight), low + step * weight)
 
 
@@ -179,13 +179,13 @@ def _take(entries: Array, places: Any) -> Array:
     return entries[(*grid, places)]
 
 
-def _arranged(found: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[int, ...]) -> Array:
+def _arranged(quantiles: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[int, ...]) -> Array:
     """Return quantiles (rest, m) in NumPy's shape: first the axes of q, then the axes of x that remain."""
     axes = reduce.axes_of(axis, x.ndim)
     rest = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
     if q_shape:
-        found = found.transpose((-1, *range(found.ndim - 1)))
-    return found.reshape((*q_shape, *rest))
+        quantiles = quantiles.transpose((-1, *range(quantiles.ndim - 1)))
+    return quantiles.reshape((*q_shape, *rest))
 
 
 def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
@@ -200,7 +200,7 @@ def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
 
 def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
     """Return weights, given in the shape of x or of its reduced axes, in the shape (rest, n) of `reduce.lines`."""
-    w = bare(weights) if is_tensor(weights) else np.asarray(weights)
+    w = as_arrays(weights) if is_tensor(weights) else np.asarray(weights)
     if np.any(w < 0):
         raise ValueError("Weights must be non-negative.")
     if w.shape != x.shape:
@@ -221,12 +221,13 @@ def _quantile_of(
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
     weak = type(q) in (int, float) and x.dtype.kind == "f"  # a Python number takes the precision of the array
     q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
-    q = require_everywhere(q, (bare(q) >= 0) & (bare(q) <= 1), ValueError("Quantiles must be in the range [0, 1]"))
+    in_range = (as_arrays(q) >= 0) & (as_arrays(q) <= 1)
+    q = require_everywhere(q, in_range, ValueError("Quantiles must be in the range [0, 1]"))
     if skip and x.size == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN for all q together, with NumPy's warning
     entries = reduce.lines(x, axis)  # (rest, n)
     ordered = sorted_along(entries)
-    missing = np.isnan(bare(ordered))
+    missing = np.isnan(as_arrays(ordered))
     flat = q.reshape(-1)  # (m,)
     n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True, dtype=flat.dtype) if skip else entries.shape[-1]
     if weights is None:
@@ -237,24 +238,24 @@ def _quantile_of(
     elif method != "inverted_cdf":
         raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
     else:
-        order = np.argsort(bare(entries), axis=-1, kind="stable")
+        order = np.argsort(as_arrays(entries), axis=-1, kind="stable")
         lines = _weights_like(x, weights, axis)
         if skip:  # lines with nothing but NaN get valid weights; their result becomes NaN below
-            lines = np.where(missing.all(axis=-1, keepdims=True), 1, np.where(np.isnan(bare(entries)), 0, lines))
-        found = _take(ordered, _weighted_places(order, lines, bare(flat)))
+            lines = np.where(missing.all(axis=-1, keepdims=True), 1, np.where(np.isnan(as_arrays(entries)), 0, lines))
+        found = _take(ordered, _weighted_places(order, lines, as_arrays(flat)))
     found = _mark_missing(found, missing, skip)
     return _arranged(found, x, axis, keepdims, q.shape)
 
 
-def _mark_missing(found: Array, missing: Any, skip: bool) -> Array:
+def _mark_missing(quantiles: Array, missing: Any, skip: bool) -> Array:
     """Return quantiles with NaN, with gradient 0, for lines that contain NaN, or with `skip` for lines of only NaN."""
     known = isinstance(missing, np.ndarray)  # in a trace it is a Tensor, whose values are not known
     if known and not missing[..., -1:].any():  # NaN sorts to the end
-        return found
+        return quantiles
     gone = missing.all(axis=-1, keepdims=True) if skip else missing[..., -1:]
     if known and skip and gone.any():
         warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)
-    return np.where(gone, np.nan, found)
+    return np.where(gone, np.nan, quantiles)
 
 
 @override("quantile")
@@ -303,7 +304,7 @@ def _median_of(x: Array, axis: Any, keepdims: bool, skip: bool) -> Array:
     """Return the middle entry, or the mean of the two middle entries, along axes."""
     axis = _checked(axis, x.ndim)
     ordered = sorted_along(reduce.lines(x, axis))
-    missing = np.isnan(bare(ordered))
+    missing = np.isnan(as_arrays(ordered))
     n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True) if skip else np.array([ordered.shape[-1]])
     if ordered.shape[-1] == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN, with NumPy's warning

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, find_replacement
 from . import reduce
 from .neural import logsumexp
-from .plain import bare, checked_dtype, is_tensor
+from .plain import as_arrays, checked_dtype, is_tensor
 from .sequence import cummax, cummin, cumprod, cumsum, index_along, logcumsumexp
 
 
@@ -24,7 +24,7 @@ def _reduce_method(primitive: Primitive) -> Callable[..., Array]:
         if options.get("where", False) is True:
             del options["where"]
         if dtype is not None and "dtype" not in primitive.metadata:  # max and min take no dtype=, so convert x
-            x, dtype = x.astype(checked_dtype(dtype, bare(x))), None
+            x, dtype = x.astype(checked_dtype(dtype, as_arrays(x))), None
         return primitive(x, axis=axis, **options, **({} if dtype is None else {"dtype": dtype}))
 
     return reduce_all
@@ -47,7 +47,7 @@ def _logaddexp_reduce(
     """Return np.logaddexp.reduce of a Tensor."""
     np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # raises for axes or dtypes that do not fit
     x = x if where is True else np.where(where, x, -np.inf)
-    x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
+    x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
     nothing = reduce.count(x, axis) == 0  # the logarithm of an empty sum is -inf
     out = x.sum(axis=axis, keepdims=keepdims) - np.inf if nothing else logsumexp(x, axis=axis, keepdims=keepdims)
     return out if initial is None else np.logaddexp(out, initial)
@@ -67,12 +67,12 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
         x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
         ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # raises for axes that do not exist or cannot be merged
-        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
+        x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
         start = ufunc.identity if initial is None else initial
         lines = reduce.lines(x, axis)  # (rest, n)
         n, masks = lines.shape[-1], None
         if where is not True:
-            masks = np.moveaxis(reduce.lines(np.broadcast_to(bare(where), x.shape), axis), -1, 0)
+            masks = np.moveaxis(reduce.lines(np.broadcast_to(as_arrays(where), x.shape), axis), -1, 0)
         if (masks is not None or n == 0) and start is None:
             raise ValueError(f"np.{ufunc.__name__}.reduce of no entries, or of some of them, needs initial=.")
         if n == 0:
@@ -87,7 +87,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
 def _accumulate_by_steps(ufunc: Any) -> Callable[..., Array]:
     def accumulate_by_steps(x: Array, axis: int = 0, dtype: Any = None) -> Array:
         axis = _one_axis(x, axis)
-        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
+        x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
         entries = [x[index_along(axis, i)] for i in range(x.shape[axis])]
         return np.stack(_running_results(ufunc, entries), axis=axis) if entries else x
 
@@ -131,9 +131,9 @@ def _spans(indices: Any, n: int) -> list[tuple[int, int]]:
 def _reduceat(ufunc: Any) -> Callable[..., Array]:
     def reduce_parts(x: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Array:
         axis = _one_axis(x, axis)
-        indices = np.asarray(bare(indices))
+        indices = np.asarray(as_arrays(indices))
         ufunc.reduceat(np.ones(x.shape[axis]), indices)  # raises for invalid indices
-        x = x if dtype is None else x.astype(checked_dtype(dtype, bare(x)))
+        x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
         if len(indices) == 0:
             return x[index_along(axis, slice(0))]
         if ufunc is np.add:

@@ -38,7 +38,7 @@ class Averaged:
     """
 
     def __init__(self, minimizer: Any, comm: Any) -> None:
-        self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
+        self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, private=True)
         self._sum, self._taken = Sum(self.ranks), 0
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
@@ -112,10 +112,10 @@ class Averaged:
         if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
             if norm is not None or value is not None:
                 raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
-            self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
+            self.minimizer.over_ranks = lambda loss, found: self._total(loss, found, found, shard)
             with on_shard(shard):
                 return self.minimizer.step(gradients)
-        loss, found = self._own(gradients, shard)
+        loss, found = self._own_gradients(gradients, shard)
         if compared:
             self._compare(found, rows, count)
         loss, found = self._total(loss or 0.0, found, [t.data for t in self.tensors], shard)
@@ -131,7 +131,7 @@ class Averaged:
             self.minimizer.step()
         return loss if callable(gradients) else None
 
-    def _own(self, gradients: Any, shard: Shard) -> tuple[float | None, list[Array | None]]:
+    def _own_gradients(self, gradients: Any, shard: Shard) -> tuple[float | None, list[Array | None]]:
         """Return loss and gradients of this rank's rows."""
         loss = None
         if callable(gradients):
@@ -146,20 +146,20 @@ class Averaged:
         check_gradients_given(gradients)
         return loss, list(gradients)
 
-    def _total(self, loss: float, found: Any, like: Any, shard: Shard) -> tuple[float, list[Array]]:
+    def _total(self, loss: float, gradients: Any, like: Any, shard: Shard) -> tuple[float, list[Array]]:
         weight = shard.weight
-        summed, (loss,), alike = self._sum(found, like, weight, [weight * loss if weight else 0.0], self._taken)
+        summed, (loss,), alike = self._sum(gradients, like, weight, [weight * loss if weight else 0.0], self._taken)
         if not alike:
             self.ranks.compare("step", {"the number of steps": str(self._taken)})
         return loss, summed
 
-    def _compare(self, found: Sequence[Array | None], rows: Any, count: int) -> None:
+    def _compare(self, gradients: Sequence[Array | None], rows: Any, count: int) -> None:
         """Raise if two ranks have the same rows, or if the parameters of the ranks differ."""
         numbers = None if np.ndim(rows) == 0 else np.asarray(rows).tolist()
         digest = hashlib.sha256()
-        for g in found:
+        for g in gradients:
             digest.update(b"" if g is None else np.asarray(g).tobytes())
-        some = count and any(np.any(g) for g in found if g is not None)
+        some = count and any(np.any(g) for g in gradients if g is not None)
         told = [json.loads(text) for text in self.ranks.everyones(
             json.dumps([numbers, digest.hexdigest() if some else ""])
         )]  # fmt: skip
@@ -179,7 +179,7 @@ class Averaged:
         self._alike = alike
         arrays = {t.name or f"parameter {k}": t.data for k, t in enumerate(self.tensors)}
         sums = {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()}
-        self.ranks.same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
+        self.ranks.check_same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
 
     def _from_first(self) -> None:
         """Copy the parameters of rank 0 to all ranks."""

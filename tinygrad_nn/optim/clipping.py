@@ -162,8 +162,8 @@ def _with_gradients(call: str, parameters: Any) -> list[Any]:
     return [t for t in found if t.node is not None and t.node.grad is not None]
 
 
-def _replace_gradients(held: list[Any], gradients: list[Any]) -> None:
-    for t, g in zip(held, gradients, strict=True):
+def _replace_gradients(parameters: list[Any], gradients: list[Any]) -> None:
+    for t, g in zip(parameters, gradients, strict=True):
         replace_gradient(t.node, g)
 
 

@@ -140,7 +140,7 @@ class GroupOptimizer:
     def state(self) -> dict[Tensor, dict[str, Any]]:
         """The state of each parameter that was updated, by PyTorch's names; a copy to read from."""
         return {
-            t: dict(zip(self._words(given, state), state, strict=True))
+            t: dict(zip(self._state_names(given, state), state, strict=True))
             for given, group in zip(self.param_groups, self._groups, strict=True)
             for t, state in zip(group.parameters, group.updater.states(), strict=True)  # type: ignore[union-attr]
             if state is not None
@@ -191,7 +191,7 @@ class GroupOptimizer:
             found = []
             for t, number in zip(group.parameters, other["params"], strict=True):
                 entries = entries_of.get(number)
-                found.append(None if entries is None else self._read(t, rule.init(t.data), entries, new))
+                found.append(None if entries is None else self._read_state(t, rule.init(t.data), entries, new))
             states.append(found)
         for given, group, new, found in zip(self.param_groups, self._groups, made, states, strict=True):
             given.update(new)  # the next step makes its rule from these
@@ -205,27 +205,27 @@ class GroupOptimizer:
             lines.append(f"{count} parameter{'s' if count > 1 else ''}, {shown}")
         return f"{type(self).__name__}({'; '.join(lines)})"
 
-    def _rule(self, given: Mapping[str, Any]) -> Optimizer:
+    def _rule(self, options: Mapping[str, Any]) -> Optimizer:
         """Return the rule with the hyper-parameters of a group."""
         hyper = {}
         for key in self.rule_names:
-            value = given[key]
+            value = options[key]
             if key == "betas":
                 hyper["beta1"], hyper["beta2"] = _check_betas(type(self).__name__, value)
             else:
                 hyper[RENAMED.get(key, key)] = _as_python_number(raw(value))
         return type(self).make(**hyper)
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         """Return PyTorch's name of each entry of a parameter's state."""
         raise NotImplementedError
 
-    def _read(
-        self, t: Tensor, first: OptimizerState, saved: Mapping[str, Any], given: Mapping[str, Any]
+    def _read_state(
+        self, t: Tensor, first: OptimizerState, saved: Mapping[str, Any], options: Mapping[str, Any]
     ) -> OptimizerState:
         """Return the saved state of a parameter, converted to the types in `first`, the state before the first step."""
         name, found = type(self).__name__, []
-        for key, here in zip(self._words(given, first), first, strict=True):
+        for key, here in zip(self._state_names(options, first), first, strict=True):
             if key not in saved:
                 there_is = ", ".join(map(repr, saved)) or "nothing"
                 raise ValueError(f"{name}: there is no {key!r} in the saved state; it has {there_is}.")
@@ -239,12 +239,12 @@ class GroupOptimizer:
             found.append(there.astype(here.dtype) if array else type(here)(there))
         return tuple(found)
 
-    def _check_rate(self, given: Mapping[str, Any]) -> float:
-        rate = raw(given["lr"])
+    def _check_rate(self, options: Mapping[str, Any]) -> float:
+        rate = raw(options["lr"])
         if isinstance(rate, bool | str | None) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
             name = type(self).__name__
             told = f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01."
-            raise ValueError(told + SCHEDULED * ("initial_lr" in given))
+            raise ValueError(told + SCHEDULED * ("initial_lr" in options))
         return float(rate)
 
 

@@ -36,7 +36,7 @@ class Symbol:
         program.append(self)
 
     @classmethod
-    def given(cls, program: list[Symbol], name: str, array: bool) -> Symbol:
+    def argument(cls, program: list[Symbol], name: str, array: bool) -> Symbol:
         """Return the symbol of an argument of the rule."""
         symbol = cls(program, None, (), array)
         symbol.name = name
@@ -104,10 +104,10 @@ def in_place(
         (array([0.8]), (array([2.]),))
     """
     program: list[Symbol] = []
-    g, w = Symbol.given(program, "g", True), Symbol.given(program, "w", True)
-    eta = Symbol.given(program, "eta", False)
+    g, w = Symbol.argument(program, "g", True), Symbol.argument(program, "w", True)
+    eta = Symbol.argument(program, "eta", False)
     start = init(np.zeros(1))
-    kept = [Symbol.given(program, f"s{k}", isinstance(x, np.ndarray)) for k, x in enumerate(start)]
+    kept = [Symbol.argument(program, f"s{k}", isinstance(x, np.ndarray)) for k, x in enumerate(start)]
     given = len(program)
     try:
         step, state = update(g, tuple(kept), eta, w)
@@ -132,7 +132,7 @@ def in_place(
 
 
 def _lines(
-    operations: list[Symbol], g: Symbol, w: Symbol, kept: set[Symbol], results: list[Any], constants: dict[str, Any]
+    operations: list[Symbol], g: Symbol, w: Symbol, state: set[Symbol], results: list[Any], constants: dict[str, Any]
 ) -> list[str]:
     """Return the program as lines of Python; results are written into arrays that are not read afterwards."""
     last = {x: place for place, s in enumerate(operations) for x in s.args if isinstance(x, Symbol)}
@@ -148,7 +148,7 @@ def _lines(
         dead = [x for x in dict.fromkeys(s.args) if isinstance(x, Symbol) and x.array and last[x] == place]
         into = isinstance(s.function, np.ufunc) and s.array and s.function is not np.greater
         out = "out={}".format if s.function in (np.maximum, np.minimum) else str  # positional is faster if allowed
-        mine = [x.name for x in dead if x not in kept | {g, w} and x.function is not np.greater]
+        mine = [x.name for x in dead if x not in state | {g, w} and x.function is not np.greater]
         if into and (mine or free):
             args.append(out(mine.pop() if mine else free.pop()))
         elif into and not spared and last.get(g, -1) <= place:
@@ -156,7 +156,7 @@ def _lines(
             spared = True
         lines.append(f"{s.name} = {_function_name(s.function, constants)}({', '.join(args)})")
         free += mine
-        if gone := [x.name for x in dead if x in kept]:
+        if gone := [x.name for x in dead if x in state]:
             lines.append(f"del {', '.join(gone)}")
     return lines
 

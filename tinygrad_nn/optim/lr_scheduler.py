@@ -106,16 +106,16 @@ class LRScheduler:
             group["lr"] = float(rate(self.last_epoch, self._bases[k]))
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
-    def _base(self, k: int, rate: Rate, t: int, here: float) -> float:
-        """Return the base with which the schedule gives the learning rate `here` at step t."""
+    def _base(self, k: int, rate: Rate, t: int, rate_now: float) -> float:
+        """Return the base with which the schedule gives the learning rate `rate_now` at step t."""
         if t < 0:
-            return here
+            return rate_now
         least = rate(t, 0.0)
         factor = rate(t, 1.0) - least  # a schedule is a factor of its base, above a smallest rate
         if not factor:  # the rate does not depend on the base: at its smallest, or at every step
             rise = rate(t + 1, 1.0) - rate(t + 1, 0.0)
-            return self.base_lrs[k] + ((here - least) / rise if rise else 0.0)
-        return self._bases[k] if self._last_lr and here == self._last_lr[k] else (here - least) / factor
+            return self.base_lrs[k] + ((rate_now - least) / rise if rise else 0.0)
+        return self._bases[k] if self._last_lr and rate_now == self._last_lr[k] else (rate_now - least) / factor
 
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each group."""
@@ -473,13 +473,13 @@ def _per_group(name: str, key: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def _factor_schedules(name: str, given: Any) -> Any:
+def _factor_schedules(name: str, factor: Any) -> Any:
     """Return schedules that multiply their base by the result of the user's functions of the epoch."""
-    if isinstance(given, list | tuple):
-        return [_factor_schedules(name, one) for one in given]
-    if not callable(given):
-        raise TypeError(f"{name}: lr_lambda={given!r:.60}; it needs a function, e.g. lambda epoch: 0.95**epoch.")
-    return lambda t, base: base * given(t)
+    if isinstance(factor, list | tuple):
+        return [_factor_schedules(name, one) for one in factor]
+    if not callable(factor):
+        raise TypeError(f"{name}: lr_lambda={factor!r:.60}; it needs a function, e.g. lambda epoch: 0.95**epoch.")
+    return lambda t, base: base * factor(t)
 
 
 def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:

@@ -117,7 +117,7 @@ class Minimizer:
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
-        self.across: Across | None = None
+        self.over_ranks: Across | None = None
         self._watch = Watch()
         if isinstance(schedule, type):
             raise TypeError(
@@ -258,7 +258,7 @@ class Minimizer:
                 loss.backward()
             loss = loss.data
         value = loss_as_number(loss)
-        if self.across is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
+        if self.over_ranks is None and not any(t.node is not None and t.node.grad is not None for t in self.parameters):
             raise ValueError(
                 "step: the loss does not depend on any parameter, so none would change; compute it from them, and "
                 "return it as a Tensor rather than as a number."
@@ -276,8 +276,8 @@ class Minimizer:
             _assign_flat(group.parameters, w)
             loss = self._evaluate(closure)
             g = flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
-            if self.across is not None:
-                loss, (g,) = self.across(loss, [g])
+            if self.over_ranks is not None:
+                loss, (g,) = self.over_ranks(loss, [g])
             return loss, g
 
         try:
@@ -336,21 +336,21 @@ def _parameter_text(t: Tensor) -> str:
     return repr(t.name) if t.name else f"of shape {t.shape}"
 
 
-def _rule(given: Any) -> Rule:
-    if isinstance(given, str):
-        return LBFGSRule() if given.strip().lower() == "lbfgs" else by_name(given)
-    if not isinstance(given, (Optimizer, LBFGSRule)):
-        if hasattr(given, "zero_grad"):
-            name = getattr(given, "__name__", type(given).__name__)
+def _rule(optimizer: Any) -> Rule:
+    if isinstance(optimizer, str):
+        return LBFGSRule() if optimizer.strip().lower() == "lbfgs" else by_name(optimizer)
+    if not isinstance(optimizer, (Optimizer, LBFGSRule)):
+        if hasattr(optimizer, "zero_grad"):
+            name = getattr(optimizer, "__name__", type(optimizer).__name__)
             raise TypeError(
                 f"Minimizer: {name} is an optimizer itself, {name}(parameters, lr=0.01).step(); here write "
                 f"{name.lower()!r}."
             )
         raise TypeError(
-            f"Minimizer: optimizer={given!r:.60} is of type {type(given).__name__}; it needs a name, e.g. 'adam', or "
-            "an optimizer, e.g. optim.adam(beta1=0.8)."
+            f"Minimizer: optimizer={optimizer!r:.60} is of type {type(optimizer).__name__}; it needs a name, e.g. "
+            "'adam', or an optimizer, e.g. optim.adam(beta1=0.8)."
         )
-    return given
+    return optimizer
 
 
 def _parameter_groups(parameters: Any) -> list[dict[str, Any]]:
@@ -389,8 +389,8 @@ def parameters_in(params: Any) -> list[Any]:
     return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
 
 
-def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Group:
-    parameters = given.pop("parameters")
+def _group(options: dict[str, Any], rule: Rule, learning_rate: float | None) -> Group:
+    parameters = options.pop("parameters")
     parameters = parameters_in(parameters)
     for t in parameters:
         if not isinstance(t, Tensor) or t.dtype.kind != "f" or not t.is_leaf:
@@ -399,12 +399,12 @@ def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Gr
             )
     if not parameters:
         raise ValueError("Minimizer: a group has no parameters; leave it out.")
-    if "optimizer" in given:
-        rule = _rule(given.pop("optimizer"))
-    rate = given.pop("learning_rate", learning_rate)
+    if "optimizer" in options:
+        rule = _rule(options.pop("optimizer"))
+    rate = options.pop("learning_rate", learning_rate)
     rate = rule.learning_rate if rate is None else rate
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate < math.inf:
         raise ValueError(f"Minimizer: learning_rate={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
-    if given and isinstance(rule, LBFGSRule):
-        raise TypeError(f"Minimizer: write lbfgs({next(iter(given))}=...) instead of a group with it.")
-    return Group(parameters, rule.replace(**given) if given else rule, float(rate))  # type: ignore[union-attr]
+    if options and isinstance(rule, LBFGSRule):
+        raise TypeError(f"Minimizer: write lbfgs({next(iter(options))}=...) instead of a group with it.")
+    return Group(parameters, rule.replace(**options) if options else rule, float(rate))  # type: ignore[union-attr]

@@ -54,13 +54,14 @@ class SGD(GroupOptimizer):
         defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "nesterov": nesterov}, options)
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return ("momentum_buffer", "share")[: len(state)]
 
-    def _read(
-        self, t: Any, first: OptimizerState, saved: Mapping[str, Any], given: Mapping[str, Any]
+    def _read_state(
+        self, t: Any, first: OptimizerState, saved: Mapping[str, Any], options: Mapping[str, Any]
     ) -> OptimizerState:
-        return super()._read(t, first, {"share": 1 - given["dampening"], **saved}, given)  # PyTorch does not save it
+        saved = {"share": 1 - options["dampening"], **saved}  # PyTorch does not save it
+        return super()._read_state(t, first, saved, options)
 
 
 class Adam(GroupOptimizer):
@@ -86,12 +87,12 @@ class Adam(GroupOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, {**defaults, "decoupled_weight_decay": decoupled_weight_decay}, options)
 
-    def _rule(self, given: Mapping[str, Any]) -> Optimizer:
-        rule = super()._rule(given)
+    def _rule(self, options: Mapping[str, Any]) -> Optimizer:
+        rule = super()._rule(options)
         hyper: dict[str, Any] = dict(rule.hyper)
-        return adamw(**hyper) if given["decoupled_weight_decay"] else rule
+        return adamw(**hyper) if options["decoupled_weight_decay"] else rule
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return "exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * (len(state) - 3), "step"
 
 
@@ -118,7 +119,7 @@ class _Moments(GroupOptimizer):
 
     words: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return self.words
 
 
@@ -206,8 +207,8 @@ class RMSprop(GroupOptimizer):
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "momentum": momentum, "centered": centered}, options)
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
-        more = ["grad_avg"] * bool(given["centered"]) + ["momentum_buffer"] * bool(given["momentum"])
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+        more = ["grad_avg"] * bool(options["centered"]) + ["momentum_buffer"] * bool(options["momentum"])
         return "square_avg", *more
 
 
@@ -292,7 +293,7 @@ class Muon(GroupOptimizer):
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "eps": eps}
         super().__init__(params, {**defaults, "adjust_lr_fn": adjust_lr_fn or "original"}, options)
 
-    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return ("momentum_buffer",) if len(state) == 1 else ("exp_avg", "exp_avg_sq", "step")
 
 

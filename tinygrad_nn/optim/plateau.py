@@ -59,7 +59,7 @@ class Plateau(Schedule):
         self._need("threshold_mode", self.threshold_mode in ("rel", "abs"), "'rel' or 'abs'")
         self._number("factor", "threshold", "min_lr", "eps")
         self._need("factor", 0 < self.factor < 1, "above 0 and below 1")
-        self._count("patience", "cooldown", least=0)
+        self._count("patience", "cooldown", minimum=0)
 
     def init(self) -> PlateauState:
         """Return the state before the first metric."""
@@ -73,7 +73,7 @@ class Plateau(Schedule):
         except (TypeError, ValueError):
             raise TypeError(f"Plateau: the metric is {metric!r:.60}; it needs one number, such as a loss.") from None
         bad += 1
-        if self._better(metric, best):
+        if self._is_better(metric, best):
             best, bad = metric, 0
         if cooldown > 0:
             bad, cooldown = 0, cooldown - 1
@@ -81,7 +81,7 @@ class Plateau(Schedule):
             bad, cooldown, reductions = 0, self.cooldown, reductions + 1
         return PlateauState(best, bad, cooldown, reductions)
 
-    def _better(self, metric: float, best: float | None) -> bool:
+    def _is_better(self, metric: float, best: float | None) -> bool:
         sign = 1 if self.mode == "min" else -1
         if best is None:
             return sign * metric < math.inf

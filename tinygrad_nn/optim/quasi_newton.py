@@ -179,7 +179,7 @@ def _largest(x: Array) -> float:
     return float(np.abs(x).max(initial=0.0))
 
 
-def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most: int) -> _Point:
+def _strong_wolfe(at: _Line, t: float, start: _Point, tolerance: float, max_evaluations: int) -> _Point:
     """Return a point that satisfies the strong Wolfe conditions: bracket one, then shrink the bracket."""
 
     def too_high(point: _Point) -> bool:
@@ -188,8 +188,8 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
     def flat(point: _Point) -> bool:
         return abs(point.slope) <= -FLAT * start.slope
 
-    before, new, k = start, along(t), 0
-    while k < most:
+    before, new, k = start, at(t), 0
+    while k < max_evaluations:
         if too_high(new) or (k > 1 and new.loss >= before.loss):
             break
         if flat(new):
@@ -197,13 +197,13 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
         if new.slope >= 0:
             break
         t = _cubic_minimum(before, new, new.t + 0.01 * (new.t - before.t), new.t * 10)
-        before, new = new, along(t)
+        before, new = new, at(t)
         k += 1
     else:
         before = start
     low, high = (new, before) if new.loss < before.loss else (before, new)
-    size, stuck = _largest(along.d), False
-    while k < most and abs(high.t - low.t) * size > tolerance:
+    size, stuck = _largest(at.d), False
+    while k < max_evaluations and abs(high.t - low.t) * size > tolerance:
         left, right = min(low.t, high.t), max(low.t, high.t)
         t, margin = _cubic_minimum(low, high, left, right), 0.1 * (right - left)
         if min(right - t, t - left) < margin:  # distrust the cubic if t is near an end twice, or at one
@@ -214,7 +214,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
                 stuck = True
         else:
             stuck = False
-        new = along(t)
+        new = at(t)
         k += 1
         if too_high(new) or new.loss >= low.loss:
             low, high = (new, low) if new.loss < low.loss else (low, new)
@@ -227,7 +227,7 @@ def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most:
     return low
 
 
-def _cubic_minimum(a: _Point, b: _Point, least: float, most: float) -> float:
+def _cubic_minimum(a: _Point, b: _Point, low: float, high: float) -> float:
     """Return the minimum of the cubic through the losses and slopes of two points, clipped to bounds."""
     if a.t > b.t:
         a, b = b, a
@@ -238,5 +238,5 @@ def _cubic_minimum(a: _Point, b: _Point, least: float, most: float) -> float:
         bottom = b.slope - a.slope + 2 * d2
         t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / bottom) if bottom else math.nan
         if math.isfinite(t):
-            return min(max(t, least), most)
-    return (least + most) / 2
+            return min(max(t, low), high)
+    return (low + high) / 2

@@ -106,11 +106,11 @@ def _require_keys(saved: Any, where: str, *keys: str) -> None:
             raise ValueError(f"load_state_dict: no {key!r} in {where}; pass what Minimizer.state_dict returned.")
 
 
-def _check_same(what: str, here: Any, there: Any) -> None:
-    if here != there:
+def _check_same(name: str, current: Any, saved: Any) -> None:
+    if current != saved:
         raise ValueError(
-            f"load_state_dict: {printable(f'{what} is {here} here and {there!s:.200}')} in the saved state. Create the "
-            "Minimizer as it was when it was saved; nothing was changed."
+            f"load_state_dict: {printable(f'{name} is {current} here and {saved!s:.200}')} in the saved state. Create "
+            "the Minimizer as it was when it was saved; nothing was changed."
         )
 
 

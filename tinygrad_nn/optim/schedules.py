@@ -40,15 +40,15 @@ class Schedule:
         """
         return {"name": self.name, **{field.name: _as_plain_data(getattr(self, field.name)) for field in fields(self)}}
 
-    def _need(self, key: str, fits: bool, need: str) -> None:
-        if not fits:
+    def _need(self, key: str, valid: bool, need: str) -> None:
+        if not valid:
             raise ValueError(f"{type(self).__name__}: {key}={getattr(self, key)!r:.60}; it must be {need}.")
 
-    def _count(self, *keys: str, least: int = 1) -> None:
+    def _count(self, *keys: str, minimum: int = 1) -> None:
         for key in keys:
             value = getattr(self, key)
             whole = isinstance(value, int) and not isinstance(value, bool)
-            self._need(key, whole and value >= least, f"a whole number of at least {least}")
+            self._need(key, whole and value >= minimum, f"a whole number of at least {minimum}")
 
     def _number(self, *keys: str, above: float = -math.inf) -> None:
         for key in keys:
@@ -74,7 +74,7 @@ class Constant(Schedule):
 
     def __post_init__(self) -> None:
         self._number("factor", above=0)
-        self._count("total_iters", least=0)
+        self._count("total_iters", minimum=0)
 
     def _rate(self, t: int, base: float) -> float:
         return base * self.factor if t < self.total_iters else base
@@ -269,7 +269,7 @@ class OneCycle(Schedule):
     name: ClassVar[str] = "one_cycle"
 
     def __post_init__(self) -> None:
-        self._count("total_steps", least=2)
+        self._count("total_steps", minimum=2)
         if self.max_lr is not None:
             self._number("max_lr", above=0)
         self._number("pct_start", "div_factor", "final_div_factor", above=0)

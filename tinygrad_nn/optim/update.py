@@ -65,7 +65,7 @@ class Updater:
         self.entries = []
         self.rates, self.derive = rates, derive
         self.fixed: list[Any] = []  # learning rates in the type with which each rule multiplies fastest
-        made: dict[tuple[float, Any], Any] = {}
+        scalars: dict[tuple[float, Any], Any] = {}
         for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
             into = rule.into if derive and t.data.ndim and t.data.dtype.kind == "f" else None  # `into` has no checks
             memory = attached_memory(t) if memories is None else memories[k]
@@ -74,9 +74,9 @@ class Updater:
                 self.fixed.append(rate)
                 continue
             dtype = t.data.dtype
-            eta = made.get((rate, dtype))
+            eta = scalars.get((rate, dtype))
             if eta is None:
-                eta = made[rate, dtype] = np.asarray(rate, dtype)
+                eta = scalars[rate, dtype] = np.asarray(rate, dtype)
             self.fixed.append(eta)
 
     def __reduce__(self) -> Any:

@@ -49,11 +49,11 @@ def play(
     waiting = [first]
     sessions: Sessions[Session] = Sessions(lambda: waiting.pop() if waiting else Session(choices, table))
 
-    def rest() -> None:
+    def pause_all() -> None:
         for session in sessions:
             session.do("pause")
 
-    return serve(routes(sessions), port=port, open_browser=open_browser, at_end=rest)
+    return serve(routes(sessions), port=port, open_browser=open_browser, at_end=pause_all)
 
 
 def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:

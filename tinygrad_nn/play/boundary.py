@@ -80,15 +80,15 @@ class Plane:
         return found
 
 
-def _axis_names(training: Training, across: str, up: str) -> tuple[str, str]:
+def _axis_names(training: Training, horizontal: str, up: str) -> tuple[str, str]:
     """Return the names of the two axes, with defaults for those that are empty."""
     names = training.data.features
-    for name in (across, up):
+    for name in (horizontal, up):
         if name and name not in (*names, *MAIN):
             raise ValueError(f"There is no feature {printable(name)!r:.80} in {printable(training.data.name)}.")
-    if across in MAIN or up in MAIN or (not across and not up and len(names) > 8):
+    if horizontal in MAIN or up in MAIN or (not horizontal and not up and len(names) > 8):
         return MAIN
-    return across or up or names[-2 if len(names) > 2 else 0], up or names[-1]
+    return horizontal or up or names[-2 if len(names) > 2 else 0], up or names[-1]
 
 
 def decision(training: Training, plane: Plane) -> tuple[Array, Array]:

@@ -97,20 +97,21 @@ class Choices:
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def changed(self, given: Any) -> Choices:
+    def changed(self, changes: Any) -> Choices:
         """Return a copy of these choices with the changes that a page sent.
 
         Raises:
             ValueError: there is no choice of a name, or a value is not allowed.
         """
         known = {part.name for part in fields(self)}
-        if not isinstance(given, Mapping):
-            raise ValueError(f"Choices are a JSON object such as {{\"rows\": 300}}; this is a {type(given).__name__}.")
-        odd = [str(name) for name in given if name not in known]
+        if not isinstance(changes, Mapping):
+            kind = type(changes).__name__
+            raise ValueError(f"Choices are a JSON object such as {{\"rows\": 300}}; this is a {kind}.")
+        odd = [str(name) for name in changes if name not in known]
         if odd:
             raise ValueError(f"There is no choice {odd[0]!r:.60}; the choices are {', '.join(sorted(known))}."
                              f"{did_you_mean(odd[0], known)}")  # fmt: skip
-        return replace(self, **given)
+        return replace(self, **changes)
 
     def anew(self, other: Choices) -> bool:
         """Whether changing to other choices needs a new network or new data."""
@@ -129,28 +130,28 @@ class Choices:
         }
 
 
-def _check_integer(what: str, value: Any, low: int, high: int) -> int:
-    number = _check_number(what, value, low, high)
+def _check_integer(name: str, value: Any, low: int, high: int) -> int:
+    number = _check_number(name, value, low, high)
     if number != int(number):
-        raise ValueError(f"The {what} is {value!r:.60}; it must be a whole number from {low:,} to {high:,}.")
+        raise ValueError(f"The {name} is {value!r:.60}; it must be a whole number from {low:,} to {high:,}.")
     return int(number)
 
 
-def _check_number(what: str, value: Any, low: float, high: float) -> float:
+def _check_number(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"The {what} is {value!r:.60}; it must be a number from {low:,g} to {high:,g}.")
+        raise ValueError(f"The {name} is {value!r:.60}; it must be a number from {low:,g} to {high:,g}.")
     if not (low <= value <= high and math.isfinite(value)):
-        raise ValueError(f"The {what} is {value:g}; it must be a number from {low:,g} to {high:,g}.")
+        raise ValueError(f"The {name} is {value:g}; it must be a number from {low:,g} to {high:,g}.")
     return float(value)
 
 
-def _layers(given: Any) -> tuple[tuple[int, str], ...]:
-    if not isinstance(given, Sequence) or isinstance(given, str):
+def _layers(layers: Any) -> tuple[tuple[int, str], ...]:
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
         raise ValueError("The hidden layers are a list of pairs, a width and an activation: [[8, \"tanh\"]].")
-    if len(given) > MOST_LAYERS:
-        raise ValueError(f"There are {len(given)} hidden layers; the playground draws up to {MOST_LAYERS}.")
+    if len(layers) > MOST_LAYERS:
+        raise ValueError(f"There are {len(layers)} hidden layers; the playground draws up to {MOST_LAYERS}.")
     found = []
-    for k, layer in enumerate(given, 1):
+    for k, layer in enumerate(layers, 1):
         if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) != 2:
             raise ValueError(f"Hidden layer {k} is {layer!r:.60}; it must be a width and an activation, [8, \"tanh\"].")
         width = _check_integer(f"width of hidden layer {k}", layer[0], 1, MOST_WIDTH)

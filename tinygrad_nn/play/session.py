@@ -62,43 +62,43 @@ class Session:
 
     # -- Actions of the user
 
-    def do(self, what: Any, pace: Any = None) -> dict[str, Any]:
+    def do(self, action: Any, pace: Any = None) -> dict[str, Any]:
         """Carry out ``"train"``, ``"pause"``, ``"step"`` (one batch) or ``"reset"``, and return the state.
 
         Raises:
             ValueError: there is no action or pace of this name.
         """
-        if what not in ("train", "pause", "step", "reset"):
-            raise ValueError(f"{what!r:.60} is not an action; the actions are train, pause, step and reset.")
+        if action not in ("train", "pause", "step", "reset"):
+            raise ValueError(f"{action!r:.60} is not an action; the actions are train, pause, step and reset.")
         if pace is not None and pace not in PACES:
             raise ValueError(f"{pace!r:.60} is not a pace; the paces are {', '.join(PACES)}.")
         with self.changed:
             self.pace = pace or self.pace
             self.message = ""
-            if what == "train" and not self.running:
+            if action == "train" and not self.running:
                 self.running, self.looked = True, time.monotonic()
                 self._worker = Thread(target=self._train, name="tinygrad-nn playground", daemon=True)
                 self._worker.start()
-            elif what == "reset":
+            elif action == "reset":
                 self.running = False
                 self._begin(self.choices, self.table)
-            elif what != "train":
+            elif action != "train":
                 self.running = False
-                if what == "step":
+                if action == "step":
                     self._step()
                 self.training.note()
             self._tell(settled=True)
             return self.state()
 
-    def choose(self, given: Any) -> dict[str, Any]:
+    def choose(self, changes: Any) -> dict[str, Any]:
         """Change some of the choices, and return the state.
 
         Raises:
             ValueError: the choices are not allowed; nothing has changed then.
         """
         with self.changed:
-            choices = self.choices.changed(given)
-            of_table = choices.dataset == "table" and any(name in given for name in OF_TABLE)
+            choices = self.choices.changed(changes)
+            of_table = choices.dataset == "table" and any(name in changes for name in OF_TABLE)
             if (of_table and self.offered is not self.table) or self.choices.anew(choices):
                 self._begin(choices, self.offered if of_table else self.table)
             elif choices != self.choices:
@@ -129,14 +129,14 @@ class Session:
                 self._tell(settled=True)
             return self.state()
 
-    def look(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def look(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Display other axes, another row or another moment, and return the state.
 
         Raises:
             ValueError: there are no such axes, or no such row or moment.
         """
         with self.changed:
-            view = self.view | {name: given[name] for name in self.view if name in given}
+            view = self.view | {name: options[name] for name in self.view if name in options}
             if not isinstance(view["across"], str) or not isinstance(view["up"], str):
                 raise ValueError("The axes are names of features.")
             forward_and_back(self.training, view["row"])  # raises if there is no such row
@@ -182,20 +182,20 @@ class Session:
         with self.changed:
             return forward_and_back(self.training, self.view["row"])
 
-    def frame(self, known: int = -1, curve: tuple[int, int] = (-1, 0)) -> bytes:
+    def frame(self, drawn_version: int = -1, curve: tuple[int, int] = (-1, 0)) -> bytes:
         """Return what changes during training as bytes; empty if nothing is new within half a second.
 
         The bytes are the length of a JSON text (4 bytes, little-endian), the text, and the arrays. The text has an
         entry ``arrays`` with the dtype, the shape and the offset (from the end of the text) of each array.
 
         Args:
-            known: the version that the page has drawn.
+            drawn_version: the version that the page has drawn.
             curve: the number of the curve that the page has (`Training.rewritten`), and how many points of it.
         """
         with self.changed:
             self.looked = time.monotonic()
-            self.changed.wait_for(lambda: self.version != known, PATIENCE)
-            if self.version == known:
+            self.changed.wait_for(lambda: self.version != drawn_version, PATIENCE)
+            if self.version == drawn_version:
                 return b""
             training = self.training
             arrays = self._pictures()

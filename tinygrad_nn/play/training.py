@@ -59,7 +59,7 @@ class _Snapshot(NamedTuple):
     place: int
     stretches: list[Stretch]
     updates: int
-    seen: int
+    samples_seen: int
 
 
 class Training:
@@ -113,7 +113,7 @@ class Training:
         self.outputs = y if target_scaler is None else target_scaler.transform(y)
         self.split = Split(*[Part(self.inputs[n], self.outputs[n]) for n in (*self.numbers, numbers[:0])])
         self.stretches: list[Stretch] = []
-        self.updates = self.seen = 0
+        self.updates = self.samples_seen = 0
         self.curve: list[Point] = []
         self.batch: Array = numbers[:0]
         self.gradients: list[Array] = []
@@ -138,7 +138,7 @@ class Training:
         if self.stretches and not self.stretches[-1].updates:
             self.stretches.pop()
         self.stretches.append(Stretch(solver, self.settings.batch_size, 0))
-        self._mark = self._kept()
+        self._mark = self._snapshot()
 
     @property
     def solver(self) -> Solver:
@@ -148,7 +148,7 @@ class Training:
     @property
     def epoch(self) -> float:
         """The number of epochs so far, with fractions."""
-        return self.seen / len(self.split.x_train)
+        return self.samples_seen / len(self.split.x_train)
 
     def change(self, choices: Choices) -> None:
         """Continue with other settings of the same network and data."""
@@ -168,7 +168,7 @@ class Training:
             with np.errstate(all="ignore"):
                 loss = self._step(x[rows], y[rows], self.rng)
                 self.place += len(rows)
-                self.seen += len(rows)
+                self.samples_seen += len(rows)
                 self.updates += 1
                 last = self.stretches[-1]
                 self.stretches[-1] = last._replace(updates=last.updates + 1)
@@ -191,7 +191,7 @@ class Training:
         check_growth(point.loss, self._first, self.solver, "in this epoch")
         if round(self.epoch) % self._every == 0:
             self._add(point)
-        self._mark = self._kept()
+        self._mark = self._snapshot()
 
     def evaluate(self) -> Point:
         """Return losses and scores over all rows, without dropout and penalties."""
@@ -220,10 +220,10 @@ class Training:
             self._every *= 2
             self.rewritten += 1
 
-    def _kept(self) -> _Snapshot:
+    def _snapshot(self) -> _Snapshot:
         return _Snapshot(
             [p.data for p in self.task.parameters], self.task.states(), self.task.updater.entries[0][3].start,
-            self.rng.bit_generator.state, self.order, self.place, list(self.stretches), self.updates, self.seen,
+            self.rng.bit_generator.state, self.order, self.place, list(self.stretches), self.updates, self.samples_seen,
         )  # fmt: skip
 
     def _back(self) -> None:
@@ -235,7 +235,7 @@ class Training:
         self.task.updater.entries[0][3].start = mark.start
         self.rng.bit_generator.state = mark.rng
         self.order, self.place, self.stretches = mark.order, mark.place, list(mark.stretches)
-        self.updates, self.seen = mark.updates, mark.seen
+        self.updates, self.samples_seen = mark.updates, mark.samples_seen
         self.curve = [point for point in self.curve if point.updates <= mark.updates]
         self.rewritten += 1
         self.gradients, self.batch = [], self.batch[:0]

@@ -15,23 +15,23 @@ SMALL, OFTEN = 4096, 20  # advise against a loop if a line runs OFTEN times on a
 COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "concatenate", "stack", "cast"})
 
 
-def advice(found: Profile) -> tuple[str, ...]:
+def advice(profile: Profile) -> tuple[str, ...]:
     """Return sentences that say what takes time and name the edit; an empty tuple if there is nothing to advise."""
     said = (_python, _around, _mixed, _copies, _parts_of_arrays, _loops, _slow, _at_the_floor)
-    return tuple(sentence for say in said for sentence in say(found))
+    return tuple(sentence for say in said for sentence in say(profile))
 
 
-def _python(found: Profile) -> Iterator[str]:
-    part = percent(found.python, found.seconds)
-    measured = [one for one in found.compiling if not one.estimated]
+def _python(profile: Profile) -> Iterator[str]:
+    part = percent(profile.python, profile.seconds)
+    measured = [one for one in profile.compiling if not one.estimated]
     least = min((one.share for one in measured), default=0.0)
     near = [one for one in measured if one.share <= (1 + SOME) * least]
     best = min(near, key=lambda one: one.first or 0.0, default=None)  # numba compiles for seconds
     pure = "write the step as a function of its parameters and data and compile that, or pass compile=True to fit."
-    if found.was_compiled or any(one.kind == "compiled" for one in found.operations):
+    if profile.was_compiled or any(one.kind == "compiled" for one in profile.operations):
         return
     if best is not None and best.share < 1 - SOME:
-        why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
+        why = f"Python costs {part} of this call: c" if profile.python >= SOME * profile.seconds else "C"
         first = f"the first call takes {time_text(best.first or 0)}"
         if best.part:
             yield (
@@ -44,27 +44,27 @@ def _python(found: Profile) -> Iterator[str]:
                 f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
                 f"{percent(best.share, 1)} of the time now; {first}."
             )
-    elif best is not None and found.python >= MUCH * found.seconds:
+    elif best is not None and profile.python >= MUCH * profile.seconds:
         yield f"Python costs {part} of this call, and compiling saves little of it."
-    elif best is None and found.python >= QUARTER * found.seconds:
-        left = time_text(sum(one.seconds for one in found.operations))
+    elif best is None and profile.python >= QUARTER * profile.seconds:
+        left = time_text(sum(one.seconds for one in profile.operations))
         yield f"Python costs {part} of this call. Compiled it would take about the {left} of its operations: {pure}"
 
 
-def _around(found: Profile) -> Iterator[str]:
-    around = found.parts.get(AROUND, 0.0)
-    if found.operations and not found.was_compiled and around >= max(QUARTER * found.seconds, SHORT):
+def _around(profile: Profile) -> Iterator[str]:
+    around = profile.parts.get(AROUND, 0.0)
+    if profile.operations and not profile.was_compiled and around >= max(QUARTER * profile.seconds, SHORT):
         yield (
-            f"{percent(around, found.seconds)} of this call is outside of operations on Tensors, such as making "
+            f"{percent(around, profile.seconds)} of this call is outside of operations on Tensors, such as making "
             "batches, "
             "clipping, the search of an optimizer or your own NumPy code: move what is the same in each step before "
             "the loop."
         )
 
 
-def _mixed(found: Profile) -> Iterator[str]:
-    mixed = [one for one in found.operations if one.mixed and one.kind == "forward"]
-    if mixed and total("", found.operations).forward:
+def _mixed(profile: Profile) -> Iterator[str]:
+    mixed = [one for one in profile.operations if one.mixed and one.kind == "forward"]
+    if mixed and total("", profile.operations).forward:
         place = f", the first at {group_name(mixed[0].line)}" if mixed[0].line else ""
         many = len(mixed) > 1
         what = f"{len(mixed)} operations mix" if many else f"One operation, {mixed[0].name}, mixes"
@@ -72,11 +72,11 @@ def _mixed(found: Profile) -> Iterator[str]:
         yield f"{what} floats of two dtypes and {does} in the larger{place}: make data and parameters one dtype."
 
 
-def _copies(found: Profile) -> Iterator[str]:
+def _copies(profile: Profile) -> Iterator[str]:
     for name in sorted(COPIES):
-        copies = [one for one in found.operations if one.name == name and one.kind == "forward" and one.allocated]
+        copies = [one for one in profile.operations if one.name == name and one.kind == "forward" and one.allocated]
         taken = sum(one.seconds for one in copies)
-        if len(copies) and taken >= SOME * found.seconds:
+        if len(copies) and taken >= SOME * profile.seconds:
             size = bytes_text(sum(one.allocated for one in copies))
             count = f"The {len(copies)} new arrays" if len(copies) > 1 else "The new array"
             edit = {
@@ -85,32 +85,32 @@ def _copies(found: Profile) -> Iterator[str]:
                 "concatenate": "make the array once and take slices of it, which are views",
                 "stack": "make the array once and take its rows, which are views",
             }.get(name, "keep the array in the order in which it is used, then no copy is made")  # fmt: skip
-            yield f"{count} of {name} ({size}) take {percent(taken, found.seconds)} of this call: {edit}."
+            yield f"{count} of {name} ({size}) take {percent(taken, profile.seconds)} of this call: {edit}."
 
 
-def _parts_of_arrays(found: Profile) -> Iterator[str]:
-    back = [one for one in found.operations if one.name == "getitem" and one.kind == "back" and one.allocated]
+def _parts_of_arrays(profile: Profile) -> Iterator[str]:
+    back = [one for one in profile.operations if one.name == "getitem" and one.kind == "back" and one.allocated]
     taken = sum(one.seconds for one in back)
-    if len(back) >= OFTEN and taken >= SOME * found.seconds:
+    if len(back) >= OFTEN and taken >= SOME * profile.seconds:
         size = bytes_text(sum(one.allocated for one in back))
         yield (
-            f"The {len(back)} gradients of t[...] take {percent(taken, found.seconds)} of this call, each an array as "
-            f"large as the whole of t ({size} in all): write the operations over all rows at once."
+            f"The {len(back)} gradients of t[...] take {percent(taken, profile.seconds)} of this call, each an array "
+            f"as large as the whole of t ({size} in all): write the operations over all rows at once."
         )
 
 
-def _loops(found: Profile) -> Iterator[str]:
+def _loops(profile: Profile) -> Iterator[str]:
     lines: dict[tuple[str, int], list[Operation]] = {}
-    if found.was_compiled:
+    if profile.was_compiled:
         return
-    for one in found.operations:
+    for one in profile.operations:
         if one.line is not None and one.kind == "forward":
             lines.setdefault(one.line, []).append(one)
     for line, ran in sorted(lines.items(), key=lambda item: -len(item[1])):
         names = {one.name for one in ran}
         times = min(sum(one.name == name for one in ran) for name in names)
         small = max(one.written for one in ran)
-        if times >= OFTEN and small <= SMALL and found.python >= MUCH * found.seconds:
+        if times >= OFTEN and small <= SMALL and profile.python >= MUCH * profile.seconds:
             yield (
                 f"{group_name(line)} runs {times} times on arrays of at most {bytes_text(small)}, where an "
                 "operation is mostly "
@@ -119,17 +119,17 @@ def _loops(found: Profile) -> Iterator[str]:
             return
 
 
-def _slow(found: Profile) -> Iterator[str]:
-    for one in found.by("operation"):
-        same = [op for op in found.operations if op.name == one.name]
+def _slow(profile: Profile) -> Iterator[str]:
+    for one in profile.by("operation"):
+        same = [op for op in profile.operations if op.name == one.name]
         long = one.seconds - CALL * len(same)
-        if one.seconds < SOME * found.seconds or long < FAR * one.floor or not one.floor:
+        if one.seconds < SOME * profile.seconds or long < FAR * one.floor or not one.floor:
             continue
         large = max(op.bytes for op in same)
         edit = EDITS.get(one.name)
         if edit is not None and large > SMALL:
             times = f"{one.seconds / one.floor:.0f} times its floor"
-            yield f"{one.name} takes {percent(one.seconds, found.seconds)} of this call, {times}: {edit}."
+            yield f"{one.name} takes {percent(one.seconds, profile.seconds)} of this call, {times}: {edit}."
 
 
 EDITS = {
@@ -139,11 +139,12 @@ EDITS = {
 }
 
 
-def _at_the_floor(found: Profile) -> Iterator[str]:
-    for one in found.by("operation"):
-        if one.seconds < MUCH * found.seconds:
+def _at_the_floor(profile: Profile) -> Iterator[str]:
+    for one in profile.by("operation"):
+        if one.seconds < MUCH * profile.seconds:
             return
         if one.floor and one.seconds <= NEAR * one.floor:
-            double = any(op.dtype == "float64" for op in found.operations if op.name == one.name)
+            double = any(op.dtype == "float64" for op in profile.operations if op.name == one.name)
             edit = "float32 halves it" if double else "only less work makes it faster"
-            yield f"{one.name} takes {percent(one.seconds, found.seconds)} of this call, and is near its floor: {edit}."
+            share = percent(one.seconds, profile.seconds)
+            yield f"{one.name} takes {share} of this call, and is near its floor: {edit}."

@@ -27,25 +27,25 @@ LONGEST = 400  # characters of a reason
 
 
 def compiled_times(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], found: Profile,
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], profile: Profile,
     wanted: bool | str | None, run: Callable[[], Any], walks: bool, graph: Graph | None,
 ) -> tuple[Compiling, ...]:  # fmt: skip
     """Return the time of a compiled call, measured with each installed backend or estimated.
 
     Args:
         function, args, kwargs: the step.
-        found: its profile.
+        profile: its profile.
         wanted: whether to compile it, or with which backend; ``None`` compiles it if that is quick.
         run: a function that makes one call of the step that is not compiled.
         walks: whether the backward walk from the result is part of the step.
         graph: the graph of the first backward walk, which is compiled if the function itself cannot be.
     """
-    if wanted is False or not found.operations:
+    if wanted is False or not profile.operations:
         return ()
-    backends = [wanted] if isinstance(wanted, str) else [one for one in _installed() if one not in found.untried]
+    backends = [wanted] if isinstance(wanted, str) else [one for one in _installed() if one not in profile.untried]
     if not backends:
-        why = f"its {len(found.operations):,} operations and rules take long to compile; compile=True does it"
-        return (_estimate(found, why),)
+        why = f"its {len(profile.operations):,} operations and rules take long to compile; compile=True does it"
+        return (_estimate(profile, why),)
     step: Any = function.function if isinstance(function, Compiled) else function
     places: list[int | str] = [k for k, x in enumerate(args) if _requires_gradients(x)]
     places += [k for k, x in kwargs.items() if _requires_gradients(x)]
@@ -54,7 +54,8 @@ def compiled_times(
         kept = Snapshot(function, args, kwargs)
         try:
             pure = value_and_grad(_summed(step), places) if walks else step
-            return tuple(_measured(pure, one, _bare(list(args)), _bare(kwargs), run, found.runs) for one in backends)
+            plain = _as_plain_arrays(list(args)), _as_plain_arrays(kwargs)
+            return tuple(_measured(pure, one, *plain, run, profile.runs) for one in backends)
         except Exception as error:  # tracing can raise any error that the function does not raise on arrays
             why = _reason(error)
         finally:
@@ -63,12 +64,12 @@ def compiled_times(
         pure = value_and_grad(graph.run)
         given = [graph.learned, graph.data]
         try:
-            times = [_measured(pure, one, given, {}, partial(pure, *given), found.runs) for one in backends]
-            now = found.seconds - found.parts[AROUND]  # Graph.run calls from a list, which is slower
+            times = [_measured(pure, one, given, {}, partial(pure, *given), profile.runs) for one in backends]
+            now = profile.seconds - profile.parts[AROUND]  # Graph.run calls from a list, which is slower
             return tuple(replace(one, before=min(one.before, now), part=GRADIENTS, why=why) for one in times)
         except Exception as error:
             why = _reason(error) if walks and not places else why
-    return (_estimate(found, why),)
+    return (_estimate(profile, why),)
 
 
 def untried(operations: Sequence[Operation], wanted: bool | str | None) -> tuple[str, ...]:
@@ -100,33 +101,33 @@ class Graph:
         self.data: list[Any] = []
         self._steps: list[tuple[Any, dict[str, Any], list[tuple[str, Any]]]] = []
         places: dict[Node, tuple[str, Any]] = {}
-        known: dict[int, int] = {}
+        data_places: dict[int, int] = {}
         for node in reversed(ancestors((root,))):
             if node.primitive is None:
                 places[node] = "learned", len(self.learned)
                 self.learned.append(node.out)
                 continue
-            given: list[tuple[str, Any]] = []
+            arguments: list[tuple[str, Any]] = []
             for arg, parent in zip(node.args or (), node.parents or (), strict=True):
                 if parent is not None:
-                    given.append(places[parent])
+                    arguments.append(places[parent])
                 elif isinstance(arg, np.ndarray):
-                    place = known.setdefault(id(arg), len(self.data))
+                    place = data_places.setdefault(id(arg), len(self.data))
                     self.data += [arg] if place == len(self.data) else []
-                    given.append(("data", place))
+                    arguments.append(("data", place))
                 else:
-                    given.append(("number", arg))
+                    arguments.append(("number", arg))
             places[node] = "made", len(self._steps)
-            self._steps.append((node.primitive, node.primitive.call_meta(node.meta), given))
+            self._steps.append((node.primitive, node.primitive.call_meta(node.meta), arguments))
 
     def run(self, learned: Sequence[Any], data: Sequence[Any]) -> Any:
         """Run the operations on the given arrays, and return the sum of the result."""
-        made: list[Any] = []
-        of = {"learned": learned, "data": data, "made": made}
-        for primitive, meta, given in self._steps:
-            args = tuple(x if kind == "number" else of[kind][x] for kind, x in given)
-            made.append(apply(primitive, args, meta))
-        return made[-1] if made[-1].ndim == 0 else made[-1].sum()
+        results: list[Any] = []
+        of = {"learned": learned, "data": data, "made": results}
+        for primitive, meta, arguments in self._steps:
+            args = tuple(x if kind == "number" else of[kind][x] for kind, x in arguments)
+            results.append(apply(primitive, args, meta))
+        return results[-1] if results[-1].ndim == 0 else results[-1].sum()
 
 
 def _requires_gradients(argument: Any) -> bool:
@@ -134,7 +135,7 @@ def _requires_gradients(argument: Any) -> bool:
     return any(isinstance(x, Tensor) and x.requires_grad for x in flatten(argument)[0])
 
 
-def _bare(argument: Any) -> Any:
+def _as_plain_arrays(argument: Any) -> Any:
     """Return an argument with its Tensors replaced by plain arrays, as compiled functions take them."""
     leaves, rebuild = flatten(argument)
     return rebuild([x.data if isinstance(x, Tensor) else x for x in leaves])
@@ -179,7 +180,7 @@ def _measured(
     return Compiling(backend, min(times[1:]), min(before[1:]), first)
 
 
-def _estimate(found: Profile, why: str) -> Compiling:
+def _estimate(profile: Profile, reason: str) -> Compiling:
     """Return an estimate: the time of the operations without the Python between them."""
-    left = sum(one.seconds for one in found.operations) + found.parts.get(SUMS, 0.0)
-    return Compiling("numpy", left, found.seconds, estimated=True, why=why)
+    left = sum(one.seconds for one in profile.operations) + profile.parts.get(SUMS, 0.0)
+    return Compiling("numpy", left, profile.seconds, estimated=True, why=reason)

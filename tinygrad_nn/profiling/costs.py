@@ -33,9 +33,9 @@ def new_arrays(args: Iterable[Any], out: Any) -> list[Any]:
     return [a for a in _without_repeats(arrays_in([out])) if not any(_share_memory(a, b) for b in given)]
 
 
-def nbytes(found: Iterable[Any]) -> int:
+def nbytes(arrays: Iterable[Any]) -> int:
     """Return the bytes of arrays."""
-    return sum(map(_memory, found))
+    return sum(map(_memory, arrays))
 
 
 def bytes_read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> int:
@@ -46,15 +46,15 @@ def bytes_read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays
     return nbytes(_without_repeats(arrays_in([*new, *given[1:]] if name in PICKING else given)))
 
 
-def rule_bytes_read(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
+def rule_bytes_read(rule: Any, name: str, slot: int, arguments: Arrays, meta: dict[str, Any], new: Arrays) -> int:
     """Return how many bytes a rule reads: of its arguments, only those whose values its code uses count."""
     if not new:
         return 0
-    looked_at = LOOKED_AT.get((name, slot)) or arguments_read(rule, len(given))
+    looked_at = LOOKED_AT.get((name, slot)) or arguments_read(rule, len(arguments))
     if name == "einsum":  # the cotangent and the other factors
-        looked_at = [0, *(k for k in range(2, len(given)) if k != slot + 2)]
+        looked_at = [0, *(k for k in range(2, len(arguments)) if k != slot + 2)]
     saved = [value for key, value in meta.items() if _reads_option(rule, key)]
-    return nbytes(_without_repeats(arrays_in([*(given[k] for k in looked_at), *saved])))
+    return nbytes(_without_repeats(arrays_in([*(arguments[k] for k in looked_at), *saved])))
 
 
 def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) -> int:
@@ -62,12 +62,12 @@ def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) 
     count = COUNTED.get(name)
     if count is not None:
         return int(count(args, meta, out))
-    return 0 if name in MOVING or not new else _most(args, new)
+    return 0 if name in MOVING or not new else _largest_size(args, new)
 
 
-def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
+def flops_back(name: str, slot: int, arguments: Arrays, meta: dict[str, Any], new: Arrays) -> int:
     """Return the additions and multiplications of a rule; ``slot`` is -1 for a rule of all arguments at once."""
-    g, out, *args = given
+    g, out, *args = arguments
     if not new:
         return 0
     if name == "einsum" and slot >= 0:
@@ -77,12 +77,12 @@ def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: A
     count = COUNTED_BACK.get(name) or COUNTED.get(name)
     if count is not None:
         return int(count(args, meta, out))
-    return 0 if name in MOVING else _most([g], new)
+    return 0 if name in MOVING else _largest_size([g], new)
 
 
-def _most(given: Iterable[Any], new: Arrays) -> int:
+def _largest_size(arguments: Iterable[Any], new: Arrays) -> int:
     """Return the number of entries of the largest array."""
-    return int(max(_memory(a) // a.itemsize for a in (*arrays_in(given), *new)))
+    return int(max(_memory(a) // a.itemsize for a in (*arrays_in(arguments), *new)))
 
 
 # -- Products
@@ -270,12 +270,12 @@ def arrays_in(values: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _without_repeats(found: Iterable[Any]) -> list[Any]:
+def _without_repeats(arrays: Iterable[Any]) -> list[Any]:
     """Return arrays without those that use the same memory as an earlier one."""
-    kept: dict[Any, Any] = {}
-    for a in found:
-        kept.setdefault((a.__array_interface__["data"][0], a.nbytes, a.dtype) if a.base is not None else id(a), a)
-    return list(kept.values())
+    unique: dict[Any, Any] = {}
+    for a in arrays:
+        unique.setdefault((a.__array_interface__["data"][0], a.nbytes, a.dtype) if a.base is not None else id(a), a)
+    return list(unique.values())
 
 
 def _memory(a: Any) -> int:
@@ -308,7 +308,7 @@ def _reads_option(rule: Any, option: str) -> bool:
     return code is None or bool(code.co_flags & 0x08) or option in _variables_read(code)  # the flag of **options
 
 
-def arguments_read(rule: Any, given: int) -> list[int]:
+def arguments_read(rule: Any, count: int) -> list[int]:
     """Return the positions of the arguments that a rule reads; those that it takes by ``*args`` all count as read.
 
     Example:
@@ -317,7 +317,7 @@ def arguments_read(rule: Any, given: int) -> list[int]:
     """
     code = getattr(rule, "__code__", None)
     if code is None:
-        return list(range(given))
+        return list(range(count))
     loaded, names = _variables_read(code), code.co_varnames[: code.co_argcount]
-    rest = range(len(names), given)
-    return [*(k for k, name in enumerate(names[:given]) if name in loaded), *rest]
+    rest = range(len(names), count)
+    return [*(k for k, name in enumerate(names[:count]) if name in loaded), *rest]

@@ -95,13 +95,13 @@ class Description(Watch):
 
     def inspect(self, node: Node, tensor: Tensor) -> Tensor:
         """Assign a new Node to the event that ended just now (a hook for every Node); return its Tensor."""
-        given: Tensor = tensor if self._before is None else self._before(node, tensor)
+        tensor_before: Tensor = tensor if self._before is None else self._before(node, tensor)
         if self.events and self.events[-1].kind == FORWARD and node.primitive is not None:
             at = len(self.events) - 1
             if self.events[at].name == node.primitive.name and self.seen[at].of is None:
                 self.seen[at].scope, self.seen[at].of = node.scope, at
                 self._made[id(node.out)] = node, at
-        return given
+        return tensor_before
 
     def saw(self, event: Event, function: Any, call: tuple[Any, ...], meta: dict[str, Any], out: Any) -> None:
         """Record an event, and describe what it did."""
@@ -141,13 +141,13 @@ class Description(Watch):
         if peak - found.written > NOISE:
             found.temporary = peak - found.written
 
-    def _belongs(self, found: EventDescription, out: Any, gradients: Any) -> None:
+    def _belongs(self, entry: EventDescription, out: Any, gradients: Any) -> None:
         """Assign the event of a rule to its forward, and count the bytes of adding its gradients to earlier ones."""
         node, at = self._made.get(id(out), (None, -1))
         if node is None:
             return
         made, before = self.seen[at], self.seen[-2] if len(self.seen) > 1 else None
-        found.scope, found.line, found.of = made.scope, made.line, at
+        entry.scope, entry.line, entry.of = made.scope, made.line, at
         if before is None or before.event.kind not in (BACK, SUMMED):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
@@ -156,21 +156,21 @@ class Description(Watch):
                 self.graph = Graph(node)
         parents = node.parents or ()
         together = parents if isinstance(gradients, (list, tuple)) else ()
-        for parent in together if found.event.slot < 0 else (parents[found.event.slot],):
+        for parent in together if entry.event.slot < 0 else (parents[entry.event.slot],):
             if parent is not None and parent in self._arrived:
                 self.sums += 3 * int(np.asarray(parent.out).nbytes)
             elif parent is not None:
                 self._arrived.add(parent)
 
-    def _summed(self, found: EventDescription, call: tuple[Any, ...], out: Any) -> None:
+    def _summed(self, entry: EventDescription, call: tuple[Any, ...], out: Any) -> None:
         """Describe a sum over broadcast axes, and assign it to the rule that ran before it."""
         g, made = call[0], self.seen[-2] if len(self.seen) > 1 else None
         new = costs.new_arrays([g], out)
-        found.read, found.written, found.arrays = costs.bytes_read("sum", [g], {}, new), costs.nbytes(new), len(new)
-        found.flops = int(np.size(g))
-        found.dtype, found.shape = str(out.dtype), np.shape(out)
+        entry.read, entry.written, entry.arrays = costs.bytes_read("sum", [g], {}, new), costs.nbytes(new), len(new)
+        entry.flops = int(np.size(g))
+        entry.dtype, entry.shape = str(out.dtype), np.shape(out)
         if made is not None and made.event.kind == BACK:
-            found.scope, found.line, found.of = made.scope, made.line, made.of
+            entry.scope, entry.line, entry.of = made.scope, made.line, made.of
 
     def keep_graph(self, result: Any) -> None:
         """Keep the graph of a result, without its arrays, and the numbers of its nodes by event."""

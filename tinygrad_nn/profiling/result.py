@@ -215,16 +215,16 @@ class Measures(dict[int, float]):
         title: what is measured.
     """
 
-    def __init__(self, found: Profile, by: str) -> None:
+    def __init__(self, profile: Profile, by: str) -> None:
         super().__init__()
         self.title, of = COLOURS[by]
         self._parts: dict[int, list[Operation]] = {}
-        for one in found.operations:
+        for one in profile.operations:
             if one.node is not None:
                 self._parts.setdefault(one.node, []).append(one)
         self.update((number, of(total("", parts))) for number, parts in self._parts.items())
 
-    def told(self, numbers: Iterable[int]) -> tuple[str, ...]:
+    def describe(self, numbers: Iterable[int]) -> tuple[str, ...]:
         """Return lines of text about the operations of these nodes: times, least time, bytes and new arrays."""
         one = total("", (part for number in numbers for part in self._parts.get(number, ())))
         made = f"{one.arrays} new array{'' if one.arrays == 1 else 's'}"

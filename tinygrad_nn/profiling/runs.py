@@ -99,9 +99,9 @@ def profile(
     return replace(found, advice=advice(found))
 
 
-def default_calls(found: Sequence[float]) -> int:
+def default_calls(seconds: Sequence[float]) -> int:
     """Return the default number of watched calls, if calls took so many seconds."""
-    return int(min(max(SECONDS / (2 * max(min(found), 1e-6)), FEWEST), MOST))
+    return int(min(max(SECONDS / (2 * max(min(seconds), 1e-6)), FEWEST), MOST))
 
 
 def _timed(run: Callable[[], Any], count: int | None) -> list[float]:
@@ -185,8 +185,8 @@ def _keep_graph(described: Description, result: Any) -> None:
 
 def _median_event(column: Sequence[Event]) -> Event:
     """Return an event with the medians of its times over several runs."""
-    taken, before = median(one.taken for one in column), median(one.before for one in column)
-    return column[0]._replace(taken=int(taken), before=int(before))
+    duration, before = median(one.duration for one in column), median(one.before for one in column)
+    return column[0]._replace(duration=int(duration), before=int(before))
 
 
 def _operations(described: Description, events: Sequence[Event]) -> tuple[Operation, ...]:
@@ -200,25 +200,25 @@ def _operations(described: Description, events: Sequence[Event]) -> tuple[Operat
     return tuple(found)
 
 
-def _operation(seen: EventDescription, event: Event, described: Description) -> Operation:
-    dtype, taken = seen.dtype or "float64", event.taken / 1e9
-    least = min(least_seconds(seen.read + seen.written, seen.flops, dtype), taken)
+def _operation(entry: EventDescription, event: Event, described: Description) -> Operation:
+    dtype, taken = entry.dtype or "float64", event.duration / 1e9
+    least = min(least_seconds(entry.read + entry.written, entry.flops, dtype), taken)
     kind = BACK if event.kind == SUMMED else event.kind
     return Operation(
-        event.name, kind, event.slot if event.slot >= 0 else None, taken, least, seen.read, seen.written, seen.written,
-        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, seen.mixed, seen.scope, seen.line,
-        None if seen.of is None else described.numbers.get(seen.of),
+        event.name, kind, event.slot if event.slot >= 0 else None, taken, least, entry.read, entry.written,
+        entry.written, entry.arrays, entry.temporary, entry.flops, entry.shape, dtype, entry.mixed, entry.scope,
+        entry.line, None if entry.of is None else described.numbers.get(entry.of),
     )  # fmt: skip
 
 
-def _add_broadcast_sum(rule: Operation, seen: EventDescription, event: Event) -> Operation:
+def _add_broadcast_sum(rule: Operation, entry: EventDescription, event: Event) -> Operation:
     """Return the operation of a rule with the sum over broadcast axes after it added."""
-    taken = event.taken / 1e9
-    least = min(least_seconds(seen.read + seen.written, seen.flops, seen.dtype), taken)
+    taken = event.duration / 1e9
+    least = min(least_seconds(entry.read + entry.written, entry.flops, entry.dtype), taken)
     return replace(
-        rule, seconds=rule.seconds + taken, shape=seen.shape, floor=rule.floor + least, read=rule.read + seen.read,
-        written=rule.written + seen.written, allocated=rule.allocated + seen.written, arrays=rule.arrays + seen.arrays,
-        temporary=rule.temporary + seen.temporary, flops=rule.flops + seen.flops,
+        rule, seconds=rule.seconds + taken, shape=entry.shape, floor=rule.floor + least, read=rule.read + entry.read,
+        written=rule.written + entry.written, allocated=rule.allocated + entry.written,
+        arrays=rule.arrays + entry.arrays, temporary=rule.temporary + entry.temporary, flops=rule.flops + entry.flops,
     )  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def _parts(events: Sequence[Event], tail: float, seconds: float, sums: int) -> t
     """
     own = dict.fromkeys(OWN.values(), 0.0)
     for event in events:
-        own[OWN[BACK if event.kind == SUMMED else event.kind]] += event.taken / 1e9
+        own[OWN[BACK if event.kind == SUMMED else event.kind]] += event.duration / 1e9
     gaps: list[tuple[str, float]] = []
     last = ""
     for event in events:

@@ -38,90 +38,96 @@ NOTHING = (
 HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # columns and their widths
 
 
-def table(found: Profile) -> str:
+def table(profile: Profile) -> str:
     """Return a profile as tables of at most 80 columns: its parts, kinds of operations, layers, lines, compiling."""
-    runs = f"{found.runs} call{'s' if found.runs > 1 else ''}"
-    (low, high), seconds = found.quartiles, found.seconds
+    runs = f"{profile.runs} call{'s' if profile.runs > 1 else ''}"
+    (low, high), seconds = profile.quartiles, profile.seconds
     near = low <= seconds <= high or time_text(seconds) in (time_text(low), time_text(high))
     told = f": {time_text(seconds)} a call ({runs}, half of them in {time_text(low)} to {time_text(high)})"
-    if not near and found.runs > 1:
+    if not near and profile.runs > 1:
         told = f": {time_text(seconds)} a call by its parts, {time_text(low)} to {time_text(high)} in half of {runs}"
-    lines = [truncate(found.name, WIDTH - len(told)) + told]
+    lines = [truncate(profile.name, WIDTH - len(told)) + told]
     if low > BUSY * seconds:
         lines += wrap(LONGER, WIDTH)
     elif high > BUSY * low or seconds > BUSY * high:
         lines += wrap("The calls vary a lot: something else may be running on this machine.", WIDTH)
-    if found.was_compiled:
+    if profile.was_compiled:
         lines += wrap(UNCOMPILED, WIDTH)
-    if found.other:
-        lines += wrap(f"{found.other} of the {found.runs} calls ran other operations and are not counted below.", WIDTH)
-    lines += ["", *_parts(found)]
-    if not found.operations:
+    if profile.other:
+        calls = f"{profile.other} of the {profile.runs} calls"
+        lines += wrap(f"{calls} ran other operations and are not counted below.", WIDTH)
+    lines += ["", *_parts(profile)]
+    if not profile.operations:
         return "\n".join([*lines, "", *wrap(NOTHING, WIDTH)])
-    lines += ["", *_sums("operation", found.by("operation"), found), *LEGEND]
-    layers = found.by("scope")
+    lines += ["", *_sums("operation", profile.by("operation"), profile), *LEGEND]
+    layers = profile.by("scope")
     if any(one.name != "elsewhere" for one in layers):
-        lines += ["", *_sums("layer", layers, found)]
-    lines += ["", *_sums("line", found.by("line"), found, _line_reader(found))]
-    if found.compiling:
-        lines += ["", *_compiling(found)]
-    for sentence in found.advice:
+        lines += ["", *_sums("layer", layers, profile)]
+    lines += ["", *_sums("line", profile.by("line"), profile, _line_reader(profile))]
+    if profile.compiling:
+        lines += ["", *_compiling(profile)]
+    for sentence in profile.advice:
         lines += ["", *wrap(f"* {sentence}", WIDTH, subsequent_indent="  ")]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _parts(found: Profile) -> list[str]:
+def _parts(profile: Profile) -> list[str]:
     rows = [f"{'part of a call':<44}{'time':>10}{'share':>9}"]
-    rows += [f"{name:<44}{time_text(part):>10}{percent(part, found.seconds):>9}" for name, part in found.parts.items()]
+    rows += [
+        f"{name:<44}{time_text(part):>10}{percent(part, profile.seconds):>9}" for name, part in profile.parts.items()
+    ]
     return rows
 
 
-def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], str] = lambda name: "") -> list[str]:
+def _sums(
+    heading: str, sums: Sequence[Sum], profile: Profile, code: Callable[[str], str] = lambda name: ""
+) -> list[str]:
     """Return the rows of a table of sums, the longest first; all that do not fit are summed in one row."""
     shown, rest = sums[:ROWS], sums[ROWS:]
-    head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>{width}}" for name, width in HEADS.items())
+    head = f"{heading:<{NAME}}{'calls':>6}" + "".join(f"{name:>{width}}" for name, width in HEADS.items())
     rows = [head]
     for one in shown:
-        rows.append(_row(one.name, one, found))
+        rows.append(_row(one.name, one, profile))
         if text := code(one.name):
             rows.append(truncate(f"    {text}", WIDTH))
     if rest:
         parts = ("calls", "forward", "back", "floor", "bytes", "allocated", "arrays", "temporary", "flops")
-        left: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
-        rows.append(_row(f"{len(rest)} more", replace(rest[0], **left), found))
+        summed: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
+        rows.append(_row(f"{len(rest)} more", replace(rest[0], **summed), profile))
     return rows
 
 
-def _row(name: str, one: Sum, found: Profile) -> str:
+def _row(name: str, total: Sum, profile: Profile) -> str:
     cells = (
-        time_text(one.forward), time_text(one.back), percent(one.seconds, found.seconds), time_text(one.floor),
-        bytes_text(one.bytes), bytes_text(one.new), str(one.arrays),
+        time_text(total.forward), time_text(total.back), percent(total.seconds, profile.seconds),
+        time_text(total.floor), bytes_text(total.bytes), bytes_text(total.new), str(total.arrays),
     )  # fmt: skip
     short = f"…{truncate(name[::-1], NAME - 1, '')[::-1]}" if text_columns(name) > NAME and "." in name else name
-    return f"{pad(truncate(short, NAME), NAME)}{one.calls:>6}" + "".join(
+    return f"{pad(truncate(short, NAME), NAME)}{total.calls:>6}" + "".join(
         f"{cell:>{width}}" for cell, width in zip(cells, HEADS.values(), strict=True)
     )
 
 
-def _line_reader(found: Profile) -> Callable[[str], str]:
+def _line_reader(profile: Profile) -> Callable[[str], str]:
     """Return a function that returns the source code of a line by its short name, such as ``train.py:12``."""
-    lines = {group_name(one.line): one.line for one in found.operations if one.line is not None}
+    lines = {group_name(one.line): one.line for one in profile.operations if one.line is not None}
     return lambda name: printable(linecache.getline(*lines[name]).strip()) if name in lines else ""
 
 
-def _compiling(found: Profile) -> list[str]:
+def _compiling(profile: Profile) -> list[str]:
     rows = [f"{'compiled with':<30}{'now':>10}{'compiled':>10}{'share':>8}{'first call':>12}"]
-    for one in found.compiling:
+    for one in profile.compiling:
         first = "estimated" if one.first is None else time_text(one.first)
         name = f"{one.backend}: {one.part}" if one.part else one.backend
         rows.append(
             f"{name:<30}{time_text(one.before):>10}{time_text(one.seconds):>10}{percent(one.share, 1):>8}{first:>12}"
         )
-    for why in dict.fromkeys(one.why for one in found.compiling if one.why):
+    for why in dict.fromkeys(one.why for one in profile.compiling if one.why):
         rows += wrap(f"The call itself was not compiled: {why.rstrip('.')}.", WIDTH)
-    if found.untried and not found.compiling[0].estimated:
-        count = f"{len(found.operations):,} operations and rules"
-        rows += wrap(f"{' and '.join(found.untried)} would take long to compile {count}; compile=True does it.", WIDTH)
+    if profile.untried and not profile.compiling[0].estimated:
+        count = f"{len(profile.operations):,} operations and rules"
+        untried = " and ".join(profile.untried)
+        rows += wrap(f"{untried} would take long to compile {count}; compile=True does it.", WIDTH)
     return rows
 
 
@@ -159,7 +165,7 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def percent(part: float, whole: float) -> str:
+def percent(part: float, total: float) -> str:
     """Return a share as text in percent."""
-    return f"{100 * part / whole:.0f} %" if whole else ""
+    return f"{100 * part / total:.0f} %" if total else ""
 

@@ -33,13 +33,14 @@ _one_at_a_time = renewed_after_fork(Lock())
 class Event(NamedTuple):
     """One timed call: name, kind, the argument number `slot` of a rule (-1 for all), and nanoseconds.
 
-    `taken` is the time of the call. `before` is the time since the last event ended, without the overhead of watching.
+    `duration` is the time of the call. `before` is the time since the last event ended, without the overhead of
+    watching.
     """
 
     name: str
     kind: str
     slot: int
-    taken: int
+    duration: int
     before: int
 
 
@@ -108,10 +109,10 @@ def watching(watch: Watch) -> Iterator[None]:
             "profile: another profile is running in this process. Wait for it, or leave the inner one out."
         )
     swapped: list[tuple[Any, str, Any]] = []
-    own: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
+    user_primitives: WeakSet[Primitive] = WeakSet()  # primitives made by user functions; weak, so that they are freed
 
     def swap(thing: Any, name: str, new: Any) -> None:
-        if thing not in own:
+        if thing not in user_primitives:
             swapped.append((thing, name, getattr(thing, name)))
         setattr(thing, name, new)
 
@@ -130,9 +131,9 @@ def watching(watch: Watch) -> Iterator[None]:
 
     make, enter, summing = Primitive.__init__, compiled.Compiled.__call__, getattr(backward, SUMMING)
 
-    def made(self: Primitive, *args: Any, **options: Any) -> None:
+    def init_and_swap(self: Primitive, *args: Any, **options: Any) -> None:
         make(self, *args, **options)
-        own.add(self)
+        user_primitives.add(self)
         swap_row(self)
 
     def entered(self: Any, *args: Any, **options: Any) -> Any:
@@ -142,7 +143,7 @@ def watching(watch: Watch) -> Iterator[None]:
     try:
         for row in list(REGISTRY.values()):
             swap_row(row)
-        swap(Primitive, "__init__", made)
+        swap(Primitive, "__init__", init_and_swap)
         swap(compiled.Compiled, "__call__", entered)
         swap(Updater, "__call__", watch.timed(Updater.__call__, "update", UPDATED))
         swap(backward, SUMMING, watch.timed(summing, SUMMING, SUMMED))
@@ -151,7 +152,7 @@ def watching(watch: Watch) -> Iterator[None]:
     finally:
         for thing, name, old in reversed(swapped):
             setattr(thing, name, old)
-        for row in own:
+        for row in user_primitives:
             row.forward, row.jointly = row.forward.__wrapped__, row.jointly and row.jointly.__wrapped__  # type: ignore[attr-defined]
             row.vjps = tuple(rule and rule.__wrapped__ for rule in row.vjps)  # type: ignore[attr-defined]
         _one_at_a_time.release()
@@ -160,15 +161,17 @@ def watching(watch: Watch) -> Iterator[None]:
 class _RecordedGradients(Sequence[Any]):
     """The gradients of a rule that computes each one when it is indexed; each computation is recorded."""
 
-    def __init__(self, watch: Watch, gradients: Any, name: str, given: tuple[Any, ...], meta: dict[str, Any]) -> None:
-        self.watch, self.gradients, self.name, self.given, self.meta = watch, gradients, name, given, meta
+    def __init__(
+        self, watch: Watch, gradients: Any, name: str, arguments: tuple[Any, ...], meta: dict[str, Any]
+    ) -> None:
+        self.watch, self.gradients, self.name, self.arguments, self.meta = watch, gradients, name, arguments, meta
 
     def __len__(self) -> int:
         return len(self.gradients)
 
     def __getitem__(self, slot: Any) -> Any:
         found = self.watch.timed(lambda *_, **__: self.gradients[slot], self.name, BACK, slot)
-        return found(*self.given, **self.meta)
+        return found(*self.arguments, **self.meta)
 
 
 def _record_joint_rule(watch: Watch, rule: Callable[..., Any], name: str, open: bool) -> Callable[..., Any]:

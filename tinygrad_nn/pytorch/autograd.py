@@ -123,7 +123,7 @@ class Function:
         """Call the function, and record it as one operation with `backward` as its rule."""
         ctx = Context()
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        kept: list[Any] = []  # inputs and results of forward, in the order of the rule's arrays and results
+        forward_tensors: list[Any] = []  # inputs and results of forward, in the order of the rule's arrays and results
 
         def forward(*arrays: Any) -> Any:
             given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
@@ -132,11 +132,11 @@ class Function:
             else:
                 out = cls.forward(*given)
                 cls.setup_context(ctx, tuple(given), out)
-            kept[:] = (*given, *_as_tuple(out))
+            forward_tensors[:] = (*given, *_as_tuple(out))
             return tuple(map(raw, out)) if isinstance(out, (list, tuple)) else raw(out)
 
         def rule(g: Any, out: Any, *arrays: Any) -> Any:
-            now = {id(t): constant(a) for t, a in zip(kept, (*arrays, *_as_tuple(out)), strict=True)
+            now = {id(t): constant(a) for t, a in zip(forward_tensors, (*arrays, *_as_tuple(out)), strict=True)
                    if isinstance(t, Tensor)}  # fmt: skip
             ctx._now = lambda t: now.get(id(t), t)
             arriving = _as_tuple(g)

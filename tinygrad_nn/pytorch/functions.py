@@ -66,15 +66,15 @@ def _method_as_function(function: Function) -> Function:
     return call
 
 
-def _max_or_min(whole: Function, where: Function, pair: Function) -> Function:
+def _max_or_min(reduction: Function, find_index: Function, elementwise: Function) -> Function:
     """Return max or min: of all entries, along an axis together with the indices, or elementwise of two Tensors."""
 
     def call(input: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
         if other is not None or not isinstance(dim, (int, type(None))):
-            return constant(pair(input, dim if other is None else other))
+            return constant(elementwise(input, dim if other is None else other))
         if dim is None:
-            return constant(whole(input))
-        return _as_tensors(words.extreme(whole, where, constant(input), dim, keepdim))
+            return constant(reduction(input))
+        return _as_tensors(words.extreme(reduction, find_index, constant(input), dim, keepdim))
 
     return call
 

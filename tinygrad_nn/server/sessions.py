@@ -27,8 +27,8 @@ class Sessions(Generic[State]):
         ([1], [])
     """
 
-    def __init__(self, make: Callable[[], State], most: int = 100) -> None:
-        self._make, self._most, self._lock = make, most, renewed_after_fork(RLock())
+    def __init__(self, make: Callable[[], State], max_sessions: int = 100) -> None:
+        self._make, self._most, self._lock = make, max_sessions, renewed_after_fork(RLock())
         self._states: OrderedDict[str, State] = OrderedDict()
 
     def __getitem__(self, session: str) -> State:

@@ -77,10 +77,10 @@ def save_checkpoint(
     _tidy(folder, [file["name"] for file in files.values()])
 
 
-def _tidy(folder: Path, kept: Sequence[str]) -> None:
+def _tidy(folder: Path, file_names: Sequence[str]) -> None:
     """Delete the weight files of earlier epochs, and partial files of processes that were killed."""
     for old in list(folder.iterdir()):
-        if _OURS.fullmatch(old.name) and old.name not in kept:
+        if _OURS.fullmatch(old.name) and old.name not in file_names:
             old.unlink(missing_ok=True)
 
 

@@ -39,8 +39,8 @@ def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
     memory.start = name, calls + 1, max(worst, abs(loss)) if calls < FIRST else worst
 
 
-def _divergence_text(what: str, solver: Any, end: str) -> str:
+def _divergence_text(call: str, solver: Any, end: str) -> str:
     return (
-        f"{what}: the training diverged. Lower learning_rate={solver.learning_rate:g}, or scale the data with "
+        f"{call}: the training diverged. Lower learning_rate={solver.learning_rate:g}, or scale the data with "
         f"tinygrad_nn.data.Scaler. {end}"
     )

@@ -102,7 +102,7 @@ class Training:
     shared: SharedTraining | None = None
     done: Progress = field(init=False)
     history: History = field(init=False)
-    shown: ProgressBar = field(init=False)
+    progress_bar: ProgressBar = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
     listeners: Listeners = field(init=False)
 
@@ -121,7 +121,7 @@ class Training:
         self.listeners = Listeners(self.callbacks, self.step, self.model, last)
         epochs = self.settings.epochs if progress and self.leads else 0
         random = self.random if self.shared is None else self.shared.draws
-        with showing_progress(epochs, self.done.epoch) as self.shown, self.task.training(random):
+        with showing_progress(epochs, self.done.epoch) as self.progress_bar, self.task.training(random):
             if self.start is None and isinstance(self.data, Rows):  # user batches are not iterated once more
                 # errors are left to the first step; with several ranks all raise here, as they would wait for this one
                 quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
@@ -134,7 +134,7 @@ class Training:
             while self._goes_on():
                 epoch = self._epoch(rows)
                 self._note(epoch)
-                self.shown.epoch(epoch)
+                self.progress_bar.epoch(epoch)
                 said = [callback(epoch) for callback in self.callbacks]  # call all, even if the first ends the training
                 ends = any(isinstance(word, (bool, np.bool_)) and word for word in said)
                 if self.shared is not None:
@@ -163,7 +163,7 @@ class Training:
         with np.errstate(all="ignore"):  # the task reports a loss that is not finite
             shared = self.shared
             batches = self.data.batches(self.random) if shared is None else shared.batches(self.data, self.random)
-            for x, y, rows in self.shown.batches(batches, self.data.count):
+            for x, y, rows in self.progress_bar.batches(batches, self.data.count):
                 self.listeners.ask()
                 loss = self.step(x, y, self.random, rows)
                 self.start = loss if self.start is None else self.start
@@ -189,7 +189,7 @@ class Training:
             seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
             self.done.schedule = list(self.solver.schedule.update(PlateauState(*self.done.schedule), seen))
         if self.watch is not None:
-            if self.watch.better(epoch):
+            if self.watch.is_better(epoch):
                 self.watch.weights = self.task.arrays()
             self.done.ended = "early stopping" if self.watch.ended else ""
 

@@ -59,7 +59,7 @@ def _owner(model: Any, part: int) -> Any:
     return model[part] if isinstance(model, (list, tuple)) and model else model
 
 
-def _check_names(call: str, what: str, names: Sequence[str], expected: Sequence[str]) -> None:
+def _check_names(call: str, argument: str, names: Sequence[str], expected: Sequence[str]) -> None:
     if list(names) == list(expected):
         return
     missing, more = [n for n in expected if n not in names], [n for n in names if n not in expected]
@@ -70,4 +70,4 @@ def _check_names(call: str, what: str, names: Sequence[str], expected: Sequence[
     else:
         k = next(k for k, (a, b) in enumerate(zip(names, expected, strict=True)) if a != b)
         said = f"has its columns in a different order than in training: {names[k]!r} where {expected[k]!r} was."
-    raise ValueError(f"{call}: {what} {said} Pass the columns {list(expected)!r:.200} in this order.")
+    raise ValueError(f"{call}: {argument} {said} Pass the columns {list(expected)!r:.200} in this order.")

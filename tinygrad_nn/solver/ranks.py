@@ -109,11 +109,11 @@ class SharedTraining:
 
     # -- Start
 
-    def agree(self, told: Mapping[str, str]) -> None:
-        """Raise if the ranks do not run the same training; `told` describes it."""
+    def agree(self, description: Mapping[str, str]) -> None:
+        """Raise if the ranks do not run the same training; `description` describes it."""
         if self.ranks.size == 1:
             return
-        self.ranks.compare("fit", {**rank_environment(), **told})
+        self.ranks.compare("fit", {**rank_environment(), **description})
 
     def begin(self, done: Progress, history: History, watch: Watch | None) -> tuple[Progress, History]:
         """Copy the state of rank 0 to all ranks: weights, optimizer, random generators, history."""
@@ -263,23 +263,23 @@ class SharedTraining:
             "a model and Solver(your_loss): that is computed from the outputs of all ranks."
         )
 
-    def mean(self, found: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
+    def mean(self, gradients: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
         """Return loss and gradients of the whole batch, from those of this rank's rows and their share `weight`."""
-        return self._sum(found, [p.data for p in self.task.parameters], weight, loss)
+        return self._sum(gradients, [p.data for p in self.task.parameters], weight, loss)
 
-    def mean_of_search(self, loss: float, found: list[Array]) -> tuple[float, list[Array]]:
+    def mean_of_search(self, loss: float, gradients: list[Array]) -> tuple[float, list[Array]]:
         """Return loss and gradients of the whole batch for L-BFGS, where the gradients are one vector."""
-        return self._sum(found, found, self.shard.weight, loss)  # type: ignore[union-attr, return-value]
+        return self._sum(gradients, gradients, self.shard.weight, loss)  # type: ignore[union-attr, return-value]
 
     def loss(self, loss: float) -> float:
         """Return the loss of the whole batch from that of this rank's rows."""
         weight = self.shard.weight  # type: ignore[union-attr]
         return float(self.ranks.summed(np.array([weight * loss if weight else 0.0]))[0])
 
-    def _sum(self, found: Any, like: Sequence[Array], weight: float, loss: float) -> tuple[float, Gradients]:
+    def _sum(self, gradients: Any, like: Sequence[Array], weight: float, loss: float) -> tuple[float, Gradients]:
         self.steps += 1
         check = zlib.crc32(f"{self.steps} {self.identity}".encode())
-        summed, told, alike = self.sum(found, like, weight, [weight * loss if weight else 0.0], check)
+        summed, told, alike = self.sum(gradients, like, weight, [weight * loss if weight else 0.0], check)
         if not alike:
             self.ranks.compare(
                 "fit", {"the step": str(self.steps), "the rows of the batch, by checksum": f"{self.identity:08x}"}
@@ -294,7 +294,7 @@ class SharedTraining:
         whole = hashlib.blake2b(digest_size=16)
         for array in arrays.values():
             whole.update(array.tobytes())
-        self.ranks.same(
+        self.ranks.check_same(
             lambda: {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()},
             whole.hexdigest(), when,
         )  # fmt: skip

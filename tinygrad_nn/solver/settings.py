@@ -194,16 +194,16 @@ class Solver:
         """The optimizer object, an `optim.Optimizer` or `optim.LBFGSRule`."""
         return _rule(self.optimizer)
 
-    def group(self, pattern: str, given: Mapping[str, Any]) -> tuple[Optimizer, float]:
+    def group(self, pattern: str, options: Mapping[str, Any]) -> tuple[Optimizer, float]:
         """Return the optimizer and the learning rate of a parameter group.
 
         Raises:
             TypeError, ValueError: the settings of the group are not valid.
         """
-        if not isinstance(given, Mapping):
+        if not isinstance(options, Mapping):
             example = {"learning_rate": 0.001}
-            raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it must be a dict, e.g. {example}.")
-        hyper = dict(given)
+            raise TypeError(f"Solver: groups[{pattern!r}]={options!r:.60}; it must be a dict, e.g. {example}.")
+        hyper = dict(options)
         name = f"groups[{pattern!r}]['learning_rate']"
         rate = _check_number("Solver", name, hyper.pop("learning_rate", self.learning_rate))
         if not 0 <= rate < math.inf:
@@ -214,10 +214,10 @@ class Solver:
         return rule.replace(**hyper), rate
 
 
-def _rule(given: Any) -> Optimizer | LBFGSRule:
-    if not isinstance(given, str):
-        return given  # type: ignore[no-any-return]
-    return LBFGSRule() if given == "lbfgs" else optimizer(given)
+def _rule(optimizer_name: Any) -> Optimizer | LBFGSRule:
+    if not isinstance(optimizer_name, str):
+        return optimizer_name  # type: ignore[no-any-return]
+    return LBFGSRule() if optimizer_name == "lbfgs" else optimizer(optimizer_name)
 
 
 def _check_name(call: str, name: str, value: Any, known: dict[str, Any]) -> str:

@@ -234,13 +234,13 @@ class StateReader:
         return tuple(state)
 
 
-def _is_same_kind(wanted: Any, found: Any) -> bool:
+def _is_same_kind(wanted: Any, value: Any) -> bool:
     """Return whether two entries are of the same kind: arrays of one shape and dtype, or finite numbers, or None."""
-    if np.ndim(wanted) or np.ndim(found):
-        return np.shape(wanted) == np.shape(found) and bool(wanted.dtype == found.dtype)
-    if found is None or wanted is None:
-        return found is wanted
-    number = np.asarray(found).item()
+    if np.ndim(wanted) or np.ndim(value):
+        return np.shape(wanted) == np.shape(value) and bool(wanted.dtype == value.dtype)
+    if value is None or wanted is None:
+        return value is wanted
+    number = np.asarray(value).item()
     return math.isfinite(number) and (not isinstance(wanted, (int, np.integer)) or 0 <= number < _MOST)
 
 

@@ -76,7 +76,7 @@ class Watch:
     written: int = 0
     sha256: str = ""
 
-    def better(self, epoch: Epoch) -> bool:
+    def is_better(self, epoch: Epoch) -> bool:
         """Record an epoch, and return whether it is the best so far."""
         value = monitored_value("EarlyStopping", self.rule.monitor, epoch)
         larger = self.rule.mode == "max" or (self.rule.mode == "auto" and not self.rule.monitor.endswith("loss"))

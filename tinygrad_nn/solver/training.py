@@ -107,9 +107,9 @@ def fit(
         return _fit(ranks, **_named_arguments(locals()))
 
 
-def _named_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+def _named_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit` without `comm` and `ranks`."""
-    return {name: value for name, value in given.items() if name not in ("comm", "ranks")}
+    return {name: value for name, value in arguments.items() if name not in ("comm", "ranks")}
 
 
 def _fit(

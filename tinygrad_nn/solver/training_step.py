@@ -123,14 +123,14 @@ class SearchStep(TrainingStep):
         task: ModuleTask = self.task  # type: ignore[assignment]
         first: list[Any] = []  # the gradients at the start of the search, as one vector
 
-        def across(loss: float, found: list[Any]) -> tuple[float, list[Any]]:
+        def over_ranks(loss: float, gradients: list[Any]) -> tuple[float, list[Any]]:
             if self.shared is not None:
-                loss, found = self.shared.mean_of_search(loss, found)
-            first[:] = first or found
-            return loss, found
+                loss, gradients = self.shared.mean_of_search(loss, gradients)
+            first[:] = first or gradients
+            return loss, gradients
 
         with nullcontext() if self.shared is None else self.shared.computing(x, y):
-            loss = task.line_search(x, y, self.rate(), across)
+            loss = task.line_search(x, y, self.rate(), over_ranks)
         if self.keeps:
             parts = np.split(first[0], np.cumsum([p.size for p in task.parameters[:-1]]))
             self.gradients = [g.reshape(p.shape) for g, p in zip(parts, task.parameters, strict=True)]
@@ -161,9 +161,9 @@ class CompiledStep(TrainingStep):
             _coming_gradients(task, x, y, rng) if self.keeps else None
         )  # returned gradients would change the program
         params = [parameter.data for parameter in task.parameters]
-        kept = [getattr(owner, name) for owner, name in self.places]
-        value, new, states, kept, gradients = self.step(
-            params, task.updater.begun(), task.rates(self.rate()), kept, *task.batch(x, y, rng)
+        buffers = [getattr(owner, name) for owner, name in self.places]
+        value, new, states, buffers, gradients = self.step(
+            params, task.updater.begun(), task.rates(self.rate()), buffers, *task.batch(x, y, rng)
         )
         value = task.finite(float(value))
         if self.tell:
@@ -173,21 +173,21 @@ class CompiledStep(TrainingStep):
             parameter.data = parameter.node.out = np.asarray(w)  # type: ignore[union-attr]
         task.resume(states)
         task.publish()
-        for (owner, name), left in zip(self.places, kept, strict=True):
+        for (owner, name), left in zip(self.places, buffers, strict=True):
             if left is not None:  # a generator returns nothing
                 setattr(owner, name, np.asarray(left))
         self.updates += 1
         return value
 
-    def _step(self, params: Any, states: Any, rates: Any, kept: Any, *batch: Any) -> Any:
-        (value, kept), gradients = self.loss(params, kept, *batch)
+    def _step(self, params: Any, states: Any, rates: Any, buffers: Any, *batch: Any) -> Any:
+        (value, buffers), gradients = self.loss(params, buffers, *batch)
         moved, left = [], []
         both = zip(params, clip_gradients(self.solver, gradients), states, rates, self.task.rules, strict=True)
         for w, g, state, rate, (rule, _) in both:
             step, state = rule.update(g, state, rate, w)
             moved.append(w - step)
             left.append(state)
-        return value, moved, left, kept, gradients if self.tell else ()
+        return value, moved, left, buffers, gradients if self.tell else ()
 
 
 class CompiledGradients:
@@ -203,18 +203,18 @@ class CompiledGradients:
         """Return the loss and the gradients of a batch."""
         shard: Shard = current_shard()  # type: ignore[assignment]
         params = [parameter.data for parameter in self.task.parameters]
-        kept = [getattr(owner, name) for owner, name in self.places]
+        buffers = [getattr(owner, name) for owner, name in self.places]
         if shard.total not in self.compiled:
             # This rank traces and tests it alone: other ranks may have compiled the shape of their rows before.
             self.compiled[shard.total] = step = compile(self.loss, backend=self.backend)
             step.varies = True
             bits = rng.bit_generator.state
-            with on_shard(replace(shard, alone=True)):
-                step(params, kept, *self.task.batch(x, y, rng))
+            with on_shard(replace(shard, skip_sums=True)):
+                step(params, buffers, *self.task.batch(x, y, rng))
             rng.bit_generator.state = bits
         batch = self.task.batch(x, y, rng)
-        (value, kept), gradients = self.compiled[shard.total](params, kept, *batch)
-        for (owner, name), left in zip(self.places, kept, strict=True):
+        (value, buffers), gradients = self.compiled[shard.total](params, buffers, *batch)
+        for (owner, name), left in zip(self.places, buffers, strict=True):
             if left is not None:  # a generator returns nothing
                 setattr(owner, name, np.asarray(left))
         return self.task.finite(float(value)), list(gradients)

@@ -80,13 +80,13 @@ def _pad_rows(y: Any, count: int, reverse: bool) -> Any:
     return np.concatenate([zeros, y] if reverse else [y, zeros])
 
 
-def typed_carry(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
+def typed_carry(step: Callable[[Any], Any], init: Tree, function_name: str = "scan: f") -> Tree:
     """Return the first carry with each Python number converted to the dtype that a step returns in its place."""
     leaves, rebuild = flatten_or_none(init)
     if not any(type(x) in NUMBERS for x in leaves):
         return init
     with recording(False), np.errstate(all="ignore"):
-        new = flatten_or_none(next_carry(init, pair(step(init))[0], who))[0]
+        new = flatten_or_none(next_carry(init, pair(step(init))[0], function_name))[0]
     return rebuild([raw(y).dtype.type(x) if type(x) in NUMBERS else x for x, y in zip(leaves, new, strict=True)])
 
 
@@ -199,18 +199,18 @@ def _of_all_samples(
         return rebuild([level.wrap(x) for x in full])
 
     def goes_on(full: Sequence[Any]) -> Any:
-        with level.again():
+        with level.reentered():
             pred = one_value(cond_fun(sample(full)), CONDITION)
         return np.any(level.full(pred))
 
     def step(full: Sequence[Any]) -> list[Any]:
-        with level.again():
+        with level.reentered():
             carry = sample(full)
             new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
             found = flatten_or_none(_where(cond_fun(carry), new, carry))[0]
         return [level.full(x) for x in found]
 
-    with level.left():
+    with level.outside_level():
         found = while_loop(goes_on, step, [level.full(checked_leaf(x)) for x in leaves])
     return sample(found)
 
@@ -229,13 +229,13 @@ def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree)
     def of_all(f: Callable[..., Any]) -> Callable[[Any], Any]:
         def run(full: Any) -> Any:
             nonlocal rebuild
-            with level.again():
+            with level.reentered():
                 found, rebuild = flatten_or_none(as_scalars(f(*again([level.wrap(x) for x in full]))))
             return [level.full(x) for x in found]
 
         return run
 
-    with level.left():
+    with level.outside_level():
         found = cond(pred, *map(of_all, branches), [level.full(x) for x in leaves])
     return rebuild([level.wrap(x) for x in found])
 
@@ -254,12 +254,12 @@ def check_callable(function: Any, name: str, call: str) -> None:
         raise TypeError(f"{name} got {type(function).__name__} in place of a function; it is called as {call}.")
 
 
-def one_value(pred: Any, what: str) -> Any:
+def one_value(pred: Any, name: str) -> Any:
     """Return a truth value; raise TypeError if it has axes or is not a number."""
     if not isinstance(pred, (Tensor, np.ndarray, np.generic, *NUMBERS)) or np.ndim(raw(pred)):
         kind = nest_text(pred)
         raise TypeError(
-            f"{what} must be a single truth value; it is {kind}. For an array use np.any(...) or np.all(...)."
+            f"{name} must be a single truth value; it is {kind}. For an array use np.any(...) or np.all(...)."
         )
     return pred
 
@@ -310,9 +310,10 @@ def as_scalars(tree: Tree) -> Tree:
     return rebuild([checked_leaf(x) for x in leaves])
 
 
-def next_carry(before: Tree, after: Tree, who: str) -> Tree:
+def next_carry(before: Tree, after: Tree, function_name: str) -> Tree:
     """Return the carry for the next step; raise if its containers, shapes or dtypes differ from those before."""
-    return _check_same(before, as_scalars(after), who, "the carry", "init" if who.startswith("scan") else "init_val")
+    like = "init" if function_name.startswith("scan") else "init_val"
+    return _check_same(before, as_scalars(after), function_name, "the carry", like)
 
 
 def next_y(before: Tree, after: Tree) -> Tree:
@@ -320,20 +321,20 @@ def next_y(before: Tree, after: Tree) -> Tree:
     return _check_same(before, as_scalars(after), "scan: f", "y", "every step")
 
 
-def _check_same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
+def _check_same(before: Tree, after: Tree, function_name: str, part: str, like: str) -> Tree:
     if containers(before) != containers(after):
         raise TypeError(
-            f"{who} returned {nest_text(after)} for {what}, which was {nest_text(before)} before. Return the "
+            f"{function_name} returned {nest_text(after)} for {part}, which was {nest_text(before)} before. Return the "
             f"containers of {like}, dicts with their keys in the same order."
         )
-    for (path, x), (_, y) in zip(_named(before, what), _named(after, what), strict=True):
+    for (path, x), (_, y) in zip(_named(before, part), _named(after, part), strict=True):
         if y.shape == np.shape(raw(x)) and (type(x) in NUMBERS or y.dtype == x.dtype):
             continue
         if y.shape == np.shape(raw(x)):
             mend = f"Write .astype({x.dtype.name!r}) in the function, or begin with {y.dtype}"
         else:
-            mend = "Keep its shape" + (": put values that grow from step to step into y" if what == "the carry" else "")
-        raise TypeError(f"{who} returned {nest_text(y)} for {path}, which was {nest_text(x)} before. {mend}.")
+            mend = "Keep its shape" + (": put values that grow from step to step into y" if part == "the carry" else "")
+        raise TypeError(f"{function_name} returned {nest_text(y)} for {path}, which was {nest_text(x)} before. {mend}.")
     return after
 
 

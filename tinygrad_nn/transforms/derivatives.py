@@ -19,7 +19,7 @@ from ..common.printable import printable
 from ..node import Node, recording, thread
 from ..primitive import Ties, declare
 from ..tensor import Tensor, apply, leaf, raw, stored_array, wrap
-from ..tree import Tree, described, flatten, leaves_like, listed, slot
+from ..tree import Tree, as_list, described, flatten, leaves_like, slot
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
 
@@ -83,7 +83,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         run = lambda o, xs, c: pullback(_as_tensor(o[0]), xs, c[0])  # noqa: E731
         return level.outside(run, [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset([t.node for t in inputs if t.node is not None])
-    arrived: dict[Node, Any] = {}
+    gradient_of: dict[Node, Any] = {}
     live = _wants_graph(cotangent) or _has_outside_graph(out.node, nodes)
     directions = level_of(cotangent)
     if directions is not None and out.node is not None and _has_ties(out.node, nodes):
@@ -91,19 +91,19 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     if out.node is not None and directions is not None:
         with recording(live):
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
-        arrived = found if live else {node: _without_graph(g) for node, g in found.items()}
+        gradient_of = found if live else {node: _without_graph(g) for node, g in found.items()}
     elif out.node is not None and not live:
         found = walk(out.node, np.asarray(unmasked(cotangent), dtype=out.dtype), wanted=nodes)
-        arrived = {node: np.array(g) for node, g in found.items()}
+        gradient_of = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
         seed = seed if seed.dtype == out.dtype else seed.astype(out.dtype)
         with recording(True):
-            arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
+            gradient_of = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []
     for t in inputs:
-        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in arrived else None
-        gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
+        none = np.zeros_like(stored_array(t)) if t.node is None or t.node not in gradient_of else None
+        gradients.append(gradient_of[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
 
 
@@ -120,7 +120,7 @@ def _has_ties(root: Node, inputs: frozenset[Node]) -> bool:
         return False
     oldest = min((node.index for node in inputs), default=0)
     found = (node for node in ancestors((root,), oldest) if node.primitive is not None and node.primitive.ties)
-    return any(node.primitive.ties.found(node.out, node.args[0]).any() for node in found)  # type: ignore[union-attr, index]
+    return any(node.primitive.ties.have_equal(node.out, node.args[0]).any() for node in found)  # type: ignore[union-attr, index]
 
 
 def result_of(f: Callable[..., Any], value: Any) -> Tensor:
@@ -170,7 +170,7 @@ class Call:
         shared = level is not None and not any(level.has(x) for x in flatten([given, named])[0])
         for once in (True, False) if shared else (False,):
             if once:
-                with level.left(), recording(thread.mode.grad):
+                with level.outside_level(), recording(thread.mode.grad):
                     self.inputs = [new_input(x, f) for x in leaves]
             else:
                 self.inputs = [new_input(x, f) for x in leaves]
@@ -330,10 +330,10 @@ def _without_tensors(tree: Tree, inputs: Sequence[Tensor]) -> Tree:
     leaves, rebuild = flatten(tree)
     if not any(isinstance(x, Tensor) for x in leaves):
         return tree
-    return rebuild([_shown(x, inputs) if isinstance(x, Tensor) else x for x in leaves])
+    return rebuild([_as_copied_result(x, inputs) if isinstance(x, Tensor) else x for x in leaves])
 
 
-def _shown(out: Tensor, inputs: Sequence[Tensor]) -> Any:
+def _as_copied_result(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return what `_as_result` returns; an array is a copy, since the arrays of a graph are read-only."""
     x = _as_result(out, inputs)
     return x if isinstance(x, Tensor) else x.copy()
@@ -365,8 +365,8 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         >>> jvp(np.sin, (np.array(0.0),), (np.array(2.0),))
         (array(0.), array(2.))
     """
-    primals = flatten(listed("jvp", "args", args))[0]
-    directions = leaves_like(list(args), listed("jvp", "tangents", tangents), "tangents", "args")
+    primals = flatten(as_list("jvp", "args", args))[0]
+    directions = leaves_like(list(args), as_list("jvp", "tangents", tangents), "tangents", "args")
     shapes = [np.shape(raw(x)) for x in primals], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
@@ -374,7 +374,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs, rebuild = flatten(call.value)
     outs = [result_of(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
-    return rebuild([_shown(out, call.inputs) for out in outs]), rebuild(derivatives)
+    return rebuild([_as_copied_result(out, call.inputs) for out in outs]), rebuild(derivatives)
 
 
 def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[Sequence[Any]], list[Any]]:
@@ -462,7 +462,7 @@ def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tre
     """
     if args is None:
         return wraps(f)(lambda x, direction, *rest: hvp(f, (x, *rest), direction))
-    if not listed("hvp", "args", args):
+    if not as_list("hvp", "args", args):
         raise ValueError("hvp takes the Hessian with respect to the first argument; args is empty.")
     directions = leaves_like(args[0], direction, "the direction", "the first argument")
     shapes = [np.shape(raw(x)) for x in flatten(args[0])[0]], [np.shape(raw(v)) for v in directions]

@@ -101,7 +101,7 @@ def _forward(primitive: Primitive, args: list[Any], meta: dict[str, Any], live: 
     return primitive.evaluate(args, meta)
 
 
-def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
+def _transposed(node: Node, tangents: dict[int, Any], live: bool) -> Any:
     """Return the derivative of an operation along tangents of some arguments, by transposing their VJP rules.
 
     A rule maps the conjugate of a cotangent to the conjugate of a gradient, see `backward.walk`. With C for conjugation
@@ -115,17 +115,17 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
         meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
                 for key, x in node.meta.items()}
     cotangent = leaf(generic_cotangent(stored_array(out)))
-    level = level_of(*given.values())  # the vmap over directions; outside it, rules run once for all directions
+    level = level_of(*tangents.values())  # the vmap over directions; outside it, rules run once for all directions
     with recording(True):
-        with level.left() if level else nullcontext():
+        with level.outside_level() if level else nullcontext():
             rules: Any = primitive.vjps
             if primitive.jointly is not None:
                 rules = primitive.jointly(cotangent, out, *args, **meta)
         total = None
-        for slot, v in given.items():
+        for slot, v in tangents.items():
             row = rules[slot]
             if row is not None and primitive.jointly is None:
-                with level.left() if level else nullcontext():
+                with level.outside_level() if level else nullcontext():
                     row = row(cotangent, out, *args, **meta)
             if not isinstance(row, Tensor) or row.node is None:
                 continue

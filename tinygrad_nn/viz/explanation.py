@@ -38,7 +38,7 @@ class Explanation:
         return printable(f"{type(self.error).__name__}: {self.error}", "\n")
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        return [(o.name, o.shape, str(getattr(o.value, "dtype", "")), o.made) for o in self.failure.operands]
+        return [(o.name, o.shape, str(getattr(o.value, "dtype", "")), o.origin) for o in self.failure.operands]
 
     def __str__(self) -> str:
         failure = self.failure

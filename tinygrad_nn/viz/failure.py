@@ -45,7 +45,7 @@ class Operand:
         return shape_text(self.value.shape)
 
     @property
-    def made(self) -> str:
+    def origin(self) -> str:
         """The origin of the value: a leaf, a constant, an array or the result of an operation."""
         if not isinstance(self.value, Tensor):
             return "array" if isinstance(self.value, np.ndarray) else type(self.value).__name__

@@ -126,11 +126,11 @@ def process_count(functions: int) -> int:
 class Helper:
     """Another process, and a thread that sends it a job whenever it has finished one."""
 
-    def __init__(self, left: deque[Job]) -> None:
-        self.left = left
+    def __init__(self, remaining: deque[Job]) -> None:
+        self.remaining = remaining
         # The process must not import files from the current folder, or from where environment variables say.
-        given: list[Any] = sys.path
-        paths = [path for path in given if isinstance(path, str) and os.path.isabs(path)]
+        search_path: list[Any] = sys.path
+        paths = [path for path in search_path if isinstance(path, str) and os.path.isabs(path)]
         line = [sys.executable, "-I", *["-O"] * sys.flags.optimize, "-c", START, json.dumps([*paths, ROOT])]
         window = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         self.process: Any = subprocess.Popen(
@@ -149,7 +149,7 @@ class Helper:
         """Answer each line of the process with a job, until none is left or the process has ended."""
         with suppress(IndexError, OSError, TypeError):  # TypeError: a job is not JSON data, so it is compiled here
             for _ in self.process.stdout:
-                self.process.stdin.write(json.dumps(self.left.pop()) + "\n")
+                self.process.stdin.write(json.dumps(self.remaining.pop()) + "\n")
                 self.process.stdin.flush()
 
     def wait(self) -> None:

@@ -36,12 +36,12 @@ def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Pr
     done: set[Value] = set()
     runs: list[list[Op]] = []  # groups in order; an operation that is no part of a kernel is a list of one
     while waiting:
-        alone: list[Op] = []
-        waiting = _move_unfused(waiting, done, alone)
-        runs += [[op] for op in alone]
+        unfused: list[Op] = []
+        waiting = _move_unfused(waiting, done, unfused)
+        runs += [[op] for op in unfused]
         first = next((straight[op] for op in waiting if op in straight and _ready(op, done)), None)
         group: list[Op] = []
-        left: list[Op] = []
+        remaining: list[Op] = []
         for op in waiting:
             if first is None:
                 taken = len(group) < LONG and op not in straight and (op.kind in VIEWS or fusable(op))
@@ -51,11 +51,11 @@ def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Pr
                 group.append(op)
                 done.update(op.outs)
             else:
-                left.append(op)
+                remaining.append(op)
         if not group:
             break
         runs.append(group)
-        waiting = left
+        waiting = remaining
     _sink(runs, program, straight)
     order: list[Op] = []
     later = {x for x in program.outputs if isinstance(x, Value)}

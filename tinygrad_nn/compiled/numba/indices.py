@@ -98,14 +98,14 @@ def reshape_index(shape: Sequence[int], source: Sequence[int], index: list[str])
     return ["0" if n == 1 else next(names) for n in source]
 
 
-def _group_index(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
-    """Return the index of an entry in axes of lengths `theirs`, given its (length, index) pairs in other axes."""
-    flat = _bracket(ours[0][1])
-    for n, i in ours[1:]:
+def _group_index(pairs: list[tuple[int, str]], lengths: list[int]) -> list[str]:
+    """Return the index of an entry in axes of lengths `lengths`, given its (length, index) pairs in other axes."""
+    flat = _bracket(pairs[0][1])
+    for n, i in pairs[1:]:
         flat = f"({flat} * {n} + {_bracket(i)})"
     found = []
-    for k, n in enumerate(reversed(theirs)):
-        last = k == len(theirs) - 1
+    for k, n in enumerate(reversed(lengths)):
+        last = k == len(lengths) - 1
         found.append(flat if last else f"{flat} % {n}")
         flat = f"({flat} // {n})"
     return found[::-1]

@@ -93,24 +93,24 @@ class Kernel:
 
     def _order(self, names: dict[Value, str]) -> list[Value]:
         """Return the stored values in an order in which loops over the same rows follow each other."""
-        needs: dict[Value, set[Value]] = {}
+        required: dict[Value, set[Value]] = {}
         dependencies: dict[Value, set[Value]] = {}  # value -> the stored values that it is computed from
         for op in self.ops:
             found: set[Value] = set()
             for arg in op.values:
                 found |= {arg} if arg in self.stored else dependencies.get(arg, set())
-            dependencies[op.out] = needs[op.out] = found
+            dependencies[op.out] = required[op.out] = found
         home = self._homes()
         over = {names[value]: value for value in self.stored if value not in self.scratch}
         for op in self.ops:  # all reads of an array come before the result that overwrites it
             for arg in op.values if op.kind not in VIEWS else ():
                 x = viewed_value(arg)
                 if x not in self.producers and names[x] in over and home[op.out] is not over[names[x]]:
-                    needs[over[names[x]]] = needs[over[names[x]]] | {home[op.out]}
+                    required[over[names[x]]] = required[over[names[x]]] | {home[op.out]}
         left, order, rows = list(self.stored), [], -1
         placed: set[Value] = set()
         while left:
-            ready = [v for v in left if needs[v] <= placed]
+            ready = [v for v in left if required[v] <= placed]
             value = next((v for v in ready if _row_count(self.producers[v]) == rows), ready[0])
             rows = _row_count(self.producers[value])
             left.remove(value)

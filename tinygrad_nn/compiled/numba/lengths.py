@@ -24,20 +24,20 @@ NONE: Batch = (0, ())
 
 
 class Length(int):
-    """An int equal to `times` times the length of the batch plus `more`; its text is such as ``(2 * rows + 1)``."""
+    """An int equal to `times` times the length of the batch plus `offset`; its text is such as ``(2 * rows + 1)``."""
 
     times: int
-    more: int
+    offset: int
 
-    def __new__(cls, value: int, times: int = 1, more: int = 0) -> Length:
+    def __new__(cls, value: int, times: int = 1, offset: int = 0) -> Length:
         """Make it from its value and the two numbers of its expression."""
         made = super().__new__(cls, value)
-        made.times, made.more = times, more
+        made.times, made.offset = times, offset
         return made
 
     def __str__(self) -> str:
         text = NAME if self.times == 1 else f"{self.times} * {NAME}"
-        text += f" + {self.more}" if self.more else ""
+        text += f" + {self.offset}" if self.offset else ""
         return text if text == NAME else f"({text})"
 
     def __format__(self, format_spec: str) -> str:
@@ -46,11 +46,11 @@ class Length(int):
     def __mul__(self, other: int) -> int:
         if isinstance(other, Length):
             return int(self) * int(other)
-        return Length(int(self) * other, self.times * other, self.more * other) if other else 0
+        return Length(int(self) * other, self.times * other, self.offset * other) if other else 0
 
     def __add__(self, other: int) -> int:
-        times, more = (other.times, other.more) if isinstance(other, Length) else (0, other)
-        return Length(int(self) + int(other), self.times + times, self.more + more)
+        times, more = (other.times, other.offset) if isinstance(other, Length) else (0, other)
+        return Length(int(self) + int(other), self.times + times, self.offset + more)
 
     def __sub__(self, other: int) -> int:
         return self + -int(other) if not isinstance(other, Length) else int(self) - int(other)
@@ -60,7 +60,7 @@ class Length(int):
     @property
     def batch(self) -> Length:
         """The length of the batch."""
-        return Length((int(self) - self.more) // self.times)
+        return Length((int(self) - self.offset) // self.times)
 
 
 def near_batch_length(value: int, n: int) -> int:

@@ -215,7 +215,7 @@ class Writer:
         kinds = ufunc_dtypes(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
         for place, arg in enumerate(op.args):
             # NumPy is faster with an array without axes than with a number. A uint8 == -1 is False, and -1 is no uint8.
-            if not isinstance(arg, Value) and _fits(arg, kinds[place]):
+            if not isinstance(arg, Value) and _can_hold(arg, kinds[place]):
                 args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
         out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
         return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
@@ -225,10 +225,10 @@ class Writer:
         condition = op.args[0]
         known = not isinstance(condition, Value) or condition.dtype == bool
         holds = args[0] if known else f"{args[0]} != 0"  # copyto accepts only a boolean condition
-        first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
+        first = "" if args[2] == out or self._share_memory(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
         return f"{first}copyto({out}, {args[1]}, 'same_kind', {holds})"
 
-    def _same(self, a: Arg, b: Value) -> bool:
+    def _share_memory(self, a: Arg, b: Value) -> bool:
         place = self.memory.place
         return isinstance(a, Value) and a in place and b in place and place[a] == place[b]
 
@@ -268,7 +268,7 @@ def _number_code(op: Op, args: list[str], names: Names) -> str:
     return f"{names(op.function, 'f')}({', '.join(args)})"
 
 
-def _fits(number: Any, dtype: Any) -> bool:
+def _can_hold(number: Any, dtype: Any) -> bool:
     """Tell whether a dtype can hold a number."""
     whole = type(number) is int and dtype.kind in "iu"
     return not whole or bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)

@@ -167,7 +167,7 @@ def packing_expression(tree: Any, leaf_code: Sequence[str], names: Names) -> str
 
 def _packing(part: Any, leaves: Iterator[str], names: Names) -> str:
     # Return the expression for one container, or the next leaf.
-    def every(parts: Iterable[Any]) -> str:
+    def pack_all(parts: Iterable[Any]) -> str:
         return ", ".join([_packing(x, leaves, names) for x in parts])
 
     if part is None:
@@ -176,13 +176,13 @@ def _packing(part: Any, leaves: Iterator[str], names: Names) -> str:
     if kind is dict:
         return "{" + ", ".join(f"{names(k)}: {_packing(x, leaves, names)}" for k, x in part.items()) + "}"
     if kind is tuple:
-        return f"({every(part)}{',' * bool(part)})"
+        return f"({pack_all(part)}{',' * bool(part)})"
     if isinstance(part, (list, tuple)):
-        inner = every(part) if hasattr(part, "_fields") else f"[{every(part)}]"
+        inner = pack_all(part) if hasattr(part, "_fields") else f"[{pack_all(part)}]"
         return inner if kind is list else f"{names(kind)}({inner})"
     if isinstance(part, dict):
         frame = refilled(part, [None] * len(part))
-        return f"{names(refilled)}({names(frame)}, [{every(part.values())}])"
+        return f"{names(refilled)}({names(frame)}, [{pack_all(part.values())}])"
     if is_dataclass(part) and not isinstance(part, type):
         held = [field.name for field in fields(part) if field.init]
         return f"{names(kind)}({', '.join(f'{name}={_packing(getattr(part, name), leaves, names)}' for name in held)})"

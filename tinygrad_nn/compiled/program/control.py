@@ -171,9 +171,9 @@ class Loop(Control):
             carry = found[:width]
             for k, y in enumerate(ys, width):
                 y[t] = found[k]
-        kept: Array = np.empty((), object)
-        kept[()] = tape
-        return (*_copy_shared(carry, args), *ys, kept)
+        tape_in_array: Array = np.empty((), object)
+        tape_in_array[()] = tape
+        return (*_copy_shared(carry, args), *ys, tape_in_array)
 
     def _now(self) -> tuple[Any, range]:
         """Return the function that allocates the arrays of y, and the steps to run, which a check may limit."""
@@ -192,9 +192,9 @@ class Loop(Control):
         first, stride = (self.order[0], self.order.step) if n else (0, 1)
         arrays_of_all = [_row_of_one(x) for x in closed], carries, rows, ys
         self.step.steps(n, first, stride, self.tapes, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
-        kept: Array = np.empty((), object)
-        kept[()] = Tape([x[:n] for x in carries], n)
-        return (*[np.array(x[n if self.tapes else n % 2]) for x in carries], *ys, kept)
+        tape_in_array: Array = np.empty((), object)
+        tape_in_array[()] = Tape([x[:n] for x in carries], n)
+        return (*[np.array(x[n if self.tapes else n % 2]) for x in carries], *ys, tape_in_array)
 
 
 class Tape:

@@ -71,15 +71,15 @@ class LoopSearch:
 
     def all(self) -> list[Op]:
         """Return the operations with all loops rolled."""
-        made: list[Op] = []
+        new_ops: list[Op] = []
         done = 0
         for choices in _best_runs(find_runs(self.ops, STEPS)):
             for run in choices:
                 loop = Rolled(self, run) if run.start >= done else None
-                if loop is not None and loop.fits():
-                    made += [*self.ops[done : loop.start], *loop.written()]
+                if loop is not None and loop.resolve_sources():
+                    new_ops += [*self.ops[done : loop.start], *loop.written()]
                     done = loop.stop
-        return live_operations(stack_rows([*made, *self.ops[done:]]), self.outputs)
+        return live_operations(stack_rows([*new_ops, *self.ops[done:]]), self.outputs)
 
 
 def _best_runs(runs: Sequence[Run]) -> list[list[Run]]:
@@ -158,7 +158,7 @@ class Rolled:
 
     # -- where arguments are from
 
-    def fits(self) -> bool:
+    def resolve_sources(self) -> bool:
         """Find where arguments come from, drop steps at the ends that do not fit, and tell whether a loop is left."""
         try:
             while self.steps >= STEPS:
@@ -261,7 +261,7 @@ class Rolled:
         self.carries: dict[Any, tuple[list[Value], list[Value]]] = {}  # first values, and the inputs of the body
         for offset in range(self.period):
             if offset in self.taken:
-                self.known[offset, 0] = self._along(self.taken[offset])
+                self.known[offset, 0] = self._row_input(self.taken[offset])
                 used = [self.of(r, offset) for r in range(self.steps)]
                 self.before += [op for op in used if self.last.get(op.out, -1) >= self.stop]
             else:
@@ -286,7 +286,7 @@ class Rolled:
         """Return the value or number that an argument is inside the body."""
         source = self.sources[offset, q]
         if source.rows is not None:
-            return self._along(source.rows)
+            return self._row_input(source.rows)
         if not isinstance(arg, Value) or (source.at is None and arg.kind == "constant"):
             return arg
         if source.at is None:
@@ -314,7 +314,7 @@ class Rolled:
             return self.views[x]
         return self.closed.setdefault(x, Value(0, "input", x.shape, x.dtype))
 
-    def _along(self, rows: Rows) -> Value:
+    def _row_input(self, rows: Rows) -> Value:
         """Return the input of the body that is the current step's row of these rows."""
         x = self.arrays.get(rows.key) or rows.array(self.before, self.back)
         self.arrays[rows.key] = x

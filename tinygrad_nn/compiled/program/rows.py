@@ -287,10 +287,11 @@ def _move_first_axis(ops: list[Op], x: Value, axis: int) -> None:
         append_view(ops, "slice", x, (ALL,))
     else:
         like = like_of(x).transpose(axes)
-        append_operation(ops, "call", partial(_turned, axes=axes), [x], ("call", ("turned", *axes)), like, "in_order")
+        copied = partial(_transposed_copy, axes=axes)
+        append_operation(ops, "call", copied, [x], ("call", ("turned", *axes)), like, "in_order")
 
 
-def _turned(x: Any, axes: list[int]) -> Any:
+def _transposed_copy(x: Any, axes: list[int]) -> Any:
     return np.array(x.transpose(axes), order="C")
 
 
@@ -299,27 +300,30 @@ def _turned(x: Any, axes: list[int]) -> Any:
 
 def stack_rows(ops: Sequence[Op]) -> list[Op]:
     """Return the operations with each stack of many rows of one array replaced by parts of that array."""
-    made: list[Op] = []
+    new_ops: list[Op] = []
     for op in ops:
         axis = (op.call_meta or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
         if type(axis) is not int or len(parts := _find_row_runs(op.args)) * 2 > len(op.args):
-            made.append(op)
+            new_ops.append(op)
             continue
-        taken = [_taken(made, *x) if isinstance(x, tuple) else append_view(made, "slice", x, (None,)) for x in parts]
+        taken = [
+            _take_rows(new_ops, *x) if isinstance(x, tuple) else append_view(new_ops, "slice", x, (None,))
+            for x in parts
+        ]
         if len(taken) == 1 and axis % len(op.out.shape) == 0:
-            _move_first_axis(made, taken[0], 0)
+            _move_first_axis(new_ops, taken[0], 0)
         else:
             like = np.broadcast_to(like_of(taken[0])[:1], (len(op.args), *taken[0].shape[1:]))
             nest = [taken, {"axis": 0}]
-            whole = append_operation(made, "call", _joined, taken, ("call", ("joined",)), like, "concatenate", nest)
+            whole = append_operation(new_ops, "call", _joined, taken, ("call", ("joined",)), like, "concatenate", nest)
             if axis % len(whole.shape):
-                _move_first_axis(made, whole, axis % len(whole.shape))
-        made[-1].outs = op.outs
-        op.out.op = made[-1]
-    return made
+                _move_first_axis(new_ops, whole, axis % len(whole.shape))
+        new_ops[-1].outs = op.outs
+        op.out.op = new_ops[-1]
+    return new_ops
 
 
-def _taken(ops: list[Op], base: Value, numbers: list[int]) -> Value:
+def _take_rows(ops: list[Op], base: Value, numbers: list[int]) -> Value:
     """Append operations that take rows of an array, and return their result."""
     rest = (ALL,) * (len(base.shape) - 1)
     return Rows([], base, numbers, (0, *rest), 0).array(ops, False)

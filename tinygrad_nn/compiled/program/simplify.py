@@ -125,7 +125,7 @@ def updates_early(ops: list[Op]) -> list[Op]:
     order: list[Op] = []
     done: set[Op] = set()
 
-    def finish(op: Op, here: int, now: list[int], then: list[int]) -> None:
+    def finish(op: Op, position: int, now: list[int], then: list[int]) -> None:
         """Append an operation; waiting operations that are ready now go into `now` if they come later, else `then`."""
         order.append(op)
         done.add(op)
@@ -137,7 +137,7 @@ def updates_early(ops: list[Op]) -> list[Op]:
         for place in woken:
             left[place] -= 1
             if not left[place]:
-                heappush(now if place > here else then, place)
+                heappush(now if place > position else then, place)
 
     for op in ops:
         if op in last or op in done:

@@ -188,7 +188,7 @@ def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
         with switched("level", None):
             return rule(*args)
     level = max(levels, key=lambda level: level.depth)
-    with level.left():
+    with level.outside_level():
         rows = [_sample_by_sample(rule, *(x.full[k] if level.has(x) else x for x in args)) for k in range(level.n)]
         full = [np.stack(parts) for parts in zip(*rows, strict=True)]
     return [level.wrap(x) for x in full]
@@ -246,8 +246,8 @@ class Looping:
         """Record the loop, and return the last carry and the stacked y of all steps."""
         record, width = self.record, len(init)
 
-        def all_of_step(given: Leaves) -> Leaves:
-            carry, y = self.step(given[:width], given[width:])
+        def all_of_step(leaves: Leaves) -> Leaves:
+            carry, y = self.step(leaves[:width], leaves[width:])
             return [*carry, *y]
 
         likes = [*map(stored_array, init), *self._rows(xs)]
@@ -285,12 +285,12 @@ class Looping:
         _, init, xs, _ = self._split(args)
         init, xs = _merge(self.of_init, init, self.others[0]), _merge(self.of_xs, xs, self.others[1])
 
-        def back(given: Leaves) -> Leaves:
-            carry, x, gs = given[:width], given[width : width + rows], given[width + rows : len(given) - len(live)]
+        def back(leaves: Leaves) -> Leaves:
+            carry, x, gs = leaves[:width], leaves[width : width + rows], leaves[width + rows : len(leaves) - len(live)]
             new, y = self.step(carry, x)
             outs = [*_pick(self.of_init, new), *_pick(self.of_ys, y)]
             found = joint_gradients(outs, [*_pick(self.of_init, carry), *_pick(self.of_xs, x), *live], gs)
-            sums = given[len(given) - len(live) :]
+            sums = leaves[len(leaves) - len(live) :]
             moved = len(found) - len(live)
             return [*found[:moved], *(total + g for total, g in zip(sums, found[moved:], strict=True))]
 
@@ -304,9 +304,9 @@ class Looping:
         results = pull.results(*part.data(record), *map(stored_array, [*xs, *cotangents]), tape)
         values = [*part.closed, *map(record.find, [*xs, *cotangents]), value]
         found = emit(record, f"{self.name}_back", pull, values, results)
-        return as_tensors(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
+        return as_tensors(record, f"{self.name}_back", found, [*args, *cotangents], self._differentiable_back)
 
-    def _again(self, cotangents: list[Any], args: Leaves) -> list[Any]:
+    def _differentiable_back(self, cotangents: list[Any], args: Leaves) -> list[Any]:
         """Return the gradients of `_back`, by the loop of tangents and its gradient; see the module's docstring."""
         cotangents = [new_input(g) if _has_grad(g) else g for g in cotangents]
         of_live, of_init, of_xs, _ = self._split(cotangents)
@@ -314,7 +314,7 @@ class Looping:
         init, xs = [new_input(x) for x in init], [new_input(x) for x in xs]
         width, rows = len(self.of_init), len(self.of_xs)
 
-        def along(carry: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
+        def tangent_step(carry: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
             new, y = self.step(carry[:width], x[:rows])
             new = [_array(self.record, part) for part in new]
             outs = [*_pick(self.of_init, new), *(_array(self.record, part) for part in _pick(self.of_ys, y))]
@@ -323,7 +323,7 @@ class Looping:
             return [*new, *moved[: len(of_init)]], moved[len(of_init) :]
 
         test = self.test and (lambda carry: self.test(carry[:width]))  # type: ignore[misc]
-        loop = Looping(self.record, f"{self.name}_along", along, test, self.length, self.reverse)
+        loop = Looping(self.record, f"{self.name}_along", tangent_step, test, self.length, self.reverse)
         carry, ys = loop.run(
             [*_merge(self.of_init, init, self.others[0]), *of_init], [*_merge(self.of_xs, xs, self.others[1]), *of_xs]
         )
@@ -413,8 +413,8 @@ def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tup
     kinds: list[tuple[Any, Any, Callable[[Leaves], Any], list[Any]]] = []
 
     def flat(f: Any) -> Callable[[Leaves], Leaves]:
-        def branch(given: Leaves) -> Leaves:
-            tree = f(*again(_merge(moving, given, numbers)))
+        def branch(leaves: Leaves) -> Leaves:
+            tree = f(*again(_merge(moving, leaves, numbers)))
             found, rebuild = flatten_or_none(tree)
             kinds.append((containers(tree), nest_text(as_scalars(tree)), rebuild, [_number_type(x) for x in found]))
             return found
@@ -459,8 +459,8 @@ def record_choice(
 
     def back(cotangents: list[Any], args: Leaves) -> list[Tensor]:
         def of(f: Callable[[Leaves], Leaves]) -> Callable[[Leaves], Leaves]:
-            def pull(given: Leaves) -> Leaves:
-                inputs, gs = given[: len(mask)], given[len(mask) :]
+            def pull(leaves: Leaves) -> Leaves:
+                inputs, gs = leaves[: len(mask)], leaves[len(mask) :]
                 outs = [x for x in (_array(record, x) for x in f(inputs)) if _is_float(x)]
                 return joint_gradients(outs, [*live, *_pick(mask, inputs)], gs)
 

@@ -52,7 +52,7 @@ def _draw(name: str) -> Any:
     plain = getattr(np.random.Generator, name)
     parameters = inspect.signature(plain)
 
-    def again(generator: np.random.Generator, *args: Any, **kwargs: Any) -> Any:
+    def draw_again(generator: np.random.Generator, *args: Any, **kwargs: Any) -> Any:
         return getattr(generator, name)(*args, **kwargs)  # by name, since a subclass may override the method
 
     def draw(self: Drawing, *args: Any, **kwargs: Any) -> Tensor:
@@ -80,7 +80,7 @@ def _draw(name: str) -> Any:
         first, named = rebuild(raw)
         drawn = plain(*first, **named)
         out = drawn if type(drawn) in (int, float) else np.asarray(drawn)
-        run = on_arrays(again, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
+        run = on_arrays(draw_again, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
         op = Op("draw", name, run, values, (("unique", len(record.values)),), pure=False)
         return record.still(record.emit(op, out), out)
 

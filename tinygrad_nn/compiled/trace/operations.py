@@ -213,7 +213,7 @@ def trace_forward(
 def lifted(record: Recorder, call_meta: dict[str, Any]) -> dict[str, Any]:
     """Return metadata in which arrays that differ from call to call are replaced by traced Tensors."""
     leaves, rebuild = flatten(call_meta)
-    known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
+    known = [record.known_value(x) if isinstance(x, np.ndarray) else None for x in leaves]
     if all(v is None or v.kind == "constant" for v in known):
         return call_meta
     return rebuild([  # type: ignore[no-any-return]

@@ -81,7 +81,7 @@ class Recorder(Mode):
             self.by_memory.setdefault(_memory(data), value)
         return value
 
-    def known(self, array: Any) -> Value | None:
+    def known_value(self, array: Any) -> Value | None:
         """Return the value that an array is, recognized by its id or by its memory, shape and strides; or None."""
         value = self.by_array.get(id(array))
         return value if value is not None or not array.size else self.by_memory.get(_memory(array))
@@ -118,7 +118,7 @@ class Recorder(Mode):
             return arg
         if type(arg) is not np.ndarray and isinstance(source := getattr(arg, "source", None), Tensor):
             return self.find(source)
-        known = self.known(arg)
+        known = self.known_value(arg)
         if known is None:
             for base in bases(arg) if arg.size else ():  # an empty array cannot differ
                 value = self.by_array.get(id(base))
@@ -134,7 +134,7 @@ class Recorder(Mode):
         operation is recorded.
         """
         leaves, rebuild = flatten(meta)
-        bare = [_bare(x) for x in leaves]
+        bare = [_plain_array(x) for x in leaves]
         if any(a is not b for a, b in zip(bare, leaves, strict=True)):
             meta = rebuild(bare)
         plain = all((type(x) is Tensor and x.node is None) or not isinstance(x, Tensor) for x in args)
@@ -146,7 +146,7 @@ class Recorder(Mode):
 
     def differ(self, meta: Any) -> bool:
         """Tell whether metadata contain an array that differs from call to call."""
-        known = [self.known(x) for x in map(_bare, flatten(meta)[0]) if isinstance(x, np.ndarray)]
+        known = [self.known_value(x) for x in map(_plain_array, flatten(meta)[0]) if isinstance(x, np.ndarray)]
         return any(value is not None and value.kind != "constant" for value in known)
 
     def lifted(self, x: Any) -> Any:
@@ -175,7 +175,7 @@ class Recorder(Mode):
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
             self.unused_indices.pop(id(part), None)
-        known = self.known(out)
+        known = self.known_value(out)
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, StillNode) for p in parents or ()) and self._grad is not QUIET
@@ -247,7 +247,7 @@ CLOSED = (
 )
 
 
-def _bare(x: Any) -> Any:
+def _plain_array(x: Any) -> Any:
     """Return the array of a leaf of metadata; for a `Shape`, the array of its Tensor."""
     asked = isinstance(x, np.ndarray) and getattr(x, "source", None)
     return stored_array(asked) if isinstance(asked, Tensor) else stored_array(x)

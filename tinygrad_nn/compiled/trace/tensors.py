@@ -109,8 +109,8 @@ class Traced(Tensor):
 
     def detach(self) -> Tensor:
         """Return the same values without a graph."""
-        made: Tensor = recorder().still(recorder().find(self), stored_array(self))
-        return made
+        detached: Tensor = recorder().still(recorder().find(self), stored_array(self))
+        return detached
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False) -> None:
         """Accumulate gradients in the leaves, as `Tensor.backward` does, and record how they are computed."""
@@ -119,14 +119,14 @@ class Traced(Tensor):
         if gradient is None and self.size != 1:
             raise ValueError(f"backward() of a Tensor of shape {self.shape} needs a gradient of that shape.")
         seed = wrap(np.ones_like(stored_array(self)), None) if gradient is None else gradient
-        kept: dict[Any, Any] = {}
+        retained: dict[Any, Any] = {}
         with recording(True):
             seed = seed if isinstance(seed, Tensor) else wrap(np.asarray(seed, self.dtype), None)
-            arrived = walk(self.node, seed, differentiable=True, keep=kept.__setitem__ if retain_grads else None)
-        for node, g in {**kept, **arrived}.items():
+            gradients = walk(self.node, seed, differentiable=True, keep=retained.__setitem__ if retain_grads else None)
+        for node, g in {**retained, **gradients}.items():
             if not isinstance(node, StillNode):
                 g = g.detach() if isinstance(g, Tensor) else wrap(g, None)
-                node.grad = g if node.grad is None or node in kept else node.grad + g
+                node.grad = g if node.grad is None or node in retained else node.grad + g
 
     def item(self, *where: int) -> Any:
         """Refuse: the number differs from call to call."""
@@ -189,10 +189,10 @@ class Traced(Tensor):
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
         if not isinstance(primitive.forward, np.ufunc) and all(map(_is_number, args)):  # no array decides the dtype
             args = tuple([x.entered() if isinstance(x, TracedNumber) else x for x in args])
-        return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
+        return apply(primitive, args, {key: _stored_arrays(x) for key, x in meta.items()} if meta else meta)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(REGISTRY["getitem"], (self,), {"index": _held(raw_index(index))})
+        return apply(REGISTRY["getitem"], (self,), {"index": _stored_arrays(raw_index(index))})
 
     def __len__(self) -> int:
         return len(stored_array(self))
@@ -323,7 +323,7 @@ def _as_plain_arrays(x: Any) -> Any:
 def _run_plain(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run a NumPy function without a gradient: at once if it depends on shapes only, else recorded."""
     if function in STATIC:
-        kinds = _held if function in BY_NUMBER else _for_shapes_only
+        kinds = _stored_arrays if function in BY_NUMBER else _for_shapes_only
         answer = function(*kinds(args), **{key: kinds(x) for key, x in kwargs.items()})
         if function not in LIKE:
             return answer
@@ -341,12 +341,12 @@ def _for_shapes_only(x: Any) -> Any:
     """Return arrays and Python numbers in place of traced Tensors, for functions that read shape and dtype only."""
     if isinstance(x, (list, tuple)):
         return type(x)([_for_shapes_only(part) for part in x])
-    return stored_array(x) if isinstance(x, TracedNumber) else _held(x)
+    return stored_array(x) if isinstance(x, TracedNumber) else _stored_arrays(x)
 
 
-def _held(x: Any) -> Any:
+def _stored_arrays(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
-        return type(x)([_held(part) for part in x])
+        return type(x)([_stored_arrays(part) for part in x])
     if isinstance(x, TracedNumber):
         return x._number("an option")
     return np.asarray(x) if isinstance(x, ShapePlaceholder) else stored_array(x)

@@ -67,9 +67,9 @@ def plain_values(value: Any) -> Any:
     return value if isinstance(value, Tensor) else np.asarray(unmasked(value))
 
 
-def refuse_where(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
+def refuse_where(call: str, name: str, values: Any, wrong: Any, fix: str) -> None:
     """Raise a ValueError if an entry of `wrong` is True, naming the first wrong value and its index."""
     if isinstance(values, np.ndarray) and np.any(wrong):
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         place = f"[{', '.join(map(str, at))}]" if at else ""
-        raise ValueError(f"{call}: {what}{place} is {values[at]}; {fix}")
+        raise ValueError(f"{call}: {name}{place} is {values[at]}; {fix}")

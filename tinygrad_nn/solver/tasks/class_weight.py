@@ -61,15 +61,15 @@ def weighted_loss(call: str, weight: Any, labels: Array, loss: Callable[..., Any
     axis = given.get("axis", given.get("dim", -1))
     if any(_without_options(loss) is known for known in _ON_AXIS_1):
         axis = 1
-    known: dict[int, Array] = {}
+    weight_per_class: dict[int, Array] = {}
 
     def weighed(output: Any, y: Any) -> Any:
         classes = output.shape[axis] if output.ndim > 1 else output.shape[-1]
-        if classes not in known:
+        if classes not in weight_per_class:
             of_classes = labels[(labels >= 0) & (labels < classes)]  # others are ignored, or the loss raises
             counts = np.bincount(of_classes.astype(np.intp, copy=False), minlength=classes)
-            known[classes] = _weight_per_class(call, weight, counts)
-        return loss(output, y, weight=known[classes].astype(output.dtype))
+            weight_per_class[classes] = _weight_per_class(call, weight, counts)
+        return loss(output, y, weight=weight_per_class[classes].astype(output.dtype))
 
     return weighed
 

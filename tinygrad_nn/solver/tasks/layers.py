@@ -105,11 +105,11 @@ def graph_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossA
     value = float(loss.data)
     if not math.isfinite(value):
         raise not_finite_error(net, value)
-    arrived: dict[Any, Array] = walk(loss.node, net.seed, free=True)  # type: ignore[arg-type]
+    gradients: dict[Any, Array] = walk(loss.node, net.seed, free=True)  # type: ignore[arg-type]
     dW, db = [], []
     for layer in net.model:
-        dW.append(arrived[layer._W.node])
-        db.append(arrived[layer._b.node])
+        dW.append(gradients[layer._W.node])
+        db.append(gradients[layer._b.node])
     return value, dW, db
 
 

@@ -121,8 +121,8 @@ class ModuleTask(Task):
         node = getattr(loss, "node", None)
         if node is None:
             raise ValueError("the loss does not depend on any parameter; compute it from them, with Tensors.")
-        arrived: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
-        return value, [arrived.get(p.node) for p in self.parameters]
+        gradients: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
+        return value, [gradients.get(p.node) for p in self.parameters]
 
     def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
         """Return the arguments of `recorded`."""
@@ -162,14 +162,14 @@ class ModuleTask(Task):
         wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
         return wide, narrow
 
-    def line_search(self, x: Any, y: Any, rate: Callable[[float], float], across: Across) -> float:
+    def line_search(self, x: Any, y: Any, rate: Callable[[float], float], over_ranks: Across) -> float:
         """Take an L-BFGS step on a batch, and return the loss before it.
 
-        `across` maps loss and gradients of this rank to those of all ranks.
+        `over_ranks` maps loss and gradients of this rank to those of all ranks.
         """
         minimizer: Minimizer = self.search  # type: ignore[assignment]
         minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
-        minimizer.across = across
+        minimizer.over_ranks = over_ranks
         loss: float = minimizer.step(lambda: self.objective(x, y))  # type: ignore[assignment]
         minimizer.zero_grad()
         return self.finite(loss)

@@ -89,11 +89,11 @@ def padded(x: Any, rank: int) -> Any:
     return x.reshape((x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
 
 
-def aligned(args: Sequence[Any], mapped: Sequence[bool], least: int = 0) -> list[Any]:
+def aligned(args: Sequence[Any], mapped: Sequence[bool], min_rank: int = 0) -> list[Any]:
     """Return arguments padded with axes, so that samples are broadcast against samples, and axes as in one sample."""
-    if len(args) == 1 and not least:
+    if len(args) == 1 and not min_rank:
         return list(args)
-    rank = max(least, *[np.ndim(x) - m for x, m in zip(args, mapped, strict=True)])
+    rank = max(min_rank, *[np.ndim(x) - m for x, m in zip(args, mapped, strict=True)])
     return [padded(x, rank) if m else x for x, m in zip(args, mapped, strict=True)]
 
 
@@ -372,7 +372,7 @@ def _as_broadcast(p: Any) -> Any:
     return np.nonzero(p)[0] if _is_mask(p) else p
 
 
-def _gather(call: Call, place: _IndexParts, moving: list[bool]) -> Any:
+def _gather(call: Call, place: _IndexParts, varies: list[bool]) -> Any:
     """Read an array at indices that differ from sample to sample."""
     x, parts = call.args[0], list(place.parts)
     numbers = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)]
@@ -382,7 +382,7 @@ def _gather(call: Call, place: _IndexParts, moving: list[bool]) -> Any:
     apart = numbers != list(range(numbers[0], numbers[-1] + 1))
     before = 0 if apart else sum(1 for p in parts[: numbers[0]])
     for i in numbers:
-        if moving[i]:
+        if varies[i]:
             full = padded(parts[i].full, rank)
             parts[i] = full._array_for_index() if isinstance(full, Tensor) else full
     if call.mapped[0]:

@@ -102,17 +102,18 @@ def _first(x: Any, axis: int) -> Any:
     return unmasked(x) if axis == 0 else np.moveaxis(unmasked(x), axis, 0)
 
 
-def _per_leaf(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
+def _per_leaf(axes: Any, tree: Tree, argument: str, name: str) -> list[Any]:
     """Return the axis for each leaf of a tree; one number or None in `axes` counts for all leaves of a container."""
     if axes is None or isinstance(axes, (int, np.integer)):
         return [axes for _ in flatten(tree)[0]]
     parts, found = children(tree), children(axes)
     if parts is None or found is None or set(parts) != set(found):
         raise ValueError(
-            f"{what} of vmap({name}) has {described(axes)} where there is {described(tree)}; give one integer or None "
-            "for all of it, or the same containers."
+            f"{argument} of vmap({name}) has {described(axes)} where there is {described(tree)}; give one integer or "
+            "None for all of it, or the same containers."
         )
-    return [axis for key, part in parts.items() if part is not None for axis in _per_leaf(found[key], part, what, name)]
+    pairs = [(found[key], part) for key, part in parts.items() if part is not None]
+    return [axis for axes_of_part, part in pairs for axis in _per_leaf(axes_of_part, part, argument, name)]
 
 
 def _as_result(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:

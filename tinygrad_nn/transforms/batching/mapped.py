@@ -84,7 +84,7 @@ class Level:
             mode.level, self.open = self.outer, False
 
     @contextmanager
-    def again(self) -> Iterator[None]:
+    def reentered(self) -> Iterator[None]:
         """Make this the current Level inside the block, even if this vmap is over, or left for the moment."""
         mode, was = thread.mode, self.open
         before, mode.level, self.open = mode.level, self, True
@@ -94,7 +94,7 @@ class Level:
             mode.level, self.open = before, was
 
     @contextmanager
-    def left(self) -> Iterator[None]:
+    def outside_level(self) -> Iterator[None]:
         """Leave this Level inside the block, for computations with all samples as plain arrays."""
         mode = thread.mode
         before, mode.level = mode.level, self.beyond(mode.level)
@@ -111,11 +111,11 @@ class Level:
         """Return the Mapped Tensor for one sample of an array or Tensor with the samples along its first axis."""
         if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the inner vmap's Mapped is outside
             return inner.wrap(self.wrap(full.full.swapaxes(0, 1)))
-        made: Mapped = object.__new__(Mapped)
-        made.full, made.level, made.label = full, self, None
-        made.node = full.node if isinstance(full, Tensor) else None
-        store_array(made, placeholder(full.shape[1:], full.dtype))
-        return made
+        mapped: Mapped = object.__new__(Mapped)
+        mapped.full, mapped.level, mapped.label = full, self, None
+        mapped.node = full.node if isinstance(full, Tensor) else None
+        store_array(mapped, placeholder(full.shape[1:], full.dtype))
+        return mapped
 
     def has(self, x: Any) -> bool:
         """Tell whether a value differs between the samples of this Level."""
@@ -142,14 +142,14 @@ class Level:
 
         Values that all samples share are broadcast.
         """
-        with self.left():
+        with self.outside_level():
             found = f(*([self.full(x) for x in tree] for tree in trees))
         return [self.wrap(x) for x in found]
 
 
     def one_by_one(self, f: Callable[..., Sequence[Any]], *values: Any) -> list[Any]:
         """Call a function of arrays for each sample, outside of this vmap; return its stacked results as Mapped."""
-        with self.left():
+        with self.outside_level():
             full = [self.full(x) for x in values]
             found = [f(*(x[b] for x in full)) for b in range(self.n)]
             return [self.wrap(np.stack(parts)) for parts in zip(*found, strict=True)]

@@ -94,14 +94,14 @@ def for_each_sample(level: Level, row: Primitive, args: Sequence[Any], options: 
     ])  # fmt: skip
 
 
-def stack_samples(name: str, found: Sequence[Any]) -> Any:
+def stack_samples(name: str, results: Sequence[Any]) -> Any:
     """Return the results of all samples stacked to one array or Tensor."""
-    shapes = list(dict.fromkeys(np.shape(x) for x in found))
+    shapes = list(dict.fromkeys(np.shape(x) for x in results))
     if len(shapes) > 1:
         raise ValueError(RAGGED.format(name=name, shapes=" and ".join(map(str, shapes[:2]))))
-    if any(isinstance(x, Tensor) for x in found):
-        return REGISTRY["stack"](*found, axis=0)
-    return np.stack([np.asarray(x) for x in found])
+    if any(isinstance(x, Tensor) for x in results):
+        return REGISTRY["stack"](*results, axis=0)
+    return np.stack([np.asarray(x) for x in results])
 
 
 def sample_arguments(level: Level, b: int, tree: Any, option: bool = False) -> Any:
@@ -128,7 +128,7 @@ def vectorized_or_each(
         args, options = _all_mapped_behind(list(args)), _all_mapped_behind(options)
         level = _require_open(level_of(*mapped_in((args, options))))
         try:
-            with level.left():
+            with level.outside_level():
                 found = _call_each_sample(level, function, args, options)
             if not any(level.has(x.full) for x in mapped_in((found,))):
                 return found
@@ -175,7 +175,7 @@ def run_plain_entrywise(ufunc: np.ufunc, inputs: Sequence[Any], options: dict[st
     if mapped_in(options.values()):
         return run_plain(ufunc, inputs, options)
     full, mapped = [x.full if level.has(x) else x for x in inputs], [level.has(x) for x in inputs]
-    with level.left():
+    with level.outside_level():
         try:
             return level.wrap(ufunc(*aligned(full, mapped), **options))
         except ValueError as error:
@@ -187,7 +187,7 @@ def run_plain(function: Callable[..., Any], args: Sequence[Any], options: dict[s
     args, options = _all_mapped_behind(list(args)), _all_mapped_behind(options)
     known = mapped_in((args, options))
     level = _require_open(level_of(*known))
-    with level.left():
+    with level.outside_level():
         if len(known) == 1 and args and known[0] is args[0] and function in ALONG and len(args) < 3:
             found = _run_along_axis(function, list(args), dict(options), level)
             if found is not None:

@@ -89,15 +89,15 @@ def describe_array(array: Array) -> dict[str, Any]:
     return entry | {"summary": " · ".join(words)}
 
 
-def heat_map(array: Array, most: int = MOST) -> dict[str, Any]:
-    """Return an array for a heat map: its numbers, or the means of blocks of its rows if there are more than `most`.
+def heat_map(array: Array, max_size: int = MOST) -> dict[str, Any]:
+    """Return an array for a heat map: its numbers, or the means of blocks of its rows if it is larger than `max_size`.
 
     Example:
         >>> heat_map(np.eye(2)), heat_map(np.ones((48, 64)), 1000)["size"]
         ({'size': [2, 2], 'block': [1, 1], 'numbers': '1 0 0 1'}, [24, 32])
     """
     block = [1, 1]
-    if array.size > most:
+    if array.size > max_size:
         array, block = _means(array.reshape(-1, array.shape[-1]))
     listed = array.ravel().tolist()
     if array.dtype.kind == "f":  # as `short_number` writes them, in one go

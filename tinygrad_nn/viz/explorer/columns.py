@@ -10,7 +10,7 @@ TEXTS = ("title", "named", "letter", "scope", "metadata", "line")  # stored each
 OWN, NUMBER = "\x02", "\x01"  # placeholders in a text for the node's value and for its number
 
 
-def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
+def pack(page_data: Mapping[str, Any]) -> dict[str, Any]:
     r"""Return the result of `explore.data` in the packed form that the page's columns.js unpacks.
 
     Example:
@@ -23,7 +23,7 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
         >>> packed["nodes"]["columns"]["named"], packed["nodes"]["texts"][2], packed["sources"]
         ([2, 2, 2], 'sin #\x01', [0, 1])
     """
-    nodes, edges, arrays = shown["nodes"], shown["edges"], shown["arrays"]
+    nodes, edges, arrays = page_data["nodes"], page_data["edges"], page_data["arrays"]
     operands = [0] * len(nodes)
     for _, target, _ in edges:
         operands[target] += 1
@@ -48,12 +48,12 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
     }
     words = Interned([""])
     levels = {
-        "parents": [level["parent"] for level in shown["levels"]],
-        "kinds": [words.add(level["kind"]) for level in shown["levels"]],
-        "labels": [words.add("" if level["kind"] == "step" else level["label"]) for level in shown["levels"]],
+        "parents": [level["parent"] for level in page_data["levels"]],
+        "kinds": [words.add(level["kind"]) for level in page_data["levels"]],
+        "labels": [words.add("" if level["kind"] == "step" else level["label"]) for level in page_data["levels"]],
         "words": words.values,
     }
-    kept = {key: part for key, part in shown.items() if key != "edges"}
+    kept = {key: part for key, part in page_data.items() if key != "edges"}
     sources, short_arrays = [edge[0] for edge in edges], list(map(plain_number, arrays))
     return kept | {"nodes": packed_nodes, "sources": sources, "arrays": short_arrays, "levels": levels}
 

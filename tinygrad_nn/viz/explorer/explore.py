@@ -145,10 +145,10 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def page_data(story: Story, found: Levels | None = None) -> dict[str, Any]:
-    """Return the data of a page as JSON can hold it; `found` passes levels that were already computed."""
+def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
+    """Return the data of a page as JSON can hold it; `levels` passes levels that were already computed."""
     view, walk = story.view, story.walk
-    found = found or find_levels(view)
+    levels = levels or find_levels(view)
     arrays, equations = Arrays(), Equations()
     pictures = Pictures(view, arrays)
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
@@ -210,8 +210,8 @@ def page_data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         "pictures": pictures.finished(),
         "arrays": arrays.finished(),
         "equations": equations.trees,
-        "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in found.levels],
-        "home": found.home,
+        "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in levels.levels],
+        "home": levels.home,
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
                  "shorter": SHORTER, "tries": TRIES, "givesWay": GIVES_WAY},
     }  # fmt: skip

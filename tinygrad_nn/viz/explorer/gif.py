@@ -146,7 +146,7 @@ class _Film:
 
         return ImageFont.truetype(self.folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", round(size))
 
-    def _frame(self, moment: Moment, at: int, reached: set[int], carried: set[int]) -> Image.Image:
+    def _frame(self, moment: Moment, at: int, visited: set[int], carried: set[int]) -> Image.Image:
         from PIL import Image, ImageDraw
 
         theme = self.theme
@@ -180,7 +180,7 @@ class _Film:
             elif edge.source in self.story.walk.gradients:
                 self._tip(pen, points, colour)
         for part in self.view:
-            self._node(pen, part, spot(f"n{part.number}"), moment, part.number in reached)
+            self._node(pen, part, spot(f"n{part.number}"), moment, part.number in visited)
         taken = [spot(f"n{part.number}") for part in self.view]
         for points, text in labels:
             x, y, w, h = self._free(points, text, taken)
@@ -190,7 +190,7 @@ class _Film:
         self._caption(pen, moment, at)
         return image
 
-    def _free(self, points: list[Point], text: str, taken: list[Spot]) -> Spot:
+    def _free(self, points: list[Point], text: str, occupied: list[Spot]) -> Spot:
         """Return a free rectangle for a label on a line: near its source, or further along if that place is taken."""
         w, h = self._font(11 * self.scale, True).getlength(text) + 10, 18 * self.scale
         length = sum(math.dist(a, b) for a, b in pairwise(points))
@@ -201,11 +201,11 @@ class _Film:
             if (
                 spot[0] >= RIM
                 and spot[0] + w <= self.width - RIM
-                and not any(_is_overlapping(spot, other) for other in taken)
+                and not any(_is_overlapping(spot, other) for other in occupied)
             ):
                 return spot
         x, y = _point_along(points, min(AHEAD / 2 * self.scale, length / 2))
-        while any(_is_overlapping((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
+        while any(_is_overlapping((x - w / 2, y - h / 2, w, h), other) for other in occupied[len(self.view) :]):
             y += 20 * self.scale  # two edges on the same line, as in x * x: below the other label
         return x - w / 2, y - h / 2, w, h
 
@@ -226,7 +226,7 @@ class _Film:
         a, b = 8 * (x - u) / size, 8 * (y - v) / size
         pen.polygon([(x, y), (x - a - b / 2, y - b + a / 2), (x - a + b / 2, y - b - a / 2)], colour)
 
-    def _node(self, pen: ImageDraw.ImageDraw, part: Any, spot: Any, moment: Moment, reached: bool) -> None:
+    def _node(self, pen: ImageDraw.ImageDraw, part: Any, spot: Any, moment: Moment, visited: bool) -> None:
         theme, scale = self.theme, self.scale
         x, y, w, h = spot
         if not _is_overlapping(spot, (0, 0, self.width, self.height)):
@@ -236,13 +236,13 @@ class _Film:
         back = moment.phase in ("seed", "backward")
         lit, soft, ink = self.lit
         line = (theme.gradient if back else theme.text) if current else paint.line
-        fill = (soft if back else lit) if current else paint.fill if reached else theme.background
+        fill = (soft if back else lit) if current else paint.fill if visited else theme.background
         radius = 3 if part.operation is None else 12 * scale
         pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
         text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
         word = self.story.words[part.number]
         rows = [(node_title(part, word), 14, True, text), (node_subtitle(part, word), 12, False, muted)]
-        rows.append((brief_array(part.array) if reached else "", 12, False, text))
+        rows.append((brief_array(part.array) if visited else "", 12, False, text))
         if part.number in self.gradients:
             rows.append(("∂ " + brief_array(self.gradients[part.number]), 12, True, theme.gradient))
         for i, (text, size, bold, colour) in enumerate(rows):
@@ -274,13 +274,13 @@ class _Film:
         pen.text((RIM, top + 13), equation, colour, bold)
 
 
-def _point_along(points: list[Point], far: float) -> Point:
+def _point_along(points: list[Point], distance: float) -> Point:
     """Return the point of a polyline at a distance from its start."""
     for a, b in pairwise(points):
         step = math.dist(a, b)
-        if 0 < step >= far:
-            return a[0] + far / step * (b[0] - a[0]), a[1] + far / step * (b[1] - a[1])
-        far -= step
+        if 0 < step >= distance:
+            return a[0] + distance / step * (b[0] - a[0]), a[1] + distance / step * (b[1] - a[1])
+        distance -= step
     return points[-1]
 
 

@@ -203,12 +203,12 @@ def edge_lines(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Pla
 
     paths = [[f"n{e.source}", *arrangement.routes.get(i, ()), f"n{e.target}"] for i, e in enumerate(edges)]
     meetings = [[meet(a, b) for a, b in pairwise(path)] for path in paths]
-    taken: dict[tuple[int, int], list[int]] = {}  # the values whose edges bend at the end of each line
+    bending: dict[tuple[int, int], list[int]] = {}  # the values whose edges bend at the end of each line
     arity: dict[int, int] = {}
     for edge, found in zip(edges, meetings, strict=True):
         arity[edge.target] = max(arity.get(edge.target, 0), edge.slot + 1)
         for number, left, right in found:
-            turning = taken.setdefault((number, placed.lines[left]), [])
+            turning = bending.setdefault((number, placed.lines[left]), [])
             if placed.lines[right] == placed.lines[left] + 1 and edge.source not in turning:
                 turning.append(edge.source)
     lines = []
@@ -222,7 +222,7 @@ def edge_lines(edges: Sequence[GraphEdge], arrangement: Arrangement, placed: Pla
             points.append(start)
             line = placed.lines[before]
             if placed.lines[after] == line + 1:
-                share = (taken[number, line].index(edge.source) + 1) / (len(taken[number, line]) + 1)
+                share = (bending[number, line].index(edge.source) + 1) / (len(bending[number, line]) + 1)
                 there = rims[number, line][1] + 8 + (TURN - 8) * share
                 back = rims[number, line + 1][0] - 8 - (TURN - 8) * share
                 gap = rims[number, line][2] + LINE * share

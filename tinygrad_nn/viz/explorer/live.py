@@ -55,7 +55,7 @@ class Session:
     changes: list[Change] = field(default_factory=list)
     undone: list[Change] = field(default_factory=list)
     version: int = 0
-    shown: PageState | None = None
+    state: PageState | None = None
     lock: Any = field(default_factory=RLock)
 
 
@@ -106,7 +106,7 @@ class Live:
     def page(self, session: Session) -> str:
         """Return the page with the changes of a session."""
         with session.lock:
-            shown = self._shown(session)
+            shown = self._current_state(session)
             return self.html(shown.answer, self.title or heading_of(shown.view), served=True)
 
     def file(self) -> str:
@@ -120,7 +120,7 @@ class Live:
     def _change(self, request: Request) -> Any:
         session, body = self.sessions[request.session], request.body
         with session.lock:
-            shown = self._shown(session)
+            shown = self._current_state(session)
             if body.get("version") != shown.version:
                 return {"stale": OLD}
             change = self._read(shown, body)
@@ -152,7 +152,7 @@ class Live:
         """Return the numbers of a node with all digits (all or one of them), and the operations that can replace it."""
         session = self.sessions[request.session]
         with session.lock:
-            shown = self._shown(session)
+            shown = self._current_state(session)
             number = _requested_node(shown, request.body)
             array = shown.numbers[number]
             few = array.size <= MOST_NUMBERS and (array.ndim == 0 or array.shape[-1] <= MOST_COLUMNS)
@@ -175,13 +175,13 @@ class Live:
         """Run the function with new changes, and keep them if the run succeeds."""
         shown = self._compute(changes, undone, session.version + 1)
         session.changes, session.undone = changes, undone
-        session.version, session.shown = shown.version, shown
+        session.version, session.state = shown.version, shown
         return shown.answer
 
-    def _shown(self, session: Session) -> PageState:
-        if session.shown is None:
-            session.shown = self._compute(session.changes, session.undone, session.version)
-        return session.shown
+    def _current_state(self, session: Session) -> PageState:
+        if session.state is None:
+            session.state = self._compute(session.changes, session.undone, session.version)
+        return session.state
 
     def _compute(self, changes: list[Change], undone: list[Change], version: int) -> PageState:
         with self.rerun.running(changes) as run:
@@ -204,17 +204,17 @@ class Live:
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
             "was": was["node"], "carried": was["edge"],
-            "said": [change.said for change in changes],
-            "lost": len(run.lost), "note": "" if self._steady else UNSTEADY,
+            "said": [change.description for change in changes],
+            "lost": len(run.unapplied), "note": "" if self._steady else UNSTEADY,
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
             "others": names,
         }  # fmt: skip
         return PageState(version, found.view, places, values, operations, answer, names)
 
-    def _differences(self, found: _ExploredRun) -> dict[str, dict[str, list[Any]]]:
+    def _differences(self, run: _ExploredRun) -> dict[str, dict[str, list[Any]]]:
         """Return the original arrays that have changed, formatted for the page, by their node or edge number."""
         differ: dict[str, dict[str, list[Any]]] = {"node": {}, "edge": {}}
-        for key, number, *arrays in found.numbers():
+        for key, number, *arrays in run.numbers():
             if key in self._before:
                 was = self._before[key]
                 pair = [self._shown_before(key, part) if _has_changed(was[part], new) else None
@@ -234,7 +234,7 @@ class Live:
         if names is None and hasattr(function, "named_parameters"):
             names = function
         if names is None or (isinstance(names, Mapping) and names):
-            named = view_in_spaces(run.result, [names or {}, run.names, *spaces_of(function)], given=True)
+            named = view_in_spaces(run.result, [names or {}, run.names, *spaces_of(function)], explicit=True)
         else:
             named = view_with_names(run.result, names)
         view = named.view
@@ -242,37 +242,37 @@ class Live:
             view, self.rerun.places(run, view), tell_story(view, self.gradient, named.roles), self._places
         )
 
-    def _read(self, shown: PageState, body: Mapping[str, Any]) -> Change:
+    def _read(self, state: PageState, body: Mapping[str, Any]) -> Change:
         """Return the `Change` in the body of a request."""
-        number = _requested_node(shown, body)
-        place, array = shown.places[number], shown.numbers[number]
-        said = shown.named(number)
-        if "operation" in body and number < len(shown.view):
+        number = _requested_node(state, body)
+        place, array = state.places[number], state.numbers[number]
+        said = state.named(number)
+        if "operation" in body and number < len(state.view):
             name = body["operation"]
-            if name not in shown.operations[number]:
-                known = ", ".join(shown.operations[number]) or "none"
+            if name not in state.operations[number]:
+                known = ", ".join(state.operations[number]) or "none"
                 raise ValueError(f"{printable(name)} cannot replace {said}; these can: {known}.")
-            return Change(place, operation=name, said=f"{said}: {shown.view[number].operation} → {name}")
+            return Change(place, operation=name, description=f"{said}: {state.view[number].operation} → {name}")
         index = body.get("index", [])
         flat = _flat_index(index, array.shape)
         value = _parse_number(body.get("value"), array.dtype.kind)
         where = f"[{', '.join(map(str, index))}]" if index else ""
         words = f"{said}{where}: {short_number(array.ravel()[flat].item())} → {short_number(value)}"
-        return Change(place, flat, value, said=words)
+        return Change(place, flat, value, description=words)
 
 
 class _ExploredRun:
     """The graph and the story of a run, and a key for each node by which it is found in other runs."""
 
-    def __init__(self, view: GraphView, places: list[Place], story: Story, known: dict[Place, int]) -> None:
+    def __init__(self, view: GraphView, places: list[Place], story: Story, numbers: dict[Place, int]) -> None:
         self.view, self.places, self.story = view, places, story
         self.values = [np.array(part.array) for part in view]
-        seen: dict[int, int] = {}
+        occurrences: dict[int, int] = {}
         self.keys = []
         for place in places:
-            number = known.setdefault(place, len(known))
-            seen[number] = seen.get(number, -1) + 1
-            self.keys.append(f"{number} {seen[number]}")
+            number = numbers.setdefault(place, len(numbers))
+            occurrences[number] = occurrences.get(number, -1) + 1
+            self.keys.append(f"{number} {occurrences[number]}")
 
     def numbers(self) -> Iterator[tuple[Any, int, Array | None, Array | None]]:
         """Yield (key, number, value, gradient) of each node, then (key, number, contribution, total) of each edge.
@@ -303,10 +303,10 @@ def _change_key(change: Change) -> Any:
     return change.place, change.index, change.operation is None
 
 
-def _requested_node(shown: PageState, body: Mapping[str, Any]) -> int:
+def _requested_node(state: PageState, body: Mapping[str, Any]) -> int:
     number = body.get("node")
-    if type(number) is not int or not 0 <= number < len(shown.numbers):
-        raise ValueError(f"there is no node {printable(number)}; this graph has nodes 0 to {len(shown.view) - 1}.")
+    if type(number) is not int or not 0 <= number < len(state.numbers):
+        raise ValueError(f"there is no node {printable(number)}; this graph has nodes 0 to {len(state.view) - 1}.")
     return number
 
 

@@ -14,8 +14,8 @@ from ..graph.folding import READ, Folded, fold
 from .story import Moment, Story
 
 
-def abridge(story: Story, most: int) -> Story:
-    """Return a story of at most ``most`` moments: one iteration of each loop is shown, each folded part is one moment.
+def abridge(story: Story, max_moments: int) -> Story:
+    """Return a story of at most `max_moments`: one iteration of each loop is shown, each folded part is one moment.
 
     Example:
         >>> from tinygrad_nn import Tensor
@@ -28,15 +28,15 @@ def abridge(story: Story, most: int) -> Story:
         >>> len(short.moments), short.moments[3].text
         (8, '299 steps after: 598 operations in one.')
     """
-    if len(story.moments) <= most:
+    if len(story.moments) <= max_moments:
         return story
     read = READ
-    while len(moments := _Abridged(story, folded := fold(story.view, read)).moments()) > most and read > 4:
+    while len(moments := _Abridged(story, folded := fold(story.view, read)).moments()) > max_moments and read > 4:
         read //= 2
-    kept = {folded.number[old]: g for old, g in story.walk.gradients.items() if folded.alone(old)}
+    kept = {folded.number[old]: g for old, g in story.walk.gradients.items() if folded.is_unfolded(old)}
     words = [part.kind for part in folded.view]
     for old, new in enumerate(folded.number):
-        if folded.alone(old):
+        if folded.is_unfolded(old):
             words[new] = story.words[old]
     return replace(story, view=folded.view, walk=WalkBack({}, (), kept), moments=tuple(moments), words=tuple(words))
 
@@ -48,7 +48,7 @@ class _Abridged:
         self.story, self.folded = story, folded
 
     def moments(self) -> list[Moment]:
-        story, number, alone = self.story, self.folded.number, self.folded.alone
+        story, number, is_unfolded = self.story, self.folded.number, self.folded.is_unfolded
         start, *others = story.moments
         moments = [Moment("start", -1, None, (), lambda: f"{start.text} {self.folded.note}")]
         forward: dict[int, int] = {}
@@ -61,7 +61,7 @@ class _Abridged:
         for moment in others:
             if moment.phase == "end":
                 moments.append(moment)
-            elif alone(moment.number):
+            elif is_unfolded(moment.number):
                 contributions = self._joined([moment])
                 new = number[moment.number]
                 moments.append(Moment(moment.phase, new, moment.gradient, contributions, moment.tell))
@@ -83,7 +83,7 @@ class _Abridged:
         found: dict[int, Contribution] = {}
         for c in (c for moment in moments for c in moment.contributions):
             place = self.folded.edge[c.edge]
-            if place < 0 or not self.folded.alone(self.story.view.edges[c.edge].source):
+            if place < 0 or not self.folded.is_unfolded(self.story.view.edges[c.edge].source):
                 continue
             before = found.get(place)
             array: Any = c.array if before is None else before.array + c.array

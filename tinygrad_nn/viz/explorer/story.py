@@ -133,10 +133,10 @@ def _backward_text(view: GraphView, name: Called, step: Step, place: int, total:
     return PHRASES["backward"].format(place=place, total=total, node=name(step.number), parts=parts)
 
 
-def _first_phrases(parts: Sequence[Part], said: Callable[[Part], str]) -> list[str]:
+def _first_phrases(parts: Sequence[Part], phrase: Callable[[Part], str]) -> list[str]:
     """Return a phrase for each of the first `MOST` parts, and one with the number of the others."""
     rest = [PHRASES["rest"].format(number=len(parts) - MOST)] if len(parts) > MOST else []
-    return [*map(said, parts[:MOST]), *rest]
+    return [*map(phrase, parts[:MOST]), *rest]
 
 
 def _contribution_text(name: str, c: Contribution) -> str:

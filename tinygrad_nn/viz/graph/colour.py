@@ -130,7 +130,7 @@ COLOURS = (*SCALES, "nan")
 
 
 def colour(
-    view: GraphView, groups: Mapping[str, Sequence[int]], by: str, given: Any = None, homes: Sequence[str] = ()
+    view: GraphView, groups: Mapping[str, Sequence[int]], by: str, measured: Any = None, homes: Sequence[str] = ()
 ) -> tuple[dict[str, Shade], Legend]:
     """Return the color of each drawn item, and the legend.
 
@@ -138,9 +138,9 @@ def colour(
         view: the graph.
         groups: the numbers of the nodes that each drawn item stands for, by its key.
         by: one of `COLOURS`.
-        given: a mapping from names or numbers of nodes to seconds, bytes or relative errors, or a report with ``rows``
-            that have a ``name`` and ``max_rel``; times are measured if none are given. A mapping may have a
-            ``title`` for the legend, and a method ``told`` that returns lines of text for node numbers.
+        measured: a mapping from names or numbers of nodes to seconds, bytes or relative errors, or a report with
+            ``rows`` that have a ``name`` and ``max_rel``; times are measured if none are given. A mapping may have a
+            ``title`` for the legend, and a method ``describe`` that returns lines of text for node numbers.
         homes: the scope that each node is drawn in; a node is also found as ``"scope name"``.
 
     Raises:
@@ -152,27 +152,27 @@ def colour(
         shades = {key: shade(BIRTH[k][0], BIRTH[k][1] if k else "") for key, k in worst.items()}
         return shades, Legend("where NaN and infinity come from", tuple(shade(*entry) for entry in BIRTH))
     scale = SCALES[by]
-    values = _values(view, by, given, homes)
+    values = _values(view, by, measured, homes)
     joined = {key: scale.join(found) for key, numbers in groups.items()
               if (found := [values[n] for n in numbers if n in values])}  # fmt: skip
-    own = given if isinstance(given, Mapping) else None  # a report also has a title, but not for a legend
+    own = measured if isinstance(measured, Mapping) else None  # a report also has a title, but not for a legend
     legend = replace(scale.legend, title=getattr(own, "title", SHARE if by == "time" and own else scale.title))
-    told = getattr(own, "told", lambda numbers: ())
+    describe = getattr(own, "describe", lambda numbers: ())
     total = (sum(values.values()) or 1.0) if by == "time" else 1.0
-    shades = {key: replace(shade(scale.shade(value / total).fill, scale.show(value)), lines=told(groups[key]))
+    shades = {key: replace(shade(scale.shade(value / total).fill, scale.show(value)), lines=describe(groups[key]))
               for key, value in joined.items()}  # fmt: skip
     return shades, legend
 
 
-def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[int, float]:
+def _values(view: GraphView, by: str, numbers: Any, homes: Sequence[str]) -> dict[int, float]:
     if by == "gradient":
         values = {node.number: _norm(node.grad) for node in view if node.grad is not None}
         missing = "no gradients are left in this graph; call loss.backward(retain_graph=True, retain_grads=True) first."
-    elif by == "bytes" and given is None:
+    elif by == "bytes" and numbers is None:
         return {node.number: float(node.array.nbytes) for node in view}
     else:
-        rows = getattr(given, "rows", None)
-        wanted = {row.name: row.max_rel for row in rows} if rows is not None else dict(given or {})
+        rows = getattr(numbers, "rows", None)
+        wanted = {row.name: row.max_rel for row in rows} if rows is not None else dict(numbers or {})
         values = {}
         for node in view:
             for key in _keys(node, homes):
@@ -181,7 +181,7 @@ def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[
                     break
         unit = {"time": "seconds", "bytes": "bytes"}.get(by, "its relative error")
         missing = f"pass measures=, a dict of {unit} by the name or number of a node, {{'W': 1e-9}}; none of it fits."
-        if by == "time" and given is None:
+        if by == "time" and numbers is None:
             values = measure_times(view)
             missing = "this graph has no operations."
     if not values:

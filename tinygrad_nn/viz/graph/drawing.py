@@ -42,17 +42,17 @@ class Drawing:
     Attributes:
         view: the graph.
         picture: the drawn items and their style; a graph that is too large is folded, and ``picture.note`` says how.
-        whole: a function that returns the picture of the whole graph.
+        full_picture: a function that returns the picture of the whole graph.
     """
 
     view: GraphView
     picture: Picture
-    whole: Callable[[], Picture] | None = field(default=None, repr=False, compare=False)
+    full_picture: Callable[[], Picture] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def dot(self) -> str:
         """The DOT text of the whole graph, never folded, because other programs read it."""
-        return to_dot(self.whole() if self.picture.note and self.whole else self.picture)
+        return to_dot(self.full_picture() if self.picture.note and self.full_picture else self.picture)
 
     @cached_property
     def mermaid(self) -> str:

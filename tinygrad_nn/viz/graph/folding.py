@@ -28,7 +28,7 @@ class Folded:
     edge: tuple[int, ...]
     note: str
 
-    def alone(self, number: int) -> bool:
+    def is_unfolded(self, number: int) -> bool:
         """Return whether a node of the whole graph is shown as itself, not folded."""
         return self.view[self.number[number]].kind != "fold"
 
@@ -60,9 +60,9 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
     return _Folding(view, levels, _open_levels(levels, read, kept)).folded()
 
 
-def _open_levels(found: Levels, read: int, kept: set[int]) -> set[int]:
+def _open_levels(tree: Levels, read: int, kept: set[int]) -> set[int]:
     """Return the levels that stay open: the kept ones, then the outermost ones as long as there is room."""
-    levels = found.levels
+    levels = tree.levels
     size = [2 if level.kind == "loop" else len(level.children) for level in levels]
     shown, parts, waiting = {0}, size[0] + sum(size[number] for number in kept - {0}), [0]
     while waiting:
@@ -84,18 +84,18 @@ def _open_levels(found: Levels, read: int, kept: set[int]) -> set[int]:
 class _Folding:
     """Builder of a folded graph."""
 
-    def __init__(self, view: GraphView, found: Levels, shown: set[int]) -> None:
-        self.view, self.found, self.shown = view, found, shown
-        levels = found.levels
+    def __init__(self, view: GraphView, tree: Levels, open_levels: set[int]) -> None:
+        self.view, self.tree, self.open_levels = view, tree, open_levels
+        levels = tree.levels
         self.standing: list[tuple[str, int] | None] = [None] * len(levels)  # the part that replaces a hidden level
-        turned = {levels[number].parent: number for number in shown - {0}
+        turned = {levels[number].parent: number for number in open_levels - {0}
                   if levels[levels[number].parent].kind == "loop"}  # loop -> its visible step
         for number, level in enumerate(levels[1:], 1):
             if self.standing[level.parent] is not None:
                 self.standing[number] = self.standing[level.parent]
-            elif number not in shown and level.parent in turned:
+            elif number not in open_levels and level.parent in turned:
                 self.standing[number] = ("before" if number < turned[level.parent] else "after", level.parent)
-            elif number not in shown:
+            elif number not in open_levels:
                 self.standing[number] = ("folded", number)
 
     def folded(self) -> Folded:
@@ -115,29 +115,29 @@ class _Folding:
             joined.append((source, target, -1 if many else edge.slot))
         slots: dict[int, int] = {}
         places: dict[tuple[int, int, int], int] = {}
-        listed: list[GraphEdge] = []
+        edges: list[GraphEdge] = []
         for wire in sorted(dict.fromkeys(joined), key=lambda wire: wire[1]):
             source, target, _ = wire
             if source != target:
                 slots[target] = slots.get(target, -1) + 1
-                places[wire] = len(listed)
-                listed.append(GraphEdge(source, target, slots[target]))
+                places[wire] = len(edges)
+                edges.append(GraphEdge(source, target, slots[target]))
         small = object.__new__(GraphView)  # the constructor accepts only results
         outputs = tuple(dict.fromkeys(number[output] for output in view.outputs))
-        for name, value in (("nodes", tuple(nodes)), ("edges", tuple(listed)), ("outputs", outputs)):
+        for name, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", outputs)):
             object.__setattr__(small, name, value)
         return Folded(small, number, tuple(places.get(wire, -1) for wire in joined), self._note(len(nodes)))
 
     def _key(self, number: int) -> tuple[str, int]:
-        return self.standing[self.found.home[number]] or ("node", number)
+        return self.standing[self.tree.home[number]] or ("node", number)
 
     def _node(self, number: int, key: tuple[str, int], last: int) -> GraphNode:
         """Return the node of a part, in the scope of the level around it."""
         kind, place = key
-        levels = self.found.levels
+        levels = self.tree.levels
         if kind == "node":
             part = self.view[place]
-            return replace(part, number=number, scope=self._scope(self.found.home[place]) if part.operation else None)
+            return replace(part, number=number, scope=self._scope(self.tree.home[place]) if part.operation else None)
         level = levels[place]
         if kind in ("before", "after"):
             hidden = [~child for child in level.children if self.standing[~child] == key]
@@ -154,12 +154,12 @@ class _Folding:
 
     def _scope(self, number: int) -> str | None:
         """Return the path of a level as a scope; a loop and its step share a box."""
-        names = [level.label for level in map(self.found.levels.__getitem__, enclosing(self.found.levels, number)[1:])
+        names = [level.label for level in map(self.tree.levels.__getitem__, enclosing(self.tree.levels, number)[1:])
                  if level.kind != "step"]  # fmt: skip
         return ".".join(name.replace(".", "·") for name in names) or None
 
     def _note(self, parts: int) -> str:
-        levels = self.found.levels
+        levels = self.tree.levels
         loops = [level for number, level in enumerate(levels) if level.kind == "loop" and self._visible(number, level)]
         operations = levels[0].operations
         said = f"{operations:,} operations are shown as {parts:,} parts"
@@ -170,4 +170,4 @@ class _Folding:
         return f"{said}."
 
     def _visible(self, number: int, level: Level) -> bool:
-        return number in self.shown and self.standing[number] is None and bool(level.children)
+        return number in self.open_levels and self.standing[number] is None and bool(level.children)

@@ -143,9 +143,9 @@ class _LevelBuilder:
             for number in range(len(self.tree)):
                 self._stretches(number)
 
-    def _number_of(self, what: tuple[object, ...]) -> int:
+    def _number_of(self, description: tuple[object, ...]) -> int:
         """Return a number that is the same for equal descriptions."""
-        return self.descriptions.setdefault(what, len(self.descriptions))
+        return self.descriptions.setdefault(description, len(self.descriptions))
 
     def _alike(self, child: int) -> int:
         """Return a number that is equal for operations, or levels, that look the same."""
@@ -189,13 +189,14 @@ class _LevelBuilder:
             if not found:
                 period += 1
                 continue
-            kept: list[int] = []
+            merged: list[int] = []
             at = 0
             for begin, steps in found:
-                kept += children[at:begin]
-                kept.append(self._loop([children[begin + k * period : begin + (k + 1) * period] for k in range(steps)]))
+                merged += children[at:begin]
+                starts = range(begin, begin + steps * period, period)
+                merged.append(self._loop([children[start : start + period] for start in starts]))
                 at = begin + steps * period
-            children = kept + children[at:]
+            children = merged + children[at:]
             look = np.array([self._alike(child) for child in children])
             period = 1  # loops may be the equal steps of an outer loop
         return children

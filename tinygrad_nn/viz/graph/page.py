@@ -66,7 +66,7 @@ def html_page(
     )  # fmt: skip
 
 
-def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
+def to_page(view: GraphView, picture: Picture, svg: str | None, reason: str = "", mermaid: str = "") -> str:
     """Return the page of a drawing: the SVG and a folded table, or else a note, the table and the Mermaid text."""
     title = picture.style.title or title_of(view)
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
@@ -74,7 +74,7 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
         table = f"<details><summary>All nodes as a table</summary>\n{_node_table(view, picture.roles)}\n</details>"
         body = f"<main>\n{said}{at_readable_size(svg, title)}\n{table}\n</main>"
     else:
-        body = f"<main>\n{said}{to_fragment(view, why, mermaid, picture.roles)}\n</main>"
+        body = f"<main>\n{said}{to_fragment(view, reason, mermaid, picture.roles)}\n</main>"
     return html_page(title, body, theme=picture.style.theme, style=AT_SIZE)
 
 
@@ -86,10 +86,10 @@ def at_readable_size(svg: str, name: str) -> str:
     return f'<div class="drawing" {label} style="--w:{width}">\n{svg}</div>'
 
 
-def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
+def to_fragment(view: GraphView, reason: str, mermaid: str, roles: Mapping[int, str]) -> str:
     """Return the replacement of a picture that cannot be drawn: the reason, a table of the nodes, and Mermaid text."""
     return (
-        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_node_table(view, roles)}\n'
+        f'<p class="note">{escape(reason)}</p>\n<h2>Nodes</h2>\n{_node_table(view, roles)}\n'
         f'<h2>The same as Mermaid text</h2>\n'
         f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n"
         f'<pre tabindex="0">{escape(mermaid)}</pre>'

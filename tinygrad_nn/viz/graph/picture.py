@@ -313,9 +313,9 @@ def _fold_item(key: str, path: str, nodes: list[GraphNode], label: str | None = 
     return Item(key, "fold", shorten(label or scope_name(name)), "", tuple(lines), None, None, 0, box, about)
 
 
-def count_text(n: int, one: str, many: str | None = None) -> str:
+def count_text(n: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun in singular or plural."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
 def title_of(view: GraphView) -> str:

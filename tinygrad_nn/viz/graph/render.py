@@ -88,9 +88,9 @@ def tidy_svg(svg: str, about: dict[str, str], title: str) -> str:
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'font-family="Helvetica[^"]*"', f'font-family="{_STACK}"', svg)
 
-    def name(found: re.Match[str]) -> str:
-        text = about.get(found[2], title if found[3] == "graph" else "")
-        return f"{found[1]}<title>{escape(text)}</title>" if text else found[1]
+    def name(match: re.Match[str]) -> str:
+        text = about.get(match[2], title if match[3] == "graph" else "")
+        return f"{match[1]}<title>{escape(text)}</title>" if text else match[1]
 
     svg = re.sub(r'(<g id="(\w+)" class="(\w+)"[^>]*>\s*)<title>.*?</title>', name, svg, flags=re.DOTALL)
     svg = _names_above(svg)
@@ -102,10 +102,10 @@ def _names_above(svg: str) -> str:
     """Return the SVG with box names drawn last, outlined in the color of the box, so that arrows pass under them."""
     names: list[str] = []
 
-    def take(found: re.Match[str]) -> str:
-        rim = f'<text paint-order="stroke" stroke="{found[2]}" stroke-width="4" stroke-linejoin="round" '
-        names.append(found[3].replace("<text ", rim, 1))
-        return found[1] + found[4]
+    def take(match: re.Match[str]) -> str:
+        rim = f'<text paint-order="stroke" stroke="{match[2]}" stroke-width="4" stroke-linejoin="round" '
+        names.append(match[3].replace("<text ", rim, 1))
+        return match[1] + match[4]
 
     box = r'(<g id="b\d+" class="cluster">.*?<\w+ fill="([^"]+)"[^>]*/>\s*)(<text .*?</text>\s*)(</g>)'
     svg = re.sub(box, take, svg, flags=re.DOTALL)

@@ -31,9 +31,9 @@ def node_equation(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | Non
 
 @lru_cache(512)
 def _equation_trees(
-    tex: str, given: tuple[str | None, ...], letters: tuple[str, ...]
+    tex: str, rules_tex: tuple[str | None, ...], letters: tuple[str, ...]
 ) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
-    rules = list(given)
+    rules = list(rules_tex)
     if letters and len(rules) == 1 and len(letters) > 1:
         rules = list(_separate_rules(rules[0] or "", len(letters)))
     name = result_letter(tex, letters)

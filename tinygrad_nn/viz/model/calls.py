@@ -87,9 +87,10 @@ def _shape(value: Any) -> Shape:
     return next((shape for part in parts if (shape := _shape(part)) is not None), None)
 
 
-def _own_parameters(path: str, part: Any, seen: Mapping[str, Any]) -> list[Tensor]:
+def _own_parameters(path: str, part: Any, modules: Mapping[str, Any]) -> list[Tensor]:
     """Return the parameters of a part without those of the watched parts inside it."""
-    inner = [module for other, module in seen.items() if other != path and other.startswith(f"{path}." if path else "")]
+    prefix = f"{path}." if path else ""
+    inner = [module for other, module in modules.items() if other != path and other.startswith(prefix)]
     theirs = {id(tensor) for module in inner for tensor in parameters(module).values()}
     return [tensor for tensor in parameters(part).values() if id(tensor) not in theirs]
 

@@ -51,7 +51,7 @@ def _owner(array: Array) -> Any:
     return base
 
 
-def slice_text(piece: Array, whole: Array) -> str | None:
+def slice_text(piece: Array, base: Array) -> str | None:
     """Return the index expression of a view into an array, ``[…]`` if it is complicated, ``None`` if it is no view.
 
     Example:
@@ -61,31 +61,31 @@ def slice_text(piece: Array, whole: Array) -> str | None:
         >>> slice_text(X[::-1], X), slice_text(X, X[1])
         ('[…]', None)
     """
-    (first, last), (start, stop) = byte_bounds(piece), byte_bounds(whole)
+    (first, last), (start, stop) = byte_bounds(piece), byte_bounds(base)
     if first < start or last > stop:
         return None
-    if piece.size == whole.size and _address(piece) == _address(whole):
-        if (piece.shape, piece.strides) == (whole.shape, whole.strides):
+    if piece.size == base.size and _address(piece) == _address(base):
+        if (piece.shape, piece.strides) == (base.shape, base.strides):
             return ""
-        if (piece.shape, piece.strides) == (whole.shape[::-1], whole.strides[::-1]):
+        if (piece.shape, piece.strides) == (base.shape[::-1], base.strides[::-1]):
             return ".T"
-        if piece.flags.c_contiguous and whole.flags.c_contiguous:
+        if piece.flags.c_contiguous and base.flags.c_contiguous:
             return f".reshape({', '.join(map(str, piece.shape))})"
-    straight = _index(piece, whole)
-    turned = None if straight or piece.ndim < 2 else _index(piece.T, whole)
+    straight = _index(piece, base)
+    turned = None if straight or piece.ndim < 2 else _index(piece.T, base)
     return straight or (f"{turned}.T" if turned else HARDER)
 
 
-def _index(piece: Array, whole: Array) -> str | None:
+def _index(piece: Array, base: Array) -> str | None:
     """Return an index of integers and slices that gives the view, or ``None`` if there is none."""
-    rest, starts = _address(piece) - _address(whole), dict[int, int]()
-    for axis in sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis]):
-        if whole.strides[axis] <= 0:
+    rest, starts = _address(piece) - _address(base), dict[int, int]()
+    for axis in sorted(range(base.ndim), key=lambda axis: -base.strides[axis]):
+        if base.strides[axis] <= 0:
             return None
-        starts[axis], rest = divmod(rest, whole.strides[axis])
+        starts[axis], rest = divmod(rest, base.strides[axis])
     axes = list(zip(piece.shape, piece.strides, strict=True))
     words: list[str] = []
-    for axis, (size, stride) in enumerate(zip(whole.shape, whole.strides, strict=True)):
+    for axis, (size, stride) in enumerate(zip(base.shape, base.strides, strict=True)):
         step, odd = divmod(axes[0][1], stride) if axes else (0, 1)
         if step > 0 and not odd and starts[axis] + (axes[0][0] - 1) * step < size:
             words.append(_slice(starts[axis], axes.pop(0)[0], step, size))

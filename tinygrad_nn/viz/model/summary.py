@@ -175,12 +175,12 @@ def _by_scope(result: Any, entries: list[Tensor]) -> Iterator[SummaryRow]:
 
 
 def _row(
-    name: str, shape: Any, out: Any, parts: list[GraphNode], owned: list[Tensor], seen: set[Any]
+    name: str, shape: Any, out: Any, parts: list[GraphNode], owned: list[Tensor], counted: set[Any]
 ) -> SummaryRow:
     leaves = {part.node: part.array for part in parts if part.kind == "leaf"}
     leaves |= {tensor.node: tensor.data for tensor in owned if tensor.node is not None and tensor.is_leaf}
-    fresh = {node: array for node, array in leaves.items() if node not in seen}
-    seen.update(fresh)
+    fresh = {node: array for node, array in leaves.items() if node not in counted}
+    counted.update(fresh)
     results = [part for part in parts if part.operation]
     size = sum(array.nbytes for array in fresh.values()) + sum(part.array.nbytes for part in results)
     numbers = sum(array.size for array in fresh.values())

@@ -54,7 +54,7 @@ def view_with_names(result: Any, names: Any = None) -> NamedGraph:
     if names is None:
         return view_in_spaces(result, variable_spaces())
     if isinstance(names, Mapping):
-        return view_in_spaces(result, [names], given=True)
+        return view_in_spaces(result, [names], explicit=True)
     if isinstance(names, str) or (isinstance(names, (list, tuple)) and any(isinstance(one, str) for one in names)):
         raise TypeError(f"names={names!r:.60}; it needs a dict of the values by name, names={{'x': x}}, or a model.")
     view = result if isinstance(result, GraphView) else GraphView(result)
@@ -62,15 +62,15 @@ def view_with_names(result: Any, names: Any = None) -> NamedGraph:
     return NamedGraph(rename_nodes(view, owned), inputs_of(view, owned), leaf_roles(view, owned))
 
 
-def view_in_spaces(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = False) -> NamedGraph:
+def view_in_spaces(result: Any, spaces: Sequence[Mapping[str, Any]], explicit: bool = False) -> NamedGraph:
     """Return the graph of a result, with the names of Tensors and arrays in some namespaces.
 
     Args:
         result: Tensors or a `GraphView`.
         spaces: namespaces (dicts of variables); earlier ones take precedence.
-        given: whether the names were passed explicitly, so that none is ignored as a variable of the interpreter.
+        explicit: whether the names were passed explicitly, so that none is ignored as a variable of the interpreter.
     """
-    found, owned, kept = variables(spaces, given)
+    found, owned, kept = variables(spaces, explicit)
     view = _name_unnamed(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
     view = rename_nodes(view, {path: part for path, part in owned.items() if _is_vague(part.name, path)})
     view = with_parts(view, found)
@@ -82,11 +82,11 @@ def _is_vague(name: str | None, path: str) -> bool:
     return name is None or (name != path and path.endswith(f".{name}"))
 
 
-def _name_unnamed(view: GraphView, given: Mapping[str, Any]) -> GraphView:
+def _name_unnamed(view: GraphView, names: Mapping[str, Any]) -> GraphView:
     """Return the view with names for those values that have none."""
     nodes: dict[Any, str] = {}
     arrays: dict[tuple[Any, ...], str] = {}
-    for name, value in given.items():
+    for name, value in names.items():
         if isinstance(value, Tensor) and value.node is not None:
             nodes.setdefault(value.node, name)
         else:
@@ -103,7 +103,7 @@ def _memory_key(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     return array.__array_interface__["data"][0], array.shape, array.strides
 
 
-def leaf_roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = ()) -> dict[int, str]:
+def leaf_roles(view: GraphView, owned: Mapping[str, Tensor], module_paths: Collection[str] = ()) -> dict[int, str]:
     """Return the role of each leaf, and of each constant that is data: ``"parameter"`` or ``"input"``.
 
     Leaves that a module owns are parameters, and then all other leaves are inputs. Without a module, leaves are
@@ -113,7 +113,7 @@ def leaf_roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[st
     known = {tensor.node for tensor in owned.values() if tensor.node is not None}
     leaves = [part for part in view if part.kind == "leaf"]
     data = [part.number for part in view if part.kind == "constant" and part.name and part.array.size > 1
-            and not part.name.startswith(tuple(kept))]  # fmt: skip
+            and not part.name.startswith(tuple(module_paths))]  # fmt: skip
     mine = {part.number for part in leaves if part.node in known}
     rest = "input" if mine or not data else "parameter"
     found = {part.number: "parameter" if part.number in mine else rest for part in leaves}
@@ -121,7 +121,7 @@ def leaf_roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[st
 
 
 def variables(
-    spaces: Sequence[Mapping[str, Any]], given: bool = False
+    spaces: Sequence[Mapping[str, Any]], explicit: bool = False
 ) -> tuple[dict[str, Any], dict[str, Tensor], set[str]]:
     """Return the Tensors and arrays in namespaces by their paths, the Tensors that modules own, and a set of paths.
 
@@ -132,9 +132,9 @@ def variables(
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    kept: set[str] = set()
+    module_paths: set[str] = set()
     own = [{name: value for name, value in list(space.items())
-            if ((given and isinstance(name, str)) or _is_user_variable(name))
+            if ((explicit and isinstance(name, str)) or _is_user_variable(name))
             and value is not None and not isinstance(value, ENDS)}
            for space in spaces]  # fmt: skip
     left = _loop_variables(own)
@@ -149,8 +149,8 @@ def variables(
                     if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
                         owned.setdefault(path, part)
                     if module is None and found[path] is part:
-                        kept.add(path)
-    return found, owned, kept
+                        module_paths.add(path)
+    return found, owned, module_paths
 
 
 def variable_spaces() -> list[Mapping[str, Any]]:
@@ -218,20 +218,20 @@ def _loop_variables(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     Results of operations do not count, as the last of ``losses`` may well be named ``loss``. Nor does a dict that holds
     variables under their own names.
     """
-    bare: dict[int, set[str]] = {}
+    names_by_id: dict[int, set[str]] = {}
     for space in spaces:
         for name, value in space.items():
-            bare.setdefault(id(value), set()).add(name)
-    left: set[int] = set()
+            names_by_id.setdefault(id(value), set()).add(name)
+    leftover: set[int] = set()
     for holder in _find_containers([value for space in spaces for value in space.values()]):
-        if isinstance(holder, dict) and any(key in bare.get(id(value), ()) for key, value in holder.items()):
+        if isinstance(holder, dict) and any(key in names_by_id.get(id(value), ()) for key, value in holder.items()):
             continue
         for members in (_members(holder, 1), _members(holder, 2)):
-            known = [id(part) in bare for part in members]
+            known = [id(part) in names_by_id for part in members]
             first = known.index(True) if True in known else 0
             if first and all(known[first:]):
-                left.update(map(id, members[first:]))
-    return left
+                leftover.update(map(id, members[first:]))
+    return leftover
 
 
 def _find_containers(values: list[Any]) -> Iterator[Any]:
@@ -253,9 +253,9 @@ def _find_containers(values: list[Any]) -> Iterator[Any]:
         values = inner
 
 
-def _members(holder: Any, depth: int) -> list[Any]:
+def _members(container: Any, depth: int) -> list[Any]:
     """Return the entries at a depth of nested lists, tuples and dicts, without results of operations."""
-    members = list(holder.values() if isinstance(holder, Mapping) else holder)
+    members = list(container.values() if isinstance(container, Mapping) else container)
     for _ in range(depth - 1):
         inner = [part.values() if isinstance(part, Mapping) else part for part in members
                  if isinstance(part, (list, tuple, Mapping))]  # fmt: skip

@@ -254,11 +254,11 @@ def _check_deltas(deltas: Sequence[Any] | None, W: list[Array]) -> list[Array]:
     return back
 
 
-def _names(what: str, names: Sequence[Any] | None, width: int) -> list[str]:
+def _names(option: str, names: Sequence[Any] | None, width: int) -> list[str]:
     if names is None:
         return []
     if len(names) != width:
-        raise ValueError(f"{what} needs {width} names; it got {len(names)}.")
+        raise ValueError(f"{option} needs {width} names; it got {len(names)}.")
     return [shorten(str(name)) for name in names]
 
 

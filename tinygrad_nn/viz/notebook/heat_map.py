@@ -71,15 +71,15 @@ def _index_text(place: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, place))}]"
 
 
-def _scale_text(name: str, array: Array, most: float) -> str:
+def _scale_text(name: str, array: Array, limit: float) -> str:
     summary = summarize(array)
     parts = [f"{word} {short_number(n)}" for word, n in
              (("min", summary.minimum), ("mean", summary.mean), ("max", summary.maximum)) if n is not None]  # fmt: skip
     parts += [f"{n:,} {word}" for n, word in ((summary.nan, "NaN"), (summary.infinite, "infinite")) if n]
     what = f"{name} in absolute values" if array.dtype.kind == "c" else name
-    low = "" if array.dtype.kind in "bc" or (summary.minimum or 0) >= 0 else f", orange down to -{short_number(most)}"
+    low = "" if array.dtype.kind in "bc" or (summary.minimum or 0) >= 0 else f", orange down to -{short_number(limit)}"
     broken = ", violet is not finite" if summary.nan or summary.infinite else ""
-    return f"{what}: {', '.join(parts)}. White is 0, blue up to {short_number(most)}{low}{broken}."
+    return f"{what}: {', '.join(parts)}. White is 0, blue up to {short_number(limit)}{low}{broken}."
 
 
 def as_real(array: Array) -> Array:
@@ -94,10 +94,10 @@ def largest_value(array: Array) -> float:
     return float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
 
 
-def colours(values: Array, most: float) -> Array:
+def colours(values: Array, limit: float) -> Array:
     """Return the RGB colors of values between -most and most, as uint8 ``(..., 3)``."""
     with np.errstate(all="ignore"):
-        t = (np.clip(np.nan_to_num(values / most), -1, 1) + 1) / 2 * (len(COLOURS) - 1)
+        t = (np.clip(np.nan_to_num(values / limit), -1, 1) + 1) / 2 * (len(COLOURS) - 1)
     k = np.minimum(t.astype(int), len(COLOURS) - 2)
     part = (t - k)[..., None]
     rgb = COLOURS[k] * (1 - part) + COLOURS[k + 1] * part
@@ -120,13 +120,13 @@ def _figure(place: tuple[int, ...], arrays: dict[str, Array], scales: dict[str, 
 
 
 def _heat_map(
-    table: Array, most: float, title: str, place: tuple[int, ...] | None, numbers: bool
+    table: Array, limit: float, title: str, place: tuple[int, ...] | None, numbers: bool
 ) -> tuple[str, str]:
     """Return a remark for the caption of a map, and the map: a table of numbers if it is small, else a picture."""
     values = as_real(table)
     height, width = values.shape
     if numbers and width <= COLUMNS:
-        rgb = colours(values, most)
+        rgb = colours(values, limit)
         rows = []
         for i in range(height):
             cells = []
@@ -143,7 +143,7 @@ def _heat_map(
     note = f", a cell is the mean of {block[0]} × {block[1]}" if max(block) > 1 else ""
     size = max(1, min(16, WIDE // max(values.shape)))  # pixels per cell
     look = f"width:{size * values.shape[1]}px;height:{max(size * values.shape[0], 12)}px;image-rendering:pixelated"
-    picture = _png(colours(values, most))
+    picture = _png(colours(values, limit))
     return note, f'<img style="{look};max-width:100%" alt="heat map of {title}" src="data:image/png;base64,{picture}">'
 
 

@@ -165,21 +165,21 @@ def _plot_map(array: Array, ax: Axes | None) -> Axes:
     return ax
 
 
-def _plot_distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
+def _plot_distributions(arrays: Mapping[str, Array], ax: Axes | None) -> Axes:
     from matplotlib.ticker import MaxNLocator
 
     ax = _axes(ax, (6.4, 4.0))
-    flat = [w[np.isfinite(w)].ravel() for w in found.values()]
+    flat = [w[np.isfinite(w)].ravel() for w in arrays.values()]
     parts: Any = ax.violinplot(flat, showmedians=True, showextrema=True, widths=0.8)
     for body in parts["bodies"]:
         body.set(facecolor=BLUE, alpha=0.3, edgecolor=BLUE)
     for key in ("cmedians", "cmins", "cmaxes", "cbars"):
         parts[key].set(color=BLUE, linewidth=2.0 if key == "cmedians" else 1.0)
-    labels = [f"{_plain_text(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
-    if len(found) <= 6 and all(len(name) <= 12 for name in found):
-        ax.set_xticks(range(1, len(found) + 1), labels)
-    elif "layer 1" not in found and len(found) <= 40:  # paths say more than numbers
-        ax.set_xticks(range(1, len(found) + 1), map(_plain_text, found), rotation=90, fontsize=8)
+    labels = [f"{_plain_text(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in arrays.items()]
+    if len(arrays) <= 6 and all(len(name) <= 12 for name in arrays):
+        ax.set_xticks(range(1, len(arrays) + 1), labels)
+    elif "layer 1" not in arrays and len(arrays) <= 40:  # paths say more than numbers
+        ax.set_xticks(range(1, len(arrays) + 1), map(_plain_text, arrays), rotation=90, fontsize=8)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("layer")

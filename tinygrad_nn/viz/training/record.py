@@ -156,7 +156,7 @@ class Record:
         """Record a step that `fit` reports."""
         if step.loss is None and self._moments and step.number <= self._moments[-1].step:  # a new training
             self._choice, self._looked, self.notes = self._chosen, False, []
-        if self._choice.listed and not self.due(step.number):
+        if self._choice.numbers and not self.due(step.number):
             return
         self._look_at(step.data)
         self._keep(step.number, step.epoch, step.loss, step.weights, step.gradients, step.model)
@@ -176,11 +176,11 @@ class Record:
             trained: the result of `TrainNN`; or the loss (a number or a Tensor) if `backward` stored the gradients in
                 ``.grad`` of the parameters.
         """
-        taken = self._loop.taken(model, trained)
-        if not self.due(taken.number):
+        step = self._loop.next_step(model, trained)
+        if not self.due(step.number):
             return
         self._look_at(None)
-        self._keep(taken.number, 0, taken.loss, taken.weights, taken.gradients, model)
+        self._keep(step.number, 0, step.loss, step.weights, step.gradients, model)
 
     def _look_at(self, data: Any) -> None:
         """Create the probe from the data, once."""
@@ -218,13 +218,13 @@ class Record:
         """Drop every other step until the recording is not larger than allowed."""
         last = self._moments[-1]
         size = last.nbytes + (0 if last.gradients else sum(w.nbytes for w in last.weights.values()))
-        needed = size * (len(self._choice.listed) if self._choice.listed else 2)
+        needed = size * (len(self._choice.numbers) if self._choice.numbers else 2)
         if needed > self.most:
-            many = f"the {len(self._choice.listed)} steps of the list" if self._choice.listed else "two steps"
+            many = f"the {len(self._choice.numbers)} steps of the list" if self._choice.numbers else "two steps"
             raise ValueError(
                 f"Record: a step of this model takes {size / 1e6:.3g} MB, {many} {needed / 1e6:.3g} MB, and megabytes="
                 f"{self.most / 1e6:g} is the most to hold. Write Record(..., megabytes={math.ceil(needed / 1e6)})"
-                f"{', or fewer steps' if self._choice.listed else ''}."
+                f"{', or fewer steps' if self._choice.numbers else ''}."
             )
         while self.nbytes > self.most:
             self._choice = self._choice.coarser()

@@ -89,11 +89,11 @@ def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
     return found
 
 
-def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, list[Array], list[int]]]:
+def _series(moments: Sequence[Moment], kind: str, max_arrays: int) -> list[tuple[str, list[Array], list[int]]]:
     """Return name, arrays and indices of their moments, for each array of a kind; only the final shape is kept."""
     names = list(dict.fromkeys(name for moment in moments for name in getattr(moment, kind)))
     series = []
-    for name in names[:most]:
+    for name in names[:max_arrays]:
         there = [(k, getattr(m, kind)[name]) for k, m in enumerate(moments) if name in getattr(m, kind)]
         kept = [(k, array) for k, array in there if array.shape == there[-1][1].shape and array.size]
         if kept:
@@ -101,7 +101,7 @@ def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, 
     return series
 
 
-def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
+def _map(arrays: Sequence[Array], moments: list[int]) -> dict[str, Any]:
     """Return the maps of an array over time, as rows by columns; large arrays are averaged in blocks."""
     shape = arrays[0].shape
     if len(shape) < 2:
@@ -110,7 +110,7 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
         tables = [_block_means(array.reshape(1, -1), (1, -(-size // block)))[0] for array in arrays]
         count = tables[0].size
         columns = min(count, WIDE)
-        found = _packed_tables(tables, kept, -(-count // columns), columns)
+        found = _packed_tables(tables, moments, -(-count // columns), columns)
         where = ["entry"]
         blocks = [1, block]
     else:
@@ -118,7 +118,7 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
         rows, columns = tables[0].shape
         blocks = [-(-rows // MOST_ROWS), -(-columns // MOST_COLUMNS)]
         to = (-(-rows // blocks[0]), -(-columns // blocks[1]))
-        found = _packed_tables([_block_means(table, to) for table in tables], kept, *to)
+        found = _packed_tables([_block_means(table, to) for table in tables], moments, *to)
         where = ["row", "column"] if len(shape) == 2 else ["first axis", "the others joined"]
     note = "" if max(blocks) == 1 else f"a cell is the mean of {blocks[0]} × {blocks[1]} entries"
     if arrays[0].dtype.kind == "c":
@@ -126,7 +126,7 @@ def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
     return found | {"shape": shape_text(shape), "where": where, "block": blocks, "note": note}
 
 
-def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str, Any]:
+def _neurons(arrays: Sequence[Array], moments: list[int], samples: int) -> dict[str, Any]:
     """Return the outputs of a part for each sample over time."""
     inner = arrays[0].shape[1:]
     each = math.prod(inner)
@@ -138,15 +138,15 @@ def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str
         each = most
     columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and not note else min(each, WIDE)
     word = "neuron" if len(inner) < 2 else "entry"
-    found = _packed_tables(tables, kept, -(-each // columns), columns)
+    found = _packed_tables(tables, moments, -(-each // columns), columns)
     return found | {"shape": shape_text(inner), "samples": samples, "word": word, "note": note}
 
 
-def _packed_tables(tables: Sequence[Array], kept: list[int], rows: int, columns: int) -> dict[str, Any]:
+def _packed_tables(tables: Sequence[Array], moments: list[int], rows: int, columns: int) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         whole = np.stack(tables).astype("<f4")
     finite = np.abs(whole[np.isfinite(whole)])
-    return {"rows": rows, "columns": columns, "size": int(whole[0].size), "kept": kept,
+    return {"rows": rows, "columns": columns, "size": int(whole[0].size), "kept": moments,
             "largest": float(finite.max(initial=0.0)), "data": base64.b64encode(whole.tobytes()).decode()}  # fmt: skip
 
 

@@ -20,8 +20,8 @@ A_DOUBLING = 8  # recorded steps per doubling of the step number, for "log"
 class Choice:
     """The choice of steps: those of a list, every N-th, or a fixed number per doubling of the step number."""
 
-    listed: frozenset[int] = frozenset()
-    every: int = 0
+    numbers: frozenset[int] = frozenset()
+    interval: int = 0
     a_doubling: float = 0.0
 
     @classmethod
@@ -36,7 +36,7 @@ class Choice:
         if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
             if steps < 1:
                 raise ValueError(f"{call}: steps={steps}; it must be at least 1, to keep every N-th step.")
-            return cls(every=int(steps))
+            return cls(interval=int(steps))
         if isinstance(steps, str) or not hasattr(steps, "__iter__"):
             raise TypeError(f"{call}: steps={steps!r:.60}; write 'log', a number N for every N-th, or a list.")
         numbers = list(steps)
@@ -46,19 +46,19 @@ class Choice:
 
     def due(self, number: int) -> bool:
         """Whether the step of this number is chosen."""
-        if self.listed:
-            return number in self.listed
-        if self.every:
-            return number % self.every == 0
+        if self.numbers:
+            return number in self.numbers
+        if self.interval:
+            return number % self.interval == 0
         return number < 2 or int(self.a_doubling * math.log2(number)) > int(self.a_doubling * math.log2(number - 1))
 
     def coarser(self) -> Choice:
         """Return a choice of about half of these steps."""
-        return replace(self, every=2 * self.every, a_doubling=self.a_doubling / 2)
+        return replace(self, interval=2 * self.interval, a_doubling=self.a_doubling / 2)
 
     def words(self) -> str:
         """Return a description of the chosen steps."""
-        return f"the steps that {self.every} divides are kept" if self.every else (
+        return f"the steps that {self.interval} divides are kept" if self.interval else (
             f"{self.a_doubling:g} steps of each doubling are kept")  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class LoopRecorder:
     def __init__(self) -> None:
         self.count: int | None = None
 
-    def taken(self, model: Any, trained: Any) -> LoopStep:
+    def next_step(self, model: Any, trained: Any) -> LoopStep:
         """Return the data of an update, or of the state before the first.
 
         Args:
@@ -103,14 +103,14 @@ class LoopRecorder:
                      {name: array_of(g) for name, g in gradients.items() if g is not None})  # fmt: skip
 
 
-def parameters_of(model: Any, listed: bool) -> dict[str, Any]:
+def parameters_of(model: Any, is_list: bool) -> dict[str, Any]:
     """Return the parameters of a model by the names that `fit` uses.
 
     Args:
-        listed: whether the layers of a list are named ``layer 1 W`` and so on, instead of by path, ``0.W``.
+        is_list: whether the layers of a list are named ``layer 1 W`` and so on, instead of by path, ``0.W``.
     """
     if not isinstance(model, (list, tuple)):
         return dict(parameters(model) or arrays(model))
-    if listed and all(hasattr(part, "W") and hasattr(part, "b") for part in model):
+    if is_list and all(hasattr(part, "W") and hasattr(part, "b") for part in model):
         return {f"layer {k} {part}": getattr(layer, part) for k, layer in enumerate(model, start=1) for part in "Wb"}
     return {f"{k}.{name}": value for k, part in enumerate(model) for name, value in parameters(part).items()}

@@ -77,9 +77,9 @@ class TensorBoard:
 
     def add(self, model: Any, trained: Any = None) -> None:
         """Write an update of your own loop; the arguments are those of `Record.add`."""
-        taken = self._loop.taken(model, trained)
-        if self.due(taken.number):
-            self._write(*taken)
+        step = self._loop.next_step(model, trained)
+        if self.due(step.number):
+            self._write(*step)
 
     def __call__(self, epoch: Any) -> None:
         """Write the losses and metrics at the end of an epoch."""
