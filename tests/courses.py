@@ -339,6 +339,29 @@ def backward_propagation_n(X: Array, Y: Array, cache: Any) -> Any:
     }  # fmt: skip
 
 
+def layers_forward(X: Array, Y: Array, parameters: Any) -> Any:
+    A, caches = X, []
+    for k in range(1, len(parameters) // 2 + 1):
+        Z = parameters[f"W{k}"] @ A + parameters[f"b{k}"]
+        caches.append((A, parameters[f"W{k}"], Z))
+        A = 1 / (1 + np.exp(-Z))
+    AL = A
+    cost = -(Y * np.log(AL) + (1 - Y) * np.log(1 - AL)).mean()
+    return cost, AL, caches
+
+
+def layers_backward(AL: Array, Y: Array, caches: Any) -> Any:
+    grads = {}
+    dA = -(Y / AL - (1 - Y) / (1 - AL)) / Y.shape[1]
+    for k in range(len(caches), 0, -1):
+        A, W, Z = caches[k - 1]
+        s = 1 / (1 + np.exp(-Z))
+        dZ = dA * s * (1 - s)
+        grads[f"dW{k}"], grads[f"db{k}"] = dZ @ A.T, dZ.sum(axis=1, keepdims=True)
+        dA = W.T @ dZ
+    return grads
+
+
 # -- Objects: layers of books, with their gradients beside the parameters.
 
 
@@ -536,7 +559,7 @@ class Log:
 
 class LinearFunction:
     @staticmethod
-    def forward(ctx: Any, input: Array, weight: Array, bias: Array, scale: float) -> Array:
+    def forward(ctx: Any, input: Array, weight: Array, bias: Array, scale: float = 0.5) -> Array:
         ctx.save_for_backward(input, weight)
         ctx.scale = scale
         return (input @ weight.T + bias) * scale

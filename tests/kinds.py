@@ -387,6 +387,23 @@ def residual_backward(x: Array, W: Array, V: Array, g: Array, bug: str = "") -> 
     return dx if bug == "no skip" else dx + g, x.T @ dz, h.T @ g
 
 
+MIX = np.array([[0.5, 0.5, 0.0, 0.0], [0.0, 0.3, 0.7, 0.0], [0.2, 0.0, 0.3, 0.5], [0.0, 0.4, 0.0, 0.6]])
+
+
+def gated(x: Array, W: Array) -> Array:
+    u = MIX @ x @ W
+    s = 1 / (1 + np.exp(-u))
+    return u * s
+
+
+def gated_backward(x: Array, W: Array, g: Array, bug: str = "") -> Any:
+    u = MIX @ x @ W
+    s = 1 / (1 + np.exp(-u))
+    du = g * s * (1 - s) if bug == "sigmoid only" else g * (s + u * s * (1 - s))
+    dx = du @ W.T
+    return dx if bug == "no mix" else MIX.T @ dx, (MIX @ x).T @ du
+
+
 def quotient(a: Array, b: Array) -> Array:
     return np.sin(a) / (b * b + 1)
 
@@ -571,6 +588,9 @@ FAMILIES = {
     ]),
     "residual": Family(residual, drawn((4, 3), (3, 5), (5, 3)), residual_backward, [
         ("no skip", "residual_forgotten", "x + h @ V"),
+    ]),
+    "gated": Family(gated, drawn((4, 3), (3, 5)), gated_backward, [
+        ("sigmoid only", "wrong_derivative", "u * s"), ("no mix", "missing_factor", "MIX @ x"),
     ]),
     "quotient": Family(quotient, drawn((3, 4), (3, 4)), quotient_backward, [
         ("no square", "wrong_derivative", "np.sin(a) /"), ("sign", "sign", ""),

@@ -110,9 +110,12 @@ def test_what_holds_no_loss_is_refused(value: Any) -> None:
 
 
 def test_the_results_and_the_cache_of_a_forward() -> None:
-    assert ReturnLayout(1, [], []).split((M, "c")) == ([M], "c")
-    assert ReturnLayout(1, [], []).split((M, "c", "d")) == ([M], ("c", "d"))
-    assert ReturnLayout(2, [], []).split([M, V, "c"]) == ([M, V], "c")
+    assert ReturnLayout(1, [""], []).split((M, "c")) == ([M], "c")
+    assert ReturnLayout(1, [""], []).split((M, "c", "d")) == ([M], ("c", "d"))
+    assert ReturnLayout(2, [""], []).split([M, V, "c"]) == ([M, V], "c")
+    passed = [("AL", "result", 1), ("memory", "cache", 0)]
+    assert ReturnLayout(1, ["cost", "AL", "caches"], passed).split((M, V, "c")) == ([M], "c")
+    assert ReturnLayout(1, ["cost", "AL", "caches"], [("caches", "cache", 0)]).split((M, V, "c")) == ([M], "c")
 
 
 @pytest.mark.parametrize(

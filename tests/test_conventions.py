@@ -72,6 +72,9 @@ RIGHT: dict[str, tuple[Any, Any, Any]] = {
     "cost, cache": (
         c.forward_propagation_n, c.backward_propagation_n,
         lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
+    "cost, result, list of caches": (
+        c.layers_forward, c.layers_backward,
+        lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
 }  # fmt: skip
 
 # what holds forward and backward, inputs
@@ -93,6 +96,8 @@ OBJECTS: dict[str, Any] = {
     "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
     "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
     "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
+    "autograd.Function with a default": lambda r: (
+        c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3))),
     "setup_context": lambda r: (c.Exp, normal(r, 3)),
     "needle": lambda r: (c.EWiseMul(), (normal(r, 3, 2), normal(r, 3, 2))),
     "needle, cached data": lambda r: (c.ReLU, normal(r, 5, 4)),
@@ -206,6 +211,43 @@ def test_wrong_code_without_a_graph_is_named(name: str) -> None:
     assert report.ok is (kind == "convention")
     assert math.isnan(report.rows[0].graph)
     assert "the graph is not known" in {row.note for row in report.rows}
+
+
+def test_an_upstream_gradient_that_is_not_used_is_named() -> None:
+    report = compare_gradients(
+        c.lstm_step_forward, at("lstm step"), manual=lambda dh, dc, cache: c.lstm_step_backward(dh, 0 * dc, cache)
+    )
+    assert [d.kind for d in report.diagnoses] == ["overwritten_not_accumulated"]
+    assert report.diagnoses[0].text.startswith("The upstream gradient of next_c, which is returned too, is not used")
+
+
+def test_an_upstream_gradient_that_is_written_into_is_named() -> None:
+    def through_time(x: Array) -> Any:
+        return np.cumsum(x, axis=0), len(x)
+
+    def backward(dout: Array, cache: int) -> Array:
+        for t in range(cache - 1, 0, -1):
+            dout[t - 1] += dout[t]
+        return dout.copy()
+
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    report = compare_gradients(through_time, x, manual=backward)
+    assert [(d.kind, d.where) for d in report.diagnoses] == [("inplace_overwrite", "the upstream gradient")]
+    assert all(row.ok for row in report.rows)
+
+
+def test_the_diagonal_of_a_masked_softmax_is_named() -> None:
+    mask = np.tril(np.ones((3, 3), dtype=bool))
+
+    def attend(z: Array) -> Any:
+        z = np.where(mask, z, -1e9)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        return p, p
+
+    z = np.random.default_rng(0).normal(size=(3, 3))
+    report = compare_gradients(attend, z, manual=lambda dout, cache: dout * cache * (1 - cache))
+    assert report.kinds == ("softmax_diagonal_only",), str(report)
 
 
 def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift: int = 0, half: bool = False) -> Any:
@@ -417,7 +459,7 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     ({"x": [G]}, [G], [G]), ({"x": [G]}, ([G],), [G]), ({"x": [G, H]}, [G, H], [G, H]), ({"x": [G, H]}, (G, H), [G, H]),
     ({"x": {"a": G, "b": H}}, {"b": H, "a": G}, [G, H]), ({"p": {"W1": G, "b1": H}}, {"db1": H, "dW1": G}, [G, H]),
     (TWO, (G, H), [G, H]), (TWO, [G, H], [G, H]), (TWO, {"dw": H, "dx": G}, [G, H]),
-    (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]),
+    (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]), ({"x": G, "y": H}, (G, None), [G]),
     ({"x": [G], "w": H}, ([G], H), [G, H]), ({"x": G, "w": H, "n": 3}, (G, H, None), [G, H]),
     ({"x": G, "w": H, "mode": "same"}, (G, H), [G, H]), ({"x": G, "y": H}, (G,), [G]), ({"x": G, "y": H}, G, [G]),
     (X, (None,), [0 * G]), (X, ([1.0, 2.0],), [G]), (X, (G.astype(int),), [G]), (X, Own(G), [G]), (X, [Own(G)], [G]),

@@ -276,7 +276,8 @@ LINE = layer_and_loss.__code__.co_firstlineno + 6
 OF_W = "of the gradient of W"
 INTO = f"W is used by matmul in `x @ W`, line {LINE}: the error is in the gradient that it passes back."
 LOST = "Only the last row of the product contributes to the gradient; all rows should be added."
-PASSED = "The gradient is passed through tanh without its derivative. This affects only the gradient of W."
+THROUGH = "The gradient is passed through tanh without its derivative."
+PASSED = f"{THROUGH} This affects only the gradient of W."
 FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
     "W times 0.37": (lambda g, x, W: (g[0], 0.37 * g[1], g[2]), {"W": "The gradient is 0.37 times the right one."}),
     "minus W": (lambda g, x, W: (g[0], -g[1], g[2]), {"W": "The gradient has the wrong sign."}),
@@ -288,12 +289,17 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
         {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and should be 0.0144875 (ratio 483.175). "
          f"{INTO}"}),
     "a penalty": (lambda g, x, W: (g[0], g[1] + 0.1 * W, g[2]),
-        {"W": "It is the right gradient plus 0.1 W, like the gradient of a penalty; the function has no penalty."}),
+        {"W": "It is the right gradient plus 0.1 W, like the gradient of a penalty that is not in the function."}),
+    "a penalty that is missing": (lambda g, x, W: (g[0], g[1] - 0.1 * W, g[2]),
+        {"W": "It is the right gradient minus 0.1 W, like the gradient of a penalty that is missing or too small."}),
     "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
         {"b": "The gradient is 3 times the right one.",
          "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed. {INTO}"}),
     "the last sample": (lambda g, x, W: (g[0], np.outer(x[-1], g[3][-1]), g[2]),
         {f"matmul in `x @ W`, line {LINE}": LOST}),
+    "one reason in two gradients": (
+        lambda g, x, W: ((d := g[3] / (1 - np.tanh(g[4]) ** 2)) @ W.T, x.T @ d, 3 * g[2]),
+        {f"tanh in `np.tanh(x @ W + b)`, line {LINE}": THROUGH, "b": "The gradient is 3 times the right one."}),
     "no derivative in W only": (lambda g, x, W: (g[0], x.T @ (g[3] / (1 - np.tanh(g[4]) ** 2)), g[2]),
         {f"tanh in `np.tanh(x @ W + b)`, line {LINE}": PASSED}),
 }  # fmt: skip
@@ -305,6 +311,7 @@ def test_the_place_and_the_sentence_of_mistakes_in_a_function(mistake: str) -> N
     change, texts = FUNCTION[mistake]
     report = compare_gradients(f, inputs, manual=change(gradients(*inputs), *inputs[:2]))
     assert {d.where: d.text for d in report.diagnoses} == texts
+    assert len(report.diagnoses) == len(texts)
     assert not any("cosine" in evidence for d in report.diagnoses for evidence in d.evidence)
 
 

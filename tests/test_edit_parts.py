@@ -245,12 +245,19 @@ def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: A
     assert can_broadcast(small, to) is ok
 
 
+def test_a_local_name_is_not_the_function_of_that_name_in_the_module() -> None:
+    text = "def run():\n    open('a file')\ndef backward(x):\n    run = 2 * x\n    return run\n"
+    source = read_source(written(text))  # with the module's `run` as a helper it would be None
+    assert source is not None
+    assert not source.helpers
+
+
 def test_the_values_in_scope_of_a_line() -> None:
     x = np.ones(2)
     own = SimpleNamespace(W=x, n=3, name="a", d={"b": x, "no": "a", 3: x}, other=object())
-    local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x, x], "own": own, "d": {"a": x, 2: 1.5, "t": "no", (1,): x},
-    "t": "no",
-             "__doc__": 1.0, "cold": SimpleNamespace(W=x), "many": dict.fromkeys(range(ITEMS + 1), 1.0)}  # fmt: skip
+    local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x + 0, x + 0], "own": own, "given": (2.5, x),
+             "d": {"a": x, 2: 1.5, "t": "no", (1,): x}, "t": "no", "__doc__": 1.0, "cold": SimpleNamespace(W=x),
+             "many": dict.fromkeys(range(ITEMS + 1), 1.0)}  # fmt: skip
     scope = Scope({"y": 2.0, "unused": x}, local, {"far": x})
     scope.find_atoms({"y"}, {"rows": {"0"}, "own": {"W"}})
     texts = [ast.unparse(atom.node) for atom in scope.atoms]
@@ -393,6 +400,21 @@ def test_the_lines_from_which_a_result_comes(wrong: list[int], blamed: dict[int,
     assert source is not None
     found = influencing(Program(source, (x, W, b), {}, {}), wrong, ["W", "b"])
     assert {stmt.lineno: round(less, 3) for stmt, less in found.items()} == blamed
+
+
+def test_a_function_that_only_calls_another_one_is_suspected_after_it() -> None:
+    text = "def inner(x):\n    dx = x * x\n    return dx\ndef backward(x):\n    return inner(x)\n"
+    source = read_source(written(text))
+    assert source is not None
+    found = influencing(Program(source, (np.ones(2),), {}, {}), [0], ["x"])
+    assert {stmt.lineno: less for stmt, less in found.items()} == {5: 0.3, 2: 0.0, 3: 0.0}
+
+
+def test_every_line_may_be_the_cause_of_a_result_that_is_left_in_an_attribute() -> None:
+    source = read_source(written("def backward(self, d):\n    self.db = d.mean(axis=0)\n    self.dx = d @ self.W.T\n"))
+    assert source is not None
+    found = influencing(Program(source, (SimpleNamespace(W=np.ones((3, 2))), np.ones((4, 2))), {}, {}), [1], ["x", "b"])
+    assert {stmt.lineno: less for stmt, less in found.items()} == {2: 0.2, 3: 0.2}
 
 
 def test_the_statement_of_a_line() -> None:

@@ -18,11 +18,11 @@ from tinygrad_nn.compare.function.error_origin import (
     _keep_only,
     _local,
     _miscounted_text,
-    _operations_text,
     _stale_mask_sentence,
     _uses_sentence,
     _wrong_parts_text,
     error_origins,
+    operations_text,
     propagate_errors,
 )
 from tinygrad_nn.compare.function.mutants import right_cotangents
@@ -305,12 +305,12 @@ def test_operations_in_words() -> None:
     assert " and 2 more: the error is in the gradient that " in text
     assert text.endswith(" back.")
     places = [p for p, n in enumerate(trace.operations) if n.primitive and n.primitive.name in ("sin", "cos")]
-    assert _operations_text(trace, places).count(" and ") == 1
-    assert " more" not in _operations_text(trace, range(len(places)))
+    assert operations_text(trace, places).count(" and ") == 1
+    assert " more" not in operations_text(trace, range(len(places)))
     names = {"sin", "cos", "tan", "exp"}
     four = [p for p, n in enumerate(trace.operations) if n.primitive and n.primitive.name in names]
-    assert _operations_text(trace, four).count(", ") >= 3
-    assert " more" not in _operations_text(trace, four)
+    assert operations_text(trace, four).count(", ") >= 3
+    assert " more" not in operations_text(trace, four)
     alone = Traced([], [Node()], [])
     assert _uses_sentence(look(alone, [X]), 0).text == ""
 

@@ -19,6 +19,7 @@ from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_r
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.statement import statement_changes
+from tinygrad_nn.compare.edits.trees import FollowedBy
 
 Array = Any
 
@@ -355,3 +356,14 @@ def test_a_statement_as_a_whole_is_changed_in_these_ways(line: str, changes: lis
         assert body.body == [change.new]
         assert was is change.place
         change.swap(was)
+
+
+
+def test_a_statement_is_followed_by_a_factor_for_each_row() -> None:
+    tree = ast.parse("def f():\n    d /= N")
+    body: Any = tree.body[0]
+    scope = Scope({}, {"d": np.ones((4, 3)), "m": np.ones(4), "w": np.ones(3), "N": 4}, {})
+    scope.find_atoms(set(), {})
+    found = [change.new.text for change in statement_changes(CandidateWriter(body.body[0], scope, "np", []), body,
+             "body", 0) if isinstance(change.new, FollowedBy)]  # fmt: skip
+    assert [text for text in found if "*=" in text] == [f"d /= N; d *= {by}" for by in ("d", "m[:, None]", "w")]

@@ -748,3 +748,26 @@ def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -
     assert {one.source, two.source} == {"dx: np.ndarray[Any, Any] = -dz * w.data", "if (dw := dz) is not None:"}
     said = [s for d in report.diagnoses for s in d.evidence if s.startswith("Line ")]
     assert any("write dx: np.ndarray[Any, Any] = dz * w.data instead of " in one for one in said), said
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("dz * 2 * x", "this is at add in `z = s + np.exp(x)`, line 3"),
+        ("dz * 2 * x - dz * np.exp(x)", "The gradient has the wrong sign from add in `z = s + np.exp(x)`, line 3 on."),
+    ],
+)
+def test_of_a_value_with_several_uses_the_wrong_one_is_named(rule: str, said: str) -> None:
+    text = "def forward(x):\n    s = x * x\n    z = s + np.exp(x)\n    return (z**3).sum()\n"
+    text += f"def backward(x, z):\n    dz = 3 * z**2\n    dx = {rule}\n    return dx\n"
+    (d,) = compare_steps(*both_of(text), np.array([0.3, 1.1, -0.4])).diagnoses
+    assert said in (d.text, *d.evidence)
+
+
+def test_a_part_of_a_softmax_is_no_softmax() -> None:
+    text = "def forward(z):\n    lse = np.log(np.exp(z).sum(axis=1, keepdims=True))\n    logp = z - lse\n"
+    text += "    return -(logp[:, 0]).sum()\n\n\ndef backward(z, lse, logp):\n    dlogp = np.zeros_like(logp)\n"
+    text += "    dlogp[:, 0] = -1\n    dlse = -dlogp.sum(axis=1, keepdims=True)\n    dz = dlogp\n    return dz\n"
+    z = np.random.default_rng(0).normal(size=(3, 4))
+    (d,) = compare_steps(*both_of(text), z).diagnoses
+    assert "softmax" not in d.text

@@ -29,7 +29,10 @@ class ReturnLayout(NamedTuple):
 
     def split(self, value: Any) -> tuple[list[Any], Any]:
         """Split what the forward returned into the list of results and the cache."""
-        rest = value[self.results :]
+        passed = {k for _, kind, k in self.slots if kind == "result"}
+        rest = [v for k, v in enumerate(value) if k >= self.results and k not in passed]
+        if (self.names[-1], "cache", 0) in self.slots:  # the backward takes the last value by its name
+            rest = [value[-1]]
         return list(value[: self.results]), rest[0] if len(rest) == 1 else tuple(rest)
 
 

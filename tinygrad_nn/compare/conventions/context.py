@@ -139,7 +139,12 @@ def read_function_class(f: Any, given: Any) -> Code:
 
 
 def _checked_gradients(found: Any, inputs: Inputs, name: str) -> Any:
-    """Return `found`; raise TypeError unless it has one entry per argument, or one per floating-point argument."""
+    """Return `found`; raise TypeError unless it has one entry per argument, or one per floating-point argument.
+
+    As in PyTorch, further entries may follow if they are None, for arguments that keep their default value.
+    """
+    if isinstance(found, (tuple, list)) and all(x is None for x in found[len(inputs.names) :]):
+        found = found[: len(inputs.names)]
     floats = len({inputs.owner[i] for i, x in enumerate(inputs.leaves) if is_float(x)})
     count = len(found) if isinstance(found, (tuple, list)) else 1
     if count not in (len(inputs.names), floats):

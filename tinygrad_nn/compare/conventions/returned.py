@@ -148,7 +148,7 @@ class Pairing:
     def _of(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
         mine = [i for i in self.all.moving if self.all.owner[i] == k]
-        if value is None and self.some:
+        if value is None and (self.some or self.all.names[k].lower() in LABELS):
             return {}
         if value is None:
             return {i: np.zeros(np.shape(self.all.leaves[i])) for i in mine}

@@ -109,7 +109,8 @@ class CandidateWriter:
         if not isinstance(node.op, ast.Pow):
             yield 1.0, node.right
         for op in OTHER_OPS.get(type(node.op), ()):
-            yield (1.1 if op is not ast.Add else 1.4), binary(node.left, op(), node.right)
+            cost = 0.98 if {type(node.op), op} == {ast.Add, ast.Sub} else 1.1 if op is not ast.Add else 1.4
+            yield cost, binary(node.left, op(), node.right)
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
             yield 1.05, binary(node.right, node.op, node.left)
         if isinstance(node.op, ast.Div):
@@ -143,8 +144,7 @@ class CandidateWriter:
             yield 1.0, node.operand
 
     def _name_of(self, node: ast.Call) -> str:
-        return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(
-            node.func, ast.Name) else ""  # fmt: skip
+        return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
 
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
@@ -207,7 +207,8 @@ class CandidateWriter:
         others = [k for k in node.keywords if k.arg not in ("axis", "keepdims")]
         was = next((k.value for k in node.keywords if k.arg == "axis"), args[0] if args else None)
         kept = any(k.arg == "keepdims" for k in node.keywords)
-        every: list[Any] = [None, *range(ndim), -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
+        one = range(-ndim, 0) if was is not None and ast.unparse(was).startswith("-") else range(ndim)  # as in the code
+        every: list[Any] = [None, *one, -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
         if ndim > 2:
             every += [tuple(range(k, ndim)) for k in range(ndim - 1)] + [(0, 1), (-2, -1)]
         for axis in dict.fromkeys(every if ndim else []):
@@ -223,6 +224,8 @@ class CandidateWriter:
         if len(node.ops) == 1:
             for op in OTHER_COMPARES.get(type(node.ops[0]), ()):
                 yield 1.0, ast.Compare(node.left, [op()], node.comparators)
+            if constant(node.comparators[0]) == 0:  # a mask with its scale, as in inverted dropout
+                yield 1.05, node.left
 
     def _boolop(self, node: ast.BoolOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         yield 1.2, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
@@ -324,7 +327,7 @@ class CandidateWriter:
     def _number(self, value: Any) -> Iterator[tuple[float, ast.AST]]:
         if isinstance(value, float) and 0 < abs(value) < 1e-2:
             return  # a small constant such as 1e-8, which only avoids a division by zero
-        steps = (value + 1, value - 1, -value, value * 2, value / 2)
+        steps = (value + 1, value - 1, -value, value * 2, value / 2, value**0)
         for new in dict.fromkeys(steps):
             if new != value:
                 same = int(new) if isinstance(value, int) and float(new).is_integer() else new
@@ -445,11 +448,12 @@ class CandidateWriter:
     def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expression divided or multiplied by a size that is in scope."""
         for size in self.sizes():
-            yield 1.1, over(node, size)
-            yield 1.15, times(node, size)
+            far = 0.13 * (not isinstance(size, ast.Name))  # a length without a name may be equal by chance
+            yield 1.1 + far, over(node, size)
+            yield 1.15 + 2 * far, times(node, size)
             root = self.np("sqrt", size)
             if root is not None:
-                yield 1.3, over(node, root)
+                yield 1.3 + far, over(node, root)
 
     def sizes(self) -> list[ast.expr]:
         """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""

@@ -24,7 +24,10 @@ def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) 
     cleared = _statements_behind(source, [i for i in range(len(names)) if i not in wrong], names)
     found = {stmt: BOTH * (stmt in cleared and not isinstance(stmt, ast.Return)) for stmt in blamed}
     called = {n.id for stmt in blamed for n in _own_nodes(stmt) if isinstance(n, ast.Name)}
-    _add_helpers(source, called, found)
+    passes_on = len(source.statements) == 1 and bool(source.helpers)  # as ``lambda *xs: backward(*xs)``
+    if passes_on:
+        found = dict.fromkeys(found, 0.3)
+    _add_helpers(source, called, found, 0.0 if passes_on else 0.3)
     return found
 
 
@@ -108,18 +111,24 @@ def _leaves(value: Any, key: str, place: ast.stmt, every: list[ast.stmt]) -> Ite
     yield key or (value.id if isinstance(value, ast.Name) else ""), place, value
 
 
-def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float]) -> None:
+def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float], cost: float) -> None:
+    """Add the statements of the helpers that are called; those that helpers call cost more."""
     for name, helper in source.helpers.items():
         if name in called:
             for stmt, *_ in statements(helper.statements):
                 if not is_tick(stmt):
-                    found[stmt] = 0.3
-            _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, found)
+                    found[stmt] = cost
+            _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, found, 0.3)
 
 
 def _statements_behind(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
-    """Return the statements that the results in `which` depend on, by the names that they read and assign."""
+    """Return the statements that the results in `which` depend on, by the names that they read and assign.
+
+    A function that returns nothing leaves its results in attributes; then any statement may be one of these.
+    """
     every = _all_statements(source)
+    if which and not any(isinstance(stmt, ast.Return) and stmt.value is not None for stmt in every):
+        return set(every)
     placed = _result_expressions(source, names)
     parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
     if placed is not None and all(placed[i] is not None for i in which):

@@ -190,11 +190,12 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
 
 def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the names that a function takes from its closure or its module, with their values."""
-    around = closed_over(function)
+    around, code = closed_over(function), function.__code__
+    own = {*code.co_freevars, *code.co_varnames, *code.co_cellvars}  # also if the module has the same name
     for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
         if name in around:
             yield name, around[name]
-        elif name in function.__globals__ and name not in function.__code__.co_freevars:
+        elif name in function.__globals__ and name not in own:
             yield name, function.__globals__[name]
 
 

@@ -100,7 +100,7 @@ class Scope:
                         yield Atom(_item(text, ast.Constant(i)), part)
             for counter in index:
                 k = self.local[counter]
-                if -len(value) <= k < len(value) and is_array(value[k]):
+                if -len(value) <= k < len(value) and is_array(value[k]) and not self._has_name(value[k]):
                     yield Atom(_item(text, name(counter)), value[k])
         elif hasattr(value, "__dict__") and fields:
             for key, part in list(vars(value).items())[: 2 * ITEMS]:
@@ -108,6 +108,10 @@ class Scope:
                     yield Atom(attribute(name(text), key), part)
                 elif isinstance(part, dict):
                     yield from _within(attribute(name(text), key), part)
+
+    def _has_name(self, value: Any) -> bool:
+        """Tell whether a local name holds this very value: `gamma` after ``x, gamma = cache``, so not ``cache[k]``."""
+        return any(value is other for other in self.local.values())
 
 
 def _within(whole: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:

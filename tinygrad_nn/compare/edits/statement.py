@@ -64,8 +64,13 @@ def _followed_by_factor(writer: CandidateWriter, target: ast.expr, by: Any) -> I
     for size in writer.sizes():
         yield by(1.5, FollowedBy(writer.place, ast.AugAssign(whole_name, ast.Div(), size)), True)
     for atom in writer.scope.atoms:
-        if is_array(atom.value) and atom.shape and can_broadcast(atom.shape, whole.shape):
-            yield by(1.55, FollowedBy(writer.place, ast.AugAssign(whole_name, ast.Mult(), atom.node)), True)
+        factor, shape = atom.node, atom.shape
+        if len(shape) == 1 < whole.ndim and not can_broadcast(shape, whole.shape):  # a number for each row
+            axes = [ast.Slice(), *[ast.Constant(None)] * (whole.ndim - 1)]
+            factor = ast.Subscript(factor, ast.Tuple(axes, ast.Load()), ast.Load())
+            shape += (1,) * (whole.ndim - 1)
+        if is_array(atom.value) and shape and can_broadcast(shape, whole.shape):
+            yield by(1.55, FollowedBy(writer.place, ast.AugAssign(whole_name, ast.Mult(), factor)), True)
 
 
 def _with_slice_calls(index: ast.expr) -> ast.expr:

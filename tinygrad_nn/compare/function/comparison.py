@@ -13,13 +13,14 @@ from ...node import recording
 from ...tensor import Tensor, raw
 from ...transforms import new_input
 from ...tree import flatten
-from ..behaviour import MOVING, is_unsteady
+from ..behaviour import MOVING, is_unsteady, same_results
 from ..budget import Budget
 from ..conventions.code import Code
 from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..conventions.recognize import recognize_code
 from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
+from ..edits.running import copy_value
 from ..experiment import own_generator
 from ..numerical.full_gradients import whole_gradients
 from ..numerical.precision import measured_rounding
@@ -73,7 +74,7 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
             return _no_value(code.name, outs)
         cotangents, g, cot_note = draw_cotangents(code, leaves, outs, generator)
         own = [code.inputs.leaves[i] for i in code.inputs.moving]
-        passed = [x.copy() for x in own]
+        passed, arriving = [x.copy() for x in own], copy_value(g, {})
         returned = code.back(code.inputs, passed, g)
         changed = [code.inputs.labels[i] for i, a, b in zip(code.inputs.moving, own, passed, strict=True)
                    if not np.array_equal(a, b, equal_nan=True)]  # fmt: skip
@@ -85,9 +86,13 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
             lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
         asked = ComparisonInput(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
+        written = not same_results(flatten(g)[0], flatten(arriving)[0])
+        for mine, before in zip(flatten(g)[0], flatten(arriving)[0], strict=True):
+            if isinstance(mine, np.ndarray):
+                mine[...] = before
         graph, reason = _graph(asked)
         found = compare_without_graph(asked, reason) if graph is None else _compare_with_graph(asked, graph)
-        diagnoses = [*_side_effects(asked, again, changed, found.right), *found.diagnoses]
+        diagnoses = [*_side_effects(asked, again, changed, written, found.right), *found.diagnoses]
         if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
             elsewhere = _by_numbers if graph is None else _by_graph_alone
             diagnoses = with_source_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
@@ -223,9 +228,9 @@ def _probes(asked: ComparisonInput) -> list[tuple[list[Array], Traced, list[Arra
 
 
 def _side_effects(
-    asked: ComparisonInput, again: list[list[Array]], changed: list[str], right: list[Array]
+    asked: ComparisonInput, again: list[list[Array]], changed: list[str], written: bool, right: list[Array]
 ) -> list[Diagnosis]:
-    """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores."""
+    """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores or wrote into."""
     found = []
     if changed:
         found.append(Diagnosis(
@@ -233,7 +238,12 @@ def _side_effects(
             "array: `x = x * m` instead of `x *= m`.", tuple(f"the call changed {name}" for name in changed),
         ))  # fmt: skip
     moving = is_unsteady([asked.mine, *again], asked.labels, "Pass the random numbers in, or fix their seed.")
-    if moving is not None:
+    if moving is not None and written:
+        text = ("The backward wrote into the upstream gradient that it was given. So with the same array a second call "
+                "returns something else, and other code that uses this gradient gets wrong numbers. Make a copy first: "
+                "`dout = dout.copy()`.")  # fmt: skip
+        found.append(Diagnosis("inplace_overwrite", "the upstream gradient", text, moving.evidence))
+    elif moving is not None:
         found.append(moving)
     elif asked.code.takes and any(np.any(np.nan_to_num(x)) for x in right):
         leaves, rebuild = flatten(asked.g)

@@ -117,7 +117,7 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
     def same(value: Array) -> bool:
         return bool(np.abs(value - out).max(initial=0) <= ALIKE * max(np.abs(out).max(initial=0), 1e-300))
 
-    if x.dtype.kind != "f" or not np.isfinite(x).all() or x.size < 2:
+    if x.dtype.kind != "f" or np.isnan(x).any() or x.max(initial=-np.inf) == np.inf or x.size < 2:
         return
     with np.errstate(all="ignore"):
         inside = out.min() > 0 and out.max() < 1
@@ -132,7 +132,7 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
         for axis in range(x.ndim):
             if x.shape[axis] < 2:
                 continue
-            if inside and np.abs(out.sum(axis=axis) - 1).max() < 1e-9:
+            if out.min() >= 0 and np.abs(out.sum(axis=axis) - 1).max() < 1e-9:  # 0 where a score was masked
                 e = np.exp(x - x.max(axis=axis, keepdims=True))
                 if same(e / e.sum(axis=axis, keepdims=True)):
                     yield "softmax", {"axis": axis}, None
@@ -140,7 +140,7 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
                 shifted = x - x.max(axis=axis, keepdims=True)
                 if same(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))):
                     yield "log_softmax", {"axis": axis}, None
-        if end in ("divide", "multiply"):
+        if end in ("divide", "multiply") and np.isfinite(x).all():
             yield from _norms(x, out)
 
 

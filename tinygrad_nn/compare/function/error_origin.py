@@ -167,11 +167,11 @@ def _uses_sentence(data: GradientData, i: int) -> ErrorOrigin:
         else "one of these passes"
     )
     return ErrorOrigin(
-        f"{data.label(i)} is used by {_operations_text(graph, places)}: the error is in the gradient that {one} back."
+        f"{data.label(i)} is used by {operations_text(graph, places)}: the error is in the gradient that {one} back."
     )
 
 
-def _operations_text(graph: Traced, places: Sequence[int]) -> str:
+def operations_text(graph: Traced, places: Sequence[int]) -> str:
     """Return words for operations, each line once."""
     texts = list(dict.fromkeys(describe_operation(graph, place, run=False) for place in places))
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
@@ -227,7 +227,7 @@ def _value_sentence(data: GradientData, known: Spread, uses: dict[Node, list[Edg
     place = graph.operations.index(best.nodes[0])
     value, often = _value_text(graph, best.nodes[0], place), len(best.nodes)
     behind = [p for c in found if c.rank == best.rank and len(c.nodes) == often for n in c.nodes for p, _ in uses[n]]
-    one, operations = len(set(behind)) == 1, _operations_text(graph, behind)
+    one, operations = len(set(behind)) == 1, operations_text(graph, behind)
     are = "are" if " " in names else "is"
     text = (f"{names} {are} wrong as if only the gradient of {value} were "
             f"wrong{f', in each of {often} runs' if often > 1 else ''}: the mistake is in the gradient that "

@@ -12,8 +12,19 @@ import numpy as np
 
 from ...graph.walk import as_argument
 from ...node import Node
-from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
-from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, parents_of
+from ..mistakes import (
+    FURTHER,
+    Mistake,
+    Site,
+    cut,
+    kept_alone,
+    mistakes_at,
+    moving,
+    uses_of,
+    value_name,
+    why_lost,
+)
+from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, name_of, parents_of
 
 MANY = 4000  # the most operations at which mistakes are tried, in the order of the walk
 ERRORS = (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError)
@@ -107,8 +118,10 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     for kind, text, lost, cost in kept_alone(graph, uses):
         yield Mutant(kind, text, tuple((p, cut(s)) for p, s in sorted(lost)), cost)
     yield from _exchanges(graph, sites)
+    yield from _factors_alone(graph)
     for places in _similar_places(graph, sites):
         first = places[0]
+        runs = len(places) if len({sites.get(place, ())[:1] for place in places}) == 1 else 1
         table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
         for place in places:
             for mistake in _mistakes_and_cuts(graph, place):
@@ -119,8 +132,21 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 kind, text = next(iter(made.values()))[:2]
                 whole = next(iter(made.values()))
                 if whole.linear:
-                    kind, text = _lost(graph, first, whole.slot, uses, len(places))
-                yield Mutant(kind, text, tuple(sorted(made.items())), whole.cost + 0.02, False, len(made))
+                    kind, text = _lost(graph, first, whole.slot, uses, runs)
+                cost = whole.cost + (0.02 if runs > 1 else 0.1)  # several lines may fit by chance
+                yield Mutant(kind, text, tuple(sorted(made.items())), cost, False, len(made))
+
+
+def _factors_alone(graph: Traced) -> Iterator[Mutant]:
+    """Yield mistakes in products of two values: the derivative of one factor alone, as ``s'(u)`` for ``u * s(u)``."""
+    for place, node in enumerate(graph.operations[:MANY]):
+        parents = parents_of(node)
+        if name_of(node) == "multiply" and None not in parents and parents[0] is not parents[1]:
+            for slot in (0, 1):
+                text = (f"The product is differentiated as if it were {value_name(parents[slot])} alone, without its "
+                        "other factor.")  # fmt: skip
+                alone = Mistake("wrong_derivative", text, lambda s: s.g, slot)
+                yield Mutant("wrong_derivative", text, ((place, alone), (place, cut(1 - slot))), 1.15)
 
 
 def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
@@ -170,7 +196,7 @@ def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edg
 
 
 def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
-    """Yield groups of places: of one primitive called by one source line, or with the same shape and input."""
+    """Yield groups of places of one primitive: called by one source line, with the same shape and input, or all."""
     seen: set[tuple[int, ...]] = set()
     names: dict[Any, list[int]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
@@ -180,6 +206,7 @@ def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]
         shared = next((i for i, p in enumerate(parents_of(node)) if p is not None and p in graph.inputs), None)
         leaf = None if shared is None else graph.inputs.index(parents_of(node)[shared])
         names.setdefault((name, np.shape(node.out), leaf), []).append(place)
+        names.setdefault(name, []).append(place)
     for places in names.values():
         if len(places) > 1 and tuple(places) not in seen:
             seen.add(tuple(places))

@@ -15,7 +15,7 @@ from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
 from .advice import GradientData, before_summing, equal_to_rounding, fit_factor
-from .error_origin import ErrorOrigin, error_origins
+from .error_origin import ErrorOrigin, error_origins, operations_text
 from .locations import describe_operation
 from .mutants import Mutant
 from .recomputed import Recomputed
@@ -54,7 +54,8 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
             if alone is None:
                 lost.append(i)
                 alone = _unknown(data, i, rows[i])
-            found.append(alone)
+            if not any((d.kind, d.where, d.text) == (alone.kind, alone.where, alone.text) for d in found):
+                found.append(alone)
         begun = error_origins(data, lost, [i for i in wrong if i not in lost]) if lost else []
         if len(begun) == 1 and begun[0].place >= 0:
             labels = [data.label(i) for i in lost]
@@ -164,9 +165,11 @@ def _unknown(data: GradientData, i: int, row: Row) -> Diagnosis:
             square = float(np.vdot(pattern, pattern))
             c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
-                text = (f"It is the right gradient plus {fraction(c)} {what}, like the gradient of a penalty; the "
-                        "function has no penalty.")  # fmt: skip
-                return Diagnosis("extra_penalty", label, text, (_entry(row),))
+                kind, sign, is_ = ("extra_penalty", "plus", "not in the function") if c > 0 else (
+                    "missing_penalty", "minus", "missing or too small")  # fmt: skip
+                text = (f"It is the right gradient {sign} {fraction(abs(c))} {what}, like the gradient of a penalty "
+                        f"that is {is_}.")  # fmt: skip
+                return Diagnosis(kind, label, text, (_entry(row),))
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, data.bads[i]), (_entry(row),))
 
 
@@ -186,14 +189,14 @@ def _joint(data: GradientData, wrong: list[int], searches: list[Search]) -> Diag
     over = sorted([*wrong, *right])
     for search in searches:
         found = search.matches(over, linear=search is searches[0])
-        told += [_cost_and_diagnosis(search.data, match) for match in found]
+        told += [_cost_and_diagnosis(search.data, match, wrong) for match in found]
         if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
             break
     if not told and right:
         names = ", ".join(data.label(i) for i in wrong)
         for search in searches:
             for match in search.matches(wrong, linear=False):
-                cost, one = _cost_and_diagnosis(search.data, match)
+                cost, one = _cost_and_diagnosis(search.data, match, wrong)
                 told.append((cost, replace(one, text=f"{one.text} This affects only the gradient of {names}.")))
     if not told:
         return None
@@ -202,12 +205,18 @@ def _joint(data: GradientData, wrong: list[int], searches: list[Search]) -> Diag
     return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in told[1:] if d.kind != best.kind)))
 
 
-def _cost_and_diagnosis(data: GradientData, match: Match) -> tuple[float, Diagnosis]:
-    """Return the cost and the diagnosis of a mistake; of those that give the same numbers, the cheapest is reported."""
+def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) -> tuple[float, Diagnosis]:
+    """Return the cost and the diagnosis of a mistake that explains the gradients of the inputs `wrong`."""
     mutant, factor = match
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
     label = describe_operation(data.trace, mutant.place, mutant.times)
+    if isinstance(mutant, Mutant) and mutant.times == len(mutant.parts) > 1:
+        inputs = [data.trace.inputs[i] for i in wrong]
+        places = [p for p, _ in mutant.parts if any(is_computed_from(data.trace.operations[p], x) for x in inputs)]
+        lines = operations_text(data.trace, places or [mutant.place])
+        label = describe_operation(data.trace, (places or [mutant.place])[0], len(places))
+        label = label if label.startswith(lines) else lines
     equation = ""
     if node.primitive is not None and node.primitive.rule_tex:
         slot = mutant.slot if mutant.slot is not None and mutant.slot < len(node.primitive.rule_tex) else 0

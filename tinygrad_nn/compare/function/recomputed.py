@@ -18,7 +18,7 @@ from ..paths import Array, Traced, args_of, copy_node, gradients, parents_of, re
 from ..pattern import fraction
 
 SECANTS = 8  # the most steps of the search for a constant that the backward may have used
-FACTOR = 1.45  # the cost of leaving out a product with a number, which is better reported as a factor
+FACTOR = 1.65  # the cost of leaving out a product with a number, which is better reported as a factor
 MASKS = frozenset({"where", "maximum", "minimum", "clip"})
 Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
 
@@ -93,7 +93,7 @@ def _left_out(place: int, node: Node) -> Iterator[Recomputed]:
 
         factor = name in ("multiply", "divide") and others[0].size == 1  # in a linear graph, better called a factor
         yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
-        yield _entry(kind, text, place, replaced, (slot, "replaced"), RARE + FAR - 1)
+        yield _entry(kind, text, place, replaced, (slot, "replaced"), FACTOR if factor else RARE + FAR - 1)
 
 
 def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> Iterator[Recomputed]:

@@ -16,7 +16,7 @@ import numpy as np
 from ...graph.walk import rule_results
 from ..factors import Factor
 from ..mistakes import FAR, Mistake
-from ..paths import Array, Traced, args_of, parents_of
+from ..paths import Array, Traced, args_of, gradients, parents_of
 from .advice import GradientData, equal_to_rounding, fit_factor
 from .composed import collapse_functions, find_known_functions
 from .last_steps import last_steps
@@ -35,17 +35,26 @@ SLOW = 4000  # the call of a rule takes as long as going through this many numbe
 
 
 def with_functions(data: GradientData) -> GradientData | None:
-    """Return the same data for a graph in which each composed function is one operation; None if there is none."""
+    """Return the same data for a graph in which each composed function is one operation; None if there is none.
+
+    In a part of a graph, a value that is a softmax of another one may be computed from it with other values as
+    constants. Then it has other gradients than a softmax, and is not replaced.
+    """
     known = find_known_functions(data.trace)
     if not known:
         return None
+    whole = collapse_functions(data.trace, known)
+    for found, right, mine in zip(gradients(whole), data.right, data.mine, strict=True):
+        size = max(float(np.nan_to_num(np.abs(x)).max(initial=0)) for x in (right, mine))
+        if np.abs(found - right).max(initial=0) > 1e-4 * size:
+            return None
     again = data.again
 
     def collapse(trace: Traced) -> Traced:
         return collapse_functions(trace, known) if trace.signature == data.trace.signature else trace
 
     return data._replace(
-        trace=collapse_functions(data.trace, known), probes=[(m, collapse(t), r) for m, t, r in data.probes],
+        trace=whole, probes=[(m, collapse(t), r) for m, t, r in data.probes],
         again=None if again is None else lambda moved: collapse(again(moved)),
     )  # fmt: skip
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...graph.walk import conjugate, rule_results
 from ...node import Node
-from ..paths import Edge, Traced, name_of, parents_of
-from .mistake import RARE, USUAL, Mistake, begin_sentence, moving, no_gradients, value_name
+from ..paths import Edge, Slots, Traced, name_of, parents_of
+from .mistake import RARE, USUAL, Mistake, Site, begin_sentence, finds, moving, no_gradients, value_name
 
 STATISTICS = {
     "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
@@ -34,6 +35,21 @@ def cut(slot: int | None, kind: str = "", text: str = "") -> Mistake:
     if slot is None:
         return Mistake(kind or "scale", text, no_gradients, None, True)
     return Mistake(kind or "scale", text, lambda s: None, slot, True)
+
+
+@finds()
+def upstream_gradient_forgotten(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield the mistake at a result that another result is computed from, as the cell of an LSTM: `dc` is not used."""
+    node = graph.operations[place]
+    if any(node is out for out, _ in graph.outs) and any(node in parents_of(user) for user in graph.operations):
+        text = (f"The upstream gradient of {value_name(node)}, which is returned too, is not used; it should be added "
+                "to what the other results pass back.")  # fmt: skip
+        yield Mistake("overwritten_not_accumulated", text, _without_upstream)
+
+
+def _without_upstream(s: Site) -> Slots:
+    upstream = sum(conjugate(np.asarray(g)) for node, g in s.graph.outs if node is s.node)
+    return rule_results(s.node, np.asarray(s.g - upstream))
 
 
 def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, str]:

@@ -140,6 +140,9 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
                 text = f"Only the {which} row of the product contributes to the gradient; all rows should be added."
                 yield Mistake("overwritten_not_accumulated", text,
                               lambda s, row=row: np.outer(s.args[0][row], s.g[row]), 1)  # fmt: skip
+        if np.shape(node.out) == np.shape(args[slot]):
+            yield Mistake("missing_factor", "The other factor of the product is missing in the backward pass.",
+                          lambda s: s.g, slot)  # fmt: skip
         if shape[-1] == shape[-2]:
             yield Mistake("transpose", "One factor of the product is transposed in the backward pass.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip

@@ -284,8 +284,9 @@ def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method
         d: Diagnosis = first.diagnosis  # type: ignore[assignment]
         count = sum(step.name == first.name for step in same)
         often = f"in {count} of {first.rounds} rounds" if first.rounds > 1 else ""
-        text = d.text.replace(" from here on", "")  # a step is a single line, so nothing follows in it
-        evidence = (*d.evidence, often) if often else d.evidence
+        place = d.where if " in `" in d.where else ""  # an operation of the forward, else the step itself
+        text = d.text.replace(" from here on", f" from {place} on" if place else "")
+        evidence = tuple(filter(None, (*d.evidence, often, "" if place in text else f"this is at {place}")))
         diagnoses.append(replace(d, where=first.place, text=text, evidence=evidence))
     first_wrong = next((s.place for s in steps if not s.rule_ok), None)
     if written.helpers:
