@@ -27,8 +27,8 @@ STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps 
 
 @pytest.fixture(autouse=True)
 def threads_are_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def of(cls: Any, call: str, comm: Any, own: bool = False) -> Any:
-        comm.asked.append(("of", call, own))
+    def of(cls: Any, call: str, comm: Any, private: bool = False) -> Any:
+        comm.asked.append(("of", call, private))
         return comm
 
     monkeypatch.setattr(Ranks, "of", classmethod(of))

@@ -30,7 +30,7 @@ def size_pair(name: str, value: Size, minimum: int) -> tuple[int, int]:
         ValueError: it is neither one nor two whole numbers of at least `minimum`.
 
     Example:
-        >>> size_pair("stride", 2, least=1), size_pair("stride", (2, 3), least=1)
+        >>> size_pair("stride", 2, minimum=1), size_pair("stride", (2, 3), minimum=1)
         ((2, 2), (2, 3))
     """
     both: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
