@@ -87,7 +87,8 @@ def _check_numbers(y: Array) -> None:
     """Raise a TypeError for an array of texts or objects."""
     if y.dtype.kind not in "biufc":
         raise TypeError(
-            f"t.at[...] got {y!r:.60}, of dtype {y.dtype}. A Tensor holds numbers: give a number or an array of numbers."
+            f"t.at[...] got {y!r:.60}, of dtype {y.dtype}. A Tensor holds numbers: give a number or an array of "
+            "numbers."
         )
 
 
