@@ -135,6 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # standard output has answers alone; C code that prints, too
+    sys.stdout.reconfigure(line_buffering=True)  # as standard error, so that lines keep their order
     try:
         for line in answers(sys.stdin, options.mode):
             print(line, file=protocol, flush=True)
