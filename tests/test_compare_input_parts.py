@@ -108,10 +108,12 @@ def test_cotangents_are_drawn_where_the_backward_takes_them() -> None:
     assert (asked.labels, asked.label(1)) == (["x", "w"], "w")
 
 
-def around(manual: Any, right: Any = None, again: Any = None, changed: Any = (), f: Any = scaled) -> list[Any]:
+def around(
+    manual: Any, right: Any = None, again: Any = None, changed: Any = (), f: Any = scaled, written: bool = False
+) -> list[Any]:
     asked = asked_of(f, manual, A, C)
     given = [asked.g * C, asked.g * A] if right is None else right
-    found = _side_effects(asked, [asked.mine] * 2 if again is None else again, list(changed), given)
+    found = _side_effects(asked, [asked.mine] * 2 if again is None else again, list(changed), written, given)
     return [(d.kind, d.where, d.text, d.evidence) for d in found]
 
 
@@ -138,6 +140,9 @@ def test_how_a_backward_behaves() -> None:
     (moving,) = around(scaled_back, again=[[A, C], [C, A]])
     assert moving[0] == "nondeterministic"
     assert "Pass the random numbers in, or fix their seed." in moving[2]
+    (wrote,) = around(scaled_back, again=[[A, C], [C, A]], written=True)
+    assert wrote[:2] == ("inplace_overwrite", "the upstream gradient")
+    assert wrote[2].endswith("Make a copy first: `dout = dout.copy()`.")
 
 
 def test_a_blind_test_is_reported() -> None:

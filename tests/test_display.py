@@ -127,7 +127,7 @@ def test_outside_of_a_notebook_there_is_none() -> None:
 
 def _in_scopes(name: str) -> Callable[[Any], Any]:
     def f(x: Any) -> Any:
-        with scope(*name.split(".")):
+        with scope(name):
             return np.exp(x)
 
     return f

@@ -147,13 +147,13 @@ def unknown(change: Any, i: int) -> tuple[str, str, tuple[str, ...]]:
 
 def test_a_penalty_that_the_function_has_not() -> None:
     assert unknown(lambda dx, dw, db: (dx, dw + 0.25 * W, db), 1) == (
-        "extra_penalty", ("It is the right gradient plus 1/4 w, like the gradient of a penalty; the function has no "
-                          "penalty."),
+        "extra_penalty", ("It is the right gradient plus 1/4 w, like the gradient of a penalty that is not in "
+                          "the function."),
         (ENTRY,))  # fmt: skip
     assert unknown(lambda dx, dw, db: (dx, dw - 3 * np.sign(W), db), 1)[:2] == (
-        "extra_penalty",
-        ("It is the right gradient plus -3 sign(w), like the gradient of a penalty; the function has no "
-         "penalty."))  # fmt: skip
+        "missing_penalty",
+        ("It is the right gradient minus 3 sign(w), like the gradient of a penalty that is missing or "
+         "too small."))  # fmt: skip
     near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
     assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
     kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)

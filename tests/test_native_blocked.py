@@ -235,7 +235,7 @@ def test_stacks_and_weights_of_recurrent_layers_are_made_as_the_whole(dtype: Any
 
 def _op(name: str, shapes: list[tuple[int, ...]], out: tuple[int, ...], **given: Any) -> Op:
     args = [Value(-1, "input", shape, np.dtype("f"), slot=k) for k, shape in enumerate(shapes)]
-    op = Op("call", name, None, [*args], given=given)
+    op = Op("call", name, None, [*args], call_meta=given)
     op.outs = [Value(-1, "made", out, np.dtype("f"), op=op)]
     return op
 

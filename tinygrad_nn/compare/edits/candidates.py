@@ -329,7 +329,7 @@ class CandidateWriter:
             return  # a small constant such as 1e-8, which only avoids a division by zero
         steps = (value + 1, value - 1, -value, value * 2, value / 2, value**0)
         for new in dict.fromkeys(steps):
-            if new != value:
+            if new != value and not (new == 1 and abs(value - 1) < 1e-2):  # such a factor is left out instead
                 same = int(new) if isinstance(value, int) and float(new).is_integer() else new
                 yield 1.05, number(same)
         if value not in (0, 1) and isinstance(value, float):
