@@ -215,7 +215,7 @@ class Primitive:
         try:
             out = self.forward(*arrays, **metadata)
         except (TypeError, AttributeError):
-            for array in arrays:
+            for array in sorted(arrays, key=lambda array: array is None):  # None may be an option that is left out
                 as_constant(array, self)  # raises, and says what is no array of numbers
             raise
         return out[0] if self.saves else out

@@ -86,10 +86,11 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
             lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
         asked = ComparisonInput(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
-        written = not same_results(flatten(g)[0], flatten(arriving)[0])
-        for mine, before in zip(flatten(g)[0], flatten(arriving)[0], strict=True):
-            if isinstance(mine, np.ndarray):
-                mine[...] = before
+        parts, parts_before = flatten(g)[0], flatten(arriving)[0]
+        written = not same_results(parts, parts_before)
+        for part, before in zip(parts, parts_before, strict=True):
+            if written and isinstance(part, np.ndarray):
+                part[...] = before
         graph, reason = _graph(asked)
         found = compare_without_graph(asked, reason) if graph is None else _compare_with_graph(asked, graph)
         diagnoses = [*_side_effects(asked, again, changed, written, found.right), *found.diagnoses]
