@@ -743,3 +743,36 @@ def test_a_skip_fails_in_ci_only(ci: str, line: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "CI": ci}, capture_output=True, text=True)
     assert line in done.stdout.splitlines()[-1], done.stdout
     assert bool(done.returncode) is bool(ci)
+
+
+FIXTURES = """
+import pytest
+
+@pytest.fixture
+def before(): raise ValueError("before the test")
+
+@pytest.fixture
+def after():
+    yield
+    raise ValueError("after the test")
+
+def test_before(before): pass
+
+def test_after(after): pass
+
+@pytest.mark.skip(reason="not today")
+def test_mark(): pass
+"""
+
+
+@pytest.mark.parametrize(("ci", "line"), [("true", "1 passed, 3 errors"), ("", "1 passed, 1 skipped, 2 errors")])
+def test_processes_that_share_the_tests_report_what_fails_around_a_test(ci: str, line: str, tmp_path: Path) -> None:
+    for name in ("conftest.py", "seconds.txt"):
+        (tmp_path / name).write_bytes((ROOT / "tests" / name).read_bytes())
+    (tmp_path / "test_one.py").write_text(FIXTURES)
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--rootdir=.", "."]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "CI": ci}, capture_output=True, text=True)
+    assert line in done.stdout.splitlines()[-1], done.stdout
+    assert "before the test" in done.stdout
+    assert "after the test" in done.stdout
+    assert done.returncode == 1
