@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..tensor import Tensor, raw
-from .keywords import bind_arguments
+from .keywords import bind_arguments, scalar_check
 from .linear import as_array
 from .module import Module
 
@@ -36,7 +36,9 @@ class FunctionLayer(Module):
             name = type(self).__name__
             raise TypeError(f"{name} is created with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
-        for name, value in bind_arguments(type(self).__name__, self.signature, own, args, options).items():
+        bound = bind_arguments(type(self).__name__, self.signature, own, args, options)
+        scalar_check(list(self.signature.parameters.values()))(type(self).__name__, (), bound)
+        for name, value in bound.items():
             plain = raw(value)  # arrays of weights, such as class weights, are constants
             vars(self)[name] = np.asarray(plain) if isinstance(plain, (list, np.ndarray)) else plain
 

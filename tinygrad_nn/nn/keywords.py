@@ -65,9 +65,10 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
 
 
 def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapping[str, Any]], None]:
-    """Return a check of a call's arguments: flags, and numbers whose default is a float, are of that type."""
-    scalars = [(k, p.name, p.default, "None" in str(p.annotation)) for k, p in enumerate(known)
-               if isinstance(p.default, (bool, float))]  # fmt: skip
+    """Return a check of a call's arguments: flags and numbers are of the type of their default."""
+    scalars = [(k, p.name, p.default, type(p.default) is int or "None" in str(p.annotation))
+               for k, p in enumerate(known)
+               if isinstance(p.default, (bool, float, int)) and "str" not in str(p.annotation)]  # fmt: skip
 
     def check(call: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
         for k, name, default, optional in scalars:
@@ -79,7 +80,8 @@ def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapp
                 check_flag(call, name, value, ACTIVATION.format(call) * activation)
             elif (value is None and not optional) or isinstance(value, (str, dict)):
                 what = f"{name}={value!r:.60} is of type {type(value).__name__}"
-                raise TypeError(f"{call}: {what}; it needs a number, e.g. {name}={default}.")
+                whole = "whole " * isinstance(default, int)
+                raise TypeError(f"{call}: {what}; it needs a {whole}number, e.g. {name}={default}.")
 
     return check
 

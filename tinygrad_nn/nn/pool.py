@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ..ops.convolution import per_axis
 from ..ops.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .conv import check_axes
 from .keywords import pytorch_names
@@ -27,6 +28,8 @@ class _Pool(Module):
 
     def __init__(self, kernel: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel, self.stride, self.padding = kernel, kernel if stride is None else stride, padding
+        for name, minimum in (("kernel", 1), ("stride", 1), ("padding", 0)):
+            _check_size(self, name, minimum)
 
     def about(self) -> str:
         """Return the window size, and the options that differ from their defaults."""
@@ -104,6 +107,7 @@ class _AdaptivePool(Module):
 
     def __init__(self, size: Size) -> None:
         self.size = size
+        _check_size(self, "size", 1)
 
     def about(self) -> str:
         """Return the number of cells."""
@@ -154,6 +158,13 @@ class AdaptiveMaxPool(_AdaptivePool):
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *size)`` for ``(batch, channels, *spatial)``."""
         return adaptive_max_pool(_as_images(self, x, self.size), self.size)
+
+
+def _check_size(layer: Any, name: str, minimum: int) -> None:
+    """Raise unless an option is a whole number of at least the minimum, or a tuple of them; a call checks how many."""
+    value = getattr(layer, name)
+    many = len(value) if isinstance(value, (tuple, list)) else layer.axes or 1
+    per_axis(type(layer).__name__, name, value, many, minimum)
 
 
 def _as_images(layer: Any, x: Any, size: Size) -> Any:

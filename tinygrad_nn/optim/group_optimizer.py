@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..common.arguments import check_flag
 from ..common.spelling import near_names, no_attribute, no_option
 from ..leaves import Watch
 from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer, as_list, parameters_in
-from .rule import Optimizer, OptimizerState
+from .rule import Optimizer, OptimizerState, check_hyper
 
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
 RENAMED = {  # PyTorch's name -> the rule's name
@@ -50,6 +51,7 @@ class GroupOptimizer:
         maximize = False
         for key, value in options.items():
             if key == "maximize":
+                check_flag(name, key, value)
                 maximize = bool(value)
             elif key == "differentiable" and value:
                 raise ValueError(
@@ -207,13 +209,13 @@ class GroupOptimizer:
 
     def _rule(self, options: Mapping[str, Any]) -> Optimizer:
         """Return the rule with the hyper-parameters of a group."""
-        hyper = {}
+        name, hyper = type(self).__name__, {}
         for key in self.rule_names:
-            value = options[key]
             if key == "betas":
-                hyper["beta1"], hyper["beta2"] = _check_betas(type(self).__name__, value)
+                hyper["beta1"], hyper["beta2"] = _check_betas(name, options[key])
             else:
-                hyper[RENAMED.get(key, key)] = _as_python_number(raw(value))
+                rule_key = RENAMED.get(key, key)
+                hyper[rule_key] = check_hyper(name, key, _as_python_number(raw(options[key])), rule_key)
         return type(self).make(**hyper)
 
     def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:

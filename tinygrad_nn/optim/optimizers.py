@@ -14,7 +14,7 @@ from .descent import lion, muon, sgd
 from .group_optimizer import GroupOptimizer, parameter_groups
 from .minimizer import Minimizer, parameters_in
 from .quasi_newton import LBFGSRule
-from .rule import Optimizer, OptimizerState
+from .rule import Optimizer, OptimizerState, check_hyper
 
 BETAS = 0.9, 0.999
 
@@ -90,7 +90,8 @@ class Adam(GroupOptimizer):
     def _rule(self, options: Mapping[str, Any]) -> Optimizer:
         rule = super()._rule(options)
         hyper: dict[str, Any] = dict(rule.hyper)
-        return adamw(**hyper) if options["decoupled_weight_decay"] else rule
+        decoupled = check_hyper(type(self).__name__, key := "decoupled_weight_decay", options[key], "decoupled")
+        return adamw(**hyper) if decoupled else rule
 
     def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         return "exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * (len(state) - 3), "step"

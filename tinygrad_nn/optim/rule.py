@@ -127,7 +127,7 @@ def make_optimizer(
     make: Callable[..., Optimizer], learning_rate: float, init: Init, update: Update, **hyper: Hyper
 ) -> Optimizer:
     """Return an optimizer named after the function that makes it; raise if a hyper-parameter is not valid."""
-    checked = tuple((key, _check_hyper(make.__name__, key, value)) for key, value in hyper.items())
+    checked = tuple((key, check_hyper(make.__name__, key, value)) for key, value in hyper.items())
     return Optimizer(make.__name__, checked, init, update, learning_rate, make)
 
 
@@ -140,16 +140,18 @@ _SWITCHES = ("nesterov", "amsgrad", "centered", "decoupled")
 _CHOICES = {"adjust": ("original", "match_rms_adamw")}
 
 
-def _check_hyper(name: str, key: str, value: Any) -> Hyper:
-    if key in _SWITCHES:
+def check_hyper(name: str, key: str, value: Any, rule_key: str = "") -> Hyper:
+    """Return a hyper-parameter as a Python number; raise if it is not valid. `rule_key` is the rule's name for it."""
+    rule_key = rule_key or key
+    if rule_key in _SWITCHES:
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name}: {key}={value!r} is of type {type(value).__name__}; it must be True or False.")
         return bool(value)
-    if key in _CHOICES:
-        if value not in _CHOICES[key]:
-            raise ValueError(f"{name}: unknown {key} {value!r}; known are {', '.join(_CHOICES[key])}.")
+    if rule_key in _CHOICES:
+        if value not in _CHOICES[rule_key]:
+            raise ValueError(f"{name}: unknown {key} {value!r}; known are {', '.join(_CHOICES[rule_key])}.")
         return str(value)
-    fits, need = _RANGES.get(key, _SHARE)
+    fits, need = _RANGES.get(rule_key, _SHARE)
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"{name}: {key}={value!r:.60} is of type {type(value).__name__}; it must be a number {need}.")
     if not fits(float(value)):
