@@ -292,7 +292,7 @@ np.concatenate(w, w) | TypeError | takes the arrays in a list, not one by one. W
 np.stack(w, np.ones(2)) | TypeError | takes the arrays in a list, not one by one. Write np.stack([x, y])
 nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, rng=0, or a generator | default_rng(0)
 nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
-nn.LeakyReLU("a") | TypeError | LeakyReLU: negative_slope='a' is of type str; it needs a number, e.g. negative_slope=0.01
+nn.LeakyReLU("a") | TypeError | LeakyReLU: negative_slope='a' is of type str; it needs a number, e.g. negative_slope
 nn.Flatten("a") | TypeError | Flatten: start='a' is of type str; it needs a whole number, e.g. start=1
 nn.MaxPool2d("a") | ValueError | MaxPool2d: kernel='a' must be a whole number of at least 1, or a tuple of 2
 nn.AvgPool1d(2, padding=-1) | ValueError | AvgPool1d: padding=-1 must be a whole number of at least 0
@@ -300,7 +300,7 @@ nn.AdaptiveMaxPool2d((2, 0)) | ValueError | size=(2, 0) must be a whole number o
 optim.SGD([w], momentum="a") | TypeError | SGD: momentum='a' is of type str; it must be a number
 optim.SGD([w], maximize="a") | TypeError | SGD: maximize='a' is of type str; it needs True or False
 optim.Adam([w], decoupled_weight_decay="a") | TypeError | Adam: decoupled_weight_decay='a' is of type str
-optim.Adagrad([w], initial_accumulator_value=-1) | ValueError | Adagrad: initial_accumulator_value=-1; it must be at least 0
+optim.Adagrad([w], initial_accumulator_value=-1) | ValueError | Adagrad: initial_accumulator_value=-1; it must be
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
