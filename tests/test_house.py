@@ -11,7 +11,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Set
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -116,11 +117,15 @@ FORBIDDEN_WORDS = {
 
 
 class Import(NamedTuple):
-    """One imported module, by its full name; `late` if it is not imported together with the module it stands in."""
+    """One imported module, by its full name.
+
+    `late` says that it is not imported together with the module it stands in, `types` that it is for types only.
+    """
 
     target: str
     line: int
     late: bool
+    types: bool
 
 
 def module_name(path: Path) -> str:
@@ -139,38 +144,48 @@ def is_module(name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").exists()
 
 
-def imports(source: str, module: str, is_package: bool = False) -> Iterator[Import]:
+@lru_cache(maxsize=1)
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+def last_name(node: ast.AST) -> str:
+    """The last name of a dotted one: `c` of a.b.c."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+@lru_cache(maxsize=None)
+def imports(source: str, module: str, is_package: bool = False) -> tuple[Import, ...]:
     """Every import of a source: at the top, in functions, for type checking only, and through importlib."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-
-    def visit(node: ast.AST, late: bool) -> Iterator[Import]:
+    found: list[Import] = []
+    at_run_time = "import_module" in source or "__import__" in source  # else no expression imports
+    waiting: list[tuple[ast.AST, bool, bool]] = [(parsed(source), False, False)]
+    while waiting:
+        node, late, types = waiting.pop()
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(alias.name, node.lineno, late)
+            found += [Import(alias.name, node.lineno, late, types) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
             for alias in node.names:
                 inner = f"{origin}.{alias.name}"
                 ours = origin.split(".")[0] == "tinygrad_nn"
-                yield Import(inner if ours and is_module(inner) else origin, node.lineno, late)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+                found.append(Import(inner if ours and is_module(inner) else origin, node.lineno, late, types))
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("import_module", "__import__"):
             name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
             if node.args and ast.unparse(node.args[0]).startswith(("f'{__name__}.", "f'{__package__}.")):
                 name = module  # some module of this very package
-            yield Import("a name made at run time" if name.startswith(".") else name, node.lineno, late)
+            found.append(Import("a name made at run time" if name.startswith(".") else name, node.lineno, late, types))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             late = True
-        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
-            for child in node.body:
-                yield from visit(child, True)
-            for child in node.orelse:
-                yield from visit(child, late)
-            return
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child, late)
-
-    yield from visit(ast.parse(source), False)
+        typing = node.body if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING" else []
+        waiting += [
+            (child, late or child in typing, types or child in typing)
+            for child in ast.iter_child_nodes(node)
+            if at_run_time or not isinstance(child, ast.expr)
+        ]
+    return tuple(sorted(found, key=lambda item: item.line))
 
 
 def deferred(module: str) -> bool:
@@ -187,7 +202,7 @@ def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str
     if room not in ARROWS:
         return [f"{module}: the room {room!r} has no row in ARROWS"]
     wrong = []
-    for target, line, late in imports(source, module, is_package):
+    for target, line, late, _ in imports(source, module, is_package):
         top = target.split(".")[0]
         late = late or deferred(module)
         if top == "tinygrad_nn":
@@ -210,10 +225,10 @@ def forbidden_code(source: str, module: str) -> list[str]:
     """Pickle in any form, print outside the command, assert."""
     wrong = [
         f"{module}:{line}: {target} loads code from data; save arrays with safetensors"
-        for target, line, _ in imports(source, module)
+        for target, line, *_ in imports(source, module)
         if target.split(".")[0] in PICKLES
     ]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Assert):
             wrong.append(f"{module}:{node.lineno}: assert vanishes under -O; raise an error that teaches")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
@@ -227,11 +242,11 @@ def undocumented(source: str, module: str) -> list[str]:
     """Public functions and classes at the top of a module that have no docstring."""
     return [
         f"{module}:{node.lineno}: {node.name} has no docstring"
-        for node in ast.parse(source).body
+        for node in parsed(source).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
-        and not any(ast.unparse(mark).split(".")[-1] == "overload" for mark in node.decorator_list)
+        and not any(last_name(mark) == "overload" for mark in node.decorator_list)
     ]
 
 
@@ -256,10 +271,9 @@ def wrong_exports(module: ModuleType) -> list[str]:
 
 def forbidden_words(text: str, name: str) -> list[str]:
     return [
-        f"{name}:{number}: {what}: {found[0]!r}"
-        for number, line in enumerate(text.splitlines(), 1)
+        f"{name}:{text.count(chr(10), 0, found.start()) + 1}: {what}: {found[0]!r}"
         for what, pattern in FORBIDDEN_WORDS.items()
-        if (found := re.search(pattern, line))
+        for found in re.finditer(pattern, text)
     ]
 
 
@@ -290,22 +304,11 @@ def project_files() -> list[Path]:
     ]
 
 
-def without_types(source: str) -> str:
-    """A source without the imports that are for type checking only."""
-    if "TYPE_CHECKING" not in source:
-        return source
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
-            node.body = [ast.Pass()]
-    return ast.unparse(tree)
-
-
 def circles(sources: dict[str, tuple[str, bool]]) -> list[str]:
     """Modules that import each other in a circle, lazily or not: name -> source, and whether it is a package."""
     graph: dict[str, set[str]] = {}
     for module, (source, is_package) in sources.items():
-        found = {item.target for item in imports(without_types(source), module, is_package)}
+        found = {item.target for item in imports(source, module, is_package) if not item.types}
         graph[module] = {name for target in found for name in (target, target.rpartition(".")[0]) if name in sources}
         graph[module] -= {module} | {name for name in graph[module] if module.startswith(f"{name}.")}  # its own door
     wrong: list[str] = []
@@ -324,9 +327,9 @@ def circles(sources: dict[str, tuple[str, bool]]) -> list[str]:
 def strange_private_names(source: str, module: str, is_package: bool = False) -> list[str]:
     """Names that begin with _ and are imported from another room, or read from a module or class of another room."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-    tree, wrong = ast.parse(source), []
+    nodes, wrong = list(ast.walk(parsed(source))), []
     imported: dict[str, str] = {}  # what other rooms gave: its name here -> its room
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
@@ -339,7 +342,7 @@ def strange_private_names(source: str, module: str, is_package: bool = False) ->
                     imported[alias.asname or alias.name] = room
                     if private(alias.name):
                         wrong.append(f"{module}:{node.lineno}: {alias.name} is private to {room}")
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Attribute) or not private(node.attr) or not isinstance(node.value, ast.Name):
             continue
         if node.value.id in imported:
@@ -358,7 +361,7 @@ def hidden_names(source: str, siblings: set[str]) -> list[str]:
     """Return names that a package takes from elsewhere and that one of its own modules takes over when it is loaded."""
     return [
         f"{alias.name} of {node.module} is hidden by the module {alias.name}"
-        for node in ast.parse(source).body
+        for node in parsed(source).body
         if isinstance(node, ast.ImportFrom) and node.module is not None
         for alias in node.names
         if (alias.asname or alias.name) in siblings - {node.module}
@@ -400,6 +403,10 @@ def scattered_rows(source: str, module: str) -> list[str]:
     return wrong
 
 
+def is_row(node: ast.stmt) -> bool:
+    return any(isinstance(c, ast.Call) and last_name(c.func).endswith("declare") for c in ast.walk(node))
+
+
 def _is_def(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef | ast.ClassDef)
 
@@ -427,11 +434,11 @@ def unused(sources: dict[str, str], public: Set[str] = frozenset()) -> list[str]
             names: list[str] = []
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
                 names = [node.name]
-            elif isinstance(node, ast.Assign | ast.AnnAssign) and "declare(" not in ast.unparse(node):
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and not is_row(node):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names = [target.id for target in targets if isinstance(target, ast.Name)]
             wrong += [f"{module}: {name} is used nowhere" for name in names
-                      if name not in own[module] | elsewhere and not name.startswith("__")]  # fmt: skip
+                      if name not in own[module] and name not in elsewhere and not name.startswith("__")]  # fmt: skip
     return wrong
 
 
@@ -556,7 +563,7 @@ def test_import_loads_numpy_and_nothing_else_of_the_dependencies() -> None:
 
 
 def test_import_leaves_the_words_of_errors_for_later() -> None:
-    assert loaded_by("import tinygrad_nn", ("tinygrad_nn.tensor", "tinygrad_nn.spelling")) == ["tinygrad_nn.tensor"]
+    assert loaded_by("import tinygrad_nn", ("tinygrad_nn.tensor", "tinygrad_nn.common.spelling")) == ["tinygrad_nn.tensor"]
 
 
 def test_no_file_holds_forbidden_words() -> None:
