@@ -15,7 +15,7 @@ import numpy as np
 
 from .influence import names_of
 from .moments import Moment, Place
-from .reading import Source, compile_tree, is_tick, read_source
+from .reading import Source, compile_tree, define, is_tick, read_source
 from .running import Stopped, Ticker, copy_names
 from .trees import statements
 
@@ -104,7 +104,8 @@ class Piece:
             before, env = env, copy_names(block.names)
             env.update({name: before[name] for name in block.carried if name in before})
             if self.helper is not None:
-                env[self.helper.tree.name] = compile_tree(self.helper, dict(self.helper.function.__globals__))
+                env[self.helper.tree.name] = define(
+                    self.helper, compile_tree(self.helper), dict(self.helper.function.__globals__))
             if put is not None:
                 put(env, 0)
             for stmt in block.body:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .reading import TICK, Source, compile_tree, is_tick, mark_ticks, referenced
+from .reading import TICK, Source, compile_tree, define, is_tick, mark_ticks, names_in, referenced
 from .running import Ticker, copy_names, copy_value, names_by_line
 from .scope import Scope, fields_used
 from .trees import statements
@@ -31,6 +31,9 @@ class Program:
         """Run the function once, statement by statement; `extra` has further names that edits may use."""
         self.source, self.args, self.named, self.extra = source, args, named, extra
         self.ticker = Ticker()
+        self.edited: Source | None = None  # the only source whose tree has an edit; None if any may have one
+        self.codes: dict[int, types.CodeType] = {}  # of unedited trees, by the identity of their source
+        self.names: dict[int, list[str]] = {}  # in unedited trees; an edit uses no others from outside
         self.returns = [_returns(stmt) for stmt in source.statements]
         self.writes = any(_writes(stmt) for stmt in (*source.statements, *(t.tree for t in source.helpers.values())))
         self.rests: dict[int, tuple[types.CodeType, list[str]]] = {}
@@ -49,31 +52,47 @@ class Program:
         memo: dict[int, Any] = {}
         for name, value in (self.extra if extra is None else extra).items():
             env[name] = copy_value(value, memo)
-        env.update(_copies(self.source, memo))
+        env.update(self._copies(self.source, memo))
         for name, helper in self.source.helpers.items():
             env[name] = self._helper(helper)
         return env
 
     def _helper(self, helper: Source) -> Any:
-        env = {"__builtins__": builtins, TICK: self.ticker, **_copies(helper, {})}
+        env = {"__builtins__": builtins, TICK: self.ticker, **self._copies(helper, {})}
         for name, inner in helper.helpers.items():
             env[name] = self._helper(inner)
-        return compile_tree(helper, env)
+        return define(helper, self._code(helper), env)
+
+    def _code(self, source: Source) -> types.CodeType:
+        """Return the code of a source, which is compiled again only if it may have an edit."""
+        if self.edited is None or self.edited is source:
+            return compile_tree(source)
+        if id(source) not in self.codes:
+            self.codes[id(source)] = compile_tree(source)
+        return self.codes[id(source)]
+
+    def _copies(self, source: Source, memo: dict[int, Any]) -> dict[str, Any]:
+        """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
+        if id(source) not in self.names:
+            self.names[id(source)] = names_in(source.tree)
+        numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
+        outside = referenced(self.names[id(source)], source.function)
+        return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
         """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""
         self.ticker.start()
-        return self.source.wrap(compile_tree(self.source, self.outside(extra)))
+        return self.source.wrap(define(self.source, self._code(self.source), self.outside(extra)))
 
     def whole(self) -> Any:
         """Run the whole function, compiled from the present tree, on copies of the arguments."""
         memo: dict[int, Any] = {}
         args, named = copy_value(self.args, memo), copy_value(self.named, memo)
         self.ticker.start()
-        return compile_tree(self.source, self.outside())(*args, **named)
+        return define(self.source, self._code(self.source), self.outside())(*args, **named)
 
     def _step(self) -> None:
-        bare = compile_tree(self.source, self.outside())
+        bare = define(self.source, self._code(self.source), self.outside())
         bound = bare.__signature__.bind(*self.args, **self.named)  # type: ignore[attr-defined]
         bound.apply_defaults()
         env = copy_names({**self.outside(), **bound.arguments})
@@ -162,18 +181,13 @@ class Program:
         key = mark_ticks(source), stmt.lineno
         if key not in self.scopes:
             used, fields = (self.used, self.fields) if source is self.source else fields_used(source.tree)
-            outside = self.outside() if source is self.source else _copies(source, {})
+            outside = self.outside() if source is self.source else self._copies(source, {})
             extra = self.extra if source is self.source else {}
             unseen = {n: v for n, v in extra.items() if n not in local}
             scope = Scope({"__builtins__": builtins, **outside}, local, unseen)
             scope.find_atoms(used, fields)
             self.scopes[key] = scope
         return self.scopes[key]
-
-
-def _copies(source: Source, memo: dict[int, Any]) -> dict[str, Any]:
-    numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
-    return {**numpy, **{name: copy_value(value, memo) for name, value in referenced(source.tree, source.function)}}
 
 
 def _helper_statements(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:

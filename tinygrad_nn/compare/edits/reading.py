@@ -9,7 +9,7 @@ import inspect
 import linecache
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Source(NamedTuple):
     """A function whose source was found.
 
     It has its tree, the lines of its file, the plain `function`, `wrap` to put another function in its place in a
-    method or partial, and the `helpers` of user code that it calls.
+    method or partial, the `helpers` of user code that it calls, and the signature of the function.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Source(NamedTuple):
     function: Any
     wrap: Callable[[Any], Any]
     helpers: dict[str, Source]
+    signature: inspect.Signature
 
     def words(self, node: ast.AST) -> str:
         """Return the user's own text of a syntax node, on one line."""
@@ -80,7 +81,7 @@ def read_source(function: Any, depth: int = 0) -> Source | None:
     if _forbidden(tree, bare):
         return None
     helpers = {}
-    for name, value in referenced(tree, bare):
+    for name, value in referenced(names_in(tree), bare):
         if isinstance(value, types.FunctionType) and value is not bare and not _is_library_code(value):
             inner = read_source(value, depth + 1)
             if inner is not None:
@@ -88,7 +89,7 @@ def read_source(function: Any, depth: int = 0) -> Source | None:
             elif _has_rejected_source(value):
                 return None
     with_ticks(tree)
-    return Source(bare.__name__, tree, lines, bare, wrap, helpers)
+    return Source(bare.__name__, tree, lines, bare, wrap, helpers, inspect.signature(bare))
 
 
 def _is_library_code(f: types.FunctionType) -> bool:
@@ -188,11 +189,16 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     return made  # type: ignore[no-any-return]
 
 
-def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield the names that a function takes from its closure or its module, with their values."""
+def names_in(tree: ast.AST) -> list[str]:
+    """Return the names in a tree, each once, in order."""
+    return list(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
+
+
+def referenced(names: Iterable[str], function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield those of the names that a function takes from its closure or its module, with their values."""
     around, code = closed_over(function), function.__code__
     own = {*code.co_freevars, *code.co_varnames, *code.co_cellvars}  # also if the module has the same name
-    for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
+    for name in names:
         if name in around:
             yield name, around[name]
         elif name in function.__globals__ and name not in own:
@@ -201,7 +207,7 @@ def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[st
 
 def _forbidden(tree: ast.FunctionDef, function: types.FunctionType) -> bool:
     """Tell whether running a function again could have effects outside it, or whether it cannot be compiled again."""
-    outside = dict(referenced(tree, function))
+    outside = dict(referenced(names_in(tree), function))
     for node in ast.walk(tree):
         if isinstance(node, OTHER):
             return True
@@ -248,11 +254,15 @@ def mark_ticks(source: Source) -> str:
     return f"{MARK}{source.name}>"
 
 
-def compile_tree(source: Source, env: dict[str, Any]) -> types.FunctionType:
-    """Compile the present tree into a function with the globals `env` and the defaults of the user's function."""
-    module = ast.Module([source.tree], [])
-    exec(compile(module, mark_ticks(source), "exec"), env)
+def compile_tree(source: Source) -> types.CodeType:
+    """Compile the present tree into code that defines the function."""
+    return compile(ast.Module([source.tree], []), mark_ticks(source), "exec")
+
+
+def define(source: Source, code: types.CodeType, env: dict[str, Any]) -> types.FunctionType:
+    """Run the code of a source; return its function, with the globals `env` and the defaults of the user's function."""
+    exec(code, env)
     function: types.FunctionType = env[source.tree.name]
     function.__defaults__, function.__kwdefaults__ = source.function.__defaults__, source.function.__kwdefaults__
-    function.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
+    function.__signature__ = source.signature  # type: ignore[attr-defined]
     return function

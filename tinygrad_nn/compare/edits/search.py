@@ -18,7 +18,7 @@ from .candidates import CandidateWriter
 from .influence import influencing
 from .kinds import kind_of
 from .program import UNCHANGED, Program, assigned_names
-from .reading import Source, read_source, referenced
+from .reading import Source, names_in, read_source, referenced
 from .running import Stopped, without_output
 from .statement import statement_changes
 from .text import after_and_before, line_of
@@ -193,6 +193,7 @@ class _Search:
         for cost, k, source, change in self._candidates(wrong):
             if self.budget.over or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
                 break
+            self.program.edited = source
             fixes = self._fixed(k, change, own, wrong)
             worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)
             failed = self._failed(change, fixes) if fixes and not worse else None
@@ -203,6 +204,7 @@ class _Search:
                 good.append((cost, source, change, fixes))
                 if fixes == wrong and ready is None:
                     ready = cost
+        self.program.edited = None
         return good
 
     def _fixed(self, k: int | None, change: Change, own: list[bool], wrong: set[int]) -> frozenset[int]:
@@ -301,7 +303,7 @@ def arguments_of(source: Source, call: Call) -> tuple[tuple[Any, ...], dict[str,
 
 def numpy_name(source: Source) -> str | None:
     """Return the user's name for NumPy, such as ``np``, or None."""
-    outside = [*source.function.__globals__.items(), *referenced(source.tree, source.function)]
+    outside = [*source.function.__globals__.items(), *referenced(names_in(source.tree), source.function)]
     return next((name for name, value in outside if value is np), None)
 
 
