@@ -265,14 +265,15 @@ def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]
 
 def _lacking(source: Source, change: Change) -> tuple[str, ...]:
     """Return the names in a change that stand for nothing in its function, its closure or its module."""
-    code, tree = source.function.__code__, source.tree
-    known = {*code.co_varnames, *code.co_freevars, *source.function.__globals__, *vars(builtins)}
-    for part in (tree, change.new):
-        known |= {n.id for n in ast.walk(part) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        known |= {n.arg for n in ast.walk(part) if isinstance(n, ast.arg)}
-        known |= {n.name for n in ast.walk(part) if isinstance(n, ast.FunctionDef)}
-    used = (n.id for n in ast.walk(change.new) if isinstance(n, ast.Name))
-    return tuple(dict.fromkeys(name for name in used if name not in known))
+    code = source.function.__code__
+    outside, module = {*code.co_varnames, *code.co_freevars, *vars(builtins)}, source.function.__globals__
+    unknown = [name for name in names_in(change.new) if name not in outside and name not in module]
+    if not unknown:
+        return ()
+    parts = [*ast.walk(source.tree), *ast.walk(change.new)]
+    known = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    known |= {n.arg for n in parts if isinstance(n, ast.arg)} | {n.name for n in parts if isinstance(n, ast.FunctionDef)}
+    return tuple(name for name in unknown if name not in known)
 
 
 def _kind(source: Source, change: Change) -> str:

@@ -38,7 +38,7 @@ class Referee:
         if self.budget.over or x.dtype.kind == "c" or not x.size:
             return ignore_message, []
         cotangents = self.tape.cotangents(node)
-        line = Line(lambda value: self.tape.values({node: value}), [x])
+        line = Line(self.tape.results_of(node), [x])
 
         def ask(index: Any) -> Checked:
             if self.budget.over:

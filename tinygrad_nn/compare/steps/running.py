@@ -380,7 +380,9 @@ def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
 def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
     """Tell whether forward values are read from a parameter, ``s.probs`` or ``s['probs']``, so that it is no array."""
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    steps = list(dis.get_instructions(code)) if code is not None else []
+    if code is None or not {*code.co_names, *code.co_consts} & set(values):
+        return False
+    steps = dis.get_instructions(code)
     return any(
         one.opname.startswith("LOAD_") and one.argval == parameter and after.argval in values
         and (after.opname == "LOAD_CONST" or not hasattr(np.ndarray, after.argval))

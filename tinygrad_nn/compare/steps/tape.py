@@ -86,17 +86,25 @@ class Tape:
                 instead(node, arrived[node], node in marked)
         return arrived
 
-    def values(self, changed: Mapping[Node, Any]) -> list[Any]:
-        """Return the results that follow if the nodes in `changed` have other values."""
-        new: dict[Node, Any] = dict(changed)
-        for node in reversed(self.operations):
-            parents = parents_of(node)
-            if node in new or not any(parent in new for parent in parents):
-                continue
-            new[node] = rerun_operation(node, [new.get(p, arg) for p, arg in zip(parents, args_of(node), strict=True)])[
-                0
-            ]
-        return [new.get(node, node.out) for node, _ in self.outs]
+    def results_of(self, node: Node) -> Callable[[Any], list[Any]]:
+        """Return a function that takes another value of a node and returns the results that follow from it."""
+        reached = {node}
+        reruns: list[tuple[Node, list[Any], list[tuple[int, Node]]]] = []
+        for user in reversed(self.operations):
+            moving = [(k, parent) for k, parent in enumerate(parents_of(user)) if parent in reached]
+            if moving and user is not node:
+                reached.add(user)
+                reruns.append((user, list(args_of(user)), moving))
+
+        def results(value: Any) -> list[Any]:
+            new: dict[Node, Any] = {node: value}
+            for user, args, moving in reruns:
+                for k, parent in moving:
+                    args[k] = new[parent]
+                new[user] = rerun_operation(user, args)[0]
+            return [new.get(out, out.out) for out, _ in self.outs]
+
+        return results
 
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
