@@ -47,7 +47,7 @@ def seen_of(
         if solver.regularization.dropout:
             p = solver.regularization.dropout
             masks = [(np.random.default_rng(k).random((n, 4)) > p) / (1 - p), None]
-        case = Experiment(model, x, y, masks, solver, given=given and k == 0)
+        case = Experiment(model, x, y, masks, solver, is_user_batch=given and k == 0)
         right = case.right
         delta = [d.copy() for d in right.delta] if told else None
         case.answer = Answer(float(right.loss), [g.copy() for g in right.dW], [g.copy() for g in right.db], delta)
@@ -575,7 +575,7 @@ def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> No
     model = [Layer(2, 2, "linear", rng=0)]
     model[0].W, model[0].b = np.eye(2), np.zeros(2)
     x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 5.0], [3.0, 1.0]])
-    case = Experiment(model, x, y, [None], Solver("mae"), given=True)
+    case = Experiment(model, x, y, [None], Solver("mae"), is_user_batch=True)
     found = [s.compute(case, None) for s in output_suspects(case) if ("Where the fit is "
                                                                       "perfect") in s.text]  # type: ignore[arg-type]
     np.testing.assert_array_equal(found, [[[s / 2, -0.5], [s / 2, 0.5]] for s in (1, -1)])

@@ -61,7 +61,7 @@ def at(f: F, *arrays: Array, name: str, which: int = 0, g: Array = None) -> Plac
     trace = graph(f, *arrays)
     place = [k for k, n in enumerate(trace.signature) if n == name][which]
     arrived: dict[int, Array] = {}
-    gradients(trace, arrived=arrived)
+    gradients(trace, cotangents=arrived)
     g = arrived[place] if g is None else g
     site = Site(trace, place, g, rule_results(trace.operations[place], g))
     return Place(trace, place, site, list(mistakes_at(trace, place)))

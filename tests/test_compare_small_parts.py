@@ -12,7 +12,7 @@ import pytest
 import tinygrad_nn.compare.layers.lines as lines_module
 from tests.compare_parts import graph_of
 from tests.test_compare_layer_parts import seen_of
-from tinygrad_nn.compare.behaviour import _grows, _is_close, is_unsteady, overwrite_diagnosis, same_results
+from tinygrad_nn.compare.behaviour import _grows, _is_close, overwrite_diagnosis, same_results, unsteady_diagnosis
 from tinygrad_nn.compare.diagnosis import Diagnosis, Difference, Distances, Row, compact_text
 from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.factors import Factor, name_factor
@@ -83,7 +83,7 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     assert same_results([ONE, nan], [ONE.copy(), nan.copy()])
     assert not same_results([ONE, TWO], [ONE, TWO * (1 + EPS)])
     assert not same_results([ONE], [ONE[None]])
-    assert is_unsteady([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
+    assert unsteady_diagnosis([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     ],
 )  # fmt: skip
 def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str, evidence: str) -> None:
-    found = is_unsteady(calls, ["a", "b"], "Fix the seed.")
+    found = unsteady_diagnosis(calls, ["a", "b"], "Fix the seed.")
     assert found is not None
     assert (found.kind, found.where, found.evidence) == (kind, where, (evidence,))
     assert found.text == (
@@ -477,7 +477,7 @@ def test_a_gradient_that_is_not_summed_stays_as_large_as_the_result() -> None:
     add = names.index("add")
     weight = trace.outs[0][1]
     arrived: dict[int, Array] = {}
-    right = gradients(trace, arrived=arrived)
+    right = gradients(trace, cotangents=arrived)
     np.testing.assert_allclose(right[0], weight * (2 * x + np.exp(b)))
     np.testing.assert_allclose(right[1], (weight * x).sum(axis=0) * np.exp(b))
     assert sorted(arrived) == [0, 1, 2]

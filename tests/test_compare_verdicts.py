@@ -171,7 +171,9 @@ def said(got: Any, f: Finding, noise: float | None = None, dtype: Any = np.float
     W = RIGHT3 if f.part == "b" or got is None else np.asarray(got)
     b = RIGHT3[0] if f.part != "b" or got is None else np.asarray(got)
     right = SimpleNamespace(dW=[RIGHT3], db=[RIGHT3[0]], delta=[RIGHT3])
-    case: Any = SimpleNamespace(answer=SimpleNamespace(dW=[W], db=[b]), right=right, given=True, dtype=np.dtype(dtype))
+    case: Any = SimpleNamespace(
+        answer=SimpleNamespace(dW=[W], db=[b]), right=right, is_user_batch=True, dtype=np.dtype(dtype)
+    )
     W3, b3 = (None if noise is None else [np.full_like(x, noise)] for x in (RIGHT3, RIGHT3[0]))
     each: Any = None if noise is None else SimpleNamespace(dW=W3, db=b3, delta=W3)
     return _wrong_part_text(verdict_of([Witness(case, each)]), f)  # type: ignore[arg-type]
@@ -299,8 +301,8 @@ SMALL = "found in small networks of the same activations, with random weights an
     ],
 )  # fmt: skip
 def test_the_evidence_of_a_finding(f: Finding, seen: Any, more: Any, evidence: tuple[str, ...]) -> None:
-    witnesses: Any = [SimpleNamespace(case=SimpleNamespace(rows=n, large=bool(more.get("large")))) for n in seen]
-    other: Any = SimpleNamespace(case=SimpleNamespace(rows=9, large=bool(more.get("large"))))
+    witnesses: Any = [SimpleNamespace(case=SimpleNamespace(rows=n, is_large=bool(more.get("large")))) for n in seen]
+    other: Any = SimpleNamespace(case=SimpleNamespace(rows=9, is_large=bool(more.get("large"))))
     given = other if more.get("other") else witnesses[0]
     state = State((), (f,), 0.0)
     verdict: Any = SimpleNamespace(seen=witnesses, given=given, state=state, hidden=bool(more.get("hidden")))
@@ -431,11 +433,11 @@ def test_a_mistake_behind_a_right_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     for none in (nothing, State((), (f, unknown), 1.0)):
         sure["state"] = none
         assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
-    given.case.answer = replace(given.case.answer, kept=("layer 1 b has shape (1, 4)",))
+    given.case.answer = replace(given.case.answer, kept_axes=("layer 1 b has shape (1, 4)",))
     assert _hidden_mistakes(given, [near], unsummed, [given], False) == (unsummed, [given], True)
     assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
     (several,) = seen_of(rows=(2,))
-    several.case.answer = replace(several.case.answer, kept=("layer 1 b has shape (1, 4)",))
+    several.case.answer = replace(several.case.answer, kept_axes=("layer 1 b has shape (1, 4)",))
     assert _hidden_mistakes(several, [near], unsummed, [several], False) == (NOTHING, [], False)
 
 

@@ -50,7 +50,7 @@ A, P = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
 def case(method: str = "none", lam: float = 0.0, r: float = 0.0, rows: int = 5, **more: Any) -> Any:
     reg = SimpleNamespace(method=method, lam=lam, r=r, dropout=0.0)
     solver = SimpleNamespace(regularization=reg, loss="mse")
-    made = {"rows": rows, "y": np.ones((rows, 2)), "given": False, "dtype": np.dtype(float), "W": [A, P],
+    made = {"rows": rows, "y": np.ones((rows, 2)), "is_user_batch": False, "dtype": np.dtype(float), "W": [A, P],
             "b": [A[0], P[0]], "solver": solver, "right": SimpleNamespace(loss=1.5), **more}  # fmt: skip
     return SimpleNamespace(**made)
 
@@ -70,9 +70,9 @@ def witness(*args: Any, **more: Any) -> Any:
         ([1.0, 2.0 + 1e-8], [1, 2.0], {}, None, 8.0, 0.12, 0.13),
         ([0.0], [4e-8], {}, None, 1.0, 3.9, 4.1), ([1.0, np.nan], [1.0, 2.0], {}, None, 0.0, np.inf, np.inf),
         ([1.0, 2.0], [[1.0, 2.0]], {}, None, 0.0, np.inf, np.inf), ([], [], {}, None, 0.0, 0, 0),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": True, "dtype": np.dtype("f4")}, None, 0.0, 0.99, 1.01),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": False, "dtype": np.dtype("f4")}, None, 0.0, 2e4, 4e4),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": True}, None, 0.0, 2e4, 4e4),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": True, "dtype": np.dtype("f4")}, None, 0.0, 0.99, 1.01),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": False, "dtype": np.dtype("f4")}, None, 0.0, 2e4, 4e4),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": True}, None, 0.0, 2e4, 4e4),
         ([1.0, 2.0], [1.0, 2.0 + 1e-8], {}, [1.0], 0.0, 0.49, 0.51),  # of another shape
         ([0.0, 0.0], [0.0, 1e-300], {}, None, 0.0, 1, 1e9),
     ],
@@ -113,8 +113,8 @@ def test_the_factor_that_explains_all_experiments() -> None:
     assert fit([0, 0], A) == "0"
     assert fit([5e-8, 5e-8]) == "0"
     assert fit([2e-7, 2e-7]) == "2e-07"
-    assert fit([5e-4, 5e-4], given=True, dtype=np.dtype("f4")) == "0"
-    assert fit([2e-3, 2e-3], given=True, dtype=np.dtype("f4")) != "0"
+    assert fit([5e-4, 5e-4], is_user_batch=True, dtype=np.dtype("f4")) == "0"
+    assert fit([2e-3, 2e-3], is_user_batch=True, dtype=np.dtype("f4")) != "0"
     assert fit([5, 7], 0.0, np.array([2.0])) == "N"
     assert fit([1.37], 0.0, np.array([2.0]), [5]) is None  # one number is some multiple of any other
     assert fit([1.37], 0.0, np.array([2.0, 1.0]), [5]) == "1.37"
@@ -447,7 +447,7 @@ def test_a_missing_delta_is_recovered_from_dW_and_db(rows: int) -> None:
     setting = SETTINGS["heavy"]
     made = experiment(setting)
     few = type(made)(made.model, made.x[:rows], made.y[:rows], [m if m is None else m[:rows] for m in made.masks],
-                     made.solver, given=True)  # fmt: skip
+                     made.solver, is_user_batch=True)  # fmt: skip
     factor = 1.0 + np.arange(rows)[:, None]
     w = Witness(few, None)
     for k in range(len(few.W)):
@@ -668,10 +668,10 @@ def test_gradients_that_differ_by_rounding_to_float32() -> None:
 def test_the_experiments_in_which_an_explanation_is_looked_for() -> None:
     from tinygrad_nn.compare.layers.verdict import _experiment_sets
 
-    given: Any = SimpleNamespace(case=SimpleNamespace(large=False))
+    given: Any = SimpleNamespace(case=SimpleNamespace(is_large=False))
     one, two, three = ([SimpleNamespace(k=k)] for k in range(3))
     every: Any = (one, two, three)
     assert _experiment_sets(given, *every) == [[given, *one], [given, *two], [given, *three], [given]]
-    given.case.large = True
+    given.case.is_large = True
     assert _experiment_sets(given, *every) == [one]
     assert _experiment_sets(given, [], two, three) == [three]  # type: ignore[arg-type]

@@ -104,7 +104,7 @@ def test_what_holds_although_numbers_change_with_each_call() -> None:
 def test_a_kept_axis_is_a_convention_of_the_batch_that_was_given() -> None:
     kept = "layer 2 b has shape (1, 3)"
     verdict: Any = SimpleNamespace(hidden=False,
-    given=SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(kept=[kept]))))
+    given=SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(kept_axes=[kept]))))
     (found,) = _kept_axes(verdict)
     assert (found.kind, found.where) == ("convention", "layer 2 b")
     assert found.text.startswith(f"The gradient of {kept}: the numbers are those of the graph")
@@ -131,8 +131,8 @@ def test_the_properties_of_a_row(more: dict[str, Any], said: str) -> None:
 
 def test_a_wrong_array_without_a_finding_gets_its_own_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     right = SimpleNamespace(dW=[np.ones((2, 2))] * 3, db=[np.ones(2)] * 3, delta=[np.ones((4, 2))] * 3)
-    layers = SimpleNamespace(kept=[], overwritten=[])
-    case: Any = SimpleNamespace(answer=layers, right=right, W=[np.ones((2, 2))] * 3, large=False)
+    layers = SimpleNamespace(kept_axes=[], overwritten=[])
+    case: Any = SimpleNamespace(answer=layers, right=right, W=[np.ones((2, 2))] * 3, is_large=False)
     verdict: Any = SimpleNamespace(given=SimpleNamespace(case=case, noise=None))
     rows = [row(f"layer {k} {part}", odd="numerical") for k in (1, 2, 3) for part in "Wb"]
 
@@ -166,7 +166,7 @@ def test_a_wrong_array_without_a_finding_gets_its_own_diagnosis(monkeypatch: pyt
 )
 def test_a_finding_explains_no_array_of_its_layer_that_is_left_unexplained(others: Any, said: str) -> None:
     one = Finding(1, "b", "overwritten_not_accumulated", "")
-    witness = SimpleNamespace(case=SimpleNamespace(rows=7, large=False))
+    witness = SimpleNamespace(case=SimpleNamespace(rows=7, is_large=False))
     state = SimpleNamespace(found=(one, *others))
     verdict: Any = SimpleNamespace(seen=[witness], given=witness, hidden=False, state=state)
     assert _evidence(verdict, one)[0].startswith(said)

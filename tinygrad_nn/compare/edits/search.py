@@ -191,7 +191,7 @@ class _Search:
         good: list[tuple[float, Source, Change, frozenset[int]]] = []
         ready = None
         for cost, k, source, change in self._candidates(wrong):
-            if self.budget.over or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
+            if self.budget.is_over or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
                 break
             fixes = self._fixed(k, change, own, wrong)
             worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)

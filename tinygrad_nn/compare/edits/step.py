@@ -147,7 +147,7 @@ class _StepSearch:
             candidates += self._of_loop(behind)
         good: list[tuple[float, Source, Change, frozenset[int]]] = []
         for cost, change, pieces, top, source in sorted(candidates, key=lambda c: c[0]):
-            if self.budget.over or (good and cost > min(g[0] for g in good) + BESIDE) or len(good) > MANY:
+            if self.budget.is_over or (good and cost > min(g[0] for g in good) + BESIDE) or len(good) > MANY:
                 break
             for piece, _ in pieces:
                 piece.base()  # as the code is, before the change

@@ -15,14 +15,14 @@ from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Row
-from ..experiment import Experiment, Manual, given_experiment, own_generator, similar_experiments, varied_experiments
+from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
 from ..numerical.referee import Referee
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import gradients, traced
 from ..report import ComparisonReport
-from ..rows import Checked, Comparison, checked_entries, compare_row
+from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
 from .fit import Witness
 from .lines import with_source_lines
 from .verdict import diagnose
@@ -46,7 +46,7 @@ class GraphValues(NamedTuple):
     db: list[Array]
 
 
-def by_graph(case: Experiment, dtype: Any) -> GraphValues:
+def run_graph(case: Experiment, dtype: Any) -> GraphValues:
     """Build the graph of an experiment in a dtype, walk back, and return its values and gradients."""
     model = []
     for layer, W, b in zip(case.model, case.W, case.b, strict=True):
@@ -77,10 +77,10 @@ class ThreeRoads:
 
     def __init__(self, case: Experiment, manual: Manual) -> None:
         """Compute the first two roads; the numerical one is computed later, entry by entry. The loss must be finite."""
-        case.answer = case.ask(manual)
+        case.answer = case.run_user_backward(manual)
         self.case, self.noise, self.referee = case, bounds(case), Referee(case)
-        self.graph = by_graph(case, np.float64)
-        self.own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
+        self.graph = run_graph(case, np.float64)
+        self.own = run_graph(case, case.dtype) if case.dtype != np.float64 else None
         self.eps = SAFETY * float(np.finfo(case.dtype).eps)
 
     @property
@@ -111,11 +111,11 @@ class ThreeRoads:
                 ask = self.referee.weight if part == "W" else self.referee.bias
                 along = self._along(k, part, theirs, bound, rng, directions)
                 float32 = None if own is None else (own.dW if part == "W" else own.db)[k]
-                what = Comparison(f"layer {k + 1} {part}", "parameter", mine, theirs, self.eps * bound, float32)
+                what = ArrayPair(f"layer {k + 1} {part}", "parameter", mine, theirs, self.eps * bound, float32)
 
-                def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> Checked:
+                def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> CheckedEntry:
                     slope = ask(k, index)
-                    return Checked(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
+                    return CheckedEntry(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
 
                 rows.append(compare_row(what, judge, rng, entries[len(rows)], along)[0])
         return rows
@@ -141,19 +141,19 @@ class ThreeRoads:
             values = (("z", cache.z[k], graph.z[k], noise.z[k], own and own.z[k]),
                       ("a", cache.a[k], graph.a[k], noise.a[k], own and own.a[k]))  # fmt: skip
             for name, mine, theirs, bound, float32 in values:
-                what = Comparison(f"layer {k + 1} {name}", "intermediate", mine, theirs, self.eps * bound, float32)
+                what = ArrayPair(f"layer {k + 1} {name}", "intermediate", mine, theirs, self.eps * bound, float32)
                 seen = (referee.z if name == "z" else case.a)[k]
 
-                def known(index: Any, seen: Array = seen, bound: Array = bound) -> Checked:
-                    return Checked(float(seen[index]), SAFETY * EPS * float(bound[index]), False)
+                def known(index: Any, seen: Array = seen, bound: Array = bound) -> CheckedEntry:
+                    return CheckedEntry(float(seen[index]), SAFETY * EPS * float(bound[index]), False)
 
                 rows.append(compare_row(what, known, rng, FEW)[0])
-            what = Comparison(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
-                              self.eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
+            what = ArrayPair(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
+                             self.eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
 
-            def at(index: Any, k: int = k) -> Checked:
+            def at(index: Any, k: int = k) -> CheckedEntry:
                 slope = referee.delta(k, index)
-                return Checked(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
+                return CheckedEntry(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
 
             unknown = "not known: the code returns dW and db only"
             rows.append(compare_row(what, at, rng, FEW, unknown=unknown)[0])
@@ -170,11 +170,11 @@ def compare_model(
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
     generator = own_generator(rng)
     with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
-        case = given_experiment(layers, x, y, solver, generator)
+        case = user_experiment(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
         roads = ThreeRoads(case, manual)
-        again = [case.ask(manual), case.ask(manual)]
+        again = [case.run_user_backward(manual), case.run_user_backward(manual)]
         others = [*_answered(varied_experiments(case, generator), manual)]
         near = [*_answered(similar_experiments(case, generator), manual)]
         reg = solver.regularization
@@ -220,7 +220,7 @@ def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random
     sides.look_around(rng, AROUND)
     # the bounds of `noise` hold for the slopes that the equations choose at kinks, those of the sides for all slopes
     hull = Hull(sides, [np.maximum(a, b) for a, b in zip(bounds, sides.rounding(), strict=True)], rng)
-    return hull.open() and hull.holds([g for pair in pairs for g in pair], range(len(leaves)))
+    return hull.has_other_gradients() and hull.contains([g for pair in pairs for g in pair], range(len(leaves)))
 
 
 def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
@@ -230,7 +230,7 @@ def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
     """
     for case in cases:
         try:
-            case.answer = case.ask(manual)
+            case.answer = case.run_user_backward(manual)
         except Exception:  # user code may raise anything
             continue
         yield case

@@ -198,10 +198,10 @@ def _with_recovered_delta(
         if option is not None and not option.found:
             finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
             if finding.kind == "unknown":
-                i = min(places, key=lambda i: not seen[i].case.given)
+                i = min(places, key=lambda i: not seen[i].case.is_user_batch)
                 c, d = seen[i].case, above[i]
                 right = next(output_suspects(c) if d is None else hidden_suspects(c, k)).compute(c, d)  # type: ignore[arg-type]
-                where = "" if c.given else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
+                where = "" if c.is_user_batch else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
                 finding = replace(finding, text=where + finding.text, got=deltas[i], wanted=right)
             yield _extended(state, [active[i] for i in places], [deltas[i] for i in places],  # type: ignore[misc]
                             (finding,), cost)  # fmt: skip
@@ -379,7 +379,9 @@ def _explain_array(
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
         pairs = [
-            (g, _gradient_from_delta(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given
+            (g, _gradient_from_delta(w, k, part, d))
+            for g, w, d in zip(got, seen, delta, strict=True)
+            if w.case.is_user_batch
         ]
         text = f"d{part} is wrong, and no known mistake explains it."
         nothing = Finding(k, part, "unknown", text, got=pairs[0][0], wanted=pairs[0][1]) if pairs else \

@@ -51,7 +51,7 @@ def misfit(
     if not got.size:
         return 0.0
     case = witness.case
-    relative = SINGLE if case.given and case.dtype.itemsize < 8 else EXACT
+    relative = SINGLE if case.is_user_batch and case.dtype.itemsize < 8 else EXACT
     with np.errstate(all="ignore"):
         size = max(float(np.abs(got).max()), float(np.abs(wanted).max()))
         allowed: Any = relative * max(size, floor)
@@ -86,7 +86,7 @@ def fit_scale(
         facts.append({**w.facts, "width": w.case.W[layer].shape[0]})
     if not values:
         return Factor("1", 1.0) if zeros else None
-    loose = any(w.case.given and w.case.dtype.itemsize < 8 for w in witnesses)
+    loose = any(w.case.is_user_batch and w.case.dtype.itemsize < 8 for w in witnesses)
     if all(abs(v) < (1e-3 if loose else 1e-7) for v in values):
         return Factor("0", 0.0)
     factor = name_factor(values, facts, 3e-3 if loose else 1e-6)

@@ -27,7 +27,7 @@ def with_source_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Seq
     if not bad or moving or not isinstance(manual, types.FunctionType):
         return list(diagnoses)
     tests = [case for case in cases if case.dtype == np.float64]
-    if not tests or not tests[0].given:
+    if not tests or not tests[0].is_user_batch:
         return list(diagnoses)
 
     def call(f: Any, probe: int) -> Any:

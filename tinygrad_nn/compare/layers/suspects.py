@@ -105,7 +105,7 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             )  # fmt: skip
     yield from _at_wrong_value(case, k, lambda c, _: slope(c))
     yield from _kinks(case, k, lambda c, _: slope(c))
-    if loss == "mae" and case.given and (case.a[k] == case.y).any():
+    if loss == "mae" and case.is_user_batch and (case.a[k] == case.y).any():
         for sign in (1.0, -1.0):
             yield Suspect(
                 "kink", f"Where the fit is perfect |a - y| has a kink; this code takes the slope {sign:g} there, and "
@@ -249,7 +249,7 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
 def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
     """Yield other conventions for the slope at z = 0; they differ from the graph's only in entries with z = 0."""
     name = case.names[k]
-    if "relu" not in name or not case.given or not (case.z[k] == 0).any():
+    if "relu" not in name or not case.is_user_batch or not (case.z[k] == 0).any():
         return
     alpha = 0.0 if name == "relu" else float(_vjp(name, np.ones(1), -np.ones(1), np.zeros(1))[0])
     for slope in dict.fromkeys((1.0, 0.5, (1 + alpha) / 2, 0.0)):

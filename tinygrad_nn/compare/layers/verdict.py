@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..behaviour import is_unsteady, overwrite_diagnosis
+from ..behaviour import overwrite_diagnosis, unsteady_diagnosis
 from ..diagnosis import HARMLESS, Diagnosis, Row
 from ..experiment import Answer
 from ..numerical.noise import SAFETY, has_float32_values
@@ -73,7 +73,7 @@ def diagnose(
     if best is None:
         return Verdict(given, [], others, NOTHING, False, again, [None] * len(given.case.W))
     state, seen = best
-    if given.case.large and not right:
+    if given.case.is_large and not right:
         seen = [given, *seen]
         state = explain(seen, doubled, state.found)  # test in the given batch what was found in small networks
     hidden = False
@@ -97,7 +97,7 @@ def _experiment_sets(
     given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness]
 ) -> list[list[Witness]]:
     """Return the sets of experiments in which to search for an explanation, the most informative first."""
-    if given.case.large:  # small networks show the same mistakes a thousand times faster
+    if given.case.is_large:  # small networks show the same mistakes a thousand times faster
         return [others or near]
     return [[given, *others], [given, *sized], [given, *near], [given]]
 
@@ -125,11 +125,11 @@ def _hidden_mistakes(
 ) -> tuple[State, list[Witness], bool]:
     """Return the mistakes that other experiments show and the given batch does not, these experiments, whether any."""
     unsummed = any(f.kind == "broadcast_not_summed" for f in state.found)
-    if unsummed and given.case.answer.kept and given.case.rows == 1:
+    if unsummed and given.case.answer.kept_axes and given.case.rows == 1:
         return state, seen, True  # with one row, a kept axis and an axis that was not summed look the same
     # A mistake that shows with other weights counts only for the given sizes and solver: code that was written for 16
     # rows may be right for 16 rows only.
-    sure = explain(near, doubled) if near and not given.case.large else NOTHING
+    sure = explain(near, doubled) if near and not given.case.is_large else NOTHING
     hidden = bool(near) and bool(sure.found) and not sure.unknown
     return (sure, near, True) if hidden else (NOTHING, [], False)
 
@@ -243,7 +243,7 @@ def _unsteady(verdict: Verdict) -> Diagnosis | None:
     advice = ("With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
               if case.solver.regularization.dropout else "Pass the random numbers in, or fix their seed.")  # fmt: skip
     calls = [(*a.dW, *a.db) for a in (case.answer, *verdict.again)]
-    return is_unsteady(calls, [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))], advice)
+    return unsteady_diagnosis(calls, [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))], advice)
 
 
 def _true_of_all_calls(diagnoses: Sequence[Diagnosis], moving: Diagnosis) -> list[Diagnosis]:
@@ -256,7 +256,7 @@ def _kept_axes(verdict: Verdict) -> list[Diagnosis]:
     return [] if verdict.hidden else [
         Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are those of the graph, "
                   "but the kept axis is not. Sum without keepdims=True.")
-        for kept in verdict.given.case.answer.kept]  # fmt: skip
+        for kept in verdict.given.case.answer.kept_axes]  # fmt: skip
 
 
 def _first_wrong(
@@ -338,9 +338,9 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
         evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
     if verdict.hidden:
         evidence.append("in the batch that was given it does not show; with other weights and data it does")
-    elif verdict.given not in seen and verdict.seen and f.kind != "unknown" and not verdict.given.case.large:
+    elif verdict.given not in seen and verdict.seen and f.kind != "unknown" and not verdict.given.case.is_large:
         evidence.append("found with random weights and data; in the batch that was given something else hides it")
-    elif verdict.given.case.large and f.kind != "unknown":
+    elif verdict.given.case.is_large and f.kind != "unknown":
         evidence.append("found in small networks of the same activations, with random weights and data")
     return tuple(evidence)
 

@@ -58,7 +58,7 @@ class EditSearch:
         for k in list(self.wrong):
             time = self.judged[k].state.time
             before = [j for j in off if j != k and self.judged[j].state.time < time]
-            if not before or self.budget.over or not self.judged[k].state.statement.line:
+            if not before or self.budget.is_over or not self.judged[k].state.statement.line:
                 continue
             with self.budget:
                 if self._elsewhere(k) is None:
@@ -66,7 +66,7 @@ class EditSearch:
                 known, wanted = [], []
                 for run in self.runs:
                     right = {j: run.whole(run.matches[j].version.node) for j in (*before, k)}
-                    if not all(whole.known.all() for whole in right.values()):
+                    if not all(whole.is_known.all() for whole in right.values()):
                         break
                     wanted.append(right[k].value)
                     known.append([Known(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
@@ -79,7 +79,7 @@ class EditSearch:
     def mended(self, found: Explained, k: int) -> Explained:
         """Return the explanation with the smallest edit that makes step `k` right, if one is found."""
         state, name = self.judged[k].state, self.runs[0].matches[k].given.name
-        if not state.statement.line or not self.judged[k].own.known.all() or self.budget.over:
+        if not state.statement.line or not self.judged[k].own.is_known.all() or self.budget.is_over:
             return found
         with self.budget:
             other = self._elsewhere(k)
@@ -124,7 +124,7 @@ class EditSearch:
         if not self.tried:
             self.tried = True
             rng, inputs = self.called.rng, self.called.inputs
-            moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.moving]
+            moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.float_indices]
             try:
                 other = self.make(self.called, moved)
             except Exception:  # user code may raise anything at inputs that it was not written for
@@ -139,7 +139,7 @@ class EditSearch:
             return None
         if k not in self.there:
             own = self.runs[1].own(self.runs[1].matches[k].version.node)
-            self.there[k] = own.value if own.known.all() else None
+            self.there[k] = own.value if own.is_known.all() else None
         return self.there[k]
 
     def _call(self, f: Any, probe: int) -> Any:
