@@ -476,7 +476,13 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     assert one.evidence == ("e", "it is assigned in line 7: of target, x", shared)
     assert two.evidence == ("it is assigned in line 8: of target, w",)
     (call,) = calls
-    assert (call.target, call.probes, call.may_fail, call.whole, call.names) == ("target", 4, [3], False, ["x", "w"])
+    assert (call.target, call.probes, call.may_fail, call.judges_more, call.names) == (
+        "target",
+        4,
+        [3],
+        False,
+        ["x", "w"],
+    )
     assert 1.4 < call.seconds <= 1.5
     new, batch = call.call("new", 3)
     assert (new, batch.leaves[0].shape) == ("new", (3, 2))
@@ -489,7 +495,7 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     assert 0.5 < calls[0].seconds <= 0.6
     ways.append(ways[0]._replace(target="other", stores_gradients=True))
     told(Diagnosis("wrong_index", "x", "A."))
-    assert [(c.target, c.whole) for c in calls] == [("target", False), ("other", True)]
+    assert [(c.target, c.judges_more) for c in calls] == [("target", False), ("other", True)]
     assert 0.65 < calls[0].seconds <= 0.75 < 1.3 < calls[1].seconds <= 1.5
     made.append(edit_of((0,)))
     one, two = told(x, w)

@@ -229,7 +229,7 @@ def test_a_mask_is_zero_or_one_other_number(x: Any, is_mask: bool) -> None:
 def test_mistakes_in_summing_a_broadcast() -> None:
     p = at(lambda x, b: x + b, values(2, 3, 4), values(3, 1), name="add")
     g = p.site.g
-    said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
+    said = [(m.kind, m.text, m.is_unsummed) for m in p.found if m.kind != "wrong_derivative"]
     assert said == [
         ("broadcast_not_summed", ("A value that was broadcast is used in many places, so its gradient is the sum over "
                                   "them. That sum is missing."), True),

@@ -338,7 +338,7 @@ def test_mistakes_with_the_same_numbers_at_similar_cost_are_listed_as_alternativ
     other = State((d * (1 + apart), d, None), (before, Finding(0, part, kind, "")), cost)
     right = State((d, d, d), (before,), 0.0)
     after = _with_alternatives([mine, other, right], 1)
-    assert after[0].found == (before, replace(mine.found[1], alternatives=(kind,) if told else ()))
+    assert after[0].findings == (before, replace(mine.findings[1], alternatives=(kind,) if told else ()))
     assert after[2] == right
 
 
@@ -375,7 +375,7 @@ def test_right_gradients_need_no_explanation_and_cost_0(setting: Setting) -> Non
     for delta in (None, list(right.delta)):
         case.answer = Answer(float(right.loss), list(right.dW), list(right.db), delta)
         found = explain([Witness(case, None)])
-        assert (found.found, found.cost) == ((), 0.0)
+        assert (found.findings, found.cost) == ((), 0.0)
 
 
 @pytest.mark.parametrize("part", ["W", "b"])

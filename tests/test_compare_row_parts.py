@@ -338,7 +338,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     assert list(roads.losses) == ["manual", "graph", "numerical"]
     for value in roads.losses.values():
         assert value == pytest.approx(float(case.right.loss), rel=1e-6 if dtype == np.float32 else 1e-13)
-    assert (roads.own is None) == (dtype == np.float64)
+    assert (roads.graph_in_model_dtype is None) == (dtype == np.float64)
     assert roads.eps == 8 * float(np.finfo(dtype).eps)
     for k in (0, 1):
         for mine, right in ((roads.graph.z, case.z), (roads.graph.a, case.a), (roads.graph.delta, case.right.delta),
@@ -352,7 +352,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     ]  # fmt: skip
     assert rows[0].checked in (3, 4)
     assert rows[1].checked in (2, 3)
-    between = roads.between([case.right.delta[0], None], rng)
+    between = roads.intermediates([case.right.delta[0], None], rng)
     assert [row.name for row in between] == [f"layer {k} {part}" for k in (1, 2) for part in ("z", "a", "delta")]
     noise = bounds(case)
     for row, right, bound in zip((*rows, *between), (
@@ -369,7 +369,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     assert between[5].note == "not known: the code returns dW and db only"
     assert math.isnan(between[5].manual)
     assert [row.note for row in between[:5]] == [""] * 5
-    off = roads.between([case.right.delta[0] * (1 + 1e-3), case.right.delta[1]], rng)
+    off = roads.intermediates([case.right.delta[0] * (1 + 1e-3), case.right.delta[1]], rng)
     assert [row.ok for row in off] == [True, True, False, True, True, True]
 
 
@@ -377,7 +377,7 @@ def test_derivatives_along_random_directions_are_held_against_the_bounds_of_all_
     (w,) = seen_of(rows=(4,))
     roads = ThreeRoads(w.case, BackProp)
     for part, g, bound in (("W", w.case.right.dW[1], roads.noise.dW[1]), ("b", w.case.right.db[1], roads.noise.db[1])):
-        found = roads._along(1, part, g, bound, np.random.default_rng(3), 4)
+        found = roads._directional_derivatives(1, part, g, bound, np.random.default_rng(3), 4)
         rng = np.random.default_rng(3)
         assert len(found) == 4
         for by_graph, numerical, allowed in found:
@@ -388,7 +388,9 @@ def test_derivatives_along_random_directions_are_held_against_the_bounds_of_all_
     (kink,) = seen_of("l1", rows=(4,))
     kink.case.W[1][0, 0] = 0.0
     roads = ThreeRoads(kink.case, BackProp)
-    assert roads._along(1, "W", w.case.right.dW[1], roads.noise.dW[1], np.random.default_rng(3), 4) == []
+    assert (
+        roads._directional_derivatives(1, "W", w.case.right.dW[1], roads.noise.dW[1], np.random.default_rng(3), 4) == []
+    )
 
 
 def test_a_line_is_looked_for_where_a_gradient_is_wrong_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:

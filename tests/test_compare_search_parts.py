@@ -211,7 +211,7 @@ def test_mistakes_in_recomputed_values() -> None:
     ]  # fmt: skip
     for r in found.values():
         assert r.text.endswith(AFTER)
-        assert (r.linear, r.times, r.slot, r.wide) == (False, 1, None, False)
+        assert (r.linear, r.times, r.slot, r.is_unsummed) == (False, 1, None, False)
     texts = {key: r.text.removesuffix(AFTER) for key, r in found.items()}
     assert texts[3, (False, 0.05)] == "Epsilon is wrong: 0.05 is added; it should be 0.01."
     assert texts[3, (False, 0.0)] == texts[2, (True, 0.0)] == "Epsilon is forgotten."
@@ -330,7 +330,7 @@ def test_what_a_mistake_adds_is_seen_without_a_walk() -> None:
     seen = look_again(layer)
     search = Search(seen)
     mutants, sums, sizes = search._single_mutant_changes()
-    every = [m for m in single_mutants(seen.trace) if not m.wide]
+    every = [m for m in single_mutants(seen.trace) if not m.is_unsummed]
     assert len(mutants) > 80
     assert len(every) - len(mutants) <= 1
     assert sums is not None
@@ -403,7 +403,13 @@ def test_mistakes_that_give_the_users_numbers() -> None:
     trace, right = seen.trace, seen.right_gradients
     for k, mutant in enumerate(single_mutants(trace)):
         made = mutant.walk(trace)
-        if k % 4 or mutant.wide or mutant.kind == "scale" or made is None or not all(np.abs(m).any() for m in made):
+        if (
+            k % 4
+            or mutant.is_unsummed
+            or mutant.kind == "scale"
+            or made is None
+            or not all(np.abs(m).any() for m in made)
+        ):
             continue
         if all(np.allclose(m, r) for m, r in zip(made, right, strict=True)):
             continue
@@ -544,7 +550,7 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
     text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums are "
             "missing.")  # fmt: skip
     assert {m.text for m in every[3:]} == {text}
-    assert all(m.wide and m.kind == "broadcast_not_summed" for m in every)
+    assert all(m.is_unsummed and m.kind == "broadcast_not_summed" for m in every)
     many = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 22)), X, W)[0]
     fewer = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 21)), X, W)[0]
     assert len(list(_missing_sums(many))) == 20

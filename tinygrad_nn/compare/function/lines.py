@@ -90,7 +90,7 @@ def with_source_lines(
                 are_right,
                 probes=len(batches),
                 may_fail=resized_probes,
-                whole=backward.stores_gradients,
+                judges_more=backward.stores_gradients,
                 seconds=budget.remaining / (len(backwards) - k),
                 names=labels,
             )

@@ -17,9 +17,9 @@ from ..mistakes import (
     Mistake,
     Site,
     cut,
+    differentiated_arguments,
     kept_alone,
     mistakes_at,
-    moving,
     uses_of,
     value_name,
     why_lost,
@@ -57,9 +57,9 @@ class Mutant(NamedTuple):
         return self.parts[0][1].slot
 
     @property
-    def wide(self) -> bool:
+    def is_unsummed(self) -> bool:
         """Whether a gradient is left in the shape of the result of its operation, without the sum over a broadcast."""
-        return any(m.wide for _, m in self.parts)
+        return any(m.is_unsummed for _, m in self.parts)
 
     def walk(self, graph: Traced) -> list[Array] | None:
         """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
@@ -67,7 +67,7 @@ class Mutant(NamedTuple):
         for place, mistake in self.parts:
             mistakes_at_place.setdefault(place, []).append(mistake)
         changes = {place: _change(graph, place, mistakes) for place, mistakes in mistakes_at_place.items()}
-        unsummed = frozenset((p, m.slot) for p, m in self.parts if m.wide and m.slot is not None)
+        unsummed = frozenset((p, m.slot) for p, m in self.parts if m.is_unsummed and m.slot is not None)
         try:
             return gradients(graph, changes, unsummed)
         except ERRORS:
@@ -103,7 +103,7 @@ def local_mutants(graph: Traced, place: int, mistake: Mistake, g: Array, slots: 
 def single_mutants(graph: Traced) -> Iterator[Mutant]:
     """Yield the mistakes that can be made at one operation, those nearest the loss first."""
     for place, node in enumerate(graph.operations[:MANY]):
-        slots = moving(node)
+        slots = differentiated_arguments(node)
         for mistake in mistakes_at(graph, place):
             yield Mutant(mistake.kind, mistake.text, ((place, mistake),), mistake.cost, mistake.linear)
         yield Mutant("scale", "", ((place, cut(None)),), linear=True)
@@ -180,7 +180,7 @@ def _swapped_factor(slot: int, step: int, other: int) -> Mistake:
 
 def _mistakes_and_cuts(graph: Traced, place: int) -> Iterator[Mistake]:
     yield from (m for m in mistakes_at(graph, place) if m.cost < FURTHER)
-    slots = moving(graph.operations[place])
+    slots = differentiated_arguments(graph.operations[place])
     if len(slots) > 1:
         for slot in slots:
             yield cut(slot)

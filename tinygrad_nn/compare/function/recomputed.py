@@ -13,7 +13,7 @@ import numpy as np
 
 from ...node import Node
 from ...transforms import alias
-from ..mistakes import FAR, RARE, Mistake, moving, value_name
+from ..mistakes import FAR, RARE, Mistake, differentiated_arguments, value_name
 from ..paths import Array, Traced, args_of, copy_node, gradients, parents_of, rerun_nodes
 from ..pattern import fraction
 
@@ -34,7 +34,7 @@ class Recomputed(NamedTuple):
     linear: bool = False
     times: int = 1
     slot: None = None
-    wide: bool = False
+    is_unsummed: bool = False
 
     @property
     def place(self) -> int:
@@ -74,7 +74,7 @@ def _skipped_operations(place: int, node: Node) -> Iterator[Recomputed]:
     """Yield the mistakes that an operation is left out, so that its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
     args = args_of(node)
-    for slot in moving(node):
+    for slot in differentiated_arguments(node):
         arg = np.asarray(args[slot])
         if name == "alias" or arg.shape != np.shape(node.out) or np.array_equal(arg, node.out):
             continue

@@ -192,7 +192,7 @@ class Search:
         max_cost = (
             FAR if len(graph.operations) > LARGE else np.inf
         )  # in a loop, a wrong value in one step only is unlikely
-        mutants = [m for m in single_mutants(graph) if not m.wide and m.cost < max_cost]
+        mutants = [m for m in single_mutants(graph) if not m.is_unsummed and m.cost < max_cost]
         tangents = self._argument_tangents()
         if tangents is None:
             return mutants, None, None
@@ -261,7 +261,7 @@ def _are_multiples(target: Array, candidates: Array, allowed: Array) -> Array:
 
 def _missing_sums(graph: Traced) -> Iterator[Mutant]:
     """Yield the mistakes that sums over broadcasts are missing: one, two, or all of them."""
-    mutants = [m for m in single_mutants(graph) if m.wide]
+    mutants = [m for m in single_mutants(graph) if m.is_unsummed]
     yield from mutants
     if 1 < len(mutants) < 20:
         text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums "

@@ -202,9 +202,13 @@ HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
 )  # fmt: skip
 
 
-def _partial_sum(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
-    return Suspect("overwritten_not_accumulated", f"{what} holds only the contribution of {text}; all samples should "
-                   "be added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
+def _partial_sum(text: str, part: Callable[[int], slice], array_name: str, compute: Callable[..., Array]) -> Suspect:
+    return Suspect(
+        "overwritten_not_accumulated",
+        f"{array_name} holds only the contribution of {text}; all samples should be added.",
+        lambda c, d: compute(c, d, part(c.rows)) if c.rows > 2 else None,
+        1.1,
+    )
 
 
 def _mask(c: Experiment, k: int, g: Array) -> Array:
@@ -314,8 +318,8 @@ def _sources(case: Experiment, k: int) -> Iterator[tuple[str, Callable[[Experime
         yield "the input x", lambda c: c.x
     for j in range(len(case.W)):
         if j != k - 1:
-            which = "its own output" if j == k else f"the output of layer {j + 1}"
-            yield which, lambda c, j=j: c.a[j]  # type: ignore[misc]
+            text = "its own output" if j == k else f"the output of layer {j + 1}"
+            yield text, lambda c, j=j: c.a[j]  # type: ignore[misc]
             yield f"the z of layer {j + 1}", lambda c, j=j: c.z[j]  # type: ignore[misc]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..budget import Budget
 from ..diagnosis import Row
-from ..edits import Behind, Known, edit_of_step, is_right_from_right
+from ..edits import Behind, KnownGradient, edit_of_step, is_right_from_right
 from ..experiment import nearby
 from ..numerical.full_gradients import NumericalGradient
 from .mending import Explained, blame_edited_line
@@ -69,8 +69,8 @@ class EditSearch:
                     if not all(whole.is_known.all() for whole in right.values()):
                         break
                     wanted.append(right[k].value)
-                    known.append([Known(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
-                                        run.matches[j].states[self.chosen[j]].array, right[j].value)
+                    known.append([KnownGradient(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
+                                                run.matches[j].states[self.chosen[j]].array, right[j].value)
                                   for j in before])  # fmt: skip
                 if len(wanted) == len(self.runs) and is_right_from_right(
                         self.called.backward, self._call, self._behind(k), known, wanted):  # fmt: skip

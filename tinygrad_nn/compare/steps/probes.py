@@ -14,7 +14,7 @@ from ...gradcheck.numerical import to_double
 from ...node import Node
 from ...tensor import raw
 from ..budget import Budget
-from ..edits import Behind, Edit, Known, Place, Target, edit_of_step, is_right_from_right, nearest_edit
+from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is_right_from_right, nearest_edit
 from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
@@ -207,7 +207,7 @@ class Probes:
         if not any(self.walked.states[j].time < time for j in off if j != k):
             return False
         with self.budget:
-            known: list[list[Known] | None] = []
+            known: list[list[KnownGradient] | None] = []
             wanted: list[Array | None] = []
             for run in (self.here, *self._run()):
                 if run is None:
@@ -217,9 +217,13 @@ class Probes:
                 tape, matches, walked = run
                 right = tape.walk({m.version.node for m in matches})
                 wanted.append(right[matches[k].version.node])
-                known.append([Known(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
-                              for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
-                              if j in off and j != k])  # fmt: skip
+                known.append(
+                    [
+                        KnownGradient(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
+                        for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
+                        if j in off and j != k
+                    ]
+                )
             behind = self._behind(k, (), self.walked.states[k])
             return is_right_from_right(self.called.backward, self.called.call, behind, known, wanted)
 
