@@ -80,7 +80,7 @@ def nearest_edit(backward: Callable[..., Any], call: Call, are_right: AreRight, 
         >>> x = [np.arange(3.0), np.ones(2)]
         >>> found = nearest_edit(
         ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
-        ...     call=lambda f, probe: f(x[probe]), are_right=lambda dx, probe: [np.allclose(dx, 2 * x[probe])], probes=2)
+        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
         >>> found.after
         '2 * x'
     """
