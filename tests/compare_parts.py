@@ -220,7 +220,7 @@ def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Calla
                 if every or m.text:
                     grads = m.walk(trace)
                     made = brief(np.concatenate([np.ravel(g) for g in grads])) if grads else "cannot be made"
-                    found.append([m.kind, m.place, m.linear, m.slot, m.wide, m.cost, m.times, made])
+                    found.append([m.kind, m.place, m.linear, m.slot, m.is_unsummed, m.cost, m.times, made])
         return found
 
     return make
