@@ -37,7 +37,7 @@ from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import group_mutants, single_mutants
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
-from tinygrad_nn.compare.numerical import activations_again, referee
+from tinygrad_nn.compare.numerical import activations, referee
 from tinygrad_nn.compare.numerical.kinks import KinkedGraph
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.numerical.referee import Referee
@@ -45,7 +45,7 @@ from tinygrad_nn.compare.numerical.sides import Run, Sides
 from tinygrad_nn.compare.numerical.subgradients import Hull
 from tinygrad_nn.compare.paths import gradients, traced
 from tinygrad_nn.compare.pattern import describe
-from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
+from tinygrad_nn.compare.rows import ArrayPair, CheckedEntry, compare_row
 from tinygrad_nn.compare.steps.comparison import judge_run
 from tinygrad_nn.compare.steps.listing import as_html, as_text
 from tinygrad_nn.compare.steps.probes import UserPasses
@@ -90,7 +90,7 @@ def experiment(setting: Setting, given: bool = True, zeros: bool = False) -> Exp
     p = solver.regularization.dropout
     masks = [(rng.random((len(x), layer.n_out)) > p) / (1 - p) if p and layer is not model[-1] else None
              for layer in model]  # fmt: skip
-    return Experiment(model, x, y, masks, solver, given=given)
+    return Experiment(model, x, y, masks, solver, is_user_batch=given)
 
 
 def of_suspects(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]:
@@ -123,10 +123,14 @@ def of_referee(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]
         found.append(float(f"{judge.loss():.8g}"))
         for k, z in enumerate(judge.z):
             for slope in (
-                judge.weight(k, (0, 1)), judge.weight(k, (1, 0)), judge.bias(k, (1,)), judge.delta(k, (0, 1)),
+                judge.weight(k, (0, 1)),
+                judge.weight(k, (1, 0)),
+                judge.bias(k, (1,)),
+                judge.delta(k, (0, 1)),
                 judge.direction(k, "W", rng.normal(size=case.W[k].shape)),
-                judge.direction(k, "b", rng.normal(size=case.b[k].shape)), judge.along(k, rng.normal(size=z.shape)),
-            ):  # fmt: skip
+                judge.direction(k, "b", rng.normal(size=case.b[k].shape)),
+                judge.derivative_along(k, rng.normal(size=z.shape)),
+            ):
                 found.append([float(f"{slope.value:.5g}"), bool(slope.kink)])
             value, error, kink = judge.differences(k, rng.normal(size=z.shape))
             found.append([float(f"{value:.4g}") if np.isfinite(value) else str(value), bool(error < 1e-6), kink])
@@ -147,7 +151,7 @@ def of_experiments(setting: Setting, large: bool = False) -> Callable[[], list[A
         start = experiment(setting)
         if large:
             start = Experiment(start.model, np.tile(start.x, (4000, 1)), np.tile(start.y, (4000, 1)),
-                               [None] * len(start.W), start.solver, given=True)  # fmt: skip
+                               [None] * len(start.W), start.solver, is_user_batch=True)  # fmt: skip
         found = []
         for group in (
             similar_experiments(start, np.random.default_rng(5)),
@@ -156,7 +160,7 @@ def of_experiments(setting: Setting, large: bool = False) -> Callable[[], list[A
         ):
             for c in group:
                 reg = c.solver.regularization
-                found.append([c.given, *map(brief, (c.x, c.y, *c.W, *c.b, *c.masks, *c.f)), reg.method,
+                found.append([c.is_user_batch, *map(brief, (c.x, c.y, *c.W, *c.b, *c.masks, *c.f)), reg.method,
                               *(float(f"{v:.4g}") for v in (reg.lam, reg.r, reg.dropout))])  # fmt: skip
         return found
 
@@ -169,11 +173,11 @@ def losses_of() -> list[Any]:
     z = np.array([[0.0, -2.0, 1.5], [3.5, 0.3, -0.4], [-3.0, 40.0, -40.0]])
     found: list[Any] = []
     for name in ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)",
-                 *activations_again.FURTHER,
+                 *activations.ACTIVATIONS,
                  "elu(0.5)", "celu(0.7)", "softplus(2.0)", "hard_tanh(-0.5,2.0)"):  # fmt: skip
         both = (z, z + 1e-3j * rng.normal(size=z.shape))
-        found.append([name, *(brief(referee.activate(name, at)) for at in both), activations_again.kinks(name),
-                      activations_again.parse_parameters(name)])  # fmt: skip
+        found.append([name, *(brief(referee.activate(name, at)) for at in both), activations.kinks(name),
+                      activations.parse_parameters(name)])  # fmt: skip
     for loss in ("mae", "mse", "rmse", "crossentropy", "binarycrossentropy"):
         for output in ("softmax", "sigmoid", "linear", "hard_sigmoid"):
             for y in (np.eye(3), np.full((3, 3), 0.25), np.eye(3)[[1, 1, 0]]):
@@ -216,7 +220,7 @@ def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Calla
                 if every or m.text:
                     grads = m.walk(trace)
                     made = brief(np.concatenate([np.ravel(g) for g in grads])) if grads else "cannot be made"
-                    found.append([m.kind, m.place, m.linear, m.slot, m.wide, m.cost, m.times, made])
+                    found.append([m.kind, m.place, m.linear, m.slot, m.is_unsummed, m.cost, m.times, made])
         return found
 
     return make
@@ -306,28 +310,35 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
             here = run(leaves)
             sides = Sides(run, leaves, here, EPS)
             sides.look_around(np.random.default_rng(7), 6)
-            found: list[Any] = [[*map(brief, s.limits), s.continuous, s.finite] for s in sides.seen]
+            found: list[Any] = [[*map(brief, s.limits), s.continuous, s.finite] for s in sides.explored]
             rounding = sides.rounding(spread=False)
-            found += [[brief(b) for b in rounding], [brief(p) for p in sides.parted(rounding)],
-                      [brief(p) for p in sides.folds(rounding)]]  # fmt: skip
+            found += [[brief(b) for b in rounding], [brief(p) for p in sides.differs_between_sides(rounding)],
+                      [brief(p) for p in sides.differs_from_value(rounding)]]  # fmt: skip
             graph = KinkedGraph(here.trace, 64 * EPS)
-            found.append([graph.add(side) for side in sides.seen])
+            found.append([graph.add(side) for side in sides.explored])
             for kink in graph.kinks:
                 signs = [int(np.sign(m)) for m in kink.moves]
                 slopes = [brief(np.concatenate([np.concatenate(p[1:]) for p in s])) for s in kink.slopes]
                 found.append([kink.place, kink.output, kink.pattern, signs, slopes])
-            groups = graph.together() if graph.kinks else []
-            weights = graph.some_weights()
+            groups = graph.dependent_groups() if graph.kinks else []
+            weights = graph.random_weights()
             grads, arrived = graph.walk(weights)
             found += [groups, graph.by_unit(groups), [brief(g) for g in grads], [brief(w) for w in weights],
                       [brief(arrived[place]) for place in sorted(arrived)]]  # fmt: skip
             found += [[[[i, index.tolist(), brief(values)] for i, index, values in effect] for effect in each]
                       for each in graph.effects(weights, arrived)]  # fmt: skip
             for move in (0.0, 0.3, 1.7, -1.0):
-                mine = [g + move * (h - g) for g, h in zip(here.grads, sides.seen[0].limits, strict=True)]
+                mine = [g + move * (h - g) for g, h in zip(here.grads, sides.explored[0].limits, strict=True)]
                 hull = Hull(Sides(run, leaves, here, EPS), rounding, np.random.default_rng(8))
                 hull.sides.look_around(np.random.default_rng(9), 4)
-                found.append([*hull.here(mine), hull.open(), hull.holds(mine, range(len(mine))), hull.wide])
+                found.append(
+                    [
+                        *hull.right_at_kink(mine),
+                        hull.has_other_gradients(),
+                        hull.contains(mine, range(len(mine))),
+                        hull.has_looked_wide,
+                    ]
+                )
         return found
 
     return make
@@ -339,7 +350,7 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
     def run() -> list[Any]:
         forward, backward = make()
         given = arrange(forward, inputs)
-        leaves = [given.leaves[i].astype(np.float32) if single else given.leaves[i] for i in given.moving]
+        leaves = [given.leaves[i].astype(np.float32) if single else given.leaves[i] for i in given.float_indices]
         rng = own_generator(0)
         called = UserPasses(forward, backward, given, as_mapping(options.get("names")), rng)
         with np.errstate(all="ignore"):
@@ -485,10 +496,12 @@ def rows_made() -> list[Any]:
             graph * np.where(off > 0, np.nan, 1), graph[..., None], graph + 1e-3 * off * np.abs(graph),
         ):  # fmt: skip
             for error, kink, own in ((0.0, False, None), (1.0, False, None), (0.0, True, None), (0.0, False, 0.5)):
-                what = Comparison("dW", "parameter", mine, graph, rounding, None if own is None else graph + own * off)
+                what = ArrayPair("dW", "parameter", mine, graph, rounding, None if own is None else graph + own * off)
 
-                def judge(index: Any, error: float = error, kink: bool = kink, graph: Array = graph) -> Checked:
-                    return Checked(float(graph[index] + error * (sum(index) % 2)), 1e-11, kink and sum(index) % 3 == 0)
+                def judge(index: Any, error: float = error, kink: bool = kink, graph: Array = graph) -> CheckedEntry:
+                    return CheckedEntry(
+                        float(graph[index] + error * (sum(index) % 2)), 1e-11, kink and sum(index) % 3 == 0
+                    )
 
                 with np.errstate(all="ignore"):
                     row, bad = compare_row(

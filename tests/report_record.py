@@ -207,7 +207,7 @@ SEARCHES: tuple[tuple[Any, str, Callable[[Any], list[Any]]], ...] = (
         [m.mutant.kind, round(m.mutant.cost, 3), m.mutant.linear, m.factor.name, [p for p, _ in m.mutant.parts]]
         for m in found)),
     (verdict, "explain", lambda state: [round(state.cost, 3), *(
-        [f.layer, f.part, f.kind, f.factor and f.factor.name, *f.alternatives] for f in state.found)]),
+        [f.layer, f.part, f.kind, f.factor and f.factor.name, *f.alternatives] for f in state.findings)]),
     (EditSearch, "_candidates", lambda found: [len(found), round(sum(c[0] for c in found), 3)]),
     (EditSearch, "_sweep", lambda found: sorted(
         [round(cost, 3), after_and_before(source, change)[0], sorted(fixes)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.compare_parts import graph_of
-from tinygrad_nn.compare.function.advice import GradientData, before_summing, equal_to_rounding, fit_factor
 from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.function.gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps.by_numbers import (
     ArrayRun,
@@ -273,7 +273,7 @@ def look_of(f: Any, *leaves: Array, mine: Any = None, more: Any = (), single: bo
         grads = [np.asarray(g) for g in other.grads]
         probes.append((grads if mine is None else mine(grads), other.trace, grads))
     bads = [np.ones(g.shape, bool) for g in right]
-    inputs: Any = SimpleNamespace(labels=["x", "w"], moving=[0, 1])
+    inputs: Any = SimpleNamespace(labels=["x", "w"], float_indices=[0, 1])
     return GradientData(inputs, made, right, [0 * g for g in right], bads, run.trace, list(leaves), probes)
 
 
@@ -288,7 +288,7 @@ def test_two_gradients_that_are_one_to_rounding() -> None:
     assert not equal_to_rounding(look, m, np.array([1.0, np.inf]))
     assert equal_to_rounding(look, np.zeros(0), np.zeros(0))
     single = look_of(lambda x, w: np.tanh(x @ w).sum(), X, W, single=True)
-    assert (look.single, single.single) == (False, True)
+    assert (look.has_float32, single.has_float32) == (False, True)
     assert equal_to_rounding(single, m, m + np.array([2.9e-3, 0]))
     assert not equal_to_rounding(single, m, m + np.array([3.2e-3, 0]))
     assert [look.label(0), look.label(1)] == ["x", "w"]
@@ -334,8 +334,8 @@ def test_what_arrives_before_it_is_summed_back() -> None:
     f = lambda x, b: (np.tanh(x + b) * X).sum()
     look = look_of(f, X, b)
     weight = 0.5 + np.cos(0.0) ** 2
-    (found,) = before_summing(look, 1)
+    (found,) = unsummed_gradients(look, 1)
     np.testing.assert_allclose(found, weight * (1 - np.tanh(X + b) ** 2) * X)
-    assert list(before_summing(look, 0)) == []
+    assert list(unsummed_gradients(look, 0)) == []
     twice = look_of(lambda x, b: (x * b).sum() + (np.sin(x) * b).sum(), X, b)
-    assert len(list(before_summing(twice, 1))) == 2
+    assert len(list(unsummed_gradients(twice, 1))) == 2

@@ -22,15 +22,15 @@ from tinygrad_nn.compare.function.cotangents import (
     _wrong_axes_diagnosis,
     columns,
 )
-from tinygrad_nn.compare.function.question import has_no_effect
+from tinygrad_nn.compare.function.inputs_and_results import has_no_effect
 from tinygrad_nn.compare.numerical import full_gradients as whole_module
 from tinygrad_nn.compare.numerical.full_gradients import (
     NumericalGradient,
-    _entry,
-    _unknown,
+    _differentiate_entry,
+    _empty_gradient,
+    differentiate_inputs,
     one_side,
     rounding_of,
-    whole_gradients,
 )
 from tinygrad_nn.compare.rows import judged_row
 from tinygrad_nn.gradcheck.numerical import Line
@@ -153,7 +153,7 @@ def test_entries_that_were_looked_at_in_words() -> None:
 
 
 def reshaped(m: Array, shape: tuple[int, ...]) -> list[tuple[str, Any]]:
-    asked: Any = SimpleNamespace(mine=[0, m], leaves=[0, np.zeros(shape)], label=lambda i: "ab"[i])
+    asked: Any = SimpleNamespace(user_gradients=[0, m], float64_inputs=[0, np.zeros(shape)], label=lambda i: "ab"[i])
     found = list(_shape_diagnoses(asked, 1))
     assert all(d.where == "b" for d, _ in found)
     return [(d.kind, array.tolist()) for d, array in found]
@@ -215,32 +215,32 @@ def line(f: Any, *leaves: Any) -> Line:
 def test_a_gradient_entry_by_entry() -> None:
     f = lambda x, w: np.sin(x) * w
     x, w, c = np.array([0.5, 30.0]), np.array([2.0, -1.0]), np.array([3.0, 0.5])
-    found = whole_gradients(line(f, x, w), [c], np.random.default_rng(0), 1.0)
+    found = differentiate_inputs(line(f, x, w), [c], np.random.default_rng(0), 1.0)
     np.testing.assert_allclose(found[0].value, c * np.cos(x) * w, rtol=1e-12)
     np.testing.assert_allclose(found[1].value, c * np.sin(x), rtol=1e-12)
     for part in found:
-        assert part.known.all()
+        assert part.is_known.all()
         assert (part.error < 1e-9).all()
         assert part.kinks == 0
         assert part.directions == []
         np.testing.assert_array_equal(part.low, part.value)
         np.testing.assert_array_equal(part.high, part.value)
-    some = whole_gradients(line(f, x, w), [c], np.random.default_rng(0), 1.0, most=1)
-    assert [int(part.known.sum()) for part in some] == [1, 1]
+    some = differentiate_inputs(line(f, x, w), [c], np.random.default_rng(0), 1.0, max_entries=1)
+    assert [int(part.is_known.sum()) for part in some] == [1, 1]
     for part, right in zip(some, (c * np.cos(x) * w, c * np.sin(x)), strict=True):
         assert len(part.directions) == 3
         for v, slope, bound in part.directions:
             assert abs(slope - (v * right).sum()) <= bound
             assert bound < 1e-6 * np.abs(v).max()
             assert v.shape == (2,)
-        np.testing.assert_allclose(part.value[part.known], right[part.known], rtol=1e-12)
+        np.testing.assert_allclose(part.value[part.is_known], right[part.is_known], rtol=1e-12)
 
 
 def test_at_a_kink_the_slopes_of_both_sides_are_known() -> None:
     f = lambda x: np.where(x > 0, 3 * x, -x)
-    w = _unknown(np.zeros(2))
+    w = _empty_gradient(np.zeros(2))
     for k, (sign, sides) in enumerate(((1.0, (-2.0, 6.0)), (-1.0, (-6.0, 2.0)))):
-        _entry(line(f, np.zeros(2)), 0, (k,), [np.full(2, 2 * sign)], w)
+        _differentiate_entry(line(f, np.zeros(2)), 0, (k,), [np.full(2, 2 * sign)], w)
         assert w.kinks == k + 1
         np.testing.assert_allclose((w.low[k], w.high[k]), sides, rtol=1e-6)
         assert w.low[k] <= sides[0]
@@ -357,7 +357,7 @@ def test_variants_of_a_cotangent() -> None:
 
 def summed(m: Array, right: Array, known: Any = None, takes: bool = True) -> str | None:
     g = np.arange(1.0, 13.0).reshape(2, 2, 3) ** 2
-    asked: Any = SimpleNamespace(cotangents=[g], code=SimpleNamespace(takes=takes))
+    asked: Any = SimpleNamespace(cotangents=[g], code=SimpleNamespace(takes_cotangents=takes))
     known = np.ones(right.shape, bool) if known is None else np.array(known)
     found = _wrong_axes_diagnosis(asked, m, right, known, "b")
     return found and found.text

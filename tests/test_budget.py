@@ -22,11 +22,11 @@ def test_only_time_inside_the_block_counts(times: float, clock: list[float]) -> 
             with purse:
                 clock[0] += 3.0
                 assert purse.spent == spent
-                assert purse.left == 10.0 - spent / times
+                assert purse.remaining == 10.0 - spent / times
             clock[0] += 50.0
             assert purse.spent == spent
-        assert not purse.over
+        assert not purse.is_over
         with purse:
             clock[0] += 10.0 * times - 6.0
-            assert purse.over
+            assert purse.is_over
     assert budget.PATIENCE == 5.0  # that of the tests

@@ -51,7 +51,7 @@ def change_in(source: Any, old: str, new: str, line: int = 0, which: int = 0) ->
         found = [s for s in expressions_read(stmt) if ast.unparse(s.node) == old]
         if len(found) > which:
             spot = found[which]
-            return Change(1.0, spot.holder, spot.field, spot.at, expression(new), stmt), spot.node
+            return Change(1.0, spot.parent, spot.field, spot.position, expression(new), stmt), spot.node
     raise LookupError(old)
 
 
@@ -100,7 +100,7 @@ def test_the_kind_of_a_change_of_an_index(line: str, old: str, new: str, said: s
     (stmt,) = source.statements[:1]
     (spot, *_) = [s for s in expressions_read(stmt) if shown(s.node) == old]
     made = ast.parse(f"q[{new.strip('()')}]", mode="eval").body.slice if ":" in new else expression(new)  # type: ignore[attr-defined]
-    assert kind_of(source, Change(1.0, spot.holder, spot.field, spot.at, made, stmt), spot.node) == said
+    assert kind_of(source, Change(1.0, spot.parent, spot.field, spot.position, made, stmt), spot.node) == said
 
 
 def shown(node: Any) -> str:
@@ -442,9 +442,9 @@ G = expression("g")
 
 def test_an_array_is_turned_and_summed() -> None:
     w = writer()
-    assert said(w._turned(G, 1)) == []
-    assert said(w._turned(G, 2)) == [(1.05, "g.T"), (1.5, "g[::-1, ::-1]")]
-    assert said(w._turned(G, 3)) == [(1.1, "g.swapaxes(-1, -2)"), (1.5, "g[..., ::-1, ::-1]")]
+    assert said(w._transposed(G, 1)) == []
+    assert said(w._transposed(G, 2)) == [(1.05, "g.T"), (1.5, "g[::-1, ::-1]")]
+    assert said(w._transposed(G, 3)) == [(1.1, "g.swapaxes(-1, -2)"), (1.5, "g[..., ::-1, ::-1]")]
     assert said(w._summed(G, 1)) == [(1.05, "g.sum(axis=0)"), (1.15, "g.sum(axis=0, keepdims=True)"), (1.1, "g.sum()")]
     assert [text for cost, text in said(w._summed(G, 3)) if cost == 1.05] == [
         "g.sum(axis=0)", "g.sum(axis=1)", "g.sum(axis=2)", "g.sum(axis=(1, 2))", "g.sum(axis=(0, 2))",

@@ -34,7 +34,7 @@ def two(a: Any, b: Any) -> Any:
 
 def told_of(f: Any, inputs: Any) -> tuple[list[str], bool, list[str], list[int], list[int]]:
     found = arrange(f, inputs)
-    return found.names, found.by_name, found.labels, found.moving, found.owner
+    return found.names, found.by_name, found.labels, found.float_indices, found.owner
 
 
 def test_inputs_have_the_names_of_parameters_or_of_keys() -> None:
@@ -65,7 +65,7 @@ def test_inputs_that_a_function_does_not_take(f: Any, inputs: Any, came: str) ->
 def test_other_leaves_are_put_into_the_containers_of_the_inputs() -> None:
     found = make_inputs(["p", "n", "x"], [{"W": M, "k": 2}, 5, [V, np.arange(2)]])
     assert found.labels == ["p['W']", "p['k']", "n", "x[0]", "x[1]"]
-    assert (found.moving, found.owner) == ([0, 3], [0, 0, 1, 2, 2])
+    assert (found.float_indices, found.owner) == ([0, 3], [0, 0, 1, 2, 2])
     p, n, x = found.with_leaves([2 * M, 3 * V])
     assert (p["W"].tolist(), p["k"], n, x[0].tolist(), x[1].tolist()) == ((2 * M).tolist(), 2, 5, [3, 6, 9], [0, 1])
     x[1][0] = 7
@@ -206,10 +206,10 @@ def test_the_text_of_a_statement_leaves_out_its_body() -> None:
 
 
 def test_a_statement_in_short() -> None:
-    assert reasons._short("out[i] = x = y") == "out[i] = ..."
-    assert reasons._short("out = x[i]") == "out = x[i]"
-    assert reasons._short("a " * 29 + "ab") == "a " * 29 + "ab"  # 60 characters
-    assert reasons._short("a " * 29 + "abc") == "a " * 27 + "a ..."
+    assert reasons._shorten("out[i] = x = y") == "out[i] = ..."
+    assert reasons._shorten("out = x[i]") == "out = x[i]"
+    assert reasons._shorten("a " * 29 + "ab") == "a " * 29 + "ab"  # 60 characters
+    assert reasons._shorten("a " * 29 + "abc") == "a " * 27 + "a ..."
     assert reasons.disconnected("x, w").text == (
         "it runs on them but leaves the graph: the result depends on x, w, but not through the graph (.data, .item(), "
         "or an array made of the numbers)")  # fmt: skip
@@ -248,7 +248,12 @@ def test_two_methods_of_an_object_that_are_named_by_the_person() -> None:
     obj = Doubled()
     code = objects.read_object(obj.run, x, "walk")
     assert code.notes == ("Treated as an object with run and walk. Its parameters: W; their gradients: dW.",)
-    assert (code.name, code.inputs.names, code.takes, code.some) == ("Doubled", ["x", "W"], True, True)
+    assert (code.name, code.inputs.names, code.takes_cotangents, code.allows_missing) == (
+        "Doubled",
+        ["x", "W"],
+        True,
+        True,
+    )
     np.testing.assert_allclose(code.forward([x, 2 * M]), x @ (2 * M))
     found = code.back(code.inputs, [x, 2 * M], g)
     np.testing.assert_allclose(found["x"], g @ (2 * M).T)
@@ -281,7 +286,7 @@ def test_an_object_that_returns_gradients_beside_its_loss() -> None:
                     "params['W']; their gradients: returned as W. No gradient of params['b'] was found after the "
                     "backward.")  # fmt: skip
     assert code.inputs.names == ["x", "params['W']"]
-    assert not code.takes
+    assert not code.takes_cotangents
     np.testing.assert_allclose(code.forward([x, M]), ((x @ M) ** 2).sum())
     np.testing.assert_allclose(code.back(code.inputs, [x, 2 * M], None)["params['W']"], 4 * x.T @ x @ M)
     assert objects.has_parameters(Lossy().loss, x)
@@ -304,7 +309,7 @@ def test_a_result_that_is_left_in_an_attribute() -> None:
     assert code.forward([V]).tolist() == [2, 4, 6]
     (note,) = code.notes
     assert note == "Treated as an object with forward and backward. No array of its own has a gradient afterwards."
-    assert code.takes  # its result is an array, so the default is a cotangent
+    assert code.takes_cotangents  # its result is an array, so the default is a cotangent
 
 
 def test_the_same_draws_are_made_each_time_and_those_outside_go_on() -> None:
@@ -341,7 +346,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     code = read_cached(kept, inputs, back)
     assert code is not None
     assert note_of(code) == "Treated as a forward that returns its result and a cache, and a backward(dout, cache)."
-    assert (code.name, code.takes, code.source, code.backward) == ("kept", True, kept, back)
+    assert (code.name, code.takes_cotangents, code.source, code.backward) == ("kept", True, kept, back)
     assert code.forward([V, 3 * V]).tolist() == (3 * V * V).tolist()
     np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], V), [3 * V * V, V * V])
     two = lambda d_out, dsum, cache, w, eps=1: [d_out * w + dsum * isinstance(dsum, float), cache[0] * d_out]
@@ -355,7 +360,7 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     only = lambda caches: (caches[1], caches[0])
     code = read_cached(loss, inputs, only)
     assert code is not None
-    assert (code.takes, note_of(code)) == (
+    assert (code.takes_cotangents, note_of(code)) == (
         False, "Treated as a forward that returns its result and a cache, and a backward(caches).")
     assert read_cached(kept, inputs, V) is None
     assert read_cached(lambda x, w: x * w, inputs, lambda x, w, g: 0) is None
@@ -406,7 +411,12 @@ def test_a_function_that_returns_gradients_with_its_value_is_noted() -> None:
     assert note_of(first) == "Treated as a function that returns its gradients (dx, dw) along with its value."
     assert note_of(last) == "Treated as a function that returns its gradients (?) along with its value."
     assert (first.names, last.names) == (("dx", "dw"), ("",))
-    assert (first.name, first.takes, first.some, first.source) == ("loss_first", False, True, loss_first)
+    assert (first.name, first.takes_cotangents, first.allows_missing, first.source) == (
+        "loss_first",
+        False,
+        True,
+        loss_first,
+    )
     for code in (first, last):
         assert code.forward([V, V]) == 14.0
     np.testing.assert_array_equal(first.back(inputs, [V, 3 * V], None), [3 * V, V])
@@ -468,7 +478,12 @@ class Times:
 def test_classes_with_a_context_or_a_node() -> None:
     code = read_function_class(Product, (V, 2.0))
     assert note_of(code) == "Treated as a class with forward(ctx, a, b) and backward(ctx, ...)."
-    assert (code.name, code.inputs.names, code.takes, code.some) == ("Product", ["a", "b"], True, True)
+    assert (code.name, code.inputs.names, code.takes_cotangents, code.allows_missing) == (
+        "Product",
+        ["a", "b"],
+        True,
+        True,
+    )
     a, b = code.back(code.inputs, [V, np.array(3.0)], V)
     assert (a.tolist(), b.tolist(), Product.needed) == ((3 * V).tolist(), (V * V).tolist(), (True, True))
     code = read_function_class(Product(), (V, 2))
@@ -485,7 +500,7 @@ def test_classes_with_a_context_or_a_node() -> None:
     assert code.back(code.inputs, [V], np.ones(3)).tolist() == (2 * V).tolist()
     code = read_operation(Times, (V, 2 * V))
     assert note_of(code) == "Treated as an operation with compute and gradient(out_grad, node)."
-    assert (code.name, code.takes, code.some) == ("Times", True, True)
+    assert (code.name, code.takes_cotangents, code.allows_missing) == ("Times", True, True)
     a, b = code.back(code.inputs, [V, 3 * V], V)
     assert (a.tolist(), b.tolist()) == ((3 * V * V).tolist(), (V * V).tolist())
     assert code.forward([np.array(2.0), np.array(3.0)]) == 6.0
@@ -545,7 +560,7 @@ def test_which_convention_is_taken() -> None:
     assert [np.asarray(p).tolist() for p in plain.back(plain.inputs, [V, 3 * V], "g")[:1]] == [(3 * V * V).tolist()]
     several = recognize_code(lambda x: (x, 2 * x), V, lambda x, out: out)
     assert [p.tolist() for p in several.back(several.inputs, [V], None)] == [V.tolist(), (2 * V).tolist()]
-    assert recognize_code(lambda x: x * 2, V, lambda x: 2.0).takes is False
+    assert recognize_code(lambda x: x * 2, V, lambda x: 2.0).takes_cotangents is False
 
 
 # -- How an object is run
@@ -686,13 +701,13 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     found = list(possible_backwards(code, cell, V, None, batch))
     assert sys.gettrace() is tracing
     assert [road.target for road in found] == [Cell.backward, Cell.slope, Cell.twice]
-    assert [road.whole for road in found] == [True] * 3
+    assert [road.stores_gradients for road in found] == [True] * 3
     before = {name: vars(Cell)[name] for name in ("backward", "slope", "twice")}
     for road, new, grads in zip(found, (lambda self, dout: 5 * dout, lambda self, dout: dout, lambda x: x),
                                 ([5, 5, 5], 2 * V, 3 * V), strict=True):  # fmt: skip
         outs, returned = road.finish(road.call(new, batch))
         assert [out.tolist() for out in outs or []] == [(3 * V * V).tolist()]
-        assert np.asarray(code.paired(returned).taken(returned)[0]).tolist() == list(grads)
+        assert np.asarray(code.with_pairing(returned).gradients_from(returned)[0]).tolist() == list(grads)
     assert {name: vars(Cell)[name] for name in before} == before
 
     def f(x: Any, w: Any) -> Any:
@@ -702,21 +717,21 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     code = recognize_code(f, (V, 2 * V), back)
     batch = batch_of(code, [V.copy(), 2 * V])
     (road,) = possible_backwards(code, f, (V, 2 * V), back, batch)
-    assert (road.target, road.whole, road.finish("value")) == (back, False, (None, "value"))
+    assert (road.target, road.stores_gradients, road.finish("value")) == (back, False, (None, "value"))
     np.testing.assert_array_equal(road.call(lambda x, w, g: (7 * g * w, x), batch), [14 * V, V])
     assert [road.target for road in possible_backwards(code, f, (V, V), lambda x, w, g: 0, batch)] == []
     code = recognize_code(loss_last, (V, 2 * V), None)
     batch = batch_of(code, [V.copy(), 2 * V])
     (road,) = possible_backwards(code, loss_last, (V, 2 * V), None, batch)
     outs, grads = road.finish(road.call(lambda x, w: ({"x": 9 * w}, x.sum()), batch))
-    assert ([float(out) for out in outs or []], road.target, road.whole) == ([6.0], loss_last, False)
+    assert ([float(out) for out in outs or []], road.target, road.stores_gradients) == ([6.0], loss_last, False)
     assert grads["x"].tolist() == (18 * V).tolist()
 
 
 def test_a_changed_backward_gets_copies_of_its_arguments() -> None:
     code = recognize_code(lambda x, n, g: x, (V, [1, M], V), lambda x, n, g: 0)
     batch = Batch(code, [V, M, V], {"a": V}, [], [], [], [])
-    inputs, leaves, g = batch.fresh()
+    inputs, leaves, g = batch.copy_arguments()
     for one, two in zip((*leaves, g["a"]), (V, M, V, V), strict=True):
         assert one is not two
         np.testing.assert_array_equal(one, two)

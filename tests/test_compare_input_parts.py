@@ -16,30 +16,30 @@ from tinygrad_nn.compare.conventions.recognize import recognize_code
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import black_box, comparison, lines, operations
-from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, compare_without_graph
+from tinygrad_nn.compare.function.black_box import _explain, _probe_entries, compare_without_graph
 from tinygrad_nn.compare.function.calling import make_inputs
 from tinygrad_nn.compare.function.comparison import (
     _blind_diagnosis,
-    _by_graph_alone,
-    _by_numbers,
     _compare_with_graph,
-    _graph,
+    _compute_probes,
+    _compute_rows,
+    _differentiate_by_graph,
+    _differentiate_numerically,
     _no_value,
-    _probes,
-    _rows,
+    _run_on_tensors,
     _side_effects,
-    by_graph,
+    run_graph,
 )
 from tinygrad_nn.compare.function.composed import _functions
-from tinygrad_nn.compare.function.cotangents import other_cotangent
+from tinygrad_nn.compare.function.cotangents import diagnose_cotangent
 from tinygrad_nn.compare.function.error_origin import ErrorOrigin
+from tinygrad_nn.compare.function.inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
-from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
+from tinygrad_nn.compare.function.lines import _agree, _draw_batches, _with_fewer_rows
 from tinygrad_nn.compare.function.locations import _run_text
 from tinygrad_nn.compare.function.mutants import Mutant
-from tinygrad_nn.compare.function.operations import _joint, explain_graph
+from tinygrad_nn.compare.function.operations import _find_joint_diagnosis, explain_graph
 from tinygrad_nn.compare.function.possible_backwards import PossibleBackward
-from tinygrad_nn.compare.function.question import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.search import Match
 from tinygrad_nn.compare.mistakes import cut
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
@@ -60,10 +60,10 @@ def asked_of(f: Any, manual: Any, *leaves: Array, names: tuple[str, ...] = ("x",
     outs = code.arrays([x.copy() for x in leaves])
     cotangents, g, _ = draw_cotangents(code, list(leaves), outs, np.random.default_rng(3))
     returned = code.back(code.inputs, [x.copy() for x in leaves], g)
-    code = code.paired(returned)
+    code = code.with_pairing(returned)
     line = Line(lambda *xs: code.arrays(xs), list(leaves))
-    return ComparisonInput(code, list(leaves), list(leaves), outs, cotangents, g, code.taken(returned), line,
-                    np.random.default_rng(4))  # fmt: skip
+    return ComparisonInput(code, list(leaves), list(leaves), outs, cotangents, g, code.gradients_from(returned), line,
+                           np.random.default_rng(4))  # fmt: skip
 
 
 def scaled(x: Any, w: Any) -> Any:
@@ -113,7 +113,7 @@ def around(
 ) -> list[Any]:
     asked = asked_of(f, manual, A, C)
     given = [asked.g * C, asked.g * A] if right is None else right
-    found = _side_effects(asked, [asked.mine] * 2 if again is None else again, list(changed), written, given)
+    found = _side_effects(asked, [asked.user_gradients] * 2 if again is None else again, list(changed), written, given)
     return [(d.kind, d.where, d.text, d.evidence) for d in found]
 
 
@@ -170,7 +170,7 @@ def test_a_blind_test_is_reported() -> None:
 def test_answers_at_other_inputs() -> None:
     asked = asked_of(scaled, scaled_back, A, C)
     rng = np.random.default_rng(4)
-    found = _probes(asked)
+    found = _compute_probes(asked)
     assert len(found) == 2
     for mine, trace, right in found:
         moved = [x * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3) for x in (A, C)]
@@ -187,23 +187,23 @@ def test_answers_at_other_inputs() -> None:
             raise ValueError
         return g * w, g * x * (np.nan if len(calls) == 3 else 1)
 
-    assert _probes(asked_of(scaled, stops, A, C)) == []
+    assert _compute_probes(asked_of(scaled, stops, A, C)) == []
     calls[:] = [1] * 5
-    assert len(_probes(asked_of(scaled, stops, A, C))) == 2
+    assert len(_compute_probes(asked_of(scaled, stops, A, C))) == 2
 
 
 def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
     def lost(x: Any, w: Any) -> Any:
         return x * (w.data if hasattr(w, "data") and not isinstance(w, np.ndarray) else w)
 
-    graph, reason = _graph(asked_of(lost, scaled_back, A, C))
+    graph, reason = _run_on_tensors(asked_of(lost, scaled_back, A, C))
     assert graph is None
     assert reason == disconnected("w")
-    graph, reason = _graph(asked_of(scaled, scaled_back, A, C))
+    graph, reason = _run_on_tensors(asked_of(scaled, scaled_back, A, C))
     assert (graph is None, reason.text) == (False, "")
-    graph, reason = _graph(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
+    graph, reason = _run_on_tensors(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
     assert graph is not None  # the result does not depend on it
-    graph, reason = _graph(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
+    graph, reason = _run_on_tensors(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
     assert graph is None
     assert "turns a Tensor into a plain number, float" in reason.text
 
@@ -272,7 +272,7 @@ def test_inputs_with_one_row_less() -> None:
 
 def test_other_inputs_for_the_search_of_a_line() -> None:
     asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
-    found = _others(asked, lambda code, leaves, gs: ([gs[0] * leaves[1], gs[0] * np.inf], [0 * leaves[0]] * 2))
+    found = _draw_batches(asked, lambda code, leaves, gs: ([gs[0] * leaves[1], gs[0] * np.inf], [0 * leaves[0]] * 2))
     assert [b.leaves[0].shape for b in found] == [(4, 2), (4, 2), (3, 2)]
     assert [b.code is asked.code for b in found] == [True, True, False]
     rng = np.random.default_rng(0)
@@ -282,11 +282,11 @@ def test_other_inputs_for_the_search_of_a_line() -> None:
             np.testing.assert_allclose(x, size * rng.uniform(0.8, 1.2, shape) + 0.05 * rng.normal(size=shape))
         g = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
         np.testing.assert_array_equal(b.g, g)
-        np.testing.assert_array_equal(b.right[0], g * b.leaves[1])
+        np.testing.assert_array_equal(b.right_gradients[0], g * b.leaves[1])
         np.testing.assert_array_equal(b.outs[0], b.leaves[0] * b.leaves[1])
         assert [i.all() for i in b.ignored] == [False, True]
         assert not b.ignored[0].any()
-    assert _others(asked, lambda code, leaves, gs: 1 / 0) == []  # type: ignore[arg-type,return-value]
+    assert _draw_batches(asked, lambda code, leaves, gs: 1 / 0) == []  # type: ignore[arg-type,return-value]
 
 
 # -- The rows of a report
@@ -295,8 +295,8 @@ def test_other_inputs_for_the_search_of_a_line() -> None:
 class Clock:
     """Stands in for the time budget, with fixed numbers of seconds left and spent."""
 
-    def __init__(self, left: float, spent: float) -> None:
-        self.left, self.spent = left, spent
+    def __init__(self, remaining: float, spent: float) -> None:
+        self.remaining, self.spent = remaining, spent
 
     def __call__(self, seconds: float) -> Clock:
         assert seconds == comparison.SECONDS
@@ -314,18 +314,18 @@ def rows_of(asked: ComparisonInput, monkeypatch: pytest.MonkeyPatch, clock: Cloc
 
     def row(what: Any, judge: Any, rng: Any, entries: int, along: Any) -> Any:
         made.append(SimpleNamespace(what=what, judge=judge, rng=rng, entries=entries, along=along))
-        if asked.mine[0].size:
-            made[-1].first = judge((0,) * asked.mine[0].ndim)
+        if asked.user_gradients[0].size:
+            made[-1].first = judge((0,) * asked.user_gradients[0].ndim)
         return len(made), "bad"
 
     monkeypatch.setattr(comparison, "Budget", clock)
     monkeypatch.setattr(comparison, "compare_row", row)
-    here = by_graph(asked.code, asked.leaves, asked.cotangents)
-    parts = [np.zeros(x.shape, bool) for x in asked.leaves] if parted is None else parted
-    sides: Any = SimpleNamespace(here=here, parted=lambda rounding: parts)
-    rounding = [np.full(x.shape, 0.25 + k) for k, x in enumerate(asked.leaves)]
-    rows, bads, kinks = _rows(asked, sides, rounding)
-    assert (rows, bads) == (list(range(1, len(asked.leaves) + 1)), ["bad"] * len(asked.leaves))
+    here = run_graph(asked.code, asked.float64_inputs, asked.cotangents)
+    parts = [np.zeros(x.shape, bool) for x in asked.float64_inputs] if parted is None else parted
+    sides: Any = SimpleNamespace(at_point=here, differs_between_sides=lambda rounding: parts)
+    rounding = [np.full(x.shape, 0.25 + k) for k, x in enumerate(asked.float64_inputs)]
+    rows, bads, kinks = _compute_rows(asked, sides, rounding)
+    assert (rows, bads) == (list(range(1, len(asked.float64_inputs) + 1)), ["bad"] * len(asked.float64_inputs))
     for made_row, kink in zip(made, kinks, strict=True):
         made_row.kinks = kink
     return made
@@ -357,7 +357,7 @@ def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pyt
     rng = np.random.default_rng(4)
     for i, (row, right, leaf) in enumerate(zip(rows, rights, (x, w), strict=True)):
         assert (row.what.name, row.what.role, row.kinks) == ("xw"[i], "input", 0)
-        assert row.what.manual is asked.mine[i]
+        assert row.what.manual is asked.user_gradients[i]
         assert row.rng is asked.rng
         np.testing.assert_allclose(row.what.graph, right)
         np.testing.assert_array_equal(row.what.rounding, np.full(3, 0.25 + i))
@@ -418,11 +418,11 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
     asked = asked_of(scaled, scaled_back, A, C)
     for kind in ("f4", "f8", "c8", "c16"):
         with pytest.raises(StopIteration):
-            _compare_with_graph(asked._replace(own=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
+            _compare_with_graph(asked._replace(input_arrays=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
     single, double = float(np.finfo("f4").eps), float(np.finfo("f8").eps)
     assert seen == [single, double, single, double]
-    numbers = _by_numbers(asked.code, [A, C], asked.cotangents)
-    alone = _by_graph_alone(asked.code, [A, C], asked.cotangents)
+    numbers = _differentiate_numerically(asked.code, [A, C], asked.cotangents)
+    alone = _differentiate_by_graph(asked.code, [A, C], asked.cotangents)
     for found in (numbers, alone):
         for g, right in zip(found[0], (C * asked.cotangents[0], A * asked.cotangents[0]), strict=True):
             np.testing.assert_allclose(g, right, rtol=1e-9)
@@ -432,8 +432,8 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
-    grads = [asked.g * asked.leaves[1], asked.g * asked.leaves[0]]
-    found: Any = SimpleNamespace(right=grads, error=[np.full((4, 2), 1e-3), np.zeros((4, 2))],
+    grads = [asked.g * asked.float64_inputs[1], asked.g * asked.float64_inputs[0]]
+    found: Any = SimpleNamespace(right_gradients=grads, error=[np.full((4, 2), 1e-3), np.zeros((4, 2))],
                                  ignored=[np.zeros((4, 2), bool)] * 2)  # fmt: skip
     calls: list[Any] = []
     made: list[Any] = []
@@ -455,7 +455,7 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
 
     def told(*diagnoses: Diagnosis) -> list[Diagnosis]:
         calls.clear()
-        return lines.with_source_lines(asked, found, _by_graph_alone, list(diagnoses), ("f", "given", "manual"))
+        return lines.with_source_lines(asked, found, _differentiate_by_graph, list(diagnoses), ("f", "given", "manual"))
 
     harmless, blind = Diagnosis("convention", "x", ""), Diagnosis("blind_test", "x", "")
     assert told(harmless, blind) == [harmless, blind]
@@ -464,14 +464,25 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     one, two = told(x, w)
     assert first[:4] == [asked.code, "f", "given", "manual"]
     batch = first[4]
-    assert (batch.code, batch.leaves, batch.outs, batch.right) == (asked.code, asked.leaves, asked.outs, grads)
+    assert (batch.code, batch.leaves, batch.outs, batch.right_gradients) == (
+        asked.code,
+        asked.float64_inputs,
+        asked.outs,
+        grads,
+    )
     assert batch.g is asked.g
     assert (batch.error, batch.ignored) == (found.error, found.ignored)
     shared = "x, w all come from line 9, and no right gradient does: of [0, 1]"
     assert one.evidence == ("e", "it is assigned in line 7: of target, x", shared)
     assert two.evidence == ("it is assigned in line 8: of target, w",)
     (call,) = calls
-    assert (call.target, call.probes, call.may_fail, call.whole, call.names) == ("target", 4, [3], False, ["x", "w"])
+    assert (call.target, call.probes, call.may_fail, call.judges_more, call.names) == (
+        "target",
+        4,
+        [3],
+        False,
+        ["x", "w"],
+    )
     assert 1.4 < call.seconds <= 1.5
     new, batch = call.call("new", 3)
     assert (new, batch.leaves[0].shape) == ("new", (3, 2))
@@ -482,9 +493,9 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     assert call.right(([asked.outs[0] + 1e-3], grads), 0) == [False, False]
     told(Diagnosis("wrong_index", "x", "A."))
     assert 0.5 < calls[0].seconds <= 0.6
-    ways.append(ways[0]._replace(target="other", whole=True))
+    ways.append(ways[0]._replace(target="other", stores_gradients=True))
     told(Diagnosis("wrong_index", "x", "A."))
-    assert [(c.target, c.whole) for c in calls] == [("target", False), ("other", True)]
+    assert [(c.target, c.judges_more) for c in calls] == [("target", False), ("other", True)]
     assert 0.65 < calls[0].seconds <= 0.75 < 1.3 < calls[1].seconds <= 1.5
     made.append(edit_of((0,)))
     one, two = told(x, w)
@@ -549,7 +560,7 @@ class Searched:
 def test_what_a_factor_of_all_costs_beside_a_mistake(change: Any, wrong: list[int], cost: float, kind: str) -> None:
     seen = seen_of(change)
     for apart, told in ((-0.01, "wrong_value"), (0.01, kind)):
-        found = _joint(seen, wrong, [Searched(seen, cost + apart)])  # type: ignore[list-item]
+        found = _find_joint_diagnosis(seen, wrong, [Searched(seen, cost + apart)])  # type: ignore[list-item]
         assert found is not None
         assert found.kind == told
         assert found.alternatives == (kind if told != kind else "wrong_value",)
@@ -562,7 +573,7 @@ def test_searches_run_until_one_finds_the_mistake() -> None:
     def joint(*searches: Any, given: Any = seen, wrong: Any = (0,)) -> Any:
         for search in searches:
             search.asked.clear()
-        return _joint(given, list(wrong), list(searches))
+        return _find_joint_diagnosis(given, list(wrong), list(searches))
 
     assert joint(one, two).kind == "wrong_value"
     assert (one.asked, two.asked) == ([([0, 1, 2], True)], [])
@@ -594,7 +605,7 @@ def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyP
     rows = [_row(ok=False), _row(ok=False), _row(ok=False)]
     of: dict[tuple[int, ...], Any] = {}
     begun: list[Any] = []
-    monkeypatch.setattr(operations, "_joint", lambda look, wrong, searches: of.get(tuple(wrong)))
+    monkeypatch.setattr(operations, "_find_joint_diagnosis", lambda look, wrong, searches: of.get(tuple(wrong)))
 
     def begins(look: Any, lost: list[int], others: list[int]) -> list[ErrorOrigin]:
         begun.append((lost, others))
@@ -638,7 +649,7 @@ def test_which_other_cotangent_a_backward_uses() -> None:
     def found(manual: Any, i: int = 0, known: Any = None, right: Any = None, f: Any = scaled) -> Any:
         asked = asked_of(f, manual, A, C)
         rights = [asked.g * C, asked.g * A] if right is None else right
-        return other_cotangent(asked, i, rights[i], np.ones(3, bool) if known is None else np.array(known))
+        return diagnose_cotangent(asked, i, rights[i], np.ones(3, bool) if known is None else np.array(known))
 
     order = found(lambda x, w, g: (g[::-1] * w, g * x))
     assert (order.kind, order.where, order.text) == (
@@ -673,14 +684,14 @@ def test_which_other_cotangent_a_backward_uses() -> None:
     assert found(stops) is None
     without = lambda x, w, g: (np.abs(g) * w.sum(), g * x * np.ones(3))
     number = asked_of(lambda x, w: x * w.sum(), without, np.array(2.0), C)
-    told = other_cotangent(number, 0, number.g * C.sum(), np.array(True))
+    told = diagnose_cotangent(number, 0, number.g * C.sum(), np.array(True))
     assert told is not None
     assert told.text == "The absolute value of the upstream gradient is used."
 
 
 def test_entries_at_another_point() -> None:
     asked = asked_of(scaled, lambda x, w, g: (3 * g * w, g * x), A, C)
-    found = _elsewhere(asked, [0])
+    found = _probe_entries(asked, [0])
     assert len(found) == 2
     rng = np.random.default_rng(4)
     moved = [x * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3) for x in (A, C)]
@@ -692,20 +703,20 @@ def test_entries_at_another_point() -> None:
         np.testing.assert_allclose(one, two, rtol=1e-9)
     assert [node.out.tolist() for node in graph.inputs] == [x.tolist() for x in moved]
     other = asked_of(scaled, lambda x, w, g: ((g * w)[:2], g * x), A, C)
-    assert _elsewhere(other, [0]) == []
-    (first, _) = _elsewhere(other, [1])
+    assert _probe_entries(other, [0]) == []
+    (first, _) = _probe_entries(other, [1])
     assert [len(part) for part in (*first[0], *first[2])] == [0, 3, 0, 3]
-    assert _elsewhere(asked_of(scaled, lambda x, w, g: (g * w * np.inf, g * x), A, C), [0]) == []
+    assert _probe_entries(asked_of(scaled, lambda x, w, g: (g * w * np.inf, g * x), A, C), [0]) == []
     draws = np.random.default_rng(0)
     noisy = asked_of(lambda x, w: x * w * (1 + draws.random()), scaled_back, A, C)
-    assert _elsewhere(noisy, [0]) == []
+    assert _probe_entries(noisy, [0]) == []
 
     def stops(x: Any, w: Any, g: Any) -> Any:
         if not np.array_equal(x, A):
             raise ValueError
         return g * w, g * x
 
-    assert _elsewhere(asked_of(scaled, stops, A, C), [0]) == []
+    assert _probe_entries(asked_of(scaled, stops, A, C), [0]) == []
 
 
 def numbers_of(manual: Any, f: Any = scaled, *leaves: Array) -> Any:
@@ -715,7 +726,7 @@ def numbers_of(manual: Any, f: Any = scaled, *leaves: Array) -> Any:
 def test_a_comparison_with_numbers_alone() -> None:
     found = numbers_of(scaled_back)
     assert [(row.name, row.ok, row.checked) for row in found.rows] == [("x", True, 3), ("w", True, 3)]
-    assert (found.diagnoses, found.notes, found.blind) == ([], ["Edit."], [False, False])
+    assert (found.diagnoses, found.notes, found.no_effect) == ([], ["Edit."], [False, False])
     assert found.method == (
         "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; "
         "derivatives by complex step, or extrapolated differences where it takes no complex numbers, in float64, at "
@@ -731,7 +742,7 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
     assert [row.ok for row in kink.rows] == [True, True]
     still = numbers_of(lambda x, w, g: (2 * g, 0 * w), lambda x, w: 2 * x)
-    assert still.blind == [False, True]
+    assert still.no_effect == [False, True]
     draws = np.random.default_rng(0)
     noisy = numbers_of(lambda x, w, g: (5 * g, g * x), lambda x, w: x * w * (1 + draws.random()))
     assert [(row.ok, row.odd) for row in noisy.rows] == [(True, ""), (True, "")]
@@ -746,8 +757,14 @@ def test_a_transpose_is_reported_although_all_checked_entries_are_right() -> Non
     row: Any = SimpleNamespace(ok=False, note="", checked=2)
 
     def told(mine: Array) -> list[tuple[str, str]]:
-        asked: Any = SimpleNamespace(mine=[mine], leaves=[right], label=lambda i: "w", cotangents=[], rng=RNG,
-                                     code=SimpleNamespace(takes=False))  # fmt: skip
+        asked: Any = SimpleNamespace(
+            user_gradients=[mine],
+            float64_inputs=[right],
+            label=lambda i: "w",
+            cotangents=[],
+            rng=RNG,
+            code=SimpleNamespace(takes_cotangents=False),
+        )
         found = _explain(asked, [whole], [row], [np.zeros((2, 2), bool)], [right], [error])
         assert [d.where for d in found] == ["w"]
         return [(d.kind, d.text) for d in found]
@@ -769,7 +786,7 @@ def test_along_directions_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatc
             found.append(NumericalGradient(value, value.copy(), value.copy(), value.copy(), 0, slopes))
         return found
 
-    monkeypatch.setattr(black_box, "whole_gradients", wholes)
+    monkeypatch.setattr(black_box, "differentiate_inputs", wholes)
     monkeypatch.setattr(black_box, "measured_rounding", lambda run, mine: [np.full(3, 0.1), np.zeros(3)])
     monkeypatch.setattr(black_box, "_explain", lambda *given: [])
     for size, ok in ((0.31, True), (0.29, False)):  # and a tenth of the other rounding
@@ -792,16 +809,23 @@ def test_gradients_are_as_near_as_numbers_can_tell(
         seen.append(given)
         return []
 
-    monkeypatch.setattr(black_box, "_elsewhere", lambda asked, left: [])
+    monkeypatch.setattr(black_box, "_probe_entries", lambda asked, left: [])
     monkeypatch.setattr(black_box, "explain_graph", told)
     whole = NumericalGradient(*(np.array(x) for x in (value, error, value, value)))
     right = np.nan_to_num(whole.value)
     rows = [_row(ok=False)]
-    asked: Any = SimpleNamespace(mine=[right + 5], leaves=[right], label=lambda i: "x", labels=["x"], cotangents=[],
-                                 rng=RNG, code=SimpleNamespace(takes=False, inputs="inputs"))  # fmt: skip
-    bad = whole.known.copy()
+    asked: Any = SimpleNamespace(
+        user_gradients=[right + 5],
+        float64_inputs=[right],
+        label=lambda i: "x",
+        labels=["x"],
+        cotangents=[],
+        rng=RNG,
+        code=SimpleNamespace(takes_cotangents=False, inputs="inputs"),
+    )
+    bad = whole.is_known.copy()
     assert _explain(asked, [whole], rows, [bad], [right], [whole.error]) == []
     ((look, given, hull),) = seen
-    assert look.close == pytest.approx(near)
-    np.testing.assert_array_equal(look.mine[0], np.where(whole.known, right + 5, 0))
+    assert look.tolerance == pytest.approx(near)
+    np.testing.assert_array_equal(look.user_gradients[0], np.where(whole.is_known, right + 5, 0))
     assert (given, hull, look.inputs) == (rows, [False], "inputs")

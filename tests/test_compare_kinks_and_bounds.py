@@ -17,16 +17,16 @@ from tinygrad_nn.compare.numerical.kinks import (
     Kink,
     KinkedGraph,
     SideSlopes,
-    _add,
+    _add_slopes,
+    _argument_moves,
     _differ,
-    _entries,
+    _elementwise_slopes,
     _has_kink,
     _is_elementwise,
     _join,
-    _moves,
-    _outputs,
+    _slopes_by_output,
+    _slopes_differ,
     _sparse,
-    _turned,
 )
 from tinygrad_nn.compare.numerical.nearest import nearest
 from tinygrad_nn.compare.numerical.noise import _bend, _carry_back, _slope, bounds
@@ -69,7 +69,7 @@ def test_slopes_differ_by_more_than_a_part_of_their_size(a: Any, b: Any, differ:
 def test_slopes_turn_where_the_second_step_hardly_changes_them(
     here: float, near: float, far: float, turned: bool
 ) -> None:
-    assert bool(_turned(np.array(here), np.array(near), np.array(far), 0.01)) is turned
+    assert bool(_slopes_differ(np.array(here), np.array(near), np.array(far), 0.01)) is turned
 
 
 def slopes(*values: Any) -> Any:
@@ -105,12 +105,12 @@ def test_the_entries_of_a_slope_that_are_not_zero() -> None:
 def test_slopes_times_what_arrives_are_added() -> None:
     slots: list[Any] = [np.ones((2, 2)), None, np.ones(2, complex)]
     nothing = np.zeros(0, int), np.zeros(0), np.zeros(0)
-    _add(slots, [(np.array([1, 2]), np.array([3.0, 4.0]), np.zeros(2)), nothing,
-                 (np.array([1]), np.array([2.0]), np.array([5.0]))], 2 - 1j)  # fmt: skip
+    _add_slopes(slots, [(np.array([1, 2]), np.array([3.0, 4.0]), np.zeros(2)), nothing,
+                        (np.array([1]), np.array([2.0]), np.array([5.0]))], 2 - 1j)  # fmt: skip
     assert slots[0].tolist() == [[1, 7], [9, 1]]
     assert slots[2].tolist() == [1, 1 + 2 * 2 - 5]
     real: list[Any] = [np.zeros(2)]
-    _add(real, [(np.array([0]), np.array([1 + 7j]), np.array([2.0]))], 3 + 1j)
+    _add_slopes(real, [(np.array([0]), np.array([1 + 7j]), np.array([2.0]))], 3 + 1j)
     assert real[0].tolist() == [5, 0]
 
 
@@ -120,16 +120,19 @@ def node(args: Any, parents: Any, shape: tuple[int, ...] = (2,)) -> Any:
 
 def test_by_how_much_a_side_moves_what_an_output_hangs_on() -> None:
     a, b, p = np.array([1.0, 2.0]), np.array([10.0, 20.0]), object()
-    assert _moves(node([a], [p]), node([a + 3], [p])).tolist() == [3, 3]
-    assert _moves(node([a, b], [p, p]), node([a + 3, b + 1], [p, p])).tolist() == [2, 2]  # of their difference
-    assert _moves(node([a, b], [p, None]), node([a + 3, b + 1], [p, p])).tolist() == [3, 3]  # one is a constant
-    assert _moves(node([a, b], [None, p]), node([a, b - 1], [None, p])).tolist() == [-1, -1]
-    assert _moves(node([np.array(1.0)], [p]), node([np.array(1.5)], [p])).tolist() == [0.5, 0.5]
-    assert _moves(node([a, a, a], [p] * 3), node([a, a, a], [p] * 3)).size == 0
-    assert _moves(node([a], [None]), node([a], [None])).size == 0
-    assert _moves(node([a * 1j], [p]), node([a * 1j], [p])).size == 0
+    assert _argument_moves(node([a], [p]), node([a + 3], [p])).tolist() == [3, 3]
+    assert _argument_moves(node([a, b], [p, p]), node([a + 3, b + 1], [p, p])).tolist() == [2, 2]  # of their difference
+    assert _argument_moves(node([a, b], [p, None]), node([a + 3, b + 1], [p, p])).tolist() == [
+        3,
+        3,
+    ]  # one is a constant
+    assert _argument_moves(node([a, b], [None, p]), node([a, b - 1], [None, p])).tolist() == [-1, -1]
+    assert _argument_moves(node([np.array(1.0)], [p]), node([np.array(1.5)], [p])).tolist() == [0.5, 0.5]
+    assert _argument_moves(node([a, a, a], [p] * 3), node([a, a, a], [p] * 3)).size == 0
+    assert _argument_moves(node([a], [None]), node([a], [None])).size == 0
+    assert _argument_moves(node([a * 1j], [p]), node([a * 1j], [p])).size == 0
     both = node([np.ones((2, 2)), a], [p, p], (2, 2)), node([np.ones((2, 2)) + 5, a + np.array([1, 2])], [p, p], (2, 2))
-    assert _moves(*both).tolist() == [4, 3, 4, 3]
+    assert _argument_moves(*both).tolist() == [4, 3, 4, 3]
 
 
 def operation(f: Any, *leaves: Array) -> Any:
@@ -165,53 +168,53 @@ def test_the_slopes_of_relu_on_one_side() -> None:
     assert _has_kink(*nodes, 1e-3, rng)
     assert not _has_kink(*three(tg.relu, x, -np.abs(u) * (x == 0)), 1e-3, rng)  # the graph takes 0 there as well
     assert not _has_kink(*three(np.sin, x, u), 1e-3, rng)
-    found = _entries(*nodes, np.array([True, True, True, False]), 1e-3)
+    found = _elementwise_slopes(*nodes, np.array([True, True, True, False]), 1e-3)
     assert found is not None
-    assert found.bent == {0}
+    assert found.bent_outputs == {0}
     np.testing.assert_allclose(found.moves, 1e-6 * u, rtol=1e-6)
-    assert found.alone
+    assert found.is_independent
     for o, slope in ((0, 1.0), (1, 1.0), (2, 0.0)):
-        ((index, real, imag),) = found.of(o) or []
+        ((index, real, imag),) = found.slopes_of(o) or []
         assert (index.tolist(), real.tolist(), imag.tolist()) == ([o], [slope], [0.0])
-    assert found.of(3) is None  # the value jumps there
+    assert found.slopes_of(3) is None  # the value jumps there
 
 
 def test_a_slope_that_changes_with_the_step_is_taken_at_the_point() -> None:
     x = np.array([1.0, 2.0])
     for coarse, at in ((1e-3, 0.0), (1e-9, 1e-6)):  # what differs from step to step has no limit
-        found = _entries(*three(lambda x: x**3, x, np.ones(2)), np.ones(2, bool), coarse)
+        found = _elementwise_slopes(*three(lambda x: x**3, x, np.ones(2)), np.ones(2, bool), coarse)
         assert found is not None
         for o in (0, 1):
-            ((_, real, _),) = [s for s in found.of(o) or [] if s[0].size]
+            ((_, real, _),) = [s for s in found.slopes_of(o) or [] if s[0].size]
             np.testing.assert_allclose(real, 3 * (x[o] + at) ** 2, rtol=1e-11)
 
 
 def test_the_slopes_of_a_complex_modulus() -> None:
     z = np.array([3 + 4j, 0])
     nodes = three(lambda z: z * 2j, z, np.ones(2))
-    found = _entries(*nodes, np.ones(2, bool), 1e-3)
+    found = _elementwise_slopes(*nodes, np.ones(2, bool), 1e-3)
     assert found is not None
-    ((_, real, imag),) = [s for s in found.of(0) or [] if s[0].size]
+    ((_, real, imag),) = [s for s in found.slopes_of(0) or [] if s[0].size]
     assert abs(imag - 1j * real) < 1e-12 or abs(imag + 1j * real) < 1e-12
     assert found.moves.size == 0
 
 
 def test_the_slopes_of_an_operation_output_by_output() -> None:
     x = np.array([1.0, 1.0, 0.0])
-    found = _outputs(*three(np.max, x, np.array([0.0, 1.0, 0.0])), np.ones(1, bool), 1e-3)
+    found = _slopes_by_output(*three(np.max, x, np.array([0.0, 1.0, 0.0])), np.ones(1, bool), 1e-3)
     assert found is not None
-    assert (found.bent, found.alone, found.moves.size) == ({0}, True, 0)
-    ((index, real, imag),) = found.of(0) or []
+    assert (found.bent_outputs, found.is_independent, found.moves.size) == ({0}, True, 0)
+    ((index, real, imag),) = found.slopes_of(0) or []
     assert (index.tolist(), real.tolist(), imag.tolist()) == ([1], [1.0], [0.0])
-    found = _outputs(*three(np.max, np.array([2.0, 1.0, 0.0]), np.ones(3)), np.zeros(1, bool), 1e-3)
+    found = _slopes_by_output(*three(np.max, np.array([2.0, 1.0, 0.0]), np.ones(3)), np.zeros(1, bool), 1e-3)
     assert found is not None
-    assert found.bent == set()
-    assert found.of(0) is None
-    found = _outputs(*three(np.sort, x, np.array([1.0, 0.0, 0.0])), np.ones(3, bool), 1e-3)
+    assert found.bent_outputs == set()
+    assert found.slopes_of(0) is None
+    found = _slopes_by_output(*three(np.sort, x, np.array([1.0, 0.0, 0.0])), np.ones(3, bool), 1e-3)
     assert found is not None
-    assert not found.alone  # numbers that are sorted choose together
-    assert found.bent == {1, 2}
-    assert [(found.of(o) or [])[0][0].tolist() for o in range(3)] == [[2], [1], [0]]
+    assert not found.is_independent  # numbers that are sorted choose together
+    assert found.bent_outputs == {1, 2}
+    assert [(found.slopes_of(o) or [])[0][0].tolist() for o in range(3)] == [[2], [1], [0]]
 
 
 def folded(moves: list[list[float]], places: list[int], crowds: tuple[int, ...] = (), shape: Any = (9,)) -> KinkedGraph:
@@ -219,8 +222,8 @@ def folded(moves: list[list[float]], places: list[int], crowds: tuple[int, ...] 
              enumerate(zip(places, moves, strict=True))]  # fmt: skip
     graph: Any = KinkedGraph.__new__(KinkedGraph)
     graph.kinks = kinks
-    graph.at = {p: [i for i, q in enumerate(places) if q == p] for p in dict.fromkeys(places)}
-    graph.rows = {p: [SideSlopes(set(), lambda o: None, np.zeros(0), p not in crowds)] for p in graph.at}
+    graph.kinks_by_place = {p: [i for i, q in enumerate(places) if q == p] for p in dict.fromkeys(places)}
+    graph.rows = {p: [SideSlopes(set(), lambda o: None, np.zeros(0), p not in crowds)] for p in graph.kinks_by_place}
     graph.base = SimpleNamespace(operations=[SimpleNamespace(out=np.zeros(shape))] * (1 + max(places)))
     found: KinkedGraph = graph
     return found
@@ -228,14 +231,14 @@ def folded(moves: list[list[float]], places: list[int], crowds: tuple[int, ...] 
 
 def test_kinks_that_every_side_moves_in_proportion_hang_together() -> None:
     far = np.sqrt(1 - 0.9994**2) / 0.9994, np.sqrt(1 - 0.9996**2) / 0.9996
-    assert folded([[1.0, 2.0], [3.0, 6.0], [1.0, -2.0], [-2.0, -4.0]], [0] * 4).together() == [[0, 1, 3], [2]]
-    assert folded([[1.0, 2.0], [3.0, 6.0]], [0, 5]).together() == [[0, 1]]  # whatever the operation
-    assert folded([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0] * 3).together() == [[0, 1], [2]]
-    assert folded([[0.0, 0.0], [0.0, 0.0]], [0, 0]).together() == [[0], [1]]  # what no side moves
-    assert folded([[1.0, 1e-300], [1.0, far[1]]], [0, 0]).together() == [[0, 1]]  # cosine 0.9996
-    assert folded([[1.0, 1e-300], [1.0, far[0]]], [0, 0]).together() == [[0], [1]]  # cosine 0.9994
-    assert folded([[1.0, 2.0], [1.0, -2.0], [2.0, 4.0]], [0, 0, 1], crowds=(0,)).together() == [[0, 1], [2]]
-    assert folded([[0.0, 2.0], [0.0, 1.0], [0.0, -3.0]], [0] * 3).together() == [[0, 1], [2]]
+    assert folded([[1.0, 2.0], [3.0, 6.0], [1.0, -2.0], [-2.0, -4.0]], [0] * 4).dependent_groups() == [[0, 1, 3], [2]]
+    assert folded([[1.0, 2.0], [3.0, 6.0]], [0, 5]).dependent_groups() == [[0, 1]]  # whatever the operation
+    assert folded([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0] * 3).dependent_groups() == [[0, 1], [2]]
+    assert folded([[0.0, 0.0], [0.0, 0.0]], [0, 0]).dependent_groups() == [[0], [1]]  # what no side moves
+    assert folded([[1.0, 1e-300], [1.0, far[1]]], [0, 0]).dependent_groups() == [[0, 1]]  # cosine 0.9996
+    assert folded([[1.0, 1e-300], [1.0, far[0]]], [0, 0]).dependent_groups() == [[0], [1]]  # cosine 0.9994
+    assert folded([[1.0, 2.0], [1.0, -2.0], [2.0, 4.0]], [0, 0, 1], crowds=(0,)).dependent_groups() == [[0, 1], [2]]
+    assert folded([[0.0, 2.0], [0.0, 1.0], [0.0, -3.0]], [0] * 3).dependent_groups() == [[0, 1], [2]]
 
 
 def test_groups_of_one_unit_are_joined() -> None:
@@ -248,13 +251,13 @@ def test_groups_of_one_unit_are_joined() -> None:
 def test_kinks_whose_slopes_have_the_same_numbers() -> None:
     graph = folded([[1.0]] * 3, [0] * 3)
     graph.kinks[1].slopes = [slopes([1.0, 2.0]), slopes([0.0])]
-    assert graph.alike([0, 2], (0, 0))
-    assert graph.alike([0, 2], (1, 1))
-    assert not graph.alike([0, 2], (0, 1))
-    assert not graph.alike([0, 1], (0, 0))
-    assert graph.alike([0, 1], (1, 1))
-    assert graph.alike([1], (0,))
-    weights = graph.some_weights()
+    assert graph.have_equal_slopes([0, 2], (0, 0))
+    assert graph.have_equal_slopes([0, 2], (1, 1))
+    assert not graph.have_equal_slopes([0, 2], (0, 1))
+    assert not graph.have_equal_slopes([0, 1], (0, 0))
+    assert graph.have_equal_slopes([0, 1], (1, 1))
+    assert graph.have_equal_slopes([1], (0,))
+    weights = graph.random_weights()
     assert all(len(w) == 2 and w.min() > 0 and abs(w.sum() - 1) < 1e-12 for w in weights)
 
 
@@ -271,7 +274,7 @@ def test_kinks_whose_slopes_have_the_same_numbers() -> None:
 def test_entries_that_hang_on_the_entry_at_the_same_place_only(f: Any, x: Array, straight: bool) -> None:
     trace = graph_of(f, x)([x]).trace
     place = next(i for i, n in enumerate(trace.operations) if n.primitive and n.primitive.name == "relu")
-    assert KinkedGraph(trace, 1e-14)._straight(place, np.size(trace.operations[place].out)) is straight
+    assert KinkedGraph(trace, 1e-14)._is_elementwise_to_inputs(place, np.size(trace.operations[place].out)) is straight
 
 
 # -- Which inputs are blamed
@@ -290,25 +293,27 @@ def test_of_several_wrong_inputs_one_is_not_blamed_for_another(
 ) -> None:
     """Which of three inputs have a right gradient at a kink, if some differ from the graph's."""
     hull: Any = Hull.__new__(Hull)
-    hull.sides = SimpleNamespace(here=SimpleNamespace(grads=[np.ones(2)] * 3))
+    hull.sides = SimpleNamespace(at_point=SimpleNamespace(grads=[np.ones(2)] * 3))
     hull.bounds = [np.full(2, 0.5)] * 3
     asked: list[list[int]] = []
 
-    def holds(mine: Any, which: Any) -> bool:
-        asked.append(list(which))
+    def contains(user_gradients: Any, input_numbers: Any) -> bool:
+        asked.append(list(input_numbers))
         return together if len(asked) == 1 else "abc"[asked[-1][0]] in alone
 
-    hull.open, hull.holds = lambda: True, holds
+    hull.has_other_gradients, hull.contains = lambda: True, contains
     mine = [np.array([1.0, 1.6 if name in off else 1.4]) for name in "abc"]
-    assert "".join(n if ok else "-" for n, ok in zip("abc", hull.here(mine), strict=True)) == found
+    assert "".join(n if ok else "-" for n, ok in zip("abc", hull.right_at_kink(mine), strict=True)) == found
     assert not asked or asked[0] == [0, 1, 2]
-    hull.open = lambda: False
+    hull.has_other_gradients = lambda: False
     asked.clear()
-    assert hull.here(mine) == [False] * 3
+    assert hull.right_at_kink(mine) == [False] * 3
     assert not asked
-    hull.open = lambda: True
-    assert hull.here([np.ones((2, 1)), mine[1], mine[2]])[0] is together or len(off) != 1
-    assert Hull.here(hull, [np.array([1.0, np.nan]), np.ones(2), np.ones(2)]) in ([[True, False, False], [False] * 3])
+    hull.has_other_gradients = lambda: True
+    assert hull.right_at_kink([np.ones((2, 1)), mine[1], mine[2]])[0] is together or len(off) != 1
+    assert Hull.right_at_kink(hull, [np.array([1.0, np.nan]), np.ones(2), np.ones(2)]) in (
+        [[True, False, False], [False] * 3]
+    )
 
 
 def test_slopes_are_chosen_to_minimize_the_remainder() -> None:
@@ -350,10 +355,10 @@ def test_a_mean_of_slopes_of_many_kinks_is_right_and_nothing_beyond() -> None:
     run = graph_of(f, x)
     sides = Sides(run, [x], run([x]), EPS)
     sides.look_around(np.random.default_rng(3), 4)
-    graph = KinkedGraph(sides.here.trace, 64 * EPS)
-    assert all(graph.add(side) for side in sides.seen)
+    graph = KinkedGraph(sides.at_point.trace, 64 * EPS)
+    assert all(graph.add(side) for side in sides.explored)
     assert len(graph.kinks) == 6
-    g = np.arange(1.0, 7) * sides.here.trace.outs[0][1]
+    g = np.arange(1.0, 7) * sides.at_point.trace.outs[0][1]
     alone, allowed = [[k] for k in range(6)], np.full(6, 1e-9)
     assert _error_from_groups(graph, alone, g * share, allowed, [0], [g]) is None
     for far, place in ((1.05, 1), (-0.05, 0)):
@@ -405,12 +410,12 @@ def test_a_unit_is_at_its_kink_within_the_rounding_of_its_terms(name: str, at: f
     for part, kink in ((0.0, True), (0.9, True), (-0.9, True), (1.15, False), (-1.15, False)):
         judge = unit(at + part * TINY * size, name)
         assert judge.terms[0][0, 0] == pytest.approx(size - at)
-        assert judge.along(0, np.ones((1, 1))).kink is kink
+        assert judge.derivative_along(0, np.ones((1, 1))).kink is kink
         assert bool(judge.weight(0, (0, 0)).kink) is kink
         assert judge.bias(0, (0,)).kink is kink
         assert judge.delta(0, (0, 0)).kink is kink
-        assert not judge.along(0, np.zeros((1, 1))).kink  # what is not moved crosses nothing
-        assert not judge.along(1, np.ones((1, 1))).kink
+        assert not judge.derivative_along(0, np.zeros((1, 1))).kink  # what is not moved crosses nothing
+        assert not judge.derivative_along(1, np.ones((1, 1))).kink
         assert not judge.bias(1, (0,)).kink
 
 
@@ -423,12 +428,12 @@ def test_the_kinks_of_a_loss() -> None:
     one = np.ones((1, 1))
     for y in (2.0, -2.0):
         for part, kink in ((0.0, True), (0.9, True), (-0.9, True), (1.1, False), (-1.1, False)):
-            assert last("mae", y, y + part * TINY * 2).along(0, one).kink is kink
-            assert not last("mae", y, y + part * TINY * 2).along(0, 0 * one).kink
-            assert not last("mse", y, y + part * TINY * 2).along(0, one).kink
+            assert last("mae", y, y + part * TINY * 2).derivative_along(0, one).kink is kink
+            assert not last("mae", y, y + part * TINY * 2).derivative_along(0, 0 * one).kink
+            assert not last("mse", y, y + part * TINY * 2).derivative_along(0, one).kink
     for y in (2.0, -2.0):
         for part, kink in ((0.0, True), (0.9, True), (-0.9, True), (1.1, False), (-1.1, False)):
-            assert last("rmse", y, y + part * TINY * 2).along(0, one).kink is kink
+            assert last("rmse", y, y + part * TINY * 2).derivative_along(0, one).kink is kink
 
 
 @pytest.mark.parametrize("output", ["linear", "tanh"])
@@ -475,12 +480,14 @@ def test_the_complex_step_is_confirmed_by_differences(monkeypatch: pytest.Monkey
     judge = unit(0.5, "tanh")
     assert judge.verify(np.random.default_rng(0))[0] == 2
     assert judge.verify(np.random.default_rng(0))[1] < 1
-    monkeypatch.setattr(judge, "differences", lambda k, v: (judge.along(k, v).value * (1 + 3e-6), 0.0, ""))
+    monkeypatch.setattr(judge, "differences", lambda k, v: (judge.derivative_along(k, v).value * (1 + 3e-6), 0.0, ""))
     count, worst = judge.verify(np.random.default_rng(0))
     assert (count, worst) == (2, pytest.approx(3, rel=1e-4))
-    monkeypatch.setattr(judge, "differences", lambda k, v: (judge.along(k, v).value + 3e-3, 1e-4, ""))
+    monkeypatch.setattr(judge, "differences", lambda k, v: (judge.derivative_along(k, v).value + 3e-3, 1e-4, ""))
     assert judge.verify(np.random.default_rng(0))[1] == pytest.approx(3, rel=0.01)
-    monkeypatch.setattr(judge, "differences", lambda k, v: (judge.along(k, v).value * 2, 0.0, "at 0.1" if k else ""))
+    monkeypatch.setattr(
+        judge, "differences", lambda k, v: (judge.derivative_along(k, v).value * 2, 0.0, "at 0.1" if k else "")
+    )
     assert judge.verify(np.random.default_rng(0))[0] == 1
     monkeypatch.setattr(judge, "differences", lambda k, v: (np.nan, 0.0, ""))
     assert judge.verify(np.random.default_rng(0)) == (0, 0.0)

@@ -22,7 +22,7 @@ from tinygrad_nn.compare.layers.explain import (
     _layer,
     _with_recovered_delta,
     explain,
-    needed_factors,
+    shows_in_batch,
 )
 from tinygrad_nn.compare.layers.fit import Witness, _multiples, find_wrong_penalty, fit_scale, penalty_alone
 from tinygrad_nn.compare.layers.suspects import output_suspects
@@ -47,7 +47,7 @@ def seen_of(
         if solver.regularization.dropout:
             p = solver.regularization.dropout
             masks = [(np.random.default_rng(k).random((n, 4)) > p) / (1 - p), None]
-        case = Experiment(model, x, y, masks, solver, given=given and k == 0)
+        case = Experiment(model, x, y, masks, solver, is_user_batch=given and k == 0)
         right = case.right
         delta = [d.copy() for d in right.delta] if told else None
         case.answer = Answer(float(right.loss), [g.copy() for g in right.dW], [g.copy() for g in right.db], delta)
@@ -159,7 +159,7 @@ def parts_of(seen: list[Witness], k: int, spoil: Any = None, **more: Any) -> Any
         if spoil is not None:
             spoil(w.case, w.case.answer)
     found = _explain_parameters(seen, k, deltas_of(seen, k), False, **more)
-    return found if found is None else (round(found.cost, 6), [(f.part, f.kind) for f in found.found])
+    return found if found is None else (round(found.cost, 6), [(f.part, f.kind) for f in found.findings])
 
 
 def times(part: str, k: int, factor: float) -> Any:
@@ -182,16 +182,16 @@ def test_what_dW_and_db_cost_after_a_delta(k: int) -> None:
     assert parts_of(seen_of(), 1 - k, times("W", k, 3.0)) == (0.0, [])
     three = both(times("W", k, 3.0), times("b", k, 3.0))
     assert parts_of(seen_of(), k, three) is None  # that is a mistake in delta
-    assert parts_of(seen_of(), k, three, free=True) == (1.3, [("W", "scale"), ("b", "scale")])
+    assert parts_of(seen_of(), k, three, both_may_be_wrong=True) == (1.3, [("W", "scale"), ("b", "scale")])
     other = both(times("W", k, 3.0), times("b", k, 2.0))
-    assert parts_of(seen_of(), k, other, free=True) == (2.2, [("W", "scale"), ("b", "scale")])
+    assert parts_of(seen_of(), k, other, both_may_be_wrong=True) == (2.2, [("W", "scale"), ("b", "scale")])
     turned = both(times("W", k, -1.0), times("b", k, 2.0))
-    assert parts_of(seen_of(), k, turned, free=True) == (2.2, [("W", "sign"), ("b", "scale")])
+    assert parts_of(seen_of(), k, turned, both_may_be_wrong=True) == (2.2, [("W", "sign"), ("b", "scale")])
 
     def random(case: Experiment, answer: Answer) -> None:
         answer.dW[k], answer.db[k] = RNG.normal(size=answer.dW[k].shape), RNG.normal(size=answer.db[k].shape)
 
-    assert parts_of(seen_of(), k, random, free=True) == (8.0, [("W", "unknown"), ("b", "unknown")])
+    assert parts_of(seen_of(), k, random, both_may_be_wrong=True) == (8.0, [("W", "unknown"), ("b", "unknown")])
 
 
 def test_a_returned_delta_is_compared_directly() -> None:
@@ -199,7 +199,7 @@ def test_a_returned_delta_is_compared_directly() -> None:
     assert parts_of(seen, 0) == (0.0, [])
     assert parts_of(seen, 0, times("delta", 0, 1 + 0.9e-8)) == (0.0, [])
     assert parts_of(seen_of(told=True), 0, times("delta", 0, 1 + 1.1e-8)) is None
-    assert parts_of(seen_of(told=True), 0, times("delta", 0, 2.0), free=True) is None
+    assert parts_of(seen_of(told=True), 0, times("delta", 0, 2.0), both_may_be_wrong=True) is None
     assert parts_of(seen_of(told=True), 1, times("delta", 0, 2.0)) == (0.0, [])
     one = seen_of(told=True)
     one[1].case.answer.delta[0] *= 2.0  # type: ignore[index]
@@ -268,15 +268,23 @@ def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, k
         made = of(w.case.right.delta[0], w.case.x, w.case.penalty(0))
         (w.case.answer.dW if part == "W" else w.case.answer.db)[0] = made
     found = _explain_array(seen, 0, part, deltas_of(seen, 0), False)
-    (f,) = found.found
+    (f,) = found.findings
     assert (found.cost, f.layer, f.part, f.kind, f.text) == (pytest.approx(cost), 0, part, kind, text)
     if kind == "unknown":
         case = seen[0].case
-        np.testing.assert_array_equal(f.got, (case.answer.dW if part == "W" else case.answer.db)[0])  # type: ignore[arg-type]
-        np.testing.assert_allclose(f.wanted, (case.right.dW if part == "W" else case.right.db)[0])  # type: ignore[arg-type]
+        np.testing.assert_array_equal(f.user_array, (case.answer.dW if part == "W" else case.answer.db)[0])  # type: ignore[arg-type]
+        np.testing.assert_allclose(f.right_array, (case.right.dW if part == "W" else case.right.db)[0])  # type: ignore[arg-type]
         other = _explain_array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
-        (g,) = other.found
-        assert (other.cost, g.layer, g.part, g.kind, g.text, g.got, g.wanted) == (4.0, 0, part, kind, text, None, None)
+        (g,) = other.findings
+        assert (other.cost, g.layer, g.part, g.kind, g.text, g.user_array, g.right_array) == (
+            4.0,
+            0,
+            part,
+            kind,
+            text,
+            None,
+            None,
+        )
 
 
 def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
@@ -286,19 +294,19 @@ def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
             penalty = w.case.penalty(0)
             w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0] + (penalty.T if turn else penalty)
         found = _explain_array(seen, 0, "W", deltas_of(seen, 0), False)
-        assert (found.cost, found.found[0].kind, found.found[0].text) == (1.0, "transpose", TURNED)
+        assert (found.cost, found.findings[0].kind, found.findings[0].text) == (1.0, "transpose", TURNED)
 
 
 def test_the_factor_of_a_mistake_is_named_only_if_it_is_not_1() -> None:
     seen = seen_of()
     for w in seen:
         w.case.answer.dW[0] = 2 * w.case.x.T @ w.case.right.delta[0] + w.case.penalty(0).T
-    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).found
+    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).findings
     assert f.factor is not None
     assert f.factor.name == "2"
     for w in seen:
         w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0]
-    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).found
+    (f,) = _explain_array(seen, 0, "W", deltas_of(seen, 0), False).findings
     assert f.factor is None
 
 
@@ -315,7 +323,7 @@ def test_a_loss_with_the_penalty_twice_makes_twice_its_gradient_that_of_another_
     for w in seen:
         w.case.answer.dW[0] = w.case.right.dW[0] + w.case.penalty(0)
     found = _explain_array(seen, 0, "W", deltas_of(seen, 0), True)
-    assert (found.cost, found.found[0].kind) == (1.0, "wrong_penalty")
+    assert (found.cost, found.findings[0].kind) == (1.0, "wrong_penalty")
 
 
 # -- How far an equation may be off
@@ -334,8 +342,8 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
         for far, follows in ((NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False), (np.nan, False)):
             arrays[k] = before * (1 + far)
             assert _follows([w], k, part, [d]) is follows
-            assert needed_factors(w, right, Finding(k, part, "scale", "")) is not follows
-            assert needed_factors(w, right, Finding(k, "W and b", "scale", "")) is not follows
+            assert shows_in_batch(w, right, Finding(k, part, "scale", "")) is not follows
+            assert shows_in_batch(w, right, Finding(k, "W and b", "scale", "")) is not follows
             assert _follows([w, w], k, part, [d, d]) is follows
         size = float(np.abs(before).max())
         for far, follows in ((0.98e-3, True), (1.03e-3 + 1e-8 * size, False)):
@@ -347,10 +355,10 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
         arrays[k] = before
     for far, fits in ((NEAR, True), (OFF, False)):
         mine = [*right[:k], d * (1 + far), *right[k + 1 :]]
-        assert needed_factors(w, mine, Finding(k, "delta", "scale", "")) is not fits  # type: ignore[arg-type]
+        assert shows_in_batch(w, mine, Finding(k, "delta", "scale", "")) is not fits  # type: ignore[arg-type]
     moved = [*right[:k], d + 0.9e-3, *right[k + 1 :]]
-    assert needed_factors(w, moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
-    assert not needed_factors(Witness(w.case, huge), moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+    assert shows_in_batch(w, moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+    assert not shows_in_batch(Witness(w.case, huge), moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
 
 
 def across(x: Array, *others: Array) -> Array:
@@ -443,7 +451,7 @@ def layer_of(seen: list[Witness], k: int, above: Any = None) -> list[tuple[float
     """The cost and the findings of each way to explain a layer, the cheapest first."""
     state = State(tuple(None if above is None else w.case.right.delta[k + 1] for w in seen), (), 0.5)
     states = sorted(_layer(seen, k, state, False), key=lambda s: s.cost)
-    return [(round(s.cost - 0.5, 6), [(f.part, f.kind) for f in s.found]) for s in states]
+    return [(round(s.cost - 0.5, 6), [(f.part, f.kind) for f in s.findings]) for s in states]
 
 
 def spoiled(of: Any, k: int = 0, rows: tuple[int, ...] = (4, 6), **more: Any) -> list[Witness]:
@@ -492,7 +500,7 @@ def test_an_experiment_whose_delta_is_not_known_is_left_out() -> None:
     seen[1].case.answer.dW[0] = np.cos(seen[1].case.answer.dW[0])
     state = State((seen[0].case.right.delta[1], None), (), 0.5)
     best = min(_layer(seen, 0, state, False), key=lambda s: s.cost)
-    assert (best.cost, [f.kind for f in best.found]) == (1.5, ["scale"])
+    assert (best.cost, [f.kind for f in best.findings]) == (1.5, ["scale"])
     np.testing.assert_allclose(best.delta[0], 3 * seen[0].case.right.delta[0], rtol=1e-9)  # type: ignore[arg-type]
     assert best.delta[1] is None
 
@@ -508,13 +516,13 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
     before = State(tuple(above), (Finding(1, "W", "sign", ""),), 0.25)
     (state,) = _with_recovered_delta(seen, 0, above, before, [0, 1], False)
     assert state.cost == 5.25
-    _, f = state.found
+    _, f = state.findings
     where = "" if given else f"In a random batch of {rows[0]} row{'s' if rows[0] > 1 else ''}: "
     assert (f.layer, f.part, f.kind) == (0, "delta", "unknown")
     assert f.text == where + "delta is wrong, and no known mistake explains it."
     assert f.evidence == (f"read from dW and db in {known} of 2 experiments",)
-    np.testing.assert_allclose(f.got, strange[0], rtol=1e-7, atol=1e-9)  # type: ignore[arg-type]
-    np.testing.assert_allclose(f.wanted, seen[0].case.right.delta[0], rtol=1e-12)  # type: ignore[arg-type]
+    np.testing.assert_allclose(f.user_array, strange[0], rtol=1e-7, atol=1e-9)  # type: ignore[arg-type]
+    np.testing.assert_allclose(f.right_array, seen[0].case.right.delta[0], rtol=1e-12)  # type: ignore[arg-type]
     for k, d in enumerate(state.delta):
         assert (d is None) == (rows[k] > 4)
         if d is not None:
@@ -524,7 +532,7 @@ def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known
 def test_an_unexplained_last_layer_is_compared_with_the_gradient_of_the_loss() -> None:
     seen = spoiled(lambda c, d: np.cos(np.arange(d.size)).reshape(d.shape), 1, (4, 5))
     (state,) = _with_recovered_delta(seen, 1, [None, None], State((None, None), (), 0.0), [0, 1], False)
-    np.testing.assert_allclose(state.found[0].wanted, seen[0].case.right.delta[1])  # type: ignore[arg-type]
+    np.testing.assert_allclose(state.findings[0].right_array, seen[0].case.right.delta[1])  # type: ignore[arg-type]
 
 
 def test_a_delta_read_from_the_answers_explains_both_arrays_or_is_none() -> None:
@@ -533,7 +541,7 @@ def test_a_delta_read_from_the_answers_explains_both_arrays_or_is_none() -> None
         w.case.answer.db[0] = w.case.answer.db[0] + 1.0
     above = [w.case.right.delta[1] for w in seen]
     found = list(_with_recovered_delta(seen, 0, above, State(tuple(above), (), 0.0), [0, 1], False))
-    assert all(state.found[0].kind == "unknown" and len(state.found) == 1 for state in found)
+    assert all(state.findings[0].kind == "unknown" and len(state.findings) == 1 for state in found)
 
 
 def test_a_stale_mask_costs_less_than_an_unexplained_delta() -> None:
@@ -543,9 +551,9 @@ def test_a_stale_mask_costs_less_than_an_unexplained_delta() -> None:
     above = [w.case.right.delta[1] for w in seen]
     one, two = _with_recovered_delta(seen, 0, above, State(tuple(above), (), 0.25), [0, 1], False)
     assert (one.cost, two.cost) == (1.75, 5.25)
-    assert [f.kind for f in (*one.found, *two.found)] == ["dropout_mask_stale", "unknown"]
-    assert one.found[0].evidence == ("read from dW and db in 2 of 2 experiments",)
-    assert one.found[0].text == (
+    assert [f.kind for f in (*one.findings, *two.findings)] == ["dropout_mask_stale", "unknown"]
+    assert one.findings[0].evidence == ("read from dW and db in 2 of 2 experiments",)
+    assert one.findings[0].text == (
         "The backward pass uses a dropout mask other than that of the forward pass."
     )
     for s in (one, two):
@@ -560,14 +568,17 @@ def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
         w.case.answer.db[0] = -w.case.right.db[0]
     state = explain(seen)
     assert state.cost == pytest.approx(2.2)
-    assert [(f.layer, f.part, f.kind) for f in state.found] == [(1, "W", "scale"), (0, "b", "sign")]
-    assert not state.unknown
+    assert [(f.layer, f.part, f.kind) for f in state.findings] == [(1, "W", "scale"), (0, "b", "sign")]
+    assert not state.has_unknown
     assert len(state.deltas) == 2
-    only = explain(seen, False, [f for f in state.found if f.layer == 1])
-    assert [(f.layer, f.part, f.kind) for f in only.found] == [(1, "W", "scale"), (0, "b", "sign")]  # of the right one
+    only = explain(seen, False, [f for f in state.findings if f.layer == 1])
+    assert [(f.layer, f.part, f.kind) for f in only.findings] == [
+        (1, "W", "scale"),
+        (0, "b", "sign"),
+    ]  # of the right one
     for w in seen:
         w.case.answer.db[0] = np.cos(w.case.right.db[0])
-    assert explain(seen).unknown
+    assert explain(seen).has_unknown
     assert isinstance(_explain_parameters(seen, 0, deltas_of(seen, 0), False), Option)
 
 
@@ -575,7 +586,7 @@ def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> No
     model = [Layer(2, 2, "linear", rng=0)]
     model[0].W, model[0].b = np.eye(2), np.zeros(2)
     x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 5.0], [3.0, 1.0]])
-    case = Experiment(model, x, y, [None], Solver("mae"), given=True)
+    case = Experiment(model, x, y, [None], Solver("mae"), is_user_batch=True)
     found = [s.compute(case, None) for s in output_suspects(case) if ("Where the fit is "
                                                                       "perfect") in s.text]  # type: ignore[arg-type]
     np.testing.assert_array_equal(found, [[[s / 2, -0.5], [s / 2, 0.5]] for s in (1, -1)])

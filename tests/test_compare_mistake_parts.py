@@ -61,7 +61,7 @@ def at(f: F, *arrays: Array, name: str, which: int = 0, g: Array = None) -> Plac
     trace = graph(f, *arrays)
     place = [k for k, n in enumerate(trace.signature) if n == name][which]
     arrived: dict[int, Array] = {}
-    gradients(trace, arrived=arrived)
+    gradients(trace, cotangents=arrived)
     g = arrived[place] if g is None else g
     site = Site(trace, place, g, rule_results(trace.operations[place], g))
     return Place(trace, place, site, list(mistakes_at(trace, place)))
@@ -229,7 +229,7 @@ def test_a_mask_is_zero_or_one_other_number(x: Any, is_mask: bool) -> None:
 def test_mistakes_in_summing_a_broadcast() -> None:
     p = at(lambda x, b: x + b, values(2, 3, 4), values(3, 1), name="add")
     g = p.site.g
-    said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
+    said = [(m.kind, m.text, m.is_unsummed) for m in p.found if m.kind != "wrong_derivative"]
     assert said == [
         ("broadcast_not_summed", ("A value that was broadcast is used in many places, so its gradient is the sum over "
                                   "them. That sum is missing."), True),

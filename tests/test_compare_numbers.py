@@ -16,7 +16,7 @@ from tinygrad_nn.compare.layers.explain import Finding, State, _with_alternative
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.suspects import _slope_from
 from tinygrad_nn.compare.layers.used_delta import recover
-from tinygrad_nn.compare.numerical import activations_again, referee
+from tinygrad_nn.compare.numerical import activations, referee
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.pattern import describe, fraction
 
@@ -278,8 +278,10 @@ def test_descriptions_of_wrong_entries_have_enough_digits_and_claim_no_false_fac
 def test_no_tolerance_is_made_of_a_kink_near_by(z: float) -> None:
     model = [Layer(1, 1, "hard_tanh", rng=0), Layer(1, 1, "linear", rng=1)]
     model[0].W, model[0].b = np.ones((1, 1)), np.zeros(1)
-    near, far = (Experiment(model, np.full((1, 1), at), np.zeros((1, 1)), [None, None], Solver("mse"), given=True)
-                 for at in (z, 0.9 * z))  # fmt: skip
+    near, far = (
+        Experiment(model, np.full((1, 1), at), np.zeros((1, 1)), [None, None], Solver("mse"), is_user_batch=True)
+        for at in (z, 0.9 * z)
+    )
     assert bounds(near).db[0].max() <= 2 * bounds(far).db[0].max()
 
 
@@ -336,7 +338,7 @@ def test_mistakes_with_the_same_numbers_at_similar_cost_are_listed_as_alternativ
     other = State((d * (1 + apart), d, None), (before, Finding(0, part, kind, "")), cost)
     right = State((d, d, d), (before,), 0.0)
     after = _with_alternatives([mine, other, right], 1)
-    assert after[0].found == (before, replace(mine.found[1], alternatives=(kind,) if told else ()))
+    assert after[0].findings == (before, replace(mine.findings[1], alternatives=(kind,) if told else ()))
     assert after[2] == right
 
 
@@ -373,7 +375,7 @@ def test_right_gradients_need_no_explanation_and_cost_0(setting: Setting) -> Non
     for delta in (None, list(right.delta)):
         case.answer = Answer(float(right.loss), list(right.dW), list(right.db), delta)
         found = explain([Witness(case, None)])
-        assert (found.found, found.cost) == ((), 0.0)
+        assert (found.findings, found.cost) == ((), 0.0)
 
 
 @pytest.mark.parametrize("part", ["W", "b"])
@@ -417,4 +419,4 @@ def test_kinks_of_an_activation_are_where_its_slopes_of_both_sides_differ(name: 
     z, h = np.arange(-8.0, 9.0) / 2, 1e-6
     low, here, high = (referee.activate(name, at) for at in (z - h, z, z + h))
     jumps = np.abs((high - here) - (here - low)) > 1e-3 * h  # a bend makes a millionth of it
-    assert z[jumps].tolist() == activations_again.kinks(name)
+    assert z[jumps].tolist() == activations.kinks(name)

@@ -384,7 +384,7 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[
     there: list[Any] = []
     here = SimpleNamespace(matches=[match], written=SimpleNamespace(found=[one]),
                            run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0}), codes=()))  # fmt: skip
-    inputs = SimpleNamespace(leaves=["no", X], moving=[1])
+    inputs = SimpleNamespace(leaves=["no", X], float_indices=[1])
     called = SimpleNamespace(backward="backward", rng=np.random.default_rng(6), inputs=inputs)
     judged = SimpleNamespace(state=states[1], rule=SimpleNamespace(ok=False), follows=False,
                              own=own.get("own", NumericalGradient(2 * C, np.zeros(3), C, C)))  # fmt: skip
@@ -413,7 +413,7 @@ def test_a_change_is_searched_with_numerical_gradients(monkeypatch: pytest.Monke
 def test_by_numbers_no_search_runs_without_gradients_or_time(monkeypatch: pytest.MonkeyPatch) -> None:
     partly = NumericalGradient(C.copy(), np.zeros(3), C, C)
     partly.value[1] = np.nan
-    assert partly.known.tolist() == [True, False, True]
+    assert partly.is_known.tolist() == [True, False, True]
     kept, made, last = numbered(edit(), monkeypatch, own=partly)
     assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
     kept, made, last = numbered(edit(), monkeypatch)

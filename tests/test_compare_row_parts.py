@@ -22,8 +22,8 @@ from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.rows import (
     HEAT,
-    Checked,
-    Comparison,
+    ArrayPair,
+    CheckedEntry,
     _chosen,
     _disputed,
     _entry,
@@ -77,7 +77,7 @@ def test_an_error_stands_out_by_its_neighbours_its_size_and_its_bound() -> None:
     (1.0, 0.6, True), (1.0, -0.4, False), (1.0, -0.6, True),
 ])  # fmt: skip
 def test_the_numerical_derivative_is_not_the_graphs(value: float, far: float, disputed: bool) -> None:
-    smooth: Any = {(0,): Checked(3.0, 0.0, False), (1,): Checked(value, 1.0, False)}
+    smooth: Any = {(0,): CheckedEntry(3.0, 0.0, False), (1,): CheckedEntry(value, 1.0, False)}
     found = _disputed(np.array([3.0, 1.0]), smooth, [(5.0, 5.0, 0.0), (2.0, 2.0 + far, 0.5)])
     assert found is disputed
 
@@ -85,16 +85,16 @@ def test_the_numerical_derivative_is_not_the_graphs(value: float, far: float, di
 @pytest.mark.parametrize(
     ("judge", "manual", "odd"),
     [
-        (None, [5.0], "manual"), (Checked(1.0, 0.1, False), [5.0], "manual"),
-        (Checked(1.09, 0.1, False), [5.0], "manual"),
-        (Checked(5.0, 0.1, False), [5.0], "graph"), (Checked(5.0, 0.1, False), [5.25], "graph"),
-        (Checked(5.0, 0.1, False), [4.75], "graph"), (Checked(5.0, 0.1, False), [5.35], ""),
-        (Checked(5.0, 0.1, False), [4.65], ""), (Checked(5.0, 0.1, False), [[5.0]], "manual"),
-        (Checked(5.0, 0.1, False), None, "manual"), (Checked(0.85, 0.1, False), [0.9], "graph"),
+        (None, [5.0], "manual"), (CheckedEntry(1.0, 0.1, False), [5.0], "manual"),
+        (CheckedEntry(1.09, 0.1, False), [5.0], "manual"),
+        (CheckedEntry(5.0, 0.1, False), [5.0], "graph"), (CheckedEntry(5.0, 0.1, False), [5.25], "graph"),
+        (CheckedEntry(5.0, 0.1, False), [4.75], "graph"), (CheckedEntry(5.0, 0.1, False), [5.35], ""),
+        (CheckedEntry(5.0, 0.1, False), [4.65], ""), (CheckedEntry(5.0, 0.1, False), [[5.0]], "manual"),
+        (CheckedEntry(5.0, 0.1, False), None, "manual"), (CheckedEntry(0.85, 0.1, False), [0.9], "graph"),
     ],
 )  # fmt: skip
-def test_the_road_that_the_referee_contradicts(judge: Checked | None, manual: Any, odd: str) -> None:
-    what = Comparison("x", "input", None if manual is None else np.array(manual), np.array([1.0]), np.array([0.2]))
+def test_the_road_that_the_referee_contradicts(judge: CheckedEntry | None, manual: Any, odd: str) -> None:
+    what = ArrayPair("x", "input", None if manual is None else np.array(manual), np.array([1.0]), np.array([0.2]))
     assert _odd_road(what, (0,), judge) == odd
 
 
@@ -103,8 +103,8 @@ def test_the_parts_of_a_row() -> None:
     assert _largest(np.zeros((0, 2))) == ()
     assert _largest(np.array(4.0)) == ()
     assert math.isnan(_slope(None))
-    assert math.isnan(_slope(Checked(2.0, 0.0, True)))
-    assert _slope(Checked(2.0, 0.0, False)) == 2.0
+    assert math.isnan(_slope(CheckedEntry(2.0, 0.0, True)))
+    assert _slope(CheckedEntry(2.0, 0.0, False)) == 2.0
     assert _entry(np.array([1.0, 2 + 3j]), (1,)) == 2.0
     assert math.isnan(_entry(np.zeros(0), ()))
     assert _note(None, (2,), "why") == "why"
@@ -116,12 +116,12 @@ def test_the_parts_of_a_row() -> None:
 def test_errors_are_the_least_of_both_graphs_and_infinite_where_there_is_none() -> None:
     graph = np.array([1.0, 2.0, np.inf, np.inf, 5.0, np.nan])
     mine = np.array([1.5, 2.0, np.inf, 1.0, np.nan, np.nan])
-    assert _errors(Comparison("x", "input", mine, graph, graph)).tolist() == [0.5, 0, 0, np.inf, np.inf, np.inf]
+    assert _errors(ArrayPair("x", "input", mine, graph, graph)).tolist() == [0.5, 0, 0, np.inf, np.inf, np.inf]
     own = np.array([1.4, 9.0, 0.0, 1.5, 5.0, 0.0])
-    found = _errors(Comparison("x", "input", mine, graph, graph, own))
+    found = _errors(ArrayPair("x", "input", mine, graph, graph, own))
     np.testing.assert_allclose(found, [0.1, 0, 0, 0.5, np.inf, np.inf], rtol=1e-12)
-    assert _errors(Comparison("x", "input", None, graph[:2], graph)).tolist() == [np.inf] * 2
-    assert _errors(Comparison("x", "input", mine[:1], graph[:2], graph)).tolist() == [np.inf] * 2
+    assert _errors(ArrayPair("x", "input", None, graph[:2], graph)).tolist() == [np.inf] * 2
+    assert _errors(ArrayPair("x", "input", mine[:1], graph[:2], graph)).tolist() == [np.inf] * 2
 
 
 def test_the_entries_that_the_referee_checks() -> None:
@@ -172,10 +172,10 @@ G = np.array([[1.0, 2.0], [3.0, 4.0]])
 def compared(manual: Any, found: Any = None, kinks: Any = (), own: Any = None, along: Any = ()) -> Row:
     """The report's row of an array whose right value is G, with a rounding bound of 0.1 and a referee error of 0.01."""
 
-    def ask(index: Any) -> Checked:
-        return Checked(float((G if found is None else found)[index]), 0.01 * (1 + index[0]), index in kinks)
+    def ask(index: Any) -> CheckedEntry:
+        return CheckedEntry(float((G if found is None else found)[index]), 0.01 * (1 + index[0]), index in kinks)
 
-    what = Comparison("dW", "parameter", manual, G, np.full((2, 2), 0.1), own)
+    what = ArrayPair("dW", "parameter", manual, G, np.full((2, 2), 0.1), own)
     return compare_row(what, ask, np.random.default_rng(0), 4, along, "not known")[0]
 
 
@@ -313,14 +313,14 @@ def test_an_answer_in_arrays_of_its_own() -> None:
     assert (answer.loss, answer.delta, answer.overwritten) == (2.5, None, ())
     assert [g.dtype for g in answer.dW] == [np.float32, np.float64]
     assert [g.shape for g in answer.db] == [(2,), (3,)]
-    assert answer.kept == ("layer 1 b has shape (1, 2)", "layer 2 b has shape (3, 1)")
+    assert answer.kept_axes == ("layer 1 b has shape (1, 2)", "layer 2 b has shape (3, 1)")
     W[0][0, 0] = 9
     assert answer.dW[0][0, 0] == 1
     told = users_gradients((1, W, [np.ones((2, 2)), np.ones((1, 4))], [np.ones(1)] * 2), [np.ones(2), np.ones(3)])
-    assert (told.kept, [g.shape for g in told.db]) == ((), [(2, 2), (1, 4)])
+    assert (told.kept_axes, [g.shape for g in told.db]) == ((), [(2, 2), (1, 4)])
     assert told.delta is not None
     single = users_gradients((1, [W[0]], [np.ones((1, 1))]), [np.ones(1)])
-    assert (single.kept, single.db[0].shape) == (("layer 1 b has shape (1, 1)",), (1,))
+    assert (single.kept_axes, single.db[0].shape) == (("layer 1 b has shape (1, 1)",), (1,))
     named = SimpleNamespace(data=np.array([[4.0]]))
     found = users_gradients((SimpleNamespace(data=np.array(2.5)), [named], [np.ones(1)]), [np.ones(1)])
     assert (found.loss, found.dW[0].tolist()) == (2.5, [[4.0]])
@@ -338,7 +338,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     assert list(roads.losses) == ["manual", "graph", "numerical"]
     for value in roads.losses.values():
         assert value == pytest.approx(float(case.right.loss), rel=1e-6 if dtype == np.float32 else 1e-13)
-    assert (roads.own is None) == (dtype == np.float64)
+    assert (roads.graph_in_model_dtype is None) == (dtype == np.float64)
     assert roads.eps == 8 * float(np.finfo(dtype).eps)
     for k in (0, 1):
         for mine, right in ((roads.graph.z, case.z), (roads.graph.a, case.a), (roads.graph.delta, case.right.delta),
@@ -352,7 +352,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     ]  # fmt: skip
     assert rows[0].checked in (3, 4)
     assert rows[1].checked in (2, 3)
-    between = roads.between([case.right.delta[0], None], rng)
+    between = roads.intermediates([case.right.delta[0], None], rng)
     assert [row.name for row in between] == [f"layer {k} {part}" for k in (1, 2) for part in ("z", "a", "delta")]
     noise = bounds(case)
     for row, right, bound in zip((*rows, *between), (
@@ -369,7 +369,7 @@ def test_the_rows_of_parameters_and_intermediate_values_of_a_model(dtype: Any) -
     assert between[5].note == "not known: the code returns dW and db only"
     assert math.isnan(between[5].manual)
     assert [row.note for row in between[:5]] == [""] * 5
-    off = roads.between([case.right.delta[0] * (1 + 1e-3), case.right.delta[1]], rng)
+    off = roads.intermediates([case.right.delta[0] * (1 + 1e-3), case.right.delta[1]], rng)
     assert [row.ok for row in off] == [True, True, False, True, True, True]
 
 
@@ -377,7 +377,7 @@ def test_derivatives_along_random_directions_are_held_against_the_bounds_of_all_
     (w,) = seen_of(rows=(4,))
     roads = ThreeRoads(w.case, BackProp)
     for part, g, bound in (("W", w.case.right.dW[1], roads.noise.dW[1]), ("b", w.case.right.db[1], roads.noise.db[1])):
-        found = roads._along(1, part, g, bound, np.random.default_rng(3), 4)
+        found = roads._directional_derivatives(1, part, g, bound, np.random.default_rng(3), 4)
         rng = np.random.default_rng(3)
         assert len(found) == 4
         for by_graph, numerical, allowed in found:
@@ -388,14 +388,16 @@ def test_derivatives_along_random_directions_are_held_against_the_bounds_of_all_
     (kink,) = seen_of("l1", rows=(4,))
     kink.case.W[1][0, 0] = 0.0
     roads = ThreeRoads(kink.case, BackProp)
-    assert roads._along(1, "W", w.case.right.dW[1], roads.noise.dW[1], np.random.default_rng(3), 4) == []
+    assert (
+        roads._directional_derivatives(1, "W", w.case.right.dW[1], roads.noise.dW[1], np.random.default_rng(3), 4) == []
+    )
 
 
 def test_a_line_is_looked_for_where_a_gradient_is_wrong_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def with_lines(diagnoses: Any, manual: Any, cases: Any) -> Any:
-        asked.append((manual, [(case.given, case.rows) for case in cases]))
+        asked.append((manual, [(case.is_user_batch, case.rows) for case in cases]))
         return list(diagnoses)
 
     monkeypatch.setattr(comparison, "with_source_lines", with_lines)

@@ -19,16 +19,21 @@ from tinygrad_nn.compare.function.locations import recording_locations
 from tinygrad_nn.compare.function.mutants import (
     Mutant,
     _exchanges,
-    _lost,
     _similar_places,
+    _why_lost_in_runs,
     group_mutants,
     local_mutants,
     right_cotangents,
     single_mutants,
 )
-from tinygrad_nn.compare.function.operations import _cost_and_diagnosis, _joint
-from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
-from tinygrad_nn.compare.function.recomputed import _added_epsilon, _fitted, _left_out, recomputed
+from tinygrad_nn.compare.function.operations import _cost_and_diagnosis, _find_joint_diagnosis
+from tinygrad_nn.compare.function.operations import _lost_gradient_diagnosis as _lost_penalty
+from tinygrad_nn.compare.function.recomputed import (
+    _added_epsilon,
+    _fit_constant,
+    _skipped_operations,
+    recomputed_mutants,
+)
 from tinygrad_nn.compare.function.search import Match, Search, _fitting_factor, _missing_sums
 from tinygrad_nn.compare.mistakes import Mistake, cut, uses_of, why_lost
 from tinygrad_nn.compare.paths import copy_node
@@ -191,10 +196,10 @@ def by_root(root: float, slope: float = 0.0, made: Array = A * C, dx: Array = C,
 def test_mistakes_in_recomputed_values() -> None:
     seen = look_of(norm, A, C)
     trace, s = seen.trace, float((A * A).sum())
-    for g, right in zip(by_root(np.sqrt(s + 0.01)), seen.right, strict=True):
+    for g, right in zip(by_root(np.sqrt(s + 0.01)), seen.right_gradients, strict=True):
         np.testing.assert_allclose(g, right, rtol=1e-12)
     mine = by_root(np.sqrt(s + 0.05))
-    found = {(r.place, r.parts[0][1].key): r for r in recomputed(trace, mine)}
+    found = {(r.place, r.parts[0][1].key): r for r in recomputed_mutants(trace, mine)}
     assert [(place, key, r.kind, round(r.cost, 6)) for (place, key), r in found.items()] == [
         (1, (0, "skipped"), "wrong_value", 1.65), (1, (0, "replaced"), "wrong_value", 1.65),
         (2, (0, "skipped"), "wrong_value", 1.2), (2, (0, "replaced"), "wrong_value", 1.3),
@@ -206,7 +211,7 @@ def test_mistakes_in_recomputed_values() -> None:
     ]  # fmt: skip
     for r in found.values():
         assert r.text.endswith(AFTER)
-        assert (r.linear, r.times, r.slot, r.wide) == (False, 1, None, False)
+        assert (r.linear, r.times, r.slot, r.is_unsummed) == (False, 1, None, False)
     texts = {key: r.text.removesuffix(AFTER) for key, r in found.items()}
     assert texts[3, (False, 0.05)] == "Epsilon is wrong: 0.05 is added; it should be 0.01."
     assert texts[3, (False, 0.0)] == texts[2, (True, 0.0)] == "Epsilon is forgotten."
@@ -236,7 +241,7 @@ def test_mistakes_in_recomputed_values() -> None:
     assert found[1, (0, "skipped")].walk(short) is not None
     column = traced_of(lambda x, w: (x.reshape(3, 1) @ np.ones((1, 2))).sum(), A, C)[0]
     assert found[2, (0, "skipped")].walk(column) is None
-    behind = [r for r in recomputed(trace, by_root(np.sqrt(s) + 0.05)) if r.kind == "wrong_epsilon"]
+    behind = [r for r in recomputed_mutants(trace, by_root(np.sqrt(s) + 0.05)) if r.kind == "wrong_epsilon"]
     assert [r.text.removesuffix(AFTER) for r in behind] == [
         "Epsilon is forgotten.", "Epsilon is added outside the root; it should be inside.",
         "Epsilon is wrong: 0.05 is added outside the root; it should be 0.01.", "Epsilon is forgotten."]  # fmt: skip
@@ -248,7 +253,7 @@ def test_the_kind_of_a_left_out_operation() -> None:
     def kinds(f: Any) -> list[tuple[str, str, float]]:
         trace = traced_of(f, A, C)[0]
         return [(r.parts[0][1].key[1], r.kind, round(r.cost, 6)) for place, node in enumerate(trace.operations)
-                for r in _left_out(place, node)]  # fmt: skip
+                for r in _skipped_operations(place, node)]  # fmt: skip
 
     def both(kind: str, cost: float = 1.2) -> list[tuple[str, str, float]]:
         return [("skipped", kind, cost), ("replaced", kind, max(cost, 1.3))]
@@ -286,7 +291,7 @@ def test_the_constant_that_fits_a_gradient() -> None:
             node = graph.operations[place]
             return copy_node(node, out=np.asarray(s + value))
 
-        return _fitted(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
+        return _fit_constant(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
 
     assert [fitted(v) for v in (0.05, 1e-3, 0.123456, 9.5)] == [0.05, 1e-3, 0.123456, 9.5]
     assert fitted(0.1234567) is None  # with more digits than a user writes
@@ -294,9 +299,9 @@ def test_the_constant_that_fits_a_gradient() -> None:
     assert fitted(10.5) is None
     assert fitted(0.01) is None  # the same
     assert fitted(0.01 + 2e-6) == 0.010002
-    assert fitted(0.05, mine=[m[:2] for m in seen.right]) is None
-    assert fitted(0.05, mine=[m * np.nan for m in seen.right]) is None
-    assert fitted(0.05, mine=[np.sin(m) + 40 for m in seen.right]) is None
+    assert fitted(0.05, mine=[m[:2] for m in seen.right_gradients]) is None
+    assert fitted(0.05, mine=[m * np.nan for m in seen.right_gradients]) is None
+    assert fitted(0.05, mine=[np.sin(m) + 40 for m in seen.right_gradients]) is None
 
 
 # -- The search for a mistake
@@ -309,7 +314,7 @@ def layer(x: Any, w: Any) -> Any:
 def look_again(f: Any, mine: Any = None, *leaves: Array, **more: Any) -> Any:
     given = leaves or (X, W)
     made = look_of(f, *given, mine=None if mine is None else (lambda right: mine), **more)
-    return made._replace(again=lambda moved: graph_of(f, *given)(moved).trace)
+    return made._replace(trace_at=lambda moved: graph_of(f, *given)(moved).trace)
 
 
 def grads_of(match: Match, trace: Any, right: list[Array]) -> list[Array]:
@@ -324,8 +329,8 @@ def grads_of(match: Match, trace: Any, right: list[Array]) -> list[Array]:
 def test_what_a_mistake_adds_is_seen_without_a_walk() -> None:
     seen = look_again(layer)
     search = Search(seen)
-    mutants, sums, sizes = search._each()
-    every = [m for m in single_mutants(seen.trace) if not m.wide]
+    mutants, sums, sizes = search._single_mutant_changes()
+    every = [m for m in single_mutants(seen.trace) if not m.is_unsummed]
     assert len(mutants) > 80
     assert len(every) - len(mutants) <= 1
     assert sums is not None
@@ -334,14 +339,16 @@ def test_what_a_mistake_adds_is_seen_without_a_walk() -> None:
     for mutant, total, size in zip(mutants, sums, sizes, strict=True):
         made = mutant.walk(seen.trace)
         assert made is not None
-        apart = [m - r for m, r in zip(made, seen.right, strict=True)]
+        apart = [m - r for m, r in zip(made, seen.right_gradients, strict=True)]
         right = [[np.vdot(v, a) for v, a in zip(u, apart, strict=True)] for u in search.directions]
         assert (np.abs(total - right) <= 1e-8 * size).all()
         assert (np.abs(total) <= size * (1 + 1e-12)).all()
-    assert search._seen(seen.right)[1, 0] == np.vdot(search.directions[1][0], seen.right[0])
-    assert np.isnan(search._seen([X.T, W])).tolist() == [[True, False]] * 3
+    assert search._directional_derivatives(seen.right_gradients)[1, 0] == np.vdot(
+        search.directions[1][0], seen.right_gradients[0]
+    )
+    assert np.isnan(search._directional_derivatives([X.T, W])).tolist() == [[True, False]] * 3
     assert [v.shape for v in search.directions[0]] == [(5, 2), (2, 3)]
-    assert Search(seen._replace(again=None))._each()[1:] == (None, None)
+    assert Search(seen._replace(trace_at=None))._single_mutant_changes()[1:] == (None, None)
 
 
 def test_what_one_mistake_adds_and_the_size_of_its_terms() -> None:
@@ -362,7 +369,7 @@ def test_what_one_mistake_adds_and_the_size_of_its_terms() -> None:
 def test_how_arguments_move_with_the_inputs() -> None:
     seen = look_again(layer)
     search = Search(seen)
-    moves = search._moves()
+    moves = search._argument_tangents()
     assert moves is not None
     place = seen.trace.operations.index(node_of(seen.trace, "matmul"))
     for row, (u, i) in enumerate((u, i) for u in search.directions for i in (0, 1)):
@@ -371,38 +378,44 @@ def test_how_arguments_move_with_the_inputs() -> None:
             np.testing.assert_allclose(moves[place][slot][row], right, atol=1e-9)
         tanh = moves[seen.trace.operations.index(node_of(seen.trace, "tanh"))][0][row]
         np.testing.assert_allclose(tanh.reshape(5, 3), u[0] @ W if i == 0 else X @ u[1] + u[1][0], atol=1e-8)
-    assert Search(seen._replace(again=None))._moves() is None
-    assert Search(seen._replace(leaves=[X, W + 0j]))._moves() is None
+    assert Search(seen._replace(trace_at=None))._argument_tangents() is None
+    assert Search(seen._replace(float64_inputs=[X, W + 0j]))._argument_tangents() is None
     other = graph_of(lambda x, w: (x @ w).sum(), X, W)
-    assert Search(seen._replace(again=lambda moved: other(moved).trace))._moves() is None
+    assert Search(seen._replace(trace_at=lambda moved: other(moved).trace))._argument_tangents() is None
 
     def stops(moved: Any) -> Any:
         raise ValueError
 
-    assert Search(seen._replace(again=stops))._moves() is None
+    assert Search(seen._replace(trace_at=stops))._argument_tangents() is None
 
 
 def test_the_numbers_held_beside_the_point_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = look_again(lambda x, w: np.sin(x).sum() + w.sum())
     held = 3 * 2 * sum(np.size(a) for n in seen.trace.operations for a in n.args or ())
     monkeypatch.setattr(searching, "HELD", held)
-    assert Search(seen)._moves() is not None
+    assert Search(seen)._argument_tangents() is not None
     monkeypatch.setattr(searching, "HELD", held - 1)
-    assert Search(seen)._moves() is None
+    assert Search(seen)._argument_tangents() is None
 
 
 def test_mistakes_that_give_the_users_numbers() -> None:
     seen = look_again(layer)
-    trace, right = seen.trace, seen.right
+    trace, right = seen.trace, seen.right_gradients
     for k, mutant in enumerate(single_mutants(trace)):
         made = mutant.walk(trace)
-        if k % 4 or mutant.wide or mutant.kind == "scale" or made is None or not all(np.abs(m).any() for m in made):
+        if (
+            k % 4
+            or mutant.is_unsummed
+            or mutant.kind == "scale"
+            or made is None
+            or not all(np.abs(m).any() for m in made)
+        ):
             continue
         if all(np.allclose(m, r) for m, r in zip(made, right, strict=True)):
             continue
         for by in (1.0, 3.0):
             mine = [by * m for m in made]
-            found = Search(seen._replace(mine=mine)).matches([0, 1])
+            found = Search(seen._replace(user_gradients=mine)).matches([0, 1])
             assert (mutant.kind, mutant.parts[0][0], mutant.text) in [
                 (m.mutant.kind, m.mutant.parts[0][0], m.mutant.text) for m in found]  # fmt: skip
             assert Factor("3", 3.0).name in {m.factor.name for m in found} if by == 3 else True
@@ -420,24 +433,24 @@ def test_a_part_of_a_gradient_that_counts_otherwise_than_once() -> None:
     right = [WEIGHT * slope @ W.T, WEIGHT * X.T @ slope]
     right[1][0] += WEIGHT * slope.sum(axis=0)
     seen = look_again(layer, [right[0], right[1] + 4 * WEIGHT * X.T @ slope])
-    for g, r in zip(seen.right, right, strict=True):
+    for g, r in zip(seen.right_gradients, right, strict=True):
         np.testing.assert_allclose(g, r)
-    found = Search(seen, together=False).matches([0, 1])
+    found = Search(seen, with_groups=False).matches([0, 1])
     place = seen.trace.operations.index(node_of(seen.trace, "matmul"))
     assert [(m.mutant.kind, m.mutant.place, m.mutant.slot, m.factor.name) for m in found] == [("scale", place, 1, "5")]
-    assert Search(seen, together=False).matches([0, 1], linear=False) == []
-    other = seen._replace(mine=[right[0].T, seen.mine[1]])
-    alone = [(m.mutant.place, m.factor.name) for m in Search(other, together=False).matches([0, 1])]
+    assert Search(seen, with_groups=False).matches([0, 1], linear=False) == []
+    other = seen._replace(user_gradients=[right[0].T, seen.user_gradients[1]])
+    alone = [(m.mutant.place, m.factor.name) for m in Search(other, with_groups=False).matches([0, 1])]
     assert (place, "5") in alone  # of the other input nothing is asked, so there is more that gives these numbers
-    assert Search(seen._replace(mine=[m.T for m in right])).matches([0, 1]) == []
+    assert Search(seen._replace(user_gradients=[m.T for m in right])).matches([0, 1]) == []
 
 
 def test_signs_that_agree_to_the_error_of_the_differences() -> None:
     seen = look_again(layer)
-    search = Search(seen, together=False)
+    search = Search(seen, with_groups=False)
     mutant = Mutant("wrong_index", "", ((0, cut(None)),))
     u = np.stack([np.ravel(v[0]) for v in search.directions])
-    right = search._seen(seen.right)[:, 0]
+    right = search._directional_derivatives(seen.right_gradients)[:, 0]
 
     def signed(
         whole: list[float], made: list[float], *, linear: bool = False, size: float = 1e3, single: bool = False
@@ -445,12 +458,12 @@ def test_signs_that_agree_to_the_error_of_the_differences() -> None:
         """Whether the search tries a mistake that gives an input slopes `made`, for a gradient with slopes `whole`."""
         goal = np.linalg.pinv(u) @ np.array(whole)
         kind = np.float32 if single else np.float64
-        mine = [goal.reshape(5, 2), seen.right[1].astype(kind)]
-        looked = Search(seen._replace(mine=mine), together=False)
+        mine = [goal.reshape(5, 2), seen.right_gradients[1].astype(kind)]
+        looked = Search(seen._replace(user_gradients=mine), with_groups=False)
         sums = np.zeros((1, 3, 2))
         sums[0, :, 0] = np.array(made) - right
-        looked.added = ([mutant._replace(linear=linear)], sums, np.full((1, 3, 2), size))
-        return len(list(looked._signed([0]))) == 1
+        looked.single_changes = ([mutant._replace(linear=linear)], sums, np.full((1, 3, 2), size))
+        return len(list(looked._fitting_mutants([0]))) == 1
 
     assert signed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], size=1e-3)
     assert signed([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], size=1e-3)  # by a factor
@@ -474,18 +487,18 @@ def test_a_search_walks_at_most_a_given_number_of_mistakes_of_one_kind(monkeypat
     seen = look_again(layer, [np.zeros((5, 2)), np.zeros((2, 3))])
     for most in (1, 3):
         monkeypatch.setattr(searching, "WALKED", most)
-        found = Search(seen, together=False).matches([0, 1])
+        found = Search(seen, with_groups=False).matches([0, 1])
         kinds = [m.mutant.kind for m in found]
         assert max(map(kinds.count, kinds)) == most
     seen = look_again(lambda x, w: np.tanh(np.sin(x @ w) * 2.0).sum())
     monkeypatch.setattr(searching, "WALKS", 0)
-    assert list(Search(seen)._walks()) == []
+    assert list(Search(seen)._walk_mutants()) == []
     cost = sum(np.size(n.out) for n in seen.trace.operations) + searching.SLOW * len(seen.trace.operations)
     for walks in (1, 4):
         monkeypatch.setattr(searching, "WALKS", walks * cost)
-        assert len(list(Search(seen)._walks())) == walks
+        assert len(list(Search(seen)._walk_mutants())) == walks
         monkeypatch.setattr(searching, "WALKS", walks * cost - 1)
-        assert len(list(Search(seen)._walks())) == walks - 1
+        assert len(list(Search(seen)._walk_mutants())) == walks - 1
 
 
 def steps(x: Any, w: Any) -> Any:
@@ -498,7 +511,7 @@ def steps(x: Any, w: Any) -> Any:
 def test_mistakes_at_several_operations() -> None:
     seen = look_again(steps)
     search = Search(seen)
-    walks = list(search._walks())
+    walks = list(search._walk_mutants())
     assert {type(m).__name__ for m, _ in walks} == {"Mutant", "Recomputed"}
     assert [m.cost for m, _ in walks] == sorted(m.cost for m, _ in walks)
     tried = [(m.kind, tuple((p, part.text, part.slot, part.key) for p, part in m.parts)) for m, _ in walks]
@@ -506,19 +519,19 @@ def test_mistakes_at_several_operations() -> None:
     for mutant, along in walks:
         made = mutant.walk(seen.trace)
         assert made is not None
-        np.testing.assert_array_equal(along, search._seen(made))
+        np.testing.assert_array_equal(along, search._directional_derivatives(made))
     kind = "missing_activation_derivative"
     mutant = next(m for m, _ in walks if isinstance(m, Mutant) and m.times == 4 and m.kind == kind)
     made = mutant.walk(seen.trace)
     assert made is not None
     for by in (1.0, -3.0):
-        found = Search(seen._replace(mine=[by * m for m in made])).matches([0, 1])
+        found = Search(seen._replace(user_gradients=[by * m for m in made])).matches([0, 1])
         assert (kind, 4, "1" if by == 1 else "-3") in [
             (m.mutant.kind, m.mutant.times, m.factor.name) for m in found]  # fmt: skip
         for match in found:
-            for one, two in zip(grads_of(match, seen.trace, seen.right), made, strict=True):
+            for one, two in zip(grads_of(match, seen.trace, seen.right_gradients), made, strict=True):
                 np.testing.assert_allclose(one, by * two, rtol=1e-5, atol=1e-8)
-    assert Search(seen._replace(mine=made), together=False).matches([0, 1]) == []
+    assert Search(seen._replace(user_gradients=made), with_groups=False).matches([0, 1]) == []
 
 
 def test_sums_over_broadcasts_that_are_missing() -> None:
@@ -537,7 +550,7 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
     text = ("Values that were broadcast are used in many places, so their gradients are sums over them. These sums are "
             "missing.")  # fmt: skip
     assert {m.text for m in every[3:]} == {text}
-    assert all(m.wide and m.kind == "broadcast_not_summed" for m in every)
+    assert all(m.is_unsummed and m.kind == "broadcast_not_summed" for m in every)
     many = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 22)), X, W)[0]
     fewer = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 21)), X, W)[0]
     assert len(list(_missing_sums(many))) == 20
@@ -546,7 +559,7 @@ def test_sums_over_broadcasts_that_are_missing() -> None:
 
 def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     seen = look_again(layer)
-    trace, right = seen.trace, seen.right
+    trace, right = seen.trace, seen.right_gradients
     place = trace.operations.index(node_of(trace, "matmul"))
     linear = Mutant("scale", "", ((place, cut(1)),), linear=True)
     plain = linear._replace(linear=False)
@@ -554,7 +567,7 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     assert made is not None
 
     def name(mutant: Any, mine: list[Array], over: tuple[int, ...] = (0, 1)) -> str | None:
-        found = _fitting_factor(seen._replace(mine=mine), mutant, list(over))
+        found = _fitting_factor(seen._replace(user_gradients=mine), mutant, list(over))
         return found and found.name
 
     assert name(plain, made) == "1"
@@ -567,9 +580,14 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     assert name(linear, [r + 6 * (r - m) for r, m in zip(right, made, strict=True)]) == "7"
     assert name(linear, [r + 1e-3 * np.sin(r) for r in right]) is None
     probes = [(made, trace, right)]
-    assert (_fitting_factor(seen._replace(mine=made, probes=probes), plain, [0, 1]) or Factor("", 0)).name == "1"
     assert (
-        _fitting_factor(seen._replace(mine=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]) is None
+        _fitting_factor(seen._replace(user_gradients=made, probes=probes), plain, [0, 1]) or Factor("", 0)
+    ).name == "1"
+    assert (
+        _fitting_factor(
+            seen._replace(user_gradients=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]
+        )
+        is None
     )
 
 
@@ -673,14 +691,14 @@ def test_places_that_one_line_made_or_that_take_one_input() -> None:
 def test_the_sentence_about_a_gradient_lost_in_every_run() -> None:
     trace = traced_of(steps, X, W)[0]
     uses, place = uses_of(trace), places_of(trace, "tanh")[0]
-    kind, text = _lost(trace, place, None, uses, 3)
+    kind, text = _why_lost_in_runs(trace, place, None, uses, 3)
     assert (kind, text) == ("not_carried_back", (
         "The gradient is not passed back through this operation in any of its 3 runs: what each step passes to the one "
         "before is forgotten."))  # fmt: skip
-    assert _lost(trace, place, None, uses, 2) == why_lost(trace, place, None, uses)
+    assert _why_lost_in_runs(trace, place, None, uses, 2) == why_lost(trace, place, None, uses)
     square = traced_of(lambda x, w: (x * x + w * w).sum(), A, C)[0]
     half = places_of(square, "multiply")[0]
-    assert _lost(square, half, 0, uses_of(square), 3)[0] == "product_rule_half"
+    assert _why_lost_in_runs(square, half, 0, uses_of(square), 3)[0] == "product_rule_half"
 
 
 def test_mistakes_at_all_operations_of_a_line() -> None:
@@ -708,7 +726,7 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
 def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
     seen = look_of(f, *(leaves or (X, W)))
     return _cost_and_diagnosis(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor),
-                                   range(len(seen.leaves)))  # fmt: skip
+                                   range(len(seen.float64_inputs)))  # fmt: skip
 
 
 def test_the_sentence_and_the_cost_of_a_match() -> None:
@@ -867,7 +885,7 @@ def test_the_values_that_all_paths_lead_to_are_near() -> None:
 def test_a_factor_of_all_inputs_is_one_of_the_last_operation() -> None:
     def told(f: Any, *leaves: Array) -> tuple[str, str]:
         seen = look_of(f, *leaves, mine=lambda right: [-g for g in right])
-        found = _joint(seen, list(range(len(leaves))), [])
+        found = _find_joint_diagnosis(seen, list(range(len(leaves))), [])
         assert found is not None
         return found.where, found.text
 

@@ -12,13 +12,13 @@ import pytest
 import tinygrad_nn.compare.layers.lines as lines_module
 from tests.compare_parts import graph_of
 from tests.test_compare_layer_parts import seen_of
-from tinygrad_nn.compare.behaviour import _grows, _is_close, is_unsteady, overwrite_diagnosis, same_results
+from tinygrad_nn.compare.behaviour import _grows, _is_close, overwrite_diagnosis, same_results, unsteady_diagnosis
 from tinygrad_nn.compare.diagnosis import Diagnosis, Difference, Distances, Row, compact_text
 from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.factors import Factor, name_factor
-from tinygrad_nn.compare.layers.comparison import DIRECTIONS, _answered, _method, _no_loss
+from tinygrad_nn.compare.layers.comparison import DIRECTIONS, _answered_cases, _method, _no_loss
 from tinygrad_nn.compare.layers.equations import ACTIVATION, EQUATIONS, FUSED, LOSS, PENALTY, right_equation
-from tinygrad_nn.compare.layers.lines import _add_edit, _close, _diagnosis_index, with_source_lines
+from tinygrad_nn.compare.layers.lines import _add_edit, _agree, _diagnosis_index, with_source_lines
 from tinygrad_nn.compare.numerical import precision
 from tinygrad_nn.compare.numerical.noise import has_float32_values
 from tinygrad_nn.compare.numerical.precision import MOST, SAMPLE, _cast, _rounding_bound, measured_rounding
@@ -83,7 +83,7 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     assert same_results([ONE, nan], [ONE.copy(), nan.copy()])
     assert not same_results([ONE, TWO], [ONE, TWO * (1 + EPS)])
     assert not same_results([ONE], [ONE[None]])
-    assert is_unsteady([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
+    assert unsteady_diagnosis([[ONE, nan]] * 3, ["a", "b"], "Advice.") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_calls_that_are_equal_bit_for_bit() -> None:
     ],
 )  # fmt: skip
 def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str, evidence: str) -> None:
-    found = is_unsteady(calls, ["a", "b"], "Fix the seed.")
+    found = unsteady_diagnosis(calls, ["a", "b"], "Fix the seed.")
     assert found is not None
     assert (found.kind, found.where, found.evidence) == (kind, where, (evidence,))
     assert found.text == (
@@ -222,7 +222,7 @@ def test_a_change_of_a_line_in_a_diagnosis() -> None:
     ],
 )  # fmt: skip
 def test_gradients_that_are_right_after_a_change(mine: Any, right: Any, close: bool) -> None:
-    assert _close(np.array(mine), np.array(right)) is close
+    assert _agree(np.array(mine), np.array(right)) is close
 
 
 def test_when_a_line_is_looked_for_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_experiments_that_a_code_cannot_answer_are_left_out() -> None:
             raise KeyError("these sizes only")
         return 7.0, [layer.W.data for layer in model], [layer.b.data for layer in model]
 
-    found = list(_answered(cases, manual))
+    found = list(_answered_cases(cases, manual))
     assert [case.rows for case in found] == [4, 5]
     assert all(case.answer.loss == 7.0 for case in found)
 
@@ -477,7 +477,7 @@ def test_a_gradient_that_is_not_summed_stays_as_large_as_the_result() -> None:
     add = names.index("add")
     weight = trace.outs[0][1]
     arrived: dict[int, Array] = {}
-    right = gradients(trace, arrived=arrived)
+    right = gradients(trace, cotangents=arrived)
     np.testing.assert_allclose(right[0], weight * (2 * x + np.exp(b)))
     np.testing.assert_allclose(right[1], (weight * x).sum(axis=0) * np.exp(b))
     assert sorted(arrived) == [0, 1, 2]

@@ -15,7 +15,7 @@ from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.paths import Traced
-from tinygrad_nn.compare.rows import Checked
+from tinygrad_nn.compare.rows import CheckedEntry
 from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, unnamed, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
@@ -68,10 +68,10 @@ def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypat
     """The errors: ten times that of the derivative, the rounding error of the graph, and 1e-10 of the gradient."""
     plain = Estimate(6.0, 0.5)
     slopes, judge, ask, _ = asked(monkeypatch, plain, plain, plain, plain, Estimate(6.0, 0.5, AT_POINT))
-    assert ask((0,)) == Checked(6.0, 5.0 + 0.125 + 0.1, False)
-    assert ask((1,)) == Checked(1.5, 1.25 + 0.25 + 0.3, False)
-    assert ask((2,)) == Checked(6.0, 5.0 + 0.5, False)
-    assert ask((2,)) == Checked(6.0, 5.0 + 0.5, True)
+    assert ask((0,)) == CheckedEntry(6.0, 5.0 + 0.125 + 0.1, False)
+    assert ask((1,)) == CheckedEntry(1.5, 1.25 + 0.25 + 0.3, False)
+    assert ask((2,)) == CheckedEntry(6.0, 5.0 + 0.5, False)
+    assert ask((2,)) == CheckedEntry(6.0, 5.0 + 0.5, True)
     assert [d.tolist() for d in slopes.directions[1:]] == [[1, 0, 0], [0, 4, 0], [0, 0, 1], [0, 0, 1]]
     assert slopes.cotangents == [[2.0, 3.0]] * 5
     assert judge.checked == 4
@@ -602,7 +602,7 @@ def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPat
                                      State(Statement(1, 1, ""), X, False, 99)])  # fmt: skip
     asked: list[Any] = []
     called: Any = SimpleNamespace(
-        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], at=asked.append)
+        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], float_indices=[0]), runs=[0], at=asked.append)
     graph: Any = SimpleNamespace(operations=[])
     found = iter([(graph, {}, there, []), (graph, {}, there[:2], [])])
     monkeypatch.setattr(probes, "matched", lambda run, summed: next(found))
@@ -630,7 +630,12 @@ def test_inputs_that_a_backward_was_not_made_for_are_left_out() -> None:
         raise ValueError
 
     called: Any = SimpleNamespace(
-        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], around=[0], at=fails)
+        rng=np.random.default_rng(0),
+        inputs=SimpleNamespace(leaves=[X], float_indices=[0]),
+        runs=[0],
+        around=[0],
+        at=fails,
+    )
     tape: Any = SimpleNamespace(summed=1.0, operations=[])
     assert probes.Probes(called, tape, [], SimpleNamespace(states=[]), {})._run() == []  # type: ignore[arg-type]
     assert called.runs == [0]

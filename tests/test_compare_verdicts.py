@@ -18,7 +18,6 @@ from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.verdict import (
     NOTHING,
     SINGLE,
-    _blamed,
     _cheapest,
     _confirmed_findings,
     _convention_diagnosis,
@@ -26,14 +25,15 @@ from tinygrad_nn.compare.layers.verdict import (
     _evidence,
     _explained,
     _explained_deltas,
-    _given_deltas,
     _hidden_mistakes,
+    _is_loss_doubled,
     _is_right,
     _is_rounding,
-    _loss_doubled,
     _merged,
-    _unsteady,
-    _written,
+    _overwritten_names,
+    _shown_findings,
+    _unsteady_diagnosis,
+    _user_batch_deltas,
     _wrong_part_text,
     diagnose,
 )
@@ -43,8 +43,8 @@ Array = np.ndarray[Any, Any]
 
 
 def verdict_of(seen: list[Witness], *found: Finding, **more: Any) -> Any:
-    made = {"given": seen[0], "seen": seen, "others": [], "state": State((), found, 0.0), "hidden": False,
-            "again": [seen[0].case.answer] * 2, "delta": [None, None]}  # fmt: skip
+    made = {"user_batch": seen[0], "witnesses": seen, "varied": [], "state": State((), found, 0.0), "hidden": False,
+            "repeated_answers": [seen[0].case.answer] * 2, "delta": [None, None]}  # fmt: skip
     return SimpleNamespace(**{**made, **more})
 
 
@@ -60,7 +60,7 @@ def single(got: float, right: float, bound: float, *shapes: tuple[int, ...]) -> 
     case: Any = SimpleNamespace(answer=SimpleNamespace(dW=[W], db=[b]),
                                 right=SimpleNamespace(dW=[np.full_like(W, right)], db=[np.full_like(b, right)]))
     noise: Any = SimpleNamespace(dW=[np.full_like(W, bound)], db=[np.full_like(b, bound)])
-    return SimpleNamespace(given=Witness(case, noise))
+    return SimpleNamespace(user_batch=Witness(case, noise))
 
 
 @pytest.mark.parametrize("bound", [1e-3, 1.0, 40.0])
@@ -92,12 +92,12 @@ def test_rounding_is_in_more_than_three_entries_and_in_more_than_three_of_ten(
 
 
 def test_rounding_is_looked_for_in_the_layer_that_a_row_names() -> None:
-    one, two = single(1.5, 1.5, 1.0, (2, 3), (4,)).given, single(1.5, 9.0, 1.0, (2, 3), (4,)).given
+    one, two = single(1.5, 1.5, 1.0, (2, 3), (4,)).user_batch, single(1.5, 9.0, 1.0, (2, 3), (4,)).user_batch
     answer, right = (SimpleNamespace(dW=[*a.dW, *b.dW], db=[*a.db, *b.db]) for a, b in (
         (one.case.answer, two.case.answer), (one.case.right, two.case.right)))  # fmt: skip
     noise: Any = SimpleNamespace(dW=one.noise.dW * 2, db=one.noise.db * 2)
     case: Any = SimpleNamespace(answer=answer, right=right)
-    verdict: Any = SimpleNamespace(given=Witness(case, noise))
+    verdict: Any = SimpleNamespace(user_batch=Witness(case, noise))
     for part in "Wb":
         assert _is_rounding([row(f"layer 1 {part}")], verdict)
         assert not _is_rounding([row(f"layer 2 {part}")], verdict)
@@ -149,7 +149,7 @@ def test_findings_that_are_no_other_kind_of_mean() -> None:
         [replace(BY_N, part="b")], [replace(BY_N, factor=None)], [replace(BY_N, factor=Factor("N", 4.1))],
     ):  # fmt: skip
         assert _convention_diagnosis(verdict_of(seen), found) is None
-    assert _convention_diagnosis(SimpleNamespace(given=seen[0], seen=[]), [BY_N]) is None
+    assert _convention_diagnosis(SimpleNamespace(user_batch=seen[0], witnesses=[]), [BY_N]) is None
     bare = [Witness(w.case, None) for w in seen]
     assert _convention_diagnosis(verdict_of(bare), [BY_N]) is None
     plain = mean_of(lambda w: w.case.rows, method="none")
@@ -171,7 +171,9 @@ def said(got: Any, f: Finding, noise: float | None = None, dtype: Any = np.float
     W = RIGHT3 if f.part == "b" or got is None else np.asarray(got)
     b = RIGHT3[0] if f.part != "b" or got is None else np.asarray(got)
     right = SimpleNamespace(dW=[RIGHT3], db=[RIGHT3[0]], delta=[RIGHT3])
-    case: Any = SimpleNamespace(answer=SimpleNamespace(dW=[W], db=[b]), right=right, given=True, dtype=np.dtype(dtype))
+    case: Any = SimpleNamespace(
+        answer=SimpleNamespace(dW=[W], db=[b]), right=right, is_user_batch=True, dtype=np.dtype(dtype)
+    )
     W3, b3 = (None if noise is None else [np.full_like(x, noise)] for x in (RIGHT3, RIGHT3[0]))
     each: Any = None if noise is None else SimpleNamespace(dW=W3, db=b3, delta=W3)
     return _wrong_part_text(verdict_of([Witness(case, each)]), f)  # type: ignore[arg-type]
@@ -193,26 +195,26 @@ def test_the_sentence_about_an_unexplained_array() -> None:
     assert said(RIGHT3.T, OF_W) == "dW has shape (3, 2), but should have (2, 3)."
     assert said(RIGHT3[0, :2], OF_B) == "db has shape (2,), but should have (3,)."
     assert said(None, OF_DELTA) == "delta is wrong in other batches, and no known mistake explains it."
-    told = replace(OF_DELTA, got=moved(1.0))
+    told = replace(OF_DELTA, user_array=moved(1.0))
     assert said(None, told) == "delta is wrong in other batches, and no known mistake explains it."
-    told = replace(told, wanted=RIGHT3)
+    told = replace(told, right_array=RIGHT3)
     assert said(None, told) == one.format("1, 0", "delta", 5, 9, 8, 1.125)
     elsewhere = replace(told, text="In a random batch of 3 rows: delta is wrong, and so on.")
     assert said(None, elsewhere) == "In a random batch of 3 rows: " + one.format("1, 0", "delta", 5, 9, 8, 1.125)
     both = moved(1.0) + moved(0.9e-8 * 8, (0, 0), 0 * RIGHT3)
-    assert "Entry [1, 0] of delta" in said(None, replace(elsewhere, got=both))
+    assert "Entry [1, 0] of delta" in said(None, replace(elsewhere, user_array=both))
     both = moved(1.0) + moved(1.1e-8 * 8, (0, 0), 0 * RIGHT3)
-    assert "Column 0 of delta" in said(None, replace(elsewhere, got=both))
+    assert "Column 0 of delta" in said(None, replace(elsewhere, user_array=both))
 
 
 def test_the_expected_array_may_be_computed_from_a_wrong_delta() -> None:
     wanted = 2 * RIGHT3
     got = moved(1.0, right=wanted)
     told = "Entry [1, 0] of {} is wrong, the other 5 are right: it is 17, and should be 16 (ratio 1.0625)."
-    assert said(got, replace(OF_W, wanted=wanted)) == told.format("dW") + WITH
-    assert said(None, replace(OF_DELTA, got=got, wanted=wanted)) == told.format("delta") + ABOVE
-    assert said(moved(1.0), replace(OF_W, wanted=RIGHT3 * (1 + 0.9e-8))).endswith("(ratio 1.125).")
-    assert said(moved(1.0), replace(OF_W, wanted=RIGHT3 * (1 + 1.1e-8))).endswith(WITH)
+    assert said(got, replace(OF_W, right_array=wanted)) == told.format("dW") + WITH
+    assert said(None, replace(OF_DELTA, user_array=got, right_array=wanted)) == told.format("delta") + ABOVE
+    assert said(moved(1.0), replace(OF_W, right_array=RIGHT3 * (1 + 0.9e-8))).endswith("(ratio 1.125).")
+    assert said(moved(1.0), replace(OF_W, right_array=RIGHT3 * (1 + 1.1e-8))).endswith(WITH)
 
 
 @pytest.mark.parametrize(
@@ -299,11 +301,11 @@ SMALL = "found in small networks of the same activations, with random weights an
     ],
 )  # fmt: skip
 def test_the_evidence_of_a_finding(f: Finding, seen: Any, more: Any, evidence: tuple[str, ...]) -> None:
-    witnesses: Any = [SimpleNamespace(case=SimpleNamespace(rows=n, large=bool(more.get("large")))) for n in seen]
-    other: Any = SimpleNamespace(case=SimpleNamespace(rows=9, large=bool(more.get("large"))))
+    witnesses: Any = [SimpleNamespace(case=SimpleNamespace(rows=n, is_large=bool(more.get("large")))) for n in seen]
+    other: Any = SimpleNamespace(case=SimpleNamespace(rows=9, is_large=bool(more.get("large"))))
     given = other if more.get("other") else witnesses[0]
     state = State((), (f,), 0.0)
-    verdict: Any = SimpleNamespace(seen=witnesses, given=given, state=state, hidden=bool(more.get("hidden")))
+    verdict: Any = SimpleNamespace(witnesses=witnesses, user_batch=given, state=state, hidden=bool(more.get("hidden")))
     assert _evidence(verdict, f) == evidence
 
 
@@ -358,17 +360,17 @@ def test_a_loss_that_holds_the_penalty_twice(twice: bool, off: float, doubled: b
     (w,) = seen_of(rows=(4,))
     told = (float(w.case.right.loss) + twice * w.penalty) * (1 + off)
     w.case.answer = replace(w.case.answer, loss=told)
-    assert _loss_doubled(w) is doubled
+    assert _is_loss_doubled(w) is doubled
     (bare,) = seen_of("none", rows=(4,))
-    assert not _loss_doubled(bare)
+    assert not _is_loss_doubled(bare)
 
 
 def test_the_deltas_of_an_explanation_in_the_batch_that_was_given() -> None:
     seen = seen_of()
     deltas: Any = (("a1", "b1"), ("a0", "b0"))
     state = State((), (), 0.0, deltas)
-    assert _given_deltas(seen[0], seen, state) == ["a0", "a1"]
-    assert _given_deltas(seen[1], seen, state) == ["b0", "b1"]
+    assert _user_batch_deltas(seen[0], seen, state) == ["a0", "a1"]
+    assert _user_batch_deltas(seen[1], seen, state) == ["b0", "b1"]
 
 
 def test_findings_that_the_batch_bears_out() -> None:
@@ -377,7 +379,7 @@ def test_findings_that_the_batch_bears_out() -> None:
     delta, weights = Finding(0, "delta", "scale", ""), Finding(0, "W", "scale", "")
     state = State((), (delta, weights, Finding(1, "W", "scale", "")), 0.0, deltas)
     for w in seen:
-        assert _blamed(w, seen, state) == (delta,)
+        assert _shown_findings(w, seen, state) == (delta,)
 
 
 def test_the_explanation_that_assumes_least(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +393,9 @@ def test_the_explanation_that_assumes_least(monkeypatch: pytest.MonkeyPatch) -> 
         return found[len(seen)]
 
     monkeypatch.setattr(verdict_module, "explain", explain_)
-    monkeypatch.setattr(verdict_module, "_blamed", lambda g, seen, state: state.found[: blamed.get(len(seen), 9)])
+    monkeypatch.setattr(
+        verdict_module, "_shown_findings", lambda g, seen, state: state.findings[: blamed.get(len(seen), 9)]
+    )
     tries = [[given, one, two], [given, one], [given]]
     f, unknown = Finding(0, "W", "scale", ""), Finding(0, "W", "unknown", "")
 
@@ -431,11 +435,11 @@ def test_a_mistake_behind_a_right_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     for none in (nothing, State((), (f, unknown), 1.0)):
         sure["state"] = none
         assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
-    given.case.answer = replace(given.case.answer, kept=("layer 1 b has shape (1, 4)",))
+    given.case.answer = replace(given.case.answer, kept_axes=("layer 1 b has shape (1, 4)",))
     assert _hidden_mistakes(given, [near], unsummed, [given], False) == (unsummed, [given], True)
     assert _hidden_mistakes(given, [near], state, [given], False) == (NOTHING, [], False)
     (several,) = seen_of(rows=(2,))
-    several.case.answer = replace(several.case.answer, kept=("layer 1 b has shape (1, 4)",))
+    several.case.answer = replace(several.case.answer, kept_axes=("layer 1 b has shape (1, 4)",))
     assert _hidden_mistakes(several, [near], unsummed, [several], False) == (NOTHING, [], False)
 
 
@@ -443,25 +447,25 @@ def test_non_finite_answers_are_not_explained() -> None:
     seen = seen_of(told=True)
     seen[0].case.answer.dW[1][0, 0] = np.inf
     again: Any = [seen[1].case.answer] * 2
-    found = diagnose(seen[0], seen[1:], [], [], again=again)
-    assert (found.given, found.seen, found.others, found.state, found.hidden, found.delta) == (
+    found = diagnose(seen[0], seen[1:], [], [], repeated_answers=again)
+    assert (found.user_batch, found.witnesses, found.varied, found.state, found.hidden, found.delta) == (
         seen[0], [], seen[1:], NOTHING, False, [None, None])  # fmt: skip
-    assert found.again is again
+    assert found.repeated_answers is again
 
 
 def test_the_explanation_and_its_deltas() -> None:
     seen = spoiled(lambda c, d: 3 * d)
-    found = diagnose(seen[0], seen[1:], [], [], again=[])
-    assert [(f.layer, f.part, f.kind, f.times) for f in found.state.found] == [(0, "delta", "scale", "3")]
-    assert (found.seen, found.others, found.hidden) == (seen, seen[1:], False)
+    found = diagnose(seen[0], seen[1:], [], [], repeated_answers=[])
+    assert [(f.layer, f.part, f.kind, f.times) for f in found.state.findings] == [(0, "delta", "scale", "3")]
+    assert (found.witnesses, found.varied, found.hidden) == (seen, seen[1:], False)
     for d, s, right in zip(found.delta, (3.0, 1.0), seen[0].case.right.delta, strict=True):
         np.testing.assert_allclose(d, s * right, rtol=1e-12)  # type: ignore[arg-type]
     right = seen_of()
-    found = diagnose(right[0], right[1:], [], [], again=[])
-    assert (found.state.found, found.hidden) == ((), False)
+    found = diagnose(right[0], right[1:], [], [], repeated_answers=[])
+    assert (found.state.findings, found.hidden) == ((), False)
     told = seen_of(told=True)
     told[0].case.answer.delta[0] *= 2  # type: ignore[index]
-    found = diagnose(told[0], told[1:], [], [], again=[])
+    found = diagnose(told[0], told[1:], [], [], repeated_answers=[])
     for d, mine in zip(found.delta, told[0].case.answer.delta or [], strict=True):
         assert d is mine
 
@@ -469,14 +473,14 @@ def test_the_explanation_and_its_deltas() -> None:
 def test_what_small_networks_show_of_a_large_one_is_looked_for_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = spoiled(lambda c, d: 3 * d)
     monkeypatch.setattr(experiment_module, "LARGE", 0)
-    found = diagnose(seen[0], seen[1:], [], [], again=[])
-    assert [(f.layer, f.part, f.times) for f in found.state.found] == [(0, "delta", "3")]
-    assert found.seen == seen
+    found = diagnose(seen[0], seen[1:], [], [], repeated_answers=[])
+    assert [(f.layer, f.part, f.times) for f in found.state.findings] == [(0, "delta", "3")]
+    assert found.witnesses == seen
     for d, s, right in zip(found.delta, (3.0, 1.0), seen[0].case.right.delta, strict=True):
         np.testing.assert_allclose(d, s * right, rtol=1e-12)  # type: ignore[arg-type]
     right_ = seen_of()
-    found = diagnose(right_[0], right_[1:], [], [], again=[])
-    assert (found.state.found, found.seen, found.hidden) == ((), right_[1:], False)
+    found = diagnose(right_[0], right_[1:], [], [], repeated_answers=[])
+    assert (found.state.findings, found.witnesses, found.hidden) == ((), right_[1:], False)
     for d, right in zip(found.delta, right_[0].case.right.delta, strict=True):
         np.testing.assert_array_equal(d, right)  # type: ignore[arg-type]
 
@@ -537,19 +541,25 @@ def test_differing_calls_are_reported_with_the_names_of_their_arrays() -> None:
                 dW, db = [g.copy() for g in w.case.right.dW], [g.copy() for g in w.case.right.db]
                 (dW if part == "W" else db)[k][0] += np.cos(n)
                 answers.append(replace(w.case.answer, dW=dW, db=db))
-            found = _unsteady(verdict_of([w], again=answers[1:]))
+            found = _unsteady_diagnosis(verdict_of([w], repeated_answers=answers[1:]))
             assert found is not None
             assert (found.kind, found.where) == ("nondeterministic", f"layer {k + 1} {part}")
             assert found.text.endswith(advice)
     (w,) = seen_of(rows=(4,))
-    assert _unsteady(verdict_of([w])) is None
+    assert _unsteady_diagnosis(verdict_of([w])) is None
 
 
 def test_overwritten_arrays_are_listed_from_the_loss_backwards() -> None:
     (w,) = seen_of(rows=(4,))
     names = ("data_cache.x", "layer 2 W", "data_cache.a[0]", "data_out", "data_cache.z[1]")
     w.case.answer = replace(w.case.answer, overwritten=names)
-    assert _written(verdict_of([w])) == ["layer 2 W", "data_out", "data_cache.z[1]", "data_cache.x", "data_cache.a[0]"]
+    assert _overwritten_names(verdict_of([w])) == [
+        "layer 2 W",
+        "data_out",
+        "data_cache.z[1]",
+        "data_cache.x",
+        "data_cache.a[0]",
+    ]
 
 
 def test_the_same_factor_of_W_and_b_is_reported_once() -> None:

@@ -212,7 +212,7 @@ def test_what_a_context_keeps() -> None:
     assert one.needs_input_grad == (True, False)
     one.save_for_backward(1)
     assert one.saved_values == one.saved_tensors == (1,)
-    bare = Context(bare=True)
+    bare = Context(unwrap_single=True)
     bare.save_for_backward(1)
     assert bare.saved_values == 1
     bare.save_for_backward(1, 2)

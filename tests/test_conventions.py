@@ -521,16 +521,16 @@ NONE = "The backward returns no gradient of "
 def test_gradients_of_some_inputs_are_enough_on_request(
     inputs: dict[str, Any], found: Any, names: list[str], moving: list[str], expected: list[Array], note: list[str]
 ) -> None:
-    pairing = Pairing(make_inputs(list(inputs), list(inputs.values())), found, names, some=True)
-    assert [pairing.inputs.labels[i] for i in pairing.inputs.moving] == moving
+    pairing = Pairing(make_inputs(list(inputs), list(inputs.values())), found, names, allows_missing=True)
+    assert [pairing.inputs.labels[i] for i in pairing.inputs.float_indices] == moving
     assert [g.tolist() for g in pairing.gradients(found)] == [e.tolist() for e in expected]
     assert pairing.notes == note
 
 
 def test_each_call_gives_what_the_first_did() -> None:
-    pairing = Pairing(make_inputs(["x", "w"], [G, H]), {"dx": G, "dw": H}, some=True)
+    pairing = Pairing(make_inputs(["x", "w"], [G, H]), {"dx": G, "dw": H}, allows_missing=True)
     assert [g.tolist() for g in pairing.gradients({"dw": 2 * H, "dx": G})] == [[1, 2], [6, 8, 10]]
     with pytest.raises(TypeError, match="manual gave no gradient of w in a later call; it needs a gradient for each"):
         pairing.gradients({"dx": G})
     with pytest.raises(TypeError, match="manual gave no gradient of any input; it needs a gradient for each of x, w"):
-        Pairing(make_inputs(["x", "w"], [G, H]), (None, None), some=True)
+        Pairing(make_inputs(["x", "w"], [G, H]), (None, None), allows_missing=True)

@@ -117,8 +117,8 @@ def test_numbers_that_are_written(text: str, value: Any) -> None:
 def test_the_expressions_that_are_read(text: str, found: list[str]) -> None:
     assert [ast.unparse(spot.node) for spot in expressions_read(statement(text))] == found
     for spot in expressions_read(statement(text)):
-        held = getattr(spot.holder, spot.field)
-        assert (held if spot.at is None else held[spot.at]) is spot.node
+        held = getattr(spot.parent, spot.field)
+        assert (held if spot.position is None else held[spot.position]) is spot.node
 
 
 def test_statements_inside_of_others_come_with_what_holds_them() -> None:
@@ -322,13 +322,13 @@ def test_a_program_runs_again_from_a_changed_statement_on() -> None:
     p = program("def backward(x, k=2):\n    'Says.'\n    y = x * k\n    z = y + 1\n    return z\n", np.arange(2.0))
     assert [sorted(set(env) & {"x", "k", "y", "z"}) for env in p.before] == [["k", "x"], ["k", "x", "y"], ["k", "x",
     "y", "z"]]
-    assert p.whole().tolist() == [1, 3]
+    assert p.run_all().tolist() == [1, 3]
     assert changed(p, 0, "x * k", "x - k").tolist() == [-1, 0]
     assert changed(p, 0, "x * k", "-k + x") is UNCHANGED
     assert changed(p, 1, "+ 1", "- 1").tolist() == [-1, 1]
     assert changed(p, 2, "z", "2 * z").tolist() == [2, 6]
     assert changed(p, 2, "z", "z + z") is UNCHANGED
-    assert p.whole().tolist() == [1, 3]
+    assert p.run_all().tolist() == [1, 3]
 
 
 def test_each_run_of_a_program_begins_with_the_values_as_they_were() -> None:
@@ -338,7 +338,7 @@ def test_each_run_of_a_program_begins_with_the_values_as_they_were() -> None:
     for _ in range(2):
         assert changed(p, 1, "x * 2", "x * 3").tolist() == [4, 4]
         assert changed(p, 2, "+= x", "+= 5 * x").tolist() == [7, 7]
-        p.seen.clear()
+        p.seen_values.clear()
     assert p.before[2]["d"]["a"].tolist() == [2, 2]
     for name, line in (("if x.any():\n        return x", 0), ("for i in range(2):\n        if i: return i * x", 0)):
         early = program(f"def backward(x):\n    {name}\n    return 0 * x\n", np.ones(2))
@@ -350,7 +350,7 @@ def test_a_program_knows_its_helpers_its_closure_and_the_names_before_each_line(
     text = ("def half(x):\n    a = x / 2\n    return a\n\n\ndef backward(x):\n    y = half(x) * factor\n"
             "    for i in range(3):\n        y = y + i\n    return y\n")  # fmt: skip
     p = program(text, np.ones(2), factor=np.full(2, 4.0))
-    assert p.whole().tolist() == [5, 5]
+    assert p.run_all().tolist() == [5, 5]
     units = [(k, source.name, ast.unparse(stmt).split("\n")[0], field) for k, source, stmt, _, field, _ in p.units()]
     assert units == [
         (0, "backward", "y = half(x) * factor", "body"), (1, "backward", "for i in range(3):", "body"),

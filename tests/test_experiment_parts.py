@@ -8,7 +8,7 @@ import pytest
 
 from tests.wrong_backward import Setting
 from tinygrad_nn.compare.experiment import Experiment, varied_experiments
-from tinygrad_nn.compare.numerical.activations_again import kinks
+from tinygrad_nn.compare.numerical.activations import kinks
 
 
 @pytest.mark.parametrize(
@@ -19,18 +19,18 @@ from tinygrad_nn.compare.numerical.activations_again import kinks
 def test_a_network_is_large_by_its_weights_times_its_batches_of_64(size: int, rows: int, large: bool) -> None:
     model = [SimpleNamespace(W=np.empty(size - 10)), SimpleNamespace(W=np.empty(10))]
     case: Any = SimpleNamespace(model=model, rows=rows)
-    assert Experiment.large.fget(case) is large  # type: ignore[attr-defined]
+    assert Experiment.is_large.fget(case) is large  # type: ignore[attr-defined]
 
 
 def test_other_experiments_have_the_given_sizes_and_others() -> None:
     model, x, y, solver = Setting((8, 9, 1), ("tanh", "sigmoid"), "mse", 70).build(0)
-    start = Experiment(model, x, y, [None, None], solver, given=True)
+    start = Experiment(model, x, y, [None, None], solver, is_user_batch=True)
     found = [
         (case.rows, *(layer.n_out for layer in case.model))
         for case in varied_experiments(start, np.random.default_rng(0))
     ]
     assert found == [(64, 9, 1), (2, 9, 1), (3, 9, 1), (5, 7, 2), (1, 9, 1)]
-    start = Experiment(model, np.tile(x, (300, 1)), np.tile(y, (300, 1)), [None, None], solver, given=True)
+    start = Experiment(model, np.tile(x, (300, 1)), np.tile(y, (300, 1)), [None, None], solver, is_user_batch=True)
     small = [(case.rows, case.model[0].n_in, *(layer.n_out for layer in case.model))
              for case in varied_experiments(start, np.random.default_rng(0))]  # fmt: skip
     assert small == [(9, 5, 6, 1), (2, 5, 6, 1), (3, 5, 6, 1), (5, 5, 7, 2), (1, 5, 6, 1)]

@@ -15,9 +15,9 @@ from tinygrad_nn.compare.experiment import (
     _targets,
     _without_kept_axes,
     copy_layers,
-    given_experiment,
     own_generator,
     similar_experiments,
+    user_experiment,
     users_gradients,
     varied_experiments,
 )
@@ -37,7 +37,7 @@ def test_experiments_of_the_same_sizes_and_of_others(name: str) -> None:
     widths, rows = sizes(start)
     near = similar_experiments(start, np.random.default_rng(0))
     assert [sizes(case) for case in near] == [(widths, rows)] * 2
-    assert all(case.solver is start.solver and not case.given for case in near)
+    assert all(case.solver is start.solver and not case.is_user_batch for case in near)
     assert not np.array_equal(near[0].x, near[1].x)
     found = varied_experiments(start, np.random.default_rng(0))
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
@@ -68,18 +68,18 @@ def test_a_model_is_large_by_its_weights_and_from_64_rows_on_by_those_too(
 ) -> None:
     start = experiment(SETTINGS["deep"])
     case = Experiment(start.model, start.x[np.zeros(rows, int)], start.y[np.zeros(rows, int)], [None] * len(start.W),
-                      start.solver, given=True)  # fmt: skip
+                      start.solver, is_user_batch=True)  # fmt: skip
     monkeypatch.setattr(experiment_module, "LARGE", times * sum(W.size for W in start.W))
-    assert case.large is large
+    assert case.is_large is large
 
 
 def test_of_a_large_model_small_ones_are_made() -> None:
     start = experiment(SETTINGS["deep"])
     many = 4000
     large = Experiment(start.model, np.tile(start.x, (many, 1)), np.tile(start.y, (many, 1)), [None] * len(start.W),
-                       start.solver, given=True)  # fmt: skip
-    assert large.large
-    assert not start.large
+                       start.solver, is_user_batch=True)  # fmt: skip
+    assert large.is_large
+    assert not start.is_large
     widths = sizes(large)[0]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     found = varied_experiments(large, np.random.default_rng(0))
@@ -134,15 +134,15 @@ def test_targets_are_of_the_kind_that_was_given() -> None:
 
 def test_the_first_experiment_is_the_batch_itself() -> None:
     start = experiment(SETTINGS["dropped"])
-    made = given_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
-    assert made.given
+    made = user_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
+    assert made.is_user_batch
     np.testing.assert_array_equal(made.x, start.x)
     assert [m is None for m in made.masks] == [m is None for m in start.masks]
-    again = given_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
+    again = user_experiment(start.model, start.x, start.y, start.solver, np.random.default_rng(0))
     for m, n in zip(made.masks, again.masks, strict=True):
         np.testing.assert_array_equal(m, n)
     plain = replace(start.solver, regularization=replace(start.solver.regularization, dropout=0.0))
-    assert given_experiment(start.model, start.x, start.y, plain, np.random.default_rng(0)).masks == [None] * len(
+    assert user_experiment(start.model, start.x, start.y, plain, np.random.default_rng(0)).masks == [None] * len(
         start.W
     )
 
@@ -161,20 +161,20 @@ def test_what_a_backward_returned_as_arrays() -> None:
     found = users_gradients((1.5, dW, [np.ones((1, 3)), np.ones(2)]), b)
     assert found.loss == 1.5
     assert [g.shape for g in found.db] == [(3,), (2,)]
-    assert found.kept == ("layer 1 b has shape (1, 3)",)
+    assert found.kept_axes == ("layer 1 b has shape (1, 3)",)
     assert found.delta is None
     found = users_gradients([2, dW, [np.ones(3), np.ones((2, 1))], [np.ones((5, 3)), np.ones((5, 2))]], b)
-    assert found.kept == ("layer 2 b has shape (2, 1)",)
+    assert found.kept_axes == ("layer 2 b has shape (2, 1)",)
     assert [d.shape for d in found.delta or ()] == [(5, 3), (5, 2)]
     assert [g.dtype.kind for g in users_gradients((1, dW, [np.ones(3, int), np.ones(2)]), b).db] == ["f", "f"]
     for wrong in ((1.5, dW), (1.5, dW, b, b, b), 3.0, (1.5, dW[:1], b), (1.5, dW, ["a", "b"]),
                   (1.5, dW, [np.ones(3, complex), b[1]])):  # fmt: skip
         with pytest.raises(TypeError):
             users_gradients(wrong, b)
-    with_rest = SimpleNamespace(dW=dW, db=[np.ones((3, 2)), np.ones((2, 2))], kept=())
+    with_rest = SimpleNamespace(dW=dW, db=[np.ones((3, 2)), np.ones((2, 2))], kept_axes=())
     assert replace is not None
     unchanged: Any = users_gradients((0.0, dW, with_rest.db), b)
-    assert unchanged.kept == ()
+    assert unchanged.kept_axes == ()
     assert _without_kept_axes(unchanged, b).db[0].shape == (3, 2)
 
 

@@ -10,18 +10,18 @@ import pytest
 from tests.test_array_run import look_of
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
-from tinygrad_nn.compare.function.advice import GradientData
 from tinygrad_nn.compare.function.error_origin import ErrorOrigin
+from tinygrad_nn.compare.function.gradient_data import GradientData
 from tinygrad_nn.compare.function.operations import (
     SINGLE,
     _direct_diagnosis,
     _factor_text,
-    _joint,
-    _scaled,
+    _find_joint_diagnosis,
+    _scale_diagnosis,
     _shape_diagnosis,
-    _unknown,
+    _unexplained_diagnosis,
     _with_origin,
-    is_harmless_shape,
+    only_shape_diagnosis,
 )
 from tinygrad_nn.compare.mistakes import is_computed_from
 
@@ -36,12 +36,17 @@ def net(x: Any, w: Any, b: Any) -> Any:
 
 def look(change: Any = None, rounding: float = 1e-12, single: bool = False) -> GradientData:
     made = look_of(net, X, W, B)
-    mine = list(made.right) if change is None else change(*made.right)
+    mine = list(made.right_gradients) if change is None else change(*made.right_gradients)
     mine = [np.asarray(m, np.float32).astype(float) if single else np.asarray(m) for m in mine]
     bads = [np.abs(m - g) > rounding if m.shape == g.shape else np.ones(g.shape, bool)
-            for m, g in zip(mine, made.right, strict=True)]  # fmt: skip
-    inputs: Any = SimpleNamespace(labels=["x", "w", "b"], moving=[0, 1, 2])
-    return made._replace(mine=mine, bads=bads, inputs=inputs, rounding=[np.full(g.shape, rounding) for g in made.right])
+            for m, g in zip(mine, made.right_gradients, strict=True)]  # fmt: skip
+    inputs: Any = SimpleNamespace(labels=["x", "w", "b"], float_indices=[0, 1, 2])
+    return made._replace(
+        user_gradients=mine,
+        wrong_masks=bads,
+        inputs=inputs,
+        rounding=[np.full(g.shape, rounding) for g in made.right_gradients],
+    )
 
 
 def row(**more: Any) -> Any:
@@ -73,7 +78,7 @@ def test_a_gradient_of_another_shape() -> None:
     d = RNG.normal(size=(5, 3))
     lone = look()
     each = (1 - np.tanh(X @ W + B) ** 2) * np.arange(1.0, 16.0).reshape(5, 3)
-    each = each * (lone.right[2].sum() / each.sum())
+    each = each * (lone.right_gradients[2].sum() / each.sum())
     assert shaped(lambda dx, dw, db: (dx, dw, each), 2) == (
         "broadcast_not_summed", "The input was broadcast, so it is used in man")  # fmt: skip
     assert shaped(lambda dx, dw, db: (dx, dw, each.sum(axis=1)), 2) == (
@@ -89,7 +94,7 @@ def test_a_gradient_of_another_shape() -> None:
      ((6,), (2, 3), "wrong_shape"), ((1, 1, 3), (3,), "convention"), ((3,), (3, 1), "wrong_shape")],
 )  # fmt: skip
 def test_another_shape_that_is_harmless(got: Any, shape: Any, kind: str) -> None:
-    found = is_harmless_shape("b", got, shape)
+    found = only_shape_diagnosis("b", got, shape)
     assert (found.kind, found.where) == (kind, "b")
     assert f"the shape is {got} and should be {shape}" in found.text
     assert (f".reshape({shape})" in found.text) is (kind == "wrong_shape")
@@ -129,19 +134,26 @@ def test_what_needs_no_operation() -> None:
 
 def test_the_conjugate_of_a_complex_gradient() -> None:
     made = look()
-    g = made.right[0] + 1j * RNG.normal(size=(5, 3))
-    both = made._replace(right=[g, *made.right[1:]], mine=[g.conj(), *made.mine[1:]], bads=[np.ones((5, 3), bool)] * 3)
+    g = made.right_gradients[0] + 1j * RNG.normal(size=(5, 3))
+    both = made._replace(
+        right_gradients=[g, *made.right_gradients[1:]],
+        user_gradients=[g.conj(), *made.user_gradients[1:]],
+        wrong_masks=[np.ones((5, 3), bool)] * 3,
+    )
     found = _direct_diagnosis(both, 0, row(), False)
     assert found is not None
     assert found.kind == "convention"
-    assert _direct_diagnosis(both._replace(mine=[g.conj() + 1e-9, *made.mine[1:]]), 0, row(), False) is None
+    assert (
+        _direct_diagnosis(both._replace(user_gradients=[g.conj() + 1e-9, *made.user_gradients[1:]]), 0, row(), False)
+        is None
+    )
 
 
 # -- What nothing explains
 
 
 def unknown(change: Any, i: int) -> tuple[str, str, tuple[str, ...]]:
-    found = _unknown(look(change), i, row())
+    found = _unexplained_diagnosis(look(change), i, row())
     return found.kind, found.text, found.evidence
 
 
@@ -180,7 +192,7 @@ def test_only_the_first_diagnosis_names_the_origin_of_the_error() -> None:
 
 def test_the_factor_that_explains_some_inputs() -> None:
     def joint(change: Any, wrong: list[int]) -> Any:
-        return _joint(look(change), wrong, [])
+        return _find_joint_diagnosis(look(change), wrong, [])
 
     both = joint(lambda dx, dw, db: (-dx, -dw, -db), [0, 1, 2])
     assert (both.kind, both.text) == ("sign", "The gradient has the wrong sign from here on.")
@@ -201,15 +213,24 @@ def test_factors_in_words() -> None:
     made = look()
     many = Factor("5", 5.0, ("N",))
     assert _factor_text(made, many) == "5 (here the same as N, the number of rows of x)"
-    assert _factor_text(made._replace(leaves=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
-    on = _scaled(made, "x", Factor("2", 2.0), "e", "tanh")
+    assert (
+        _factor_text(made._replace(float64_inputs=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
+    )
+    on = _scale_diagnosis(made, "x", Factor("2", 2.0), "e", "tanh")
     assert (on.kind, on.text, on.factor, on.where) == (
         "scale", "The gradient is 2 times the right one from here on.", "2", "x")  # fmt: skip
-    assert _scaled(made, "x", Factor("2", 2.0), "e", "tanh", False).text == "The gradient is 2 times the right one."
-    assert _scaled(made, "x", Factor("0", 0.0), "e", "tanh").factor == "0"
-    probed = made._replace(probes=[(made.mine, made.trace, made.right)] * 2)
-    assert _scaled(probed, "x", Factor("-1", -1.0), "", "").evidence[0].endswith("to rounding, and at 2 other points")
-    assert _scaled(made, "x", Factor("-1", -1.0), "", "").evidence[0].endswith("to rounding")
+    assert (
+        _scale_diagnosis(made, "x", Factor("2", 2.0), "e", "tanh", False).text
+        == "The gradient is 2 times the right one."
+    )
+    assert _scale_diagnosis(made, "x", Factor("0", 0.0), "e", "tanh").factor == "0"
+    probed = made._replace(probes=[(made.user_gradients, made.trace, made.right_gradients)] * 2)
+    assert (
+        _scale_diagnosis(probed, "x", Factor("-1", -1.0), "", "")
+        .evidence[0]
+        .endswith("to rounding, and at 2 other points")
+    )
+    assert _scale_diagnosis(made, "x", Factor("-1", -1.0), "", "").evidence[0].endswith("to rounding")
 
 
 def test_what_an_operation_is_made_of() -> None:

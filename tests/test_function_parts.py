@@ -15,8 +15,8 @@ from tinygrad_nn.compare.function.composed import (
     collapse_functions,
     find_known_functions,
 )
-from tinygrad_nn.compare.function.operations import is_harmless_shape
-from tinygrad_nn.compare.function.search import _are_multiples, _direction
+from tinygrad_nn.compare.function.operations import only_shape_diagnosis
+from tinygrad_nn.compare.function.search import _are_multiples, _random_direction
 from tinygrad_nn.compare.paths import gradients, traced
 
 Array = Any
@@ -128,7 +128,7 @@ def test_rows_that_are_multiples_of_the_expected_array() -> None:
 
 def test_a_direction_has_the_size_of_its_input() -> None:
     for x, size in ((np.array([5.0, 0]), 5.0), (np.zeros(2), 1e-3), (np.zeros(0), 1e-3)):
-        v = _direction(x, np.random.default_rng(0))
+        v = _random_direction(x, np.random.default_rng(0))
         np.testing.assert_allclose(v, np.random.default_rng(0).normal(size=x.shape) * size, rtol=1e-14)
 
 
@@ -144,7 +144,7 @@ def test_a_direction_has_the_size_of_its_input() -> None:
      ((1, 2, 3), (2, 3), "convention")],
 )  # fmt: skip
 def test_another_shape_is_harmless_if_only_leading_axes_of_length_1_differ(got: Any, shape: Any, kind: str) -> None:
-    found = is_harmless_shape("x", got, shape)
+    found = only_shape_diagnosis("x", got, shape)
     assert (found.kind, found.where) == (kind, "x")
     assert f"the shape is {got} and should be {shape}" in found.text
     assert (f"Write .reshape({shape})" in found.text) is (kind == "wrong_shape")

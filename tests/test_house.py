@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Set
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -154,7 +154,7 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-@lru_cache(maxsize=None)
+@cache
 def imports(source: str, module: str, is_package: bool = False) -> tuple[Import, ...]:
     """Every import of a source: at the top, in functions, for type checking only, and through importlib."""
     package = module.split(".") if is_package else module.split(".")[:-1]

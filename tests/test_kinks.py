@@ -297,25 +297,25 @@ def test_limits_on_two_sides_of_a_point(
     f: Any, slope: Any, x: Any, limits: Any, continuous: bool, finite: bool, parted: Any, folds: Any
 ) -> None:
     sides = of_one(f, slope, x)
-    assert len(sides.seen) == 2
-    assert [(s.continuous, s.finite) for s in sides.seen] == [(continuous, finite)] * 2
+    assert len(sides.explored) == 2
+    assert [(s.continuous, s.finite) for s in sides.explored] == [(continuous, finite)] * 2
     if limits is not None:
-        np.testing.assert_allclose([s.limits[0] for s in sides.seen], limits, rtol=1e-12)
-    moves = [s.near for s in sides.seen]
+        np.testing.assert_allclose([s.limits[0] for s in sides.explored], limits, rtol=1e-12)
+    moves = [s.one_step for s in sides.explored]
     assert len({float(np.sum(run.outs[0])) for run in moves} | {0.5}) > 1
     bounds = sides.rounding()
-    assert sides.parted(bounds)[0].tolist() == parted
-    assert sides.folds(bounds)[0].tolist() == folds
+    assert sides.differs_between_sides(bounds)[0].tolist() == parted
+    assert sides.differs_from_value(bounds)[0].tolist() == folds
     assert len(sides.limits()) == 2 * (continuous and finite)
 
 
 def test_the_limits_of_a_gradient_that_grows_with_the_step_are_those_at_the_point() -> None:
-    (one, two) = of_one(lambda x: 1e6 * x**3, lambda x: 3e6 * x**2, [1.0, 2.0]).seen
+    (one, two) = of_one(lambda x: 1e6 * x**3, lambda x: 3e6 * x**2, [1.0, 2.0]).explored
     for side in (one, two):  # a step of 64 eps moves it by more than the rounding of the limit
         np.testing.assert_allclose(side.limits[0], [3e6, 12e6], rtol=8 * EPS)
-        np.testing.assert_allclose(side.far.outs[0] - 1e6 * np.array([1, 8.0]),
-                                   2 * (side.near.outs[0] - 1e6 * np.array([1, 8.0])), rtol=0.05)  # fmt: skip
-        assert (np.abs(side.near.outs[0] - [1e6, 8e6]) > 64 * EPS * np.array([0.5 * 3e6, 0.5 * 24e6]) * 0.99).all()
+        np.testing.assert_allclose(side.two_steps.outs[0] - 1e6 * np.array([1, 8.0]),
+                                   2 * (side.one_step.outs[0] - 1e6 * np.array([1, 8.0])), rtol=0.05)  # fmt: skip
+        assert (np.abs(side.one_step.outs[0] - [1e6, 8e6]) > 64 * EPS * np.array([0.5 * 3e6, 0.5 * 24e6]) * 0.99).all()
 
 
 def test_the_bound_of_rounding_of_a_side() -> None:
@@ -338,8 +338,8 @@ def test_a_side_on_which_a_function_fails_or_has_another_shape_is_not_seen() -> 
             raise ValueError
         return x
 
-    assert len(of_one(fails, lambda x: x, [1.0]).seen) == 1
-    assert len(of_one(lambda x: x[x <= 1], lambda x: x, [1.0]).seen) == 1
+    assert len(of_one(fails, lambda x: x, [1.0]).explored) == 1
+    assert len(of_one(lambda x: x[x <= 1], lambda x: x, [1.0]).explored) == 1
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_a_side_on_which_a_function_fails_or_has_another_shape_is_not_seen() -> 
 def test_a_graph_with_other_operations_on_a_side_is_not_folded(outs: Any, names: str) -> None:
     traces = [SimpleNamespace(signature=["f"], operations=[SimpleNamespace(out=out)]) for out in outs]
     traces[2].signature = [names]
-    side: Any = SimpleNamespace(near=SimpleNamespace(trace=traces[1]), far=SimpleNamespace(trace=traces[2]))
+    side: Any = SimpleNamespace(one_step=SimpleNamespace(trace=traces[1]), two_steps=SimpleNamespace(trace=traces[2]))
     base: Any = traces[0]
     assert kinks.KinkedGraph(base, EPS).add(side) is False
 
@@ -372,7 +372,7 @@ def test_uneven_sides_move_some_inputs_by_much_less() -> None:
         for seed in range(30):
             sides = Sides(run, leaves, run(leaves), EPS)
             sides.look_around(np.random.default_rng(seed), 2, uneven)
-            one, two = (s.near.grads for s in sides.seen)
+            one, two = (s.one_step.grads for s in sides.explored)
             np.testing.assert_array_equal(one[0], -two[0])
             zeros, others = np.abs(one[0]) / (64 * EPS), np.abs(one[1] - 1) / (64 * EPS)
             assert max(zeros.max(), others.max()) < 1.55
@@ -388,13 +388,13 @@ def test_uneven_sides_move_some_inputs_by_much_less() -> None:
 
 def test_an_operation_of_more_results_than_can_be_looked_at_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     y: Any = np.sort(tg.Tensor([3.0, 1.0, 2.0]))
-    looked = kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6)
+    looked = kinks._slopes_by_output(y.node, y.node, y.node, np.ones(3, bool), 1e-6)
     assert looked is not None
-    assert looked.bent == set()
+    assert looked.bent_outputs == set()
     monkeypatch.setattr(kinks, "OUTPUTS", 3)
-    assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is not None
+    assert kinks._slopes_by_output(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is not None
     monkeypatch.setattr(kinks, "OUTPUTS", 2)
-    assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is None
+    assert kinks._slopes_by_output(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is None
 
 
 @pytest.mark.parametrize("seed", [301, 481, 648, 817, 2008, 2225, 2602, 2642, 3437, 4044, 4228, 4323])

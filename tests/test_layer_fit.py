@@ -28,7 +28,7 @@ def witness(
     """An experiment with one layer of 3 inputs and 2 outputs."""
     rng = np.random.default_rng(seed)
     case: Any = SimpleNamespace(
-        W=[rng.normal(size=(2, 3))], b=[rng.normal(size=2)], rows=rows, y=np.zeros((rows, 2)), given=given,
+        W=[rng.normal(size=(2, 3))], b=[rng.normal(size=2)], rows=rows, y=np.zeros((rows, 2)), is_user_batch=given,
         dtype=np.dtype(dtype), right=SimpleNamespace(loss=2.0),
         solver=SimpleNamespace(loss=more.get("loss", "mse"), regularization=SimpleNamespace(
             method=method, lam=more.get("lam", LAM if method != "none" else 0.0), r=R, dropout=0.2)),

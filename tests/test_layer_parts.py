@@ -25,7 +25,7 @@ from tinygrad_nn.compare.layers.explain import (
     _penalty,
     _with_alternatives,
     _with_unknown_delta,
-    needed_factors,
+    shows_in_batch,
 )
 from tinygrad_nn.compare.layers.fit import (
     Witness,
@@ -50,7 +50,7 @@ A, P = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
 def case(method: str = "none", lam: float = 0.0, r: float = 0.0, rows: int = 5, **more: Any) -> Any:
     reg = SimpleNamespace(method=method, lam=lam, r=r, dropout=0.0)
     solver = SimpleNamespace(regularization=reg, loss="mse")
-    made = {"rows": rows, "y": np.ones((rows, 2)), "given": False, "dtype": np.dtype(float), "W": [A, P],
+    made = {"rows": rows, "y": np.ones((rows, 2)), "is_user_batch": False, "dtype": np.dtype(float), "W": [A, P],
             "b": [A[0], P[0]], "solver": solver, "right": SimpleNamespace(loss=1.5), **more}  # fmt: skip
     return SimpleNamespace(**made)
 
@@ -70,9 +70,9 @@ def witness(*args: Any, **more: Any) -> Any:
         ([1.0, 2.0 + 1e-8], [1, 2.0], {}, None, 8.0, 0.12, 0.13),
         ([0.0], [4e-8], {}, None, 1.0, 3.9, 4.1), ([1.0, np.nan], [1.0, 2.0], {}, None, 0.0, np.inf, np.inf),
         ([1.0, 2.0], [[1.0, 2.0]], {}, None, 0.0, np.inf, np.inf), ([], [], {}, None, 0.0, 0, 0),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": True, "dtype": np.dtype("f4")}, None, 0.0, 0.99, 1.01),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": False, "dtype": np.dtype("f4")}, None, 0.0, 2e4, 4e4),
-        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": True}, None, 0.0, 2e4, 4e4),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": True, "dtype": np.dtype("f4")}, None, 0.0, 0.99, 1.01),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": False, "dtype": np.dtype("f4")}, None, 0.0, 2e4, 4e4),
+        ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"is_user_batch": True}, None, 0.0, 2e4, 4e4),
         ([1.0, 2.0], [1.0, 2.0 + 1e-8], {}, [1.0], 0.0, 0.49, 0.51),  # of another shape
         ([0.0, 0.0], [0.0, 1e-300], {}, None, 0.0, 1, 1e9),
     ],
@@ -113,8 +113,8 @@ def test_the_factor_that_explains_all_experiments() -> None:
     assert fit([0, 0], A) == "0"
     assert fit([5e-8, 5e-8]) == "0"
     assert fit([2e-7, 2e-7]) == "2e-07"
-    assert fit([5e-4, 5e-4], given=True, dtype=np.dtype("f4")) == "0"
-    assert fit([2e-3, 2e-3], given=True, dtype=np.dtype("f4")) != "0"
+    assert fit([5e-4, 5e-4], is_user_batch=True, dtype=np.dtype("f4")) == "0"
+    assert fit([2e-3, 2e-3], is_user_batch=True, dtype=np.dtype("f4")) != "0"
     assert fit([5, 7], 0.0, np.array([2.0])) == "N"
     assert fit([1.37], 0.0, np.array([2.0]), [5]) is None  # one number is some multiple of any other
     assert fit([1.37], 0.0, np.array([2.0, 1.0]), [5]) == "1.37"
@@ -214,10 +214,10 @@ def test_multiples_of_a_weight_and_its_sign() -> None:
     w = witness("elasticnet", 0.5, 0.2, 9)
     (m,) = _multiples((0, 1), [w], [P + 3 * SIGNS - 2 * A], [P], 0, "W") or [None]
     assert m is not None
-    np.testing.assert_allclose(m.found, (3, -2), rtol=1e-12)
-    np.testing.assert_allclose(m.right, (0.1, 0.4), rtol=1e-12)
+    np.testing.assert_allclose(m.user_multiples, (3, -2), rtol=1e-12)
+    np.testing.assert_allclose(m.right_multiples, (0.1, 0.4), rtol=1e-12)
     assert (m.lam, m.rows) == (0.5, 9)
-    assert [(_multiples((1,), [witness(method, 0.5, 0.2)], [P + A], [P], 0, "W") or [m])[0].right
+    assert [(_multiples((1,), [witness(method, 0.5, 0.2)], [P + A], [P], 0, "W") or [m])[0].right_multiples
             for method in ("l1", "l2", "none")] == [(0.5, 0.0), (0.0, 0.5), (0.0, 0.0)]  # fmt: skip
     assert _multiples((1,), [w], [P + SIGNS], [P], 0, "W") is None
     assert _multiples((1,), [w], [P[0]], [P[0]], 0, "W") is None
@@ -317,13 +317,13 @@ def test_options_with_equal_numbers_and_cost_are_alternatives() -> None:
                       option(1.1, "scale", "D."), option(1.0, "other", "A."),
                       option(1.1, "transpose", "times", Factor("2", 2.0)),
                       option(1.1, "scale", "E.", Factor("2", 2.0))])  # fmt: skip
-    (f,) = found.found
+    (f,) = found.findings
     assert (found.cost, f.kind, f.text) == (1.0, "scale", "A.")
     assert f.alternatives == ("transpose", "sign")
     assert f.evidence == tuple(f"the same numbers would come from this: {t}" for t in ("B.", "C."))
-    (f,) = _cheapest_option([best, option(1.45, "sign", "near")]).found
+    (f,) = _cheapest_option([best, option(1.45, "sign", "near")]).findings
     assert f.alternatives == ("sign",)
-    (f,) = _cheapest_option([best, option(1.46, "sign", "beyond")]).found
+    (f,) = _cheapest_option([best, option(1.46, "sign", "beyond")]).findings
     assert f.alternatives == ()
 
 
@@ -335,9 +335,9 @@ def test_mistakes_in_delta_that_compute_the_same_are_twins() -> None:
               state(1.0, "transpose", P), state(1.0, "other", A, "W"), state(1.7, "far", A),
               State((A, None), (Finding(2, "W", "scale", ""),), 0.5)]  # fmt: skip
     found = _with_alternatives(states, 1)
-    assert [s.found[1].alternatives for s in found if len(s.found) > 1] == [
+    assert [s.findings[1].alternatives for s in found if len(s.findings) > 1] == [
         ("scale",), ("far", "sign"), ("scale", "sign"), ("scale", "sign"), (), (), ("scale", "sign")]  # fmt: skip
-    assert [(s.cost, s.found[0]) for s in found] == [(s.cost, s.found[0]) for s in states]
+    assert [(s.cost, s.findings[0]) for s in found] == [(s.cost, s.findings[0]) for s in states]
     assert found[-1] is states[-1]
 
 
@@ -355,17 +355,17 @@ def test_a_state_is_carried_on() -> None:
     mine = Finding(0, "b", "scale", "")
     after = _extended(before, [0, 2], [P, A], [mine], 0.25)
     assert [d is x for d, x in zip(after.delta, (P, None, A), strict=True)] == [True] * 3
-    assert (after.found, after.cost, after.deltas) == ((*before.found, mine), 1.75, ((P, P, P), (P, None, A)))
+    assert (after.findings, after.cost, after.deltas) == ((*before.findings, mine), 1.75, ((P, P, P), (P, None, A)))
     seen: Any = [SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(delta=[A, P]),
                                                       right=SimpleNamespace(delta=[P, A])))]  # fmt: skip
     told = _with_unknown_delta(seen, 1, before)
-    (f,) = told.found[1:]
+    (f,) = told.findings[1:]
     assert (f.layer, f.part, f.kind, told.cost) == (1, "delta", "unknown", 5.5)
-    assert f.got is P
-    assert f.wanted is A
+    assert f.user_array is P
+    assert f.right_array is A
     assert told.delta == (None, None, None)
     seen[0].case.answer.delta = None
-    assert _with_unknown_delta(seen, 1, before).found[1].got is None
+    assert _with_unknown_delta(seen, 1, before).findings[1].user_array is None
 
 
 # -- Equations on experiments
@@ -404,20 +404,20 @@ def test_a_finding_is_needed_where_the_right_equation_fails(seen: list[Witness])
     last = len(right) - 1
     for k in range(last + 1):
         for part in ("W", "b", "W and b", "delta"):
-            assert not needed_factors(w, right, Finding(k, part, "scale", ""))
+            assert not shows_in_batch(w, right, Finding(k, part, "scale", ""))
         wrong = [*right[:k], 2 * right[k], *right[k + 1 :]]
-        assert needed_factors(w, wrong, Finding(k, "delta", "scale", ""))
-        assert needed_factors(w, wrong, Finding(k, "W", "scale", ""))
-        assert needed_factors(w, wrong, Finding(k, "b", "scale", ""))
+        assert shows_in_batch(w, wrong, Finding(k, "delta", "scale", ""))
+        assert shows_in_batch(w, wrong, Finding(k, "W", "scale", ""))
+        assert shows_in_batch(w, wrong, Finding(k, "b", "scale", ""))
         unknown = [*right[:k], None, *right[k + 1 :]]
-        assert needed_factors(w, unknown, Finding(k, "delta", "scale", ""))
+        assert shows_in_batch(w, unknown, Finding(k, "delta", "scale", ""))
         if k:
-            assert needed_factors(w, unknown, Finding(k - 1, "delta", "scale", ""))
-            assert not needed_factors(w, unknown, Finding(k - 1, "W", "scale", ""))
+            assert shows_in_batch(w, unknown, Finding(k - 1, "delta", "scale", ""))
+            assert not shows_in_batch(w, unknown, Finding(k - 1, "W", "scale", ""))
     w.case.answer.dW[0] = 2 * w.case.answer.dW[0]
-    assert needed_factors(w, right, Finding(0, "W and b", "scale", ""))
-    assert needed_factors(w, right, Finding(0, "W", "scale", ""))
-    assert not needed_factors(w, right, Finding(0, "b", "scale", ""))
+    assert shows_in_batch(w, right, Finding(0, "W and b", "scale", ""))
+    assert shows_in_batch(w, right, Finding(0, "W", "scale", ""))
+    assert not shows_in_batch(w, right, Finding(0, "b", "scale", ""))
 
 
 def test_below_a_delta_that_is_not_known_a_finding_is_needed_whatever_the_delta() -> None:
@@ -427,7 +427,7 @@ def test_below_a_delta_that_is_not_known_a_finding_is_needed_whatever_the_delta(
     below = len(made.W) - 2
     assert made.right.delta[below].shape == out.shape
     deltas = [*made.right.delta[:below], out, None]  # what would be right in the last layer
-    assert needed_factors(Witness(made, None), deltas, Finding(below, "delta", "scale", ""))
+    assert shows_in_batch(Witness(made, None), deltas, Finding(below, "delta", "scale", ""))
 
 
 def test_a_delta_is_read_from_what_follows_from_it(seen: list[Witness]) -> None:
@@ -447,7 +447,7 @@ def test_a_missing_delta_is_recovered_from_dW_and_db(rows: int) -> None:
     setting = SETTINGS["heavy"]
     made = experiment(setting)
     few = type(made)(made.model, made.x[:rows], made.y[:rows], [m if m is None else m[:rows] for m in made.masks],
-                     made.solver, given=True)  # fmt: skip
+                     made.solver, is_user_batch=True)  # fmt: skip
     factor = 1.0 + np.arange(rows)[:, None]
     w = Witness(few, None)
     for k in range(len(few.W)):
@@ -544,8 +544,8 @@ def test_the_slope_of_a_penalty_where_a_weight_is_0(method: str, strength: float
     for sign in (1, -1):
         (option,) = _kink_of_penalty([w], 0, "W", [right + sign * strength * (W == 0)], [delta])
         assert option.cost == 0.3
-        assert f"takes the slope {sign} there" in option.found[0].text
-        assert (option.found[0].kind, option.found[0].layer, option.found[0].part) == ("kink", 0, "W")
+        assert f"takes the slope {sign} there" in option.findings[0].text
+        assert (option.findings[0].kind, option.findings[0].layer, option.findings[0].part) == ("kink", 0, "W")
         assert list(_kink_of_penalty([w], 0, "b", [right + sign * strength * (W == 0)], [delta])) == []
         assert list(_kink_of_penalty([w], 0, "W", [right + 2 * sign * strength * (W == 0)], [delta])) == []
     none = witness("l2", 0.5, 0.2, W=[W], into=w.case.into, penalty=w.case.penalty)
@@ -613,7 +613,7 @@ def judged(dW: Array, db: Array, right: Array = A, *, noise: bool = True, penalt
     ones = SimpleNamespace(dW=[np.ones_like(A)], db=[np.ones(2)])
     made = case(W=[A], penalty=lambda k: penalty + 0 * A, answer=SimpleNamespace(dW=[dW], db=[db]),
                 right=SimpleNamespace(dW=[right], db=[B]))  # fmt: skip
-    return SimpleNamespace(given=SimpleNamespace(case=made, noise=ones if noise else None))
+    return SimpleNamespace(user_batch=SimpleNamespace(case=made, noise=ones if noise else None))
 
 
 B = np.array([0.5, -2.0])
@@ -624,17 +624,17 @@ def test_a_gradient_that_is_a_multiple_of_the_right_one() -> None:
     from tinygrad_nn.compare.layers.verdict import _is_multiple
     from tinygrad_nn.compare.numerical.noise import SAFETY
 
-    assert _is_multiple(judged(3 * A, 3 * B).given, 3.0)
-    assert not _is_multiple(judged(3 * A, 3 * B, noise=False).given, 3.0)
-    assert not _is_multiple(judged(3 * A, 2 * B).given, 3.0)
-    assert not _is_multiple(judged(2 * A, 3 * B).given, 3.0)
-    assert _is_multiple(judged(3 * A + 0.25, 3 * B, A + 0.25, penalty=0.25).given, 3.0)  # the penalty as it is
-    assert not _is_multiple(judged(3 * (A + 0.25), 3 * B, A + 0.25, penalty=0.25).given, 3.0)
+    assert _is_multiple(judged(3 * A, 3 * B).user_batch, 3.0)
+    assert not _is_multiple(judged(3 * A, 3 * B, noise=False).user_batch, 3.0)
+    assert not _is_multiple(judged(3 * A, 2 * B).user_batch, 3.0)
+    assert not _is_multiple(judged(2 * A, 3 * B).user_batch, 3.0)
+    assert _is_multiple(judged(3 * A + 0.25, 3 * B, A + 0.25, penalty=0.25).user_batch, 3.0)  # the penalty as it is
+    assert not _is_multiple(judged(3 * (A + 0.25), 3 * B, A + 0.25, penalty=0.25).user_batch, 3.0)
     allowed = SAFETY * EPS * 4
-    assert _is_multiple(judged(3 * A, 3 * B + 0.9 * allowed).given, 3.0)
-    assert _is_multiple(judged(3 * A, 3 * B - 0.9 * allowed).given, 3.0)
-    assert not _is_multiple(judged(3 * A, 3 * B + 1.2 * allowed).given, 3.0)
-    assert _is_multiple(judged(-3 * A, -3 * B + 0.9 * allowed).given, -3.0)
+    assert _is_multiple(judged(3 * A, 3 * B + 0.9 * allowed).user_batch, 3.0)
+    assert _is_multiple(judged(3 * A, 3 * B - 0.9 * allowed).user_batch, 3.0)
+    assert not _is_multiple(judged(3 * A, 3 * B + 1.2 * allowed).user_batch, 3.0)
+    assert _is_multiple(judged(-3 * A, -3 * B + 0.9 * allowed).user_batch, -3.0)
 
 
 def test_gradients_that_differ_by_rounding_to_float32() -> None:
@@ -668,10 +668,10 @@ def test_gradients_that_differ_by_rounding_to_float32() -> None:
 def test_the_experiments_in_which_an_explanation_is_looked_for() -> None:
     from tinygrad_nn.compare.layers.verdict import _experiment_sets
 
-    given: Any = SimpleNamespace(case=SimpleNamespace(large=False))
+    given: Any = SimpleNamespace(case=SimpleNamespace(is_large=False))
     one, two, three = ([SimpleNamespace(k=k)] for k in range(3))
     every: Any = (one, two, three)
     assert _experiment_sets(given, *every) == [[given, *one], [given, *two], [given, *three], [given]]
-    given.case.large = True
+    given.case.is_large = True
     assert _experiment_sets(given, *every) == [one]
     assert _experiment_sets(given, [], two, three) == [three]  # type: ignore[arg-type]

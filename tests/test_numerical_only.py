@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.conventions.reasons import EDIT, WRITES, _edit_advice, _obstacle_clauses
-from tinygrad_nn.compare.numerical.full_gradients import DIRECTIONS, FEW, one_side, rounding_of, whole_gradients
+from tinygrad_nn.compare.numerical.full_gradients import DIRECTIONS, FEW, differentiate_inputs, one_side, rounding_of
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = Any
@@ -34,10 +34,10 @@ FORGETFUL = lambda x: np.where(np.asarray(x).real > 0, np.asarray(x).real, 0.0) 
     ],
 )  # fmt: skip
 def test_every_entry_is_known_up_to_its_reported_bound(f: Any, leaves: Any, cotangents: Any, gradients: Any) -> None:
-    found = whole_gradients(Line(f, leaves), cotangents, np.random.default_rng(0), 60.0)
+    found = differentiate_inputs(Line(f, leaves), cotangents, np.random.default_rng(0), 60.0)
     for whole, right in zip(found, gradients, strict=True):
         assert whole.value.shape == right.shape
-        assert whole.known.all()
+        assert whole.is_known.all()
         assert (np.abs(whole.value - right) <= whole.error).all()
         assert (whole.error <= 1e-6 * np.maximum(1, np.abs(right).max(initial=0))).all()
         np.testing.assert_array_equal(whole.low, whole.value)
@@ -47,14 +47,14 @@ def test_every_entry_is_known_up_to_its_reported_bound(f: Any, leaves: Any, cota
 
 @pytest.mark.parametrize("f", [lambda x: [np.maximum(x, 0)], lambda x: [FORGETFUL(x)]])
 def test_at_a_kink_the_slopes_of_both_sides_are_returned(f: Any) -> None:
-    (whole,) = whole_gradients(Line(f, [np.array([0.0, 1.0, -2.0])]), [np.array([2.0, 3.0, 4.0])],
-                               np.random.default_rng(0), 60.0)  # fmt: skip
+    (whole,) = differentiate_inputs(Line(f, [np.array([0.0, 1.0, -2.0])]), [np.array([2.0, 3.0, 4.0])],
+                                    np.random.default_rng(0), 60.0)  # fmt: skip
     np.testing.assert_allclose(whole.low, [0, 3, 0], atol=1e-6)
     np.testing.assert_allclose(whole.high, [2, 3, 0], atol=1e-6)
     assert whole.low[0] <= 0
     assert whole.high[0] >= 2
     assert whole.kinks == 1
-    (down,) = whole_gradients(Line(f, [np.zeros(1)]), [np.array([-2.0])], np.random.default_rng(0), 60.0)
+    (down,) = differentiate_inputs(Line(f, [np.zeros(1)]), [np.array([-2.0])], np.random.default_rng(0), 60.0)
     np.testing.assert_allclose([down.low[0], down.high[0]], [-2, 0], atol=1e-6)
 
 
@@ -76,28 +76,28 @@ def test_of_many_entries_a_random_part_is_looked_at_and_three_directions() -> No
     right = c * np.cos(x)
     for seconds, most, count in ((0.0, None, FEW), (60.0, 7, 7), (60.0, None, 100)):
         line = Line(lambda x, y: [np.sin(x) + 0 * y], [x, np.zeros(())])
-        whole, other = whole_gradients(line, [c], np.random.default_rng(1), seconds, most)
-        assert whole.known.sum() == count
-        assert other.known.all()
-        np.testing.assert_allclose(whole.value[whole.known], right[whole.known], rtol=1e-9)
-        assert np.isnan(whole.error[~whole.known]).all()
-        assert np.isnan(whole.low[~whole.known]).all()
-        assert np.isnan(whole.high[~whole.known]).all()
+        whole, other = differentiate_inputs(line, [c], np.random.default_rng(1), seconds, most)
+        assert whole.is_known.sum() == count
+        assert other.is_known.all()
+        np.testing.assert_allclose(whole.value[whole.is_known], right[whole.is_known], rtol=1e-9)
+        assert np.isnan(whole.error[~whole.is_known]).all()
+        assert np.isnan(whole.low[~whole.is_known]).all()
+        assert np.isnan(whole.high[~whole.is_known]).all()
         assert len(whole.directions) == DIRECTIONS * (count < 100)
         for v, slope, bound in whole.directions:
             assert abs(slope - (right * v).sum()) <= bound < 1e-6
-    first = {whole_gradients(line, [c], np.random.default_rng(s), 0.0, 5)[0].known.argmax() for s in range(4)}
+    first = {differentiate_inputs(line, [c], np.random.default_rng(s), 0.0, 5)[0].is_known.argmax() for s in range(4)}
     assert len(first) > 1
 
 
 def test_directions_of_complex_inputs_and_none_at_kinks() -> None:
     z = R.normal(size=30) + 1j * R.normal(size=30)
-    (whole,) = whole_gradients(Line(lambda z: [z * z], [z]), [z], np.random.default_rng(0), 0.0)
+    (whole,) = differentiate_inputs(Line(lambda z: [z * z], [z]), [z], np.random.default_rng(0), 0.0)
     right = 2 * np.conj(z) * z
     for v, slope, bound in whole.directions:
         assert np.abs(v.imag).max() > 0
         assert abs(slope - (np.conj(right) * v).real.sum()) <= bound
-    (kinky,) = whole_gradients(Line(lambda x: [np.abs(x)],
+    (kinky,) = differentiate_inputs(Line(lambda x: [np.abs(x)],
     [np.zeros(30)]), [np.ones(30)], np.random.default_rng(0), 0.0)
     assert (kinky.directions, kinky.kinks) == ([], FEW)
 

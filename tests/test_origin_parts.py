@@ -12,11 +12,11 @@ from tinygrad_nn.compare.function.error_origin import (
     Spread,
     _at_one_line,
     _axis_word,
-    _candidates,
     _capitalized,
+    _find_candidates,
     _index_text,
     _keep_only,
-    _local,
+    _local_jacobians,
     _miscounted_text,
     _stale_mask_sentence,
     _uses_sentence,
@@ -53,7 +53,14 @@ def look(trace: Traced, right: list[Array], mine: list[Array] | None = None, sin
     mine = right if mine is None else mine
     bads = [np.asarray(m != r) if m.shape == r.shape else np.ones(r.shape, bool)
             for m, r in zip(mine, right, strict=True)]  # fmt: skip
-    return SimpleNamespace(trace=trace, right=right, mine=mine, single=single, bads=bads, label=lambda i: "xwv"[i])
+    return SimpleNamespace(
+        trace=trace,
+        right_gradients=right,
+        user_gradients=mine,
+        has_float32=single,
+        wrong_masks=bads,
+        label=lambda i: "xwv"[i],
+    )
 
 
 def node_of(trace: Traced, name: str) -> Any:
@@ -79,21 +86,21 @@ def test_errors_of_a_value_reach_the_inputs_by_its_jacobian() -> None:
     def reaches(dz: Array) -> Array:
         return np.concatenate([(dz @ W.T).ravel() / scales[0], (X.T @ dz).ravel() / scales[1]])
 
-    np.testing.assert_allclose(known.of[node_of(trace, "matmul")] @ e.ravel(), reaches(e), atol=1e-14)
-    np.testing.assert_allclose(known.of[node_of(trace, "tanh")] @ e.ravel(), reaches(e * slope), atol=1e-14)
-    np.testing.assert_allclose(known.of[node_of(trace, "sum")] @ [2.0], reaches(2 * C * slope), atol=1e-13)
+    np.testing.assert_allclose(known.matrices[node_of(trace, "matmul")] @ e.ravel(), reaches(e), atol=1e-14)
+    np.testing.assert_allclose(known.matrices[node_of(trace, "tanh")] @ e.ravel(), reaches(e * slope), atol=1e-14)
+    np.testing.assert_allclose(known.matrices[node_of(trace, "sum")] @ [2.0], reaches(2 * C * slope), atol=1e-13)
     place = trace.operations.index(node_of(trace, "matmul"))
-    np.testing.assert_allclose(known.slots[place, 0] @ e.ravel(), [*reaches(e)[:10], *np.zeros(6)], atol=1e-14)
-    np.testing.assert_allclose(known.slots[place, 1] @ e.ravel(), [*np.zeros(10), *reaches(e)[10:]], atol=1e-14)
-    assert known.reached[trace.inputs[0]].tolist() == [True] * 10 + [False] * 6
-    assert known.reached[trace.inputs[1]].tolist() == [False] * 10 + [True] * 6
-    assert known.reached[node_of(trace, "tanh")].all()
-    assert known.near == 1e-6
+    np.testing.assert_allclose(known.edge_matrices[place, 0] @ e.ravel(), [*reaches(e)[:10], *np.zeros(6)], atol=1e-14)
+    np.testing.assert_allclose(known.edge_matrices[place, 1] @ e.ravel(), [*np.zeros(10), *reaches(e)[10:]], atol=1e-14)
+    assert known.reached_masks[trace.inputs[0]].tolist() == [True] * 10 + [False] * 6
+    assert known.reached_masks[trace.inputs[1]].tolist() == [False] * 10 + [True] * 6
+    assert known.reached_masks[node_of(trace, "tanh")].all()
+    assert known.tolerance == 1e-6
     only = propagate_errors(look(trace, right, mine, single=True), [1])
     assert only is not None
-    assert only.near == 1e-3
-    np.testing.assert_allclose(only.of[node_of(trace, "matmul")] @ e.ravel(), reaches(e)[10:], atol=1e-14)
-    assert trace.inputs[0] not in only.of
+    assert only.tolerance == 1e-3
+    np.testing.assert_allclose(only.matrices[node_of(trace, "matmul")] @ e.ravel(), reaches(e)[10:], atol=1e-14)
+    assert trace.inputs[0] not in only.matrices
 
 
 def test_of_many_equations_random_sums_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,10 +117,10 @@ def test_of_many_equations_random_sums_are_looked_at(monkeypatch: pytest.MonkeyP
     assert mixed is not None
     mix = np.random.default_rng(0).normal(size=(15, 16)) / 4
     np.testing.assert_allclose(mixed.errors, mix @ whole.errors, atol=1e-14)
-    for node, matrix in whole.of.items():
-        np.testing.assert_allclose(mixed.of[node], mix @ matrix, atol=1e-13)
-    for node, there in whole.reached.items():
-        np.testing.assert_array_equal(mixed.reached[node], there)
+    for node, matrix in whole.matrices.items():
+        np.testing.assert_allclose(mixed.matrices[node], mix @ matrix, atol=1e-13)
+    for node, there in whole.reached_masks.items():
+        np.testing.assert_array_equal(mixed.reached_masks[node], there)
     monkeypatch.setattr(error_origin, "MOST", 46)  # 15 + 15 + 15 + 1 entries
     assert propagate_errors(look(trace, right, mine), [0, 1]) is not None
     monkeypatch.setattr(error_origin, "MOST", 45)
@@ -132,12 +139,12 @@ def test_cases_in_which_errors_cannot_be_propagated() -> None:
 
 def test_the_jacobian_of_each_rule() -> None:
     trace, _ = traced_of(net, X, W)
-    blocks = _local(node_of(trace, "matmul"))
+    blocks = _local_jacobians(node_of(trace, "matmul"))
     np.testing.assert_allclose(blocks[0], np.kron(np.eye(5), W), atol=1e-15)
     np.testing.assert_allclose(blocks[1], np.kron(X.T, np.eye(3)), atol=1e-15)
-    np.testing.assert_allclose(_local(node_of(trace, "tanh"))[0], np.diag((1 - np.tanh(X @ W) ** 2).ravel()))
-    assert list(_local(node_of(trace, "multiply"))) == [0]
-    np.testing.assert_allclose(_local(node_of(trace, "sum"))[0], np.ones((15, 1)))
+    np.testing.assert_allclose(_local_jacobians(node_of(trace, "tanh"))[0], np.diag((1 - np.tanh(X @ W) ** 2).ravel()))
+    assert list(_local_jacobians(node_of(trace, "multiply"))) == [0]
+    np.testing.assert_allclose(_local_jacobians(node_of(trace, "sum"))[0], np.ones((15, 1)))
 
 
 # -- Linear equations
@@ -145,7 +152,7 @@ def test_the_jacobian_of_each_rule() -> None:
 
 def system(matrix: Array, errors: Array, reached: Array | None = None, near: float = 1e-6) -> Any:
     made = Spread(np.asarray(errors, float), {}, {}, {}, near)
-    return made.solved(np.asarray(matrix, float), np.ones(len(errors), bool) if reached is None else np.array(reached))
+    return made.solve(np.asarray(matrix, float), np.ones(len(errors), bool) if reached is None else np.array(reached))
 
 
 def test_equations_are_solved_where_there_are_more_than_unknowns() -> None:
@@ -221,7 +228,9 @@ def test_the_parts_of_a_gradient_that_alone_are_wrong() -> None:
         known = propagate_errors(look(trace, right, mine), [0, 1])
         assert known is not None
         node = node_of(trace, "matmul")
-        return _wrong_parts_text(known, known.of[node], known.reached[node], dz, lambda axis: f"axis {axis}")
+        return _wrong_parts_text(
+            known, known.matrices[node], known.reached_masks[node], dz, lambda axis: f"axis {axis}"
+        )
 
     rows, columns = np.arange(5)[:, None], np.arange(3)
     assert said(np.where(rows == 2, 3 * dz, dz)) == "in axis 0, everything is right except that row 2 counts 3 times."
@@ -269,14 +278,16 @@ def test_candidates_are_values_that_give_all_errors_the_least_free_first() -> No
     mine = [2 * dz @ W.T, 2 * X.T @ dz]
     known = propagate_errors(look(trace, right, mine), [0, 1])
     assert known is not None
-    found = _candidates(trace, known, uses)
+    found = _find_candidates(trace, known, uses)
     names = [c.nodes[0].primitive.name for c in found if c.nodes[0].primitive]
     # twice the gradient is twice that of the sum, in a single number; a last value has no uses
     assert "sum" not in names
     assert [c.rank for c in found] == sorted(c.rank for c in found)
     assert {"matmul", "tanh"} <= set(names)
     by_name = {c.nodes[0].primitive.name: c for c in found if c.nodes[0].primitive}
-    np.testing.assert_allclose(known.of[node_of(trace, "matmul")] @ by_name["matmul"].error, known.errors, atol=1e-9)
+    np.testing.assert_allclose(
+        known.matrices[node_of(trace, "matmul")] @ by_name["matmul"].error, known.errors, atol=1e-9
+    )
     assert names.index("multiply") < names.index("tanh") < names.index("matmul")
 
 

@@ -11,7 +11,7 @@ from tinygrad_nn.compare.pattern import (
     _multiple,
     _order,
     _relations,
-    _rest,
+    _rest_text,
     _shift,
     _where,
     describe,
@@ -76,7 +76,7 @@ def test_numbers_are_listed_the_first_six_of_them() -> None:
         "0", "0 and 1", "0, 1 and 2", "0, 1, 2, 3, 4 and 5", "0, 1, 2, 3, 4, 5, ... (7 in all)",
         "0, 1, 2, 3, 4, 5, ... (9 in all)",
     ]  # fmt: skip
-    assert [_rest(n) for n in (1, 2)] == ["the other is right", "the other 2 are right"]
+    assert [_rest_text(n) for n in (1, 2)] == ["the other is right", "the other 2 are right"]
 
 
 def mask(*rows: str) -> Array:

@@ -38,7 +38,11 @@ def test_the_roads_agree(loss: str, dtype: type) -> None:
 @pytest.mark.parametrize("road", ["graph", "manual", "numerical"])
 @pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
 def test_a_road_that_is_wrong_is_reported(road: str, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, name = {"graph": (model, "by_graph"), "manual": (roads, "BackProp"), "numerical": (Referee, "along")}[road]
+    home, name = {
+        "graph": (model, "run_graph"),
+        "manual": (roads, "BackProp"),
+        "numerical": (Referee, "derivative_along"),
+    }[road]
     right = getattr(home, name)
 
     def wrong(*arguments: object, **named: object) -> object:

@@ -61,7 +61,7 @@ def with_names(x: Any, w: Any) -> Any:
 
 def forward_of(f: Callable[..., Any]) -> tuple[Any, Forward]:
     inputs = arrange(f, INPUTS)
-    return inputs, run_forward(f, inputs, [inputs.leaves[i] for i in inputs.moving])
+    return inputs, run_forward(f, inputs, [inputs.leaves[i] for i in inputs.float_indices])
 
 
 def described(value: Any) -> Any:

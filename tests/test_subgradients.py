@@ -62,7 +62,7 @@ def test_points_within_the_tolerance_are_inside(points: list[list[float]]) -> No
     middle = corners.mean(axis=0)
     for off in (0.0, 0.5, -0.5):  # each coordinate may be off by one
         assert nearest(of(corners - middle + off))[2]
-        assert nearest(of((corners - middle + off) * 7), near=7.0)[2]
+        assert nearest(of((corners - middle + off) * 7), tolerance=7.0)[2]
     if len(corners) == 1:
         assert nearest(of(corners - middle + 1))[2]
         assert not nearest(of(corners - middle - [1.001, 0]))[2]
@@ -74,7 +74,7 @@ def test_a_random_polytope_is_parted_from_the_origin_or_holds_it(seed: int, size
     """Compared with the least squares over all weights, found by brute force over faces."""
     rng = np.random.default_rng(seed)
     corners = rng.normal(size=(4, 3)) + rng.normal(size=3)
-    point, mean, inside = nearest(of(size * corners), near=1e-9 * size)
+    point, mean, inside = nearest(of(size * corners), tolerance=1e-9 * size)
     least = min(_faces(corners), key=np.linalg.norm)
     assert inside is bool(np.abs(least).max() <= 1e-9)
     assert sum(w for w, _ in mean) == pytest.approx(1, rel=1e-12)
@@ -184,14 +184,14 @@ def test_slopes_that_kinks_have_together() -> None:
     kinks = [SimpleNamespace(slopes=[0, 1, 2], pattern=[0, 1, 0, 2, -1]),
              SimpleNamespace(slopes=[0, 1], pattern=[1, 1, 1, -1, 0]),
              SimpleNamespace(slopes=[0, 1], pattern=[0, 0, 1, 1, 1])]  # fmt: skip
-    graph: Any = SimpleNamespace(kinks=kinks, alike=lambda group, choice: sum(choice) > 1)
+    graph: Any = SimpleNamespace(kinks=kinks, have_equal_slopes=lambda group, choice: sum(choice) > 1)
     assert _choices(graph, [0], False) == [(0,), (1,), (2,)]
     assert _choices(graph, [1], True) == [(0,), (1,)]
     assert _choices(graph, [0, 1], False) == [(0, 1), (1, 1)]
     assert _choices(graph, [0, 1], True) == [(1, 1)]
     assert _choices(graph, [0, 1, 2], False) == [(0, 1, 0), (1, 1, 0), (0, 1, 1)]
     assert _choices(graph, [1, 2], True) == [(1, 1)]
-    graph.alike = lambda group, choice: False
+    graph.have_equal_slopes = lambda group, choice: False
     assert _choices(graph, [0, 1], True) == [(0, 1), (1, 1)]
 
 

@@ -17,10 +17,10 @@ from tinygrad_nn.compare.layers.verdict import (
     _first_wrong,
     _kept_axes,
     _layer_of,
-    _left_over,
     _merged,
     _row_sentence,
     _true_of_all_calls,
+    _unexplained_diagnoses,
 )
 
 
@@ -52,9 +52,13 @@ def test_the_layer_that_an_array_belongs_to(name: str, layer: int) -> None:
 
 
 def test_the_rows_of_which_one_is_wrong_where_a_finding_shows() -> None:
-    assert _affected_rows(Finding(1, "W", "scale", ""), told=False) == ["layer 2 W"]
-    assert _affected_rows(Finding(0, "delta", "scale", ""), told=False) == ["layer 1 W", "layer 1 b"]
-    assert _affected_rows(Finding(0, "delta", "scale", ""), told=True) == ["layer 1 W", "layer 1 b", "layer 1 delta"]
+    assert _affected_rows(Finding(1, "W", "scale", ""), has_delta=False) == ["layer 2 W"]
+    assert _affected_rows(Finding(0, "delta", "scale", ""), has_delta=False) == ["layer 1 W", "layer 1 b"]
+    assert _affected_rows(Finding(0, "delta", "scale", ""), has_delta=True) == [
+        "layer 1 W",
+        "layer 1 b",
+        "layer 1 delta",
+    ]
 
 
 def test_equal_findings_for_W_and_b_are_merged() -> None:
@@ -87,7 +91,7 @@ def test_equal_findings_for_W_and_b_are_merged() -> None:
     ],
 )  # fmt: skip
 def test_the_layer_nearest_the_loss_that_is_to_blame(found: Any, written: Any, diagnoses: Any, first: Any) -> None:
-    verdict: Any = SimpleNamespace(given=SimpleNamespace(case=SimpleNamespace(W=[0] * 4)))
+    verdict: Any = SimpleNamespace(user_batch=SimpleNamespace(case=SimpleNamespace(W=[0] * 4)))
     assert _first_wrong(verdict, found, written, diagnoses) == first
 
 
@@ -104,7 +108,7 @@ def test_what_holds_although_numbers_change_with_each_call() -> None:
 def test_a_kept_axis_is_a_convention_of_the_batch_that_was_given() -> None:
     kept = "layer 2 b has shape (1, 3)"
     verdict: Any = SimpleNamespace(hidden=False,
-    given=SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(kept=[kept]))))
+    user_batch=SimpleNamespace(case=SimpleNamespace(answer=SimpleNamespace(kept_axes=[kept]))))
     (found,) = _kept_axes(verdict)
     assert (found.kind, found.where) == ("convention", "layer 2 b")
     assert found.text.startswith(f"The gradient of {kept}: the numbers are those of the graph")
@@ -131,15 +135,15 @@ def test_the_properties_of_a_row(more: dict[str, Any], said: str) -> None:
 
 def test_a_wrong_array_without_a_finding_gets_its_own_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     right = SimpleNamespace(dW=[np.ones((2, 2))] * 3, db=[np.ones(2)] * 3, delta=[np.ones((4, 2))] * 3)
-    layers = SimpleNamespace(kept=[], overwritten=[])
-    case: Any = SimpleNamespace(answer=layers, right=right, W=[np.ones((2, 2))] * 3, large=False)
-    verdict: Any = SimpleNamespace(given=SimpleNamespace(case=case, noise=None))
+    layers = SimpleNamespace(kept_axes=[], overwritten=[])
+    case: Any = SimpleNamespace(answer=layers, right=right, W=[np.ones((2, 2))] * 3, is_large=False)
+    verdict: Any = SimpleNamespace(user_batch=SimpleNamespace(case=case, noise=None))
     rows = [row(f"layer {k} {part}", odd="numerical") for k in (1, 2, 3) for part in "Wb"]
 
     monkeypatch.setattr(verdict_module, "right_equation", lambda case, k, part, kind: ("B1", f"{k} {part}"))
 
     def told(*found: Finding) -> list[str]:
-        extra = _left_over(verdict, rows, found)
+        extra = _unexplained_diagnoses(verdict, rows, found)
         for d in extra:
             _, number, part = d.where.split()
             assert (d.kind, d.number, d.equation) == ("unknown", "B1", f"{int(number) - 1} {part}")
@@ -166,11 +170,11 @@ def test_a_wrong_array_without_a_finding_gets_its_own_diagnosis(monkeypatch: pyt
 )
 def test_a_finding_explains_no_array_of_its_layer_that_is_left_unexplained(others: Any, said: str) -> None:
     one = Finding(1, "b", "overwritten_not_accumulated", "")
-    witness = SimpleNamespace(case=SimpleNamespace(rows=7, large=False))
-    state = SimpleNamespace(found=(one, *others))
-    verdict: Any = SimpleNamespace(seen=[witness], given=witness, hidden=False, state=state)
+    witness = SimpleNamespace(case=SimpleNamespace(rows=7, is_large=False))
+    state = SimpleNamespace(findings=(one, *others))
+    verdict: Any = SimpleNamespace(witnesses=[witness], user_batch=witness, hidden=False, state=state)
     assert _evidence(verdict, one)[0].startswith(said)
-    both = SimpleNamespace(found=(one, Finding(1, "W", "unknown", ""), Finding(1, "b", "unknown", "")))
+    both = SimpleNamespace(findings=(one, Finding(1, "W", "unknown", ""), Finding(1, "b", "unknown", "")))
     assert _evidence(SimpleNamespace(**{**vars(verdict), "state": both}), one) == ()  # type: ignore[arg-type]
 
 

@@ -211,10 +211,10 @@ def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: An
     values = module.inputs if inputs is None else load_object(inputs)
     values = with_error_lines(values, inputs or place)() if callable(values) else values
     found = arrange(f, values)
-    moving = set(found.moving)
+    moving = set(found.float_indices)
     leaves = [Tensor(x, name=label) if i in moving else x
               for i, (x, label) in enumerate(zip(found.leaves, found.labels, strict=True))]  # fmt: skip
-    done = found.with_leaves([leaves[i] for i in found.moving])
+    done = found.with_leaves([leaves[i] for i in found.float_indices])
     return ([], dict(zip(found.names, done, strict=True))) if found.by_name else (done, {})
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from .diagnosis import Diagnosis
 
 Array = np.ndarray[Any, Any]
-WHOLE = "the whole backward pass"
-MOVING = ("nondeterministic", "accumulated_over_calls")
+WHOLE_BACKWARD = "the whole backward pass"
+UNSTEADY = ("nondeterministic", "accumulated_over_calls")
 
 
 def same_results(first: Sequence[Array], second: Sequence[Array]) -> bool:
@@ -19,7 +19,7 @@ def same_results(first: Sequence[Array], second: Sequence[Array]) -> bool:
     return all(np.array_equal(p, q, equal_nan=True) for p, q in zip(first, second, strict=True))
 
 
-def is_unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
+def unsteady_diagnosis(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
     """Return the diagnosis of a backward whose equal calls gave different arrays, or None if they gave the same.
 
     Args:
@@ -30,21 +30,24 @@ def is_unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: 
     first, second, third = calls
     if same_results(first, second) and same_results(second, third):
         return None
-    apart = [n for n, p, q, r in zip(names, first, second, third, strict=True) if not same_results([p, p], [q, r])]
-    where = WHOLE if len(apart) == len(names) else ", ".join(apart)
+    different = [n for n, p, q, r in zip(names, first, second, third, strict=True) if not same_results([p, p], [q, r])]
+    where = WHOLE_BACKWARD if len(different) == len(names) else ", ".join(different)
     if all(_grows(p, q, r) for p, q, r in zip(first, second, third, strict=True)):
         doubled = all(_is_close(q, 2 * p) or same_results([p], [q]) for p, q in zip(first, second, strict=True))
-        grown = "twice what the first returned" if doubled else ("more than the first, by the amount that the third "
-                                                                 "added again")  # fmt: skip
+        growth_text = (
+            "twice what the first returned"
+            if doubled
+            else ("more than the first, by the amount that the third added again")
+        )
         return Diagnosis(
             "accumulated_over_calls", where, "Each call adds its gradient to those of earlier calls. Start each call "
             "from zeros: call zero_grad(), or make the arrays inside the backward.",
-            (f"of three calls with equal arguments, the second returned {grown}",),
+            (f"of three calls with equal arguments, the second returned {growth_text}",),
         )  # fmt: skip
     return Diagnosis(
         "nondeterministic", where, "Two equal calls gave different results: the code draws random numbers, or keeps "
         f"something from one call to the next. {advice}",
-        (f"two calls with equal arguments differ in {', '.join(apart)}",),
+        (f"two calls with equal arguments differ in {', '.join(different)}",),
     )  # fmt: skip
 
 

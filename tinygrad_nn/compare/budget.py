@@ -29,7 +29,7 @@ class Budget:
 
     Example:
         >>> with Budget(60.0) as budget:
-        ...     budget.over
+        ...     budget.is_over
         False
     """
 
@@ -51,11 +51,11 @@ class Budget:
         return self._before + (0.0 if self._since is None else time.thread_time() - self._since)
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds that are left of the `seconds` given, where time spent is divided by `PATIENCE`."""
         return self._seconds - self.spent / PATIENCE
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether no time is left."""
-        return self.left <= 0
+        return self.remaining <= 0

@@ -34,7 +34,7 @@ _RETURNS = (
 class Answer:
     """What the user's backward returned: the loss, and for each layer dW, db and, if given, delta.
 
-    `overwritten` names the arrays that it changed; `kept` tells which db came with an extra axis of length 1.
+    `overwritten` names the arrays that it changed; `kept_axes` tells which db came with an extra axis of length 1.
     """
 
     loss: float
@@ -42,7 +42,7 @@ class Answer:
     db: list[Array]
     delta: list[Array] | None
     overwritten: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    kept_axes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Experiment:
     y: Array
     masks: list[Array | None]
     solver: Solver
-    given: bool = False
+    is_user_batch: bool = False
     W: list[Array] = field(init=False)
     b: list[Array] = field(init=False)
     names: list[str] = field(init=False)
@@ -93,7 +93,7 @@ class Experiment:
         return [self.model[0].n_in, *(layer.n_out for layer in self.model)]
 
     @property
-    def large(self) -> bool:
+    def is_large(self) -> bool:
         """Whether the experiment is too large to try every possible mistake on it."""
         return bool(sum(layer.W.size for layer in self.model) * max(1, self.rows / 64) > LARGE)
 
@@ -111,44 +111,44 @@ class Experiment:
         x = self.x.astype(self.dtype)
         W, b = [layer.W.data for layer in self.model], [layer.b.data for layer in self.model]
         z, a = by_hand.forward(W, b, self.names, x, self.own_masks)
-        own = [None if m is None else m.copy() for m in self.own_masks]
-        return DataCache(x, z, [np.array(p) for p in a], own)
+        masks = [None if m is None else m.copy() for m in self.own_masks]
+        return DataCache(x, z, [np.array(p) for p in a], masks)
 
-    def ask(self, manual: Manual) -> Answer:
+    def run_user_backward(self, manual: Manual) -> Answer:
         """Run the user's backward on copies of all arrays, and note which of the copies it wrote into."""
         model, cache, y = copy_layers(self.model), self.cache(), self.y.astype(self.dtype)
-        named = {"data_cache.x": cache.x, "data_out": y}
+        arrays = {"data_cache.x": cache.x, "data_out": y}
         for k, layer in enumerate(model):
-            named |= {f"layer {k + 1} W": layer.W.data, f"layer {k + 1} b": layer.b.data}
-            named |= {f"data_cache.z[{k}]": cache.z[k], f"data_cache.a[{k}]": cache.a[k]}
+            arrays |= {f"layer {k + 1} W": layer.W.data, f"layer {k + 1} b": layer.b.data}
+            arrays |= {f"data_cache.z[{k}]": cache.z[k], f"data_cache.a[{k}]": cache.a[k]}
             if cache.masks[k] is not None:
-                named[f"data_cache.masks[{k}]"] = cache.masks[k]  # type: ignore[assignment]
-        before = {name: array.copy() for name, array in named.items()}
+                arrays[f"data_cache.masks[{k}]"] = cache.masks[k]  # type: ignore[assignment]
+        before = {name: array.copy() for name, array in arrays.items()}
         answer = users_gradients(manual(model, cache, y, solver=self.solver), self.b)
-        changed = tuple(n for n, array in named.items() if not np.array_equal(array, before[n], equal_nan=True))
+        changed = tuple(n for n, array in arrays.items() if not np.array_equal(array, before[n], equal_nan=True))
         changed += tuple(
             f"layer {k + 1} {p}" for k, layer in enumerate(model) for p in ("W", "b")
-            if getattr(layer, p).data is not named[f"layer {k + 1} {p}"]
+            if getattr(layer, p).data is not arrays[f"layer {k + 1} {p}"]
         )  # fmt: skip
         return replace(answer, overwritten=changed)
 
 
-def users_gradients(found: Any, b: Sequence[Array]) -> Answer:
+def users_gradients(returned: Any, b: Sequence[Array]) -> Answer:
     """Return the result of the user's backward as an `Answer`, with each db in the shape of its bias in `b`."""
-    return _without_kept_axes(_read(found, len(b)), b)
+    return _without_kept_axes(_read_returned(returned, len(b)), b)
 
 
-def _read(found: Any, layers: int) -> Answer:
+def _read_returned(returned: Any, layers: int) -> Answer:
     """Return the result of the user's backward as copied arrays; TypeError if it has another form."""
-    delta = getattr(found, "delta", None)
-    if not isinstance(found, (tuple, list)) or len(found) not in (3, 4):
-        raise TypeError(_RETURNS.format(what=f"{type(found).__name__} {found!r:.60}", layers=layers))
-    loss, dW, db = found[:3]
-    if len(found) == 4:
-        delta = found[3]
+    delta = getattr(returned, "delta", None)
+    if not isinstance(returned, (tuple, list)) or len(returned) not in (3, 4):
+        raise TypeError(_RETURNS.format(what=f"{type(returned).__name__} {returned!r:.60}", layers=layers))
+    loss, dW, db = returned[:3]
+    if len(returned) == 4:
+        delta = returned[3]
     parts: list[Any] = []
-    given: tuple[tuple[str, Any], ...] = (("dW", dW), ("db", db), ("delta", delta))
-    for name, part in given:
+    named_parts: tuple[tuple[str, Any], ...] = (("dW", dW), ("db", db), ("delta", delta))
+    for name, part in named_parts:
         if part is None and name == "delta":
             parts.append(None)
             continue
@@ -163,13 +163,13 @@ def _read(found: Any, layers: int) -> Answer:
 
 
 def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
-    """Return the answer with each db of shape (1, n) or (n, 1) reshaped to (n,) and noted in `kept`."""
-    db, kept = list(answer.db), []
+    """Return the answer with each db of shape (1, n) or (n, 1) reshaped to (n,) and noted in `kept_axes`."""
+    db, kept_axes = list(answer.db), []
     for k, (g, b_k) in enumerate(zip(answer.db, b, strict=True)):
         if g.ndim == 2 and 1 in g.shape and g.size == b_k.size:
             db[k] = g.reshape(b_k.shape)
-            kept.append(f"layer {k + 1} b has shape {g.shape}")
-    return replace(answer, db=db, kept=tuple(kept))
+            kept_axes.append(f"layer {k + 1} b has shape {g.shape}")
+    return replace(answer, db=db, kept_axes=tuple(kept_axes))
 
 
 def own_generator(rng: Any) -> np.random.Generator:
@@ -192,16 +192,16 @@ def copy_layers(model: Sequence[Layer]) -> list[Layer]:
     return layers
 
 
-def given_experiment(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
+def user_experiment(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
     """Return the experiment with the batch that was given."""
     masks = draw_masks(LayerLoss(model, solver), len(x), rng)
-    return Experiment(model, x, y, masks, solver, given=True)
+    return Experiment(model, x, y, masks, solver, is_user_batch=True)
 
 
 def similar_experiments(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     """Return experiments with the given sizes and solver, and other random numbers."""
-    found = [_random(start, start.widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
-    return [case for case in found if case is not None]
+    cases = [_random(start, start.widths, start.rows, rng, start.solver) for _ in range(1 if start.is_large else 2)]
+    return [case for case in cases if case is not None]
 
 
 def varied_experiments(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
@@ -212,14 +212,14 @@ def varied_experiments(start: Experiment, rng: np.random.Generator, solver: Solv
     widths = start.widths
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
-    same = small if start.large else widths
-    plan = [(same, 9 if start.large else start.rows), (same, 2), (same, 3), (wider, 5), (same, 1)]
-    found = []
+    narrow = small if start.is_large else widths
+    plan = [(narrow, 9 if start.is_large else start.rows), (narrow, 2), (narrow, 3), (wider, 5), (narrow, 1)]
+    cases = []
     for n, rows in plan:
-        made = _random(start, n, min(rows, 64), rng, solver)
-        if made is not None:
-            found.append(made)
-    return found
+        case = _random(start, n, min(rows, 64), rng, solver)
+        if case is not None:
+            cases.append(case)
+    return cases
 
 
 def _random(
@@ -245,10 +245,10 @@ def _random(
         y = _targets(start, rows, widths[-1], rng)
         masks = draw_masks(LayerLoss(model, solver), rows, rng)
         with np.errstate(all="ignore"):
-            made = Experiment(model, x, y, masks, solver)
-        numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]
-        if all(np.isfinite(g).all() for g in numbers) and np.any(made.right.delta[-1]):
-            return made
+            case = Experiment(model, x, y, masks, solver)
+        numbers = [case.right.loss, *(g for part in (case.right.dW, case.right.db) for g in part)]
+        if all(np.isfinite(g).all() for g in numbers) and np.any(case.right.delta[-1]):
+            return case
     return None
 
 
@@ -257,9 +257,9 @@ def _targets(start: Experiment, rows: int, n: int, rng: np.random.Generator) -> 
     y, loss = start.y, start.solver.loss
     if not loss.endswith("crossentropy"):
         return rng.normal(0, 1, (rows, n)) if not np.isin(y, (0, 1)).all() else rng.integers(0, 2, (rows, n)) * 1.0
-    sure = bool(np.isin(y, (0, 1)).all())
-    if loss == "crossentropy" or (sure and n > 1 and bool((y.sum(axis=1) == 1).all()) and y.shape[1] > 1):
+    is_certain = bool(np.isin(y, (0, 1)).all())
+    if loss == "crossentropy" or (is_certain and n > 1 and bool((y.sum(axis=1) == 1).all()) and y.shape[1] > 1):
         if n == 1:
             return np.ones((rows, 1))
-        return np.eye(n)[rng.integers(0, n, rows)] if sure else rng.dirichlet(np.ones(n), rows)
-    return rng.integers(0, 2, (rows, n)) * 1.0 if sure else rng.uniform(0.05, 0.95, (rows, n))
+        return np.eye(n)[rng.integers(0, n, rows)] if is_certain else rng.dirichlet(np.ones(n), rows)
+    return rng.integers(0, 2, (rows, n)) * 1.0 if is_certain else rng.uniform(0.05, 0.95, (rows, n))

@@ -103,18 +103,18 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
     if not values or not all(map(math.isfinite, values)):
         return None
 
-    def fits(wanted: Sequence[float]) -> bool:
+    def is_fit(wanted: Sequence[float]) -> bool:
         return all(abs(v - w) <= tolerance * max(abs(v), abs(w)) for v, w in zip(values, wanted, strict=True))
 
     for one, name in ((1.0, "1"), (-1.0, "-1")):
-        if fits([one] * len(values)):
+        if is_fit([one] * len(values)):
             return Factor(name, values[0])
     names = {sign + name: [s * f(c) for c in facts] for sign, s in (("", 1), ("-", -1)) for name, f in PLAIN.items()}
-    names = {name: wanted for name, wanted in names.items() if fits(wanted)}
-    plain = fits([values[0]] * len(values)) and bool(values[0])
+    names = {name: wanted for name, wanted in names.items() if is_fit(wanted)}
+    plain = is_fit([values[0]] * len(values)) and bool(values[0])
     if plain:  # the sizes that fit were equal in all experiments, so only the number itself is certain
         sizes = tuple(name for name in names if name.removeprefix("-") not in CONSTANT)
         constant = next((name for name in names if name not in sizes), fraction(values[0], tolerance / 1000))
         return Factor(constant, values[0], sizes)
-    found = list(names)
-    return Factor(found[0], values[0], tuple(found[1:])) if found else None
+    fitting = list(names)
+    return Factor(fitting[0], values[0], tuple(fitting[1:])) if fitting else None

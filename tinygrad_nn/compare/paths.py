@@ -56,7 +56,7 @@ def traced(outs: Sequence[tuple[Node, Array]], inputs: Sequence[Node]) -> Traced
 
 def gradients(
     graph: Traced, changes: Mapping[int, Change] | None = None, unsummed: frozenset[Edge] = frozenset(),
-    arrived: dict[int, Array] | None = None,
+    cotangents: dict[int, Array] | None = None,
 ) -> list[Array]:  # fmt: skip
     """Walk back through a graph, change gradients at some operations, and return the gradients of the inputs.
 
@@ -64,7 +64,7 @@ def gradients(
         graph: the graph to walk through.
         changes: by the place of an operation, a function that changes the gradients of its arguments.
         unsummed: broadcast arguments whose gradient is wrongly left in the shape of the result, not summed.
-        arrived: a dict that is filled with the gradient of each operation's result, by place.
+        cotangents: a dict that is filled with the gradient of each operation's result, by place.
     """
     pending: dict[Node, Any] = {}
     for node, g in graph.outs:
@@ -74,8 +74,8 @@ def gradients(
         g = pending.pop(node, None)
         if g is None:
             continue
-        if arrived is not None:
-            arrived[place] = g
+        if cotangents is not None:
+            cotangents[place] = g
         slots = (
             rule_results(node, np.asarray(g))
             if np.shape(g) == np.shape(node.out)

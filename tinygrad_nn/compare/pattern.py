@@ -96,7 +96,7 @@ def list_text(numbers: Sequence[Any]) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def _rest(count: int) -> str:
+def _rest_text(count: int) -> str:
     return "the other is right" if count == 1 else f"the other {count} are right"
 
 
@@ -114,7 +114,7 @@ def _where(name: str, bad: Array) -> str:
             lines, one = np.flatnonzero(hit).tolist(), int(hit.sum()) == 1
             what = called.capitalize() + ("" if one else "s")
             verb = "is" if one else "are"
-            return f"{what} {list_text(lines)} of {name} {verb} wrong, {_rest(len(hit) - len(lines))}"
+            return f"{what} {list_text(lines)} of {name} {verb} wrong, {_rest_text(len(hit) - len(lines))}"
     if bad.ndim == 2 and bad.shape[0] == bad.shape[1]:
         eye = np.eye(len(bad), dtype=bool)
         for shape, called in ((eye, "The diagonal"), (~eye, "All but the diagonal"),
@@ -129,9 +129,9 @@ def _where(name: str, bad: Array) -> str:
             lines = np.flatnonzero(hit).tolist()
             return f"Index {list_text(lines)} along axis {axis} of {name} is wrong, the rest is right"
     if wrong == 1:
-        return f"Entry {[int(i) for i in places[0]]} of {name} is wrong, {_rest(size - 1)}"
+        return f"Entry {[int(i) for i in places[0]]} of {name} is wrong, {_rest_text(size - 1)}"
     text = list_text([[int(i) for i in place] for place in places])
-    return f"Entries {text} of {name} are wrong, {_rest(size - wrong)}"
+    return f"Entries {text} of {name} are wrong, {_rest_text(size - wrong)}"
 
 
 def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[str]:

@@ -105,14 +105,14 @@ class RoadsReport:
     @property
     def apart(self) -> tuple[str, ...]:
         """The names of the parameters whose roads do not agree."""
-        return tuple(row.name for row in self.parameters if not self._fits(row))
+        return tuple(row.name for row in self.parameters if not self._agrees(row))
 
-    def _fits(self, row: Parameter) -> bool:
+    def _agrees(self, row: Parameter) -> bool:
         # `not <=` rather than `>`: NaN must not fit, and two zero gradients must
         if not row.manual_graph.absolute <= self.rounding * row.largest + row.rounding:
             return False
         allowed = max(NUMERICAL, self.rounding) * row.largest + row.doubt + row.rounding
-        return all(found.absolute <= allowed for found in (row.graph_numerical, row.manual_numerical))
+        return all(difference.absolute <= allowed for difference in (row.graph_numerical, row.manual_numerical))
 
     @property
     def verdict(self) -> str:

@@ -21,7 +21,7 @@ MANY, STANDS_OUT, VISIBLE = 64, 30.0, 3e-4  # number of entries, factor over the
 HEAT = 128  # the largest number of rows and columns of a heat map
 
 
-class Checked(NamedTuple):
+class CheckedEntry(NamedTuple):
     """The numerical derivative of one entry: its value, a bound of its error, and whether it stands at a kink."""
 
     value: float
@@ -29,7 +29,7 @@ class Checked(NamedTuple):
     kink: bool
 
 
-class Comparison(NamedTuple):
+class ArrayPair(NamedTuple):
     """An array by two roads, and a bound of the rounding error of each entry."""
 
     name: str
@@ -37,45 +37,45 @@ class Comparison(NamedTuple):
     manual: Array | None
     graph: Array
     rounding: Array
-    own: Array | None = None  # the graph's gradient in the dtype of the model, if that is not float64
+    graph_in_model_dtype: Array | None = None  # the graph's gradient in the dtype of the model, if that is not float64
 
 
 def compare_row(
-    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator,
+    pair: ArrayPair, check_entry: Callable[[tuple[int, ...]], CheckedEntry], rng: np.random.Generator,
     entries: int | Array, directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
 ) -> tuple[Row, Array]:  # fmt: skip
     """Return the row of an array, and a boolean mask of the entries in which manual and graph disagree.
 
     Args:
-        what: the array by both roads.
-        ask: returns the numerical derivative of the entry at an index.
+        pair: the array by both roads.
+        check_entry: returns the numerical derivative of the entry at an index.
         rng: chooses the entries to ask for, besides the one that differs most.
         entries: how many entries to ask for; or which ones, as flat indices.
         directions: derivatives along random directions, each (by the graph, numerical, error bound).
         unknown: the note of the row if the user's array is not known.
     """
-    graph, manual = what.graph, what.manual
+    graph, manual = pair.graph, pair.manual
     shape, known = graph.shape, manual is not None and manual.shape == graph.shape
-    error = _errors(what)
+    error = _errors(pair)
     with np.errstate(all="ignore"):
-        excess = np.where(error > 0, error / np.maximum(what.rounding, 1e-300), 0.0)
-    bad = (excess > 1) | _outliers(excess, error, graph)
+        excess = np.where(error > 0, error / np.maximum(pair.rounding, 1e-300), 0.0)
+    wrong_mask = (excess > 1) | _outliers(excess, error, graph)
     worst = _largest(excess)
-    answers = {index: ask(index) for index in _chosen(shape, entries, rng, worst)}
-    smooth = {index: found for index, found in answers.items() if not found.kink and math.isfinite(found.value)}
-    wrong = bool(bad.any()) and manual is not None
+    answers = {index: check_entry(index) for index in _chosen(shape, entries, rng, worst)}
+    smooth = {index: answer for index, answer in answers.items() if not answer.kink and math.isfinite(answer.value)}
+    wrong = bool(wrong_mask.any()) and manual is not None
     disputed = _disputed(graph, smooth, directions)
-    odd = _odd_road(what, worst, smooth.get(worst)) if wrong else "numerical" if disputed else ""
+    odd = _odd_road(pair, worst, smooth.get(worst)) if wrong else "numerical" if disputed else ""
     row = Row(
-        name=what.name, shape=shape, role=what.role, ok=not wrong and not disputed,
-        **_numbers(manual if known else None, graph, error, bad),
-        wrong=float(bad.mean()) if wrong else 0.0,
+        name=pair.name, shape=shape, role=pair.role, ok=not wrong and not disputed,
+        **_numbers(manual if known else None, graph, error, wrong_mask),
+        wrong=float(wrong_mask.mean()) if wrong else 0.0,
         worst=worst, manual=_entry(manual, worst) if known else math.nan, graph=_entry(graph, worst),
         numerical=_slope(answers.get(worst)), odd=odd, checked=len(smooth),
-        bound=max((found.bound for found in smooth.values()), default=0.0), note=_note(manual, shape, unknown),
-        error=_heat(error, graph) if manual is not None else None, apart=_distances(what, answers) if known else None,
+        bound=max((answer.bound for answer in smooth.values()), default=0.0), note=_note(manual, shape, unknown),
+        error=_heat(error, graph) if manual is not None else None, apart=_distances(pair, answers) if known else None,
     )  # fmt: skip
-    return row, bad
+    return row, wrong_mask
 
 
 def checked_entries(rows: Sequence[Row]) -> tuple[int, int]:
@@ -83,16 +83,19 @@ def checked_entries(rows: Sequence[Row]) -> tuple[int, int]:
     return sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
 
 
-def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Distances:
+def _distances(pair: ArrayPair, answers: dict[tuple[int, ...], CheckedEntry]) -> Distances:
     """Measure the difference of each pair of roads, with the graph's gradient in the dtype of the model."""
-    manual, graph = np.asarray(what.manual), what.graph if what.own is None else what.own
-    smooth = [index for index, found in answers.items() if not found.kink]
+    manual, graph = (
+        np.asarray(pair.manual),
+        pair.graph if pair.graph_in_model_dtype is None else pair.graph_in_model_dtype,
+    )
+    smooth = [index for index, answer in answers.items() if not answer.kink]
     by_hand, by_graph = (np.array([array[index] for index in smooth]) for array in (manual, graph))
     numerical = np.array([answers[index].value for index in smooth])
     with np.errstate(all="ignore"):
         return Distances(
             Difference.of(manual, graph), Difference.of(by_graph, numerical), Difference.of(by_hand, numerical),
-            float(np.abs(graph).max(initial=0.0)), float(np.max(what.rounding, initial=0.0)),
+            float(np.abs(graph).max(initial=0.0)), float(np.max(pair.rounding, initial=0.0)),
             len(answers) - len(smooth),
         )  # fmt: skip
 
@@ -112,43 +115,43 @@ def _note(manual: Array | None, shape: tuple[int, ...], unknown: str) -> str:
     return "" if finite.all() else f"{int((~finite).sum())} of {manual.size} not finite"
 
 
-def _errors(what: Comparison) -> Array:
+def _errors(pair: ArrayPair) -> Array:
     """Return |manual - graph|, infinite if manual is not known or has another shape, and where it is NaN."""
-    graph, manual = what.graph, what.manual
+    graph, manual = pair.graph, pair.manual
     if manual is None or manual.shape != graph.shape:
         return np.full(graph.shape, math.inf)
     with np.errstate(invalid="ignore"):
         error = np.abs(manual - graph)
-    if what.own is not None:
-        error = np.minimum(error, np.abs(manual - what.own))
+    if pair.graph_in_model_dtype is not None:
+        error = np.minimum(error, np.abs(manual - pair.graph_in_model_dtype))
     # NaN is never right; an infinite entry is right if the graph's entry is equal
     return np.where(manual == graph, 0.0, np.where(np.isnan(error), math.inf, error))
 
 
 def _disputed(
-    graph: Array, smooth: dict[tuple[int, ...], Checked], directions: Sequence[tuple[float, float, float]]
+    graph: Array, smooth: dict[tuple[int, ...], CheckedEntry], directions: Sequence[tuple[float, float, float]]
 ) -> bool:
     """Tell whether a numerical derivative contradicts the graph, at an entry or along a direction."""
     # each bound is the larger of two: the referee's own, and that of the rounding of the graph in float64
-    at_entry = any(abs(found.value - graph[index]) > found.bound for index, found in smooth.items())
+    at_entry = any(abs(answer.value - graph[index]) > answer.bound for index, answer in smooth.items())
     return at_entry or any(abs(by_graph - numerical) > bound for by_graph, numerical, bound in directions)
 
 
-def _odd_road(what: Comparison, worst: tuple[int, ...], judge: Checked | None) -> str:
+def _odd_road(pair: ArrayPair, worst: tuple[int, ...], judge: CheckedEntry | None) -> str:
     """Return which of manual and graph the referee contradicts at the entry that differs most; "" if both.
 
     Without an answer of the referee it is "manual".
     """
-    manual, known = what.manual, what.manual is not None and what.manual.shape == what.graph.shape
-    if judge is None or manual is None or not known or not abs(judge.value - what.graph[worst]) > judge.bound:
+    manual, known = pair.manual, pair.manual is not None and pair.manual.shape == pair.graph.shape
+    if judge is None or manual is None or not known or not abs(judge.value - pair.graph[worst]) > judge.bound:
         return "manual"
-    near = abs(judge.value - manual[worst]) <= judge.bound + what.rounding[worst]
-    return "graph" if near else ""
+    is_manual_right = abs(judge.value - manual[worst]) <= judge.bound + pair.rounding[worst]
+    return "graph" if is_manual_right else ""
 
 
-def _slope(found: Checked | None) -> float:
+def _slope(answer: CheckedEntry | None) -> float:
     """Return the numerical derivative of an entry, NaN if it was not computed or the entry stands at a kink."""
-    return math.nan if found is None or found.kink else found.value
+    return math.nan if answer is None or answer.kink else answer.value
 
 
 def _entry(array: Any, index: tuple[int, ...]) -> float:
@@ -168,7 +171,7 @@ def _outliers(excess: Array, error: Array, graph: Array) -> Array:
     return alone
 
 
-def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> dict[str, float]:
+def _numbers(manual: Array | None, graph: Array, error: Array, wrong_mask: Array) -> dict[str, float]:
     if manual is None:
         return dict.fromkeys(("max_abs", "max_rel", "cosine", "ratio"), math.nan)
     if not graph.size:
@@ -176,18 +179,18 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(manual), np.abs(graph))
         largest = float(np.max(size))
-        if bad.any():
-            relative = float(np.max(np.where(bad, error / size, 0)))
+        if wrong_mask.any():
+            relative = float(np.max(np.where(wrong_mask, error / size, 0)))
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
         m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # so that no square overflows or underflows
         square, product = inner_product(g, g), inner_product(m, g)
         length = math.sqrt(square) * math.sqrt(inner_product(m, m))
-        same = largest == 0
+        is_zero = largest == 0
     return {
         "max_abs": float(np.max(error)), "max_rel": relative,
-        "cosine": product / length if length else 1.0 if same else 0.0,
-        "ratio": product / square if square else 1.0 if same else math.nan,
+        "cosine": product / length if length else 1.0 if is_zero else 0.0,
+        "ratio": product / square if square else 1.0 if is_zero else math.nan,
     }  # fmt: skip
 
 
@@ -200,8 +203,8 @@ def _chosen(
     else:
         flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
         worst_too = size > 0
-    found = [tuple(int(i) for i in np.unravel_index(int(j), shape)) for j in flat]
-    return [worst, *found] if worst_too and worst not in found else found
+    indices = [tuple(int(i) for i in np.unravel_index(int(j), shape)) for j in flat]
+    return [worst, *indices] if worst_too and worst not in indices else indices
 
 
 def _heat(error: Array, graph: Array) -> Array | None:
@@ -218,34 +221,48 @@ def _heat(error: Array, graph: Array) -> Array | None:
     return matrix
 
 
-def judged_row(name: str, manual: Array, whole: NumericalGradient, rounding: Any) -> tuple[Row, Array, Array]:
+def judged_row(name: str, manual: Array, numerical: NumericalGradient, rounding: Any) -> tuple[Row, Array, Array]:
     """Return the row of an array that has no graph, a mask of its wrong entries, and the array it was compared with.
 
     Args:
         name: the name of the input.
         manual: the user's gradient.
-        whole: the numerical gradient, as far as it is known; at a kink any slope from `low` to `high` is right.
+        numerical: the numerical gradient, as far as it is known; at a kink any slope from `low` to `high` is right.
         rounding: a bound of the rounding error of each entry of the user's gradient.
     """
-    known, shape = whole.known, whole.value.shape
-    fits = manual.shape == shape
+    is_known, shape = numerical.is_known, numerical.value.shape
+    has_right_shape = manual.shape == shape
     with np.errstate(all="ignore"):
-        kinked = fits and manual.dtype.kind != "c" and whole.low.dtype.kind != "c"
-        reference = np.clip(manual, whole.low, whole.high) if kinked else whole.value
-        reference = np.where(known, np.where(whole.low == whole.high, whole.value, reference), 0.0)
-        error = np.where(known, np.abs(manual - reference), 0.0) if fits else np.full(shape, math.inf)
+        kinked = has_right_shape and manual.dtype.kind != "c" and numerical.low.dtype.kind != "c"
+        reference = np.clip(manual, numerical.low, numerical.high) if kinked else numerical.value
+        reference = np.where(is_known, np.where(numerical.low == numerical.high, numerical.value, reference), 0.0)
+        error = np.where(is_known, np.abs(manual - reference), 0.0) if has_right_shape else np.full(shape, math.inf)
         error = np.where(np.isnan(error), math.inf, error)
-        excess = error / np.maximum(np.where(known, whole.error, 0.0) + rounding, 1e-300)
+        excess = error / np.maximum(np.where(is_known, numerical.error, 0.0) + rounding, 1e-300)
     finite = bool(np.isfinite(manual).all())
-    bad = excess > 1 if finite or not fits else (excess > 1) | ~np.isfinite(manual)
-    worst, wrong = _largest(np.where(bad, np.maximum(excess, 1.0), excess)), bool(bad.any()) or not fits
-    numbers: dict[str, Any] = _numbers(np.where(known, manual, 0.0) if fits else None, reference, error, bad)
+    wrong_mask = excess > 1 if finite or not has_right_shape else (excess > 1) | ~np.isfinite(manual)
+    worst, wrong = (
+        _largest(np.where(wrong_mask, np.maximum(excess, 1.0), excess)),
+        bool(wrong_mask.any()) or not has_right_shape,
+    )
+    numbers: dict[str, Any] = _numbers(
+        np.where(is_known, manual, 0.0) if has_right_shape else None, reference, error, wrong_mask
+    )
     row = Row(
-        name=name, shape=shape, role="input", ok=not wrong, **numbers,
-        wrong=float(bad.sum() / max(1, known.sum())) if wrong else 0.0, worst=worst,
-        manual=_entry(manual, worst) if fits else math.nan, graph=math.nan, numerical=_entry(whole.value, worst),
-        odd="manual" if wrong else "", checked=int(known.sum()), bound=float(np.nanmax(whole.error, initial=0.0)),
-        note=_note(manual, shape, "").replace("and the graph's has", "but should "
-                                              "have") or NO_GRAPH, error=_heat(error, reference),
-    )  # fmt: skip
-    return row, bad, reference
+        name=name,
+        shape=shape,
+        role="input",
+        ok=not wrong,
+        **numbers,
+        wrong=float(wrong_mask.sum() / max(1, is_known.sum())) if wrong else 0.0,
+        worst=worst,
+        manual=_entry(manual, worst) if has_right_shape else math.nan,
+        graph=math.nan,
+        numerical=_entry(numerical.value, worst),
+        odd="manual" if wrong else "",
+        checked=int(is_known.sum()),
+        bound=float(np.nanmax(numerical.error, initial=0.0)),
+        note=_note(manual, shape, "").replace("and the graph's has", "but should have") or NO_GRAPH,
+        error=_heat(error, reference),
+    )
+    return row, wrong_mask, reference

@@ -29,8 +29,8 @@ class ReturnLayout(NamedTuple):
 
     def split(self, value: Any) -> tuple[list[Any], Any]:
         """Split what the forward returned into the list of results and the cache."""
-        passed = {k for _, kind, k in self.slots if kind == "result"}
-        rest = [v for k, v in enumerate(value) if k >= self.results and k not in passed]
+        passed_results = {k for _, kind, k in self.slots if kind == "result"}
+        rest = [v for k, v in enumerate(value) if k >= self.results and k not in passed_results]
         if (self.names[-1], "cache", 0) in self.slots:  # the backward takes the last value by its name
             rest = [value[-1]]
         return list(value[: self.results]), rest[0] if len(rest) == 1 else tuple(rest)
@@ -47,7 +47,7 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     names = [p.name for p in parameters(manual)]
     if not any(is_cache(n) and n not in inputs.names for n in names) and not _has_unnamed_cache(manual, inputs):
         return None
-    leaves = [inputs.leaves[i] for i in inputs.moving]
+    leaves = [inputs.leaves[i] for i in inputs.float_indices]
     with same_draws():
         value = call_function(f, inputs, [np.array(x) for x in leaves])
     if not isinstance(value, (tuple, list)) or len(value) < 2:
@@ -57,32 +57,32 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
                 f"{describe_value(value)}. It must return its result and the cache: `return out, cache`."
             )
         return None
-    parts = _find_layout(f, manual, inputs, value)
+    layout = _find_layout(f, manual, inputs, value)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
-            results, _ = parts.split(call_function(f, now, leaves))
-        return results[0] if parts.results == 1 else results
+            results, _ = layout.split(call_function(f, now, leaves))
+        return results[0] if layout.results == 1 else results
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         with same_draws():
             value = call_function(f, now, leaves)
-        _, cache = parts.split(value)
-        gs = [g] if parts.results == 1 else list(g)
+        _, cache = layout.split(value)
+        gs = [g] if layout.results == 1 else list(g)
         named = dict(zip(now.names, now.with_leaves(leaves), strict=True))
         # the cotangent of a Python or NumPy number is passed as a float, not as a 0-d array
         gs = [c if isinstance(out, np.ndarray) else float(c) for c, out in zip(gs, value, strict=False)]
         args: list[Any] = []
-        for n, kind, k in parts.slots:
+        for n, kind, k in layout.slots:
             args.append(named[n] if kind == "input" else value[k] if kind == "result" else cache if kind == "cache" else
                         gs[k])  # fmt: skip
         return manual(*args)
 
-    takes = any(kind == "g" for _, kind, _ in parts.slots)
-    said = "results" if parts.results > 1 else "result"
-    note = (f"Treated as a forward that returns its {said} and a cache, and a "
-            f"backward({', '.join(n for n, _, _ in parts.slots)}).")  # fmt: skip
-    return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes, f, manual, notes=(note,))
+    takes_cotangents = any(kind == "g" for _, kind, _ in layout.slots)
+    results_word = "results" if layout.results > 1 else "result"
+    note = (f"Treated as a forward that returns its {results_word} and a cache, and a "
+            f"backward({', '.join(n for n, _, _ in layout.slots)}).")  # fmt: skip
+    return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes_cotangents, f, manual, notes=(note,))
 
 
 def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
@@ -96,7 +96,7 @@ def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
 def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> ReturnLayout:
     """Find what each parameter of the backward takes; raise TypeError if the forward's results do not fit."""
     returned = returned_names(f, len(value))
-    free: list[str] = []
+    cotangent_names: list[str] = []
     slots: list[tuple[str, str, int]] = []
     for p in parameters(manual):
         n = p.name
@@ -107,38 +107,42 @@ def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> R
         elif is_cache(n):
             slots.append((n, "cache", 0))
         elif p.default is p.empty or n in COTANGENTS:
-            slots.append((n, "g", len(free)))
-            free.append(n)
-    if free and not any(kind == "cache" for _, kind, _ in slots):  # no name says cache: take the last parameter
+            slots.append((n, "g", len(cotangent_names)))
+            cotangent_names.append(n)
+    if cotangent_names and not any(
+        kind == "cache" for _, kind, _ in slots
+    ):  # no name says cache: take the last parameter
         place = max(k for k, (_, kind, _) in enumerate(slots) if kind == "g")
         slots[place] = (slots[place][0], "cache", 0)
-        free.pop()
-    results = len(free) or 1
+        cotangent_names.pop()
+    results = len(cotangent_names) or 1
     between = value[results:-1]
     named = any(kind == "result" for _, kind, _ in slots)
-    held = isinstance(value[-1], (tuple, list, dict))
-    if free and between and held and not named and all(is_float(x) for x in between):
+    is_container = isinstance(value[-1], (tuple, list, dict))
+    if cotangent_names and between and is_container and not named and all(is_float(x) for x in between):
         raise TypeError(
             f"compare_gradients: the forward returned {len(value) - 1} results and a cache, but "
-            f"manual({printable(', '.join(n for n, _, _ in slots))}) takes the gradient of {len(free)}. It needs one "
-            "for each result, in order, and the cache: `def backward(dnext_h, dnext_c, cache)`."
+            f"manual({printable(', '.join(n for n, _, _ in slots))}) takes the gradient of {len(cotangent_names)}. It "
+            "needs one for each result, in order, and the cache: `def backward(dnext_h, dnext_c, cache)`."
         )
     if results >= len(value):
         raise TypeError(
-            f"compare_gradients: manual takes {len(free)} gradients ({printable(', '.join(free))}) and a cache, but "
-            f"the forward returned {len(value)} values in all. It must return one result for each gradient, and then "
-            "the cache: `return out, cache`. A backward that takes a result and labels instead, such as backward(AL, "
-            "Y, caches), begins at a loss, so its forward ends there: `return cost, AL, caches`, with Y among the "
-            "inputs."
+            f"compare_gradients: manual takes {len(cotangent_names)} gradients "
+            f"({printable(', '.join(cotangent_names))}) and a cache, but the forward returned {len(value)} values in "
+            "all. It must return one result for each gradient, and then the cache: `return out, cache`. A backward "
+            "that takes a result and labels instead, such as backward(AL, Y, caches), begins at a loss, so its forward "
+            "ends there: `return cost, AL, caches`, with Y among the inputs."
         )
     wrong = [k for k in range(results) if not is_float(value[k])]
-    if not free and not wrong and np.size(value[0]) != 1:
+    if not cotangent_names and not wrong and np.size(value[0]) != 1:
         out = printable(", ".join(n for n, kind, _ in slots if kind == "result")) or "out"
-        taken, name = printable(", ".join(n for n, _, _ in slots)), printable(getattr(f, "__name__", "forward"))
+        parameters_text = printable(", ".join(n for n, _, _ in slots))
+        name = printable(getattr(f, "__name__", "forward"))
         raise TypeError(
-            f"compare_gradients: the forward returned an array of shape {np.shape(value[0])}, and manual({taken}) "
-            "takes no gradient of it, so it belongs to a loss that is computed from it. Put both into one function, "
-            f"and compare that: `def loss(...): {out}, cache = {name}(...); return cost({out}, Y), {out}, cache`."
+            f"compare_gradients: the forward returned an array of shape {np.shape(value[0])}, and "
+            f"manual({parameters_text}) takes no gradient of it, so it belongs to a loss that is computed from it. Put "
+            f"both into one function, and compare that: `def loss(...): {out}, cache = {name}(...); "
+            f"return cost({out}, Y), {out}, cache`."
         )
     if wrong:
         raise TypeError(

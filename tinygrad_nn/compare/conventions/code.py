@@ -26,15 +26,15 @@ class Code:
 
     Attributes:
         name: the name of the function or class.
-        inputs: the arguments; their `moving` arrays are differentiated.
-        run: ``run(inputs, leaves)`` runs the forward with arrays or Tensors in place of the moving arrays, and returns
+        inputs: the arguments; the arrays at their `float_indices` are differentiated.
+        run: ``run(inputs, leaves)`` runs the forward with arrays or Tensors in place of those arrays, and returns
             its results in their containers, without a cache.
         back: ``back(inputs, leaves, g)`` returns what the user's backward returns for the cotangents g of the results.
-        takes: whether the backward takes cotangents.
+        takes_cotangents: whether the backward takes cotangents.
         source: the function whose lines run in the forward; `backward`: the one whose lines run in the backward.
         names: the names of the gradients that the backward returns, if they cannot be read from `backward`.
         notes: sentences for the report that say which convention was recognized.
-        some: whether gradients of some of the inputs are enough.
+        allows_missing: whether gradients of some of the inputs are enough.
         pairing: which gradient belongs to which input, once that is known.
     """
 
@@ -42,12 +42,12 @@ class Code:
     inputs: Inputs
     run: Callable[[Inputs, Sequence[Any]], Any]
     back: Callable[[Inputs, Sequence[Array], Any], Any]
-    takes: bool
+    takes_cotangents: bool
     source: Any
     backward: Any = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    some: bool = False
+    allows_missing: bool = False
     pairing: Pairing | None = None
 
     def forward(self, leaves: Sequence[Any]) -> Any:
@@ -62,28 +62,28 @@ class Code:
         """Run the forward and return its floating-point results as arrays."""
         return [np.asarray(raw(out)) for out in self.outs(leaves)]
 
-    def cast(self, how: Callable[[Any], Any]) -> Code:
-        """Return the code with `how` applied to all inputs, to change their precision."""
-        return replace(self, inputs=self.inputs._replace(leaves=[how(x) for x in self.inputs.leaves]))
+    def cast(self, cast_array: Callable[[Any], Any]) -> Code:
+        """Return the code with `cast_array` applied to all inputs, to change their precision."""
+        return replace(self, inputs=self.inputs._replace(leaves=[cast_array(x) for x in self.inputs.leaves]))
 
-    def paired(self, found: Any) -> Code:
+    def with_pairing(self, returned: Any) -> Code:
         """Return the code with its gradients assigned to inputs, and with only those inputs differentiated.
 
-        `found` is what the backward returned once.
+        `returned` is what the backward returned once.
         """
-        count = len(found) if isinstance(found, (tuple, list)) else 1
+        count = len(returned) if isinstance(returned, (tuple, list)) else 1
         names = self.names or (returned_names(self.backward, count) if callable(self.backward) else ())
-        pairing = Pairing(self.inputs, found, names, self.some)
+        pairing = Pairing(self.inputs, returned, names, self.allows_missing)
         return replace(self, inputs=pairing.inputs, pairing=pairing, notes=(*self.notes, *pairing.notes))
 
-    def taken(self, found: Any) -> list[Array]:
-        """Return the result of the backward as a list with the gradient of each moving array."""
-        pairing = self.pairing or Pairing(self.inputs, found)
-        return pairing.gradients(found)
+    def gradients_from(self, returned: Any) -> list[Array]:
+        """Return the result of the backward as a list with the gradient of each floating-point array."""
+        pairing = self.pairing or Pairing(self.inputs, returned)
+        return pairing.gradients(returned)
 
     def gradients(self, leaves: Sequence[Array], g: Any) -> list[Array]:
         """Run the backward on copies of the arrays and return a gradient for each of them."""
-        return self.taken(self.back(self.inputs, [x.copy() for x in leaves], g))
+        return self.gradients_from(self.back(self.inputs, [x.copy() for x in leaves], g))
 
 
 def results(value: Any) -> list[Any]:
@@ -94,11 +94,11 @@ def results(value: Any) -> list[Any]:
 @contextmanager
 def same_draws() -> Generator[None]:
     """Seed NumPy's and Python's global generators inside the block, so that each run draws the same dropout mask."""
-    kept, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     try:
         yield
     finally:
-        np.random.set_state(kept)  # noqa: NPY002
-        random.setstate(plain)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)

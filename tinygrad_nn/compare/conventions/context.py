@@ -25,9 +25,9 @@ class Context:
 
     no_grad = False
 
-    def __init__(self, needs: Sequence[bool] = (), bare: bool = False) -> None:
-        """`needs`: which arguments need a gradient; `bare`: a single saved value is returned without a tuple."""
-        self.needs_input_grad, self._bare = tuple(needs), bare
+    def __init__(self, needs_grad: Sequence[bool] = (), unwrap_single: bool = False) -> None:
+        """`needs_grad`: which arguments need a gradient; `unwrap_single`: one saved value comes without a tuple."""
+        self.needs_input_grad, self._unwrap_single = tuple(needs_grad), unwrap_single
         self._saved: tuple[Any, ...] = ()
 
     def save_for_backward(self, *values: Any) -> None:
@@ -37,7 +37,7 @@ class Context:
     @property
     def saved_values(self) -> Any:
         """The values that `save_for_backward` kept: a tuple, or the value itself if `bare` and there is only one."""
-        return self._saved[0] if self._bare and len(self._saved) == 1 else self._saved
+        return self._saved[0] if self._unwrap_single and len(self._saved) == 1 else self._saved
 
     saved_tensors = saved_values
 
@@ -80,10 +80,10 @@ def is_function_class(f: Any) -> bool:
     return True
 
 
-def read_operation(f: Any, given: Any) -> Code:
+def read_operation(f: Any, user_inputs: Any) -> Code:
     """Return the `Code` of an operation with ``compute`` and ``gradient``."""
     op = instance_of(f) if isinstance(f, type) else f
-    inputs = inputs_in_order(op.compute, given)
+    inputs = inputs_in_order(op.compute, user_inputs)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         return call_function(op.compute, now, _to_numpy_scalars(leaves))
@@ -96,36 +96,38 @@ def read_operation(f: Any, given: Any) -> Code:
         return _checked_gradients(op.gradient(np.asarray(g).view(NodeArray), out), now, "gradient")
 
     note = "Treated as an operation with compute and gradient(out_grad, node)."
-    return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), some=True)
+    return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), allows_missing=True)
 
 
-def read_function_class(f: Any, given: Any) -> Code:
+def read_function_class(f: Any, user_inputs: Any) -> Code:
     """Return the `Code` of a class with ``forward(ctx, ...)`` and ``backward(ctx, d)``."""
     cls: Any = f if isinstance(f, type) else type(f)
-    apart = callable(getattr(cls, "setup_context", None)) and len(parameters(cls.setup_context)) == 3
+    has_setup = callable(getattr(cls, "setup_context", None)) and len(parameters(cls.setup_context)) == 3
 
     def forward(ctx: Context, *values: Any) -> Any:
-        if not apart:
+        if not has_setup:
             return cls.forward(ctx, *values)
         out = cls.forward(*values)
         cls.setup_context(ctx, values, out)
         return out
 
-    inputs = inputs_in_order(cls.forward, given, 0 if apart else 1)
-    needs = [any(i in inputs.moving for i, k in enumerate(inputs.owner) if k == n) for n in range(len(inputs.names))]
+    inputs = inputs_in_order(cls.forward, user_inputs, 0 if has_setup else 1)
+    needs_grad = [
+        any(i in inputs.float_indices for i, k in enumerate(inputs.owner) if k == n) for n in range(len(inputs.names))
+    ]
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
-            return forward(Context(needs), *now.with_leaves(_to_numpy_scalars(leaves)))
+            return forward(Context(needs_grad), *now.with_leaves(_to_numpy_scalars(leaves)))
 
-    def back(now: Inputs, leaves: Sequence[Array], g: Any, bare: bool = False) -> Any:
-        ctx = Context(needs, bare)
+    def back(now: Inputs, leaves: Sequence[Array], g: Any, unwrap_single: bool = False) -> Any:
+        ctx = Context(needs_grad, unwrap_single)
         values = now.with_leaves(_to_numpy_scalars(leaves))
         with same_draws():
             out = forward(ctx, *values)
         outs = list(out) if isinstance(out, (tuple, list)) else [out]
-        arriving = [np.ones(np.shape(o)) for o in outs] if g is None else list(g) if len(outs) > 1 else [g]
-        gs = [c if np.ndim(o) else float(c) for o, c in zip(outs, arriving, strict=True)]
+        cotangents = [np.ones(np.shape(o)) for o in outs] if g is None else list(g) if len(outs) > 1 else [g]
+        gs = [c if np.ndim(o) else float(c) for o, c in zip(outs, cotangents, strict=True)]
         return _checked_gradients(cls.backward(ctx, *gs), now, "backward")
 
     bare = _saves_bare(back, inputs)
@@ -134,30 +136,30 @@ def read_function_class(f: Any, given: Any) -> Code:
         note += " One saved value is given back without a tuple around it."
     return Code(
         cls.__name__, inputs, run, lambda now, leaves, g: back(now, leaves, g, bare), True, cls.forward,
-        cls.backward, notes=(note,), some=True,
+        cls.backward, notes=(note,), allows_missing=True,
     )  # fmt: skip
 
 
-def _checked_gradients(found: Any, inputs: Inputs, name: str) -> Any:
-    """Return `found`; raise TypeError unless it has one entry per argument, or one per floating-point argument.
+def _checked_gradients(returned: Any, inputs: Inputs, name: str) -> Any:
+    """Return `returned`; raise TypeError unless it has one entry per argument, or one per floating-point argument.
 
     As in PyTorch, further entries may follow if they are None, for arguments that keep their default value.
     """
-    if isinstance(found, (tuple, list)) and all(x is None for x in found[len(inputs.names) :]):
-        found = found[: len(inputs.names)]
+    if isinstance(returned, (tuple, list)) and all(x is None for x in returned[len(inputs.names) :]):
+        returned = returned[: len(inputs.names)]
     floats = len({inputs.owner[i] for i, x in enumerate(inputs.leaves) if is_float(x)})
-    count = len(found) if isinstance(found, (tuple, list)) else 1
+    count = len(returned) if isinstance(returned, (tuple, list)) else 1
     if count not in (len(inputs.names), floats):
         raise TypeError(
-            f"compare_gradients: {name} returned {describe_value(found)}; it must return a gradient for each of "
+            f"compare_gradients: {name} returned {describe_value(returned)}; it must return a gradient for each of "
             f"{', '.join(inputs.names)}, in one tuple, None for those that have none."
         )
-    return found
+    return returned
 
 
 def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:
     """Tell whether a backward expects its single saved value without a tuple, as in early minitorch."""
-    leaves = [np.array(inputs.leaves[i]) for i in inputs.moving]
+    leaves = [np.array(inputs.leaves[i]) for i in inputs.float_indices]
     shapes = [x.shape for x in leaves]
 
     def fits(bare: bool) -> bool:

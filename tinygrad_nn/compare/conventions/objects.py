@@ -56,70 +56,74 @@ def methods(f: Any) -> tuple[str, str] | None:
         return None if isinstance(f.__self__, type) else (f.__name__, "")
     if inspect.isroutine(f) or inspect.ismodule(f) or isinstance(f, (list, tuple, dict)):
         return None
-    found = next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
-    alone = not callable(f) and callable(getattr(cls, "loss", None))  # `loss` returns its gradients as well
-    return found or (("loss", "") if alone else None)
+    names = next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
+    has_loss_only = not callable(f) and callable(getattr(cls, "loss", None))  # `loss` returns its gradients as well
+    return names or (("loss", "") if has_loss_only else None)
 
 
-def read_object(f: Any, given: Any, second: str = "") -> Code:
+def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
     """Return the `Code` of an object with forward and backward, which also differentiates the object's parameters.
 
-    If `f` is a bound method, its object is used, with the method named `second` as the backward, or with none.
+    If `f` is a bound method, its object is used, with the method named `backward_name` as the backward, or with none.
 
     Raises:
         TypeError: there is nothing to differentiate.
     """
     obj = instance_of(f) if isinstance(f, type) else f.__self__ if inspect.ismethod(f) else f
     forward, backward = methods(f) or PAIRS[0]
-    backward = backward or second
-    data = inputs_in_order(getattr(obj, forward), given)
+    backward = backward or backward_name
+    data = inputs_in_order(getattr(obj, forward), user_inputs)
     candidates = dict(_arrays(obj, (), set()))
-    way = _find_parameters(obj, ObjectLayout(forward, backward, {}, {}), data, candidates)
-    values = [*data.values, *(candidates[path].copy() for path in way.parameters.values())]
-    inputs = make_inputs([*data.names, *way.parameters], values)
-    if not inputs.moving:
+    layout = _find_parameters(obj, ObjectLayout(forward, backward, {}, {}), data, candidates)
+    values = [*data.values, *(candidates[path].copy() for path in layout.parameters.values())]
+    inputs = make_inputs([*data.names, *layout.parameters], values)
+    if not inputs.float_indices:
         raise TypeError(
             f"compare_gradients: no input is made of floats, and no array of {type(obj).__name__} has a gradient after "
             f"{backward or forward}: there is nothing to compare. Set self.dW for self.W, or grads for params."
         )
     count = len(data.names)
-    takes = _takes_cotangent(obj, way, data)
+    takes_cotangents = _takes_cotangent(obj, layout, data)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         values = now.with_leaves(leaves)
-        return _forward(_copy_with_parameters(obj, candidates, way, values[count:]), way, values[:count])
+        return _forward(_copy_with_parameters(obj, candidates, layout, values[count:]), layout, values[:count])
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
-        own = [np.array(x) for x in values[count:]] if () in way.gradients.values() else values[count:]
-        twin = _copy_with_parameters(obj, candidates, way, own)
-        _forward(twin, way, values[:count])
-        before = {label: np.array(_value_at(twin, path)) for label, path in way.parameters.items()}
-        returned = _backward(twin, way, dict(zip(now.names[:count], values[:count], strict=True)), g, takes)
+        parameter_arrays = [np.array(x) for x in values[count:]] if () in layout.gradients.values() else values[count:]
+        twin = _copy_with_parameters(obj, candidates, layout, parameter_arrays)
+        _forward(twin, layout, values[:count])
+        before = {label: np.array(_value_at(twin, path)) for label, path in layout.parameters.items()}
+        returned = _backward(
+            twin, layout, dict(zip(now.names[:count], values[:count], strict=True)), g, takes_cotangents
+        )
         grads = _input_gradients(returned, twin, now.names[:count], data)
-        for label, path in way.gradients.items():
-            there = returned[path[1]] if path[:1] == (RETURNED,) else _value_at(twin, path or way.parameters[label])
-            grads[label] = there if path else (before[label] - there) / RATE
+        for label, path in layout.gradients.items():
+            after = returned[path[1]] if path[:1] == (RETURNED,) else _value_at(twin, path or layout.parameters[label])
+            grads[label] = after if path else (before[label] - after) / RATE
         return grads
 
-    places = [p for p in way.gradients.values() if p]
-    where = [f"returned as {p[1]}" if p[0] == RETURNED else _label(p) for p in places]
-    what = f"{forward} and {backward}" if backward else f"{forward}, which returns gradients along with its value"
-    note = f"Treated as an object with {what}. "
-    note += f"Its parameters: {', '.join(way.parameters)}; their gradients: " if way.parameters else (
+    places = [p for p in layout.gradients.values() if p]
+    places_text = [f"returned as {p[1]}" if p[0] == RETURNED else _label(p) for p in places]
+    methods_text = (
+        f"{forward} and {backward}" if backward else f"{forward}, which returns gradients along with its value"
+    )
+    note = f"Treated as an object with {methods_text}. "
+    note += f"Its parameters: {', '.join(layout.parameters)}; their gradients: " if layout.parameters else (
         "No array of its own has a gradient afterwards.")  # fmt: skip
-    note += f"{', '.join(where)}." if where else (
-        "what the backward subtracts, over the learning rate." if way.parameters else "")  # fmt: skip
-    lost = _without_gradient(candidates, way)
-    note += f" No gradient of {', '.join(lost)} was found after the backward." if lost else ""
-    return Code(type(obj).__name__, inputs, run, back, takes, getattr(type(obj), forward), notes=(note,),
-                some=True)  # fmt: skip
+    note += f"{', '.join(places_text)}." if places_text else (
+        "what the backward subtracts, over the learning rate." if layout.parameters else "")  # fmt: skip
+    without_gradient = _without_gradient(candidates, layout)
+    note += f" No gradient of {', '.join(without_gradient)} was found after the backward." if without_gradient else ""
+    return Code(type(obj).__name__, inputs, run, back, takes_cotangents, getattr(type(obj), forward), notes=(note,),
+                allows_missing=True)  # fmt: skip
 
 
-def has_parameters(method: Any, given: Any) -> bool:
+def has_parameters(method: Any, user_inputs: Any) -> bool:
     """Tell whether a bound method returns gradients of arrays that its object holds."""
     try:
-        data = inputs_in_order(method, given)
+        data = inputs_in_order(method, user_inputs)
         obj = method.__self__
         return bool(
             _find_parameters(
@@ -133,19 +137,19 @@ def has_parameters(method: Any, given: Any) -> bool:
 # -- Paths into an object.
 
 
-def _arrays(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Array]]:
+def _arrays(value: Any, path: Path, visited: set[int]) -> Iterator[tuple[Path, Array]]:
     """Yield the floating-point arrays that an object holds with their paths, each array once, shortest path first."""
     queue: list[tuple[Path, Any]] = [(path, value)]
     while queue:
-        here, what = queue.pop(0)
-        if isinstance(what, np.ndarray):
-            if what.dtype.kind in "fc" and id(what) not in seen:
-                seen.add(id(what))
-                yield here, what
+        current_path, current = queue.pop(0)
+        if isinstance(current, np.ndarray):
+            if current.dtype.kind in "fc" and id(current) not in visited:
+                visited.add(id(current))
+                yield current_path, current
             continue
-        if len(here) <= DEPTH and id(what) not in seen:
-            seen.add(id(what))
-            queue += [((*here, key), part) for key, part in _parts(what)]
+        if len(current_path) <= DEPTH and id(current) not in visited:
+            visited.add(id(current))
+            queue += [((*current_path, key), part) for key, part in _parts(current)]
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
@@ -174,116 +178,138 @@ def _label(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def _copy_with_parameters(obj: Any, candidates: Mapping[Path, Array], way: ObjectLayout, values: Sequence[Any]) -> Any:
+def _copy_with_parameters(
+    obj: Any, candidates: Mapping[Path, Array], layout: ObjectLayout, values: Sequence[Any]
+) -> Any:
     """Return a deep copy of an object with other parameter arrays, in every place that holds them."""
-    memo: dict[int, Any] = {id(candidates[p]): v for p, v in zip(way.parameters.values(), values, strict=False)}
+    memo: dict[int, Any] = {id(candidates[p]): v for p, v in zip(layout.parameters.values(), values, strict=False)}
     return copy.deepcopy(obj, memo)
 
 
 # -- One run.
 
 
-def _forward(twin: Any, way: ObjectLayout, values: Sequence[Any]) -> Any:
+def _forward(twin: Any, layout: ObjectLayout, values: Sequence[Any]) -> Any:
     with same_draws():
-        out = getattr(twin, way.forward)(*values)
-    if not way.backward:
+        out = getattr(twin, layout.forward)(*values)
+    if not layout.backward:
         return out[value_position(out)]
     if out is None:  # the result is left in an attribute
         name = next((n for n in RESULTS if getattr(twin, n, None) is not None), None)
         if name is None:
             raise TypeError(
-                f"compare_gradients: {type(twin).__name__}.{way.forward} returned nothing, and set none of "
+                f"compare_gradients: {type(twin).__name__}.{layout.forward} returned nothing, and set none of "
                 f"{', '.join(RESULTS)}. It must return its result."
             )
         out = getattr(twin, name)
     return out
 
 
-def _takes_cotangent(obj: Any, way: ObjectLayout, data: Inputs) -> bool:
+def _takes_cotangent(obj: Any, layout: ObjectLayout, data: Inputs) -> bool:
     """Tell whether the backward is given a cotangent.
 
     It is not if it has no parameter for one, or if the result is a single number and the parameter has a default.
     """
-    if not way.backward:
+    if not layout.backward:
         return False
-    free = [p for p in parameters(getattr(obj, way.backward)) if p.name not in data.names and p.name not in RATES]
-    if not free:
+    other_parameters = [
+        p for p in parameters(getattr(obj, layout.backward)) if p.name not in data.names and p.name not in RATES
+    ]
+    if not other_parameters:
         return False
-    scalar = np.size(_forward(copy.deepcopy(obj), way, data.with_leaves(_leaves(data)))) == 1
-    return free[0].default is inspect.Parameter.empty or not scalar
+    scalar = np.size(_forward(copy.deepcopy(obj), layout, data.with_leaves(_leaves(data)))) == 1
+    return other_parameters[0].default is inspect.Parameter.empty or not scalar
 
 
 def _leaves(data: Inputs) -> list[Array]:
-    return [np.array(data.leaves[i]) for i in data.moving]
+    return [np.array(data.leaves[i]) for i in data.float_indices]
 
 
-def _backward(twin: Any, way: ObjectLayout, named: Mapping[str, Any], g: Any, takes: bool) -> Any:
+def _backward(
+    twin: Any, layout: ObjectLayout, inputs_by_name: Mapping[str, Any], g: Any, takes_cotangents: bool
+) -> Any:
     """Call the backward, with arguments chosen by parameter name: inputs, a learning rate, the cotangent."""
-    if not way.backward:
+    if not layout.backward:
         with same_draws():
-            value = getattr(twin, way.forward)(*named.values())
+            value = getattr(twin, layout.forward)(*inputs_by_name.values())
         return besides_value(value, value_position(value))
     kwargs: dict[str, Any] = {}
-    for p in parameters(getattr(twin, way.backward)):
-        if p.name in named and p.name not in COTANGENTS:
-            kwargs[p.name] = named[p.name]
+    for p in parameters(getattr(twin, layout.backward)):
+        if p.name in inputs_by_name and p.name not in COTANGENTS:
+            kwargs[p.name] = inputs_by_name[p.name]
         elif p.name in RATES:
             kwargs[p.name] = RATE
-        elif takes and g is not None:
+        elif takes_cotangents and g is not None:
             kwargs[p.name], g = g, None
         elif p.default is p.empty:
             raise TypeError(
-                f"compare_gradients: {type(twin).__name__}.{way.backward} has a parameter {p.name!r}, for which there "
-                f"is no value: it can take the gradient of the result, and inputs of {way.forward} by name "
-                f"({', '.join(named)}). Give it a default, or set it on the object."
+                f"compare_gradients: {type(twin).__name__}.{layout.backward} has a parameter {p.name!r}, for which "
+                f"there is no value: it can take the gradient of the result, and inputs of {layout.forward} by name "
+                f"({', '.join(inputs_by_name)}). Give it a default, or set it on the object."
             )
-    return getattr(twin, way.backward)(**kwargs)
+    return getattr(twin, layout.backward)(**kwargs)
 
 
 def _input_gradients(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
     """Return the gradients of the forward's inputs by name, taken from the return value or from attributes."""
-    moving = list(dict.fromkeys(data.names[data.owner[i]] for i in data.moving))
+    differentiated = list(dict.fromkeys(data.names[data.owner[i]] for i in data.float_indices))
     if isinstance(returned, Mapping):
-        return {key: value for key, value in returned.items() if key in moving}
+        return {key: value for key, value in returned.items() if key in differentiated}
     if isinstance(returned, (tuple, list)):
-        those = names if len(returned) == len(names) else moving
-        return {n: r for n, r in zip(those, returned, strict=False) if n in moving and r is not None}
+        gradient_names = names if len(returned) == len(names) else differentiated
+        return {n: r for n, r in zip(gradient_names, returned, strict=False) if n in differentiated and r is not None}
     if returned is not None:
-        return {moving[0]: returned} if moving else {}
-    found = {}
+        return {differentiated[0]: returned} if differentiated else {}
+    gradients = {}
     for key, part in _parts(twin):
-        belongs = names_for_gradient(key[1:])
-        if len(belongs) > 1 and is_float(part):
-            name = next((n for n in moving if n.lower() in (belongs[0].lower(), belongs[0].lower() + "s")), None)
-            name = moving[0] if name is None and moving and belongs[0].lower() in ("x", "input", "inputs") else name
-            found.update({name: part} if name is not None else {})
-    return found
+        candidate_names = names_for_gradient(key[1:])
+        if len(candidate_names) > 1 and is_float(part):
+            name = next(
+                (
+                    n
+                    for n in differentiated
+                    if n.lower() in (candidate_names[0].lower(), candidate_names[0].lower() + "s")
+                ),
+                None,
+            )
+            name = (
+                differentiated[0]
+                if name is None and differentiated and candidate_names[0].lower() in ("x", "input", "inputs")
+                else name
+            )
+            gradients.update({name: part} if name is not None else {})
+    return gradients
 
 
 # -- Which arrays are parameters, and where their gradients are.
 
 
-def _find_parameters(obj: Any, way: ObjectLayout, data: Inputs, candidates: Mapping[Path, Array]) -> ObjectLayout:
-    """Run an object once, and return `way` with the paths of the arrays that have a gradient afterwards."""
+def _find_parameters(obj: Any, layout: ObjectLayout, data: Inputs, candidates: Mapping[Path, Array]) -> ObjectLayout:
+    """Run an object once, and return `layout` with the paths of the arrays that have a gradient afterwards."""
     values = data.with_leaves(_leaves(data))
     twin = copy.deepcopy(obj)
     before = {path: _value_or_none(twin, path) for path in candidates}  # a cache is replaced by the forward
-    out = _forward(twin, way, values)
-    kept = {path: x for path, x in candidates.items() if _value_or_none(twin, path) is before[path]}
-    takes = _takes_cotangent(obj, way, data)
+    out = _forward(twin, layout, values)
+    unreplaced = {path: x for path, x in candidates.items() if _value_or_none(twin, path) is before[path]}
+    takes_cotangents = _takes_cotangent(obj, layout, data)
     with np.errstate(all="ignore"):
-        returned = _backward(twin, way, dict(zip(data.names, values, strict=True)), _ones(out), takes)
-    rated = way.backward and any(p.name in RATES for p in parameters(getattr(twin, way.backward)))
-    found: dict[str, Path] = {}
-    grads: dict[str, Path] = {}
-    for path, x in kept.items():
+        returned = _backward(twin, layout, dict(zip(data.names, values, strict=True)), _ones(out), takes_cotangents)
+    has_rate = layout.backward and any(p.name in RATES for p in parameters(getattr(twin, layout.backward)))
+    parameter_paths: dict[str, Path] = {}
+    gradient_paths: dict[str, Path] = {}
+    for path, x in unreplaced.items():
         place = _in_returned(returned, path) or _gradient_path(twin, path)
-        now = _value_or_none(twin, path)
-        if place is None and rated and not (now is not None and np.array_equal(now, x)) and not _is_gradient(path):
+        current = _value_or_none(twin, path)
+        if (
+            place is None
+            and has_rate
+            and not (current is not None and np.array_equal(current, x))
+            and not _is_gradient(path)
+        ):
             place = ()
         if place is not None:
-            found[_label(path)], grads[_label(path)] = path, place
-    return way._replace(parameters=found, gradients=grads)
+            parameter_paths[_label(path)], gradient_paths[_label(path)] = path, place
+    return layout._replace(parameters=parameter_paths, gradients=gradient_paths)
 
 
 def _ones(out: Any) -> Any:

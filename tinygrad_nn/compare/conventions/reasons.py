@@ -38,19 +38,19 @@ class Reason(NamedTuple):
 def why_disconnected(error: BaseException, f: Any) -> Reason:
     """Return the reason for an error that a forward raised on Tensors: the line of user code, and what it did."""
     place = _own_frame(error.__traceback__)
-    said = printable(str(error).strip().split("\n")[0].split(". ")[0]) or type(error).__name__
+    message = printable(str(error).strip().split("\n")[0].split(". ")[0]) or type(error).__name__
     if place is None:
-        return Reason(f"{getattr(f, '__name__', 'it')} raised {type(error).__name__}: {said}")
+        return Reason(f"{getattr(f, '__name__', 'it')} raised {type(error).__name__}: {message}")
     code, line, exact = place
     text = _statement(code, line)
-    stores = next((what for what in _obstacle_clauses(text) if what == WRITES), "")
-    what = stores or next(_obstacle_clauses(exact, error), "") or next(_obstacle_clauses(text, error), "")
-    what = what or f"raises {type(error).__name__} ({said}) there"
-    shown = f": {_short(text)}" if text else ""
-    return Reason(f"line {line} {what}{shown}", _edit_advice(code, text) if what == WRITES else "")
+    stores = next((clause for clause in _obstacle_clauses(text) if clause == WRITES), "")
+    clause = stores or next(_obstacle_clauses(exact, error), "") or next(_obstacle_clauses(text, error), "")
+    clause = clause or f"raises {type(error).__name__} ({message}) there"
+    text_suffix = f": {_shorten(text)}" if text else ""
+    return Reason(f"line {line} {clause}{text_suffix}", _edit_advice(code, text) if clause == WRITES else "")
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return a statement in short form: ``out[i] = ...`` for one that stores an item, else at most 60 characters."""
     target, equals, _ = text.partition(" = ")
     if equals and "[" in target:
@@ -66,22 +66,22 @@ def disconnected(names: str) -> Reason:
 
 def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
     """Return the innermost traceback frame in user code: its code object, its line, and the failing expression."""
-    found = None
+    innermost = None
     while trace is not None:
         code = trace.tb_frame.f_code
         file = code.co_filename
         installed = "site-packages" in file or "dist-packages" in file or file.startswith(("<frozen", "<__array"))
         if not (file.startswith((PACKAGE, NUMPY)) or installed or "/lib/python" in file):
-            found = code, *_expression(trace)
+            innermost = code, *_expression(trace)
         trace = trace.tb_next
-    return found
+    return innermost
 
 
 def _expression(trace: TracebackType) -> tuple[int, str]:
     """Return the line and the text of the expression that raised; the text is "" if it spans lines or is not known."""
     positions = list(trace.tb_frame.f_code.co_positions())
-    at = trace.tb_lasti // 2
-    first, last, start, end = positions[at] if at < len(positions) else (None, None, None, None)
+    position = trace.tb_lasti // 2
+    first, last, start, end = positions[position] if position < len(positions) else (None, None, None, None)
     if first is None or first != last or start is None:
         return trace.tb_lineno if first is None else first, ""
     line = linecache.getline(trace.tb_frame.f_code.co_filename, first).encode()
@@ -116,7 +116,7 @@ def _obstacle_clauses(text: str, error: BaseException | None = None) -> Iterator
     except SyntaxError:
         return
     nodes = list(ast.walk(tree))
-    if any(_stores(node) for node in nodes):
+    if any(_stores_item(node) for node in nodes):
         yield WRITES
     for node in nodes:
         if not isinstance(node, ast.Call):
@@ -139,7 +139,7 @@ def _obstacle_clauses(text: str, error: BaseException | None = None) -> Iterator
         yield WRITES
 
 
-def _stores(node: ast.AST) -> bool:
+def _stores_item(node: ast.AST) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
     flat = [part for t in targets for part in (t.elts if isinstance(t, (ast.Tuple, ast.List)) else [t])]
     return any(isinstance(t, ast.Subscript) for t in flat)
@@ -158,7 +158,7 @@ def _edit_advice(code: CodeType, text: str) -> str:
     """Return the advice `EDIT`, if writing into arrays is the only obstacle in the function; else ""."""
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
     for node in _statements(code):
-        if isinstance(node, simple) and any(what != WRITES for what in _obstacle_clauses(ast.unparse(node))):
+        if isinstance(node, simple) and any(clause != WRITES for clause in _obstacle_clauses(ast.unparse(node))):
             return ""
     node = ast.parse(text).body[0]
     target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)

@@ -18,27 +18,27 @@ from .value_with_gradients import read_value_and_gradients
 Array = np.ndarray[Any, Any]
 
 
-def recognize_code(f: Any, given: Any, manual: Any) -> Code:
+def recognize_code(f: Any, user_inputs: Any, manual: Any) -> Code:
     """Recognize the convention of the user's code, and return it as a `Code`.
 
     Args:
         f: the forward: a function, a method, a class or an object.
-        given: its inputs.
+        user_inputs: its inputs.
         manual: the gradients or the backward; None if `f` has them itself.
     """
     if inspect.ismethod(f) and inspect.ismethod(manual) and f.__self__ is manual.__self__:
-        return read_object(f, given, manual.__name__)
+        return read_object(f, user_inputs, manual.__name__)
     if manual is not None and is_code(f):
-        own = [getattr(f, name, None) for pair in (("gradient",), methods(f) or ()) for name in pair]
-        manual = None if any(manual == m for m in own) else manual
+        own_methods = [getattr(f, name, None) for pair in (("gradient",), methods(f) or ()) for name in pair]
+        manual = None if any(manual == m for m in own_methods) else manual
         f = f if manual is None or callable(f) else f.forward
     if manual is None and is_operation(f):
-        return read_operation(f, given)
+        return read_operation(f, user_inputs)
     if manual is None and methods(f) is not None and is_function_class(f):
-        return read_function_class(f, given)
-    if manual is None and methods(f) is not None and (not inspect.ismethod(f) or has_parameters(f, given)):
-        return read_object(f, given)
-    inputs = arrange(f, given)
+        return read_function_class(f, user_inputs)
+    if manual is None and methods(f) is not None and (not inspect.ismethod(f) or has_parameters(f, user_inputs)):
+        return read_object(f, user_inputs)
+    inputs = arrange(f, user_inputs)
     if manual is None:
         return read_value_and_gradients(f, inputs)
     return read_cached(f, inputs, manual) or _read_plain(f, inputs, manual)
@@ -51,10 +51,10 @@ def is_code(f: Any) -> bool:
 
 def _read_plain(f: Any, inputs: Inputs, manual: Any) -> Code:
     """Return the `Code` of a plain function whose gradients are given, or whose backward takes the same inputs."""
-    out_too = callable(manual) and takes_result(manual, inputs)
+    takes_out = callable(manual) and takes_result(manual, inputs)
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
-        outs = results(call_function(f, now, [x.copy() for x in leaves])) if out_too else []
+        outs = results(call_function(f, now, [x.copy() for x in leaves])) if takes_out else []
         return call_manual(manual, now, leaves, outs[0] if len(outs) == 1 else outs, g)
 
     name = getattr(f, "__name__", type(f).__name__)

@@ -27,143 +27,164 @@ DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch
 class Pairing:
     """Which gradient belongs to which input, found once from a backward's return value and used for later calls.
 
-    `inputs` are the arguments with only those arrays `moving` for which there is a gradient; `still` names the others.
+    `inputs` are the arguments, whose `float_indices` are only those arrays for which there is a gradient; `constants`
+    names the others.
     """
 
-    def __init__(self, inputs: Inputs, found: Any, names: Sequence[str] = (), some: bool = False) -> None:
-        """`names` are those of the returned gradients, if known; `some`: gradients of some inputs are enough."""
-        self.all, self.names, self.some = inputs, list(names), some
-        kept = sorted(self._leaves(found))
-        if not kept:
+    def __init__(self, inputs: Inputs, returned: Any, names: Sequence[str] = (), allows_missing: bool = False) -> None:
+        """`names` are those of the returned gradients, if known; `allows_missing`: those of some inputs are enough."""
+        self.all_inputs, self.names, self.allows_missing = inputs, list(names), allows_missing
+        float_indices = sorted(self._by_index(returned))
+        if not float_indices:
             raise self._error("no gradient of any input")
-        self.inputs = inputs._replace(moving=kept)
-        lost = [k for k in _owners(inputs) if not any(inputs.owner[i] == k for i in kept)]
-        self.still = [inputs.names[k] for k in lost]
+        self.inputs = inputs._replace(float_indices=float_indices)
+        missing = [k for k in _owners(inputs) if not any(inputs.owner[i] == k for i in float_indices)]
+        self.constants = [inputs.names[k] for k in missing]
 
     @property
     def notes(self) -> list[str]:
         """Sentences for the report on array inputs that are not compared."""
-        arrays = [n for n in self.still if _has_arrays(self.all.values[self.all.names.index(n)])]
+        arrays = [n for n in self.constants if _has_arrays(self.all_inputs.values[self.all_inputs.names.index(n)])]
         if not arrays:
             return []
         verb = "is a constant" if len(arrays) == 1 else "are constants"
         return [f"The backward returns no gradient of {', '.join(arrays)}, which {verb} here."]
 
-    def gradients(self, found: Any) -> list[Array]:
-        """Return the gradient of each moving array, from what the backward returned in a later call."""
-        parts = self._leaves(found)
-        lost = [self.inputs.labels[i] for i in self.inputs.moving if i not in parts]
-        if lost:
-            raise self._error(f"no gradient of {', '.join(lost)} in a later call")
-        return [_to_float_array(parts[i], self) for i in self.inputs.moving]
+    def gradients(self, returned: Any) -> list[Array]:
+        """Return the gradient of each floating-point array, from what the backward returned in a later call."""
+        parts = self._by_index(returned)
+        missing = [self.inputs.labels[i] for i in self.inputs.float_indices if i not in parts]
+        if missing:
+            raise self._error(f"no gradient of {', '.join(missing)} in a later call")
+        return [_to_float_array(parts[i], self) for i in self.inputs.float_indices]
 
-    def _error(self, what: str) -> TypeError:
-        names = [self.all.names[k] for k in _owners(self.all)]
-        return TypeError(_RESULT.format(what=what, names=printable(", ".join(names))))
+    def _error(self, problem: str) -> TypeError:
+        names = [self.all_inputs.names[k] for k in _owners(self.all_inputs)]
+        return TypeError(_RESULT.format(what=problem, names=printable(", ".join(names))))
 
-    def _leaves(self, found: Any) -> dict[int, Any]:
+    def _by_index(self, returned: Any) -> dict[int, Any]:
         """Return the gradients in a dict, by the index (in the flat list of arrays) of the array they belong to."""
-        owners = _owners(self.all)
-        if isinstance(found, Mapping) and not self._is_like(found, owners):
-            return self._by_name(found)
-        if self._one(found, owners):
-            return self._of(owners[0], found)
-        if isinstance(found, (tuple, list)):
-            return self._in_order(list(found), owners)
-        return self._alone(found, owners)
+        owners = _owners(self.all_inputs)
+        if isinstance(returned, Mapping) and not self._has_same_keys(returned, owners):
+            return self._by_name(returned)
+        if self._is_single_gradient(returned, owners):
+            return self._of_argument(owners[0], returned)
+        if isinstance(returned, (tuple, list)):
+            return self._in_order(list(returned), owners)
+        return self._from_one_array(returned, owners)
 
-    def _is_like(self, found: Any, owners: list[int]) -> bool:
+    def _has_same_keys(self, returned: Any, owners: list[int]) -> bool:
         """Tell whether a dict is the gradient of the only argument, which is a dict with the same keys."""
-        values = self.all.values
-        return len(owners) == 1 and isinstance(values[owners[0]], dict) and set(found) == set(values[owners[0]])
+        values = self.all_inputs.values
+        return len(owners) == 1 and isinstance(values[owners[0]], dict) and set(returned) == set(values[owners[0]])
 
-    def _one(self, found: Any, owners: list[int]) -> bool:
+    def _is_single_gradient(self, returned: Any, owners: list[int]) -> bool:
         """Tell whether the whole return value is the gradient of the only input that needs one."""
-        if len(owners) != 1 or not isinstance(found, (tuple, list)):
+        if len(owners) != 1 or not isinstance(returned, (tuple, list)):
             return len(owners) == 1
-        if isinstance(self.all.values[owners[0]], (tuple, list)):
+        if isinstance(self.all_inputs.values[owners[0]], (tuple, list)):
             return True
-        return len(found) != 1 and not len(found) == len(self.all.names) > 1
+        return len(returned) != 1 and not len(returned) == len(self.all_inputs.names) > 1
 
-    def _by_name(self, found: Mapping[Any, Any]) -> dict[int, Any]:
-        done: dict[int, Any] = {}
-        for key, value in found.items():
-            k = next((self.all.names.index(n) for n in names_for_gradient(str(key))[::-1] if n in self.all.names), None)
-            if k is not None and k in _owners(self.all):
-                done.update(self._of(k, value))
+    def _by_name(self, returned: Mapping[Any, Any]) -> dict[int, Any]:
+        gradients: dict[int, Any] = {}
+        for key, value in returned.items():
+            k = next(
+                (
+                    self.all_inputs.names.index(n)
+                    for n in names_for_gradient(str(key))[::-1]
+                    if n in self.all_inputs.names
+                ),
+                None,
+            )
+            if k is not None and k in _owners(self.all_inputs):
+                gradients.update(self._of_argument(k, value))
                 continue
-            for i, label in enumerate(self.all.labels):
-                if i in self.all.moving and i not in done and _last_key(label) in names_for_gradient(str(key)):
-                    done[i] = value
+            for i, label in enumerate(self.all_inputs.labels):
+                if (
+                    i in self.all_inputs.float_indices
+                    and i not in gradients
+                    and _last_key(label) in names_for_gradient(str(key))
+                ):
+                    gradients[i] = value
                     break
-        self._whole(done, set(map(str, found)))
-        return done
+        self._require_all(gradients, set(map(str, returned)))
+        return gradients
 
-    def _whole(self, done: dict[int, Any], keys: set[str]) -> None:
+    def _require_all(self, gradients: dict[int, Any], keys: set[str]) -> None:
         """Raise TypeError unless all inputs that need a gradient have one."""
-        given = [part for value in self.all.values for part in flatten(value)[0]]
-        lost = []
-        for k in _owners(self.all):
-            mine = [i for i in self.all.moving if self.all.owner[i] == k]
-            missing = [self.all.labels[i] for i in mine if i not in done and _is_array(given[i])]
-            if missing and (len(missing) < len(mine) or not (self.some or self.all.names[k].lower() in DATA)):
-                lost += missing
-        if lost or not done:
-            raise self._error(f"no gradient of {', '.join(lost) or 'any input'}; it has "
+        input_parts = [part for value in self.all_inputs.values for part in flatten(value)[0]]
+        all_missing = []
+        for k in _owners(self.all_inputs):
+            indices = [i for i in self.all_inputs.float_indices if self.all_inputs.owner[i] == k]
+            missing = [self.all_inputs.labels[i] for i in indices if i not in gradients and _is_array(input_parts[i])]
+            if missing and (
+                len(missing) < len(indices) or not (self.allows_missing or self.all_inputs.names[k].lower() in DATA)
+            ):
+                all_missing += missing
+        if all_missing or not gradients:
+            raise self._error(f"no gradient of {', '.join(all_missing) or 'any input'}; it has "
                               f"{printable(', '.join(sorted(keys))) or 'nothing'}")  # fmt: skip
 
-    def _in_order(self, found: list[Any], owners: list[int]) -> dict[int, Any]:
-        arrays = [k for k in owners if _is_array(self.all.values[k])]
-        for those in (owners, arrays, [k for k in arrays if self.all.names[k].lower() not in LABELS]):
-            if len(found) == len(those):
-                return {i: v for k, part in zip(those, found, strict=True) for i, v in self._of(k, part).items()}
-        if len(found) == len(self.all.names):
-            return {i: v for k in owners for i, v in self._of(k, found[k]).items()}
-        names = self.names if len(self.names) == len(found) else []
+    def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
+        arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
+        for targets in (owners, arrays, [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]):
+            if len(returned) == len(targets):
+                return {
+                    i: v
+                    for k, part in zip(targets, returned, strict=True)
+                    for i, v in self._of_argument(k, part).items()
+                }
+        if len(returned) == len(self.all_inputs.names):
+            return {i: v for k in owners for i, v in self._of_argument(k, returned[k]).items()}
+        names = self.names if len(self.names) == len(returned) else []
         if names:
-            done: dict[int, Any] = {}
-            for name, value in zip(names, found, strict=True):
-                k = next((self.all.names.index(n) for n in names_for_gradient(name) if n in self.all.names), None)
+            gradients: dict[int, Any] = {}
+            for name, value in zip(names, returned, strict=True):
+                k = next(
+                    (self.all_inputs.names.index(n) for n in names_for_gradient(name) if n in self.all_inputs.names),
+                    None,
+                )
                 if k is not None and k in owners:
-                    done.update(self._of(k, value))
-            if done:
-                self._whole(done, set(names))
-                return done
-        raise self._error(f"{len(found)} gradients")
+                    gradients.update(self._of_argument(k, value))
+            if gradients:
+                self._require_all(gradients, set(names))
+                return gradients
+        raise self._error(f"{len(returned)} gradients")
 
-    def _alone(self, found: Any, owners: list[int]) -> dict[int, Any]:
+    def _from_one_array(self, returned: Any, owners: list[int]) -> dict[int, Any]:
         """Return the gradients if one array was returned: the input is found by name, if it is alone, or by shape."""
         names = names_for_gradient(self.names[0]) if len(self.names) == 1 else ()
-        arrays = [k for k in owners if _is_array(self.all.values[k])]
-        named = [k for k in owners if self.all.names[k] in names]
-        alike = [k for k in arrays if np.shape(self.all.values[k]) == np.shape(raw(found))]
-        free = [k for k in arrays if self.all.names[k].lower() not in LABELS]
-        if is_float(raw(found)) or np.asarray(raw(found)).dtype.kind in "iub":
-            for those in (named, arrays if len(arrays) == 1 else [], free if len(free) == 1 else [],
-                          alike[:1] if self.some else []):  # fmt: skip
-                if those:
-                    return self._of(those[0], found)
-        raise self._error(f"a {type(found).__name__}")
+        arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
+        named = [k for k in owners if self.all_inputs.names[k] in names]
+        of_same_shape = [k for k in arrays if np.shape(self.all_inputs.values[k]) == np.shape(raw(returned))]
+        not_labels = [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]
+        if is_float(raw(returned)) or np.asarray(raw(returned)).dtype.kind in "iub":
+            for targets in (named, arrays if len(arrays) == 1 else [], not_labels if len(not_labels) == 1 else [],
+                            of_same_shape[:1] if self.allows_missing else []):  # fmt: skip
+                if targets:
+                    return self._of_argument(targets[0], returned)
+        raise self._error(f"a {type(returned).__name__}")
 
-    def _of(self, k: int, value: Any) -> dict[int, Any]:
+    def _of_argument(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
-        mine = [i for i in self.all.moving if self.all.owner[i] == k]
-        if value is None and (self.some or self.all.names[k].lower() in LABELS):
+        indices = [i for i in self.all_inputs.float_indices if self.all_inputs.owner[i] == k]
+        if value is None and (self.allows_missing or self.all_inputs.names[k].lower() in LABELS):
             return {}
         if value is None:
-            return {i: np.zeros(np.shape(self.all.leaves[i])) for i in mine}
-        if isinstance(value, dict) and isinstance(self.all.values[k], dict):
-            value = {key: value[key] for key in self.all.values[k] if key in value} | value
+            return {i: np.zeros(np.shape(self.all_inputs.leaves[i])) for i in indices}
+        if isinstance(value, dict) and isinstance(self.all_inputs.values[k], dict):
+            value = {key: value[key] for key in self.all_inputs.values[k] if key in value} | value
         arrays = flatten(value)[0]
-        if len(arrays) != len(mine) and len(mine) == 1:
+        if len(arrays) != len(indices) and len(indices) == 1:
             arrays = [value]
-        if len(arrays) != len(mine):
-            raise self._error(f"{len(arrays)} arrays for {printable(self.all.names[k])}")
-        return dict(zip(mine, arrays, strict=True))
+        if len(arrays) != len(indices):
+            raise self._error(f"{len(arrays)} arrays for {printable(self.all_inputs.names[k])}")
+        return dict(zip(indices, arrays, strict=True))
 
 
 def _owners(inputs: Inputs) -> list[int]:
-    return list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
+    return list(dict.fromkeys(inputs.owner[i] for i in inputs.float_indices))
 
 
 def _last_key(label: str) -> str:
@@ -184,7 +205,7 @@ def _has_arrays(value: Any) -> bool:
 def _to_float_array(value: Any, pairing: Pairing) -> Array:
     """Return a copy of a gradient as a floating-point array; raise TypeError if it is not numeric."""
     value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
-    found = np.array(raw(value))
-    if found.dtype.kind not in "fciub":
+    array = np.array(raw(value))
+    if array.dtype.kind not in "fciub":
         raise pairing._error("something that is not made of numbers")
-    return found if found.dtype.kind in "fc" else found.astype(np.float64)
+    return array if array.dtype.kind in "fc" else array.astype(np.float64)

@@ -20,13 +20,13 @@ class Samples(NamedTuple):
 
     axis: int
     number: int
-    shown: str
+    shapes_text: str
     biases: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
         """The layout, as a sentence without a full stop."""
-        return f"samples are {'columns' if self.axis else 'rows'} here ({self.shown})"
+        return f"samples are {'columns' if self.axis else 'rows'} here ({self.shapes_text})"
 
 
 def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
@@ -41,40 +41,44 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
         0
     """
     shapes = {label: np.shape(x) for label, x in zip(labels, leaves, strict=True)}
-    named = [
+    weight_names = [
         n for n in shapes if len(shapes[n]) == 2 and _last_key(n).lower().rstrip("0123456789").strip("_") in WEIGHTS
     ]
-    called_b = [n for n in shapes if _last_key(n).lower().startswith("b")]
-    matrices = [n for n in shapes if len(shapes[n]) == 2 and n not in named and not (n in called_b and 1 in shapes[n])]
-    pairs = [(w, x) for w in named for x in matrices]
+    bias_names = [n for n in shapes if _last_key(n).lower().startswith("b")]
+    matrices = [
+        n for n in shapes if len(shapes[n]) == 2 and n not in weight_names and not (n in bias_names and 1 in shapes[n])
+    ]
+    pairs = [(w, x) for w in weight_names for x in matrices]
     for axis in (1, 0):
         for w, x in pairs:
             n, k = shapes[w] if axis else shapes[w][::-1]
             inner, count = shapes[x] if axis else shapes[x][::-1]
-            kept = (n, 1) if axis else (1, n)
-            biases = [b for b in called_b if shapes[b] == kept or (not axis and shapes[b] == (n,))]
+            bias_shape = (n, 1) if axis else (1, n)
+            biases = [b for b in bias_names if shapes[b] == bias_shape or (not axis and shapes[b] == (n,))]
             if inner == k and count > 1 and biases and (n > 1 or axis or shapes[biases[0]] != (1, 1)):
-                every = tuple(b for b in called_b if b != x and len(shapes[b]) in (1, 2))
-                shown = ", ".join(f"{name} {shapes[name]}" for name in (w, x, biases[0]))
-                return Samples(axis, count, shown, every)
+                all_biases = tuple(b for b in bias_names if b != x and len(shapes[b]) in (1, 2))
+                shapes_text = ", ".join(f"{name} {shapes[name]}" for name in (w, x, biases[0]))
+                return Samples(axis, count, shapes_text, all_biases)
     for w, x in pairs:
-        left, right = shapes[w][1] == shapes[x][0], shapes[x][1] == shapes[w][0]
-        if left != right:
-            axis = int(left)
+        fits_columns, fits_rows = shapes[w][1] == shapes[x][0], shapes[x][1] == shapes[w][0]
+        if fits_columns != fits_rows:
+            axis = int(fits_columns)
             return Samples(axis, shapes[x][axis], f"{w} {shapes[w]}, {x} {shapes[x]}", ())
     return None
 
 
-def with_samples(found: Sequence[Diagnosis], samples: Samples | None) -> list[Diagnosis]:
+def with_samples(diagnoses: Sequence[Diagnosis], samples: Samples | None) -> list[Diagnosis]:
     """Add the layout of the samples to the diagnoses of wrong sums, and of factors that are the number of samples."""
-    return [d if samples is None else _with_layout(d, samples) for d in found]
+    return [d if samples is None else _with_layout(d, samples) for d in diagnoses]
 
 
 def _with_layout(d: Diagnosis, samples: Samples) -> Diagnosis:
     if d.kind in SUMMED:
         keeps = ", keepdims=True" if samples.axis else ""
-        what = f"d{_last_key(d.where)}" if d.where in samples.biases else "the gradient of a bias"
-        sentence = f"{samples.sentence}: {what} is summed over axis {samples.axis}, .sum(axis={samples.axis}{keeps})"
+        gradient_text = f"d{_last_key(d.where)}" if d.where in samples.biases else "the gradient of a bias"
+        sentence = (
+            f"{samples.sentence}: {gradient_text} is summed over axis {samples.axis}, .sum(axis={samples.axis}{keeps})"
+        )
         return replace(d, evidence=(*d.evidence, sentence))
     if d.kind != "scale":
         return d
@@ -83,8 +87,8 @@ def _with_layout(d: Diagnosis, samples: Samples) -> Diagnosis:
     except ValueError:
         return replace(d, evidence=(*d.evidence, samples.sentence)) if "N" in d.factor else d
     if value in (samples.number, Fraction(1, samples.number)) and samples.number > 2:
-        one = "" if value == samples.number else "1 over "
-        return replace(d, evidence=(*d.evidence, f"{samples.sentence}, and {d.factor} is {one}their number"))
+        prefix = "" if value == samples.number else "1 over "
+        return replace(d, evidence=(*d.evidence, f"{samples.sentence}, and {d.factor} is {prefix}their number"))
     return d
 
 

@@ -17,10 +17,10 @@ CACHES = ("cache", "caches", "ctx", "context", "saved", "residuals", "residual",
 def parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters of a function without ``*args`` and ``**kwargs``; [] if it has no signature."""
     try:
-        found = inspect.signature(f).parameters.values()
+        found_parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [p for p in found_parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def is_cache(name: str) -> bool:
@@ -30,31 +30,31 @@ def is_cache(name: str) -> bool:
 
 def returned_names(f: Callable[..., Any], count: int) -> list[str]:
     """Return the names in the last ``return a, b, c`` with `count` parts; "" for each name that is not known."""
-    found = [""] * count
+    names = [""] * count
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
     except (OSError, TypeError, SyntaxError):
-        return found
+        return names
     for node in _returns(tree):
         value = node.value
         parts: Sequence[ast.expr] = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value] if value else []
         if len(parts) == count:
-            found = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
+            names = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
                      for part in parts]  # fmt: skip
-    return found
+    return names
 
 
 def _returns(tree: ast.AST) -> list[ast.Return]:
     """Return the return statements of the first function in a tree, without those of functions inside it."""
     outer = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
-    found, stack = [], list(outer.body) if outer is not None else []
+    returns, stack = [], list(outer.body) if outer is not None else []
     while stack:
         node: ast.AST = stack.pop(0)
         if isinstance(node, ast.Return):
-            found.append(node)
+            returns.append(node)
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
             stack = [*ast.iter_child_nodes(node), *stack]  # type: ignore[list-item]
-    return found
+    return returns
 
 
 def names_for_gradient(name: str) -> tuple[str, ...]:

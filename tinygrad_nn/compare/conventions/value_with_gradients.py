@@ -28,7 +28,7 @@ def read_value_and_gradients(f: Callable[..., Any], inputs: Inputs) -> Code:
     Raises:
         TypeError: it does not return a single number and something else.
     """
-    leaves = [inputs.leaves[i] for i in inputs.moving]
+    leaves = [inputs.leaves[i] for i in inputs.float_indices]
     with same_draws():
         value = call_function(f, inputs, [np.array(x) for x in leaves])
     place = value_position(value)
@@ -45,7 +45,7 @@ def read_value_and_gradients(f: Callable[..., Any], inputs: Inputs) -> Code:
     names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
     note = (f"Treated as a function that returns its gradients ({', '.join(n or '?' for n in names)}) along with its "
             "value.")  # fmt: skip
-    return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), some=True)
+    return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), allows_missing=True)
 
 
 def value_position(value: Any) -> int:

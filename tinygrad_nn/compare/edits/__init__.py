@@ -12,13 +12,23 @@ The edit is found by trying: the source is parsed, one expression is replaced, a
 - `kinds` names the kind of mistake that an edit corrects, and `text` shows the edit.
 """
 
-from .dependencies import RETURNED, Behind, Known, Target
+from .dependencies import RETURNED, Behind, KnownGradient, Target
 from .influence import line_of_all, line_of_result
 from .moments import Place
 from .search import Edit, nearest_edit, nearest_edits
 from .step import edit_of_step, is_right_from_right
 
 __all__ = [
-    "RETURNED", "Behind", "Edit", "Known", "Place", "Target", "edit_of_step", "is_right_from_right", "line_of_all",
-    "line_of_result", "nearest_edit", "nearest_edits",
-]  # fmt: skip
+    "RETURNED",
+    "Behind",
+    "Edit",
+    "KnownGradient",
+    "Place",
+    "Target",
+    "edit_of_step",
+    "is_right_from_right",
+    "line_of_all",
+    "line_of_result",
+    "nearest_edit",
+    "nearest_edits",
+]

@@ -59,7 +59,7 @@ class CandidateWriter:
     def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
         """Yield the edit that replaces an expression by `new`; nothing if that is None."""
         if new is not None:
-            yield Change(cost, spot.holder, spot.field, spot.at, new, self.place)
+            yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
 
     def changes(self) -> Iterator[Change]:
         """Yield all edits of the expressions in the statement."""
@@ -77,11 +77,11 @@ class CandidateWriter:
             yield from method(node, spot)
         value = constant(node)
         if value is not None:
-            if not (isinstance(spot.holder, ast.UnaryOp) and isinstance(spot.holder.op, ast.USub)):
+            if not (isinstance(spot.parent, ast.UnaryOp) and isinstance(spot.parent.op, ast.USub)):
                 yield from self._number(value)
                 if spot.field in ("left", "right", "value"):
                     yield from ((1.3, size) for size in self.sizes())
-                if isinstance(spot.holder, (ast.Assign, ast.AugAssign)):
+                if isinstance(spot.parent, (ast.Assign, ast.AugAssign)):
                     yield from ((1.2, over(node, size)) for size in self.sizes())
                     yield from self._in_place_of_number(spot)
             if not isinstance(value, float) and spot.field in ("slice", "lower", "upper", "elts", "args", "value"):
@@ -241,7 +241,7 @@ class CandidateWriter:
     def _constant(self, node: ast.Constant, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         if isinstance(node.value, bool):
             yield 1.0, ast.Constant(not node.value)
-        elif isinstance(node.value, str) and isinstance(spot.holder, ast.Call):
+        elif isinstance(node.value, str) and isinstance(spot.parent, ast.Call):
             yield from self._einsum(node.value)
 
     @staticmethod
@@ -309,9 +309,9 @@ class CandidateWriter:
                     elts = [*node.elts]
                     elts[i], elts[j] = elts[j], elts[i]
                     yield 1.1, type(node)(elts, ast.Load())
-            if len(node.elts) > 2 and not isinstance(spot.holder, ast.Return):
+            if len(node.elts) > 2 and not isinstance(spot.parent, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
-            if isinstance(spot.holder, ast.Call) and self._name_of(spot.holder) == "transpose" and len(node.elts) < 5:
+            if isinstance(spot.parent, ast.Call) and self._name_of(spot.parent) == "transpose" and len(node.elts) < 5:
                 yield from ((1.25, type(node)(list(order), ast.Load())) for order in permutations(node.elts))
 
     _list = _tuple
@@ -337,7 +337,7 @@ class CandidateWriter:
 
     def _in_place_of_number(self, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         """Yield the arrays, and their negatives, that fit where a number is assigned to entries of an array."""
-        target = (getattr(spot.holder, "targets", None) or [getattr(spot.holder, "target", None)])[0]
+        target = (getattr(spot.parent, "targets", None) or [getattr(spot.parent, "target", None)])[0]
         if isinstance(target, ast.Subscript):
             shape = np.shape(self.scope.value(trees.as_read(target)))
             for atom in self.scope.atoms:
@@ -375,15 +375,15 @@ class CandidateWriter:
     # Edits that add something to the code: a transpose, a sum, a factor, a term, a function.
 
     def _wrapped(self, node: ast.expr, value: Any, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
-        inside = type(getattr(spot.holder, "op", None)) if isinstance(spot.holder, ast.BinOp) else None
+        inside = type(getattr(spot.parent, "op", None)) if isinstance(spot.parent, ast.BinOp) else None
         factor, term = inside not in (ast.Mult, ast.Div), inside not in (ast.Add, ast.Sub)
         ndim, shape = value.ndim, value.shape
-        index = isinstance(spot.holder, (ast.Subscript, ast.Slice)) and spot.field != "value"
+        index = isinstance(spot.parent, (ast.Subscript, ast.Slice)) and spot.field != "value"
         if index or value.dtype.kind == "b":
             if value.dtype.kind == "b":
                 yield 1.2, ast.UnaryOp(ast.Invert(), node)
             return
-        yield from self._turned(node, ndim)
+        yield from self._transposed(node, ndim)
         if ndim:
             yield from self._summed(node, ndim)
         yield 1.15, power(node, 2)
@@ -396,7 +396,7 @@ class CandidateWriter:
             yield 1.35 + 0.02 * k, self.np(function, node)
         if factor:
             other = inside in (ast.Add, ast.Sub) and spot.field == "right"  # then the other operator says the same
-            signs = (getattr(part, "op", None) for part in (_first(node), spot.holder))
+            signs = (getattr(part, "op", None) for part in (_first(node), spot.parent))
             if not other and not any(isinstance(sign, ast.USub) for sign in signs):
                 yield 1.0, ast.UnaryOp(ast.USub(), node)
             yield 1.1, times(number(2), node)
@@ -426,7 +426,7 @@ class CandidateWriter:
             for p, g in ((node.left, node.right), (node.right, node.left)):
                 yield 1.7, times(p, minus(g, self.sum(node, axis=-1, keepdims=True)))
 
-    def _turned(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
+    def _transposed(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
         if ndim == 2:
             yield 1.05, attribute(node, "T")
             yield 1.5, ast.Subscript(node, ast.Tuple([ast.Slice(None, None, number(-1))] * 2, ast.Load()), ast.Load())
@@ -458,11 +458,11 @@ class CandidateWriter:
     def sizes(self) -> list[ast.expr]:
         """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
         sizes = [atom.node for atom in self.scope.atoms if is_integer(atom.value) and atom.value > 1]
-        known = {self.scope.value(size) for size in sizes}
+        known_sizes = {self.scope.value(size) for size in sizes}
         for atom in self.scope.atoms:
             for k, length in enumerate(atom.shape):
-                if length > 1 and length not in known:
-                    known.add(length)
+                if length > 1 and length not in known_sizes:
+                    known_sizes.add(length)
                     axis = ast.Subscript(attribute(atom.node, "shape"), number(k), ast.Load())
                     sizes.append(axis if k else call(name("len"), atom.node))
         return sizes

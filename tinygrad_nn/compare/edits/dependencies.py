@@ -45,8 +45,8 @@ class Behind(NamedTuple):
         wrong: the numbers of all wrong steps.
         judge: ``judge(probe, values)`` returns which steps are right by their own rules, if these gradients have other
             values.
-        final: ``final(probe, values)`` returns of which steps these are the user's gradients.
-        used: the functions that the forward runs. They are right by definition.
+        same: ``same(probe, values)`` returns of which steps these are the user's gradients.
+        forward_code: the functions that the forward runs. They are right by definition.
     """
 
     step: int
@@ -54,16 +54,16 @@ class Behind(NamedTuple):
     others: Sequence[Target]
     wrong: Collection[int]
     judge: Callable[[int, Mapping[int, Array]], Collection[int]]
-    final: Callable[[int, Mapping[int, Array]], Collection[int]]
-    used: Collection[types.CodeType] = ()
+    same: Callable[[int, Mapping[int, Array]], Collection[int]]
+    forward_code: Collection[types.CodeType] = ()
 
 
-class Known(NamedTuple):
+class KnownGradient(NamedTuple):
     """A gradient with the user's value of it in a run, and the right one."""
 
     place: Place
-    mine: Array
-    right: Array
+    user_gradient: Array
+    right_gradient: Array
 
 
 class Block(NamedTuple):
@@ -79,17 +79,17 @@ class Piece:
 
     def __init__(
         self, blocks: Sequence[Block], reads: Mapping[int, Sequence[tuple[int, Reader]]], ticker: Ticker,
-        helper: Source | None = None, carries: bool = False,
+        helper: Source | None = None, is_loop: bool = False,
     ) -> None:  # fmt: skip
         """`reads` has, by the line of a statement, the step and what reads its gradient after the statement.
 
-        `helper` is a function that is compiled from its present tree; `carries` tells that the piece is a loop, in
+        `helper` is a function that is compiled from its present tree; `is_loop` tells that the piece is a loop, in
         which an edit changes what comes into later rounds.
         """
-        self.carries = carries
+        self.is_loop = is_loop
         self.blocks, self.reads, self.ticker, self.helper = blocks, reads, ticker, helper
         self.compiled: dict[int, types.CodeType] = {}
-        self.plain: dict[int, Array] | None = None
+        self.base_values: dict[int, Array] | None = None
 
     def run(self, edited: tuple[ast.stmt, ast.stmt] | None, put: Put | None = None) -> dict[int, Array]:
         """Run the statements in copies of the names.
@@ -97,7 +97,7 @@ class Piece:
         `edited` has the statement to run in place of another one; these are the same if its tree was changed inside.
         ``put(names, line)`` may bind names to other values, after a line, and with line 0 before each block.
         """
-        found: dict[int, Array] = {}
+        values: dict[int, Array] = {}
         env: dict[str, Any] = {}
         self.ticker.start()
         for block in self.blocks:
@@ -109,22 +109,22 @@ class Piece:
             if put is not None:
                 put(env, 0)
             for stmt in block.body:
-                new = edited is not None and stmt is edited[1]
-                exec(compile_statement(edited[0]) if new else self._code(stmt), env)  # type: ignore[index]
+                is_edited = edited is not None and stmt is edited[1]
+                exec(compile_statement(edited[0]) if is_edited else self._code(stmt), env)  # type: ignore[index]
                 if put is not None:
                     put(env, stmt.lineno)
                 for step, read in self.reads.get(stmt.lineno, ()):
-                    found[step] = np.asarray(read(env))
-        return found
+                    values[step] = np.asarray(read(env))
+        return values
 
     def base(self) -> dict[int, Array]:
         """Return what the statements give as they are."""
-        if self.plain is None:
+        if self.base_values is None:
             try:
-                self.plain = self.run(None)
+                self.base_values = self.run(None)
             except (Exception, Stopped):  # a piece of user code may raise anything
-                self.plain = {}
-        return self.plain
+                self.base_values = {}
+        return self.base_values
 
     def _code(self, stmt: ast.stmt) -> types.CodeType:
         if id(stmt) not in self.compiled:
@@ -166,24 +166,24 @@ class Nest:
         Those of the lines `judged` are judged by themselves, and so is what they depend on.
         """
         needed = set(names_of(end)[1])
-        found: list[ast.stmt] = []
+        found_statements: list[ast.stmt] = []
         for body, index in reversed(self.path(end)):
-            holder = self.around[id(body[index])][0]
-            later = body[index + 1 :] if isinstance(holder, (ast.For, ast.While)) else []  # ran in the round before
+            parent = self.around[id(body[index])][0]
+            later = body[index + 1 :] if isinstance(parent, (ast.For, ast.While)) else []  # ran in the round before
             for top in (*reversed(body[:index]), *reversed(later)):
                 for stmt in reversed([inner for inner, *_ in statements([top]) if not is_tick(inner)]):
                     stores, loads = names_of(stmt)
-                    compound = isinstance(getattr(stmt, "body", None), list)
-                    if not stores & needed and not (compound and any(s in found for s in ast.walk(stmt))):
+                    is_compound = isinstance(getattr(stmt, "body", None), list)
+                    if not stores & needed and not (is_compound and any(s in found_statements for s in ast.walk(stmt))):
                         continue
                     rebound = _rebound(stmt) if stmt is top else set()
                     if stmt.lineno in judged:
                         needed -= stores if isinstance(stmt, ast.AugAssign) else rebound
                         continue
                     if not isinstance(stmt, (ast.FunctionDef, ast.ClassDef)):
-                        found.append(stmt)
+                        found_statements.append(stmt)
                     needed = (needed - rebound) | loads
-        return found[:MOST]
+        return found_statements[:MOST]
 
     def blocks(self, start: ast.stmt, end: ast.stmt, last: int) -> list[tuple[list[ast.stmt], set[str]]] | None:
         """Return the statements to run from one to another and, in the same body, to the line `last`; None if unclear.
@@ -191,29 +191,29 @@ class Nest:
         They are parted where a loop or a branch begins that holds `end`; each part has the names that keep their
         values from the part before.
         """
-        one, other = self.path(start), self.path(end)
-        depth = next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a[1] != b[1]), None)
-        if depth is None or one[depth][0] is not other[depth][0]:
+        start_path, end_path = self.path(start), self.path(end)
+        depth = next((k for k, (a, b) in enumerate(zip(start_path, end_path, strict=False)) if a[1] != b[1]), None)
+        if depth is None or start_path[depth][0] is not end_path[depth][0]:
             return None
-        if one[depth][1] > other[depth][1]:  # it ran in the round before
-            body, index = other[depth]
-            rest = body[one[depth][1] :]
-            around = isinstance(self.around[id(end)][0], (ast.For, ast.While))
-            carried = {name for stmt in rest for name in _stored(stmt)}
-            return [(rest, set()), (body[: index + 1], carried)] if around and body is other[-1][0] else None
-        made: list[tuple[list[ast.stmt], set[str]]] = []
-        first, carried = one[depth][1], set[str]()
-        for body, index in other[depth:]:
-            if body is other[-1][0]:
+        if start_path[depth][1] > end_path[depth][1]:  # it ran in the round before
+            body, index = end_path[depth]
+            tail = body[start_path[depth][1] :]
+            is_in_loop = isinstance(self.around[id(end)][0], (ast.For, ast.While))
+            carried = {name for stmt in tail for name in _stored(stmt)}
+            return [(tail, set()), (body[: index + 1], carried)] if is_in_loop and body is end_path[-1][0] else None
+        blocks: list[tuple[list[ast.stmt], set[str]]] = []
+        first, carried = start_path[depth][1], set[str]()
+        for body, index in end_path[depth:]:
+            if body is end_path[-1][0]:
                 stop = max((k for k, stmt in enumerate(body) if stmt.lineno <= last), default=index)
-                made.append((body[first : max(stop, index) + 1], carried))
+                blocks.append((body[first : max(stop, index) + 1], carried))
             else:
-                made.append((body[first:index], carried))
+                blocks.append((body[first:index], carried))
                 inside = {name for stmt in ast.walk(body[index]) if isinstance(stmt, ast.stmt)
                           for name in names_of(stmt)[0]}  # fmt: skip
                 carried = {name for stmt in body[first:index] for name in _stored(stmt)} - inside
             first = 0
-        return made
+        return blocks
 
 
 def _stored(stmt: ast.stmt) -> set[str]:
@@ -227,14 +227,14 @@ def _rebound(stmt: ast.stmt) -> set[str]:
     return {part.id for part in flat if isinstance(part, ast.Name)}
 
 
-def called_helpers(owner: Source, stmt: ast.stmt, used: Collection[types.CodeType]) -> Iterator[Source]:
-    """Yield the functions of the user that a statement calls by name, without those in `used`."""
+def called_helpers(owner: Source, stmt: ast.stmt, forward_code: Collection[types.CodeType]) -> Iterator[Source]:
+    """Yield the functions of the user that a statement calls by name, without those in `forward_code`."""
     space = {**owner.function.__globals__}
     for node in ast.walk(stmt):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             value = space.get(node.func.id)
             if (isinstance(value, types.FunctionType) and value.__globals__ is owner.function.__globals__
-                    and value.__code__ not in used and value.__name__ == node.func.id):  # fmt: skip
+                    and value.__code__ not in forward_code and value.__name__ == node.func.id):  # fmt: skip
                 helper = read_source(value)
                 if helper is not None:
                     yield helper

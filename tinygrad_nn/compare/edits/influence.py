@@ -22,28 +22,28 @@ def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) 
     source = program.source
     blamed = _statements_behind(source, [i for i in range(len(names)) if i in wrong], names)
     cleared = _statements_behind(source, [i for i in range(len(names)) if i not in wrong], names)
-    found = {stmt: BOTH * (stmt in cleared and not isinstance(stmt, ast.Return)) for stmt in blamed}
+    costs = {stmt: BOTH * (stmt in cleared and not isinstance(stmt, ast.Return)) for stmt in blamed}
     called = {n.id for stmt in blamed for n in _own_nodes(stmt) if isinstance(n, ast.Name)}
     passes_on = len(source.statements) == 1 and bool(source.helpers)  # as ``lambda *xs: backward(*xs)``
     if passes_on:
-        found = dict.fromkeys(found, 0.3)
-    _add_helpers(source, called, found, 0.0 if passes_on else 0.3)
-    return found
+        costs = dict.fromkeys(costs, 0.3)
+    _add_helpers(source, called, costs, 0.0 if passes_on else 0.3)
+    return costs
 
 
-def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int, str] | None:
+def line_of_result(backward: Any, result_index: int, names: Sequence[str]) -> tuple[int, str] | None:
     """Return the last line, and its text, that assigns a result of a function; None if it is not clear.
 
     Args:
         backward: a function whose source can be read.
-        which: the index of the result in `names`.
+        result_index: the index of the result in `names`.
         names: the inputs that the results belong to: ``W`` for ``dW``.
     """
     source = read_source(backward)
     parts = _result_expressions(source, names) if source is not None else None
-    if source is None or parts is None or parts[which] is None:
+    if source is None or parts is None or parts[result_index] is None:
         return None
-    place, result = parts[which]  # type: ignore[misc]
+    place, result = parts[result_index]  # type: ignore[misc]
     if isinstance(result, ast.Name):
         stores = [
             stmt for stmt in _all_statements(source) if result.id in names_of(stmt)[0] and not isinstance(stmt, ast.For)
@@ -52,14 +52,14 @@ def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int
     return place.lineno, source.words(place)
 
 
-def line_of_all(backward: Any, which: Sequence[int], names: Sequence[str]) -> tuple[int, str] | None:
-    """Return the last line, and its text, that all results in `which` depend on and no other result; None if none."""
+def line_of_all(backward: Any, result_indices: Sequence[int], names: Sequence[str]) -> tuple[int, str] | None:
+    """Return the last line, and its text, that some results depend on and no other result; None if none."""
     source = read_source(backward)
     if source is None or _result_expressions(source, names) is None:
         return None
-    each = [_statements_behind(source, [i], names) for i in range(len(names))]
-    common = set.intersection(*(each[i] for i in which))
-    common -= set().union(*(each[i] for i in range(len(names)) if i not in which))
+    behind_each = [_statements_behind(source, [i], names) for i in range(len(names))]
+    common = set.intersection(*(behind_each[i] for i in result_indices))
+    common -= set().union(*(behind_each[i] for i in range(len(names)) if i not in result_indices))
     common -= {stmt for stmt in common if not isinstance(stmt, (ast.Assign, ast.AugAssign, ast.Expr))}
     lines = [stmt for stmt in _all_statements(source) if stmt in common]
     return (lines[-1].lineno, source.words(lines[-1])) if lines else None
@@ -71,92 +71,101 @@ def _all_statements(source: Source) -> list[ast.stmt]:
 
 def _result_expressions(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
     """Return the statement and expression that give each result, found by order or name; None if not clear."""
-    every = _all_statements(source)
-    returns = [stmt for stmt in every if isinstance(stmt, ast.Return) and stmt.value is not None]
+    all_statements = _all_statements(source)
+    returns = [stmt for stmt in all_statements if isinstance(stmt, ast.Return) and stmt.value is not None]
     if len(returns) != 1:
         return None
     value: Any = returns[0].value
-    row = list(_leaves(value, "", returns[0], every))
-    if len(row) == len(names) and all(isinstance(stmt, ast.Return) for _, stmt, _ in row) and not isinstance(
+    parts = list(_result_parts(value, "", returns[0], all_statements))
+    if len(parts) == len(names) and all(isinstance(stmt, ast.Return) for _, stmt, _ in parts) and not isinstance(
             value, ast.Dict):  # fmt: skip
-        return [(stmt, part) for _, stmt, part in row]
-    found: list[tuple[ast.stmt, ast.expr] | None] = [None] * len(names)
+        return [(stmt, part) for _, stmt, part in parts]
+    expressions: list[tuple[ast.stmt, ast.expr] | None] = [None] * len(names)
     for i, name in enumerate(names):
         last = name.rpartition("[")[2].strip("]'\"")
-        found[i] = next(((stmt, part) for key, stmt, part in row if last in names_for_gradient(key)), None)
-    return found if any(found) else None
+        expressions[i] = next(((stmt, part) for key, stmt, part in parts if last in names_for_gradient(key)), None)
+    return expressions if any(expressions) else None
 
 
-def _leaves(value: Any, key: str, place: ast.stmt, every: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt, Any]]:
+def _result_parts(
+    value: Any, key: str, place: ast.stmt, all_statements: list[ast.stmt]
+) -> Iterator[tuple[str, ast.stmt, Any]]:
     """Yield the name, statement and expression of each part of a returned value."""
     if isinstance(value, (ast.Tuple, ast.List)):
         for part in value.elts:
-            yield from _leaves(part, key, place, every)
+            yield from _result_parts(part, key, place, all_statements)
         return
     if isinstance(value, ast.Dict):
         for k, part in zip(value.keys, value.values, strict=True):
-            yield from _leaves(part, str(getattr(k, "value", "")), place, every)
+            yield from _result_parts(part, str(getattr(k, "value", "")), place, all_statements)
         return
     if isinstance(value, ast.Name) and not key:
-        into = [stmt for stmt in every if isinstance(stmt, ast.Assign) and len(stmt.targets) == 1]
-        whole = [stmt for stmt in into if isinstance(stmt.targets[0], ast.Name) and stmt.targets[0].id == value.id
-                 and isinstance(stmt.value, ast.Dict)]  # fmt: skip
-        for stmt in every[::-1] if whole else ():
+        assignments = [stmt for stmt in all_statements if isinstance(stmt, ast.Assign) and len(stmt.targets) == 1]
+        dict_assignments = [
+            stmt
+            for stmt in assignments
+            if isinstance(stmt.targets[0], ast.Name)
+            and stmt.targets[0].id == value.id
+            and isinstance(stmt.value, ast.Dict)
+        ]
+        for stmt in all_statements[::-1] if dict_assignments else ():
             target: Any = getattr(stmt, "target", None) or next(iter(getattr(stmt, "targets", ())), None)
             if isinstance(target, ast.Subscript) and ast.unparse(target.value) == value.id:
                 yield str(getattr(target.slice, "value", "")), stmt, stmt.value  # type: ignore[attr-defined]
-        if whole:
-            yield from _leaves(whole[-1].value, "", whole[-1], every)
+        if dict_assignments:
+            yield from _result_parts(dict_assignments[-1].value, "", dict_assignments[-1], all_statements)
             return
     yield key or (value.id if isinstance(value, ast.Name) else ""), place, value
 
 
-def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float], cost: float) -> None:
+def _add_helpers(source: Source, called: set[str], costs: dict[ast.stmt, float], cost: float) -> None:
     """Add the statements of the helpers that are called; those that helpers call cost more."""
     for name, helper in source.helpers.items():
         if name in called:
             for stmt, *_ in statements(helper.statements):
                 if not is_tick(stmt):
-                    found[stmt] = cost
-            _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, found, 0.3)
+                    costs[stmt] = cost
+            _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, costs, 0.3)
 
 
-def _statements_behind(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
-    """Return the statements that the results in `which` depend on, by the names that they read and assign.
+def _statements_behind(source: Source, result_indices: list[int], names: Sequence[str]) -> set[ast.stmt]:
+    """Return the statements that the results in `result_indices` depend on, by the names that they read and assign.
 
     A function that returns nothing leaves its results in attributes; then any statement may be one of these.
     """
-    every = _all_statements(source)
-    if which and not any(isinstance(stmt, ast.Return) and stmt.value is not None for stmt in every):
-        return set(every)
+    all_statements = _all_statements(source)
+    if result_indices and not any(isinstance(stmt, ast.Return) and stmt.value is not None for stmt in all_statements):
+        return set(all_statements)
     placed = _result_expressions(source, names)
-    parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
-    if placed is not None and all(placed[i] is not None for i in which):
-        parts = [placed[i][1] for i in which]  # type: ignore[index]
+    parts: list[Any] = [stmt.value for stmt in all_statements if result_indices and isinstance(stmt, ast.Return)]
+    if placed is not None and all(placed[i] is not None for i in result_indices):
+        parts = [placed[i][1] for i in result_indices]  # type: ignore[index]
     needed = {n.id for part in parts if part is not None for n in ast.walk(part) if isinstance(n, ast.Name)}
-    found: set[ast.stmt] = set()
-    edges = [(stmt, *names_of(stmt)) for stmt in every]
-    grown = True
-    while grown:
-        grown = False
+    found_statements: set[ast.stmt] = set()
+    edges = [(stmt, *names_of(stmt)) for stmt in all_statements]
+    has_grown = True
+    while has_grown:
+        has_grown = False
         for stmt, stores, loads in edges:
-            if stmt not in found and (stores & needed or (isinstance(stmt, (ast.If, ast.While)) and found)):
-                found.add(stmt)
+            if stmt not in found_statements and (
+                stores & needed or (isinstance(stmt, (ast.If, ast.While)) and found_statements)
+            ):
+                found_statements.add(stmt)
                 needed |= loads
-                grown = True
-    found |= {stmt for stmt in every if isinstance(stmt, ast.Return)} if which else set()
-    return found
+                has_grown = True
+    found_statements |= {stmt for stmt in all_statements if isinstance(stmt, ast.Return)} if result_indices else set()
+    return found_statements
 
 
 def _own_nodes(stmt: ast.stmt) -> list[ast.AST]:
     """Return the syntax nodes of a statement without those of the statements nested in it."""
-    found: list[ast.AST] = []
+    nodes: list[ast.AST] = []
     waiting: list[ast.AST] = [stmt]
     while waiting:
         node = waiting.pop()
-        found.append(node)
+        nodes.append(node)
         waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
-    return found
+    return nodes
 
 
 def names_of(stmt: ast.stmt) -> tuple[set[str], set[str]]:

@@ -18,15 +18,15 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
     new = change.new
     if isinstance(new, ast.stmt):
         return _statement_kind(old, new)
-    if isinstance(change.holder, (ast.Subscript, ast.Slice, ast.Tuple)) and change.field in ("slice", "lower", "upper",
-                                                                                            "elts", "step"):
-        inside = _index_kind(change, old, new)
-        if inside:
-            return inside
+    if isinstance(change.parent, (ast.Subscript, ast.Slice, ast.Tuple)) and change.field in ("slice", "lower", "upper",
+                                                                                             "elts", "step"):
+        index_kind = _index_kind(change, old, new)
+        if index_kind:
+            return index_kind
     for test in (_sum_kind, _sign_kind, _transpose_kind, _term_kind, _factor_kind, _number_kind):
-        found = test(source, change, old, new)
-        if found:
-            return found
+        kind = test(source, change, old, new)
+        if kind:
+            return kind
     if isinstance(old, NAMED) and isinstance(new, NAMED):
         return "wrong_value"
     if isinstance(old, ast.Compare) and isinstance(new, ast.Compare):
@@ -48,7 +48,11 @@ def _statement_kind(old: Any, new: Any) -> str:
         return "sign" if {type(old.op), type(new.op)} == {ast.Add, ast.Sub} else OTHERS
     if isinstance(new, ast.Assign) and isinstance(old, ast.Assign):
         value = new.value
-        if isinstance(value, ast.BinOp) and isinstance(value.op, (ast.Add, ast.Mult)) and _same(value.right, old.value):
+        if (
+            isinstance(value, ast.BinOp)
+            and isinstance(value.op, (ast.Add, ast.Mult))
+            and _is_same(value.right, old.value)
+        ):
             return "overwritten_not_accumulated" if isinstance(value.op, ast.Add) else "missing_factor"
         return "wrong_value"
     return OTHERS
@@ -60,7 +64,7 @@ def _index_kind(change: Change, old: Any, new: Any) -> str:
     if isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple):
         slices = all(isinstance(e, ast.Slice) for e in new.elts)
         return "wrong_padding" if slices or any(isinstance(e, ast.Slice) for e in new.elts) else "wrong_order"
-    return "wrong_index" if change.field != "elts" or isinstance(change.holder, ast.Subscript) else ""
+    return "wrong_index" if change.field != "elts" or isinstance(change.parent, ast.Subscript) else ""
 
 
 def _called_name(node: Any) -> str:
@@ -78,32 +82,32 @@ def _operand(node: Any) -> Any:
     return node.func.value if isinstance(node.func, ast.Attribute) else None
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_same(a: Any, b: Any) -> bool:
     return isinstance(a, ast.AST) and isinstance(b, ast.AST) and ast.unparse(a) == ast.unparse(b)
 
 
 def _sum_kind(source: Source, change: Change, old: Any, new: Any) -> str:
-    if _called_name(new) == "sum" and _same(_operand(new), old):
+    if _called_name(new) == "sum" and _is_same(_operand(new), old):
         return "broadcast_not_summed"
-    if _called_name(old) == "sum" and _same(_operand(old), new):
+    if _called_name(old) == "sum" and _is_same(_operand(old), new):
         return "wrong_axis_sum"
-    if _called_name(old) in LINEAR and _called_name(new) in LINEAR and _same(_operand(old), _operand(new)):
+    if _called_name(old) in LINEAR and _called_name(new) in LINEAR and _is_same(_operand(old), _operand(new)):
         if _called_name(old) != _called_name(new):
             return "scale" if {_called_name(old), _called_name(new)} == {"sum", "mean"} else "wrong_derivative"
         return "wrong_axis_sum" if _called_name(old) == "sum" else "wrong_axis"
-    if isinstance(change.holder, ast.keyword) and change.holder.arg in ("axis", "keepdims"):
+    if isinstance(change.parent, ast.keyword) and change.parent.arg in ("axis", "keepdims"):
         return "wrong_axis_sum"
     return ""
 
 
 def _sign_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for a, b in ((old, new), (new, old)):
-        if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _same(a.operand, b):
+        if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _is_same(a.operand, b):
             return "sign"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp):
-        if {type(old.op), type(new.op)} == {ast.Add, ast.Sub} and _same(old.left, new.left):
+        if {type(old.op), type(new.op)} == {ast.Add, ast.Sub} and _is_same(old.left, new.left):
             return "sign"
-        swapped = _same(old.left, new.right) and _same(old.right, new.left)
+        swapped = _is_same(old.left, new.right) and _is_same(old.right, new.left)
         if swapped and isinstance(old.op, ast.Sub) and isinstance(new.op, ast.Sub):
             return "sign"
     return ""
@@ -111,27 +115,27 @@ def _sign_kind(source: Source, change: Change, old: Any, new: Any) -> str:
 
 def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for a, b in ((old, new), (new, old)):
-        if isinstance(a, ast.Attribute) and a.attr == "T" and _same(a.value, b):
+        if isinstance(a, ast.Attribute) and a.attr == "T" and _is_same(a.value, b):
             return "transpose"
-        if _called_name(a) in ("swapaxes", "transpose") and _same(_operand(a), b):
+        if _called_name(a) in ("swapaxes", "transpose") and _is_same(_operand(a), b):
             return "transpose"
-        if isinstance(a, ast.Subscript) and _same(a.value, b):
+        if isinstance(a, ast.Subscript) and _is_same(a.value, b):
             return "flipped_kernel" if "::-1" in ast.unparse(a.slice) else "wrong_index"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
-        return "transpose" if _same(old.left, new.right) else ""
+        return "transpose" if _is_same(old.left, new.right) else ""
     if isinstance(old, ast.Constant) and isinstance(old.value, str):
         return "transpose" if sorted(old.value.replace(" ", "")) == sorted(str(new.value)) else "wrong_axis"
     return ""
 
 
 def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
-    if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _same(new.left, old):
+    if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _is_same(new.left, old):
         term = new.right
-        if _called_name(term) == "mean" and _same(_operand(term), old):
+        if _called_name(term) == "mean" and _is_same(_operand(term), old):
             return "statistic_as_constant"
         if constant(term) is not None:
-            return "wrong_index" if _called_name(change.holder) == "range" else "wrong_ddof" if isinstance(
-                change.holder, ast.BinOp) and isinstance(change.holder.op, ast.Div) else OTHERS  # fmt: skip
+            return "wrong_index" if _called_name(change.parent) == "range" else "wrong_ddof" if isinstance(
+                change.parent, ast.BinOp) and isinstance(change.parent.op, ast.Div) else OTHERS  # fmt: skip
         if isinstance(term, ast.Name):
             if _carried(source, change.place, term.id):
                 return "not_carried_back"
@@ -155,20 +159,26 @@ def _carried(source: Source, place: ast.stmt, name: str) -> bool:
 
 
 def _factor_kind(source: Source, change: Change, old: Any, new: Any) -> str:
-    for more, less in ((new, old), (old, new)):
-        if isinstance(more, ast.BinOp) and isinstance(more.op, (ast.Mult, ast.Div)):
-            other = more.right if _same(more.left, less) else more.left if _same(more.right, less) else None
+    for longer, shorter in ((new, old), (old, new)):
+        if isinstance(longer, ast.BinOp) and isinstance(longer.op, (ast.Mult, ast.Div)):
+            other = (
+                longer.right
+                if _is_same(longer.left, shorter)
+                else longer.left
+                if _is_same(longer.right, shorter)
+                else None
+            )
             if other is None:
                 continue
             if _is_size(other):
                 return "scale"
-            if more is old:
+            if longer is old:
                 return "wrong_value"
             if isinstance(other, ast.Compare) or (isinstance(other, ast.Name) and "mask" in other.id.lower()):
                 return "mask_missing"
             derivative = isinstance(other, ast.BinOp) or _called_name(other) in ("cos", "exp", "sign")
             return "missing_activation_derivative" if derivative else "missing_factor"
-    if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and _same(old.left, new.left):
+    if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and _is_same(old.left, new.left):
         if {type(old.op), type(new.op)} == {ast.Mult, ast.Div}:
             return "scale" if _is_size(old.right) else "wrong_derivative"
         if isinstance(new.op, ast.MatMult) or isinstance(old.op, ast.MatMult):
@@ -188,16 +198,16 @@ def _is_size(node: Any) -> bool:
 
 
 def _number_kind(source: Source, change: Change, old: Any, new: Any) -> str:
-    if constant(old) is None or not isinstance(change.holder, (ast.BinOp, ast.UnaryOp, ast.AugAssign, ast.Call)):
+    if constant(old) is None or not isinstance(change.parent, (ast.BinOp, ast.UnaryOp, ast.AugAssign, ast.Call)):
         return ""
-    op = getattr(change.holder, "op", None)
+    op = getattr(change.parent, "op", None)
     if isinstance(op, ast.Pow):
         return "wrong_derivative"
     if isinstance(op, (ast.Mult, ast.Div)):
         return "sign" if constant(new) == -constant(old) else "scale"
     if isinstance(op, (ast.Add, ast.Sub)):
         return "wrong_index" if isinstance(constant(old), int) and change.field == "right" else "wrong_derivative"
-    return "wrong_axis" if isinstance(change.holder, ast.Call) and _called_name(change.holder) in LINEAR else ""
+    return "wrong_axis" if isinstance(change.parent, ast.Call) and _called_name(change.parent) in LINEAR else ""
 
 
 def _wraps(inner: Any, outer: Any) -> bool:

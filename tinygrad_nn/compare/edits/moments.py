@@ -57,19 +57,19 @@ def moment_before(run: Callable[[], Any], place: Place, earlier: Mapping[int, in
     _run_traced(run, place, spans, lambda frame, line, counts: runs.append(counts) if line == place.line else None)
     if not runs:
         return None
-    wanted = runs[place.visit if 0 <= place.visit < len(runs) else -1]
-    found: dict[int, dict[str, Any]] = {}
+    last_runs = runs[place.visit if 0 <= place.visit < len(runs) else -1]
+    names_by_line: dict[int, dict[str, Any]] = {}
     function: list[types.FunctionType] = []
 
     def take(frame: types.FrameType, line: int, counts: dict[int, int]) -> None:
-        if wanted.get(line) == counts[line]:
-            found[line] = _names(frame)
+        if last_runs.get(line) == counts[line]:
+            names_by_line[line] = _names(frame)
             if line == place.line:
                 function.append(_function(frame))
 
     _run_traced(run, place, spans, take)
-    names = found.pop(place.line, None)
-    return None if names is None else Moment(function[0], names, found)
+    names = names_by_line.pop(place.line, None)
+    return None if names is None else Moment(function[0], names, names_by_line)
 
 
 def _run_traced(
@@ -129,6 +129,8 @@ def names_mentioned(code: types.CodeType) -> Iterator[str]:
 
 def _function(frame: types.FrameType) -> types.FunctionType:
     """Return a function with the code of a frame and the values of its closure."""
-    code, held = frame.f_code, frame.f_locals
-    cells = tuple(types.CellType(held[name]) if name in held else types.CellType() for name in code.co_freevars)
+    code, local_names = frame.f_code, frame.f_locals
+    cells = tuple(
+        types.CellType(local_names[name]) if name in local_names else types.CellType() for name in code.co_freevars
+    )
     return types.FunctionType(code, frame.f_globals, code.co_name, None, cells)

@@ -36,13 +36,13 @@ class Program:
         self.names: dict[int, list[str]] = {}  # in unedited trees; an edit uses no others from outside
         self.returns = [_returns(stmt) for stmt in source.statements]
         self.writes = any(_writes(stmt) for stmt in (*source.statements, *(t.tree for t in source.helpers.values())))
-        self.rests: dict[int, tuple[types.CodeType, list[str]]] = {}
-        self.seen: dict[int, set[Any]] = {}
+        self.tails: dict[int, tuple[types.CodeType, list[str]]] = {}
+        self.seen_values: dict[int, set[Any]] = {}
         self.newest: tuple[int, Any] | None = None
         self.scopes: dict[tuple[str, int], Scope] = {}
         self.used, self.fields = fields_used(source.tree)
         self.before: list[dict[str, Any]] = []
-        self.lines = names_by_line(self.whole)
+        self.lines = names_by_line(self.run_all)
         self.ticker.limit = ROUNDS * self.ticker.count + 1000
         self._step()
 
@@ -84,7 +84,7 @@ class Program:
         self.ticker.start()
         return self.source.wrap(define(self.source, self._code(self.source), self.outside(extra)))
 
-    def whole(self) -> Any:
+    def run_all(self) -> Any:
         """Run the whole function, compiled from the present tree, on copies of the arguments."""
         memo: dict[int, Any] = {}
         args, named = copy_value(self.args, memo), copy_value(self.named, memo)
@@ -92,8 +92,8 @@ class Program:
         return define(self.source, self._code(self.source), self.outside())(*args, **named)
 
     def _step(self) -> None:
-        bare = define(self.source, self._code(self.source), self.outside())
-        bound = bare.__signature__.bind(*self.args, **self.named)  # type: ignore[attr-defined]
+        function = define(self.source, self._code(self.source), self.outside())
+        bound = function.__signature__.bind(*self.args, **self.named)  # type: ignore[attr-defined]
         bound.apply_defaults()
         env = copy_names({**self.outside(), **bound.arguments})
         for k, stmt in enumerate(self.source.statements):
@@ -106,11 +106,11 @@ class Program:
         """Yield (index of its top-level statement, None in a helper; source; statement; parent; field; index there)."""
         last = len(self.before) - 1
         for k, top in enumerate(self.source.statements):
-            for stmt, holder, field, index in statements([top]):
+            for stmt, parent, field, index in statements([top]):
                 if not is_tick(stmt):
                     if stmt is top:
-                        holder, field, index = self.source.tree, "body", self.source.tree.body.index(top)
-                    yield min(k, last), self.source, stmt, holder, field, index
+                        parent, field, index = self.source.tree, "body", self.source.tree.body.index(top)
+                    yield min(k, last), self.source, stmt, parent, field, index
         yield from _helper_statements(self.source)
 
     def run(self, k: int | None, writes: bool) -> Any:
@@ -119,7 +119,7 @@ class Program:
         Return `UNCHANGED` if that statement gave the same values as an earlier edit, so that the rest need not run.
         """
         if k is None:
-            return self.whole()
+            return self.run_all()
         self.ticker.start()
         env = copy_names(self.before[k]) if writes or self.writes else dict(self.before[k])
         stmt = self.source.statements[k]
@@ -131,41 +131,41 @@ class Program:
         run_statement(stmt, env)
         if isinstance(stmt, (ast.Assign, ast.AugAssign)) and not self._is_new(k, [env.get(n) for n in _assigned(stmt)]):
             return UNCHANGED
-        if k + 1 not in self.rests:
-            self.rests[k + 1] = self._compiled(k + 1, self.before[k + 1])
-        return self._call(self.rests[k + 1], env)
+        if k + 1 not in self.tails:
+            self.tails[k + 1] = self._compiled(k + 1, self.before[k + 1])
+        return self._call(self.tails[k + 1], env)
 
     def _is_new(self, k: int, value: Any) -> bool:
         key = _digest(value)
         if key is None:
             return True
-        seen = self.seen.setdefault(k, set())
-        if key in seen:
+        seen_values = self.seen_values.setdefault(k, set())
+        if key in seen_values:
             return False
-        seen.add(key)
+        seen_values.add(key)
         self.newest = k, key
         return True
 
     def forget(self) -> None:
         """Forget the values that the newest edit gave, so that another edit with the same values is tried as well."""
         if self.newest is not None:
-            self.seen[self.newest[0]].discard(self.newest[1])
+            self.seen_values[self.newest[0]].discard(self.newest[1])
 
     def _compiled(self, k: int, env: Mapping[str, Any]) -> tuple[types.CodeType, list[str]]:
         """Compile the statements from k on into a function, whose parameters are the known names that they assign."""
         body = self.source.statements[k:]
         names = sorted(assigned_names(body) & set(env))
         arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
-        rest: Any = ast.FunctionDef("rest", arguments, body or [ast.Pass()], [])
-        rest.type_params = []
-        ast.copy_location(rest, self.source.tree)
+        tail: Any = ast.FunctionDef("rest", arguments, body or [ast.Pass()], [])
+        tail.type_params = []
+        ast.copy_location(tail, self.source.tree)
         space: dict[str, Any] = {}
-        exec(compile(ast.fix_missing_locations(ast.Module([rest], [])), mark_ticks(self.source), "exec"), space)
+        exec(compile(ast.fix_missing_locations(ast.Module([tail], [])), mark_ticks(self.source), "exec"), space)
         return space["rest"].__code__, names
 
     @staticmethod
-    def _call(rest: tuple[types.CodeType, list[str]], env: dict[str, Any]) -> Any:
-        code, names = rest
+    def _call(tail: tuple[types.CodeType, list[str]], env: dict[str, Any]) -> Any:
+        code, names = tail
         return types.FunctionType(code, env)(*[env[n] for n in names])
 
     def scope(self, source: Source, stmt: ast.stmt) -> Scope:
@@ -192,11 +192,11 @@ class Program:
 
 def _helper_statements(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:
     for helper in source.helpers.values():
-        for stmt, holder, field, index in statements(helper.statements):
+        for stmt, parent, field, index in statements(helper.statements):
             if not is_tick(stmt):
-                if isinstance(holder, ast.Module):
-                    holder, field, index = helper.tree, "body", helper.tree.body.index(stmt)
-                yield None, helper, stmt, holder, field, index
+                if isinstance(parent, ast.Module):
+                    parent, field, index = helper.tree, "body", helper.tree.body.index(stmt)
+                yield None, helper, stmt, parent, field, index
         yield from _helper_statements(helper)
 
 

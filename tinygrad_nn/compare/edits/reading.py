@@ -56,40 +56,44 @@ class Source(NamedTuple):
 
     def words(self, node: ast.AST) -> str:
         """Return the user's own text of a syntax node, on one line."""
-        found = ast.get_source_segment("".join(self.lines), node)
-        return on_one_line(found or ast.unparse(node))
+        segment = ast.get_source_segment("".join(self.lines), node)
+        return on_one_line(segment or ast.unparse(node))
 
     @property
     def statements(self) -> list[ast.stmt]:
         """The statements of the function, without its docstring."""
         body = self.tree.body
         first = body[0] if body else None
-        text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-        return body[1:] if text else body
+        has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        return body[1:] if has_docstring else body
 
 
 def read_source(function: Any, depth: int = 0) -> Source | None:
     """Return the source of a function; None if it is not found, or if it may not be run again."""
-    bare, wrap = _unwrap_function(function)
-    if bare is None or depth > DEPTH:
+    plain_function, wrap = _unwrap_function(function)
+    if plain_function is None or depth > DEPTH:
         return None
-    found = _find(bare.__code__, tuple(linecache.getlines(bare.__code__.co_filename, bare.__globals__)))
-    if found is None:
+    tree_and_lines = _find(
+        plain_function.__code__,
+        tuple(linecache.getlines(plain_function.__code__.co_filename, plain_function.__globals__)),
+    )
+    if tree_and_lines is None:
         return None
-    node, lines = found
+    node, lines = tree_and_lines
     tree = _as_function(node)
-    if _forbidden(tree, bare):
+    if _forbidden(tree, plain_function):
         return None
     helpers = {}
-    for name, value in referenced(names_in(tree), bare):
-        if isinstance(value, types.FunctionType) and value is not bare and not _is_library_code(value):
+    for name, value in referenced(names_in(tree), plain_function):
+        if isinstance(value, types.FunctionType) and value is not plain_function and not _is_library_code(value):
             inner = read_source(value, depth + 1)
             if inner is not None:
                 helpers[name] = inner
             elif _has_rejected_source(value):
                 return None
     with_ticks(tree)
-    return Source(bare.__name__, tree, lines, bare, wrap, helpers, inspect.signature(bare))
+    signature = inspect.signature(plain_function)
+    return Source(plain_function.__name__, tree, lines, plain_function, wrap, helpers, signature)
 
 
 def _is_library_code(f: types.FunctionType) -> bool:
@@ -173,20 +177,26 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     if isinstance(node, ast.Lambda):
         body = copy.deepcopy(node.body)
         result: Any = ast.copy_location(ast.Return(body), body)
-        made: Any = ast.FunctionDef("lambda_", copy.deepcopy(node.args), [result], [])
-        made.type_params = []
-        made = ast.fix_missing_locations(ast.copy_location(made, node))
+        new_function: Any = ast.FunctionDef("lambda_", copy.deepcopy(node.args), [result], [])
+        new_function.type_params = []
+        new_function = ast.fix_missing_locations(ast.copy_location(new_function, node))
     else:
-        made = copy.deepcopy(node)
-    made.decorator_list, made.returns = [], None
-    for arg in (*made.args.posonlyargs, *made.args.args, *made.args.kwonlyargs, made.args.vararg, made.args.kwarg):
+        new_function = copy.deepcopy(node)
+    new_function.decorator_list, new_function.returns = [], None
+    for arg in (
+        *new_function.args.posonlyargs,
+        *new_function.args.args,
+        *new_function.args.kwonlyargs,
+        new_function.args.vararg,
+        new_function.args.kwarg,
+    ):
         if arg is not None:
             arg.annotation = None
     # defaults were evaluated when the user's function was defined; `compile_tree` sets them
     nothing = ast.copy_location(ast.Constant(None), node)
-    made.args.defaults = [nothing for _ in made.args.defaults]
-    made.args.kw_defaults = [d and nothing for d in made.args.kw_defaults]
-    return made  # type: ignore[no-any-return]
+    new_function.args.defaults = [nothing for _ in new_function.args.defaults]
+    new_function.args.kw_defaults = [d and nothing for d in new_function.args.kw_defaults]
+    return new_function  # type: ignore[no-any-return]
 
 
 def names_in(tree: ast.AST) -> list[str]:
@@ -196,12 +206,12 @@ def names_in(tree: ast.AST) -> list[str]:
 
 def referenced(names: Iterable[str], function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield those of the names that a function takes from its closure or its module, with their values."""
-    around, code = closed_over(function), function.__code__
-    own = {*code.co_freevars, *code.co_varnames, *code.co_cellvars}  # also if the module has the same name
+    closure, code = closed_over(function), function.__code__
+    own_names = {*code.co_freevars, *code.co_varnames, *code.co_cellvars}  # also if the module has the same name
     for name in names:
-        if name in around:
-            yield name, around[name]
-        elif name in function.__globals__ and name not in own:
+        if name in closure:
+            yield name, closure[name]
+        elif name in function.__globals__ and name not in own_names:
             yield name, function.__globals__[name]
 
 

@@ -70,21 +70,21 @@ def copy_value(value: Any, memo: dict[int, Any]) -> Any:
         return value
     if id(value) in memo:
         return memo[id(value)][1]
-    made: Any
+    copied: Any
     kind = type(value)
     if kind is np.ndarray:
-        made = value.copy()
+        copied = value.copy()
     elif kind is dict:
-        made = {key: copy_value(part, memo) for key, part in value.items()}
+        copied = {key: copy_value(part, memo) for key, part in value.items()}
     elif kind is list:
-        made = [copy_value(part, memo) for part in value]
+        copied = [copy_value(part, memo) for part in value]
     elif isinstance(value, tuple):
         parts = [copy_value(part, memo) for part in value]
-        made = kind(*parts) if hasattr(value, "_fields") else tuple(parts)
+        copied = kind(*parts) if hasattr(value, "_fields") else tuple(parts)
     else:
-        made = _object(value, memo)
-    memo[id(value)] = value, made  # keeps the original alive, so that its id is not reused
-    return made
+        copied = _object(value, memo)
+    memo[id(value)] = value, copied  # keeps the original alive, so that its id is not reused
+    return copied
 
 
 def _object(value: Any, memo: dict[int, Any]) -> Any:
@@ -129,7 +129,7 @@ def tracing_calls(enter: Callable[[types.FrameType, str, Any], Any]) -> Iterator
 
 def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
     """Run a call; for each (file, line) of edited code, return the local names before the line last ran."""
-    seen: dict[tuple[str, int], dict[str, Any]] = {}
+    names: dict[tuple[str, int], dict[str, Any]] = {}
     count = 0
 
     def line(frame: types.FrameType, event: str, arg: Any) -> Any:
@@ -138,8 +138,8 @@ def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
         if count > EVENTS:
             return None
         if event == "line":
-            here = frame.f_code.co_filename, frame.f_lineno
-            seen[here] = {**seen.get(here, {}), **frame.f_locals}
+            key = frame.f_code.co_filename, frame.f_lineno
+            names[key] = {**names.get(key, {}), **frame.f_locals}
         return line
 
     def enter(frame: types.FrameType, event: str, arg: Any) -> Any:
@@ -147,4 +147,4 @@ def names_by_line(call: Any) -> dict[tuple[str, int], dict[str, Any]]:
 
     with tracing_calls(enter):
         call()
-    return seen
+    return names

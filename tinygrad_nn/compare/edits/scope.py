@@ -58,15 +58,15 @@ class Scope:
 
     def value(self, node: ast.expr) -> Any:
         """Return the value of an expression in this scope, or `MISSING` if it cannot be evaluated."""
-        known = self.values.get(id(node))
-        if known is None:
+        cached = self.values.get(id(node))
+        if cached is None:
             try:
                 tree = ast.fix_missing_locations(ast.Expression(node))
-                found = eval(compile(tree, "<looked at>", "eval"), self.env)
+                value = eval(compile(tree, "<looked at>", "eval"), self.env)
             except (Exception, Stopped):
-                found = MISSING
-            known = self.values[id(node)] = node, found
-        return known[1]
+                value = MISSING
+            cached = self.values[id(node)] = node, value
+        return cached[1]
 
     def find_atoms(self, used: set[str], fields: Mapping[str, set[Any]]) -> None:
         """Collect the atoms: local names, outer names that the function uses, and their items and attributes."""
@@ -84,11 +84,11 @@ class Scope:
             for key, part in list(dict.items(value))[:ITEMS]:
                 if not isinstance(key, (str, int)):
                     continue
-                here = attribute(name(text), str(key)) if dotted else _item(text, ast.Constant(key))
+                part_node = attribute(name(text), str(key)) if dotted else _item(text, ast.Constant(key))
                 if is_array(part) or isinstance(part, (int, float)):
-                    yield Atom(here, part)
+                    yield Atom(part_node, part)
                 elif isinstance(part, dict):
-                    yield from _within(here, part)
+                    yield from _within(part_node, part)
         elif isinstance(value, tuple) and hasattr(value, "_fields"):
             for key, part in zip(value._fields[:ITEMS], value, strict=False):
                 if is_array(part):
@@ -114,11 +114,11 @@ class Scope:
         return any(value is other for other in self.local.values())
 
 
-def _within(whole: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:
+def _within(container: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:
     """Yield the arrays in a dict that is itself an item or an attribute."""
     for key, part in list(dict.items(value))[:ITEMS]:
         if isinstance(key, str) and is_array(part):
-            yield Atom(ast.Subscript(whole, ast.Constant(key), ast.Load()), part)
+            yield Atom(ast.Subscript(container, ast.Constant(key), ast.Load()), part)
 
 
 def _item(text: str, key: ast.expr) -> ast.Subscript:

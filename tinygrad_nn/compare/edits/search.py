@@ -67,10 +67,10 @@ class Edit:
 
 
 Call = Callable[[Callable[..., Any], int], Any]
-Right = Callable[[Any, int], Sequence[bool]]
+AreRight = Callable[[Any, int], Sequence[bool]]
 
 
-def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **options: Any) -> Edit | None:
+def nearest_edit(backward: Callable[..., Any], call: Call, are_right: AreRight, **options: Any) -> Edit | None:
     """Return the smallest edit of a backward that makes the most of its wrong results right, or None.
 
     The arguments are those of `nearest_edits`.
@@ -80,17 +80,17 @@ def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **optio
         >>> x = [np.arange(3.0), np.ones(2)]
         >>> found = nearest_edit(
         ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
-        ...     call=lambda f, probe: f(x[probe]), right=lambda dx, probe: [np.allclose(dx, 2 * x[probe])], probes=2)
+        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
         >>> found.after
         '2 * x'
     """
-    found = nearest_edits(backward, call, right, **options)
-    return found[0] if found else None
+    edits = nearest_edits(backward, call, are_right, **options)
+    return edits[0] if edits else None
 
 
 def nearest_edits(
-    backward: Callable[..., Any], call: Call, right: Right, *, probes: int = 1, lines: Collection[int] = (),
-    values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), whole: bool = False,
+    backward: Callable[..., Any], call: Call, are_right: AreRight, *, probes: int = 1, lines: Collection[int] = (),
+    values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), judges_more: bool = False,
     seconds: float = SECONDS, names: Sequence[str] = (),
 ) -> tuple[Edit, ...]:  # fmt: skip
     """Return the smallest edits of a backward that make its wrong results right.
@@ -101,13 +101,13 @@ def nearest_edits(
         backward: a Python function, method or lambda. Without a source, or if its code has effects outside itself
             (files, system modules), the answer is ().
         call: ``call(f, probe)`` calls f as a backward with the arguments of batch `probe` and returns what f returns.
-        right: ``right(value, probe)`` tells for each result in what f returned whether it is right.
+        are_right: ``are_right(value, probe)`` tells for each result in what f returned whether it is right.
         probes: the number of batches. Edits are tried in batch 0; one that works there is confirmed in all others.
         lines: lines of the file that are suspected first.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
         may_fail: batches of another size, which the code may not support; an edit that fails there is ranked lower.
-        whole: whether `right` judges more than the return value of the backward, such as attributes of an object. Then
-            each edit is tried through `call`, which takes longer.
+        judges_more: whether `are_right` judges more than the return value of the backward, such as attributes of an
+            object. Then each edit is tried through `call`, which takes longer.
         seconds: approximate limit of processor time.
         names: the inputs that the results belong to, ``W`` for ``dW``, if they are returned by name.
 
@@ -120,120 +120,126 @@ def nearest_edits(
             return ()
         with without_output(), Budget(seconds) as budget:
             batches = range(probes), frozenset(may_fail)
-            search = _Search(source, backward, call, right, batches, set(lines), values, budget)
-            search.whole, search.names = whole, names
+            search = _Search(source, backward, call, are_right, batches, set(lines), values, budget)
+            search.judges_more, search.names = judges_more, names
             return tuple(search.edits())
     except (Exception, Stopped):  # user code may raise anything when it is run in pieces
         return ()
 
 
 class _Search:
-    whole = False
+    judges_more = False
     names: Sequence[str] = ()
 
     def __init__(
-        self, source: Source, backward: Any, call: Call, right: Right,
+        self, source: Source, backward: Any, call: Call, are_right: AreRight,
         batches: tuple[range, frozenset[int]], lines: set[int],
         values: Callable[[int], Mapping[str, Any]] | None, budget: Budget,
     ) -> None:  # fmt: skip
-        self.source, self.call, self.right, self.lines, self.budget = source, call, right, lines, budget
+        self.source, self.call, self.are_right, self.lines, self.budget = source, call, are_right, lines, budget
         self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
         self.program = Program(source, *arguments_of(source, call), self.values(0))
         # for each batch, which results of the unedited function, compiled from its tree, are right
-        self.own = [self._judged(p) for p in self.probes]
-        known = list(right(call(backward, 0), 0))
-        if self.own[0] is None or self.own[0] != known:
+        self.right_before = [self._judge(p) for p in self.probes]
+        verdicts = list(are_right(call(backward, 0), 0))
+        if self.right_before[0] is None or self.right_before[0] != verdicts:
             raise ValueError("made again from its source, the function gives other results")
 
-    def _judged(self, probe: int) -> list[bool] | None:
+    def _judge(self, probe: int) -> list[bool] | None:
         try:
-            return list(self.right(self.call(self.program.function(self.values(probe)), probe), probe))
+            return list(self.are_right(self.call(self.program.function(self.values(probe)), probe), probe))
         except (Exception, Stopped):
             return None
 
     def edits(self) -> list[Edit]:
         """Return the smallest edit that mends the most results, then the smallest for those still wrong, and so on."""
-        wrong = {i for i, ok in enumerate(self.own[0] or []) if not ok}
-        found: list[Edit] = []
-        good = self._sweep(wrong) if wrong else []
-        while good:
-            most = max(len(g[3] & wrong) for g in good)
-            if not most:
+        wrong = {i for i, ok in enumerate(self.right_before[0] or []) if not ok}
+        edits: list[Edit] = []
+        candidates = self._sweep(wrong) if wrong else []
+        while candidates:
+            max_fixed = max(len(g[3] & wrong) for g in candidates)
+            if not max_fixed:
                 break
-            best = [g for g in good if len(g[3] & wrong) == most]
-            found.append(describe_changes([g for g in best if g[3] == min(best, key=lambda g: g[0])[3]], self.source))
-            wrong -= set(found[-1].fixes)
-        return found
+            best = [g for g in candidates if len(g[3] & wrong) == max_fixed]
+            edits.append(describe_changes([g for g in best if g[3] == min(best, key=lambda g: g[0])[3]], self.source))
+            wrong -= set(edits[-1].fixes)
+        return edits
 
     def _candidates(self, wrong: set[int]) -> list[tuple[float, int | None, Source, Change]]:
         program = self.program
-        found: list[tuple[float, int | None, Source, Change]] = []
-        suspects = influencing(program, wrong, self.names or [""] * len(self.own[0] or []))
+        candidates: list[tuple[float, int | None, Source, Change]] = []
+        suspects = influencing(program, wrong, self.names or [""] * len(self.right_before[0] or []))
         numpy = {}
-        for k, source, stmt, holder, field, index in program.units():
+        for k, source, stmt, parent, field, index in program.units():
             if stmt not in suspects:
                 continue
             if source.name not in numpy:
                 numpy[source.name] = numpy_name(source)
             scope = program.scope(source, stmt)
             writer = CandidateWriter(stmt, scope, numpy[source.name], slices_of(source))
-            far = suspects[stmt]
+            extra_cost = suspects[stmt]
             if self.lines:
-                far += 0.5 * (not any(stmt.lineno <= line <= (stmt.end_lineno or line) for line in self.lines))
-            found += [(change.cost + far, k, source, change)
-                      for change in (*writer.changes(), *statement_changes(writer, holder, field, index))]  # fmt: skip
-        return sorted(found, key=lambda c: c[0])
+                extra_cost += 0.5 * (not any(stmt.lineno <= line <= (stmt.end_lineno or line) for line in self.lines))
+            candidates += [(change.cost + extra_cost, k, source, change)
+                      for change in (*writer.changes(), *statement_changes(writer, parent, field, index))]  # fmt: skip
+        return sorted(candidates, key=lambda c: c[0])
 
     def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
         """Try the edits in order of cost; return those that make a wrong result right."""
-        own = self.own[0] or []
-        good: list[tuple[float, Source, Change, frozenset[int]]] = []
-        ready = None
+        right_before = self.right_before[0] or []
+        good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
+        first_cost = None
         for cost, k, source, change in self._candidates(wrong):
-            if self.budget.over or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
+            if self.budget.is_over or (
+                first_cost is not None and (cost > first_cost + BESIDE or len(good_edits) > 4 * MOST)
+            ):
                 break
             self.program.edited = source
-            fixes = self._fixed(k, change, own, wrong)
-            worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)
-            failed = self._failed(change, fixes) if fixes and not worse else None
+            fixes = self._fixed_results(k, change, right_before, wrong)
+            is_worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits)
+            failed = self._failed_probes(change, fixes) if fixes and not is_worse else None
             if failed:
                 self.program.forget()
             if failed is not None and failed <= self.may_fail:
                 cost += 0.5 * bool(failed)
-                good.append((cost, source, change, fixes))
-                if fixes == wrong and ready is None:
-                    ready = cost
+                good_edits.append((cost, source, change, fixes))
+                if fixes == wrong and first_cost is None:
+                    first_cost = cost
         self.program.edited = None
-        return good
+        return good_edits
 
-    def _fixed(self, k: int | None, change: Change, own: list[bool], wrong: set[int]) -> frozenset[int]:
+    def _fixed_results(
+        self, k: int | None, change: Change, right_before: list[bool], wrong: set[int]
+    ) -> frozenset[int]:
         """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
         old = change.swap(change.new)
         try:
-            value = self.program.run(k, change.writes) if not self.whole else None
+            value = self.program.run(k, change.writes) if not self.judges_more else None
             if value is UNCHANGED:
                 return frozenset()
-            found = self._judged(0) or [] if self.whole else self.right(value, 0)
-            if len(found) != len(own) or any(was and not now for was, now in zip(own, found, strict=True)):
+            right_after = self._judge(0) or [] if self.judges_more else self.are_right(value, 0)
+            if len(right_after) != len(right_before) or any(
+                was and not now for was, now in zip(right_before, right_after, strict=True)
+            ):
                 return frozenset()
-            return frozenset(i for i in wrong if found[i])
+            return frozenset(i for i in wrong if right_after[i])
         except (Exception, Stopped):
             return frozenset()
         finally:
             change.swap(old)
 
-    def _failed(self, change: Change, fixes: frozenset[int]) -> set[int]:
+    def _failed_probes(self, change: Change, fixes: frozenset[int]) -> set[int]:
         """Return the batches in which an edited function, run as a whole, does not give `fixes` or breaks a result."""
         failed = set()
         old = change.swap(change.new)
         try:
             for probe in self.probes:
-                own, found = self.own[probe], self._judged(probe)
-                if own is None:
+                right_before, right_after = self.right_before[probe], self._judge(probe)
+                if right_before is None:
                     continue
-                if found is None or not all(found[i] for i in fixes) or any(
-                        was and not now for was, now in zip(own, found, strict=True)):  # fmt: skip
+                if right_after is None or not all(right_after[i] for i in fixes) or any(
+                        was and not now for was, now in zip(right_before, right_after, strict=True)):  # fmt: skip
                     failed.add(probe)
                     if probe not in self.may_fail:
                         break
@@ -245,22 +251,22 @@ class _Search:
 def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
     """Return the `Edit` for the cheapest of some equally good edits, with the others as its alternatives."""
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
-    shown = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
-             for cost, s, change, fixes in best]  # fmt: skip
-    for _cost, key, found in sorted(shown, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
-        texts.setdefault(key, found)
+    described = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
+                 for cost, s, change, fixes in best]  # fmt: skip
+    for _cost, key, edit in sorted(described, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
+        texts.setdefault(key, edit)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
     lacks = _lacking(source, change)
-    texts = {key: found for key, found in texts.items() if set(_lacking(*found[:2])) <= set(lacks)}
+    texts = {key: edit for key, edit in texts.items() if set(_lacking(*edit[:2])) <= set(lacks)}
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
-    where = f"Line {line}{'' if source is main else _helper_text(source, main)}"
-    sentence = f"{where}: write {after} instead of {before}." if after else (
-        f"{where}: remove {before}.")  # fmt: skip
+    place_text = f"Line {line}{'' if source is main else _helper_text(source, main)}"
+    sentence = f"{place_text}: write {after} instead of {before}." if after else (
+        f"{place_text}: remove {before}.")  # fmt: skip
     names = sorted(assigned_names([change.place]))
     kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
-    also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
+    other_kinds = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
     return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name, kinds[0],
-                also, lacks, source.function.__code__.co_filename)  # fmt: skip
+                other_kinds, lacks, source.function.__code__.co_filename)  # fmt: skip
 
 
 def _lacking(source: Source, change: Change) -> tuple[str, ...]:
@@ -272,13 +278,14 @@ def _lacking(source: Source, change: Change) -> tuple[str, ...]:
         return ()
     parts = [*ast.walk(source.tree), *ast.walk(change.new)]
     known = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    known |= {n.arg for n in parts if isinstance(n, ast.arg)} | {n.name for n in parts if isinstance(n, ast.FunctionDef)}
+    known |= {n.arg for n in parts if isinstance(n, ast.arg)}
+    known |= {n.name for n in parts if isinstance(n, ast.FunctionDef)}
     return tuple(name for name in unknown if name not in known)
 
 
 def _kind(source: Source, change: Change) -> str:
-    old = getattr(change.holder, change.field)
-    return kind_of(source, change, old if change.at is None else old[change.at])
+    old = getattr(change.parent, change.field)
+    return kind_of(source, change, old if change.position is None else old[change.position])
 
 
 def _helper_text(source: Source, main: Source) -> str:
@@ -290,16 +297,16 @@ def _helper_text(source: Source, main: Source) -> str:
 
 def arguments_of(source: Source, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional and keyword arguments with which the plain function is called in batch 0."""
-    taken: list[Any] = []
+    arguments: list[Any] = []
 
-    def take(*args: Any, **named: Any) -> Any:
-        taken.append((args, named))
+    def record(*args: Any, **named: Any) -> Any:
+        arguments.append((args, named))
         raise ArgumentsFound
 
-    take.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
+    record.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
     with contextlib.suppress(ArgumentsFound):
-        call(source.wrap(take), 0)
-    return taken[0]  # type: ignore[no-any-return]
+        call(source.wrap(record), 0)
+    return arguments[0]  # type: ignore[no-any-return]
 
 
 def numpy_name(source: Source) -> str | None:
@@ -310,8 +317,8 @@ def numpy_name(source: Source) -> str | None:
 
 def slices_of(source: Source) -> list[ast.expr]:
     """Return the different slices in a function's source, at most 12."""
-    found: dict[str, ast.expr] = {
+    slices: dict[str, ast.expr] = {
         ast.unparse(s.node): s.node for stmt in ast.walk(source.tree) if isinstance(stmt, ast.stmt)
         for s in expressions_read(stmt) if isinstance(s.node, ast.Slice)
     }  # fmt: skip
-    return list(found.values())[:12]
+    return list(slices.values())[:12]

@@ -17,7 +17,7 @@ from .candidates import CandidateWriter
 from .dependencies import (
     Behind,
     Block,
-    Known,
+    KnownGradient,
     Nest,
     Piece,
     Reader,
@@ -53,7 +53,7 @@ ROUNDS = 100_000  # most rounds of loops in a piece of code that runs again
 
 
 def edit_of_step(
-    backward: Callable[..., Any], call: Call, name: str, lineno: int, wanted: Sequence[Array | None], *,
+    backward: Callable[..., Any], call: Call, name: str, lineno: int, right_gradients: Sequence[Array | None], *,
     visit: int = -1, values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
     file: str = "", behind: Behind | None = None,
 ) -> Edit | None:  # fmt: skip
@@ -68,7 +68,7 @@ def edit_of_step(
         call: ``call(f, probe)`` calls f with the arguments of batch `probe`, as the backward is called.
         name: what the line assigns: ``dvar``, also ``grads["W"]`` or ``self.dW``.
         lineno: the first line of the statement in its file.
-        wanted: for each batch, from 0, the right value of the name after the line; None leaves the batch out.
+        right_gradients: for each batch, from 0, the right value of the name after the line; None leaves the batch out.
         visit: the run of the line, counted from 0, if it runs more than once; -1 is the last.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
         seconds: approximate limit of processor time.
@@ -95,14 +95,14 @@ def edit_of_step(
         with without_output(), Budget(seconds) as budget:
             place = Place(name, file or source.function.__code__.co_filename, lineno, lineno, visit)
             search = _StepSearch(source, backward, call, values or (lambda probe: {}), budget)
-            return search.edit(place, wanted, behind)
+            return search.edit(place, right_gradients, behind)
     except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
         return None
 
 
 def is_right_from_right(
-    backward: Callable[..., Any], call: Call, behind: Behind, known: Sequence[Sequence[Known] | None],
-    wanted: Sequence[Array | None],
+    backward: Callable[..., Any], call: Call, behind: Behind, known_gradients: Sequence[Sequence[KnownGradient] | None],
+    right_gradients: Sequence[Array | None],
 ) -> bool:  # fmt: skip
     """Tell whether a line gives the right gradient if all gradients that come into it are right.
 
@@ -112,8 +112,8 @@ def is_right_from_right(
     Args:
         backward, call: as in `edit_of_step`.
         behind: the gradient, and what is known of the others.
-        known: for each batch, the other gradients.
-        wanted: for each batch, the right gradient.
+        known_gradients: for each batch, the other gradients.
+        right_gradients: for each batch, the right gradient.
     """
     try:
         source = read_source(backward)
@@ -121,7 +121,7 @@ def is_right_from_right(
             return False
         with without_output(), Budget(SECONDS) as budget:
             search = _StepSearch(source, backward, call, lambda probe: {}, budget)
-            return search.is_right_from_right(behind, known, wanted)
+            return search.is_right_from_right(behind, known_gradients, right_gradients)
     except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
         return False
 
@@ -136,39 +136,49 @@ class _StepSearch:
         self.ticker.limit = ROUNDS
         self.owner, self.nest = main, Nest(main)
 
-    def edit(self, place: Place, wanted: Sequence[Array | None], behind: Behind | None) -> Edit | None:
+    def edit(self, place: Place, right_gradients: Sequence[Array | None], behind: Behind | None) -> Edit | None:
         """Return the smallest edit of the line at `place`, or of one before it."""
-        self._begin(place, wanted)
+        self._begin(place, right_gradients)
         stmt = _statement(self.owner, place.line)
         candidates = [*self._of_line(stmt, place)]
         if behind is not None:
             candidates += self._before(behind)
             candidates += self._of_helpers(behind)
             candidates += self._of_loop(behind)
-        good: list[tuple[float, Source, Change, frozenset[int]]] = []
+        good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
         for cost, change, pieces, top, source in sorted(candidates, key=lambda c: c[0]):
-            if self.budget.over or (good and cost > min(g[0] for g in good) + BESIDE) or len(good) > MANY:
+            if (
+                self.budget.is_over
+                or (good_edits and cost > min(g[0] for g in good_edits) + BESIDE)
+                or len(good_edits) > MANY
+            ):
                 break
             for piece, _ in pieces:
                 piece.base()  # as the code is, before the change
             old = change.swap(change.new)
             try:
                 edited = (change.new if old is top else top), top
-                more = self._mended(pieces, edited, behind if top is not stmt or source is not self.owner else None)
+                others_fixed = self._fixed_steps(
+                    pieces, edited, behind if top is not stmt or source is not self.owner else None
+                )
             finally:
                 change.swap(old)
-            if more is not None:
-                cost += SEVERAL * (cost < 0.9 and not more)  # it does not make others right
-                good.append((cost, source, change, frozenset({0 if behind is None else behind.step, *more})))
-        if len({change.place for _, _, change, _ in good}) > 1:  # rather a change of what is there than an addition
-            good = [(cost + ADDED * _is_longer(source, change), source, change, fixes)
-                    for cost, source, change, fixes in good]  # fmt: skip
-        return describe_changes(good, self.main) if good else None
+            if others_fixed is not None:
+                cost += SEVERAL * (cost < 0.9 and not others_fixed)  # it does not make others right
+                good_edits.append(
+                    (cost, source, change, frozenset({0 if behind is None else behind.step, *others_fixed}))
+                )
+        if (
+            len({change.place for _, _, change, _ in good_edits}) > 1
+        ):  # rather a change of what is there than an addition
+            good_edits = [(cost + ADDED * _is_longer(source, change), source, change, fixes)
+                          for cost, source, change, fixes in good_edits]  # fmt: skip
+        return describe_changes(good_edits, self.main) if good_edits else None
 
-    def _begin(self, place: Place, wanted: Sequence[Array | None]) -> None:
+    def _begin(self, place: Place, right_gradients: Sequence[Array | None]) -> None:
         """Find the function of a line; raise LookupError if its source is not known."""
-        self.probes = [probe for probe, right in enumerate(wanted) if right is not None]
-        self.right = [np.asarray(right) for right in wanted if right is not None]
+        self.probes = [probe for probe, right in enumerate(right_gradients) if right is not None]
+        self.right_gradients = [np.asarray(right) for right in right_gradients if right is not None]
         first = self._moment(self.probes[0], place, {})
         if first.function.__code__ is not self.main.function.__code__:
             owner = read_source(first.function)
@@ -177,10 +187,13 @@ class _StepSearch:
             self.owner, self.nest = owner, Nest(owner)
 
     def is_right_from_right(
-        self, behind: Behind, known: Sequence[Sequence[Known] | None], wanted: Sequence[Array | None]
+        self,
+        behind: Behind,
+        known_gradients: Sequence[Sequence[KnownGradient] | None],
+        right_gradients: Sequence[Array | None],
     ) -> bool:
         """Run the line, and the lines behind it, with right gradients in place of wrong ones."""
-        self._begin(behind.place, wanted)
+        self._begin(behind.place, right_gradients)
         end = _statement(self.owner, behind.place.line)
         judged = {t.place.line for t in behind.others if t.place.file == behind.place.file} - {end.lineno}
         starts = [(stmt, self.nest.blocks(stmt, end, end.lineno)) for stmt in self.nest.behind(end, judged)]
@@ -188,21 +201,21 @@ class _StepSearch:
         blocks = next((blocks for stmt, blocks in starts if blocks and stmt.lineno == first), None) or [([end], set())]
         place = behind.place._replace(end=spans([end])[end.lineno])
         lines = spans([_first(part) for part, _ in blocks])
-        for probe, right in zip(self.probes, self.right, strict=True):
+        for probe, right in zip(self.probes, self.right_gradients, strict=True):
             moment = self._moment(probe, place, lines)
-            made = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
-                    for part, carried in blocks]  # fmt: skip
-            piece = Piece(made, {end.lineno: [(behind.step, reader(place.label))]}, self.ticker)
-            found = piece.run(None, lambda names, line, there=known[probe] or (): _put(names, line, there))  # type: ignore[misc]
-            if not _is_close(found.get(behind.step), right):
+            new_blocks = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
+                          for part, carried in blocks]  # fmt: skip
+            piece = Piece(new_blocks, {end.lineno: [(behind.step, reader(place.label))]}, self.ticker)
+            values = piece.run(None, lambda names, line, there=known_gradients[probe] or (): _put(names, line, there))  # type: ignore[misc]
+            if not _is_close(values.get(behind.step), right):
                 return False
         return True
 
     def _moment(self, probe: int, place: Place, earlier: Mapping[int, int]) -> Moment:
-        found = moment_before(lambda: self.call(self.backward, probe), place, earlier)
-        if found is None:
+        moment = moment_before(lambda: self.call(self.backward, probe), place, earlier)
+        if moment is None:
             raise LookupError(f"line {place.line} did not run")
-        return found
+        return moment
 
     def _names(self, names: Mapping[str, Any], probe: int) -> dict[str, Any]:
         numpy = {name: value for name, value in self.owner.function.__globals__.items() if value is np}
@@ -217,10 +230,10 @@ class _StepSearch:
         scope = Scope(self._names(names, probe), local, extra)
         scope.find_atoms(used, fields)
         writer = CandidateWriter(stmt, scope, numpy_name(source), slices_of(source))
-        holder, field, index = next(s[1:] for s in statements(source.tree.body) if s[0] is stmt)
-        if isinstance(holder, ast.Module):
-            holder, field, index = source.tree, "body", source.tree.body.index(stmt)
-        return writer, [*writer.changes(), *statement_changes(writer, holder, field, index)]
+        parent, field, index = next(s[1:] for s in statements(source.tree.body) if s[0] is stmt)
+        if isinstance(parent, ast.Module):
+            parent, field, index = source.tree, "body", source.tree.body.index(stmt)
+        return writer, [*writer.changes(), *statement_changes(writer, parent, field, index)]
 
     def _of_line(self, stmt: ast.stmt, place: Place) -> Iterator[Any]:
         """Yield the edits of the line that assigns the gradient; what else it assigns keeps its value."""
@@ -264,28 +277,30 @@ class _StepSearch:
                        *((t.step, t.place.label, t.place.line) for t in tops)]  # fmt: skip
             pieces: list[tuple[Piece, dict[int, Array]]] = []
             for moment, probe in zip(moments, self.probes, strict=True):
-                made = [(names_at(moment, _first(part).lineno, place), part, carried) for part, carried in blocks]
-                if any(names is None for names, _, _ in made):
+                named_blocks = [
+                    (names_at(moment, _first(part).lineno, place), part, carried) for part, carried in blocks
+                ]
+                if any(names is None for names, _, _ in named_blocks):
                     break
                 reads: dict[int, list[tuple[int, Reader]]] = {}
                 for step, label, line in targets:
                     reads.setdefault(line, []).append((step, reader(label)))
                 pieces.append((Piece([Block(self._names(names or {}, probe), part, carried)
-                                      for names, part, carried in made], reads, self.ticker), {}))  # fmt: skip
-            here = names_at(moments[0], start.lineno, place)
-            if len(pieces) < len(moments) or here is None or self._is_of_forward(start, moments[0]):
+                                      for names, part, carried in named_blocks], reads, self.ticker), {}))  # fmt: skip
+            names_before = names_at(moments[0], start.lineno, place)
+            if len(pieces) < len(moments) or names_before is None or self._is_of_forward(start, moments[0]):
                 continue
             cost = EARLIER - SEVERAL * any(t.step in behind.wrong for t in tops)
-            for change in self._writer(self.owner, start, here)[1]:
+            for change in self._writer(self.owner, start, names_before)[1]:
                 yield change.cost + cost, change, pieces, blocks[0][0][0], self.owner
 
     def _is_of_forward(self, stmt: ast.stmt, moment: Moment) -> bool:
         """Tell whether a statement only gives values of the forward the names that they have there."""
         values = self.values(self.probes[0])
         stored = names_of(stmt)[0]
-        same = [name in values and name in moment.names
+        is_same = [name in values and name in moment.names
                 and _is_close(np.asarray(moment.names[name]), np.asarray(values[name])) for name in stored]  # fmt: skip
-        return bool(same) and all(same)
+        return bool(is_same) and all(is_same)
 
     def _of_loop(self, behind: Behind) -> Iterator[Any]:
         """Yield the edits of the line, and of those behind it, in all rounds of a loop that adds up the gradient."""
@@ -309,13 +324,13 @@ class _StepSearch:
         for moment, probe in zip(moments, self.probes, strict=True):
             reads = [(behind.step, reader(behind.place.label)), *((t.step, reader(t.place.label)) for t in near)]
             block = Block(self._names(moment.names, probe), [loop])
-            found = Piece([block], {loop.lineno: reads}, self.ticker).run(None)
+            values = Piece([block], {loop.lineno: reads}, self.ticker).run(None)
             # of the others, those that the loop adds up: what they hold after it is the gradient
-            kept = behind.final(probe, found)
-            if behind.step not in kept:
+            same_steps = behind.same(probe, values)
+            if behind.step not in same_steps:
                 return
-            reads = [read for read in reads if read[0] in kept]
-            pieces.append((Piece([block], {loop.lineno: reads}, self.ticker, carries=True), {}))
+            reads = [read for read in reads if read[0] in same_steps]
+            pieces.append((Piece([block], {loop.lineno: reads}, self.ticker, is_loop=True), {}))
         for stmt, names in zip(starts, scopes, strict=True):
             others = any(t.step in behind.wrong for t in near if stmt is not end)
             cost = EARLIER * (stmt is not end) - SEVERAL * others
@@ -331,20 +346,22 @@ class _StepSearch:
             blocks = self.nest.blocks(stmt, end, end.lineno)
             starts += [] if blocks is None else [(stmt, blocks)]
         place = behind.place._replace(end=spans([end])[end.lineno])
-        seen = set[str]()
+        visited = set[str]()
         for start, blocks in starts:
-            for helper in called_helpers(self.owner, start, behind.used):
-                if helper.name in seen:
+            for helper in called_helpers(self.owner, start, behind.forward_code):
+                if helper.name in visited:
                     continue
-                seen.add(helper.name)
+                visited.add(helper.name)
                 lines = spans([_first(part) for part, _ in blocks])
                 pieces: list[tuple[Piece, dict[int, Array]]] = []
                 for probe in self.probes:
                     moment = self._moment(probe, place, lines)
-                    made = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
-                            for part, carried in blocks]  # fmt: skip
+                    new_blocks = [
+                        Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
+                        for part, carried in blocks
+                    ]
                     reads = {end.lineno: [(behind.step, reader(behind.place.label))]}
-                    pieces.append((Piece(made, reads, self.ticker, helper), {}))
+                    pieces.append((Piece(new_blocks, reads, self.ticker, helper), {}))
                 for stmt, *_ in statements(helper.statements):
                     if is_tick(stmt):
                         continue
@@ -353,47 +370,52 @@ class _StepSearch:
                     for change in self._writer(helper, stmt, names)[1]:
                         yield change.cost + EARLIER, change, pieces, None, helper
 
-    def _mended(self, pieces: Sequence[tuple[Piece, Mapping[int, Array]]], edited: Any, behind: Behind | None) -> Any:
+    def _fixed_steps(
+        self, pieces: Sequence[tuple[Piece, Mapping[int, Array]]], edited: Any, behind: Behind | None
+    ) -> Any:
         """Run an edit in all batches; return the other steps that it makes right, or None if it does not fit."""
-        more: set[int] = set()
-        for k, ((piece, stays), right) in enumerate(zip(pieces, self.right, strict=True)):
+        others_fixed: set[int] = set()
+        for k, ((piece, stays), right) in enumerate(zip(pieces, self.right_gradients, strict=True)):
             try:
-                found = piece.run(edited)
+                values = piece.run(edited)
             except (Exception, Stopped):
                 return None
             step = 0 if behind is None else behind.step
             if behind is None:
-                if not _is_close(found.get(step), right) or not all(_is_close(found.get(i), x)
-                                                                    for i, x in stays.items()):  # fmt: skip
+                if not _is_close(values.get(step), right) or not all(_is_close(values.get(i), x)
+                                                                     for i, x in stays.items()):  # fmt: skip
                     return None
                 continue
-            if found.get(step) is None or found[step].shape != right.shape:
+            if values.get(step) is None or values[step].shape != right.shape:
                 return None
             before = piece.base().get(step)
-            if before is not None and _is_close(found[step], before):
+            if before is not None and _is_close(values[step], before):
                 return None  # the edit changes nothing
-            if not piece.carries and not _is_close(found[step], right) and all(
-                    _is_close(found[i], x) for i, x in piece.base().items() if i != step):  # fmt: skip
+            if not piece.is_loop and not _is_close(values[step], right) and all(
+                    _is_close(values[i], x) for i, x in piece.base().items() if i != step):  # fmt: skip
                 return None  # what comes in is the same, and the gradient is not right
-            fine = behind.judge(self.probes[k], found)
-            if step not in fine or any(i not in fine and i not in behind.wrong for i in found):
+            right_steps = behind.judge(self.probes[k], values)
+            if step not in right_steps or any(i not in right_steps and i not in behind.wrong for i in values):
                 return None
-            now = {i for i in found if i != step and i in fine and i in behind.wrong}
-            more = now if not k else more & now
-        return more
+            fixed_here = {i for i in values if i != step and i in right_steps and i in behind.wrong}
+            others_fixed = fixed_here if not k else others_fixed & fixed_here
+        return others_fixed
 
 
-def _put(names: dict[str, Any], line: int, known: Sequence[Known]) -> None:
+def _put(names: dict[str, Any], line: int, known_gradients: Sequence[KnownGradient]) -> None:
     """Bind gradients to their right values: those that a line assigned; at line 0 all that have the user's values."""
-    for one in known:
-        if line in (0, one.place.line):
-            read = reader(one.place.label)
+    for gradient in known_gradients:
+        if line in (0, gradient.place.line):
+            read = reader(gradient.place.label)
             try:
-                there = np.asarray(read(names))
+                present = np.asarray(read(names))
             except Exception:  # user code may raise anything when a part of an object is read
                 continue
-            if line or (there.shape == one.mine.shape and np.array_equal(there, one.mine, equal_nan=True)):
-                bind(one.place.label, names, one.right)
+            if line or (
+                present.shape == gradient.user_gradient.shape
+                and np.array_equal(present, gradient.user_gradient, equal_nan=True)
+            ):
+                bind(gradient.place.label, names, gradient.right_gradient)
 
 
 def _is_longer(source: Source, change: Change) -> bool:
@@ -417,23 +439,25 @@ def _after(place: ast.stmt, env: Mapping[str, Any], read: Reader, ticker: Ticker
         space = copy_names(env)
         ticker.start()
         exec(compile_statement(place), space)
-        found = np.asarray(read(space))
+        value = np.asarray(read(space))
     except (Exception, Stopped):
         return None
-    return found if found.dtype.kind in "fciu" else None
+    return value if value.dtype.kind in "fciu" else None
 
 
-def _is_close(found: Array | None, right: Array) -> bool:
+def _is_close(value: Array | None, right: Array) -> bool:
     """Tell whether an array has the shape and, up to `CLOSE`, the values of `right`."""
-    if found is None or found.dtype.kind not in "fciu" or found.shape != right.shape:
+    if value is None or value.dtype.kind not in "fciu" or value.shape != right.shape:
         return False
     size = max(float(np.abs(right).max(initial=0)), 1e-300)
-    return bool((np.abs(found - right) <= CLOSE * size).all())
+    return bool((np.abs(value - right) <= CLOSE * size).all())
 
 
 def _statement(source: Source, lineno: int) -> ast.stmt:
     """Return the innermost statement of a function that begins at a line; raise LookupError if there is none."""
-    found = [stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)]
-    if found:
-        return found[-1]
+    found_statements = [
+        stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)
+    ]
+    if found_statements:
+        return found_statements[-1]
     raise LookupError(f"no statement begins at line {lineno}")

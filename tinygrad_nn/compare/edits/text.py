@@ -17,7 +17,7 @@ def line_of(change: Change) -> int:
 
 def after_and_before(source: Source, change: Change) -> tuple[str, str]:
     """Return the text of the edited statement ("" if it is to be left out) and that of the present one."""
-    before = _shown(source, change.place)
+    before = _statement_text(source, change.place)
     if change.new.__class__ is ast.Pass:
         return "", before
     if isinstance(change.new, ast.stmt):
@@ -51,7 +51,7 @@ def _is_return(place: ast.stmt, text: str, wanted: str) -> bool:
     return isinstance(place, ast.Return) and ast.dump(ast.parse(f"return {text}").body[0]) == wanted
 
 
-def _shown(source: Source, place: ast.stmt) -> str:
+def _statement_text(source: Source, place: ast.stmt) -> str:
     return _header(place) if isinstance(getattr(place, "body", None), list) else source.words(place)
 
 
@@ -75,11 +75,14 @@ def _spliced(source: Source, change: Change, old: Any) -> list[str]:
         lines = [sum(len(row) for row in rows[: line - 1]) for line in (node.lineno, node.end_lineno)]
         return lines[0] + node.col_offset, lines[1] + node.end_col_offset
 
-    whole = b"".join(rows)
-    (start, stop), (left, right) = span(place), span(old)
-    if not start <= left <= right <= stop:
+    source_text = b"".join(rows)
+    (start, stop), (old_start, old_end) = span(place), span(old)
+    if not start <= old_start <= old_end <= stop:
         return []
     new = ast.unparse(change.new)
-    return [(whole[start:left] + text.encode() + whole[right:stop]).decode() for text in (new, f"({new})")]
+    return [
+        (source_text[start:old_start] + text.encode() + source_text[old_end:stop]).decode()
+        for text in (new, f"({new})")
+    ]
 
 

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 
 class Change(NamedTuple):
-    """A small edit of a tree: the node at `holder.field` (item `at`, if it is a list) is replaced by `new`.
+    """A small edit of a tree: the node at `parent.field` (item `position`, if it is a list) is replaced by `new`.
 
     `place` is the statement that is edited, `cost` grows with the size of the edit, and `writes` tells that the edited
     statement writes into an array that the user's code did not write into.
     """
 
     cost: float
-    holder: Any
+    parent: Any
     field: str
-    at: int | None
+    position: int | None
     new: Any
     place: ast.stmt
     writes: bool = False
@@ -25,12 +25,12 @@ class Change(NamedTuple):
     def swap(self, new: Any) -> Any:
         """Put `new` at the place in the tree, and return the node that was there."""
         with_location(new, self.place)
-        if self.at is None:
-            old = getattr(self.holder, self.field)
-            setattr(self.holder, self.field, new)
+        if self.position is None:
+            old = getattr(self.parent, self.field)
+            setattr(self.parent, self.field, new)
         else:
-            row = getattr(self.holder, self.field)
-            old, row[self.at] = row[self.at], new
+            row = getattr(self.parent, self.field)
+            old, row[self.position] = row[self.position], new
         return old
 
 
@@ -38,9 +38,9 @@ class Spot(NamedTuple):
     """An expression and its place in the tree: the parent node, its field, and the index if the field is a list."""
 
     node: Any
-    holder: Any
+    parent: Any
     field: str
-    at: int | None
+    position: int | None
 
 
 class FollowedBy(ast.If):
@@ -97,9 +97,9 @@ def power(left: ast.expr, k: Any) -> ast.BinOp:
     return ast.BinOp(left, ast.Pow(), number(k))
 
 
-def attribute(of: ast.expr, text: str) -> ast.Attribute:
-    """Return ``of.text``."""
-    return ast.Attribute(of, text, ast.Load())
+def attribute(owner: ast.expr, text: str) -> ast.Attribute:
+    """Return ``owner.text``."""
+    return ast.Attribute(owner, text, ast.Load())
 
 
 def call(function: ast.expr, *args: ast.expr, **named: Any) -> ast.Call:
@@ -163,9 +163,9 @@ def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]
     module = ast.Module(body, [])
     waiting: list[tuple[Any, str]] = [(module, "body")]
     while waiting:
-        holder, field = waiting.pop(0)
-        for i, node in enumerate(getattr(holder, field)):
-            yield node, holder, field, i
+        parent, field = waiting.pop(0)
+        for i, node in enumerate(getattr(parent, field)):
+            yield node, parent, field, i
             for inner in ("body", "orelse", "finalbody"):
                 waiting += [(node, inner)] * isinstance(getattr(node, inner, None), list)
 

@@ -14,16 +14,16 @@ from ...node import Node
 from ...primitive import sum_to
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
-from ..numerical.full_gradients import DIRECTIONS, NumericalGradient, rounding_of, whole_gradients
+from ..numerical.full_gradients import DIRECTIONS, NumericalGradient, differentiate_inputs, rounding_of
 from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..pattern import describe, list_text
 from ..rows import checked_entries, judged_row
-from .advice import CLOSE, GradientData
-from .cotangents import other_cotangent
-from .operations import explain_graph, is_harmless_shape
-from .question import ComparisonInput, ComparisonResult, has_no_effect
+from .cotangents import diagnose_cotangent
+from .gradient_data import CLOSE, GradientData
+from .inputs_and_results import ComparisonInput, ComparisonResult, has_no_effect
+from .operations import explain_graph, only_shape_diagnosis
 
 Array = np.ndarray[Any, Any]
 
@@ -31,92 +31,123 @@ SECONDS, PROBE_SECONDS = 0.8, 0.2  # about how long the numerical road may take,
 SAMPLES = 4  # entries of each input that are differentiated at other points
 
 
-def compare_without_graph(asked: ComparisonInput, reason: Reason) -> ComparisonResult:
+def compare_without_graph(comparison: ComparisonInput, reason: Reason) -> ComparisonResult:
     """Compare the user's backward with numerical gradients; `reason` tells why there is no graph."""
-    wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
-    rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
-    inside = measured_rounding(
-        lambda cast: asked.code.cast(cast).gradients([cast(x) for x in asked.own], asked.g), asked.mine)
-    rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
-    rows, bads, right, bounds = [], [], [], []
-    for i, (m, whole, allowed) in enumerate(zip(asked.mine, wholes, rounding, strict=True)):
-        fits = m.shape == whole.value.shape
-        allowed = allowed if fits else np.zeros(whole.value.shape)
-        row, bad, reference = judged_row(asked.label(i), m, whole, allowed)
-        off = fits and any(abs(inner_product(m, v) - slope) > bound + float((allowed * np.abs(v)).sum())
-                           for v, slope, bound in whole.directions)  # fmt: skip
-        row = replace(row, ok=False, odd="manual") if off else row
-        rows.append(row if asked.line.steady else replace(row, ok=True, odd=""))
-        bads.append(bad)
-        right.append(reference)
-        bounds.append(whole.error + allowed)
-    diagnoses = _explain(asked, wholes, rows, bads, right, bounds)
+    numerical = differentiate_inputs(comparison.line, comparison.cotangents, comparison.rng, SECONDS)
+    rounding = rounding_of(
+        lambda moved: comparison.code.gradients(moved, comparison.g),
+        comparison.input_arrays,
+        comparison.user_gradients,
+        comparison.rng,
+        ULPS,
+    )
+    measured = measured_rounding(
+        lambda cast: comparison.code.cast(cast).gradients([cast(x) for x in comparison.input_arrays], comparison.g),
+        comparison.user_gradients,
+    )
+    rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    rows, wrong_masks, right_gradients, bounds = [], [], [], []
+    for i, (m, numerical_one, allowed) in enumerate(zip(comparison.user_gradients, numerical, rounding, strict=True)):
+        has_right_shape = m.shape == numerical_one.value.shape
+        allowed = allowed if has_right_shape else np.zeros(numerical_one.value.shape)
+        row, wrong_mask, reference = judged_row(comparison.label(i), m, numerical_one, allowed)
+        is_direction_wrong = has_right_shape and any(
+            abs(inner_product(m, v) - slope) > bound + float((allowed * np.abs(v)).sum())
+            for v, slope, bound in numerical_one.directions
+        )
+        row = replace(row, ok=False, odd="manual") if is_direction_wrong else row
+        rows.append(row if comparison.line.steady else replace(row, ok=True, odd=""))
+        wrong_masks.append(wrong_mask)
+        right_gradients.append(reference)
+        bounds.append(numerical_one.error + allowed)
+    diagnoses = _explain(comparison, numerical, rows, wrong_masks, right_gradients, bounds)
     checked, size = checked_entries(rows)
     method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
     notes = [reason.edit] if reason.edit else []
-    ways = "every entry" if checked == size else (
+    entries_text = "every entry" if checked == size else (
         f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
     method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
-               f"takes no complex numbers, in float64, at {ways}.")  # fmt: skip
+               f"takes no complex numbers, in float64, at {entries_text}.")  # fmt: skip
     notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
-              for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
-    blind = has_no_effect(asked.line.outs, asked.leaves, [[w.value for w in wholes]])
-    return ComparisonResult(rows, diagnoses, [w.value for w in wholes], notes, method, [
+              for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
+    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [[w.value for w in numerical]])
+    return ComparisonResult(rows, diagnoses, [w.value for w in numerical], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
-        for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [
-            ~w.known | (w.low != w.high) for w in wholes])  # fmt: skip
+        for b, w in zip(no_effect, numerical, strict=True)], [w.error for w in numerical], [
+            ~w.is_known | (w.low != w.high) for w in numerical])  # fmt: skip
 
 
 def _explain(
-    asked: ComparisonInput,
-    wholes: list[NumericalGradient],
+    comparison: ComparisonInput,
+    numerical: list[NumericalGradient],
     rows: list[Row],
-    bads: list[Array],
-    right: list[Array],
+    wrong_masks: list[Array],
+    right_gradients: list[Array],
     bounds: list[Array],
 ) -> list[Diagnosis]:
     """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     if not wrong:
         return []
-    found: list[Diagnosis] = []
-    mine = list(asked.mine)
+    diagnoses: list[Diagnosis] = []
+    user_gradients = list(comparison.user_gradients)
     for i in wrong:
-        if wholes[i].known.all():
+        if numerical[i].is_known.all():
             continue
-        known = next((d for d, array in _shape_diagnoses(asked, i) if _agrees(array, wholes[i])), None)
-        if known is None and mine[i].shape != right[i].shape:
-            known = other_cotangent(asked, i, right[i], wholes[i].known)
-        if known is None and mine[i].shape != right[i].shape:
+        diagnosis = next((d for d, array in _shape_diagnoses(comparison, i) if _agrees(array, numerical[i])), None)
+        if diagnosis is None and user_gradients[i].shape != right_gradients[i].shape:
+            diagnosis = diagnose_cotangent(comparison, i, right_gradients[i], numerical[i].is_known)
+        if diagnosis is None and user_gradients[i].shape != right_gradients[i].shape:
             text = f"The gradient {rows[i].note}; it needs the shape of its input."
-            known = Diagnosis("unknown", asked.label(i), text)
-        if known is None and not bads[i].any():
-            known = Diagnosis("unknown", asked.label(i), "The derivative along random directions is wrong, but the "
-                              f"{rows[i].checked} entries that were checked are right: other entries must be wrong. "
-                              "Compare smaller inputs, so that every entry can be checked.")  # fmt: skip
-        if known is not None:
-            found.append(known)
-    left = [i for i in wrong if asked.label(i) not in {d.where for d in found}]
-    if not left:
-        return found
-    fits = [m.shape == w.value.shape for m, w in zip(mine, wholes, strict=True)]
-    shown = [np.where(w.known, m, 0.0) if ok else m for m, w, ok in zip(mine, wholes, fits, strict=True)]
-    noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in wholes if w.value.size)
+            diagnosis = Diagnosis("unknown", comparison.label(i), text)
+        if diagnosis is None and not wrong_masks[i].any():
+            diagnosis = Diagnosis(
+                "unknown",
+                comparison.label(i),
+                "The derivative along random directions is wrong, but the "
+                f"{rows[i].checked} entries that were checked are right: other entries must be wrong. "
+                "Compare smaller inputs, so that every entry can be checked.",
+            )
+        if diagnosis is not None:
+            diagnoses.append(diagnosis)
+    remaining = [i for i in wrong if comparison.label(i) not in {d.where for d in diagnoses}]
+    if not remaining:
+        return diagnoses
+    has_right_shape = [m.shape == w.value.shape for m, w in zip(user_gradients, numerical, strict=True)]
+    known_gradients = [
+        np.where(w.is_known, m, 0.0) if remaining_rows else m
+        for m, w, remaining_rows in zip(user_gradients, numerical, has_right_shape, strict=True)
+    ]
+    noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in numerical if w.value.size)
     data = GradientData(
-        asked.code.inputs, shown, right, bounds, bads, empty_graph(asked.leaves), asked.leaves,
-        _elsewhere(asked, left), max(CLOSE, noise),
-    )  # fmt: skip
-    ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
-    for d in explain_graph(data, ok, [False] * len(rows)):
-        i = asked.labels.index(d.where) if d.kind == "unknown" and d.where in asked.labels else -1
-        told = other_cotangent(asked, i, right[i], wholes[i].known) if i >= 0 else None
-        if told is not None:
-            found.append(told)
+        comparison.code.inputs,
+        known_gradients,
+        right_gradients,
+        bounds,
+        wrong_masks,
+        empty_graph(comparison.float64_inputs),
+        comparison.float64_inputs,
+        _probe_entries(comparison, remaining),
+        max(CLOSE, noise),
+    )
+    remaining_rows = [row if i in remaining else replace(row, ok=True) for i, row in enumerate(rows)]
+    for d in explain_graph(data, remaining_rows, [False] * len(rows)):
+        i = comparison.labels.index(d.where) if d.kind == "unknown" and d.where in comparison.labels else -1
+        cotangent_diagnosis = (
+            diagnose_cotangent(comparison, i, right_gradients[i], numerical[i].is_known) if i >= 0 else None
+        )
+        if cotangent_diagnosis is not None:
+            diagnoses.append(cotangent_diagnosis)
             continue
-        if i >= 0 and fits[i] and not wholes[i].known.all():
-            d = replace(d, text=describe_known_entries(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
-        found.append(replace(d, evidence=tuple(by_differences(sentence) for sentence in d.evidence)))
-    return found
+        if i >= 0 and has_right_shape[i] and not numerical[i].is_known.all():
+            d = replace(
+                d,
+                text=describe_known_entries(
+                    comparison.label(i), user_gradients[i], right_gradients[i], wrong_masks[i], numerical[i]
+                ),
+            )
+        diagnoses.append(replace(d, evidence=tuple(by_differences(sentence) for sentence in d.evidence)))
+    return diagnoses
 
 
 def by_differences(sentence: str) -> str:
@@ -126,30 +157,34 @@ def by_differences(sentence: str) -> str:
     return sentence.replace("graph nan, ", "")
 
 
-def describe_known_entries(label: str, mine: Array, right: Array, bad: Array, whole: NumericalGradient) -> str:
+def describe_known_entries(
+    label: str, user_gradient: Array, right_gradient: Array, wrong_mask: Array, numerical: NumericalGradient
+) -> str:
     """Describe a wrong gradient of which only some entries are known numerically."""
-    known = whole.known
-    places = np.argwhere(bad)
-    how = describe(label, mine[known], right[known], np.ones(int(known.sum()), dtype=bool)).partition(". ")[2]
-    relation = how if bad[known].all() and not how.startswith("The largest") else ""
+    is_known = numerical.is_known
+    places = np.argwhere(wrong_mask)
+    description = describe(
+        label, user_gradient[is_known], right_gradient[is_known], np.ones(int(is_known.sum()), dtype=bool)
+    ).partition(". ")[2]
+    relation = description if wrong_mask[is_known].all() and not description.startswith("The largest") else ""
     text = list_text([[int(i) for i in place] for place in places[:64]])
-    return (f"Of the {int(known.sum())} entries of {label} that were checked, {len(places)} are wrong: {text}. "
+    return (f"Of the {int(is_known.sum())} entries of {label} that were checked, {len(places)} are wrong: {text}. "
             f"{relation}").strip()  # fmt: skip
 
 
-def _shape_diagnoses(asked: ComparisonInput, i: int) -> Iterator[tuple[Diagnosis, Array]]:
+def _shape_diagnoses(comparison: ComparisonInput, i: int) -> Iterator[tuple[Diagnosis, Array]]:
     """Yield possible diagnoses of a gradient of a wrong shape, each with the gradient brought to the right shape.
 
     It may be transposed, have an axis too many, or not be summed over a broadcast.
     """
-    m, shape, label = asked.mine[i], asked.leaves[i].shape, asked.label(i)
+    m, shape, label = comparison.user_gradients[i], comparison.float64_inputs[i].shape, comparison.label(i)
     evidence = (f"it has shape {m.shape}, the input {shape}",)
     if m.ndim == 2 and m.T.shape == shape:
         yield Diagnosis("transpose", label, "The gradient is transposed.", evidence), m.T
     if m.shape == shape:
         return
     if m.size == math.prod(shape):
-        yield is_harmless_shape(label, m.shape, shape), m.reshape(shape)
+        yield only_shape_diagnosis(label, m.shape, shape), m.reshape(shape)
     try:
         summed = np.asarray(sum_to(m, shape))
     except ValueError:
@@ -158,10 +193,10 @@ def _shape_diagnoses(asked: ComparisonInput, i: int) -> Iterator[tuple[Diagnosis
                     "gradient is the sum over them. That sum is missing.", evidence), summed  # fmt: skip
 
 
-def _agrees(array: Array, whole: NumericalGradient) -> bool:
-    known = whole.known
-    size = float(np.abs(whole.value[known]).max(initial=0.0))
-    return bool((np.abs(array[known] - whole.value[known]) <= whole.error[known] + CLOSE * size).all())
+def _agrees(array: Array, numerical: NumericalGradient) -> bool:
+    is_known = numerical.is_known
+    size = float(np.abs(numerical.value[is_known]).max(initial=0.0))
+    return bool((np.abs(array[is_known] - numerical.value[is_known]) <= numerical.error[is_known] + CLOSE * size).all())
 
 
 def empty_graph(leaves: list[Array]) -> Traced:
@@ -174,25 +209,25 @@ def empty_graph(leaves: list[Array]) -> Traced:
     return Traced([], nodes, [])
 
 
-def _elsewhere(asked: ComparisonInput, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
+def _probe_entries(comparison: ComparisonInput, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return some entries of the gradients at other points: the user's, an empty graph, and the numerical ones."""
-    code, rng, found = asked.code, asked.rng, []
+    code, rng, probes = comparison.code, comparison.rng, []
     for _ in range(2):
-        moved = [to_double(x) for x in asked.nearby()]
+        moved = [to_double(x) for x in comparison.nearby()]
         try:
-            cotangents, g = asked.cotangents_at(moved)
-            mine = code.gradients(moved, g)
+            cotangents, g = comparison.cotangents_at(moved)
+            user_gradients = code.gradients(moved, g)
             line = Line(lambda *xs: code.arrays(xs), moved)
-            wholes = whole_gradients(line, cotangents, rng, PROBE_SECONDS, SAMPLES)
+            numerical = differentiate_inputs(line, cotangents, rng, PROBE_SECONDS, SAMPLES)
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
-        if not line.steady or any(mine[i].shape != wholes[i].value.shape for i in wrong):
+        if not line.steady or any(user_gradients[i].shape != numerical[i].value.shape for i in wrong):
             continue
-        one, two = [], []
-        for m, w in zip(mine, wholes, strict=True):
-            fits = m.shape == w.value.shape
-            one.append(m[w.known] if fits else np.zeros(0))
-            two.append(w.value[w.known] if fits else np.zeros(0))
-        if all(np.isfinite(x).all() for x in one):
-            found.append((one, empty_graph(moved), two))
-    return found
+        user_entries, numerical_entries = [], []
+        for m, w in zip(user_gradients, numerical, strict=True):
+            has_right_shape = m.shape == w.value.shape
+            user_entries.append(m[w.is_known] if has_right_shape else np.zeros(0))
+            numerical_entries.append(w.value[w.is_known] if has_right_shape else np.zeros(0))
+        if all(np.isfinite(x).all() for x in user_entries):
+            probes.append((user_entries, empty_graph(moved), numerical_entries))
+    return probes

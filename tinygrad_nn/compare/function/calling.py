@@ -20,8 +20,8 @@ OUT = ("out", "output")
 class Inputs(NamedTuple):
     """The arguments of a function, and the arrays in them as a flat list.
 
-    `leaves` holds the arrays and `labels` their names; `moving` lists the indices of floating-point arrays, which get a
-    gradient; `owner` tells for each leaf which argument it belongs to.
+    `leaves` holds the arrays and `labels` their names; `float_indices` lists the indices of floating-point arrays,
+    which get a gradient; `owner` tells for each leaf which argument it belongs to.
     """
 
     names: list[str]
@@ -29,21 +29,21 @@ class Inputs(NamedTuple):
     by_name: bool
     leaves: list[Any]
     labels: list[str]
-    moving: list[int]
+    float_indices: list[int]
     owner: list[int]
 
-    def with_leaves(self, new: Sequence[Any]) -> list[Any]:
+    def with_leaves(self, new_leaves: Sequence[Any]) -> list[Any]:
         """Return the arguments with the floating-point arrays replaced by others."""
         filled: list[Any] = [x.copy() if isinstance(x, np.ndarray) else x for x in self.leaves]
-        done = []
-        for i, x in zip(self.moving, new, strict=True):
+        arguments = []
+        for i, x in zip(self.float_indices, new_leaves, strict=True):
             filled[i] = x
         start = 0
         for value in self.values:
             parts, rebuild = flatten(value)
-            done.append(rebuild(filled[start : start + len(parts)]))
+            arguments.append(rebuild(filled[start : start + len(parts)]))
             start += len(parts)
-        return done
+        return arguments
 
 
 def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
@@ -57,45 +57,47 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
     else:
         values, names = [inputs], _parameters(f, 1)
         if _has_signature(f) and not _binds(f, (inputs,), {}):
-            came = f"{len(inputs)} inputs" if isinstance(inputs, (tuple, list)) else (
+            received = f"{len(inputs)} inputs" if isinstance(inputs, (tuple, list)) else (
                 printable(", ".join(map(str, inputs))) if isinstance(inputs, dict) else "one input")  # fmt: skip
             raise TypeError(
                 f"compare_gradients: {printable(getattr(f, '__name__', 'the function'))}{inspect.signature(f)} does "
-                f"not take {came}. Give all inputs in one tuple in that order, or in a dict by name."
+                f"not take {received}. Give all inputs in one tuple in that order, or in a dict by name."
             )
-    found = make_inputs(names, values, by_name)
-    if not found.moving:
+    bound = make_inputs(names, values, by_name)
+    if not bound.float_indices:
         raise TypeError(
             "compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3."
         )
-    return found
+    return bound
 
 
 def make_inputs(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
     """Return the inputs with these names and values, with their arrays found and labelled."""
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
-        found = _labelled(name, value)
-        leaves += [raw(x) for _, x in found]
-        labels += [label for label, _ in found]
-        owner += [k] * len(found)
+        labelled = _labelled(name, value)
+        leaves += [raw(x) for _, x in labelled]
+        labels += [label for label, _ in labelled]
+        owner += [k] * len(labelled)
     moving = [i for i, x in enumerate(leaves) if is_float(x)]
     return Inputs(names, values, by_name, [np.array(x) if is_float(x) else x for x in leaves], labels, moving, owner)
 
 
 def inputs_in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
     """Return the inputs named by the parameters of a function, without its first `skip` parameters."""
-    own = list(inspect.signature(f).parameters.values())[skip:]
-    bind = inspect.Signature(own).bind
+    parameters = list(inspect.signature(f).parameters.values())[skip:]
+    bind = inspect.Signature(parameters).bind
     try:
-        if isinstance(inputs, dict) and set(inputs) <= {p.name for p in own}:
+        if isinstance(inputs, dict) and set(inputs) <= {p.name for p in parameters}:
             values = list(bind(**inputs).args)
         else:
             values = list(bind(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))).args)
     except TypeError as error:
-        took = ", ".join(p.name for p in own)
-        raise TypeError(f"compare_gradients: the inputs do not fit {f.__name__}({printable(took)}): {error}.") from None
-    names = [p.name for p in own if p.kind is not p.VAR_POSITIONAL][: len(values)]
+        parameter_names = ", ".join(p.name for p in parameters)
+        raise TypeError(
+            f"compare_gradients: the inputs do not fit {f.__name__}({printable(parameter_names)}): {error}."
+        ) from None
+    names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL][: len(values)]
     return make_inputs([*names, *(f"input {k}" for k in range(len(names), len(values)))], values)
 
 
@@ -107,7 +109,7 @@ def _labelled(name: str, value: Any) -> list[tuple[str, Any]]:
     else:
         parts = {}
     if parts:
-        return [found for label, part in parts.items() if part is not None for found in _labelled(label, part)]
+        return [pair for label, part in parts.items() if part is not None for pair in _labelled(label, part)]
     flat = flatten(value)[0]
     return [(name if len(flat) == 1 else f"{name}[{k}]", part) for k, part in enumerate(flat)]
 
@@ -158,10 +160,10 @@ def takes_cotangent(manual: Any, inputs: Inputs) -> bool:
 def takes_result(manual: Callable[..., Any], inputs: Inputs) -> bool:
     """Tell whether a backward has a parameter for the result."""
     try:
-        found = inspect.signature(manual).parameters
+        parameters = inspect.signature(manual).parameters
     except (TypeError, ValueError):
         return False
-    return any(name in OUT and name not in inputs.names for name in found)
+    return any(name in OUT and name not in inputs.names for name in parameters)
 
 
 def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g: Any) -> Any:
@@ -190,10 +192,10 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
         elif queue:
             kwargs[p.name] = queue.pop(0)
         elif p.default is p.empty:
-            shown = printable(", ".join(inputs.names))
+            input_names = printable(", ".join(inputs.names))
             raise TypeError(
                 f"compare_gradients: manual has a parameter {p.name!r} and there is no input for it. It is called with "
-                f"{shown} in this order, with the cotangent where a parameter is named g, and with "
+                f"{input_names} in this order, with the cotangent where a parameter is named g, and with "
                 "the result where one is named out."
             )
         if p.name in kwargs and p.kind is p.POSITIONAL_ONLY:

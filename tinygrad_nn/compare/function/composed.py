@@ -34,7 +34,7 @@ class KnownFunction(NamedTuple):
 
 def find_known_functions(graph: Traced) -> list[KnownFunction]:
     """Return the known functions that were composed in a graph, those nearest the loss first."""
-    found: list[KnownFunction] = []
+    functions: list[KnownFunction] = []
     number = {node: place for place, node in enumerate(graph.operations)}
     number |= {node: -1 - i for i, node in enumerate(graph.inputs)}
     for place, node in enumerate(graph.operations):
@@ -43,25 +43,25 @@ def find_known_functions(graph: Traced) -> list[KnownFunction]:
             continue
         best = None  # the farthest source that fits: a softmax of shifted values is also one of the unshifted values
         for source in _sources(node):
-            known = next(_functions(primitive.name, np.asarray(source.out), np.asarray(node.out)), None)
-            if known is not None and source in number:
-                best = KnownFunction(place, number[source], *known)
-        found += [] if best is None else [best]
-    return found
+            function = next(_functions(primitive.name, np.asarray(source.out), np.asarray(node.out)), None)
+            if function is not None and source in number:
+                best = KnownFunction(place, number[source], *function)
+        functions += [] if best is None else [best]
+    return functions
 
 
-def collapse_functions(graph: Traced, known: list[KnownFunction]) -> Traced:
+def collapse_functions(graph: Traced, functions: list[KnownFunction]) -> Traced:
     """Return a copy of a graph in which each composed function is one operation."""
     copies = {node: _copy(node) for node in (*graph.operations, *graph.inputs)}
     for node, copy in copies.items():
         if node.parents is not None and node.primitive is not None:
             copy.link(node.args, tuple(None if p is None else copies.get(p, p) for p in node.parents))
-    for place, source, name, meta, saves in known:
+    for place, source, name, meta, saves in functions:
         node = copies[graph.operations[place]]
         parent = copies[graph.operations[source] if source >= 0 else graph.inputs[-1 - source]]
-        rest = (1.0, 0.0) if name == "standardize" else ()
+        constants = (1.0, 0.0) if name == "standardize" else ()
         node.primitive = REGISTRY[name]
-        node.link((np.asarray(parent.out), *(np.asarray(x) for x in rest)), (parent, *(None for _ in rest)))
+        node.link((np.asarray(parent.out), *(np.asarray(x) for x in constants)), (parent, *(None for _ in constants)))
         node.meta = {**meta, **(saves(np.asarray(parent.out)) if saves is not None else {})}
     outs = [(copies[node], g) for node, g in graph.outs]
     reached, stack = set[Node](), [node for node, _ in outs]
@@ -70,8 +70,8 @@ def collapse_functions(graph: Traced, known: list[KnownFunction]) -> Traced:
         if node not in reached:
             reached.add(node)
             stack += [p for p in node.parents or () if p is not None]
-    kept = [copies[node] for node in graph.operations if copies[node] in reached]
-    return Traced(outs, [copies[node] for node in graph.inputs], kept)
+    operations = [copies[node] for node in graph.operations if copies[node] in reached]
+    return Traced(outs, [copies[node] for node in graph.inputs], operations)
 
 
 def _copy(node: Node) -> Node:
@@ -82,11 +82,11 @@ def _copy(node: Node) -> Node:
 
 def _sources(node: Node) -> Iterator[Node]:
     """Yield the values of the same shape that all paths from an operation to the inputs go through, nearest first."""
-    order, seen, k = [node], {node}, 0
+    order, visited, k = [node], {node}, 0
     while k < len(order) and len(order) < 3 * BETWEEN:
         for p in order[k].parents or ():
-            if p is not None and p not in seen:
-                seen.add(p)
+            if p is not None and p not in visited:
+                visited.add(p)
                 order.append(p)
         k += 1
     for candidate in sorted(order[1:], key=lambda n: -n.index):
@@ -95,14 +95,14 @@ def _sources(node: Node) -> Iterator[Node]:
 
 
 def _all_paths(node: Node, source: Node) -> bool:
-    stack, seen = [node], {node}
+    stack, visited = [node], {node}
     while stack:
         for p in stack.pop().parents or ():
-            if p is None or p is source or p in seen:
+            if p is None or p is source or p in visited:
                 continue
-            if p.primitive is None or p.index < source.index or len(seen) > BETWEEN:
+            if p.primitive is None or p.index < source.index or len(visited) > BETWEEN:
                 return False
-            seen.add(p)
+            visited.add(p)
             stack.append(p)
     return True
 
@@ -114,31 +114,31 @@ Found = tuple[str, dict[str, Any], Callable[[Array], dict[str, Any]] | None]
 def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
     """Yield the known functions f with ``out = f(x)``."""
 
-    def same(value: Array) -> bool:
+    def equals_output(value: Array) -> bool:
         return bool(np.abs(value - out).max(initial=0) <= ALIKE * max(np.abs(out).max(initial=0), 1e-300))
 
     if x.dtype.kind != "f" or np.isnan(x).any() or x.max(initial=-np.inf) == np.inf or x.size < 2:
         return
     with np.errstate(all="ignore"):
-        inside = out.min() > 0 and out.max() < 1
-        if inside and same(1 / (1 + np.exp(-x))):
+        is_in_unit_interval = out.min() > 0 and out.max() < 1
+        if is_in_unit_interval and equals_output(1 / (1 + np.exp(-x))):
             yield "sigmoid", {}, None
-        if np.abs(out).max() < 1 and end in ("divide", "subtract") and same(np.tanh(x)):
+        if np.abs(out).max() < 1 and end in ("divide", "subtract") and equals_output(np.tanh(x)):
             yield "tanh", {}, None
-        if end in ("log", "log1p", "maximum", "add") and out.min() > 0 and same(np.logaddexp(0, x)):
+        if end in ("log", "log1p", "maximum", "add") and out.min() > 0 and equals_output(np.logaddexp(0, x)):
             yield "softplus", {}, None
-        if end in ("multiply", "where") and same(np.maximum(x, 0)):
+        if end in ("multiply", "where") and equals_output(np.maximum(x, 0)):
             yield "relu", {}, None
         for axis in range(x.ndim):
             if x.shape[axis] < 2:
                 continue
             if out.min() >= 0 and np.abs(out.sum(axis=axis) - 1).max() < 1e-9:  # 0 where a score was masked
                 e = np.exp(x - x.max(axis=axis, keepdims=True))
-                if same(e / e.sum(axis=axis, keepdims=True)):
+                if equals_output(e / e.sum(axis=axis, keepdims=True)):
                     yield "softmax", {"axis": axis}, None
             if out.max() < 0 and end in ("subtract", "log") and np.abs(np.exp(out).sum(axis=axis) - 1).max() < 1e-9:
                 shifted = x - x.max(axis=axis, keepdims=True)
-                if same(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))):
+                if equals_output(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))):
                     yield "log_softmax", {"axis": axis}, None
         if end in ("divide", "multiply") and np.isfinite(x).all():
             yield from _norms(x, out)

@@ -15,7 +15,7 @@ import numpy as np
 from ...gradcheck.numerical import Line
 from ..diagnosis import Diagnosis
 from ..pattern import list_text
-from .question import ComparisonInput
+from .inputs_and_results import ComparisonInput
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +27,7 @@ Variant = tuple[str, str, list[Array]]  # kind, sentence, other cotangents
 
 def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[Array]]:
     """Return, for some entries of an input, the derivatives of all results in it, by differences of sixth order."""
-    found = []
+    derivatives = []
     for index in places:
         v = np.zeros_like(line.leaves[i])
         v[index] = size = max(1.0, float(np.abs(line.leaves[i][index])))
@@ -35,63 +35,74 @@ def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[
         def at(t: float, v: Array = v) -> list[Array]:
             return list(line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves))))
 
-        one, two, three = ([(np.asarray(p) - q) / (2 * h * size) for p, q in zip(at(h), at(-h), strict=True)]
-                           for h in (STEP, STEP / 2, STEP / 4))  # fmt: skip
-        first = [(4 * b - a) / 3 for a, b in zip(one, two, strict=True)]
-        second = [(4 * b - a) / 3 for a, b in zip(two, three, strict=True)]
-        found.append([(16 * b - a) / 15 for a, b in zip(first, second, strict=True)])
-    return found
+        coarse, medium, fine = ([(np.asarray(p) - q) / (2 * h * size) for p, q in zip(at(h), at(-h), strict=True)]
+                                for h in (STEP, STEP / 2, STEP / 4))  # fmt: skip
+        first = [(4 * b - a) / 3 for a, b in zip(coarse, medium, strict=True)]
+        second = [(4 * b - a) / 3 for a, b in zip(medium, fine, strict=True)]
+        derivatives.append([(16 * b - a) / 15 for a, b in zip(first, second, strict=True)])
+    return derivatives
 
 
-def other_cotangent(asked: ComparisonInput, i: int, right: Array, known: Array) -> Diagnosis | None:
+def diagnose_cotangent(comparison: ComparisonInput, i: int, right_gradient: Array, is_known: Array) -> Diagnosis | None:
     """Return the diagnosis that a wrong cotangent gives the user's gradient, here and at another point, or None."""
-    m, label = asked.mine[i], asked.label(i)
-    summed = _wrong_axes_diagnosis(asked, m, right, known, label)
+    m, label = comparison.user_gradients[i], comparison.label(i)
+    summed = _wrong_axes_diagnosis(comparison, m, right_gradient, is_known, label)
     if summed is not None:
         return summed
-    if m.shape != right.shape or not asked.code.takes or m.dtype.kind == "c" or not np.isfinite(m).all():
+    if (
+        m.shape != right_gradient.shape
+        or not comparison.code.takes_cotangents
+        or m.dtype.kind == "c"
+        or not np.isfinite(m).all()
+    ):
         return None
-    places = [tuple(map(int, place)) for place in np.argwhere(known & ((m != 0) | (right != 0)))]
-    places = [places[k] for k in asked.rng.permutation(len(places))[:ENTRIES]]
+    places = [tuple(map(int, place)) for place in np.argwhere(is_known & ((m != 0) | (right_gradient != 0)))]
+    places = [places[k] for k in comparison.rng.permutation(len(places))[:ENTRIES]]
     if len(places) < min(2, m.size):
         return None
-    moves = columns(asked.line, i, places)
-    fitting = [k for k, (_, _, gs) in enumerate(_variants(asked.cotangents)) if _explains(gs, moves, m, places)]
+    derivatives = columns(comparison.line, i, places)
+    fitting = [
+        k for k, (_, _, gs) in enumerate(_variants(comparison.cotangents)) if _explains(gs, derivatives, m, places)
+    ]
     if not fitting:
         return None
-    other = _other_point(asked, i, places)
-    if other is None:
+    at_other_point = _compute_other_point(comparison, i, places)
+    if at_other_point is None:
         return None
-    cotangents, moves, mine = other
+    cotangents, derivatives, user_gradient = at_other_point
     variants = list(_variants(cotangents))
-    found = next((variants[k] for k in fitting if _explains(variants[k][2], moves, mine, places)), None)
-    if found is None:
+    variant = next(
+        (variants[k] for k in fitting if _explains(variants[k][2], derivatives, user_gradient, places)), None
+    )
+    if variant is None:
         return None
-    kind, text, _ = found
+    kind, text, _ = variant
     evidence = (f"with this mistake, the numerical gradients become those of the backward at {len(places)} entries, "
                 "here and at another point")  # fmt: skip
     return Diagnosis(kind, label, text, (evidence,), r"\bar x = J^T g")
 
 
-def _explains(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, places: Sequence[Any]) -> bool:
+def _explains(
+    gs: Sequence[Array], derivatives: Sequence[Sequence[Array]], user_gradient: Array, places: Sequence[Any]
+) -> bool:
     """Tell whether cotangents give the user's numbers, up to the rounding of terms that cancel."""
-    for move, index in zip(moves, places, strict=True):
-        terms = [g * j for g, j in zip(gs, move, strict=True)]
+    for derivative, index in zip(derivatives, places, strict=True):
+        terms = [g * j for g, j in zip(gs, derivative, strict=True)]
         value = sum(float(t.sum()) for t in terms)
         size = abs(value) + 1e-3 * sum(float(np.abs(t).sum()) for t in terms)
-        if not abs(value - mine[index]) <= CLOSE * max(size, float(np.abs(mine).max())):
+        if not abs(value - user_gradient[index]) <= CLOSE * max(size, float(np.abs(user_gradient).max())):
             return False
     return True
 
 
-def _other_point(
-    asked: ComparisonInput, i: int, places: Sequence[Any]
+def _compute_other_point(
+    comparison: ComparisonInput, i: int, places: Sequence[Any]
 ) -> tuple[list[Array], list[list[Array]], Array] | None:
-    code, moved = asked.code, asked.nearby()
+    code, moved = comparison.code, comparison.nearby()
     try:
-        cotangents, g = asked.cotangents_at(moved)
-        mine = code.gradients(moved, g)[i]
-        return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), mine
+        cotangents, g = comparison.cotangents_at(moved)
+        user_gradient = code.gradients(moved, g)[i]
+        return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), user_gradient
     except Exception:  # user code may raise anything for inputs that it was not made for
         return None
 
@@ -102,23 +113,23 @@ def _variants(gs: Sequence[Array]) -> Iterator[Variant]:
         if len(gs) > 1:
             text = f"The upstream gradient of result {k} is not used; the contributions of all results should be added."
             yield "overwritten_not_accumulated", text, [0 * c if j == k else c for j, c in enumerate(gs)]
-        for which, text, other in _variants_of_one(g):
-            yield which, text, [other if j == k else c for j, c in enumerate(gs)]
+        for kind, text, other in _variants_of_one(g):
+            yield kind, text, [other if j == k else c for j, c in enumerate(gs)]
 
 
 def _variants_of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
     axes = [a for a in range(g.ndim) if g.shape[a] > 1]
     for count in range(1, len(axes) + 1):
-        for those in itertools.combinations(axes, count):
-            for called, at in (("last", -1), ("first", 0)):
-                kept = np.zeros_like(g)
-                index = tuple(at if a in those else slice(None) for a in range(g.ndim))
-                kept[index] = g[index]
-                what = f"axis {those[0]}" if count == 1 else f"axes {list_text(those)}"
+        for kept_axes in itertools.combinations(axes, count):
+            for position_word, at in (("last", -1), ("first", 0)):
+                masked = np.zeros_like(g)
+                index = tuple(at if a in kept_axes else slice(None) for a in range(g.ndim))
+                masked[index] = g[index]
+                axes_text = f"axis {kept_axes[0]}" if count == 1 else f"axes {list_text(kept_axes)}"
                 yield "overwritten_not_accumulated", (
-                    f"Only the {called} position along {what} of the result contributes to the gradient: the others "
-                    "were overwritten, or the loop ended early. All should be added: use `+=` instead of `=`, with an "
-                    "array of zeros that is made before the loop."), kept  # fmt: skip
+                    f"Only the {position_word} position along {axes_text} of the result contributes to the gradient: "
+                    "the others were overwritten, or the loop ended early. All should be added: use `+=` instead of "
+                    "`=`, with an array of zeros that is made before the loop."), masked  # fmt: skip
     for a in axes:
         yield "wrong_order", f"The upstream gradient is read in reverse order along axis {a}.", np.flip(g, a)
         half = g.copy()
@@ -142,17 +153,19 @@ def _variants_of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
     yield "unknown", "The upstream gradient is squared.", g * g
 
 
-def _wrong_axes_diagnosis(asked: ComparisonInput, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
+def _wrong_axes_diagnosis(
+    comparison: ComparisonInput, m: Array, right_gradient: Array, is_known: Array, label: str
+) -> Diagnosis | None:
     """Return the diagnosis that a gradient is the cotangent summed over wrong axes, or None."""
-    for g in asked.cotangents if asked.code.takes else []:
+    for g in comparison.cotangents if comparison.code.takes_cotangents else []:
         sums = {axes: g.sum(axis=axes) for count in range(1, g.ndim + 1)
                 for axes in itertools.combinations(range(g.ndim), count)}  # fmt: skip
         got = [a for a, s in sums.items() if s.size == m.size and np.allclose(s, m.reshape(s.shape), CLOSE, 0)]
-        want = [a for a, s in sums.items() if s.size == right.size and np.allclose(
-            s[known.reshape(s.shape)], right[known], CLOSE, CLOSE * float(np.abs(s).max()))]  # fmt: skip
+        want = [a for a, s in sums.items() if s.size == right_gradient.size and np.allclose(
+            s[is_known.reshape(s.shape)], right_gradient[is_known], CLOSE, CLOSE * float(np.abs(s).max()))]  # fmt: skip
         if got and want and got[0] != want[0]:
             axes = [f"axis {a[0]}" if len(a) == 1 else f"axes {list_text(a)}" for a in (got[0], want[0])]
-            evidence = (f"it has shape {m.shape}, the input {right.shape}",)
+            evidence = (f"it has shape {m.shape}, the input {right_gradient.shape}",)
             text = f"The upstream gradient was summed over {axes[0]}; it should be summed over {axes[1]}."
             return Diagnosis("wrong_axis_sum", label, text, evidence, r"\bar b = \sum_n g_n")
     return None

@@ -20,7 +20,7 @@ from ..budget import Budget
 from ..mistakes import uses_of, value_name
 from ..paths import Array, Edge, Traced, args_of, parents_of
 from ..pattern import describe, fraction, list_text
-from .advice import GradientData
+from .gradient_data import GradientData
 from .locations import describe_operation
 from .mutants import right_cotangents
 
@@ -43,75 +43,82 @@ class ErrorOrigin(NamedTuple):
 class Spread(NamedTuple):
     """How errors of gradients in a graph spread to the gradients of the inputs, as linear equations.
 
-    `errors` is their right side: the errors of the user's gradients. `of` holds for each value the matrix that takes an
-    error of its gradient to the equations; `slots`, for each edge, the matrix that takes an error of the cotangent of
-    the operation, through that argument only; `reached` masks the entries of inputs that each value depends on.
+    `errors` is their right side: the errors of the user's gradients. `matrices` holds for each value the matrix that
+    takes an error of its gradient to the equations; `edge_matrices`, for each edge, the matrix that takes an error of
+    the cotangent of the operation, through that argument only; `reached_masks` masks the entries of inputs that each
+    value depends on.
     """
 
     errors: Array
-    of: dict[Node, Array]
-    slots: dict[Edge, Array]
-    reached: dict[Node, Array]
-    near: float
+    matrices: dict[Node, Array]
+    edge_matrices: dict[Edge, Array]
+    reached_masks: dict[Node, Array]
+    tolerance: float
 
-    def solved(self, matrix: Array, reached: Array) -> tuple[Array, int] | None:
+    def solve(self, matrix: Array, reached_mask: Array) -> tuple[Array, int] | None:
         """Return the solution for a matrix, and its rank; None if there is no solution, or if any errors had one."""
         if not matrix.size or not matrix.any():
             return None
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
         rank = int((s > SINGULAR * s[0]).sum())
-        if rank >= min(int(reached.sum()), len(self.errors)):
+        if rank >= min(int(reached_mask.sum()), len(self.errors)):
             return None
-        found = vt[:rank].T @ ((u[:, :rank].T @ self.errors) / s[:rank])
-        left = np.abs(matrix @ found - self.errors).max()
-        return (found, rank) if left <= self.near * np.abs(self.errors).max() else None
+        solution = vt[:rank].T @ ((u[:, :rank].T @ self.errors) / s[:rank])
+        residual = np.abs(matrix @ solution - self.errors).max()
+        return (solution, rank) if residual <= self.tolerance * np.abs(self.errors).max() else None
 
 
-def propagate_errors(data: GradientData, over: Sequence[int]) -> Spread | None:
-    """Return how errors of values reach the inputs `over`; None if the graph is too large, or has complex values."""
+def propagate_errors(data: GradientData, input_numbers: Sequence[int]) -> Spread | None:
+    """Return how errors of values reach some inputs; None if the graph is too large, or has complex values."""
     graph = data.trace
     sizes = [np.size(node.out) for node in graph.operations]
-    complex_ = any(np.asarray(node.out).dtype.kind == "c" for node in (*graph.operations, *graph.inputs))
-    if complex_ or sum(sizes) > MOST or not graph.operations:
+    has_complex = any(np.asarray(node.out).dtype.kind == "c" for node in (*graph.operations, *graph.inputs))
+    if has_complex or sum(sizes) > MOST or not graph.operations:
         return None
-    rows = sum(np.size(data.right[i]) for i in over)
+    rows = sum(np.size(data.right_gradients[i]) for i in input_numbers)
     rng = np.random.default_rng(0)
     mix = None if rows <= EQUATIONS else rng.normal(size=(EQUATIONS, rows)) / np.sqrt(rows)
-    of: dict[Node, Array] = {}
+    matrices: dict[Node, Array] = {}
     start, errors = 0, np.zeros(rows)
-    for i in over:
-        size = np.size(data.right[i])
-        scale = float(np.abs(data.right[i]).max(initial=0)) or 1.0  # so that the inputs count equally
+    for i in input_numbers:
+        size = np.size(data.right_gradients[i])
+        scale = float(np.abs(data.right_gradients[i]).max(initial=0)) or 1.0  # so that the inputs count equally
         block = np.zeros((rows, size))
         block[start : start + size] = np.eye(size) / scale
-        of[graph.inputs[i]] = block if mix is None else mix @ block
-        errors[start : start + size] = (data.mine[i] - data.right[i]).reshape(-1) / scale
+        matrices[graph.inputs[i]] = block if mix is None else mix @ block
+        errors[start : start + size] = (data.user_gradients[i] - data.right_gradients[i]).reshape(-1) / scale
         start += size
-    slots: dict[Edge, Array] = {}
-    reached = {}
+    edge_matrices: dict[Edge, Array] = {}
+    reached_masks = {}
     start = 0
-    for i in over:
-        there = np.zeros(rows, dtype=bool)
-        there[start : start + np.size(data.right[i])] = True
-        reached[graph.inputs[i]] = there
-        start += np.size(data.right[i])
+    for i in input_numbers:
+        mask = np.zeros(rows, dtype=bool)
+        mask[start : start + np.size(data.right_gradients[i])] = True
+        reached_masks[graph.inputs[i]] = mask
+        start += np.size(data.right_gradients[i])
     for place, node in reversed([*enumerate(graph.operations)]):
         total = np.zeros((rows if mix is None else EQUATIONS, np.size(node.out)))
-        there = np.zeros(rows, dtype=bool)
-        for slot, block in _local(node).items():
+        mask = np.zeros(rows, dtype=bool)
+        for slot, block in _local_jacobians(node).items():
             parent: Any = parents_of(node)[slot]
-            if parent in of:
-                slots[place, slot] = of[parent] @ block
-                total = total + slots[place, slot]
-                there = there | reached[parent]
-        of[node] = total
-        reached[node] = there if mix is not None else there & total.any(axis=1)
-    if not all(np.isfinite(m).all() for m in of.values()):
+            if parent in matrices:
+                edge_matrices[place, slot] = matrices[parent] @ block
+                total = total + edge_matrices[place, slot]
+                mask = mask | reached_masks[parent]
+        matrices[node] = total
+        reached_masks[node] = mask if mix is not None else mask & total.any(axis=1)
+    if not all(np.isfinite(m).all() for m in matrices.values()):
         return None
-    return Spread(errors if mix is None else mix @ errors, of, slots, reached, 1e-3 if data.single else 1e-6)
+    return Spread(
+        errors if mix is None else mix @ errors,
+        matrices,
+        edge_matrices,
+        reached_masks,
+        1e-3 if data.has_float32 else 1e-6,
+    )
 
 
-def _local(node: Node) -> dict[int, Array]:
+def _local_jacobians(node: Node) -> dict[int, Array]:
     """Return the Jacobian of each rule of an operation: (entries of the argument, entries of the result)."""
     size, shape = np.size(node.out), np.shape(node.out)
     blocks: dict[int, Array] = {}
@@ -135,20 +142,28 @@ def error_origins(data: GradientData, wrong: Sequence[int], left_out: Sequence[i
         wrong: the inputs whose errors nothing explains.
         left_out: other wrong inputs, which are left out of the equations.
     """
-    fits = [i for i in range(len(data.mine)) if data.mine[i].shape == data.right[i].shape and i not in left_out]
-    fits = [i for i in fits if np.isfinite(data.mine[i]).all() and np.isfinite(data.right[i]).all()]
-    if not set(wrong) <= set(fits):
+    usable = [
+        i
+        for i in range(len(data.user_gradients))
+        if data.user_gradients[i].shape == data.right_gradients[i].shape and i not in left_out
+    ]
+    usable = [
+        i for i in usable if np.isfinite(data.user_gradients[i]).all() and np.isfinite(data.right_gradients[i]).all()
+    ]
+    if not set(wrong) <= set(usable):
         return [_uses_sentence(data, i) for i in wrong]
-    known = propagate_errors(data, fits)
+    spread = propagate_errors(data, usable)
     uses = uses_of(data.trace)
-    if known is not None:
+    if spread is not None:
         names = list_text([data.label(i) for i in wrong])
-        told = len(wrong) == 1 and data.bads[wrong[0]].mean() <= HALF  # then its wrong entries say more than samples
-        found = _value_sentence(data, known, uses, names) or (
-            None if told else _part_sentence(data, known, uses, names)
+        has_few_wrong = (
+            len(wrong) == 1 and data.wrong_masks[wrong[0]].mean() <= HALF
+        )  # then its wrong entries say more than samples
+        origin = _value_sentence(data, spread, uses, names) or (
+            None if has_few_wrong else _part_sentence(data, spread, uses, names)
         )
-        if found:
-            return [found]
+        if origin:
+            return [origin]
         if len(wrong) > 1:
             return [error_origins(data, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
     return [_uses_sentence(data, i) for i in wrong]
@@ -161,21 +176,22 @@ def _uses_sentence(data: GradientData, i: int) -> ErrorOrigin:
     places = list(dict.fromkeys(place for place, _ in edges))
     if not places:
         return ErrorOrigin("")
-    one = (
+    subject = (
         "it passes"
         if len({describe_operation(graph, place, run=False) for place in places}) == 1
         else "one of these passes"
     )
     return ErrorOrigin(
-        f"{data.label(i)} is used by {operations_text(graph, places)}: the error is in the gradient that {one} back."
+        f"{data.label(i)} is used by {operations_text(graph, places)}: the error is in the gradient that {subject} "
+        "back."
     )
 
 
 def operations_text(graph: Traced, places: Sequence[int]) -> str:
     """Return words for operations, each line once."""
     texts = list(dict.fromkeys(describe_operation(graph, place, run=False) for place in places))
-    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return (" and " if len(texts) == 2 else ", ").join(texts[:NAMED]) + more
+    more_text = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return (" and " if len(texts) == 2 else ", ").join(texts[:NAMED]) + more_text
 
 
 class Candidate(NamedTuple):
@@ -189,22 +205,22 @@ class Candidate(NamedTuple):
     rank: int
 
 
-def _candidates(graph: Traced, known: Spread, uses: dict[Node, list[Edge]]) -> list[Candidate]:
+def _find_candidates(graph: Traced, spread: Spread, uses: dict[Node, list[Edge]]) -> list[Candidate]:
     """Return the values from which the errors of all inputs may come, those with the fewest unknowns first."""
-    found = []
-    used = [[node] for node in graph.operations if node in uses and node in known.of]
+    candidates = []
+    used = [[node] for node in graph.operations if node in uses and node in spread.matrices]
     budget = Budget(SECONDS)
     for nodes in (*used, *_at_one_line(graph, uses)):
-        if budget.over:
+        if budget.is_over:
             break
         if sum(np.size(node.out) for node in nodes) > EQUATIONS:
             continue
         with budget:
-            matrix = np.concatenate([known.of[node] for node in nodes], axis=1)
-            solved = known.solved(matrix, np.any([known.reached[node] for node in nodes], axis=0))
-        if solved is not None:
-            found.append(Candidate(nodes, *solved))
-    return sorted(found, key=lambda c: (c.rank, "name" not in (c.nodes[0].notes or {}), -c.nodes[0].index))
+            matrix = np.concatenate([spread.matrices[node] for node in nodes], axis=1)
+            solution = spread.solve(matrix, np.any([spread.reached_masks[node] for node in nodes], axis=0))
+        if solution is not None:
+            candidates.append(Candidate(nodes, *solution))
+    return sorted(candidates, key=lambda c: (c.rank, "name" not in (c.nodes[0].notes or {}), -c.nodes[0].index))
 
 
 def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]]:
@@ -217,40 +233,42 @@ def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]
     return [nodes for nodes in lines.values() if len(nodes) > 1]
 
 
-def _value_sentence(data: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
+def _value_sentence(data: GradientData, spread: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that names the value whose gradient alone is wrong, or None."""
     graph = data.trace
-    found = _candidates(graph, known, uses)
-    if not found:
+    candidates = _find_candidates(graph, spread, uses)
+    if not candidates:
         return None
-    best = found[0]
+    best = candidates[0]
     place = graph.operations.index(best.nodes[0])
-    value, often = _value_text(graph, best.nodes[0], place), len(best.nodes)
-    behind = [p for c in found if c.rank == best.rank and len(c.nodes) == often for n in c.nodes for p, _ in uses[n]]
-    one, operations = len(set(behind)) == 1, operations_text(graph, behind)
+    value, run_count = _value_text(graph, best.nodes[0], place), len(best.nodes)
+    use_places = [
+        p for c in candidates if c.rank == best.rank and len(c.nodes) == run_count for n in c.nodes for p, _ in uses[n]
+    ]
+    has_one_use, operations = len(set(use_places)) == 1, operations_text(graph, use_places)
     are = "are" if " " in names else "is"
     text = (f"{names} {are} wrong as if only the gradient of {value} were "
-            f"wrong{f', in each of {often} runs' if often > 1 else ''}: the mistake is in the gradient that "
-            f"{'' if one else 'one of '}{operations} passes back")  # fmt: skip
-    if often > 1:
+            f"wrong{f', in each of {run_count} runs' if run_count > 1 else ''}: the mistake is in the gradient that "
+            f"{'' if has_one_use else 'one of '}{operations} passes back")  # fmt: skip
+    if run_count > 1:
         return ErrorOrigin(f"{text}.")
     g = np.asarray(right_cotangents(graph)[place])
-    what = f"the gradient of {value}"
-    matrix = known.of[best.nodes[0]]
-    open_: Array = np.asarray(matrix.any(axis=0)).reshape(g.shape)
-    if best.rank == int(open_.sum()):
-        got = g + best.error.reshape(g.shape)
+    gradient_text = f"the gradient of {value}"
+    matrix = spread.matrices[best.nodes[0]]
+    has_effect: Array = np.asarray(matrix.any(axis=0)).reshape(g.shape)
+    if best.rank == int(has_effect.sum()):
+        user_gradient = g + best.error.reshape(g.shape)
         users = [p for p, _ in uses[best.nodes[0]]]
-        stale = _stale_mask_sentence(graph, users, got, open_)
+        stale = _stale_mask_sentence(graph, users, user_gradient, has_effect)
         if stale:
             return ErrorOrigin(f"{stale} So {names} {are} wrong.", "dropout_mask_stale", users[0])
-        bad = np.abs(got - g) > 1e-6 * np.abs(got - g).max()
-        return ErrorOrigin(f"{text}. {_capitalized(describe(what, got, g, bad, 1e-6))}")
-    part = _wrong_parts_text(known, matrix, known.reached[best.nodes[0]], g, lambda axis: what)
+        wrong_mask = np.abs(user_gradient - g) > 1e-6 * np.abs(user_gradient - g).max()
+        return ErrorOrigin(f"{text}. {_capitalized(describe(gradient_text, user_gradient, g, wrong_mask, 1e-6))}")
+    part = _wrong_parts_text(spread, matrix, spread.reached_masks[best.nodes[0]], g, lambda axis: gradient_text)
     return ErrorOrigin(f"{text}. {_capitalized(part)}" if part else f"{text}.")
 
 
-def _stale_mask_sentence(graph: Traced, places: list[int], got: Array, known: Array) -> str:
+def _stale_mask_sentence(graph: Traced, places: list[int], user_gradient: Array, has_effect: Array) -> str:
     """Return the sentence that a gradient was multiplied by another dropout mask than in the forward pass, or ""."""
     node = graph.operations[places[0]]
     masks = [np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is None]
@@ -258,92 +276,98 @@ def _stale_mask_sentence(graph: Traced, places: list[int], got: Array, known: Ar
     if len(places) > 1 or g is None or not node.primitive or node.primitive.name != "multiply" or not masks:
         return ""
     mask, shape = masks[0], np.shape(g)
-    if mask.ndim == 0 or got.shape != shape or len(np.unique(mask)) != 2 or mask.all():
+    if mask.ndim == 0 or user_gradient.shape != shape or len(np.unique(mask)) != 2 or mask.all():
         return ""
-    where_ = known & (np.abs(g) > 1e-9 * np.abs(g).max())
-    times = got[where_] / g[where_]
-    used = np.unique(np.round(times / np.abs(mask).max(), 5))
+    is_checked = has_effect & (np.abs(g) > 1e-9 * np.abs(g).max())
+    ratios = user_gradient[is_checked] / g[is_checked]
+    used = np.unique(np.round(ratios / np.abs(mask).max(), 5))
     if len(used) != 2 or used[0] != 0 or abs(used[1] - 1) > 1e-5:
         return ""
-    apart = int((np.abs(times - np.broadcast_to(mask, shape)[where_]) > 1e-5 * np.abs(mask).max()).sum())
-    return (f"The gradient is multiplied by a mask other than that of the forward pass: {apart} of {len(times)} "
-            "entries that can be checked differ. Reuse the mask of the forward pass.")  # fmt: skip
+    different_count = int((np.abs(ratios - np.broadcast_to(mask, shape)[is_checked]) > 1e-5 * np.abs(mask).max()).sum())
+    return (
+        f"The gradient is multiplied by a mask other than that of the forward pass: {different_count} of {len(ratios)} "
+        "entries that can be checked differ. Reuse the mask of the forward pass."
+    )
 
 
-def _part_sentence(data: GradientData, known: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
+def _part_sentence(data: GradientData, spread: Spread, uses: dict[Node, list[Edge]], names: str) -> ErrorOrigin | None:
     """Return the sentence that only some samples or uses of an operation's argument give a wrong gradient, or None."""
     graph = data.trace
-    arrived = right_cotangents(graph)
-    for (place, slot), matrix in known.slots.items():
+    cotangents = right_cotangents(graph)
+    for (place, slot), matrix in spread.edge_matrices.items():
         parent: Any = parents_of(graph.operations[place])[slot]
-        if place in arrived and parent in graph.inputs:
-            g = np.asarray(arrived[place])
+        if place in cotangents and parent in graph.inputs:
+            g = np.asarray(cotangents[place])
 
-            def what(axis: int, place: int = place, parent: Any = parent, ndim: int = g.ndim) -> str:
+            def describe_parts(axis: int, place: int = place, parent: Any = parent, ndim: int = g.ndim) -> str:
                 return (f"the contributions of the {_axis_word(ndim, axis, True)} of the result of "
                         f"{describe_operation(graph, place)} to "
                         f"the gradient of {value_name(parent)}")  # fmt: skip
 
-            part = _wrong_parts_text(known, matrix, known.reached[parent], g, what)
+            part = _wrong_parts_text(spread, matrix, spread.reached_masks[parent], g, describe_parts)
             if part:
                 return ErrorOrigin(f"{names}: {part}")
     for node in graph.inputs:
-        edges = [e for e in sorted(uses.get(node, ()), reverse=True) if e in known.slots and e[0] in arrived]
+        edges = [
+            e for e in sorted(uses.get(node, ()), reverse=True) if e in spread.edge_matrices and e[0] in cotangents
+        ]
         if len(edges) < 2:
             continue
-        columns = np.stack([known.slots[e] @ np.asarray(arrived[e[0]]).reshape(-1) for e in edges], axis=1)
-        said = _miscounted_text(columns, known, known.reached[node],
-                        lambda k, edges=edges: f"number {k + 1} ({describe_operation(graph, edges[k][0])})")
-        if said:
-            return ErrorOrigin(f"Of the {len(edges)} uses of {value_name(node)}, {said}.")
+        columns = np.stack([spread.edge_matrices[e] @ np.asarray(cotangents[e[0]]).reshape(-1) for e in edges], axis=1)
+        phrase = _miscounted_text(columns, spread, spread.reached_masks[node],
+                                  lambda k, edges=edges: f"number {k + 1} ({describe_operation(graph, edges[k][0])})")
+        if phrase:
+            return ErrorOrigin(f"Of the {len(edges)} uses of {value_name(node)}, {phrase}.")
     return None
 
 
-def _wrong_parts_text(known: Spread, matrix: Array, reached: Array, g: Array, what: Callable[[int], str]) -> str:
+def _wrong_parts_text(
+    spread: Spread, matrix: Array, reached_mask: Array, g: Array, describe_parts: Callable[[int], str]
+) -> str:
     """Return a phrase for the only rows or samples of a gradient that are wrong or do not count once; or ""."""
     axes = [axis for axis in range(g.ndim) if 1 < g.shape[axis] <= 64]
     for axis in axes:
         columns = np.stack([matrix @ _keep_only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
-        said = _miscounted_text(columns, known, reached, lambda k, axis=axis: _index_text(g, axis, k))
-        if said:
-            return f"in {what(axis)}, everything is right except that {said}."
+        phrase = _miscounted_text(columns, spread, reached_mask, lambda k, axis=axis: _index_text(g, axis, k))
+        if phrase:
+            return f"in {describe_parts(axis)}, everything is right except that {phrase}."
     for axis in axes:
         for k in range(g.shape[axis]):
-            mine = np.flatnonzero(_keep_only(np.ones(g.shape), axis, k))
-            if known.solved(matrix[:, mine], reached) is not None:
-                return f"in {what(axis)}, everything is right except {_index_text(g, axis, k)}."
+            part_entries = np.flatnonzero(_keep_only(np.ones(g.shape), axis, k))
+            if spread.solve(matrix[:, part_entries], reached_mask) is not None:
+                return f"in {describe_parts(axis)}, everything is right except {_index_text(g, axis, k)}."
     return ""
 
 
-def _miscounted_text(columns: Array, known: Spread, reached: Array, name: Any) -> str:
+def _miscounted_text(columns: Array, spread: Spread, reached_mask: Array, name: Any) -> str:
     """Return a phrase for the terms that do not count once, if only that gives the errors and most are right; or ""."""
-    there = np.flatnonzero(columns.any(axis=0))  # a term of 0 may count any number of times
-    solved = known.solved(columns[:, there], reached)
-    if solved is None or solved[1] < len(there):
+    nonzero = np.flatnonzero(columns.any(axis=0))  # a term of 0 may count any number of times
+    solution = spread.solve(columns[:, nonzero], reached_mask)
+    if solution is None or solution[1] < len(nonzero):
         return ""
     times: Array = np.ones(columns.shape[1])
-    times[there] += solved[0]
+    times[nonzero] += solution[0]
     odd = [k for k in range(len(times)) if abs(times[k] - 1) > 1e-4]
     if not odd or len(odd) > max(1, len(times) // 2):
         return ""
-    said = [f"{name(k)} is missing" if abs(times[k]) < 1e-5 else f"{name(k)} counts {fraction(times[k], 1e-5)} times"
-            for k in odd]  # fmt: skip
-    return list_text(said)
+    phrases = [f"{name(k)} is missing" if abs(times[k]) < 1e-5 else f"{name(k)} counts {fraction(times[k], 1e-5)} times"
+               for k in odd]  # fmt: skip
+    return list_text(phrases)
 
 
 def _keep_only(g: Array, axis: int, k: int) -> Array:
     """Return an array with one row, column or sample kept and all others set to 0."""
-    kept = np.zeros(g.shape)
-    np.moveaxis(kept, axis, 0)[k] = np.moveaxis(g, axis, 0)[k]
-    return kept
+    masked = np.zeros(g.shape)
+    np.moveaxis(masked, axis, 0)[k] = np.moveaxis(g, axis, 0)[k]
+    return masked
 
 
-def _axis_word(ndim: int, axis: int, many: bool) -> str:
+def _axis_word(ndim: int, axis: int, is_plural: bool) -> str:
     """Return the word for the parts of an array along an axis: row, column, entry, or part."""
     word = {(2, 0): "row", (2, 1): "column", (1, 0): "entr"}.get((ndim, axis), "")
     if not word:
-        return f"parts along axis {axis}" if many else f"part along axis {axis}, number"
-    return word + ("ies" if word == "entr" else "s") * many + "y" * (word == "entr" and not many)
+        return f"parts along axis {axis}" if is_plural else f"part along axis {axis}, number"
+    return word + ("ies" if word == "entr" else "s") * is_plural + "y" * (word == "entr" and not is_plural)
 
 
 def _index_text(g: Array, axis: int, k: int) -> str:

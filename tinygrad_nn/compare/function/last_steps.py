@@ -29,13 +29,13 @@ class LastSteps(NamedTuple):
     number: int
     mask: Array
 
-    def agrees(self, mutant: Mutant, mine: Array, tolerance: float) -> bool:
+    def agrees(self, mutant: Mutant, user_gradient: Array, tolerance: float) -> bool:
         """Tell whether a mistake gives the user's gradient of these entries, up to a factor."""
         parts = tuple((self.places[p], m) for p, m in mutant.parts if p in self.places)
-        made = mutant._replace(parts=parts).walk(self.part)
-        if made is None or made[self.number].shape != mine.shape:
+        mutant_gradients = mutant._replace(parts=parts).walk(self.part)
+        if mutant_gradients is None or mutant_gradients[self.number].shape != user_gradient.shape:
             return False
-        m, g = made[self.number][self.mask], mine[self.mask]
+        m, g = mutant_gradients[self.number][self.mask], user_gradient[self.mask]
         size = float(np.abs(m).max(initial=0))
         if not size:
             return not g.any()

@@ -14,8 +14,8 @@ from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..edits import Edit, line_of_all, line_of_result, nearest_edits
 from ..experiment import nearby
+from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from .possible_backwards import Batch, PossibleBackward, possible_backwards
-from .question import ComparisonInput, ComparisonResult, draw_cotangents
 
 Array = np.ndarray[Any, Any]
 
@@ -28,123 +28,155 @@ Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[A
 
 
 def with_source_lines(
-    asked: ComparisonInput,
-    found: ComparisonResult,
-    elsewhere: Elsewhere,
+    comparison: ComparisonInput,
+    result: ComparisonResult,
+    compute_right: Elsewhere,
     diagnoses: list[Diagnosis],
-    given: tuple[Any, Any, Any],
+    call_args: tuple[Any, Any, Any],
 ) -> list[Diagnosis]:
     """Return the diagnoses with the source line of each, and the change of that line that makes the gradients right.
 
     If nothing else explains a wrong gradient, a change of a line that makes it right becomes its diagnosis.
 
     Args:
-        asked, found: the code at its inputs, and the right gradients there.
-        elsewhere: returns the right gradients at other inputs, and bounds of their errors.
+        comparison, result: the code at its inputs, and the right gradients there.
+        compute_right: returns the right gradients at other inputs, and bounds of their errors.
         diagnoses: the diagnoses that were found without the source.
-        given: the function, its inputs and the backward as `compare_gradients` was given them.
+        call_args: the function, its inputs and the backward as `compare_gradients` was given them.
     """
     bad = [d for d in diagnoses if not d.harmless and d.kind != "blind_test"]
     if not bad:
         return diagnoses
-    batches = [Batch(asked.code, asked.leaves, asked.g, asked.outs, found.right, found.error, found.ignored)]
-    batches += _others(asked, elsewhere)
-    sizes = [k for k, b in enumerate(batches) if b.code is not asked.code]
-    labels = asked.labels
-    ways = list(possible_backwards(asked.code, *given, batches[0]))
-    budget = Budget(SECONDS if any(d.kind in OPEN for d in bad) or any(road.whole for road in ways) else LESS)
+    batches = [
+        Batch(
+            comparison.code,
+            comparison.float64_inputs,
+            comparison.g,
+            comparison.outs,
+            result.right_gradients,
+            result.error,
+            result.ignored,
+        )
+    ]
+    batches += _draw_batches(comparison, compute_right)
+    resized_probes = [k for k, b in enumerate(batches) if b.code is not comparison.code]
+    labels = comparison.labels
+    backwards = list(possible_backwards(comparison.code, *call_args, batches[0]))
+    budget = Budget(
+        SECONDS
+        if any(d.kind in OPEN for d in bad) or any(backward.stores_gradients for backward in backwards)
+        else LESS
+    )
     edits: list[Edit] = []
-    for k, road in enumerate(ways):
+    for k, backward in enumerate(backwards):
 
-        def right(value: Any, probe: int, road: PossibleBackward = road) -> list[bool]:
+        def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
             batch = batches[probe]
-            outs, grads = road.finish(value)
+            outs, grads = backward.finish(value)
             if outs is not None and not all(_agree(a, b, 0.0, False) for a, b in zip(outs, batch.outs, strict=True)):
-                return [False] * len(batch.right)
-            rows = zip(asked.code.taken(grads), batch.right, batch.error, batch.ignored, strict=True)
+                return [False] * len(batch.right_gradients)
+            rows = zip(
+                comparison.code.gradients_from(grads), batch.right_gradients, batch.error, batch.ignored, strict=True
+            )
             return [_agree(*row) for row in rows]
 
-        def call(new: Any, probe: int, road: PossibleBackward = road) -> Any:
-            return road.call(new, batches[probe])
+        def call(new: Any, probe: int, backward: PossibleBackward = backward) -> Any:
+            return backward.call(new, batches[probe])
 
         with budget:
-            found_here = nearest_edits(road.target, call, right, probes=len(batches), may_fail=sizes, whole=road.whole,
-                                       seconds=budget.left / (len(ways) - k), names=labels)  # fmt: skip
-        edits += [e for e in found_here if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
+            new_edits = nearest_edits(
+                backward.target,
+                call,
+                are_right,
+                probes=len(batches),
+                may_fail=resized_probes,
+                judges_more=backward.stores_gradients,
+                seconds=budget.remaining / (len(backwards) - k),
+                names=labels,
+            )
+        edits += [e for e in new_edits if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
     for edit in edits:
-        here = [labels[i] for i in edit.fixes]
-        diagnoses = _add_edit(diagnoses, edit, here, {d.where for d in bad} - set(labels) if len(edits) == 1 else set())
-    told = {labels[i] for edit in edits for i in edit.fixes}
-    if not ways:
+        edit_labels = [labels[i] for i in edit.fixes]
+        diagnoses = _add_edit(
+            diagnoses, edit, edit_labels, {d.where for d in bad} - set(labels) if len(edits) == 1 else set()
+        )
+    explained = {labels[i] for edit in edits for i in edit.fixes}
+    if not backwards:
         return diagnoses
-    lost = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in told]
-    return [_add_line(d, ways[0].target, labels, lost) if d in lost else d for d in diagnoses]
+    unexplained = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in explained]
+    return [_add_line(d, backwards[0].target, labels, unexplained) if d in unexplained else d for d in diagnoses]
 
 
-def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
-    if np.shape(mine) != np.shape(right):
+def _agree(user_gradient: Array, right_gradient: Array, error: Any, ignored: Any) -> bool:
+    if np.shape(user_gradient) != np.shape(right_gradient):
         return False
-    size = float(np.abs(np.where(ignored, 0.0, right)).max(initial=0.0))
+    size = float(np.abs(np.where(ignored, 0.0, right_gradient)).max(initial=0.0))
     with np.errstate(invalid="ignore"):
-        return bool(((np.abs(mine - right) <= error + CLOSE * size) | ignored).all())
+        return bool(((np.abs(user_gradient - right_gradient) <= error + CLOSE * size) | ignored).all())
 
 
 def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
     """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
-    also = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    alternatives_note = (
+        (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    )
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
-    done: list[Diagnosis] = []
+    new_diagnoses: list[Diagnosis] = []
     names = ", ".join(labels)
     text = f"{edit.sentence} With this change, the gradient of {names} is right, here and at other random inputs."
-    own = Diagnosis(edit.kind, f"{names}, {place}", text, also, alternatives=edit.kinds)
+    edit_diagnosis = Diagnosis(edit.kind, f"{names}, {place}", text, alternatives_note, alternatives=edit.kinds)
     for d in diagnoses:
         if d.harmless or d.where not in (*labels, *joint):
-            done.append(d)
+            new_diagnoses.append(d)
         elif d.kind == "unknown":
-            done.append(replace(own, evidence=(*d.evidence, *also)) if own.where not in [e.where for e in done] else d)
+            new_diagnoses.append(
+                replace(edit_diagnosis, evidence=(*d.evidence, *alternatives_note))
+                if edit_diagnosis.where not in [e.where for e in new_diagnoses]
+                else d
+            )
         else:
             where = re.sub(r"operation \d+ of \d+", place, d.where)
-            done.append(replace(d, where=where, evidence=(*d.evidence, edit.sentence, *also)))
-    explained = [d for d in done if d.where == own.where]
-    return [d for d in done if not (explained and d.kind == "unknown" and d.where in labels)]
+            new_diagnoses.append(replace(d, where=where, evidence=(*d.evidence, edit.sentence, *alternatives_note)))
+    explained = [d for d in new_diagnoses if d.where == edit_diagnosis.where]
+    return [d for d in new_diagnoses if not (explained and d.kind == "unknown" and d.where in labels)]
 
 
-def _add_line(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]) -> Diagnosis:
+def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Diagnosis]) -> Diagnosis:
     """Add to a diagnosis the line that assigns the gradient; to the first one also the line that all come from."""
     line = line_of_result(target, labels.index(d.where), labels)
-    said = [] if line is None else [f"it is assigned in line {line[0]}: {line[1]}"]
-    unknown = [labels.index(e.where) for e in lost if e.kind in OPEN]
-    shared = line_of_all(target, unknown, labels) if d is lost[0] and len(unknown) > 1 else None
+    sentences = [] if line is None else [f"it is assigned in line {line[0]}: {line[1]}"]
+    unknown = [labels.index(e.where) for e in unexplained if e.kind in OPEN]
+    shared = line_of_all(target, unknown, labels) if d is unexplained[0] and len(unknown) > 1 else None
     if shared is not None:
         names = ", ".join(labels[i] for i in unknown)
-        said.append(f"{names} all come from line {shared[0]}, and no right gradient does: {shared[1]}")
-    return replace(d, evidence=(*d.evidence, *said))
+        sentences.append(f"{names} all come from line {shared[0]}, and no right gradient does: {shared[1]}")
+    return replace(d, evidence=(*d.evidence, *sentences))
 
 
-def _others(asked: ComparisonInput, elsewhere: Elsewhere) -> list[Batch]:
+def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list[Batch]:
     """Return batches at other random inputs, the last one with one row less if the code accepts that."""
-    found = []
+    batches = []
     rng = np.random.default_rng(0)
-    fewer = _with_fewer_rows(asked.code)
-    for code in (asked.code, asked.code, *([fewer] if fewer is not None else [])):
+    fewer = _with_fewer_rows(comparison.code)
+    for code in (comparison.code, comparison.code, *([fewer] if fewer is not None else [])):
         leaves = [nearby(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
-                  for i, x in zip(code.inputs.moving, asked.leaves, strict=True)]  # fmt: skip
+                  for i, x in zip(code.inputs.float_indices, comparison.float64_inputs, strict=True)]  # fmt: skip
         try:
             outs = code.arrays([x.copy() for x in leaves])
             cotangents, g, _note = draw_cotangents(code, leaves, outs, rng)
-            right, error = elsewhere(code, leaves, cotangents)
+            right_gradients, error = compute_right(code, leaves, cotangents)
             code.gradients(leaves, g)
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
-        found.append(Batch(code, leaves, g, outs, right, error, [~np.isfinite(r) for r in right]))
-    return found
+        batches.append(Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients]))
+    return batches
 
 
 def _with_fewer_rows(code: Code) -> Code | None:
     """Return the code with one row less in each array with as many rows as the first matrix; None if it has too few."""
     inputs = code.inputs
-    lengths = [np.shape(inputs.leaves[i])[0] for i in inputs.moving if np.ndim(inputs.leaves[i]) > 1]
+    lengths = [np.shape(inputs.leaves[i])[0] for i in inputs.float_indices if np.ndim(inputs.leaves[i]) > 1]
     if not lengths or lengths[0] < 3:
         return None
     rows = lengths[0]

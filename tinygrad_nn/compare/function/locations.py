@@ -37,24 +37,24 @@ def recording_locations() -> Iterator[None]:
 
 def _record_location(node: Node, tensor: Any) -> Any:
     frame: FrameType | None = sys._getframe(1)
-    found: list[tuple[CodeType, int]] = []
+    sites: list[tuple[CodeType, int]] = []
     while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
         frame = frame.f_back
-    while frame is not None and len(found) < DEEP and not frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and len(sites) < DEEP and not frame.f_code.co_filename.startswith(PACKAGE):
         if not frame.f_code.co_filename.startswith(NUMPY):
-            found.append((frame.f_code, frame.f_lasti))
+            sites.append((frame.f_code, frame.f_lasti))
         frame = frame.f_back
-    node.note(sites=tuple(found))
+    node.note(sites=tuple(sites))
     return tensor
 
 
 def call_sites(graph: Traced) -> dict[int, tuple[Any, ...]]:
     """Return for each operation its call sites: the innermost alone, then with one, two, ... of its callers."""
-    found = {}
+    sites_by_place = {}
     for place, node in enumerate(graph.operations):
         sites = (node.notes or {}).get("sites", ())
-        found[place] = tuple(sites[: k + 1] for k in range(len(sites)))
-    return found
+        sites_by_place[place] = tuple(sites[: k + 1] for k in range(len(sites)))
+    return sites_by_place
 
 
 def line_of(node: Node) -> Line | None:
@@ -64,24 +64,24 @@ def line_of(node: Node) -> Line | None:
         return None
     code, last = sites[0]
     positions = list(code.co_positions())[last // 2]
-    start, end, left, right = positions
-    if start is None or end is None or left is None or right is None:
+    start, end, start_column, end_column = positions
+    if start is None or end is None or start_column is None or end_column is None:
         return None
     lines = [linecache.getline(code.co_filename, k) for k in range(start, end + 1)]
     if not all(lines):
         return None
     encoded = [line.encode() for line in lines]
-    encoded[-1] = encoded[-1][:right]
-    encoded[0] = encoded[0][left:]
+    encoded[-1] = encoded[-1][:end_column]
+    encoded[0] = encoded[0][start_column:]
     text = on_one_line(b"".join(encoded).decode(errors="replace"))
-    name = _target(linecache.getline(code.co_filename, start), left, right) if start == end else ""
+    name = _target(linecache.getline(code.co_filename, start), start_column, end_column) if start == end else ""
     return Line(code.co_filename, start, text, name)
 
 
-def _target(line: str, left: int, right: int) -> str:
+def _target(line: str, start_column: int, end_column: int) -> str:
     """Return the variable that a line assigns to, if the expression is its whole right side; else ""."""
-    before = line.encode()[:left].decode(errors="replace").strip()
-    after = line.encode()[right:].decode(errors="replace").strip()
+    before = line.encode()[:start_column].decode(errors="replace").strip()
+    after = line.encode()[end_column:].decode(errors="replace").strip()
     if not before.endswith("=") or (after and after[0] not in "#;"):
         return ""
     name = before.rstrip("=").rstrip("+-*/@ ").strip()
@@ -118,11 +118,11 @@ def describe_operation(graph: Traced, place: int, times: int = 1, *, run: bool =
     if line is None:
         count = len(graph.operations)
         return f"{name}, operation {count - place} of {count}"
-    shown = f"{line.name} = {line.text}" if line.name else line.text
-    if len(shown) > LONG:
-        shown = shown[: LONG - 3] + "..."
-    often = f", in each of {times} runs" if times > 1 else _run_text(graph, place) if run else ""
-    return f"{name}{f' in `{shown}`' if shown else ''}, line {line.line}{often}"
+    shown_text = f"{line.name} = {line.text}" if line.name else line.text
+    if len(shown_text) > LONG:
+        shown_text = shown_text[: LONG - 3] + "..."
+    run_text = f", in each of {times} runs" if times > 1 else _run_text(graph, place) if run else ""
+    return f"{name}{f' in `{shown_text}`' if shown_text else ''}, line {line.line}{run_text}"
 
 
 def _run_text(graph: Traced, place: int) -> str:

@@ -17,9 +17,9 @@ from ..mistakes import (
     Mistake,
     Site,
     cut,
+    differentiated_arguments,
     kept_alone,
     mistakes_at,
-    moving,
     uses_of,
     value_name,
     why_lost,
@@ -57,17 +57,17 @@ class Mutant(NamedTuple):
         return self.parts[0][1].slot
 
     @property
-    def wide(self) -> bool:
+    def is_unsummed(self) -> bool:
         """Whether a gradient is left in the shape of the result of its operation, without the sum over a broadcast."""
-        return any(m.wide for _, m in self.parts)
+        return any(m.is_unsummed for _, m in self.parts)
 
     def walk(self, graph: Traced) -> list[Array] | None:
         """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
-        at: dict[int, list[Mistake]] = {}
+        mistakes_at_place: dict[int, list[Mistake]] = {}
         for place, mistake in self.parts:
-            at.setdefault(place, []).append(mistake)
-        changes = {place: _change(graph, place, made) for place, made in at.items()}
-        unsummed = frozenset((p, m.slot) for p, m in self.parts if m.wide and m.slot is not None)
+            mistakes_at_place.setdefault(place, []).append(mistake)
+        changes = {place: _change(graph, place, mistakes) for place, mistakes in mistakes_at_place.items()}
+        unsummed = frozenset((p, m.slot) for p, m in self.parts if m.is_unsummed and m.slot is not None)
         try:
             return gradients(graph, changes, unsummed)
         except ERRORS:
@@ -87,23 +87,23 @@ def local_mutants(graph: Traced, place: int, mistake: Mistake, g: Array, slots: 
     """Return what a mistake adds to the gradients of the arguments of an operation; None if it cannot be made."""
     node = graph.operations[place]
     try:
-        made = mistake.at(Site(graph, place, g, slots))
-        found: list[Array | None] = []
-        for parent, arg, old, new in zip(parents_of(node), args_of(node), slots, made, strict=True):
+        new_slots = mistake.at(Site(graph, place, g, slots))
+        added: list[Array | None] = []
+        for parent, arg, old, new in zip(parents_of(node), args_of(node), slots, new_slots, strict=True):
             if parent is None or old is None or new is old:
-                found.append(None)
+                added.append(None)
                 continue
             before = as_argument(np.asarray(old), np.asarray(arg))
-            found.append(-before if new is None else as_argument(np.asarray(new), np.asarray(arg)) - before)
+            added.append(-before if new is None else as_argument(np.asarray(new), np.asarray(arg)) - before)
     except ERRORS:
         return None
-    return found
+    return added
 
 
 def single_mutants(graph: Traced) -> Iterator[Mutant]:
     """Yield the mistakes that can be made at one operation, those nearest the loss first."""
     for place, node in enumerate(graph.operations[:MANY]):
-        slots = moving(node)
+        slots = differentiated_arguments(node)
         for mistake in mistakes_at(graph, place):
             yield Mutant(mistake.kind, mistake.text, ((place, mistake),), mistake.cost, mistake.linear)
         yield Mutant("scale", "", ((place, cut(None)),), linear=True)
@@ -115,8 +115,8 @@ def single_mutants(graph: Traced) -> Iterator[Mutant]:
 def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     """Yield mistakes at several operations: at all that one source line made, and at several uses of one value."""
     uses = uses_of(graph)
-    for kind, text, lost, cost in kept_alone(graph, uses):
-        yield Mutant(kind, text, tuple((p, cut(s)) for p, s in sorted(lost)), cost)
+    for kind, text, lost_edges, cost in kept_alone(graph, uses):
+        yield Mutant(kind, text, tuple((p, cut(s)) for p, s in sorted(lost_edges)), cost)
     yield from _exchanges(graph, sites)
     yield from _factors_alone(graph)
     for places in _similar_places(graph, sites):
@@ -127,14 +127,14 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
             for mistake in _mistakes_and_cuts(graph, place):
                 key = (mistake.kind, mistake.text if mistake.key is None else "", mistake.slot, mistake.key)
                 table.setdefault(key, {}).setdefault(place, mistake)
-        for made in table.values():
-            if len(made) > max(1, len(places) - 2):  # it may be impossible at the first or the last of them
-                kind, text = next(iter(made.values()))[:2]
-                whole = next(iter(made.values()))
-                if whole.linear:
-                    kind, text = _lost(graph, first, whole.slot, uses, runs)
-                cost = whole.cost + (0.02 if runs > 1 else 0.1)  # several lines may fit by chance
-                yield Mutant(kind, text, tuple(sorted(made.items())), cost, False, len(made))
+        for mistakes in table.values():
+            if len(mistakes) > max(1, len(places) - 2):  # it may be impossible at the first or the last of them
+                kind, text = next(iter(mistakes.values()))[:2]
+                first_mistake = next(iter(mistakes.values()))
+                if first_mistake.linear:
+                    kind, text = _why_lost_in_runs(graph, first, first_mistake.slot, uses, runs)
+                cost = first_mistake.cost + (0.02 if runs > 1 else 0.1)  # several lines may fit by chance
+                yield Mutant(kind, text, tuple(sorted(mistakes.items())), cost, False, len(mistakes))
 
 
 def _factors_alone(graph: Traced) -> Iterator[Mutant]:
@@ -180,14 +180,16 @@ def _swapped_factor(slot: int, step: int, other: int) -> Mistake:
 
 def _mistakes_and_cuts(graph: Traced, place: int) -> Iterator[Mistake]:
     yield from (m for m in mistakes_at(graph, place) if m.cost < FURTHER)
-    slots = moving(graph.operations[place])
+    slots = differentiated_arguments(graph.operations[place])
     if len(slots) > 1:
         for slot in slots:
             yield cut(slot)
     yield cut(None)
 
 
-def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int) -> tuple[str, str]:
+def _why_lost_in_runs(
+    graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int
+) -> tuple[str, str]:
     kind, text = why_lost(graph, place, slot, uses)
     if kind in ("detached", "overwritten_not_accumulated") and times > 2:
         return ("not_carried_back", (f"The gradient is not passed back through this operation in any of its {times} "
@@ -197,7 +199,7 @@ def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edg
 
 def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
     """Yield groups of places of one primitive: called by one source line, with the same shape and input, or all."""
-    seen: set[tuple[int, ...]] = set()
+    visited: set[tuple[int, ...]] = set()
     names: dict[Any, list[int]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
         name = node.primitive.name if node.primitive else ""
@@ -208,13 +210,13 @@ def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]
         names.setdefault((name, np.shape(node.out), leaf), []).append(place)
         names.setdefault(name, []).append(place)
     for places in names.values():
-        if len(places) > 1 and tuple(places) not in seen:
-            seen.add(tuple(places))
+        if len(places) > 1 and tuple(places) not in visited:
+            visited.add(tuple(places))
             yield places
 
 
 def right_cotangents(graph: Traced) -> dict[int, Array]:
     """Return by place the right gradient of each operation's result, which its rule is given."""
-    arrived: dict[int, Array] = {}
-    gradients(graph, arrived=arrived)
-    return arrived
+    cotangents: dict[int, Array] = {}
+    gradients(graph, cotangents=cotangents)
+    return cotangents

@@ -14,12 +14,12 @@ from ..factors import Factor
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
-from .advice import GradientData, before_summing, equal_to_rounding, fit_factor
 from .error_origin import ErrorOrigin, error_origins, operations_text
+from .gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from .locations import describe_operation
 from .mutants import Mutant
 from .recomputed import Recomputed
-from .search import LARGE, Match, Search, with_functions
+from .search import LARGE, Match, Search, with_composed_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -33,58 +33,69 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
         in_hull: for each input, whether its gradient is right by another convention at a kink.
     """
     wrong = [i for i, row in enumerate(rows) if not row.ok]
-    found: list[Diagnosis] = []
-    left = []
+    diagnoses: list[Diagnosis] = []
+    remaining = []
     for i in wrong:
         simple = _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
         if simple is not None:
-            found.append(simple)
+            diagnoses.append(simple)
         else:
-            left.append(i)
-    if left:
-        other = with_functions(data)
-        searches = [Search(data, together=other is None)] if other is None or len(data.trace.operations) < LARGE else []
-        searches += [] if other is None else [Search(other)]
-        joint = _joint(data, left, searches)
+            remaining.append(i)
+    if remaining:
+        collapsed = with_composed_functions(data)
+        searches = (
+            [Search(data, with_groups=collapsed is None)]
+            if collapsed is None or len(data.trace.operations) < LARGE
+            else []
+        )
+        searches += [] if collapsed is None else [Search(collapsed)]
+        joint = _find_joint_diagnosis(data, remaining, searches)
         if joint is not None:
-            return [joint, *found]
-        lost = []
-        for i in left:
-            alone = _joint(data, [i], searches) if len(left) > 1 else None
-            if alone is None:
-                lost.append(i)
-                alone = _unknown(data, i, rows[i])
-            if not any((d.kind, d.where, d.text) == (alone.kind, alone.where, alone.text) for d in found):
-                found.append(alone)
-        begun = error_origins(data, lost, [i for i in wrong if i not in lost]) if lost else []
-        if len(begun) == 1 and begun[0].place >= 0:
-            labels = [data.label(i) for i in lost]
-            found = [d for d in found if not (d.kind == "unknown" and d.where in labels)]
-            told = Diagnosis(
-                begun[0].kind, describe_operation(data.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),)
+            return [joint, *diagnoses]
+        unexplained = []
+        for i in remaining:
+            diagnosis = _find_joint_diagnosis(data, [i], searches) if len(remaining) > 1 else None
+            if diagnosis is None:
+                unexplained.append(i)
+                diagnosis = _unexplained_diagnosis(data, i, rows[i])
+            if not any(
+                (d.kind, d.where, d.text) == (diagnosis.kind, diagnosis.where, diagnosis.text) for d in diagnoses
+            ):
+                diagnoses.append(diagnosis)
+        origins = error_origins(data, unexplained, [i for i in wrong if i not in unexplained]) if unexplained else []
+        if len(origins) == 1 and origins[0].place >= 0:
+            labels = [data.label(i) for i in unexplained]
+            diagnoses = [d for d in diagnoses if not (d.kind == "unknown" and d.where in labels)]
+            origin_diagnosis = Diagnosis(
+                origins[0].kind,
+                describe_operation(data.trace, origins[0].place),
+                origins[0].text,
+                (_entry_text(rows[unexplained[0]]),),
             )
-            return [told, *found]
-        found = [_with_origin(data, d, lost, begun) for d in found]
-    return found
+            return [origin_diagnosis, *diagnoses]
+        diagnoses = [_with_origin(data, d, unexplained, origins) for d in diagnoses]
+    return diagnoses
 
 
-def _with_origin(data: GradientData, d: Diagnosis, lost: list[int], begun: list[ErrorOrigin]) -> Diagnosis:
+def _with_origin(data: GradientData, d: Diagnosis, unexplained: list[int], origins: list[ErrorOrigin]) -> Diagnosis:
     """Return an unexplained diagnosis with the sentence that tells where in the graph its error begins, if known."""
-    at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == data.label(i)), len(begun))
-    if at >= len(begun) or not begun[at].text:
+    position = next(
+        (k for k, i in enumerate(unexplained) if d.kind == "unknown" and d.where == data.label(i)), len(origins)
+    )
+    if position >= len(origins) or not origins[position].text:
         return d
-    return replace(d, text=f"{d.text} {begun[at].text}")
+    return replace(d, text=f"{d.text} {origins[position].text}")
 
 
-def is_harmless_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
+def only_shape_diagnosis(label: str, user_shape: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
     """Return the diagnosis of right numbers in a wrong shape: harmless if only axes of length 1 in front differ.
 
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
-    text = f"The numbers are right, but the shape is {got} and should be {shape}: "
-    if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):
+    text = f"The numbers are right, but the shape is {user_shape} and should be {shape}: "
+    if user_shape[len(user_shape) - len(shape) :] == shape and math.prod(user_shape) == math.prod(shape):
         return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
-    if shape[len(shape) - len(got) :] == got and math.prod(got) == math.prod(shape):
+    if shape[len(shape) - len(user_shape) :] == user_shape and math.prod(user_shape) == math.prod(shape):
         return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
     text += "it does not have the shape of the input, so an update with it would fail or broadcast. "
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
@@ -92,7 +103,7 @@ def is_harmless_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) 
 
 def _shape_diagnosis(data: GradientData, i: int) -> Diagnosis | None:
     """Return the diagnosis of a gradient that has another shape than its input, or None."""
-    m, g = data.mine[i], data.right[i]
+    m, g = data.user_gradients[i], data.right_gradients[i]
     if m.shape == g.shape:
         return None
     label = data.label(i)
@@ -100,7 +111,7 @@ def _shape_diagnosis(data: GradientData, i: int) -> Diagnosis | None:
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
     if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= data.rounding[i]).all():
-        return is_harmless_shape(label, m.shape, g.shape)
+        return only_shape_diagnosis(label, m.shape, g.shape)
     try:
         summed = sum_to(m, g.shape)
     except ValueError:
@@ -111,7 +122,7 @@ def _shape_diagnosis(data: GradientData, i: int) -> Diagnosis | None:
             "the sum over them. That sum is missing.", (f"it has shape {m.shape}, the input {g.shape}",),
             r"\bar b = \sum_n g_n",
         )  # fmt: skip
-    for part in before_summing(data, i):
+    for part in unsummed_gradients(data, i):
         for axis in range(part.ndim):
             total = part.sum(axis=axis)
             if total.size == m.size and equal_to_rounding(data, m.reshape(total.shape), total):
@@ -122,30 +133,33 @@ def _shape_diagnosis(data: GradientData, i: int) -> Diagnosis | None:
 
 def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
     """Return a diagnosis that needs no search of operations, or None: kink, rounding, conjugate, NaN, transpose."""
-    m, g, label = data.mine[i], data.right[i], data.label(i)
+    m, g, label = data.user_gradients[i], data.right_gradients[i], data.label(i)
     if m.shape != g.shape:
         return Diagnosis("unknown", label, f"The gradient {row.note}; it needs the shape of its input.")
     if in_hull:
         return Diagnosis(
-            "kink", label, "Manual and graph differ only at a kink of the function, where it has no derivative. "
-            "Neither is wrong: any weighted mean of the slopes on its sides is a valid convention.", (_entry(row),),
-        )  # fmt: skip
+            "kink",
+            label,
+            "Manual and graph differ only at a kink of the function, where it has no derivative. "
+            "Neither is wrong: any weighted mean of the slopes on its sides is a valid convention.",
+            (_entry_text(row),),
+        )
     if not np.isfinite(m).all():
         return Diagnosis("unknown", label, f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large "
                          "number. Look for a division by something that is 0 "
                          "here.", (f"first at {list(row.worst)}",))  # fmt: skip
-    if not data.bads[i].any():
+    if not data.wrong_masks[i].any():
         return Diagnosis("unknown", label, "Manual and graph agree, but the numerical derivative does not: a kink or a "
-                         "jump may be very near, or both share a mistake.", (_entry(row),))  # fmt: skip
+                         "jump may be very near, or both share a mistake.", (_entry_text(row),))  # fmt: skip
     if row.odd == "graph":
         return Diagnosis("unknown", label, "Here manual and numerical agree and the graph is the odd one out: a rule "
-                         "is wrong. If it is one of this library, please report it.", (_entry(row),))  # fmt: skip
+                         "is wrong. If it is one of this library, please report it.", (_entry_text(row),))  # fmt: skip
     if g.dtype.kind == "c" and (np.abs(m - np.conj(g)) <= data.rounding[i]).all():
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
                          "define it that way (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
-    if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and data.bads[i].mean() > 0.3 and (
-            int(data.bads[i].sum()) > 3) and has_float32_values(m):
+    if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and data.wrong_masks[i].mean() > 0.3 and (
+            int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
@@ -154,55 +168,70 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     return None
 
 
-def _entry(row: Row) -> str:
+def _entry_text(row: Row) -> str:
     return f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, numerical {row.numerical:.9g}"
 
 
-def _unknown(data: GradientData, i: int, row: Row) -> Diagnosis:
-    m, g, label = data.mine[i], data.right[i], data.label(i)
+def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
+    m, g, label = data.user_gradients[i], data.right_gradients[i], data.label(i)
     if m.dtype.kind == "f":
-        for what, pattern in ((label, data.leaves[i]), (f"sign({label})", np.sign(data.leaves[i]))):
+        for pattern_text, pattern in (
+            (label, data.float64_inputs[i]),
+            (f"sign({label})", np.sign(data.float64_inputs[i])),
+        ):
             square = float(np.vdot(pattern, pattern))
             c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
                 kind, sign, is_ = ("extra_penalty", "plus", "not in the function") if c > 0 else (
                     "missing_penalty", "minus", "missing or too small")  # fmt: skip
-                text = (f"It is the right gradient {sign} {fraction(abs(c))} {what}, like the gradient of a penalty "
-                        f"that is {is_}.")  # fmt: skip
-                return Diagnosis(kind, label, text, (_entry(row),))
-    return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, data.bads[i]), (_entry(row),))
+                text = (
+                    f"It is the right gradient {sign} {fraction(abs(c))} {pattern_text}, like the gradient of a "
+                    f"penalty that is {is_}."
+                )
+                return Diagnosis(kind, label, text, (_entry_text(row),))
+    return Diagnosis(
+        "unknown", label, describe(f"the gradient of {label}", m, g, data.wrong_masks[i]), (_entry_text(row),)
+    )
 
 
-def _joint(data: GradientData, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
+def _find_joint_diagnosis(data: GradientData, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
     """Find the mistake, or the factor, that explains the gradients of some inputs and leaves the right ones right."""
-    every = list(range(len(data.mine)))
-    told: list[tuple[float, Diagnosis]] = []
-    whole = fit_factor(data, wrong, lambda trace, right: right)
-    if whole is not None and not whole.is_one:
-        label, here = ", ".join(data.label(i) for i in wrong), False
-        if len(wrong) == len(every) > 1 and data.trace.operations and whole.name != "0":
-            label, here = describe_operation(data.trace, 0), True
-        cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
-        cost += 0.5 * (1 < len(wrong) < len(every))  # to name one operation says more than a list of inputs
-        told.append((cost, _scaled(data, label, whole, r"\bar x = J^T g", "", here)))
-    right = [i for i in every if i not in wrong and not data.bads[i].any()]  # the mistake must not change these
-    over = sorted([*wrong, *right])
+    all_inputs = list(range(len(data.user_gradients)))
+    candidates: list[tuple[float, Diagnosis]] = []
+    common_factor = fit_factor(data, wrong, lambda trace, right_inputs: right_inputs)
+    if common_factor is not None and not common_factor.is_one:
+        label, is_operation = ", ".join(data.label(i) for i in wrong), False
+        if len(wrong) == len(all_inputs) > 1 and data.trace.operations and common_factor.name != "0":
+            label, is_operation = describe_operation(data.trace, 0), True
+        cost = (
+            1.05
+            + 0.3 * (not common_factor.is_sign) * (common_factor.name not in ("0", "2", "1/2"))
+            - 0.2 * (common_factor.name == "0")
+        )
+        cost += 0.5 * (1 < len(wrong) < len(all_inputs))  # to name one operation says more than a list of inputs
+        candidates.append((cost, _scale_diagnosis(data, label, common_factor, r"\bar x = J^T g", "", is_operation)))
+    right_inputs = [
+        i for i in all_inputs if i not in wrong and not data.wrong_masks[i].any()
+    ]  # the mistake must not change these
+    input_numbers = sorted([*wrong, *right_inputs])
     for search in searches:
-        found = search.matches(over, linear=search is searches[0])
-        told += [_cost_and_diagnosis(search.data, match, wrong) for match in found]
-        if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
+        matches = search.matches(input_numbers, linear=search is searches[0])
+        candidates += [_cost_and_diagnosis(search.data, match, wrong) for match in matches]
+        if any(match.factor.is_one and match.mutant.cost <= USUAL for match in matches):
             break
-    if not told and right:
+    if not candidates and right_inputs:
         names = ", ".join(data.label(i) for i in wrong)
         for search in searches:
             for match in search.matches(wrong, linear=False):
-                cost, one = _cost_and_diagnosis(search.data, match, wrong)
-                told.append((cost, replace(one, text=f"{one.text} This affects only the gradient of {names}.")))
-    if not told:
+                cost, diagnosis = _cost_and_diagnosis(search.data, match, wrong)
+                candidates.append(
+                    (cost, replace(diagnosis, text=f"{diagnosis.text} This affects only the gradient of {names}."))
+                )
+    if not candidates:
         return None
-    told.sort(key=lambda pair: pair[0])
-    best = told[0][1]
-    return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in told[1:] if d.kind != best.kind)))
+    candidates.sort(key=lambda pair: pair[0])
+    best = candidates[0][1]
+    return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in candidates[1:] if d.kind != best.kind)))
 
 
 def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) -> tuple[float, Diagnosis]:
@@ -226,34 +255,36 @@ def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) 
         cost = mutant.cost + 0.5 * bool(times)
         return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(data), equation, name)
     if factor.name == "0":
-        lost = _lost(data, mutant, label, equation)
-        return {"missing_penalty": 0.95, "statistic_as_constant": 0.97}.get(lost.kind, 1.02), lost
-    return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scaled(
+        diagnosis = _lost_gradient_diagnosis(data, mutant, label, equation)
+        return {"missing_penalty": 0.95, "statistic_as_constant": 0.97}.get(diagnosis.kind, 1.02), diagnosis
+    return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scale_diagnosis(
         data, label, factor, equation, name)
 
 
 def _evidence(data: GradientData) -> tuple[str, ...]:
-    more = f", and at {len(data.probes)} other points" if data.probes else ""
-    return (f"with this mistake, the graph gives the gradients of the backward up to rounding{more}",)
+    others_text = f", and at {len(data.probes)} other points" if data.probes else ""
+    return (f"with this mistake, the graph gives the gradients of the backward up to rounding{others_text}",)
 
 
 def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    first = next((i for i, x in enumerate(data.leaves) if np.ndim(x) > 1), 0)
+    first = next((i for i, x in enumerate(data.float64_inputs) if np.ndim(x) > 1), 0)
     return factor.words.replace("the number of samples", f"the number of rows of {data.label(first)}")
 
 
-def _scaled(data: GradientData, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
-    on = " from here on" if here else ""
+def _scale_diagnosis(
+    data: GradientData, label: str, factor: Factor, equation: str, name: str, is_operation: bool = True
+) -> Diagnosis:
+    suffix = " from here on" if is_operation else ""
     if factor.is_sign:
-        return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(data), equation, name)
+        return Diagnosis("sign", label, f"The gradient has the wrong sign{suffix}.", _evidence(data), equation, name)
     if factor.name == "0":
         return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(data), equation, name, "0")
-    text = f"The gradient is {_factor_text(data, factor)} times the right one{on}."
+    text = f"The gradient is {_factor_text(data, factor)} times the right one{suffix}."
     return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 
-def _lost(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
@@ -262,7 +293,7 @@ def _lost(data: GradientData, mutant: Mutant | Recomputed, label: str, equation:
         leaf = next(iter(leaves))
         i = data.trace.inputs.index(leaf)
         made = mutant.walk(data.trace)
-        through = data.right[i] - (made[i] if made is not None else 0)
+        through = data.right_gradients[i] - (made[i] if made is not None else 0)
         for pattern in (leaf.out, np.sign(leaf.out)):
             square = float(np.vdot(pattern, pattern).real)
             if square and equal_to_rounding(data, through, float(np.vdot(pattern, through).real) / square * pattern):

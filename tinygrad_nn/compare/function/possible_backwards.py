@@ -29,11 +29,11 @@ class Batch(NamedTuple):
     leaves: list[Array]
     g: Any
     outs: list[Array]
-    right: list[Array]
+    right_gradients: list[Array]
     error: list[Array]
     ignored: list[Array]
 
-    def fresh(self) -> tuple[Inputs, list[Array], Any]:
+    def copy_arguments(self) -> tuple[Inputs, list[Array], Any]:
         """Return copies of inputs, leaves and cotangents, which a changed backward may write into."""
         memo: dict[int, Any] = {}
         inputs = self.code.inputs._replace(leaves=copy_value(self.code.inputs.leaves, memo))
@@ -44,61 +44,62 @@ class PossibleBackward(NamedTuple):
     """A function whose lines are searched for the mistake.
 
     `call` calls a changed function in its place; `finish` returns from its result the function's results (or None) and
-    the gradients; `whole` says that gradients are stored elsewhere, so that the return value alone does not show them.
+    the gradients; `stores_gradients` says that gradients are stored elsewhere, so that the return value alone does not
+    show them.
     """
 
     target: Any
     call: Callable[[Any, Batch], Any]
     finish: Callable[[Any], tuple[list[Array] | None, Any]]
-    whole: bool
+    stores_gradients: bool
 
 
-def possible_backwards(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator[PossibleBackward]:
+def possible_backwards(code: Code, f: Any, user_inputs: Any, manual: Any, first: Batch) -> Iterator[PossibleBackward]:
     """Yield the functions in which the mistake may be: the backward, or for objects the methods that it calls."""
     if callable(manual) and (code.backward is manual or code.backward == manual) and not isinstance(manual, type):
 
         def call(new: Any, batch: Batch) -> Any:
-            return recognize_code(f, given, new).back(*batch.fresh())
+            return recognize_code(f, user_inputs, new).back(*batch.copy_arguments())
 
         yield PossibleBackward(manual, call, lambda value: (None, value), False)
     elif manual is None and code.backward is None and isinstance(f, types.FunctionType):
 
-        def alone(new: Any, batch: Batch) -> Any:
+        def call_with_same_draws(new: Any, batch: Batch) -> Any:
             with same_draws():
-                return call_function(new, *batch.fresh()[:2])
+                return call_function(new, *batch.copy_arguments()[:2])
 
-        def parted(value: Any) -> tuple[list[Array], Any]:
+        def split_result(value: Any) -> tuple[list[Array], Any]:
             place = value_position(value)
             return [np.asarray(value[place])], besides_value(value, place)
 
-        yield PossibleBackward(f, alone, parted, False)
+        yield PossibleBackward(f, call_with_same_draws, split_result, False)
     else:
-        for holder, name, target in _called_methods(lambda: code.back(*first.fresh()))[:MOST]:
+        for owner, name, target in _called_methods(lambda: code.back(*first.copy_arguments()))[:MOST]:
 
-            def within(new: Any, batch: Batch, holder: Any = holder, name: str = name) -> Any:
-                with _replacing(holder, name, new):
-                    inputs, leaves, _ = batch.fresh()
+            def call_replaced(new: Any, batch: Batch, owner: Any = owner, name: str = name) -> Any:
+                with _replacing(owner, name, new):
+                    inputs, leaves, _ = batch.copy_arguments()
                     outs = [np.asarray(out) for out in results(batch.code.run(inputs, leaves))]
-                    return outs, batch.code.back(*batch.fresh())
+                    return outs, batch.code.back(*batch.copy_arguments())
 
-            yield PossibleBackward(target, within, lambda value: value, True)
+            yield PossibleBackward(target, call_replaced, lambda value: value, True)
 
 
 @contextmanager
-def _replacing(holder: Any, name: str, new: Any) -> Iterator[None]:
+def _replacing(owner: Any, name: str, new: Any) -> Iterator[None]:
     """Replace a function of a class or a module inside the ``with``."""
-    old = inspect.getattr_static(holder, name) if isinstance(holder, type) else vars(holder)[name]
+    old = inspect.getattr_static(owner, name) if isinstance(owner, type) else vars(owner)[name]
     wrapped = type(old)(new) if isinstance(old, (staticmethod, classmethod)) else new
-    setattr(holder, name, wrapped)
+    setattr(owner, name, wrapped)
     try:
         yield
     finally:
-        setattr(holder, name, old)
+        setattr(owner, name, old)
 
 
 def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
     """Return the user's methods that the last call of user code ran, in order, each as (class, name, function)."""
-    seen: list[tuple[types.FrameType, types.CodeType, Any]] = []
+    calls: list[tuple[types.FrameType, types.CodeType, Any]] = []
 
     def enter(frame: types.FrameType, event: str, arg: Any) -> None:
         if _is_own(frame):
@@ -106,18 +107,18 @@ def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
             while back is not None and not _is_own(back) and not back.f_code.co_filename.startswith(PACKAGE):
                 back = back.f_back
             if back is None or not _is_own(back):  # called by this package: a forward, or the backward
-                seen.clear()
+                calls.clear()
             names = frame.f_code.co_varnames[: min(1, frame.f_code.co_argcount)]
-            seen.append((frame, frame.f_code, frame.f_locals.get(names[0]) if names else None))
+            calls.append((frame, frame.f_code, frame.f_locals.get(names[0]) if names else None))
 
     with tracing_calls(enter):
         run()
-    found: list[tuple[Any, str, Any]] = []
-    for frame, code, owner in seen:
+    methods: list[tuple[Any, str, Any]] = []
+    for frame, code, owner in calls:
         place = _defining_class(frame, code, owner)
-        if place is not None and place[2] not in [f[2] for f in found]:
-            found.append(place)
-    return found
+        if place is not None and place[2] not in [f[2] for f in methods]:
+            methods.append(place)
+    return methods
 
 
 def _is_own(frame: types.FrameType) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...node import Node
 from ...transforms import alias
-from ..mistakes import FAR, RARE, Mistake, moving, value_name
+from ..mistakes import FAR, RARE, Mistake, differentiated_arguments, value_name
 from ..paths import Array, Traced, args_of, copy_node, gradients, parents_of, rerun_nodes
 from ..pattern import fraction
 
@@ -34,7 +34,7 @@ class Recomputed(NamedTuple):
     linear: bool = False
     times: int = 1
     slot: None = None
-    wide: bool = False
+    is_unsummed: bool = False
 
     @property
     def place(self) -> int:
@@ -47,32 +47,34 @@ class Recomputed(NamedTuple):
             return None
         try:
             with np.errstate(all="ignore"):
-                made = self.make(graph, self.place)
-                twins = rerun_nodes(graph.operations, {graph.operations[self.place]: made})
+                new_node = self.make(graph, self.place)
+                twins = rerun_nodes(graph.operations, {graph.operations[self.place]: new_node})
         except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError):
             return None
         outs = [(twins.get(node, node), g) for node, g in graph.outs]
         return gradients(Traced(outs, graph.inputs, [twins.get(node, node) for node in graph.operations]))
 
 
-def recomputed(graph: Traced, mine: Sequence[Array]) -> Iterator[Recomputed]:
+def recomputed_mutants(graph: Traced, user_gradients: Sequence[Array]) -> Iterator[Recomputed]:
     """Yield each value of a graph computed in another way, where constants are fitted to the user's gradients."""
     for place, node in enumerate(graph.operations):
-        yield from _left_out(place, node)
-        yield from _constants(graph, place, node, mine)
+        yield from _skipped_operations(place, node)
+        yield from _constants(graph, place, node, user_gradients)
 
 
 def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float = FAR) -> Recomputed:
-    said = (f"{text} So this value, recomputed in the backward pass, and all values that follow from it differ from "
-            "those of the forward pass.")  # fmt: skip
-    return Recomputed(kind, said, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
+    sentence = (
+        f"{text} So this value, recomputed in the backward pass, and all values that follow from it differ from "
+        "those of the forward pass."
+    )
+    return Recomputed(kind, sentence, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
 
 
-def _left_out(place: int, node: Node) -> Iterator[Recomputed]:
+def _skipped_operations(place: int, node: Node) -> Iterator[Recomputed]:
     """Yield the mistakes that an operation is left out, so that its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
     args = args_of(node)
-    for slot in moving(node):
+    for slot in differentiated_arguments(node):
         arg = np.asarray(args[slot])
         if name == "alias" or arg.shape != np.shape(node.out) or np.array_equal(arg, node.out):
             continue
@@ -96,7 +98,7 @@ def _left_out(place: int, node: Node) -> Iterator[Recomputed]:
         yield _entry(kind, text, place, replaced, (slot, "replaced"), FACTOR if factor else RARE + FAR - 1)
 
 
-def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> Iterator[Recomputed]:
+def _constants(graph: Traced, place: int, node: Node, user_gradients: Sequence[Array]) -> Iterator[Recomputed]:
     """Yield the mistakes that epsilon is forgotten, has another value, or is added after the square root."""
     added = _added_epsilon(node)
     root = node.primitive is not None and node.primitive.name == "sqrt" and _added_epsilon((node.parents or (None,))[0])
@@ -110,16 +112,16 @@ def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> 
             x = _moving_part(inner)
             return copy_node(node, out=np.sqrt(x) + value if behind else x + value)
 
-        tried = {0.0: "is forgotten", float(c): "is added outside the root; it should be inside"} if behind else {
+        variants = {0.0: "is forgotten", float(c): "is added outside the root; it should be inside"} if behind else {
             0.0: "is forgotten"}  # fmt: skip
-        other = _fitted(graph, place, mine, make, float(c))
-        if other is not None:
+        fitted = _fit_constant(graph, place, user_gradients, make, float(c))
+        if fitted is not None:
             where = "added outside the root" if behind else "added"
-            tried[other] = f"is wrong: {fraction(other, 1e-4)} is {where}; it should be {fraction(float(c))}"
-        for value, said in tried.items():
+            variants[fitted] = f"is wrong: {fraction(fitted, 1e-4)} is {where}; it should be {fraction(float(c))}"
+        for value, clause in variants.items():
             if behind or value != float(c):
                 other_sum = partial(make, value=value)
-                yield _entry("wrong_epsilon", f"Epsilon {said}.", place, other_sum, (behind, value), RARE)
+                yield _entry("wrong_epsilon", f"Epsilon {clause}.", place, other_sum, (behind, value), RARE)
 
 
 def _added_epsilon(node: Any) -> float:
@@ -135,30 +137,34 @@ def _moving_part(node: Any) -> Array:
     return next(np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is not None)
 
 
-def _fitted(graph: Traced, place: int, mine: Sequence[Array], make: Any, c: float) -> float | None:
+def _fit_constant(graph: Traced, place: int, user_gradients: Sequence[Array], make: Any, c: float) -> float | None:
     """Return the constant with which the gradients equal the user's along a random direction, by the secant method.
 
     Return None if there is none, or none that differs from the right constant `c` and has few digits.
     """
     rng = np.random.default_rng(0)
-    u = [rng.normal(size=np.shape(m)) for m in mine]
+    u = [rng.normal(size=np.shape(m)) for m in user_gradients]
 
-    def off(value: float) -> float:
-        made = _entry("", "", place, partial(make, value=value), None).walk(graph)
-        if made is None or any(a.shape != b.shape for a, b in zip(made, mine, strict=True)):
+    def misfit(value: float) -> float:
+        mutant_gradients = _entry("", "", place, partial(make, value=value), None).walk(graph)
+        if mutant_gradients is None or any(
+            a.shape != b.shape for a, b in zip(mutant_gradients, user_gradients, strict=True)
+        ):
             return np.nan
-        return sum(float(np.real(np.vdot(v, a - b))) for v, a, b in zip(u, made, mine, strict=True))
+        return sum(
+            float(np.real(np.vdot(v, a - b))) for v, a, b in zip(u, mutant_gradients, user_gradients, strict=True)
+        )
 
-    one, two = c, 2 * c + 1e-3
-    low, high = off(one), off(two)
+    previous, current = c, 2 * c + 1e-3
+    low, high = misfit(previous), misfit(current)
     for _ in range(SECANTS):
         if not np.isfinite([low, high]).all() or low == high:
             return None
-        one, two, low = two, two - high * (two - one) / (high - low), high
-        if not 0 <= two < 10:
+        previous, current, low = current, current - high * (current - previous) / (high - low), high
+        if not 0 <= current < 10:
             return None
-        high = off(two)
-        if abs(two - one) <= 1e-12 * (abs(two) + 1e-12):
+        high = misfit(current)
+        if abs(current - previous) <= 1e-12 * (abs(current) + 1e-12):
             break
-    near = float(f"{two:.6g}")
-    return near if abs(near - c) > 1e-4 * c and abs(near - two) <= 1e-7 * abs(two) + 1e-12 else None
+    rounded = float(f"{current:.6g}")
+    return rounded if abs(rounded - c) > 1e-4 * c and abs(rounded - current) <= 1e-7 * abs(current) + 1e-12 else None

@@ -15,14 +15,14 @@ from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Row
-from ..experiment import Experiment, Manual, given_experiment, own_generator, similar_experiments, varied_experiments
+from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
 from ..numerical.referee import Referee
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import gradients, traced
 from ..report import ComparisonReport
-from ..rows import Checked, Comparison, checked_entries, compare_row
+from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
 from .fit import Witness
 from .lines import with_source_lines
 from .verdict import diagnose
@@ -46,7 +46,7 @@ class GraphValues(NamedTuple):
     db: list[Array]
 
 
-def by_graph(case: Experiment, dtype: Any) -> GraphValues:
+def run_graph(case: Experiment, dtype: Any) -> GraphValues:
     """Build the graph of an experiment in a dtype, walk back, and return its values and gradients."""
     model = []
     for layer, W, b in zip(case.model, case.W, case.b, strict=True):
@@ -56,20 +56,20 @@ def by_graph(case: Experiment, dtype: Any) -> GraphValues:
     x, y = case.x.astype(dtype), case.y.astype(dtype)
     masks = [None if m is None else m.astype(dtype) for m in case.masks]
     loss = objective(LayerLoss(model, case.solver, y), x, y, masks)
-    kept: dict[Any, Array] = {}
-    arrived = walk(loss.node, np.ones((), dtype), keep=kept.__setitem__)  # type: ignore[arg-type]
+    gradient_of: dict[Any, Array] = {}
+    leaf_gradients = walk(loss.node, np.ones((), dtype), keep=gradient_of.__setitem__)  # type: ignore[arg-type]
     z, a, delta = [], [], []
     nodes = sorted(ancestors([loss.node]), key=lambda node: node.index)  # type: ignore[list-item]
     for k, layer in enumerate(model, 1):
-        mine = [node for node in nodes if node.scope == f"layer {k}" and node.primitive is not None]
-        weighted = next(node for node in mine if node.primitive.name == "affine")  # type: ignore[union-attr]
+        layer_nodes = [node for node in nodes if node.scope == f"layer {k}" and node.primitive is not None]
+        weighted = next(node for node in layer_nodes if node.primitive.name == "affine")  # type: ignore[union-attr]
         z.append(np.asarray(weighted.out))
-        delta.append(np.asarray(kept.get(weighted, np.zeros_like(z[-1]))))
-        a.append(np.asarray(mine[-1].out if k < len(model) else layer.act(z[-1])))
+        delta.append(np.asarray(gradient_of.get(weighted, np.zeros_like(z[-1]))))
+        a.append(np.asarray(layer_nodes[-1].out if k < len(model) else layer.act(z[-1])))
     zero = [np.zeros_like(p.data) for layer in model for p in (layer.W, layer.b)]
-    both = [arrived.get(p.node, zero[i])  # type: ignore[arg-type]
-            for i, p in enumerate(p for layer in model for p in (layer.W, layer.b))]
-    return GraphValues(float(loss.data), z, a, delta, both[::2], both[1::2])
+    parameter_gradients = [leaf_gradients.get(p.node, zero[i])  # type: ignore[arg-type]
+                           for i, p in enumerate(p for layer in model for p in (layer.W, layer.b))]
+    return GraphValues(float(loss.data), z, a, delta, parameter_gradients[::2], parameter_gradients[1::2])
 
 
 class ThreeRoads:
@@ -77,18 +77,18 @@ class ThreeRoads:
 
     def __init__(self, case: Experiment, manual: Manual) -> None:
         """Compute the first two roads; the numerical one is computed later, entry by entry. The loss must be finite."""
-        case.answer = case.ask(manual)
+        case.answer = case.run_user_backward(manual)
         self.case, self.noise, self.referee = case, bounds(case), Referee(case)
-        self.graph = by_graph(case, np.float64)
-        self.own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
+        self.graph = run_graph(case, np.float64)
+        self.graph_in_model_dtype = run_graph(case, case.dtype) if case.dtype != np.float64 else None
         self.eps = SAFETY * float(np.finfo(case.dtype).eps)
 
     @property
     def title(self) -> str:
         """One line that tells what was compared: widths, activations, loss, rows and dtype."""
         case = self.case
-        wide = " - ".join(map(str, (case.model[0].n_in, *(layer.n_out for layer in case.model))))
-        return f"{wide} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
+        widths = " - ".join(map(str, (case.model[0].n_in, *(layer.n_out for layer in case.model))))
+        return f"{widths} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
 
     @property
     def losses(self) -> dict[str, float]:
@@ -102,61 +102,82 @@ class ThreeRoads:
 
         `entries` tells for each parameter how many entries, or which ones, to differentiate numerically.
         """
-        answer, graph, noise, own = self.case.answer, self.graph, self.noise, self.own
+        answer, graph, noise, in_model_dtype = self.case.answer, self.graph, self.noise, self.graph_in_model_dtype
         rows: list[Row] = []
         for k in range(len(self.case.W)):
-            for part, mine, theirs, bound in (
+            for part, user_gradient, graph_gradient, bound in (
                 ("W", answer.dW[k], graph.dW[k], noise.dW[k]), ("b", answer.db[k], graph.db[k], noise.db[k]),
             ):  # fmt: skip
-                ask = self.referee.weight if part == "W" else self.referee.bias
-                along = self._along(k, part, theirs, bound, rng, directions)
-                float32 = None if own is None else (own.dW if part == "W" else own.db)[k]
-                what = Comparison(f"layer {k + 1} {part}", "parameter", mine, theirs, self.eps * bound, float32)
+                differentiate = self.referee.weight if part == "W" else self.referee.bias
+                directional = self._directional_derivatives(k, part, graph_gradient, bound, rng, directions)
+                float32 = (
+                    None if in_model_dtype is None else (in_model_dtype.dW if part == "W" else in_model_dtype.db)[k]
+                )
+                pair = ArrayPair(
+                    f"layer {k + 1} {part}", "parameter", user_gradient, graph_gradient, self.eps * bound, float32
+                )
 
-                def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> Checked:
-                    slope = ask(k, index)
-                    return Checked(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
+                def judge(
+                    index: Any, differentiate: Any = differentiate, k: int = k, bound: Array = bound
+                ) -> CheckedEntry:
+                    slope = differentiate(k, index)
+                    return CheckedEntry(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
 
-                rows.append(compare_row(what, judge, rng, entries[len(rows)], along)[0])
+                rows.append(compare_row(pair, judge, rng, entries[len(rows)], directional)[0])
         return rows
 
-    def _along(
+    def _directional_derivatives(
         self, k: int, part: str, gradient: Array, bound: Array, rng: np.random.Generator, count: int
     ) -> list[tuple[float, float, float]]:
         """Return (graph, numerical, bound) of the derivative along random directions of one parameter."""
-        along = []
+        derivatives = []
         for _ in range(count):
             v: Array = np.asarray(rng.normal(size=gradient.shape))
             slope = self.referee.direction(k, part, v)
             if not slope.kink:
                 allowed = SAFETY * EPS * float((bound * np.abs(v)).sum())
-                along.append((float((gradient * v).sum()), slope.value, allowed))
-        return along
+                derivatives.append((float((gradient * v).sum()), slope.value, allowed))
+        return derivatives
 
-    def between(self, delta: Sequence[Array | None], rng: np.random.Generator) -> list[Row]:
+    def intermediates(self, delta: Sequence[Array | None], rng: np.random.Generator) -> list[Row]:
         """Return a row for z, a and delta of each layer; `delta` holds the user's deltas, None if not known."""
-        case, graph, noise, own, referee, rows = self.case, self.graph, self.noise, self.own, self.referee, []
+        case, graph, noise, in_model_dtype, referee, rows = (
+            self.case,
+            self.graph,
+            self.noise,
+            self.graph_in_model_dtype,
+            self.referee,
+            [],
+        )
         cache = case.cache()
         for k in range(len(case.W)):
-            values = (("z", cache.z[k], graph.z[k], noise.z[k], own and own.z[k]),
-                      ("a", cache.a[k], graph.a[k], noise.a[k], own and own.a[k]))  # fmt: skip
-            for name, mine, theirs, bound, float32 in values:
-                what = Comparison(f"layer {k + 1} {name}", "intermediate", mine, theirs, self.eps * bound, float32)
-                seen = (referee.z if name == "z" else case.a)[k]
+            values = (("z", cache.z[k], graph.z[k], noise.z[k], in_model_dtype and in_model_dtype.z[k]),
+                      ("a", cache.a[k], graph.a[k], noise.a[k], in_model_dtype and in_model_dtype.a[k]))  # fmt: skip
+            for name, user_value, graph_value, bound, float32 in values:
+                pair = ArrayPair(
+                    f"layer {k + 1} {name}", "intermediate", user_value, graph_value, self.eps * bound, float32
+                )
+                referee_value = (referee.z if name == "z" else case.a)[k]
 
-                def known(index: Any, seen: Array = seen, bound: Array = bound) -> Checked:
-                    return Checked(float(seen[index]), SAFETY * EPS * float(bound[index]), False)
+                def check_value(index: Any, referee_value: Array = referee_value, bound: Array = bound) -> CheckedEntry:
+                    return CheckedEntry(float(referee_value[index]), SAFETY * EPS * float(bound[index]), False)
 
-                rows.append(compare_row(what, known, rng, FEW)[0])
-            what = Comparison(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
-                              self.eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
+                rows.append(compare_row(pair, check_value, rng, FEW)[0])
+            pair = ArrayPair(
+                f"layer {k + 1} delta",
+                "intermediate",
+                delta[k],
+                graph.delta[k],
+                self.eps * noise.delta[k],
+                None if in_model_dtype is None else in_model_dtype.delta[k],
+            )
 
-            def at(index: Any, k: int = k) -> Checked:
+            def check_delta(index: Any, k: int = k) -> CheckedEntry:
                 slope = referee.delta(k, index)
-                return Checked(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
+                return CheckedEntry(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
 
             unknown = "not known: the code returns dW and db only"
-            rows.append(compare_row(what, at, rng, FEW, unknown=unknown)[0])
+            rows.append(compare_row(pair, check_delta, rng, FEW, unknown=unknown)[0])
         return rows
 
 
@@ -170,24 +191,26 @@ def compare_model(
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
     generator = own_generator(rng)
     with np.errstate(all="ignore"):  # the report says in words which numbers are not finite
-        case = given_experiment(layers, x, y, solver, generator)
+        case = user_experiment(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
         roads = ThreeRoads(case, manual)
-        again = [case.ask(manual), case.ask(manual)]
-        others = [*_answered(varied_experiments(case, generator), manual)]
-        near = [*_answered(similar_experiments(case, generator), manual)]
+        repeated_answers = [case.run_user_backward(manual), case.run_user_backward(manual)]
+        varied = [*_answered_cases(varied_experiments(case, generator), manual)]
+        similar = [*_answered_cases(similar_experiments(case, generator), manual)]
         reg = solver.regularization
-        sized = [*_answered(varied_experiments(case, generator, solver), manual)] if reg.lam or reg.dropout else []
-        found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
-        finding = diagnose(Witness(case, roads.noise), *found, again=again)
+        resized = (
+            [*_answered_cases(varied_experiments(case, generator, solver), manual)] if reg.lam or reg.dropout else []
+        )
+        witnesses = ([Witness(c, None) for c in cases] for cases in (varied, resized, similar))
+        verdict = diagnose(Witness(case, roads.noise), *witnesses, repeated_answers=repeated_answers)
         rows = roads.parameters(generator, [ENTRIES] * (2 * len(layers)))
-        rows += roads.between(finding.delta, generator)
+        rows += roads.intermediates(verdict.delta, generator)
         at_kink = _at_kink(case, roads.noise, rows, generator)
         verified, ratio = roads.referee.verify(generator)
-        report = finding.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
+        report = verdict.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
         if not report.ok:
-            report = replace(report, diagnoses=tuple(with_source_lines(report.diagnoses, manual, [case, *near])))
+            report = replace(report, diagnoses=tuple(with_source_lines(report.diagnoses, manual, [case, *similar])))
     if solver.regularization.dropout:
         seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
         note = (f"The masks come from a separate random stream that {seed} starts, so code that draws masks with the "
@@ -220,17 +243,17 @@ def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random
     sides.look_around(rng, AROUND)
     # the bounds of `noise` hold for the slopes that the equations choose at kinks, those of the sides for all slopes
     hull = Hull(sides, [np.maximum(a, b) for a, b in zip(bounds, sides.rounding(), strict=True)], rng)
-    return hull.open() and hull.holds([g for pair in pairs for g in pair], range(len(leaves)))
+    return hull.has_other_gradients() and hull.contains([g for pair in pairs for g in pair], range(len(leaves)))
 
 
-def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
+def _answered_cases(cases: Sequence[Experiment], manual: Manual) -> Any:
     """Run the user's backward on each experiment, and yield those on which it does not fail.
 
     It may work for the given batch or the given widths only.
     """
     for case in cases:
         try:
-            case.answer = case.ask(manual)
+            case.answer = case.run_user_backward(manual)
         except Exception:  # user code may raise anything
             continue
         yield case
@@ -238,19 +261,23 @@ def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
 
 def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
     checked, size = checked_entries(rows)
-    how = f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among them, "
-    how += f"and along {DIRECTIONS} random directions of each parameter"
-    sure = verified and ratio <= 1
-    return how + (f"; extrapolated differences confirm it along {verified} directions." if sure else ".")
+    text = (
+        f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among them, "
+    )
+    text += f"and along {DIRECTIONS} random directions of each parameter"
+    is_verified = verified and ratio <= 1
+    return text + (f"; extrapolated differences confirm it along {verified} directions." if is_verified else ".")
 
 
 def _no_loss(case: Experiment) -> ComparisonReport:
     """Return the report if the loss is not finite, so that there is no gradient to compare."""
     from ..diagnosis import Diagnosis
 
-    where = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
-    why = (f"z of layer {where + 1} is the first array that is not finite: the weights or the data are too large."
-           if where is not None else f"{case.solver.loss} takes the logarithm of a prediction that is not between 0 "
-           f"and 1: end the model with 'sigmoid' or 'softmax', and not with {case.names[-1]!r}.")  # fmt: skip
-    text = f"The loss of this batch is {float(case.right.loss)}, so there is no gradient, and nothing to compare. {why}"
+    layer = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
+    reason = (f"z of layer {layer + 1} is the first array that is not finite: the weights or the data are too large."
+              if layer is not None else f"{case.solver.loss} takes the logarithm of a prediction that is not between 0 "
+              f"and 1: end the model with 'sigmoid' or 'softmax', and not with {case.names[-1]!r}.")  # fmt: skip
+    text = (
+        f"The loss of this batch is {float(case.right.loss)}, so there is no gradient, and nothing to compare. {reason}"
+    )
     return ComparisonReport("no finite loss", (), (Diagnosis("blind_test", "loss", text),), "loss")

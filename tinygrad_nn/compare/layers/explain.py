@@ -30,7 +30,7 @@ UNKNOWN, FOLLOWED = 4.0, 5.0  # costs of an array that nothing explains, of a de
 class Finding:
     """One mistake: its layer, counted from 0, its part (``delta``, ``W`` or ``b``), its kind, and the evidence.
 
-    If nothing explains the array, `got` is the array that the code returned for the given batch, and `wanted` what it
+    If nothing explains the array, `user_array` is what the code returned for the given batch, and `right_array` what it
     should be, computed from the delta that the code has.
     """
 
@@ -41,8 +41,8 @@ class Finding:
     factor: Factor | None = None
     evidence: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
-    got: Array | None = field(default=None, repr=False, compare=False)
-    wanted: Array | None = field(default=None, repr=False, compare=False)
+    user_array: Array | None = field(default=None, repr=False, compare=False)
+    right_array: Array | None = field(default=None, repr=False, compare=False)
 
     @property
     def times(self) -> str:
@@ -57,21 +57,21 @@ class State(NamedTuple):
     """
 
     delta: tuple[Array | None, ...]
-    found: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     cost: float
     deltas: tuple[tuple[Array | None, ...], ...] = ()
 
     @property
-    def unknown(self) -> bool:
+    def has_unknown(self) -> bool:
         """Whether some array is left unexplained."""
-        return any(f.kind == "unknown" for f in self.found)
+        return any(f.kind == "unknown" for f in self.findings)
 
 
 class Option(NamedTuple):
     """One explanation of dW or db, or of both."""
 
     cost: float
-    found: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
 
 
 def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequence[Finding] | None = None) -> State:
@@ -85,36 +85,36 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
     last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
     for k in range(last, -1, -1):
-        new: list[State] = []
+        new_states: list[State] = []
         for state in states:
-            new += _layer(witnesses, k, state, loss_doubled, only)
-        new = new or [_with_unknown_delta(witnesses, k, state) for state in states]
-        new.sort(key=lambda s: s.cost)
-        states = new[:KEPT]
+            new_states += _layer(witnesses, k, state, loss_doubled, only)
+        new_states = new_states or [_with_unknown_delta(witnesses, k, state) for state in states]
+        new_states.sort(key=lambda s: s.cost)
+        states = new_states[:KEPT]
     return states[0]
 
 
 def _with_unknown_delta(witnesses: Sequence[Witness], k: int, state: State) -> State:
     """Return the state of a layer whose returned delta is explained by no suspect, as an unknown mistake in delta."""
     pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
-    got, wanted = pairs[0] if pairs else (None, None)
+    user_delta, right_delta = pairs[0] if pairs else (None, None)
     text = "delta is wrong, and no known mistake explains it."
-    finding = Finding(k, "delta", "unknown", text, got=got, wanted=wanted)
+    finding = Finding(k, "delta", "unknown", text, user_array=user_delta, right_array=right_delta)
     return _extended(state, [], [], (finding,), UNKNOWN)
 
 
-def needed_factors(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
+def shows_in_batch(user_batch: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
     """Tell whether a finding shows in the given batch: the right equation, on the code's own delta, fails there."""
-    case, k, d = given.case, f.layer, deltas[f.layer]
+    case, k, d = user_batch.case, f.layer, deltas[f.layer]
     if d is None:
         return True
     if f.part != "delta":
-        return any(not _follows([given], k, part, [d]) for part in f.part.split(" and "))
+        return any(not _follows([user_batch], k, part, [d]) for part in f.part.split(" and "))
     above = deltas[k + 1] if k + 1 < len(deltas) else None
     if above is None and k + 1 < len(deltas):
         return True
     right = next(output_suspects(case) if above is None else hidden_suspects(case, k)).compute(case, above)  # type: ignore[arg-type]
-    return right is None or misfit(given, d, right, given.noise and given.noise.delta[k]) > 1
+    return right is None or misfit(user_batch, d, right, user_batch.noise and user_batch.noise.delta[k]) > 1
 
 
 def _layer(
@@ -122,88 +122,103 @@ def _layer(
 ) -> list[State]:
     """Return the explanations of layer k that extend an explanation of the layers above it."""
     last = len(witnesses[0].case.W) - 1
-    active = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
-    if not active:
+    active_indices = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
+    if not active_indices:
         return [replace_delta(state, state.delta)]
-    seen = [witnesses[i] for i in active]
-    above = [state.delta[i] for i in active]
-    case = seen[0].case
+    active_witnesses = [witnesses[i] for i in active_indices]
+    above = [state.delta[i] for i in active_indices]
+    case = active_witnesses[0].case
     suspects = output_suspects(case) if k == last else hidden_suspects(case, k)
     states = []
     for suspect in _allowed(suspects, k, only):
-        base = _compute(suspect, seen, above)
+        base = _compute(suspect, active_witnesses, above)
         if base is None:
             continue
-        for factor, delta in _deltas(seen, k, base):
+        for factor, delta in _deltas(active_witnesses, k, base):
             if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
                 break  # a convention has no factor, and a delta of 0 is evidence for no particular mistake
-            free = suspect.kind == RIGHT and factor.is_one
-            option = _explain_parameters(seen, k, delta, loss_doubled, free, only)
+            is_right = suspect.kind == RIGHT and factor.is_one
+            option = _explain_parameters(active_witnesses, k, delta, loss_doubled, is_right, only)
             if option is None:
                 continue
-            mine = _delta_finding(suspect, factor, k, seen)
+            delta_finding = _delta_finding(suspect, factor, k, active_witnesses)
             cost = suspect.cost + (0 if factor.is_one else 0.5 if suspect.cost else 1) + option.cost
             if suspect.kind == "unknown":
                 cost += 0.5
-            states.append(_extended(state, active, delta, (*mine, *option.found), cost))
+            states.append(_extended(state, active_indices, delta, (*delta_finding, *option.findings), cost))
         if suspect.kind == RIGHT and states and min(s.cost for s in states) == state.cost:
             return [s for s in states if s.cost == state.cost]
-    states = _with_alternatives(states, len(state.found))
-    states += _with_recovered_delta(seen, k, above, state, active, loss_doubled)
+    states = _with_alternatives(states, len(state.findings))
+    states += _with_recovered_delta(active_witnesses, k, above, state, active_indices, loss_doubled)
     return states
 
 
 def _allowed(suspects: Iterator[Suspect], k: int, only: Sequence[Finding] | None) -> Iterator[Suspect]:
     """Return an iterator over the suspects that the findings `only` name in this layer, or over all if it is None."""
-    named = None if only is None else [f.text for f in only if f.layer == k]
-    return (s for s in suspects if named is None or s.kind == RIGHT or any(s.text in text for text in named))
+    allowed_texts = None if only is None else [f.text for f in only if f.layer == k]
+    return (
+        s for s in suspects if allowed_texts is None or s.kind == RIGHT or any(s.text in text for text in allowed_texts)
+    )
 
 
-def _with_alternatives(states: list[State], before: int) -> list[State]:
+def _with_alternatives(states: list[State], position: int) -> list[State]:
     """Return the states, each mistake in delta with the other kinds that give the same delta as its alternatives."""
-    new = []
+    new_states = []
     for s in states:
-        mine = s.found[before] if len(s.found) > before else None
-        if mine is not None and mine.part == "delta":
-            twins = {
-                t.found[before].kind for t in states if t is not s and len(t.found) > before and t.cost < s.cost + 0.6
-                and t.found[before].part == "delta" and t.found[before].kind not in (mine.kind, "unknown", "kink")
+        finding = s.findings[position] if len(s.findings) > position else None
+        if finding is not None and finding.part == "delta":
+            other_kinds = {
+                t.findings[position].kind for t in states
+                if t is not s and len(t.findings) > position and t.cost < s.cost + 0.6
+                and t.findings[position].part == "delta"
+                and t.findings[position].kind not in (finding.kind, "unknown", "kink")
                 and all(np.allclose(a, b, rtol=1e-7, atol=0) for a, b in zip(s.delta, t.delta, strict=True)
                         if a is not None and b is not None)
             }  # fmt: skip
-            found = (*s.found[:before], replace(mine, alternatives=tuple(sorted(twins))), *s.found[before + 1 :])
-            s = s._replace(found=found)
-        new.append(s)
-    return new
+            findings = (
+                *s.findings[:position],
+                replace(finding, alternatives=tuple(sorted(other_kinds))),
+                *s.findings[position + 1 :],
+            )
+            s = s._replace(findings=findings)
+        new_states.append(s)
+    return new_states
 
 
 def _with_recovered_delta(
-    seen: Sequence[Witness], k: int, above: Sequence[Array | None], state: State, active: list[int], loss_doubled: bool
+    witnesses: Sequence[Witness],
+    k: int,
+    above: Sequence[Array | None],
+    state: State,
+    active_indices: list[int],
+    loss_doubled: bool,
 ) -> Iterator[State]:
     """Yield explanations with the delta recovered from dW and db: of another dropout mask, or of an unknown mistake."""
-    read = [recover(w, k) for w in seen]
-    known = [i for i, d in enumerate(read) if d is not None]
-    if not known:
+    recovered = [recover(w, k) for w in witnesses]
+    known_indices = [i for i, d in enumerate(recovered) if d is not None]
+    if not known_indices:
         return
-    stale = stale_mask(seen, k, above, read)
+    stale = stale_mask(witnesses, k, above, recovered)
     for deltas, finding, cost in (
         (stale, Finding(k, "delta", "dropout_mask_stale", "The backward pass uses a dropout mask other than that of "
                         "the forward pass."), 1.5),
-        (read, Finding(k, "delta", "unknown", "delta is wrong, and no known mistake explains it."), FOLLOWED),
+        (recovered, Finding(k, "delta", "unknown", "delta is wrong, and no known mistake explains it."), FOLLOWED),
     ):  # fmt: skip
         if deltas is None:
             continue
-        places = [i for i, d in enumerate(deltas) if d is not None]
-        option = _explain_parameters([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
-        if option is not None and not option.found:
-            finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
+        indices = [i for i, d in enumerate(deltas) if d is not None]
+        option = _explain_parameters([witnesses[i] for i in indices], k, [deltas[i] for i in indices], loss_doubled)  # type: ignore[misc]
+        if option is not None and not option.findings:
+            finding = replace(
+                finding, evidence=(f"read from dW and db in {len(indices)} of {len(witnesses)} experiments",)
+            )
             if finding.kind == "unknown":
-                i = min(places, key=lambda i: not seen[i].case.given)
-                c, d = seen[i].case, above[i]
+                i = min(indices, key=lambda i: not witnesses[i].case.is_user_batch)
+                c, d = witnesses[i].case, above[i]
                 right = next(output_suspects(c) if d is None else hidden_suspects(c, k)).compute(c, d)  # type: ignore[arg-type]
-                where = "" if c.given else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
-                finding = replace(finding, text=where + finding.text, got=deltas[i], wanted=right)
-            yield _extended(state, [active[i] for i in places], [deltas[i] for i in places],  # type: ignore[misc]
+                batch_text = "" if c.is_user_batch else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
+                finding = replace(finding, text=batch_text + finding.text, user_array=deltas[i], right_array=right)
+            yield _extended(state, [active_indices[i] for i in indices], [deltas[i] for i in indices],  # type: ignore[misc]
                             (finding,), cost)  # fmt: skip
 
 
@@ -213,18 +228,18 @@ def replace_delta(state: State, delta: tuple[Array | None, ...]) -> State:
 
 
 def _extended(
-    state: State, active: Sequence[int], delta: Sequence[Array], found: Sequence[Finding], cost: float
+    state: State, active_indices: Sequence[int], delta: Sequence[Array], findings: Sequence[Finding], cost: float
 ) -> State:
     full: list[Array | None] = [None] * len(state.delta)
-    for i, d in zip(active, delta, strict=True):
+    for i, d in zip(active_indices, delta, strict=True):
         full[i] = d
-    return State(tuple(full), (*state.found, *found), state.cost + cost, (*state.deltas, tuple(full)))
+    return State(tuple(full), (*state.findings, *findings), state.cost + cost, (*state.deltas, tuple(full)))
 
 
-def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | None]) -> list[Array] | None:
+def _compute(suspect: Suspect, witnesses: Sequence[Witness], above: Sequence[Array | None]) -> list[Array] | None:
     """Return what a suspect computes in each experiment, or None if it cannot be computed in one."""
     values = []
-    for w, d in zip(seen, above, strict=True):
+    for w, d in zip(witnesses, above, strict=True):
         try:
             with np.errstate(all="ignore"):
                 value = suspect.compute(w.case, d)  # type: ignore[arg-type]
@@ -236,22 +251,26 @@ def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | 
     return values
 
 
-def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
+def _deltas(witnesses: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
     """Yield a delta with factor 1, then times each factor that makes it fit the returned delta, db, or dW."""
     yield Factor("1", 1.0), base
-    told = [w.case.answer.delta for w in seen]
-    if all(d is not None for d in told):
-        fits = [fit_scale(seen, [d[k] for d in told if d], base, [0.0] * len(seen), k)]
+    user_deltas = [w.case.answer.delta for w in witnesses]
+    if all(d is not None for d in user_deltas):
+        factors = [fit_scale(witnesses, [d[k] for d in user_deltas if d], base, [0.0] * len(witnesses), k)]
     else:
         sums = [d.sum(axis=0) for d in base]
-        fits = [fit_scale(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), k)]
-        data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
-        fits.append(fit_scale(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
+        factors = [fit_scale(witnesses, [w.case.answer.db[k] for w in witnesses], sums, [0.0] * len(witnesses), k)]
+        data = [d.T @ w.case.into(k) for w, d in zip(witnesses, base, strict=True)]
+        factors.append(
+            fit_scale(
+                witnesses, [w.case.answer.dW[k] for w in witnesses], data, [w.case.penalty(k) for w in witnesses], k
+            )
+        )
     names = set()
-    for factor in fits:
+    for factor in factors:
         if factor is not None and not factor.is_one and factor.name not in names:
             names.add(factor.name)
-            yield factor, [_apply_factor(w, factor, d, k) for w, d in zip(seen, base, strict=True)]
+            yield factor, [_apply_factor(w, factor, d, k) for w, d in zip(witnesses, base, strict=True)]
 
 
 def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
@@ -264,13 +283,13 @@ def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
     return sign * d if name == "1" else factor.value * d
 
 
-def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witness]) -> tuple[Finding, ...]:
+def _delta_finding(suspect: Suspect, factor: Factor, k: int, witnesses: Sequence[Witness]) -> tuple[Finding, ...]:
     if suspect.kind == RIGHT and factor.is_one:
         return ()
     if suspect.kind != RIGHT:
         times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
         if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
-            scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
+            scale = 1 / (1 - witnesses[0].case.solver.regularization.dropout)
             text = (f"The mask has the scale {distinct_text(factor.value, scale)}; it should be 1/(1 - p), which is "
                     f"{distinct_text(scale, factor.value)}.")  # fmt: skip
             return (Finding(k, "delta", suspect.kind, text, factor),)
@@ -278,139 +297,173 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
     return (_by_factor(k, "delta", factor),)
 
 
-def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Finding:
-    """Return the finding that an array is a factor times the right one; `beside` says that its penalty is right."""
-    what = part if part == "delta" else f"d{part}"
-    if beside and factor.name == "0":
-        return Finding(k, part, "overwritten_not_accumulated", f"{what} is the gradient of the penalty alone: the "
-                       "gradient of the loss is missing; the two should be added.", factor)  # fmt: skip
-    if beside:
-        what = f"The gradient of the loss in {what}"
-    after = " The penalty is added correctly." if beside else ""
+def _by_factor(k: int, part: str, factor: Factor, is_penalty_right: bool = False) -> Finding:
+    """Return the finding that an array is a factor times the right one, apart from a penalty if `is_penalty_right`."""
+    array_text = part if part == "delta" else f"d{part}"
+    if is_penalty_right and factor.name == "0":
+        return Finding(
+            k,
+            part,
+            "overwritten_not_accumulated",
+            f"{array_text} is the gradient of the penalty alone: the "
+            "gradient of the loss is missing; the two should be added.",
+            factor,
+        )
+    if is_penalty_right:
+        array_text = f"The gradient of the loss in {array_text}"
+    penalty_text = " The penalty is added correctly." if is_penalty_right else ""
     if factor.is_sign:
-        return Finding(k, part, "sign", f"{what} has the wrong sign: it is minus the right one.{after}", factor)
+        return Finding(
+            k, part, "sign", f"{array_text} has the wrong sign: it is minus the right one.{penalty_text}", factor
+        )
     if factor.name == "0":
-        return Finding(k, part, "scale", f"{what} is zero, and should not be.", factor)
+        return Finding(k, part, "scale", f"{array_text} is zero, and should not be.", factor)
     if part == "delta" and factor.name != "1/2" and "1-p" in (factor.name, *factor.others):
         return Finding(k, part, "dropout_scale_missing", "The mask is used without its scale 1/(1 - p).", factor)
-    return Finding(k, part, "scale", f"{what} is {factor.words} times the right one.{after}", factor)
+    return Finding(k, part, "scale", f"{array_text} is {factor.words} times the right one.{penalty_text}", factor)
 
 
 def _explain_parameters(
-    seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False,
+    witnesses: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, both_may_be_wrong: bool = False,
     only: Sequence[Finding] | None = None,
 ) -> Option | None:  # fmt: skip
     """Explain dW and db of layer k by its delta.
 
-    Return None if the code returned another delta, or if, unless `free`, neither dW nor db follows from this delta.
+    Return None if the code returned another delta, or if neither dW nor db follows from this delta,
+    unless `both_may_be_wrong`.
     """
-    for w, d in zip(seen, delta, strict=True):
-        told = w.case.answer.delta
-        if told is not None and misfit(w, told[k], d, w.noise and w.noise.delta[k]) > 1:
+    for w, d in zip(witnesses, delta, strict=True):
+        user_deltas = w.case.answer.delta
+        if user_deltas is not None and misfit(w, user_deltas[k], d, w.noise and w.noise.delta[k]) > 1:
             return None
-    exact_b, exact_W = _follows(seen, k, "b", delta), _follows(seen, k, "W", delta)
-    if not (free or exact_b or exact_W):
+    exact_b, exact_W = _follows(witnesses, k, "b", delta), _follows(witnesses, k, "W", delta)
+    if not (both_may_be_wrong or exact_b or exact_W):
         return None  # a wrong delta makes both wrong by itself; further mistakes in both of them are unlikely
-    best_W = Option(0.0, ()) if exact_W else _explain_array(seen, k, "W", delta, loss_doubled, only)
-    best_b = Option(0.0, ()) if exact_b else _explain_array(seen, k, "b", delta, loss_doubled, only)
-    cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
-    if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].times == found[1].times:
+    best_W = Option(0.0, ()) if exact_W else _explain_array(witnesses, k, "W", delta, loss_doubled, only)
+    best_b = Option(0.0, ()) if exact_b else _explain_array(witnesses, k, "b", delta, loss_doubled, only)
+    cost, findings = best_W.cost + best_b.cost, (*best_W.findings, *best_b.findings)
+    if (
+        len(findings) == 2
+        and findings[0].kind == findings[1].kind != "unknown"
+        and findings[0].times == findings[1].times
+    ):
         cost = max(best_W.cost, best_b.cost) + 0.2
-    return Option(cost, found)
+    return Option(cost, findings)
 
 
 def _gradient_from_delta(w: Witness, k: int, part: str, d: Array) -> Array:
     """Return dW, or db, by the right equation from a delta."""
-    made: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
-    return made
+    gradient: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
+    return gradient
 
 
-def _follows(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
+def _follows(witnesses: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
     """Tell whether the returned dW, or db, follows from a delta by the right equation, in all experiments."""
-    for w, d in zip(seen, delta, strict=True):
-        value, got = _gradient_from_delta(w, k, part, d), (w.case.answer.dW if part == "W" else w.case.answer.db)[k]
-        if misfit(w, got, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
+    for w, d in zip(witnesses, delta, strict=True):
+        value, user_gradient = (
+            _gradient_from_delta(w, k, part, d),
+            (w.case.answer.dW if part == "W" else w.case.answer.db)[k],
+        )
+        if misfit(w, user_gradient, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
             return False
     return True
 
 
 def _explain_array(
-    seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool,
+    witnesses: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool,
     only: Sequence[Finding] | None = None,
 ) -> Option:  # fmt: skip
     """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
-    weights = part == "W"
-    got = [w.case.answer.dW[k] if weights else w.case.answer.db[k] for w in seen]
-    case = seen[0].case
+    is_weight = part == "W"
+    user_gradients = [w.case.answer.dW[k] if is_weight else w.case.answer.db[k] for w in witnesses]
+    case = witnesses[0].case
     options: list[Option] = []
-    for suspect in _allowed(weight_suspects(case, k) if weights else bias_suspects(case, k), k, only):
-        base = _compute(suspect, seen, delta)
+    for suspect in _allowed(weight_suspects(case, k) if is_weight else bias_suspects(case, k), k, only):
+        base = _compute(suspect, witnesses, delta)
         if base is None:
             continue
-        extra: list[Array | float] = [_penalty(w, k, p, suspect.kind) if weights else 0.0
-                                      for w, p in zip(seen, base, strict=True)]  # fmt: skip
+        penalties: list[Array | float] = [_penalty(w, k, p, suspect.kind) if is_weight else 0.0
+                                          for w, p in zip(witnesses, base, strict=True)]  # fmt: skip
         if suspect.kind == RIGHT:
-            other = find_wrong_penalty(seen, got, base, k, part, loss_doubled)  # the rest may be a wrong penalty
-            if other is not None:
-                options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
-            alone = penalty_alone(seen, got, k) if weights else None
-            if alone is not None:
-                options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", alone),)))
-        floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
-        fits = [*_fitting_factors(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
-        if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
-            turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
-            fits += _fitting_factors(seen, got, base, turned, k)
-        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # the penalty may be missing too
-        for factor, beside in fits if not bare else _fitting_factors(seen, got, base, [0.0] * len(seen), k):
+            wrong_penalty = find_wrong_penalty(
+                witnesses, user_gradients, base, k, part, loss_doubled
+            )  # the rest may be a wrong penalty
+            if wrong_penalty is not None:
+                options.append(Option(1.0, (Finding(k, part, wrong_penalty.kind, wrong_penalty.text),)))
+            penalty_text = penalty_alone(witnesses, user_gradients, k) if is_weight else None
+            if penalty_text is not None:
+                options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", penalty_text),)))
+        floor = [1e-3 * float(np.abs((w.case.right.dW if is_weight else w.case.right.db)[k]).max()) for w in witnesses]
+        factors = [
+            *_fitting_factors(witnesses, user_gradients, base, penalties, k, floor if suspect.kind != RIGHT else None)
+        ]
+        if suspect.kind == "transpose" and any(np.any(e) for e in penalties):  # the penalty may be transposed with it
+            transposed_penalties: list[Array | float] = [w.case.penalty(k).T for w in witnesses]
+            factors += _fitting_factors(witnesses, user_gradients, base, transposed_penalties, k)
+        lacks_penalty = (
+            not factors and suspect.kind != RIGHT and any(np.any(e) for e in penalties)
+        )  # the penalty may be missing too
+        for factor, is_penalty_right in (
+            factors
+            if not lacks_penalty
+            else _fitting_factors(witnesses, user_gradients, base, [0.0] * len(witnesses), k)
+        ):
             if suspect.kind == RIGHT and not factor.is_one:
-                options.append(Option(1.1, (_by_factor(k, part, factor, beside),)))
+                options.append(Option(1.1, (_by_factor(k, part, factor, is_penalty_right),)))
             elif suspect.kind != RIGHT and factor.name != "0":
-                times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
-                if times and beside:
-                    times += " The penalty is not."
-                if np.ndim(extra[0]) == 3 and not bare:
-                    times += " The penalty is added to each sample."
-                if bare:
-                    times += " And the gradient of the penalty is not added."
+                suffix = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+                if suffix and is_penalty_right:
+                    suffix += " The penalty is not."
+                if np.ndim(penalties[0]) == 3 and not lacks_penalty:
+                    suffix += " The penalty is added to each sample."
+                if lacks_penalty:
+                    suffix += " And the gradient of the penalty is not added."
                 factor = None if factor.is_one else factor
-                finding = Finding(k, part, suspect.kind, suspect.text + times, factor)
-                options.append(Option(suspect.cost + 0.5 * (bare or factor is not None), (finding,)))
-    options += _kink_of_penalty(seen, k, part, got, delta)
+                finding = Finding(k, part, suspect.kind, suspect.text + suffix, factor)
+                options.append(Option(suspect.cost + 0.5 * (lacks_penalty or factor is not None), (finding,)))
+    options += _kink_of_penalty(witnesses, k, part, user_gradients, delta)
     if not options:
         pairs = [
-            (g, _gradient_from_delta(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given
+            (g, _gradient_from_delta(w, k, part, d))
+            for g, w, d in zip(user_gradients, witnesses, delta, strict=True)
+            if w.case.is_user_batch
         ]
         text = f"d{part} is wrong, and no known mistake explains it."
-        nothing = Finding(k, part, "unknown", text, got=pairs[0][0], wanted=pairs[0][1]) if pairs else \
+        unexplained = Finding(k, part, "unknown", text, user_array=pairs[0][0], right_array=pairs[0][1]) if pairs else \
             Finding(k, part, "unknown", text)
-        return Option(UNKNOWN, (nothing,))
+        return Option(UNKNOWN, (unexplained,))
     return _cheapest_option(options)
 
 
 def _cheapest_option(options: Sequence[Option]) -> Option:
     """Return the cheapest option; its evidence names others that give the same numbers at about the same cost."""
     best = min(options, key=lambda o: o.cost)
-    f = best.found[0]
-    same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
-    same = [g for g in same if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))]
-    twins = tuple(dict.fromkeys(g.kind for g in same if g.kind != f.kind))
-    more = tuple(f"the same numbers would come from this: {g.text}" for g in same[:2])
-    return best._replace(found=(replace(f, evidence=(*f.evidence, *more), alternatives=twins),))
+    f = best.findings[0]
+    equal_findings = [o.findings[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
+    equal_findings = [
+        g for g in equal_findings if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))
+    ]
+    other_kinds = tuple(dict.fromkeys(g.kind for g in equal_findings if g.kind != f.kind))
+    evidence = tuple(f"the same numbers would come from this: {g.text}" for g in equal_findings[:2])
+    return best._replace(findings=(replace(f, evidence=(*f.evidence, *evidence), alternatives=other_kinds),))
 
 
 def _fitting_factors(
-    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], layer: int,
+    witnesses: Sequence[Witness],
+    user_gradients: list[Array],
+    base: list[Array],
+    penalties: list[Array | float],
+    layer: int,
     floor: list[float] | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
-    whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
-    penalised = any(np.any(e) for e in extra)
-    for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
-        factor = fit_scale(seen, got, bases, extras, layer, floor)
+    sums = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True)]
+    has_penalty = any(np.any(e) for e in penalties)
+    for bases, extras in ((base, penalties), (sums, [0.0] * len(witnesses))):
+        factor = fit_scale(witnesses, user_gradients, bases, extras, layer, floor)
         if factor is not None:
-            yield factor, penalised and bases is base
-        if not penalised:
+            yield factor, has_penalty and bases is base
+        if not has_penalty:
             return
 
 
@@ -423,20 +476,22 @@ def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
     return penalty if p.shape == penalty.shape else 0.0
 
 
-def _kink_of_penalty(seen: Sequence[Witness], k: int, part: str, got: list[Array], delta: Sequence[Array]) -> Any:
+def _kink_of_penalty(
+    witnesses: Sequence[Witness], k: int, part: str, user_gradients: list[Array], delta: Sequence[Array]
+) -> Any:
     """Yield other conventions for sign(0), if a weight is 0, where the penalty has a kink."""
-    reg = seen[0].case.solver.regularization
+    reg = witnesses[0].case.solver.regularization
     strength = {"l1": 1.0, "elasticnet": reg.r}.get(reg.method, 0.0)
-    if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in seen):
+    if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in witnesses):
         return
     for sign in (1.0, -1.0):
-        wanted = [
+        right_gradients = [
             d.T @ w.case.into(k) + w.case.penalty(k)
             + (w.case.W[k] == 0) * sign * w.case.solver.regularization.lam * (1 if reg.method == "l1" else
                                                                           w.case.solver.regularization.r)
-            for w, d in zip(seen, delta, strict=True)
+            for w, d in zip(witnesses, delta, strict=True)
         ]  # fmt: skip
-        if all(misfit(w, g, p) <= 1 for w, g, p in zip(seen, got, wanted, strict=True)):
+        if all(misfit(w, g, p) <= 1 for w, g, p in zip(witnesses, user_gradients, right_gradients, strict=True)):
             text = (f"Where a weight is 0 the penalty |W| has a kink; this code takes the slope {sign:g} there, and "
                     "the graph 0. Both are conventions.")  # fmt: skip
             yield Option(0.3, (Finding(k, part, "kink", text),))

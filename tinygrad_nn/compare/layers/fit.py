@@ -43,32 +43,36 @@ class Witness(NamedTuple):
 
 
 def misfit(
-    witness: Witness, got: Array, wanted: Array, rounding: Array | None = None, floor: float = 0.0
+    witness: Witness, user_array: Array, expected: Array, rounding: Array | None = None, floor: float = 0.0
 ) -> float:
     """Return the largest ratio of the error of an explanation to its tolerance: at most 1 if it explains the array."""
-    if got.shape != wanted.shape:
+    if user_array.shape != expected.shape:
         return math.inf
-    if not got.size:
+    if not user_array.size:
         return 0.0
     case = witness.case
-    relative = SINGLE if case.given and case.dtype.itemsize < 8 else EXACT
+    relative = SINGLE if case.is_user_batch and case.dtype.itemsize < 8 else EXACT
     with np.errstate(all="ignore"):
-        size = max(float(np.abs(got).max()), float(np.abs(wanted).max()))
+        size = max(float(np.abs(user_array).max()), float(np.abs(expected).max()))
         allowed: Any = relative * max(size, floor)
-        if rounding is not None and rounding.shape == got.shape:
+        if rounding is not None and rounding.shape == user_array.shape:
             allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * rounding
-        error = np.abs(got - wanted) / np.maximum(allowed, 1e-300)
+        error = np.abs(user_array - expected) / np.maximum(allowed, 1e-300)
     worst = float(np.max(error))
     return worst if not math.isnan(worst) else math.inf
 
 
 def fit_scale(
-    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
-    layer: int, floor: Sequence[float] | None = None,
-) -> Factor | None:  # fmt: skip
-    """Find the factor s, with one name for all experiments, such that ``got = s base + extra``, or return None."""
+    witnesses: Sequence[Witness],
+    user_arrays: Sequence[Array],
+    base: Sequence[Array],
+    penalties: Sequence[Array | float],
+    layer: int,
+    floor: Sequence[float] | None = None,
+) -> Factor | None:
+    """Find the factor s, of one name in all experiments, with ``user_arrays = s base + penalties``, or return None."""
     values, facts, zeros = [], [], False
-    for w, g, p, e, low in zip(witnesses, got, base, extra, floor or [0.0] * len(got), strict=True):
+    for w, g, p, e, low in zip(witnesses, user_arrays, base, penalties, floor or [0.0] * len(user_arrays), strict=True):
         if g.shape != p.shape or not np.isfinite(g).all() or not np.isfinite(p).all():
             return None
         if np.shape(e) not in ((), p.shape):
@@ -86,10 +90,10 @@ def fit_scale(
         facts.append({**w.facts, "width": w.case.W[layer].shape[0]})
     if not values:
         return Factor("1", 1.0) if zeros else None
-    loose = any(w.case.given and w.case.dtype.itemsize < 8 for w in witnesses)
-    if all(abs(v) < (1e-3 if loose else 1e-7) for v in values):
+    has_float32 = any(w.case.is_user_batch and w.case.dtype.itemsize < 8 for w in witnesses)
+    if all(abs(v) < (1e-3 if has_float32 else 1e-7) for v in values):
         return Factor("0", 0.0)
-    factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
+    factor = name_factor(values, facts, 3e-3 if has_float32 else 1e-6)
     if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
         return None  # any number is a multiple of any other, so one number alone proves nothing
     return factor
@@ -102,30 +106,38 @@ class Penalty(NamedTuple):
     text: str
 
 
-def _terms(mine: tuple[float, float], other: tuple[float, float]) -> str:
-    """Return a multiple of sign(W) and one of W in words, with enough digits to differ from the `other` pair."""
-    size = max(map(abs, (*mine, *other)))
-    said = [f"{distinct_text(a, b) if abs(a - b) > 1e-6 * size else number_text(b or a)} {what}"
-            for a, b, what in zip(mine, other, ("sign(W)", "W"), strict=True) if abs(a) > 1e-6 * size]  # fmt: skip
-    return " + ".join(said) or "0"
+def _terms(multiples: tuple[float, float], other_multiples: tuple[float, float]) -> str:
+    """Return a multiple of sign(W) and one of W in words, with enough digits to differ from another pair."""
+    size = max(map(abs, (*multiples, *other_multiples)))
+    phrases = [
+        f"{distinct_text(a, b) if abs(a - b) > 1e-6 * size else number_text(b or a)} {term}"
+        for a, b, term in zip(multiples, other_multiples, ("sign(W)", "W"), strict=True)
+        if abs(a) > 1e-6 * size
+    ]
+    return " + ".join(phrases) or "0"
 
 
 def find_wrong_penalty(
-    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str, loss_doubled: bool
+    witnesses: Sequence[Witness],
+    user_gradients: Sequence[Array],
+    base: Sequence[Array],
+    k: int,
+    part: str,
+    loss_doubled: bool,
 ) -> Penalty | None:
-    """Explain ``got - base`` by a wrong penalty, a multiple of sign(W) plus a multiple of W, or return None."""
+    """Explain ``user_gradients - base`` by a wrong penalty, multiples of sign(W) and of W, or return None."""
     for used in ((1,), (0,), (0, 1)):  # l2, l1, both
-        found = _penalty_of(used, witnesses, got, base, k, part, loss_doubled)
-        if found is not None:
-            return found
-    return _sign_forgotten(witnesses, got, base, k) if part == "W" else None
+        penalty = _penalty_of(used, witnesses, user_gradients, base, k, part, loss_doubled)
+        if penalty is not None:
+            return penalty
+    return _sign_forgotten(witnesses, user_gradients, base, k) if part == "W" else None
 
 
 def _sign_forgotten(
-    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int
+    witnesses: Sequence[Witness], user_gradients: Sequence[Array], base: Sequence[Array], k: int
 ) -> Penalty | None:
     """Return the mistake that |W| stands in place of sign(W), if it explains the gradients, else None."""
-    for w, g, p in zip(witnesses, got, base, strict=True):
+    for w, g, p in zip(witnesses, user_gradients, base, strict=True):
         reg, W = w.case.solver.regularization, w.case.W[k]
         l1, l2 = {"l1": (1.0, 0.0), "elasticnet": (reg.r, 1 - reg.r)}.get(reg.method, (0.0, 0.0))
         if not l1 or g.shape != p.shape or misfit(w, g, p + reg.lam * (l1 * np.abs(W) + l2 * W)) > 1:
@@ -133,12 +145,12 @@ def _sign_forgotten(
     return Penalty("wrong_penalty", "The gradient of the penalty |W| is written as |W|; it should be sign(W).")
 
 
-def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) -> str | None:
+def penalty_alone(witnesses: Sequence[Witness], user_gradients: Sequence[Array], k: int) -> str | None:
     """Return the sentence that dW is a penalty's gradient alone, if it is a multiple of W or of sign(W), else None."""
-    for used, what in (((1,), "W"), ((0,), "sign(W)")):
-        seen = _multiples(used, witnesses, got, [np.zeros_like(g) for g in got], k, "W")
-        if seen and all(any(m.found) for m in seen):
-            return (f"dW is a multiple of {what}, like the gradient of a penalty alone: the gradient of the loss is "
+    for used, term in (((1,), "W"), ((0,), "sign(W)")):
+        multiples = _multiples(used, witnesses, user_gradients, [np.zeros_like(g) for g in user_gradients], k, "W")
+        if multiples and all(any(m.user_multiples) for m in multiples):
+            return (f"dW is a multiple of {term}, like the gradient of a penalty alone: the gradient of the loss is "
                     "missing; the two should be added.")  # fmt: skip
     return None
 
@@ -146,39 +158,49 @@ def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) ->
 class _Multiple(NamedTuple):
     """For one experiment: the multiples (of sign(W), of W) found, those of the right penalty, lambda, and the rows."""
 
-    found: tuple[float, float]
-    right: tuple[float, float]
+    user_multiples: tuple[float, float]
+    right_multiples: tuple[float, float]
     lam: float
     rows: int
 
 
 def _penalty_of(
-    used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str,
+    used: tuple[int, ...],
+    witnesses: Sequence[Witness],
+    user_gradients: Sequence[Array],
+    base: Sequence[Array],
+    k: int,
+    part: str,
     loss_doubled: bool,
-) -> Penalty | None:  # fmt: skip
-    """Explain ``got - base`` by multiples of the terms in `used`: 0 is sign(W), 1 is W."""
-    seen = _multiples(used, witnesses, got, base, k, part)
-    if not seen:
+) -> Penalty | None:
+    """Explain ``user_gradients - base`` by multiples of the terms in `used`: 0 is sign(W), 1 is W."""
+    multiples = _multiples(used, witnesses, user_gradients, base, k, part)
+    if not multiples:
         return None
-    size = max(m.lam for m in seen)
-    none = all(abs(a) <= 1e-6 * size for m in seen for a in m.found)
-    asked = any(any(m.right) for m in seen)
+    size = max(m.lam for m in multiples)
+    has_none = all(abs(a) <= 1e-6 * size for m in multiples for a in m.user_multiples)
+    has_right_penalty = any(any(m.right_multiples) for m in multiples)
     if part == "b":
         text = "A penalty is put on the biases; it belongs on the weights only."
-        return None if none else Penalty("extra_penalty", text)
-    if none:
-        return Penalty("missing_penalty", "The gradient of the penalty is not added.") if asked else None
-    if not asked:
+        return None if has_none else Penalty("extra_penalty", text)
+    if has_none:
+        return Penalty("missing_penalty", "The gradient of the penalty is not added.") if has_right_penalty else None
+    if not has_right_penalty:
         return Penalty("extra_penalty", f"A penalty is added to d{part}, but the solver asks for none.")
-    return _another_multiple(seen, size, loss_doubled) or _another_penalty(seen, size)
+    return _another_multiple(multiples, size, loss_doubled) or _another_penalty(multiples, size)
 
 
 def _multiples(
-    used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str
+    used: tuple[int, ...],
+    witnesses: Sequence[Witness],
+    user_gradients: Sequence[Array],
+    base: Sequence[Array],
+    k: int,
+    part: str,
 ) -> list[_Multiple] | None:
     """Fit the multiples in each experiment that determines them; None if an experiment is not explained by any."""
-    seen = []
-    for w, g, p in zip(witnesses, got, base, strict=True):
+    multiples = []
+    for w, g, p in zip(witnesses, user_gradients, base, strict=True):
         value = w.case.W[k] if part == "W" else w.case.b[k]
         if g.shape != p.shape or g.shape != value.shape:
             return None
@@ -195,34 +217,36 @@ def _multiples(
         reg = w.case.solver.regularization
         lam, r = reg.lam, reg.r
         right = {"l1": (lam, 0.0), "l2": (0.0, lam), "elasticnet": (r * lam, (1 - r) * lam)}.get(reg.method, (0.0, 0.0))
-        seen.append(_Multiple((float(fit[0]), float(fit[1])), right, lam, w.case.rows))
-    return seen
+        multiples.append(_Multiple((float(fit[0]), float(fit[1])), right, lam, w.case.rows))
+    return multiples
 
 
-def _all_are(seen: Sequence[_Multiple], size: float, wanted: Callable[[_Multiple], tuple[float, float]]) -> bool:
-    """Tell whether the multiples found equal the `wanted` ones in every experiment."""
+def _all_are(multiples: Sequence[_Multiple], size: float, expected: Callable[[_Multiple], tuple[float, float]]) -> bool:
+    """Tell whether the multiples found equal the `expected` ones in every experiment."""
     return all(
         abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
-        for (a, b), (x, y) in ((m.found, wanted(m)) for m in seen)
+        for (a, b), (x, y) in ((m.user_multiples, expected(m)) for m in multiples)
     )
 
 
-def _another_multiple(seen: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty | None:
+def _another_multiple(multiples: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty | None:
     """Return the mistake that the penalty is a simple factor times the right one, or None."""
 
-    def times(factor: Callable[[int], float]) -> bool:
-        return _all_are(seen, size, lambda m: (factor(m.rows) * m.right[0], factor(m.rows) * m.right[1]))
+    def is_times(factor: Callable[[int], float]) -> bool:
+        return _all_are(
+            multiples, size, lambda m: (factor(m.rows) * m.right_multiples[0], factor(m.rows) * m.right_multiples[1])
+        )
 
-    if times(lambda n: 2):
+    if is_times(lambda n: 2):
         if loss_doubled:
             return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda is used instead of "
                            "lambda/2.")
         return Penalty("extra_penalty", "The penalty is added twice, or differentiated without its 1/2.")
-    if times(lambda n: n):
+    if is_times(lambda n: n):
         return Penalty("extra_penalty", "The penalty is added once for every sample; it should be added once for the "
                        "batch.")
     for text, factor in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
-        if times(factor):
+        if is_times(factor):
             return Penalty("sign" if text == "minus" else "wrong_penalty", f"The penalty is {text} that of the solver.")
     return None
 
@@ -230,18 +254,21 @@ def _another_multiple(seen: Sequence[_Multiple], size: float, loss_doubled: bool
 OTHER_PENALTIES: dict[str, Callable[[_Multiple], tuple[float, float]]] = {
     "l1": lambda m: (m.lam, 0.0),
     "l2": lambda m: (0.0, m.lam),
-    "only the l1 part of elasticnet": lambda m: (m.right[0], 0.0),
-    "only the l2 part of elasticnet": lambda m: (0.0, m.right[1]),
-    "elasticnet with r and 1 - r exchanged": lambda m: (m.right[1], m.right[0]),
+    "only the l1 part of elasticnet": lambda m: (m.right_multiples[0], 0.0),
+    "only the l2 part of elasticnet": lambda m: (0.0, m.right_multiples[1]),
+    "elasticnet with r and 1 - r exchanged": lambda m: (m.right_multiples[1], m.right_multiples[0]),
     "l1 and l2 together, each at full strength": lambda m: (m.lam, m.lam),
 }
 
 
-def _another_penalty(seen: Sequence[_Multiple], size: float) -> Penalty:
+def _another_penalty(multiples: Sequence[_Multiple], size: float) -> Penalty:
     """Return the mistake that another known penalty stands in place of the right one, or else one with its numbers."""
-    for text, wanted in OTHER_PENALTIES.items():
-        if _all_are(seen, size, wanted):
+    for text, expected in OTHER_PENALTIES.items():
+        if _all_are(multiples, size, expected):
             return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
-    mine, right = seen[0].found, seen[0].right
-    return Penalty("wrong_penalty", f"The gradient of the penalty is {_terms(mine, right)}; it should be "
-                   f"{_terms(right, mine)}.")  # fmt: skip
+    user_multiples, right_multiples = multiples[0].user_multiples, multiples[0].right_multiples
+    return Penalty(
+        "wrong_penalty",
+        f"The gradient of the penalty is {_terms(user_multiples, right_multiples)}; it should be "
+        f"{_terms(right_multiples, user_multiples)}.",
+    )

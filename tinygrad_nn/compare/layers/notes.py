@@ -9,9 +9,13 @@ from ..diagnosis import Row
 from .fit import Witness
 
 
-def batch_notes(given: Witness, others: int, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the notes on a batch; `others` is the number of other experiments on which the code did not fail."""
-    return (*_at_kinks(given), *_without_effect(given, others, rows), *_about_the_code(given, others))
+def batch_notes(user_batch: Witness, varied_count: int, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the notes on a batch; `varied_count` is the number of other experiments on which the code did not fail."""
+    return (
+        *_at_kinks(user_batch),
+        *_without_effect(user_batch, varied_count, rows),
+        *_about_the_code(user_batch, varied_count),
+    )
 
 
 def layer_and_part(row: Row) -> tuple[int, str]:
@@ -20,8 +24,8 @@ def layer_and_part(row: Row) -> tuple[int, str]:
     return int(layer) - 1, part
 
 
-def _at_kinks(given: Witness) -> list[str]:
-    case, notes = given.case, []
+def _at_kinks(user_batch: Witness) -> list[str]:
+    case, notes = user_batch.case, []
     for k, name in enumerate(case.names):
         zeros = int((case.z[k] == 0).sum())
         if "relu" in name and zeros:
@@ -33,35 +37,38 @@ def _at_kinks(given: Witness) -> list[str]:
     return notes
 
 
-def _without_effect(given: Witness, others: int, rows: Sequence[Row]) -> list[str]:
-    right, notes = given.case.right, []
+def _without_effect(user_batch: Witness, varied_count: int, rows: Sequence[Row]) -> list[str]:
+    right, notes = user_batch.case.right, []
     for row in rows:
         k, part = layer_and_part(row)
         parts = {"W": right.dW, "b": right.db}
         if row.role == "parameter" and not parts[part][k].any():
-            also = f" {others} random batches were checked as well." if others else ""
+            suffix = f" {varied_count} random batches were checked as well." if varied_count else ""
             notes.append(
                 f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "
-                f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{also}"
+                f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{suffix}"
             )
     return notes
 
 
-def _about_the_code(given: Witness, others: int) -> list[str]:
+def _about_the_code(user_batch: Witness, varied_count: int) -> list[str]:
     """Return notes on masks, on the loss that the code returned, and on the batches on which it did not fail."""
-    case, notes = given.case, []
+    case, notes = user_batch.case, []
     if case.solver.regularization.dropout:
         notes.append(
             "Dropout is random. One mask was drawn, and all three roads use it: with another mask for each call the "
             "numerical derivative would be noise. Pass rng= to draw another."
         )
-    right, told = float(case.right.loss), case.answer.loss
-    if not math.isclose(right, told, rel_tol=1e-4 if case.dtype.itemsize < 8 else 1e-8, abs_tol=1e-12):
-        plain = right - given.penalty
-        what = " That is the loss without its penalty." if given.penalty and math.isclose(
-            told, plain, rel_tol=1e-6) else ""
-        notes.append(f"The loss that the code returned, {told:.7g}, is not the loss of this batch, {right:.7g}.{what}")
-    if others < 2:
-        count = "no batch" if not others else "only one batch"
+    right_loss, user_loss = float(case.right.loss), case.answer.loss
+    if not math.isclose(right_loss, user_loss, rel_tol=1e-4 if case.dtype.itemsize < 8 else 1e-8, abs_tol=1e-12):
+        plain_loss = right_loss - user_batch.penalty
+        suffix = " That is the loss without its penalty." if user_batch.penalty and math.isclose(
+            user_loss, plain_loss, rel_tol=1e-6) else ""
+        notes.append(
+            f"The loss that the code returned, {user_loss:.7g}, is not the loss of this batch, {right_loss:.7g}."
+                     f"{suffix}"
+        )
+    if varied_count < 2:
+        count = "no batch" if not varied_count else "only one batch"
         notes.append(f"The code could run on {count} of another size, so what is said of factors is less certain.")
     return notes

@@ -105,7 +105,7 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             )  # fmt: skip
     yield from _at_wrong_value(case, k, lambda c, _: slope(c))
     yield from _kinks(case, k, lambda c, _: slope(c))
-    if loss == "mae" and case.given and (case.a[k] == case.y).any():
+    if loss == "mae" and case.is_user_batch and (case.a[k] == case.y).any():
         for sign in (1.0, -1.0):
             yield Suspect(
                 "kink", f"Where the fit is perfect |a - y| has a kink; this code takes the slope {sign:g} there, and "
@@ -202,9 +202,13 @@ HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
 )  # fmt: skip
 
 
-def _partial_sum(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
-    return Suspect("overwritten_not_accumulated", f"{what} holds only the contribution of {text}; all samples should "
-                   "be added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
+def _partial_sum(text: str, part: Callable[[int], slice], array_name: str, compute: Callable[..., Array]) -> Suspect:
+    return Suspect(
+        "overwritten_not_accumulated",
+        f"{array_name} holds only the contribution of {text}; all samples should be added.",
+        lambda c, d: compute(c, d, part(c.rows)) if c.rows > 2 else None,
+        1.1,
+    )
 
 
 def _mask(c: Experiment, k: int, g: Array) -> Array:
@@ -249,7 +253,7 @@ def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], A
 def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
     """Yield other conventions for the slope at z = 0; they differ from the graph's only in entries with z = 0."""
     name = case.names[k]
-    if "relu" not in name or not case.given or not (case.z[k] == 0).any():
+    if "relu" not in name or not case.is_user_batch or not (case.z[k] == 0).any():
         return
     alpha = 0.0 if name == "relu" else float(_vjp(name, np.ones(1), -np.ones(1), np.zeros(1))[0])
     for slope in dict.fromkeys((1.0, 0.5, (1 + alpha) / 2, 0.0)):
@@ -314,8 +318,8 @@ def _sources(case: Experiment, k: int) -> Iterator[tuple[str, Callable[[Experime
         yield "the input x", lambda c: c.x
     for j in range(len(case.W)):
         if j != k - 1:
-            which = "its own output" if j == k else f"the output of layer {j + 1}"
-            yield which, lambda c, j=j: c.a[j]  # type: ignore[misc]
+            text = "its own output" if j == k else f"the output of layer {j + 1}"
+            yield text, lambda c, j=j: c.a[j]  # type: ignore[misc]
             yield f"the z of layer {j + 1}", lambda c, j=j: c.z[j]  # type: ignore[misc]
 
 

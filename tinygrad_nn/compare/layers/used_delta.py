@@ -22,8 +22,8 @@ def recover(witness: Witness, k: int) -> Array | None:
     """
     case = witness.case
     if case.answer.delta is not None:
-        told = case.answer.delta[k]
-        return told if told.shape == case.z[k].shape and bool(np.isfinite(told).all()) else None
+        user_delta = case.answer.delta[k]
+        return user_delta if user_delta.shape == case.z[k].shape and bool(np.isfinite(user_delta).all()) else None
     dW, db = case.answer.dW[k], case.answer.db[k]
     if dW.shape != case.W[k].shape or db.shape != case.b[k].shape or not np.isfinite(dW).all():
         return None
@@ -38,29 +38,33 @@ def recover(witness: Witness, k: int) -> Array | None:
 
 
 def stale_mask(
-    seen: Sequence[Witness], k: int, above: Sequence[Array | None], read: Sequence[Array | None]
+    witnesses: Sequence[Witness], k: int, above: Sequence[Array | None], recovered: Sequence[Array | None]
 ) -> list[Array | None] | None:
     """Return the deltas if they were computed with dropout masks other than those of the forward pass, else None.
 
-    `above` holds the deltas of the layer above in each experiment, `read` the recovered ones of layer k.
+    `above` holds the deltas of the layer above in each experiment, `recovered` the recovered ones of layer k.
     """
-    if above[0] is None or seen[0].case.masks[k] is None or seen[0].case.names[k] == "softmax":
+    if above[0] is None or witnesses[0].case.masks[k] is None or witnesses[0].case.names[k] == "softmax":
         return None
     deltas: list[Array | None] = []
-    other = False
-    for w, d, found in zip(seen, above, read, strict=True):
+    is_other = False
+    for w, d, delta in zip(witnesses, above, recovered, strict=True):
         deltas.append(None)
         m = w.case.masks[k]
-        if found is None or d is None or m is None:
+        if delta is None or d is None or m is None:
             continue
-        open_ = by_hand.activation(w.case.names[k]).vjp(d @ w.case.W[k + 1], w.case.z[k], w.case.f[k])
-        live = np.abs(open_) > 1e-6 * max(float(np.abs(open_).max()), 1e-300)
-        used = np.where(live, found / np.where(live, open_, 1), 0)
+        unmasked = by_hand.activation(w.case.names[k]).vjp(d @ w.case.W[k + 1], w.case.z[k], w.case.f[k])
+        is_live = np.abs(unmasked) > 1e-6 * max(float(np.abs(unmasked).max()), 1e-300)
+        used_mask = np.where(is_live, delta / np.where(is_live, unmasked, 1), 0)
         scale = 1 / (1 - w.case.solver.regularization.dropout)
-        levels = [level for level in (scale, 1.0) if np.isclose(used[live][used[live] > 0.01], level, rtol=1e-4).all()]
-        if not levels or not np.isclose(used, np.where(used > 0.01, levels[0], 0), atol=1e-4).all():
+        levels = [
+            level
+            for level in (scale, 1.0)
+            if np.isclose(used_mask[is_live][used_mask[is_live] > 0.01], level, rtol=1e-4).all()
+        ]
+        if not levels or not np.isclose(used_mask, np.where(used_mask > 0.01, levels[0], 0), atol=1e-4).all():
             return None
-        mask = np.where(used > 0.01, levels[0], 0.0)
-        other |= bool(((mask != 0) != (m != 0))[live].any())
-        deltas[-1] = mask * open_
-    return deltas if other else None
+        mask = np.where(used_mask > 0.01, levels[0], 0.0)
+        is_other |= bool(((mask != 0) != (m != 0))[is_live].any())
+        deltas[-1] = mask * unmasked
+    return deltas if is_other else None

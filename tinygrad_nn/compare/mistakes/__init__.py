@@ -9,10 +9,30 @@ operations of this name, and one marked ``@finds()`` those at any operation.
 
 from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
 from .missing_edges import cut, is_computed_from, kept_alone, uses_of, why_lost
-from .mistake import FAR, FURTHER, RARE, USUAL, Mistake, Site, mistakes_at, moving, value_name
+from .mistake import FAR, FURTHER, RARE, USUAL, Mistake, Site, differentiated_arguments, mistakes_at, value_name
 
 __all__ = [
-    "FAR", "FURTHER", "RARE", "USUAL", "Mistake", "Site", "attention", "value_name", "cut", "elementwise", "images",
-    "indexing", "is_computed_from", "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent",
-    "softmax", "sums", "uses_of", "why_lost",
-]  # fmt: skip
+    "FAR",
+    "FURTHER",
+    "RARE",
+    "USUAL",
+    "Mistake",
+    "Site",
+    "attention",
+    "value_name",
+    "cut",
+    "elementwise",
+    "images",
+    "indexing",
+    "is_computed_from",
+    "kept_alone",
+    "mistakes_at",
+    "differentiated_arguments",
+    "normalisation",
+    "products",
+    "recurrent",
+    "softmax",
+    "sums",
+    "uses_of",
+    "why_lost",
+]

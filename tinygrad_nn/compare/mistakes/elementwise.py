@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..paths import Traced, args_of
-from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, finds, moving, value_name
+from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, differentiated_arguments, finds, value_name
 
 LINEAR = frozenset({
     "alias", "reshape", "transpose", "swapaxes", "identity", "negative", "positive", "sorted", "partitioned", "cast",
@@ -27,14 +27,14 @@ class Value(NamedTuple):
     key: Any
 
 
-def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = NEAR) -> Iterator[Value]:
-    """Yield other values of the graph with a shape: those of at most `near` nearby operations, and those of inputs."""
+def values_like(graph: Traced, place: int, shape: tuple[int, ...], max_nearby: int = NEAR) -> Iterator[Value]:
+    """Yield other values of the graph with a shape: those of at most `max_nearby` operations, and those of inputs."""
     count = len(graph.operations)
     for offset in range(1, min(count, 4 * NEAR)):
         for step in (offset, -offset):
             i = place + step
-            if near > 0 and 0 <= i < count and np.shape(graph.operations[i].out) == shape:
-                near -= 1
+            if max_nearby > 0 and 0 <= i < count and np.shape(graph.operations[i].out) == shape:
+                max_nearby -= 1
                 yield Value(
                     value_name(graph.operations[i]), lambda s, k=step: s.graph.operations[s.place + k].out, step
                 )
@@ -175,7 +175,7 @@ def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a maximum or minimum of two arrays whose mask is missing, inverted, or of a wrong value."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
-    slots = moving(node)
+    slots = differentiated_arguments(node)
     for slot in slots:
         other = 1 - slot
         relu = len(slots) == 1 and not np.any(np.asarray(args_of(node)[other]))
@@ -198,7 +198,7 @@ def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
 def branches(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of np.where whose mask is missing or inverted."""
     node = graph.operations[place]
-    for slot in moving(node):
+    for slot in differentiated_arguments(node):
         yield Mistake("mask_missing", "The gradient passes np.where everywhere; it should pass only where this branch "
                       "was taken.", lambda s: s.g, slot)  # fmt: skip
         yield Mistake("wrong_index", "The branches of np.where are exchanged in the backward pass.",
@@ -209,7 +209,7 @@ def branches(graph: Traced, place: int) -> Iterator[Mistake]:
 def clipped(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of np.clip whose mask is missing, incomplete, or inverted, and the gradient itself clipped."""
     node = graph.operations[place]
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     yield Mistake("mask_missing", "The gradient also passes where the value was clipped; it should be 0 there.",
                   lambda s: s.g, 0)  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from ...ops.convolution import inner_index
 from ...primitive import REGISTRY
 from ..paths import Array, Traced, args_of, name_of
-from .mistake import RARE, Mistake, Site, finds, moving
+from .mistake import RARE, Mistake, Site, differentiated_arguments, finds
 
 
 def _flipped(w: Any) -> Array:
@@ -39,7 +39,7 @@ def _crop_or_pad(x: Array, shape: tuple[int, ...]) -> Array:
 def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a convolution with a wrong kernel, stride, padding, or set of windows."""
     node = graph.operations[place]
-    args, slots, meta = args_of(node), moving(node), node.meta
+    args, slots, meta = args_of(node), differentiated_arguments(node), node.meta
     axes = np.ndim(args[0]) - 2
     for slot in slots:
         what = "the image" if slot == 0 else "the kernel"
@@ -122,7 +122,7 @@ def _overwritten() -> Iterator[Mistake]:
 def pools(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of pooling that go to wrong pixels, or are divided by a wrong number."""
     node = graph.operations[place]
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     if name_of(node) == "max_pool":
         rows: list[tuple[str, str, Any]] = [

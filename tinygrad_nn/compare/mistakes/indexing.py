@@ -10,7 +10,7 @@ import numpy as np
 
 from ...graph.walk import rule_results
 from ..paths import Array, Traced, args_of, name_of, parents_of
-from .mistake import RARE, Mistake, Site, finds, moving, value_name
+from .mistake import RARE, Mistake, Site, differentiated_arguments, finds, value_name
 
 REPEATED = ("overwritten_not_accumulated",
             ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They should "
@@ -28,7 +28,7 @@ def picked(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of indexed entries that are overwritten, averaged, or put at wrong places."""
     node = graph.operations[place]
     args = args_of(node)
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     x = np.asarray(args[0])
     index = args[1] if len(args) > 1 else node.meta.get("index")
@@ -114,7 +114,7 @@ def _repeated() -> Iterator[Mistake]:
 def joined(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of joined arrays that are split in a wrong order."""
     node = graph.operations[place]
-    args, slots = args_of(node), moving(node)
+    args, slots = args_of(node), differentiated_arguments(node)
     shapes = [np.shape(a) for a in args]
     text = "The joined parts are taken in the wrong order in the backward pass."
     pairs = [(i, j) for i, j in itertools.combinations(slots, 2) if shapes[i] == shapes[j]]
@@ -147,7 +147,7 @@ def _cut_in_reverse(s: Site) -> list[Any]:
 def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a reshape in another order, and of a transpose that are reshaped or transposed again."""
     node = graph.operations[place]
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     name: str = node.primitive.name  # type: ignore[union-attr]
     if name == "reshape":
@@ -165,7 +165,7 @@ def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
 @finds("cumsum")
 def running(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a running sum that are summed from the start instead of the end, or not summed."""
-    if 0 in moving(graph.operations[place]):
+    if 0 in differentiated_arguments(graph.operations[place]):
         yield Mistake("wrong_order", "The gradient of a running sum is summed from the start; it should be summed from "
                       "the end.", lambda s: np.cumsum(s.g, s.meta.get("axis")).reshape(s.args[0].shape), 0)  # fmt: skip
         yield Mistake("missing_factor", "The gradient of a running sum is not summed.",
@@ -181,6 +181,6 @@ def placed(graph: Traced, place: int) -> Iterator[Mistake]:
                       "back.",
                       lambda s: np.roll(s.g, s.meta["shift"], s.meta.get("axis")), 0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient of a roll is not rolled back.", lambda s: s.g, 0)
-    if name_of(node) == "at_set" and 0 in moving(node):
+    if name_of(node) == "at_set" and 0 in differentiated_arguments(node):
         yield Mistake("mask_missing", "The gradient also goes to entries that were overwritten; it should be 0 there.",
                       lambda s: s.g, 0)  # fmt: skip

@@ -9,7 +9,17 @@ import numpy as np
 from ...graph.walk import conjugate, rule_results
 from ...node import Node
 from ..paths import Edge, Slots, Traced, name_of, parents_of
-from .mistake import RARE, USUAL, Mistake, Site, begin_sentence, finds, moving, no_gradients, value_name
+from .mistake import (
+    RARE,
+    USUAL,
+    Mistake,
+    Site,
+    begin_sentence,
+    differentiated_arguments,
+    finds,
+    no_gradients,
+    value_name,
+)
 
 STATISTICS = {
     "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
@@ -89,21 +99,21 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
     """Return the statistic that is taken as a constant, and what it is computed from; None if the cut is at none."""
     node = graph.operations[place]
-    start = node if slot is None or len(moving(node)) == 1 else parents_of(node)[slot]
-    seen: Node | None = start
+    start = node if slot is None or len(differentiated_arguments(node)) == 1 else parents_of(node)[slot]
+    current: Node | None = start
     for _ in range(6):
-        if seen is None or seen.primitive is None:
+        if current is None or current.primitive is None:
             return None
-        parents = [p for p in parents_of(seen) if p is not None]
+        parents = [p for p in parents_of(current) if p is not None]
         if not parents:
             return None
-        if seen.primitive.name in STATISTICS:
+        if current.primitive.name in STATISTICS:
             source = _used_again(parents[0], uses)
-            meets = source is not None and _is_soon_broadcast(graph, seen, uses)
-            return (STATISTICS[seen.primitive.name], source) if meets and source is not None else None
-        if seen.primitive.name not in PASSING or len(parents) > 1:
+            meets = source is not None and _is_soon_broadcast(graph, current, uses)
+            return (STATISTICS[current.primitive.name], source) if meets and source is not None else None
+        if current.primitive.name not in PASSING or len(parents) > 1:
             return None
-        seen = parents[0]
+        current = parents[0]
     return None
 
 

@@ -48,11 +48,15 @@ class Site(NamedTuple):
     def rule(self, slot: int, g: Any = None, *, args: Any = None, out: Any = None, **meta: Any) -> Any:
         """Return what the rule of an argument gives if some of its inputs are replaced."""
         primitive: Any = self.node.primitive
-        given = (self.g if g is None else g, self.out if out is None else out, *(self.args if args is None else args))
+        rule_args = (
+            self.g if g is None else g,
+            self.out if out is None else out,
+            *(self.args if args is None else args),
+        )
         options = {**self.meta, **meta}
         if primitive.jointly:
-            return primitive.jointly(*given, **options)[slot]
-        return primitive.vjps[slot](*given, **options)
+            return primitive.jointly(*rule_args, **options)[slot]
+        return primitive.vjps[slot](*rule_args, **options)
 
 
 # A function of a Site that returns the wrong gradient of one argument, or a list for all arguments if `slot` is None.
@@ -70,7 +74,7 @@ class Mistake(NamedTuple):
         slot: which argument `wrong` is the gradient of; None for all.
         linear: the right gradient may be multiplied by any factor here, not only by the 0 that `wrong` stands for.
         cost: of mistakes that give the same numbers, the cheapest is reported.
-        wide: the gradient of the argument is left in the shape of the result, where a sum over a broadcast is missing.
+        is_unsummed: the gradient of the argument is left in the shape of the result, without its sum over a broadcast.
         key: tells it from other mistakes with the same kind and sentence; equal at all places that one line made.
     """
 
@@ -80,15 +84,15 @@ class Mistake(NamedTuple):
     slot: int | None = None
     linear: bool = False
     cost: float = USUAL
-    wide: bool = False
+    is_unsummed: bool = False
     key: Any = None
 
     def at(self, site: Site) -> Slots:
         """Return the gradients of all arguments, with this mistake in them."""
-        made = self.wrong(site)
+        wrong_gradient = self.wrong(site)
         if self.slot is None:
-            return list(made)
-        return [made if i == self.slot else r for i, r in enumerate(site.slots)]
+            return list(wrong_gradient)
+        return [wrong_gradient if i == self.slot else r for i, r in enumerate(site.slots)]
 
 
 Finder = Callable[[Traced, int], Iterator[Mistake]]
@@ -109,7 +113,7 @@ def finds(*names: str) -> Callable[[Finder], Finder]:
     return enter
 
 
-def moving(node: Node) -> list[int]:
+def differentiated_arguments(node: Node) -> list[int]:
     """Return the positions of the arguments that get a gradient."""
     return [i for i, parent in enumerate(parents_of(node)) if parent is not None]
 

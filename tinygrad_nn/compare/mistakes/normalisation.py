@@ -10,7 +10,7 @@ import numpy as np
 from ...ops.reduce import axes_of, count
 from ...primitive import sum_to
 from ..paths import Traced, args_of
-from .mistake import RARE, Mistake, Site, finds, moving
+from .mistake import RARE, Mistake, Site, differentiated_arguments, finds
 
 
 class _Parts(NamedTuple):
@@ -106,7 +106,7 @@ DX: list[tuple[str, str, Any]] = [
 def norms(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a batch or layer norm with one term changed."""
     node = graph.operations[place]
-    slots = moving(node)
+    slots = differentiated_arguments(node)
     if 0 in slots:
         for kind, text, dx in DX:
             yield Mistake(kind, text, lambda s, dx=dx: dx(_parts(s), s), 0)
@@ -165,7 +165,7 @@ def _dx_over_axes(s: Site, axes: tuple[int, ...]) -> Any:
 @finds("rms_norm")
 def root_mean_squares(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of the root-mean-square norm with one term changed."""
-    slots = moving(graph.operations[place])
+    slots = differentiated_arguments(graph.operations[place])
 
     def parts(s: Site) -> tuple[Any, Any, Any, tuple[int, ...], int]:
         axes = axes_of(s.meta["axis"], s.args[0].ndim)

@@ -9,14 +9,25 @@ import numpy as np
 
 from ..paths import Traced, args_of, parents_of
 from .elementwise import Value, values_like
-from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begin_sentence, finds, moving, value_name
+from .mistake import (
+    FAR,
+    FURTHER,
+    RARE,
+    Mistake,
+    Site,
+    Wrong,
+    begin_sentence,
+    differentiated_arguments,
+    finds,
+    value_name,
+)
 
 
 @finds("multiply")
 def factors(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a product in which the other factor is missing or replaced."""
     node = graph.operations[place]
-    args, slots = args_of(node), moving(node)
+    args, slots = args_of(node), differentiated_arguments(node)
     for slot in slots:
         other = 1 - slot
         fixed = parents_of(node)[other] is None
@@ -77,7 +88,7 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield wrong gradients of a quotient."""
     node = graph.operations[place]
     number = np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None  # then it is reported as a factor
-    for slot in moving(node) if not number else ():
+    for slot in differentiated_arguments(node) if not number else ():
         for text, wrong in QUOTIENTS[slot]:
             missing = slot == 0 and "not divided" in text
             yield Mistake("missing_factor" if missing else "wrong_derivative",
@@ -109,7 +120,7 @@ POWERS: list[tuple[str, Wrong]] = [
 def powers(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield wrong derivatives of a power with one exponent."""
     node = graph.operations[place]
-    if 0 in moving(node) and np.size(args_of(node)[1]) == 1:
+    if 0 in differentiated_arguments(node) and np.size(args_of(node)[1]) == 1:
         root = float(np.asarray(args_of(node)[1]).reshape(-1)[0])
         for text, wrong in POWERS:
             yield Mistake("wrong_derivative", f"The derivative of a power with exponent {root:g} is wrong: {text}.",
@@ -121,7 +132,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a matrix product with a transposed or replaced factor, or from a single row."""
     node = graph.operations[place]
     args, name = args_of(node), node.primitive.name  # type: ignore[union-attr]
-    for slot in [i for i in moving(node) if i < 2]:
+    for slot in [i for i in differentiated_arguments(node) if i < 2]:
         other = 1 - slot
         if np.ndim(args[other]) < 2:
             continue
@@ -160,7 +171,7 @@ def repeated_factors(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients that are multiplied or divided by a value of the graph once too often."""
     node = graph.operations[place]
     args = args_of(node)
-    for slot in moving(node):
+    for slot in differentiated_arguments(node):
         own = np.shape(args[slot])
         for what, value, key in _nearby(graph, place, own):
             for text, power in (("multiplied", 1), ("divided", -1)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ops.reduce import expand
 from ..paths import Array, Traced, args_of, name_of
-from .mistake import Mistake, Site, finds, moving
+from .mistake import Mistake, Site, differentiated_arguments, finds
 
 LOSS = "wrong_loss_gradient"
 
@@ -25,25 +25,28 @@ def _axes(x: Array, axis: Any) -> list[int]:
     return [i for i in range(x.ndim) if x.ndim > 1 and i != (axis % x.ndim if isinstance(axis, int) else None)]
 
 
-def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
+def _labels(label_term: Any, other_term: Any) -> Iterator[Mistake]:
     """Yield gradients in which labels change other entries than one entry of each sample.
 
-    `direct` returns for a Site the term that is not 0 only at the label of each sample, `rest` the other term.
+    `label_term` returns for a Site the term that is not 0 only at the label of each sample, `other_term` the other.
     """
 
     def one_each(s: Site) -> Any:
-        d = np.asarray(direct(s))
+        d = np.asarray(label_term(s))
         if d.ndim != 2 or not ((d != 0).sum(axis=1) == 1).all():
             raise ValueError("no labels")
         return d
 
     def columns(s: Site) -> Any:
         d = one_each(s)
-        return rest(s) + d.sum(axis=1, keepdims=True) * (d != 0).any(axis=0)
+        return other_term(s) + d.sum(axis=1, keepdims=True) * (d != 0).any(axis=0)
 
     def rows(s: Site) -> Any:
         d = one_each(s)
-        return rest(s) + d.sum(axis=1, keepdims=True) * np.isin(np.arange(len(d)), np.argmax(d != 0, axis=1))[:, None]
+        return (
+            other_term(s)
+            + d.sum(axis=1, keepdims=True) * np.isin(np.arange(len(d)), np.argmax(d != 0, axis=1))[:, None]
+        )
 
     belongs = "change one entry of each sample: p[np.arange(n), y] -= 1"
     yield Mistake("wrong_index", "The columns of all labels are changed in every sample, as p[:, y] -= 1 does; "
@@ -159,7 +162,7 @@ def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
     def p(s: Site) -> Any:
         return s.meta["p"] if soft else 1 / (1 + np.exp(-s.args[0]))
 
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     rows: list[tuple[str, str, Any]] = [
         (LOSS, "The targets are not subtracted from the probabilities.", lambda s: p(s) * s.g / n),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...ops.reduce import axes_of, count, expand, keep_axes
 from ..paths import Array, Traced, args_of
-from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
+from .mistake import RARE, USUAL, Mistake, Site, Wrong, differentiated_arguments, finds
 
 PLAIN = 1.45  # a cost above that of a plain factor, which explains the same numbers and is reported instead
 BROADCASTS = ("add", "subtract", "multiply", "divide", "affine", "maximum", "minimum", "where", "power", "broadcast_to")
@@ -21,7 +21,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield wrong ways to sum a gradient back to the shape of an argument that was broadcast."""
     node = graph.operations[place]
     out, name = np.shape(node.out), node.primitive.name  # type: ignore[union-attr]
-    for slot in moving(node):
+    for slot in differentiated_arguments(node):
         shape = np.shape(args_of(node)[slot])
         small = prod(shape) < prod(out)
         if shape == out or not small or (name == "affine" and slot != 2):
@@ -42,7 +42,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
         axes = [i for i in range(len(out)) if i < len(out) - len(shape) or shape[i - len(out) + len(shape)] != out[i]]
         yield Mistake("broadcast_not_summed", "A value that was broadcast is used in many places, so its gradient is "
                       "the sum over them. That sum is missing.",
-                      lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
+                      lambda s, i=slot: s.slots[i], slot, is_unsummed=True)  # fmt: skip
         if prod(shape) == 1 or len(out) < 2:
             yield from _one_row_only(out, slot, reduced)
             continue
@@ -131,7 +131,7 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of variances and standard deviations without the mean, or with a wrong divisor, axis or root."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
-    if 0 not in moving(node) or node.meta.get("where") is not None:
+    if 0 not in differentiated_arguments(node) or node.meta.get("where") is not None:
         return
     what = "standard deviation" if name == "std" else "variance"
 
@@ -173,19 +173,19 @@ def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
     def won(s: Site) -> Any:
         return s.args[0] == keep_axes(s.out, s.args[0], s.meta.get("axis"))
 
-    def whole(s: Site) -> Any:
+    def spread_gradient(s: Site) -> Any:
         return expand(s.g, s.args[0], s.meta.get("axis"))
 
     yield Mistake("mask_missing", f"The gradient of {name} goes to all entries; it should go to the chosen one.",
-                  whole, 0)  # fmt: skip
+                  spread_gradient, 0)  # fmt: skip
     yield Mistake("mask_missing", f"The gradient of {name} is divided among all entries, as that of a mean.",
-                  lambda s: whole(s) / _options(s)[1], 0)  # fmt: skip
+                  lambda s: spread_gradient(s) / _options(s)[1], 0)  # fmt: skip
     yield Mistake("ties", "Each of several equal entries gets the whole gradient; they should share it.",
-                  lambda s: whole(s) * won(s), 0)  # fmt: skip
+                  lambda s: spread_gradient(s) * won(s), 0)  # fmt: skip
     yield Mistake("wrong_value", f"The gradient of {name} is multiplied by the value.",
                   lambda s: s.slots[0] * s.args[0], 0)  # fmt: skip
     yield Mistake("mask_missing", f"The gradient of {name} goes to all entries but the chosen one.",
-                  lambda s: whole(s) * ~won(s), 0)  # fmt: skip
+                  lambda s: spread_gradient(s) * ~won(s), 0)  # fmt: skip
     yield from _wrongly_placed(name)
 
 
@@ -221,7 +221,7 @@ def _wrongly_placed(name: str) -> Iterator[Mistake]:
 def norms(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a norm with a wrong power of the norm, or with x missing."""
     node = graph.operations[place]
-    if 0 not in moving(node):
+    if 0 not in differentiated_arguments(node):
         return
     if node.meta.get("ord", 2) not in (2, None):
         yield Mistake("wrong_derivative", "The gradient of the norm is x; it should be the sign of x.",

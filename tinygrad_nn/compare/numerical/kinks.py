@@ -43,74 +43,76 @@ class KinkedGraph:
     """A graph with the kinks that the sides seen so far show; it walks back with any mean of their slopes."""
 
     def __init__(self, base: Traced, step: float) -> None:
-        self.base, self.coarse = base, float(np.sqrt(step))
+        self.base, self.tolerance = base, float(np.sqrt(step))
         self.sides: list[Side] = []
         self.kinks: list[Kink] = []
-        self.at: dict[int, list[int]] = {}
-        self.known: dict[tuple[int, int], Kink] = {}
+        self.kinks_by_place: dict[int, list[int]] = {}
+        self.kink_of_output: dict[tuple[int, int], Kink] = {}
         self.rows: dict[int, list[SideSlopes]] = {}
         self.rng = np.random.default_rng(1)
 
     def add(self, side: Side) -> bool:
         """Learn the slopes on one more side; return False if the operations or shapes differ there, or are too many."""
-        near, far, names = side.near.trace, side.far.trace, self.base.signature
-        if near.signature != names or far.signature != names:
+        one_step, two_steps, names = side.one_step.trace, side.two_steps.trace, self.base.signature
+        if one_step.signature != names or two_steps.signature != names:
             return False
         self.sides.append(side)
         for place, node in enumerate(self.base.operations):
-            n, f = near.operations[place], far.operations[place]
+            n, f = one_step.operations[place], two_steps.operations[place]
             shape = np.shape(node.out)
             if np.shape(n.out) != shape or np.shape(f.out) != shape or np.asarray(node.out).dtype.kind not in "fc":
                 return False
-            if place not in self.rows and not _has_kink(node, n, f, self.coarse, self.rng):
+            if place not in self.rows and not _has_kink(node, n, f, self.tolerance, self.rng):
                 continue
             rows = self.rows.setdefault(place, [])
-            new = [self._rows(place, other) for other in self.sides[len(rows) :]]
+            new = [self._side_slopes(place, other) for other in self.sides[len(rows) :]]
             if any(r is None for r in new):
                 return False
             rows += new  # type: ignore[arg-type]
-            for o in sorted(set().union(*(r.bent for r in new if r is not None))):
-                self.known.setdefault((place, o), Kink(place, o))
-            for (at, o), kink in self.known.items():
-                if at == place:
+            for o in sorted(set().union(*(r.bent_outputs for r in new if r is not None))):
+                self.kink_of_output.setdefault((place, o), Kink(place, o))
+            for (kink_place, o), kink in self.kink_of_output.items():
+                if kink_place == place:
                     for r in rows[len(kink.pattern) :]:
-                        kink.pattern.append(_join(kink.slopes, r.of(o)))
+                        kink.pattern.append(_join(kink.slopes, r.slopes_of(o)))
                         kink.moves.append(float(r.moves[o]) if len(r.moves) else 0.0)
         # a kink with one slope counts too: the rule gives another slope at the point, or 0/0
-        self.kinks = [k for k in self.known.values() if k.slopes]
-        self.at = {}
+        self.kinks = [k for k in self.kink_of_output.values() if k.slopes]
+        self.kinks_by_place = {}
         for i, kink in enumerate(self.kinks):
-            self.at.setdefault(kink.place, []).append(i)
-        crowded = [len(mine) for place, mine in self.at.items() if len(mine) > KINKS
-                   and not self._straight(place, np.size(self.base.operations[place].out))]  # fmt: skip
+            self.kinks_by_place.setdefault(kink.place, []).append(i)
+        crowded = [len(members) for place, members in self.kinks_by_place.items() if len(members) > KINKS
+                   and not self._is_elementwise_to_inputs(place, np.size(self.base.operations[place].out))]  # fmt: skip
         return not crowded
 
-    def _rows(self, place: int, side: Side) -> SideSlopes | None:
-        node, n, f = (t.operations[place] for t in (self.base, side.near.trace, side.far.trace))
-        still = ~jumps(node.out, n.out, f.out).reshape(-1)
-        return (_entries if _is_elementwise(n) else _outputs)(node, n, f, still, self.coarse)
+    def _side_slopes(self, place: int, side: Side) -> SideSlopes | None:
+        node, n, f = (t.operations[place] for t in (self.base, side.one_step.trace, side.two_steps.trace))
+        is_continuous = ~jumps(node.out, n.out, f.out).reshape(-1)
+        return (_elementwise_slopes if _is_elementwise(n) else _slopes_by_output)(
+            node, n, f, is_continuous, self.tolerance
+        )
 
-    def together(self) -> list[list[int]]:
+    def dependent_groups(self) -> list[list[int]]:
         """Return the kinks in groups that depend on one quantity: on all sides, their arguments move in proportion."""
         moves = np.array([kink.moves for kink in self.kinks])  # (kinks, sides)
         size = np.sqrt((moves * moves).sum(axis=1, keepdims=True))
         moves = np.divide(moves, size, out=np.zeros_like(moves), where=size > 0)
         sign = np.sign(moves[:, :1]) + (moves[:, :1] == 0)
         groups: list[list[int]] = []
-        for place, mine in self.at.items():
-            if not self.rows[place][0].alone:
-                groups.append(mine)
+        for place, members in self.kinks_by_place.items():
+            if not self.rows[place][0].is_independent:
+                groups.append(members)
         by_side: dict[Any, list[list[int]]] = {}
         for k, row in enumerate(moves * sign):
-            if not self.rows[self.kinks[k].place][0].alone:
+            if not self.rows[self.kinks[k].place][0].is_independent:
                 continue
-            near = by_side.setdefault(tuple(row > 0), [])
-            same = [g for g in near if row.any() and row @ (moves * sign)[g[0]] > PARALLEL]
-            if same:
-                same[0].append(k)
+            candidates = by_side.setdefault(tuple(row > 0), [])
+            matching = [g for g in candidates if row.any() and row @ (moves * sign)[g[0]] > PARALLEL]
+            if matching:
+                matching[0].append(k)
                 continue
-            near.append([k])
-            groups.append(near[-1])
+            candidates.append([k])
+            groups.append(candidates[-1])
         return groups
 
     def by_unit(self, groups: list[list[int]]) -> list[list[int]]:
@@ -123,13 +125,13 @@ class KinkedGraph:
             joined.setdefault((kink.place, unit), []).extend(group)
         return list(joined.values())
 
-    def alike(self, group: list[int], choice: tuple[int, ...]) -> bool:
+    def have_equal_slopes(self, group: list[int], choice: tuple[int, ...]) -> bool:
         """Tell whether all kinks of a group have equal slopes in a choice of one slope for each."""
         first, *others = (np.concatenate([np.concatenate(part[1:]) for part in self.kinks[k].slopes[v]])
                           for k, v in zip(group, choice, strict=True))  # fmt: skip
         return all(np.array_equal(first, other) for other in others)
 
-    def some_weights(self) -> list[Array]:
+    def random_weights(self) -> list[Array]:
         """Return random weights for the slopes of each kink.
 
         Equal weights would not do: the mean of the slopes -1 and 1 is 0, which would hide the kinks behind it.
@@ -142,62 +144,62 @@ class KinkedGraph:
 
         Return the gradients of the inputs, and by place the cotangents that arrive at the operations with kinks.
         """
-        arrived: dict[int, Array] = {}
-        return gradients(self.base, self.changes(weights, arrived)), arrived
+        cotangents: dict[int, Array] = {}
+        return gradients(self.base, self.changes(weights, cotangents)), cotangents
 
-    def changes(self, weights: Sequence[Array], arrived: dict[int, Array] | None = None) -> Any:
-        """Return the changes, by place, with which `gradients` walks back; `arrived` is filled with the cotangents."""
+    def changes(self, weights: Sequence[Array], cotangents: dict[int, Array] | None = None) -> Any:
+        """Return the changes, by place, with which `gradients` walks back; `cotangents` gets those that arrive."""
 
-        def at(place: int, mine: list[int]) -> Callable[[Node, Array, list[Any]], list[Any]]:
+        def change_at(place: int, members: list[int]) -> Callable[[Node, Array, list[Any]], list[Any]]:
             def change(node: Node, g: Array, slots: list[Any]) -> list[Any]:
                 g = np.asarray(g)
-                if arrived is not None:
-                    arrived[place] = g
-                rest = np.array(g)
-                rest.reshape(-1)[[self.kinks[k].output for k in mine]] = 0
-                made = [None if r is None else np.array(r) for r in rule_results(node, rest)]
-                for r in made:
+                if cotangents is not None:
+                    cotangents[place] = g
+                smooth_cotangent = np.array(g)
+                smooth_cotangent.reshape(-1)[[self.kinks[k].output for k in members]] = 0
+                new_slots = [None if r is None else np.array(r) for r in rule_results(node, smooth_cotangent)]
+                for r in new_slots:
                     if r is not None and not np.isfinite(r).all():  # 0/0 of the rule at a kink, whose slopes are known
                         np.copyto(r, 0, where=~np.isfinite(r))
-                for k in mine:
+                for k in members:
                     for slopes, w in zip(self.kinks[k].slopes, weights[k], strict=True):
                         if w:
-                            _add(made, slopes, w * g.reshape(-1)[self.kinks[k].output])
-                return made
+                            _add_slopes(new_slots, slopes, w * g.reshape(-1)[self.kinks[k].output])
+                return new_slots
 
             return change
 
-        return {place: at(place, mine) for place, mine in self.at.items()}
+        return {place: change_at(place, members) for place, members in self.kinks_by_place.items()}
 
-    def effects(self, weights: Sequence[Array], arrived: dict[int, Array]) -> list[list[Effect]]:
+    def effects(self, weights: Sequence[Array], cotangents: dict[int, Array]) -> list[list[Effect]]:
         """Return for each kink how the gradients change if one of its other slopes takes the place of the first."""
         changes = self.changes(weights)
-        found: list[Any] = [None] * len(self.kinks)
-        for place, mine in self.at.items():
+        effects: list[Any] = [None] * len(self.kinks)
+        for place, members in self.kinks_by_place.items():
             node = self.base.operations[place]
-            g = arrived.get(place)
+            g = cotangents.get(place)
             if g is None:
-                for k in mine:
-                    found[k] = [[] for _ in self.kinks[k].slopes[1:]]
+                for k in members:
+                    effects[k] = [[] for _ in self.kinks[k].slopes[1:]]
                 continue
             shapes = [None if r is None else np.shape(r) for r in rule_results(node, np.zeros_like(g))]
-            if self._straight(place, np.size(g)):
-                for k, effect in self._together(place, mine, g, shapes, changes):
-                    found[k] = effect
+            if self._is_elementwise_to_inputs(place, np.size(g)):
+                for k, effect in self._effects_in_one_walk(place, members, g, shapes, changes):
+                    effects[k] = effect
                 continue
-            for k in mine:
-                found[k] = []
+            for k in members:
+                effects[k] = []
                 for slopes in self.kinks[k].slopes[1:]:
                     slots = [None if s is None else np.zeros(s, complex) for s in shapes]
                     value = g.reshape(-1)[self.kinks[k].output]
-                    _add(slots, slopes, value)
-                    _add(slots, self.kinks[k].slopes[0], -value)
-                    grads = self._below(node, slots, changes)
-                    found[k].append([(i, np.flatnonzero(d), d.reshape(-1)[np.flatnonzero(d)])
-                                     for i, d in enumerate(grads) if np.any(d)])  # fmt: skip
-        return found
+                    _add_slopes(slots, slopes, value)
+                    _add_slopes(slots, self.kinks[k].slopes[0], -value)
+                    grads = self._gradients_below(node, slots, changes)
+                    effects[k].append([(i, np.flatnonzero(d), d.reshape(-1)[np.flatnonzero(d)])
+                                       for i, d in enumerate(grads) if np.any(d)])  # fmt: skip
+        return effects
 
-    def _below(self, node: Node, slots: list[Any], changes: Any) -> list[Array]:
+    def _gradients_below(self, node: Node, slots: list[Any], changes: Any) -> list[Array]:
         """Return the gradients of the inputs if the arguments of one operation have the gradients `slots`."""
         outs = []
         for parent, arg, r in zip(parents_of(node), args_of(node), slots, strict=True):
@@ -205,7 +207,7 @@ class KinkedGraph:
                 outs.append((parent, conjugate(as_argument(r, np.asarray(arg)))))
         return gradients(self.base._replace(outs=outs), changes)
 
-    def _straight(self, place: int, size: int) -> bool:
+    def _is_elementwise_to_inputs(self, place: int, size: int) -> bool:
         """Tell whether each entry of an operation depends only on the entry of the inputs at the same index."""
         reached = {self.base.operations[place]}
         for node in self.base.operations[place:]:
@@ -217,49 +219,55 @@ class KinkedGraph:
             reached.update(parents)
         return all(np.size(node.out) == size for node in self.base.inputs if node in reached)
 
-    def _together(self, place: int, mine: list[int], g: Array, shapes: list[Any], changes: Any) -> Iterator[Any]:
+    def _effects_in_one_walk(
+        self, place: int, members: list[int], g: Array, shapes: list[Any], changes: Any
+    ) -> Iterator[Any]:
         """Yield each kink with its effects, by one walk for all: these kinks change no common entry of the inputs."""
-        most = max(len(self.kinks[k].slopes) for k in mine)
+        max_slopes = max(len(self.kinks[k].slopes) for k in members)
         walks = []
-        for v in range(1, most):
+        for v in range(1, max_slopes):
             slots = [None if s is None else np.zeros(s, complex) for s in shapes]
-            for k in mine:
+            for k in members:
                 if v < len(self.kinks[k].slopes):
                     value = g.reshape(-1)[self.kinks[k].output]
-                    _add(slots, self.kinks[k].slopes[v], value)
-                    _add(slots, self.kinks[k].slopes[0], -value)
-            walks.append([d.reshape(-1) for d in self._below(self.base.operations[place], slots, changes)])
-        for k in mine:
+                    _add_slopes(slots, self.kinks[k].slopes[v], value)
+                    _add_slopes(slots, self.kinks[k].slopes[0], -value)
+            walks.append([d.reshape(-1) for d in self._gradients_below(self.base.operations[place], slots, changes)])
+        for k in members:
             o = self.kinks[k].output
             yield k, [[(i, np.array([o]), d[o : o + 1]) for i, d in enumerate(walks[v]) if o < d.size and d[o] != 0]
                       for v in range(len(self.kinks[k].slopes) - 1)]  # fmt: skip
 
 
-def _add(slots: list[Any], slopes: Slopes, g: Any) -> None:
+def _add_slopes(slots: list[Any], slopes: Slopes, g: Any) -> None:
     for r, (index, by_real, by_imag) in zip(slots, slopes, strict=True):
         if r is not None and index.size:
             value = np.real(g) * by_real + np.imag(g) * by_imag
             r.reshape(-1)[index] += value if r.dtype.kind == "c" else value.real
 
 
-def _has_kink(node: Node, near: Node, far: Node, coarse: float, rng: np.random.Generator) -> bool:
+def _has_kink(node: Node, one_step: Node, two_steps: Node, tolerance: float, rng: np.random.Generator) -> bool:
     """Tell whether the rules of an operation give other gradients on a side, for the same random cotangent."""
     q = rng.normal(size=np.shape(node.out))
-    slots = zip(*(rule_results(n, q) for n in (node, near, far)), strict=True)
-    return any(a is not None and (np.shape(a) != np.shape(b) or _turned(a, b, c, coarse).any()) for a, b, c in slots)
+    slots = zip(*(rule_results(n, q) for n in (node, one_step, two_steps)), strict=True)
+    return any(
+        a is not None and (np.shape(a) != np.shape(b) or _slopes_differ(a, b, c, tolerance).any()) for a, b, c in slots
+    )
 
 
-def _turned(here: Any, near: Any, far: Any, coarse: float) -> Array:
+def _slopes_differ(at_point: Any, one_step: Any, two_steps: Any, tolerance: float) -> Array:
     """Return a mask of the slopes that differ on a side by more than the step explains."""
-    steps = np.abs(np.asarray(far) - near)
-    found: Array = _differ(here, near, coarse) & ~(np.abs(np.asarray(near) - here) <= 64 * steps)
-    return found
+    steps = np.abs(np.asarray(two_steps) - one_step)
+    differs: Array = _differ(at_point, one_step, tolerance) & ~(np.abs(np.asarray(one_step) - at_point) <= 64 * steps)
+    return differs
 
 
-def _differ(a: Any, b: Any, coarse: float) -> Array:
+def _differ(a: Any, b: Any, tolerance: float) -> Array:
     size = np.maximum(np.abs(a), np.abs(b))
-    found: Array = ~(np.abs(np.asarray(a) - b) <= coarse * (size + 1e-3 * float(np.nan_to_num(size).max(initial=0.0))))
-    return found
+    differs: Array = ~(
+        np.abs(np.asarray(a) - b) <= tolerance * (size + 1e-3 * float(np.nan_to_num(size).max(initial=0.0)))
+    )
+    return differs
 
 
 def _is_elementwise(node: Node) -> bool:
@@ -276,52 +284,54 @@ def _is_elementwise(node: Node) -> bool:
 
 
 class SideSlopes(NamedTuple):
-    """The slopes of an operation on one side: `bent` has the outputs whose slopes differ from those at the point.
+    """The slopes of an operation on one side: `bent_outputs` has those whose slopes differ from the ones at the point.
 
-    `of` returns the slopes of one output, or None if its value jumps.
+    `slopes_of` returns the slopes of one output, or None if its value jumps.
     """
 
-    bent: set[int]
-    of: Callable[[int], Slopes | None]
+    bent_outputs: set[int]
+    slopes_of: Callable[[int], Slopes | None]
     moves: Array  # how far the side moves the number that decides the slope of each output, if it is one number
-    alone: bool = True  # whether each output has its slope independently of the others, unlike those of a sort
+    is_independent: bool = True  # whether each output has its slope independently of the others, unlike those of a sort
 
 
-def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> SideSlopes | None:
+def _elementwise_slopes(
+    node: Node, one_step: Node, two_steps: Node, is_continuous: Array, tolerance: float
+) -> SideSlopes | None:
     """Return the slopes of an elementwise operation, for all outputs at once."""
     shape, nothing = np.shape(node.out), np.zeros(0, dtype=int)
-    whole = np.asarray(node.out).dtype.kind == "c"
+    is_complex = np.asarray(node.out).dtype.kind == "c"
     bent, parts = np.zeros(int(np.prod(shape)), dtype=bool), []
-    for unit in (np.ones(shape), 1j * np.ones(shape))[: 1 + whole]:
+    for unit in (np.ones(shape), 1j * np.ones(shape))[: 1 + is_complex]:
         part: list[Array | None] = []
-        for a, b, c in zip(*(rule_results(n, unit) for n in (node, near, far)), strict=True):
+        for a, b, c in zip(*(rule_results(n, unit) for n in (node, one_step, two_steps)), strict=True):
             if a is None or b is None or c is None:
                 part.append(None)
                 continue
-            bent |= _turned(a, b, c, coarse).reshape(-1)
-            part.append(np.where(_differ(b, c, coarse), b, 2 * np.asarray(b) - c).reshape(-1))
+            bent |= _slopes_differ(a, b, c, tolerance).reshape(-1)
+            part.append(np.where(_differ(b, c, tolerance), b, 2 * np.asarray(b) - c).reshape(-1))
         parts.append(part)
 
-    def of(o: int) -> Slopes | None:
-        if not still[o]:
+    def slopes_of(o: int) -> Slopes | None:
+        if not is_continuous[o]:
             return None
-        found: Slopes = []
+        slopes: Slopes = []
         for slot, real in enumerate(parts[0]):
-            imag = parts[1][slot] if whole else None
-            found.append((nothing, nothing, nothing) if real is None else (
+            imag = parts[1][slot] if is_complex else None
+            slopes.append((nothing, nothing, nothing) if real is None else (
                 np.array([o]), real[o : o + 1], np.zeros(1) if imag is None else imag[o : o + 1]))  # fmt: skip
-        return found
+        return slopes
 
-    return SideSlopes(set(map(int, np.flatnonzero(bent))), of, _moves(near, far))
+    return SideSlopes(set(map(int, np.flatnonzero(bent))), slopes_of, _argument_moves(one_step, two_steps))
 
 
-def _moves(near: Node, far: Node) -> Array:
+def _argument_moves(one_step: Node, two_steps: Node) -> Array:
     """Return how far the argument of each entry moves from the first step to the second.
 
     With two arguments it is the move of their difference; with more, an empty array.
     """
-    shape = np.shape(near.out)
-    both = zip(args_of(near), args_of(far), parents_of(near), strict=True)
+    shape = np.shape(one_step.out)
+    both = zip(args_of(one_step), args_of(two_steps), parents_of(one_step), strict=True)
     parts = [np.broadcast_to(np.asarray(b) - a, shape) for a, b, p in both
              if p is not None and np.asarray(a).dtype.kind == "f"]  # fmt: skip
     if len(parts) not in (1, 2):
@@ -329,7 +339,9 @@ def _moves(near: Node, far: Node) -> Array:
     return np.asarray(parts[0] - parts[1] if len(parts) == 2 else parts[0]).reshape(-1)
 
 
-def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> SideSlopes | None:
+def _slopes_by_output(
+    node: Node, one_step: Node, two_steps: Node, is_continuous: Array, tolerance: float
+) -> SideSlopes | None:
     """Return the slopes of an operation that is not elementwise, output by output; None if that cannot be done."""
     size = int(np.size(node.out))
     if size > OUTPUTS or np.asarray(node.out).dtype.kind == "c":
@@ -338,14 +350,14 @@ def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
     for o in range(size):
         g = np.zeros(np.shape(node.out))
         g.reshape(-1)[o] = 1
-        there = rule_results(near, g)
-        if any(a is not None and bool(_turned(a, b, c, coarse).any())
-               for a, b, c in zip(rule_results(node, g), there, rule_results(far, g), strict=True)):  # fmt: skip
+        slopes = rule_results(one_step, g)
+        if any(a is not None and bool(_slopes_differ(a, b, c, tolerance).any())
+               for a, b, c in zip(rule_results(node, g), slopes, rule_results(two_steps, g), strict=True)):  # fmt: skip
             bent.add(o)
-        rows.append([_sparse(r) for r in there])
-    shapes = [np.shape(r) for r in rule_results(near, np.zeros(np.shape(node.out))) if r is not None]
-    sorts = np.shape(node.out) in shapes
-    return SideSlopes(bent, lambda o: rows[o] if still[o] else None, np.zeros(0), not sorts or size == 1)
+        rows.append([_sparse(r) for r in slopes])
+    shapes = [np.shape(r) for r in rule_results(one_step, np.zeros(np.shape(node.out))) if r is not None]
+    is_sort = np.shape(node.out) in shapes
+    return SideSlopes(bent, lambda o: rows[o] if is_continuous[o] else None, np.zeros(0), not is_sort or size == 1)
 
 
 def _sparse(r: Any) -> tuple[Array, Array, Array]:
@@ -361,10 +373,10 @@ def _join(slopes: list[Slopes], new: Slopes | None) -> int:
     """
     if new is None or not all(np.isfinite(a[1]).all() and np.isfinite(a[2]).all() for a in new):
         return -1
-    for k, known in enumerate(slopes):
+    for k, existing in enumerate(slopes):
         if all(len(a[0]) == len(b[0]) and (a[0] == b[0]).all() and all(
                 (np.abs(p - q) <= ALIKE * (np.abs(p) + np.abs(q))).all() for p, q in ((a[1], b[1]), (a[2], b[2])))
-               for a, b in zip(known, new, strict=True)):  # fmt: skip
+               for a, b in zip(existing, new, strict=True)):  # fmt: skip
             return k
     slopes.append(new)
     return len(slopes) - 1

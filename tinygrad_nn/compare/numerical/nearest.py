@@ -14,12 +14,12 @@ MOST = 400  # the most vertices that are visited
 POSITIVE = 1e-12  # a weight below this counts as 0
 
 
-def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array, list[tuple[float, Any]], bool]:
+def nearest(lowest: Callable[[Array], Vertex], tolerance: float = 1.0) -> tuple[Array, list[tuple[float, Any]], bool]:
     """Return the nearest point, the weights and labels of the vertices it is a mean of, and whether it is the origin.
 
     Args:
         lowest: returns the vertex v that minimizes ``direction @ v``, or any vertex for an empty direction.
-        near: how far from 0 each coordinate may be for the point to count as the origin.
+        tolerance: how far from 0 each coordinate may be for the point to count as the origin.
 
     Source: P. Wolfe, Finding the nearest point in a polytope, 1976.
     """
@@ -27,7 +27,7 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
     corral, weights = [start], np.ones(1)
     point = start[0]
     for _ in range(MOST):
-        if np.abs(point).max(initial=0.0) <= near:
+        if np.abs(point).max(initial=0.0) <= tolerance:
             return point, _labelled_weights(corral, weights), True
         new = lowest(point)
         if point @ new[0] > 0.5 * (point @ point):
@@ -52,7 +52,7 @@ def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array
             corral = [v for v, k in zip(corral, keep, strict=True) if k]
             weights = weights[keep] / weights[keep].sum()
         point = np.stack([v for v, _ in corral], axis=1) @ weights
-    return point, _labelled_weights(corral, weights), bool(np.abs(point).max(initial=0.0) <= near)
+    return point, _labelled_weights(corral, weights), bool(np.abs(point).max(initial=0.0) <= tolerance)
 
 
 def _affine(vertices: Array) -> Array:
@@ -60,9 +60,9 @@ def _affine(vertices: Array) -> Array:
     first = vertices[:, 0]
     rest = vertices[:, 1:] - first[:, None]
     size = np.maximum(np.sqrt((rest * rest).sum(axis=0)), 1e-300)
-    found = np.linalg.lstsq(rest / size, -first, rcond=1e-15)[0] / size
-    return np.concatenate([[1 - found.sum()], found])
+    weights = np.linalg.lstsq(rest / size, -first, rcond=1e-15)[0] / size
+    return np.concatenate([[1 - weights.sum()], weights])
 
 
 def _labelled_weights(corral: list[Vertex], weights: Array) -> list[tuple[float, Any]]:
-    return [(float(w), what) for (_, what), w in zip(corral, weights, strict=True)]
+    return [(float(w), label) for (_, label), w in zip(corral, weights, strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import manual as by_hand
 from ..experiment import Experiment
-from .activations_again import FURTHER
+from .activations import ACTIVATIONS
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +84,7 @@ def _carry_back(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
     slope = np.abs(by_hand.activation(name).vjp(np.ones_like(f), case.z[k], f))
     if name in ("sigmoid", "tanh"):
         return slope * (n + g * (1 + 2 * z)) + g  # the last term: the digits that 1 - a² may lose
-    if name.partition("(")[0] in FURTHER:
+    if name.partition("(")[0] in ACTIVATIONS:
         return slope * n + g * (1 + z * _bend(case, k))  # the slope may be a difference of terms that nearly cancel
     return slope * (n + g)
 
@@ -94,10 +94,10 @@ def _bend(case: Experiment, k: int) -> Any:
 
     The smaller of the two differences is taken, so that a kink on one side does not count.
     """
-    vjp, z, one = by_hand.activation(case.names[k]).vjp, case.z[k].astype(float), np.ones_like(case.z[k])
+    vjp, z, ones = by_hand.activation(case.names[k]).vjp, case.z[k].astype(float), np.ones_like(case.z[k])
     f, h = by_hand.activation(case.names[k]).f, 1e-4
-    low, here, high = (vjp(one, at, f(at)) for at in (z - h, z, z + h))
-    return np.minimum(np.abs(high - here), np.abs(here - low)) / h
+    low, at_point, high = (vjp(ones, at, f(at)) for at in (z - h, z, z + h))
+    return np.minimum(np.abs(high - at_point), np.abs(at_point - low)) / h
 
 
 def _output(case: Experiment, z: Array, error: Array) -> Any:
@@ -107,8 +107,8 @@ def _output(case: Experiment, z: Array, error: Array) -> Any:
     if (loss, name) in by_hand.FUSED:
         wide = 1 + 2 * (z.max(axis=-1, keepdims=True) if name == "softmax" else z)
         if (loss, name) == ("binarycrossentropy", "softmax"):
-            whole = (np.abs(y) + np.abs(1 - y)).sum(axis=-1, keepdims=True)
-            return np.broadcast_to(whole / rows * wide, a.shape)
+            label_sum = (np.abs(y) + np.abs(1 - y)).sum(axis=-1, keepdims=True)
+            return np.broadcast_to(label_sum / rows * wide, a.shape)
         total = np.abs(y).sum(axis=-1, keepdims=True) if name == "softmax" else 1
         bound: Array = (a * total + np.abs(y)) / rows + np.abs(case.right.delta[-1]) * wide + a * (1 - a) * wide / rows
         return bound

@@ -18,7 +18,7 @@ MOST = 1e-3  # of the largest entry: a value that differs by more took another b
 
 
 def measured_rounding(
-    run: Callable[[Callable[[Any], Any]], Sequence[Array]], here: Sequence[Array]
+    run: Callable[[Callable[[Any], Any]], Sequence[Array]], float64_arrays: Sequence[Array]
 ) -> list[Array]:
     """Return, for each entry of arrays in float64, a bound of its rounding error, measured in another precision.
 
@@ -26,27 +26,27 @@ def measured_rounding(
 
     Args:
         run: is given a function that casts an array to another precision, and returns the arrays computed in it.
-        here: the arrays in float64.
+        float64_arrays: the arrays in float64.
 
     Returns:
-        One array of bounds for each array of `here`; zeros if the computation runs in no other precision.
+        One array of bounds for each array of `float64_arrays`; zeros if the computation runs in no other precision.
     """
     kinds = ((np.longdouble, np.clongdouble, SAFETY),) if WIDE else ()
     for real, complex_, safety in (*kinds, (np.float32, np.complex64, SAMPLE * EPS / float(np.finfo(np.float32).eps))):
         try:
-            found = run(partial(_cast, real, complex_))
+            other_arrays = run(partial(_cast, real, complex_))
         except Exception:  # the user's function, or NumPy, may refuse the dtype
             continue
-        if all(a.shape == b.shape and a.dtype != b.dtype for a, b in zip(found, here, strict=True)):
-            return [_rounding_bound(a, b, safety) for a, b in zip(found, here, strict=True)]
-    return [np.zeros(g.shape) for g in here]
+        if all(a.shape == b.shape and a.dtype != b.dtype for a, b in zip(other_arrays, float64_arrays, strict=True)):
+            return [_rounding_bound(a, b, safety) for a, b in zip(other_arrays, float64_arrays, strict=True)]
+    return [np.zeros(g.shape) for g in float64_arrays]
 
 
 def _rounding_bound(other: Array, g: Array, safety: float) -> Array:
-    off = np.abs(other - g).astype(np.float64)
-    off = np.where(np.isfinite(off), off, 0.0)
-    found: Array = safety * np.minimum(off, MOST * float(np.nan_to_num(np.abs(g), posinf=0).max(initial=0)))
-    return found
+    difference = np.abs(other - g).astype(np.float64)
+    difference = np.where(np.isfinite(difference), difference, 0.0)
+    bound: Array = safety * np.minimum(difference, MOST * float(np.nan_to_num(np.abs(g), posinf=0).max(initial=0)))
+    return bound
 
 
 def _cast(real: Any, complex_: Any, x: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...gradcheck import derivative
 from ..experiment import Experiment
-from .activations_again import FURTHER, kinks, parse_parameters, sigmoid, softplus
+from .activations import ACTIVATIONS, kinks, parse_parameters, sigmoid, softplus
 
 Array = np.ndarray[Any, Any]
 
@@ -42,15 +42,15 @@ def _leaky_relu(z: Array, slope: float) -> Any:
 
 def activate(name: str, z: Array) -> Any:
     """Apply an activation by name to an array that may be complex."""
-    plain: dict[str, Callable[[Array], Array]] = {
+    activations: dict[str, Callable[[Array], Array]] = {
         "sigmoid": sigmoid, "tanh": np.tanh, "softmax": lambda z: np.exp(log_softmax(z)), "linear": lambda z: z,
         "relu": lambda z: _leaky_relu(z, 0.0), "leaky_relu": lambda z: _leaky_relu(z, 0.01),
     }  # fmt: skip
-    if name in plain:
-        return plain[name](z)
+    if name in activations:
+        return activations[name](z)
     if name.startswith("leaky_relu"):
         return _leaky_relu(z, *parse_parameters(name))
-    return FURTHER[name if name in FURTHER else name.partition("(")[0]](z, *parse_parameters(name))
+    return ACTIVATIONS[name if name in ACTIVATIONS else name.partition("(")[0]](z, *parse_parameters(name))
 
 
 def _log(w: Array, x: Array) -> Any:
@@ -112,10 +112,10 @@ class Referee:
     def loss(self) -> float:
         """Return the loss with its penalties."""
         reg = self.case.solver.regularization
-        value = float(self._from(len(self.z) - 1, self.z[-1])[0].real)
+        value = float(self._loss_from(len(self.z) - 1, self.z[-1])[0].real)
         return value + sum(float(penalty(reg.method, W, reg.lam, reg.r).sum()) for W in self.case.W)
 
-    def _from(self, k: int, z: Array) -> tuple[Any, bool]:
+    def _loss_from(self, k: int, z: Array) -> tuple[Any, bool]:
         """Return the loss without penalties if layer k has this `z`, and whether the change of z meets a kink."""
         case, kink = self.case, False
         last = len(self.z) - 1
@@ -135,10 +135,10 @@ class Referee:
             kink |= bool(value.real <= TINY * math.sqrt(float((case.y * case.y).sum()) / len(case.y)))
         return value, kink
 
-    def along(self, k: int, dz: Array) -> Slope:
+    def derivative_along(self, k: int, dz: Array) -> Slope:
         """Return the derivative of the loss, without penalties, along a direction `dz` of the z of layer k."""
         with np.errstate(all="ignore"):
-            value, kink = self._from(k, self.z[k] + 1j * STEP * dz)
+            value, kink = self._loss_from(k, self.z[k] + 1j * STEP * dz)
         return Slope(float(np.imag(value)) / STEP, kink)
 
     def differences(self, k: int, dz: Array) -> tuple[float, float, str]:
@@ -146,8 +146,8 @@ class Referee:
         size = float(np.abs(dz).max()) or 1.0
         noise = 8 * float(np.finfo(float).eps) * max(1.0, abs(self.loss()))
         with np.errstate(all="ignore"):
-            found = derivative(lambda t: float(np.real(self._from(k, self.z[k] + t / size * dz)[0])), noise)
-        return found.value * size, found.error * size, found.kink
+            result = derivative(lambda t: float(np.real(self._loss_from(k, self.z[k] + t / size * dz)[0])), noise)
+        return result.value * size, result.error * size, result.kink
 
     def weight(self, k: int, index: tuple[int, ...]) -> Slope:
         """Return the derivative of the objective in one weight of layer k."""
@@ -156,7 +156,7 @@ class Referee:
         dz[:, j] = self.case.into(k)[:, i]
         reg = self.case.solver.regularization
         w = self.case.W[k][j, i]
-        slope = self.along(k, dz)
+        slope = self.derivative_along(k, dz)
         extra = float(np.imag(penalty(reg.method, w + 1j * STEP, reg.lam, reg.r))) / STEP
         return Slope(slope.value + extra, slope.kink or (w == 0 and reg.lam > 0 and reg.method in ("l1", "elasticnet")))
 
@@ -164,20 +164,20 @@ class Referee:
         """Return the derivative of the loss in one bias of layer k."""
         dz = np.zeros_like(self.z[k])
         dz[:, index[0]] = 1
-        return self.along(k, dz)
+        return self.derivative_along(k, dz)
 
     def delta(self, k: int, index: tuple[int, ...]) -> Slope:
         """Return the derivative of the loss in one entry of z of layer k."""
         dz = np.zeros_like(self.z[k])
         dz[index] = 1
-        return self.along(k, dz)
+        return self.derivative_along(k, dz)
 
     def direction(self, k: int, part: str, v: Array) -> Slope:
         """Return the derivative of the objective along a direction `v` of all weights, or all biases, of layer k."""
         if part == "b":
-            return self.along(k, np.broadcast_to(v, self.z[k].shape))
+            return self.derivative_along(k, np.broadcast_to(v, self.z[k].shape))
         reg = self.case.solver.regularization
-        slope = self.along(k, self.case.into(k) @ v.T)
+        slope = self.derivative_along(k, self.case.into(k) @ v.T)
         extra = np.imag(penalty(reg.method, self.case.W[k] + 1j * STEP * v, reg.lam, reg.r).sum()) / STEP
         kink = bool((self.case.W[k] == 0).any()) and reg.lam > 0 and reg.method in ("l1", "elasticnet")
         return Slope(slope.value + float(extra), slope.kink or kink)
@@ -191,7 +191,7 @@ class Referee:
         worst, count = 0.0, 0
         for k, z in enumerate(self.z):
             v: Array = np.asarray(rng.normal(size=z.shape))
-            slope = self.along(k, v)
+            slope = self.derivative_along(k, v)
             value, error, kink = self.differences(k, v)
             if slope.kink or kink or not math.isfinite(value):
                 continue

@@ -36,8 +36,8 @@ class Side(NamedTuple):
     `continuous` says that no result jumps between the point and that side, `finite` that the limits exist.
     """
 
-    near: Run
-    far: Run
+    one_step: Run
+    two_steps: Run
     limits: list[Array]
     spread: list[Array]
     continuous: bool
@@ -47,11 +47,11 @@ class Side(NamedTuple):
 class Sides:
     """The gradients of a function at one point, and on the sides of it that were looked at."""
 
-    def __init__(self, run: Callable[[list[Array]], Run], leaves: Sequence[Array], here: Run, eps: float) -> None:
+    def __init__(self, run: Callable[[list[Array]], Run], leaves: Sequence[Array], at_point: Run, eps: float) -> None:
         """`run` evaluates the function at other inputs; `eps` is the machine epsilon of the user's arrays."""
-        self.run, self.leaves, self.here, self.eps = run, list(leaves), here, eps
+        self.run, self.leaves, self.at_point, self.eps = run, list(leaves), at_point, eps
         self.scales = [_scale(np.asarray(x)) for x in leaves]
-        self.seen: list[Side] = []
+        self.explored: list[Side] = []
 
     def look_around(self, rng: np.random.Generator, times: int, uneven: bool = False) -> None:
         """Look at `times` random sides, where every second one is the opposite of the one before.
@@ -73,27 +73,27 @@ class Sides:
         for times in (1.0, 2.0, 4.0):
             moved = [x + times * STEP * self.eps * v for x, v in zip(self.leaves, u, strict=True)]
             try:
-                found = self.run(moved)
+                result = self.run(moved)
             except Exception:  # a user's function may raise anything outside its domain
                 return None
-            runs.append(found)
-        one, two, four = runs
-        if any(a.shape != b.shape for a, b in zip(one.outs, self.here.outs, strict=False)):
+            runs.append(result)
+        one_step, two_steps, four_steps = runs
+        if any(a.shape != b.shape for a, b in zip(one_step.outs, self.at_point.outs, strict=False)):
             return None
         finite = all(np.isfinite(x).all() for r in runs for x in (*r.outs, *r.grads))
-        continuous = finite and not any(map(np.any, map(jumps, self.here.outs, one.outs, two.outs)))
+        continuous = finite and not any(map(np.any, map(jumps, self.at_point.outs, one_step.outs, two_steps.outs)))
         limits, spread = [], []
-        for a, b, c in zip(one.grads, two.grads, four.grads, strict=True):
+        for a, b, c in zip(one_step.grads, two_steps.grads, four_steps.grads, strict=True):
             first, second = np.abs(b - a), np.abs(c - b)
-            large = float(np.nan_to_num(np.abs(a)).max(initial=0.0))
+            largest = float(np.nan_to_num(np.abs(a)).max(initial=0.0))
             grows = second >= SMOOTH * first
             noise = np.where(grows, first, 16 * np.minimum(first, second))
-            settled = grows | (noise <= NOISE * large)
-            spread.append(np.where(settled & np.isfinite(noise), noise, 0.0))
+            has_limit = grows | (noise <= NOISE * largest)
+            spread.append(np.where(has_limit & np.isfinite(noise), noise, 0.0))
             limits.append(np.where(grows, 2 * a - b, a) if finite else a)
-            finite &= bool((settled | (first <= ULPS * self.eps * (np.abs(a) + 0.25 * large))).all())
-        side = Side(one, two, limits, spread, continuous, finite)
-        self.seen.append(side)
+            finite &= bool((has_limit | (first <= ULPS * self.eps * (np.abs(a) + 0.25 * largest))).all())
+        side = Side(one_step, two_steps, limits, spread, continuous, finite)
+        self.explored.append(side)
         return side
 
     def rounding(self, spread: bool = True) -> list[Array]:
@@ -101,56 +101,56 @@ class Sides:
 
         The bound follows from the size of the entries and, if `spread`, also from the noise seen between steps.
         """
-        found = []
-        for i, g in enumerate(self.here.grads):
+        bounds = []
+        for i, g in enumerate(self.at_point.grads):
             size, noise = np.where(np.isfinite(g), np.abs(g), 0.0), np.zeros(g.shape)
-            for side in self.seen:
+            for side in self.explored:
                 noise = np.fmax(noise, side.spread[i]) if spread else noise
                 if side.finite:
                     size = np.fmax(size, np.abs(side.limits[i]))
-            large = float(size.max(initial=0.0))
+            largest = float(size.max(initial=0.0))
             # the entry's own rounding, and a part of the largest entry's in case large terms of its sum cancel
-            found.append(ULPS * self.eps * (size + 0.25 * large) + noise + 1e-300)
-        return found
+            bounds.append(ULPS * self.eps * (size + 0.25 * largest) + noise + 1e-300)
+        return bounds
 
     def limits(self) -> list[list[Array]]:
         """Return the limits of the gradients on all sides on which the function is continuous and they exist."""
-        return [side.limits for side in self.seen if side.continuous and side.finite]
+        return [side.limits for side in self.explored if side.continuous and side.finite]
 
-    def parted(self, bounds: Sequence[Array]) -> list[Array]:
+    def differs_between_sides(self, bounds: Sequence[Array]) -> list[Array]:
         """Return for each input a mask of the gradient entries whose limits differ from side to side."""
-        seen = self.limits()
-        if not seen:
+        limits = self.limits()
+        if not limits:
             return [np.zeros(b.shape, dtype=bool) for b in bounds]
         return [~(np.abs(np.stack(each) - each[0]) <= 2 * bound).all(axis=0)
-                for bound, each in zip(bounds, zip(*seen, strict=True), strict=True)]  # fmt: skip
+                for bound, each in zip(bounds, zip(*limits, strict=True), strict=True)]  # fmt: skip
 
-    def folds(self, bounds: Sequence[Array]) -> list[Array]:
+    def differs_from_value(self, bounds: Sequence[Array]) -> list[Array]:
         """Return for each input a mask of the gradient entries whose limit on some side differs from their value."""
-        found = [np.zeros(g.shape, dtype=bool) for g in self.here.grads]
+        masks = [np.zeros(g.shape, dtype=bool) for g in self.at_point.grads]
         for limits in self.limits():
-            for i, (limit, g, bound) in enumerate(zip(limits, self.here.grads, bounds, strict=True)):
-                found[i] |= ~(np.abs(limit - g) <= bound)
-        return found
+            for i, (limit, g, bound) in enumerate(zip(limits, self.at_point.grads, bounds, strict=True)):
+                masks[i] |= ~(np.abs(limit - g) <= bound)
+        return masks
 
 
-def jumps(here: Array, near: Array, far: Array) -> Array:
+def jumps(at_point: Array, one_step: Array, two_steps: Array) -> Array:
     """Return a mask of the values that jump: the first step changes them far more than the second one."""
-    here, near, far = (np.asarray(x) for x in (here, near, far))
-    if near.dtype.kind not in "fc" or not near.shape == here.shape == far.shape:
-        return np.zeros(near.shape, dtype=bool)
-    size = float(np.nan_to_num(np.abs(near)).max(initial=0.0))
-    floor = 1024 * float(np.finfo(near.dtype).eps) * size
-    found: Array = np.abs(near - here) > 64 * np.abs(far - near) + floor
-    return found
+    at_point, one_step, two_steps = (np.asarray(x) for x in (at_point, one_step, two_steps))
+    if one_step.dtype.kind not in "fc" or not one_step.shape == at_point.shape == two_steps.shape:
+        return np.zeros(one_step.shape, dtype=bool)
+    size = float(np.nan_to_num(np.abs(one_step)).max(initial=0.0))
+    floor = 1024 * float(np.finfo(one_step.dtype).eps) * size
+    is_jump: Array = np.abs(one_step - at_point) > 64 * np.abs(two_steps - one_step) + floor
+    return is_jump
 
 
 def _scale(x: Array) -> Array:
     """Return the size by which each entry is moved: its own; for a zero the median of the others, at most 1."""
     size = np.abs(x)
-    usual = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
-    found: Array = np.where(size > 0, size, min(usual, 1.0))
-    return found
+    median = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
+    scale: Array = np.where(size > 0, size, min(median, 1.0))
+    return scale
 
 
 def _random(x: Array, scale: Array, rng: np.random.Generator) -> Array:

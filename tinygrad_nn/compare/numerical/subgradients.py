@@ -34,131 +34,156 @@ class Hull:
     def __init__(self, sides: Sides, bounds: Sequence[Array], rng: np.random.Generator) -> None:
         """`bounds` holds, entry by entry, how far apart two ways to compute each gradient may be."""
         self.sides, self.bounds, self.rng = sides, list(bounds), rng
-        self.graph: KinkedGraph | None = KinkedGraph(sides.here.trace, STEP * sides.eps)
-        self.used, self.wide = 0, False
+        self.graph: KinkedGraph | None = KinkedGraph(sides.at_point.trace, STEP * sides.eps)
+        self.used_sides, self.has_looked_wide = 0, False
 
-    def here(self, mine: Sequence[Array]) -> list[bool]:
+    def right_at_kink(self, user_gradients: Sequence[Array]) -> list[bool]:
         """Return for each input whether the user's gradient differs from the graph's and is right, by a kink.
 
         Each input is judged alone, so that one is not blamed for another. If all that differ are right alone, but not
         together, all of them are wrong.
         """
-        off = [i for i, (m, g, b) in enumerate(zip(mine, self.sides.here.grads, self.bounds, strict=True))
-               if m.shape != g.shape or not (np.abs(m - g) <= b).all()]  # fmt: skip
-        if not off or not self.open():
-            return [False] * len(mine)
-        whole = self.holds(mine, range(len(mine)))
-        alone = [i for i in off if whole or (len(off) > 1 and self.holds(mine, [i]))]
-        return [i in alone and (whole or len(alone) < len(off)) for i in range(len(mine))]
+        different = [
+            i
+            for i, (m, g, b) in enumerate(zip(user_gradients, self.sides.at_point.grads, self.bounds, strict=True))
+            if m.shape != g.shape or not (np.abs(m - g) <= b).all()
+        ]
+        if not different or not self.has_other_gradients():
+            return [False] * len(user_gradients)
+        all_contained = self.contains(user_gradients, range(len(user_gradients)))
+        contained = [
+            i for i in different if all_contained or (len(different) > 1 and self.contains(user_gradients, [i]))
+        ]
+        return [
+            i in contained and (all_contained or len(contained) < len(different)) for i in range(len(user_gradients))
+        ]
 
-    def open(self) -> bool:
+    def has_other_gradients(self) -> bool:
         """Tell whether gradients other than the graph's may be right: some side has another one, or none is known."""
-        if self._parts():
+        if self._sides_differ():
             return True
         # one side is not enough: two equal numbers may move by the same amount there and stay equal
-        self.sides.look_around(self.rng, max(0, AROUND - len(self.sides.seen)))
-        if self._parts():
+        self.sides.look_around(self.rng, max(0, AROUND - len(self.sides.explored)))
+        if self._sides_differ():
             return True
-        if self._known() and not self.wide:
+        if self._slope_count() and not self.has_looked_wide:
             self._look_wide()
-        return self._parts()
+        return self._sides_differ()
 
     def _look_wide(self) -> None:
         """Look at many more sides, since kinks behind kinks have narrow ones, and update the bounds for all of them."""
-        self.wide = True
+        self.has_looked_wide = True
         self.sides.look_around(self.rng, WIDE, uneven=True)
-        self._round()
+        self._raise_bounds()
 
-    def _round(self) -> None:
+    def _raise_bounds(self) -> None:
         """Raise the bounds to the rounding errors of gradients as large as those seen so far."""
         self.bounds = [np.maximum(a, b) for a, b in zip(self.bounds, self.sides.rounding(spread=False), strict=True)]
 
-    def _known(self) -> int:
+    def _slope_count(self) -> int:
         """Return how many slopes the operations have at their kinks, whether these show in the gradients or not."""
-        graph = self._learnt()
+        graph = self._update_graph()
         return 1 if graph is None else sum(len(kink.slopes) for kink in graph.kinks)
 
-    def _parts(self) -> bool:
-        return not self.sides.limits() or any(map(np.any, self.sides.folds(self.bounds)))
+    def _sides_differ(self) -> bool:
+        return not self.sides.limits() or any(map(np.any, self.sides.differs_from_value(self.bounds)))
 
-    def holds(self, mine: Sequence[Array], which: Sequence[int]) -> bool:
-        """Tell whether the user's gradients of the inputs `which` are, together, a mean of those on the sides."""
+    def contains(self, user_gradients: Sequence[Array], input_numbers: Sequence[int]) -> bool:
+        """Tell whether the user's gradients of some inputs are, together, a mean of those on the sides."""
         sides = self.sides
-        if any(mine[i].shape != self.bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
+        if any(
+            user_gradients[i].shape != self.bounds[i].shape or not np.isfinite(user_gradients[i]).all()
+            for i in input_numbers
+        ):
             return False
-        here = [sides.here.grads[i] for i in which]
-        wanted = _flat([mine[i] for i in which], here)
-        sides.look_around(self.rng, max(0, AROUND - len(sides.seen)))
-        least, most, idle = np.inf, 0, 0
+        graph_gradients = [sides.at_point.grads[i] for i in input_numbers]
+        target = _flat([user_gradients[i] for i in input_numbers], graph_gradients)
+        sides.look_around(self.rng, max(0, AROUND - len(sides.explored)))
+        smallest, last_count, idle = np.inf, 0, 0
         for _ in range(ROUNDS):
-            allowed = _flat([self.bounds[i] for i in which], here, np.real)
-            limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
-            still = away = _error_where_smooth(limits, wanted, allowed) if limits else None
-            if still is None:
-                away = self._away(limits, wanted, allowed, which, here)
-                if away is None:
+            allowed = _flat([self.bounds[i] for i in input_numbers], graph_gradients, np.real)
+            limits = [_flat([limit[i] for i in input_numbers], graph_gradients) for limit in sides.limits()]
+            smooth_error = difference = _error_where_smooth(limits, target, allowed) if limits else None
+            if smooth_error is None:
+                difference = self._difference_from_right(limits, target, allowed, input_numbers, graph_gradients)
+                if difference is None:
                     return True
-            size, known = float(np.linalg.norm(away)), self._known()  # type: ignore[arg-type]
-            if known > most:
-                self._round()  # a new kink was found, and gradients on its sides may be larger
-            idle = 0 if size < 0.95 * least or known > most else idle + 1
-            least, most = min(size, least), known
-            if idle >= IDLE and not self.wide and (still is None or self._known()):
+            size, slope_count = float(np.linalg.norm(difference)), self._slope_count()  # type: ignore[arg-type]
+            if slope_count > last_count:
+                self._raise_bounds()  # a new kink was found, and gradients on its sides may be larger
+            idle = 0 if size < 0.95 * smallest or slope_count > last_count else idle + 1
+            smallest, last_count = min(size, smallest), slope_count
+            if idle >= IDLE and not self.has_looked_wide and (smooth_error is None or self._slope_count()):
                 self._look_wide()
-                idle, least, most = 0, np.inf, 0
-            elif idle >= IDLE or not np.isfinite(size) or not _look_from(sides, away / allowed, which, here, self.rng):
+                idle, smallest, last_count = 0, np.inf, 0
+            elif (
+                idle >= IDLE
+                or not np.isfinite(size)
+                or not _look_from(sides, difference / allowed, input_numbers, graph_gradients, self.rng)
+            ):
                 break
-        return still is None and self._combined(wanted, allowed, which, here)
+        return smooth_error is None and self._is_combination(target, allowed, input_numbers, graph_gradients)
 
-    def _combined(self, wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]) -> bool:
+    def _is_combination(
+        self, target: Array, allowed: Array, input_numbers: Sequence[int], like: Sequence[Array]
+    ) -> bool:
         """Tell whether a gradient is a mean of the gradients for all combinations of slopes of a few kinks.
 
         A combination counts if, for any two of the kinks, some side has both of their slopes.
         """
-        graph = self._learnt()
+        graph = self._update_graph()
         if graph is None or not 0 < len(graph.kinks) <= COMBINED:
             return False
-        seen = np.array([kink.pattern for kink in graph.kinks])
+        patterns = np.array([kink.pattern for kink in graph.kinks])
         points = []
         for choice in itertools.product(*(range(len(kink.slopes)) for kink in graph.kinks)):
-            met = seen == np.array(choice)[:, None]  # (kinks, sides)
-            if (met @ met.T).all():
+            has_choice = patterns == np.array(choice)[:, None]  # (kinks, sides)
+            if (has_choice @ has_choice.T).all():
                 weights = [np.eye(len(kink.slopes))[v] for kink, v in zip(graph.kinks, choice, strict=True)]
                 grads, _ = graph.walk(weights)
-                point = _flat([grads[i] for i in which], like)
+                point = _flat([grads[i] for i in input_numbers], like)
                 points += [point] if np.isfinite(point).all() else []  # at 0/0 there is no slope
-        return bool(points) and _error_from_means(points, wanted, allowed) is None
+        return bool(points) and _error_from_means(points, target, allowed) is None
 
-    def _away(
-        self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
+    def _difference_from_right(
+        self,
+        limits: Sequence[Array],
+        target: Array,
+        allowed: Array,
+        input_numbers: Sequence[int],
+        like: Sequence[Array],
     ) -> Array | None:
         """Return the difference from the nearest right gradient to the user's, or None if the user's is right."""
-        away = _error_from_means(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
-        graph = self._learnt()
-        if away is None or graph is None or not graph.kinks:
-            return away
-        other = _error_from_groups(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
-        if other is not None and len(graph.at) == 1:
-            return other if np.linalg.norm(other) < np.linalg.norm(away) else away
+        difference = _error_from_means(limits, target, allowed) if limits else np.full(len(target), np.inf)
+        graph = self._update_graph()
+        if difference is None or graph is None or not graph.kinks:
+            return difference
+        by_groups = _error_from_groups(
+            graph, [[k] for k in range(len(graph.kinks))], target, allowed, input_numbers, like
+        )
+        if by_groups is not None and len(graph.kinks_by_place) == 1:
+            return by_groups if np.linalg.norm(by_groups) < np.linalg.norm(difference) else difference
         # with kinks behind kinks there are several ways to choose the weights, and some find no solution
         groups = self._groups(graph)
-        other = _error_from_groups(graph, groups, wanted, allowed, which, like)
-        if other is not None:
-            other = _error_from_groups(graph, graph.by_unit(groups), wanted, allowed, which, like, alike=True)
-        return other if other is None or np.linalg.norm(other) < np.linalg.norm(away) else away
+        by_groups = _error_from_groups(graph, groups, target, allowed, input_numbers, like)
+        if by_groups is not None:
+            by_groups = _error_from_groups(
+                graph, graph.by_unit(groups), target, allowed, input_numbers, like, equal_slopes=True
+            )
+        return by_groups if by_groups is None or np.linalg.norm(by_groups) < np.linalg.norm(difference) else difference
 
-    def _learnt(self) -> KinkedGraph | None:
-        for side in self.sides.seen[self.used :]:
+    def _update_graph(self) -> KinkedGraph | None:
+        for side in self.sides.explored[self.used_sides :]:
             self.graph = self.graph if self.graph is not None and self.graph.add(side) else None
-        self.used = len(self.sides.seen)
+        self.used_sides = len(self.sides.explored)
         return self.graph
 
     def _groups(self, graph: KinkedGraph) -> list[list[int]]:
         """Return the groups of kinks that depend on one quantity, after looking at enough sides to tell."""
-        groups = graph.together()
+        groups = graph.dependent_groups()
         if len(groups) < len(graph.kinks):
             self.sides.look_around(self.rng, TELLING, uneven=True)
-            groups = graph.together() if self._learnt() is not None else groups
+            groups = graph.dependent_groups() if self._update_graph() is not None else groups
         return groups
 
 
@@ -172,16 +197,16 @@ def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -
     return np.concatenate(parts)
 
 
-def _error_where_smooth(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
+def _error_where_smooth(limits: Sequence[Array], target: Array, allowed: Array) -> Array | None:
     """Return how far a gradient is off in the entries in which all sides agree, or None if it is right in these."""
     low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
-    off = (high - low <= allowed) & (np.abs(wanted - low) > 2 * allowed)
-    return np.where(off, (wanted - low) / allowed, 0.0) if off.any() else None
+    is_off = (high - low <= allowed) & (np.abs(target - low) > 2 * allowed)
+    return np.where(is_off, (target - low) / allowed, 0.0) if is_off.any() else None
 
 
-def _error_from_means(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
-    """Return the difference from the nearest mean of some limits to `wanted`, or None if `wanted` is such a mean."""
-    points = np.stack([(limit - wanted) / allowed for limit in limits])
+def _error_from_means(limits: Sequence[Array], target: Array, allowed: Array) -> Array | None:
+    """Return the difference from the nearest mean of some limits to `target`, or None if `target` is such a mean."""
+    points = np.stack([(limit - target) / allowed for limit in limits])
 
     def lowest(direction: Array) -> tuple[Array, Any]:
         k = int(np.argmin(points @ direction)) if direction.size else 0
@@ -192,76 +217,78 @@ def _error_from_means(limits: Sequence[Array], wanted: Array, allowed: Array) ->
 
 
 def _error_from_groups(
-    graph: KinkedGraph, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int],
-    like: Sequence[Array], alike: bool = False,
+    graph: KinkedGraph, groups: list[list[int]], target: Array, allowed: Array, input_numbers: Sequence[int],
+    like: Sequence[Array], equal_slopes: bool = False,
 ) -> Array | None:  # fmt: skip
     """Return the same difference for the gradients in which each group of kinks has its own mean of its slopes.
 
     The slopes of a kink behind another one are multiplied. So the weights of the kinks nearest the loss are chosen
     first, to fit those entries of the gradient that no other kink changes.
     """
-    weights = graph.some_weights()
-    effects = [_flat_effects(effect, which, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
-    reached = [np.concatenate([np.zeros(0, dtype=int), *(index for index, _ in effect)]) for effect in effects]
-    choices = [_choices(graph, group, alike) for group in groups]
-    places = sorted(graph.at)
+    weights = graph.random_weights()
+    effects = [
+        _flat_effects(effect, input_numbers, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])
+    ]
+    reached_entries = [np.concatenate([np.zeros(0, dtype=int), *(index for index, _ in effect)]) for effect in effects]
+    choices = [_choices(graph, group, equal_slopes) for group in groups]
+    places = sorted(graph.kinks_by_place)
     steps = [*places, *places[-1:] * 2] if len(places) > 1 else places
-    away = np.zeros(len(wanted))
+    difference = np.zeros(len(target))
     for last in steps[-LEVELS:]:
-        grads, arrived = graph.walk(weights)
-        rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
-        effects = [_flat_effects(effect, which, like, allowed) for effect in graph.effects(weights, arrived)]
-        free = [max(graph.kinks[k].place for k in group) <= last for group in groups]
-        open_ = np.ones(len(rest), dtype=bool)
-        for group, choosing in zip(groups, free, strict=True):
+        grads, cotangents = graph.walk(weights)
+        residual = (_flat([grads[i] for i in input_numbers], like) - target) / allowed
+        effects = [_flat_effects(effect, input_numbers, like, allowed) for effect in graph.effects(weights, cotangents)]
+        is_chosen = [max(graph.kinks[k].place for k in group) <= last for group in groups]
+        is_free = np.ones(len(residual), dtype=bool)
+        for group, choosing in zip(groups, is_chosen, strict=True):
             for k in group:
                 if not choosing:
-                    open_[reached[k]] = False
+                    is_free[reached_entries[k]] = False
                     continue
                 for (index, values), share in zip(effects[k], weights[k][1:], strict=True):
-                    rest[index] -= share * values  # replace the mean by the first slope of each kink
-        chosen = [j for j, choosing in enumerate(free) if choosing]
-        away = np.zeros(len(rest))
+                    residual[index] -= share * values  # replace the mean by the first slope of each kink
+        chosen = [j for j, choosing in enumerate(is_chosen) if choosing]
+        difference = np.zeros(len(residual))
         for members, entries in _independent_groups(
-            [[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)
+            [[e for k in groups[j] for e in effects[k]] for j in chosen], len(residual)
         ):
-            mine = [chosen[j] for j in members]
-            point = _choose(effects, [groups[j] for j in mine], [choices[j] for j in mine], rest,
-                            entries[open_[entries]], weights)  # fmt: skip
+            group_numbers = [chosen[j] for j in members]
+            point = _choose(effects, [groups[j] for j in group_numbers], [choices[j] for j in group_numbers], residual,
+                            entries[is_free[entries]], weights)  # fmt: skip
             if np.abs(point).max(initial=0.0) > 1:
-                away[entries[open_[entries]]] = -point
+                difference[entries[is_free[entries]]] = -point
     grads, _ = graph.walk(weights)
-    rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
-    if np.abs(rest).max(initial=0.0) <= 1:
+    residual = (_flat([grads[i] for i in input_numbers], like) - target) / allowed
+    if np.abs(residual).max(initial=0.0) <= 1:
         return None
-    return away if np.any(away) else -rest
+    return difference if np.any(difference) else -residual
 
 
-def _choices(graph: KinkedGraph, group: list[int], alike: bool) -> list[tuple[int, ...]]:
+def _choices(graph: KinkedGraph, group: list[int], equal_slopes: bool) -> list[tuple[int, ...]]:
     """Return the combinations of slopes that the kinks of a group have on some side.
 
-    If `alike`, return only those in which all kinks have the same slope, if there are any.
+    If `equal_slopes`, return only those in which all kinks have the same slope, if there are any.
     """
     if len(group) == 1:
         return [(v,) for v in range(len(graph.kinks[group[0]].slopes))]
-    seen = zip(*(graph.kinks[k].pattern for k in group), strict=True)
-    choices = list(dict.fromkeys(choice for choice in seen if min(choice) >= 0))
-    same = [choice for choice in choices if graph.alike(group, choice)] if alike else []
-    return same or choices
+    patterns = zip(*(graph.kinks[k].pattern for k in group), strict=True)
+    choices = list(dict.fromkeys(choice for choice in patterns if min(choice) >= 0))
+    equal_choices = [choice for choice in choices if graph.have_equal_slopes(group, choice)] if equal_slopes else []
+    return equal_choices or choices
 
 
 Effect = list[tuple[Array, Array]]
 
 
 def _flat_effects(
-    effect: list[list[tuple[int, Array, Array]]], which: Sequence[int], like: Sequence[Array], allowed: Array
+    effect: list[list[tuple[int, Array, Array]]], input_numbers: Sequence[int], like: Sequence[Array], allowed: Array
 ) -> Effect:
     """Return what each slope changes, as indices into the flat row and values in units of the rounding bound there."""
     starts, start = {}, 0
-    for i, g in zip(which, like, strict=True):
+    for i, g in zip(input_numbers, like, strict=True):
         starts[i] = (start, g.size if g.dtype.kind == "c" else 0)
         start += g.size * (2 if g.dtype.kind == "c" else 1)
-    found = []
+    flat_effects = []
     for parts in effect:
         index, values = [np.zeros(0, dtype=int)], [np.zeros(0)]
         for i, places, value in parts:
@@ -273,9 +300,9 @@ def _flat_effects(
             if imag:
                 index.append(first + imag + places)
                 values.append(np.imag(value))
-        where = np.concatenate(index)
-        found.append((where, np.concatenate(values) / allowed[where]))
-    return found
+        indices = np.concatenate(index)
+        flat_effects.append((indices, np.concatenate(values) / allowed[indices]))
+    return flat_effects
 
 
 def _independent_groups(effects: Sequence[Effect], size: int) -> list[tuple[list[int], Array]]:
@@ -305,50 +332,50 @@ def _independent_groups(effects: Sequence[Effect], size: int) -> list[tuple[list
 
 
 def _choose(
-    effects: Sequence[Effect], groups: list[list[int]], choices: list[list[tuple[int, ...]]], rest: Array,
+    effects: Sequence[Effect], groups: list[list[int]], choices: list[list[tuple[int, ...]]], residual: Array,
     places: Array, weights: list[Array],
 ) -> Array:  # fmt: skip
     """Choose the weights of the slopes of some groups of kinks so that the rest is smallest, and return that rest."""
-    where = {int(i): j for j, i in enumerate(places)}
-    moves = []  # for each group, an array (choices, places) of the changes that each of its choices makes
+    column_of = {int(i): j for j, i in enumerate(places)}
+    changes = []  # for each group, an array (choices, places) of the changes that each of its choices makes
     for group, options in zip(groups, choices, strict=True):
         rows = np.zeros((len(options), len(places)))
         for row, option in zip(rows, options, strict=True):
             for k, v in zip(group, option, strict=True):
                 if v:
                     for i, value in zip(*effects[k][v - 1], strict=True):
-                        if int(i) in where:
-                            row[where[int(i)]] += value
-        moves.append(rows)
-    start = rest[places]
+                        if int(i) in column_of:
+                            row[column_of[int(i)]] += value
+        changes.append(rows)
+    start = residual[places]
 
     def lowest(direction: Array) -> tuple[Array, Any]:
-        taken = [int(np.argmin(rows @ direction)) if direction.size else 0 for rows in moves]
-        return start + sum(rows[c] for rows, c in zip(moves, taken, strict=True)), taken
+        chosen = [int(np.argmin(rows @ direction)) if direction.size else 0 for rows in changes]
+        return start + sum(rows[c] for rows, c in zip(changes, chosen, strict=True)), chosen
 
     point, mean, _ = nearest(lowest)
     for j, (group, options) in enumerate(zip(groups, choices, strict=True)):
         for position, k in enumerate(group):
             weights[k] = np.zeros(len(weights[k]))
-            for share, taken in mean:
-                weights[k][options[taken[j]][position]] += share
+            for share, chosen in mean:
+                weights[k][options[chosen[j]][position]] += share
     return point
 
 
 def _look_from(
-    sides: Sides, away: Array, which: Sequence[int], like: Sequence[Array], rng: np.random.Generator
+    sides: Sides, direction: Array, input_numbers: Sequence[int], like: Sequence[Array], rng: np.random.Generator
 ) -> bool:
-    """Look at the side in the direction `away`, in which a gradient seems to lie outside, and at the opposite side.
+    """Look at the side in a direction in which a gradient seems to lie outside, and at the opposite side.
 
     Return False if the direction is zero or not finite.
     """
     u = [np.zeros(np.shape(x), np.asarray(x).dtype) for x in sides.leaves]
     start = 0
-    for i, g in zip(which, like, strict=True):
-        part = away[start : start + g.size].reshape(g.shape)
+    for i, g in zip(input_numbers, like, strict=True):
+        part = direction[start : start + g.size].reshape(g.shape)
         start += g.size
         if g.dtype.kind == "c":
-            part = part + 1j * away[start : start + g.size].reshape(g.shape)
+            part = part + 1j * direction[start : start + g.size].reshape(g.shape)
             start += g.size
         u[i] = part
     size = max(float((np.abs(v) / s).max(initial=0.0)) for v, s in zip(u, sides.scales, strict=True))

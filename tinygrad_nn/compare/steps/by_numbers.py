@@ -22,11 +22,11 @@ from ..budget import Budget
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import tracing_calls
-from ..function.advice import CLOSE, GradientData
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
+from ..function.gradient_data import CLOSE, GradientData
 from ..function.operations import explain_graph
-from ..numerical.full_gradients import NumericalGradient, whole_gradients
+from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
 from .edits_by_numbers import EditSearch, JudgedStep
@@ -79,7 +79,7 @@ class ArrayRun:
         made: dict[int, Tensor] = {}
         with recording(True):
             tensors = [new_input(np.array(x)) for x in self.leaves]
-            for i, t in zip(inputs.moving, tensors, strict=True):
+            for i, t in zip(inputs.float_indices, tensors, strict=True):
                 versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
             given = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
             for b in trace.bindings:
@@ -279,8 +279,8 @@ class Asked:
         """
         line = Line(lambda x: self.run.again(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
         with self.budget:
-            seconds = max(0.0, self.budget.left / 4)
-            return whole_gradients(line, [*given, *self.cotangents], self.rng, seconds, most)[0]
+            seconds = max(0.0, self.budget.remaining / 4)
+            return differentiate_inputs(line, [*given, *self.cotangents], self.rng, seconds, most)[0]
 
 
 def judged_by_numbers(
@@ -298,7 +298,7 @@ def judged_by_numbers(
         arrived = np.nan_to_num(own.value)
         bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
         choice = candidate_states(m.states)
-        state, _ = choose_state(choice, arrived, np.where(own.known, bound, np.inf))
+        state, _ = choose_state(choice, arrived, np.where(own.is_known, bound, np.inf))
         value = as_floats(state.array)
         if same_but_ones(value.shape, arrived.shape):
             value = value.reshape(arrived.shape)
@@ -369,7 +369,7 @@ def _explained(
     shaped = shape_diagnosis(part, label, m.given.belongs_to, value, right)
     if shaped is not None:
         return shaped
-    if value.shape == right.shape and not own.known.all():
+    if value.shape == right.shape and not own.is_known.all():
         return Diagnosis("unknown", label, describe_known_entries(label, value, right, bad, own))
     inputs = Inputs([label], [right], False, [right], [label], [0], [0])
     noise = float(np.nanmax(own.error, initial=0.0) / (np.nanmax(np.abs(own.value), initial=0.0) or 1.0))

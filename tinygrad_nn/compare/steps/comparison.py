@@ -19,7 +19,7 @@ from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..report import ComparisonReport
-from ..rows import Comparison, compare_row
+from ..rows import ArrayPair, compare_row
 from .by_numbers import judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
 from .matching import Match
@@ -91,7 +91,7 @@ def compare_steps(
     if inputs is None:
         raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
     given = arrange(forward, inputs)
-    own = [given.leaves[i] for i in given.moving]
+    own = [given.leaves[i] for i in given.float_indices]
     called = UserPasses(forward, backward, given, as_mapping(names), generator)
     with np.errstate(all="ignore"):
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
@@ -157,10 +157,10 @@ def judge_run(
                          "for an axis of length 1, kept or dropped.")  # fmt: skip
             value = value.reshape(right[node].shape)
             state = state._replace(array=value)
-        what = Comparison(label, "intermediate" if node.primitive else "input", value, right[node], bounds[0][k])
+        what = ArrayPair(label, "intermediate" if node.primitive else "input", value, right[node], bounds[0][k])
         ask, along = referee.of(node, right[node], bounds[0][k], rng)
         row, _ = compare_row(what, ask, rng, 0, along)
-        own, bad = compare_row(Comparison(label, what.role, value, arrived[node], bounds[1][k]),
+        own, bad = compare_row(ArrayPair(label, what.role, value, arrived[node], bounds[1][k]),
                                ignore_message, rng, 0)  # fmt: skip
         judged.append(_Judged(state, row, own, bad))
     wrong = [k for k, one in enumerate(judged) if not one.own.ok and matches[k].version.node not in marked]

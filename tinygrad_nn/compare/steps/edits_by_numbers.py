@@ -9,7 +9,7 @@ import numpy as np
 
 from ..budget import Budget
 from ..diagnosis import Row
-from ..edits import Behind, Known, edit_of_step, is_right_from_right
+from ..edits import Behind, KnownGradient, edit_of_step, is_right_from_right
 from ..experiment import nearby
 from ..numerical.full_gradients import NumericalGradient
 from .mending import Explained, blame_edited_line
@@ -58,7 +58,7 @@ class EditSearch:
         for k in list(self.wrong):
             time = self.judged[k].state.time
             before = [j for j in off if j != k and self.judged[j].state.time < time]
-            if not before or self.budget.over or not self.judged[k].state.statement.line:
+            if not before or self.budget.is_over or not self.judged[k].state.statement.line:
                 continue
             with self.budget:
                 if self._elsewhere(k) is None:
@@ -66,11 +66,11 @@ class EditSearch:
                 known, wanted = [], []
                 for run in self.runs:
                     right = {j: run.whole(run.matches[j].version.node) for j in (*before, k)}
-                    if not all(whole.known.all() for whole in right.values()):
+                    if not all(whole.is_known.all() for whole in right.values()):
                         break
                     wanted.append(right[k].value)
-                    known.append([Known(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
-                                        run.matches[j].states[self.chosen[j]].array, right[j].value)
+                    known.append([KnownGradient(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
+                                                run.matches[j].states[self.chosen[j]].array, right[j].value)
                                   for j in before])  # fmt: skip
                 if len(wanted) == len(self.runs) and is_right_from_right(
                         self.called.backward, self._call, self._behind(k), known, wanted):  # fmt: skip
@@ -79,7 +79,7 @@ class EditSearch:
     def mended(self, found: Explained, k: int) -> Explained:
         """Return the explanation with the smallest edit that makes step `k` right, if one is found."""
         state, name = self.judged[k].state, self.runs[0].matches[k].given.name
-        if not state.statement.line or not self.judged[k].own.known.all() or self.budget.over:
+        if not state.statement.line or not self.judged[k].own.is_known.all() or self.budget.is_over:
             return found
         with self.budget:
             other = self._elsewhere(k)
@@ -124,7 +124,7 @@ class EditSearch:
         if not self.tried:
             self.tried = True
             rng, inputs = self.called.rng, self.called.inputs
-            moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.moving]
+            moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.float_indices]
             try:
                 other = self.make(self.called, moved)
             except Exception:  # user code may raise anything at inputs that it was not written for
@@ -139,7 +139,7 @@ class EditSearch:
             return None
         if k not in self.there:
             own = self.runs[1].own(self.runs[1].matches[k].version.node)
-            self.there[k] = own.value if own.known.all() else None
+            self.there[k] = own.value if own.is_known.all() else None
         return self.there[k]
 
     def _call(self, f: Any, probe: int) -> Any:

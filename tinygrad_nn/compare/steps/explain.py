@@ -15,8 +15,8 @@ import numpy as np
 from ...graph.walk import as_argument
 from ...node import Node
 from ..diagnosis import Diagnosis, Row
-from ..function.advice import GradientData
 from ..function.calling import Inputs
+from ..function.gradient_data import GradientData
 from ..function.operations import explain_graph
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
@@ -142,7 +142,7 @@ def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.rand
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
     sides = Sides(run, [leaf], run([leaf]), eps)
     sides.look_around(rng, 3)
-    return Hull(sides, sides.rounding(), rng).here([mine])[0]
+    return Hull(sides, sides.rounding(), rng).right_at_kink([mine])[0]
 
 
 def shape_diagnosis(part: Traced, name: str, whole: str, mine: Array, right: Array) -> Diagnosis | None:

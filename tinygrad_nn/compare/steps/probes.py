@@ -14,7 +14,7 @@ from ...gradcheck.numerical import to_double
 from ...node import Node
 from ...tensor import raw
 from ..budget import Budget
-from ..edits import Behind, Edit, Known, Place, Target, edit_of_step, is_right_from_right, nearest_edit
+from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is_right_from_right, nearest_edit
 from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
@@ -202,12 +202,12 @@ class Probes:
     def is_right_from_right(self, k: int, off: Collection[int]) -> bool:
         """Tell whether the line of step `k` gives the right gradient if the gradients `off` that it uses are right."""
         time = self.walked.states[k].time
-        if self.budget.over or not self.walked.states[k].statement.line:
+        if self.budget.is_over or not self.walked.states[k].statement.line:
             return False
         if not any(self.walked.states[j].time < time for j in off if j != k):
             return False
         with self.budget:
-            known: list[list[Known] | None] = []
+            known: list[list[KnownGradient] | None] = []
             wanted: list[Array | None] = []
             for run in (self.here, *self._run()):
                 if run is None:
@@ -217,9 +217,13 @@ class Probes:
                 tape, matches, walked = run
                 right = tape.walk({m.version.node for m in matches})
                 wanted.append(right[matches[k].version.node])
-                known.append([Known(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
-                              for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
-                              if j in off and j != k])  # fmt: skip
+                known.append(
+                    [
+                        KnownGradient(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
+                        for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
+                        if j in off and j != k
+                    ]
+                )
             behind = self._behind(k, (), self.walked.states[k])
             return is_right_from_right(self.called.backward, self.called.call, behind, known, wanted)
 
@@ -231,7 +235,7 @@ class Probes:
             wrong: its content after the line that is wrong.
             bad: the numbers of all steps that are wrong by their own rules.
         """
-        if self.budget.over or not wrong.statement.line:
+        if self.budget.is_over or not wrong.statement.line:
             return None
         which = self._index(self.matches[k].states, wrong)
         early = which < 0  # an earlier statement that wrote into a part of a result
@@ -247,7 +251,7 @@ class Probes:
                 edit = edit_of_step(self.called.backward, self.called.call, wrong.label or self.matches[k].given.name,
                                     wrong.statement.line, wanted, visit=wrong.visit, values=self.called.values,
                                     file=wrong.statement.file, behind=self._behind(k, bad, wrong))  # fmt: skip
-            if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
+            if edit is None and self.matches[k].version.node.primitive is None and not self.budget.is_over:
                 edit = self._of_result(k, wanted, wrong)
         return None if edit is None else self.called.as_written(edit)
 
@@ -311,7 +315,7 @@ class Probes:
             named = {*names_for_gradient(self.matches[k].given.name), self.matches[k].given.name, whole}
             return next((i for i in found if {names[i], *names_for_gradient(names[i])} & named), None)
         inputs = self.called.inputs
-        floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.moving)]
+        floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.float_indices)]
         names = floats if len(value) == len(floats) else list(inputs.names)
         return next((i for i in found if i < len(names) and names[i] == whole), None)
 
@@ -324,7 +328,7 @@ class Probes:
         if self.others is None:
             self.others = []
             called, rng = self.called, self.called.rng
-            leaves = [called.inputs.leaves[i] for i in called.inputs.moving]
+            leaves = [called.inputs.leaves[i] for i in called.inputs.float_indices]
             for _ in range(PROBES):
                 moved = [nearby(x, rng).astype(x.dtype) for x in leaves]
                 count = len(called.runs)

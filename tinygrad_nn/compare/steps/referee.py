@@ -10,7 +10,7 @@ import numpy as np
 from ...gradcheck.numerical import Line, inner_product
 from ...node import Node
 from ..budget import Budget
-from ..rows import Checked
+from ..rows import CheckedEntry
 from .tape import Tape
 
 Array = np.ndarray[Any, Any]
@@ -18,9 +18,9 @@ Array = np.ndarray[Any, Any]
 SECONDS = 1.5  # rough time limit for the referee
 
 
-def ignore_message(index: Any) -> Checked:
+def ignore_message(index: Any) -> CheckedEntry:
     """Return an answer for an entry that was not differentiated numerically: NaN."""
-    return Checked(math.nan, 0.0, True)
+    return CheckedEntry(math.nan, 0.0, True)
 
 
 class Referee:
@@ -35,13 +35,13 @@ class Referee:
         The check is a list of at most one (right slope, numerical slope, allowed difference).
         """
         x = np.asarray(node.out)
-        if self.budget.over or x.dtype.kind == "c" or not x.size:
+        if self.budget.is_over or x.dtype.kind == "c" or not x.size:
             return ignore_message, []
         cotangents = self.tape.cotangents(node)
         line = Line(self.tape.results_of(node), [x])
 
-        def ask(index: Any) -> Checked:
-            if self.budget.over:
+        def ask(index: Any) -> CheckedEntry:
+            if self.budget.is_over:
                 return ignore_message(index)
             v = np.zeros_like(x)
             size = max(1.0, abs(float(x[index])))
@@ -50,7 +50,7 @@ class Referee:
                 found = line.along({0: v}, cotangents, None)
             self.checked += 1
             allowed = 10 * found.error / size + float(bound[index]) + 1e-10 * float(np.abs(right[index]))
-            return Checked(found.value / size, allowed, found.kink == "a kink at the point")
+            return CheckedEntry(found.value / size, allowed, found.kink == "a kink at the point")
 
         v = np.asarray(rng.normal(size=x.shape) * np.maximum(1e-3, np.abs(x)))
         with self.budget:

@@ -139,7 +139,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     """
     with recording(True), recording_locations():
         tensors = [new_input(np.array(x)) for x in leaves]
-        for i, t in zip(inputs.moving, tensors, strict=True):
+        for i, t in zip(inputs.float_indices, tensors, strict=True):
             t.name = inputs.labels[i]
         values = inputs.with_leaves(tensors)
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
@@ -157,7 +157,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                 raise NoGraphError(why_disconnected(error, f)) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
-    for i, t in zip(inputs.moving, tensors, strict=True):
+    for i, t in zip(inputs.float_indices, tensors, strict=True):
         versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
     for b in trace.bindings:
         _record_version(versions, b.label, b.value, b.states[-1].statement, b.function, name_stem(b))
@@ -170,7 +170,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
     if not outs and _runs(f, inputs, leaves):
-        raise NoGraphError(disconnected(", ".join(inputs.labels[i] for i in inputs.moving)))
+        raise NoGraphError(disconnected(", ".join(inputs.labels[i] for i in inputs.float_indices)))
     if not outs:
         raise ValueError(
             "compare_steps: what the forward returned does not depend on its inputs by operations on Tensors, so there "
@@ -445,7 +445,7 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Us
     """Return the gradients among the results of a backward that no name of the backward held."""
     statement = trace.returned or Statement(0, 0, "")
     named = {b.label: b for b in trace.bindings}
-    floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
+    floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.float_indices))
     labelled: list[tuple[str, str, Any, str]] = []
     if isinstance(value, dict):
         for label, part in labelled_parts("gradients", value):

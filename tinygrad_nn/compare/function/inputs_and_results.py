@@ -18,27 +18,27 @@ Array = np.ndarray[Any, Any]
 class ComparisonInput(NamedTuple):
     """The user's code at some inputs: what it is called with, its results, and the gradients that its backward returns.
 
-    `own` holds the input arrays that get a gradient, `leaves` the same in float64; `g` is the cotangent in the form
-    that the backward takes; `mine` holds the user's gradients; `line` differentiates the function numerically.
+    `input_arrays` holds the input arrays that get a gradient, `float64_inputs` the same in float64; `g` is the
+    cotangent in the form that the backward takes; `line` differentiates the function numerically.
     """
 
     code: Code
-    own: list[Array]
-    leaves: list[Array]
+    input_arrays: list[Array]
+    float64_inputs: list[Array]
     outs: list[Array]
     cotangents: list[Array]
     g: Any
-    mine: list[Array]
+    user_gradients: list[Array]
     line: Line
     rng: np.random.Generator
 
     def label(self, i: int) -> str:
         """Return the name of the input with this number, among those that get a gradient."""
-        return self.code.inputs.labels[self.code.inputs.moving[i]]
+        return self.code.inputs.labels[self.code.inputs.float_indices[i]]
 
     def nearby(self) -> list[Array]:
         """Return other random inputs near the given ones, in float64."""
-        return [nearby(x, self.rng) for x in self.leaves]
+        return [nearby(x, self.rng) for x in self.float64_inputs]
 
     def cotangents_at(self, leaves: list[Array]) -> tuple[list[Array], Any]:
         """Return random cotangents at other inputs, and the same as the backward takes them."""
@@ -48,7 +48,7 @@ class ComparisonInput(NamedTuple):
     @property
     def labels(self) -> list[str]:
         """The names of all inputs that get a gradient."""
-        return [self.label(i) for i in range(len(self.own))]
+        return [self.label(i) for i in range(len(self.input_arrays))]
 
 
 class ComparisonResult(NamedTuple):
@@ -60,10 +60,10 @@ class ComparisonResult(NamedTuple):
 
     rows: list[Row]
     diagnoses: list[Diagnosis]
-    right: list[Array]
+    right_gradients: list[Array]
     notes: list[str]
     method: str
-    blind: list[bool]
+    no_effect: list[bool]
     error: list[Array]
     ignored: list[Array]
 
@@ -73,13 +73,13 @@ def draw_cotangents(
 ) -> tuple[list[Array], Any, str]:
     """Return random cotangents (ones if the backward takes none), the same as the backward takes them, a note or ""."""
     scalar = len(outs) == 1 and outs[0].size == 1
-    if code.takes:
+    if code.takes_cotangents:
         cotangents = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in outs]
     else:
         cotangents = [np.ones(out.shape) for out in outs]
     parts, rebuild = flatten(code.forward(leaves))
     g = rebuild(cotangents) if len(cotangents) == len(parts) else cotangents[0]
-    note = "" if code.takes or scalar else (
+    note = "" if code.takes_cotangents or scalar else (
         "The function returns an array, and the backward has no parameter g for a cotangent, so the gradient of the "
         "sum of all its entries was compared. Errors that cancel in that sum cannot be seen: give the backward a "
         "parameter g."
@@ -91,8 +91,8 @@ def has_no_effect(outs: list[Array], leaves: list[Array], grads: list[list[Array
     """Return for each input whether all its gradients are 0, up to rounding, for these results."""
     size = max((float(np.abs(out).max(initial=0)) for out in outs), default=0.0)
     eps = float(np.finfo(np.float64).eps)
-    found = []
+    no_effect = []
     for x, *gs in zip(leaves, *grads, strict=True):
         scale = size / max(float(np.abs(x).max(initial=0)), 1e-3)
-        found.append(not any(np.any(np.abs(np.nan_to_num(g)) > 64 * eps * scale) for g in gs))
-    return found
+        no_effect.append(not any(np.any(np.abs(np.nan_to_num(g)) > 64 * eps * scale) for g in gs))
+    return no_effect

@@ -44,7 +44,7 @@ def _clip(z: Array, low: float = -1.0, high: float = 1.0) -> Any:
     return np.where(z.real <= low, low, np.where(z.real >= high, high, z))
 
 
-FURTHER: dict[str, Callable[..., Any]] = {
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "elu":          _elu,
     "selu":         lambda z: 1.0507009873554805 * _elu(z, 1.6732632423543772),
     "celu":         lambda z, alpha=1.0: alpha * _elu(z / alpha),

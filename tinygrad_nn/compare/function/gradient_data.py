@@ -20,29 +20,29 @@ CLOSE = 1e-7
 class GradientData(NamedTuple):
     """The data from which a wrong gradient is explained.
 
-    `mine` and `right` are the user's gradients and the right ones, `bads` masks their wrong entries, `leaves` holds the
-    inputs in float64, `probes` the same at other inputs; `again` traces the function at given inputs.
+    `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
+    `probes` the same at other inputs; `trace_at` traces the function at given inputs.
     """
 
     inputs: Inputs
-    mine: list[Array]
-    right: list[Array]
+    user_gradients: list[Array]
+    right_gradients: list[Array]
     rounding: list[Array]
-    bads: list[Array]
+    wrong_masks: list[Array]
     trace: Traced
-    leaves: list[Array]
+    float64_inputs: list[Array]
     probes: list[Probe]
-    close: float = CLOSE  # relative error up to which two gradients are taken to be equal
-    again: Callable[[list[Array]], Traced] | None = None
+    tolerance: float = CLOSE  # relative error up to which two gradients are taken to be equal
+    trace_at: Callable[[list[Array]], Traced] | None = None
 
     def label(self, i: int) -> str:
         """Return the name of an input."""
-        return self.inputs.labels[self.inputs.moving[i]]
+        return self.inputs.labels[self.inputs.float_indices[i]]
 
     @property
-    def single(self) -> bool:
+    def has_float32(self) -> bool:
         """Whether some of the user's gradients are float32 (or float16)."""
-        return any(m.dtype.itemsize < 8 for m in self.mine)
+        return any(m.dtype.itemsize < 8 for m in self.user_gradients)
 
 
 def equal_to_rounding(data: GradientData, m: Array, p: Array) -> bool:
@@ -50,54 +50,62 @@ def equal_to_rounding(data: GradientData, m: Array, p: Array) -> bool:
     if m.shape != p.shape or not np.isfinite(p).all():
         return False
     size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
-    return bool((np.abs(m - p) <= (3e-4 if data.single else data.close) * size).all())
+    return bool((np.abs(m - p) <= (3e-4 if data.has_float32 else data.tolerance) * size).all())
 
 
-def fit_factor(data: GradientData, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
-    """Name the factor s with ``mine = s base``, or if `beside` ``mine = right + (s - 1) base``, at all points.
+def fit_factor(
+    data: GradientData, input_numbers: Sequence[int], base: Any, is_correction: bool = False
+) -> Factor | None:
+    """Name the factor s with ``user = s base``, or if `is_correction` ``user = right + (s - 1) base``, at all points.
 
-    `over` selects the inputs; `base` computes the gradients `base` for a graph. Return None if no such factor exists.
+    `input_numbers` selects the inputs; `base` computes the gradients `base` for a graph. Return None if no such factor
+    exists.
     """
     values, facts = [], []
-    for mine, trace, right in ((data.mine, data.trace, data.right), *data.probes):
+    for user_gradients, trace, right_gradients in (
+        (data.user_gradients, data.trace, data.right_gradients),
+        *data.probes,
+    ):
         if trace.signature != data.trace.signature:
             continue
-        b = base(trace, right)
+        b = base(trace, right_gradients)
         if b is None:
             return None
         dot = square = 0.0
-        for i in over:
-            if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
+        for i in input_numbers:
+            if user_gradients[i].shape != b[i].shape or not np.isfinite(b[i]).all():
                 return None
-            target = mine[i] - right[i] if beside else mine[i]
+            target = user_gradients[i] - right_gradients[i] if is_correction else user_gradients[i]
             size = float(np.abs(b[i]).max(initial=0)) or 1.0  # so that arrays count equally and no square overflows
             dot += float(np.real(np.vdot(b[i] / size, target / size)))
             square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
         if not square:
             return None
         s = dot / square
-        for i in over:
-            if not equal_to_rounding(data, mine[i], right[i] + s * b[i] if beside else s * b[i]):
+        for i in input_numbers:
+            if not equal_to_rounding(
+                data, user_gradients[i], right_gradients[i] + s * b[i] if is_correction else s * b[i]
+            ):
                 return None
-        values.append(s + 1 if beside else s)
-        shapes = [np.shape(x) for x in data.leaves if np.ndim(x)]
+        values.append(s + 1 if is_correction else s)
+        shapes = [np.shape(x) for x in data.float64_inputs if np.ndim(x)]
         batch = next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else np.nan)
         facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
-    loose = 3e-3 if data.single else 1e-6
-    if all(abs(v) < loose for v in values):
+    tolerance = 3e-3 if data.has_float32 else 1e-6
+    if all(abs(v) < tolerance for v in values):
         return Factor("0", 0.0)
-    return name_factor(values, facts, loose)
+    return name_factor(values, facts, tolerance)
 
 
-def before_summing(data: GradientData, i: int) -> Iterator[Array]:
+def unsummed_gradients(data: GradientData, i: int) -> Iterator[Array]:
     """Yield the gradients that arrive at an input before they are summed back to its shape."""
-    kept: list[Array] = []
+    unsummed: list[Array] = []
     node = data.trace.inputs[i]
 
-    def note(slot: int) -> Any:
+    def record_slot(slot: int) -> Any:
         def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
             if slots[slot] is not None:
-                kept.append(np.asarray(slots[slot]))
+                unsummed.append(np.asarray(slots[slot]))
             return slots
 
         return change
@@ -106,6 +114,6 @@ def before_summing(data: GradientData, i: int) -> Iterator[Array]:
     for place, n in enumerate(data.trace.operations):
         for slot, parent in enumerate(parents_of(n)):
             if parent is node:
-                changes[place] = note(slot)
+                changes[place] = record_slot(slot)
     gradients(data.trace, changes)
-    yield from (conjugate(r) for r in kept if r.shape != np.shape(node.out))
+    yield from (conjugate(r) for r in unsummed if r.shape != np.shape(node.out))
