@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,43 @@ RECORD = Path(__file__).with_name("seconds.txt").read_text(encoding="utf-8")
 SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.splitlines())}
 
 
+CHEAP = 0.01  # seconds of a case of a test that is not in seconds.txt
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, whatever they take
+
+
+class Places(list[str]):
+    """The names of all tests, whose places are looked up: xdist asks for each, among tens of thousands."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.places = {name: place for place, name in enumerate(names)}
+
+    def index(self, name: str, *_: object) -> int:
+        return self.places[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests as `--dist loadfile` does, but look places up, and do not count what is done after each test."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
+            super().add_node_collection(node, Places(collection))
+
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            super().mark_test_complete(node, item_index, duration)
+            files = self.assigned_work[node]
+            file = self._split_scope(self.registered_collections[node][item_index])
+            if all(files[file].values()):
+                del files[file]
+
+    return Files(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -202,10 +237,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if " at 0x" in item.name:  # processes that share the tests would not agree about its name
             raise pytest.UsageError(f"{item.nodeid}: give its parameters ids; an address is another in each process.")
         tests.setdefault(test := _test_of(item), []).append(item)
-        files[item.path] = files.get(item.path, 0.0) + SECONDS.get(test, 0.0)
+        files[item.path] = files.get(item.path, 0.0) + SECONDS.get(test, CHEAP)
     for test, cases in tests.items():
         browser = "browser" in getattr(cases[0], "fixturenames", ())
-        kept = 0 if browser else int(min(CASES, SHARE / SECONDS.get(test, 0.01)))
+        kept = 0 if browser else int(min(CASES, SHARE / SECONDS.get(test, CHEAP)))
         if test not in WHOLE:
             for case in sorted(cases, key=lambda case: zlib.crc32(case.name.encode()))[kept:]:
                 case.add_marker(pytest.mark.slow)

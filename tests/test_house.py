@@ -563,7 +563,8 @@ def test_import_loads_numpy_and_nothing_else_of_the_dependencies() -> None:
 
 
 def test_import_leaves_the_words_of_errors_for_later() -> None:
-    assert loaded_by("import tinygrad_nn", ("tinygrad_nn.tensor", "tinygrad_nn.common.spelling")) == ["tinygrad_nn.tensor"]
+    names = ("tinygrad_nn.tensor", "tinygrad_nn.common.spelling")
+    assert loaded_by("import tinygrad_nn", names) == ["tinygrad_nn.tensor"]
 
 
 def test_no_file_holds_forbidden_words() -> None:
