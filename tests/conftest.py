@@ -12,6 +12,10 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+# Threads of OpenBLAS wait for work in a busy loop, for 0.1 s, which takes processors from the other processes of the
+# tests: let them sleep after 2**4 cycles. It is read when NumPy is loaded.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 import hypothesis
 import numpy as np
 import pytest
