@@ -12,13 +12,13 @@ from tinygrad_nn.compare.function.gradient_data import GradientData, equal_to_ro
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps.by_numbers import (
     ArrayRun,
-    Asked,
     BoundValue,
+    NumericalPasses,
     _as_tensors,
+    _container,
     _get,
-    _holder,
     _is_value,
-    _judged,
+    _judge,
     _put,
     _rounding,
     _split_label,
@@ -71,8 +71,8 @@ def test_the_values_of_a_run_and_the_result() -> None:
     assert times == sorted(times)
     assert times[0] > 0
     assert run.time_of(node(run, "x", 0)) == 0
-    assert run.bound[node(run, "z")].written
-    assert not run.bound[node(run, "hs[0]")].written
+    assert run.bound[node(run, "z")].is_written
+    assert not run.bound[node(run, "hs[0]")].is_written
     assert len(run.inputs_of) == 2
     assert run.forward.others["i"] == 2
     assert len(run.forward.outs) == 1
@@ -82,13 +82,13 @@ def test_the_values_of_a_run_and_the_result() -> None:
 def test_a_value_is_put_in_the_place_of_another(label: str) -> None:
     """The same is computed by hand from there on."""
     run = run_of(writes, X, W)
-    (same,) = run.again([X, W], {})
+    (same,) = run.rerun([X, W], {})
     z = X @ W
     h = np.tanh(z) @ W
     np.testing.assert_allclose(same, (np.sin(h) * h).sum(), rtol=1e-14)
     place = node(run, label, 0)  # the input itself, rather than that of the helper
     new = run.value_of(place) + 0.25
-    (found,) = run.again([X, W], {place: new})
+    (found,) = run.rerun([X, W], {place: new})
     x, w = (new if label == name else given for name, given in (("x", X), ("w", W)))
     z = new if label == "z" else x @ w
     first = new if label == "hs[0]" else np.tanh(z)
@@ -97,7 +97,7 @@ def test_a_value_is_put_in_the_place_of_another(label: str) -> None:
     wanted = new if label == "loss" else (s * second).sum()
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
     assert not np.allclose(found, same)
-    (again,) = run.again([X, W], {})
+    (again,) = run.rerun([X, W], {})
     assert again == same
 
 
@@ -105,14 +105,14 @@ def test_values_are_measured_and_held() -> None:
     run = run_of(writes, X, W)
     z, h0, h1, loss = (node(run, label) for label in ("z", "hs[0]", "hs[1]", "loss"))
     new = run.value_of(z) + 0.5
-    seen_h0, seen_h1, out = run.again([X, W], {z: new}, [h0, h1])
+    seen_h0, seen_h1, out = run.rerun([X, W], {z: new}, [h0, h1])
     np.testing.assert_allclose(seen_h0, np.tanh(new))
     np.testing.assert_allclose(seen_h1, run.value_of(h1))  # of the value that was put back
     np.testing.assert_allclose(out, run.value_of(loss))
-    seen, out = run.again([2 * X, W], {}, [h1])
+    seen, out = run.rerun([2 * X, W], {}, [h1])
     np.testing.assert_allclose(seen, np.tanh(2 * X @ W) @ W)
     np.testing.assert_allclose(out, run.value_of(loss))
-    (out,) = run.again([2 * X, W], {})
+    (out,) = run.rerun([2 * X, W], {})
     h = np.tanh(2 * X @ W) @ W
     np.testing.assert_allclose(out, (np.sin(h) * h).sum())
 
@@ -132,7 +132,7 @@ def test_attributes_of_an_object_are_values_too() -> None:
     run = ArrayRun(layer, inputs, [X, W])
     label = next(label for label in run.forward.versions if label in ("h", "self.h"))
     new = run.value_of(node(run, label)) - 1.5
-    (found,) = run.again([X, W], {node(run, label): new})
+    (found,) = run.rerun([X, W], {node(run, label): new})
     np.testing.assert_allclose(found, (new**3).sum())
 
 
@@ -149,27 +149,27 @@ def test_gradients_by_numbers_of_values_and_of_steps() -> None:
         return dz @ w.T, x.T @ dz
 
     inputs = arrange(forward, {"x": X, "w": W})
-    asked = Asked(UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X, W])
+    asked = NumericalPasses(UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X, W])
     h = np.tanh(X @ W)
     dz = 2 * h * (1 - h**2)
     run = asked.run
     for label, right in (("h", 2 * h), ("z", dz), ("x", dz @ W.T), ("w", X.T @ dz)):
-        np.testing.assert_allclose(asked.whole(node(run, label)).value, right, rtol=1e-6, atol=1e-8)
-    assert [m.given.name for m in asked.matches][:2] == ["dh", "dz"]
-    asked.behind[node(run, "h")] = 3 * h
+        np.testing.assert_allclose(asked.value_gradient(node(run, label)).value, right, rtol=1e-6, atol=1e-8)
+    assert [m.gradient.name for m in asked.matches][:2] == ["dh", "dz"]
+    asked.later_gradients[node(run, "h")] = 3 * h
     for label, right in (("z", 1.5 * dz), ("x", 1.5 * dz @ W.T)):
-        np.testing.assert_allclose(asked.own(node(run, label)).value, right, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(asked.own(node(run, "h")).value, 2 * h, rtol=1e-6)  # behind it there is nothing
+        np.testing.assert_allclose(asked.rule_gradient(node(run, label)).value, right, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(asked.rule_gradient(node(run, "h")).value, 2 * h, rtol=1e-6)  # nothing is behind it
     assert not asked.follows(node(run, "z"))
-    asked.lost.append(node(run, "z"))
+    asked.unusable.append(node(run, "z"))
     assert asked.follows(node(run, "x"))
     assert not asked.follows(node(run, "h"))
-    assert (asked.single, asked.mine is run) == (False, True)
-    single = Asked(
+    assert (asked.has_float32, asked.user_run is run) == (False, True)
+    single = NumericalPasses(
         UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X.astype("f4"), W.astype("f4")]
     )
-    assert single.single
-    assert single.mine is not single.run
+    assert single.has_float32
+    assert single.user_run is not single.run
     assert single.run.leaves[0].dtype == np.float64
 
 
@@ -187,8 +187,8 @@ def test_labels_of_values() -> None:
     held = SimpleNamespace(w=5, both=[6, 7])
     names = {"h": 1, "hs": [2, 3], "cache": {"x": 4}, "self": held}
     assert [_get(names, label) for label in ("h", "hs[1]", "cache['x']", "w", "both[1]")] == [1, 3, 4, 5, 7]
-    assert _holder(names, "h") == (names, "h")
-    assert _holder(names, "w") == (vars(held), "w")
+    assert _container(names, "h") == (names, "h")
+    assert _container(names, "w") == (vars(held), "w")
 
 
 def test_a_value_is_bound_to_a_label() -> None:
@@ -245,18 +245,18 @@ def test_a_gradient_beside_that_by_numbers() -> None:
     np.testing.assert_allclose(_rounding(np.array([1.0, -4.0]), eps), 64 * eps * np.array([2.0, 5.0]))
     assert _rounding(np.zeros(0), eps).size == 0
     right = np.array([1.0, 2.0, -4.0])
-    row, bad = _judged("dz", right, whole(right), eps)
+    row, bad = _judge("dz", right, whole(right), eps)
     assert (row.ok, row.name, bad.any()) == (True, "dz", False)
-    row, bad = _judged("dz", right + np.array([0, 0, 1e-3]), whole(right), eps)
+    row, bad = _judge("dz", right + np.array([0, 0, 1e-3]), whole(right), eps)
     assert (row.ok, row.worst, row.graph) == (False, (2,), -4.0)
-    row, _ = _judged("dz", right[:2], whole(right), eps)
+    row, _ = _judge("dz", right[:2], whole(right), eps)
     assert not row.ok
     v = np.array([1.0, 1.0, 1.0])
     partly = whole([1.0, np.nan, np.nan], directions=[(v, -1.0, 1e-8)])
-    assert _judged("dz", right, partly, eps)[0].ok
-    row, bad = _judged("dz", right + np.array([0, 0, 1e-3]), partly, eps)
+    assert _judge("dz", right, partly, eps)[0].ok
+    row, bad = _judge("dz", right + np.array([0, 0, 1e-3]), partly, eps)
     assert (row.ok, row.odd, bad.any()) == (False, "manual", False)
-    assert _judged("dz", right + np.array([0, 0, 0.5e-8]), partly, eps)[0].ok
+    assert _judge("dz", right + np.array([0, 0, 0.5e-8]), partly, eps)[0].ok
 
 
 # -- What explains the numbers

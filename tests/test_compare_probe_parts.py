@@ -15,7 +15,7 @@ from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.mistakes import recurrent
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps import by_numbers, edits_by_numbers, matching, probes
-from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained
+from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explain
 from tinygrad_nn.compare.steps.edits_by_numbers import EditSearch
 from tinygrad_nn.compare.steps.explain import _broadcast_axes
 from tinygrad_nn.compare.steps.mending import Explained
@@ -113,9 +113,9 @@ def test_a_name_of_both_passes_is_a_gradient_only_if_the_backward_assigns_it() -
     inputs, run = forward_of(forward)
     names = Names([*run.versions])
     found = run_backward(anew, inputs, run, np.array(1.0), names)
-    assert [(g.name, g.belongs_to, len(g.states)) for g in found.found] == [("dx", "x", 1)]
+    assert [(g.name, g.belongs_to, len(g.states)) for g in found.gradients] == [("dx", "x", 1)]
     found = run_backward(given, inputs, run, np.array(1.0), names)
-    assert [(g.name, g.belongs_to) for g in found.found] == [("gradient of x", "x")]
+    assert [(g.name, g.belongs_to) for g in found.gradients] == [("gradient of x", "x")]
     assert found.helpers == ["dq"]
 
 
@@ -141,7 +141,7 @@ def test_bindings_of_one_value_are_one_round_and_the_others_are_counted() -> Non
     for primitive, count in ((None, 1), ("sin", 4)):
         value: Any = SimpleNamespace(node=SimpleNamespace(primitive=primitive))
         found = matching._single(given, value)
-        assert (found.given, found.rounds, found.more, len(found.states)) == (given[3], 1, 3, count)
+        assert (found.gradient, found.rounds, found.unpaired, len(found.states)) == (given[3], 1, 3, count)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_a_value_with_more_axes_than_the_result_was_not_broadcast(shape: Any, ou
 
 
 def test_one_gradient_that_is_right_counts_more_than_two_of_the_right_shape() -> None:
-    values: Any = [SimpleNamespace(node=alias(new_input(X)).node, echo=False) for _ in range(3)]
+    values: Any = [SimpleNamespace(node=alias(new_input(X)).node, is_echo=False) for _ in range(3)]
     right = {v.node: array for v, array in zip(values, (X, C, 2 * C), strict=True)}
     for arrays, wanted in (((X, 7 * X), [(0, 0)]), ((7 * X, 5 * X), [(2, 0), (1, 1)]), ((2 * C, X), [(2, 0), (0, 1)]),
                            ((2 * C, C), [(2, 0), (1, 1)]), ((C, 7 * X), [(1, 0), (0, 1)])):  # fmt: skip
-        given: Any = [SimpleNamespace(states=[state(x, k)], echo=False) for k, x in enumerate(arrays)]
+        given: Any = [SimpleNamespace(states=[state(x, k)], is_echo=False) for k, x in enumerate(arrays)]
         found = matching._paired(values, given, right)
-        places = [([v is m.version for v in values].index(True), [g is m.given for g in given].index(True))
+        places = [([v is m.version for v in values].index(True), [g is m.gradient for g in given].index(True))
                   for m in found]  # fmt: skip
         assert places == wanted
 
@@ -191,7 +191,7 @@ def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
     assert sorted(s.time for b in trace.bindings for s in b.states) == [1, 2, 3, 4, 5, 6]
     assert trace.returned is not None
     assert trace.returned.text == "return c + b"
-    assert trace.left.keys() == {"x", "a", "b", "c"}
+    assert trace.final_names.keys() == {"x", "a", "b", "c"}
     once = Trace(lambda label, value: isinstance(value, np.ndarray), copies=False)
     once.run(writing, X.copy())
     assert [len(b.states) for b in once.bindings] == [1] * 4
@@ -210,7 +210,7 @@ def test_another_name_of_an_input_is_a_value_of_its_own() -> None:
     assert versions["x"][0].statement == Statement(0, 0, "")
     assert (versions["x"][0].function, versions["x"][0].rooms) == ("", {""})
     assert versions["y"][0].statement.text == "y = x"
-    (out,) = run.again([X], {versions["y"][0].node: 2 * X})
+    (out,) = run.rerun([X], {versions["y"][0].node: 2 * X})
     assert float(out) == float((4 * X * X).sum())
 
 
@@ -241,7 +241,7 @@ def test_values_are_named_as_the_backward_reaches_them() -> None:
     said = []
     for backward in (dotted, keyed, named):
         called = UserPasses(forward, backward, inputs, {}, np.random.default_rng(0))
-        called.runs = [SimpleNamespace(mine=run, g=np.ones(()))]  # type: ignore[list-item]
+        called.runs = [SimpleNamespace(user_forward=run, g=np.ones(()))]  # type: ignore[list-item]
         said.append(called.as_written(edit("dx = z * z2 + x.z - n * 'z'")))
         assert called.values(0).keys() == {"x", "z"}
         np.testing.assert_array_equal(called.values(0)["z"], np.sin(X))
@@ -288,21 +288,21 @@ def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin")
     states = [one._replace(visit=visit) for one, visit in zip(plain, (0, 0, 1), strict=True)]
     one = SimpleNamespace(name="dx", states=states, belongs_to="x", round=1)
     node = new_input(X) if primitive is None else alias(new_input(X))
-    match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node.node))
-    walked = SimpleNamespace(states=[states[2]], arrived={node.node: C})
-    runs = [SimpleNamespace(written=SimpleNamespace(found=[one, SimpleNamespace(name="dq", states=states)],
+    match = SimpleNamespace(states=states, gradient=one, version=SimpleNamespace(node=node.node))
+    walked = SimpleNamespace(states=[states[2]], rule_gradients={node.node: C})
+    runs = [SimpleNamespace(backward=SimpleNamespace(gradients=[one, SimpleNamespace(name="dq", states=states)],
                                                     value=(C, 3 * X)),
                             graph=SimpleNamespace(values={"x": 0}, codes=())) for _ in range(2)]  # fmt: skip
     called = SimpleNamespace(backward="backward", call="call", values="values", runs=runs, as_written=lambda e: e)
     made: Any = Probes(called, None, [match], walked, {})  # type: ignore[arg-type, list-item]
-    made.others = [None, (None, [match], walked)]
+    made.other_runs = [None, (None, [match], walked)]
     made._mends = lambda edit: set()
     return by_step, by_result, made, states
 
 
 def test_the_smallest_change_of_a_line_is_searched_at_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     by_step, by_result, made, states = probed(edit(), monkeypatch)
-    found = made.mended(Explained(FOUND, states[2]), 0, [0])
+    found = made.with_edit(Explained(FOUND, states[2]), 0, [0])
     assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = by_step.asked
     assert args[:4] == ("backward", "call", "dx", 4)
@@ -310,11 +310,11 @@ def test_the_smallest_change_of_a_line_is_searched_at_all_inputs(monkeypatch: py
     behind = named.pop("behind")
     assert named == {"visit": 1, "values": "values", "file": ""}
     assert (behind.step, behind.place.label, behind.place.line, behind.wrong) == (0, "dx", 4, {0})
-    made.mended(Explained(FOUND, states[0]), 0, [0])
+    made.with_edit(Explained(FOUND, states[0]), 0, [0])
     args, named = by_step.asked[-1]
     assert [w if w is None else w.tolist() for w in args[4]] == [(C - 2 * X).tolist(), None, (C - 2 * X).tolist()]
     assert named["visit"] == 0
-    made.mended(Explained(FOUND, states[1]), 0, [0])
+    made.with_edit(Explained(FOUND, states[1]), 0, [0])
     assert (by_step.asked[-1][0][3], by_step.asked[-1][1]["visit"]) == (5, 0)
     assert by_result.asked == []
 
@@ -322,7 +322,7 @@ def test_the_smallest_change_of_a_line_is_searched_at_all_inputs(monkeypatch: py
 def test_an_edit_that_makes_other_steps_wrong_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, made, states = probed(edit(), monkeypatch)
     made._mends = lambda edit: None
-    assert made.mended(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
 
 
 def test_no_search_runs_without_a_line_or_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_no_search_runs_without_a_line_or_time(monkeypatch: pytest.MonkeyPatch) 
     assert made._edit(0, states[2], [0]) is None
     assert by_step.asked == by_result.asked == []
     by_step, by_result, made, states = probed(None, monkeypatch)
-    assert made.mended(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, states[2]), 0, [0]).diagnosis is FOUND
     assert (len(by_step.asked), by_result.asked) == (1, [])
 
 
@@ -348,7 +348,7 @@ def test_for_an_input_the_whole_backward_is_searched(monkeypatch: pytest.MonkeyP
     _, by_result, made, states = probed(None, monkeypatch, None)
     made.called.call = lambda f, probe: (f, probe)
     made.called.values = lambda probe: {"probe": probe}
-    made.others = [(None, [made.matches[0]], made.walked)]
+    made.other_runs = [(None, [made.matches[0]], made.walked)]
     assert made._edit(0, states[2], [0]) is None
     (((backward, call, right), named),) = by_result.asked
     assert backward == "backward"
@@ -357,10 +357,10 @@ def test_for_an_input_the_whole_backward_is_searched(monkeypatch: pytest.MonkeyP
     assert right((C, C), 0) == [True, True]
     assert right((X, 3 * X), 1) == [False, False]
     assert right((C, 3 * X), 1) == [True, False]
-    made.others = [None, (None, [made.matches[0]], made.walked)]  # more batches than were run
+    made.other_runs = [None, (None, [made.matches[0]], made.walked)]  # more batches than were run
     made._edit(0, states[2], [0])
     assert len(by_result.asked) == 1
-    made.others = [None]
+    made.other_runs = [None]
     made._edit(0, states[2], [0])
     assert by_result.asked[-1][1]["probes"] == 1
     made.walked.states[0] = state(7 * X, 8)  # what was not returned
@@ -374,20 +374,20 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[
     states = [state(X, 3), state(3 * X, 8)._replace(visit=1)]
     one = SimpleNamespace(name="dx", states=states)
     node = "a node"
-    match = SimpleNamespace(states=states, given=one, version=SimpleNamespace(node=node, value=X))
+    match = SimpleNamespace(states=states, gradient=one, version=SimpleNamespace(node=node, value=X))
     whole = NumericalGradient(C, np.zeros(3), C, C)
 
     def asked(called: Any, leaves: Any) -> Any:
         there.append(leaves)
-        return SimpleNamespace(matches=[match], behind={}, own=lambda node: whole)
+        return SimpleNamespace(matches=[match], later_gradients={}, rule_gradient=lambda node: whole)
 
     there: list[Any] = []
-    here = SimpleNamespace(matches=[match], written=SimpleNamespace(found=[one]),
+    here = SimpleNamespace(matches=[match], backward=SimpleNamespace(gradients=[one]),
                            run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0}), codes=()))  # fmt: skip
     inputs = SimpleNamespace(leaves=["no", X], float_indices=[1])
     called = SimpleNamespace(backward="backward", rng=np.random.default_rng(6), inputs=inputs)
     judged = SimpleNamespace(state=states[1], rule=SimpleNamespace(ok=False), follows=False,
-                             own=own.get("own", NumericalGradient(2 * C, np.zeros(3), C, C)))  # fmt: skip
+                             rule_gradient=own.get("own", NumericalGradient(2 * C, np.zeros(3), C, C)))  # fmt: skip
     made: Any = EditSearch(called, here, [judged], asked)  # type: ignore[arg-type, list-item]
     made.there_asked = there
     return kept, made, states[1]
@@ -395,7 +395,7 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[
 
 def test_a_change_is_searched_with_numerical_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, made, last = numbered(edit(), monkeypatch)
-    found = made.mended(Explained(FOUND, last), 0)
+    found = made.with_edit(Explained(FOUND, last), 0)
     assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = kept.asked
     assert args[:4] == ("backward", made._call, "dx", 4)
@@ -405,9 +405,9 @@ def test_a_change_is_searched_with_numerical_gradients(monkeypatch: pytest.Monke
     assert (behind.step, behind.place.label, behind.wrong) == (0, "dx", {0})
     rng = np.random.default_rng(6)
     np.testing.assert_array_equal(made.there_asked[0][0], X * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))
-    made.mended(Explained(FOUND, last), 0)
+    made.with_edit(Explained(FOUND, last), 0)
     assert len(made.there_asked) == 1
-    assert made.runs[1].behind["a node"].tolist() == (3 * X).tolist()
+    assert made.runs[1].later_gradients["a node"].tolist() == (3 * X).tolist()
 
 
 def test_by_numbers_no_search_runs_without_gradients_or_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,26 +415,26 @@ def test_by_numbers_no_search_runs_without_gradients_or_time(monkeypatch: pytest
     partly.value[1] = np.nan
     assert partly.is_known.tolist() == [True, False, True]
     kept, made, last = numbered(edit(), monkeypatch, own=partly)
-    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, last), 0).diagnosis is FOUND
     kept, made, last = numbered(edit(), monkeypatch)
     made.budget = spent()
-    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, last), 0).diagnosis is FOUND
     assert kept.asked == []
     kept, made, last = numbered(edit(), monkeypatch)
     made.judged[0].state = last._replace(statement=Statement(0, 0, ""))
-    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, last), 0).diagnosis is FOUND
     assert kept.asked == []
     kept, made, last = numbered(None, monkeypatch)
-    assert made.mended(Explained(FOUND, last), 0).diagnosis is FOUND
+    assert made.with_edit(Explained(FOUND, last), 0).diagnosis is FOUND
     assert len(kept.asked) == 1
 
 
 def explained(mine: Array, whole: NumericalGradient) -> Diagnosis:
     match: Any = SimpleNamespace(version=SimpleNamespace(value=SimpleNamespace(data=X)),
-                                 given=SimpleNamespace(belongs_to="x"))  # fmt: skip
-    row = by_numbers._judged("dx", mine, whole, 2.0**-52)[0]
+                                 gradient=SimpleNamespace(belongs_to="x"))  # fmt: skip
+    row = by_numbers._judge("dx", mine, whole, 2.0**-52)[0]
     right = np.nan_to_num(whole.value)
-    return _explained("dx", match, mine, whole, row, np.ones(3, bool), right, np.full(3, 1e-12))
+    return _explain("dx", match, mine, whole, row, np.ones(3, bool), right, np.full(3, 1e-12))
 
 
 def test_by_numbers_a_factor_is_named_only_if_all_entries_are_known() -> None:

@@ -17,7 +17,7 @@ from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.compare.rows import CheckedEntry
 from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, unnamed, walk
-from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
+from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explain, _judge
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
 from tinygrad_nn.compare.steps.mending import Explained, add_edit, kind_of
 from tinygrad_nn.compare.steps.namespace import read_namespace
@@ -297,7 +297,7 @@ def test_the_smallest_parts_that_differ_tell_the_kind(before: str, after: str, k
 def reported(steps: list[Step], notes: list[str] | None = None, **more: Any) -> Any:
     written = SimpleNamespace(**{"helpers": [], "stopped": None, **more})
     outs = [SimpleNamespace(size=1, data=np.array([[2.5]]))]
-    passes: Any = SimpleNamespace(graph=SimpleNamespace(outs=outs), written=written)
+    passes: Any = SimpleNamespace(graph=SimpleNamespace(outs=outs), backward=written)
     return comparison._report("f(x)", passes, steps, notes or [], "How.")
 
 
@@ -366,9 +366,9 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
     assert type(plain) is np.ndarray
     plain[0] = 6
     assert x.tolist() == [1, 1]
-    assert notebook_cells.Cells._held("text") == "text"
-    assert type(notebook_cells.Cells._held(x)) is np.ndarray
-    assert notebook_cells.Cells._held(x) is not x
+    assert notebook_cells.Cells._copied("text") == "text"
+    assert type(notebook_cells.Cells._copied(x)) is np.ndarray
+    assert notebook_cells.Cells._copied(x) is not x
 
 
 # ---- The backward walk with the user's gradients
@@ -381,7 +381,8 @@ class Graph(SmallGraph):
     def match(self, node: Any, *arrays: Array, added: tuple[int, ...] = (), lines: tuple[int, ...] = ()) -> Any:
         states = [State(Statement(lines[k] if lines else k, 0, ""), np.asarray(a), k in added, k)
                   for k, a in enumerate(arrays)]  # fmt: skip
-        return SimpleNamespace(version=SimpleNamespace(node=node), states=states, given=SimpleNamespace(states=states))
+        gradient = SimpleNamespace(states=states)
+        return SimpleNamespace(version=SimpleNamespace(node=node), states=states, gradient=gradient)
 
 
 @pytest.mark.parametrize(("off", "first"), [(0.9e-9, True), (1.1e-9, False)])
@@ -392,11 +393,11 @@ def test_a_state_is_right_to_a_part_of_its_entry_and_of_the_largest_one(off: flo
         wrong = g.dy + off * allowed * (np.arange(3) == k)
         found = injected(g.tape, [g.match(g.y, wrong, -g.dy)])
         assert found.states[0].time == 0
-        assert found.open.keys() == {0}
+        assert found.undecided.keys() == {0}
         last = injected(g.tape, [g.match(g.y, -g.dy, wrong)])
         assert last.states[0].time == 1
-        assert (last.open == {}) is first  # what is right in the end leaves nothing open
-        assert (injected(g.tape, [g.match(g.y, -g.dy, 2 * g.dy, wrong)]).open == {}) is first
+        assert (last.undecided == {}) is first  # what is right in the end leaves nothing open
+        assert (injected(g.tape, [g.match(g.y, -g.dy, 2 * g.dy, wrong)]).undecided == {}) is first
 
 
 def test_the_users_gradient_is_passed_on_if_its_shape_fits() -> None:
@@ -405,16 +406,16 @@ def test_the_users_gradient_is_passed_on_if_its_shape_fits() -> None:
                                 (g.ds[:2], None, True), (g.ds * np.nan, None, True)):  # fmt: skip
         found = injected(g.tape, [g.match(g.s, mine), g.match(g.y, g.dy)])
         went = g.ds if given is None else given
-        np.testing.assert_allclose(found.arrived[g.y], C * np.sin(X * W) + went * np.cos(X * W), rtol=1e-14)
-        assert (g.s in found.given) is (given is not None)
+        np.testing.assert_allclose(found.rule_gradients[g.y], C * np.sin(X * W) + went * np.cos(X * W), rtol=1e-14)
+        assert (g.s in found.user_gradients) is (given is not None)
         assert found.marked == ({g.y} if marked else set())
     whole = injected(g.tape, [g.match(g.s, np.array([1, 2, 3]))])
-    assert whole.given[g.s].dtype == np.float64
+    assert whole.user_gradients[g.s].dtype == np.float64
     assert as_floats(np.array([1, 2])).dtype == np.float64
     single = np.ones(2, np.float32)
     assert as_floats(single) is single
     forced = g.match(g.s, g.ds, 2 * g.ds)
-    assert injected(g.tape, [forced], None, {0: forced.states[1]}).given[g.s].tolist() == (2 * g.ds).tolist()
+    assert injected(g.tape, [forced], None, {0: forced.states[1]}).user_gradients[g.s].tolist() == (2 * g.ds).tolist()
     bounds = [np.full(3, 0.1)]
     assert injected(g.tape, [g.match(g.s, g.ds + 0.09, g.ds + 0.2)], bounds).states[0].time == 0
     assert injected(g.tape, [g.match(g.s, g.ds, g.ds + 0.09)], bounds).states[0].time == 1
@@ -428,7 +429,7 @@ def test_of_wrong_states_that_one_is_meant_with_which_the_lines_that_follow_are_
         of_y = C * np.sin(X * W) + states[which] * np.cos(X * W)
         found = gradient_decisions(g.tape, [g.match(g.s, *states), g.match(g.y, of_y)], bounds)
         assert [s.time for s in found.states] == [which, 0]
-        np.testing.assert_allclose(found.arrived[g.y], of_y, rtol=1e-12)
+        np.testing.assert_allclose(found.rule_gradients[g.y], of_y, rtol=1e-12)
     right = gradient_decisions(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
     assert [s.time for s in right.states] == [0, 0]
     for states in ([2 * g.ds + 0.3, 5 * g.ds - 0.1], [5 * g.ds - 0.1, 2 * g.ds + 0.3]):
@@ -563,9 +564,9 @@ def test_the_parameter_of_a_function_that_is_called_has_a_value_of_its_own() -> 
     of_u = versions["u"][0]
     assert of_u.node is not versions["x"][0].node
     assert of_u.rooms == {"helper"}
-    (out,) = run.again([X], {of_u.node: X + 1})
+    (out,) = run.rerun([X], {of_u.node: X + 1})
     assert float(out) == pytest.approx(float((3 * (X + 1) * 2 * X).sum()))
-    (out,) = run.again([X + 1], {})
+    (out,) = run.rerun([X + 1], {})
     assert float(out) == pytest.approx(float((6 * (X + 1) ** 2).sum()))
 
 
@@ -574,16 +575,16 @@ def test_rounding_may_move_an_entry_as_far_as_the_largest_one_allows() -> None:
     whole = NumericalGradient(right, np.full(3, 1e-20), right.copy(), right.copy())
     unit = 64 * 2.0**-52
     for off, ok in ((240 * unit, True), (262 * unit, False)):
-        row, bad = _judged("dz", right + np.array([off, 0, 0]), whole, 2.0**-52)
+        row, bad = _judge("dz", right + np.array([off, 0, 0]), whole, 2.0**-52)
         assert (row.ok, bad.tolist()) == (ok, [not ok, False, False])
 
 
 def test_a_wrong_shape_by_numbers_is_named_with_its_value() -> None:
     match: Any = SimpleNamespace(version=SimpleNamespace(value=SimpleNamespace(data=np.ones((2, 3)))),
-                                 given=SimpleNamespace(belongs_to="x"))  # fmt: skip
+                                 gradient=SimpleNamespace(belongs_to="x"))  # fmt: skip
     whole = NumericalGradient(np.ones((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3)))
     mine = np.arange(6.0).reshape(3, 2)
-    found = _explained("dx", match, mine, whole, row(), np.ones((2, 3), bool), np.ones((2, 3)), np.zeros((2, 3)))
+    found = _explain("dx", match, mine, whole, row(), np.ones((2, 3), bool), np.ones((2, 3)), np.zeros((2, 3)))
     assert found.where == "dx"
     assert found.text.startswith("dx is (3, 2), x is (2, 3): a gradient has the shape of its value")
 
@@ -594,7 +595,7 @@ def test_a_wrong_shape_by_numbers_is_named_with_its_value() -> None:
 def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     def match(name: str, *times: int) -> Any:
         states = [State(Statement(1, 1, ""), X, False, time) for time in times]
-        return SimpleNamespace(given=SimpleNamespace(name=name, round=1), states=states)
+        return SimpleNamespace(gradient=SimpleNamespace(name=name, round=1), states=states)
 
     mine = [match("a", 1, 2), match("b", 3, 4), match("c", 5, 6), match("d", 7, 8)]
     there = [match("a", 11, 12), match("b", 13, 14), match("c", 15), match("d", 17, 18)]
@@ -614,7 +615,7 @@ def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPat
     assert others[1:] == [None]
     here, matches, (walked, same, bounds, forced) = others[0]  # type: ignore[misc]
     assert matches is same
-    assert [m.given.name for m in matches] == [*"abcd"]
+    assert [m.gradient.name for m in matches] == [*"abcd"]
     assert here is walked is graph
     assert ("tape", bounds) == ("tape", None)
     assert {k: s.time for k, s in forced.items()} == {0: 11, 1: 14}
@@ -633,7 +634,7 @@ def test_inputs_that_a_backward_was_not_made_for_are_left_out() -> None:
         rng=np.random.default_rng(0),
         inputs=SimpleNamespace(leaves=[X], float_indices=[0]),
         runs=[0],
-        around=[0],
+        surroundings=[0],
         at=fails,
     )
     tape: Any = SimpleNamespace(summed=1.0, operations=[])
@@ -651,17 +652,17 @@ def test_the_gradients_of_a_namespace() -> None:
     loss.backward(retain_graph=True)
     space = {"x": x, "w": w, "y": y, "loss": loss, "dx": W, "_dw": X, "dq": X, "d": 3.0, "dy": [C, C], "dt": "text"}
     found = read_namespace(space, None, None)
-    assert [(g.name, g.belongs_to) for g in found.written.found] == [("dx", "x"), ("w.grad", "w")]
-    assert found.written.helpers == ["dq"]
+    assert [(g.name, g.belongs_to) for g in found.backward.gradients] == [("dx", "x"), ("w.grad", "w")]
+    assert found.backward.helpers == ["dq"]
     assert [*found.graph.versions] == ["x", "w", "y", "loss"]
-    assert (found.graph.out_names, found.single) == (["loss"], False)
+    assert (found.graph.out_names, found.has_float32) == (["loss"], False)
     (version,) = found.graph.versions["w"]
     assert (version.node, version.value, version.statement) == (w.node, w, Statement(0, 0, ""))
     assert [c.tolist() for c in found.cotangents] == [1.0]
     named = read_namespace({**space, "delta": C}, {"delta": "y"}, None)
-    assert [(g.name, g.belongs_to) for g in named.written.found] == [("dx", "x"), ("delta", "y"), ("w.grad", "w")]
+    assert [(g.name, g.belongs_to) for g in named.backward.gradients] == [("dx", "x"), ("delta", "y"), ("w.grad", "w")]
     single = read_namespace({**space, "dx": W.astype(np.float32)}, None, None)
-    assert single.single
+    assert single.has_float32
 
 
 def cell_of(k: int = 0) -> tuple[Any, Graph]:
@@ -669,7 +670,7 @@ def cell_of(k: int = 0) -> tuple[Any, Graph]:
     version = lambda t: [SimpleNamespace(node=t.node, value=t)]
     versions = dict(zip("xwysz", map(version, g.kept), strict=True)) | {"h['a']": version(g.kept[3])}
     graph = SimpleNamespace(versions=versions, tensors=list(g.kept[:2]))
-    matches = [SimpleNamespace(version=SimpleNamespace(node=n), given=SimpleNamespace(name=name))
+    matches = [SimpleNamespace(version=SimpleNamespace(node=n), gradient=SimpleNamespace(name=name))
                for n, name in ((g.s, "ds"), (g.y, "dy"))]  # fmt: skip
     made: Any = notebook_cells.Cells({"x": 1, "a "
                              "b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
@@ -681,7 +682,7 @@ def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
     made, _ = cell_of()
     assert made.names == {"x": 1}
     assert made._values({"x": 0, "s": 0}).keys() == {"w", "y", "z"}
-    values, right = made._elsewhere(1)
+    values, right = made._draw_elsewhere(1)
     assert values.keys() == {"x", "w", "y", "s", "z", "h['a']", "ds"}
     rng = np.random.default_rng(0)
     for name, plain in (("x", X), ("w", W)):
@@ -690,7 +691,7 @@ def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
     y = values["x"] * values["w"]
     np.testing.assert_allclose(values["s"], np.sin(y), rtol=1e-14)
     np.testing.assert_allclose(right, C * np.sin(y) + values["ds"] * np.cos(y), rtol=1e-13)
-    values, right = made._elsewhere(0)
+    values, right = made._draw_elsewhere(0)
     np.testing.assert_allclose(right, C * values["y"], rtol=1e-13)
 
 
@@ -703,10 +704,10 @@ def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(mon
     made.names = {"ds": ds, "y": g.kept[2], "np": np, "k": 2.0, "flag": None, "f": lambda x: x}
     line = "dy = ds * np.cos(y) * k"
     held = ds * np.cos(X * W) * 2
-    made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], arrived={g.y: C})
+    made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], rule_gradients={g.y: C})
 
     def ask(text: str, number: int = 7) -> Diagnosis:
-        return made.mended(Explained(found, State(Statement(number, number, text), held)), 1, ()).diagnosis
+        return made.with_edit(Explained(found, State(Statement(number, number, text), held)), 1, ()).diagnosis
 
     found = Diagnosis("transpose", "dy", "Text.")
     for text, number in (("dy += ds", 7), (line, 0), (line + " * other", 7), ("dy = ds.nothing", 7), ("dy = ds * k", 7),

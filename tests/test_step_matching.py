@@ -43,7 +43,7 @@ def rights(values: list[Version], *arrays: Any) -> dict[Any, Array]:
 def pairs(found: list[Any], values: list[Version], gs: list[UserGradient]) -> list[tuple[int, int]]:
     """Return the pairs by the places of the value and of the gradient."""
     nodes = [v.node for v in values]
-    return [(nodes.index(m.version.node), [g is m.given for g in gs].index(True)) for m in found]
+    return [(nodes.index(m.version.node), [g is m.gradient for g in gs].index(True)) for m in found]
 
 
 # -- One name
@@ -53,14 +53,14 @@ def test_as_many_gradients_as_values_are_paired_from_the_last() -> None:
     values, gs = [value(), value(), value()], [given(A), given(B), given(C)]
     found = _paired(values, gs, rights(values, C, B, A))
     assert pairs(found, values, gs) == [(2, 0), (1, 1), (0, 2)]
-    assert [(m.rounds, m.more, len(m.states)) for m in found] == [(3, 0, 1)] * 3
+    assert [(m.rounds, m.unpaired, len(m.states)) for m in found] == [(3, 0, 1)] * 3
 
 
 def test_those_that_fit_are_paired_where_there_are_more_of_one_kind() -> None:
     values, gs = [value(), value()], [given(C), given(B), given(A)]
     found = _paired(values, gs, rights(values, A, C))
     assert pairs(found, values, gs) == [(1, 0), (0, 2)]
-    assert [m.more for m in found] == [1, 0]  # B may be meant with C
+    assert [m.unpaired for m in found] == [1, 0]  # B may be meant with C
     assert [s.array.tolist() for s in found[0].states] == [C.tolist(), B.tolist()]
     values, gs = [value(), value(), value()], [given(C), given(A)]
     assert pairs(_paired(values, gs, rights(values, A, B, C)), values, gs) == [(2, 0), (0, 1)]
@@ -69,7 +69,7 @@ def test_those_that_fit_are_paired_where_there_are_more_of_one_kind() -> None:
     assert pairs(_paired(values, near, rights(values, A, C, B)), values, near) == [(1, 0), (0, 1)]
     leaves, gs = [value(inner=False), value(inner=False)], [given(C), given(B), given(A)]
     found = _paired(leaves, gs, rights(leaves, A, C))
-    assert [m.more for m in found] == [0, 0]  # of an input the last one counts
+    assert [m.unpaired for m in found] == [0, 0]  # of an input the last one counts
     other = [value(), value()]
     shaped = [given(np.ones(3)), given(B), given(A)]  # of another shape, it fits less than any
     assert pairs(_paired(other, shaped, rights(other, A, B)), other, shaped) == [(1, 1), (0, 2)]
@@ -110,12 +110,12 @@ def test_bindings_of_the_gradient_of_one_value() -> None:
     inner, leaf = value(), value(inner=False)
     one, two = given(A, B), given(C)
     found = _single([one, two], inner)
-    assert (found.given, found.rounds, found.more) == (two, 1, 1)
+    assert (found.gradient, found.rounds, found.unpaired) == (two, 1, 1)
     assert [s.array.tolist() for s in found.states] == [A.tolist(), B.tolist(), C.tolist()]
     found = _single([two, one], leaf)
-    assert found.given is one
+    assert found.gradient is one
     assert [s.array.tolist() for s in found.states] == [B.tolist()]
-    assert (found.rounds, found.more) == (1, 1)
+    assert (found.rounds, found.unpaired) == (1, 1)
 
 
 def test_zeros_that_a_gradient_begins_with_are_left_out() -> None:
@@ -145,7 +145,7 @@ def matched(
 ) -> tuple[list[tuple[str, str, int]], list[str]]:
     found, notes = match(gs, versions, right)
     every = {v.node: (name, k) for name, values in versions.items() for k, v in enumerate(values)}
-    return [(m.given.name, *every[m.version.node]) for m in found], notes
+    return [(m.gradient.name, *every[m.version.node]) for m in found], notes
 
 
 def test_gradients_are_paired_by_their_names() -> None:

@@ -278,13 +278,13 @@ def test_versions_of_a_name_are_its_values() -> None:
     t, u = new_input(np.ones(2)), new_input(np.zeros(2))
     for value, where in ((t, ""), (t, "f"), (u, ""), (Tensor([1]), ""), (Tensor([1.0]).detach(), "")):
         _record_version(versions, "z", value, LINE, "f", where)
-    assert [(v.node, v.rooms, v.echo) for v in versions["z"]] == [(t.node, {"", "f"}, False), (u.node, {""}, False)]
+    assert [(v.node, v.rooms, v.is_echo) for v in versions["z"]] == [(t.node, {"", "f"}, False), (u.node, {""}, False)]
     from tinygrad_nn.compare.steps.running import _alias_parameter
 
     _record_version(versions, "z", _alias_parameter(u), LINE, "f", "g")
-    assert versions["z"][-1].echo
+    assert versions["z"][-1].is_echo
     _record_version(versions, "w", _alias_parameter(u), LINE, "f", "g")
-    assert not versions["w"][-1].echo
+    assert not versions["w"][-1].is_echo
     assert _alias_parameter(3) == 3
     assert _alias_parameter(Tensor([1.0]).detach()).node is None
 
@@ -335,8 +335,8 @@ def test_what_stays_with_one_input_is_returned_alone() -> None:
 
 def binding(label: str, value: Any, frame: int = 1, added: bool = False, given: bool = False, time: int = 0) -> Binding:
     made: Any = SimpleNamespace(
-        label=label, value=value, frame=frame, given=given, function="f" if frame == 1 else "affine_backward",
-        around={1, frame},
+        label=label, value=value, frame=frame, is_parameter=given, function="f" if frame == 1 else "affine_backward",
+        outer_calls={1, frame},
         states=[State(LINE, np.array(value), added, time)],
     )  # fmt: skip
     return made
@@ -348,7 +348,7 @@ def test_bindings_of_one_gradient_are_joined() -> None:
 
     def join(*bindings: Binding, handed: Any = ()) -> list[Any]:
         found = collected(bindings, names, {id(x) for x in handed})
-        return [(o.name, len(o.states), o.round, o.echo, o.handed, o.rooms) for o in found]
+        return [(o.name, len(o.states), o.round, o.is_echo, o.is_cotangent, o.rooms) for o in found]
 
     assert join(binding("dx", a), binding("q", a)) == [("dx", 1, 1, False, False, {""})]
     assert join(binding("dx", a), binding("dx", b)) == [
@@ -385,7 +385,7 @@ def test_what_a_backward_names_and_returns() -> None:
 
     names = Names(list(forward.versions))
     found = run_backward(backward, inputs, forward, np.array(1.0), names)
-    assert [(o.name, o.belongs_to) for o in found.found] == [
+    assert [(o.name, o.belongs_to) for o in found.gradients] == [
         ("dy", "y"), ("dz", "z"), ("gradient of x", "x"), ("gradient of w", "w")]  # fmt: skip
     assert found.helpers == ["dq", "grad_other"]
     assert found.stopped is None
@@ -396,7 +396,7 @@ def test_what_a_backward_names_and_returns() -> None:
         raise ValueError("here")
 
     found = run_backward(stops, inputs, forward, np.array(1.0), names)
-    assert [o.name for o in found.found] == ["dy"]
+    assert [o.name for o in found.gradients] == ["dy"]
     assert found.stopped is not None
     assert str(found.stopped.error) == "here"
     assert found.stopped.statement.text.startswith("raise")

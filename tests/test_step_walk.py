@@ -9,7 +9,7 @@ import pytest
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.budget import Budget
 from tinygrad_nn.compare.paths import gradients
-from tinygrad_nn.compare.steps.probes import Probes, _parts, _wanted, is_close
+from tinygrad_nn.compare.steps.probes import Probes, _parts, _right_content, is_close
 from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tape import LOST, Tape
@@ -213,10 +213,10 @@ def test_what_a_name_should_hold_after_a_statement_of_which_more_is_added_later(
     first, last = State(here, X, False, 1), State(here, X + W, True, 2)
     node = object()
     match: Any = SimpleNamespace(states=[first, last], version=SimpleNamespace(node=node))
-    walked: Any = SimpleNamespace(states=[last], arrived={node: C})
-    np.testing.assert_array_equal(_wanted([match], walked, 0, 1), C)
-    np.testing.assert_allclose(_wanted([match], walked, 0, 0), C - W, rtol=1e-14)
-    assert _wanted([match], walked, 0, 2) is None
+    walked: Any = SimpleNamespace(states=[last], rule_gradients={node: C})
+    np.testing.assert_array_equal(_right_content([match], walked, 0, 1), C)
+    np.testing.assert_allclose(_right_content([match], walked, 0, 0), C - W, rtol=1e-14)
+    assert _right_content([match], walked, 0, 2) is None
     match.states[0] = State(here, X[:2], False, 1)
-    assert _wanted([match], walked, 0, 0) is None
+    assert _right_content([match], walked, 0, 0) is None
     assert [Probes._index([first, last], s) for s in (first, last, State(here, X, False, 3))] == [0, 1, -1]

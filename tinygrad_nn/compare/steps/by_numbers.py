@@ -52,16 +52,16 @@ EPS = float(np.finfo(np.float64).eps)
 class BoundValue(NamedTuple):
     """Where and when a value of the forward was bound.
 
-    `frame` numbers the call, `at` is (call, line event) at which the content was final, `value` that content;
-    `written` tells whether statements wrote into the array after it was bound.
+    `frame` numbers the call, `line_event` is (call, line event) at which the content was final, `value` that content;
+    `is_written` tells whether statements wrote into the array after it was bound.
     """
 
     label: str
     frame: int
-    at: tuple[int, int]
+    line_event: tuple[int, int]
     time: int
     value: Array
-    written: bool
+    is_written: bool
 
 
 class ArrayRun:
@@ -76,29 +76,30 @@ class ArrayRun:
         self.bound: dict[Node, BoundValue] = {}
         nothing = Statement(0, 0, "")
         versions: dict[str, list[Version]] = {}
-        made: dict[int, Tensor] = {}
+        tensor_of: dict[int, Tensor] = {}
         with recording(True):
             tensors = [new_input(np.array(x)) for x in self.leaves]
             for i, t in zip(inputs.float_indices, tensors, strict=True):
                 versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
-            given = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
+            input_tensors = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
             for b in trace.bindings:
-                if b.frame == 1 and b.given and id(b.value) in given:
-                    made[id(b.value)] = given[id(b.value)]
+                if b.frame == 1 and b.is_parameter and id(b.value) in input_tensors:
+                    tensor_of[id(b.value)] = input_tensors[id(b.value)]
                     continue
                 state = b.states[-1]
                 new: Any = apply(alias, (new_input(np.array(state.array, np.float64)),))
-                echo = b.given and id(b.value) in made
-                mine = versions.setdefault(b.label, [])
-                mine.append(Version(new.node, new, b.states[0].statement, b.function, {name_stem(b)}, echo))
-                self.bound[new.node] = BoundValue(b.label, b.frame, state.at, state.time, new.data, len(b.states) > 1)
-                made[id(b.value)] = new
-            loss, names, cache = results(_as_tensors(value, made))
-        last = {b.label: made[id(b.value)] for b in trace.bindings}
-        last |= {b.label: made[id(b.value)] for b in trace.bindings if b.frame == 1}
-        others = {k: v for k, v in trace.left.items() if k not in last and k != "self"}
+                is_echo = b.is_parameter and id(b.value) in tensor_of
+                name_versions = versions.setdefault(b.label, [])
+                name_versions.append(Version(new.node, new, b.states[0].statement, b.function, {name_stem(b)}, is_echo))
+                self.bound[new.node] = BoundValue(b.label, b.frame, state.line_event, state.time, new.data,
+                                                  len(b.states) > 1)  # fmt: skip
+                tensor_of[id(b.value)] = new
+            loss, names, cache = results(_as_tensors(value, tensor_of))
+        last = {b.label: tensor_of[id(b.value)] for b in trace.bindings}
+        last |= {b.label: tensor_of[id(b.value)] for b in trace.bindings if b.frame == 1}
+        others = {k: v for k, v in trace.final_names.items() if k not in last and k != "self"}
         self.codes = frozenset(trace.codes)
-        self.kept = trace  # keeps all values alive, so that no id() is reused
+        self.trace = trace  # keeps all values alive, so that no id() is reused
         self.forward = Forward(versions, loss, names, value, cache, tensors, last, others)
 
     @property
@@ -120,7 +121,7 @@ class ArrayRun:
         by_name = self.inputs.by_name
         return [] if by_name else values, dict(zip(self.inputs.names, values, strict=True)) if by_name else {}
 
-    def again(self, leaves: Sequence[Any], put: Mapping[Node, Any], measured: Sequence[Node] = ()) -> list[Any]:
+    def rerun(self, leaves: Sequence[Any], put: Mapping[Node, Any], measured: Sequence[Node] = ()) -> list[Any]:
         """Run the forward again on `leaves`, with the nodes in `put` bound to other values.
 
         Returns:
@@ -128,36 +129,36 @@ class ArrayRun:
             the results of the forward.
         """
         leaves = [put.get(node, x) for node, x in zip(self.inputs_of, leaves, strict=True)]
-        seen: dict[Node, Any] = {}
+        measured_values: dict[Node, Any] = {}
         events: dict[tuple[int, int], list[Node]] = {}
         for node in sorted([n for n in {*put, *measured} if n in self.bound], key=lambda n: self.bound[n].time):
-            events.setdefault(self.bound[node].at, []).append(node)
+            events.setdefault(self.bound[node].line_event, []).append(node)
         frames: dict[int, Any] = {}
         space, number = module_names(self.f), [0]
 
         def enter_frame(frame: Any, event: str, arg: Any) -> Any:
             if not is_own(frame, space):
                 return None
-            mine = number[0] = number[0] + 1
-            frames[mine] = frame
+            call_number = number[0] = number[0] + 1
+            frames[call_number] = frame
             count = [0]
 
-            def act(held: Any) -> None:
-                for node in events.get((mine, count[0]), ()):
-                    where = self.bound[node]
-                    names = held if where.frame == mine else frames[where.frame].f_locals
+            def act(local_names: Any) -> None:
+                for node in events.get((call_number, count[0]), ()):
+                    bound = self.bound[node]
+                    names = local_names if bound.frame == call_number else frames[bound.frame].f_locals
                     if node in measured:
-                        seen[node] = np.array(_get(names, where.label))
-                    _put(names, where, put.get(node, where.value))
+                        measured_values[node] = np.array(_get(names, bound.label))
+                    _put(names, bound, put.get(node, bound.value))
 
             def local(frame: Any, event: str, arg: Any) -> Any:
                 if event in ("line", "return"):
                     count[0] += 1
-                    if (mine, count[0]) in events:
+                    if (call_number, count[0]) in events:
                         act(frame.f_locals)
                 return local
 
-            if (mine, 0) in events:
+            if (call_number, 0) in events:
                 act(frame.f_locals)
             return local
 
@@ -165,7 +166,7 @@ class ArrayRun:
         with tracing_calls(enter_frame):
             value = self.f(*args, **named)
         outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
-        return [*(seen.get(node, self.bound[node].value) for node in measured), *outs]
+        return [*(measured_values.get(node, self.bound[node].value) for node in measured), *outs]
 
 
 def _is_value(x: Any) -> bool:
@@ -173,16 +174,16 @@ def _is_value(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.number, float, complex)) and np.asarray(x).dtype.kind in "fc"
 
 
-def _as_tensors(value: Any, made: Mapping[int, Tensor]) -> Any:
-    """Return the result of a forward with its floating-point arrays replaced by Tensors, those of `made` by id."""
+def _as_tensors(value: Any, tensor_of: Mapping[int, Tensor]) -> Any:
+    """Return the result of a forward with its floating-point arrays replaced by Tensors, those of `tensor_of` by id."""
     if isinstance(value, dict):
-        return {key: _as_tensors(part, made) if _is_value(part) else part for key, part in value.items()}
+        return {key: _as_tensors(part, tensor_of) if _is_value(part) else part for key, part in value.items()}
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        return tuple(_as_tensors(part, made) if _is_value(part) else part for part in value)
+        return tuple(_as_tensors(part, tensor_of) if _is_value(part) else part for part in value)
     if not _is_value(value):
         return value
     with recording(True):
-        return made.get(id(value)) or new_input(np.array(value, np.result_type(value, np.float64)))
+        return tensor_of.get(id(value)) or new_input(np.array(value, np.result_type(value, np.float64)))
 
 
 def _split_label(label: str) -> tuple[str, Any]:
@@ -194,7 +195,7 @@ def _split_label(label: str) -> tuple[str, Any]:
     return name, key[1:-1] if key[:1] in "'\"" else int(key)
 
 
-def _holder(names: Any, label: str) -> tuple[Any, Any]:
+def _container(names: Any, label: str) -> tuple[Any, Any]:
     """Return the container that holds the value of a label (local names, attributes, a list, a dict) and its key."""
     name, key = _split_label(label)
     if "." in name and key is None:
@@ -206,140 +207,143 @@ def _holder(names: Any, label: str) -> tuple[Any, Any]:
 
 
 def _get(names: Any, label: str) -> Any:
-    holder, key = _holder(names, label)
-    return holder[key]
+    container, key = _container(names, label)
+    return container[key]
 
 
-def _put(names: Any, where: BoundValue, value: Any) -> None:
+def _put(names: Any, bound: BoundValue, value: Any) -> None:
     """Bind a label to another value; an array that the forward writes into is overwritten in place instead."""
-    holder, key = _holder(names, where.label)
-    if where.written:
+    container, key = _container(names, bound.label)
+    if bound.is_written:
         if np.iscomplexobj(value):
             raise TypeError("an array of real numbers is written into")
-        holder[key][...] = value
+        container[key][...] = value
     else:
-        holder[key] = np.array(value) if np.ndim(value) else np.asarray(value)[()]
+        container[key] = np.array(value) if np.ndim(value) else np.asarray(value)[()]
 
 
 class Values(dict[Node, Array]):
     """The right gradient of each value of a run, computed numerically when it is first looked up."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, passes: NumericalPasses) -> None:
         super().__init__()
-        self.asked = asked
+        self.passes = passes
 
     def __missing__(self, node: Node) -> Array:
-        self[node] = np.nan_to_num(self.asked.whole(node).value)
+        self[node] = np.nan_to_num(self.passes.value_gradient(node).value)
         return self[node]
 
 
-class Asked:
+class NumericalPasses:
     """Both passes at some inputs: the forward on arrays, the user's gradients, and the right ones by numbers.
 
-    `behind` holds the user's gradients of the values judged so far, which come later in the forward.
+    `later_gradients` holds the user's gradients of the values judged so far, which come later in the forward.
     """
 
     def __init__(self, called: UserPasses, leaves: Sequence[Array]) -> None:
         f, inputs = called.forward, called.inputs
-        self.single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
+        self.has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
-        self.mine = ArrayRun(f, inputs, leaves) if self.single else self.run
+        self.user_run = ArrayRun(f, inputs, leaves) if self.has_float32 else self.run
         self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)
         names = [*self.run.forward.versions]
-        known = Names(names, checked_mapping(called.names, names))
-        self.around = Surroundings(called.backward)
-        self.written = run_backward(called.backward, inputs, self.mine.forward, self.g, known)
+        value_names = Names(names, checked_mapping(called.names, names))
+        self.surroundings = Surroundings(called.backward)
+        self.backward = run_backward(called.backward, inputs, self.user_run.forward, self.g, value_names)
         self.rng, self.budget = called.rng, Budget(SECONDS)
-        self.matches, self.notes = match(self.written.found, self.run.forward.versions, Values(self))
+        self.matches, self.notes = match(self.backward.gradients, self.run.forward.versions, Values(self))
         self.matches.sort(key=lambda m: -self.run.time_of(m.version.node))
-        self.behind: dict[Node, Array] = {}
-        self.lost: list[Node] = []  # values whose gradients have a wrong shape or are not finite, so cannot be used
+        self.later_gradients: dict[Node, Array] = {}
+        self.unusable: list[Node] = []  # values whose gradients have a wrong shape or are not finite, so cannot be used
 
     def follows(self, node: Node) -> bool:
-        """Tell whether a value feeds a `lost` value directly, not only through values that have a usable gradient."""
-        if not self.lost:
+        """Tell whether a value feeds an `unusable` one directly, not only through values with a usable gradient."""
+        if not self.unusable:
             return False
-        measured = [*self.behind, *self.lost]
+        measured = [*self.later_gradients, *self.unusable]
         x = self.run.value_of(node)
-        moved = self.run.again(self.run.leaves, {node: x + 1e-3 * np.maximum(1, np.abs(x))}, measured)
-        return any(not np.array_equal(moved[len(self.behind) + k], self.run.value_of(n), equal_nan=True)
-                   for k, n in enumerate(self.lost))  # fmt: skip
+        moved = self.run.rerun(self.run.leaves, {node: x + 1e-3 * np.maximum(1, np.abs(x))}, measured)
+        return any(not np.array_equal(moved[len(self.later_gradients) + k], self.run.value_of(n), equal_nan=True)
+                   for k, n in enumerate(self.unusable))  # fmt: skip
 
-    def own(self, node: Node, most: int | None = None) -> NumericalGradient:
+    def rule_gradient(self, node: Node, max_entries: int | None = None) -> NumericalGradient:
         """Return the gradient of a value that follows by the right rule from the user's gradients of later values."""
-        after = [n for n in self.behind if self.run.time_of(n) > self.run.time_of(node)]
-        return self.whole(node, most, after, [self.behind[n] for n in after])
+        later_nodes = [n for n in self.later_gradients if self.run.time_of(n) > self.run.time_of(node)]
+        return self.value_gradient(node, max_entries, later_nodes, [self.later_gradients[n] for n in later_nodes])
 
-    def whole(
-        self, node: Node, most: int | None = None, measured: Sequence[Node] = (), given: Sequence[Array] = ()
+    def value_gradient(
+        self, node: Node, max_entries: int | None = None, measured: Sequence[Node] = (), gradients: Sequence[Array] = ()
     ) -> NumericalGradient:
-        """Return the numerical gradient of a value, in at most `most` entries.
+        """Return the numerical gradient of a value, in at most `max_entries` entries.
 
-        The values `measured` are held fixed, and their changes are weighted with the gradients `given`.
+        The values `measured` are held fixed, and their changes are weighted with the gradients `gradients`.
         """
-        line = Line(lambda x: self.run.again(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
+        line = Line(lambda x: self.run.rerun(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
         with self.budget:
             seconds = max(0.0, self.budget.remaining / 4)
-            return differentiate_inputs(line, [*given, *self.cotangents], self.rng, seconds, most)[0]
+            return differentiate_inputs(line, [*gradients, *self.cotangents], self.rng, seconds, max_entries)[0]
 
 
 def judged_by_numbers(
     called: UserPasses, leaves: Sequence[Array], reason: Reason
 ) -> tuple[list[Step], Passes, list[str], str]:
     """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method."""
-    asked = Asked(called, leaves)
-    run, single = asked.run, asked.single
-    eps = float(np.finfo(np.float32).eps) if single else EPS
+    passes = NumericalPasses(called, leaves)
+    run, has_float32 = passes.run, passes.has_float32
+    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
     judged: list[JudgedStep] = []
-    for m in asked.matches:
-        node, label = m.version.node, m.given.name
-        right = asked.whole(node, FEW)
-        own = right if all(one.row.ok for one in judged) else asked.own(node, FEW)
-        arrived = np.nan_to_num(own.value)
-        bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
+    for m in passes.matches:
+        node, label = m.version.node, m.gradient.name
+        by_value = passes.value_gradient(node, FEW)
+        by_rule = by_value if all(step.row.ok for step in judged) else passes.rule_gradient(node, FEW)
+        rule_gradient = np.nan_to_num(by_rule.value)
+        bound = np.nan_to_num(by_rule.error) + _rounding(rule_gradient, eps)
         choice = candidate_states(m.states)
-        state, _ = choose_state(choice, arrived, np.where(own.is_known, bound, np.inf))
+        state, _ = choose_state(choice, rule_gradient, np.where(by_rule.is_known, bound, np.inf))
         value = as_floats(state.array)
-        if same_but_ones(value.shape, arrived.shape):
-            value = value.reshape(arrived.shape)
-        (row, _), (rule, bad) = (_judged(label, value, whole, eps) for whole in (right, own))
-        follows = not rule.ok and asked.follows(node)
+        if same_but_ones(value.shape, rule_gradient.shape):
+            value = value.reshape(rule_gradient.shape)
+        (row, _), (rule, wrong_mask) = (_judge(label, value, expected, eps) for expected in (by_value, by_rule))
+        follows = not rule.ok and passes.follows(node)
         if not rule.ok and not follows:
-            own = asked.own(node)  # now in every entry
-            rule, bad = _judged(label, value, own, eps)
+            by_rule = passes.rule_gradient(node)  # now in every entry
+            rule, wrong_mask = _judge(label, value, by_rule, eps)
         role = "input" if node in run.inputs_of else "intermediate"
-        judged.append(JudgedStep(state, value, replace(row, role=role), replace(rule, role=role), bad, own, follows))
-        if value.shape == arrived.shape and np.isfinite(value).all():
-            asked.behind[node] = value
+        judged.append(JudgedStep(state, value, replace(row, role=role), replace(rule, role=role), wrong_mask, by_rule,
+                                 follows))  # fmt: skip
+        if value.shape == rule_gradient.shape and np.isfinite(value).all():
+            passes.later_gradients[node] = value
         else:
-            asked.lost.append(node)
-    changes = EditSearch(called, asked, judged, Asked)
-    changes.leave_out_right_lines()
+            passes.unusable.append(node)
+    edits = EditSearch(called, passes, judged, NumericalPasses)
+    edits.leave_out_right_lines()
     steps: list[Step] = []
     entries = 0
-    known: dict[tuple[str, Statement], Explained] = {}
-    for k, (m, one) in enumerate(zip(asked.matches, judged, strict=True)):
-        state, found = one.state, None
-        if k in changes.wrong:
-            arrived = np.nan_to_num(one.own.value)
-            bound = np.nan_to_num(one.own.error) + _rounding(arrived, eps)
-            place = m.given.name.partition("[")[0], state.statement
-            found = known.get(place) or changes.done.get(k)
-            if found is None:
-                why = _explained(m.given.name, m, one.value, one.own, one.rule, one.bad, arrived, bound)
-                found = changes.mended(Explained(why, state), k)
-            known[place] = found
-            state = state._replace(statement=found.state.statement, function=found.state.function)
-        entries += one.row.checked
+    explained_places: dict[tuple[str, Statement], Explained] = {}
+    for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True)):
+        state, explained = step.state, None
+        if k in edits.wrong:
+            rule_gradient = np.nan_to_num(step.rule_gradient.value)
+            bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
+            place = m.gradient.name.partition("[")[0], state.statement
+            explained = explained_places.get(place) or edits.explained.get(k)
+            if explained is None:
+                diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
+                                     rule_gradient, bound)  # fmt: skip
+                explained = edits.with_edit(Explained(diagnosis, state), k)
+            explained_places[place] = explained
+            state = state._replace(statement=explained.state.statement, function=explained.state.function)
+        entries += step.row.checked
         steps.append(Step(
-            m.given.name, m.given.belongs_to, state.statement.line, state.statement.text,
-            state.function or m.given.function, m.given.round, m.rounds, one.row.ok, found is None, one.row, one.rule,
-            one.rule.numerical, None if found is None else found.diagnosis,
+            m.gradient.name, m.gradient.belongs_to, state.statement.line, state.statement.text,
+            state.function or m.gradient.function, m.gradient.round, m.rounds, step.row.ok, explained is None,
+            step.row, step.rule, step.rule.numerical, None if explained is None else explained.diagnosis,
         ))  # fmt: skip
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
               f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
-    passes = Passes(run.forward, asked.cotangents, asked.written, single, asked.mine.forward, asked.g)
-    return steps, passes, [*asked.notes, *([reason.edit] if reason.edit else [])], method
+    notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
+    return (steps, Passes(run.forward, passes.cotangents, passes.backward, has_float32, passes.user_run.forward,
+                          passes.g), notes, method)  # fmt: skip
 
 
 def _rounding(array: Array, eps: float) -> Array:
@@ -347,33 +351,34 @@ def _rounding(array: Array, eps: float) -> Array:
     return ULPS * eps * (size + 0.25 * float(size.max(initial=0))) + 1e-300
 
 
-def _judged(label: str, value: Array, whole: NumericalGradient, eps: float) -> tuple[Row, Array]:
+def _judge(label: str, value: Array, numerical: NumericalGradient, eps: float) -> tuple[Row, Array]:
     """Return the row that compares a gradient with the numerical one, and a mask of its wrong entries."""
-    allowed = _rounding(value, eps) if value.shape == whole.value.shape else np.zeros(whole.value.shape)
-    row, bad, reference = judged_row(label, value, whole, allowed)
-    off = value.shape == whole.value.shape and any(
+    allowed = _rounding(value, eps) if value.shape == numerical.value.shape else np.zeros(numerical.value.shape)
+    row, wrong_mask, reference = judged_row(label, value, numerical, allowed)
+    is_direction_wrong = value.shape == numerical.value.shape and any(
         abs(inner_product(value, v) - slope) > bound + float((allowed * np.abs(v)).sum())
-        for v, slope, bound in whole.directions
+        for v, slope, bound in numerical.directions
     )
-    if off and row.ok:
+    if is_direction_wrong and row.ok:
         row = replace(row, ok=False, odd="manual")
-    return replace(row, graph=float(np.real(reference[row.worst])) if reference.size else row.graph), bad
+    return replace(row, graph=float(np.real(reference[row.worst])) if reference.size else row.graph), wrong_mask
 
 
-def _explained(
-    label: str, m: Match, value: Array, own: NumericalGradient, row: Row, bad: Array, right: Array, bound: Array
-) -> Diagnosis:
+def _explain(
+    label: str, m: Match, value: Array, by_rule: NumericalGradient, row: Row, wrong_mask: Array, right_gradient: Array,
+    bound: Array,
+) -> Diagnosis:  # fmt: skip
     """Return the diagnosis of a wrong gradient, as far as one can be made without a graph."""
     x = np.asarray(m.version.value.data)
     part = empty_graph([x])
-    shaped = shape_diagnosis(part, label, m.given.belongs_to, value, right)
-    if shaped is not None:
-        return shaped
-    if value.shape == right.shape and not own.is_known.all():
-        return Diagnosis("unknown", label, describe_known_entries(label, value, right, bad, own))
-    inputs = Inputs([label], [right], False, [right], [label], [0], [0])
-    noise = float(np.nanmax(own.error, initial=0.0) / (np.nanmax(np.abs(own.value), initial=0.0) or 1.0))
-    look = GradientData(inputs, [value], [right], [bound], [bad], part, [x], [], max(CLOSE, noise))
-    found = explain_graph(look, [row], [False])[0]
-    evidence = tuple(map(by_differences, found.evidence))
-    return replace(found, text=found.text.replace(f"the gradient of {label}", label), evidence=evidence)
+    of_shape = shape_diagnosis(part, label, m.gradient.belongs_to, value, right_gradient)
+    if of_shape is not None:
+        return of_shape
+    if value.shape == right_gradient.shape and not by_rule.is_known.all():
+        return Diagnosis("unknown", label, describe_known_entries(label, value, right_gradient, wrong_mask, by_rule))
+    inputs = Inputs([label], [right_gradient], False, [right_gradient], [label], [0], [0])
+    noise = float(np.nanmax(by_rule.error, initial=0.0) / (np.nanmax(np.abs(by_rule.value), initial=0.0) or 1.0))
+    data = GradientData(inputs, [value], [right_gradient], [bound], [wrong_mask], part, [x], [], max(CLOSE, noise))
+    diagnosis = explain_graph(data, [row], [False])[0]
+    evidence = tuple(map(by_differences, diagnosis.evidence))
+    return replace(diagnosis, text=diagnosis.text.replace(f"the gradient of {label}", label), evidence=evidence)

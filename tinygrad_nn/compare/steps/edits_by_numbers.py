@@ -30,75 +30,77 @@ class JudgedStep(NamedTuple):
     value: Array
     row: Row
     rule: Row
-    bad: Array
-    own: NumericalGradient
+    wrong_mask: Array
+    rule_gradient: NumericalGradient
     follows: bool
 
 
 class EditSearch:
     """Tries small edits of wrong lines, at the given inputs and at other ones, against numerical gradients.
 
-    `wrong` has the numbers of the steps that are wrong by their own rules, `done` those that an edit mended besides.
+    `wrong` has the numbers of the steps that are wrong by their own rules, `explained` those that an edit
+    mended besides.
     """
 
-    def __init__(self, called: UserPasses, asked: Any, judged: Sequence[JudgedStep], make: Any) -> None:
-        """`make` runs both passes at other inputs, as `asked` was made."""
-        self.called, self.runs, self.judged, self.make = called, [asked], judged, make
-        self.wrong = [k for k, one in enumerate(judged) if not one.rule.ok and not one.follows]
-        self.chosen = [next(i for i, s in enumerate(m.states) if s is one.state)
-                       for m, one in zip(asked.matches, judged, strict=True)]  # fmt: skip
-        self.done: dict[int, Explained] = {}
-        self.tried = False
-        self.there: dict[int, Array | None] = {}  # right gradients at the other inputs
+    def __init__(self, called: UserPasses, passes: Any, judged: Sequence[JudgedStep], make: Any) -> None:
+        """`make` runs both passes at other inputs, as `passes` was made."""
+        self.called, self.runs, self.judged, self.make = called, [passes], judged, make
+        self.wrong = [k for k, step in enumerate(judged) if not step.rule.ok and not step.follows]
+        self.chosen = [next(i for i, s in enumerate(m.states) if s is step.state)
+                       for m, step in zip(passes.matches, judged, strict=True)]  # fmt: skip
+        self.explained: dict[int, Explained] = {}
+        self.has_tried = False
+        self.other_gradients: dict[int, Array | None] = {}  # right gradients at the other inputs
         self.budget = Budget(SECONDS)
 
     def leave_out_right_lines(self) -> None:
         """Take from `wrong` the steps whose lines give the right gradients if those that come in are right."""
-        off = [j for j, one in enumerate(self.judged) if not one.row.ok]
+        wrong_values = [j for j, step in enumerate(self.judged) if not step.row.ok]
         for k in list(self.wrong):
             time = self.judged[k].state.time
-            before = [j for j in off if j != k and self.judged[j].state.time < time]
+            before = [j for j in wrong_values if j != k and self.judged[j].state.time < time]
             if not before or self.budget.is_over or not self.judged[k].state.statement.line:
                 continue
             with self.budget:
-                if self._elsewhere(k) is None:
+                if self._gradient_elsewhere(k) is None:
                     continue
-                known, wanted = [], []
+                known_gradients, right_gradients = [], []
                 for run in self.runs:
-                    right = {j: run.whole(run.matches[j].version.node) for j in (*before, k)}
-                    if not all(whole.is_known.all() for whole in right.values()):
+                    numerical = {j: run.value_gradient(run.matches[j].version.node) for j in (*before, k)}
+                    if not all(gradient.is_known.all() for gradient in numerical.values()):
                         break
-                    wanted.append(right[k].value)
-                    known.append([KnownGradient(place_of(run.matches[j], run.matches[j].states[self.chosen[j]]),
-                                                run.matches[j].states[self.chosen[j]].array, right[j].value)
-                                  for j in before])  # fmt: skip
-                if len(wanted) == len(self.runs) and is_right_from_right(
-                        self.called.backward, self._call, self._behind(k), known, wanted):  # fmt: skip
+                    right_gradients.append(numerical[k].value)
+                    states = {j: run.matches[j].states[self.chosen[j]] for j in before}
+                    known_gradients.append([KnownGradient(place_of(run.matches[j], s), s.array, numerical[j].value)
+                                            for j, s in states.items()])  # fmt: skip
+                if len(right_gradients) == len(self.runs) and is_right_from_right(
+                        self.called.backward, self._call, self._behind(k), known_gradients, right_gradients
+                ):  # fmt: skip
                     self.wrong.remove(k)
 
-    def mended(self, found: Explained, k: int) -> Explained:
+    def with_edit(self, explained: Explained, k: int) -> Explained:
         """Return the explanation with the smallest edit that makes step `k` right, if one is found."""
-        state, name = self.judged[k].state, self.runs[0].matches[k].given.name
-        if not state.statement.line or not self.judged[k].own.is_known.all() or self.budget.is_over:
-            return found
+        state, name = self.judged[k].state, self.runs[0].matches[k].gradient.name
+        if not state.statement.line or not self.judged[k].rule_gradient.is_known.all() or self.budget.is_over:
+            return explained
         with self.budget:
-            other = self._elsewhere(k)
-            if other is None:
-                return found
+            other_gradient = self._gradient_elsewhere(k)
+            if other_gradient is None:
+                return explained
             edit = edit_of_step(self.called.backward, self._call, state.label or name, state.statement.line,
-                                [self.judged[k].own.value, other], visit=state.visit, values=self._values,
-                                file=state.statement.file, behind=self._behind(k))  # fmt: skip
+                                [self.judged[k].rule_gradient.value, other_gradient], visit=state.visit,
+                                values=self._values, file=state.statement.file, behind=self._behind(k))  # fmt: skip
         if edit is None:
-            return found
+            return explained
         steps = dict.fromkeys((k, *edit.fixes))
-        names = [self.runs[0].matches[j].given.name for j in steps]
-        found = blame_edited_line(found, edit, {*self.runs[0].run.forward.versions}, names)
-        self.done |= dict.fromkeys(found.mends, found)
-        return found
+        names = [self.runs[0].matches[j].gradient.name for j in steps]
+        explained = blame_edited_line(explained, edit, {*self.runs[0].run.forward.versions}, names)
+        self.explained |= dict.fromkeys(explained.mends, explained)
+        return explained
 
     def _behind(self, k: int) -> Behind:
         """Return what is known of the other gradients."""
-        matches, states = self.runs[0].matches, [one.state for one in self.judged]
+        matches, states = self.runs[0].matches, [step.state for step in self.judged]
         judges = self._right_steps, self._same_steps
         return behind(k, matches, states, self.wrong, judges, self.runs[0].run.codes)
 
@@ -109,44 +111,44 @@ class EditSearch:
 
     def _right_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
         """Return which steps have the gradients that their own rules give, if they have other values."""
-        fine = set()
+        right_steps = set()
         for j, value in values.items():
             if j in self.wrong:
-                right = self.judged[j].own.value if probe == 0 else self._elsewhere(j)
+                right_gradient = self.judged[j].rule_gradient.value if probe == 0 else self._gradient_elsewhere(j)
             else:
-                right = self.runs[probe].matches[j].states[self.chosen[j]].array
-            if right is not None and is_close(value, right):
-                fine.add(j)
-        return fine
+                right_gradient = self.runs[probe].matches[j].states[self.chosen[j]].array
+            if right_gradient is not None and is_close(value, right_gradient):
+                right_steps.add(j)
+        return right_steps
 
-    def _elsewhere(self, k: int) -> Array | None:
+    def _gradient_elsewhere(self, k: int) -> Array | None:
         """Return the gradient of step `k` by its right rule at other inputs, or None if it is not known there."""
-        if not self.tried:
-            self.tried = True
+        if not self.has_tried:
+            self.has_tried = True
             rng, inputs = self.called.rng, self.called.inputs
             moved = [nearby(inputs.leaves[i], rng).astype(inputs.leaves[i].dtype) for i in inputs.float_indices]
             try:
-                other = self.make(self.called, moved)
+                other_passes = self.make(self.called, moved)
             except Exception:  # user code may raise anything at inputs that it was not written for
                 return None
-            if [m.given.name for m in other.matches] == [m.given.name for m in self.runs[0].matches]:
-                self.runs.append(other)
-                for m, which in zip(other.matches, self.chosen, strict=True):
-                    value = as_floats(m.states[min(which, len(m.states) - 1)].array)
+            if [m.gradient.name for m in other_passes.matches] == [m.gradient.name for m in self.runs[0].matches]:
+                self.runs.append(other_passes)
+                for m, state_index in zip(other_passes.matches, self.chosen, strict=True):
+                    value = as_floats(m.states[min(state_index, len(m.states) - 1)].array)
                     if value.shape == m.version.value.shape:
-                        other.behind[m.version.node] = value
+                        other_passes.later_gradients[m.version.node] = value
         if len(self.runs) == 1:
             return None
-        if k not in self.there:
-            own = self.runs[1].own(self.runs[1].matches[k].version.node)
-            self.there[k] = own.value if own.is_known.all() else None
-        return self.there[k]
+        if k not in self.other_gradients:
+            numerical = self.runs[1].rule_gradient(self.runs[1].matches[k].version.node)
+            self.other_gradients[k] = numerical.value if numerical.is_known.all() else None
+        return self.other_gradients[k]
 
     def _call(self, f: Any, probe: int) -> Any:
         run = self.runs[probe]
-        args, kwargs = arguments(self.called.backward, self.called.inputs, run.mine.forward, run.g, {})
-        return run.around.call(f, args, kwargs)
+        args, kwargs = arguments(self.called.backward, self.called.inputs, run.user_run.forward, run.g, {})
+        return run.surroundings.call(f, args, kwargs)
 
     def _values(self, probe: int) -> dict[str, Any]:
-        values = self.runs[probe].mine.forward.values.items()
+        values = self.runs[probe].user_run.forward.values.items()
         return module_numbers(self.called.forward) | {k: np.array(t.data) for k, t in values if k.isidentifier()}

@@ -31,43 +31,45 @@ FEW, USES = 6, 8  # most statements adding up a gradient, and most uses of its v
 
 
 def explain_step(
-    tape: Tape, match: Match, state: State, right: Array, row: Row, bad: Array, bound: Array,
-    given: Mapping[Node, Array], single: bool, rng: np.random.Generator,
+    tape: Tape, match: Match, state: State, right_gradient: Array, row: Row, wrong_mask: Array, bound: Array,
+    user_gradients: Mapping[Node, Array], has_float32: bool, rng: np.random.Generator,
 ) -> Diagnosis:  # fmt: skip
     """Return why a gradient differs from what its own rule computes from the user's gradients that came into it."""
-    node, name, whole = match.version.node, match.given.name, match.given.belongs_to
-    mine = state.array if state.array.dtype.kind in "fc" else state.array.astype(np.float64)
-    part = tape.segment(node, given)
-    shaped = shape_diagnosis(part, name, whole, mine, right)
-    if shaped is not None:
-        return shaped
-    inputs = Inputs([name], [right], False, [right], [name], [0], [0])
-    look = GradientData(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
-    in_hull = [_in_hull(part, mine, right, single, rng)]
-    found = explain_graph(look, [row], in_hull)[0]
-    text = found.text.replace(f"the gradient of {name}", name)
-    return replace(found, text=text, evidence=tuple(part.replace(", numerical nan", "") for part in found.evidence))
+    node, name, value_name = match.version.node, match.gradient.name, match.gradient.belongs_to
+    user_gradient = state.array if state.array.dtype.kind in "fc" else state.array.astype(np.float64)
+    part = tape.segment(node, user_gradients)
+    of_shape = shape_diagnosis(part, name, value_name, user_gradient, right_gradient)
+    if of_shape is not None:
+        return of_shape
+    inputs = Inputs([name], [right_gradient], False, [right_gradient], [name], [0], [0])
+    data = GradientData(inputs, [user_gradient], [right_gradient], [bound], [wrong_mask], part,
+                        [np.asarray(node.out)], [])  # fmt: skip
+    in_hull = [_in_hull(part, user_gradient, right_gradient, has_float32, rng)]
+    diagnosis = explain_graph(data, [row], in_hull)[0]
+    text = diagnosis.text.replace(f"the gradient of {name}", name)
+    evidence = tuple(sentence.replace(", numerical nan", "") for sentence in diagnosis.evidence)
+    return replace(diagnosis, text=text, evidence=evidence)
 
 
-def blamed_steps(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
+def blamed_steps(tape: Tape, match: Match, state: State, user_gradients: Mapping[Node, Array]) -> State:
     """Return the state after the wrong statement, for a gradient that several statements add up.
 
     A statement is right if it adds the contribution of one use of the value, or of several. If exactly one statement
     is left over, it is the wrong one; otherwise `state` is returned.
     """
-    states = match.given.states if any(s is state for s in match.given.states) else match.states
+    states = match.gradient.states if any(s is state for s in match.gradient.states) else match.states
     at = next((k for k, s in enumerate(states) if s is state), 0)
     first = at
     while first and states[first].added:
         first -= 1
-    odd = _left_over(tape, match, state, states[first : at + 1], given)
+    odd = _unexplained_state(tape, match, state, states[first : at + 1], user_gradients)
     if odd is None and first:  # statements that write into parts of an array add up as well
-        odd = _left_over(tape, match, state, states[: at + 1], given)
+        odd = _unexplained_state(tape, match, state, states[: at + 1], user_gradients)
     return odd or state
 
 
-def _left_over(
-    tape: Tape, match: Match, state: State, chain: list[State], given: Mapping[Node, Array]
+def _unexplained_state(
+    tape: Tape, match: Match, state: State, chain: list[State], user_gradients: Mapping[Node, Array]
 ) -> State | None:
     """Return the one state of a chain after which something stands that no use of the value explains, else None."""
     parts: dict[int, tuple[State, Array]] = {}
@@ -75,31 +77,32 @@ def _left_over(
         if s.array.shape != chain[0].array.shape:
             return None
         added = s.array if before is None else s.array - before.array
-        there = parts.get(s.statement.line)
-        parts[s.statement.line] = s, added if there is None else there[1] + added
+        earlier = parts.get(s.statement.line)
+        parts[s.statement.line] = s, added if earlier is None else earlier[1] + added
     if not 1 < len(parts) <= FEW:
         return None
-    left = _contributions(tape.segment(match.version.node, given))
-    if len(left) > USES:
+    contributions = _contributions(tape.segment(match.version.node, user_gradients))
+    if len(contributions) > USES:
         return None
     odd = []
     for s, part in parts.values():
         if np.abs(part).max(initial=0) <= 1e-9 * np.abs(state.array).max(initial=0):
             continue
-        found = next((chosen for count in range(1, len(left) + 1) for chosen in combinations(range(len(left)), count)
-                      if _is_close(part, sum(left[k] for k in chosen))), None)  # fmt: skip
-        if found is None:
+        numbers = range(len(contributions))
+        matching = next((chosen for count in range(1, len(numbers) + 1) for chosen in combinations(numbers, count)
+                         if _is_close(part, sum(contributions[k] for k in chosen))), None)  # fmt: skip
+        if matching is None:
             odd.append(s)
         else:
-            left = [c for k, c in enumerate(left) if k not in found]
+            contributions = [c for k, c in enumerate(contributions) if k not in matching]
     return odd[0] if len(odd) == 1 else None
 
 
-def is_part_of_sum(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> bool:
+def is_part_of_sum(tape: Tape, match: Match, state: State, user_gradients: Mapping[Node, Array]) -> bool:
     """Tell whether an array is the sum of the contributions of some uses of a value, or of none, and not of all."""
     if not state.array.any():
         return True
-    others = {node: g for node, g in given.items() if node is not match.version.node}
+    others = {node: g for node, g in user_gradients.items() if node is not match.version.node}
     parts = _contributions(tape.segment(match.version.node, others))
     return len(parts) <= USES and any(
         _is_close(state.array, sum(parts[k] for k in chosen))
@@ -110,27 +113,27 @@ def is_part_of_sum(tape: Tape, match: Match, state: State, given: Mapping[Node, 
 def _contributions(part: Traced) -> list[Array]:
     """Return the contribution of each use of a value to its gradient."""
     start = part.inputs[0]
-    kept: list[Array] = []
+    contributions: list[Array] = []
 
-    def keep(node: Node, g: Array, slots: list[Any]) -> list[Any]:
+    def record(node: Node, g: Array, slots: list[Any]) -> list[Any]:
         for parent, arg, r in zip(parents_of(node), args_of(node), slots, strict=True):
             if parent is start and r is not None:
-                kept.append(as_argument(np.asarray(r), np.asarray(arg)))
+                contributions.append(as_argument(np.asarray(r), np.asarray(arg)))
         return slots
 
-    gradients(part, {k: keep for k, node in enumerate(part.operations) if start in parents_of(node)})
-    return kept
+    gradients(part, {k: record for k, node in enumerate(part.operations) if start in parents_of(node)})
+    return contributions
 
 
 def _is_close(part: Array, other: Any) -> bool:
     size = max(float(np.abs(part).max(initial=0)), float(np.abs(other).max(initial=0)))
-    near = 1e-4 if part.dtype == np.float32 else 1e-9
-    return part.shape == np.shape(other) and bool((np.abs(part - other) <= near * size).all())
+    tolerance = 1e-4 if part.dtype == np.float32 else 1e-9
+    return part.shape == np.shape(other) and bool((np.abs(part - other) <= tolerance * size).all())
 
 
-def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.random.Generator) -> bool:
+def _in_hull(part: Traced, gradient: Array, right: Array, has_float32: bool, rng: np.random.Generator) -> bool:
     """Tell whether a gradient is a valid subgradient: a different convention at a kink, not a mistake."""
-    if mine.shape != right.shape or not part.operations:
+    if gradient.shape != right.shape or not part.operations:
         return False
 
     def run(leaves: list[Array]) -> Run:
@@ -139,54 +142,54 @@ def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.rand
         return Run([np.asarray(node.out) for node, _ in moved.outs], trace, gradients(trace))
 
     leaf = np.asarray(part.inputs[0].out)
-    eps = float(np.finfo(np.float32 if single else np.float64).eps)
+    eps = float(np.finfo(np.float32 if has_float32 else np.float64).eps)
     sides = Sides(run, [leaf], run([leaf]), eps)
     sides.look_around(rng, 3)
-    return Hull(sides, sides.rounding(), rng).right_at_kink([mine])[0]
+    return Hull(sides, sides.rounding(), rng).right_at_kink([gradient])[0]
 
 
-def shape_diagnosis(part: Traced, name: str, whole: str, mine: Array, right: Array) -> Diagnosis | None:
+def shape_diagnosis(part: Traced, name: str, value_name: str, gradient: Array, right: Array) -> Diagnosis | None:
     """Explain a gradient whose shape is not that of its value: a missing sum, a reshape, a transpose; else None.
 
     A missing sum is found from an operation that broadcast the value.
     """
-    if mine.shape == right.shape:
+    if gradient.shape == right.shape:
         return None
-    shapes = f"{name} is {mine.shape}, {whole} is {right.shape}"
+    shapes = f"{name} is {gradient.shape}, {value_name} is {right.shape}"
     for out in dict.fromkeys(np.shape(node.out) for node in part.operations if part.inputs[0] in parents_of(node)):
         axes = _broadcast_axes(right.shape, out)
         if not axes or _summed_shape(out, axes, right.shape) != right.shape:
             continue
-        named = " and ".join("the batch (axis 0)" if axis == 0 else f"axis {axis}" for axis in axes)
+        axes_text = " and ".join("the batch (axis 0)" if axis == 0 else f"axis {axis}" for axis in axes)
         keep = ", keepdims=True" if len(out) == right.ndim and right.ndim else ""
-        which = str(axes[0]) if len(axes) == 1 else str(axes)
-        call = f"{name}.sum({'' if len(axes) == len(out) and not right.ndim else which}{keep})"
-        if mine.shape == out:
-            text = f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}: {call}."
+        axis_text = str(axes[0]) if len(axes) == 1 else str(axes)
+        call = f"{name}.sum({'' if len(axes) == len(out) and not right.ndim else axis_text}{keep})"
+        if gradient.shape == out:
+            text = f"{shapes}: it was broadcast over {axes_text}, so its gradient is summed over {axes_text}: {call}."
             return Diagnosis("broadcast_not_summed", name, text, (), r"\bar b = \sum_n g_n")
-        for other in (found for count in range(1, len(out) + 1) for found in combinations(range(len(out)), count)):
-            if other != axes and mine.shape in (
+        for other in (chosen for count in range(1, len(out) + 1) for chosen in combinations(range(len(out)), count)):
+            if other != axes and gradient.shape in (
                 _summed_shape(out, other, None),
                 _summed_shape(out, other, None, keep=True),
             ):
-                over = "all axes" if len(other) == len(out) > 1 else " and ".join(f"axis {axis}" for axis in other)
-                text = (f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}, and here it "
-                        f"was summed over {over}: {call}.")  # fmt: skip
+                wrong = "all axes" if len(other) == len(out) > 1 else " and ".join(f"axis {axis}" for axis in other)
+                text = (f"{shapes}: it was broadcast over {axes_text}, so its gradient is summed over {axes_text}, and "
+                        f"here it was summed over {wrong}: {call}.")  # fmt: skip
                 return Diagnosis("wrong_axis_sum", name, text, (), r"\bar b = \sum_n g_n")
-    if same_but_ones(mine.shape, right.shape):
+    if same_but_ones(gradient.shape, right.shape):
         return None
-    if mine.size == right.size and np.allclose(mine.reshape(right.shape), right, rtol=1e-6, atol=0):
-        text = f"{shapes}: the numbers are right, but the shape is not: {name}.reshape({whole}.shape)."
+    if gradient.size == right.size and np.allclose(gradient.reshape(right.shape), right, rtol=1e-6, atol=0):
+        text = f"{shapes}: the numbers are right, but the shape is not: {name}.reshape({value_name}.shape)."
         return Diagnosis("edit", name, text)
-    if mine.shape == right.shape[::-1]:
+    if gradient.shape == right.shape[::-1]:
         text = f"{shapes}: a gradient has the shape of its value, and this one is transposed: {name}.T."
         return Diagnosis("transpose", name, text)
     return None
 
 
-def same_but_ones(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def same_but_ones(shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
     """Tell whether two shapes are equal apart from axes of length 1."""
-    return [n for n in one if n != 1] == [n for n in other if n != 1]
+    return [n for n in shape if n != 1] == [n for n in other_shape if n != 1]
 
 
 def _broadcast_axes(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:

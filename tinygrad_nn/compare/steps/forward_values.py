@@ -31,49 +31,49 @@ class Saved(dict[str, Any]):
             raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}") from None
 
 
-def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
+def as_arrays(value: Any, copies: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     """Return a copy of a value with arrays instead of Tensors, also inside containers and objects.
 
-    `made` maps ids to copies, so that the same Tensor becomes the same array everywhere.
+    `copies` maps ids to copies, so that the same Tensor becomes the same array everywhere.
     """
-    if id(value) in made:
-        return made[id(value)][0]
+    if id(value) in copies:
+        return copies[id(value)][0]
     if isinstance(value, Tensor):
         key = id(value if value.node is None else value.node)
-        if key not in made:
-            made[key] = (np.array(value.data).view(kind), value)
-        return made[key][0]
-    new: Any = value
+        if key not in copies:
+            copies[key] = (np.array(value.data).view(kind), value)
+        return copies[key][0]
+    copied: Any = value
     if isinstance(value, np.ndarray):
-        new = np.array(value, subok=not isinstance(value, _WithDot))
-        made[id(value)] = new, value
+        copied = np.array(value, subok=not isinstance(value, _WithDot))
+        copies[id(value)] = copied, value
     elif isinstance(value, dict):
-        new = {} if type(value) is dict else copy.copy(value)
-        made[id(value)] = new, value  # before its parts: ``cache = locals()`` contains itself
-        dict.update(new, {key: as_arrays(part, made, kind) for key, part in dict.items(value)})
+        copied = {} if type(value) is dict else copy.copy(value)
+        copies[id(value)] = copied, value  # before its parts: ``cache = locals()`` contains itself
+        dict.update(copied, {key: as_arrays(part, copies, kind) for key, part in dict.items(value)})
     elif type(value) is list:
-        new = []
-        made[id(value)] = new, value
-        new.extend(as_arrays(part, made, kind) for part in value)
+        copied = []
+        copies[id(value)] = copied, value
+        copied.extend(as_arrays(part, copies, kind) for part in value)
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        new = type(value)(*(as_arrays(part, made, kind) for part in value))
+        copied = type(value)(*(as_arrays(part, copies, kind) for part in value))
     elif isinstance(value, (list, tuple, deque)):
-        new = type(value)(as_arrays(part, made, kind) for part in value)
+        copied = type(value)(as_arrays(part, copies, kind) for part in value)
     elif not callable(value):
         inside = _attributes(value)
         if any(holds_tensors(part) for part in inside.values()):
-            new = copy.copy(value)
-            made[id(value)] = new, value
+            copied = copy.copy(value)
+            copies[id(value)] = copied, value
             for name, part in inside.items():
-                setattr(new, name, as_arrays(part, made, kind))
-    return new
+                setattr(copied, name, as_arrays(part, copies, kind))
+    return copied
 
 
 def _attributes(value: Any) -> dict[str, Any]:
     """Return the attributes of an object by name, also those in its slots."""
     slots = [name for kind in type(value).__mro__ for name in np.atleast_1d(vars(kind).get("__slots__", ())).tolist()]
-    held = {name: getattr(value, name) for name in slots if name[:2] != "__" and hasattr(value, name)}
-    return held | (getattr(value, "__dict__", None) or {})
+    attributes = {name: getattr(value, name) for name in slots if name[:2] != "__" and hasattr(value, name)}
+    return attributes | (getattr(value, "__dict__", None) or {})
 
 
 def holds_tensors(value: Any, deep: int = 3) -> bool:
@@ -82,13 +82,13 @@ def holds_tensors(value: Any, deep: int = 3) -> bool:
     return isinstance(value, Tensor) or (deep > 0 and any(holds_tensors(part, deep - 1) for part in inside))
 
 
-def with_arrays(f: Callable[..., Any], made: dict[Any, Any]) -> Callable[..., Any]:
+def with_arrays(f: Callable[..., Any], copies: dict[Any, Any]) -> Callable[..., Any]:
     """Return a method of a copy of its object that has arrays instead of Tensors; any other function as it is."""
     if not inspect.ismethod(f) or isinstance(f.__self__, type) or not hasattr(f.__self__, "__dict__"):
         return f
     owner = copy.copy(f.__self__)
     for name, part in vars(owner).items():
-        vars(owner)[name] = as_arrays(part, made)
+        vars(owner)[name] = as_arrays(part, copies)
     return MethodType(f.__func__, owner)
 
 
@@ -111,19 +111,19 @@ class Surroundings:
     def __init__(self, backward: Callable[..., Any]) -> None:
         """Copy what is there now, with arrays in place of Tensors."""
         self.space = module_names(backward) or {}
-        made: dict[Any, Any] = {}
-        self.owner = getattr(with_arrays(backward, made), "__self__", None)
+        copies: dict[Any, Any] = {}
+        self.owner = getattr(with_arrays(backward, copies), "__self__", None)
         mentioned = _names_reached(getattr(unwrapped(backward), "__code__", None), self.space)
-        held = {name: part for name, part in self.space.items() if holds_tensors(part)
-                or (name in mentioned and not callable(part) and not inspect.ismodule(part))}  # fmt: skip
+        kept_names = {name: part for name, part in self.space.items() if holds_tensors(part)
+                      or (name in mentioned and not callable(part) and not inspect.ismodule(part))}  # fmt: skip
         memo: dict[int, Any] = {}
-        self.names = {name: copy_value(as_arrays(part, made), memo) for name, part in held.items()}
+        self.names = {name: copy_value(as_arrays(part, copies), memo) for name, part in kept_names.items()}
         self.owner = copy_value(self.owner, memo)
 
     def call(self, f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call the backward, or another function in its place, as it was called after the forward."""
-        with self.in_place(f) as there:
-            return there(*args, **kwargs)
+        with self.in_place(f) as function:
+            return function(*args, **kwargs)
 
     @contextmanager
     def in_place(self, f: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
@@ -138,24 +138,24 @@ class Surroundings:
 
 def _names_reached(code: CodeType | None, space: Mapping[str, Any]) -> set[str]:
     """Return the names of a module that a function mentions, or a function of the module that it calls."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [] if code is None else [code]
     while waiting:
         for name in names_mentioned(waiting.pop()):
-            if name in space and name not in found:
-                found.add(name)
+            if name in space and name not in names:
+                names.add(name)
                 inner = getattr(space[name], "__code__", None)
                 if isinstance(inner, CodeType) and space[name].__globals__ is space:
                     waiting.append(inner)
-    return found
+    return names
 
 
 @contextmanager
-def in_place_of(space: dict[str, Any], kept: Mapping[str, Any]) -> Iterator[None]:
+def in_place_of(space: dict[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
     """Put other values into a module's names for a while: what a forward kept there, as arrays."""
-    before = {name: space[name] for name in kept}
-    space.update(kept)
+    before = {name: space[name] for name in values}
+    space.update(values)
     try:
         yield
     finally:
-        space.update({name: value for name, value in before.items() if space.get(name) is kept[name]})
+        space.update({name: value for name, value in before.items() if space.get(name) is values[name]})

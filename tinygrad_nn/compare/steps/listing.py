@@ -40,14 +40,14 @@ class Line(NamedTuple):
 
 def lines(steps: Sequence[Step]) -> list[Line]:
     """Group the steps by source line, in the order in which the walk back first reaches each line."""
-    found: dict[tuple[str, int, str], list[Step]] = {}
+    steps_of_line: dict[tuple[str, int, str], list[Step]] = {}
     for step in steps:
-        found.setdefault((step.name.partition("[")[0], step.line, step.function), []).append(step)
+        steps_of_line.setdefault((step.name.partition("[")[0], step.line, step.function), []).append(step)
     order = ("ok", "follows", "WRONG")
     joined = []
-    for same in found.values():
-        worst = max(same, key=lambda s: order.index(s.verdict))  # of equally bad rounds, the one nearest the loss
-        joined.append(Line(worst, len(same), sum(not s.rule_ok for s in same)))
+    for line_steps in steps_of_line.values():
+        worst = max(line_steps, key=lambda s: order.index(s.verdict))  # of equally bad rounds, the one nearest the loss
+        joined.append(Line(worst, len(line_steps), sum(not s.rule_ok for s in line_steps)))
     return joined
 
 
@@ -55,10 +55,10 @@ def _code(line: Line) -> str:
     step = line.step
     source = printable(step.source)
     several = "," in source.partition("=")[0]
-    alone = step.name.partition("[")[0] in source and not several
-    text = source if alone else f"{printable(step.name)}: {source}".rstrip(": ")
-    often = f"  ({line.wrong or line.rounds} of {line.rounds})" if line.wrong else f"  ({line.rounds} times)"
-    return text + (often if line.rounds > 1 else "")
+    is_in_source = step.name.partition("[")[0] in source and not several
+    text = source if is_in_source else f"{printable(step.name)}: {source}".rstrip(": ")
+    count_text = f"  ({line.wrong or line.rounds} of {line.rounds})" if line.wrong else f"  ({line.rounds} times)"
+    return text + (count_text if line.rounds > 1 else "")
 
 
 def as_text(steps: Sequence[Step]) -> list[str]:

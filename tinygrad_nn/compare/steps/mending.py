@@ -24,73 +24,73 @@ SUMS = ("sum", "mean", "max", "min", "prod")
 class Explained(NamedTuple):
     """Why a step is wrong, and its content after the statement that is wrong.
 
-    `mends` has the steps that the edit makes right, `edit` tells whether there is one.
+    `mends` has the steps that the edit makes right, `has_edit` tells whether there is one.
     """
 
     diagnosis: Diagnosis
     state: State
     mends: tuple[int, ...] = ()
-    edit: bool = False
+    has_edit: bool = False
 
 
-def blame_edited_line(found: Explained, edit: Edit, values: set[str], names: Sequence[str]) -> Explained:
+def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names: Sequence[str]) -> Explained:
     """Add an edit to the explanation of a step; the line that it edits is the wrong one.
 
     Args:
-        found: the explanation so far.
+        explained: the explanation so far.
         edit: the edit; its `fixes` are the steps that it makes right.
         values: the names of the forward's values.
         names: the names of the gradients that the edit makes right.
     """
-    diagnosis, state = add_edit(found.diagnosis, edit, values), found.state
+    diagnosis, state = add_edit(explained.diagnosis, edit, values), explained.state
     if (edit.file, edit.lineno) == (state.statement.file, state.statement.line):
-        return found._replace(diagnosis=diagnosis, mends=edit.fixes, edit=True)
-    one = len(set(names)) == 1
-    which = " and ".join(dict.fromkeys(names))
+        return explained._replace(diagnosis=diagnosis, mends=edit.fixes, has_edit=True)
+    is_one = len(set(names)) == 1
+    names_text = " and ".join(dict.fromkeys(names))
     text = diagnosis.text
-    if found.diagnosis.kind == "unknown":
-        text = text.replace("it is what its own rule gives", f"{which} is what its own rule gives" if one
-                            else f"{which} are what their own rules give")  # fmt: skip
+    if explained.diagnosis.kind == "unknown":
+        text = text.replace("it is what its own rule gives", f"{names_text} is what its own rule gives" if is_one
+                            else f"{names_text} are what their own rules give")  # fmt: skip
     else:
-        text = f"This line makes {which} wrong. {text}"
+        text = f"This line makes {names_text} wrong. {text}"
     statement = Statements().at(edit.file, edit.lineno)
     return Explained(replace(diagnosis, text=text), state._replace(statement=statement, function=edit.function),
                      edit.fixes, True)  # fmt: skip
 
 
-def add_edit(found: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
+def add_edit(diagnosis: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
     """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
-    others = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
-    said = edit.sentence
+    note = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
+    sentence = edit.sentence
     if edit.lacks:
-        said += f" For that, {edit.function} must be given {' and '.join(edit.lacks)} of the forward."
-    if found.kind != "unknown":
-        return replace(found, evidence=(*found.evidence, said, *others))
+        sentence += f" For that, {edit.function} must be given {' and '.join(edit.lacks)} of the forward."
+    if diagnosis.kind != "unknown":
+        return replace(diagnosis, evidence=(*diagnosis.evidence, sentence, *note))
     kind = kind_of(edit.before, edit.after, values)
-    text = f"{said} With this change, it is what its own rule gives, here and at other inputs."
-    return replace(found, kind=kind, text=text, evidence=(found.text, *found.evidence, *others))
+    text = f"{sentence} With this change, it is what its own rule gives, here and at other inputs."
+    return replace(diagnosis, kind=kind, text=text, evidence=(diagnosis.text, *diagnosis.evidence, *note))
 
 
-def as_read(edit: Edit, backward: Any, given: Mapping[str, Any], forward: Forward) -> Edit:
+def as_read(edit: Edit, backward: Any, call_args: Mapping[str, Any], forward: Forward) -> Edit:
     """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``.
 
     Args:
         edit: the edit, in which a value that the line cannot see has its name in the forward.
         backward: the user's function.
-        given: what it is called with, by the names of its parameters.
+        call_args: what it is called with, by the names of its parameters.
         forward: the run of the forward.
     """
-    bag = next((name for name, value in given.items() if isinstance(value, Saved)), None)
+    cache_name = next((name for name, value in call_args.items() if isinstance(value, Saved)), None)
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    if bag is None or code is None or edit.function not in ("", code.co_name):
+    if cache_name is None or code is None or edit.function not in ("", code.co_name):
         return edit
-    dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(backward)[0])) is not None
-    seen = {*code.co_varnames, *code.co_cellvars, *forward.others, *_names(edit.before)}
-    forms = {name: f"{bag}.{name}" if dotted else f"{bag}[{name!r}]" for name in given[bag]
-             if name.isidentifier() and name not in seen}  # fmt: skip
+    dotted = re.search(rf"\b{cache_name}\.\w", "".join(inspect.getsourcelines(backward)[0])) is not None
+    known_names = {*code.co_varnames, *code.co_cellvars, *forward.others, *_names(edit.before)}
+    forms = {name: f"{cache_name}.{name}" if dotted else f"{cache_name}[{name!r}]" for name in call_args[cache_name]
+             if name.isidentifier() and name not in known_names}  # fmt: skip
     after = _spelled(edit.after, forms)
-    shown = [other.partition(": ") for other in edit.alternatives]
-    others = dict.fromkeys("".join((line, colon, _spelled(text, forms))) for line, colon, text in shown)
+    parted = [other.partition(": ") for other in edit.alternatives]
+    others = dict.fromkeys("".join((line, colon, _spelled(text, forms))) for line, colon, text in parted)
     others.pop(f"line {edit.lineno}: {after}", None)
     sentence = edit.sentence.replace(edit.after.strip(), after.strip(), 1)
     lacks = tuple(name for name in edit.lacks if name not in forms)
@@ -120,12 +120,12 @@ def _spelled(text: str, forms: Mapping[str, str]) -> str:
         return text
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-    whole = text.strip().encode()
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in forms
+    encoded = text.strip().encode()
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in forms
              and node.id not in bound]  # fmt: skip
-    for node in sorted(found, key=lambda node: -node.col_offset):
-        whole = whole[: node.col_offset] + forms[node.id].encode() + whole[node.end_col_offset :]
-    return text[:start] + whole.decode()
+    for node in sorted(nodes, key=lambda node: -node.col_offset):
+        encoded = encoded[: node.col_offset] + forms[node.id].encode() + encoded[node.end_col_offset :]
+    return text[:start] + encoded.decode()
 
 
 def kind_of(before: str, after: str, values: set[str]) -> str:
@@ -235,13 +235,13 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
     return "edit"
 
 
-def _factor_kind(rest: ast.expr, more: bool, divided: bool, values: set[str]) -> str:
+def _factor_kind(rest: ast.expr, longer: bool, divided: bool, values: set[str]) -> str:
     if any(isinstance(part, ast.Name) and _is_gradient(part.id, values) for part in ast.walk(rest)):
-        return "cotangent_ignored" if more else "edit"
+        return "cotangent_ignored" if longer else "edit"
     if all(isinstance(part, (ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop))
            for part in ast.walk(rest)):  # fmt: skip
         return "scale"
-    return "missing_factor" if more and not divided else "wrong_value"
+    return "missing_factor" if longer and not divided else "wrong_value"
 
 
 def _is_gradient(name: str, values: set[str]) -> bool:

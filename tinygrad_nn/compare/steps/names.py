@@ -33,12 +33,12 @@ def names_for_gradient(name: str) -> Iterator[str]:
 class Names:
     """The names of the forward's values, and the lookup from the name of a gradient to one of them."""
 
-    def __init__(self, known: Sequence[str], given: Mapping[str, str] | None = None) -> None:
-        self.known, self.given = set(known), dict(given or {})
-        self.found: dict[str, str | None] = {}
+    def __init__(self, value_names: Sequence[str], mapping: Mapping[str, str] | None = None) -> None:
+        self.value_names, self.mapping = set(value_names), dict(mapping or {})
+        self.value_labels: dict[str, str | None] = {}
         self.keys: dict[str, str] = {}  # from the string key of a part to its label: x to cache['x']
         self.plural: set[str] = set()  # names of lists of values
-        for label in known:
+        for label in value_names:
             part = _PART.fullmatch(label)
             if part and part["key"][:1] in "'\"":
                 self.keys.setdefault(part["key"][1:-1], label)
@@ -49,22 +49,22 @@ class Names:
 
     def of(self, label: str) -> str | None:
         """Return the label of the value that a gradient belongs to (``hs[]`` for any element of a list), or None."""
-        if label not in self.found:
-            self.found[label] = self._of(label)
-        return self.found[label]
+        if label not in self.value_labels:
+            self.value_labels[label] = self._of(label)
+        return self.value_labels[label]
 
     def _of(self, label: str) -> str | None:
-        if label in self.given:
-            return self.given[label]
+        if label in self.mapping:
+            return self.mapping[label]
         part = _PART.fullmatch(label)
-        holder, dot, key = label.partition(".")
+        container, dot, key = label.partition(".")
         if dot and part is None and key.isidentifier() and key != "grad":
-            whole = self._of(key)
-            return whole or (key if CONTAINERS.fullmatch(holder) and key in self.known else
-                             self.keys.get(key) if CONTAINERS.fullmatch(holder) else None)  # fmt: skip
+            value_label = self._of(key)
+            return value_label or (key if CONTAINERS.fullmatch(container) and key in self.value_names else
+                                   self.keys.get(key) if CONTAINERS.fullmatch(container) else None)  # fmt: skip
         if part is None:
             for stem in names_for_gradient(label):
-                if stem in self.known:
+                if stem in self.value_names:
                     return stem
                 if stem in self.keys:
                     return self.keys[stem]
@@ -73,20 +73,20 @@ class Names:
             return None
         name, key = part["name"], part["key"]
         for stem in names_for_gradient(name):
-            if f"{stem}[{key}]" in self.known:
+            if f"{stem}[{key}]" in self.value_names:
                 return f"{stem}[{key}]"
             lists = [plural for plural in self.plural if plural.startswith(stem)] if len(stem) == 1 else []
-            if len(lists) == 1 and f"{lists[0]}[{key}]" in self.known:  # nabla_w[0] belongs to weights[0]
+            if len(lists) == 1 and f"{lists[0]}[{key}]" in self.value_names:  # nabla_w[0] belongs to weights[0]
                 return f"{lists[0]}[{key}]"
         if key[:1] in "'\"":
-            whole = self._of(key[1:-1])
-            if whole is None and CONTAINERS.fullmatch(name):
-                whole = key[1:-1] if key[1:-1] in self.known else self.keys.get(key[1:-1])
-            return whole
+            value_label = self._of(key[1:-1])
+            if value_label is None and CONTAINERS.fullmatch(name):
+                value_label = key[1:-1] if key[1:-1] in self.value_names else self.keys.get(key[1:-1])
+            return value_label
         return None
 
 
-def pair_in_reverse(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple[int, int]]:
+def pair_in_reverse(old: int, new: int, fit_of: Callable[[int, int], float]) -> list[tuple[int, int]]:
     """Pair the versions of a name with the gradients of that name in reverse order: the last with the first, and so on.
 
     If the counts differ, the order-preserving pairing with the best total fit is taken. Of pairings that fit equally
@@ -95,7 +95,7 @@ def pair_in_reverse(old: int, new: int, fits: Callable[[int, int], float]) -> li
     Args:
         old: the number of versions.
         new: the number of gradients.
-        fits: returns how well version i and gradient j fit.
+        fit_of: returns how well version i and gradient j fit.
 
     Returns:
         The pairs (version, gradient), the last version first.
@@ -105,7 +105,7 @@ def pair_in_reverse(old: int, new: int, fits: Callable[[int, int], float]) -> li
     if old * new > MOST:
         return [(old - 1 - j, j) for j in range(min(old, new))]
     best = [[0.0] * (new + 1) for _ in range(old + 1)]  # best fit of the last k versions with the first j gradients
-    fit = cache(lambda k, j: fits(old - k, j - 1))
+    fit = cache(lambda k, j: fit_of(old - k, j - 1))
     for k in range(1, old + 1):
         for j in range(1, new + 1):
             best[k][j] = max(best[k - 1][j - 1] + fit(k, j), best[k - 1][j], best[k][j - 1])

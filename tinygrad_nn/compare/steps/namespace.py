@@ -34,8 +34,8 @@ def read_namespace(
         ValueError: there is no Tensor with a graph, or no gradient of one.
         RuntimeError: the graph was freed by a backward.
     """
-    held = {label: value for name, whole in space.items() if not name.startswith("_")
-            for label, value in labelled_parts(name, whole)}  # fmt: skip
+    held = {label: part for name, value in space.items() if not name.startswith("_")
+            for label, part in labelled_parts(name, value)}  # fmt: skip
     tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
     if not tensors:
         raise ValueError(
@@ -51,36 +51,36 @@ def read_namespace(
     forward = {label: t for label, t in tensors.items() if t.node in inside}
     lines = Lines(space, frame)
     versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
-    known = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
-    found: list[UserGradient] = []
+    value_names = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
+    gradients: list[UserGradient] = []
     helpers: list[str] = []
     for label, value in held.items():
         if label in forward or not is_number(value):
             continue
-        whole = known.of(label)
-        if whole is not None:
-            found.append(UserGradient(label, whole, [State(lines.of(label), np.array(raw(value)))], "", {""}))
+        value_label = value_names.of(label)
+        if value_label is not None:
+            gradients.append(UserGradient(label, value_label, [State(lines.of(label), np.array(raw(value)))], "", {""}))
         elif label.startswith("d") and isinstance(value, (np.ndarray, Tensor)) and label.isidentifier():
             helpers.append(label)
-    named = {one.belongs_to for one in found}
+    named = {gradient.belongs_to for gradient in gradients}
     for label, t in forward.items():
-        kept = None if t.node is None else t.node.grad  # t.grad would warn if t is not a leaf
-        if kept is not None and label not in named:
-            found.append(
-                UserGradient(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(kept))], "", {""})
+        grad = None if t.node is None else t.node.grad  # t.grad would warn if t is not a leaf
+        if grad is not None and label not in named:
+            gradients.append(
+                UserGradient(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(grad))], "", {""})
             )
-    if not found:
-        shown = printable(", ".join(forward))
+    if not gradients:
+        names_text = printable(", ".join(forward))
         raise ValueError(
-            f"compare_steps: the loss here is {printable(loss)}, computed from {shown}, and no name holds a gradient "
-            "of one of these. Call the gradient of X dX, or give names={'your name': 'X'}."
+            f"compare_steps: the loss here is {printable(loss)}, computed from {names_text}, and no name holds a "
+            "gradient of one of these. Call the gradient of X dX, or give names={'your name': 'X'}."
         )
     leaves = [wrap(node.out, node) for node in graph if node.primitive is None]
     end = tensors[loss]
-    single = any(np.asarray(s.array).dtype == np.float32 for one in found for s in one.states)
-    single |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
+    has_float32 = any(np.asarray(s.array).dtype == np.float32 for gradient in gradients for s in gradient.states)
+    has_float32 |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
     graph_of = Forward(versions, [end], [loss], end, None, leaves, dict(forward))
-    return Passes(graph_of, [np.ones(end.shape)], Backward(found, helpers), single, graph_of, None)
+    return Passes(graph_of, [np.ones(end.shape)], Backward(gradients, helpers), has_float32, graph_of, None)
 
 
 def _loss(tensors: Mapping[str, Tensor]) -> str:

@@ -39,40 +39,42 @@ class Cells:
         self.run, self.tape, self.matches, self.walked, self.rng = run, tape, matches, walked, rng
         self.names = {k: v for k, v in space.items() if k.isidentifier()}
 
-    def mended(self, found: Explained, k: int, bad: Collection[int]) -> Explained:
+    def with_edit(self, explained: Explained, k: int, bad: Collection[int]) -> Explained:
         """Return the explanation of step `k` with the smallest edit of its line that makes it right, if one is found.
 
         Other lines are not edited, so `bad`, the numbers of all wrong steps, is not needed.
         """
-        label, statement = self.matches[k].given.name, found.state.statement
+        label, statement = self.matches[k].gradient.name, explained.state.statement
         read = _reads(statement.text, label)
         if read is None or not statement.line or not read <= set(self.names):
-            return found
-        here = {name: self._held(self.names[name]) for name in read}
-        arrays = {name: value for name, value in here.items() if isinstance(value, KINDS)}
+            return explained
+        values_read = {name: self._copied(self.names[name]) for name in read}
+        arrays = {name: value for name, value in values_read.items() if isinstance(value, KINDS)}
         line = _function(statement.text, label, arrays, {n: v for n, v in self.names.items() if n not in arrays})
         try:
-            same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
+            is_same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
         except Exception:  # a line of user code may raise anything when it runs alone
-            return found
-        if not same:
-            return found  # a name that the line reads was bound again after the line ran
+            return explained
+        if not is_same:
+            return explained  # a name that the line reads was bound again after the line ran
         node = self.matches[k].version.node
-        scopes, wanted = [arrays], [self.walked.arrived[node]]
+        scopes, right_gradients = [arrays], [self.walked.rule_gradients[node]]
         for _ in range(PROBES):
-            values, right = self._elsewhere(k)
+            values, right_gradient = self._draw_elsewhere(k)
             scopes.append({name: _like(values[name], value) if name in values else value
                            for name, value in arrays.items()})  # fmt: skip
-            wanted.append(right)
-        more = [self._values(scope) for scope in scopes]
-        edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, wanted, values=more.__getitem__)
+            right_gradients.append(right_gradient)
+        further_values = [self._values(scope) for scope in scopes]
+        edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, right_gradients,
+                            values=further_values.__getitem__)  # fmt: skip
         if edit is None:
-            return found
+            return explained
         edit = _with_cell_line(edit, statement.line)
-        return found._replace(diagnosis=add_edit(found.diagnosis, edit, {label for label, _ in self._tensors()}))
+        value_names = {label for label, _ in self._tensors()}
+        return explained._replace(diagnosis=add_edit(explained.diagnosis, edit, value_names))
 
     def _tensors(self) -> list[tuple[str, Any]]:
-        return [(label, found[-1]) for label, found in self.run.graph.versions.items()]
+        return [(label, bound_versions[-1]) for label, bound_versions in self.run.graph.versions.items()]
 
     def _values(self, scope: Mapping[str, Any]) -> dict[str, Array]:
         """Return the forward values whose names the line does not read, by name."""
@@ -80,25 +82,25 @@ class Cells:
                 if label.isidentifier() and label not in scope}  # fmt: skip
 
     @staticmethod
-    def _held(value: Any) -> Any:
+    def _copied(value: Any) -> Any:
         return _like(raw(value), value) if isinstance(value, (Tensor, np.ndarray)) else value
 
-    def _elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
+    def _draw_elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
         """Return other forward values and random gradients by name, and the right gradient of step `k` for them."""
         rng = self.rng
         leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
         moved = {n: nearby(np.asarray(n.out), rng) for n in leaves}
         tape, twins = self.tape.moved(moved)
         values = {label: np.array(twins.get(v.node, v.node).out) for label, v in self._tensors()}
-        given = {}
+        random_gradients = {}
         for j, m in enumerate(self.matches):
             if j != k:
                 g = rng.normal(size=np.shape(m.version.node.out))
-                given[twins.get(m.version.node, m.version.node)] = values[m.given.name] = g
+                random_gradients[twins.get(m.version.node, m.version.node)] = values[m.gradient.name] = g
         node = self.matches[k].version.node
-        there = twins.get(node, node)
-        arrived = tape.walk([*given, there], lambda n, g, marked: given.get(n))
-        return values, arrived[there]
+        moved_node = twins.get(node, node)
+        rule_gradients = tape.walk([*random_gradients, moved_node], lambda n, g, marked: random_gradients.get(n))
+        return values, rule_gradients[moved_node]
 
 
 def _like(array: Array, value: Any) -> Any:
@@ -131,6 +133,6 @@ def _function(text: str, label: str, arrays: Mapping[str, Any], others: Mapping[
 
 def _with_cell_line(edit: Edit, line: int) -> Edit:
     """Return an edit with the line number of the cell instead of that of the one-line function."""
-    said = edit.sentence.replace("Line 2:", f"Line {line}:", 1)
+    sentence = edit.sentence.replace("Line 2:", f"Line {line}:", 1)
     others = tuple(text.replace("line 2:", f"line {line}:", 1) for text in edit.alternatives)
-    return replace(edit, lineno=line, sentence=said, alternatives=others)
+    return replace(edit, lineno=line, sentence=sentence, alternatives=others)

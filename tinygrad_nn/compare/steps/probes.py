@@ -45,37 +45,37 @@ class UserPasses:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
-        self.around: list[Surroundings] = []  # for each run, what the forward left for the backward
+        self.surroundings: list[Surroundings] = []  # for each run, what the forward left for the backward
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
-        single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
+        has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         graph = run_forward(self.forward, self.inputs, [to_double(x) for x in leaves])
-        mine = run_forward(self.forward, self.inputs, leaves) if single else graph
+        user_forward = run_forward(self.forward, self.inputs, leaves) if has_float32 else graph
         cotangents, g = draw_cotangents(self.backward, graph, self.rng)
-        known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
-        around = Surroundings(self.backward)
-        written = run_backward(self.backward, self.inputs, mine, g, known)
-        run = Passes(graph, cotangents, written, single, mine, g)
+        value_names = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
+        surroundings = Surroundings(self.backward)
+        backward = run_backward(self.backward, self.inputs, user_forward, g, value_names)
+        run = Passes(graph, cotangents, backward, has_float32, user_forward, g)
         self.runs.append(run)
-        self.around.append(around)
+        self.surroundings.append(surroundings)
         return run
 
     def call(self, f: Any, probe: int) -> Any:
         """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
-        args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
-        return self.around[probe].call(f, args, kwargs)
+        args, kwargs = arguments(self.backward, self.inputs, run.user_forward, run.g, {})
+        return self.surroundings[probe].call(f, args, kwargs)
 
     def as_written(self, edit: Edit) -> Edit:
         """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
-        _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
-        return as_read(edit, self.backward, kwargs, self.runs[0].mine)
+        _, kwargs = arguments(self.backward, self.inputs, self.runs[0].user_forward, self.runs[0].g, {})
+        return as_read(edit, self.backward, kwargs, self.runs[0].user_forward)
 
     def values(self, probe: int) -> dict[str, Any]:
         """Return the values of the forward by name, in the run with number `probe`, and numbers of its module."""
         run = self.runs[probe]
-        values = {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
+        values = {k: np.array(t.data) for k, t in run.user_forward.values.items() if k.isidentifier()}
         return module_numbers(self.forward) | values
 
 
@@ -93,10 +93,10 @@ def draw_cotangents(backward: Any, graph: Forward, rng: np.random.Generator) -> 
     They are random if the backward has a parameter for them and the result is no single number, else all ones.
     """
     if takes_cotangent(backward, graph) and not (len(graph.outs) == 1 and graph.outs[0].size == 1):
-        found = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
+        cotangents = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
     else:
-        found = [np.ones(t.shape) for t in graph.outs]
-    return found, (found[0].copy() if len(found) == 1 else tuple(x.copy() for x in found))
+        cotangents = [np.ones(t.shape) for t in graph.outs]
+    return cotangents, (cotangents[0].copy() if len(cotangents) == 1 else tuple(x.copy() for x in cotangents))
 
 
 def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
@@ -106,14 +106,14 @@ def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], 
     """
     tape = Tape([(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
                  for t, c in zip(run.graph.outs, run.cotangents, strict=True)], summed)  # fmt: skip
-    right = tape.walk({v.node for found in run.graph.versions.values() for v in found})
-    matches, notes = match(run.written.found, run.graph.versions, right)
-    return tape, right, sorted(matches, key=lambda m: tape.place(m.version.node)), notes
+    right_gradients = tape.walk({v.node for bound_versions in run.graph.versions.values() for v in bound_versions})
+    matches, notes = match(run.backward.gradients, run.graph.versions, right_gradients)
+    return tape, right_gradients, sorted(matches, key=lambda m: tape.place(m.version.node)), notes
 
 
 def without(matches: Sequence[Match], parts: Collection[tuple[str, int]]) -> list[Match]:
     """Return the matches without those of some names and rounds."""
-    return [m for m in matches if (m.given.name, m.given.round) not in parts]
+    return [m for m in matches if (m.gradient.name, m.gradient.round) not in parts]
 
 
 class Probes:
@@ -125,30 +125,30 @@ class Probes:
     ) -> None:  # fmt: skip
         """`shifts` are those of `unnamed_values`; `parts` has the names and rounds of gradients that are left out."""
         self.parts = parts
-        self.called, self.here, self.shifts = called, (tape, matches, walked), shifts
+        self.called, self.first_run, self.shifts = called, (tape, matches, walked), shifts
         self.matches, self.walked = matches, walked
-        self.others: list[tuple[Tape, list[Match], Walked] | None] | None = None
+        self.other_runs: list[tuple[Tape, list[Match], Walked] | None] | None = None
         self.wrong_before: set[tuple[str, int]] | None = None
         self.budget = Budget(SECONDS)
 
-    def mended(self, found: Explained, k: int, bad: Collection[int]) -> Explained:
+    def with_edit(self, explained: Explained, k: int, wrong_steps: Collection[int]) -> Explained:
         """Return the explanation of step `k` with the smallest edit that makes it right, if one is found."""
-        edit, state = self._edit(k, found.state, bad), found.state
+        edit, state = self._edit(k, explained.state, wrong_steps), explained.state
         if (edit is None or edit.lacks) and state.call is not None:  # a wrong argument of the function that made it
             state = state._replace(statement=state.call[0], visit=state.call[1], label="", function="", call=None)
-            other = self._edit(k, state, bad)
+            other = self._edit(k, state, wrong_steps)
             if other is not None and not other.lacks:
-                edit, found = other, found._replace(state=state)
+                edit, explained = other, explained._replace(state=state)
         if edit is not None and state.statement.line:
             mends = self._mends(edit)
             if mends is None:
                 edit = None
             else:
-                edit = replace(edit, fixes=tuple(dict.fromkeys((k, *(j for j in bad if j in mends)))))
+                edit = replace(edit, fixes=tuple(dict.fromkeys((k, *(j for j in wrong_steps if j in mends)))))
         if edit is None:
-            return found
-        names = [self.matches[j].given.name for j in dict.fromkeys((k, *edit.fixes))]
-        return blame_edited_line(found, edit, set(self.called.runs[0].graph.values), names)
+            return explained
+        names = [self.matches[j].gradient.name for j in dict.fromkeys((k, *edit.fixes))]
+        return blame_edited_line(explained, edit, set(self.called.runs[0].graph.values), names)
 
     def _mends(self, edit: Edit) -> set[int] | None:
         """Return the steps that are right by their own rules only with an edit; None if it makes others wrong."""
@@ -157,7 +157,7 @@ class Probes:
         after = self._wrong_with(edit)
         if after is None or self.wrong_before is None:
             return set()
-        keys = {(m.given.name, m.given.round): k for k, m in enumerate(self.matches)}
+        keys = {(m.gradient.name, m.gradient.round): k for k, m in enumerate(self.matches)}
         if after - self.wrong_before:
             return None
         return {keys[key] for key in self.wrong_before - after if key in keys}
@@ -166,26 +166,26 @@ class Probes:
         """Return the names and rounds of the wrong steps, with an edit in the backward; None if it cannot run so."""
         called = self.called
         run = called.runs[0]
-        known = Names([*run.graph.versions], called.names)
+        value_names = Names([*run.graph.versions], called.names)
         with contextlib.ExitStack() as stack:
             if edit is not None and not stack.enter_context(edited(called.backward, edit)):
                 return None
-            backward = stack.enter_context(called.around[0].in_place(called.backward))
+            backward = stack.enter_context(called.surroundings[0].in_place(called.backward))
             try:
-                written = run_backward(backward, called.inputs, run.mine, run.g, known)
+                backward_run = run_backward(backward, called.inputs, run.user_forward, run.g, value_names)
             except Exception:  # an edited function may raise anything
                 return None
-        if written.stopped is not None and edit is not None:
+        if backward_run.stopped is not None and edit is not None:
             return None
-        tape, _, matches, _ = matched(run._replace(written=written), self.here[0].summed)
+        tape, _, matches, _ = matched(run._replace(backward=backward_run), self.first_run[0].summed)
         matches = without(matches, self.parts)
-        if [m.given.name for m in matches] == [m.given.name for m in self.matches]:
+        if [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]:
             matches = shifted(tape, matches, self.shifts)
         walked = injected(tape, matches)
-        return {(m.given.name, m.given.round) for m, state in zip(matches, walked.states, strict=True)
-                if not same_but_ones(state.array.shape, walked.arrived[m.version.node].shape)
-                or not is_close(state.array.reshape(walked.arrived[m.version.node].shape),
-                                walked.arrived[m.version.node])}  # fmt: skip
+        return {(m.gradient.name, m.gradient.round) for m, state in zip(matches, walked.states, strict=True)
+                if not same_but_ones(state.array.shape, walked.rule_gradients[m.version.node].shape)
+                or not is_close(state.array.reshape(walked.rule_gradients[m.version.node].shape),
+                                walked.rule_gradients[m.version.node])}  # fmt: skip
 
     def is_right_elsewhere(self) -> bool:
         """Tell whether the gradients of all inputs are right at the other inputs too."""
@@ -199,96 +199,99 @@ class Probes:
                 return False
         return True
 
-    def is_right_from_right(self, k: int, off: Collection[int]) -> bool:
-        """Tell whether the line of step `k` gives the right gradient if the gradients `off` that it uses are right."""
+    def is_right_from_right(self, k: int, wrong_values: Collection[int]) -> bool:
+        """Tell whether the line of step `k` gives the right gradient if the wrong ones that it uses are right.
+
+        `wrong_values` are the numbers of the steps whose gradients are wrong by their values.
+        """
         time = self.walked.states[k].time
         if self.budget.is_over or not self.walked.states[k].statement.line:
             return False
-        if not any(self.walked.states[j].time < time for j in off if j != k):
+        if not any(self.walked.states[j].time < time for j in wrong_values if j != k):
             return False
         with self.budget:
-            known: list[list[KnownGradient] | None] = []
-            wanted: list[Array | None] = []
-            for run in (self.here, *self._run()):
+            known_gradients: list[list[KnownGradient] | None] = []
+            right_gradients: list[Array | None] = []
+            for run in (self.first_run, *self._run()):
                 if run is None:
-                    known.append(None)
-                    wanted.append(None)
+                    known_gradients.append(None)
+                    right_gradients.append(None)
                     continue
                 tape, matches, walked = run
-                right = tape.walk({m.version.node for m in matches})
-                wanted.append(right[matches[k].version.node])
-                known.append(
-                    [
-                        KnownGradient(place_of(m, state), state.array, _shaped(right[m.version.node], state.array))
-                        for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
-                        if j in off and j != k
-                    ]
-                )
+                value_gradients = tape.walk({m.version.node for m in matches})
+                right_gradients.append(value_gradients[matches[k].version.node])
+                pairs = [(m, state) for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
+                         if j in wrong_values and j != k]  # fmt: skip
+                known_gradients.append([KnownGradient(place_of(m, state), state.array,
+                                                      _reshaped(value_gradients[m.version.node], state.array))
+                                        for m, state in pairs])  # fmt: skip
             behind = self._behind(k, (), self.walked.states[k])
-            return is_right_from_right(self.called.backward, self.called.call, behind, known, wanted)
+            return is_right_from_right(self.called.backward, self.called.call, behind, known_gradients, right_gradients)
 
-    def _edit(self, k: int, wrong: State, bad: Collection[int]) -> Edit | None:
+    def _edit(self, k: int, wrong: State, wrong_steps: Collection[int]) -> Edit | None:
         """Return the smallest edit that makes step `k` right, if one is found: of its line, or of one before it.
 
         Args:
             k: the number of the step.
             wrong: its content after the line that is wrong.
-            bad: the numbers of all steps that are wrong by their own rules.
+            wrong_steps: the numbers of all steps that are wrong by their own rules.
         """
         if self.budget.is_over or not wrong.statement.line:
             return None
-        which = self._index(self.matches[k].states, wrong)
-        early = which < 0  # an earlier statement that wrote into a part of a result
-        if early:
-            which = self._index(self.matches[k].states, self.walked.states[k])
-        if which < 0:
+        state_index = self._index(self.matches[k].states, wrong)
+        is_earlier = state_index < 0  # an earlier statement that wrote into a part of a result
+        if is_earlier:
+            state_index = self._index(self.matches[k].states, self.walked.states[k])
+        if state_index < 0:
             return None
         with self.budget:
-            wanted = [_wanted(self.matches, self.walked, k, which)]
-            wanted += [None if other is None else _wanted(*other[1:], k, which) for other in self._run()]
+            right_gradients = [_right_content(self.matches, self.walked, k, state_index)]
+            right_gradients += [None if run is None else _right_content(*run[1:], k, state_index)
+                                for run in self._run()]  # fmt: skip
             edit = None
-            if wanted[0] is not None and not early:
-                edit = edit_of_step(self.called.backward, self.called.call, wrong.label or self.matches[k].given.name,
-                                    wrong.statement.line, wanted, visit=wrong.visit, values=self.called.values,
-                                    file=wrong.statement.file, behind=self._behind(k, bad, wrong))  # fmt: skip
+            if right_gradients[0] is not None and not is_earlier:
+                name = wrong.label or self.matches[k].gradient.name
+                edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line,
+                                    right_gradients, visit=wrong.visit, values=self.called.values,
+                                    file=wrong.statement.file, behind=self._behind(k, wrong_steps, wrong))  # fmt: skip
             if edit is None and self.matches[k].version.node.primitive is None and not self.budget.is_over:
-                edit = self._of_result(k, wanted, wrong)
+                edit = self._of_result(k, right_gradients, wrong)
         return None if edit is None else self.called.as_written(edit)
 
-    def _behind(self, k: int, bad: Collection[int], wrong: State) -> Behind:
+    def _behind(self, k: int, wrong_steps: Collection[int], wrong: State) -> Behind:
         """Return what is known of the other gradients; `wrong` is as in `_edit`."""
         states = [*self.walked.states]
         call = states[k].call
         if call is not None and wrong.statement == call[0]:
             states[k] = wrong
         codes = self.called.runs[0].graph.codes
-        return behind(k, self.matches, states, bad, (self._right_steps, self._same_steps), codes)
+        return behind(k, self.matches, states, wrong_steps, (self._right_steps, self._same_steps), codes)
 
     def _same_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
         """Return the steps whose gradients in a run are `values`."""
-        run = self.here if probe == 0 else self._run()[probe - 1]
+        run = self.first_run if probe == 0 else self._run()[probe - 1]
         return set() if run is None else {j for j, x in values.items() if is_close(x, run[2].states[j].array)}
 
     def _right_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
         """Return which steps are right by their own rules in a run, if they have other values."""
-        run = self.here if probe == 0 else self._run()[probe - 1]
+        run = self.first_run if probe == 0 else self._run()[probe - 1]
         if run is None:
             return set()
         tape, matches, walked = run
-        given = dict(walked.given)
+        user_gradients = dict(walked.user_gradients)
         for j, value in values.items():
             node = matches[j].version.node
             if same_but_ones(value.shape, np.shape(node.out)):
-                given[node] = value.reshape(np.shape(node.out)).astype(np.asarray(node.out).dtype)
+                user_gradients[node] = value.reshape(np.shape(node.out)).astype(np.asarray(node.out).dtype)
         nodes = [matches[j].version.node for j in values]
-        arrived = tape.walk({*given, *nodes}, lambda node, g, marked: given.get(node))
+        rule_gradients = tape.walk({*user_gradients, *nodes}, lambda node, g, marked: user_gradients.get(node))
         right = tape.walk(nodes)  # what comes in may be right as well with an edit
         return {j for j, node in zip(values, nodes, strict=True)
-                if is_close(values[j], arrived[node]) or is_close(values[j], right[node])}  # fmt: skip
+                if is_close(values[j], rule_gradients[node]) or is_close(values[j], right[node])}  # fmt: skip
 
     def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
-        before = [_parts(run.written.value) for run in self.called.runs]
+        before = [_parts(run.backward.value) for run in self.called.runs]
         mine = self.walked.states[k].array
         place = self._place(k, [i for i, x in enumerate(before[0]) if is_close(x, mine)])
         runs = [probe for probe, want in enumerate(wanted) if want is not None]
@@ -305,19 +308,19 @@ class Probes:
                             values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
         return None if edit is None else replace(edit, fixes=(k,))
 
-    def _place(self, k: int, found: Sequence[int]) -> int | None:
+    def _place(self, k: int, positions: Sequence[int]) -> int | None:
         """Return which of the results is the gradient of match `k`: of several equal ones, that of its input."""
-        if len(found) < 2:
-            return found[0] if found else None
-        value, whole = self.called.runs[0].written.value, self.matches[k].given.belongs_to
+        if len(positions) < 2:
+            return positions[0] if positions else None
+        value, value_name = self.called.runs[0].backward.value, self.matches[k].gradient.belongs_to
         if isinstance(value, dict):
             names = [str(key) for key in value]
-            named = {*names_for_gradient(self.matches[k].given.name), self.matches[k].given.name, whole}
-            return next((i for i in found if {names[i], *names_for_gradient(names[i])} & named), None)
+            named = {*names_for_gradient(self.matches[k].gradient.name), self.matches[k].gradient.name, value_name}
+            return next((i for i in positions if {names[i], *names_for_gradient(names[i])} & named), None)
         inputs = self.called.inputs
         floats = [inputs.names[i] for i in dict.fromkeys(inputs.owner[i] for i in inputs.float_indices)]
         names = floats if len(value) == len(floats) else list(inputs.names)
-        return next((i for i in found if i < len(names) and names[i] == whole), None)
+        return next((i for i in positions if i < len(names) and names[i] == value_name), None)
 
     @staticmethod
     def _index(states: Sequence[State], state: State) -> int:
@@ -325,31 +328,31 @@ class Probes:
 
     def _run(self) -> list[tuple[Tape, list[Match], Walked] | None]:
         """Run both passes at other inputs (the first time only); None for a run with other matches."""
-        if self.others is None:
-            self.others = []
+        if self.other_runs is None:
+            self.other_runs = []
             called, rng = self.called, self.called.rng
             leaves = [called.inputs.leaves[i] for i in called.inputs.float_indices]
             for _ in range(PROBES):
                 moved = [nearby(x, rng).astype(x.dtype) for x in leaves]
                 count = len(called.runs)
                 try:
-                    tape, _, matches, _ = matched(called.at(moved), self.here[0].summed)
+                    tape, _, matches, _ = matched(called.at(moved), self.first_run[0].summed)
                 except Exception:  # user code may raise anything at inputs that it was not written for
-                    del called.runs[count:], called.around[count:]
+                    del called.runs[count:], called.surroundings[count:]
                     continue
                 matches = without(matches, self.parts)
-                same = [m.given.name for m in matches] == [m.given.name for m in self.matches]
-                if not same or max(self.shifts.values(), default=-1) >= len(tape.operations):
-                    self.others.append(None)
+                has_same_names = [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]
+                if not has_same_names or max(self.shifts.values(), default=-1) >= len(tape.operations):
+                    self.other_runs.append(None)
                     continue
                 matches = shifted(tape, matches, self.shifts)
                 forced = {}
-                for i, (mine, there) in enumerate(zip(self.matches, matches, strict=True)):
-                    which = self._index(mine.states, self.walked.states[i])
-                    if 0 <= which < len(there.states):
-                        forced[i] = there.states[which]
-                self.others.append((tape, matches, injected(tape, matches, None, forced)))
-        return self.others
+                for i, (first_match, other_match) in enumerate(zip(self.matches, matches, strict=True)):
+                    state_index = self._index(first_match.states, self.walked.states[i])
+                    if 0 <= state_index < len(other_match.states):
+                        forced[i] = other_match.states[state_index]
+                self.other_runs.append((tape, matches, injected(tape, matches, None, forced)))
+        return self.other_runs
 
 
 def _parts(value: Any) -> list[Any]:
@@ -368,43 +371,43 @@ def is_close(x: Any, y: Any) -> bool:
 
 
 def behind(
-    k: int, matches: Sequence[Match], states: Sequence[State], bad: Collection[int], judges: Any,
-    used: Collection[CodeType],
+    k: int, matches: Sequence[Match], states: Sequence[State], wrong_steps: Collection[int], judges: Any,
+    forward_code: Collection[CodeType],
 ) -> Behind:  # fmt: skip
     """Return what is known of the other gradients than step `k`; of the rounds of a loop, those nearest in time."""
     nearest: dict[tuple[str, Statement], int] = {}
     for j, state in enumerate(states):
-        key = matches[j].given.name, state.statement
+        key = matches[j].gradient.name, state.statement
         other = nearest.setdefault(key, j)
         if abs(state.time - states[k].time) < abs(states[other].time - states[k].time):
             nearest[key] = j
-    nearest.pop((matches[k].given.name, states[k].statement), None)
+    nearest.pop((matches[k].gradient.name, states[k].statement), None)
     targets = [Target(j, place_of(matches[j], states[j])) for j in nearest.values()]
     judge, final = judges
-    return Behind(k, place_of(matches[k], states[k]), targets, set(bad), judge, final, used)
+    return Behind(k, place_of(matches[k], states[k]), targets, set(wrong_steps), judge, final, forward_code)
 
 
 def place_of(match: Match, state: State) -> Place:
     """Return where a gradient is assigned."""
-    there = state.statement
-    return Place(state.label or match.given.name, there.file, there.line, there.end, state.visit)
+    statement = state.statement
+    return Place(state.label or match.gradient.name, statement.file, statement.line, statement.end, state.visit)
 
 
-def _shaped(right: Array, mine: Array) -> Array:
+def _reshaped(right: Array, gradient: Array) -> Array:
     """Return the right gradient in the shape of the user's, if they differ by axes of length 1 only."""
-    return right.reshape(mine.shape) if same_but_ones(right.shape, mine.shape) else right
+    return right.reshape(gradient.shape) if same_but_ones(right.shape, gradient.shape) else right
 
 
-def _wanted(matches: Sequence[Match], walked: Walked, k: int, which: int) -> Array | None:
-    """Return what the gradient of match `k` should hold after its state `which`; None if it cannot be said.
+def _right_content(matches: Sequence[Match], walked: Walked, k: int, state_index: int) -> Array | None:
+    """Return what the gradient of match `k` should hold after its state `state_index`; None if it cannot be said.
 
     Later statements may still add to it; what they add is taken as it is.
     """
     m = matches[k]
-    if which >= len(m.states):
+    if state_index >= len(m.states):
         return None
-    here, end, arrived = m.states[which], walked.states[k], walked.arrived[m.version.node]
-    if here.time == end.time:
-        return arrived
-    same = here.array.shape == end.array.shape == arrived.shape
-    return here.array + (arrived - end.array) if same else None
+    state, final_state, rule_gradient = m.states[state_index], walked.states[k], walked.rule_gradients[m.version.node]
+    if state.time == final_state.time:
+        return rule_gradient
+    has_same_shape = state.array.shape == final_state.array.shape == rule_gradient.shape
+    return state.array + (rule_gradient - final_state.array) if has_same_shape else None

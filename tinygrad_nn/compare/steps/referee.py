@@ -29,7 +29,7 @@ class Referee:
     def __init__(self, tape: Tape, steps: int) -> None:
         self.tape, self.budget, self.steps, self.checked = tape, Budget(SECONDS), steps, 0
 
-    def of(self, node: Node, right: Array, bound: Array, rng: np.random.Generator) -> tuple[Any, list[Any]]:
+    def of(self, node: Node, right_gradient: Array, bound: Array, rng: np.random.Generator) -> tuple[Any, list[Any]]:
         """Return a function that gives the numerical derivative in one entry of a value, and a check along a direction.
 
         The check is a list of at most one (right slope, numerical slope, allowed difference).
@@ -40,23 +40,24 @@ class Referee:
         cotangents = self.tape.cotangents(node)
         line = Line(self.tape.results_of(node), [x])
 
-        def ask(index: Any) -> CheckedEntry:
+        def check_entry(index: Any) -> CheckedEntry:
             if self.budget.is_over:
                 return ignore_message(index)
             v = np.zeros_like(x)
             size = max(1.0, abs(float(x[index])))
             v[index] = size
             with self.budget:
-                found = line.along({0: v}, cotangents, None)
+                slope = line.along({0: v}, cotangents, None)
             self.checked += 1
-            allowed = 10 * found.error / size + float(bound[index]) + 1e-10 * float(np.abs(right[index]))
-            return CheckedEntry(found.value / size, allowed, found.kink == "a kink at the point")
+            allowed = 10 * slope.error / size + float(bound[index]) + 1e-10 * float(np.abs(right_gradient[index]))
+            return CheckedEntry(slope.value / size, allowed, slope.kink == "a kink at the point")
 
         v = np.asarray(rng.normal(size=x.shape) * np.maximum(1e-3, np.abs(x)))
         with self.budget:
-            found = line.along({0: v}, cotangents, None)
-        along = []
-        if found.kink != "a kink at the point" and math.isfinite(found.value):
-            allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(right * v).sum())
-            along.append((inner_product(right, v), found.value, allowed))
-        return ask, along
+            slope = line.along({0: v}, cotangents, None)
+        directional = []
+        if slope.kink != "a kink at the point" and math.isfinite(slope.value):
+            size = float(np.abs(right_gradient * v).sum())
+            allowed = 10 * slope.error + float((bound * np.abs(v)).sum()) + 1e-10 * size
+            directional.append((inner_product(right_gradient, v), slope.value, allowed))
+        return check_entry, directional

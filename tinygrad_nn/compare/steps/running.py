@@ -41,7 +41,7 @@ class Version(NamedTuple):
     statement: Statement
     function: str
     rooms: set[str]  # the functions in which it has this name, as shortened by `name_stem`
-    echo: bool = False  # it is a parameter with the same name as the value that was passed for it
+    is_echo: bool = False  # it is a parameter with the same name as the value that was passed for it
 
 
 class Forward(NamedTuple):
@@ -61,15 +61,15 @@ class Forward(NamedTuple):
     others: Mapping[str, Any] = MappingProxyType({})  # the forward's local names that hold no Tensor: sizes, masks
     codes: frozenset[CodeType] = frozenset()  # the functions that it ran
 
-    def is_other(self, label: str, value: Any, own: bool) -> bool:
+    def is_other(self, label: str, value: Any, is_own: bool) -> bool:
         """Tell whether a name holds the same non-Tensor as in the forward, so is no gradient: ``d_k = k.shape[1]``."""
         name, _, key = label.partition("[")
         name = name if name in self.others else key.strip("'\"]")  # d_k, or cache['d_k']
         if name not in self.others:
             return False
-        there = self.others[name]
-        return own or value is there or (isinstance(value, (int, float)) and type(value) is type(there)
-                                         and bool(value == there))  # fmt: skip
+        other = self.others[name]
+        return is_own or value is other or (isinstance(value, (int, float)) and type(value) is type(other)
+                                            and bool(value == other))  # fmt: skip
 
 
 class UserGradient(NamedTuple):
@@ -81,9 +81,9 @@ class UserGradient(NamedTuple):
     function: str
     rooms: set[str]
     round: int = 1
-    echo: bool = False  # the same object was bound to this name before in another function, which returned it
-    handed: bool = False  # it is the cotangent that was passed to the backward
-    parameter: bool = False  # a call bound it
+    is_echo: bool = False  # the same object was bound to this name before in another function, which returned it
+    is_cotangent: bool = False  # it is the cotangent that was passed to the backward
+    is_parameter: bool = False  # a call bound it
 
 
 class Stopped(NamedTuple):
@@ -96,11 +96,11 @@ class Stopped(NamedTuple):
 class Backward(NamedTuple):
     """The record of a run of the backward.
 
-    `found` has its gradients in the order of time, `helpers` names that look like gradients but belong to no value,
+    `gradients` has its gradients in the order of time, `helpers` names that look like gradients but belong to no value,
     `stopped` the error that it raised, if any, and `value` what it returned.
     """
 
-    found: list[UserGradient]
+    gradients: list[UserGradient]
     helpers: list[str]
     stopped: Stopped | None = None
     value: Any = None
@@ -115,17 +115,17 @@ class NoGraphError(TypeError):
 
 
 class Passes(NamedTuple):
-    """A run of both passes: the forward in float64 (`graph`), the cotangents of its results, the backward (`written`).
+    """A run of both passes: the forward in float64 (`graph`), the cotangents of its results, the backward (`backward`).
 
-    `mine` is the forward in the user's own dtype, `g` the cotangent in the form in which the backward takes it, and
-    `single` tells whether any input or gradient is less precise than float64.
+    `user_forward` is the forward in the user's own dtype, `g` the cotangent in the form in which the backward takes it,
+    and `has_float32` tells whether any input or gradient is less precise than float64.
     """
 
     graph: Forward
     cotangents: list[Array]
-    written: Backward
-    single: bool
-    mine: Forward
+    backward: Backward
+    has_float32: bool
+    user_forward: Forward
     g: Any
 
 
@@ -177,7 +177,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
             "is no graph. Return the loss, computed from the inputs: `return loss`; .data and .item() lose the graph."
         )
     return Forward(versions, outs, [n for n, t in zip(names, loss, strict=True) if t.node is not None], value, cache,
-                   tensors, last, {k: v for k, v in trace.left.items() if k not in last and k != "self"},
+                   tensors, last, {k: v for k, v in trace.final_names.items() if k not in last and k != "self"},
                    frozenset(trace.codes))  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def _traced(f: Any, tensors: Sequence[Tensor], args: Sequence[Any], named: Mappi
     first = min((t.node.index for t in tensors if t.node is not None), default=0)
     trace = Trace(
         lambda label, value: isinstance(value, Tensor) and (value.node is None or value.node.index >= first),
-        copies=False, passed=_alias_parameter,
+        copies=False, replace_argument=_alias_parameter,
     )  # fmt: skip
     return trace, trace.run(f, *args, **named)
 
@@ -200,16 +200,17 @@ def name_stem(b: Binding) -> str:
 
 
 def _record_version(
-    versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str, where: str
+    versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str, room: str
 ) -> None:
     if value.node is not None and value.data.dtype.kind in "fc":
-        mine = versions.setdefault(label, [])
-        there = next((v for v in mine if v.node is value.node), None)
-        if there is not None:
-            there.rooms.add(where)
+        name_versions = versions.setdefault(label, [])
+        recorded = next((v for v in name_versions if v.node is value.node), None)
+        if recorded is not None:
+            recorded.rooms.add(room)
         else:
             of = (value.node.parents or (None,))[0] if value.node.primitive is alias else None
-            mine.append(Version(value.node, value, statement, function, {where}, any(v.node is of for v in mine)))
+            is_echo = any(v.node is of for v in name_versions)
+            name_versions.append(Version(value.node, value, statement, function, {room}, is_echo))
 
 
 def _alias_parameter(value: Any) -> Any:
@@ -256,62 +257,64 @@ def run_backward(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, names: Names
 ) -> Backward:
     """Run a backward on arrays and record its gradients; if it raises an error, those computed before the error."""
-    made: dict[Any, Any] = {}
-    args, kwargs = arguments(backward, inputs, forward, g, made)
-    backward = with_arrays(backward, made)
-    kept = {name: as_arrays(part, made) for name, part in (module_names(backward) or {}).items() if holds_tensors(part)}
-    given = {id(x) for x, _ in made.values()}
+    copies: dict[Any, Any] = {}
+    args, kwargs = arguments(backward, inputs, forward, g, copies)
+    backward = with_arrays(backward, copies)
+    space = module_names(backward) or {}
+    module_arrays = {name: as_arrays(part, copies) for name, part in space.items() if holds_tensors(part)}
+    copy_ids = {id(x) for x, _ in copies.values()}
     helpers: dict[str, None] = {}
 
     def has_shape(label: str, value: Array) -> bool:
-        whole = names.of(label)
-        return any(v.value.shape == value.shape for v in forward.versions.get(whole or "", ()))
+        value_label = names.of(label)
+        return any(v.value.shape == value.shape for v in forward.versions.get(value_label or "", ()))
 
-    def wanted(label: str, value: Any) -> bool:
-        mask = isinstance(value, np.ndarray) and value.dtype.kind == "b"  # (x > 0) without what it multiplies
-        if not is_number(value) and not (mask and has_shape(label, value)):
+    def is_wanted(label: str, value: Any) -> bool:
+        is_mask = isinstance(value, np.ndarray) and value.dtype.kind == "b"  # (x > 0) without what it multiplies
+        if not is_number(value) and not (is_mask and has_shape(label, value)):
             return False
-        own = id(value) in given  # the array was passed in from the forward
-        if forward.is_other(label, value, own):
+        is_own = id(value) in copy_ids  # the array was passed in from the forward
+        if forward.is_other(label, value, is_own):
             return False
         if names.of(label) is None:
-            if not own and label not in forward.values and label.startswith(("d", "grad")) and label not in COTANGENTS:
+            known = is_own or label in forward.values or label in COTANGENTS
+            if not known and label.startswith(("d", "grad")):
                 helpers[label] = None
             return False
-        return not (own and label in names.known)
+        return not (is_own and label in names.value_names)
 
-    trace = Trace(wanted, copies=True)
-    handed = {id(x) for x in (g if isinstance(g, tuple) else (g,))}
+    trace = Trace(is_wanted, copies=True)
+    cotangent_ids = {id(x) for x in (g if isinstance(g, tuple) else (g,))}
     stopped = None
     returned = None
     try:
-        with np.errstate(all="ignore"), in_place_of(module_names(backward) or {}, kept):
+        with np.errstate(all="ignore"), in_place_of(space, module_arrays):
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
         trace.leave_out_unfinished(unwrapped(backward))
-    found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
-    found = [one for one in found if not _is_size(one, found, forward, returned)]
-    if stopped and not found:
+    gradients = [*collected(trace.bindings, names, cotangent_ids), *_returned(returned, inputs, trace, names)]
+    gradients = [gradient for gradient in gradients if not _is_size(gradient, gradients, forward, returned)]
+    if stopped and not gradients:
         raise stopped.error
-    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
+    return Backward(gradients, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
 
 
-def _is_size(one: UserGradient, found: Sequence[UserGradient], forward: Forward, returned: Any) -> bool:
+def _is_size(gradient: UserGradient, gradients: Sequence[UserGradient], forward: Forward, returned: Any) -> bool:
     """Tell whether a name such as ``d_k = k.shape[1]`` holds a size and no gradient: an integer, not returned."""
-    last = one.states[-1].array
-    shapes = [v.value.shape for v in forward.versions.get(one.belongs_to, ())]
-    if last.ndim or last.dtype.kind not in "iu" or one.states[0].added or not shapes or () in shapes:
+    last = gradient.states[-1].array
+    shapes = [v.value.shape for v in forward.versions.get(gradient.belongs_to, ())]
+    if last.ndim or last.dtype.kind not in "iu" or gradient.states[0].added or not shapes or () in shapes:
         return False
-    back = list(returned.values()) if isinstance(returned, dict) else returned
-    if any(np.ndim(x) == 0 and x == last for x in (back if isinstance(back, (tuple, list)) else [back])):
+    values = list(returned.values()) if isinstance(returned, dict) else returned
+    if any(np.ndim(x) == 0 and x == last for x in (values if isinstance(values, (tuple, list)) else [values])):
         return False
-    other = any(g.belongs_to == one.belongs_to and g.name != one.name for g in found)
-    return other or re.search(r"\.(shape|size|ndim)\b|\blen\(", one.states[-1].statement.text) is not None
+    has_other = any(g.belongs_to == gradient.belongs_to and g.name != gradient.name for g in gradients)
+    return has_other or re.search(r"\.(shape|size|ndim)\b|\blen\(", gradient.states[-1].statement.text) is not None
 
 
 def arguments(
-    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[Any, Any]
+    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, copies: dict[Any, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and keyword arguments for a backward, chosen by the names of its parameters.
 
@@ -321,7 +324,7 @@ def arguments(
     returned = WHOLE if forward.cache is not None else ()  # these names mean the returned cache, not a local
     values = {k: v for k, v in forward.others.items() if k not in returned}
     values |= {k: v for k, v in forward.values.items() if "[" not in k}
-    given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
+    input_tensors = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
     outs = set(forward.out_names)
     last = {t.node for t in forward.outs}
     code = getattr(getattr(backward, "__func__", backward), "__code__", None)
@@ -336,30 +339,30 @@ def arguments(
             s in outs or (s in values and getattr(values[s], "node", None) in last) for s in names_for_gradient(p.name)
         )
         if p.kind is p.VAR_POSITIONAL:
-            args += [as_arrays(v, made, kind) for v in given.values()] if not args and not kwargs else []
+            args += [as_arrays(v, copies, kind) for v in input_tensors.values()] if not args and not kwargs else []
             continue
-        held = p is parameters[-1] and _holds(backward, p.name, forward.values)
-        if p.name in given and not held:
-            value = as_arrays(given[p.name], made, kind)
-        elif p.name in values and not held:
-            value = as_arrays(values[p.name], made, kind)
+        is_held = p is parameters[-1] and _holds(backward, p.name, forward.values)
+        if p.name in input_tensors and not is_held:
+            value = as_arrays(input_tensors[p.name], copies, kind)
+        elif p.name in values and not is_held:
+            value = as_arrays(values[p.name], copies, kind)
         elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, forward.values))):
             value = g
         elif isinstance(forward.value, dict) and p.name in forward.value:
-            value = as_arrays(forward.value[p.name], made, kind)
+            value = as_arrays(forward.value[p.name], copies, kind)
         elif p.default is not p.empty:
             continue
         elif p.name in ("out", "output", "result"):
-            value = as_arrays(forward.outs[0], made, kind)
+            value = as_arrays(forward.outs[0], copies, kind)
         elif forward.cache is not None and (p.name in WHOLE or p is parameters[-1] or len(parameters) == 1):
-            value = as_arrays(forward.cache, made, kind)
+            value = as_arrays(forward.cache, copies, kind)
         elif p.name in WHOLE or len(parameters) == 1:
-            value = Saved(as_arrays({**values, **given}, made, kind))
+            value = Saved(as_arrays({**values, **input_tensors}, copies, kind))
         else:
-            shown = printable(", ".join(dict.fromkeys([*given, *values])))
+            names_text = printable(", ".join(dict.fromkeys([*input_tensors, *values])))
             raise TypeError(
                 f"compare_steps: backward has a parameter {p.name!r}, and the forward has no value of that name. Name "
-                f"it as a value of the forward ({shown}), as the cotangent (dout), or as all of them (cache)."
+                f"it as a value of the forward ({names_text}), as the cotangent (dout), or as all of them (cache)."
             )
         if p.kind is p.POSITIONAL_ONLY:
             args.append(value)
@@ -404,41 +407,42 @@ def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
     return False
 
 
-def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> list[UserGradient]:
+def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]) -> list[UserGradient]:
     """Return the gradients of a backward from the bindings of its names.
 
     Bindings are joined into one gradient if the same array is bound again, as when it is passed to a function, or if
     a statement adds to the name.
     """
-    made: list[UserGradient] = []
+    gradients: list[UserGradient] = []
     current: dict[tuple[int, str], UserGradient] = {}
     objects: dict[str, tuple[Any, UserGradient, int]] = {}  # last object bound to a name, its gradient, the call
     for b in bindings:
-        whole = names.of(b.label)
-        if whole is None:
+        value_label = names.of(b.label)
+        if value_label is None:
             continue
-        before, mine = objects.get(b.label), current.get((b.frame, b.label))
-        if before is not None and before[0] is b.value and (before[2] == b.frame or (b.given and (
-                not b.around or before[2] in b.around))):  # fmt: skip
-            one = before[1]
-            one.states.extend(b.states[1:])
-        elif mine is not None and b.states[0].added:
-            one = mine
-            one.states.extend(b.states)
+        before, present = objects.get(b.label), current.get((b.frame, b.label))
+        if before is not None and before[0] is b.value and (before[2] == b.frame or (b.is_parameter and (
+                not b.outer_calls or before[2] in b.outer_calls))):  # fmt: skip
+            gradient = before[1]
+            gradient.states.extend(b.states[1:])
+        elif present is not None and b.states[0].added:
+            gradient = present
+            gradient.states.extend(b.states)
         else:
-            echo = before is not None and before[0] is b.value
-            given = id(b.value) in handed and b.frame == 1 and b.given
-            one = UserGradient(b.label, whole, list(b.states), b.function, set(), 0, echo, given, b.given)
-            made.append(one)
-        one.rooms.add(name_stem(b))
-        current[b.frame, b.label] = one
-        objects[b.label] = b.value, one, b.frame
-    made.sort(key=lambda one: one.states[-1].time)
+            is_echo = before is not None and before[0] is b.value
+            is_cotangent = id(b.value) in cotangent_ids and b.frame == 1 and b.is_parameter
+            gradient = UserGradient(b.label, value_label, list(b.states), b.function, set(), 0, is_echo, is_cotangent,
+                                    b.is_parameter)  # fmt: skip
+            gradients.append(gradient)
+        gradient.rooms.add(name_stem(b))
+        current[b.frame, b.label] = gradient
+        objects[b.label] = b.value, gradient, b.frame
+    gradients.sort(key=lambda gradient: gradient.states[-1].time)
     rounds: dict[str, int] = {}
-    for k, one in enumerate(made):
-        rounds[one.name] = rounds.get(one.name, 0) + 1
-        made[k] = one._replace(round=rounds[one.name])
-    return made
+    for k, gradient in enumerate(gradients):
+        rounds[gradient.name] = rounds.get(gradient.name, 0) + 1
+        gradients[k] = gradient._replace(round=rounds[gradient.name])
+    return gradients
 
 
 def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[UserGradient]:
@@ -450,39 +454,39 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Us
     if isinstance(value, dict):
         for label, part in labelled_parts("gradients", value):
             key = label[len("gradients['") : -2]
-            whole = names.of(label) or (key if key in names.known else None)
-            labelled += [(key, whole, part, f"{RETURNED}[{key!r}]")] if whole else []
+            value_label = names.of(label) or (key if key in names.value_names else None)
+            labelled += [(key, value_label, part, f"{RETURNED}[{key!r}]")] if value_label else []
     elif isinstance(value, (tuple, list)) and len(value) in (len(floats), len(inputs.names)):
-        which = floats if len(value) == len(floats) else range(len(inputs.names))
-        for i, (k, part) in enumerate(zip(which, value, strict=True)):
+        input_numbers = floats if len(value) == len(floats) else range(len(inputs.names))
+        for i, (k, part) in enumerate(zip(input_numbers, value, strict=True)):
             labelled.append((f"gradient of {inputs.names[k]}", inputs.names[k], part, f"{RETURNED}[{i}]"))
     elif is_number(value) and len(floats) == 1:
         labelled.append((f"gradient of {inputs.names[floats[0]]}", inputs.names[floats[0]], value, RETURNED))
-    found = []
-    for name, whole, part, label in labelled:
-        if not is_number(part) or whole not in names.known or name in named:
+    gradients = []
+    for name, value_label, part, label in labelled:
+        if not is_number(part) or value_label not in names.value_names or name in named:
             continue
         array = np.array(raw(part))
-        if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
+        if any(names.of(b.label) == value_label and b.states[-1].array.shape == array.shape
                and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
             continue
-        found.append(UserGradient(name, whole, [State(statement, array, label=label)], "", {""}))
-    return found
+        gradients.append(UserGradient(name, value_label, [State(statement, array, label=label)], "", {""}))
+    return gradients
 
 
-def as_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
+def as_mapping(names: Mapping[str, str] | None) -> dict[str, str]:
     """Return the user's `names=` as a dict from gradient to forward value; raise TypeError if it is no mapping."""
-    if given is not None and not isinstance(given, Mapping):
-        what = type(given).__name__
+    if names is not None and not isinstance(names, Mapping):
+        what = type(names).__name__
         raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
-    return dict(given or {})
+    return dict(names or {})
 
 
-def checked_mapping(given: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+def checked_mapping(mapping: Mapping[str, str], value_names: Sequence[str]) -> dict[str, str]:
     """Return the mapping as a dict; raise ValueError if it names a value that the forward does not have."""
-    lost = [f"{k!r}: {v!r}" for k, v in given.items() if v not in known]
-    if lost:
-        shown = printable(", ".join(known))
-        what = ", ".join(lost)
-        raise ValueError(f"compare_steps: names= holds {what}; the forward has no such value. It has {shown}.")
-    return dict(given)
+    unknown = [f"{k!r}: {v!r}" for k, v in mapping.items() if v not in value_names]
+    if unknown:
+        names_text = printable(", ".join(value_names))
+        raise ValueError(f"compare_steps: names= holds {', '.join(unknown)}; the forward has no such value. It has "
+                         f"{names_text}.")  # fmt: skip
+    return dict(mapping)

@@ -49,25 +49,25 @@ def read_statements(source: str) -> dict[int, Statement]:
     except SyntaxError:
         return {}
     lines = re.split(r"\r\n?|\n", source)  # a form feed ends no line
-    found: dict[int, Statement] = {}
+    statements: dict[int, Statement] = {}
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
     ends = {node.end_lineno: node.end_col_offset or 0 for node in nodes if node.lineno != node.end_lineno}
     for node in nodes:
         body = getattr(node, "body", None)
         first = node.lineno
         last = max(first, body[0].lineno - 1) if body else node.end_lineno or first
-        own = lines[first - 1 : last]
+        own_lines = lines[first - 1 : last]
         if node.col_offset >= ends.get(first, math.inf):  # after the end of a statement that began in a line before
-            own[0] = own[0].encode()[node.col_offset :].decode()
-        text = own[0].strip() if first == last else on_one_line("\n".join(own))
+            own_lines[0] = own_lines[0].encode()[node.col_offset :].decode()
+        text = own_lines[0].strip() if first == last else on_one_line("\n".join(own_lines))
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
-            there = found.get(line)
-            if there is None or there.line < first:  # of nested statements, the inner one
-                found[line] = statement
-            elif there.line == first and not body:  # several statements in one line
-                found[line] = there._replace(added=there.added | statement.added, writes=True)
-    return found
+            present = statements.get(line)
+            if present is None or present.line < first:  # of nested statements, the inner one
+                statements[line] = statement
+            elif present.line == first and not body:  # several statements in one line
+                statements[line] = present._replace(added=present.added | statement.added, writes=True)
+    return statements
 
 
 def names_written_after(source: str, line: int, last: int) -> set[str]:

@@ -13,8 +13,8 @@ from ...node import Node
 from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation
 
 Array = np.ndarray[Any, Any]
-Instead = Callable[[Node, Array, bool], Array | None]  # (node, arrived, marked) -> gradient to pass on; None: arrived
-LOST: Array = np.array(np.nan)  # returned by an `Instead` if the user's gradient cannot be passed on (wrong shape)
+Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
+LOST: Array = np.array(np.nan)  # returned by a `Replace` if the user's gradient cannot be passed on (wrong shape)
 
 
 class Tape:
@@ -45,17 +45,17 @@ class Tape:
         return -float(node.index)
 
     def walk(
-        self, watched: Iterable[Node], instead: Instead | None = None, shake: Callable[[Array], Array] | None = None
+        self, watched: Iterable[Node], replace: Replace | None = None, shake: Callable[[Array], Array] | None = None
     ) -> dict[Node, Array]:
         """Return the gradient that arrives at each watched node.
 
-        The gradient that `instead` returns for a node is passed on in its place. If `instead` returns `LOST`, the one
+        The gradient that `replace` returns for a node is passed on in its place. If `replace` returns `LOST`, the one
         that arrived is passed on, and the nodes that it reaches are marked. `shake` changes the gradient of each
         operation, to measure the effect of rounding.
         """
         watched, marked = set(watched), set()
         pending: dict[Node, Any] = {}
-        arrived: dict[Node, Array] = {}
+        gradients: dict[Node, Array] = {}
         for node, g in self.outs:
             g = conjugate(np.asarray(g))
             g = g if self.summed == 1 else g * self.summed
@@ -66,8 +66,8 @@ class Tape:
                 continue
             mark = node in marked
             if node in watched:
-                arrived[node] = np.asarray(conjugate(g))
-                other = instead(node, arrived[node], mark) if instead else None
+                gradients[node] = np.asarray(conjugate(g))
+                other = replace(node, gradients[node], mark) if replace else None
                 mark = other is LOST or (mark and other is None)
                 g = g if other is None or other is LOST else conjugate(other)
             g = np.asarray(g if shake is None else shake(np.asarray(g)))
@@ -78,13 +78,13 @@ class Tape:
                 pending[parent] = pending[parent] + r if parent in pending else r
                 if mark:
                     marked.add(parent)
-        for node in watched - set(arrived):
-            arrived[node] = np.asarray(conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))))
+        for node in watched - set(gradients):
+            gradients[node] = np.asarray(conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))))
             if self.summed != 1 and node.primitive is None:
-                arrived[node] = arrived[node] / self.summed
-            if instead:
-                instead(node, arrived[node], node in marked)
-        return arrived
+                gradients[node] = gradients[node] / self.summed
+            if replace:
+                replace(node, gradients[node], node in marked)
+        return gradients
 
     def results_of(self, node: Node) -> Callable[[Any], list[Any]]:
         """Return a function that takes another value of a node and returns the results that follow from it."""
@@ -111,23 +111,23 @@ class Tape:
         twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
         return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
-    def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
+    def segment(self, node: Node, user_gradients: Mapping[Node, Array]) -> Traced:
         """Return the part of the graph from a node up to the nearest nodes with given gradients, or the results."""
         start = copy_node(node, args=(), parents=(), primitive=None)
         twins: dict[Node, Node] = {node: start}
         ends = dict(zip([out for out, _ in self.outs], self.cotangents(node), strict=True))
         if self.summed != 1 and node.primitive is None:
-            given = {other: g / self.summed for other, g in given.items()}
+            user_gradients = {other: g / self.summed for other, g in user_gradients.items()}
         outs = [(start, ends[node])] if node in ends else []
         for user in reversed(self.operations):
             parents = parents_of(user)
-            inside = [twins.get(p) if p is not None and (p is node or p not in given) else None for p in parents]
+            inside = [None if p is None or (p is not node and p in user_gradients) else twins.get(p) for p in parents]
             if not any(inside) or user is node:
                 continue
-            own = twins[user] = copy_node(user, parents=inside)
-            if user in given:
-                outs.append((own, given[user]))
+            twin = twins[user] = copy_node(user, parents=inside)
+            if user in user_gradients:
+                outs.append((twin, user_gradients[user]))
             elif user in ends:
-                outs.append((own, ends[user]))
+                outs.append((twin, ends[user]))
         reached = ancestors([out for out, _ in outs]) if outs else []
         return Traced(outs, [start], [part for part in reached if part.primitive is not None])

@@ -25,16 +25,16 @@ class State(NamedTuple):
     """The content of a binding after a statement.
 
     `added` tells whether the statement added to the former content, `time` is its place in the order of all states,
-    and `at` is the call and the number of its line event at which it was seen. `visit` counts the runs of the statement
-    from 0. `label` is what holds the content there, if it has another name: that in the called function `function`.
-    `call` is then the statement that calls this function, and the number of its run.
+    and `line_event` is the call and the number of its line event at which it was seen. `visit` counts the runs of the
+    statement from 0. `label` is what holds the content there, if it has another name: that in the called function
+    `function`. `call` is then the statement that calls this function, and the number of its run.
     """
 
     statement: Statement
     array: Array
     added: bool = False
     time: int = 0
-    at: tuple[int, int] = (0, 0)
+    line_event: tuple[int, int] = (0, 0)
     visit: int = -1
     label: str = ""
     function: str = ""
@@ -57,51 +57,52 @@ class Origin(NamedTuple):
 class Binding:
     """One binding of a name to an object: its content after each statement that changed it, and its function.
 
-    `frame` numbers the call of the function, `around` has the numbers of the calls that it runs in; `given` tells
-    whether the name was a parameter, bound by the call.
+    `frame` numbers the call of the function, `outer_calls` has the numbers of the calls that it runs in; `is_parameter`
+    tells whether the name was a parameter, bound by the call.
     """
 
     def __init__(
-        self, label: str, value: Any, function: str, frame: int, given: bool, around: frozenset[int] = frozenset()
+        self, label: str, value: Any, function: str, frame: int, is_parameter: bool,
+        outer_calls: frozenset[int] = frozenset(),
     ) -> None:
-        self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
-        self.around = around
+        self.label, self.value, self.function, self.frame = label, value, function, frame
+        self.is_parameter, self.outer_calls = is_parameter, outer_calls
         self.states: list[State] = []
 
     def keep(
-        self, statement: Statement, added: bool, time: int, at: tuple[int, int], visit: int = -1,
+        self, statement: Statement, added: bool, time: int, line_event: tuple[int, int], visit: int = -1,
         origin: Origin | None = None,
     ) -> None:  # fmt: skip
         """Record a copy of the present content as a state; `origin` is where a called function made it."""
         array = np.array(raw(self.value))
         array = array.astype(np.float64) if array.dtype.kind == "b" else array
         if origin is not None:
-            self.states.append(State(origin.statement, array, False, time, at, origin.visit, origin.label,
+            self.states.append(State(origin.statement, array, False, time, line_event, origin.visit, origin.label,
                                      origin.function, (statement, visit)))  # fmt: skip
         else:
-            self.states.append(State(statement, array, added, time, at, visit))
+            self.states.append(State(statement, array, added, time, line_event, visit))
 
 
-Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be recorded
+IsWanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be recorded
 
 
 class Trace:
     """All bindings in a call, and in the functions of the same module that it calls, in the order of time."""
 
-    def __init__(self, wanted: Wanted, copies: bool, passed: Callable[[Any], Any] | None = None) -> None:
-        """`wanted` chooses the bindings to record.
+    def __init__(self, is_wanted: IsWanted, copies: bool, replace_argument: Callable[[Any], Any] | None = None) -> None:
+        """`is_wanted` chooses the bindings to record.
 
-        `copies` says whether to record each change of an array, since it may be written into. `passed` is applied to
-        each argument of the inner functions, so that a parameter can have a value of its own.
+        `copies` says whether to record each change of an array, since it may be written into. `replace_argument` is
+        applied to each argument of the inner functions, so that a parameter can have a value of its own.
         """
-        self.wanted, self.copies, self.passed, self.statements = wanted, copies, passed, Statements()
-        self.time, self.at = 0, (0, 0)
+        self.is_wanted, self.copies, self.replace_argument = is_wanted, copies, replace_argument
+        self.statements, self.time, self.line_event = Statements(), 0, (0, 0)
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
         self.frames = 0
         self.open: list[int] = []  # the calls that run at present
         self.active: dict[tuple[int, str], Binding] = {}
-        self.left: dict[str, Any] = {}  # the local names of the outermost function at its return
+        self.final_names: dict[str, Any] = {}  # the local names of the outermost function at its return
         self.codes: set[CodeType] = set()  # the functions that ran
         self.visits: dict[tuple[str, int], int] = {}  # by file and line, how often a statement began
         # by the id of a frame, the values that the functions called by its present statement returned
@@ -120,35 +121,35 @@ class Trace:
             self.open.append(number)
             self.codes.add(frame.f_code)
             bound: dict[str, Any] = {}
-            given: set[int] = set()
-            made: dict[int, Origin | None] = {}
+            argument_ids: set[int] = set()
+            value_origins: dict[int, Origin | None] = {}
             line, count = [frame.f_lineno], [0]
 
             def local(frame: Any, event: str, arg: Any) -> Any:
                 if event in ("line", "return"):
                     count[0] += 1
-                    self.at = number, count[0]
-                    self._look(frame, frame.f_locals, number, line[0], bound, given=False)
+                    self.line_event = number, count[0]
+                    self._look(frame, frame.f_locals, number, line[0], bound, is_parameter=False)
                     if self.copies:
-                        self._visit(frame, event, arg, line[0], made, given)
+                        self._visit(frame, event, arg, line[0], value_origins, argument_ids)
                     if event == "return" and number == root[0]:
                         self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
-                        self.left = dict(frame.f_locals)
+                        self.final_names = dict(frame.f_locals)
                     line[0] = frame.f_lineno
                     if event == "return":
                         self.active = {key: b for key, b in self.active.items() if key[0] != number}
                         self.open.remove(number)
                 return local
 
-            held = frame.f_locals  # read once: a second read would undo what is written into it
-            if number != root[0] and self.passed is not None:
-                for key, value in list(held.items()):
-                    other = self.passed(value)
+            local_names = frame.f_locals  # read once: a second read would undo what is written into it
+            if number != root[0] and self.replace_argument is not None:
+                for key, value in list(local_names.items()):
+                    other = self.replace_argument(value)
                     if other is not value:
-                        held[key] = other
-            self.at = number, 0
-            given.update(id(value) for value in held.values())
-            self._look(frame, held, number, line[0], bound, given=True)
+                        local_names[key] = other
+            self.line_event = number, 0
+            argument_ids.update(id(value) for value in local_names.values())
+            self._look(frame, local_names, number, line[0], bound, is_parameter=True)
             return local
 
         with tracing_calls(enter):
@@ -156,42 +157,46 @@ class Trace:
 
     def leave_out_unfinished(self, f: Any) -> None:
         """Forget the values of a function that stopped to which statements that did not run would have added."""
-        here = self.returned
+        last_statement = self.returned
         code = getattr(f, "__code__", None)
-        if here is None or code is None:
+        if last_statement is None or code is None:
             return
         last = max(at for _, _, at in code.co_lines() if at is not None)
-        written = names_written_after("".join(linecache.getlines(here.file, f.__globals__)), here.line, last)
+        source = "".join(linecache.getlines(last_statement.file, f.__globals__))
+        written = names_written_after(source, last_statement.line, last)
         self.bindings = [b for b in self.bindings if b.frame != 1 or b.label.partition("[")[0] not in written]
 
-    def _visit(self, frame: Any, event: str, arg: Any, line: int, made: dict[int, Origin | None],
-               given: set[int]) -> None:  # fmt: skip
+    def _visit(self, frame: Any, event: str, arg: Any, line: int, value_origins: dict[int, Origin | None],
+               argument_ids: set[int]) -> None:  # fmt: skip
         """Count the statement that begins, and record where the values come from that a frame returns.
 
-        `line` is that of the statement that ended. `made` has the origins of the frame's values, None if one may
-        have been written into since; `given` has the ids of its arguments.
+        `line` is that of the statement that ended. `value_origins` has the origins of the frame's values, None if
+        one may have been written into since; `argument_ids` has the ids of its arguments.
         """
         file, space = frame.f_code.co_filename, frame.f_globals
         ended = self.statements.at(file, line, space)
         visit, function = self.visits.get((file, ended.line), 1) - 1, frame.f_code.co_name
-        came = self.origins.pop(id(frame), {})
+        returned_origins = self.origins.pop(id(frame), {})
         if event == "line":
             began = self.statements.at(file, frame.f_lineno, space)
             if began.line != ended.line or began.line == began.end:
                 self.visits[file, began.line] = self.visits.get((file, began.line), 0) + 1
             if ended.writes:
-                made.update(dict.fromkeys(made))
+                value_origins.update(dict.fromkeys(value_origins))
             for name, value in list(frame.f_locals.items()):
-                if isinstance(value, np.ndarray) and id(value) not in made:
-                    made[id(value)] = came.get(id(value)) or Origin(value, ended, visit, name, function)
+                if isinstance(value, np.ndarray) and id(value) not in value_origins:
+                    origin = returned_origins.get(id(value))
+                    value_origins[id(value)] = origin or Origin(value, ended, visit, name, function)
             return
-        to = self.origins.setdefault(id(frame.f_back), {})
+        caller_origins = self.origins.setdefault(id(frame.f_back), {})
         for label, part in labelled_parts(RETURNED, arg):
-            if isinstance(part, np.ndarray) and part.ndim and id(part) not in given:
-                there = made.get(id(part)) or came.get(id(part))
-                to[id(part)] = there or Origin(part, ended, visit, label, function)
+            if isinstance(part, np.ndarray) and part.ndim and id(part) not in argument_ids:
+                origin = value_origins.get(id(part)) or returned_origins.get(id(part))
+                caller_origins[id(part)] = origin or Origin(part, ended, visit, label, function)
 
-    def _look(self, frame: Any, held: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
+    def _look(
+        self, frame: Any, local_names: Any, number: int, line: int, bound: dict[str, Any], is_parameter: bool
+    ) -> None:
         """Record the new bindings of a frame, and the arrays that the statement changed."""
         statement: Statement | None = None
         file, space = frame.f_code.co_filename, frame.f_globals
@@ -199,20 +204,20 @@ class Trace:
             statement = self.statements.at(file, line, space)
             if statement.writes:
                 self._changed(statement)
-        for name, whole in list(held.items()):
-            for label, value in labelled_parts(name, whole):
-                if bound.get(label) is value or not self.wanted(label, value):
+        for name, named_value in list(local_names.items()):
+            for label, value in labelled_parts(name, named_value):
+                if bound.get(label) is value or not self.is_wanted(label, value):
                     continue
                 bound[label] = value
                 statement = statement or self.statements.at(file, line, space)
-                where, caller = statement, frame.f_back
-                if given and number > 1 and caller is not None and caller.f_globals is space:
-                    where = self.statements.at(caller.f_code.co_filename, caller.f_lineno, space)
+                bound_by, caller = statement, frame.f_back
+                if is_parameter and number > 1 and caller is not None and caller.f_globals is space:
+                    bound_by = self.statements.at(caller.f_code.co_filename, caller.f_lineno, space)
                 self.time += 1
-                origin = None if given else self.origins.get(id(frame), {}).get(id(value))
-                binding = Binding(label, value, frame.f_code.co_name, number, given, frozenset(self.open))
-                added = not given and label.partition("[")[0] in statement.added
-                binding.keep(where, added, self.time, self.at, self._visit_of(where), origin)
+                origin = None if is_parameter else self.origins.get(id(frame), {}).get(id(value))
+                binding = Binding(label, value, frame.f_code.co_name, number, is_parameter, frozenset(self.open))
+                added = not is_parameter and label.partition("[")[0] in statement.added
+                binding.keep(bound_by, added, self.time, self.line_event, self._visit_of(bound_by), origin)
                 self.bindings.append(binding)
                 self.active[number, label] = binding
 
@@ -222,7 +227,7 @@ class Trace:
             if isinstance(binding.value, np.ndarray) and not np.array_equal(last, binding.value, equal_nan=True):
                 self.time += 1
                 added = binding.label.partition("[")[0] in statement.added
-                binding.keep(statement, added, self.time, self.at, self._visit_of(statement))
+                binding.keep(statement, added, self.time, self.line_event, self._visit_of(statement))
 
     def _visit_of(self, statement: Statement) -> int:
         return self.visits.get((statement.file, statement.line), 0) - 1

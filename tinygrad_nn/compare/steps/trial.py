@@ -32,14 +32,14 @@ def _function_of(backward: Any, edit: Edit) -> FunctionType | None:
     """Return the function that has the line of an edit: the backward, or a function or method of its module."""
     main = unwrapped(backward)
     space: Mapping[str, Any] = module_names(backward) or {}
-    held = [main, *space.values()]
-    held += [part for kind in space.values() if isinstance(kind, type) for part in vars(kind).values()]
-    for one in held:
-        one = getattr(one, "__func__", one)  # of a static method
-        code = getattr(one, "__code__", None)
-        if isinstance(one, FunctionType) and code is not None and code.co_filename == edit.file and (
-                one.__name__ == edit.function and edit.lineno in {line for _, _, line in code.co_lines()}):  # fmt: skip
-            return one
+    candidates = [main, *space.values()]
+    candidates += [part for kind in space.values() if isinstance(kind, type) for part in vars(kind).values()]
+    for candidate in candidates:
+        candidate = getattr(candidate, "__func__", candidate)  # of a static method
+        code = getattr(candidate, "__code__", None)
+        if isinstance(candidate, FunctionType) and code is not None and code.co_filename == edit.file and (
+                candidate.__name__ == edit.function and edit.lineno in {k for _, _, k in code.co_lines()}):  # fmt: skip
+            return candidate
     return None
 
 
@@ -51,11 +51,11 @@ def _edited_code(function: FunctionType, edit: Edit) -> CodeType | None:
         tree = ast.parse("".join(lines))
     except SyntaxError:
         return None
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
-    if len(found) != 1:
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
+    if len(statements) != 1:
         return None
-    body = getattr(found[0], "body", None)
-    last = max(found[0].lineno, body[0].lineno - 1) if body else found[0].end_lineno or found[0].lineno
+    body = getattr(statements[0], "body", None)
+    last = max(statements[0].lineno, body[0].lineno - 1) if body else statements[0].end_lineno or statements[0].lineno
     first = lines[edit.lineno - 1]
     text = first[: len(first) - len(first.lstrip())] + (edit.after.strip() or "pass") + "\n"
     lines[edit.lineno - 1 : last] = [text, *["\n"] * (last - edit.lineno)]

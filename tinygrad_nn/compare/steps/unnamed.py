@@ -25,18 +25,18 @@ def unnamed_values(tape: Tape, versions: Mapping[str, Sequence[Version]], matche
 
     It is taken if fewer steps are wrong then.
     """
-    named = {v.node for found in versions.values() for v in found}
+    named = {v.node for bound_versions in versions.values() for v in bound_versions}
     chosen: dict[int, int] = {}
-    bad = _wrong_steps(tape, matches)
+    wrong_steps = _wrong_steps(tape, matches)
     index = {node: k for k, node in enumerate(tape.operations)}
     for k, m in enumerate(matches):
-        if len(bad) < 2 or k not in bad or m.version.node.primitive is None or _is_doubled(matches, k):
+        if len(wrong_steps) < 2 or k not in wrong_steps or m.version.node.primitive is None or _is_doubled(matches, k):
             continue
         for node in _around(tape, m.version.node, named):
             trial = {**chosen, k: index[node]}
-            now = _wrong_steps(tape, shifted(tape, matches, trial))
-            if len(now) < len(bad) - (k in now):  # it is right itself, or makes two others right
-                chosen, bad = trial, now
+            trial_steps = _wrong_steps(tape, shifted(tape, matches, trial))
+            if len(trial_steps) < len(wrong_steps) - (k in trial_steps):  # right itself, or makes two others right
+                chosen, wrong_steps = trial, trial_steps
     return chosen
 
 
@@ -49,27 +49,27 @@ def shifted(tape: Tape, matches: Sequence[Match], shifts: Mapping[int, int]) -> 
 def _around(tape: Tape, node: Node, named: set[Node]) -> Iterator[Node]:
     """Yield the values without a name, of the same shape, that lead to a value or follow from it."""
     for after in (False, True):
-        near = [node]
+        level = [node]
         for _ in range(DEEP):
-            every = [other for one in near for other in (tape.uses.get(one, ()) if after else parents_of(one))]
-            near = [other for other in dict.fromkeys(every) if other is not None and other.primitive is not None
-                    and other not in named and np.shape(other.out) == np.shape(node.out)]  # fmt: skip
-            yield from near
+            nodes = [other for one in level for other in (tape.uses.get(one, ()) if after else parents_of(one))]
+            level = [other for other in dict.fromkeys(nodes) if other is not None and other.primitive is not None
+                     and other not in named and np.shape(other.out) == np.shape(node.out)]  # fmt: skip
+            yield from level
 
 
 def _is_doubled(matches: Sequence[Match], k: int) -> bool:
     """Tell whether another gradient holds the same array, as the parameter of a function does."""
-    mine = matches[k].states[-1].array
-    return any(j != k and np.array_equal(m.states[-1].array, mine) for j, m in enumerate(matches))
+    array = matches[k].states[-1].array
+    return any(j != k and np.array_equal(m.states[-1].array, array) for j, m in enumerate(matches))
 
 
 def _wrong_steps(tape: Tape, matches: Sequence[Match]) -> set[int]:
     """Return the numbers of the gradients that are wrong by their own rules."""
     walked = injected(tape, matches)
-    found = set()
+    wrong_steps = set()
     for k, (m, state) in enumerate(zip(matches, walked.states, strict=True)):
-        arrived = walked.arrived[m.version.node]
-        bound = 1e-9 * (np.abs(arrived) + np.abs(arrived).max(initial=0))
-        if not is_within_bound(state.array, arrived, bound):
-            found.add(k)
-    return found
+        rule_gradient = walked.rule_gradients[m.version.node]
+        bound = 1e-9 * (np.abs(rule_gradient) + np.abs(rule_gradient).max(initial=0))
+        if not is_within_bound(state.array, rule_gradient, bound):
+            wrong_steps.add(k)
+    return wrong_steps

@@ -24,16 +24,17 @@ FEW = 4  # most undecided gradients for which other states are tried
 class Walked(NamedTuple):
     """The result of a walk back with the user's gradients.
 
-    `states` has the chosen state of each match, `given` the user's gradients that were passed on, `arrived` what the
-    rules computed from them. `marked` has the nodes reached from a gradient that could not be passed on (its shape is
-    wrong). `open` has the matches for which the last possible state is not the right one, with all their states.
+    `states` has the chosen state of each match, `user_gradients` the user's gradients that were passed on,
+    `rule_gradients` what the rules computed from them. `marked` has the nodes reached from a gradient that could not be
+    passed on (its shape is wrong). `undecided` has the matches for which the last possible state is not the right one,
+    with all their states.
     """
 
     states: list[State]
-    given: dict[Node, Array]
-    arrived: dict[Node, Array]
+    user_gradients: dict[Node, Array]
+    rule_gradients: dict[Node, Array]
     marked: set[Node]
-    open: dict[int, list[State]]
+    undecided: dict[int, list[State]]
 
 
 def injected(
@@ -41,58 +42,58 @@ def injected(
     forced: Mapping[int, State] | None = None,
 ) -> Walked:  # fmt: skip
     """Walk back with the user's gradients in place of those that arrive; `forced` fixes the state of some matches."""
-    given: dict[Node, Array] = {}
+    user_gradients: dict[Node, Array] = {}
     states: list[Any] = [None] * len(matches)
     marked: set[Node] = set()
     undecided: dict[int, list[State]] = {}
-    at: dict[Node, list[int]] = {}
+    matches_of: dict[Node, list[int]] = {}
     for k, m in enumerate(matches):
-        at.setdefault(m.version.node, []).append(k)
+        matches_of.setdefault(m.version.node, []).append(k)
 
-    def instead(node: Node, arrived: Array, mark: bool) -> Array | None:
+    def replace(node: Node, expected: Array, mark: bool) -> Array | None:
         if mark:
             marked.add(node)
-        for k in at[node]:
-            bound = 1e-9 * (np.abs(arrived) + np.abs(arrived).max(initial=0)) if bounds is None else bounds[k]
-            choice = candidate_states(matches[k].states)
-            states[k], right = choose_state(choice, arrived, bound)
-            if len(choice) > 1 and not (right and states[k] is choice[-1]):
-                undecided[k] = choice
+        for k in matches_of[node]:
+            bound = 1e-9 * (np.abs(expected) + np.abs(expected).max(initial=0)) if bounds is None else bounds[k]
+            candidates = candidate_states(matches[k].states)
+            states[k], right = choose_state(candidates, expected, bound)
+            if len(candidates) > 1 and not (right and states[k] is candidates[-1]):
+                undecided[k] = candidates
             states[k] = (forced or {}).get(k, states[k])
             value = as_floats(states[k].array)
-            if same_but_ones(value.shape, arrived.shape):
-                value = value.reshape(arrived.shape)
-            if value.shape == arrived.shape and np.isfinite(value).all():
-                given[node] = value.astype(np.asarray(node.out).dtype)
-        return given.get(node, LOST)
+            if same_but_ones(value.shape, expected.shape):
+                value = value.reshape(expected.shape)
+            if value.shape == expected.shape and np.isfinite(value).all():
+                user_gradients[node] = value.astype(np.asarray(node.out).dtype)
+        return user_gradients.get(node, LOST)
 
-    arrived = tape.walk(at, instead)
-    return Walked(states, given, arrived, marked, undecided)
+    rule_gradients = tape.walk(matches_of, replace)
+    return Walked(states, user_gradients, rule_gradients, marked, undecided)
 
 
 def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
     """Walk back; if the state of a gradient is unclear, take the one with which the fewest steps are wrong."""
     first = injected(tape, matches, bounds)
 
-    def wrong(walked: Walked) -> int:
+    def wrong_count(walked: Walked) -> int:
         return count_wrong(walked, matches, bounds)
 
-    best, least = first, wrong(first)
-    if not least:
+    best, fewest = first, wrong_count(first)
+    if not fewest:
         return first
     forced: dict[int, State] = {}
-    for which in (-1, 0):  # the last or the first state for all, so alike in all rounds of a loop
-        every = {k: choice[which] for k, choice in first.open.items()}
-        other = injected(tape, matches, bounds, every) if every else first
-        if wrong(other) < least:
-            best, least, forced = other, wrong(other), every
-    for k, choice in list(first.open.items())[:FEW]:
+    for position in (-1, 0):  # the last or the first state for all, so alike in all rounds of a loop
+        choices = {k: choice[position] for k, choice in first.undecided.items()}
+        trial = injected(tape, matches, bounds, choices) if choices else first
+        if wrong_count(trial) < fewest:
+            best, fewest, forced = trial, wrong_count(trial), choices
+    for k, choice in list(first.undecided.items())[:FEW]:
         for state in choice:
             if state is best.states[k]:
                 continue
-            other = injected(tape, matches, bounds, {**forced, k: state})
-            if wrong(other) < least:
-                best, least, forced = other, wrong(other), {**forced, k: state}
+            trial = injected(tape, matches, bounds, {**forced, k: state})
+            if wrong_count(trial) < fewest:
+                best, fewest, forced = trial, wrong_count(trial), {**forced, k: state}
     return best
 
 
@@ -103,7 +104,7 @@ def count_wrong(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array
 
 def is_right(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array], k: int) -> bool:
     """Tell whether gradient `k` is right by its own rule."""
-    return is_within_bound(walked.states[k].array, walked.arrived[matches[k].version.node], bounds[k])
+    return is_within_bound(walked.states[k].array, walked.rule_gradients[matches[k].version.node], bounds[k])
 
 
 def as_floats(array: Array) -> Array:
@@ -112,7 +113,7 @@ def as_floats(array: Array) -> Array:
 
 
 def bounds_of(
-    tape: Tape, inputs: Sequence[Node], matches: Sequence[Match], given: Mapping[Node, Array], eps: float,
+    tape: Tape, inputs: Sequence[Node], matches: Sequence[Match], user_gradients: Mapping[Node, Array], eps: float,
     rng: np.random.Generator,
 ) -> tuple[list[Array], list[Array]]:  # fmt: skip
     """Return the rounding error allowed in each gradient, by its value and by its own rule.
@@ -121,33 +122,33 @@ def bounds_of(
     of sums that cancel is seen.
     """
     nodes = [m.version.node for m in matches]
-    walked = list(given)
+    user_nodes = list(user_gradients)
 
     def run(leaves: list[Array]) -> Run:
         moved, twins = tape.moved(dict(zip(inputs, leaves[: len(inputs)], strict=True)))
-        there = [twins.get(node, node) for node in nodes]
-        values = moved.walk(there)
-        instead = {twins.get(n, n): g for n, g in zip(walked, leaves[len(inputs) :], strict=True)}
-        own = moved.walk(there, lambda node, *_: instead.get(node))
-        grads = [*(values[n] for n in there), *(own[n] for n in there)]
-        return Run([np.asarray(n.out) for n, _ in moved.outs], Traced(moved.outs, there, moved.operations), grads)
+        moved_nodes = [twins.get(node, node) for node in nodes]
+        values = moved.walk(moved_nodes)
+        replaced = {twins.get(n, n): g for n, g in zip(user_nodes, leaves[len(inputs) :], strict=True)}
+        rule_gradients = moved.walk(moved_nodes, lambda node, *_: replaced.get(node))
+        grads = [*(values[n] for n in moved_nodes), *(rule_gradients[n] for n in moved_nodes)]
+        return Run([np.asarray(n.out) for n, _ in moved.outs], Traced(moved.outs, moved_nodes, moved.operations), grads)
 
-    leaves = [np.asarray(node.out) for node in inputs] + [given[node] for node in walked]
+    leaves = [np.asarray(node.out) for node in inputs] + [user_gradients[node] for node in user_nodes]
     sides = Sides(run, leaves, run(leaves), eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
-    values, own = rounding[: len(nodes)], rounding[len(nodes) :]
+    values, rule_bounds = rounding[: len(nodes)], rounding[len(nodes) :]
 
     def shake(g: Array) -> Array:
         moved: Array = g * (1 + ULPS * eps * rng.uniform(-1, 1, g.shape))
         return moved
 
     # a sum that cancels to zero for all inputs leaves the rounding of its terms, which only shaken terms show
-    for bounds, instead in ((values, None), (own, lambda node, *_: given.get(node))):
-        plain = tape.walk(nodes, instead)
+    for bounds, replace in ((values, None), (rule_bounds, lambda node, *_: user_gradients.get(node))):
+        plain = tape.walk(nodes, replace)
         for _ in range(AROUND):
-            shaken = tape.walk(nodes, instead, shake)
+            shaken = tape.walk(nodes, replace, shake)
             for k, node in enumerate(nodes):
                 noise = np.abs(shaken[node] - plain[node])
                 bounds[k] = np.fmax(bounds[k], 2 * np.where(np.isfinite(noise), noise, 0.0))
-    return values, own
+    return values, rule_bounds
