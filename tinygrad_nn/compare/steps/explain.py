@@ -62,10 +62,10 @@ def blamed_steps(tape: Tape, match: Match, state: State, user_gradients: Mapping
     first = at
     while first and states[first].added:
         first -= 1
-    odd = _unexplained_state(tape, match, state, states[first : at + 1], user_gradients)
-    if odd is None and first:  # statements that write into parts of an array add up as well
-        odd = _unexplained_state(tape, match, state, states[: at + 1], user_gradients)
-    return odd or state
+    wrong_state = _unexplained_state(tape, match, state, states[first : at + 1], user_gradients)
+    if wrong_state is None and first:  # statements that write into parts of an array add up as well
+        wrong_state = _unexplained_state(tape, match, state, states[: at + 1], user_gradients)
+    return wrong_state or state
 
 
 def _unexplained_state(
@@ -84,7 +84,7 @@ def _unexplained_state(
     contributions = _contributions(tape.segment(match.version.node, user_gradients))
     if len(contributions) > USES:
         return None
-    odd = []
+    unexplained = []
     for s, part in parts.values():
         if np.abs(part).max(initial=0) <= 1e-9 * np.abs(state.array).max(initial=0):
             continue
@@ -92,10 +92,10 @@ def _unexplained_state(
         matching = next((chosen for count in range(1, len(numbers) + 1) for chosen in combinations(numbers, count)
                          if _is_close(part, sum(contributions[k] for k in chosen))), None)  # fmt: skip
         if matching is None:
-            odd.append(s)
+            unexplained.append(s)
         else:
             contributions = [c for k, c in enumerate(contributions) if k not in matching]
-    return odd[0] if len(odd) == 1 else None
+    return unexplained[0] if len(unexplained) == 1 else None
 
 
 def is_part_of_sum(tape: Tape, match: Match, state: State, user_gradients: Mapping[Node, Array]) -> bool:

@@ -63,7 +63,7 @@ def _code(line: Line) -> str:
 
 def as_text(steps: Sequence[Step]) -> list[str]:
     """Return the steps as lines of at most 80 characters."""
-    found = [f"{'':<5} {'line':>4}  {'your line':<{LINE}} {'yours':>10} {'right':>10}", "-" * 80]
+    texts = [f"{'':<5} {'line':>4}  {'your line':<{LINE}} {'yours':>10} {'right':>10}", "-" * 80]
     joined = lines(steps)
     for line in joined:
         step, code = line.step, _code(line)
@@ -71,18 +71,19 @@ def as_text(steps: Sequence[Step]) -> list[str]:
             tail = code[code.rfind("  (") :] if line.rounds > 1 else ""
             code = truncate(code, LINE - len(tail)) + tail
         where = str(step.line) if step.line else ""
-        found.append(f"{MARKS[step.verdict]:<5} {where:>4}  {pad(code, LINE)} {_yours(step):>10} {_right(step):>10}")
+        texts.append(f"{MARKS[step.verdict]:<5} {where:>4}  {pad(code, LINE)} {_yours(step):>10} {_right(step):>10}")
     if any(line.step.verdict == "follows" for line in joined):
-        found += ["", LEGEND]
+        texts += ["", LEGEND]
     wrong = [line.step for line in joined if not line.step.rule_ok and not math.isnan(line.step.own.manual)]
     if wrong:
         head = f"{'worst entry of each wrong line':<34} {'yours':>14} {'by its rule':>14}"
-        found += ["", head]
+        texts += ["", head]
         for step in wrong[:12]:
-            own = step.own
-            where = truncate(f"{printable(step.name)}{list(own.worst)}", 34, "")
-            found.append(f"{pad(where, 34)} {compact_text(own.manual, 7):>14} {compact_text(own.graph, 7):>14}")
-    return found
+            rule_row = step.own
+            where = truncate(f"{printable(step.name)}{list(rule_row.worst)}", 34, "")
+            yours, by_rule = compact_text(rule_row.manual, 7), compact_text(rule_row.graph, 7)
+            texts.append(f"{pad(where, 34)} {yours:>14} {by_rule:>14}")
+    return texts
 
 
 def _yours(step: Step) -> str:
@@ -115,8 +116,8 @@ def as_html(steps: Sequence[Step]) -> str:
         both = f"<div class='both'>yours {html_text(_yours(step))}, right {html_text(_right(step))}</div>"  # on a phone
         cells = [html_text(MARKS[step.verdict]), str(step.line or ""), html_text(_code(line)) + both + why,
                  *map(html_text, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
-        shown = "".join(f"<td>{cell}</td>" for cell in cells)
-        body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")
+        cells_html = "".join(f"<td>{cell}</td>" for cell in cells)
+        body.append(f"<tr class='{classes[step.verdict]}'>{cells_html}</tr>")
     heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")
     head = "".join(f"<th>{text}</th>" for text in heads)
     legend = f"<p class='soft'>{LEGEND}</p>" if any(line.step.verdict == "follows" for line in joined) else ""

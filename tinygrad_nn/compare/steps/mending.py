@@ -144,15 +144,15 @@ def kind_of(before: str, after: str, values: set[str]) -> str:
         'wrong_axis_sum'
     """
     try:
-        old, new, *more = ast.parse(before.strip()).body[0], *ast.parse(after.strip()).body
+        old, new, *further = ast.parse(before.strip()).body[0], *ast.parse(after.strip()).body
     except (SyntaxError, IndexError, ValueError):
         return "edit"
-    if more:  # a second statement, which scales the array
-        return "scale" if isinstance(getattr(more[0], "op", None), ast.Div) else "missing_factor"
+    if further:  # a second statement, which scales the array
+        return "scale" if isinstance(getattr(further[0], "op", None), ast.Div) else "missing_factor"
     if isinstance(old, ast.Assign) and isinstance(new, ast.AugAssign):
         return "overwritten_not_accumulated"
-    found = next(_differences(old, new), None)
-    kind = _kind(*found, values) if found else "edit"
+    difference = next(_differences(old, new), None)
+    kind = _kind(*difference, values) if difference else "edit"
     return kind if kind in KINDS else "edit"
 
 
@@ -204,21 +204,21 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
         return "sign"
     if isinstance(old, ast.UnaryOp) and _text(old.operand) == _text(new):
         return "sign"
-    for whole, part, more in ((new, old, True), (old, new, False)):
+    for whole, part, longer in ((new, old, True), (old, new, False)):
         if isinstance(whole, ast.Attribute) and whole.attr == "T" and _text(whole.value) == _text(part):
             return "transpose"
         if isinstance(whole, ast.Call) and isinstance(whole.func, ast.Attribute) and whole.func.attr in SUMS:
             inside = whole.args[:1] if isinstance(whole.func.value, ast.Name) and whole.args else [whole.func.value]
             if any(_text(x) == _text(part) for x in (*inside, whole.func.value)):
-                return "broadcast_not_summed" if more else "wrong_axis_sum"
+                return "broadcast_not_summed" if longer else "wrong_axis_sum"
         if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Mult, ast.Div)):
             rest = next((b for a, b in ((whole.left, whole.right), (whole.right, whole.left))
                          if _text(a) == _text(part)), None)  # fmt: skip
             if rest is not None:
-                return _factor_kind(rest, more, isinstance(whole.op, ast.Div), values)
+                return _factor_kind(rest, longer, isinstance(whole.op, ast.Div), values)
         if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Add, ast.Sub)) and any(
                 _text(x) == _text(part) for x in (whole.left, whole.right)):  # fmt: skip
-            return "overwritten_not_accumulated" if more else "edit"
+            return "overwritten_not_accumulated" if longer else "edit"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and type(old.op) is not type(new.op):
         plus = {type(old.op), type(new.op)} == {ast.Add, ast.Sub}
         return "sign" if plus else "wrong_derivative"

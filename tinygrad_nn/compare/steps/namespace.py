@@ -34,9 +34,9 @@ def read_namespace(
         ValueError: there is no Tensor with a graph, or no gradient of one.
         RuntimeError: the graph was freed by a backward.
     """
-    held = {label: part for name, value in space.items() if not name.startswith("_")
-            for label, part in labelled_parts(name, value)}  # fmt: skip
-    tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
+    labelled = {label: part for name, value in space.items() if not name.startswith("_")
+                for label, part in labelled_parts(name, value)}  # fmt: skip
+    tensors = {label: t for label, t in labelled.items() if isinstance(t, Tensor) and t.node is not None}
     if not tensors:
         raise ValueError(
             "compare_steps: no name here holds a Tensor with a graph, so nothing is known of the forward. Make its "
@@ -54,7 +54,7 @@ def read_namespace(
     value_names = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
     gradients: list[UserGradient] = []
     helpers: list[str] = []
-    for label, value in held.items():
+    for label, value in labelled.items():
         if label in forward or not is_number(value):
             continue
         value_label = value_names.of(label)
@@ -88,10 +88,10 @@ def _loss(tensors: Mapping[str, Tensor]) -> str:
     for name in LOSSES:
         if name in tensors and tensors[name].size == 1:
             return name
-    known = Names([*tensors])
-    own = [label for label in tensors if known.of(label) is None] or [*tensors]
-    numbers = [label for label in own if tensors[label].size == 1 and tensors[label].node.primitive]  # type: ignore[union-attr]
-    return max(numbers or own, key=lambda label: tensors[label].node.index)  # type: ignore[union-attr]
+    value_names = Names([*tensors])
+    candidates = [label for label in tensors if value_names.of(label) is None] or [*tensors]
+    numbers = [label for label in candidates if tensors[label].size == 1 and tensors[label].node.primitive]  # type: ignore[union-attr]
+    return max(numbers or candidates, key=lambda label: tensors[label].node.index)  # type: ignore[union-attr]
 
 
 class Lines:
@@ -99,7 +99,7 @@ class Lines:
 
     def __init__(self, space: Mapping[str, Any], frame: Any) -> None:
         cells = space.get("In", space.get("_ih"))
-        self.found: dict[str, Statement] = {}
+        self.last_statements: dict[str, Statement] = {}
         if isinstance(cells, list) and len(cells) > 1 and all(isinstance(cell, str) for cell in cells):
             for cell in cells:
                 self._read(cell, 1, len(cell))
@@ -118,13 +118,13 @@ class Lines:
             line = getattr(node, "lineno", 0)
             if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and first <= line <= last:
                 for name in _targets(node):
-                    there = self.found.get(name)
-                    if there is None or there.line <= line or there not in statements.values():
-                        self.found[name] = statements[line]
+                    present = self.last_statements.get(name)
+                    if present is None or present.line <= line or present not in statements.values():
+                        self.last_statements[name] = statements[line]
 
     def of(self, label: str) -> Statement:
         """Return the statement in which a name was bound last."""
-        return self.found.get(label) or self.found.get(label.partition("[")[0]) or NOTHING
+        return self.last_statements.get(label) or self.last_statements.get(label.partition("[")[0]) or NOTHING
 
 
 def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr) -> Iterator[str]:

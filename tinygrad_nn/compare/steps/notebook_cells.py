@@ -39,10 +39,10 @@ class Cells:
         self.run, self.tape, self.matches, self.walked, self.rng = run, tape, matches, walked, rng
         self.names = {k: v for k, v in space.items() if k.isidentifier()}
 
-    def with_edit(self, explained: Explained, k: int, bad: Collection[int]) -> Explained:
+    def with_edit(self, explained: Explained, k: int, wrong_steps: Collection[int]) -> Explained:
         """Return the explanation of step `k` with the smallest edit of its line that makes it right, if one is found.
 
-        Other lines are not edited, so `bad`, the numbers of all wrong steps, is not needed.
+        Other lines are not edited, so `wrong_steps`, the numbers of all wrong steps, is not needed.
         """
         label, statement = self.matches[k].gradient.name, explained.state.statement
         read = _reads(statement.text, label)

@@ -289,18 +289,18 @@ class Probes:
         return {j for j, node in zip(values, nodes, strict=True)
                 if is_close(values[j], rule_gradients[node]) or is_close(values[j], right[node])}  # fmt: skip
 
-    def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
+    def _of_result(self, k: int, right_gradients: Sequence[Array | None], wrong: State) -> Edit | None:
         """Search the whole backward for an edit that makes the wrong gradient, one of its results, right."""
         before = [_parts(run.backward.value) for run in self.called.runs]
-        mine = self.walked.states[k].array
-        place = self._place(k, [i for i, x in enumerate(before[0]) if is_close(x, mine)])
-        runs = [probe for probe, want in enumerate(wanted) if want is not None]
-        if place is None or len(before) < len(wanted) or runs[:1] != [0]:
+        user_gradient = self.walked.states[k].array
+        place = self._place(k, [i for i, x in enumerate(before[0]) if is_close(x, user_gradient)])
+        runs = [probe for probe, want in enumerate(right_gradients) if want is not None]
+        if place is None or len(before) < len(right_gradients) or runs[:1] != [0]:
             return None
 
         def right(value: Any, probe: int) -> list[bool]:
             now, then = _parts(value), before[runs[probe]]
-            return [is_close(x, wanted[runs[probe]] if i == place else y)
+            return [is_close(x, right_gradients[runs[probe]] if i == place else y)
                     for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
 
         edit = nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,

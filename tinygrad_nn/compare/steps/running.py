@@ -227,11 +227,11 @@ def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
     if isinstance(value, Tensor):
         return [value], [""], None
     if isinstance(value, dict):
-        found = {str(k): t for k, t in value.items() if isinstance(t, Tensor)}
-        named = [k for k in found if k.lower() in ("loss", "cost", "l", "out", "output")]
-        numbers = [k for k, t in found.items() if t.size == 1]
-        chosen = (named or numbers or list(found))[-1:]
-        return [found[k] for k in chosen], chosen, value
+        tensors = {str(k): t for k, t in value.items() if isinstance(t, Tensor)}
+        named = [k for k in tensors if k.lower() in ("loss", "cost", "l", "out", "output")]
+        numbers = [k for k, t in tensors.items() if t.size == 1]
+        chosen = (named or numbers or list(tensors))[-1:]
+        return [tensors[k] for k in chosen], chosen, value
     if isinstance(value, (tuple, list)):
         flat = [t for t in value if isinstance(t, Tensor)]
         rest = [t for t in value if not isinstance(t, Tensor)]

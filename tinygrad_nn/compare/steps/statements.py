@@ -36,10 +36,10 @@ class Statements:
     def at(self, file: str, line: int, space: dict[str, Any] | None = None) -> Statement:
         """Return the statement of a line; if the file cannot be parsed, a statement of that line alone."""
         if file not in self.files:
-            found = read_statements("".join(linecache.getlines(file, space)))
-            self.files[file] = {number: statement._replace(file=file) for number, statement in found.items()}
-        there = self.files[file].get(line)
-        return there or Statement(line, line, linecache.getline(file, line).strip(), file=file)
+            statements = read_statements("".join(linecache.getlines(file, space)))
+            self.files[file] = {number: statement._replace(file=file) for number, statement in statements.items()}
+        statement = self.files[file].get(line)
+        return statement or Statement(line, line, linecache.getline(file, line).strip(), file=file)
 
 
 def read_statements(source: str) -> dict[int, Statement]:
@@ -81,18 +81,18 @@ def names_written_after(source: str, line: int, last: int) -> set[str]:
         return set()
     loops = [n for n in ast.walk(tree) if isinstance(n, (ast.For, ast.While))]
     first = min((n.lineno for n in loops if n.lineno <= line <= (n.end_lineno or 0)), default=line)
-    found = set()
+    names = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt) or not first <= node.lineno <= last:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []
         for part in (inner for t in targets for inner in (t.elts if isinstance(t, (ast.Tuple, ast.List)) else [t])):
-            whole = part
-            while isinstance(whole, ast.Subscript):
-                whole = whole.value
-            if node.lineno >= line or isinstance(node, ast.AugAssign) or whole is not part:
-                found |= set(_target_labels(whole))
-    return found
+            container = part
+            while isinstance(container, ast.Subscript):
+                container = container.value
+            if node.lineno >= line or isinstance(node, ast.AugAssign) or container is not part:
+                names |= set(_target_labels(container))
+    return names
 
 
 def _added(node: ast.stmt) -> Iterator[str]:
