@@ -291,7 +291,7 @@ def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin")
     match = SimpleNamespace(states=states, gradient=one, version=SimpleNamespace(node=node.node))
     walked = SimpleNamespace(states=[states[2]], rule_gradients={node.node: C})
     runs = [SimpleNamespace(backward=SimpleNamespace(gradients=[one, SimpleNamespace(name="dq", states=states)],
-                                                    value=(C, 3 * X)),
+                                                     value=(C, 3 * X)),
                             graph=SimpleNamespace(values={"x": 0}, codes=())) for _ in range(2)]  # fmt: skip
     called = SimpleNamespace(backward="backward", call="call", values="values", runs=runs, as_written=lambda e: e)
     made: Any = Probes(called, None, [match], walked, {})  # type: ignore[arg-type, list-item]
