@@ -97,7 +97,7 @@ def test_gradients_of_one_line_of_a_loop_are_one_a_round() -> None:
 
 def test_names_on_both_sides_of_a_call_count_once_where_only_so_the_counts_fit() -> None:
     plain, echo = value(), value(echo=True)
-    one, again = given(A), given(A, echo=True)
+    one, again = given(A), given(A, is_echo=True)
     assert _without_echoes([plain, echo], [one, again]) == ([plain, echo], [one, again])
     assert _without_echoes([plain], [one, again]) == ([plain], [one])
     assert _without_echoes([plain, echo], [one]) == ([plain], [one])
@@ -155,7 +155,7 @@ def test_gradients_are_paired_by_their_names() -> None:
         [("dz", "z", 0), ("dh", "h", 0)], [])  # fmt: skip
     assert matched([], versions, right) == ([], [])
     assert matched([given(A, name="dq", whole="q")], versions, right) == ([], [])
-    handed = given(A, handed=True)
+    handed = given(A, is_cotangent=True)
     assert matched([handed], versions, right) == ([], [])
 
 
