@@ -60,7 +60,8 @@ AT, RIGHT, BOUND = np.array([0.25, -4.0, 0.0]), np.array([1e9, -3e9, 0.0]), np.a
 def asked(monkeypatch: pytest.MonkeyPatch, *found: Estimate) -> tuple[Slopes, Referee, Any, Any]:
     slopes = Slopes(*found)
     monkeypatch.setattr(referee, "Line", slopes)
-    judge = Referee(SimpleNamespace(cotangents=lambda node: [2.0, 3.0]), 1)  # type: ignore[arg-type]
+    graph: Any = SimpleNamespace(cotangents=lambda node: [2.0, 3.0], results_of=lambda node: None)
+    judge = Referee(graph, 1)
     return slopes, judge, *judge.of(SimpleNamespace(out=AT), RIGHT, BOUND, np.random.default_rng(3))  # type: ignore[arg-type]
 
 

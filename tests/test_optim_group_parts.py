@@ -184,7 +184,7 @@ def test_lbfgs_keeps_its_rate_in_its_group() -> None:
         ({"state": [1.0], "param_groups": [{"params": [0]}]}, "'state' in the saved state is not a dict of dicts"),
         ({"state": {0: 1.0}, "param_groups": [{"params": [0]}]}, "'state' in the saved state is not a dict of dicts"),
         ({"state": {}, "param_groups": [{"params": [0], "lr": -1.0}]}, "lr=-1.0; it must be a finite number"),
-        ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "mu=2.0; it must be"),
+        ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "SGD: momentum=2.0; it must be"),
     ],
 )
 def test_an_invalid_saved_state_changes_nothing(saved: Any, message: str) -> None:

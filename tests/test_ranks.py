@@ -17,7 +17,7 @@ import pytest
 from tests.failing_ranks import AT_ONCE, FAULTS
 from tests.killed_ranks import kill_and_resume, worst
 from tests.ranks import NETWORKS, train
-from tinygrad_nn.distributed import communicator
+from tinygrad_nn.distributed import communicator, watchdog
 
 pytest.importorskip("mpi4py")
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,6 +149,16 @@ def test_the_witness_says_when_it_watches_and_names_all_that_are_gone() -> None:
         rank.communicate()
     late = subprocess.run([sys.executable, str(program), *who], stdin=subprocess.PIPE, capture_output=True, timeout=60)
     assert late.stderr.decode().startswith("one of rank 0, rank 1, rank 2 is gone")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux: its /proc shows who has begun to end")
+def test_the_witness_sees_who_has_begun_to_end() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as rank:
+        assert not watchdog.is_ending(str(rank.pid))
+        rank.kill()
+        os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays until it is waited for
+        assert watchdog.is_ending(str(rank.pid))
+    assert watchdog.is_ending(str(rank.pid))
 
 
 def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:

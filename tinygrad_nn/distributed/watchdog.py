@@ -17,16 +17,16 @@ AFTER = (
 
 def watch_processes(ranks: list[str]) -> str:
     """Wait until one of these processes dies and return the message about it, or ``''`` if told to end."""
-    poll, names, dead = select.poll(), {}, []
+    poll, names, living, dead = select.poll(), {}, {}, set()
     poll.register(0, select.POLLIN)
     for who in ranks:
         number, _, name = who.partition(" ")
         try:
             place = os.pidfd_open(int(number))
         except ProcessLookupError:
-            dead.append(name)
+            dead.add(name)
         else:
-            names[place] = name
+            names[place], living[name] = name, number
             poll.register(place, select.POLLIN)
     os.write(1, b".")
     while not dead:
@@ -35,8 +35,20 @@ def watch_processes(ranks: list[str]) -> str:
             if os.read(0, 1):
                 return ""
             poll.unregister(0)  # the rank that started this process died without telling it to end
-        dead = [names[place] for place in ready if place in names]
-    return f"{dead[0] if len(dead) == 1 else 'one of ' + ', '.join(dead)} {AFTER}"
+        dead = {names[place] for place in ready if place in names}
+    # mpiexec may have killed this rank because of another one, whose threads have not all ended yet
+    dead |= {name for name, number in living.items() if is_ending(number)}
+    found = [name for name in (who.partition(" ")[2] for who in ranks) if name in dead]
+    return f"{found[0] if len(found) == 1 else 'one of ' + ', '.join(found)} {AFTER}"
+
+
+def is_ending(process: str) -> bool:
+    """Tell whether a process has begun to end, by the flag PF_EXITING of Linux."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+            return bool(int(file.read().rpartition(")")[2].split()[6]) & 4)
+    except OSError:
+        return True  # it is gone
 
 
 if __name__ == "__main__":

@@ -65,10 +65,14 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
 
 
 def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapping[str, Any]], None]:
-    """Return a check of a call's arguments: flags and numbers are of the type of their default."""
-    scalars = [(k, p.name, p.default, type(p.default) is int or "None" in str(p.annotation))
-               for k, p in enumerate(known)
-               if isinstance(p.default, (bool, float, int)) and "str" not in str(p.annotation)]  # fmt: skip
+    """Return a check of a call's arguments: flags and numbers are of the type of their default.
+
+    An option that takes words as well, such as padding="same", is annotated so, or as Any.
+    """
+    places = [(k, p, str(p.annotation)) for k, p in enumerate(known)]
+    scalars = [(k, p.name, p.default, type(p.default) is int or "None" in kind) for k, p, kind in places
+               if isinstance(p.default, (bool, float))
+               or (isinstance(p.default, int) and kind != "Any" and "str" not in kind)]  # fmt: skip
 
     def check(call: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
         for k, name, default, optional in scalars:
