@@ -134,15 +134,9 @@ class RoadsReport:
 
 
 def compare_roads(
-    model: Sequence[Layer],
-    x: Any,
-    y: Any,
-    *,
-    solver: Solver,
-    masks: Sequence[Array | None] | None = None,
-    most: int = MOST,
-    rng: Rng = 0,
-) -> RoadsReport:
+    model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks: Sequence[Array | None] | None = None,
+    most: int = MOST, rng: Rng = 0,
+) -> RoadsReport:  # fmt: skip
     r"""Compute the gradients of one batch by hand, by the graph and numerically, and compare them.
 
     .. math:: \text{absolute} = \max_i |p_i - q_i|, \qquad

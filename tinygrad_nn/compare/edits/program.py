@@ -31,7 +31,7 @@ class Program:
         """Run the function once, statement by statement; `extra` has further names that edits may use."""
         self.source, self.args, self.named, self.extra = source, args, named, extra
         self.ticker = Ticker()
-        self.edited: Source | None = None  # the only source whose tree has an edit; None if any may have one
+        self.edited: Source | None = None  # the only source whose tree may have an edit; None: any may have one
         self.codes: dict[int, types.CodeType] = {}  # of unedited trees, by the identity of their source
         self.names: dict[int, list[str]] = {}  # in unedited trees; an edit uses no others from outside
         self.returns = [_returns(stmt) for stmt in source.statements]

@@ -206,7 +206,6 @@ class _Search:
                 good_edits.append((cost, source, change, fixes))
                 if fixes == wrong and first_cost is None:
                     first_cost = cost
-        self.program.edited = None
         return good_edits
 
     def _fixed_results(

@@ -187,11 +187,9 @@ class _StepSearch:
             self.owner, self.nest = owner, Nest(owner)
 
     def is_right_from_right(
-        self,
-        behind: Behind,
-        known_gradients: Sequence[Sequence[KnownGradient] | None],
+        self, behind: Behind, known_gradients: Sequence[Sequence[KnownGradient] | None],
         right_gradients: Sequence[Array | None],
-    ) -> bool:
+    ) -> bool:  # fmt: skip
         """Run the line, and the lines behind it, with right gradients in place of wrong ones."""
         self._begin(behind.place, right_gradients)
         end = _statement(self.owner, behind.place.line)

@@ -10,5 +10,5 @@ array is wrong, `operations` finds the reason:
 - `error_origin` finds where the error begins if no known mistake explains it.
 - `locations` and `lines` name the line of the forward and of the backward; `possible_backwards` calls a changed one.
 
-`question` and `advice` are the data that these modules pass to each other.
+`inputs_and_results` and `gradient_data` hold what these modules pass to each other.
 """

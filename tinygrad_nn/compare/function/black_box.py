@@ -78,13 +78,9 @@ def compare_without_graph(comparison: ComparisonInput, reason: Reason) -> Compar
 
 
 def _explain(
-    comparison: ComparisonInput,
-    numerical: list[NumericalGradient],
-    rows: list[Row],
-    wrong_masks: list[Array],
-    right_gradients: list[Array],
-    bounds: list[Array],
-) -> list[Diagnosis]:
+    comparison: ComparisonInput, numerical: list[NumericalGradient], rows: list[Row], wrong_masks: list[Array],
+    right_gradients: list[Array], bounds: list[Array],
+) -> list[Diagnosis]:  # fmt: skip
     """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     if not wrong:

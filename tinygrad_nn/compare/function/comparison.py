@@ -269,12 +269,9 @@ def _compute_probes(comparison: ComparisonInput) -> list[tuple[list[Array], Trac
 
 
 def _side_effects(
-    comparison: ComparisonInput,
-    repeated_gradients: list[list[Array]],
-    changed_labels: list[str],
-    is_cotangent_changed: bool,
-    right_gradients: list[Array],
-) -> list[Diagnosis]:
+    comparison: ComparisonInput, repeated_gradients: list[list[Array]], changed_labels: list[str],
+    is_cotangent_changed: bool, right_gradients: list[Array],
+) -> list[Diagnosis]:  # fmt: skip
     """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores or wrote into."""
     diagnoses = []
     if changed_labels:

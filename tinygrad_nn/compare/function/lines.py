@@ -28,12 +28,9 @@ Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[A
 
 
 def with_source_lines(
-    comparison: ComparisonInput,
-    result: ComparisonResult,
-    compute_right: Elsewhere,
-    diagnoses: list[Diagnosis],
+    comparison: ComparisonInput, result: ComparisonResult, compute_right: Elsewhere, diagnoses: list[Diagnosis],
     call_args: tuple[Any, Any, Any],
-) -> list[Diagnosis]:
+) -> list[Diagnosis]:  # fmt: skip
     """Return the diagnoses with the source line of each, and the change of that line that makes the gradients right.
 
     If nothing else explains a wrong gradient, a change of a line that makes it right becomes its diagnosis.

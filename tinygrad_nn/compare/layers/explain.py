@@ -186,13 +186,9 @@ def _with_alternatives(states: list[State], position: int) -> list[State]:
 
 
 def _with_recovered_delta(
-    witnesses: Sequence[Witness],
-    k: int,
-    above: Sequence[Array | None],
-    state: State,
-    active_indices: list[int],
+    witnesses: Sequence[Witness], k: int, above: Sequence[Array | None], state: State, active_indices: list[int],
     loss_doubled: bool,
-) -> Iterator[State]:
+) -> Iterator[State]:  # fmt: skip
     """Yield explanations with the delta recovered from dW and db: of another dropout mask, or of an unknown mistake."""
     recovered = [recover(w, k) for w in witnesses]
     known_indices = [i for i, d in enumerate(recovered) if d is not None]
@@ -449,13 +445,9 @@ def _cheapest_option(options: Sequence[Option]) -> Option:
 
 
 def _fitting_factors(
-    witnesses: Sequence[Witness],
-    user_gradients: list[Array],
-    base: list[Array],
-    penalties: list[Array | float],
-    layer: int,
-    floor: list[float] | None = None,
-) -> Any:
+    witnesses: Sequence[Witness], user_gradients: list[Array], base: list[Array], penalties: list[Array | float],
+    layer: int, floor: list[float] | None = None,
+) -> Any:  # fmt: skip
     """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
     sums = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True)]
     has_penalty = any(np.any(e) for e in penalties)

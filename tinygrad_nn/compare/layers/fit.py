@@ -63,13 +63,9 @@ def misfit(
 
 
 def fit_scale(
-    witnesses: Sequence[Witness],
-    user_arrays: Sequence[Array],
-    base: Sequence[Array],
-    penalties: Sequence[Array | float],
-    layer: int,
-    floor: Sequence[float] | None = None,
-) -> Factor | None:
+    witnesses: Sequence[Witness], user_arrays: Sequence[Array], base: Sequence[Array],
+    penalties: Sequence[Array | float], layer: int, floor: Sequence[float] | None = None,
+) -> Factor | None:  # fmt: skip
     """Find the factor s, of one name in all experiments, with ``user_arrays = s base + penalties``, or return None."""
     values, facts, zeros = [], [], False
     for w, g, p, e, low in zip(witnesses, user_arrays, base, penalties, floor or [0.0] * len(user_arrays), strict=True):
@@ -118,13 +114,9 @@ def _terms(multiples: tuple[float, float], other_multiples: tuple[float, float])
 
 
 def find_wrong_penalty(
-    witnesses: Sequence[Witness],
-    user_gradients: Sequence[Array],
-    base: Sequence[Array],
-    k: int,
-    part: str,
+    witnesses: Sequence[Witness], user_gradients: Sequence[Array], base: Sequence[Array], k: int, part: str,
     loss_doubled: bool,
-) -> Penalty | None:
+) -> Penalty | None:  # fmt: skip
     """Explain ``user_gradients - base`` by a wrong penalty, multiples of sign(W) and of W, or return None."""
     for used in ((1,), (0,), (0, 1)):  # l2, l1, both
         penalty = _penalty_of(used, witnesses, user_gradients, base, k, part, loss_doubled)
@@ -165,14 +157,9 @@ class _Multiple(NamedTuple):
 
 
 def _penalty_of(
-    used: tuple[int, ...],
-    witnesses: Sequence[Witness],
-    user_gradients: Sequence[Array],
-    base: Sequence[Array],
-    k: int,
-    part: str,
-    loss_doubled: bool,
-) -> Penalty | None:
+    used: tuple[int, ...], witnesses: Sequence[Witness], user_gradients: Sequence[Array], base: Sequence[Array], k: int,
+    part: str, loss_doubled: bool,
+) -> Penalty | None:  # fmt: skip
     """Explain ``user_gradients - base`` by multiples of the terms in `used`: 0 is sign(W), 1 is W."""
     multiples = _multiples(used, witnesses, user_gradients, base, k, part)
     if not multiples:
@@ -191,13 +178,9 @@ def _penalty_of(
 
 
 def _multiples(
-    used: tuple[int, ...],
-    witnesses: Sequence[Witness],
-    user_gradients: Sequence[Array],
-    base: Sequence[Array],
-    k: int,
+    used: tuple[int, ...], witnesses: Sequence[Witness], user_gradients: Sequence[Array], base: Sequence[Array], k: int,
     part: str,
-) -> list[_Multiple] | None:
+) -> list[_Multiple] | None:  # fmt: skip
     """Fit the multiples in each experiment that determines them; None if an experiment is not explained by any."""
     multiples = []
     for w, g, p in zip(witnesses, user_gradients, base, strict=True):

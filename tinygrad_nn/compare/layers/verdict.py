@@ -53,13 +53,9 @@ class Verdict(NamedTuple):
 
 
 def diagnose(
-    user_batch: Witness,
-    varied: list[Witness],
-    resized: list[Witness],
-    similar: list[Witness],
-    *,
+    user_batch: Witness, varied: list[Witness], resized: list[Witness], similar: list[Witness], *,
     repeated_answers: list[Answer],
-) -> Verdict:
+) -> Verdict:  # fmt: skip
     """Explain the answer to the given batch, with the help of other experiments.
 
     Args:

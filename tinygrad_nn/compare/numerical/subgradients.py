@@ -146,13 +146,9 @@ class Hull:
         return bool(points) and _error_from_means(points, target, allowed) is None
 
     def _difference_from_right(
-        self,
-        limits: Sequence[Array],
-        target: Array,
-        allowed: Array,
-        input_numbers: Sequence[int],
+        self, limits: Sequence[Array], target: Array, allowed: Array, input_numbers: Sequence[int],
         like: Sequence[Array],
-    ) -> Array | None:
+    ) -> Array | None:  # fmt: skip
         """Return the difference from the nearest right gradient to the user's, or None if the user's is right."""
         difference = _error_from_means(limits, target, allowed) if limits else np.full(len(target), np.inf)
         graph = self._update_graph()

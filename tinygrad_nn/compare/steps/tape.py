@@ -92,7 +92,7 @@ class Tape:
         reruns: list[tuple[Node, list[Any], list[tuple[int, Node]]]] = []
         for user in reversed(self.operations):
             moving = [(k, parent) for k, parent in enumerate(parents_of(user)) if parent in reached]
-            if moving and user is not node:
+            if moving:
                 reached.add(user)
                 reruns.append((user, list(args_of(user)), moving))
 

@@ -31,7 +31,7 @@ class Body:
         run: the generated function: takes the input arrays and returns a tuple of arrays.
         steps: a function that runs all steps of a loop at once, in place of `run`; None if that is not possible.
         roles: the roles of its inputs and outputs in a loop: ``"fixed"``, ``"carry"``, ``"row"`` or ``"tape"``.
-        code: its generated code, a `Code` or `Steps`.
+        code: its generated code, a `Code` or `LoopCode`.
     """
 
     run: Callable[..., tuple[Any, ...]]
