@@ -609,6 +609,8 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.viz.graph.dot", "class Dot:\n    import graphviz", False),
         ("tinygrad_nn.viz.graph.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
         ("tinygrad_nn.viz.graph.dot", "def draw():\n    import scipy", False),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    return __import__('scipy')", False),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    return importlib.import_module('scipy')", False),
         ("tinygrad_nn.files.safetensors", "def save():\n    from safetensors.numpy import save_file", True),
         ("tinygrad_nn.files.safetensors", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),
@@ -656,6 +658,7 @@ def test_unused_check_reports_what_no_module_names() -> None:
     used, dead = "def f():\n    pass\nx = f()", "def g():\n    pass"
     assert unused({"a": used, "b": dead}) == ["a: x is used nowhere", "b: g is used nowhere"]
     assert unused({"a": "N = 1\nprint(N)", "b": "N: int = 2"}) == ["b: N is used nowhere"]
+    assert not unused({"a": "def f():\n    pass\nrow = declare(f)"})
     assert not unused({"a": "N = 1", "b": "from a import N", "c": "M = 1", "d": "import c\nc.M", "e": "K = 1\n'K'"})
 
 

@@ -161,6 +161,18 @@ def test_the_witness_sees_who_has_begun_to_end() -> None:
     assert watchdog.is_ending(str(rank.pid))
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
+def test_the_witness_also_names_who_has_begun_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(3)]
+    monkeypatch.setattr(watchdog, "is_ending", lambda process: process == str(ranks[2].pid))
+    ranks[0].kill()
+    os.waitid(os.P_PID, ranks[0].pid, os.WEXITED | os.WNOWAIT)
+    text = watchdog.watch_processes([f"{rank.pid} rank {k}" for k, rank in enumerate(ranks)])
+    assert text.startswith("one of rank 0, rank 2 is gone")
+    for rank in ranks:
+        rank.communicate()
+
+
 def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
     done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, "a_rank_that_is_killed")
     assert done.returncode

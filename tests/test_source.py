@@ -128,6 +128,25 @@ def by_a_helper(x: Array) -> Array:
     return square(x)
 
 
+TWO, THREE = 2.0, 3.0
+
+
+def times_three(x: Array) -> Array:
+    return THREE * x
+
+
+def twice(x: Array) -> Array:
+    return TWO * x
+
+
+def by_a_helper_with_a_constant(x: Array) -> Array:
+    return times_three(x)
+
+
+def in_a_line_beside_a_helper(x: Array) -> Array:
+    return twice(x) * 3
+
+
 X = [np.arange(1.0, 4.0), np.arange(2.0, 7.0)]
 
 
@@ -149,6 +168,31 @@ def test_the_source_of_any_kind_of_function_is_found() -> None:
         found = of_square(f)
         assert found is not None
         assert found.after == after, (f, found)
+
+
+def test_helpers_keep_the_names_of_their_module_that_only_they_use() -> None:
+    for f, before, after in (
+        (by_a_helper_with_a_constant, "return THREE * x", "return THREE * x - x"),
+        (in_a_line_beside_a_helper, "return twice(x) * 3", "return twice(x)"),
+    ):
+        found = of_square(f)
+        assert found is not None, f
+        assert (found.before, found.after, found.lacks) == (before, after, ())
+
+
+def test_an_edit_tells_which_of_its_names_the_function_lacks() -> None:
+    def backward(x: Array) -> Array:
+        return 3 * x
+
+    slopes = [np.array([0.3, -1.2, 0.7]), np.array([0.4, 1.9, -0.6, 0.8, 2.2])]
+    found = nearest_edit(
+        backward, lambda g, probe: g(X[probe].copy()),
+        lambda dx, probe: [np.allclose(dx, slopes[probe] * 3 * X[probe])],
+        probes=2, values=lambda probe: {"slope": slopes[probe]},
+    )  # fmt: skip
+    assert found is not None
+    assert "slope" in found.after
+    assert found.lacks == ("slope",)
 
 
 def test_a_line_in_a_helper_is_named_with_its_function() -> None:
