@@ -297,21 +297,15 @@ def _by_factor(k: int, part: str, factor: Factor, is_penalty_right: bool = False
     """Return the finding that an array is a factor times the right one, apart from a penalty if `is_penalty_right`."""
     array_text = part if part == "delta" else f"d{part}"
     if is_penalty_right and factor.name == "0":
-        return Finding(
-            k,
-            part,
-            "overwritten_not_accumulated",
-            f"{array_text} is the gradient of the penalty alone: the "
-            "gradient of the loss is missing; the two should be added.",
-            factor,
-        )
+        text = (f"{array_text} is the gradient of the penalty alone: the gradient of the loss is missing; the two "
+                "should be added.")  # fmt: skip
+        return Finding(k, part, "overwritten_not_accumulated", text, factor)
     if is_penalty_right:
         array_text = f"The gradient of the loss in {array_text}"
     penalty_text = " The penalty is added correctly." if is_penalty_right else ""
     if factor.is_sign:
-        return Finding(
-            k, part, "sign", f"{array_text} has the wrong sign: it is minus the right one.{penalty_text}", factor
-        )
+        text = f"{array_text} has the wrong sign: it is minus the right one.{penalty_text}"
+        return Finding(k, part, "sign", text, factor)
     if factor.name == "0":
         return Finding(k, part, "scale", f"{array_text} is zero, and should not be.", factor)
     if part == "delta" and factor.name != "1/2" and "1-p" in (factor.name, *factor.others):
@@ -338,11 +332,8 @@ def _explain_parameters(
     best_W = Option(0.0, ()) if exact_W else _explain_array(witnesses, k, "W", delta, loss_doubled, only)
     best_b = Option(0.0, ()) if exact_b else _explain_array(witnesses, k, "b", delta, loss_doubled, only)
     cost, findings = best_W.cost + best_b.cost, (*best_W.findings, *best_b.findings)
-    if (
-        len(findings) == 2
-        and findings[0].kind == findings[1].kind != "unknown"
-        and findings[0].times == findings[1].times
-    ):
+    kinds, times = {f.kind for f in findings}, {f.times for f in findings}
+    if len(findings) == 2 and len(kinds) == len(times) == 1 and kinds != {"unknown"}:
         cost = max(best_W.cost, best_b.cost) + 0.2
     return Option(cost, findings)
 
@@ -371,7 +362,8 @@ def _explain_array(
 ) -> Option:  # fmt: skip
     """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
     is_weight = part == "W"
-    user_gradients = [w.case.answer.dW[k] if is_weight else w.case.answer.db[k] for w in witnesses]
+    arrays = [(w.case.answer.dW if is_weight else w.case.answer.db)[k] for w in witnesses]
+    gradient = _Gradient(witnesses, k, part, arrays)
     case = witnesses[0].case
     options: list[Option] = []
     for suspect in _allowed(weight_suspects(case, k) if is_weight else bias_suspects(case, k), k, only):
@@ -381,54 +373,73 @@ def _explain_array(
         penalties: list[Array | float] = [_penalty(w, k, p, suspect.kind) if is_weight else 0.0
                                           for w, p in zip(witnesses, base, strict=True)]  # fmt: skip
         if suspect.kind == RIGHT:
-            wrong_penalty = find_wrong_penalty(
-                witnesses, user_gradients, base, k, part, loss_doubled
-            )  # the rest may be a wrong penalty
-            if wrong_penalty is not None:
-                options.append(Option(1.0, (Finding(k, part, wrong_penalty.kind, wrong_penalty.text),)))
-            penalty_text = penalty_alone(witnesses, user_gradients, k) if is_weight else None
-            if penalty_text is not None:
-                options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", penalty_text),)))
-        floor = [1e-3 * float(np.abs((w.case.right.dW if is_weight else w.case.right.db)[k]).max()) for w in witnesses]
-        factors = [
-            *_fitting_factors(witnesses, user_gradients, base, penalties, k, floor if suspect.kind != RIGHT else None)
-        ]
-        if suspect.kind == "transpose" and any(np.any(e) for e in penalties):  # the penalty may be transposed with it
-            transposed_penalties: list[Array | float] = [w.case.penalty(k).T for w in witnesses]
-            factors += _fitting_factors(witnesses, user_gradients, base, transposed_penalties, k)
-        lacks_penalty = (
-            not factors and suspect.kind != RIGHT and any(np.any(e) for e in penalties)
-        )  # the penalty may be missing too
-        for factor, is_penalty_right in (
-            factors
-            if not lacks_penalty
-            else _fitting_factors(witnesses, user_gradients, base, [0.0] * len(witnesses), k)
-        ):
-            if suspect.kind == RIGHT and not factor.is_one:
-                options.append(Option(1.1, (_by_factor(k, part, factor, is_penalty_right),)))
-            elif suspect.kind != RIGHT and factor.name != "0":
-                suffix = "" if factor.is_one else f" It is also multiplied by {factor.words}."
-                if suffix and is_penalty_right:
-                    suffix += " The penalty is not."
-                if np.ndim(penalties[0]) == 3 and not lacks_penalty:
-                    suffix += " The penalty is added to each sample."
-                if lacks_penalty:
-                    suffix += " And the gradient of the penalty is not added."
-                factor = None if factor.is_one else factor
-                finding = Finding(k, part, suspect.kind, suspect.text + suffix, factor)
-                options.append(Option(suspect.cost + 0.5 * (lacks_penalty or factor is not None), (finding,)))
-    options += _kink_of_penalty(witnesses, k, part, user_gradients, delta)
-    if not options:
+            options += gradient.wrong_penalties(base, loss_doubled)
+            options += gradient.times_a_factor(base, penalties)
+        else:
+            options += gradient.by_suspect(suspect, base, penalties)
+    options += _kink_of_penalty(witnesses, k, part, gradient.arrays, delta)
+    return _cheapest_option(options) if options else gradient.unexplained(delta)
+
+
+class _Gradient(NamedTuple):
+    """dW or db of layer k, as the code returned it in each experiment, with the options that explain it."""
+
+    witnesses: Sequence[Witness]
+    k: int
+    part: str
+    arrays: list[Array]
+
+    def wrong_penalties(self, base: list[Array], loss_doubled: bool) -> Iterator[Option]:
+        """Yield the options that the rest, beside the right gradient of the loss, is a wrong penalty."""
+        penalty = find_wrong_penalty(self.witnesses, self.arrays, base, self.k, self.part, loss_doubled)
+        if penalty is not None:
+            yield Option(1.0, (Finding(self.k, self.part, penalty.kind, penalty.text),))
+        text = penalty_alone(self.witnesses, self.arrays, self.k) if self.part == "W" else None
+        if text is not None:
+            yield Option(1.15, (Finding(self.k, self.part, "overwritten_not_accumulated", text),))
+
+    def times_a_factor(self, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
+        """Yield the options that it is the right gradient times a factor."""
+        for factor, is_penalty_right in _fitting_factors(self.witnesses, self.arrays, base, penalties, self.k):
+            if not factor.is_one:
+                yield Option(1.1, (_by_factor(self.k, self.part, factor, is_penalty_right),))
+
+    def by_suspect(self, suspect: Suspect, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
+        """Yield the options that it is what a suspect computes, perhaps times a factor or without the penalty."""
+        right = [(w.case.right.dW if self.part == "W" else w.case.right.db)[self.k] for w in self.witnesses]
+        floor = [1e-3 * float(np.abs(array).max()) for array in right]
+        has_penalty = any(np.any(e) for e in penalties)
+        factors = [*_fitting_factors(self.witnesses, self.arrays, base, penalties, self.k, floor)]
+        if suspect.kind == "transpose" and has_penalty:  # the penalty may be transposed with it
+            transposed: list[Array | float] = [w.case.penalty(self.k).T for w in self.witnesses]
+            factors += _fitting_factors(self.witnesses, self.arrays, base, transposed, self.k)
+        lacks_penalty = not factors and has_penalty  # the penalty may be missing too
+        if lacks_penalty:
+            factors = [*_fitting_factors(self.witnesses, self.arrays, base, [0.0] * len(self.witnesses), self.k)]
+        for factor, is_penalty_right in factors:
+            if factor.name == "0":
+                continue
+            suffix = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+            if suffix and is_penalty_right:
+                suffix += " The penalty is not."
+            if np.ndim(penalties[0]) == 3 and not lacks_penalty:
+                suffix += " The penalty is added to each sample."
+            if lacks_penalty:
+                suffix += " And the gradient of the penalty is not added."
+            times = None if factor.is_one else factor
+            finding = Finding(self.k, self.part, suspect.kind, suspect.text + suffix, times)
+            yield Option(suspect.cost + 0.5 * (lacks_penalty or times is not None), (finding,))
+
+    def unexplained(self, delta: Sequence[Array]) -> Option:
+        """Return the option that no known mistake explains it, with what it should be for the given batch."""
         pairs = [
-            (g, _gradient_from_delta(w, k, part, d))
-            for g, w, d in zip(user_gradients, witnesses, delta, strict=True)
-            if w.case.is_user_batch
-        ]
-        text = f"d{part} is wrong, and no known mistake explains it."
-        unexplained = Finding(k, part, "unknown", text, user_array=pairs[0][0], right_array=pairs[0][1]) if pairs else \
-            Finding(k, part, "unknown", text)
-        return Option(UNKNOWN, (unexplained,))
-    return _cheapest_option(options)
+            (array, _gradient_from_delta(w, self.k, self.part, d))
+            for array, w, d in zip(self.arrays, self.witnesses, delta, strict=True) if w.case.is_user_batch
+        ]  # fmt: skip
+        user_array, right_array = pairs[0] if pairs else (None, None)
+        text = f"d{self.part} is wrong, and no known mistake explains it."
+        finding = Finding(self.k, self.part, "unknown", text, user_array=user_array, right_array=right_array)
+        return Option(UNKNOWN, (finding,))
 
 
 def _cheapest_option(options: Sequence[Option]) -> Option:

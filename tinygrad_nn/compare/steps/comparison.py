@@ -24,11 +24,12 @@ from .by_numbers import judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
 from .matching import Match
 from .mending import Explained
+from .names import as_mapping
 from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
-from .running import Forward, NoGraphError, Passes, as_mapping
+from .running import Forward, NoGraphError, Passes
 from .statements import Statement
 from .step import Step
 from .tape import Tape
