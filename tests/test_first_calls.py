@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import tinygrad_nn as tg
 import tinygrad_nn.pytorch as torch
@@ -312,6 +313,8 @@ optim.SGD([w], maximize="a") | TypeError | SGD: maximize='a' is of type str; it 
 optim.Adam([w], decoupled_weight_decay="a") | TypeError | Adam: decoupled_weight_decay='a' is of type str
 optim.Adagrad([w], initial_accumulator_value=-1) | ValueError | Adagrad: initial_accumulator_value=-1; it must be
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
+fit(scipy.sparse.eye_array(3)) | TypeError | fit: x is a dia_array; pass x.toarray().
+tg.Predict(nn.Linear(2, 1), scipy.sparse.eye_array(2)) | TypeError | Predict: x is a dia_array; pass x.toarray().
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
 Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']
@@ -348,7 +351,7 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
     with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError, OSError)) as caught:
-        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums})
+        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums, "scipy": scipy})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
         assert part in str(caught.value), (part, str(caught.value))
