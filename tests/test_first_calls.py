@@ -17,7 +17,7 @@ from tinygrad_nn.sklearn import NeuralClassifier
 
 NAMES: dict[str, Any] = {
     "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
-    "io": io, "NeuralClassifier": NeuralClassifier,
+    "io": io, "NeuralClassifier": NeuralClassifier, "scipy": scipy,
     "hidden": np.ma.masked_array([1.0, 2.0], [True, False]),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
@@ -313,7 +313,7 @@ optim.SGD([w], maximize="a") | TypeError | SGD: maximize='a' is of type str; it 
 optim.Adam([w], decoupled_weight_decay="a") | TypeError | Adam: decoupled_weight_decay='a' is of type str
 optim.Adagrad([w], initial_accumulator_value=-1) | ValueError | Adagrad: initial_accumulator_value=-1; it must be
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
-fit(scipy.sparse.eye_array(3)) | TypeError | fit: x is a dia_array; pass x.toarray().
+fit(scipy.sparse.csr_array(x)) | TypeError | fit: x is a csr_array; pass x.toarray().
 tg.Predict(nn.Linear(2, 1), scipy.sparse.eye_array(2)) | TypeError | Predict: x is a dia_array; pass x.toarray().
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
@@ -351,7 +351,7 @@ nn.BatchNorm1d(3)(np.ones(3)) | ValueError | takes (batch, 3) or (batch, 3, *spa
 def test_a_refusal_says_what_came_and_what_to_write(line: str) -> None:
     code, kind, *parts = line.split(" | ")
     with pytest.raises((TypeError, ValueError, NotImplementedError, FloatingPointError, OSError)) as caught:
-        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums, "scipy": scipy})
+        exec(code, NAMES | {"w": Tensor([1.0, 2.0]), "x": RNG.normal(size=(8, 2)), "fit": fitted, "Sums": Sums})
     assert type(caught.value).__name__ == kind, caught.value
     for part in parts:
         assert part in str(caught.value), (part, str(caught.value))
